@@ -1,0 +1,222 @@
+"""Client: carries calls out, over any transport, with retries and at the service's pace."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from random import random
+from typing import Protocol, TypeVar, final
+from urllib.parse import urlsplit
+
+import anyio.lowlevel
+import attrs
+from attrs import define, field
+
+from .calls import Call
+from .clock import Clock, SystemClock
+from .gate import Gate, time_left
+from .http import Request, Response
+from .pace import Lane, Pace
+from .results import ApiError, Meta, Ok, Result, Throttled
+from .retries import Budget, Retry
+from .transports import Answer, Transport
+from .version import VERSION
+
+T = TypeVar("T")
+
+BASE_URL = "https://api.arowana.app"
+_DEFAULT_RETRY = Retry()
+_SYSTEM_CLOCK = SystemClock()
+
+
+class Decode(Protocol):
+    """What turns an answer into a result: `decode.decode`."""
+
+    def __call__(self, call: Call[T], response: Response, /, *, attempts: int, elapsed: float) -> Result[T]:
+        """Read *response* as the result of *call*."""
+        ...  # pragma: no cover
+
+
+class Misconfigured(ValueError):
+    """The client cannot be made as asked: the text says what is missing or wrong, and what to do."""
+
+
+@final
+@define(eq=False, repr=False)
+class Client:
+    """Carries out calls: `await client(call)`. Made by `connect`, and usable only inside it.
+
+    Any number of tasks may share one client. It never raises for what the network or the server
+    does; an exception is a mistake in the program, or one that the transport raised.
+    """
+
+    _base_url: str
+    _headers: Mapping[str, str]
+    _transport: Transport
+    _retry: Retry
+    _pace: Pace
+    _clock: Clock
+    _decode: "Decode"
+    _budget: Budget = field(init=False)
+    _gates: dict[str, Gate] = field(factory=dict, init=False)
+    _closed: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Fill the retry budget."""
+        self._budget = Budget(self._retry)
+
+    def __repr__(self) -> str:
+        """Show where it sends to; never the key."""
+        return f"Client({self._base_url}{', closed' if self._closed else ''})"
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        """Carry *call* out: its value in an `Ok`, or the error that it came to.
+
+        Repeats by itself what may be repeated, as the `Retry` of `connect` says. Awaiting the same
+        call again is safe if it has an idempotency key: it is the same operation.
+        """
+        if self._closed:
+            raise RuntimeError("this client is closed: make calls inside its `async with msgapi.connect()`")
+        if call.invalid is not None:
+            await anyio.lowlevel.checkpoint()
+            return call.invalid
+        request, gate = self._request(call), self._gate(call.band)
+        course = _Course(self._clock.now())
+        while True:
+            wait = await gate.enter()
+            if wait is not None:
+                return self._kept_back(call, course, wait)
+            course.attempts += 1
+            result = await self._attempt(call, request, gate.lane, course)
+            if isinstance(result, Ok):
+                self._budget.earn()
+                return result
+            course.doubtful |= result.may_have_happened
+            pause = self._retry.wait(result, attempt=course.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
+            if pause is None or pause > time_left() or not self._budget.spend(result):
+                return attrs.evolve(result, may_have_happened=course.doubtful)
+            await self._clock.sleep(pause)
+
+    async def _attempt(self, call: Call[T], request: Request, lane: Lane, course: "_Course") -> Result[T]:
+        left_at = self._clock.now()
+        try:
+            answer: Answer = await self._transport(request)
+        except BaseException:
+            lane.lose()
+            raise
+        now = self._clock.now()
+        if not isinstance(answer, Response):
+            lane.lose()
+            return attrs.evolve(answer, meta=course.meta(call, now))
+        result = self._decode(call, answer, attempts=course.attempts, elapsed=now - course.began)
+        if isinstance(result, Throttled) and result.rate_limited:
+            lane.throttle(now, left_at, result.retry_after)
+        else:
+            meta = result.meta
+            lane.learn(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
+        return result
+
+    def _request(self, call: Call[T]) -> Request:
+        headers = dict(self._headers)
+        if call.body is not None:
+            headers["Content-Type"] = "application/json"
+        if call.idempotency_key is not None:
+            headers["Idempotency-Key"] = call.idempotency_key
+        return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
+
+    def _gate(self, band: str) -> Gate:
+        gate = self._gates.get(band)
+        if gate is None:
+            gate = self._gates[band] = Gate(self._pace.lane(band), self._clock, self._retry.longest_wait)
+        return gate
+
+    def _kept_back(self, call: Call[T], course: "_Course", wait: float) -> ApiError:
+        return Throttled(
+            code="rate_limit_exceeded",
+            message=f"kept back by the rate limit: the next request may leave in {wait:.3g} s, which is too late",
+            retry_after=wait,
+            may_have_happened=course.doubtful,
+            meta=course.meta(call, self._clock.now()),
+        )
+
+
+@define
+class _Course:
+    # How one call has gone so far.
+    began: float
+    attempts: int = 0
+    doubtful: bool = False
+
+    def meta(self, call: Call[T], now: float) -> Meta:
+        return Meta(attempts=self.attempts, elapsed=now - self.began, idempotency_key=call.idempotency_key)
+
+
+@asynccontextmanager
+async def connect(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    transport: Transport | None = None,
+    retry: Retry = _DEFAULT_RETRY,
+    pace: Pace | None = None,
+    timeout: float = 30.0,  # noqa: ASYNC109 - of one attempt, as a value; a deadline is the caller's `fail_after`
+    clock: Clock = _SYSTEM_CLOCK,
+) -> AsyncIterator[Client]:
+    """Open a client for the time of an `async with`, and close what was opened at its end.
+
+    *api_key* and *base_url* come from `MSGAPI_API_KEY` and `MSGAPI_BASE_URL` when not given; what is
+    missing or unsafe is `Misconfigured`. A *transport* that was passed in is not closed; without
+    one, aiohttp is used, with *timeout* seconds for each attempt. For a deadline over all attempts
+    put the call into `anyio.fail_after`. *pace* can be shared by clients that share a key.
+    """
+    key = _checked_key(os.environ.get("MSGAPI_API_KEY") if api_key is None else api_key)
+    url = _checked_url((os.environ.get("MSGAPI_BASE_URL") or BASE_URL) if base_url is None else base_url)
+    headers = {
+        "Authorization": f"Bearer {key}",
+        "Accept": "application/json",
+        "User-Agent": f"msgapi-sdk/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}",
+    }
+    from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
+
+    async with AsyncExitStack() as stack:
+        if transport is None:
+            from .transports import aiohttp
+
+            transport = await stack.enter_async_context(aiohttp.opened(timeout=timeout))
+        client = Client(url, headers, transport, retry, Pace() if pace is None else pace, clock, decode)
+        try:
+            yield client
+        finally:
+            client._closed = True  # noqa: SLF001 - the client's own lifetime
+
+
+def _checked_key(key: str | None) -> str:
+    if not key:
+        raise Misconfigured("no API key: set MSGAPI_API_KEY, or pass connect(api_key=...)")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise Misconfigured("the API key has characters that no key has, such as a space or a line break")
+    return key
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise Misconfigured("the base URL is not a URL: give one such as https://api.arowana.app") from None
+    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
+        raise Misconfigured("the base URL must be like https://api.arowana.app (check MSGAPI_BASE_URL)")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Misconfigured("the base URL must have no user, no query and no fragment")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise Misconfigured("the base URL must be https: the API key would be readable on its way")
+    return url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,221 @@
+"""Decoding: one answer and the call it belongs to become a result.
+
+Rules:
+- It never raises, whatever the status, the headers and the bytes.
+- The status decides the kind; the envelope can only add to it.
+- A documented field of the wrong type is as if absent, and kept in `extra` with the unknown ones.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from math import isfinite
+from typing import Any, Final, TypeVar
+
+from attrs import fields_dict
+
+from .calls import Call
+from .codec import Problems, load, parse, read
+from .http import Response
+from .results import (
+    ApiError,
+    Balance,
+    Conflict,
+    Detail,
+    Forbidden,
+    InsufficientBalance,
+    Invalid,
+    Meta,
+    NotFound,
+    Ok,
+    RateLimit,
+    Result,
+    ServerFault,
+    Throttled,
+    Unauthorized,
+    Unavailable,
+    Unexpected,
+    Unprocessable,
+    Unreadable,
+)
+
+T = TypeVar("T")
+Envelope = dict[str, object]
+DEEPEST: Final = 32  # levels of an unknown field; a deeper body is no envelope of the API's
+
+_SUCCESS: Final = frozenset({200, 201, 202})
+_KINDS: Final[Mapping[int, type[ApiError]]] = {
+    400: Invalid,
+    401: Unauthorized,
+    402: InsufficientBalance,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    422: Unprocessable,
+    429: Throttled,
+    503: Unavailable,
+}
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+_COUNT: Final = re.compile(r"\d{1,15}", re.ASCII)
+_SECONDS: Final = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
+
+
+def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: float = 0.0) -> Result[T]:
+    """Read *response* as the result of *call*; *attempts* and *elapsed* seconds go into its `meta`."""
+    headers = response.headers
+    meta = Meta(
+        status=response.status,
+        attempts=attempts,
+        elapsed=elapsed,
+        idempotency_key=call.idempotency_key,
+        location=headers.get("location"),
+        rate_limit=_rate_limit(headers),
+        server_time=_unix_time(headers.get("date", "")),
+    )
+    if response.status not in _SUCCESS:
+        return _failure(response, meta)
+    value = load(response.body, call.returns)
+    if isinstance(value, Problems):
+        said = f"HTTP {response.status}, but the body is not what was asked for: {_size(response)}"
+        return Unreadable(message=said, problems=value.lines(), meta=meta)
+    return Ok(value, meta=meta)
+
+
+def _failure(response: Response, meta: Meta) -> ApiError:
+    status, headers = response.status, response.headers
+    kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
+    body = parse(response.body)
+    rest: Envelope = dict(body) if isinstance(body, dict) and not _deeper(body, DEEPEST) else {}
+    known: dict[str, Any] = {}
+    for name, take in (("error", _text), ("message", _text), *_READERS.items()):
+        if name in _HELD[kind] and name in rest:
+            taken = take(rest[name])
+            if taken is not None:
+                known[name] = taken
+            if taken is not None or rest[name] is None:
+                del rest[name]
+    if not rest.get("details", True):
+        del rest["details"]  # an empty list says no more than none
+    if "retry_after" in _HELD[kind]:
+        known["retry_after"] = _later(known.get("retry_after"), _retry_after(headers, meta.server_time))
+    code = known.pop("error", None) or f"http_{status}"
+    message = known.pop("message", None) or f"HTTP {status} without a message: {_size(response)}"
+    return kind(code=code, message=message, meta=meta, extra=rest, **known)
+
+
+def _size(response: Response) -> str:
+    form = response.headers.get("content-type", "").partition(";")[0].strip() or "of no stated type"
+    return f"{len(response.body)} bytes {form}"
+
+
+def _deeper(value: object, levels: int) -> bool:
+    layer: list[object] = [value]
+    for _ in range(levels + 2):  # the body itself, and the leaves
+        layer = [
+            below
+            for one in layer
+            for below in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+        if not layer:
+            return False
+    return True
+
+
+# The documented fields of an envelope: each reader gives None for what does not fit.
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _details(value: object) -> tuple[Detail, ...] | None:
+    if not isinstance(value, list):
+        return None
+    read_ones = []
+    for one in value:
+        where, what = (one.get("field"), one.get("message")) if isinstance(one, dict) else (None, None)
+        if not isinstance(where, str | None) or not isinstance(what, str | None) or where is what:
+            return None
+        read_ones.append(Detail(where or "", what or ""))
+    return tuple(read_ones)
+
+
+def _balance(value: object) -> Balance | None:
+    found = read(value, Balance)
+    return None if isinstance(found, Problems) else found
+
+
+def _amount(value: object) -> Decimal | None:
+    found = read(value, Decimal)
+    return None if isinstance(found, Problems) else found
+
+
+def _duration(value: object) -> float | None:
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return max(0.0, float(value))
+
+
+_READERS: Final[Mapping[str, Callable[[object], object]]] = {
+    "details": _details,
+    "balance": _balance,
+    "required_amount": _amount,
+    "topup_url": _text,
+    "retry_after": _duration,
+}
+_HELD: Final = {
+    kind: {"error", "message", *(fields_dict(kind).keys() & _READERS.keys())}
+    for kind in (*_KINDS.values(), ServerFault, Unexpected)
+}
+
+
+# Headers.
+
+
+def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    limit = headers.get("x-ratelimit-limit")
+    remaining = headers.get("x-ratelimit-remaining")
+    reset = headers.get("x-ratelimit-reset")
+    if limit is None and remaining is None and reset is None:
+        return None
+    return RateLimit(limit=_count(limit), remaining=_count(remaining), reset=_number(reset))
+
+
+def _count(text: str | None) -> int | None:
+    return int(text) if text is not None and _COUNT.fullmatch(text) else None
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text is not None and _SECONDS.fullmatch(text) else None
+
+
+def _retry_after(headers: Mapping[str, str], server_time: float | None) -> float | None:
+    # A date is only worth something against the same clock's `Date`.
+    text = headers.get("retry-after", "")
+    at = _unix_time(text)
+    if at is not None and server_time is not None:
+        return max(0.0, at - server_time)
+    return _number(text)
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    given = [seconds for seconds in (one, other) if seconds is not None]
+    return max(given, default=None)
+
+
+@lru_cache(maxsize=64)
+def _unix_time(text: str) -> float | None:
+    found = _DATE.fullmatch(text)
+    if not found or found[2] not in _MONTHS:
+        return None
+    day, year, hour, minute, second = (int(found[group]) for group in (1, 3, 4, 5, 6))
+    try:
+        moment = datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, min(second, 59), tzinfo=UTC)
+    except ValueError:
+        return None
+    return moment.timestamp()

@@ -1,0 +1,49 @@
+"""Request and Response: the two values that a transport turns into one another."""
+
+from collections.abc import Mapping
+from typing import final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+@final
+@frozen(repr=False)
+class Request:
+    """One HTTP request, complete: any transport can send it as it stands.
+
+    *url* is absolute and already percent-encoded: a transport sends it as it is.
+    *body* is sent byte for byte; None means that the request has no body.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes | None = None
+
+    def __repr__(self) -> str:
+        """Show the route and the sizes; never the key, the query or the body."""
+        parts = urlsplit(self.url)
+        size = "no body" if self.body is None else f"{len(self.body)} bytes"
+        return f"Request({self.method} {parts.hostname or ''}{parts.path}, {size})"
+
+
+@final
+@frozen(repr=False)
+class Response:
+    """One HTTP answer, read to its end.
+
+    Header names are kept in lower case, whatever the case they were given in.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(converter=_lower, factory=dict)
+    body: bytes = b""
+
+    def __repr__(self) -> str:
+        """Show the status and the size; never the body."""
+        return f"Response({self.status}, {len(self.body)} bytes)"

@@ -1,0 +1,212 @@
+"""Limits: what the contract allows in a message, checked before the wire and by the sandbox alike.
+
+Rules:
+- Checking never raises, whatever an untyped caller put into a field.
+- A detail names the field by its path on the wire, says the limit and what was found in numbers,
+  and quotes neither recipient nor content.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final, Literal, final, get_args
+
+from attrs import frozen
+
+from ..results import Detail
+from .models import (
+    Card,
+    CardWidth,
+    Carousel,
+    CreateCalendarEvent,
+    Dial,
+    Email,
+    Media,
+    MediaHeight,
+    Message,
+    MessageType,
+    OpenUrl,
+    OpenUrlInWebview,
+    Orientation,
+    Reply,
+    RichCard,
+    ShareLocation,
+    Suggestion,
+    Text,
+    TrafficType,
+    ViewLocation,
+)
+from .rules import (
+    Found,
+    Rule,
+    address,
+    below,
+    degrees,
+    duration,
+    free,
+    json,
+    key,
+    line,
+    many,
+    moment,
+    number,
+    one_of,
+    optional,
+    postback,
+    string,
+    url,
+    written,
+)
+from .wire import PATHS
+
+
+@final
+@frozen(kw_only=True)
+class UseCase:
+    """What an agent with this use case may send (docs: /learn/rcs-agents)."""
+
+    message_types: tuple[MessageType, ...]
+    traffic_types: tuple[TrafficType, ...]
+
+
+USE_CASES: Final[Mapping[str, UseCase]] = {
+    "OTP": UseCase(message_types=("MESSAGE",), traffic_types=("AUTHENTICATION",)),
+    "TRANSACTIONAL": UseCase(
+        message_types=("MESSAGE", "CONVERSATION"), traffic_types=("TRANSACTION", "SERVICEREQUEST", "ACKNOWLEDGEMENT")
+    ),
+    "PROMOTIONAL": UseCase(message_types=("MESSAGE", "NEWSLETTER"), traffic_types=("PROMOTION",)),
+    "MULTI_USE": UseCase(message_types=get_args(MessageType), traffic_types=get_args(TrafficType)),
+}
+"""Which message and traffic types go together, by the use case of the agent.
+
+Only the service knows the use case of an agent, and `MULTI_USE` allows every pair. So `check`
+refuses no pair, only values that no use case has; the rest is for the service to refuse.
+"""
+
+
+def check(message: Message) -> tuple[Detail, ...]:
+    """Tell what is wrong with *message* by the documented limits; nothing if it can be sent.
+
+    Anything that is not a message, and any value of a wrong type in one, is a detail as well.
+    """
+    if type(message) not in _MESSAGES:
+        return (Detail("", f"must be one of {_names(_MESSAGES)}"),)
+    return tuple(_parts(message))
+
+
+def check_key(idempotency_key: str) -> Detail | None:
+    """Tell what is wrong with an idempotency key: it must be 1 to 255 visible ASCII characters.
+
+    The docs advise a UUID and give no limit (/api/conventions): this is what a header holds safely.
+    """
+    said = key(idempotency_key)
+    return None if said is None else Detail("idempotency_key", said)
+
+
+def _names(kinds: tuple[type, ...]) -> str:
+    return ", ".join(kind.__name__ for kind in kinds)
+
+
+def _a(*kinds: type) -> Rule:
+    def rule(value: object) -> Found:
+        return _parts(value) if type(value) in kinds else f"must be one of {_names(kinds)}"
+
+    return rule
+
+
+def _parts(value: object) -> Iterator[Detail]:
+    paths = PATHS[type(value)]
+    for name, rule in _RULES[type(value)].items():
+        found = rule(getattr(value, name))
+        if found is not None:
+            yield from below(paths[name], found)
+    whole = _WHOLES.get(type(value))
+    if whole is not None:
+        yield from whole(value)
+
+
+# What concerns more than one field.
+
+
+def _card(card: Card) -> Iterator[Detail]:
+    if all(_is_empty(part) for part in (card.title, card.description, card.media, card.suggestions)):
+        yield Detail("", "must have a title, a description, media or suggestions")
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str | tuple) and not value)
+
+
+def _event(event: CreateCalendarEvent) -> Iterator[Detail]:
+    start, end = event.start_time, event.end_time
+    if moment(start) is None and moment(end) is None and end <= start:
+        yield Detail(PATHS[CreateCalendarEvent]["end_time"], "must be after start_time")
+
+
+def _email(email: Email) -> Iterator[Detail]:
+    if email.template_id is None:
+        if _is_empty(email.html) and _is_empty(email.text):
+            yield Detail("content", "is required without a template_id")
+        if email.subject is None:
+            yield Detail("subject", "is required without a template_id")
+        for name in ("template_version", "template_data"):
+            if getattr(email, name) is not None:
+                yield Detail(name, "must not be given without a template_id")
+    elif email.html is not None or email.text is not None:
+        yield Detail("template_id", "must not be given beside content")
+
+
+_MESSAGES: Final = get_args(Message)
+_WHOLES: Final[Mapping[type, Callable[[Any], Iterator[Detail]]]] = {
+    Card: _card,
+    CreateCalendarEvent: _event,
+    Email: _email,
+}
+
+# The table of limits; lengths are counted in Unicode code points.
+
+_link: Final = url("http", "https")
+_file: Final = url("https")
+_action: Final[Mapping[str, Rule]] = {"text": string(25), "fallback_url": optional(_link)}
+_chip: Final = _a(*get_args(Suggestion))
+_rcs: Final[Mapping[str, Rule]] = {
+    "agent_id": written,
+    "to": number,
+    "message_type": one_of(MessageType),
+    "traffic_type": one_of(TrafficType),
+    "ttl": optional(duration),
+}
+_RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
+    Reply: {"text": string(25), "postback_data": optional(postback)},
+    OpenUrl: {**_action, "url": _link},
+    OpenUrlInWebview: {**_action, "url": _link},
+    Dial: {**_action, "phone_number": number},
+    ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(free)},
+    ShareLocation: _action,
+    CreateCalendarEvent: {
+        **_action,
+        "title": written,
+        "start_time": moment,
+        "end_time": moment,
+        "description": optional(free),
+    },
+    Media: {"url": _file, "thumbnail_url": optional(_file), "height": optional(one_of(MediaHeight))},
+    Card: {
+        "title": optional(string(200, empty=True)),
+        "description": optional(string(2000, empty=True)),
+        "media": optional(_a(Media)),
+        "suggestions": many(_chip, 0, 4),
+    },
+    Text: {**_rcs, "text": string(3072), "suggestions": many(_chip, 0, 11)},
+    RichCard: {**_rcs, "orientation": one_of(Orientation), "card": _a(Card)},
+    Carousel: {**_rcs, "card_width": one_of(CardWidth), "cards": many(_a(Card), 2, 10)},
+    Email: {
+        "channel_id": written,
+        "to": address,
+        "message_type": one_of(Literal["MESSAGE", "NEWSLETTER"]),
+        "subject": optional(line),
+        "html": optional(free),
+        "text": optional(free),
+        "template_id": optional(written),
+        "template_version": optional(written),
+        "template_data": optional(json),
+    },
+}

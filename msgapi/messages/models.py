@@ -1,0 +1,295 @@
+"""What can be sent, and what the service says of it."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, TypeAlias, final
+
+from attrs import field, frozen
+
+from ..privacy import hidden
+from ..results import Balance
+
+MessageType: TypeAlias = Literal["MESSAGE", "CONVERSATION", "NEWSLETTER"]
+TrafficType: TypeAlias = Literal["AUTHENTICATION", "TRANSACTION", "PROMOTION", "SERVICEREQUEST", "ACKNOWLEDGEMENT"]
+Orientation: TypeAlias = Literal["VERTICAL", "HORIZONTAL"]
+CardWidth: TypeAlias = Literal["SMALL", "MEDIUM"]
+MediaHeight: TypeAlias = Literal["SHORT", "MEDIUM", "TALL"]
+Direction: TypeAlias = Literal["OUTBOUND", "INBOUND"]
+Status: TypeAlias = Literal["QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED"]
+"""The statuses by which the log can be asked; a message can have others."""
+
+
+@final
+@frozen(kw_only=True)
+class Reply:
+    """A chip that answers with *text* (at most 25 characters).
+
+    *postback_data* is plain text here, and comes back with the reply; on the wire it is base64, at
+    most 2,048 characters of it.
+    """
+
+    text: str = field(repr=hidden)
+    postback_data: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class OpenUrl:
+    """A chip that opens *url* (http or https) in the browser."""
+
+    text: str = field(repr=hidden)
+    url: str = field(repr=hidden)
+    fallback_url: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class OpenUrlInWebview:
+    """A chip that opens *url* (http or https) inside the messaging app."""
+
+    text: str = field(repr=hidden)
+    url: str = field(repr=hidden)
+    fallback_url: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class Dial:
+    """A chip that dials *phone_number* (E.164). The docs name the action, not its inner field."""
+
+    text: str = field(repr=hidden)
+    phone_number: str = field(repr=hidden)
+    fallback_url: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class ViewLocation:
+    """A chip that shows a place on the map, in degrees. The docs name the action, not its inner fields."""
+
+    text: str = field(repr=hidden)
+    latitude: float = field(repr=hidden)
+    longitude: float = field(repr=hidden)
+    label: str | None = field(default=None, repr=hidden)
+    fallback_url: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class ShareLocation:
+    """A chip that asks for the recipient's place."""
+
+    text: str = field(repr=hidden)
+    fallback_url: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class CreateCalendarEvent:
+    """A chip that enters an event into the calendar. The docs name the action, not its inner fields."""
+
+    text: str = field(repr=hidden)
+    title: str = field(repr=hidden)
+    start_time: datetime = field(repr=hidden)
+    end_time: datetime = field(repr=hidden)
+    description: str | None = field(default=None, repr=hidden)
+    fallback_url: str | None = field(default=None, repr=hidden)
+
+
+Suggestion: TypeAlias = Reply | OpenUrl | OpenUrlInWebview | Dial | ViewLocation | ShareLocation | CreateCalendarEvent
+"""A chip under a message or a card: a reply, or one of the six actions."""
+
+
+@final
+@frozen(kw_only=True)
+class Media:
+    """An image, a video or a GIF at a public HTTPS address, fetched when the message is submitted.
+
+    The docs advise at most 100 MB for *url* and 100 kB for *thumbnail_url*; no redirects.
+    """
+
+    url: str = field(repr=hidden)
+    thumbnail_url: str | None = field(default=None, repr=hidden)
+    height: MediaHeight | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Card:
+    """One card: title (at most 200 characters), description (2,000), media, and up to 4 chips."""
+
+    title: str | None = field(default=None, repr=hidden)
+    description: str | None = field(default=None, repr=hidden)
+    media: Media | None = None
+    suggestions: tuple[Suggestion, ...] = ()
+
+
+@final
+@frozen(kw_only=True)
+class Text:
+    """An RCS text of at most 3,072 characters with up to 11 chips (docs: /api/messages/rcs-text).
+
+    *to* is a number in E.164. *ttl* is a duration such as `"900s"`, after which an undelivered
+    message is revoked. With `message_type="CONVERSATION"` it needs an open session with the
+    recipient, with `"NEWSLETTER"` a subscribed one.
+    """
+
+    agent_id: str
+    to: str = field(repr=hidden)
+    traffic_type: TrafficType
+    text: str = field(repr=hidden)
+    suggestions: tuple[Suggestion, ...] = ()
+    message_type: MessageType = "MESSAGE"
+    ttl: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class RichCard:
+    """One RCS card on its own (docs: /api/messages/rcs-rich-card); the rest as in `Text`."""
+
+    agent_id: str
+    to: str = field(repr=hidden)
+    traffic_type: TrafficType
+    card: Card
+    orientation: Orientation = "VERTICAL"
+    message_type: MessageType = "MESSAGE"
+    ttl: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Carousel:
+    """2 to 10 RCS cards in a row (docs: /api/messages/rcs-carousel); the rest as in `Text`.
+
+    *card_width* is `SMALL` (120 dp) or `MEDIUM` (232 dp).
+    """
+
+    agent_id: str
+    to: str = field(repr=hidden)
+    traffic_type: TrafficType
+    cards: tuple[Card, ...]
+    card_width: CardWidth = "MEDIUM"
+    message_type: MessageType = "MESSAGE"
+    ttl: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Email:
+    """An email: inline content (*html*, *text* or both, with a *subject*), or a published template.
+
+    `message_type` is `MESSAGE` (docs: /api/messages/email-action-based) or `NEWSLETTER`
+    (/api/messages/email-subscription). *template_version* such as `"4"`; the latest if left out.
+    """
+
+    channel_id: str
+    to: str = field(repr=hidden)
+    subject: str | None = field(default=None, repr=hidden)
+    html: str | None = field(default=None, repr=hidden)
+    text: str | None = field(default=None, repr=hidden)
+    template_id: str | None = None
+    template_version: str | None = None
+    template_data: Mapping[str, object] | None = field(default=None, repr=hidden, hash=False)
+    message_type: MessageType = "MESSAGE"
+
+
+Rcs: TypeAlias = Text | RichCard | Carousel
+Message: TypeAlias = Text | RichCard | Carousel | Email
+"""Anything that `send` takes."""
+
+
+@final
+@frozen(kw_only=True)
+class Tier:
+    """The price tier of a channel; *volume_used* is this month's messages toward the next."""
+
+    channel: str | None = None
+    current: str | None = None
+    volume_used: int | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Billing:
+    """What a send costs, in EUR: *hold_amount* is reserved now, *message_price* the expected cost.
+
+    *message_type* is the billing unit. *in_session* comes with a conversation, *mau_charged* with a
+    newsletter. What an answer left out is None.
+    """
+
+    channel: str | None = None
+    message_type: str | None = None
+    hold_amount: Decimal | None = None
+    message_price: Decimal | None = None
+    balance: Balance | None = None
+    tier: Tier | None = None
+    in_session: bool | None = None
+    mau_charged: bool | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Accepted:
+    """A message was queued: accepted and paid for by a hold, not delivered yet."""
+
+    message_id: str
+    status: str = "queued"
+    created_at: datetime | None = None
+    billing: Billing = field(factory=Billing)
+
+
+@final
+@frozen(kw_only=True)
+class Event:
+    """One step in the life of a message, such as `queued` or `delivered`."""
+
+    type: str
+    at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Logged:
+    """One message of the log, out or in. *content*, *events* and the error come from `get` only.
+
+    *status* is in upper case whatever the page sent, such as `QUEUED`, `SENT`, `DELIVERED`, `READ`,
+    `FAILED`, `REVOKED`; more may come. *cost* is in EUR, None for an inbound message.
+    """
+
+    id: str
+    status: str
+    direction: str | None = None
+    channel_id: str | None = None
+    contact_id: str | None = None
+    campaign_id: str | None = None
+    message_type: str | None = None
+    content_type: str | None = None
+    cost: Decimal | None = None
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    read_at: datetime | None = None
+    created_at: datetime | None = None
+    content: Mapping[str, object] | None = field(default=None, repr=hidden, hash=False)
+    error_code: str | None = None
+    error_message: str | None = field(default=None, repr=hidden)
+    events: tuple[Event, ...] = ()
+
+
+@final
+@frozen(kw_only=True)
+class Page:
+    """One page of the message log, in the order of the service."""
+
+    messages: tuple[Logged, ...]
+
+
+@final
+@frozen(kw_only=True)
+class Revoked:
+    """A message that was taken back before delivery; its hold is released."""
+
+    id: str
+    status: str = "REVOKED"
+    revoked_at: datetime | None = None

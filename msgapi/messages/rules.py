@@ -1,0 +1,210 @@
+"""Rules: what may be wrong with one value of a message, whatever an untyped caller put there.
+
+No rule raises, and none quotes the value: it is a recipient or content.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from json import dumps
+from typing import Any, Final, TypeAlias, get_args
+from urllib.parse import urlsplit
+
+from ..codec import dump, plain
+from ..results import Detail
+from .wire import encode
+
+Found: TypeAlias = str | Iterable[Detail] | None
+Rule: TypeAlias = Callable[[Any], Found]
+"""Finds what is wrong with a value: a sentence about it, details below it, or nothing."""
+
+_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_DURATION: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?s|[0-9]+h")
+_KEY: Final = re.compile(r"[!-~]{1,255}")
+_ADDRESS_MOST: Final = 254
+_POSTBACK_MOST: Final = 2048
+
+
+def string(most: int | None = None, *, empty: bool = False) -> Rule:
+    """Ask for a string of at most *most* characters (code points); *empty* lets it be empty."""
+
+    def rule(value: object) -> str | None:
+        if not isinstance(value, str):
+            return f"must be a string, not {_type_of(value)}"
+        if most is not None and len(value) > most:
+            return f"must have at most {most} characters, and has {len(value)}"
+        if not value and not empty:
+            return "must not be empty"
+        return None if value.isascii() or _is_unicode(value) else "is not valid Unicode"
+
+    return rule
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _type_of(value: object) -> str:
+    return "None" if value is None else type(value).__name__
+
+
+written: Final = string()
+free: Final = string(empty=True)
+
+
+def optional(rule: Rule) -> Rule:
+    """Let a value be None, and otherwise ask for what *rule* asks for."""
+    return lambda value: None if value is None else rule(value)
+
+
+def one_of(literal: object) -> Rule:
+    """Ask for one of the values of a *literal* type."""
+    values = get_args(literal)
+    said = f"must be one of {', '.join(values)}"
+    return lambda value: None if isinstance(value, str) and value in values else said
+
+
+def number(value: object) -> str | None:
+    """Ask for a phone number in E.164."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return None
+    return "must be a phone number in E.164: + and 7 to 15 digits, the first not 0"
+
+
+def address(value: object) -> str | None:
+    """Ask for one e-mail address: nothing that could be read as two, or as a further header."""
+    if not isinstance(value, str):
+        return f"must be a string, not {_type_of(value)}"
+    if len(value) > _ADDRESS_MOST:
+        return f"must have at most {_ADDRESS_MOST} characters, and has {len(value)}"
+    local, _, domain = value.partition("@")
+    labels = domain.split(".")
+    alone = value.isprintable() and not any(sign in value for sign in " <>,;")
+    if alone and local and "@" not in domain and len(labels) > 1 and all(labels):
+        return None
+    return "must be one e-mail address such as name@example.org"
+
+
+def line(value: object) -> Found:
+    """Ask for a text without a line break, as it goes into a header."""
+    if isinstance(value, str) and ("\r" in value or "\n" in value):
+        return "must be a single line"
+    return written(value)
+
+
+def duration(value: object) -> str | None:
+    """Ask for a duration in one of the two documented forms."""
+    if isinstance(value, str) and _DURATION.fullmatch(value) and value.strip("0.sh"):
+        return None
+    return 'must be a duration longer than 0, such as "900s" or "24h"'
+
+
+def url(*schemes: str) -> Rule:
+    """Ask for an absolute URL of one of the *schemes*."""
+    said = f"must be a URL with a host that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+
+    def rule(value: object) -> str | None:
+        if not isinstance(value, str) or not value.isprintable() or " " in value:
+            return said
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme in schemes and parts.hostname and parts.port != 0
+        except ValueError:
+            return said
+        return None if good else said
+
+    return rule
+
+
+def postback(value: object) -> Found:
+    """Ask for text that is short enough in base64, as it goes over the wire."""
+    said = free(value)
+    if said is not None or not isinstance(value, str):
+        return said
+    size = len(encode(value))
+    return f"must have at most {_POSTBACK_MOST} characters in base64, and has {size}" if size > _POSTBACK_MOST else None
+
+
+def degrees(most: int) -> Rule:
+    """Ask for an angle of at most *most* degrees either way."""
+
+    def rule(value: Any) -> str | None:  # noqa: ANN401 - compared only once it is known to be a number
+        if type(value) in {int, float} and -most <= value <= most:
+            return None
+        return f"must be a number from -{most} to {most}"
+
+    return rule
+
+
+def moment(value: object) -> str | None:
+    """Ask for a time that says its zone and can be told in UTC."""
+    try:
+        if isinstance(value, datetime) and value.utcoffset() is not None and value.astimezone(UTC):
+            return None
+    except OverflowError:
+        pass
+    return "must be a datetime with a time zone"
+
+
+def day(value: object) -> str | None:
+    """Ask for a date, or a time that says its zone."""
+    return None if type(value) is date or moment(value) is None else "must be a date, or a datetime with a time zone"
+
+
+def whole(least: int, most: int) -> Rule:
+    """Ask for a whole number from *least* to *most*."""
+
+    def rule(value: Any) -> str | None:  # noqa: ANN401 - compared only once it is known to be a number
+        return None if type(value) is int and least <= value <= most else f"must be a whole number, {least} to {most}"
+
+    return rule
+
+
+def json(value: object) -> str | None:
+    """Ask for a mapping that JSON can hold without loss: no NaN, no foreign class, no name but a string."""
+    if not isinstance(value, Mapping):
+        return f"must be a mapping, not {_type_of(value)}"
+    try:
+        _ = dump(value), dumps(plain(value), allow_nan=False)
+    except Exception:  # noqa: BLE001 - foreign classes may raise anything
+        return "cannot be written as JSON"
+    return None
+
+
+def many(rule: Rule, least: int, most: int) -> Rule:
+    """Ask for a tuple of *least* to *most* values, each as *rule* asks."""
+    said = f"must be {least} to {most}" if least else f"must be at most {most}"
+
+    def wrong(value: object) -> Found:
+        if not isinstance(value, tuple):
+            return f"must be a tuple, not {_type_of(value)}"
+        if not least <= len(value) <= most:
+            return f"{said}, and are {len(value)}"
+        return [detail for index, one in enumerate(value) for detail in below(f"[{index}]", rule(one))]
+
+    return wrong
+
+
+def below(path: str, found: Found) -> Iterator[Detail]:
+    """Put what was *found* under *path*."""
+    if isinstance(found, str):
+        yield Detail(path, found)
+        return
+    for detail in found or ():
+        dot = "." if detail.field and not detail.field.startswith("[") else ""
+        yield Detail(f"{path}{dot}{detail.field}", detail.message)
+
+
+def key(value: object) -> str | None:
+    """Ask for an idempotency key that can stand in a header."""
+    if isinstance(value, str) and _KEY.fullmatch(value):
+        return None
+    return "must be 1 to 255 visible ASCII characters"
+
+
+def segment(value: object) -> Found:
+    """Ask for an id that can stand in a path."""
+    return "must be an id" if isinstance(value, str) and value in {".", ".."} else written(value)

@@ -1,0 +1,12 @@
+"""Fixtures for every test: both event loops, and hypothesis settings that fit a noisy machine."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("msgapi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("msgapi")
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

@@ -1,0 +1,61 @@
+"""calls: one operation as a value."""
+
+import pickle
+from uuid import UUID
+
+import pytest
+
+from msgapi import Balance, Call, Detail, Invalid
+from msgapi.calls import new_key
+
+KEY = "0b8f7c0e-8a52-4b0e-9f57-6a1f7a0c9e11"
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "repeatable"),
+    [("GET", None, True), ("DELETE", None, True), ("PUT", None, True), ("POST", None, False), ("POST", KEY, True)],
+)
+def test_a_post_without_a_key_is_the_one_call_that_may_not_be_repeated(
+    method: str, key: str | None, repeatable: bool
+) -> None:
+    assert Call(method, "/v1/x", Balance, idempotency_key=key).repeatable is repeatable
+
+
+def test_the_band_is_the_kind_of_endpoint_whatever_the_id() -> None:
+    assert Call("GET", "/v1/messages/msg_1", Balance).band == "GET messages"
+    assert Call("POST", "/v1/messages", Balance).band == "POST messages"
+
+
+def test_the_target_percent_encodes_the_query() -> None:
+    assert Call("GET", "/v1/messages", Balance, (("to", "a b+c"), ("x", "ü"))).target == "/v1/messages?to=a%20b%2Bc&x=%C3%BC"
+    assert Call("GET", "/v1/messages", Balance).target == "/v1/messages"
+
+
+def test_a_call_shows_its_route_and_its_key_and_nothing_of_query_and_body() -> None:
+    call = Call("POST", "/v1/messages", Balance, (("to", "+4915112345678"),), b"secret", KEY)
+    assert repr(call) == f"Call(POST /v1/messages -> Balance, key='{KEY}')"
+
+
+def test_a_key_that_was_made_from_something_else_is_hidden() -> None:
+    assert repr(Call("POST", "/v1/x", Balance, idempotency_key="otp-+4915112345678")).endswith("key=***)")
+
+
+def test_a_recipient_in_the_path_is_hidden() -> None:
+    assert repr(Call("GET", "/v1/messages/+4915112345678", Balance)) == "Call(GET /v1/messages/*** -> Balance)"
+
+
+def test_a_call_says_that_its_input_is_bad() -> None:
+    call = Call("POST", "/v1/x", Balance, invalid=Invalid(details=(Detail("to", "secret"),)))
+    assert "invalid" in repr(call).lower()
+    assert "secret" not in repr(call)
+
+
+def test_a_call_survives_pickle() -> None:
+    call = Call("POST", "/v1/x", Balance, (("a", "b"),), b"{}", KEY)
+    assert pickle.loads(pickle.dumps(call)) == call  # noqa: S301 - our own bytes
+
+
+def test_every_new_key_is_another_uuid() -> None:
+    keys = {new_key() for _ in range(1000)}
+    assert len(keys) == 1000
+    assert all(UUID(key).version == 4 for key in keys)

@@ -1,0 +1,84 @@
+"""clock and virtual: time as something passed in."""
+
+import time
+
+import anyio
+import pytest
+
+from msgapi import SystemClock, VirtualClock
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_system_clock_is_the_machines() -> None:
+    clock = SystemClock()
+    before = clock.now()
+    await clock.sleep(0)
+    assert clock.now() >= before
+    assert abs(clock.time() - time.time()) < 60
+
+
+async def test_a_virtual_day_passes_at_once_while_it_runs() -> None:
+    clock = VirtualClock(start=1000)
+    async with clock.running():
+        await clock.sleep(86_400)
+    assert (clock.now(), clock.time()) == (86_400, 87_400)
+
+
+async def test_sleepers_wake_in_the_order_of_their_time() -> None:
+    clock, woken = VirtualClock(), []
+
+    async def sleep(seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append((seconds, clock.now()))
+
+    async with clock.running(), anyio.create_task_group() as tasks:
+        for seconds in (3, 1, 2, 0, -1):
+            tasks.start_soon(sleep, seconds)
+    assert sorted(woken[:2]) == [(-1, 0), (0, 0)]
+    assert woken[2:] == [(1, 1), (2, 2), (3, 3)]
+
+
+async def test_time_that_does_not_run_moves_only_when_told() -> None:
+    clock, woken = VirtualClock(), []
+
+    async def sleep() -> None:
+        await clock.sleep(10)
+        woken.append(clock.now())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sleep)
+        await anyio.wait_all_tasks_blocked()
+        clock.advance(9)
+        await anyio.wait_all_tasks_blocked()
+        assert woken == []
+        clock.advance(1)
+        await anyio.wait_all_tasks_blocked()
+        assert woken == [10]
+
+
+async def test_a_cancelled_sleeper_is_forgotten() -> None:
+    clock = VirtualClock()
+    async with clock.running():
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(clock.sleep, 5)
+                tasks.start_soon(clock.sleep, 50)
+                await clock.sleep(1)
+                scope.cancel()
+        await clock.sleep(2)
+    assert clock.now() == 3
+
+
+async def test_an_exception_while_it_runs_comes_out_as_itself() -> None:
+    clock = VirtualClock()
+    with pytest.raises(KeyError, match="mine"):
+        async with clock.running():
+            raise KeyError("mine")
+
+
+async def test_a_running_clock_with_nobody_asleep_waits() -> None:
+    clock = VirtualClock()
+    async with clock.running():
+        await anyio.sleep(0.01)
+    assert clock.now() == 0

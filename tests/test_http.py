@@ -1,0 +1,20 @@
+"""http: the two values at the edge."""
+
+from msgapi import Request, Response
+
+
+def test_header_names_of_a_response_are_found_in_lower_case() -> None:
+    assert Response(200, {"X-RateLimit-Limit": "5"}).headers == {"x-ratelimit-limit": "5"}
+
+
+def test_a_request_shows_neither_key_nor_query_nor_body() -> None:
+    request = Request("POST", "https://h.example/v1/messages?to=%2B49151", {"Authorization": "Bearer sk"}, b"secret")
+    assert repr(request) == "Request(POST h.example/v1/messages, 6 bytes)"
+
+
+def test_a_request_without_a_body_says_so() -> None:
+    assert repr(Request("GET", "/v1/messages/a")) == "Request(GET /v1/messages/a, no body)"
+
+
+def test_a_response_shows_its_size_and_not_its_body() -> None:
+    assert repr(Response(200, {}, b"secret")) == "Response(200, 6 bytes)"

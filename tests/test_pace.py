@@ -1,0 +1,240 @@
+"""pace: against a simulated server, in simulated time, and each rule by itself."""
+
+import heapq
+from collections.abc import Callable
+from math import inf
+
+import pytest
+from attrs import define, field
+from hypothesis import given
+from hypothesis import strategies as st
+
+from msgapi import Pace, RateLimit
+from msgapi.pace import Lane
+
+
+@define
+class Server:
+    """A fixed window, as a service would count it; *told* says which figures its answers carry."""
+
+    limit: float
+    length: float = 1.0
+    told: bool = False
+    clock_error: float = 0.0
+    window: int = -1
+    used: int = 0
+    other: float = 0.0  # share of the limit that somebody else uses up
+
+    def answer(self, now: float) -> tuple[bool, float, RateLimit | None]:
+        if int(now / self.length) != self.window:
+            self.window, self.used = int(now / self.length), int(self.limit * self.other)
+        end = (self.window + 1) * self.length
+        allowed = self.used < self.limit
+        self.used += allowed
+        remaining = int(self.limit - self.used)
+        figures = RateLimit(limit=int(self.limit), remaining=remaining, reset=end + self.clock_error)
+        return allowed, end - now, figures if self.told else None
+
+
+@define
+class Run:
+    """What became of a storm: every send is repeated until it is let through."""
+
+    refused: int = 0
+    wall: float = 0.0
+    departures: list[float] = field(factory=list)
+
+
+def storm(  # noqa: PLR0913 - the knobs of the simulation
+    lane: Lane,
+    server: Server,
+    *,
+    sends: int = 600,
+    at_once: int = 100,
+    latency: float = 0.002,
+    change: Callable[[float, Server], None] = lambda _now, _server: None,
+) -> Run:
+    run, now, waiting, done = Run(), 0.0, sends, 0
+    flying: list[tuple[float, int, float, bool, float, RateLimit | None]] = []
+    while done < sends:
+        change(now, server)
+        while waiting and len(flying) < at_once and lane.wait(now) <= 0:
+            lane.leave(now)
+            waiting -= 1
+            run.departures.append(now)
+            allowed, until, figures = server.answer(now + latency / 2)
+            heapq.heappush(flying, (now + latency, len(run.departures), now, allowed, until, figures))
+        wake = now + lane.wait(now) if waiting and len(flying) < at_once else inf
+        if flying and flying[0][0] <= wake:
+            now, _, left_at, allowed, until, figures = heapq.heappop(flying)
+            if allowed:
+                lane.learn(now, now, figures=figures, server_time=now + server.clock_error)
+                done += 1
+            else:
+                lane.throttle(now, left_at, until)
+                run.refused += 1
+                waiting += 1
+        else:
+            now = max(now, wake)
+        assert now < 1000, "the storm does not end"
+    run.wall = now
+    return run
+
+
+def test_an_unknown_limit_is_found_with_few_refusals_and_little_time_lost() -> None:
+    run = storm(Lane(), Server(50))
+    assert run.refused <= 24
+    assert run.wall <= 12 * 1.3
+
+
+def test_a_limit_told_in_the_headers_is_kept_to_without_any_refusal() -> None:
+    run = storm(Lane(), Server(50, told=True))
+    assert run.refused == 0
+    assert run.wall <= 12 * 1.15
+
+
+@pytest.mark.parametrize("error", [3600.0, -3600.0])
+def test_a_server_whose_clock_is_an_hour_off_is_read_by_its_own_clock(error: float) -> None:
+    run = storm(Lane(), Server(50, told=True, clock_error=error))
+    assert run.refused == 0
+    assert run.wall <= 12 * 1.15
+
+
+def test_a_limit_that_halves_is_followed() -> None:
+    def halve(now: float, server: Server) -> None:
+        server.limit = 50 if now < 5 else 25
+
+    run = storm(Lane(), Server(50), change=halve)
+    assert run.refused <= 80
+    assert run.wall <= 19 * 1.4
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_two_clients_on_one_key_still_get_through(told: bool) -> None:  # noqa: FBT001
+    run = storm(Lane(), Server(50, told=told, other=0.5))
+    assert run.refused <= 60
+    assert run.wall <= 24 * 1.5
+
+
+def test_a_high_limit_is_reached() -> None:
+    run = storm(Lane(), Server(2000), sends=20_000, at_once=200)
+    assert run.refused <= 400
+    assert run.wall <= 10 * 1.5
+
+
+def test_without_any_limit_nothing_holds_a_batch_back_for_long() -> None:
+    run = storm(Lane(), Server(10**9), sends=10_000, at_once=100, latency=0.05)
+    assert run.refused == 0
+    assert run.wall <= 10_000 / 100 * 0.05 * 1.2
+
+
+@given(
+    per_second=st.floats(0.5, 500),
+    at_once=st.integers(1, 50),
+    latency=st.floats(0.001, 0.5),
+    told=st.booleans(),
+    limit=st.integers(1, 100),
+)
+def test_its_own_limit_is_never_exceeded(
+    per_second: float, at_once: int, latency: float, told: bool, limit: int  # noqa: FBT001
+) -> None:
+    lane = Pace(per_second=per_second).lane("POST messages")
+    run = storm(lane, Server(limit, told=told), sends=30, at_once=at_once, latency=latency)
+    for i, first in enumerate(run.departures):
+        within = sum(first <= other < first + 1 for other in run.departures[i:])
+        assert within <= per_second * 1.02 + 2
+
+
+@given(retry_after=st.floats(0, 100), others=st.lists(st.floats(0, 100), max_size=5))
+def test_a_closed_gate_stays_closed_for_the_longest_time_that_was_asked_for(
+    retry_after: float, others: list[float]
+) -> None:
+    lane = Lane()
+    for each in (*others, retry_after):
+        lane.leave(0)
+        lane.throttle(0, 0, each)
+    assert lane.wait(0) >= max([*others, retry_after]) - 1e-9
+
+
+def test_after_a_wait_requests_leave_spaced_and_not_all_at_once() -> None:
+    lane = Lane()
+    for _ in range(20):
+        lane.leave(0)
+        lane.learn(0.1, 0, figures=None, server_time=None)
+    lane.leave(0.1)
+    lane.throttle(0.1, 0.1, 0.9)
+    assert lane.wait(0.1) == pytest.approx(0.9)
+    assert lane.rate == pytest.approx(20)
+    lane.leave(1.0)
+    assert lane.wait(1.0) == pytest.approx(0.05)
+    assert lane.wait(1.0, ahead=2) == pytest.approx(0.15)
+
+
+def test_a_429_that_names_no_time_closes_the_gate_for_a_second() -> None:
+    lane = Lane()
+    lane.leave(0)
+    lane.throttle(0, 0, None)
+    assert lane.wait(0) == pytest.approx(1)
+
+
+def test_refusals_of_one_wave_lower_the_rate_once() -> None:
+    lane = Lane()
+    for _ in range(5):
+        lane.leave(0)
+    rates = []
+    for _ in range(5):
+        lane.throttle(0.1, 0, 1)
+        rates.append(lane.rate)
+    assert len(set(rates)) == 1
+
+
+def test_each_kind_of_endpoint_has_a_lane_of_its_own() -> None:
+    pace = Pace()
+    sends, reads = pace.lane("POST messages"), pace.lane("GET billing")
+    sends.leave(0)
+    sends.throttle(0, 0, 30)
+    assert sends.wait(0) == 30
+    assert reads.wait(0) == 0
+    assert pace.lane("POST messages") is sends
+
+
+def test_a_lost_request_is_no_longer_in_flight() -> None:
+    lane = Lane()
+    lane.leave(0)
+    assert lane.in_flight == 1
+    lane.lose()
+    assert lane.in_flight == 0
+    assert lane.rate is None
+
+
+@pytest.mark.parametrize(
+    "figures",
+    [
+        None,
+        RateLimit(),
+        RateLimit(limit=0, remaining=0, reset=10.0),
+        RateLimit(limit=5, remaining=0),
+        RateLimit(limit=5, reset=10.0),
+        RateLimit(limit=5, remaining=0, reset=-50.0),
+        RateLimit(limit=5, remaining=0, reset=1e9),
+    ],
+)
+def test_figures_that_cannot_be_so_are_not_followed(figures: RateLimit | None) -> None:
+    lane = Lane()
+    lane.leave(0)
+    lane.learn(0, 0, figures=figures, server_time=None)
+    assert lane.wait(0) == 0
+
+
+def test_an_answer_of_a_window_gone_by_changes_nothing() -> None:
+    lane = Lane()
+    for _ in range(2):
+        lane.leave(0)
+    lane.learn(0, 0, figures=RateLimit(limit=9, remaining=7, reset=5.0), server_time=None)
+    lane.learn(0, 0, figures=RateLimit(limit=9, remaining=0, reset=1.0), server_time=None)
+    assert lane.wait(0) == 0
+
+
+def test_a_pace_that_makes_no_sense_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Pace(per_second=0)

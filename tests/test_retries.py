@@ -1,0 +1,117 @@
+"""retries: which failures are worth another attempt, and after how long."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import msgapi
+from msgapi import ApiError, NotSent, Retry, ServerFault, Throttled, Unanswered, Unavailable
+from msgapi.retries import Budget
+
+LIMITED = Throttled(code="rate_limit_exceeded")
+NEVER: list[ApiError] = [
+    msgapi.Invalid(),
+    msgapi.Unauthorized(),
+    msgapi.InsufficientBalance(),
+    msgapi.Forbidden(),
+    msgapi.NotFound(),
+    msgapi.Conflict(),
+    msgapi.Unprocessable(),
+    msgapi.Unexpected(),
+    msgapi.Unreadable(),
+    Throttled(code="newsletter_daily_cap", retry_after=1),
+]
+ALWAYS: list[ApiError] = [NotSent("refused"), LIMITED, Throttled(code="http_429")]
+IF_REPEATABLE: list[ApiError] = [ServerFault(), Unavailable(), Unanswered("reset")]
+
+
+def wait(error: ApiError, *, attempt: int = 1, repeatable: bool = True, chance: float = 0.5) -> float | None:
+    return Retry(attempts=3).wait(error, attempt=attempt, repeatable=repeatable, chance=chance)
+
+
+@pytest.mark.parametrize("error", NEVER)
+def test_what_repeating_cannot_mend_is_not_repeated(error: ApiError) -> None:
+    assert wait(error) is None
+
+
+@pytest.mark.parametrize("error", ALWAYS)
+@pytest.mark.parametrize("repeatable", [True, False])
+def test_what_surely_did_not_happen_is_repeated(error: ApiError, repeatable: bool) -> None:  # noqa: FBT001
+    assert wait(error, repeatable=repeatable) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("error", IF_REPEATABLE)
+def test_what_may_have_happened_is_repeated_only_if_it_can_do_no_harm(error: ApiError) -> None:
+    assert wait(error, repeatable=True) == pytest.approx(0.1)
+    assert wait(error, repeatable=False) is None
+
+
+@pytest.mark.parametrize("error", [*ALWAYS, *IF_REPEATABLE])
+def test_the_last_attempt_is_the_last(error: ApiError) -> None:
+    assert wait(error, attempt=2) is not None
+    assert wait(error, attempt=3) is None
+    assert Retry(attempts=1).wait(error, attempt=1, repeatable=True, chance=0) is None
+
+
+@pytest.mark.parametrize(("attempt", "longest"), [(1, 0.2), (2, 0.4), (3, 0.8), (6, 6.4), (7, 10.0), (5000, 10.0)])
+def test_the_backoff_doubles_up_to_its_longest(attempt: int, longest: float) -> None:
+    retry = Retry(attempts=10_000)
+    assert retry.wait(ServerFault(), attempt=attempt, repeatable=True, chance=1) == pytest.approx(longest)
+    assert retry.wait(ServerFault(), attempt=attempt, repeatable=True, chance=0) == 0
+
+
+@given(
+    asked=st.floats(0, 200),
+    chance=st.floats(0, 1),
+    attempt=st.integers(1, 9),
+    kind=st.sampled_from([Throttled, ServerFault, Unavailable]),
+)
+def test_a_retry_after_is_waited_for_in_full_or_not_at_all(
+    asked: float, chance: float, attempt: int, kind: type[Throttled]
+) -> None:
+    error = kind(code="rate_limit_exceeded", retry_after=asked)
+    found = Retry(attempts=10).wait(error, attempt=attempt, repeatable=True, chance=chance)
+    if asked > 60:
+        assert found is None
+    else:
+        assert found is not None
+        assert asked <= found <= 60
+
+
+def test_a_backoff_beyond_the_longest_wait_is_not_begun() -> None:
+    assert Retry(base=4, longest_wait=1).wait(NotSent("x"), attempt=1, repeatable=True, chance=1) is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"base": 0}, {"longest_backoff": 0}, {"longest_wait": -1}, {"budget": -1}, {"refill": -1}]
+)
+def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Retry(**wrong)  # type: ignore[arg-type]
+
+
+def test_an_outage_spends_the_budget_and_successes_fill_it_again() -> None:
+    budget = Budget(Retry(budget=2, refill=0.5))
+    assert [budget.spend(ServerFault()) for _ in range(3)] == [True, True, False]
+    budget.earn()
+    assert not budget.spend(ServerFault())
+    budget.earn()
+    assert budget.spend(ServerFault())
+    for _ in range(100):
+        budget.earn()
+    assert budget.left == 2
+
+
+def test_waiting_for_the_rate_limit_costs_nothing_of_the_budget() -> None:
+    assert Budget(Retry(budget=0)).spend(LIMITED)
+
+
+@given(successes=st.lists(st.booleans(), max_size=400), refill=st.floats(0, 1))
+def test_retries_never_exceed_the_budget_and_what_successes_paid_for(successes: list[bool], refill: float) -> None:
+    budget, retries = Budget(Retry(budget=5, refill=refill)), 0
+    for success in successes:
+        if success:
+            budget.earn()
+        else:
+            retries += budget.spend(Unavailable())
+    assert retries <= 5 + refill * sum(successes) + 1e-6
