@@ -35,10 +35,18 @@ from .retries import Retry
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from . import batch, billing, codec, messages, sandbox, transports
     from .virtual import VirtualClock
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load a part of the package when it is first asked for, so that importing it stays quick."""
+        if name == "VirtualClock":
+            return import_module(".virtual", __name__).VirtualClock
+        if name in _NOUNS:
+            return import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Api",
@@ -85,12 +93,3 @@ __all__ = [
 
 __version__ = VERSION
 _NOUNS = frozenset({"batch", "billing", "codec", "messages", "sandbox", "transports"})
-
-
-def __getattr__(name: str) -> "ModuleType | type[VirtualClock]":
-    """Load a part of the package when it is first asked for, so that importing it stays quick."""
-    if name == "VirtualClock":
-        return import_module(".virtual", __name__).VirtualClock  # type: ignore[no-any-return]
-    if name in _NOUNS:
-        return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

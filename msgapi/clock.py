@@ -28,4 +28,7 @@ class SystemClock:
 
     now = staticmethod(time.monotonic)
     time = staticmethod(time.time)
-    sleep = staticmethod(anyio.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for *seconds*."""
+        await anyio.sleep(seconds)

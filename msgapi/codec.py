@@ -228,11 +228,8 @@ def _problems(error: BaseException, path: str) -> Iterable[Detail]:
         for inner in bare:
             yield from _problems(inner, path)
     elif isinstance(error, IterableValidationError):
-        indexed, bare = error.group_exceptions()
-        for inner, index in indexed:
+        for inner, index in error.group_exceptions()[0]:
             yield from _problems(inner, f"{path}[{index.index}]")
-        for inner in bare:
-            yield from _problems(inner, path)
     elif isinstance(error, KeyError):
         yield Detail(path, "is required")
     else:

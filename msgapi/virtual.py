@@ -67,7 +67,7 @@ class VirtualClock:
         """Let time pass by itself: whenever all tasks wait, the next sleeper is woken."""
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._run)
+            _ = tasks.start_soon(self._run)
             try:
                 yield
             except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group

@@ -27,7 +27,10 @@ def test_the_band_is_the_kind_of_endpoint_whatever_the_id() -> None:
 
 
 def test_the_target_percent_encodes_the_query() -> None:
-    assert Call("GET", "/v1/messages", Balance, (("to", "a b+c"), ("x", "ü"))).target == "/v1/messages?to=a%20b%2Bc&x=%C3%BC"
+    assert (
+        Call("GET", "/v1/messages", Balance, (("to", "a b+c"), ("x", "ü"))).target
+        == "/v1/messages?to=a%20b%2Bc&x=%C3%BC"
+    )
     assert Call("GET", "/v1/messages", Balance).target == "/v1/messages"
 
 

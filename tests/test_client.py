@@ -376,7 +376,7 @@ ANSWERS: list[Callable[[], Answer]] = [
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 def test_no_sequence_of_answers_makes_it_repeat_what_it_must_not(anyio_backend: str) -> None:
     @given(script=st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=8), keyed=st.booleans())
-    def run(script: list[Callable[[], Answer]], keyed: bool) -> None:  # noqa: FBT001
+    def run(script: list[Callable[[], Answer]], keyed: bool) -> None:
         answers = [make() for make in script]
         anyio.run(check, answers, SEND if keyed else SEND_WITHOUT_KEY, backend=anyio_backend)
 

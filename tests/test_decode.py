@@ -39,13 +39,9 @@ JSON: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-ENVELOPES = st.fixed_dictionaries(
-    {},
-    optional={
-        name: JSON
-        for name in ("error", "message", "details", "balance", "required_amount", "topup_url", "retry_after", "more")
-    },
-)
+FIELDS = ("error", "message", "details", "balance", "required_amount", "topup_url", "retry_after", "more")
+ENVELOPES = st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON))
+SECRETS = st.sampled_from(["+4915112345678", "jane.roe@example.org", "the secret words"])
 
 
 def answer(status: int, body: object, **headers: str) -> Response:
@@ -268,7 +264,9 @@ def test_any_json_gives_a_value_that_survives_pickle_and_json(status: int, heade
         assert msgapi.codec.load_error(msgapi.codec.dump(result)) == result
 
 
-@given(secret=st.sampled_from(["+4915112345678", "jane.roe@example.org", "the secret words"]), where=ENVELOPES.map(list))
+@given(
+    secret=st.sampled_from(["+4915112345678", "jane.roe@example.org", "the secret words"]), where=ENVELOPES.map(list)
+)
 def test_no_repr_shows_what_a_server_echoed(secret: str, where: list[str]) -> None:
     body: dict[str, object] = dict.fromkeys(where, secret)
     body["details"] = [{"field": secret, "message": secret}]

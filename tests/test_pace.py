@@ -45,7 +45,7 @@ class Run:
     departures: list[float] = field(factory=list)
 
 
-def storm(  # noqa: PLR0913 - the knobs of the simulation
+def storm(
     lane: Lane,
     server: Server,
     *,
@@ -110,7 +110,7 @@ def test_a_limit_that_halves_is_followed() -> None:
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_two_clients_on_one_key_still_get_through(told: bool) -> None:  # noqa: FBT001
+def test_two_clients_on_one_key_still_get_through(told: bool) -> None:
     run = storm(Lane(), Server(50, told=told, other=0.5))
     assert run.refused <= 60
     assert run.wall <= 24 * 1.5
@@ -136,7 +136,7 @@ def test_without_any_limit_nothing_holds_a_batch_back_for_long() -> None:
     limit=st.integers(1, 100),
 )
 def test_its_own_limit_is_never_exceeded(
-    per_second: float, at_once: int, latency: float, told: bool, limit: int  # noqa: FBT001
+    per_second: float, at_once: int, latency: float, told: bool, limit: int
 ) -> None:
     lane = Pace(per_second=per_second).lane("POST messages")
     run = storm(lane, Server(limit, told=told), sends=30, at_once=at_once, latency=latency)

@@ -36,7 +36,7 @@ def test_what_repeating_cannot_mend_is_not_repeated(error: ApiError) -> None:
 
 @pytest.mark.parametrize("error", ALWAYS)
 @pytest.mark.parametrize("repeatable", [True, False])
-def test_what_surely_did_not_happen_is_repeated(error: ApiError, repeatable: bool) -> None:  # noqa: FBT001
+def test_what_surely_did_not_happen_is_repeated(error: ApiError, repeatable: bool) -> None:
     assert wait(error, repeatable=repeatable) == pytest.approx(0.1)
 
 
@@ -83,11 +83,12 @@ def test_a_backoff_beyond_the_longest_wait_is_not_begun() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempts": 0}, {"base": 0}, {"longest_backoff": 0}, {"longest_wait": -1}, {"budget": -1}, {"refill": -1}]
+    "wrong",
+    [{"attempts": 0}, {"base": 0}, {"longest_backoff": 0}, {"longest_wait": -1}, {"budget": -1}, {"refill": -1}],
 )
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Retry(**wrong)  # type: ignore[arg-type]
+        Retry(**wrong)
 
 
 def test_an_outage_spends_the_budget_and_successes_fill_it_again() -> None:

@@ -1,0 +1,69 @@
+"""Every check of this project. `nox` runs lint, typing and tests; the others are asked for by name."""
+
+import re
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+HERE = ["msgapi", "tests", "benchmarks", "noxfile.py"]
+
+
+def group(name: str) -> list[str]:
+    return list(nox.project.dependency_groups(PROJECT, name))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style: ruff's rules, and its format."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *HERE)
+    session.run("ruff", "format", "--check", *HERE)
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Types: mypy strict, pyright with no dropped result, and a public surface that is typed whole."""
+    session.install(*group("typing"), ".[cli,uvloop]")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "msgapi", "--ignoreexternal")
+
+
+def run_tests(session: nox.Session) -> None:
+    session.run("coverage", "erase")
+    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Tests, on asyncio and trio, with every branch covered. `nox -s tests -- ARGS` passes ARGS to pytest."""
+    session.install(*group("tests"), ".[cli,uvloop]")
+    run_tests(session)
+    if not session.posargs:
+        session.run("coverage", "combine", "--quiet")
+        session.run("coverage", "report")
+
+
+@nox.session
+def tests_oldest(session: nox.Session) -> None:
+    """Tests, with the oldest version of each dependency that we allow."""
+    wanted = [*PROJECT["project"]["dependencies"], *PROJECT["project"]["optional-dependencies"]["cli"]]
+    oldest = [re.sub(r">=([\w.]+).*", r"==\1", one) for one in wanted]
+    constraints = Path(session.create_tmp()) / "oldest.txt"
+    _ = constraints.write_text("\n".join(oldest))
+    session.install(*group("tests"), ".[cli]", "-c", str(constraints))
+    run_tests(session)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks: ratios to raw aiohttp in the same run."""
+    session.install(".[cli,uvloop]")
+    for program in ("import_time.py", "call_cpu.py"):
+        session.run("python", f"benchmarks/{program}")

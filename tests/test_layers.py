@@ -1,0 +1,88 @@
+"""The direction of imports: each file imports only from files above it."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import msgapi
+
+PACKAGE = Path(msgapi.__file__).parent
+ORDER = [
+    "version",
+    "privacy",
+    "clock",
+    "virtual",
+    "http",
+    "results",
+    "calls",
+    "codec",
+    "layout",
+    "decode",
+    "retries",
+    "pace",
+    "gate",
+    "messages",
+    "billing",
+    "transports",
+    "client",
+    "batch",
+    "sandbox",
+    "cli",
+]
+PROGRAMS = {"cli"}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Every module of the package that a file names in an import, as its first name below msgapi."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            yield from [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            assert node.module.split(".")[0] != "msgapi", f"{path.name}: imports inside the package are relative"
+
+
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.name != "__init__.py" or path.parent != PACKAGE]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_each_file_imports_only_from_files_above_it(path: Path) -> None:
+    here = room(path)
+    for other in imported(path):
+        if (here, other) == ("client", "transports"):
+            continue
+        assert ORDER.index(other) < ORDER.index(here), f"{here} imports {other}, which stands below it"
+
+
+def test_every_file_has_its_place_in_the_order() -> None:
+    assert {room(path) for path in FILES} == set(ORDER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_outgrows_three_hundred_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 300
+
+
+@pytest.mark.parametrize(
+    ("module", "strangers"),
+    [
+        ("msgapi", "aiohttp httpx requests urllib3 http.client cattrs orjson click rich"),
+        ("msgapi.messages", "aiohttp http.client click rich"),
+        ("msgapi.batch", "aiohttp http.client click rich"),
+        ("msgapi.transports", "aiohttp http.client click rich"),
+        ("msgapi.sandbox", "aiohttp http.client click rich"),
+        ("msgapi.cli", "aiohttp http.client rich cattrs"),
+    ],
+)
+def test_importing_loads_nothing_that_is_not_needed_yet(module: str, strangers: str) -> None:
+    program = f"import sys, {module}; print(*(set('{strangers}'.split()) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.split() == []

@@ -1,0 +1,77 @@
+"""What a type checker must see: this file is never executed, only checked."""
+
+# pyright: reportUnusedCallResult=false
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import assert_never, assert_type
+
+import msgapi
+from msgapi import ApiError, Call, Client, Ok, Request, Response, Result, batch, billing, messages
+from msgapi.transports import Answer, Transport
+
+
+async def every_outcome_is_told_apart(api: Client, call: Call[messages.Accepted]) -> str:  # noqa: PLR0911
+    match await api(call):
+        case Ok(accepted):
+            assert_type(accepted, messages.Accepted)
+            return accepted.message_id
+        case msgapi.Invalid(details=details) | msgapi.Unprocessable(details=details):
+            assert_type(details, tuple[msgapi.Detail, ...])
+            return "mend the input"
+        case msgapi.InsufficientBalance(required_amount=amount):
+            assert_type(amount, Decimal | None)
+            return "top up"
+        case msgapi.Unauthorized() | msgapi.Forbidden():
+            return "not allowed"
+        case msgapi.NotFound() | msgapi.Conflict():
+            return "not there"
+        case msgapi.Throttled(retry_after=seconds):
+            assert_type(seconds, float | None)
+            return "later"
+        case msgapi.ServerFault() | msgapi.Unavailable() | msgapi.Unexpected() | msgapi.Unreadable():
+            return "theirs"
+        case msgapi.NotSent(reason) | msgapi.Unanswered(reason):
+            return reason
+        case never:
+            assert_never(never)
+
+
+async def a_forgotten_outcome_is_named(api: Client, call: Call[messages.Accepted]) -> None:
+    match await api(call):
+        case Ok():
+            pass
+        case msgapi.Throttled():
+            pass
+        case forgotten:
+            assert_never(forgotten)  # type: ignore[arg-type]
+
+
+async def calls_know_what_comes_back(api: Client) -> None:
+    assert_type(await api(messages.list()), Result[messages.Page])
+    assert_type(await api(messages.get("msg_1")), Result[messages.Logged])
+    assert_type(await api(messages.revoke("msg_1")), Result[messages.Revoked])
+    assert_type(await api(billing.balance()), Result[msgapi.Balance])
+
+
+async def every_error_has_what_all_errors_have(error: ApiError) -> None:
+    assert_type(error.code, str)
+    assert_type(error.message, str)
+    assert_type(error.may_have_happened, bool)
+
+
+async def a_plain_function_is_a_transport(request: Request) -> Answer:
+    return Response(200, {}, request.body or b"")
+
+
+async def it_can_be_connected() -> None:
+    transport: Transport = a_plain_function_is_a_transport
+    async with msgapi.connect(transport=transport) as api:
+        assert_type(api, Client)
+
+
+async def a_batch_knows_its_calls(api: Client, calls: AsyncIterator[Call[messages.Accepted]]) -> None:
+    async with batch.sending(api, calls, at_once=3) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome.call, Call[messages.Accepted])
+            assert_type(outcome.result, Result[messages.Accepted])
