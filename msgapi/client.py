@@ -110,7 +110,7 @@ class Client:
             return attrs.evolve(answer, meta=course.meta(call, now))
         result = self._decode(call, answer, attempts=course.attempts, elapsed=now - course.began)
         if isinstance(result, Throttled) and result.rate_limited:
-            lane.throttle(now, left_at, result.retry_after)
+            lane.throttle(now, left_at, result.retry_after, result.meta.rate_limit)
         else:
             meta = result.meta
             lane.learn(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)

@@ -119,12 +119,17 @@ class Lane:
             self._rate += 0.7 if self._rate < self._goal else max(1.0, 0.02 * self._rate) / self._rate
         self._read(now, wall, figures, server_time)
 
-    def throttle(self, now: float, left_at: float, retry_after: float | None) -> None:
-        """Count a 429 of the key's rate limit for a request that left at *left_at*; close the gate."""
+    def throttle(self, now: float, left_at: float, retry_after: float | None, figures: RateLimit | None = None) -> None:
+        """Count a 429 of the key's rate limit for a request that left at *left_at*; close the gate.
+
+        Where its own *figures* say that there was room, the rate is not lowered: it is not the reason.
+        """
         self._in_flight -= 1
         until = now + (_UNTOLD_WAIT if retry_after is None else retry_after)
         self._closed_until = max(self._closed_until, until)
         self._next_at = max(self._next_at, self._closed_until)
+        if figures is not None and figures.remaining:
+            return
         if left_at < self._cut_at:
             return  # it left before the last cut, and says nothing about the rate since
         since = left_at if self._since is None else self._since

@@ -43,4 +43,4 @@ def test_what_a_module_promises_exists(module: str) -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
-        msgapi.nonsense  # noqa: B018
+        msgapi.nonsense  # type: ignore[attr-defined]  # noqa: B018

@@ -238,3 +238,11 @@ def test_an_answer_of_a_window_gone_by_changes_nothing() -> None:
 def test_a_pace_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="must be"):
         Pace(per_second=0)
+
+
+def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() -> None:
+    lane = Lane()
+    lane.leave(0)
+    lane.throttle(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
+    assert lane.wait(0) == pytest.approx(0.05)
+    assert lane.rate is None

@@ -6,11 +6,11 @@ No rule raises, and none quotes the value: it is a recipient or content.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from json import dumps
+from decimal import Decimal
+from math import isfinite
 from typing import Any, Final, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from ..codec import dump, plain
 from ..results import Detail
 from .wire import encode
 
@@ -23,6 +23,7 @@ _DURATION: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?s|[0-9]+h")
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _ADDRESS_MOST: Final = 254
 _POSTBACK_MOST: Final = 2048
+_LEVELS: Final = 64
 
 
 def string(most: int | None = None, *, empty: bool = False) -> Rule:
@@ -42,9 +43,10 @@ def string(most: int | None = None, *, empty: bool = False) -> Rule:
 
 def _is_unicode(text: str) -> bool:
     try:
-        return bool(text.encode())
+        _ = text.encode()
     except UnicodeEncodeError:
         return False
+    return True
 
 
 def _type_of(value: object) -> str:
@@ -164,14 +166,25 @@ def whole(least: int, most: int) -> Rule:
 
 
 def json(value: object) -> str | None:
-    """Ask for a mapping that JSON can hold without loss: no NaN, no foreign class, no name but a string."""
+    """Ask for a mapping that JSON holds as it is, with decimals and times in their JSON form."""
     if not isinstance(value, Mapping):
         return f"must be a mapping, not {_type_of(value)}"
-    try:
-        _ = dump(value), dumps(plain(value), allow_nan=False)
-    except Exception:  # noqa: BLE001 - foreign classes may raise anything
-        return "cannot be written as JSON"
-    return None
+    return None if _is_json(value, _LEVELS) else f"must hold only what JSON can, at most {_LEVELS} levels deep"
+
+
+def _is_json(value: object, levels: int) -> bool:
+    if isinstance(value, str):
+        return _is_unicode(value)
+    if isinstance(value, float):
+        return isfinite(value)
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    if isinstance(value, Mapping | list | tuple):
+        names = value if isinstance(value, Mapping) else ()
+        parts = value.values() if isinstance(value, Mapping) else value
+        named = all(isinstance(name, str) and _is_unicode(name) for name in names)
+        return levels > 0 and named and all(_is_json(part, levels - 1) for part in parts)
+    return value is None or (isinstance(value, int) and -(2**63) <= value < 2**64) or moment(value) is None
 
 
 def many(rule: Rule, least: int, most: int) -> Rule:

@@ -1,0 +1,44 @@
+"""The commands and their options. Nothing heavy is loaded before a command has been chosen."""
+
+from collections.abc import Sequence
+
+import click
+
+from ..version import VERSION
+from .commands import balance, batch, send
+from .exits import Exit, Halt
+from .programs import demo, sandbox
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="msgapi")
+def program() -> None:
+    """Send RCS and email messages, one or a file of them.
+
+    The key and the address of the service come from MSGAPI_API_KEY and MSGAPI_BASE_URL.
+
+    \b
+    Exit status: 0 every message accepted, 1 finished with refusals, 2 usage or bad input,
+    3 stopped and resumable (balance, rate, breaker), 4 key or configuration, 130 interrupted.
+    """  # noqa: D301 - \b is click's own
+
+
+for command in (send, batch, balance, sandbox, demo):
+    program.add_command(command)
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run the command that *arguments* name, and give the exit status."""
+    try:
+        status: object = program.main(arguments, prog_name="msgapi", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return int(Exit.USAGE)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx is not None else "msgapi"
+        raise Halt(f"{error.format_message()} (see `{path} --help`)") from None
+    except click.ClickException as error:
+        raise Halt(error.format_message()) from None
+    return int(status) if isinstance(status, int) else 0

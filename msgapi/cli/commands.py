@@ -1,0 +1,114 @@
+"""The commands that talk to the service: send, batch, balance."""
+
+import click
+
+from .options import dry_run_option, given, json_option, message_options, sandbox_option
+
+
+@click.command
+@click.option("--to", required=True, metavar="RECIPIENT", help="A phone number with + or an email address.")
+@message_options
+@click.option("--data", multiple=True, metavar="NAME=VALUE", help="Email: a variable of the template; repeatable.")
+@click.option("--idempotency-key", metavar="KEY", help="Repeating a send under its key cannot send it twice.")
+@json_option
+@dry_run_option
+@sandbox_option
+def send(
+    *, to: str, data: tuple[str, ...], idempotency_key: str | None, json: bool, dry_run: bool, sandbox: bool
+) -> int:
+    """Send one message: RCS with --agent, email with --channel."""
+    from .single import Single, start
+
+    single = Single(given=given() | {"to": to}, data=data, key=idempotency_key, json=json, sandbox=sandbox)
+    return start(single, dry_run=dry_run)
+
+
+@click.command
+@click.argument("file")
+@message_options
+@click.option("--to-column", default="to", show_default=True, metavar="COLUMN", help="Holds the recipients.")
+@click.option("--data", multiple=True, metavar="COLUMN", help="Email: a column the template gets; repeatable.")
+@click.option(
+    "--allow-empty", is_flag=True, help="Fill placeholders with empty cells too, in place of refusing the row."
+)
+@click.option("--allow-duplicates", is_flag=True, help="Send the same message to the same recipient more than once.")
+@click.option("--format", "shape", type=click.Choice(["csv", "jsonl"]), help="If the name of FILE does not tell.")
+@click.option("--delimiter", metavar="CHARACTER", help="Of a CSV: , ; or tab are found by themselves.")
+@click.option("--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight.")
+@click.option("--limit-rate", type=click.FloatRange(0, min_open=True), metavar="N", help="At most N requests a second.")
+@click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
+@click.option("--failed", metavar="FILE", help="Write the rows that were not accepted, to be sent again.")
+@click.option("--overwrite", is_flag=True, help="Replace what is in those two files.")
+@click.option("--with-recipients", is_flag=True, help="Put the recipients into the results too.")
+@json_option
+@dry_run_option
+@sandbox_option
+def batch(
+    *,
+    file: str,
+    to_column: str,
+    data: tuple[str, ...],
+    allow_empty: bool,
+    allow_duplicates: bool,
+    shape: str | None,
+    delimiter: str | None,
+    at_once: int,
+    limit_rate: float | None,
+    results: str | None,
+    failed: str | None,
+    overwrite: bool,
+    with_recipients: bool,
+    json: bool,
+    dry_run: bool,
+    sandbox: bool,
+) -> int:
+    r"""Send a message to every row of FILE: CSV with a header, or JSONL; - is standard input.
+
+    \b
+      msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \
+        --text 'Hi {name}, your parcel is here.' --failed failed.csv
+
+    {column} in --text, --subject and --html is filled in from the row; {{ and }} are braces.
+    What no option says is taken from the columns of these names: to, agent_id, traffic_type, message_type,
+    ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
+    idempotency_key. An option wins over a column.
+
+    A row that repeats an earlier one, the same message to the same recipient, is skipped and reported.
+
+    --results names rows by number, line and their column id, if any, but not by recipient.
+    --failed is CSV or JSONL by its name, with the same columns and the idempotency_key under which a row went
+    out: sent again with `msgapi batch`, it is the same operation and cannot arrive twice.
+
+    Ctrl-C lets what is in flight settle and sends no more; a second one stops at once.
+    """
+    from .mailing import Mailing, start
+
+    mailing = Mailing(
+        path=file,
+        given=given(),
+        to_column=to_column,
+        data=data,
+        empty=allow_empty,
+        duplicates=allow_duplicates,
+        shape=shape,
+        delimiter=delimiter,
+        at_once=at_once,
+        per_second=limit_rate,
+        results=results,
+        failed=failed,
+        overwrite=overwrite,
+        with_recipients=with_recipients,
+        json=json,
+        sandbox=sandbox,
+    )
+    return start(mailing, dry_run=dry_run)
+
+
+@click.command
+@json_option
+@sandbox_option
+def balance(*, json: bool, sandbox: bool) -> int:
+    """Show the prepaid balance."""
+    from .account import start
+
+    return start(json=json, sandbox=sandbox)

@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TRAFFIC: Final = ("AUTHENTICATION", "TRANSACTION", "PROMOTION", "SERVICEREQUEST", "ACKNOWLEDGEMENT")
+KINDS: Final = ("MESSAGE", "CONVERSATION", "NEWSLETTER")
+_GIVEN: Final = "msgapi.given"
+_OPTIONS: Final = (
+    ("agent_id", "--agent", "ID", "RCS: the agent that sends, such as ag_live_demo."),
+    ("traffic_type", "--traffic", None, "RCS: what the message is for."),
+    ("ttl", "--ttl", "DURATION", "RCS: revoke it if not delivered by then, such as 900s."),
+    ("channel_id", "--channel", "ID", "Email: the channel that sends, such as ch_demo."),
+    ("subject", "--subject", "TEXT", "Email: the subject."),
+    ("html", "--html", "HTML", "Email: the content as HTML."),
+    ("template_id", "--template", "ID", "Email: a published template in place of the content."),
+    ("template_version", "--template-version", "N", "Email: its version; the latest if left out."),
+    ("message_type", "--message-type", None, "MESSAGE if left out."),
+    ("text", "--text", "TEXT", "The text."),
+)
+_CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
+
+
+def message_options(command: F) -> F:
+    """Give *command* the options that make a message; `given` tells what they were."""
+    for name, flag, shown, told in reversed(_OPTIONS):
+        kind = click.Choice(_CHOICES[name], case_sensitive=False) if name in _CHOICES else str
+        option = click.option(flag, name, type=kind, metavar=shown, help=told, expose_value=False, callback=_gather)
+        command = option(command)
+    return command
+
+
+def given() -> dict[str, str]:
+    """Tell the message options that were given, by the name of the field."""
+    found: dict[str, str] = click.get_current_context().meta.setdefault(_GIVEN, {})
+    return dict(found)
+
+
+def _gather(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None and option.name is not None:
+        context.meta.setdefault(_GIVEN, {})[option.name] = value
+
+
+json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
+sandbox_option: Final = click.option(
+    "--sandbox", is_flag=True, help="Against a private sandbox: no key, nothing is sent."
+)
+dry_run_option: Final = click.option(
+    "--dry-run", is_flag=True, help="Send nothing: show what would be sent. Needs no key."
+)

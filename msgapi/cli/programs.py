@@ -1,0 +1,65 @@
+"""The commands that need no service: sandbox, demo."""
+
+from decimal import Decimal, InvalidOperation
+
+import click
+
+
+def _amount(context: click.Context, option: click.Parameter, value: str) -> Decimal:
+    try:
+        amount = Decimal(value)
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount < 0:
+        raise click.BadParameter(f"{value} is not an amount in EUR such as 25 or 0.07", context, option)
+    return amount
+
+
+@click.command
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), help="8025 if left out, a free one with a COMMAND or 0.")
+@click.option(
+    "--balance", callback=_amount, default="1000", metavar="EUR", show_default=True, help="At the start."
+)
+@click.option("--limit-rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests a second.")
+@click.option(
+    "--faults", type=click.FloatRange(0, 1), default=0.0, help="The share of requests that something happens to."
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the faults and the ids.")
+@click.option("--luck", is_flag=True, help="Only show which recipients bring bad luck.")
+def sandbox(
+    *,
+    command: tuple[str, ...],
+    host: str,
+    port: int | None,
+    balance: Decimal,
+    limit_rate: int,
+    faults: float,
+    seed: int,
+    luck: bool,
+) -> int:
+    """Serve a sandbox of the API on this machine: nothing is really sent.
+
+    Prints the two variables that lead there. With a COMMAND, after --, it runs the command with them set,
+    against a sandbox of its own, and exits with the command's status.
+    """
+    from .serve import Site, show_luck, start
+
+    if luck:
+        return show_luck()
+    site = Site(host=host, port=port, balance=balance, limit=limit_rate, faults=faults, seed=seed)
+    return start(site, command)
+
+
+@click.command
+@click.option(
+    "--rows", type=click.IntRange(50, 1_000_000), default=10_000, show_default=True, help="How many rows to send."
+)
+@click.option("--keep", metavar="DIRECTORY", help="Keep the files there, to look into them.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the rows and the faults.")
+def demo(*, rows: int, keep: str | None, seed: int) -> int:
+    """See it work: a batch to a sandbox with faults, and every row accounted for. No key needed."""
+    from .demo import start
+
+    return start(rows=rows, keep=keep, seed=seed)

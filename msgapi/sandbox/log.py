@@ -1,0 +1,119 @@
+"""The message log: what was accepted, and what has become of it."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from hashlib import blake2b
+from itertools import islice
+from typing import Final, Literal, TypeAlias, final
+
+import orjson
+from attrs import define, evolve, field, frozen
+
+from ..privacy import hidden
+from .answers import iso
+
+Status: TypeAlias = Literal["QUEUED", "SENT", "DELIVERED", "READ", "FAILED", "REVOKED"]
+STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
+REVOCABLE: Final = frozenset({"QUEUED", "SENT"})
+
+
+@final
+@frozen(kw_only=True)
+class Entry:
+    """One message that was accepted. Moments are in Unix seconds, amounts in EUR.
+
+    *sender* is the id of the agent or the email channel, *hold* what is or was reserved for it,
+    *body* the request as it came, and *events* what happened to it, the first being `queued`.
+    """
+
+    id: str
+    to: str = field(repr=hidden)
+    sender: str
+    channel: str
+    channel_id: str
+    message_type: str
+    content_type: str
+    unit: str
+    hold: Decimal
+    created_at: float
+    idempotency_key: str | None = field(default=None, repr=hidden)
+    body: bytes = field(default=b"", repr=hidden)
+    status: Status = "QUEUED"
+    events: tuple[tuple[str, float], ...] = ()
+    error_code: str | None = None
+    direction: str = "OUTBOUND"
+    campaign_id: str | None = None
+
+    def moment(self, event: str) -> str | None:
+        """Tell when *event* happened, as ISO 8601."""
+        return next((iso(at) for name, at in self.events if name == event), None)
+
+    @property
+    def contact_id(self) -> str:
+        """The id of the contact with this address: the same for every message to it."""
+        return f"c_{blake2b(self.to.encode(errors='replace'), digest_size=8).hexdigest()}"
+
+    def summary(self) -> dict[str, object]:
+        """Write the entry as an item of the list (docs: /api/messages/list-messages)."""
+        return {
+            "id": self.id,
+            "direction": self.direction,
+            "channel_id": self.channel_id,
+            "contact_id": self.contact_id,
+            "campaign_id": self.campaign_id,
+            "message_type": self.message_type,
+            "content_type": self.content_type,
+            "status": self.status,
+            "cost": f"{Decimal(0) if self.status in {'REVOKED', 'FAILED'} else self.hold:.4f}",
+            "sent_at": self.moment("sent"),
+            "delivered_at": self.moment("delivered"),
+            "read_at": self.moment("read"),
+            "created_at": iso(self.created_at),
+        }
+
+    def whole(self) -> dict[str, object]:
+        """Write the entry as it is got alone (docs: /api/messages/get-message)."""
+        sent = orjson.loads(self.body)
+        template = {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
+        return {
+            **self.summary(),
+            "content": template or sent["content"],
+            "error_code": self.error_code,
+            "error_message": None if self.error_code is None else "The message could not be delivered.",
+            "events": [{"type": name, "at": iso(at)} for name, at in self.events],
+        }
+
+
+@final
+@define(eq=False)
+class Log:
+    """All messages, in the order in which they were accepted."""
+
+    _entries: dict[str, Entry] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        """Count the messages."""
+        return len(self._entries)
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All messages, the oldest first."""
+        return tuple(self._entries.values())
+
+    def newest(self, skip: int = 0) -> Iterator[Entry]:
+        """Go through the messages from the newest on, but for the first *skip*."""
+        return islice(reversed(self._entries.values()), skip, None)
+
+    def add(self, entry: Entry) -> None:
+        """Enter a new message."""
+        self._entries[entry.id] = entry
+
+    def find(self, message_id: str) -> Entry | None:
+        """Find a message by its id."""
+        return self._entries.get(message_id)
+
+    def move(self, entry: Entry, status: Status, now: float, *, error_code: str | None = None) -> Entry:
+        """Bring *entry* into *status*, and note the event."""
+        events = (*entry.events, (status.lower(), now))
+        moved = evolve(entry, status=status, events=events, error_code=error_code)
+        self._entries[entry.id] = moved
+        return moved

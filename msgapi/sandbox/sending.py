@@ -1,0 +1,109 @@
+"""Sending: `POST /v1/messages`, from the body to the queue."""
+
+from typing import assert_never
+
+from attrs import evolve
+
+from .. import messages
+from ..codec import Problems
+from ..messages.models import Carousel, Email, Message, RichCard, Text
+from . import luck
+from .answers import Reply, invalid, iso, refuse, say
+from .charges import Charge, capped, charge, list_price, short
+from .log import Entry
+from .policy import sender_of
+from .state import Ask, State
+
+
+def send(state: State, ask: Ask) -> Reply:
+    """Validate, classify, hold, and queue (docs: /api/messages/overview)."""
+    message = messages.read(ask.value)
+    if isinstance(message, Problems):
+        return invalid(message.details)
+    details = messages.check(message)
+    if details:
+        return invalid(details)
+    sender = sender_of(state, message)
+    if isinstance(sender, Reply):
+        return sender
+    fate = luck.fate_of(message.to)
+    refused = _struck(state, message, ask, fate) if fate else None
+    cost = refused or charge(state, message, ask.now)
+    if isinstance(cost, Reply):
+        return cost
+    entry = _entry(ask, message, cost, message_id=state.new_id("msg_"), channel_id=sender.channel_id)
+    reply = _queue(state, entry, cost)
+    return evolve(reply, lost=fate == "lost", delay=state.slow if fate == "slow" else 0.0) if fate else reply
+
+
+def _struck(state: State, message: Message, ask: Ask, fate: luck.Fate) -> Reply | None:
+    if fate.endswith("-once") and not state.chance.first(f"{fate} {message.to} {ask.key}".encode()):
+        return None
+    match fate:
+        case "402":
+            reserved = float(state.purse.reserved)
+            return short({"free": 0.0, "reserved": reserved, "total": reserved}, list_price(state, message).price)
+        case "403":
+            return refuse(403, "forbidden", "A policy forbids this message.")
+        case "404" if isinstance(message, Email):
+            return refuse(404, "not_found", "There is no such recipient.")
+        case "404":
+            return refuse(404, "not_rcs_capable", "The recipient's device cannot receive RCS.")
+        case "422":
+            return refuse(422, "recipient_suppressed", "The recipient is suppressed or has not consented.", details=[])
+        case "430":
+            return capped(ask.now)
+        case _:
+            return luck.strike(fate)
+
+
+def _entry(ask: Ask, message: Message, cost: Charge, *, message_id: str, channel_id: str) -> Entry:
+    return Entry(
+        id=message_id,
+        to=message.to,
+        sender=message.channel_id if isinstance(message, Email) else message.agent_id,
+        channel=cost.channel,
+        channel_id=channel_id,
+        message_type=message.message_type,
+        content_type=_content_type(message),
+        unit=cost.unit,
+        hold=cost.price,
+        created_at=ask.now,
+        idempotency_key=ask.key,
+        body=ask.body,
+        events=(("queued", ask.now),),
+    )
+
+
+def _content_type(message: Message) -> str:
+    match message:
+        case Email():
+            return "TEXT" if message.template_id is None else "TEMPLATE"
+        case Text():
+            return "INTERACTIVE" if message.suggestions else "TEXT"
+        case RichCard():
+            return "MEDIA" if message.card.media else "INTERACTIVE"
+        case Carousel():
+            return "MEDIA" if any(card.media for card in message.cards) else "INTERACTIVE"
+        case _:
+            assert_never(message)
+
+
+def _queue(state: State, entry: Entry, cost: Charge) -> Reply:
+    now, pair = entry.created_at, (entry.sender, entry.to)
+    state.purse.hold(entry.id, cost.price)
+    state.log.add(entry)
+    if entry.message_type == "CONVERSATION":
+        state.sessions.pay(pair, entry.id)
+    if entry.channel == "RCS" and entry.message_type == "NEWSLETTER":
+        state.newsletters.count(pair, entry.id, now)
+    billing = {
+        "channel": cost.channel,
+        "message_type": cost.unit,
+        "hold_amount": float(cost.price),
+        "message_price": float(cost.price),
+        "balance": state.purse.figures(),
+        "tier": state.tier(cost.channel, now, more=int(cost.more.get("mau_charged", True))),
+        **cost.more,
+    }
+    return say({"message_id": entry.id, "status": "queued", "created_at": iso(now), "billing": billing})

@@ -1,0 +1,66 @@
+"""The sandbox over a socket, with aiohttp.web: the same account behind HTTP."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from aiohttp import web
+
+from ..http import Request
+from .bodies import LARGEST
+from .transport import Sandbox
+
+_GRACE = 0.2  # seconds for what is under way when the server closes
+
+
+@asynccontextmanager
+async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve *sandbox* for the time of an `async with`, on asyncio only; gives the base URL.
+
+    Port 0 takes a free one. Anyone who can reach *host* can use the account. A lost answer is a
+    connection that is closed without one.
+    """
+    server = web.Server(_answering(sandbox), access_log=None)
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_GRACE)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        bound: int = runner.addresses[0][1]
+        yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+
+
+def _answering(sandbox: Sandbox) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        body = await _body(request)
+        reply = sandbox.handle(Request(request.method, f"http://sandbox{request.raw_path}", _headers(request), body))
+        if reply.delay:
+            await sandbox.clock.sleep(reply.delay)
+        given = reply.response
+        response = web.Response(status=given.status, headers=given.headers, body=given.body)
+        if len(body) > LARGEST:
+            response.force_close()
+        if reply.lost and request.transport is not None:
+            request.transport.abort()
+        return response
+
+    return answer
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    # One byte more than is allowed tells the account all that it needs to refuse the rest.
+    parts = bytearray()
+    while len(parts) <= LARGEST and (part := await request.content.readany()):
+        parts += part
+    return bytes(parts)
+
+
+def _headers(request: web.BaseRequest) -> dict[str, str]:
+    # What is said twice is a list, as HTTP has it; so two different keys are no key.
+    headers: dict[str, str] = {}
+    for name, value in request.headers.items():
+        lower = name.lower()
+        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+    return headers

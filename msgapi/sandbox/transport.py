@@ -1,0 +1,128 @@
+"""Sandbox: an account behind the transport protocol, with a clock."""
+
+from collections.abc import Iterable
+from decimal import Decimal
+from random import Random
+from typing import final
+
+import anyio.lowlevel
+from attrs import define, field
+
+from ..clock import Clock, SystemClock
+from ..http import Request
+from ..results import Balance, Unanswered
+from ..transports import Answer
+from .account import Account
+from .answers import Reply
+from .lifecycle import move
+from .limit import Limit
+from .log import Entry
+from .luck import Chance
+from .prices import Prices
+from .purse import Purse
+from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
+from .state import State
+
+_PRICES = Prices()
+_SYSTEM_CLOCK = SystemClock()
+_PLENTY = Decimal(1000)
+
+
+@final
+@define(eq=False, init=False, repr=False)
+class Sandbox:
+    """The API in memory: `msgapi.connect(transport=sandbox, api_key=sandbox.api_key)`.
+
+    *balance* is in EUR. *rate_limit* sends, and *read_limit* requests of each other kind, are let
+    through in every *window* seconds. *faults* is the share of the requests that are struck by a
+    fault of the server or the network, once for each idempotency key; which ones follows from
+    *seed*. *slow* is how many seconds a slow answer takes.
+
+    It sends nothing anywhere. Every rule that the docs leave open stands in `DECISIONS`, and the
+    recipients to which things happen in `LUCK`.
+    """
+
+    api_key: str
+    clock: Clock
+    account: Account = field(repr=False)
+
+    def __init__(
+        self,
+        *,
+        api_key: str = "sk_sandbox",
+        balance: Decimal = _PLENTY,
+        prices: Prices = _PRICES,
+        rate_limit: int = 10_000,
+        read_limit: int = 50_000,
+        window: float = 1.0,
+        faults: float = 0.0,
+        seed: int = 1,
+        slow: float = 3.0,
+        agents: Iterable[Agent] = AGENTS,
+        channels: Iterable[Channel] = CHANNELS,
+        templates: Iterable[Template] = TEMPLATES,
+        clock: Clock = _SYSTEM_CLOCK,
+    ) -> None:
+        """Open an account."""
+        state = State(
+            purse=Purse(balance),
+            prices=prices,
+            chance=Chance(faults, seed),
+            agents={agent.agent_id: agent for agent in agents},
+            channels={channel.channel_id: channel for channel in channels},
+            templates={template.template_id: template for template in templates},
+            slow=slow,
+            random=Random(seed),  # noqa: S311 - ids that can be foretold are the point
+        )
+        self.api_key = api_key
+        self.clock = clock
+        self.account = Account(
+            api_key=api_key, state=state, sends=Limit(rate_limit, window), reads=Limit(read_limit, window)
+        )
+
+    def __repr__(self) -> str:
+        """Show how much has happened; never the key."""
+        return f"Sandbox({len(self.account.state.log)} messages, {self.requests} requests)"
+
+    async def __call__(self, request: Request, /) -> Answer:
+        """Answer *request*, after a while or never where that is its lot."""
+        await anyio.lowlevel.checkpoint()
+        reply = self.handle(request)
+        if reply.delay:
+            await self.clock.sleep(reply.delay)
+        return Unanswered("the sandbox lost the answer") if reply.lost else reply.response
+
+    def handle(self, request: Request) -> Reply:
+        """Answer *request* at once, by the sandbox's clock; the caller acts on delay and loss."""
+        return self.account.handle(request, self.clock.time())
+
+    @property
+    def messages(self) -> tuple[Entry, ...]:
+        """Every message that was accepted, the oldest first."""
+        return self.account.state.log.entries()
+
+    @property
+    def balance(self) -> Balance:
+        """The balance as it is now."""
+        return self.account.state.purse.balance
+
+    @property
+    def requests(self) -> int:
+        """How many requests came, whatever their answer."""
+        return self.account.requests
+
+    def top_up(self, amount: Decimal) -> None:
+        """Add *amount* in EUR to the balance, as the dashboard would."""
+        self.account.state.purse.add(amount)
+
+    def reply_from(self, to: str, agent_id: str) -> None:
+        """Let the user *to* write to *agent_id*: opens a session, or keeps it open for 24 hours more."""
+        _ = self.account.state.sessions.reply((agent_id, to), self.clock.time())
+
+    def deliver(self, message_id: str) -> bool:
+        """Deliver a queued message: its hold is debited. False if it can't be, or is unknown."""
+        return move(self.account.state, message_id, "DELIVERED", self.clock.time()) is not None
+
+    def fail(self, message_id: str) -> bool:
+        """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown."""
+        return move(self.account.state, message_id, "FAILED", self.clock.time()) is not None

@@ -1,0 +1,120 @@
+"""layout: where fields stand on the wire, for models of any kind."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+from attrs import frozen
+
+from msgapi import Detail, codec
+from msgapi.codec import Mismatch, Problems
+from msgapi.layout import Coder, at, choose, lay_out, mend
+
+
+@frozen
+class Plain:
+    name: str
+    size: int | None = None
+    tags: tuple[str, ...] = ()
+    level: str = "LOW"
+
+
+@frozen
+class Marked:
+    name: str
+
+
+@frozen
+class Answer:
+    id: str
+    state: str = "new"
+    at: datetime | None = None
+    tags: tuple[str, ...] = ()
+
+
+def _reverse(value: object) -> str:
+    if isinstance(value, str):
+        return value[::-1]
+    raise Mismatch("must be a string")
+
+
+PATHS = lay_out(
+    Plain,
+    {"name": "a.b.name", "size": "a.size"},
+    coders={"name": Coder(lambda text: text[::-1], _reverse)},
+)
+_ = lay_out(Marked, {"name": "act.name"}, mark="act.do.it")
+Either: Any = Plain | Marked
+choose(Either, {"a": Plain, "act.do.it": Marked})
+mend(Answer, lambda value: {**value, "id": value["name"]} if "name" in value else value)
+
+
+def written(value: object) -> object:
+    return orjson.loads(codec.dump(value))
+
+
+def lines(value: object, model: type) -> set[str]:
+    found = codec.read(value, model)
+    assert isinstance(found, Problems)
+    return set(found.lines())
+
+
+def test_the_paths_of_all_fields_are_given() -> None:
+    assert PATHS == {"name": "a.b.name", "size": "a.size", "tags": "tags", "level": "level"}
+
+
+def test_fields_are_written_and_read_where_they_were_laid() -> None:
+    whole = Plain("xyz", 5, ("t",), "HIGH")
+    assert written(whole) == {"a": {"b": {"name": "zyx"}, "size": 5}, "tags": ["t"], "level": "HIGH"}
+    assert codec.read(written(whole), Plain) == whole
+    assert written(Plain("x")) == {"a": {"b": {"name": "x"}}, "level": "LOW"}
+    assert codec.read({"a": {"b": {"name": "x"}, "size": None}, "level": "LOW"}, Plain) == Plain("x")
+
+
+def test_a_mark_is_written_beside_the_fields_and_must_be_empty() -> None:
+    assert written(Marked("x")) == {"act": {"do": {"it": {}}, "name": "x"}}
+    assert codec.read(written(Marked("x")), Marked) == Marked("x")
+    assert lines({"act": {"do": {"it": {"y": 1}}, "name": "x"}}, Marked) == {"is not a known field @ $.act.do.it.y"}
+    assert lines({"act": {"do": {"it": 1}, "name": "x"}}, Marked) == {"must be an object, not a number @ $.act.do.it"}
+
+
+@pytest.mark.parametrize(
+    ("value", "problems"),
+    [
+        ([], {"must be an object, not an array @ $"}),
+        ({"a": 5, "level": "L"}, {"must be an object, not a number @ $.a"}),
+        ({"a": {"b": {"name": 5}}, "level": "L"}, {"must be a string @ $.a.b.name"}),
+        ({"a": None}, {"is required @ $.a.b.name", "is required @ $.level"}),
+        (
+            {"a": {"b": {"name": "x", "y": 1}}, "level": "L", "z": 1},
+            {"is not a known field @ $.a.b.y", "is not a known field @ $.z"},
+        ),
+    ],
+)
+def test_a_laid_out_model_is_strict(value: object, problems: set[str]) -> None:
+    assert lines(value, Plain) == problems
+
+
+@pytest.mark.parametrize("value", [{}, {"act": {}}, {"act": 5}, {"a": {}, "act": {"do": {"it": {}}}}, None, "a"])
+def test_a_union_is_told_by_exactly_one_mark(value: object) -> None:
+    assert codec.read(value, Either) == Problems((Detail("", "must have exactly one of a, act.do.it"),))
+
+
+def test_a_union_is_read_as_the_model_with_the_mark() -> None:
+    for one in (Plain("x"), Marked("x")):
+        assert codec.read(written(one), Either) == one
+
+
+def test_an_answer_is_mended_before_it_is_read_and_written_whole() -> None:
+    assert codec.read({"name": "x", "state": None, "new": 1}, Answer) == Answer("x")
+    assert codec.read([], Answer) == Problems((Detail("", "must be an object, not an array"),))
+    assert written(Answer("x")) == {"id": "x", "state": "new", "tags": []}
+    assert written(Answer("x", at=datetime(2026, 5, 4, tzinfo=UTC)))["at"] == "2026-05-04T00:00:00Z"  # type: ignore[index]
+
+
+def test_what_stands_at_a_path_is_found_or_none() -> None:
+    assert at({"a": {"b": 1}}, ("a", "b")) == 1
+    assert at({"a": None}, ("a", "b")) is None
+    with pytest.raises(Mismatch):
+        _ = at({"a": 5}, ("a", "b"))
