@@ -35,7 +35,6 @@ RICH = RichCard(agent_id="ag_live_demo", to="+4915112345678", traffic_type="PROM
 ROW = Carousel(agent_id="ag_live_demo", to="+4915112345678", traffic_type="PROMOTION", cards=(CARD, CARD))
 INLINE = Email(channel_id="ch_1", to="ann@example.org", subject="S", text="Hi")
 RENDERED = Email(channel_id="ch_1", to="ann@example.org", template_id="tpl_1")
-MEDIA = Media(url="https://x.example/a.png")
 PLACE = ViewLocation(text="Go", latitude=0, longitude=0)
 EVENT = CreateCalendarEvent(text="Go", title="T", start_time=NOON, end_time=NOON + timedelta(hours=1))
 

@@ -40,8 +40,6 @@ MEDIA = Media(url="https://x.example/a.png")
 PLACE = ViewLocation(text="Go", latitude=0, longitude=0)
 EVENT = CreateCalendarEvent(text="Go", title="T", start_time=NOON, end_time=NOON + timedelta(hours=1))
 
-CHIPS = "Reply, OpenUrl, OpenUrlInWebview, Dial, ViewLocation, ShareLocation, CreateCalendarEvent"
-
 
 def evolve(part: T, **fields: Any) -> T:  # noqa: ANN401 - as an untyped caller may
     return attrs.evolve(part, **fields)  # type: ignore[misc]

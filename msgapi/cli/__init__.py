@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Halt as error:
         return _end(str(error), error.status)
     except Misconfigured as error:
-        return _end(str(error), Exit.CONFIGURATION)
+        return _end(f"{error} (--sandbox needs neither)", Exit.CONFIGURATION)
     except KeyboardInterrupt:
         return _end("interrupted", Exit.INTERRUPTED)
 

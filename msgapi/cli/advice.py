@@ -32,7 +32,7 @@ def advise(error: ApiError) -> str:  # noqa: C901, PLR0911, PLR0912 - one case f
         case Unauthorized():
             return "Check the API key (MSGAPI_API_KEY): it is missing, mistyped or revoked."
         case InsufficientBalance(topup_url=url):
-            return f"Top up{f' at {url}' if url else ''}, then send the failed rows again."
+            return f"Top up{f' at {url}' if url else ''}, then send again what failed."
         case Forbidden():
             return "Check that the agent is approved, the sender verified and the key allowed to send."
         case NotFound():
@@ -42,19 +42,19 @@ def advise(error: ApiError) -> str:  # noqa: C901, PLR0911, PLR0912 - one case f
         case Unprocessable():
             return "Leave these out: no consent, suppressed, or no open session; the code tells."
         case Throttled() if error.rate_limited:
-            return "Send the failed rows again more slowly: --limit-rate, and no other sender on this key."
+            return "Send again what failed more slowly: --limit-rate, and no other sender on this key."
         case Throttled():
             return "Send these again another day: their recipients have had their share."
         case ServerFault() | Unavailable():
-            return "Send the failed rows again later: their keys keep them from going out twice."
+            return "Send again what failed later: their keys keep them from going out twice."
         case Unexpected():
             return "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
         case Unreadable():
             return "Don't send these again: they were accepted, only the answer was not readable."
         case NotSent():
-            return "Check the network and MSGAPI_BASE_URL, then send the failed rows again."
+            return "Check the network and MSGAPI_BASE_URL, then send again what failed."
         case Unanswered():
-            return "Send the failed rows again: under their keys nothing goes out twice."
+            return "Send again what failed: under their keys nothing goes out twice."
         case _:
             assert_never(error)
 

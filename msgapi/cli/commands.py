@@ -16,7 +16,10 @@ from .options import dry_run_option, given, json_option, message_options, sandbo
 def send(
     *, to: str, data: tuple[str, ...], idempotency_key: str | None, json: bool, dry_run: bool, sandbox: bool
 ) -> int:
-    """Send one message: RCS with --agent, email with --channel."""
+    """Send one message.
+
+    RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template.
+    """
     from .single import Single, start
 
     single = Single(given=given() | {"to": to}, data=data, key=idempotency_key, json=json, sandbox=sandbox)
@@ -62,10 +65,12 @@ def batch(
     dry_run: bool,
     sandbox: bool,
 ) -> int:
-    r"""Send a message to every row of FILE: CSV with a header, or JSONL; - is standard input.
+    """Send a message to every row of a FILE.
+
+    FILE is CSV with a header, or JSONL; - is standard input.
 
     \b
-      msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \
+      msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
         --text 'Hi {name}, your parcel is here.' --failed failed.csv
 
     {column} in --text, --subject and --html is filled in from the row; {{ and }} are braces.
@@ -80,7 +85,7 @@ def batch(
     out: sent again with `msgapi batch`, it is the same operation and cannot arrive twice.
 
     Ctrl-C lets what is in flight settle and sends no more; a second one stops at once.
-    """
+    """  # noqa: D301 - \b is click's own
     from .mailing import Mailing, start
 
     mailing = Mailing(

@@ -100,9 +100,9 @@ def _directory(keep: str | None) -> Iterator[Path]:
 def _next(keep: str | None) -> str:
     place = keep or "demo"
     look = f"less {place}/results.jsonl" if keep else f"msgapi demo --keep {place}"
-    options = "--agent ag_live_demo --traffic TRANSACTION"
     return f"""
 try next:
-  {look:<45}# what became of each row, and failed.csv to send again
-  msgapi batch {place}/people.csv {options} --text 'Hi {{name}}' --dry-run
-  msgapi sandbox -- python your_program.py     # your own code, with nothing really sent"""
+  {look:<40} # its files, to look into
+  msgapi batch {place}/people.csv --dry-run \\
+    --agent ag_live_demo --traffic TRANSACTION --text 'Hi {{name}}'
+  msgapi sandbox -- python your_program.py # your own code, nothing really sent"""

@@ -12,14 +12,14 @@ KINDS: Final = ("MESSAGE", "CONVERSATION", "NEWSLETTER")
 _GIVEN: Final = "msgapi.given"
 _OPTIONS: Final = (
     ("agent_id", "--agent", "ID", "RCS: the agent that sends, such as ag_live_demo."),
-    ("traffic_type", "--traffic", None, "RCS: what the message is for."),
+    ("traffic_type", "--traffic", "TYPE", f"RCS: {', '.join(TRAFFIC)}."),
     ("ttl", "--ttl", "DURATION", "RCS: revoke it if not delivered by then, such as 900s."),
     ("channel_id", "--channel", "ID", "Email: the channel that sends, such as ch_demo."),
     ("subject", "--subject", "TEXT", "Email: the subject."),
     ("html", "--html", "HTML", "Email: the content as HTML."),
     ("template_id", "--template", "ID", "Email: a published template in place of the content."),
     ("template_version", "--template-version", "N", "Email: its version; the latest if left out."),
-    ("message_type", "--message-type", None, "MESSAGE if left out."),
+    ("message_type", "--message-type", "TYPE", f"{', '.join(KINDS)}; the first if left out."),
     ("text", "--text", "TEXT", "The text."),
 )
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}

@@ -19,9 +19,7 @@ def _amount(context: click.Context, option: click.Parameter, value: str) -> Deci
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), help="8025 if left out, a free one with a COMMAND or 0.")
-@click.option(
-    "--balance", callback=_amount, default="1000", metavar="EUR", show_default=True, help="At the start."
-)
+@click.option("--balance", callback=_amount, default="1000", metavar="EUR", show_default=True, help="At the start.")
 @click.option("--limit-rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests a second.")
 @click.option(
     "--faults", type=click.FloatRange(0, 1), default=0.0, help="The share of requests that something happens to."
@@ -39,10 +37,11 @@ def sandbox(
     seed: int,
     luck: bool,
 ) -> int:
-    """Serve a sandbox of the API on this machine: nothing is really sent.
+    """Serve a sandbox of the API.
 
-    Prints the two variables that lead there. With a COMMAND, after --, it runs the command with them set,
-    against a sandbox of its own, and exits with the command's status.
+    It is on this machine only, and nothing is really sent. Prints the two variables that lead there.
+    With a COMMAND, after --, it runs the command with them set, against a sandbox of its own, and
+    exits with the command's status.
     """
     from .serve import Site, show_luck, start
 
@@ -59,7 +58,10 @@ def sandbox(
 @click.option("--keep", metavar="DIRECTORY", help="Keep the files there, to look into them.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the rows and the faults.")
 def demo(*, rows: int, keep: str | None, seed: int) -> int:
-    """See it work: a batch to a sandbox with faults, and every row accounted for. No key needed."""
+    """See it work, without a key.
+
+    Sends a file to a sandbox with a rate limit and faults, and accounts for every row.
+    """
     from .demo import start
 
     return start(rows=rows, keep=keep, seed=seed)

@@ -43,11 +43,11 @@ def parts(tally: Tally, in_flight: int, rate: float, pace: float | None) -> list
     """Say how far a batch is, the most important first."""
     left = tally.total - tally.settled
     said = [f"{tally.settled:,}/{tally.total:,}", f"{tally.accepted:,} accepted", f"{tally.refused:,} refused"]
-    if tally.duplicates:
-        said.append(f"{tally.duplicates:,} duplicates")
-    said.append(f"{in_flight} in flight")
     if rate >= 1 and left:
         said += [f"{rate:,.0f}/s", f"{_minutes(left / rate)} left"]
+    said.append(f"{in_flight} in flight")
+    if tally.duplicates:
+        said.append(f"{tally.duplicates:,} duplicates")
     if pace is not None:
         said.append(f"pace {pace:,.0f}/s")
     return said

@@ -94,7 +94,7 @@ def _notices(run: Run, failed: str | None) -> Iterator[str]:
 
 
 def _why(stopped: Stopped) -> str:
-    said = "" if stopped.error is None else f": {explain(stopped.error)}"
+    said = "" if stopped.error is None else f": {explain(stopped.error).rstrip('.')}"
     match stopped.reason:
         case "unauthorized":
             return f"stopped: the API key was refused{said}; check MSGAPI_API_KEY"

@@ -56,7 +56,7 @@ def get(message_id: str) -> Call[Logged]:
 def revoke(message_id: str) -> Call[Revoked]:
     """Make the call that takes a message back before delivery (docs: /api/messages/revoke-and-status).
 
-    It may be repeated, but a repetition finds the message revoked and comes to `NotFound` or so.
+    It may be repeated; what the service answers for a message that is revoked already, the docs leave open.
     """
     return _one("DELETE", message_id, Revoked)
 
