@@ -103,6 +103,14 @@ async def test_nothing_is_sent_before_someone_iterates() -> None:
 
 
 @pytest.mark.anyio
+async def test_asked_to_stop_before_the_first_it_sends_nothing() -> None:
+    async with batch.sending(answer, rows(10)) as outcomes:
+        outcomes.stop()
+        assert await drain(outcomes) == []
+    assert outcomes.started == 0
+
+
+@pytest.mark.anyio
 async def test_a_slow_consumer_holds_the_source_back() -> None:
     pulled = 0
 
@@ -119,6 +127,14 @@ async def test_a_slow_consumer_holds_the_source_back() -> None:
                 await anyio.wait_all_tasks_blocked()
             assert pulled - taken <= 4 * 5
     assert taken == 1000
+
+
+@pytest.mark.anyio
+async def test_while_the_body_works_the_next_calls_are_sent() -> None:
+    async with batch.sending(answer_at_once, rows(100), at_once=2) as outcomes:
+        _ = await anext(outcomes)
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes.started == 4
 
 
 @pytest.mark.anyio

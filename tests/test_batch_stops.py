@@ -220,11 +220,44 @@ async def test_asked_to_stop_while_waiting_it_ends_once_all_has_settled() -> Non
 
 
 @pytest.mark.anyio
-async def test_asked_to_stop_before_the_first_it_sends_nothing() -> None:
-    async with batch.sending(answer, rows(10)) as outcomes:
+async def test_resumed_while_the_last_are_in_flight_it_goes_on_at_once() -> None:
+    go = anyio.Event()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        if number(a_call) == 0:
+            await go.wait()
+        return await answer(a_call)
+
+    taken: list[int] = []
+    async with batch.sending(api, rows(10), at_once=2) as outcomes, anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(drain, outcomes, taken)
+        while not outcomes.started:
+            await anyio.lowlevel.checkpoint()
         outcomes.stop()
-        assert await drain(outcomes) == []
-    assert outcomes.started == 0
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes.in_flight == 1
+        outcomes.resume()
+        await anyio.wait_all_tasks_blocked()
+        assert (outcomes.started, outcomes.in_flight) == (10, 1)
+        go.set()
+    assert sorted(taken) == list(range(10))
+
+
+@pytest.mark.anyio
+async def test_the_first_refusal_gives_the_reason() -> None:
+    both_sent = anyio.Event()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        if number(a_call) == 0:
+            await both_sent.wait()
+            return InsufficientBalance()
+        both_sent.set()
+        await anyio.wait_all_tasks_blocked()
+        return Unauthorized()
+
+    async with batch.sending(api, rows(10), at_once=2) as outcomes:
+        assert await drain(outcomes) == [0, 1]
+        assert outcomes.stopped == batch.Stopped("balance", InsufficientBalance())
 
 
 @pytest.mark.anyio

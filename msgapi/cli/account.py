@@ -4,7 +4,7 @@ from functools import partial
 
 from .. import billing, codec
 from ..results import Balance, Ok, Result, Unauthorized
-from .advice import advise, explain
+from .advice import advise, explain, facts
 from .connection import launch, private, reach
 from .exits import Exit
 from .output import emit, emit_json, note
@@ -22,7 +22,7 @@ def start(*, json: bool, sandbox: bool) -> int:
             emit("\n".join(f"{name:9}{'unknown' if amount is None else f'{amount} EUR'}" for name, amount in amounts))
         return Exit.ACCEPTED
     if json:
-        emit_json(codec.plain(result))
+        emit_json(facts(result))
     note(f"{type(result).__name__} {result.code}: {explain(result)}")
     note(advise(result))
     return Exit.CONFIGURATION if isinstance(result, Unauthorized) else Exit.REFUSED

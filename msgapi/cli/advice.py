@@ -1,7 +1,8 @@
 """Advice: what to do about each way in which a message can fail, in one sentence."""
 
-from typing import assert_never
+from typing import Any, assert_never
 
+from .. import codec
 from ..privacy import mask
 from ..results import (
     ApiError,
@@ -63,3 +64,9 @@ def explain(error: ApiError) -> str:
     """Say what *error* is in one line, with no recipient and no line break in it."""
     details = "; ".join(f"{one.field} {one.message}".strip() for one in getattr(error, "details", ()))
     return mask(" ".join((details or error.message).split()))
+
+
+def facts(error: ApiError) -> dict[str, Any]:
+    """Put *error* into plain JSON, with what every error has even where it is as usual."""
+    plain: dict[str, Any] = codec.plain(error)
+    return plain | {"code": error.code, "message": error.message, "may_have_happened": error.may_have_happened}

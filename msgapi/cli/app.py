@@ -1,5 +1,6 @@
 """The commands and their options. Nothing heavy is loaded before a command has been chosen."""
 
+import sys
 from collections.abc import Sequence
 
 import click
@@ -28,12 +29,10 @@ for command in (send, batch, balance, sandbox, demo):
 
 
 def run(arguments: Sequence[str] | None) -> int:
-    """Run the command that *arguments* name, and give the exit status."""
+    """Run the command that *arguments* name, and give the exit status; none at all is asking for help."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        status: object = program.main(arguments, prog_name="msgapi", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
-        return int(Exit.USAGE)
+        status: object = program.main(given or ["--help"], prog_name="msgapi", standalone_mode=False)
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
@@ -41,4 +40,6 @@ def run(arguments: Sequence[str] | None) -> int:
         raise Halt(f"{error.format_message()} (see `{path} --help`)") from None
     except click.ClickException as error:
         raise Halt(error.format_message()) from None
+    if not given:
+        return int(Exit.USAGE)
     return int(status) if isinstance(status, int) else 0

@@ -80,6 +80,12 @@ def same(message: Message) -> str:
     return repr(asdict(message, recurse=False) | {"to": message.to.casefold()})
 
 
+def own_key(row: Row) -> str | None:
+    """Tell the idempotency key that *row* itself brings, if any."""
+    value = row.values.get(KEY)
+    return str(value).strip() or None if isinstance(value, str | int) else None
+
+
 @final
 @frozen(kw_only=True)
 class Draft:
@@ -148,11 +154,6 @@ class Plan:
             return compose(given, self._data(row))
         except Unfilled as error:
             return _invalid(Detail("", str(error)))
-
-    def key(self, row: Row) -> str | None:
-        """Tell the idempotency key that the row itself brings, if any."""
-        value = row.values.get(KEY)
-        return value.strip() or None if isinstance(value, str) else None
 
     def _fill(self, name: str, source: Template, row: Row) -> str:
         if name not in _WRITTEN:

@@ -23,7 +23,7 @@ from .. import codec
 from ..messages import Accepted
 from ..privacy import mask
 from ..results import Invalid, Ok, Result, Unprocessable
-from .draft import KEY
+from .draft import KEY, own_key
 from .exits import Halt, unwritable
 from .rows import Row, Shape, Table, shape_of
 from .tally import kind_of
@@ -40,8 +40,8 @@ class Ledger:
     to_column: str
     with_recipients: bool = False
     failure: str | None = None
-    _results: "_File | None" = field(default=None, kw_only=True)
-    _failed: "_File | None" = field(default=None, kw_only=True)
+    _results: "_File | None" = field(default=None, kw_only=True, alias="results")
+    _failed: "_File | None" = field(default=None, kw_only=True, alias="failed")
 
     def begin(self) -> None:
         """Write the header of the failed rows; a file that can't be written ends the program here."""
@@ -78,8 +78,7 @@ class Ledger:
 
     def _keep(self, row: Row, key: str | None) -> None:
         if self._failed is not None:
-            own = row.values.get(KEY)
-            self._write(self._failed, self._failed.row(row, self.table, key or (own if isinstance(own, str) else "")))
+            self._write(self._failed, self._failed.row(row, self.table, key or own_key(row) or ""))
 
     def _write(self, file: "_File | None", line: bytes) -> None:
         if file is not None and self.failure is None:
@@ -137,8 +136,8 @@ class _File:
     def _cells(self, cells: tuple[str, ...]) -> bytes:
         _ = self._text.seek(0)
         _ = self._text.truncate()
-        _ = csv.writer(self._text, delimiter=self._delimiter, lineterminator="").writerow(cells)
-        return self._text.getvalue().encode()
+        _ = csv.writer(self._text, delimiter=self._delimiter).writerow(cells)
+        return self._text.getvalue().removesuffix("\r\n").encode()
 
 
 def _without_key(values: Mapping[str, object]) -> dict[str, object]:

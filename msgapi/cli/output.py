@@ -52,7 +52,7 @@ def table_of(*columns: str) -> "Table":
 def _put(text: str) -> None:
     try:
         _ = sys.stdout.write(text)
-        sys.stdout.flush()
+        _ = sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
     except OSError as error:

@@ -17,7 +17,7 @@ from ..results import Invalid, NotSent
 from ..retries import Retry
 from .advice import explain
 from .connection import launch
-from .draft import Plan, same
+from .draft import Plan, own_key, same
 from .exits import Exit
 from .output import emit, emit_json, table_of
 from .rows import Row, Table
@@ -73,7 +73,7 @@ def examine(table: Table, plan: Plan, *, duplicates: bool) -> Preview:
     preview, seen = Preview(table.count), Seen(table.count)
     for row in table.rows():
         message = plan.message(row)
-        call = None if isinstance(message, Invalid) else send(message, idempotency_key=plan.key(row))
+        call = None if isinstance(message, Invalid) else send(message, idempotency_key=own_key(row))
         why = message if isinstance(message, Invalid) else call.invalid if call is not None else None
         if isinstance(message, Invalid) or call is None or why is not None:
             _refuse(preview, row, why)

@@ -80,8 +80,9 @@ def _first(run: Run) -> Iterator[str]:
 
 def _notices(run: Run, failed: str | None) -> Iterator[str]:
     tally = run.tally
-    if run.stopped is not None and run.stopped.reason != "asked":
-        yield _why(run.stopped)
+    why = "" if run.stopped is None else _why(run.stopped)
+    if why:
+        yield why
     if run.trouble:
         yield f"stopped: {run.trouble}"
     if run.interrupted:
@@ -102,7 +103,7 @@ def _why(stopped: Stopped) -> str:
             return f"stopped: the balance is used up{said}"
         case "refusals":
             return f"stopped after a run of the same refusal{said}"
-        case "exception" | "asked":
-            return "stopped"
+        case "exception" | "asked":  # what is behind these is told by itself
+            return ""
         case _:
             assert_never(stopped.reason)

@@ -16,7 +16,7 @@ from ..batch import Outcome, Outcomes, Stopped, sending
 from ..calls import Api, Call
 from ..messages import Accepted, send
 from ..results import Invalid
-from .draft import Plan, same
+from .draft import Plan, own_key, same
 from .exits import Exit, Halt, unreadable
 from .ledger import Ledger
 from .rows import Row, Table
@@ -86,8 +86,8 @@ class Run:
                 anyio.create_task_group() as tasks,
                 sending(api, self._calls(), at_once=self.at_once) as outcomes,
             ):
-                tasks.start_soon(self._listen, signals, outcomes, scope, progress)
-                tasks.start_soon(self._show, outcomes, progress)
+                _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
+                _ = tasks.start_soon(self._show, outcomes, progress)
                 async for outcome in outcomes:
                     self._take(outcome)
                     if self.ledger.failure is not None:
@@ -118,7 +118,7 @@ class Run:
         message = self.plan.message(row)
         if isinstance(message, Invalid):
             return refused(message)
-        call = send(message, idempotency_key=self.plan.key(row))
+        call = send(message, idempotency_key=own_key(row))
         if call.invalid is None and not self.allow_duplicates and seen.again(same(message)):
             return refused(_REPEATED)
         return call

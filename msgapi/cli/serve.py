@@ -90,9 +90,10 @@ async def _run_with(site: Site, command: tuple[str, ...]) -> int:
                 note(f"cannot run {command[0]}: {error.strerror or error}")
                 return _NO_COMMAND
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(_pass_on, signals, process)
-                status = await process.wait()
+                _ = tasks.start_soon(_pass_on, signals, process)
+                _ = await process.wait()
                 tasks.cancel_scope.cancel()
+    status = process.returncode or 0
     return status if status >= 0 else _BY_SIGNAL - status
 
 

@@ -11,7 +11,7 @@ from ..calls import Call, new_key
 from ..messages import Accepted
 from ..messages import send as call_for
 from ..results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unauthorized
-from .advice import advise, explain
+from .advice import advise, explain, facts
 from .connection import launch, private, reach
 from .draft import checked, compose
 from .exits import Exit, Halt
@@ -47,7 +47,7 @@ def start(single: Single, *, dry_run: bool) -> int:
         emit_json(_facts(result))
     if isinstance(result, Ok):
         if not single.json:
-            emit(_receipt(result.value))
+            emit(receipt(result.value))
         return Exit.ACCEPTED
     note(f"{type(result).__name__} {result.code}: {explain(result)}")
     note(advise(result))
@@ -87,11 +87,11 @@ def _facts(result: Result[Accepted]) -> dict[str, Any]:
     if isinstance(result, Ok):
         plain: dict[str, Any] = codec.plain(result.value)
         return {"kind": "Accepted", **plain, "idempotency_key": result.meta.idempotency_key}
-    facts: dict[str, Any] = codec.plain(result)
-    return facts
+    return facts(result)
 
 
-def _receipt(accepted: Accepted) -> str:
+def receipt(accepted: Accepted) -> str:
+    """Say in one line that a message was accepted, and what it costs."""
     billing = accepted.billing
     costs = "" if billing.message_price is None else f", {billing.message_price} EUR ({billing.message_type})"
     return f"{accepted.status} as {accepted.message_id}{costs}"

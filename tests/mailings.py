@@ -1,0 +1,62 @@
+"""Files and APIs for the tests of the command line."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+
+from msgapi import Call, Pace, Result
+from msgapi.cli import rows
+from msgapi.cli.mailing import Mailing, mail
+from msgapi.cli.run import Run
+
+T = TypeVar("T")
+RCS = {"agent_id": "ag_live_demo", "traffic_type": "TRANSACTION", "text": "Hi {name}"}
+Answer = Callable[[int], Awaitable[Result[Any]] | Result[Any]]
+
+
+class Scripted:
+    """An API that gives the outcome that a function has for the n-th call; refuses what is invalid."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.keys: list[str | None] = []
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        if call.invalid is not None:
+            return call.invalid
+        self.keys.append(call.idempotency_key)
+        answer = self.answer(len(self.keys))
+        return await answer if isinstance(answer, Awaitable) else answer
+
+
+def people(directory: Path, count: int, *, more: str = "") -> str:
+    lines = [f"{at},+49151{at:08},Ann" for at in range(1, count + 1)]
+    path = directory / "people.csv"
+    _ = path.write_text("\n".join(["id,to,name", *lines]) + "\n" + more)
+    return str(path)
+
+
+def mailing(directory: Path, path: str, **options: object) -> Mailing:
+    files = {"results": str(directory / "results.jsonl"), "failed": str(directory / "failed.csv")}
+    chosen: dict[str, Any] = {"path": path, "given": RCS, "overwrite": True, **files, **options}
+    return Mailing(**chosen)
+
+
+async def mailed(mailing: Mailing, answer: Answer) -> Run:
+    with rows.opened(mailing.path) as table:
+        plan = mailing.draft.over(table.columns)
+        return await mail(mailing, table, plan, api=Scripted(answer), pace=Pace())
+
+
+def mode(path: str | None) -> int:
+    return Path(path or "").stat().st_mode & 0o777
+
+
+def text(path: str | Path | None) -> str:
+    return Path(path or "").read_text()
+
+
+def lines(path: str | Path | None) -> list[Any]:
+    return [orjson.loads(line) for line in text(path).splitlines()]

@@ -1,0 +1,116 @@
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from msgapi.cli import demo, main, people, serve
+from msgapi.cli.mailing import mail
+from msgapi.cli.run import Run
+from msgapi.sandbox import LUCK
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_the_sandbox_prints_its_variables_and_ends_with_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def emit(text: str) -> None:
+        print(text)  # noqa: T201 - stands in for what prints
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(serve, "emit", emit)
+    assert main(["sandbox", "--port", "0", "--balance", "5"]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("export MSGAPI_API_KEY=sk_sandbox\nexport MSGAPI_BASE_URL=http://127.0.0.1:")
+    assert "has ended" in told.err
+
+
+def test_luck_is_a_table(capsys: Captured) -> None:
+    assert main(["sandbox", "--luck"]) == 0
+    told = capsys.readouterr().out
+    assert all(luck.phone in told for luck in LUCK)
+
+
+def test_a_port_that_is_taken_is_one_line(capsys: Captured) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert main(["sandbox", "--port", str(taken.getsockname()[1])]) == 2
+    assert "cannot serve on 127.0.0.1 port" in capsys.readouterr().err
+
+
+def command(code: str) -> list[str]:
+    return ["sandbox", "--", sys.executable, "-c", f"import os, signal, sys, time; {code}"]
+
+
+def test_a_command_runs_against_a_sandbox_of_its_own_and_gives_its_status(capfd: Captured) -> None:
+    assert main(command("print(os.environ['MSGAPI_BASE_URL'], os.environ['MSGAPI_API_KEY']); sys.exit(7)")) == 7
+    assert capfd.readouterr().out.startswith("http://127.0.0.1:")
+
+
+def test_ctrl_c_is_left_to_the_command_and_a_sigterm_is_passed_on() -> None:
+    assert main(command("os.kill(os.getppid(), signal.SIGINT); time.sleep(0.1); sys.exit(3)")) == 3
+    assert main(command("os.kill(os.getppid(), signal.SIGTERM); time.sleep(30)")) == 128 + signal.SIGTERM
+
+
+def test_a_command_that_is_not_there_is_127(capsys: Captured) -> None:
+    assert main(["sandbox", "--", "no-such-command"]) == 127
+    assert "cannot run no-such-command: No such file" in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def _settings_that_must_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "bad key")
+    monkeypatch.setenv("MSGAPI_BASE_URL", "nonsense")
+
+
+def test_the_demo_accounts_for_every_row(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["demo", "--rows", "700", "--keep", str(tmp_path / "kept")]) == 0
+    told = capsys.readouterr().out
+    assert "WRONG" not in told
+    assert told.count(" ok\n") == 11
+    results = [orjson.loads(line) for line in (tmp_path / "kept" / "results.jsonl").read_text().splitlines()]
+    assert len(results) == 700
+    assert {one["kind"] for one in results} == {
+        "Accepted",
+        "Duplicate",
+        "Forbidden",
+        "Invalid",
+        "NotFound",
+        "Unprocessable",
+    }
+
+
+def test_the_demo_fails_when_a_row_is_not_what_it_must_be(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    honest = people.write
+
+    def lie(path: Path, rows: int, seed: int) -> tuple[people.Person, ...]:
+        first, *rest = honest(path, rows, seed)
+        return people.Person(first.number, first.id, first.to, "Forbidden"), *rest
+
+    monkeypatch.setattr(people, "write", lie)
+    monkeypatch.setattr(demo, "_FAULTS", 0.0)
+    assert main(["demo", "--rows", "60"]) == 1
+    assert "WRONG" in capsys.readouterr().out
+
+
+def test_an_interrupted_demo_checks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    async def interrupted(*arguments: object, **options: object) -> Run:
+        run = await mail(*arguments, **options)  # type: ignore[arg-type]
+        run.interrupted = 1
+        return run
+
+    monkeypatch.setattr(demo, "mail", interrupted)
+    monkeypatch.setattr(demo, "_FAULTS", 0.0)
+    assert main(["demo", "--rows", "60"]) == 130
+    assert "nothing to check" in capsys.readouterr().err
+
+
+def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: Captured) -> None:
+    _ = (tmp_path / "file").write_text("")
+    assert main(["demo", "--keep", str(tmp_path / "file" / "x")]) == 2
+    assert "cannot write" in capsys.readouterr().err
+    (tmp_path / "d" / "people.csv").mkdir(parents=True)
+    assert main(["demo", "--keep", str(tmp_path / "d")]) == 2
