@@ -1,0 +1,55 @@
+"""A server that costs as little as can be: one canned answer to whatever is asked, on a free loopback port."""
+
+import asyncio
+import contextlib
+import re
+from typing import cast
+
+try:
+    import uvloop
+except ImportError:
+    uvloop = None  # type: ignore[assignment]
+
+BODY = (
+    b'{"message_id":"msg_9f01aa22","status":"queued","created_at":"2026-05-04T07:30:00Z",'
+    b'"billing":{"channel":"RCS","message_type":"single_message","hold_amount":0.11,"message_price":0.11,'
+    b'"balance":{"free":72.40,"reserved":2.60,"total":75.00},'
+    b'"tier":{"channel":"RCS","current":"tier_1","volume_used":310}}}'
+)
+ANSWER = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"X-RateLimit-Limit: 1000000000\r\nX-RateLimit-Remaining: 999999999\r\nX-RateLimit-Reset: 4000000000\r\n\r\n%b"
+) % (len(BODY), BODY)
+LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
+
+
+class Canned(asyncio.Protocol):
+    """Counts whole requests in what comes in, and answers each."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin with nothing read."""
+        self.transport = cast("asyncio.Transport", transport)
+        self.rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer every request that is complete."""
+        self.rest += data
+        while (head := self.rest.find(b"\r\n\r\n")) >= 0:
+            found = LENGTH.search(self.rest, 0, head)
+            end = head + 4 + (int(found[1]) if found else 0)
+            if len(self.rest) < end:
+                return
+            self.rest = self.rest[end:]
+            self.transport.write(ANSWER)
+
+
+async def serve() -> None:
+    """Serve until killed; the port is the first line printed."""
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        (uvloop.run if uvloop else asyncio.run)(serve())
