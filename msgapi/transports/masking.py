@@ -1,0 +1,207 @@
+"""What of an exchange may be written down: routes, ids, enums, amounts and dates; no person and no content.
+
+Rules:
+- It is a list of what may stay, never of what must go: a field that nobody thought of is hidden.
+- A value that may stay by its name must also look like what the name says.
+- What was hidden in a request is hidden wherever the answer says it again.
+- Types stay: a hidden string is a string, a hidden number is a number, so an answer can be decoded.
+"""
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from math import isfinite
+from typing import Final, TypeAlias, final
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from attrs import define, field, frozen
+
+from ..privacy import HIDDEN, mask, word
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_WORDS: Final = _names(
+    """
+    action agent_status billing_category bounce_type card_width carrier channel channel_type content_type currency
+    current direction doi_channel doi_status error error_code event failure_reason field group_by height message_type
+    orientation region status traffic_type type use_case
+    """
+)
+_IDS: Final = _names(
+    """
+    agent_id campaign_id channel_id consent_record_id contact_id id message_id record_id run_id template_id webhook_id
+    """
+)
+_TIMES: Final = frozenset({"from", "month", "timestamp", "to", "ttl"})  # and all whose name ends in _at
+_NUMBERS: Final = _names(
+    """
+    amount amount_added cost free hold_amount imported limit message_price offset required_amount reserved retry_after
+    template_version threshold total volume_used
+    """
+)
+_FREE: Final = frozenset({"custom_fields", "template_data"})  # their very keys are the sender's own
+_HEADERS: Final = _names(
+    "content-type date location retry-after x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset"
+)
+_ROUTES: Final = _names(
+    """
+    agents alerts auto-reload balance billing campaigns consent contacts detailed import invoices launch messages pause
+    payment-methods rcs register resume status submit test tier topup transactions trigger usage v1 verify webhooks
+    """
+) | {""}
+_SECRET: Final = _names("authorization cookie proxy-authorization set-cookie")
+
+_KEY: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+_ID: Final = re.compile(r"[a-z]{1,12}(_[a-z]{1,12})?_[0-9A-Za-z]{1,64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_TIME: Final = re.compile(
+    r"\d{4}-\d\d(-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?)?|\d{1,6}[smh]", re.ASCII
+)
+_NUMBER: Final = re.compile(r"-?\d{1,7}(\.\d{1,6})?", re.ASCII)
+_HEADER: Final = re.compile(
+    r"\d{1,10}(\.\d{1,6})?|[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
+    r"|[a-z]+/[a-z.+-]+(; ?charset=[\w-]{1,20})?",
+    re.ASCII,
+)
+_FORMS: Final = {name: form for names, form in ((_IDS, _ID), (_TIMES, _TIME), (_NUMBERS, _NUMBER)) for name in names}
+_LARGEST: Final = 10**7  # more digits may be a phone number
+_SHORTEST: Final = 6  # characters: less than this is found in anything, so only the whole of a value counts
+
+
+@final
+@define(eq=False)
+class Mask:
+    """Hides what may not be written of one exchange: of the request, then of its answer."""
+
+    hidden: set[str] = field(factory=set, repr=False)
+    learning: bool = True
+
+    def answering(self) -> "Mask":
+        """Make the mask for the answer, which also hides what this one has hidden."""
+        return Mask(self.hidden, learning=False)
+
+    def target(self, target: str) -> str:
+        """Hide what is no route, id, enum or date in a path and its query."""
+        path, _, query = target.partition("?")
+        parts = [self._part(unquote(part)) for part in path.split("/")]
+        pairs = [(_name(name), self._text(value, name)) for name, value in parse_qsl(query, keep_blank_values=True)]
+        return "/".join(parts) + (f"?{urlencode(pairs, safe='*:')}" if query else "")
+
+    def body(self, body: bytes) -> Json:
+        """Hide what may not stay of a body; of one that is not JSON nothing but the size does."""
+        if not body:
+            return None
+        try:
+            return {"json": self._value(parse(body.decode()))}
+        except (ValueError, RecursionError):
+            return {"bytes": len(body)}
+
+    def _value(self, value: Json, name: str = "") -> Json:
+        match value:
+            case dict():
+                masked = {_name(key): self._value(below, key) for key, below in value.items()}
+                return {} if name in _FREE else masked
+            case list():
+                return [self._value(below, name) for below in value]
+            case str():
+                return self._text(value, name)
+            case bool() | None:
+                return value
+            case _:
+                return value if name in _NUMBERS and isfinite(value) and abs(value) < _LARGEST else 0
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Keep the headers that say what a body is and when the next request may be made."""
+        kept = {name: value for name, value in headers.items() if name in _HEADERS and _HEADER.fullmatch(value)}
+        return kept | ({"location": self.target(headers["location"])} if "location" in headers else {})
+
+    def reason(self, reason: str) -> str:
+        """Hide addresses, numbers and what the request said in the reason why there is no answer."""
+        text = mask(reason)
+        for secret in self.hidden:
+            text = text.replace(secret, HIDDEN) if len(secret) >= _SHORTEST else text
+        return text
+
+    def _part(self, part: str) -> str:
+        return part if part in _ROUTES or _ID.fullmatch(part) else self._hide(part)
+
+    def _text(self, text: str, name: str) -> str:
+        return text if _fits(text, name) and not self._is_echo(text) else self._hide(text)
+
+    def _hide(self, text: str) -> str:
+        if self.learning and text:
+            self.hidden.add(text)
+        return HIDDEN if text else text
+
+    def _is_echo(self, text: str) -> bool:
+        return text in self.hidden or any(len(secret) >= _SHORTEST and secret in text for secret in self.hidden)
+
+
+@final
+@frozen
+class KeyMask:
+    """Hides the API *key* and cookies, and nothing else."""
+
+    key: str = field(repr=False)
+
+    def answering(self) -> "KeyMask":
+        """Give the mask for the answer: the same."""
+        return self
+
+    def target(self, target: str) -> str:
+        """Keep a path and its query as they are."""
+        return self.reason(target)
+
+    def body(self, body: bytes) -> Json:
+        """Keep a body to the byte, in the most readable way that does: as JSON, as text, or as base64."""
+        plain = body.replace(self.key.encode(), HIDDEN.encode()) if self.key else body
+        if not plain:
+            return None
+        try:
+            text = plain.decode()
+        except UnicodeDecodeError:
+            return {"base64": b64encode(plain).decode()}
+        try:
+            value = parse(text)
+            return {"json": value} if compact(value) == text else {"text": text}
+        except (ValueError, RecursionError):
+            return {"text": text}
+
+    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """Keep all headers but those that let someone in."""
+        return {name: self.reason(value) for name, value in headers.items() if name not in _SECRET}
+
+    def reason(self, reason: str) -> str:
+        """Keep a text as it is."""
+        return reason.replace(self.key, HIDDEN) if self.key else reason
+
+
+def parse(text: str) -> Json:
+    """Read JSON; a ValueError for what is none, and for the NaN that Python would let pass."""
+    value: Json = json.loads(text, parse_constant=_refuse_constant)
+    return value
+
+
+def compact(value: Json) -> str:
+    """Write JSON without a space, as the client and most servers do."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _refuse_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _name(key: str) -> str:
+    return key if _KEY.fullmatch(key) else HIDDEN
+
+
+def _fits(text: str, name: str) -> bool:
+    if name in _WORDS:
+        return word(text) != HIDDEN
+    form = _FORMS.get(name) or (_TIME if name.endswith("_at") else None)
+    return form is not None and form.fullmatch(text) is not None
