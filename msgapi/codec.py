@@ -11,7 +11,8 @@ Rules:
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final, Literal, TypeVar, cast, final, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Final, Literal, TypeVar, Union, cast, final, get_args, get_origin
 
 import attrs
 import orjson
@@ -130,6 +131,16 @@ def _array(converter: OrjsonConverter, kind: Any) -> Structure[T]:  # noqa: ANN4
     return checked
 
 
+def _is_optional(kind: object) -> bool:
+    return len(get_args(kind)) == 2 and NoneType in get_args(kind) and get_origin(kind) in {Union, UnionType}  # noqa: PLR2004
+
+
+def _optional(converter: OrjsonConverter, kind: object) -> Structure[T | None]:
+    inner = next(part for part in get_args(kind) if part is not NoneType)
+    structure = converter.get_structure_hook(inner)
+    return lambda value, _: None if value is None else structure(value, inner)
+
+
 def _write_decimal(value: Decimal) -> float | str:
     # As a JSON number where one says exactly this, else as a string: nothing is rounded.
     if value.is_finite():
@@ -163,6 +174,7 @@ def _converter(*, detailed: bool) -> OrjsonConverter:
         made.register_structure_hook(kind, structure)
     _ = made.register_structure_hook_factory(attrs.has, lambda model: _object(made, model))
     _ = made.register_structure_hook_factory(lambda kind: _origin(kind) is tuple, lambda kind: _array(made, kind))
+    _ = made.register_structure_hook_factory(_is_optional, lambda kind: _optional(made, kind))
     made.register_structure_hook_func(lambda kind: _origin(kind) is Literal, _strict(str, "a string"))
     made.register_structure_hook_func(lambda kind: kind is object, _json)
     made.register_structure_hook_func(lambda kind: kind == Mapping[str, object], _mapping)
