@@ -45,25 +45,24 @@ class _Aiohttp:
         url = self._urls.get(request.url) or self._parse(request.url)
         if url is None:
             return NotSent("the URL is not valid")
+        headers = request.headers
         try:
             with self.deadlines.start():
-                return await self._exchange(request, url)
+                response = await self.session.request(
+                    request.method,
+                    url,
+                    data=_data(request.body),
+                    headers=headers,
+                    skip_auto_headers=None if headers.keys() >= _AUTOMATIC else _AUTOMATIC,
+                    allow_redirects=False,
+                    raise_for_status=False,
+                    auto_decompress=False,
+                )
+                size = response.content_length
+                small = size is not None and size <= self.max_response
+                body = await response.read() if small else await self._read(response)
         except (aiohttp.ClientError, OSError) as error:
             return _explain(error)
-
-    async def _exchange(self, request: Request, url: URL) -> Answer:
-        headers = request.headers
-        response = await self.session.request(
-            request.method,
-            url,
-            data=_data(request.body),
-            headers=headers,
-            skip_auto_headers=None if headers.keys() >= _AUTOMATIC else _AUTOMATIC,
-            allow_redirects=False,
-            raise_for_status=False,
-            auto_decompress=False,
-        )
-        body = await self._read(response)
         if body is None:
             return self._too_large()
         if response.headers.get("Content-Encoding") in {"gzip", "x-gzip"}:
@@ -71,18 +70,15 @@ class _Aiohttp:
         return Response(response.status, response.headers, body)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes | None:
-        size = response.content_length
-        if size is not None and size <= self.max_response:
-            return await response.read()
+        body = bytearray()
         try:
-            body = bytearray()
             async for part in response.content.iter_any():
                 body += part
                 if len(body) > self.max_response:
                     return None
-            return bytes(body)
         finally:
             response.close()  # does nothing to a connection that was read to its end and given back
+        return bytes(body)
 
     def _unpack(self, response: aiohttp.ClientResponse, body: bytes) -> Answer:
         # Not asked for; but what stands in between may do it. What can't be unpacked stays as it came.

@@ -7,7 +7,7 @@ Rules, which are those of `asyncio.timeout`:
 
 import asyncio
 from types import TracebackType
-from typing import final
+from typing import cast, final
 
 from attrs import define, field
 
@@ -28,8 +28,7 @@ class Deadlines:
 
     def start(self) -> "Deadline":
         """Start one for the current task; it runs until its `with` ends."""
-        task = asyncio.current_task()
-        assert task is not None, "a deadline is for a task"
+        task = cast("asyncio.Task[object]", asyncio.current_task())
         deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self._running)
         self._running[deadline] = None
         if self._timer is None:

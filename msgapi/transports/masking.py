@@ -11,7 +11,6 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from math import isfinite
 from typing import Final, TypeAlias, final
 from urllib.parse import parse_qsl, unquote, urlencode
 
@@ -113,7 +112,7 @@ class Mask:
             case bool() | None:
                 return value
             case _:
-                return value if name in _NUMBERS and isfinite(value) and abs(value) < _LARGEST else 0
+                return value if name in _NUMBERS and abs(value) < _LARGEST else type(value)()
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         """Keep the headers that say what a body is and when the next request may be made."""
