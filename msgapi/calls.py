@@ -10,11 +10,12 @@ from .privacy import key, mask
 from .results import Invalid, Result
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 
 @final
 @frozen(repr=False)
-class Call(Generic[T]):
+class Call(Generic[T_co]):
     """One operation: what to ask, what comes back, and whether it may be asked twice.
 
     A call can be awaited any number of times: each time it is the same operation under the same
@@ -24,7 +25,7 @@ class Call(Generic[T]):
 
     method: str
     path: str
-    returns: type[T]
+    returns: type[T_co]
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     idempotency_key: str | None = None

@@ -190,7 +190,8 @@ explaining: Final = _converter(detailed=True)
 
 def dump(value: object) -> bytes:
     """Write *value*, a model or an outcome, as JSON; fields at their default are left out."""
-    return orjson.dumps(fast.unstructure(value))
+    # orjson keeps its buffer of 4 kB behind each result; a copy keeps only what was written.
+    return memoryview(orjson.dumps(fast.unstructure(value))).tobytes()
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type

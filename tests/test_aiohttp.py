@@ -136,7 +136,7 @@ async def test_a_connection_that_ends_while_it_is_being_secured_is_not_sent() ->
         assert isinstance(await transport(post(url.replace("http:", "https:"))), NotSent)
 
 
-@pytest.mark.parametrize(("timeout", "connect_timeout"), [(30.0, 0.05), (0.05, 30.0), (0.05, 0.05)])
+@pytest.mark.parametrize(("timeout", "connect_timeout"), [(30.0, 0.05), (1.0, 30.0)])
 async def test_a_time_out_while_connecting_is_not_sent(timeout: float, connect_timeout: float) -> None:  # noqa: ASYNC109
     async with between(Wire.hang, timeout=timeout, connect_timeout=connect_timeout) as (transport, url):
         assert await transport(post(url.replace("http:", "https:"))) == NotSent("could not connect in time")

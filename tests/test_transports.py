@@ -115,7 +115,8 @@ async def without_faults(folder: Path) -> AsyncIterator[Stage]:
         yield stage
 
 
-# Every transport has its line here: how to stage it, and the event loops on which it runs.
+# Every transport has its line here: how to stage it, and the event loops on which it runs. A further one,
+# such as another HTTP library or the sandbox behind a handler that echoes, needs a staging and a line.
 STAGINGS: dict[str, tuple[Staging, tuple[str, ...]]] = {
     "in_memory": (in_memory, ("asyncio", "trio")),
     "aiohttp": (by_aiohttp, ("asyncio",)),

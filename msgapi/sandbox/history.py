@@ -54,12 +54,9 @@ def list_messages(state: State, ask: Ask) -> Reply:
             details.append(Detail(name, str(wrong)))
     if details:
         return invalid(details)
-    if tests:
-        found = (entry for entry in state.log.newest() if all(test(entry) for test in tests))
-        entries = islice(found, page["offset"], page["offset"] + page["limit"])
-    else:
-        entries = islice(state.log.newest(page["offset"]), page["limit"])
-    return say({"messages": [entry.summary() for entry in entries]})
+    found = (entry for entry in state.log.newest() if all(test(entry) for test in tests))
+    start = min(page["offset"], len(state.log))
+    return say({"messages": [entry.summary() for entry in islice(found, start, start + page["limit"])]})
 
 
 def show(state: State, ask: Ask) -> Reply:

@@ -42,7 +42,7 @@ class Remembered:
 
 
 @final
-@define(eq=False)
+@define(eq=False, repr=False)
 class Keys:
     """The operations of the last 24 hours, by route and key."""
 

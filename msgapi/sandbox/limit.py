@@ -57,6 +57,5 @@ class Window:
 
     def untouched(self, now: float) -> Figures:
         """Tell the figures of a window in which nothing was counted."""
-        return Figures(
-            self.limit.requests, self.limit.requests, (floor(now / self.limit.window) + 1) * self.limit.window
-        )
+        most, window = self.limit.requests, self.limit.window
+        return Figures(most, most, (floor(now / window) + 1) * window)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import blake2b
-from itertools import islice
 from typing import Final, Literal, TypeAlias, final
 
 import orjson
@@ -85,7 +84,7 @@ class Entry:
 
 
 @final
-@define(eq=False)
+@define(eq=False, repr=False)
 class Log:
     """All messages, in the order in which they were accepted."""
 
@@ -99,9 +98,9 @@ class Log:
         """All messages, the oldest first."""
         return tuple(self._entries.values())
 
-    def newest(self, skip: int = 0) -> Iterator[Entry]:
-        """Go through the messages from the newest on, but for the first *skip*."""
-        return islice(reversed(self._entries.values()), skip, None)
+    def newest(self) -> Iterator[Entry]:
+        """Go through the messages from the newest on."""
+        return reversed(self._entries.values())
 
     def add(self, entry: Entry) -> None:
         """Enter a new message."""

@@ -61,6 +61,14 @@ LUCK: Final = (
 
 _FATES: Final[Mapping[str, Fate]] = {to: luck.fate for luck in LUCK for to in (luck.phone, luck.email)}
 _FAULTS: Final[tuple[Fate, ...]] = ("500", "503", "429", "lost", "502")
+_ENVELOPES: Final = {
+    "403": ("forbidden", "A policy forbids this message."),
+    "404": ("not_found", "There is no such recipient."),
+    "422": ("recipient_suppressed", "The recipient is suppressed or has not consented."),
+    "429": ("rate_limit_exceeded", "Too many requests."),
+    "500": ("internal_error", "Something went wrong on our side."),
+    "503": ("service_unavailable", "A service behind this one is down."),
+}
 _PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
@@ -74,21 +82,18 @@ def strike(fate: Fate, *, wait: float = 1.0) -> Reply | None:
 
     *wait* is the `retry_after` in seconds of a 429.
     """
-    match fate.removesuffix("-once"):
-        case "429":
-            return refuse(429, "rate_limit_exceeded", "Too many requests.", retry_after=wait)
-        case "500":
-            return refuse(500, "internal_error", "Something went wrong on our side.")
-        case "502":
-            return Reply(Response(502, {"content-type": "text/html; charset=utf-8", "server": "proxy"}, _PAGE))
-        case "503":
-            return refuse(503, "service_unavailable", "A service behind this one is down.")
-        case _:
-            return None
+    name = fate.removesuffix("-once")
+    if name == "502":
+        return Reply(Response(502, {"content-type": "text/html; charset=utf-8", "server": "proxy"}, _PAGE))
+    if name not in _ENVELOPES:
+        return None
+    code, message = _ENVELOPES[name]
+    fields: Mapping[str, Mapping[str, object]] = {"429": {"retry_after": wait}, "422": {"details": []}}
+    return refuse(int(name), code, message, **fields.get(name, {}))
 
 
 @final
-@define(eq=False)
+@define(eq=False, repr=False)
 class Chance:
     """Faults by chance: *rate* of the requests are struck, which ones follows from *seed*."""
 
@@ -98,8 +103,6 @@ class Chance:
 
     def draw(self, name: bytes) -> Fate | None:
         """Tell which fault strikes the request called *name*, None for none or if it was struck before."""
-        if not self.rate:
-            return None
         drawn = int.from_bytes(blake2b(name, digest_size=8, key=str(self.seed).encode()[:64]).digest(), "big")
         if drawn / 2**64 >= self.rate or not self.first(name):
             return None

@@ -8,7 +8,7 @@ Rules:
 from decimal import Decimal
 from typing import final
 
-from attrs import define, field
+from attrs import define, field, fields
 
 from ..results import Balance
 from .prices import check_amount
@@ -29,7 +29,7 @@ class Purse:
         return Balance(free=self.free, reserved=self.reserved, total=self.free + self.reserved)
 
     def figures(self) -> dict[str, float]:
-        """The balance as JSON numbers."""
+        """Tell the balance in JSON numbers."""
         return {"free": float(self.free), "reserved": float(self.reserved), "total": float(self.free + self.reserved)}
 
     def hold(self, name: str, amount: Decimal) -> None:
@@ -53,5 +53,6 @@ class Purse:
         return amount
 
     def add(self, amount: Decimal) -> None:
-        """Top up by *amount*."""
+        """Top up by *amount*; one that is no money raises ValueError."""
+        check_amount(self, fields(Purse).free, amount)
         self.free += amount

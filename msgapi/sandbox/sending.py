@@ -8,7 +8,7 @@ from .. import messages
 from ..codec import Problems
 from ..messages.models import Carousel, Email, Message, RichCard, Text
 from . import luck
-from .answers import Reply, invalid, iso, refuse, say
+from .answers import Reply, fit, invalid, iso, refuse, say
 from .charges import Charge, capped, charge, list_price, short
 from .log import Entry
 from .policy import sender_of
@@ -43,14 +43,8 @@ def _struck(state: State, message: Message, ask: Ask, fate: luck.Fate) -> Reply 
         case "402":
             reserved = float(state.purse.reserved)
             return short({"free": 0.0, "reserved": reserved, "total": reserved}, list_price(state, message).price)
-        case "403":
-            return refuse(403, "forbidden", "A policy forbids this message.")
-        case "404" if isinstance(message, Email):
-            return refuse(404, "not_found", "There is no such recipient.")
-        case "404":
+        case "404" if not isinstance(message, Email):
             return refuse(404, "not_rcs_capable", "The recipient's device cannot receive RCS.")
-        case "422":
-            return refuse(422, "recipient_suppressed", "The recipient is suppressed or has not consented.", details=[])
         case "430":
             return capped(ask.now)
         case _:
@@ -70,7 +64,7 @@ def _entry(ask: Ask, message: Message, cost: Charge, *, message_id: str, channel
         hold=cost.price,
         created_at=ask.now,
         idempotency_key=ask.key,
-        body=ask.body,
+        body=fit(ask.body),
         events=(("queued", ask.now),),
     )
 

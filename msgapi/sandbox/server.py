@@ -39,12 +39,9 @@ def _answering(sandbox: Sandbox) -> Callable[[web.BaseRequest], Awaitable[web.St
         if reply.delay:
             await sandbox.clock.sleep(reply.delay)
         given = reply.response
-        response = web.Response(status=given.status, headers=given.headers, body=given.body)
-        if len(body) > LARGEST:
-            response.force_close()
         if reply.lost and request.transport is not None:
             request.transport.abort()
-        return response
+        return web.Response(status=given.status, headers=given.headers, body=given.body)
 
     return answer
 

@@ -35,7 +35,7 @@ class Session:
 
 
 @final
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sessions:
     """The open conversations: each reply moves the end to 24 hours from then."""
 
@@ -78,7 +78,7 @@ class Subscriber:
 
 
 @final
-@define(eq=False)
+@define(eq=False, repr=False)
 class Newsletters:
     """The newsletters of the month: one price a month, one message a day, for each pair."""
 

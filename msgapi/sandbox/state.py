@@ -15,7 +15,7 @@ from .sessions import Newsletters, Sessions, month_of
 
 
 @final
-@define(eq=False, kw_only=True)
+@define(eq=False, kw_only=True, repr=False)
 class State:
     """What an account holds. Moments come in from outside; ids come from the seed."""
 
@@ -45,7 +45,7 @@ class State:
 
 
 @final
-@frozen
+@frozen(repr=False)
 class Ask:
     """An authorised request on its way to its route: the *id* out of the path, the query, the body.
 

@@ -1,0 +1,105 @@
+"""Requests to a sandbox, and what every answer of it must look like."""
+
+from typing import Any
+
+import orjson
+
+from msgapi import Request, Response
+from msgapi.sandbox import CODES, Account, Reply, Sandbox
+
+NOW = 1_777_852_800.0  # 2026-05-04T00:00:00Z
+TO = "+4915112345678"
+KEY = "sk_sandbox"
+
+
+def text(**fields: object) -> dict[str, object]:
+    return {
+        "agent_id": "ag_live_demo",
+        "to": TO,
+        "message_type": "MESSAGE",
+        "traffic_type": "TRANSACTION",
+        "content": {"text": "Hello"},
+        **fields,
+    }
+
+
+def email(**fields: object) -> dict[str, object]:
+    return {
+        "channel_id": "ch_demo",
+        "to": "ada@shop.example",
+        "message_type": "MESSAGE",
+        "subject": "Hello",
+        "content": {"text": "Hello", "html": "<p>Hello</p>"},
+        **fields,
+    }
+
+
+def request(method: str, target: str, *, body: object = None, key: str | None = None, **headers: str) -> Request:
+    raw = body if isinstance(body, bytes) or body is None else orjson.dumps(body)
+    said = {"Authorization": f"Bearer {KEY}"} | ({"Content-Type": "application/json"} if raw is not None else {})
+    said |= {} if key is None else {"Idempotency-Key": key}
+    said |= {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request(method, f"https://sandbox.example{target}", said, raw)
+
+
+def reply(sandbox: Sandbox | Account, asked: Request, *, now: float = NOW) -> Reply:
+    account = sandbox.account if isinstance(sandbox, Sandbox) else sandbox
+    got = account.handle(asked, now)
+    check(got.response)
+    return got
+
+
+def ask(sandbox: Sandbox | Account, asked: Request, *, now: float = NOW) -> Response:
+    return reply(sandbox, asked, now=now).response
+
+
+def send(
+    sandbox: Sandbox, body: object = None, *, key: str | None = None, now: float = NOW, **headers: str
+) -> Response:
+    body = text() if body is None else body
+    return ask(sandbox, request("POST", "/v1/messages", body=body, key=key, **headers), now=now)
+
+
+def get(sandbox: Sandbox, target: str, *, now: float = NOW) -> Response:
+    return ask(sandbox, request("GET", target), now=now)
+
+
+def delete(sandbox: Sandbox, message_id: object, *, now: float = NOW) -> Response:
+    return ask(sandbox, request("DELETE", f"/v1/messages/{message_id}"), now=now)
+
+
+def said(response: Response) -> Any:  # noqa: ANN401 - JSON has no better type
+    return orjson.loads(response.body)
+
+
+def refusal(response: Response) -> tuple[int, str]:
+    return response.status, str(said(response)["error"])
+
+
+def fields_of(response: Response) -> list[str]:
+    assert refusal(response) == (400, "validation_error")
+    return [detail["field"] for detail in said(response)["details"]]
+
+
+def check(response: Response) -> None:
+    """Hold an answer against the documented envelope."""
+    assert response.headers["date"].endswith(" GMT")
+    if response.status == 502:
+        assert response.headers["content-type"].startswith("text/html")
+        return
+    assert response.headers["content-type"] == "application/json"
+    limit, remaining = (int(response.headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining"))
+    assert 0 <= remaining <= limit
+    assert float(response.headers["x-ratelimit-reset"]) > 0
+    if response.status == 200:
+        return
+    body = said(response)
+    assert (response.status, body["error"]) in {(code.status, code.code) for code in CODES}
+    assert isinstance(body["message"], str)
+    assert ("retry_after" in body) == (response.status == 429)
+    assert "retry-after" not in response.headers
+    details = body.get("details", [])
+    assert all(set(detail) == {"field", "message"} for detail in details)
+    assert bool(details) or response.status != 400
+    if response.status == 402:
+        assert set(body) == {"error", "message", "details", "balance", "required_amount", "topup_url"}

@@ -1,0 +1,202 @@
+"""The sandbox over a socket: the same answers, byte for byte, and what only a socket can do."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+
+import aiohttp
+import anyio
+import pytest
+from sandboxing import email, request, said, text
+
+import msgapi
+from msgapi import InsufficientBalance, NotFound, Ok, Request, Response, Retry, ServerFault, Unanswered, messages
+from msgapi.sandbox import LUCK, Sandbox
+from msgapi.sandbox.server import serving
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+PHONE = {luck.fate: luck.phone for luck in LUCK}
+
+
+@asynccontextmanager
+async def over_http(box: Sandbox, **headers: str) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
+    said_by_all = {"Authorization": f"Bearer {box.api_key}", "Content-Type": "application/json", **headers}
+    async with serving(box) as url, aiohttp.ClientSession(headers=said_by_all) as session:
+        yield url, session
+
+
+async def whole(answer: aiohttp.ClientResponse) -> Response:
+    return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.read())
+
+
+def like(one: Response) -> tuple[int, bytes, set[str]]:
+    ours = {name for name in one.headers if name.startswith("x-") or name in {"content-type", "date"}}
+    return one.status, one.body, ours
+
+
+REQUESTS = [
+    request("GET", "/v1/billing/balance"),
+    request("GET", "/v1/messages?limit=0"),
+    request("GET", "/v1/messages/a%2Fb"),
+    request("GET", "/v1/messages/%2e%2e"),
+    request("PUT", "/v1/messages", body={}),
+    request("DELETE", "/v1/messages/msg_none"),
+    request("POST", "/v1/messages", body=b"{"),
+    request("POST", "/v1/messages", body=text(to="1")),
+    request("POST", "/v1/messages", body=text(to=PHONE["402"])),
+    request("POST", "/v1/messages", body=text(to=PHONE["502"])),
+    request("POST", "/v1/messages", body=text(), Authorization="Bearer sk_other"),
+]
+
+
+@pytest.mark.parametrize("asked", REQUESTS, ids=range(len(REQUESTS)))
+async def test_over_a_socket_a_request_is_answered_as_in_memory(asked: Request) -> None:
+    import yarl
+
+    box, alone = Sandbox(), Sandbox()
+    target = asked.url.removeprefix("https://sandbox.example")
+    async with serving(box) as url, aiohttp.ClientSession() as session:
+        call = session.request(
+            asked.method, yarl.URL(url + target, encoded=True), headers=dict(asked.headers), data=asked.body
+        )
+        async with call as answer:
+            assert like(await whole(answer)) == like(alone.handle(asked).response)
+
+
+async def test_the_server_listens_on_loopback_and_is_gone_afterwards() -> None:
+    async with serving(Sandbox()) as url:
+        host, port = url.removeprefix("http://").split(":")
+        assert host == "127.0.0.1"
+        with socket.create_connection((host, int(port)), timeout=5):
+            pass
+    with pytest.raises(ConnectionRefusedError):
+        _ = socket.create_connection((host, int(port)), timeout=5)
+
+
+async def test_an_ipv6_host_stands_in_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    async with serving(Sandbox(), host="::1") as url:
+        assert url.startswith("http://[::1]:")
+
+
+async def test_a_client_works_over_the_served_sandbox() -> None:
+    box = Sandbox()
+
+    def to(phone: str) -> messages.Text:
+        return messages.Text(agent_id="ag_live_demo", to=phone, traffic_type="TRANSACTION", text="Hello")
+
+    async with serving(box) as url, msgapi.connect(base_url=url, api_key=box.api_key, retry=Retry(attempts=2)) as api:
+        fine = await api(messages.send(to("+4915112345678")))
+        lost = await api(messages.send(to(PHONE["lost"])))
+        once = await api(messages.send(to(PHONE["500-once"])))
+        dry = await api(messages.send(to(PHONE["402"])))
+        gone = await api(messages.send(to(PHONE["404"])))
+        page = await api(messages.send(to(PHONE["502"])))
+    assert isinstance(fine, Ok)
+    assert isinstance(lost, Ok)
+    assert isinstance(once, Ok)
+    assert [lost.meta.attempts, once.meta.attempts] == [2, 2]
+    assert isinstance(dry, InsufficientBalance)
+    assert isinstance(gone, NotFound)
+    assert isinstance(page, ServerFault)
+    assert [entry.id for entry in box.messages] == [one.value.message_id for one in (fine, lost, once)]
+
+
+async def test_a_lost_answer_closes_the_connection_without_one() -> None:
+    box = Sandbox()
+    call = messages.send(messages.Text(agent_id="ag_live_demo", to=PHONE["lost"], traffic_type="TRANSACTION", text="x"))
+    async with serving(box) as url, msgapi.connect(base_url=url, api_key=box.api_key, retry=Retry(attempts=1)) as api:
+        assert isinstance(await api(call), Unanswered)
+        assert len(box.messages) == 1
+        assert isinstance(await api(call), Ok)
+    assert len(box.messages) == 1
+
+
+async def test_a_slow_answer_comes_later() -> None:
+    box = Sandbox(slow=0.05)
+    async with (
+        over_http(box) as (url, session),
+        session.post(f"{url}/v1/messages", json=text(to=PHONE["slow"])) as answer,
+    ):
+        assert answer.status == 200
+    assert len(box.messages) == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_body_that_is_too_large_is_refused_with_the_envelope(chunked: bool) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b" " * 65_536
+
+    box = Sandbox()
+    async with over_http(box) as (url, session):
+        data = parts() if chunked else BytesIO(b" " * 1_100_000)
+        async with session.post(f"{url}/v1/messages", data=data) as answer:
+            got = await whole(answer)
+    assert got.status == 400
+    assert said(got)["details"] == [{"field": "", "message": "is larger than 1048576 bytes"}]
+
+
+async def test_a_body_without_end_is_refused_before_its_end() -> None:
+    box = Sandbox()
+    head = (
+        f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {box.api_key}\r\nContent-Length: 9000000\r\n"
+    )
+    async with serving(box) as url:
+        host, port = url.removeprefix("http://").split(":")
+        async with await anyio.connect_tcp(host, int(port)) as stream:
+            await stream.send(head.encode() + b"\r\n" + b" " * 1_100_000)
+            with anyio.fail_after(30):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_a_large_body_that_is_allowed_arrives_whole() -> None:
+    box = Sandbox()
+    html = "x" * 400_000
+    async with (
+        over_http(box) as (url, session),
+        session.post(f"{url}/v1/messages", json=email(content={"html": html})) as answer,
+    ):
+        assert answer.status == 200
+    assert html.encode() in box.messages[0].body
+
+
+async def test_a_header_that_is_said_twice_counts_as_both() -> None:
+    box = Sandbox()
+    async with over_http(box) as (url, session):
+        headers = [("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
+        async with session.post(f"{url}/v1/messages", json=text(), headers=headers) as answer:
+            got = await whole(answer)
+    assert [detail["field"] for detail in said(got)["details"]] == ["idempotency-key"]
+
+
+@pytest.mark.parametrize("target", ["*", "http://other.example/v1/messages", "/v1/messages#a", "//"])
+async def test_a_target_that_is_no_path_of_ours_is_not_found(target: str) -> None:
+    box = Sandbox()
+    async with serving(box) as url:
+        host, port = url.removeprefix("http://").split(":")
+        stream = await anyio.connect_tcp(host, int(port))
+        async with stream:
+            await stream.send(
+                f"OPTIONS {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {box.api_key}\r\n\r\n".encode()
+            )
+            assert (await stream.receive()).startswith(b"HTTP/1.1 404 ")
+
+
+async def test_many_requests_at_once_are_each_answered() -> None:
+    box = Sandbox()
+    call = [
+        messages.send(messages.Text(agent_id="ag_live_demo", to=f"+49151{n:08d}", traffic_type="PROMOTION", text="x"))
+        for n in range(200)
+    ]
+    async with serving(box) as url, msgapi.connect(base_url=url, api_key=box.api_key) as api:
+
+        async def send(one: msgapi.Call[messages.Accepted]) -> None:
+            assert isinstance(await api(one), Ok)
+
+        async with anyio.create_task_group() as tasks:
+            for one in call:
+                tasks.start_soon(send, one)
+    assert sorted(entry.to for entry in box.messages) == [f"+49151{n:08d}" for n in range(200)]
