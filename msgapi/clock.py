@@ -26,8 +26,13 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clock."""
 
-    now = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
+    def now(self) -> float:
+        """Tell seconds since some fixed moment; never goes back."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Tell Unix time in seconds."""
+        return time.time()
 
     async def sleep(self, seconds: float) -> None:
         """Wait for *seconds*."""

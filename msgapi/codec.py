@@ -267,6 +267,10 @@ def _error(value: object, _: object) -> object:
     return explaining.structure(value, _KINDS[name])
 
 
-_ = fast.register_unstructure_hook_factory(lambda kind: kind is Ok or kind in _KINDS.values(), _tagged)
-for _converter_ in (fast, explaining):
-    _converter_.register_structure_hook_func(lambda kind: kind == ApiError, _error)
+def _prepare() -> None:
+    _ = fast.register_unstructure_hook_factory(lambda kind: kind is Ok or kind in _KINDS.values(), _tagged)
+    for converter in (fast, explaining):
+        converter.register_structure_hook_func(lambda kind: kind == ApiError, _error)
+
+
+_prepare()

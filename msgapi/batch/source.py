@@ -28,7 +28,7 @@ class Source(Generic[T]):
 
     def __init__(self, calls: Iterable[Call[T]] | AsyncIterable[Call[T]]) -> None:
         """Begin at the start of *calls*."""
-        self.exhausted = False
+        self.exhausted: bool = False
         self._awaited: AsyncIterator[Call[T]] | None = None
         self._ready: Iterator[Call[T]] = iter(())
         if isinstance(calls, AsyncIterable):

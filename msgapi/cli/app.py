@@ -24,8 +24,8 @@ def program() -> None:
     """  # noqa: D301 - \b is click's own
 
 
-for command in (send, batch, balance, sandbox, demo):
-    program.add_command(command)
+for _command in (send, batch, balance, sandbox, demo):
+    program.add_command(_command)
 
 
 def run(arguments: Sequence[str] | None) -> int:

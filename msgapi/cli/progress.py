@@ -76,7 +76,7 @@ def fitted(said: list[str], done: float, width: int) -> str:
 class Plain:
     """A line on standard error every few seconds."""
 
-    every = 5.0
+    every: float = 5.0
 
     def __init__(self, pace: Pace, clock: Clock) -> None:
         """Begin now."""
@@ -98,7 +98,7 @@ class Plain:
 class Live:
     """One line on the terminal that is written anew."""
 
-    every = 0.125
+    every: float = 0.125
 
     def __init__(self, pace: Pace, clock: Clock, console: "Console", live: "RichLive") -> None:
         """Begin now, on *console*."""
