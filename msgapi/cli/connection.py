@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PATIENT: Final = Retry(attempts=8)
+_TIMEOUT: Final = 10.0  # seconds for one of those attempts; a slow answer is asked for again, under its key
 _IN_MEMORY: Final = "http://127.0.0.1"
 _PLENTY: Final = Decimal(1_000_000)
 
@@ -45,7 +46,7 @@ def private(given: Mapping[str, str]) -> "Sandbox":
 async def reach(box: "Sandbox | None" = None, *, pace: Pace | None = None) -> AsyncIterator[Client]:
     """Open a client to the service of the environment, or to the sandbox *box* in memory."""
     if box is None:
-        async with connect(retry=PATIENT, pace=pace) as api:
+        async with connect(retry=PATIENT, pace=pace, timeout=_TIMEOUT) as api:
             yield api
     else:
         async with connect(api_key=box.api_key, base_url=_IN_MEMORY, transport=box, retry=PATIENT, pace=pace) as api:
