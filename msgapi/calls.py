@@ -44,7 +44,7 @@ class Call(Generic[T_co]):
     @property
     def band(self) -> str:
         """The kind of endpoint, such as `POST messages`: the service limits the rate of each by itself."""
-        return f"{self.method} {self.path.split('/', 3)[2]}"
+        return " ".join((self.method, *self.path.split("/", 3)[2:3]))
 
     def __repr__(self) -> str:
         """Show the route and the key that names the operation; never the query or the body."""

@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from .privacy import mask
+
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
@@ -29,7 +31,7 @@ class Request:
         """Show the route and the sizes; never the key, the query or the body."""
         parts = urlsplit(self.url)
         size = "no body" if self.body is None else f"{len(self.body)} bytes"
-        return f"Request({self.method} {parts.hostname or ''}{parts.path}, {size})"
+        return f"Request({self.method} {parts.hostname or ''}{mask(parts.path)}, {size})"
 
 
 @final

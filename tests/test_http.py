@@ -12,6 +12,10 @@ def test_a_request_shows_neither_key_nor_query_nor_body() -> None:
     assert repr(request) == "Request(POST h.example/v1/messages, 6 bytes)"
 
 
+def test_a_recipient_in_the_path_is_hidden() -> None:
+    assert repr(Request("GET", "https://h.example/v1/x/+4915112345678")) == "Request(GET h.example/v1/x/***, no body)"
+
+
 def test_a_request_without_a_body_says_so() -> None:
     assert repr(Request("GET", "/v1/messages/a")) == "Request(GET /v1/messages/a, no body)"
 
