@@ -81,13 +81,21 @@ class Client:
             await anyio.lowlevel.checkpoint()
             return call.invalid
         request, gate = self._request(call), self._gate(call.band)
-        course = _Course(self._clock.now())
+        now = self._clock.now()
+        course = _Course(now)
         while True:
-            wait = await gate.enter()
-            if wait is not None:
-                return self._kept_back(call, course, wait)
+            if not gate.enter_at_once(now):
+                wait = await gate.enter()
+                if wait is not None:
+                    return self._kept_back(call, course, wait)
+                now = self._clock.now()
             course.attempts += 1
-            result = await self._attempt(call, request, gate.lane, course)
+            try:
+                answer: Answer = await self._transport(request)
+            except BaseException:
+                gate.lane.lose()
+                raise
+            result = self._result(call, answer, gate.lane, course, left_at=now)
             if isinstance(result, Ok):
                 self._budget.earn()
                 return result
@@ -96,14 +104,9 @@ class Client:
             if pause is None or pause > time_left() or not self._budget.spend(result):
                 return attrs.evolve(result, may_have_happened=course.doubtful)
             await self._clock.sleep(pause)
+            now = self._clock.now()
 
-    async def _attempt(self, call: Call[T], request: Request, lane: Lane, course: "_Course") -> Result[T]:
-        left_at = self._clock.now()
-        try:
-            answer: Answer = await self._transport(request)
-        except BaseException:
-            lane.lose()
-            raise
+    def _result(self, call: Call[T], answer: Answer, lane: Lane, course: "_Course", *, left_at: float) -> Result[T]:
         now = self._clock.now()
         if not isinstance(answer, Response):
             lane.lose()

@@ -59,7 +59,7 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
 }
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
-_COUNT: Final = re.compile(r"\d{1,15}", re.ASCII)
+_DIGITS: Final = 15  # of a whole number in a header
 _SECONDS: Final = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 
 
@@ -187,10 +187,13 @@ def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
 
 
 def _count(text: str | None) -> int | None:
-    return int(text) if text is not None and _COUNT.fullmatch(text) else None
+    return int(text) if text is not None and len(text) <= _DIGITS and text.isdecimal() and text.isascii() else None
 
 
 def _number(text: str | None) -> float | None:
+    whole = _count(text)
+    if whole is not None:
+        return float(whole)
     return float(text) if text is not None and _SECONDS.fullmatch(text) else None
 
 

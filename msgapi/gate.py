@@ -25,17 +25,20 @@ class Gate:
     _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _queued: int = field(default=0, init=False)
 
+    def enter_at_once(self, now: float) -> bool:
+        """Take a turn if there is one to take and nobody waits for it; False if it has to be waited for."""
+        if self._queued or self.lane.wait(now) > 0:
+            return False
+        self.lane.leave(now)
+        return True
+
     async def enter(self) -> float | None:
         """Wait for a turn and take it: None. Gives the seconds it would take where that is too long.
 
         Too long is beyond the surrounding deadline, or a closed gate of more than *longest_wait*;
         a long queue alone is not.
         """
-        now = self.clock.now()
-        if not self._queued and self.lane.wait(now) <= 0:
-            self.lane.leave(now)
-            return None
-        expected = self.lane.wait(now, self._queued)
+        expected = self.lane.wait(self.clock.now(), self._queued)
         if expected > time_left():
             return expected
         self._queued += 1

@@ -11,7 +11,8 @@ from cattrs import AttributeValidationNote, ClassValidationError
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 
-from .codec import Mismatch, explaining, fast, kind_of
+from .codec import explaining, fast
+from .hooks import Mismatch, kind_of
 
 T = TypeVar("T")
 Path = tuple[str, ...]

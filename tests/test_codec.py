@@ -17,9 +17,9 @@ from msgapi import (
     Detail,
     Meta,
     Ok,
-    codec,
 )
 from msgapi.codec import Problems, dump, load, load_error, parse, plain, read
+from msgapi.hooks import kind_of
 
 
 @frozen(kw_only=True)
@@ -200,7 +200,7 @@ def test_a_success_is_written_with_its_kind() -> None:
 
 def test_kinds_are_named_in_words() -> None:
     values: list[object] = [None, True, 1, 1.5, "x", {}, [], ()]
-    assert [codec.kind_of(value) for value in values] == [
+    assert [kind_of(value) for value in values] == [
         "null",
         "a boolean",
         "a number",

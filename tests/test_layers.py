@@ -19,6 +19,7 @@ ORDER = [
     "http",
     "results",
     "calls",
+    "hooks",
     "codec",
     "layout",
     "decode",

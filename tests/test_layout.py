@@ -8,7 +8,8 @@ import pytest
 from attrs import frozen
 
 from msgapi import Detail, codec
-from msgapi.codec import Mismatch, Problems
+from msgapi.codec import Problems
+from msgapi.hooks import Mismatch
 from msgapi.layout import Coder, at, choose, lay_out, mend
 
 

@@ -246,3 +246,11 @@ def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() 
     lane.throttle(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
     assert lane.wait(0) == pytest.approx(0.05)
     assert lane.rate is None
+
+
+def test_a_window_whose_length_is_known_is_spaced_a_little_faster_than_it_lasts() -> None:
+    lane = Pace().lane("POST messages")
+    for now in (0, 10):
+        lane.leave(now)
+        lane.learn(now, now, figures=RateLimit(limit=100, remaining=99, reset=now + 10.0), server_time=None)
+    assert lane.rate == pytest.approx(12.5)

@@ -89,7 +89,7 @@ def check(message: Message) -> tuple[Detail, ...]:
     """
     if type(message) not in _MESSAGES:
         return (Detail("", f"must be one of {_names(_MESSAGES)}"),)
-    return tuple(_parts(message))
+    return tuple(_parts(message) or ())
 
 
 def check_key(idempotency_key: str) -> Detail | None:
@@ -112,15 +112,16 @@ def _a(*kinds: type) -> Rule:
     return rule
 
 
-def _parts(value: object) -> Iterator[Detail]:
-    paths = PATHS[type(value)]
-    for name, rule in _RULES[type(value)].items():
+def _parts(value: object) -> list[Detail] | None:
+    details: list[Detail] | None = None  # made only where something is wrong: every message that is sent comes by
+    kind = type(value)
+    for name, path, rule in _PLANS[kind]:
         found = rule(getattr(value, name))
         if found is not None:
-            yield from below(paths[name], found)
-    whole = _WHOLES.get(type(value))
-    if whole is not None:
-        yield from whole(value)
+            details = [*(details or ()), *below(path, found)]
+    if kind in _WHOLES:
+        details = [*(details or ()), *_WHOLES[kind](value)]
+    return details
 
 
 # What concerns more than one field.
@@ -209,4 +210,7 @@ _RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
         "template_version": optional(written),
         "template_data": optional(json),
     },
+}
+_PLANS: Final = {
+    kind: tuple((name, PATHS[kind][name], rule) for name, rule in rules.items()) for kind, rules in _RULES.items()
 }

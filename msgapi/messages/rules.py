@@ -66,7 +66,8 @@ def one_of(literal: object) -> Rule:
     """Ask for one of the values of a *literal* type."""
     values = get_args(literal)
     said = f"must be one of {', '.join(values)}"
-    return lambda value: None if isinstance(value, str) and value in values else said
+    known = frozenset(values)
+    return lambda value: None if isinstance(value, str) and value in known else said
 
 
 def number(value: object) -> str | None:
@@ -196,6 +197,8 @@ def many(rule: Rule, least: int, most: int) -> Rule:
             return f"must be a tuple, not {_type_of(value)}"
         if not least <= len(value) <= most:
             return f"{said}, and are {len(value)}"
+        if not value:
+            return None
         return [detail for index, one in enumerate(value) for detail in below(f"[{index}]", rule(one))]
 
     return wrong

@@ -9,8 +9,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from ..codec import Mismatch, Problems
+from ..codec import Problems
 from ..codec import read as read_model
+from ..hooks import Mismatch
 from ..layout import Coder, at, choose, lay_out, mend
 from ..results import Detail
 from .models import (

@@ -58,12 +58,12 @@ class _Aiohttp:
                     raise_for_status=False,
                     auto_decompress=False,
                 )
-                size = response.content_length
-                small = size is not None and size <= self.max_response
-                body = await response.read() if small else await self._read(response)
+                content = response.content
+                # A short answer has come whole with its head: nothing is left to wait for.
+                body = content.read_nowait() if content.is_eof() else await self._read(response)
         except (aiohttp.ClientError, OSError) as error:
             return _explain(error)
-        if body is None:
+        if body is None or len(body) > self.max_response:
             return self._too_large()
         if response.headers.get("Content-Encoding") in {"gzip", "x-gzip"}:
             return self._unpack(response, body)
