@@ -2,8 +2,9 @@
 
 import gzip
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, cast
 
 import aiohttp as library
 import anyio
@@ -15,6 +16,10 @@ from servers import Arrived, Serve, Wire, free_port, reply, serving
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, Transport, aiohttp
+from msgapi.transports.answers import Limit
+from msgapi.transports.connections import OverConnections
+from msgapi.transports.deadlines import Deadlines
+from msgapi.transports.urls import Urls
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -41,21 +46,32 @@ def saying(*parts: bytes) -> Serve:
 
 
 @asynccontextmanager
-async def between(serve: Serve, **options: object) -> AsyncIterator[tuple[Transport, str]]:
-    async with serving(serve) as url, aiohttp.opened(**options) as transport:  # type: ignore[arg-type]
+async def a_session(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401 - those of `opened`
+    async with library.ClientSession() as session, aiohttp.opened(session=session, **options) as transport:
+        yield transport
+
+
+Over = Callable[..., AbstractAsyncContextManager[Transport]]
+BOTH = pytest.mark.parametrize("over", [aiohttp.opened, a_session])
+
+
+@asynccontextmanager
+async def between(serve: Serve, over: Over = aiohttp.opened, **options: object) -> AsyncIterator[tuple[Transport, str]]:
+    async with serving(serve) as url, over(**options) as transport:
         yield transport, url
 
 
-async def asked(serve: Serve, **options: object) -> Answer:
-    async with between(serve, **options) as (transport, url):
+async def asked(serve: Serve, over: Over = aiohttp.opened, **options: object) -> Answer:
+    async with between(serve, over, **options) as (transport, url):
         return await transport(post(url))
 
 
 # What surely did not leave.
 
 
-async def test_a_refused_connection_is_not_sent() -> None:
-    async with aiohttp.opened() as transport:
+@BOTH
+async def test_a_refused_connection_is_not_sent(over: Over) -> None:
+    async with over() as transport:
         assert await transport(post(f"http://127.0.0.1:{free_port()}")) == NotSent("could not connect")
 
 
@@ -64,6 +80,7 @@ async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
         assert await transport(post("http://nothing.invalid")) == NotSent("the host name could not be resolved")
 
 
+@BOTH
 @pytest.mark.parametrize(
     "url",
     [
@@ -83,8 +100,8 @@ async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
         "http://127.0.0.1/ä",
     ],
 )
-async def test_a_url_that_is_none_is_not_sent(url: str) -> None:
-    async with aiohttp.opened() as transport:
+async def test_a_url_that_is_none_is_not_sent(over: Over, url: str) -> None:
+    async with over() as transport:
         assert await transport(Request("GET", url)) == NotSent("the URL is not valid")
 
 
@@ -170,31 +187,35 @@ async def test_another_certificate_than_the_pinned_one_is_not_sent() -> None:
 # What may have left.
 
 
-async def test_a_connection_closed_without_an_answer_is_unanswered() -> None:
-    assert await asked(saying()) == Unanswered("the connection was lost")
+@BOTH
+async def test_a_connection_closed_without_an_answer_is_unanswered(over: Over) -> None:
+    assert await asked(saying(), over) == Unanswered("the connection was lost")
 
 
-async def test_a_reset_after_the_request_is_unanswered() -> None:
+@BOTH
+async def test_a_reset_after_the_request_is_unanswered(over: Over) -> None:
     async def serve(wire: Wire) -> None:
         _ = await wire.request()
         await wire.reset()
 
-    assert await asked(serve) == Unanswered("the connection was lost")
+    assert await asked(serve, over) == Unanswered("the connection was lost")
 
 
 async def test_a_reset_before_the_request_was_read_is_unanswered() -> None:
     assert isinstance(await asked(Wire.reset), Unanswered)
 
 
-async def test_a_reset_in_the_middle_of_a_large_request_is_unanswered() -> None:
+@BOTH
+async def test_a_reset_in_the_middle_of_a_large_request_is_unanswered(over: Over) -> None:
     async def serve(wire: Wire) -> None:
         _ = await wire.until(b"\r\n\r\n")
         await wire.reset()
 
-    async with between(serve) as (transport, url):
+    async with between(serve, over) as (transport, url):
         assert isinstance(await transport(post(url, b"x" * 2**24)), Unanswered)
 
 
+@BOTH
 @pytest.mark.parametrize(
     "parts",
     [
@@ -203,13 +224,13 @@ async def test_a_reset_in_the_middle_of_a_large_request_is_unanswered() -> None:
         pytest.param([HEAD, b"Content-Length: 9\r\n\r\n", b"{"], id="half a body"),
     ],
 )
-async def test_an_answer_that_does_not_end_in_time_is_unanswered(parts: list[bytes]) -> None:
+async def test_an_answer_that_does_not_end_in_time_is_unanswered(over: Over, parts: list[bytes]) -> None:
     async def serve(wire: Wire) -> None:
         _ = await wire.request()
         await wire.send(*parts)
         await wire.hang()
 
-    assert await asked(serve, timeout=0.1) == Unanswered("no answer in time")
+    assert await asked(serve, over, timeout=0.1) == Unanswered("no answer in time")
 
 
 async def test_the_time_out_is_for_the_whole_exchange_not_for_each_part_of_it() -> None:
@@ -223,6 +244,7 @@ async def test_the_time_out_is_for_the_whole_exchange_not_for_each_part_of_it() 
     assert await asked(serve, timeout=0.2) == Unanswered("no answer in time")
 
 
+@BOTH
 @pytest.mark.parametrize(
     "parts",
     [
@@ -232,10 +254,11 @@ async def test_the_time_out_is_for_the_whole_exchange_not_for_each_part_of_it() 
         pytest.param([HEAD, b"Transfer-Encoding: chunked\r\n\r\n"], id="no chunk"),
     ],
 )
-async def test_an_answer_that_is_cut_is_unanswered(parts: list[bytes]) -> None:
-    assert await asked(saying(*parts)) == Unanswered("the answer was cut short")
+async def test_an_answer_that_is_cut_is_unanswered(over: Over, parts: list[bytes]) -> None:
+    assert await asked(saying(*parts), over) == Unanswered("the answer was cut short")
 
 
+@BOTH
 @pytest.mark.parametrize(
     "parts",
     [
@@ -247,13 +270,14 @@ async def test_an_answer_that_is_cut_is_unanswered(parts: list[bytes]) -> None:
         pytest.param([b"\x00" * 100], id="zeros"),
     ],
 )
-async def test_an_answer_that_is_not_http_is_unanswered(parts: list[bytes]) -> None:
-    assert await asked(saying(*parts)) == Unanswered("the answer is not HTTP")
+async def test_an_answer_that_is_not_http_is_unanswered(over: Over, parts: list[bytes]) -> None:
+    assert await asked(saying(*parts), over) == Unanswered("the answer is not HTTP")
 
 
 PACKED = gzip.compress(b"x" * 1001)
 
 
+@BOTH
 @pytest.mark.parametrize(
     "parts",
     [
@@ -263,11 +287,12 @@ PACKED = gzip.compress(b"x" * 1001)
         pytest.param([reply(200, PACKED, headers={"Content-Encoding": "gzip"})], id="unpacked"),
     ],
 )
-async def test_an_answer_that_is_too_large_is_unanswered(parts: list[bytes]) -> None:
-    assert await asked(saying(*parts), max_response=1000) == Unanswered("the answer is larger than 1000 bytes")
+async def test_an_answer_that_is_too_large_is_unanswered(over: Over, parts: list[bytes]) -> None:
+    assert await asked(saying(*parts), over, max_response=1000) == Unanswered("the answer is larger than 1000 bytes")
 
 
-async def test_an_endless_answer_ends_the_connection() -> None:
+@BOTH
+async def test_an_endless_answer_ends_the_connection(over: Over) -> None:
     gone = anyio.Event()
 
     async def serve(wire: Wire) -> None:
@@ -279,13 +304,14 @@ async def test_an_endless_answer_ends_the_connection() -> None:
         finally:
             gone.set()
 
-    async with between(serve, max_response=10_000) as (transport, url):
+    async with between(serve, over, max_response=10_000) as (transport, url):
         assert isinstance(await transport(post(url)), Unanswered)
         await gone.wait()
 
 
-async def test_an_answer_as_large_as_allowed_is_an_answer() -> None:
-    answer = await asked(saying(reply(200, b"x" * 10)), max_response=10)
+@BOTH
+async def test_an_answer_as_large_as_allowed_is_an_answer(over: Over) -> None:
+    answer = await asked(saying(reply(200, b"x" * 10)), over, max_response=10)
     assert isinstance(answer, Response)
     assert answer.body == b"x" * 10
 
@@ -309,42 +335,47 @@ FRAGMENTS = [
 ]
 
 
+@BOTH
 @given(st.lists(st.binary(max_size=40) | st.sampled_from(FRAGMENTS)))
 @settings(max_examples=60)
-async def test_nothing_that_a_server_says_raises(parts: list[bytes]) -> None:
-    answer = await asked(saying(*parts), timeout=2.0)
+async def test_nothing_that_a_server_says_raises(over: Over, parts: list[bytes]) -> None:
+    answer = await asked(saying(*parts), over, timeout=2.0)
     assert isinstance(answer, Response | Unanswered)
 
 
 # What goes over the wire.
 
 
-async def arrived(request: Request, **options: object) -> Arrived:
+async def arrived(request: Request, over: Over = aiohttp.opened, **options: object) -> Arrived:
     found: list[Arrived] = []
 
     async def serve(wire: Wire) -> None:
         found.append(await wire.request())
         await wire.send(OK)
 
-    async with between(serve, **options) as (transport, url):
+    async with between(serve, over, **options) as (transport, url):
         answer = await transport(Request(request.method, url + request.url, request.headers, request.body))
         assert isinstance(answer, Response)
     return found[0]
 
 
+@BOTH
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 @pytest.mark.parametrize("body", [None, b""])
-async def test_a_request_that_could_have_a_body_says_that_it_has_none(method: str, body: bytes | None) -> None:
-    assert (await arrived(Request(method, "/", {}, body))).headers["content-length"] == "0"
+async def test_a_request_that_could_have_a_body_says_that_it_has_none(
+    over: Over, method: str, body: bytes | None
+) -> None:
+    assert (await arrived(Request(method, "/", {}, body), over)).headers["content-length"] == "0"
 
 
 async def test_a_request_that_has_no_body_by_nature_says_nothing_of_one() -> None:
     assert "content-length" not in (await arrived(Request("GET", "/"))).headers
 
 
+@BOTH
 @pytest.mark.parametrize("size", [2**20, 2**20 + 1, 2**22])
-async def test_a_large_body_arrives_whole_under_the_same_headers(size: int) -> None:
-    request = await arrived(Request("POST", "/", {}, b"x" * size))
+async def test_a_large_body_arrives_whole_under_the_same_headers(over: Over, size: int) -> None:
+    request = await arrived(Request("POST", "/", {}, b"x" * size), over)
     assert request.body == b"x" * size
     assert set(request.headers) == {"host", "accept-encoding", "content-length"}
 
@@ -358,47 +389,131 @@ async def test_compression_is_declined() -> None:
     assert (await arrived(Request("GET", "/"))).headers["accept-encoding"] == "identity"
 
 
-async def test_a_header_with_a_line_break_raises_and_nothing_arrives() -> None:
+@BOTH
+async def test_a_header_with_a_line_break_raises_and_nothing_arrives(over: Over) -> None:
     async def serve(wire: Wire) -> None:
         _ = await wire.request()
         raise AssertionError
 
-    async with between(serve) as (transport, url):
+    async with between(serve, over) as (transport, url):
         with pytest.raises(ValueError, match="header") as caught:
             _ = await transport(Request("GET", url, {"X-Key": "secret\r\nX-Injected: 1"}))
         assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["", "X Own", "X-Own:", "X-Own\r\nX-Injected", "Ä"])
+async def test_a_header_with_a_name_that_none_can_have_raises(name: str) -> None:
+    async with aiohttp.opened() as transport:
+        with pytest.raises(ValueError, match="header"):
+            _ = await transport(Request("GET", "http://127.0.0.1:9", {name: "1"}))
+
+
+@pytest.mark.parametrize("method", ["", "GET /", "GET\r\n"])
+async def test_a_method_that_is_none_raises(method: str) -> None:
+    async with aiohttp.opened() as transport:
+        with pytest.raises(ValueError, match="method"):
+            _ = await transport(Request(method, "http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding", "connection", "Upgrade", "Expect"])
+async def test_a_header_that_would_frame_the_body_anew_raises(name: str) -> None:
+    async with aiohttp.opened() as transport:
+        with pytest.raises(ValueError, match=name.lower()):
+            _ = await transport(Request("POST", "http://127.0.0.1:9", {name: "1"}, b"{}"))
+
+
+async def test_a_host_and_an_encoding_that_are_given_are_kept() -> None:
+    request = await arrived(Request("GET", "/", {"host": "other.test", "ACCEPT-ENCODING": "gzip"}))
+    assert (request.headers["host"], request.headers["accept-encoding"]) == ("other.test", "gzip")
+
+
+async def test_the_answer_to_a_head_has_no_body_whatever_its_length_says() -> None:
+    async def serve(wire: Wire) -> None:
+        while True:
+            _ = await wire.request()
+            await wire.send(HEAD, b"Content-Length: 99\r\n\r\n")
+
+    async with between(serve) as (transport, url):
+        for _ in range(2):
+            answer = await transport(Request("HEAD", url))
+            assert isinstance(answer, Response)
+            assert (answer.headers["content-length"], answer.body) == ("99", b"")
+
+
+async def test_an_answer_before_the_request_was_read_ends_the_connection() -> None:
+    numbers: list[int] = []
+
+    async def serve(wire: Wire) -> None:
+        _ = await wire.until(b"\r\n\r\n")
+        numbers.append(wire.number)
+        await wire.send(reply(413))
+        await wire.hang()
+
+    async with between(serve) as (transport, url):
+        for _ in range(2):
+            answer = await transport(post(url, b"x" * 2**25))
+            assert isinstance(answer, Response)
+            assert answer.status == 413
+    assert numbers == [1, 2]
+
+
+async def test_a_connection_that_is_lost_as_soon_as_it_is_there_is_unanswered() -> None:
+    class Lost:
+        protocol = transport = None
+
+        def close(self) -> None: ...
+
+    class Losing:
+        closed = False
+
+        async def connect(self, *_: object) -> Lost:
+            return Lost()
+
+    direct = OverConnections(cast("Any", Losing()), library.ClientTimeout(), Deadlines(1), Limit(9), Urls())
+    assert await direct(get("http://127.0.0.1:9")) == Unanswered("the connection was lost")
+
+
+async def test_more_origins_than_are_kept_still_answer() -> None:
+    async with aiohttp.opened() as transport:
+        for port in range(1, 70):
+            assert isinstance(await transport(get(f"http://127.1.2.3:{port}")), NotSent)
+
+
+@BOTH
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
-async def test_a_packed_answer_that_was_not_asked_for_is_unpacked(encoding: str) -> None:
+async def test_a_packed_answer_that_was_not_asked_for_is_unpacked(over: Over, encoding: str) -> None:
     headers = {"Content-Encoding": encoding, "X-Other": "1"}
-    answer = await asked(saying(reply(402, gzip.compress(b"plain"), headers=headers)))
+    answer = await asked(saying(reply(402, gzip.compress(b"plain"), headers=headers)), over)
     assert answer == Response(402, {"x-other": "1"}, b"plain")
 
 
+@BOTH
 @pytest.mark.parametrize(("encoding", "body"), [("gzip", b"no gzip"), ("br", b"\x0b\x02\x80plain\x03")])
-async def test_an_answer_that_cannot_be_unpacked_stays_as_it_came(encoding: str, body: bytes) -> None:
-    answer = await asked(saying(reply(500, body, headers={"Content-Encoding": encoding})))
+async def test_an_answer_that_cannot_be_unpacked_stays_as_it_came(over: Over, encoding: str, body: bytes) -> None:
+    answer = await asked(saying(reply(500, body, headers={"Content-Encoding": encoding})), over)
     assert isinstance(answer, Response)
     assert (answer.status, answer.headers["content-encoding"], answer.body) == (500, encoding, body)
 
 
+@BOTH
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_is_an_answer(status: int) -> None:
-    answer = await asked(saying(reply(status, headers={"Location": "http://nothing.invalid/"})))
+async def test_a_redirect_is_an_answer(over: Over, status: int) -> None:
+    answer = await asked(saying(reply(status, headers={"Location": "http://nothing.invalid/"})), over)
     assert isinstance(answer, Response)
     assert answer.status == status
 
 
-async def test_an_interim_answer_is_not_the_answer() -> None:
-    answer = await asked(saying(b"HTTP/1.1 102 Processing\r\n\r\n", reply(201)))
+@BOTH
+async def test_an_interim_answer_is_not_the_answer(over: Over) -> None:
+    answer = await asked(saying(b"HTTP/1.1 102 Processing\r\n\r\n", reply(201)), over)
     assert isinstance(answer, Response)
     assert answer.status == 201
 
 
-async def test_an_answer_in_chunks_is_put_together() -> None:
+@BOTH
+async def test_an_answer_in_chunks_is_put_together(over: Over) -> None:
     chunks = [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\nab\r\n", b"1\r\nc\r\n", b"0\r\n\r\n"]
-    answer = await asked(saying(*chunks))
+    answer = await asked(saying(*chunks), over)
     assert isinstance(answer, Response)
     assert answer.body == b"abc"
 
@@ -420,7 +535,8 @@ async def test_more_urls_than_are_kept_parsed_still_arrive() -> None:
 # Connections.
 
 
-async def test_a_connection_is_used_again() -> None:
+@BOTH
+async def test_a_connection_is_used_again(over: Over) -> None:
     numbers: list[int] = []
 
     async def serve(wire: Wire) -> None:
@@ -429,7 +545,7 @@ async def test_a_connection_is_used_again() -> None:
             numbers.append(wire.number)
             await wire.send(OK)
 
-    async with between(serve) as (transport, url):
+    async with between(serve, over) as (transport, url):
         for _ in range(3):
             assert isinstance(await transport(post(url)), Response)
     assert numbers == [1, 1, 1]
@@ -453,7 +569,8 @@ async def test_there_are_as_many_connections_as_calls_in_flight_and_no_call_wait
             tasks.start_soon(transport, post(url))
 
 
-async def test_no_post_is_ever_sent_again() -> None:
+@BOTH
+async def test_no_post_is_ever_sent_again(over: Over) -> None:
     requests = 0
 
     async def serve(wire: Wire) -> None:
@@ -465,13 +582,14 @@ async def test_no_post_is_ever_sent_again() -> None:
                 return  # as a server that closes a kept connection just when it is used again
             await wire.send(OK)
 
-    async with between(serve) as (transport, url):
+    async with between(serve, over) as (transport, url):
         assert isinstance(await transport(post(url)), Response)
         assert isinstance(await transport(post(url)), Unanswered)
         assert isinstance(await transport(post(url)), Response)
     assert requests == 3
 
 
+@BOTH
 @pytest.mark.parametrize(
     "parts",
     [
@@ -480,7 +598,7 @@ async def test_no_post_is_ever_sent_again() -> None:
         pytest.param([HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"3\r\nold\r\n"], id="between its chunks"),
     ],
 )
-async def test_a_cancelled_call_leaves_nothing_for_the_next_one_to_read(parts: list[bytes]) -> None:
+async def test_a_cancelled_call_leaves_nothing_for_the_next_one_to_read(over: Over, parts: list[bytes]) -> None:
     scope = anyio.CancelScope()
 
     async def serve(wire: Wire) -> None:
@@ -495,7 +613,7 @@ async def test_a_cancelled_call_leaves_nothing_for_the_next_one_to_read(parts: l
             else:
                 await wire.send(reply(200, request.body))
 
-    async with between(serve) as (transport, url):
+    async with between(serve, over) as (transport, url):
         assert isinstance(await transport(post(url)), Response)
         with scope:
             _ = await transport(post(url, b"cancel"))
@@ -540,8 +658,9 @@ async def test_a_session_that_raises_for_a_status_and_unpacks_does_neither_here(
         assert await transport(post(url)) == Unanswered("the answer is larger than 100 bytes")
 
 
-async def test_a_call_after_the_end_is_a_mistake_and_raises() -> None:
-    async with aiohttp.opened() as transport:
+@BOTH
+async def test_a_call_after_the_end_is_a_mistake_and_raises(over: Over) -> None:
+    async with over() as transport:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         _ = await transport(get("http://127.0.0.1:9"))

@@ -3,7 +3,9 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp as library
 import anyio
 import anyio.lowlevel
 import pytest
@@ -61,7 +63,7 @@ async def in_memory(_: Path) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def by_aiohttp(_: Path) -> AsyncIterator[Stage]:
+async def by_aiohttp(_: Path, **options: Any) -> AsyncIterator[Stage]:  # noqa: ANN401 - those of `opened`
     stage = Stage()
 
     async def serve(wire: Wire) -> None:
@@ -71,7 +73,14 @@ async def by_aiohttp(_: Path) -> AsyncIterator[Stage]:
             answer = await stage.respond(seen)
             await wire.send(reply(answer.status, answer.body, headers=answer.headers))
 
-    async with serving(serve) as stage.base_url, over_aiohttp.opened() as stage.transport:
+    async with serving(serve) as stage.base_url, over_aiohttp.opened(**options) as stage.transport:
+        yield stage
+
+
+@asynccontextmanager
+async def by_a_session(folder: Path) -> AsyncIterator[Stage]:
+    jar = library.DummyCookieJar()
+    async with library.ClientSession(cookie_jar=jar) as session, by_aiohttp(folder, session=session) as stage:
         yield stage
 
 
@@ -120,6 +129,7 @@ async def without_faults(folder: Path) -> AsyncIterator[Stage]:
 STAGINGS: dict[str, tuple[Staging, tuple[str, ...]]] = {
     "in_memory": (in_memory, ("asyncio", "trio")),
     "aiohttp": (by_aiohttp, ("asyncio",)),
+    "aiohttp_session": (by_a_session, ("asyncio",)),
     "recording": (recorded(in_memory, unmasked=False), ("asyncio", "trio")),
     "recording_unmasked_aiohttp": (recorded(by_aiohttp, unmasked=True), ("asyncio",)),
     "replay": (replayed, ("asyncio", "trio")),

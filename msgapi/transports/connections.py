@@ -1,0 +1,132 @@
+"""Sending over aiohttp's connections: its pool, its TLS and its parser, with the request written here.
+
+Half of what a ClientSession does for each call is for what this API has no use for: cookies,
+redirects, forms, defaults merged into headers, a task that writes the body.
+
+Rules:
+- Bytes in, bytes out: no header but the request's own, the host, and what frames the body.
+- A connection whose answer was not read to its end is closed, so no other call can read the rest.
+- Only names that aiohttp does not mark as private; the tests run with the oldest and the newest version.
+"""
+
+import asyncio
+import re
+from functools import lru_cache
+from typing import Final, final
+
+import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError
+from attrs import define, field
+from yarl import URL
+
+from ..http import Request
+from ..results import NotSent
+from .answers import Limit, explain
+from .deadlines import Deadlines
+from .protocol import Answer
+from .urls import Urls
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
+_NO_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # by nature: they need not say that they have none
+_SWITCHING: Final = 101
+_ORIGINS: Final = 64  # kept; more are a program that asks for anything anywhere
+
+
+@final
+@define(eq=False)
+class OverConnections:
+    """A transport over the connections of *connector*."""
+
+    connector: aiohttp.BaseConnector
+    timeout: aiohttp.ClientTimeout
+    deadlines: Deadlines
+    limit: Limit
+    urls: Urls
+    _origins: dict[URL, aiohttp.ClientRequest] = field(factory=dict, init=False, repr=False)
+
+    async def __call__(self, request: Request, /) -> Answer:
+        """Send *request*: its answer, or how it came to none. A header that can't be sent is a ValueError."""
+        if self.connector.closed:
+            raise RuntimeError("this transport is closed: send inside its `async with`")
+        url = self.urls.get(request.url)
+        if url is None:
+            return NotSent("the URL is not valid")
+        written = _written(request, url)
+        try:
+            with self.deadlines.start():
+                try:
+                    connection = await self.connector.connect(self._origin(url), [], self.timeout)
+                except TimeoutError:
+                    return NotSent("could not connect in time")
+                try:
+                    return await self._exchange(connection, request.method, written)
+                except BaseException:
+                    _drop(connection)
+                    raise
+        except (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError) as error:
+            return explain(error)
+
+    async def _exchange(self, connection: Connection, method: str, written: bytes) -> Answer:
+        protocol, transport = connection.protocol, connection.transport
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False)
+        transport.write(written)
+        message, content = await protocol.read()
+        while 100 <= message.code < 200 and message.code != _SWITCHING:  # noqa: PLR2004 - 1xx: not the answer yet
+            message, content = await protocol.read()
+        body = await self.limit.read(content)
+        if body is None or transport.get_write_buffer_size():  # the rest of either must not meet the next request
+            _drop(connection)
+        else:
+            connection.release()
+        return self.limit.answer(message.code, message.headers, body)
+
+    def _origin(self, url: URL) -> aiohttp.ClientRequest:
+        # What aiohttp finds a connection by: scheme, host and port of a request are enough.
+        origin = url.origin()
+        known = self._origins.get(origin)
+        if known is None:
+            if len(self._origins) >= _ORIGINS:
+                self._origins.clear()
+            known = aiohttp.ClientRequest("GET", origin, loop=asyncio.get_running_loop())
+            self._origins[origin] = known
+        return known
+
+
+def _drop(connection: Connection) -> None:
+    # `close` alone would first send what is still to be sent.
+    transport = connection.transport
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()
+    connection.close()
+
+
+def _written(request: Request, url: URL) -> bytes:
+    names = _checked(request.method, *request.headers)
+    lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    if "host" not in names:
+        lines.append(f"Host: {url.host_port_subcomponent}")
+    if "accept-encoding" not in names:
+        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
+    body = request.body or b""
+    if body or request.method not in _NO_BODY:
+        lines.append(f"Content-Length: {len(body)}")
+    head = "\r\n".join(lines)
+    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head:
+        raise ValueError("a header has a line break or a zero byte in it")
+    return f"{head}\r\n\r\n".encode() + body
+
+
+@lru_cache(64)
+def _checked(method: str, *names: str) -> frozenset[str]:
+    # The names of the headers in lower case; a client sends the same ones again and again.
+    if not all(_TOKEN.fullmatch(word) for word in (method, *names)):
+        raise ValueError("the method, or the name of a header, has a character that it can't have")
+    lower = frozenset(name.lower() for name in names)
+    if lower & _FRAMING:
+        raise ValueError(f"these headers are the transport's own to write: {', '.join(sorted(lower & _FRAMING))}")
+    return lower
