@@ -35,7 +35,19 @@ from .retries import Retry
 from .version import VERSION
 
 if TYPE_CHECKING:
-    from . import batch, billing, codec, messages, sandbox, transports
+    from . import (
+        agents,
+        batch,
+        billing,
+        campaigns,
+        codec,
+        contacts,
+        messages,
+        sandbox,
+        testagent,
+        transports,
+        webhooks,
+    )
     from .virtual import VirtualClock
 else:
 
@@ -82,14 +94,33 @@ __all__ = [
     "Unreadable",
     "VirtualClock",
     "__version__",
+    "agents",
     "batch",
     "billing",
+    "campaigns",
     "codec",
     "connect",
+    "contacts",
     "messages",
     "sandbox",
+    "testagent",
     "transports",
+    "webhooks",
 ]
 
 __version__ = VERSION
-_NOUNS = frozenset({"batch", "billing", "codec", "messages", "sandbox", "transports"})
+_NOUNS = frozenset(
+    {
+        "agents",
+        "batch",
+        "billing",
+        "campaigns",
+        "codec",
+        "contacts",
+        "messages",
+        "sandbox",
+        "testagent",
+        "transports",
+        "webhooks",
+    }
+)

@@ -46,6 +46,11 @@ class _Place:
     def optional(self) -> bool:
         return self.field.default is None or self.field.default == ()
 
+    @property
+    def omitted(self) -> object:
+        # An empty tuple says something where None says nothing, as with tags that are to be replaced.
+        return () if self.field.default == () else None
+
 
 def lay_out(
     model: type, paths: Mapping[str, str], *, mark: str = "", coders: Mapping[str, Coder] | None = None
@@ -54,8 +59,8 @@ def lay_out(
 
     A field without a path stands under its own name. *mark* is an object that is always written, as
     an action without fields is told by it; *coders* are for fields that the wire has in another
-    form. None and an empty tuple are not written; every other field must be there when read. Gives
-    the paths of all fields, for messages about them.
+    form. None, and an empty tuple where that is the default, are not written; every other field must
+    be there when read. Gives the paths of all fields, for messages about them.
     """
     coders = coders or {}
     places = [
@@ -70,7 +75,7 @@ def lay_out(
 
 def _writer(places: list[_Place], mark: Path) -> Callable[[object], Tree]:
     plan = [
-        (place.field.name, place.path[:-1], place.path[-1], place.coder.write if place.coder else None)
+        (place.field.name, place.path[:-1], place.path[-1], place.coder.write if place.coder else None, place.omitted)
         for place in places
     ]
 
@@ -79,9 +84,9 @@ def _writer(places: list[_Place], mark: Path) -> Callable[[object], Tree]:
         target = out
         for key in mark:
             target = target.setdefault(key, {})
-        for name, parents, leaf, code in plan:
+        for name, parents, leaf, code, omitted in plan:
             part = getattr(value, name)
-            if part is None or part == ():
+            if part is None or part == omitted:
                 continue
             target = out
             for parent in parents:
@@ -192,19 +197,44 @@ def _is_at(value: object, path: Path) -> bool:
         return False
 
 
-def mend(model: type, how: Callable[[Tree], Tree]) -> None:
+def mend(model: type, how: Callable[[Tree], Tree], *, array: str = "") -> None:
     """Read an answer's *model* from what *how* makes of the object that came; *how* must not change it.
 
-    It is written with all that it has, but for fields that are None.
+    A bare array is read as if it stood in an object under the name *array*, if one is given. The
+    model is written with all that it has, but for fields that are None.
     """
     for converter in (fast, explaining):
-        converter.register_structure_hook(model, _mended(converter.get_structure_hook(model), how))
+        converter.register_structure_hook(model, _mended(converter.get_structure_hook(model), how, array))
     kept = {one.name: override(omit_if_default=one.default is None) for one in fields(model)}
     fast.register_unstructure_hook(model, make_dict_unstructure_fn(model, fast, **cast("dict[str, Any]", kept)))
 
 
-def _mended(structure: Callable[[Any, Any], T], how: Callable[[Tree], Tree]) -> Callable[[Any, Any], T]:
+def _mended(structure: Callable[[Any, Any], T], how: Callable[[Tree], Tree], array: str) -> Callable[[Any, Any], T]:
     def read(value: object, model: object) -> T:
+        if array and type(value) is list:
+            value = {array: value}
         return structure(how(value) if type(value) is dict else value, model)
 
     return read
+
+
+def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None) -> None:
+    """Read an answer's *model*, whose body the docs don't show, and keep what it has no field for in its `extra`.
+
+    *same* says under which other name a field may come; *array* is as in `mend`.
+    """
+    names = {one.name for one in fields(model)} - {"extra"}
+    others = {other: name for name, other in (same or {}).items()}
+
+    def how(value: Tree) -> Tree:
+        known, extra = {}, {}
+        for given, part in value.items():
+            name = given if others.get(given) in value else others.get(given, given)
+            if name in names:
+                known[name] = part
+            elif name != "extra":
+                extra[name] = part
+        before = value.get("extra")
+        return {**known, "extra": {**before, **extra} if isinstance(before, dict) else extra}
+
+    mend(model, how, array=array)

@@ -12,6 +12,11 @@ TO = "+4915112345678"
 KEY = "sk_sandbox"
 
 
+def still(**options: Any) -> Sandbox:  # noqa: ANN401 - those of `Sandbox`
+    """Open a sandbox in which nothing happens by itself, for tests that bring the time along."""
+    return Sandbox(timing=None, **options)
+
+
 def text(**fields: object) -> dict[str, object]:
     return {
         "agent_id": "ag_live_demo",

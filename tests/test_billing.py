@@ -1,12 +1,20 @@
 """billing: the balance, and the unit of each message."""
 
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import TypeVar, cast
 
+import anyio.lowlevel
 import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+from nouns import answered, route, sent, wrong
 
-from msgapi import Balance, Call, billing, codec, messages
+from msgapi import Balance, Call, Ok, Result, ServerFault, billing, codec, messages
 from msgapi.messages import Card, Carousel, Email, Message, MessageType, Reply, RichCard, Text
 
+T = TypeVar("T")
 CARD = Card(title="T")
 
 
@@ -49,3 +57,164 @@ def test_the_balance_is_read_as_decimals() -> None:
 def test_a_message_is_billed_by_the_unit_of_the_docs(message: Message, expected: str) -> None:
     assert billing.unit(message) == expected
     assert messages.unit is billing.unit
+
+
+# The further routes.
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (billing.usage(), ("GET", "/v1/billing/usage")),
+        (billing.usage("2026-05"), ("GET", "/v1/billing/usage?month=2026-05")),
+        (
+            billing.detailed_usage(since=date(2026, 5, 1), until=date(2026, 5, 31), group_by="channel"),
+            ("GET", "/v1/billing/usage/detailed?from=2026-05-01&to=2026-05-31&group_by=channel"),
+        ),
+        (billing.tier(), ("GET", "/v1/billing/tier")),
+        (billing.tier("RCS"), ("GET", "/v1/billing/tier?channel=RCS")),
+        (billing.transactions(), ("GET", "/v1/billing/transactions")),
+        (billing.transactions(cursor="a b", limit=9), ("GET", "/v1/billing/transactions?cursor=a%20b&limit=9")),
+        (billing.invoices(), ("GET", "/v1/billing/invoices")),
+        (billing.payment_methods(), ("GET", "/v1/billing/payment-methods")),
+        (billing.auto_reload(), ("GET", "/v1/billing/auto-reload")),
+    ],
+)
+def test_what_is_read_is_asked_for_by_its_route(call: Call[object], expected: tuple[str, str]) -> None:
+    assert route(call) == expected
+    assert call.repeatable
+
+
+@pytest.mark.parametrize("month", ["2026-5", "2026-13", "05-2026", cast("str", 202605)])
+def test_what_is_no_month_is_refused(month: str) -> None:
+    assert set(wrong(billing.usage(month))) == {"month"}
+
+
+def test_dates_have_no_time_in_them() -> None:
+    now = datetime(2026, 5, 1, tzinfo=UTC)
+    assert set(wrong(billing.detailed_usage(since=now, until=now))) == {"from", "to"}
+
+
+def test_a_top_up_has_a_key_that_stays() -> None:
+    call = billing.top_up(Decimal("50.25"), payment_method_id="pm_1")
+    assert route(call) == ("POST", "/v1/billing/topup")
+    assert sent(call) == {"amount": 50.25, "currency": "EUR", "payment_method_id": "pm_1"}
+    assert call.idempotency_key
+    assert call.repeatable
+    assert billing.top_up(Decimal(10), idempotency_key="k").idempotency_key == "k"
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [Decimal("9.99"), Decimal("10.001"), Decimal("NaN"), Decimal("Infinity"), Decimal("1e30"), cast("Decimal", 10.0)],
+)
+def test_an_amount_that_cannot_be_topped_up_is_refused(amount: Decimal) -> None:
+    assert set(wrong(billing.top_up(amount))) == {"amount"}
+
+
+def test_settings_are_put() -> None:
+    reload = billing.AutoReload(enabled=True, trigger_threshold=Decimal(5), reload_amount=Decimal(20))
+    call = billing.set_auto_reload(reload)
+    assert route(call) == ("PUT", "/v1/billing/auto-reload")
+    assert sent(call) == {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}
+    assert answered(call, {"enabled": True, "trigger_threshold": 5, "reload_amount": 20}) == reload
+    alert = billing.alert(billing.Alert(low_balance_threshold=Decimal(3)))
+    assert (route(alert), sent(alert)) == (("PUT", "/v1/billing/alerts"), {"low_balance_threshold": 3.0})
+    assert set(wrong(billing.alert(billing.Alert(low_balance_threshold=Decimal(-1))))) == {"low_balance_threshold"}
+
+
+def test_a_payment_method_goes_out_as_it_is_given() -> None:
+    call = billing.add_payment_method({"type": "sepa", "iban": "DE02"})
+    assert (route(call), sent(call)) == (("POST", "/v1/billing/payment-methods"), {"type": "sepa", "iban": "DE02"})
+    assert not call.repeatable
+    assert set(wrong(billing.add_payment_method({"type": object()}))) == {""}
+    assert "DE02" not in repr(answered(call, {"id": "pm_1", "iban": "DE02"}, 201))
+
+
+def test_what_the_docs_do_not_show_is_kept() -> None:
+    usage = answered(billing.usage(), {"month": "2026-05", "rcs": {"messages": 7}})
+    assert (usage.month, usage.extra) == ("2026-05", {"rcs": {"messages": 7}})
+    invoices = answered(billing.invoices(), [{"invoice_id": "in_1", "url": "https://pdf.example", "amount": "7.10"}])
+    assert [(one.id, one.pdf_url, one.amount) for one in invoices.invoices] == [
+        ("in_1", "https://pdf.example", Decimal("7.10"))
+    ]
+    assert answered(billing.payment_methods(), {"payment_methods": [{"id": "pm_1"}]}).payment_methods[0].id == "pm_1"
+
+
+def test_what_was_kept_is_written_and_read_again_as_it_was() -> None:
+    usage = answered(billing.usage(), {"month": "2026-05", "rcs": 7})
+    assert codec.load(codec.dump(usage), billing.Statement) == usage
+
+
+async def pages_of(*bodies: object) -> list[Result[billing.Transactions]]:
+    asked: list[str] = []
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        asked.append(call.target)
+        body = bodies[len(asked) - 1]
+        return body if isinstance(body, ServerFault) else Ok(answered(call, body))
+
+    found = [page async for page in billing.pages(api, limit=2)]
+    assert len(found) == len(asked) == len(bodies)
+    return found
+
+
+@pytest.mark.anyio
+async def test_transactions_come_page_by_page_to_the_last() -> None:
+    found = await pages_of({"transactions": [{"id": "t1"}], "next_cursor": "n"}, {"transactions": [], "cursor": None})
+    assert all(isinstance(page, Ok) for page in found)
+
+
+@pytest.mark.anyio
+async def test_an_error_ends_the_pages_and_so_does_a_cursor_that_leads_back() -> None:
+    fault = ServerFault(code="internal_error", message="no")
+    assert await pages_of({"transactions": [], "next_cursor": "n"}, fault) == [
+        Ok(billing.Transactions(transactions=(), next_cursor="n")),
+        fault,
+    ]
+    again = {"transactions": [], "next_cursor": "n"}
+    assert len(await pages_of(again, again)) == 2
+
+
+# Estimates.
+
+PRICES = billing.Prices(
+    basic_message=Decimal("0.07"),
+    single_message=Decimal("0.11"),
+    conversation=Decimal("0.20"),
+    mau=Decimal("0.30"),
+    email=Decimal("0.01"),
+)
+
+
+def test_an_estimate_counts_units_and_adds_up_their_prices() -> None:
+    mail = Email(channel_id="c", to="ada@shop.example", subject="S", text="T")
+    found = billing.estimate([text(), text("x" * 161), text("x", Reply(text="Yes")), mail], PRICES)
+    assert found == billing.Estimate(
+        messages=4, units={"basic_message": 2, "single_message": 2}, amount=Decimal("0.30")
+    )
+
+
+def test_a_conversation_and_a_month_are_counted_once_for_each_recipient_and_agent() -> None:
+    sends = [text(kind="CONVERSATION"), text(kind="CONVERSATION"), text(kind="NEWSLETTER"), text(kind="NEWSLETTER")]
+    other = evolve(text(kind="NEWSLETTER"), agent_id="b")
+    found = billing.estimate([*sends, other], PRICES)
+    assert (found.messages, found.units, found.amount) == (5, {"conversation": 1, "mau": 2}, Decimal("0.80"))
+
+
+def test_what_the_free_balance_covers_is_no_shortage() -> None:
+    found = billing.estimate([text()] * 10, PRICES)
+    assert billing.shortage(found, Balance(free=Decimal("0.70"))) is None
+    assert billing.shortage(found, Balance()) is None
+    assert billing.shortage(billing.estimate([], PRICES), Balance(free=Decimal(0))) is None
+
+
+@given(st.integers(1, 200), st.decimals(-5, 20, places=2))
+def test_a_shortage_tells_what_is_missing_and_how_far_it_goes(number: int, free: Decimal) -> None:
+    found = billing.estimate([text()] * number, PRICES)
+    short = billing.shortage(found, Balance(free=free))
+    assert (short is None) == (found.amount <= free)
+    if short is not None:
+        assert short.missing == found.amount - free
+        assert short.covered == max(0, int(free / Decimal("0.07")))

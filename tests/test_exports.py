@@ -33,7 +33,21 @@ def test_the_union_of_errors_is_every_error_value() -> None:
         assert getattr(msgapi, kind.__name__) is kind
 
 
-@pytest.mark.parametrize("module", ["messages", "billing", "batch", "sandbox", "transports"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "agents",
+        "batch",
+        "billing",
+        "campaigns",
+        "contacts",
+        "messages",
+        "sandbox",
+        "testagent",
+        "transports",
+        "webhooks",
+    ],
+)
 def test_what_a_module_promises_exists(module: str) -> None:
     found = importlib.import_module(f"msgapi.{module}")
     assert len(set(found.__all__)) == len(found.__all__)

@@ -5,7 +5,7 @@ import sys
 from decimal import Decimal
 
 import pytest
-from sandboxing import KEY, TO, ask, email, fields_of, get, refusal, request, said, send, text
+from sandboxing import KEY, TO, ask, email, fields_of, get, refusal, request, said, send, still, text
 
 import msgapi
 from msgapi import Invalid, Ok, Request, Response, VirtualClock, billing, messages, sandbox
@@ -13,7 +13,7 @@ from msgapi.sandbox import CODES, DECISIONS, Agent, Channel, Prices, Sandbox, Te
 
 
 def test_an_accepted_text_is_answered_as_the_docs_show() -> None:
-    box = Sandbox(balance=Decimal(75))
+    box = still(balance=Decimal(75))
     answer = said(send(box, key="k1"))
     (entry,) = box.messages
     assert answer == {
@@ -34,7 +34,7 @@ def test_an_accepted_text_is_answered_as_the_docs_show() -> None:
 
 
 def test_an_entry_and_a_sandbox_show_neither_key_nor_recipient_nor_content() -> None:
-    box = Sandbox(api_key="sk_secret")
+    box = still(api_key="sk_secret")
     headers = {"Authorization": "Bearer sk_secret", "Content-Type": "application/json", "Idempotency-Key": "order-77"}
     _ = box.account.handle(Request("POST", "https://x/v1/messages", headers, request("POST", "/", body=text()).body), 0)
     shown = f"{box!r} {box.account!r} {box.messages!r}"
@@ -47,18 +47,18 @@ def test_an_entry_and_a_sandbox_show_neither_key_nor_recipient_nor_content() -> 
     "header", ["", "sk_sandbox", "Basic sk_sandbox", "Bearer", "Bearer ", "Bearer sk_other", "Bearer sk_sandbox "]
 )
 def test_a_missing_malformed_or_wrong_key_is_unauthorized(header: str) -> None:
-    box = Sandbox()
+    box = still()
     assert refusal(send(box, Authorization=header)) == (401, "unauthorized")
     assert refusal(ask(box, Request("GET", "https://x/nowhere"))) == (401, "unauthorized")
     assert box.messages == ()
 
 
 def test_the_scheme_of_the_key_is_read_in_any_case() -> None:
-    assert send(Sandbox(), authorization=f"bearer {KEY}", Authorization=f"bearer {KEY}").status == 200
+    assert send(still(), authorization=f"bearer {KEY}", Authorization=f"bearer {KEY}").status == 200
 
 
 def test_a_request_without_a_valid_key_uses_up_no_rate() -> None:
-    box = Sandbox(rate_limit=1)
+    box = still(rate_limit=1)
     refused = send(box, Authorization="Bearer sk_other")
     assert refused.headers["x-ratelimit-remaining"] == "1"
     assert send(box).status == 200
@@ -82,36 +82,36 @@ def test_a_request_without_a_valid_key_uses_up_no_rate() -> None:
     ],
 )
 def test_an_unknown_route_method_or_id_is_not_found(method: str, target: str) -> None:
-    assert refusal(ask(Sandbox(), request(method, target, body=b"{}"))) == (404, "not_found")
+    assert refusal(ask(still(), request(method, target, body=b"{}"))) == (404, "not_found")
 
 
 def test_a_url_that_is_none_is_not_found() -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
-    assert refusal(ask(Sandbox(), Request("GET", "http://[", headers))) == (404, "not_found")
+    assert refusal(ask(still(), Request("GET", "http://[", headers))) == (404, "not_found")
 
 
 def test_an_id_may_be_percent_encoded() -> None:
-    box = Sandbox()
+    box = still()
     message_id = said(send(box))["message_id"]
     assert said(get(box, f"/v1/messages/{message_id.replace('_', '%5F')}"))["id"] == message_id
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":NaN}', b"[]", b'"text"', b"null", b"[" * 5000])
 def test_a_body_that_is_no_json_object_is_invalid(body: bytes) -> None:
-    assert fields_of(send(Sandbox(), body)) == [""]
+    assert fields_of(send(still(), body)) == [""]
 
 
 @pytest.mark.parametrize("form", ["", "text/plain", "application/jsonp", "application/x-www-form-urlencoded"])
 def test_another_content_type_is_invalid(form: str) -> None:
-    assert fields_of(send(Sandbox(), Content_Type=form)) == ["content-type"]
+    assert fields_of(send(still(), Content_Type=form)) == ["content-type"]
 
 
 def test_a_content_type_may_be_in_capitals_and_have_parameters() -> None:
-    assert send(Sandbox(), Content_Type="Application/JSON; charset=utf-8").status == 200
+    assert send(still(), Content_Type="Application/JSON; charset=utf-8").status == 200
 
 
 def test_a_body_of_more_than_a_mebibyte_is_invalid() -> None:
-    box = Sandbox()
+    box = still()
     whole = request("POST", "/", body=email(content={"html": ""})).body or b""
     padded = whole + b" " * (1_048_576 - len(whole))
     assert fields_of(send(box, padded)) != [""]
@@ -138,7 +138,7 @@ INVALID: list[messages.Message] = [
 
 @pytest.mark.parametrize("message", INVALID, ids=range(len(INVALID)))
 def test_an_invalid_message_is_refused_with_the_details_that_the_client_gives(message: messages.Message) -> None:
-    box = Sandbox()
+    box = still()
     own = messages.check(message)
     answer = send(box, msgapi.codec.dump(message))
     told = [(detail["field"], detail["message"]) for detail in said(answer)["details"]]
@@ -148,7 +148,7 @@ def test_an_invalid_message_is_refused_with_the_details_that_the_client_gives(me
 
 
 def test_a_misspelt_field_is_invalid() -> None:
-    assert fields_of(send(Sandbox(), text(trafic_type="TRANSACTION"))) == ["trafic_type"]
+    assert fields_of(send(still(), text(trafic_type="TRANSACTION"))) == ["trafic_type"]
 
 
 @pytest.mark.parametrize(
@@ -178,15 +178,15 @@ def test_a_misspelt_field_is_invalid() -> None:
 def test_a_sender_may_send_what_its_state_and_use_case_allow(
     body: dict[str, object], expected: tuple[int, str]
 ) -> None:
-    box = Sandbox()
+    box = still()
     answer = send(box, body)
     assert (answer.status, said(answer).get("error", "")) == expected
     assert len(box.messages) == (answer.status == 200)
 
 
 def test_a_refusal_for_the_agents_state_or_use_case_says_which() -> None:
-    assert said(send(Sandbox(), text(agent_id="ag_draft_demo")))["agent_status"] == "DRAFT"
-    details = said(send(Sandbox(), text(agent_id="ag_live_otp")))["details"]
+    assert said(send(still(), text(agent_id="ag_draft_demo")))["agent_status"] == "DRAFT"
+    details = said(send(still(), text(agent_id="ag_live_otp")))["details"]
     assert details == [{"field": "traffic_type", "message": "is not allowed for the use case OTP"}]
 
 
@@ -206,13 +206,13 @@ def test_a_template_must_be_there_published_and_have_a_subject(
     fields: dict[str, object], expected: tuple[int, str]
 ) -> None:
     body = {"channel_id": "ch_demo", "to": "ada@shop.example", "message_type": "MESSAGE", **fields}
-    answer = send(Sandbox(), body)
+    answer = send(still(), body)
     assert (answer.status, said(answer).get("error", "")) == expected
 
 
 def test_the_same_seed_gives_the_same_answers() -> None:
     def answers(seed: int) -> list[Response]:
-        box = Sandbox(seed=seed, faults=0.5)
+        box = still(seed=seed, faults=0.5)
         return [send(box, key=f"k{number}") for number in range(50)]
 
     assert answers(1) == answers(1)
@@ -220,7 +220,7 @@ def test_the_same_seed_gives_the_same_answers() -> None:
 
 
 def test_a_sandbox_can_be_given_its_senders_and_prices() -> None:
-    box = Sandbox(
+    box = still(
         agents=[Agent(agent_id="ag_mine", channel_id="ch_mine")],
         channels=[Channel(channel_id="ch_mail")],
         templates=[Template(template_id="tpl_mine", versions=("1",))],
@@ -234,7 +234,7 @@ def test_a_sandbox_can_be_given_its_senders_and_prices() -> None:
 
 @pytest.mark.anyio
 async def test_a_client_works_over_the_sandbox_in_memory() -> None:
-    box = Sandbox(clock=VirtualClock())
+    box = still(clock=VirtualClock())
     message = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
     async with msgapi.connect(transport=box, api_key=box.api_key) as api:
         accepted = await api(messages.send(message))

@@ -3,7 +3,7 @@
 from urllib.parse import quote
 
 import pytest
-from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, send, text
+from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, send, still, text
 
 from msgapi import Response, codec, messages
 from msgapi.messages.models import Logged, Page
@@ -19,13 +19,13 @@ def ids(answer: Response) -> list[str]:
 
 
 def filled() -> tuple[Sandbox, list[str]]:
-    box = Sandbox()
+    box = still()
     bodies = [text(), email(), text(agent_id="ag_live_shop"), text(message_type="NEWSLETTER"), email(to="b@b.example")]
     return box, [said(send(box, body, now=NOW + day * DAY))["message_id"] for day, body in enumerate(bodies)]
 
 
 def test_the_log_lists_the_newest_first_fifty_to_a_page() -> None:
-    box = Sandbox()
+    box = still()
     sent = [said(send(box))["message_id"] for _ in range(60)][::-1]
     assert ids(get(box, "/v1/messages")) == sent[:50]
     assert ids(get(box, "/v1/messages?offset=50")) == sent[50:]
@@ -105,7 +105,7 @@ def test_a_parameter_that_does_not_fit_is_invalid(query: str, field: str) -> Non
 
 
 def test_all_that_is_wrong_with_a_query_is_told_at_once() -> None:
-    assert fields_of(get(Sandbox(), "/v1/messages?limit=0&page=2&status=NEW")) == ["limit", "page", "status"]
+    assert fields_of(get(still(), "/v1/messages?limit=0&page=2&status=NEW")) == ["limit", "page", "status"]
 
 
 def test_a_message_is_shown_with_its_content_and_events() -> None:
@@ -143,14 +143,14 @@ def test_a_message_that_failed_says_why_and_costs_nothing() -> None:
     ],
 )
 def test_the_content_type_follows_from_the_content(fields: dict[str, object], kind: str) -> None:
-    box = Sandbox()
+    box = still()
     message_id = said(send(box, text(**fields)))["message_id"]
     shown = said(get(box, f"/v1/messages/{message_id}"))
     assert (shown["content_type"], shown["content"]) == (kind, fields["content"])
 
 
 def test_an_email_by_template_shows_the_template() -> None:
-    box = Sandbox()
+    box = still()
     body = {"channel_id": "ch_demo", "to": "a@b.example", "message_type": "MESSAGE", "template_id": "tpl_welcome"}
     message_id = said(send(box, {**body, "template_version": "4", "template_data": {"deep": [[{}]]}}))["message_id"]
     shown = said(get(box, f"/v1/messages/{message_id}"))

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, TO, delete, email, get, refusal, said, send, text
+from sandboxing import NOW, TO, delete, email, get, refusal, said, send, still, text
 
 from msgapi.sandbox import Prices, Sandbox
 
@@ -43,13 +43,13 @@ def figures(box: Sandbox) -> tuple[Decimal | None, Decimal | None]:
     ],
 )
 def test_a_message_holds_the_price_of_its_unit(body: dict[str, object], unit: str, price: float) -> None:
-    box = Sandbox()
+    box = still()
     assert charged(box, body) == {"message_type": unit, "hold_amount": price, "message_price": price}
     assert float(box.balance.reserved or 0) == price
 
 
 def test_the_balance_runs_dry_exactly() -> None:
-    box = Sandbox(balance=Decimal("0.22"), prices=Prices(basic_message=Decimal("0.11")))
+    box = still(balance=Decimal("0.22"), prices=Prices(basic_message=Decimal("0.11")))
     assert [send(box).status for _ in range(2)] == [200, 200]
     answer = send(box)
     assert figures(box) == (Decimal(0), Decimal("0.22"))
@@ -70,15 +70,15 @@ def test_the_balance_runs_dry_exactly() -> None:
 )
 def test_an_amount_that_is_no_money_is_refused(amount: Decimal) -> None:
     with pytest.raises(ValueError, match="Decimal of EUR"):
-        _ = Sandbox(balance=amount)
+        _ = still(balance=amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
         _ = Prices(email=amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
-        Sandbox().top_up(amount)
+        still().top_up(amount)
 
 
 def test_a_delivered_message_is_paid_for_and_a_failed_or_revoked_one_is_not() -> None:
-    box = Sandbox(balance=Decimal(1))
+    box = still(balance=Decimal(1))
     paid, failed, revoked = (said(send(box))["message_id"] for _ in range(3))
     assert figures(box) == (Decimal("0.79"), Decimal("0.21"))
     assert box.deliver(paid)
@@ -96,7 +96,7 @@ def opened(box: Sandbox, at: float) -> None:
 
 
 def test_a_conversation_needs_an_open_session() -> None:
-    box = Sandbox()
+    box = still()
     opened(box, NOW)
     assert refusal(send(box, conversation(to="+4915100000000"))) == (422, "no_active_session")
     assert refusal(send(box, conversation(agent_id="ag_live_shop"))) == (422, "no_active_session")
@@ -105,13 +105,13 @@ def test_a_conversation_needs_an_open_session() -> None:
 
 
 def test_a_users_reply_by_the_sandboxs_clock_opens_the_session() -> None:
-    box = Sandbox()
+    box = still()
     box.reply_from(TO, "ag_live_demo")
     assert send(box, conversation(), now=box.clock.time()).status == 200
 
 
 def test_the_first_message_of_a_session_holds_its_price_and_the_next_are_free() -> None:
-    box = Sandbox()
+    box = still()
     opened(box, NOW)
     first = {"message_type": "conversation", "hold_amount": 0.16, "message_price": 0.16, "in_session": True}
     free = {**first, "hold_amount": 0.0, "message_price": 0.0}
@@ -124,7 +124,7 @@ def test_the_first_message_of_a_session_holds_its_price_and_the_next_are_free() 
 
 
 def test_a_session_whose_payer_was_revoked_is_paid_by_the_next() -> None:
-    box = Sandbox()
+    box = still()
     opened(box, NOW)
     first = said(send(box, conversation()))["message_id"]
     second = said(send(box, conversation()))["message_id"]
@@ -136,7 +136,7 @@ def test_a_session_whose_payer_was_revoked_is_paid_by_the_next() -> None:
 
 
 def test_a_newsletter_is_charged_once_a_month_for_each_recipient_and_agent() -> None:
-    box = Sandbox()
+    box = still()
     first = {"message_type": "mau", "hold_amount": 0.35, "message_price": 0.35, "mau_charged": True}
     later = {**first, "hold_amount": 0.0, "message_price": 0.0, "mau_charged": False}
     assert charged(box, newsletter()) == first
@@ -147,7 +147,7 @@ def test_a_newsletter_is_charged_once_a_month_for_each_recipient_and_agent() -> 
 
 
 def test_a_second_newsletter_on_one_day_is_refused_until_midnight() -> None:
-    box = Sandbox()
+    box = still()
     assert send(box, newsletter(), now=NOW + 3600).status == 200
     answer = send(box, newsletter(), now=NOW + DAY - 0.5)
     assert refusal(answer) == (429, "newsletter_daily_cap")
@@ -157,7 +157,7 @@ def test_a_second_newsletter_on_one_day_is_refused_until_midnight() -> None:
 
 
 def test_a_newsletter_that_was_revoked_frees_its_day_and_its_month() -> None:
-    box = Sandbox()
+    box = still()
     first = said(send(box, newsletter()))["message_id"]
     second = said(send(box, newsletter(), now=NOW + DAY))["message_id"]
     assert delete(box, second).status == 200
@@ -168,7 +168,7 @@ def test_a_newsletter_that_was_revoked_frees_its_day_and_its_month() -> None:
 
 
 def test_the_tier_counts_the_messages_of_the_month_on_each_channel() -> None:
-    box = Sandbox()
+    box = still()
 
     def used(body: dict[str, object], now: float) -> int:
         return int(said(send(box, body, now=now))["billing"]["tier"]["volume_used"])
@@ -207,7 +207,7 @@ _NUMBERS = st.sampled_from([TO, "+4915100000000", "+447700900402", "+44770090060
 def test_money_is_neither_made_nor_lost_and_never_negative(
     balance: Decimal, steps: list[tuple[str, str, int, float]], faults: float
 ) -> None:
-    box = Sandbox(balance=balance, faults=faults)
+    box = still(balance=balance, faults=faults)
     now = NOW
     for kind, to, number, later in steps:
         now += later

@@ -3,13 +3,11 @@
 from decimal import Decimal
 
 import pytest
-from sandboxing import NOW, delete, fields_of, get, refusal, said, send, text
-
-from msgapi.sandbox import Sandbox
+from sandboxing import NOW, delete, fields_of, get, refusal, said, send, still, text
 
 
 def test_the_same_key_and_body_is_the_same_operation() -> None:
-    box = Sandbox()
+    box = still()
     first, again = send(box, key="k1"), send(box, key="k1", now=NOW + 86_399)
     assert again.body == first.body
     assert len(box.messages) == 1
@@ -17,14 +15,14 @@ def test_the_same_key_and_body_is_the_same_operation() -> None:
 
 
 def test_the_same_key_with_another_body_is_a_conflict() -> None:
-    box = Sandbox()
+    box = still()
     _ = send(box, key="k1")
     assert refusal(send(box, text(content={"text": "Other"}), key="k1")) == (409, "idempotency_conflict")
     assert len(box.messages) == 1
 
 
 def test_a_key_is_forgotten_after_a_day() -> None:
-    box = Sandbox()
+    box = still()
     _ = send(box, key="k1")
     _ = send(box, key="k2", now=NOW + 80_000)
     assert send(box, text(content={"text": "Other"}), key="k1", now=NOW + 86_400).status == 200
@@ -33,7 +31,7 @@ def test_a_key_is_forgotten_after_a_day() -> None:
 
 
 def test_what_is_forgotten_takes_no_room() -> None:
-    box = Sandbox()
+    box = still()
     for number in range(50):
         _ = send(box, key=f"k{number}", now=NOW + number)
     _ = send(box, key="last", now=NOW + 90_020)
@@ -41,7 +39,7 @@ def test_what_is_forgotten_takes_no_room() -> None:
 
 
 def test_what_was_refused_may_be_tried_again_under_its_key() -> None:
-    box = Sandbox(balance=Decimal(0))
+    box = still(balance=Decimal(0))
     assert send(box, key="k1").status == 402
     box.top_up(Decimal(1))
     assert send(box, key="k1").status == 200
@@ -50,34 +48,34 @@ def test_what_was_refused_may_be_tried_again_under_its_key() -> None:
 
 
 def test_requests_without_a_key_are_each_an_operation() -> None:
-    box = Sandbox()
+    box = still()
     assert send(box).body != send(box).body
     assert len(box.messages) == 2
 
 
 def test_the_key_may_stand_in_the_body() -> None:
-    box = Sandbox()
+    box = still()
     body = text(idempotency_key="k1")
     assert send(box, body).body == send(box, body).body == send(box, body, key="k1").body
     assert [entry.idempotency_key for entry in box.messages] == ["k1"]
 
 
 def test_two_different_keys_are_invalid() -> None:
-    assert fields_of(send(Sandbox(), text(idempotency_key="k1"), key="k2")) == ["idempotency_key"]
+    assert fields_of(send(still(), text(idempotency_key="k1"), key="k2")) == ["idempotency_key"]
 
 
 @pytest.mark.parametrize("key", ["", "a b", "é", "k" * 256])
 def test_a_key_that_no_header_holds_safely_is_invalid(key: str) -> None:
-    assert fields_of(send(Sandbox(), key=key)) == ["idempotency-key"]
-    assert fields_of(send(Sandbox(), text(idempotency_key=key))) == ["idempotency_key"]
+    assert fields_of(send(still(), key=key)) == ["idempotency-key"]
+    assert fields_of(send(still(), text(idempotency_key=key))) == ["idempotency_key"]
 
 
 def test_a_key_that_is_no_string_is_invalid() -> None:
-    assert fields_of(send(Sandbox(), text(idempotency_key=None))) == ["idempotency_key"]
+    assert fields_of(send(still(), text(idempotency_key=None))) == ["idempotency_key"]
 
 
 def test_the_rate_limit_lets_so_many_through_in_a_window_and_says_when_to_come_back() -> None:
-    box = Sandbox(rate_limit=2, window=10)
+    box = still(rate_limit=2, window=10)
     first, second, third = (send(box, now=NOW + 4.25) for _ in range(3))
     assert [one.headers["x-ratelimit-remaining"] for one in (first, second, third)] == ["1", "0", "0"]
     assert {one.headers["x-ratelimit-reset"] for one in (first, second, third)} == {str(int(NOW + 10))}
@@ -89,7 +87,7 @@ def test_the_rate_limit_lets_so_many_through_in_a_window_and_says_when_to_come_b
 
 
 def test_each_kind_of_endpoint_has_its_own_count() -> None:
-    box = Sandbox(rate_limit=1, read_limit=2, window=0.3)
+    box = still(rate_limit=1, read_limit=2, window=0.3)
     statuses = [send(box).status, send(box).status, get(box, "/v1/messages").status, get(box, "/v1/messages").status]
     assert [*statuses, delete(box, "msg_0").status, get(box, "/v1/billing/balance").status] == [
         200,

@@ -1,6 +1,7 @@
 """Messages: what can be sent, and the calls that send, list, read and revoke."""
 
-from .limits import USE_CASES, UseCase, check, check_key
+from ..forms import check_key
+from .limits import USE_CASES, UseCase, check
 from .models import (
     Accepted,
     Billing,

@@ -12,6 +12,25 @@ from typing import Any, Final, Literal, final, get_args
 from attrs import frozen
 
 from ..results import Detail
+from ..rules import (
+    Found,
+    Rule,
+    address,
+    below,
+    degrees,
+    duration,
+    free,
+    json,
+    line,
+    many,
+    moment,
+    number,
+    one_of,
+    optional,
+    string,
+    url,
+    written,
+)
 from .models import (
     Card,
     CardWidth,
@@ -34,28 +53,9 @@ from .models import (
     TrafficType,
     ViewLocation,
 )
-from .rules import (
-    Found,
-    Rule,
-    address,
-    below,
-    degrees,
-    duration,
-    free,
-    json,
-    key,
-    line,
-    many,
-    moment,
-    number,
-    one_of,
-    optional,
-    postback,
-    string,
-    url,
-    written,
-)
-from .wire import PATHS
+from .wire import PATHS, encode
+
+_POSTBACK_MOST: Final = 2048
 
 
 @final
@@ -92,13 +92,13 @@ def check(message: Message) -> tuple[Detail, ...]:
     return tuple(_parts(message) or ())
 
 
-def check_key(idempotency_key: str) -> Detail | None:
-    """Tell what is wrong with an idempotency key: it must be 1 to 255 visible ASCII characters.
-
-    The docs advise a UUID and give no limit (/api/conventions): this is what a header holds safely.
-    """
-    said = key(idempotency_key)
-    return None if said is None else Detail("idempotency_key", said)
+def _postback(value: object) -> Found:
+    # Text that is short enough in base64, as it goes over the wire.
+    said = free(value)
+    if said is not None or not isinstance(value, str):
+        return said
+    size = len(encode(value))
+    return f"must have at most {_POSTBACK_MOST} characters in base64, and has {size}" if size > _POSTBACK_MOST else None
 
 
 def _names(kinds: tuple[type, ...]) -> str:
@@ -176,7 +176,7 @@ _rcs: Final[Mapping[str, Rule]] = {
     "ttl": optional(duration),
 }
 _RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
-    Reply: {"text": string(25), "postback_data": optional(postback)},
+    Reply: {"text": string(25), "postback_data": optional(_postback)},
     OpenUrl: {**_action, "url": _link},
     OpenUrlInWebview: {**_action, "url": _link},
     Dial: {**_action, "phone_number": number},

@@ -5,20 +5,23 @@ Rules:
 - `list` is the name of the route, and shadows the built-in here and nowhere else.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, date, datetime
-from typing import Final, TypedDict, TypeVar, Unpack
-from urllib.parse import quote
+from collections.abc import AsyncIterator
+from datetime import date, datetime
+from typing import Final, TypedDict, Unpack
 
 from ..calls import Api, Call, new_key
 from ..codec import dump
-from ..results import Detail, Invalid, Ok, Result
-from .limits import check, check_key
+from ..forms import ask, check_key, invalid
+from ..results import Ok, Result
+from ..rules import day, one_of, whole, written
+from .limits import check
 from .models import Accepted, Direction, Logged, Message, MessageType, Page, Revoked, Status
-from .rules import Rule, below, day, one_of, optional, segment, whole, written
 
-T = TypeVar("T")
 _ROUTE: Final = "/v1/messages"
+_ONE: Final = f"{_ROUTE}/{{message_id}}"
+_DIRECTION: Final = one_of(Direction)
+_STATUS: Final = one_of(Status)
+_MESSAGE_TYPE: Final = one_of(MessageType)
 
 
 class Filters(TypedDict, total=False):
@@ -44,13 +47,13 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
     details = (*check(message), wrong) if wrong else check(message)
     name = None if wrong else idempotency_key or new_key()
     if details:
-        return Call("POST", _ROUTE, Accepted, idempotency_key=name, invalid=_invalid(details))
+        return Call("POST", _ROUTE, Accepted, idempotency_key=name, invalid=invalid(details))
     return Call("POST", _ROUTE, Accepted, (), dump(message), name)
 
 
 def get(message_id: str) -> Call[Logged]:
     """Make the call that reads one message of the log (docs: /api/messages/get-message)."""
-    return _one("GET", message_id, Logged)
+    return ask("GET", _ONE, Logged, ids={"message_id": message_id})
 
 
 def revoke(message_id: str) -> Call[Revoked]:
@@ -58,7 +61,7 @@ def revoke(message_id: str) -> Call[Revoked]:
 
     It may be repeated; what the service answers for a message that is revoked already, the docs leave open.
     """
-    return _one("DELETE", message_id, Revoked)
+    return ask("DELETE", _ONE, Revoked, ids={"message_id": message_id})
 
 
 def list(  # noqa: A001 - the name of the route; read as `messages.list`
@@ -79,23 +82,19 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
     *limit* is 1 to 200 messages, from the one at *offset*. *since* and *until* are included: a date,
     or a datetime with a time zone. They are `from` and `to` on the wire, and so in the details.
     """
-    given = {
-        "limit": limit,
-        "offset": offset,
-        "direction": direction,
-        "status": status,
-        "channel_id": channel_id,
-        "contact_id": contact_id,
-        "campaign_id": campaign_id,
-        "message_type": message_type,
-        "from": since,
-        "to": until,
+    query = {
+        "limit": (whole(1, 200), limit),
+        "offset": (whole(0, 2**63 - 1), offset),
+        "direction": (_DIRECTION, direction),
+        "status": (_STATUS, status),
+        "channel_id": (written, channel_id),
+        "contact_id": (written, contact_id),
+        "campaign_id": (written, campaign_id),
+        "message_type": (_MESSAGE_TYPE, message_type),
+        "from": (day, since),
+        "to": (day, until),
     }
-    details = tuple(detail for name, rule in _QUERY.items() for detail in below(name, rule(given[name])))
-    if details:
-        return Call("GET", _ROUTE, Page, invalid=_invalid(details))
-    query = tuple((name, _text(value)) for name, value in given.items() if value is not None)
-    return Call("GET", _ROUTE, Page, query)
+    return ask("GET", _ROUTE, Page, query=query)
 
 
 async def pages(api: Api, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
@@ -111,34 +110,3 @@ async def pages(api: Api, *, limit: int = 200, **filters: Unpack[Filters]) -> As
         if not isinstance(result, Ok) or len(result.value.messages) < limit:
             return
         offset += len(result.value.messages)
-
-
-def _one(method: str, message_id: str, model: type[T]) -> Call[T]:
-    details = tuple(below("message_id", segment(message_id)))
-    if details:
-        return Call(method, f"{_ROUTE}/", model, invalid=_invalid(details))
-    return Call(method, f"{_ROUTE}/{quote(message_id, safe='')}", model)
-
-
-def _invalid(details: tuple[Detail, ...]) -> Invalid:
-    return Invalid(message="; ".join(f"{one.field} {one.message}".strip() for one in details), details=details)
-
-
-def _text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    return value.isoformat() if isinstance(value, date) else f"{value}"
-
-
-_QUERY: Final[Mapping[str, Rule]] = {
-    "limit": whole(1, 200),
-    "offset": whole(0, 2**63 - 1),
-    "direction": optional(one_of(Direction)),
-    "status": optional(one_of(Status)),
-    "channel_id": optional(written),
-    "contact_id": optional(written),
-    "campaign_id": optional(written),
-    "message_type": optional(one_of(MessageType)),
-    "from": optional(day),
-    "to": optional(day),
-}

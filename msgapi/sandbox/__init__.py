@@ -3,8 +3,10 @@
 from .account import Account
 from .answers import Reply
 from .decisions import CODES, DECISIONS, Code, Decision
+from .endings import ENDINGS, Ending, Timing
 from .log import Entry
 from .luck import LUCK, Luck
+from .outbox import Happening
 from .prices import Prices
 from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
 from .transport import Sandbox
@@ -14,6 +16,7 @@ __all__ = [
     "CHANNELS",
     "CODES",
     "DECISIONS",
+    "ENDINGS",
     "LUCK",
     "TEMPLATES",
     "Account",
@@ -21,10 +24,13 @@ __all__ = [
     "Channel",
     "Code",
     "Decision",
+    "Ending",
     "Entry",
+    "Happening",
     "Luck",
     "Prices",
     "Reply",
     "Sandbox",
     "Template",
+    "Timing",
 ]

@@ -18,6 +18,7 @@ from attrs import define, evolve, field
 from ..http import Request, Response
 from . import bodies, luck, routes
 from .answers import Reply, refuse
+from .lifecycle import advance
 from .limit import Figures, Limit, Window
 from .state import Ask, State
 
@@ -40,6 +41,7 @@ class Account:
     def handle(self, request: Request, now: float) -> Reply:
         """Answer *request* at the moment *now*, in Unix seconds."""
         self.requests += 1
+        advance(self.state, now)
         headers = {name.lower(): value for name, value in request.headers.items()}
         path, query = _target(request.url)
         found = routes.find(request.method, path)

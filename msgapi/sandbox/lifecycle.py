@@ -1,34 +1,77 @@
-"""The life of a message after it was queued: sent, delivered, failed or revoked, and the money with it."""
+"""The life of a message after it was queued, the money and the sessions with it, and what is told of both.
+
+Rules:
+- Nothing happens by itself but in `advance`, and what does carries the moment at which it was due.
+- A delivered message is paid for; one that never will be gives its hold back.
+"""
 
 from typing import Final
 
+from .deliveries import Next
+from .endings import plan
 from .log import REVOCABLE, Entry, Status
 from .state import State
+from .telling import ended, tell
 
+_UNDER_WAY: Final = frozenset({"QUEUED", "SENT"})
+_SEEN: Final = frozenset({"DELIVERED", "READ", "CLICKED"})
 FROM: Final[dict[Status, frozenset[str]]] = {
     "SENT": frozenset({"QUEUED"}),
-    "DELIVERED": frozenset({"QUEUED", "SENT"}),
+    "DELIVERED": _UNDER_WAY,
     "READ": frozenset({"DELIVERED"}),
-    "FAILED": frozenset({"QUEUED", "SENT"}),
+    "CLICKED": _SEEN,
+    "COMPLAINED": _SEEN,
+    "UNSUBSCRIBED": _SEEN,
+    "FAILED": _UNDER_WAY,
+    "BOUNCED": _UNDER_WAY,
+    "EXPIRED": _UNDER_WAY,
     "REVOKED": REVOCABLE,
 }
 """From which statuses a message can come into another."""
+_GIVEN_BACK: Final = frozenset({"FAILED", "BOUNCED", "EXPIRED", "REVOKED"})
 
 
-def move(state: State, message_id: str, status: Status, now: float) -> Entry | None:
+def queue(state: State, entry: Entry, ttl: float | None = None) -> None:
+    """Enter a message that was accepted, and let its life begin; it lapses after *ttl* seconds."""
+    state.log.add(entry)
+    tell(state, entry, "QUEUED", entry.created_at)
+    timing = state.deliveries.timing
+    if timing is not None:
+        state.deliveries.follow(entry.id, plan(entry, timing, ttl), entry.created_at)
+
+
+def move(state: State, message_id: str, status: Status, now: float, *, reason: str = "") -> Entry | None:
     """Bring a message into *status* at *now*; None if there is none, or if it cannot come there.
 
-    A delivered message is paid for. One that failed or was revoked gives its hold back, and the
-    session or the month for which it paid is unpaid again.
+    A delivered message is paid for. One that will not be delivered gives its hold back, and the
+    session or the month for which it paid is unpaid again. *reason* says why it failed or bounced.
     """
     entry = state.log.find(message_id)
     if entry is None or entry.status not in FROM.get(status, ()):
         return None
     if status == "DELIVERED":
         state.purse.settle(entry.id)
-    if status in {"FAILED", "REVOKED"}:
+    if status in _GIVEN_BACK:
         pair = (entry.sender, entry.to)
         state.purse.release(entry.id)
         state.sessions.undo(pair, entry.id)
         state.newsletters.undo(pair, entry.id)
-    return state.log.move(entry, status, now, error_code="UNKNOWN_RCS_USER" if status == "FAILED" else None)
+    moved = state.log.move(entry, status, now, error_code=_code(status, reason))
+    tell(state, moved, status, now, reason=reason)
+    return moved
+
+
+def _code(status: Status, reason: str) -> str | None:
+    return {"FAILED": reason or "UNKNOWN_RCS_USER", "BOUNCED": reason, "EXPIRED": "MESSAGE_EXPIRED"}.get(status)
+
+
+def advance(state: State, now: float) -> None:
+    """Let everything happen that is due by *now*, in its order."""
+    while (taken := state.deliveries.take(now)) is not None:
+        at, due = taken
+        if isinstance(due, Next):
+            step, *rest = due.steps
+            if move(state, due.message_id, step.status, at, reason=step.reason) is not None:
+                state.deliveries.follow(due.message_id, tuple(rest), at)
+        elif state.sessions.close(due, at):
+            ended(state, due, at)

@@ -11,7 +11,20 @@ from attrs import define, evolve, field, frozen
 from ..privacy import hidden
 from .answers import iso
 
-Status: TypeAlias = Literal["QUEUED", "SENT", "DELIVERED", "READ", "FAILED", "REVOKED"]
+Status: TypeAlias = Literal[
+    "QUEUED",
+    "SENT",
+    "DELIVERED",
+    "READ",
+    "CLICKED",
+    "COMPLAINED",
+    "UNSUBSCRIBED",
+    "BOUNCED",
+    "FAILED",
+    "EXPIRED",
+    "REVOKED",
+]
+FREE: Final = frozenset({"REVOKED", "FAILED", "BOUNCED", "EXPIRED"})
 STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
 REVOCABLE: Final = frozenset({"QUEUED", "SENT"})
 
@@ -52,6 +65,13 @@ class Entry:
         """The id of the contact with this address: the same for every message to it."""
         return f"c_{blake2b(self.to.encode(errors='replace'), digest_size=8).hexdigest()}"
 
+    @property
+    def cost(self) -> str | None:
+        """What it costs, in EUR with four places: nothing where it was never delivered, None for an inbound one."""
+        if self.direction == "INBOUND":
+            return None
+        return f"{Decimal(0) if self.status in FREE else self.hold:.4f}"
+
     def summary(self) -> dict[str, object]:
         """Write the entry as an item of the list (docs: /api/messages/list-messages)."""
         return {
@@ -63,7 +83,7 @@ class Entry:
             "message_type": self.message_type,
             "content_type": self.content_type,
             "status": self.status,
-            "cost": f"{Decimal(0) if self.status in {'REVOKED', 'FAILED'} else self.hold:.4f}",
+            "cost": self.cost,
             "sent_at": self.moment("sent"),
             "delivered_at": self.moment("delivered"),
             "read_at": self.moment("read"),

@@ -10,6 +10,8 @@ from ..messages.models import Carousel, Email, Message, RichCard, Text
 from . import luck
 from .answers import Reply, fit, invalid, iso, refuse, say
 from .charges import Charge, capped, charge, list_price, short
+from .endings import seconds
+from .lifecycle import queue
 from .log import Entry
 from .policy import sender_of
 from .state import Ask, State
@@ -32,7 +34,7 @@ def send(state: State, ask: Ask) -> Reply:
     if isinstance(cost, Reply):
         return cost
     entry = _entry(ask, message, cost, message_id=state.new_id("msg_"), channel_id=sender.channel_id)
-    reply = _queue(state, entry, cost)
+    reply = _queue(state, entry, cost, None if isinstance(message, Email) else seconds(message.ttl))
     return evolve(reply, lost=fate == "lost", delay=state.slow if fate == "slow" else 0.0) if fate else reply
 
 
@@ -83,10 +85,10 @@ def _content_type(message: Message) -> str:
             assert_never(message)
 
 
-def _queue(state: State, entry: Entry, cost: Charge) -> Reply:
+def _queue(state: State, entry: Entry, cost: Charge, ttl: float | None) -> Reply:
     now, pair = entry.created_at, (entry.sender, entry.to)
     state.purse.hold(entry.id, cost.price)
-    state.log.add(entry)
+    queue(state, entry, ttl)
     if entry.message_type == "CONVERSATION":
         state.sessions.pay(pair, entry.id)
     if entry.channel == "RCS" and entry.message_type == "NEWSLETTER":

@@ -54,6 +54,14 @@ class Sessions:
         session = self._open.get(pair)
         return session if session is not None and now < session.ends else None
 
+    def close(self, pair: Pair, now: float) -> bool:
+        """Forget the session of *pair* if it is over at *now*; False if it goes on, or was closed before."""
+        session = self._open.get(pair)
+        if session is None or now < session.ends:
+            return False
+        del self._open[pair]
+        return True
+
     def pay(self, pair: Pair, message_id: str) -> None:
         """Let *message_id* pay for the session of *pair*, unless that is paid for."""
         session = self._open[pair]

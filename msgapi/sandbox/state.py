@@ -5,9 +5,11 @@ from typing import final
 
 from attrs import define, field, frozen
 
+from .deliveries import Deliveries
 from .keys import Keys
 from .log import Log
 from .luck import Chance
+from .outbox import Outbox
 from .prices import Prices
 from .purse import Purse
 from .senders import Agent, Channel, Template
@@ -31,11 +33,17 @@ class State:
     keys: Keys = field(factory=Keys, init=False)
     sessions: Sessions = field(factory=Sessions, init=False)
     newsletters: Newsletters = field(factory=Newsletters, init=False)
+    outbox: Outbox = field(factory=Outbox, init=False)
+    deliveries: Deliveries = field(factory=lambda: Deliveries(None))
     _volumes: dict[tuple[str, str], int] = field(factory=dict, init=False)
 
     def new_id(self, prefix: str) -> str:
         """Make an id, such as `msg_` and 16 hex digits."""
         return f"{prefix}{self.random.getrandbits(64):016x}"
+
+    def emit(self, event: str, now: float, data: dict[str, object]) -> None:
+        """Note that *event* has happened at *now*, for the webhooks that ask for it."""
+        self.outbox.add(self.new_id("evt_"), event, now, data)
 
     def tier(self, channel: str, now: float, *, more: int = 0) -> dict[str, object]:
         """Count *more* messages on *channel*, and tell its tier in the month of *now*."""

@@ -14,16 +14,21 @@ from ..results import Balance, Unanswered
 from ..transports import Answer
 from .account import Account
 from .answers import Reply
-from .lifecycle import move
+from .deliveries import Deliveries
+from .endings import Timing
+from .lifecycle import advance, move
 from .limit import Limit
 from .log import Entry
 from .luck import Chance
+from .outbox import Happening
 from .prices import Prices
 from .purse import Purse
+from .replying import reply, suggestion
 from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
 from .state import State
 
 _PRICES = Prices()
+_TIMING = Timing()
 _SYSTEM_CLOCK = SystemClock()
 _PLENTY = Decimal(1000)
 
@@ -36,7 +41,8 @@ class Sandbox:
     *balance* is in EUR. *rate_limit* sends, and *read_limit* requests of each other kind, are let
     through in every *window* seconds. *faults* is the share of the requests that are struck by a
     fault of the server or the network, once for each idempotency key; which ones follows from
-    *seed*. *slow* is how many seconds a slow answer takes.
+    *seed*. *slow* is how many seconds a slow answer takes. Messages are sent, delivered and read as
+    time passes on *clock*, as *timing* says; with None they stay queued until `deliver` or `fail`.
 
     It sends nothing anywhere. Every rule that the docs leave open stands in `DECISIONS`, and the
     recipients to which things happen in `LUCK`.
@@ -58,6 +64,7 @@ class Sandbox:
         faults: float = 0.0,
         seed: int = 1,
         slow: float = 3.0,
+        timing: Timing | None = _TIMING,
         agents: Iterable[Agent] = AGENTS,
         channels: Iterable[Channel] = CHANNELS,
         templates: Iterable[Template] = TEMPLATES,
@@ -72,6 +79,7 @@ class Sandbox:
             channels={channel.channel_id: channel for channel in channels},
             templates={template.template_id: template for template in templates},
             slow=slow,
+            deliveries=Deliveries(timing),
             random=Random(seed),  # noqa: S311 - ids that can be foretold are the point
         )
         self.api_key = api_key
@@ -98,13 +106,29 @@ class Sandbox:
 
     @property
     def messages(self) -> tuple[Entry, ...]:
-        """Every message that was accepted, the oldest first."""
-        return self.account.state.log.entries()
+        """Every message that was accepted, and every reply, the oldest first."""
+        return self._state.log.entries()
+
+    @property
+    def events(self) -> tuple[Happening, ...]:
+        """Everything that has happened and that a webhook may ask for, the oldest first."""
+        return tuple(self._state.outbox)
+
+    @property
+    def due_at(self) -> float | None:
+        """When something happens next by itself, in Unix seconds by its clock; None if nothing is to come."""
+        return self._state.deliveries.next_at()
+
+    @property
+    def _state(self) -> State:
+        # As it is by now.
+        advance(self.account.state, self.clock.time())
+        return self.account.state
 
     @property
     def balance(self) -> Balance:
         """The balance as it is now."""
-        return self.account.state.purse.balance
+        return self._state.purse.balance
 
     @property
     def requests(self) -> int:
@@ -115,14 +139,33 @@ class Sandbox:
         """Add *amount* in EUR to the balance, as the dashboard would."""
         self.account.state.purse.add(amount)
 
-    def reply_from(self, to: str, agent_id: str) -> None:
-        """Let the user *to* write to *agent_id*: opens a session, or keeps it open for 24 hours more."""
-        _ = self.account.state.sessions.reply((agent_id, to), self.clock.time())
+    def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> Entry:
+        """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more."""
+        return self._reply(to, agent_id, {"type": "text", "text": text})
+
+    def tap(self, message_id: str, text: str) -> Entry:
+        """Let the recipient of a message tap its suggestion with this *text*, be it a reply or an action.
+
+        ValueError if there is no such message, or no such suggestion in it.
+        """
+        entry = self._state.log.find(message_id)
+        found = None if entry is None else suggestion(entry, text)
+        if entry is None or found is None:
+            raise ValueError("there is no such message, or no suggestion with this text in it")
+        return self._reply(entry.to, entry.sender, found)
+
+    def _reply(self, to: str, agent_id: str, message: dict[str, object]) -> Entry:
+        state, now = self._state, self.clock.time()
+        return reply(state, to, agent_id, now, message)
 
     def deliver(self, message_id: str) -> bool:
         """Deliver a queued message: its hold is debited. False if it can't be, or is unknown."""
-        return move(self.account.state, message_id, "DELIVERED", self.clock.time()) is not None
+        return move(self._state, message_id, "DELIVERED", self.clock.time()) is not None
 
-    def fail(self, message_id: str) -> bool:
+    def read(self, message_id: str) -> bool:
+        """Let a delivered message be read, or an email be opened. False if it can't be, or is unknown."""
+        return move(self._state, message_id, "READ", self.clock.time()) is not None
+
+    def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> bool:
         """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown."""
-        return move(self.account.state, message_id, "FAILED", self.clock.time()) is not None
+        return move(self._state, message_id, "FAILED", self.clock.time(), reason=reason) is not None

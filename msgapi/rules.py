@@ -1,4 +1,4 @@
-"""Rules: what may be wrong with one value of a message, whatever an untyped caller put there.
+"""Rules: what may be wrong with one value of a request, whatever an untyped caller put there.
 
 No rule raises, and none quotes the value: it is a recipient or content.
 """
@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from math import isfinite
+from sys import maxsize
 from typing import Any, Final, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from ..results import Detail
-from .wire import encode
+from .results import Detail
 
 Found: TypeAlias = str | Iterable[Detail] | None
 Rule: TypeAlias = Callable[[Any], Found]
@@ -20,9 +20,10 @@ Rule: TypeAlias = Callable[[Any], Found]
 
 _NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _DURATION: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?s|[0-9]+h")
+_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_AMOUNT_MOST: Final = Decimal(10) ** 12
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _ADDRESS_MOST: Final = 254
-_POSTBACK_MOST: Final = 2048
 _LEVELS: Final = 64
 
 
@@ -122,15 +123,6 @@ def url(*schemes: str) -> Rule:
     return rule
 
 
-def postback(value: object) -> Found:
-    """Ask for text that is short enough in base64, as it goes over the wire."""
-    said = free(value)
-    if said is not None or not isinstance(value, str):
-        return said
-    size = len(encode(value))
-    return f"must have at most {_POSTBACK_MOST} characters in base64, and has {size}" if size > _POSTBACK_MOST else None
-
-
 def degrees(most: int) -> Rule:
     """Ask for an angle of at most *most* degrees either way."""
 
@@ -155,6 +147,34 @@ def moment(value: object) -> str | None:
 def day(value: object) -> str | None:
     """Ask for a date, or a time that says its zone."""
     return None if type(value) is date or moment(value) is None else "must be a date, or a datetime with a time zone"
+
+
+def date_alone(value: object) -> str | None:
+    """Ask for a date without a time."""
+    return None if type(value) is date else "must be a date"
+
+
+def month(value: object) -> str | None:
+    """Ask for a month."""
+    return None if isinstance(value, str) and _MONTH.fullmatch(value) else 'must be a month such as "2026-05"'
+
+
+def flag(value: object) -> str | None:
+    """Ask for true or false."""
+    return None if isinstance(value, bool) else "must be true or false"
+
+
+def amount(least: Decimal = Decimal(0)) -> Rule:
+    """Ask for a Decimal of at least *least*, in whole cents."""
+
+    def rule(value: object) -> str | None:
+        if not isinstance(value, Decimal) or not value.is_finite():
+            return f"must be a finite Decimal, not {_type_of(value)}"
+        if value < least:
+            return f"must be at least {least}"
+        return None if value < _AMOUNT_MOST and value == round(value, 2) else "must be in whole cents"
+
+    return rule
 
 
 def whole(least: int, most: int) -> Rule:
@@ -188,7 +208,7 @@ def _is_json(value: object, levels: int) -> bool:
     return value is None or (isinstance(value, int) and -(2**63) <= value < 2**64) or moment(value) is None
 
 
-def many(rule: Rule, least: int, most: int) -> Rule:
+def many(rule: Rule, least: int = 0, most: int = maxsize) -> Rule:
     """Ask for a tuple of *least* to *most* values, each as *rule* asks."""
     said = f"must be {least} to {most}" if least else f"must be at most {most}"
 

@@ -1,0 +1,66 @@
+"""Billing: the prepaid balance, what was spent and how it is topped up, and what a batch will cost."""
+
+from ..messages.units import Unit, unit
+from ..results import Balance
+from .estimates import Estimate, Prices, Shortage, estimate, shortage
+from .models import (
+    Alert,
+    AutoReload,
+    Invoice,
+    Invoices,
+    PaymentMethod,
+    PaymentMethods,
+    Statement,
+    TopUp,
+    Transaction,
+    Transactions,
+)
+from .routes import (
+    add_payment_method,
+    alert,
+    auto_reload,
+    balance,
+    detailed_usage,
+    invoices,
+    pages,
+    payment_methods,
+    set_auto_reload,
+    tier,
+    top_up,
+    transactions,
+    usage,
+)
+
+__all__ = [
+    "Alert",
+    "AutoReload",
+    "Balance",
+    "Estimate",
+    "Invoice",
+    "Invoices",
+    "PaymentMethod",
+    "PaymentMethods",
+    "Prices",
+    "Shortage",
+    "Statement",
+    "TopUp",
+    "Transaction",
+    "Transactions",
+    "Unit",
+    "add_payment_method",
+    "alert",
+    "auto_reload",
+    "balance",
+    "detailed_usage",
+    "estimate",
+    "invoices",
+    "pages",
+    "payment_methods",
+    "set_auto_reload",
+    "shortage",
+    "tier",
+    "top_up",
+    "transactions",
+    "unit",
+    "usage",
+]

@@ -1,0 +1,161 @@
+"""What the billing routes take and give.
+
+The docs show the body of the balance and no other: the fields here are those that the text names or
+implies, none is required, and whatever else comes is kept in `extra`.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, TypeAlias, final
+
+from attrs import field, frozen
+
+from ..forms import Form
+from ..layout import keep, lay_out
+from ..privacy import hidden
+from ..rules import amount, flag, one_of, optional, written
+
+Currency: TypeAlias = Literal["EUR"]
+LEAST_TOP_UP = Decimal(10)
+"""The least that can be topped up, in EUR."""
+
+
+@final
+@frozen(kw_only=True)
+class Statement:
+    """What the service told of usage or tiers, in *extra*; *month* or *channel* if it said which."""
+
+    month: str | None = None
+    channel: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Transaction:
+    """One charge, top-up, release or credit; *amount* in EUR."""
+
+    id: str | None = None
+    type: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    created_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Transactions:
+    """One page of transactions; *next_cursor* leads to the next one, None if this was the last.
+
+    The docs name neither the array nor the cursor of the answer.
+    """
+
+    transactions: tuple[Transaction, ...]
+    next_cursor: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Invoice:
+    """One month's invoice, with the URL of its PDF when there is one."""
+
+    id: str | None = None
+    month: str | None = None
+    amount: Decimal | None = None
+    pdf_url: str | None = field(default=None, repr=hidden)
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Invoices:
+    """The invoices."""
+
+    invoices: tuple[Invoice, ...]
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class PaymentMethod:
+    """A card or a SEPA mandate."""
+
+    id: str | None = None
+    type: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class PaymentMethods:
+    """The payment methods of the workspace."""
+
+    payment_methods: tuple[PaymentMethod, ...]
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class NewTopUp:
+    """The body of a top-up."""
+
+    amount: Decimal
+    currency: Currency = "EUR"
+    payment_method_id: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class TopUp:
+    """A top-up, as far as the service tells of it."""
+
+    id: str | None = None
+    status: str | None = None
+    amount: Decimal | None = None
+    currency: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class AutoReload:
+    """Top-ups by themselves: when the balance falls below *trigger_threshold*, *reload_amount* is added (EUR).
+
+    At most three a day; after a payment that failed there is one more try, 24 hours later.
+    """
+
+    enabled: bool
+    trigger_threshold: Decimal | None = None
+    reload_amount: Decimal | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Alert:
+    """A notice is sent when the balance falls below *low_balance_threshold*, in EUR."""
+
+    low_balance_threshold: Decimal
+
+
+TOP_UP = Form(
+    NewTopUp,
+    {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(written)},
+)
+AUTO_RELOAD = Form(
+    AutoReload,
+    {"enabled": flag, "trigger_threshold": optional(amount()), "reload_amount": optional(amount(LEAST_TOP_UP))},
+)
+ALERT = Form(Alert, {"low_balance_threshold": amount()})
+
+_ = lay_out(NewTopUp, {})
+keep(Statement)
+keep(Transaction, same={"id": "transaction_id"})
+keep(Transactions, array="transactions", same={"next_cursor": "cursor"})
+keep(Invoice, same={"id": "invoice_id", "pdf_url": "url"})
+keep(Invoices, array="invoices")
+keep(PaymentMethod, same={"id": "payment_method_id"})
+keep(PaymentMethods, array="payment_methods")
+keep(TopUp, same={"id": "topup_id"})

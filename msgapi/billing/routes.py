@@ -1,0 +1,129 @@
+"""Routes: the calls about money (docs: /api/billing)."""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from ..calls import Api, Call, new_key
+from ..forms import ask, invalid
+from ..results import Balance, Ok, Result
+from ..rules import below, date_alone, json, whole, written
+from ..rules import month as month_rule
+from .models import (
+    ALERT,
+    AUTO_RELOAD,
+    TOP_UP,
+    Alert,
+    AutoReload,
+    Invoices,
+    NewTopUp,
+    PaymentMethod,
+    PaymentMethods,
+    Statement,
+    TopUp,
+    Transactions,
+)
+
+_ROUTE: Final = "/v1/billing"
+
+
+def balance() -> Call[Balance]:
+    """Make the call that reads the balance, in EUR (docs: /api/billing). It may be repeated."""
+    return ask("GET", f"{_ROUTE}/balance", Balance)
+
+
+def usage(month: str | None = None) -> Call[Statement]:
+    """Make the call that reads the sums of a *month* such as `2026-05`, the current one if none is given."""
+    return ask("GET", f"{_ROUTE}/usage", Statement, query={"month": (month_rule, month)})
+
+
+def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[Statement]:
+    """Make the call that reads the usage from *since* to *until*; the docs don't say what *group_by* can be."""
+    query = {"from": (date_alone, since), "to": (date_alone, until), "group_by": (written, group_by)}
+    return ask("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
+
+
+def tier(channel: str | None = None) -> Call[Statement]:
+    """Make the call that reads the price tier of one *channel*, or of all."""
+    return ask("GET", f"{_ROUTE}/tier", Statement, query={"channel": (written, channel)})
+
+
+def transactions(
+    *, cursor: str | None = None, limit: int | None = None, since: date | None = None, until: date | None = None
+) -> Call[Transactions]:
+    """Make the call that reads one page of charges, top-ups, releases and credits.
+
+    *cursor* comes from the page before; the docs give *limit* no bounds but those of a page of messages.
+    """
+    query = {
+        "cursor": (written, cursor),
+        "limit": (whole(1, 200), limit),
+        "from": (date_alone, since),
+        "to": (date_alone, until),
+    }
+    return ask("GET", f"{_ROUTE}/transactions", Transactions, query=query)
+
+
+async def pages(
+    api: Api, *, limit: int | None = None, since: date | None = None, until: date | None = None
+) -> AsyncIterator[Result[Transactions]]:
+    """Read the transactions page by page to the last; an error is given once, and ends it.
+
+    So does a cursor that leads back to where it came from.
+    """
+    cursor, known = None, set[str]()
+    while True:
+        result = await api(transactions(cursor=cursor, limit=limit, since=since, until=until))
+        yield result
+        cursor = result.value.next_cursor if isinstance(result, Ok) else None
+        if not cursor or cursor in known:
+            return
+        known.add(cursor)
+
+
+def invoices() -> Call[Invoices]:
+    """Make the call that lists the invoices, month by month."""
+    return ask("GET", f"{_ROUTE}/invoices", Invoices)
+
+
+def payment_methods() -> Call[PaymentMethods]:
+    """Make the call that lists the payment methods."""
+    return ask("GET", f"{_ROUTE}/payment-methods", PaymentMethods)
+
+
+def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
+    """Make the call that adds a card or a SEPA mandate; never repeated by itself.
+
+    The docs name the route, but nothing of what it takes: *given* goes out as it is, as JSON.
+    """
+    path, details = f"{_ROUTE}/payment-methods", tuple(below("", json(given)))
+    if details:
+        return Call("POST", path, PaymentMethod, invalid=invalid(details))
+    return ask("POST", path, PaymentMethod, body=dict(given))
+
+
+def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency_key: str | None = None) -> Call[TopUp]:
+    """Make the call that adds *amount* EUR to the balance, 10 or more, up to a balance of 5,000.
+
+    The *idempotency_key*, a fresh UUID if none is given, is fixed here: awaiting the call again is the
+    same top-up.
+    """
+    body = NewTopUp(amount=amount, payment_method_id=payment_method_id)
+    name = new_key() if idempotency_key is None else idempotency_key
+    return ask("POST", f"{_ROUTE}/topup", TopUp, body=body, form=TOP_UP, idempotency_key=name)
+
+
+def auto_reload() -> Call[AutoReload]:
+    """Make the call that reads how the balance is topped up by itself."""
+    return ask("GET", f"{_ROUTE}/auto-reload", AutoReload)
+
+
+def set_auto_reload(setting: AutoReload) -> Call[AutoReload]:
+    """Make the call that sets how the balance is topped up by itself. It may be repeated."""
+    return ask("PUT", f"{_ROUTE}/auto-reload", AutoReload, body=setting, form=AUTO_RELOAD)
+
+
+def alert(setting: Alert) -> Call[Alert]:
+    """Make the call that sets when a low balance is told. It may be repeated."""
+    return ask("PUT", f"{_ROUTE}/alerts", Alert, body=setting, form=ALERT)

@@ -1,0 +1,223 @@
+"""What the contact routes take and give, and what may be in it."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final, Literal, TypeAlias, final
+
+from attrs import field, frozen
+
+from ..forms import Form
+from ..layout import keep, lay_out
+from ..privacy import hidden
+from ..results import Detail
+from ..rules import address, flag, json, many, number, one_of, optional, string, written
+
+Source: TypeAlias = Literal["API", "IMPORT", "LANDING_PAGE", "MANUAL"]
+Status: TypeAlias = Literal["ACTIVE", "UNSUBSCRIBED", "BOUNCED", "BLOCKED"]
+ChannelType: TypeAlias = Literal["EMAIL", "RCS", "SMS"]
+ConsentType: TypeAlias = Literal["MESSAGE", "NEWSLETTER"]
+
+MOST_ROWS: Final = 10_000
+"""The most rows of one import."""
+
+
+@final
+@frozen(kw_only=True)
+class NewContact:
+    """A contact to be created; *email* or *phone* (E.164) is needed, names have at most 100 characters.
+
+    *external_id* is unique in the workspace.
+    """
+
+    source: Source
+    email: str | None = field(default=None, repr=hidden)
+    phone: str | None = field(default=None, repr=hidden)
+    external_id: str | None = field(default=None, repr=hidden)
+    first_name: str | None = field(default=None, repr=hidden)
+    last_name: str | None = field(default=None, repr=hidden)
+    tags: tuple[str, ...] = ()
+    custom_fields: Mapping[str, object] | None = field(default=None, repr=hidden, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Changes:
+    """What `update` is to change; None leaves a field as it is.
+
+    *tags* replace all tags, an empty tuple removes them; *custom_fields* are merged into those there
+    are. `UNSUBSCRIBED` and `BLOCKED` suppress the contact at once.
+    """
+
+    email: str | None = field(default=None, repr=hidden)
+    phone: str | None = field(default=None, repr=hidden)
+    first_name: str | None = field(default=None, repr=hidden)
+    last_name: str | None = field(default=None, repr=hidden)
+    status: Status | None = None
+    tags: tuple[str, ...] | None = None
+    custom_fields: Mapping[str, object] | None = field(default=None, repr=hidden, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Row:
+    """One row of an import; *email* or *phone* is needed.
+
+    The service drops a row with neither without a word, so here it is refused.
+    """
+
+    email: str | None = field(default=None, repr=hidden)
+    phone: str | None = field(default=None, repr=hidden)
+    first_name: str | None = field(default=None, repr=hidden)
+    last_name: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class Rows:
+    """The body of one import: 1 to 10,000 rows."""
+
+    contacts: tuple[Row, ...]
+
+
+@final
+@frozen(kw_only=True)
+class NewConsent:
+    """A consent to be recorded; *source* is free text, *proof_text* has at most 5,000 characters.
+
+    With *enforced_doi* it is `PENDING` until the contact confirms it over *doi_channel*; without, it
+    is granted at once.
+    """
+
+    channel_type: ChannelType
+    message_type: ConsentType
+    source: str
+    proof_text: str | None = field(default=None, repr=hidden)
+    enforced_doi: bool = False
+    doi_channel: ChannelType | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Consent:
+    """One consent record: *status* is `GRANTED`, `REVOKED` or `PENDING`; *doi_status* `DOI_SEND` or `DOI_ACCEPTED`."""
+
+    id: str
+    contact_id: str | None = None
+    channel_type: str | None = None
+    message_type: str | None = None
+    status: str | None = None
+    source: str | None = None
+    proof_text: str | None = field(default=None, repr=hidden)
+    enforced_doi: bool | None = None
+    doi_status: str | None = None
+    doi_channel: str | None = None
+    granted_at: datetime | None = None
+    revoked_at: datetime | None = None
+    created_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Contact:
+    """A contact; *consent_records* come from `get` only."""
+
+    id: str
+    external_id: str | None = field(default=None, repr=hidden)
+    email: str | None = field(default=None, repr=hidden)
+    phone: str | None = field(default=None, repr=hidden)
+    first_name: str | None = field(default=None, repr=hidden)
+    last_name: str | None = field(default=None, repr=hidden)
+    status: str | None = None
+    source: str | None = None
+    tags: tuple[str, ...] = ()
+    custom_fields: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
+    consent_records: tuple[Consent, ...] = ()
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Consents:
+    """The consent records of one contact. The docs don't show the body: an array is read as well."""
+
+    consent_records: tuple[Consent, ...]
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Deleted:
+    """The contact is gone, and with it its consent and suppression history."""
+
+    success: bool = True
+
+
+@final
+@frozen(kw_only=True)
+class Imported:
+    """How many rows were new; those whose email was there already are skipped."""
+
+    imported: int
+
+
+def _reachable(contact: NewContact | Row) -> Iterator[Detail]:
+    if contact.email is None and contact.phone is None:
+        yield Detail("", "must have an email or a phone")
+
+
+def _something(changes: Changes) -> Iterator[Detail]:
+    if changes == Changes():
+        yield Detail("", "must change something")
+
+
+_person: Final = {
+    "email": optional(address),
+    "phone": optional(number),
+    "first_name": optional(string(100)),
+    "last_name": optional(string(100)),
+}
+NEW: Final = Form(
+    NewContact,
+    {
+        **_person,
+        "source": one_of(Source),
+        "external_id": optional(written),
+        "tags": many(written),
+        "custom_fields": optional(json),
+    },
+    _reachable,
+)
+CHANGES: Final = Form(
+    Changes,
+    {
+        **_person,
+        "status": optional(one_of(Status)),
+        "tags": optional(many(written)),
+        "custom_fields": optional(json),
+    },
+    _something,
+)
+_ROW: Final = Form(Row, _person, _reachable)
+ROWS: Final = Form(Rows, {"contacts": many(_ROW.rule, 1, MOST_ROWS)})
+CONSENT: Final = Form(
+    NewConsent,
+    {
+        "channel_type": one_of(ChannelType),
+        "message_type": one_of(ConsentType),
+        "source": written,
+        "proof_text": optional(string(5000)),
+        "enforced_doi": flag,
+        "doi_channel": optional(one_of(ChannelType)),
+    },
+)
+FORMS: Final = (NEW, CHANGES, ROWS, CONSENT)
+"""What may be sent, for whoever reads it."""
+
+for _model in (NewContact, Changes, Row, Rows, NewConsent):
+    _ = lay_out(_model, {})
+keep(Consent, same={"id": "record_id"})
+keep(Contact, same={"id": "contact_id"})
+keep(Consents, array="consent_records", same={"consent_records": "records"})

@@ -1,0 +1,135 @@
+"""Webhooks: the endpoints to which the service sends its events (docs: /api/webhooks/overview).
+
+What arrives there is read by `events`. The docs don't show the bodies of the answers.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, final
+
+from attrs import field, frozen
+
+from .calls import Call
+from .forms import Form, ask
+from .layout import keep, lay_out
+from .privacy import hidden
+from .results import Detail
+from .rules import many, optional, url, written
+
+__all__ = [
+    "FORMS",
+    "Changes",
+    "Done",
+    "Endpoint",
+    "Endpoints",
+    "NewEndpoint",
+    "create",
+    "delete",
+    "list",
+    "test",
+    "update",
+]
+
+_ROUTE: Final = "/v1/webhooks"
+_ONE: Final = f"{_ROUTE}/{{webhook_id}}"
+
+
+@final
+@frozen(kw_only=True)
+class NewEndpoint:
+    """An endpoint to be made: an https *url*, the names of its *events*, and a *secret* of the caller's choice.
+
+    The examples in the docs begin secrets with `whsec_`; nothing is said of their length.
+    """
+
+    url: str = field(repr=hidden)
+    events: tuple[str, ...]
+    secret: str = field(repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class Changes:
+    """What `update` is to change; None leaves a field as it is. A new *secret* signs from then on."""
+
+    url: str | None = field(default=None, repr=hidden)
+    events: tuple[str, ...] | None = None
+    secret: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class Endpoint:
+    """An endpoint; its *id* is a UUID."""
+
+    id: str
+    url: str | None = field(default=None, repr=hidden)
+    events: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Endpoints:
+    """All endpoints. How the list is paged, if at all, is not documented: what else came is in *extra*."""
+
+    webhooks: tuple[Endpoint, ...]
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Done:
+    """It was done; what the service said of it is in *extra*."""
+
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+def create(endpoint: NewEndpoint) -> Call[Endpoint]:
+    """Make the call that makes an endpoint.
+
+    No idempotency key is documented here, so it is never repeated by itself once a byte may have left.
+    """
+    return ask("POST", _ROUTE, Endpoint, body=endpoint, form=_NEW)
+
+
+def list() -> Call[Endpoints]:  # noqa: A001 - the name of the route; read as `webhooks.list`
+    """Make the call that lists the endpoints."""
+    return ask("GET", _ROUTE, Endpoints)
+
+
+def update(webhook_id: str, changes: Changes) -> Call[Endpoint]:
+    """Make the call that changes an endpoint, or its secret. It may be repeated."""
+    return ask("PATCH", _ONE, Endpoint, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
+
+
+def delete(webhook_id: str) -> Call[Done]:
+    """Make the call that deletes an endpoint. It may be repeated; the second time it is `NotFound`."""
+    return ask("DELETE", _ONE, Done, ids={"webhook_id": webhook_id})
+
+
+def test(webhook_id: str) -> Call[Done]:
+    """Make the call that has a made-up event sent to an endpoint; never repeated by itself."""
+    return ask("POST", f"{_ONE}/test", Done, ids={"webhook_id": webhook_id})
+
+
+def _something(changes: Changes) -> tuple[Detail, ...]:
+    return (Detail("", "must change something"),) if changes == Changes() else ()
+
+
+_https: Final = url("https")
+_NEW: Final = Form(NewEndpoint, {"url": _https, "events": many(written, 1), "secret": written})
+_CHANGES: Final = Form(
+    Changes,
+    {"url": optional(_https), "events": optional(many(written, 1)), "secret": optional(written)},
+    _something,
+)
+FORMS: Final = (_NEW, _CHANGES)
+"""What may be sent, for whoever reads it."""
+
+for _model in (NewEndpoint, Changes):
+    _ = lay_out(_model, {})
+keep(Endpoint, same={"id": "webhook_id"})
+keep(Endpoints, array="webhooks", same={"webhooks": "endpoints"})
+keep(Done)

@@ -1,0 +1,151 @@
+"""contacts: what goes over the wire, what is refused before it, and what comes back."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import repeat
+from typing import Any, cast
+
+import pytest
+from nouns import answered, route, sent, wrong
+
+from msgapi import Call, contacts
+from msgapi.contacts import Changes, NewConsent, NewContact, Row
+
+AT = "2026-05-04T07:30:00Z"
+
+
+def test_a_contact_is_created_with_what_is_known_of_it() -> None:
+    call = contacts.create(
+        NewContact(source="API", email="ada@shop.example", tags=("vip",), custom_fields={"size": 7, "deep": {"a": []}})
+    )
+    assert route(call) == ("POST", "/v1/contacts")
+    assert sent(call) == {
+        "source": "API",
+        "email": "ada@shop.example",
+        "tags": ["vip"],
+        "custom_fields": {"size": 7, "deep": {"a": []}},
+    }
+    assert not call.repeatable
+
+
+def test_a_contact_needs_an_address() -> None:
+    assert wrong(contacts.create(NewContact(source="API"))) == {"": "must have an email or a phone"}
+
+
+def test_every_field_of_a_contact_is_checked() -> None:
+    bad: Any = {
+        "source": "CSV",
+        "email": "nobody",
+        "phone": "0151",
+        "external_id": "",
+        "first_name": "a" * 101,
+        "last_name": 7,
+        "tags": ["vip"],
+        "custom_fields": {"a": object()},
+    }
+    assert set(wrong(contacts.create(NewContact(**bad)))) == set(bad)
+
+
+def test_what_is_no_contact_is_refused_and_does_not_raise() -> None:
+    nothing: Any = None
+    assert wrong(contacts.create(nothing)) == {"": "must be a NewContact"}
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (contacts.get("c_1"), ("GET", "/v1/contacts/c_1")),
+        (contacts.get("a/b?c"), ("GET", "/v1/contacts/a%2Fb%3Fc")),
+        (contacts.delete("c_1"), ("DELETE", "/v1/contacts/c_1")),
+        (contacts.consents("c_1"), ("GET", "/v1/contacts/c_1/consent")),
+        (contacts.update("c_1", Changes(tags=())), ("PATCH", "/v1/contacts/c_1")),
+    ],
+)
+def test_an_id_stands_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
+    assert route(call) == expected
+    assert call.repeatable
+
+
+@pytest.mark.parametrize("contact_id", ["", ".", "..", cast("str", 7), cast("str", None)])
+def test_what_can_be_no_id_is_refused(contact_id: str) -> None:
+    assert set(wrong(contacts.get(contact_id))) == {"contact_id"}
+
+
+def test_only_what_is_to_change_is_sent() -> None:
+    assert sent(contacts.update("c_1", Changes(status="BLOCKED"))) == {"status": "BLOCKED"}
+    assert sent(contacts.update("c_1", Changes(tags=()))) == {"tags": []}
+    assert wrong(contacts.update("c_1", Changes())) == {"": "must change something"}
+    assert wrong(contacts.update("", Changes())) == {"contact_id": "must not be empty", "": "must change something"}
+
+
+def test_an_import_is_cut_into_calls_of_ten_thousand_rows_as_they_are_asked_for() -> None:
+    taken = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal taken
+        for row in repeat(Row(email="ada@shop.example"), 25_000):
+            taken += 1
+            yield row
+
+    calls = contacts.import_rows(rows())
+    assert len(sent(next(calls))["contacts"]) == 10_000  # type: ignore[index]
+    assert taken == 10_000
+    assert [len(sent(call)["contacts"]) for call in calls] == [10_000, 5_000]  # type: ignore[index]
+
+
+def test_an_import_of_nothing_is_no_call() -> None:
+    assert list(contacts.import_rows([])) == []
+
+
+def test_a_bad_row_is_named_by_its_place() -> None:
+    call = next(contacts.import_rows([Row(phone="+4915112345678"), Row(first_name="Ada")]))
+    assert wrong(call) == {"contacts[1]": "must have an email or a phone"}
+
+
+def test_a_consent_is_recorded() -> None:
+    given = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="shop", enforced_doi=True)
+    call = contacts.consent("c_1", given)
+    assert route(call) == ("POST", "/v1/contacts/c_1/consent")
+    assert sent(call) == {
+        "channel_type": "RCS",
+        "message_type": "NEWSLETTER",
+        "source": "shop",
+        "enforced_doi": True,
+    }
+    long = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="shop", proof_text="x" * 5001)
+    assert set(wrong(contacts.consent("c_1", long))) == {"proof_text"}
+
+
+def test_a_contact_comes_back_whole_and_what_is_new_is_kept() -> None:
+    body = {
+        "id": "c_1",
+        "email": "ada@shop.example",
+        "external_id": None,
+        "tags": ["vip"],
+        "custom_fields": {"size": 7},
+        "consent_records": [{"record_id": "cr_1", "status": "GRANTED", "granted_at": AT, "new": 1}],
+        "created_at": AT,
+        "score": 9,
+    }
+    contact = answered(contacts.get("c_1"), body)
+    assert (contact.id, contact.tags, contact.custom_fields, contact.extra) == (
+        "c_1",
+        ("vip",),
+        {"size": 7},
+        {"score": 9},
+    )
+    assert contact.created_at == datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
+    assert (contact.consent_records[0].id, contact.consent_records[0].extra) == ("cr_1", {"new": 1})
+    assert "ada" not in repr(contact)
+
+
+@pytest.mark.parametrize(
+    "body", [[{"id": "cr_1"}], {"consent_records": [{"id": "cr_1"}]}, {"records": [{"id": "cr_1"}]}]
+)
+def test_a_list_of_consents_is_read_in_any_of_its_likely_forms(body: object) -> None:
+    assert [one.id for one in answered(contacts.consents("c_1"), body).consent_records] == ["cr_1"]
+
+
+def test_the_other_answers_are_read() -> None:
+    assert answered(contacts.delete("c_1"), {"success": True}).success
+    assert answered(next(contacts.import_rows([Row(email="ada@shop.example")])), {"imported": 1}).imported == 1

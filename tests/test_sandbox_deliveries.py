@@ -1,0 +1,267 @@
+"""What becomes of a message in the sandbox as time passes, and what the user answers."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sandboxing import KEY, TO, email, text
+
+import msgapi
+from msgapi import Ok, VirtualClock, codec, messages, sandbox
+from msgapi.messages import Email, Logged, Message, OpenUrl, Reply, Text
+from msgapi.sandbox import ENDINGS, Sandbox, Timing
+from msgapi.sandbox.endings import Plan, plan, seconds
+
+pytestmark = pytest.mark.anyio
+
+
+def box(**options: Any) -> tuple[Sandbox, VirtualClock]:  # noqa: ANN401 - those of `Sandbox`
+    clock = VirtualClock()
+    return Sandbox(clock=clock, timing=Timing(sent=1, delivered=2, read=10), **options), clock
+
+
+async def queued(account: Sandbox, message: Message) -> str:
+    async with msgapi.connect(transport=account, api_key=KEY, clock=account.clock) as api:
+        result = await api(messages.send(message))
+    assert isinstance(result, Ok), result
+    return result.value.message_id
+
+
+async def shown(account: Sandbox, message_id: str) -> Logged:
+    async with msgapi.connect(transport=account, api_key=KEY, clock=account.clock) as api:
+        result = await api(messages.get(message_id))
+    assert isinstance(result, Ok), result
+    return result.value
+
+
+def rcs(to: str = TO, **more: Any) -> Text:  # noqa: ANN401 - fields of a Text
+    return Text(agent_id="ag_live_demo", to=to, traffic_type="TRANSACTION", text="Hello", **more)
+
+
+def mail(to: str) -> Email:
+    return Email(channel_id="ch_demo", to=to, subject="Hello", text="Hello")
+
+
+def told(account: Sandbox) -> list[str]:
+    return [one.event for one in account.events]
+
+
+async def test_a_message_is_sent_delivered_and_read_as_time_passes() -> None:
+    account, clock = box()
+    name = await queued(account, rcs())
+    seen = []
+    for pause in (0.9, 0.2, 2, 10):
+        clock.advance(pause)
+        seen.append((await shown(account, name)).status)
+    assert seen == ["QUEUED", "SENT", "DELIVERED", "READ"]
+    assert told(account) == ["message.queued", "message.delivered", "message.read"]
+
+
+async def test_what_was_due_carries_its_moment_however_late_it_is_looked_at() -> None:
+    account, clock = box()
+    name = await queued(account, rcs())
+    clock.advance(86_400)
+    message = await shown(account, name)
+    assert message.created_at is not None
+    passed = [(event.at - message.created_at).total_seconds() for event in message.events if event.at]
+    assert passed == [0, 1, 3, 13]
+
+
+async def test_a_delivered_message_is_paid_for_and_a_failed_one_gives_its_hold_back() -> None:
+    account, clock = box(balance=Decimal(1))
+    _ = await queued(account, rcs())
+    _ = await queued(account, rcs("+447700900701"))
+    assert account.balance.reserved == Decimal("0.14")
+    clock.advance(60)
+    assert (account.balance.free, account.balance.reserved) == (Decimal("0.93"), Decimal(0))
+
+
+@pytest.mark.parametrize("ending", [one for one in ENDINGS if one.phone][:5], ids=lambda one: one.name)
+async def test_a_recipient_whose_messages_fail_has_its_documented_reason(ending: sandbox.Ending) -> None:
+    account, clock = box()
+    name = await queued(account, rcs(ending.phone))
+    clock.advance(60)
+    message = await shown(account, name)
+    assert (message.status, message.error_code, message.cost) == ("FAILED", ending.name, Decimal(0))
+    assert account.events[-1].data["failure_reason"] == ending.name
+
+
+async def test_what_is_not_delivered_in_its_time_expires_and_costs_nothing() -> None:
+    account, clock = box()
+    name = await queued(account, rcs("+447700900710", ttl="60s"))
+    clock.advance(59)
+    assert (await shown(account, name)).status == "SENT"
+    clock.advance(1)
+    assert (await shown(account, name)).status == "EXPIRED"
+    assert (account.balance.reserved, told(account)[-1]) == (Decimal(0), "message.expired")
+
+
+@pytest.mark.parametrize(
+    ("name", "statuses"),
+    [
+        ("offline", ["SENT"]),
+        ("unread", ["SENT", "DELIVERED"]),
+    ],
+)
+def test_some_recipients_never_come_to_the_end(name: str, statuses: list[str]) -> None:
+    phone = next(one.phone for one in ENDINGS if one.name == name and one.phone)
+    assert [step.status for step in steps(phone)] == statuses
+
+
+def steps(to: str, ttl: float | None = None) -> Plan:
+    account = Sandbox(timing=None)
+    reply = account.handle(request_to(to))
+    assert reply.response.status == 200
+    return plan(account.messages[0], Timing(sent=1, delivered=2, read=10), ttl)
+
+
+def request_to(to: str) -> msgapi.Request:
+    from sandboxing import request
+
+    return request("POST", "/v1/messages", body=text(to=to) if to.startswith("+") else email(to=to))
+
+
+@given(st.floats(0.1, 100))
+def test_no_step_before_the_delivery_is_later_than_the_time_to_live(ttl: float) -> None:
+    found = steps(TO, ttl)
+    passed, names = 0.0, [step.status for step in found]
+    for step in found[: names.index("DELIVERED") + 1 if "DELIVERED" in names else len(names)]:
+        passed += step.after
+    assert passed <= ttl + 1e-9
+    assert ("EXPIRED" in names) == (ttl <= 3)
+
+
+@pytest.mark.parametrize(("ttl", "expected"), [(None, None), ("900s", 900.0), ("0.5s", 0.5), ("24h", 86_400.0)])
+def test_a_time_to_live_is_read_in_both_its_forms(ttl: str | None, expected: float | None) -> None:
+    assert seconds(ttl) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "events", "status"),
+    [
+        ("someone", ["email.delivered", "email.opened"], "READ"),
+        ("bounce", ["email.bounced"], "BOUNCED"),
+        ("full", ["email.bounced"], "BOUNCED"),
+        ("unread", ["email.delivered"], "DELIVERED"),
+        ("click", ["email.delivered", "email.opened", "email.clicked"], "CLICKED"),
+        ("complain", ["email.delivered", "email.opened", "email.complained"], "COMPLAINED"),
+        ("unsubscribe", ["email.delivered", "email.opened", "email.unsubscribed"], "UNSUBSCRIBED"),
+    ],
+)
+async def test_an_email_ends_as_its_recipient_has_it(name: str, events: list[str], status: str) -> None:
+    account, clock = box()
+    message = await queued(account, mail(f"{name}@ending.example"))
+    clock.advance(3600)
+    assert told(account) == events
+    assert (await shown(account, message)).status == status
+    if status == "BOUNCED":
+        assert account.events[-1].data["bounce_type"] == ("soft" if name == "full" else "hard")
+
+
+async def test_a_revoked_message_goes_no_further() -> None:
+    account, clock = box()
+    name = await queued(account, rcs())
+    async with msgapi.connect(transport=account, api_key=KEY, clock=clock) as api:
+        assert isinstance(await api(messages.revoke(name)), Ok)
+    clock.advance(60)
+    assert (await shown(account, name)).status == "REVOKED"
+    assert told(account) == ["message.queued", "message.revoked"]
+
+
+async def test_a_message_can_be_moved_by_hand() -> None:
+    account = Sandbox(timing=None, clock=VirtualClock())
+    name = await queued(account, rcs())
+    assert (account.read(name), account.deliver(name), account.read(name), account.read(name)) == (
+        False,
+        True,
+        True,
+        False,
+    )
+    assert not account.fail(name, "REJECTED_SPAM")
+    other = await queued(account, rcs())
+    assert account.fail(other, "REJECTED_SPAM")
+    assert account.events[-1].data["failure_reason"] == "REJECTED_SPAM"
+
+
+async def test_a_reply_opens_a_session_is_told_and_stands_in_the_log() -> None:
+    account, clock = box()
+    entry = account.reply_from(TO, "ag_live_demo", text="Where is it?")
+    assert isinstance(entry.id, str)
+    _ = await queued(account, rcs(message_type="CONVERSATION"))
+    event = account.events[0]
+    assert event.event == "conversation.started"
+    assert event.data["user_message"] == {"type": "text", "text": "Where is it?"}
+    inbound = await shown(account, entry.id)
+    assert (inbound.direction, inbound.cost, inbound.content) == ("INBOUND", None, {"text": "Where is it?"})
+    assert [one.type for one in inbound.events] == ["received"]
+    async with msgapi.connect(transport=account, api_key=KEY, clock=clock) as api:
+        result = await api(messages.list(direction="INBOUND"))
+    assert isinstance(result, Ok)
+    assert [one.id for one in result.value.messages] == [entry.id]
+
+
+async def test_every_reply_is_told_and_only_the_last_one_ends_the_session() -> None:
+    account, clock = box()
+    _ = account.reply_from(TO, "ag_live_demo")
+    clock.advance(80_000)
+    _ = account.reply_from(TO, "ag_live_demo")
+    clock.advance(80_000)
+    assert told(account) == ["conversation.started", "conversation.started"]
+    clock.advance(80_000)
+    assert told(account) == ["conversation.started", "conversation.started", "conversation.ended"]
+    assert account.events[-1].data["reason"] == "ttl_expired"
+
+
+async def test_a_session_that_two_replies_of_one_moment_opened_ends_once() -> None:
+    account, clock = box()
+    for _ in range(2):
+        _ = account.reply_from("+447700900000", "ag_nobody")
+    clock.advance(90_000)
+    assert told(account).count("conversation.ended") == 1
+
+
+async def test_a_tapped_suggestion_comes_back_with_its_postback() -> None:
+    account, _ = box()
+    chips = (Reply(text="Yes", postback_data="yes-7"), OpenUrl(text="Open", url="https://shop.example"))
+    name = await queued(account, rcs(suggestions=chips))
+    _ = account.tap(name, "Yes")
+    assert account.events[-1].data["user_message"] == {
+        "type": "suggested_reply",
+        "text": "Yes",
+        "postback_data": "eWVzLTc=",
+    }
+    _ = account.tap(name, "Open")
+    assert account.events[-1].data["user_message"] == {"type": "suggested_reply", "text": "Open"}
+
+
+async def test_a_suggestion_on_a_card_is_found() -> None:
+    account, _ = box()
+    card = messages.Card(title="Hello", suggestions=(Reply(text="Yes"),))
+    row = messages.Carousel(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", cards=(card, card))
+    _ = account.tap(await queued(account, row), "Yes")
+    assert account.events[-1].event == "conversation.started"
+
+
+async def test_what_is_not_there_cannot_be_tapped() -> None:
+    account, _ = box()
+    card = messages.Card(title="Hello", suggestions=(Reply(text="No"),))
+    row = messages.Carousel(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", cards=(card, card))
+    for message_id in (await queued(account, rcs()), await queued(account, row), "msg_nobody"):
+        with pytest.raises(ValueError, match="no suggestion"):
+            _ = account.tap(message_id, "Yes")
+
+
+async def test_an_account_that_nobody_asks_says_when_something_is_due_next() -> None:
+    account, clock = box()
+    assert account.due_at is None
+    _ = await queued(account, rcs())
+    assert account.due_at == pytest.approx(clock.time() + 1)
+
+
+def test_the_log_of_a_restless_account_is_read_by_the_client() -> None:
+    account = Sandbox(clock=VirtualClock())
+    _ = account.handle(request_to(TO))
+    body = codec.plain([entry.summary() for entry in account.messages])
+    assert codec.read({"messages": body}, messages.Page)

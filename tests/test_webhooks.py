@@ -1,0 +1,50 @@
+"""webhooks: the five calls about endpoints."""
+
+from typing import Any
+
+import pytest
+from nouns import answered, route, sent, wrong
+
+from msgapi import Call, webhooks
+from msgapi.webhooks import Changes, NewEndpoint
+
+NEW = NewEndpoint(url="https://shop.example/hook", events=("message.read",), secret="whsec_1")
+ID = "5f0c7f3e-8f5e-4b3c-9a55-0d9c0a1b2c3d"
+
+
+def test_an_endpoint_is_made_and_its_secret_is_never_shown() -> None:
+    call = webhooks.create(NEW)
+    assert route(call) == ("POST", "/v1/webhooks")
+    assert sent(call) == {"url": NEW.url, "events": ["message.read"], "secret": "whsec_1"}
+    assert not call.repeatable
+    assert "whsec" not in repr(call) + repr(NEW)
+
+
+def test_every_field_is_checked() -> None:
+    bad: Any = {"url": "http://shop.example/hook", "events": (), "secret": ""}
+    assert set(wrong(webhooks.create(NewEndpoint(**bad)))) == set(bad)
+    assert set(wrong(webhooks.update(ID, Changes(**bad)))) == set(bad)
+    assert wrong(webhooks.update(ID, Changes())) == {"": "must change something"}
+
+
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        (webhooks.list(), ("GET", "/v1/webhooks")),
+        (webhooks.update(ID, Changes(secret="whsec_2")), ("PATCH", f"/v1/webhooks/{ID}")),
+        (webhooks.delete(ID), ("DELETE", f"/v1/webhooks/{ID}")),
+        (webhooks.test(ID), ("POST", f"/v1/webhooks/{ID}/test")),
+    ],
+)
+def test_the_routes_are_those_of_the_docs(call: Call[object], expected: tuple[str, str]) -> None:
+    assert route(call) == expected
+
+
+@pytest.mark.parametrize("body", [[{"webhook_id": ID}], {"webhooks": [{"id": ID}]}, {"endpoints": [{"id": ID}]}])
+def test_a_list_is_read_in_any_of_its_likely_forms(body: object) -> None:
+    assert [one.id for one in answered(webhooks.list(), body).webhooks] == [ID]
+
+
+def test_what_else_comes_is_kept() -> None:
+    assert answered(webhooks.delete(ID), {"success": True}).extra == {"success": True}
+    assert answered(webhooks.create(NEW), {"id": ID, "webhook_id": "x"}, 201).extra == {"webhook_id": "x"}
