@@ -35,6 +35,8 @@ ORDER = [
     "campaigns",
     "testagent",
     "webhooks",
+    "events",
+    "receivers",
     "transports",
     "client",
     "batch",

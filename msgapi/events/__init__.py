@@ -1,0 +1,71 @@
+"""Webhooks in: the events that the service sends, verified and read."""
+
+from .account import (
+    AgentApproved,
+    AgentRejected,
+    AutoReloadFailed,
+    AutoReloadSucceeded,
+    BalanceLow,
+    ConsentCreated,
+    ConsentUpdated,
+    ContactCreated,
+    ContactUpdated,
+)
+from .conversing import (
+    ConversationEnded,
+    ConversationStarted,
+    MessageDelivered,
+    MessageExpired,
+    MessageFailed,
+    MessageQueued,
+    MessageRead,
+    MessageRevoked,
+    UserMessage,
+)
+from .mailing import (
+    EmailBounced,
+    EmailClicked,
+    EmailComplained,
+    EmailDelivered,
+    EmailOpened,
+    EmailUnsubscribed,
+)
+from .models import NAMES, Event, Known, Unknown
+from .reading import HEADER, Refused, read, secrets, sign, write
+
+__all__ = [
+    "HEADER",
+    "NAMES",
+    "AgentApproved",
+    "AgentRejected",
+    "AutoReloadFailed",
+    "AutoReloadSucceeded",
+    "BalanceLow",
+    "ConsentCreated",
+    "ConsentUpdated",
+    "ContactCreated",
+    "ContactUpdated",
+    "ConversationEnded",
+    "ConversationStarted",
+    "EmailBounced",
+    "EmailClicked",
+    "EmailComplained",
+    "EmailDelivered",
+    "EmailOpened",
+    "EmailUnsubscribed",
+    "Event",
+    "Known",
+    "MessageDelivered",
+    "MessageExpired",
+    "MessageFailed",
+    "MessageQueued",
+    "MessageRead",
+    "MessageRevoked",
+    "Refused",
+    "Unknown",
+    "UserMessage",
+    "read",
+    "secrets",
+    "sign",
+    "write",
+]

@@ -1,0 +1,162 @@
+"""The account: its agents, contacts, consent and money."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import final
+
+from attrs import field, frozen
+
+from ..privacy import hidden
+from ..results import Balance
+
+
+@final
+@frozen(kw_only=True)
+class AgentApproved:
+    """An agent passed the review.
+
+    Docs: /api/webhooks/agent-approved.
+    """
+
+    id: str
+    timestamp: datetime
+    agent_id: str
+    display_name: str | None = None
+    approved_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class AgentRejected:
+    """An agent did not pass the review.
+
+    Docs: /api/webhooks/agent-rejected.
+    """
+
+    id: str
+    timestamp: datetime
+    agent_id: str
+    display_name: str | None = None
+    rejected_at: datetime | None = None
+    reason: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class ContactCreated:
+    """A contact is new.
+
+    Docs: /api/webhooks/contact-created.
+    """
+
+    id: str
+    timestamp: datetime
+    contact_id: str
+    source: str | None = None
+    created_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class ContactUpdated:
+    """A contact has changed, in the fields that *updated_fields* names.
+
+    Docs: /api/webhooks/contact-updated.
+    """
+
+    id: str
+    timestamp: datetime
+    contact_id: str
+    updated_fields: tuple[str, ...] = ()
+    updated_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class ConsentCreated:
+    """A consent was recorded.
+
+    Docs: /api/webhooks/consent-created.
+    """
+
+    id: str
+    timestamp: datetime
+    contact_id: str
+    consent_record_id: str | None = None
+    channel_type: str | None = None
+    message_type: str | None = None
+    status: str | None = None
+    source: str | None = field(default=None, repr=hidden)
+    enforced_doi: bool | None = None
+    doi_status: str | None = None
+    created_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class ConsentUpdated:
+    """A consent has changed.
+
+    Docs: /api/webhooks/consent-updated.
+    """
+
+    id: str
+    timestamp: datetime
+    contact_id: str
+    consent_record_id: str | None = None
+    channel_type: str | None = None
+    message_type: str | None = None
+    previous_status: str | None = None
+    status: str | None = None
+    source: str | None = field(default=None, repr=hidden)
+    doi_status: str | None = None
+    updated_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class BalanceLow:
+    """The balance is below the *threshold* that was set.
+
+    Docs: /api/webhooks/billing-balance-low.
+    """
+
+    id: str
+    timestamp: datetime
+    balance: Balance | None = None
+    threshold: Decimal | None = None
+    currency: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class AutoReloadSucceeded:
+    """The balance was topped up by itself.
+
+    Docs: /api/webhooks/billing-auto-reload-success.
+    """
+
+    id: str
+    timestamp: datetime
+    amount_added: Decimal | None = None
+    currency: str | None = None
+    balance: Balance | None = None
+    payment_method: str | None = None
+    reloaded_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class AutoReloadFailed:
+    """The balance could not be topped up; *failure_reason* is such as `card_declined`.
+
+    Docs: /api/webhooks/billing-auto-reload-failed.
+    """
+
+    id: str
+    timestamp: datetime
+    attempted_amount: Decimal | None = None
+    currency: str | None = None
+    failure_reason: str | None = None
+    balance: Balance | None = None
+    failed_at: datetime | None = None

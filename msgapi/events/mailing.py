@@ -1,0 +1,109 @@
+"""Emails: what became of them."""
+
+from datetime import datetime
+from typing import final
+
+from attrs import field, frozen
+
+from ..privacy import hidden
+
+
+@final
+@frozen(kw_only=True)
+class EmailDelivered:
+    """An email arrived.
+
+    Docs: /api/webhooks/email-delivered.
+    """
+
+    id: str
+    timestamp: datetime
+    message_id: str
+    channel_id: str | None = None
+    to: str | None = field(default=None, repr=hidden)
+    subject: str | None = field(default=None, repr=hidden)
+    delivered_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class EmailBounced:
+    """An email did not arrive; *bounce_type* is `hard`, which suppresses the contact, or `soft`.
+
+    Docs: /api/webhooks/email-bounced.
+    """
+
+    id: str
+    timestamp: datetime
+    message_id: str
+    channel_id: str | None = None
+    to: str | None = field(default=None, repr=hidden)
+    bounce_type: str | None = None
+    bounce_code: str | None = None
+    bounce_message: str | None = field(default=None, repr=hidden)
+    bounced_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class EmailOpened:
+    """An email was opened.
+
+    Docs: /api/webhooks/email-opened.
+    """
+
+    id: str
+    timestamp: datetime
+    message_id: str
+    channel_id: str | None = None
+    to: str | None = field(default=None, repr=hidden)
+    opened_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class EmailClicked:
+    """A link in an email was followed.
+
+    Docs: /api/webhooks/email-clicked.
+    """
+
+    id: str
+    timestamp: datetime
+    message_id: str
+    channel_id: str | None = None
+    to: str | None = field(default=None, repr=hidden)
+    url: str | None = field(default=None, repr=hidden)
+    clicked_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class EmailComplained:
+    """An email was reported as spam, which suppresses newsletters.
+
+    Docs: /api/webhooks/email-complained.
+    """
+
+    id: str
+    timestamp: datetime
+    message_id: str
+    channel_id: str | None = None
+    to: str | None = field(default=None, repr=hidden)
+    complained_at: datetime | None = None
+
+
+@final
+@frozen(kw_only=True)
+class EmailUnsubscribed:
+    """A user has unsubscribed, which revokes the consent to newsletters.
+
+    Docs: /api/webhooks/email-unsubscribed.
+    """
+
+    id: str
+    timestamp: datetime
+    message_id: str
+    channel_id: str | None = None
+    to: str | None = field(default=None, repr=hidden)
+    unsubscribed_at: datetime | None = None

@@ -1,0 +1,143 @@
+"""Reading what arrives at a webhook endpoint: verified first, as raw bytes, and parsed only then.
+
+Rules:
+- `read` never raises for what was sent, whatever it is; only for how the program calls it.
+- Signatures are compared in constant time, with every secret.
+- No repr shows a secret, a body or what is in it.
+"""
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final, Literal, final
+
+import orjson
+from attrs import frozen
+
+from ..codec import Problems, parse, plain
+from ..codec import read as read_model
+from ..layout import mend
+from .conversing import ConversationEnded, ConversationStarted, UserMessage
+from .models import NAMES, Event, Known, Unknown
+
+HEADER: Final = "X-Arowana-Signature"
+"""The header that carries the signature."""
+_SCHEME: Final = "sha256="
+_OTHER: Final[Mapping[type, str]] = {ConversationStarted: "from", ConversationEnded: "with"}  # for `user`
+_NAME_OF: Final = {model: name for name, model in NAMES.items()}
+
+
+@final
+@frozen
+class Refused:
+    """What arrived is no event: answer it with *status*, 401 if the signature is wrong, 400 otherwise.
+
+    *reason* says what is wrong, and may be shown to the sender.
+    """
+
+    status: Literal[400, 401]
+    reason: str
+
+
+def read(headers: Mapping[str, str], body: bytes, *, secret: str | Iterable[str]) -> Event | Refused:
+    """Verify the raw *body* of a delivery and read its event (docs: /api/webhooks/verify-requests).
+
+    *secret* is that of the endpoint, or several while one is being rotated out. *body* must be the
+    bytes as they came: JSON that was parsed and written again has another signature. The service
+    signs no time, so an old delivery can be sent again by whoever has it: drop what has a known `id`.
+    """
+    if not isinstance(body, bytes):
+        raise TypeError(f"body must be the raw bytes of the request, not {type(body).__name__}")
+    expected = [_signature(body, one) for one in secrets(secret)]
+    given = next((value for name, value in headers.items() if name.lower() == HEADER.lower()), None)
+    if given is None:
+        return Refused(401, f"there is no {HEADER} header")
+    said = given.strip().lower().encode(errors="replace")
+    if not any([hmac.compare_digest(one, said) for one in expected]):  # noqa: C419 - each is compared, come what may
+        return Refused(401, "the signature does not match the body")
+    return _event(parse(body))
+
+
+def sign(body: bytes, *, secret: str) -> str:
+    """Write the value of the signature header for *body*, as the service does."""
+    return _signature(body, *secrets(secret)).decode()
+
+
+def write(event: Event) -> bytes:
+    """Write *event* as the body of a delivery; `read` gives it back."""
+    if isinstance(event, Unknown):
+        name, data, at = event.event, dict(event.data), event.timestamp
+    else:
+        name, data, at = _NAME_OF[type(event)], _data(event), event.timestamp
+    moment = {} if at is None else {"timestamp": plain(at)}
+    return orjson.dumps({"id": event.id, "event": name, **moment, "data": data})
+
+
+def _data(event: Known) -> dict[str, object]:
+    data: dict[str, Any] = {name: part for name, part in plain(event).items() if name not in {"id", "timestamp"}}
+    other = _OTHER.get(type(event))
+    if other is not None and "user" in data:
+        data[other] = data.pop("user")
+    if isinstance(event, ConversationStarted) and event.user_message and event.user_message.postback_data is not None:
+        encoded = b64encode(event.user_message.postback_data.encode()).decode()
+        data["user_message"] = {**data["user_message"], "postback_data": encoded}
+    return data
+
+
+def secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
+    """Take one secret or several; none, or an empty one, is a ValueError."""
+    several = (secret,) if isinstance(secret, str) else tuple(secret)
+    if not several or not all(several):
+        raise ValueError("a secret must not be empty: anyone could sign with it")
+    return several
+
+
+def _signature(body: bytes, secret: str) -> bytes:
+    return f"{_SCHEME}{hmac.new(secret.encode(), body, sha256).hexdigest()}".encode()
+
+
+def _event(value: object) -> Event | Refused:
+    if isinstance(value, Problems) or not isinstance(value, dict):
+        return Refused(400, "the body is not a JSON object")
+    event_id, name, data = value.get("id"), value.get("event"), value.get("data")
+    if not isinstance(event_id, str) or not event_id or not isinstance(name, str) or not name:
+        return Refused(400, "the body has no id, or no event")
+    fields = data if isinstance(data, dict) else {}
+    model = NAMES.get(name)
+    if model is None:
+        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields)
+    found: Known | Problems = read_model({**fields, "id": event_id, "timestamp": value.get("timestamp")}, model)
+    if isinstance(found, Problems):
+        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=found.lines())
+    return found
+
+
+def _moment(value: Mapping[str, object]) -> datetime | None:
+    found = read_model(value.get("timestamp"), datetime)
+    return None if isinstance(found, Problems) else found
+
+
+# Where the wire has a field under another name, or in another form.
+
+
+def _from(value: dict[str, Any]) -> dict[str, Any]:
+    return {**value, "user": value.get("from")}
+
+
+def _with(value: dict[str, Any]) -> dict[str, Any]:
+    return {**value, "user": value.get("with")}
+
+
+def _plain_text(value: dict[str, Any]) -> dict[str, Any]:
+    data = value.get("postback_data")
+    try:
+        return {**value, "postback_data": b64decode(data, validate=True).decode()} if isinstance(data, str) else value
+    except ValueError:
+        return value
+
+
+mend(UserMessage, _plain_text)
+mend(ConversationStarted, _from)
+mend(ConversationEnded, _with)

@@ -1,0 +1,79 @@
+"""A receiver as an ASGI 3 application: `app.mount("/webhooks", receivers.asgi(handle, secret=...))`."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+from .inbox import Answer, Handle, Inbox, refusal
+from .seen import Remembered, Seen
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def asgi(
+    handle: Handle,
+    *,
+    secret: str | Iterable[str],
+    seen: Seen | None = None,
+    most: int = 2**20,
+    timeout: float = 4.5,
+) -> Application:
+    """Make an ASGI application that gives each event to *handle*, once; what the others mean, `Inbox` says.
+
+    It answers whatever path it is mounted at, and runs on asyncio and on trio.
+    """
+    inbox = Inbox(handle, secret, Remembered() if seen is None else seen, most=most, timeout=timeout)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _live(receive, send)
+        elif scope["type"] == "http":
+            answer = await _answer(inbox, scope, receive)
+            if answer is not None:
+                await _say(answer, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    return application
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    for stage in ("startup", "shutdown"):
+        _ = await receive()
+        await send({"type": f"lifespan.{stage}.complete"})
+
+
+async def _answer(inbox: Inbox, scope: Scope, receive: Receive) -> Answer | None:
+    if scope["method"] != "POST":
+        return refusal(405, "method_not_allowed", "webhooks are sent by POST")
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    try:
+        async with aclosing(_parts(receive)) as parts:
+            return await inbox.take(headers, parts)
+    except _GoneError:
+        return None
+
+
+async def _parts(receive: Receive) -> AsyncGenerator[bytes, None]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _GoneError
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+class _GoneError(Exception):
+    """The sender went before its body was here: there is nobody to answer."""
+
+
+async def _say(answer: Answer, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode())]
+    if answer.status == 405:  # noqa: PLR2004
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

@@ -1,0 +1,229 @@
+"""events: verified, then read, whatever comes in."""
+
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any, get_args
+
+import attrs
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msgapi import Balance, events
+from msgapi.events import HEADER, NAMES, Event, Known, Refused, Unknown
+
+SECRET = "whsec_1"
+AT = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
+VALUES: Mapping[object, Any] = {
+    str: st.text(st.characters(codec="utf-8"), max_size=9),
+    bool: st.booleans(),
+    datetime: st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    Decimal: st.decimals(0, 5000, places=2),
+    Balance: st.builds(Balance, free=st.decimals(0, 99, places=2)),
+    tuple[str, ...]: st.lists(st.sampled_from(["email", "tags"])).map(tuple),
+    events.UserMessage: st.builds(events.UserMessage, type=st.just("text"), text=st.text(max_size=9)),
+}
+
+
+def value_of(kind: object) -> st.SearchStrategy[Any]:
+    parts = get_args(kind) if kind not in VALUES else (kind,)
+    inner = next(part for part in parts if part is not type(None))
+    found: st.SearchStrategy[Any] = VALUES[inner]
+    return found if len(parts) == 1 else st.none() | found
+
+
+def made(model: type[Known]) -> st.SearchStrategy[Any]:
+    fields = {one.name: value_of(one.type) for one in attrs.fields(attrs.resolve_types(model)) if one.name != "id"}
+    return st.builds(model, id=st.just("evt_1"), **{**fields, "timestamp": VALUES[datetime]})
+
+
+EVENTS: st.SearchStrategy[Any] = st.one_of(*(made(model) for model in NAMES.values()))
+SAMPLE = b'{"id":"evt_1","event":"message.read","timestamp":"2026-05-04T07:30:00Z","data":{"message_id":"msg_1"}}'
+
+
+def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
+    return {HEADER: events.sign(body, secret=secret)}
+
+
+def read(value: object) -> Event | Refused:
+    body = value if isinstance(value, bytes) else orjson.dumps(value)
+    return events.read(signed(body), body, secret=SECRET)
+
+
+def test_an_event_that_was_signed_is_read() -> None:
+    assert read(SAMPLE) == events.MessageRead(id="evt_1", timestamp=AT, message_id="msg_1")
+
+
+def test_the_signature_is_that_of_the_docs() -> None:
+    expected = "sha256=" + hmac.new(b"whsec_1", SAMPLE, sha256).hexdigest()
+    assert events.sign(SAMPLE, secret=SECRET) == expected
+
+
+@pytest.mark.parametrize("name", [HEADER, HEADER.lower(), HEADER.upper()])
+def test_the_header_is_found_in_any_case(name: str) -> None:
+    given_in = {"Host": "x", name: events.sign(SAMPLE, secret=SECRET).upper()}
+    assert isinstance(events.read(given_in, SAMPLE, secret=SECRET), events.MessageRead)
+
+
+@given(EVENTS)
+def test_every_event_that_is_written_and_signed_is_read_again_as_it_was(event: Event) -> None:
+    body = events.write(event)
+    assert events.read(signed(body), body, secret=SECRET) == event
+
+
+def test_there_are_twenty_three_events_and_each_has_a_class() -> None:
+    assert len(NAMES) == len(set(NAMES.values())) == 23
+    assert set(get_args(Known)) == set(NAMES.values())
+    assert set(get_args(Event)) == {*NAMES.values(), Unknown}
+
+
+def test_any_of_several_secrets_will_do_while_one_is_rotated_out() -> None:
+    for secret in ("old", "new"):
+        assert isinstance(events.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), events.MessageRead)
+    assert isinstance(events.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), Refused)
+
+
+@pytest.mark.parametrize("secret", ["", [], ["new", ""]])
+def test_an_empty_secret_is_a_mistake(secret: Any) -> None:  # noqa: ANN401 - as a caller may
+    with pytest.raises(ValueError, match="secret"):
+        _ = events.read({}, b"", secret=secret)
+
+
+@pytest.mark.parametrize("body", ["{}", {"id": "evt_1"}, None, bytearray(b"{}")])
+def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # noqa: ANN401 - as a caller may
+    with pytest.raises(TypeError, match="raw bytes"):
+        _ = events.read({}, body, secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "sha256=", "sha256", "ä", "\udcff", "sha256=" + "0" * 64, "sha256=" + "0" * 10_000, "md5=0", "=" * 71],
+)
+def test_a_signature_that_is_none_is_refused(header: str) -> None:
+    assert events.read({HEADER: header}, SAMPLE, secret=SECRET) == Refused(401, "the signature does not match the body")
+
+
+def test_without_a_signature_it_is_refused() -> None:
+    assert events.read({}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+
+
+@given(st.integers(0, len(SAMPLE) * 8 - 1))
+def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
+    body = bytearray(SAMPLE)
+    body[at // 8] ^= 1 << at % 8
+    assert isinstance(events.read(signed(SAMPLE), bytes(body), secret=SECRET), Refused)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"7",
+        b'"x"',
+        b"{}",
+        b'{"event": []}',
+        b'{"id": 7, "event": "message.read"}',
+        b'{"id": "", "event": "message.read"}',
+        b'{"id": "evt_1", "event": {}}',
+        b"[" * 100_000,
+        b'{"id":"evt_1","event":' * 3000,
+        b"x" * 10_000_000,
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
+    refused = read(body)
+    assert isinstance(refused, Refused)
+    assert refused.status == 400
+
+
+@given(st.dictionaries(st.text(), st.text()), st.binary())
+def test_reading_never_raises_for_what_was_sent(headers: dict[str, str], body: bytes) -> None:
+    assert events.read(headers, body, secret=SECRET)
+    assert events.read({**headers, HEADER: events.sign(body, secret=SECRET)}, body, secret=SECRET)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+
+
+@given(
+    st.sampled_from([*NAMES, "other"]),
+    st.dictionaries(st.sampled_from([one.name for model in NAMES.values() for one in attrs.fields(model)]), JSON),
+    JSON,
+)
+@settings(max_examples=400)
+def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str, Any], timestamp: object) -> None:
+    event = read({"id": "evt_1", "event": name, "timestamp": timestamp, "data": data})
+    assert not isinstance(event, Refused)
+    assert event.id == "evt_1"
+    if isinstance(event, Unknown):
+        assert event.event == name
+        assert (name == "other") == (not event.problems)
+
+
+@given(st.integers(0, len(SAMPLE)), st.binary(max_size=5), st.integers(0, 9))
+@settings(max_examples=400)
+def test_a_mutilated_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
+    body = SAMPLE[:at] + more + SAMPLE[at + cut :]
+    assert isinstance(read(body), events.MessageRead | Unknown | Refused)
+
+
+def test_an_event_that_is_new_is_a_value() -> None:
+    event = read({"id": "evt_1", "event": "campaign.ended", "timestamp": "2026-05-04T07:30:00Z", "data": {"a": 1}})
+    assert event == Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1})
+
+
+def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> None:
+    event = read({"id": "evt_1", "event": "message.read", "timestamp": "soon", "data": {"to": 7, "message_id": "m"}})
+    assert isinstance(event, Unknown)
+    assert event.problems == (
+        "must be an ISO 8601 time @ $.timestamp",
+        "must be a string, not a number @ $.to",
+    ) or set(event.problems) == {"must be an ISO 8601 time @ $.timestamp", "must be a string, not a number @ $.to"}
+    assert event.timestamp is None
+
+
+def test_an_unknown_event_is_written_and_read_again() -> None:
+    for event in (
+        Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
+        Unknown(id="evt_1", event="campaign.ended"),
+    ):
+        assert read(events.write(event)) == event
+
+
+def test_data_that_are_no_object_are_none() -> None:
+    assert read({"id": "evt_1", "event": "campaign.ended", "data": [1]}) == Unknown(id="evt_1", event="campaign.ended")
+
+
+@pytest.mark.parametrize(("sent", "plain"), [("eWVzLTc=", "yes-7"), ("Yes!", "Yes!"), ("/w==", "/w=="), (None, None)])
+def test_postback_data_are_plain_text_and_what_is_no_base64_is_kept(sent: str | None, plain: str | None) -> None:
+    message = {"type": "suggested_reply", "text": "Yes", "postback_data": sent}
+    data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message}
+    event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
+    assert isinstance(event, events.ConversationStarted)
+    assert event.user_message is not None
+    assert (event.user, event.user_message.postback_data) == ("+4915112345678", plain)
+    assert read(events.write(event)) == event
+
+
+def test_no_address_and_no_content_stands_in_a_repr() -> None:
+    data = {"message_id": "m", "to": "+4915112345678", "subject": "Secret", "url": "https://secret.example"}
+    for name in ("message.read", "email.delivered", "email.clicked", "other"):
+        shown = repr(read({"id": "evt_1", "event": name, "timestamp": "2026-05-04T07:30:00Z", "data": data}))
+        assert "4915" not in shown
+        assert "ecret" not in shown
