@@ -41,6 +41,7 @@ ORDER = [
     "client",
     "batch",
     "sandbox",
+    "pytest_plugin",
     "cli",
 ]
 PROGRAMS = {"cli"}

@@ -1,0 +1,150 @@
+"""Couriers: which event is to be brought to which endpoint, and when again if that does not go well. Arithmetic only.
+
+Rules:
+- An attempt is made at once, and after it failed 1 minute, 5 minutes, 1 hour and 24 hours later; then never again.
+- What makes deliveries late, repeated or out of order is drawn from the seed and the event.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable
+from hashlib import blake2b
+from itertools import count
+from typing import Final, Protocol, final
+
+from attrs import define, evolve, field, frozen
+from attrs.validators import and_, ge, le
+
+from ..privacy import hidden
+from .outbox import Happening
+
+SCHEDULE: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
+"""The seconds before each attempt, counted from the one before (docs: /api/webhooks/retries)."""
+_KEPT: Final = 100_000  # attempts; beyond it the oldest go
+_GOOD: Final = range(200, 300)
+
+
+class Address(Protocol):
+    """Where to bring an event, and the secret to sign it with."""
+
+    @property
+    def id(self) -> str:
+        """The id of the endpoint."""
+        ...  # pragma: no cover
+
+    @property
+    def url(self) -> str:
+        """Its URL."""
+        ...  # pragma: no cover
+
+    @property
+    def secret(self) -> str:
+        """Its secret."""
+        ...  # pragma: no cover
+
+
+@final
+@frozen(kw_only=True)
+class Mischief:
+    """What happens to deliveries on their way, as shares of the events: the docs warn of all three.
+
+    A *late* one comes *late_by* seconds later, a *repeated* one twice, a *reordered* one after those of
+    the next few seconds.
+    """
+
+    late: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    late_by: float = field(default=30.0, validator=ge(0))
+    repeated: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    reordered: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    seed: int = 1
+
+    def delays(self, event_id: str) -> tuple[float, ...]:
+        """Tell after how many seconds the event is brought, once for each time."""
+        late, repeated, reordered, by = self._draw(event_id)
+        delay = (self.late_by if late < self.late else 0.0) + (5 * by if reordered < self.reordered else 0.0)
+        return (delay, delay + by) if repeated < self.repeated else (delay,)
+
+    def _draw(self, event_id: str) -> tuple[float, float, float, float]:
+        drawn = blake2b(event_id.encode(), digest_size=32, key=str(self.seed).encode()[:64]).digest()
+        one, two, three, four = (int.from_bytes(drawn[at : at + 8], "big") / 2**64 for at in (0, 8, 16, 24))
+        return one, two, three, four
+
+
+@final
+@frozen(kw_only=True)
+class Delivery:
+    """An event on its way to an endpoint; *attempt* counts from 1."""
+
+    event: Happening
+    address: Address = field(repr=hidden)
+    attempt: int = 1
+
+
+@final
+@frozen(kw_only=True)
+class Attempt:
+    """One attempt that was made: what the endpoint answered, or None with the *reason* why there was no answer."""
+
+    event_id: str
+    event: str
+    webhook_id: str
+    attempt: int
+    at: float
+    status: int | None = None
+    reason: str = ""
+
+    @property
+    def good(self) -> bool:
+        """True if the endpoint took it: 2xx."""
+        return self.status in _GOOD
+
+
+@final
+@define(eq=False, repr=False)
+class Couriers:
+    """All deliveries that are still to be made, and the attempts that were."""
+
+    mischief: Mischief
+    _due: list[tuple[float, int, Delivery]] = field(factory=list, init=False)
+    _made: deque[Attempt] = field(factory=lambda: deque(maxlen=_KEPT), init=False)
+    _order: "count[int]" = field(factory=count, init=False)
+
+    @property
+    def made(self) -> tuple[Attempt, ...]:
+        """The attempts that were made, the oldest first."""
+        return tuple(self._made)
+
+    def next_at(self) -> float | None:
+        """Tell when the next attempt is due, in Unix seconds."""
+        return self._due[0][0] if self._due else None
+
+    def bring(self, event: Happening, addresses: Iterable[Address], now: float) -> None:
+        """Let *event* be brought to each of *addresses*."""
+        for address in addresses:
+            for delay in self.mischief.delays(f"{event.id} {address.id}"):
+                self._push(now + delay, Delivery(event=event, address=address))
+
+    def take(self, now: float) -> Delivery | None:
+        """Take a delivery that is due by *now*."""
+        if not self._due or self._due[0][0] > now:
+            return None
+        return heapq.heappop(self._due)[2]
+
+    def settle(self, delivery: Delivery, now: float, *, status: int | None, reason: str = "") -> Attempt:
+        """Note how an attempt went; one that failed is made again by the schedule, four times."""
+        attempt = Attempt(
+            event_id=delivery.event.id,
+            event=delivery.event.event,
+            webhook_id=delivery.address.id,
+            attempt=delivery.attempt,
+            at=now,
+            status=status,
+            reason=reason,
+        )
+        self._made.append(attempt)
+        if not attempt.good and delivery.attempt < len(SCHEDULE):
+            self._push(now + SCHEDULE[delivery.attempt], evolve(delivery, attempt=delivery.attempt + 1))
+        return attempt
+
+    def _push(self, at: float, delivery: Delivery) -> None:
+        heapq.heappush(self._due, (at, next(self._order), delivery))
