@@ -62,6 +62,14 @@ def tests_oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def conform(session: nox.Session) -> None:
+    """The sandbox over HTTP, against its own OpenAPI document, by schemathesis."""
+    session.install(".[cli]", "schemathesis>=4.3,<5")
+    program = ["msgapi", "sandbox", "--limit-rate", "1000000", "--", "python", "tests/conforming.py"]
+    session.run(*program, *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks: ratios to raw aiohttp in the same run."""
     session.install(".[cli,uvloop]")

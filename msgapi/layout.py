@@ -4,7 +4,7 @@ Only models that are laid out here refuse unknown fields: they are requests. Ans
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast, final
+from typing import Any, Final, TypeVar, cast, final
 
 from attrs import Attribute, fields, frozen
 from cattrs import AttributeValidationNote, ClassValidationError
@@ -17,6 +17,7 @@ from .hooks import Mismatch, kind_of
 T = TypeVar("T")
 Path = tuple[str, ...]
 Tree = dict[str, Any]
+_LAID_OUT: Final[dict[type, tuple[Mapping[str, str], str]]] = {}
 
 
 @final
@@ -70,7 +71,22 @@ def lay_out(
     fast.register_unstructure_hook(model, _writer(places, marks))
     for converter in (fast, explaining):
         converter.register_structure_hook(model, _reader(converter, model, places, marks))
-    return {place.field.name: place.dotted for place in places}
+    found = {place.field.name: place.dotted for place in places}
+    _LAID_OUT[model] = found, mark
+    return found
+
+
+def paths_of(model: type) -> Mapping[str, str] | None:
+    """Tell the paths of a model that was laid out, by the names of its fields; None for any other."""
+    return _LAID_OUT[model][0] if model in _LAID_OUT else None
+
+
+def marks_of(model: type) -> tuple[str, ...]:
+    """Tell the path of the object that a model is told by where no field stands in it; empty for any other."""
+    if model not in _LAID_OUT:
+        return ()
+    paths, mark = _LAID_OUT[model]
+    return () if not mark or any(path.startswith(f"{mark}.") for path in paths.values()) else (mark,)
 
 
 def _writer(places: list[_Place], mark: Path) -> Callable[[object], Tree]:

@@ -7,7 +7,7 @@ HIDDEN: Final = "***"
 
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\[\]]{1,64}@[^\s@<>\"',;()\[\]]{1,255}")
 _DIGITS: Final = r"\+?\d(?:[\s().-]{0,2}\d){5,}"
-_NUMBER: Final = re.compile(r"(?<!\w)" + _DIGITS)
+_NUMBER: Final = re.compile(r"(?:%2[Bb]|(?<!\w))" + _DIGITS)
 _WORD: Final = re.compile(rf"(?!.*{_DIGITS})[A-Za-z$][\w.$\[\]-]{{0,79}}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -6,6 +6,7 @@ What arrives there is read by `events`. The docs don't show the bodies of the an
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, final
+from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
@@ -14,7 +15,7 @@ from .forms import Form, ask
 from .layout import keep, lay_out
 from .privacy import hidden
 from .results import Detail
-from .rules import many, optional, url, written
+from .rules import Found, many, optional, url, written
 
 __all__ = [
     "FORMS",
@@ -39,7 +40,8 @@ _ONE: Final = f"{_ROUTE}/{{webhook_id}}"
 class NewEndpoint:
     """An endpoint to be made: an https *url*, the names of its *events*, and a *secret* of the caller's choice.
 
-    The examples in the docs begin secrets with `whsec_`; nothing is said of their length.
+    A *url* of this machine itself may be http: the service can't reach it, but a sandbox can. The
+    examples in the docs begin secrets with `whsec_`; nothing is said of their length.
     """
 
     url: str = field(repr=hidden)
@@ -118,11 +120,28 @@ def _something(changes: Changes) -> tuple[Detail, ...]:
     return (Detail("", "must change something"),) if changes == Changes() else ()
 
 
+def _target(value: object) -> Found:
+    said = _https(value)
+    local = said is not None and isinstance(value, str) and _http(value) is None and _is_loopback(value)
+    return None if local else said
+
+
+def _is_loopback(address: str) -> bool:
+    from ipaddress import ip_address
+
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 _https: Final = url("https")
-_NEW: Final = Form(NewEndpoint, {"url": _https, "events": many(written, 1), "secret": written})
+_http: Final = url("http")
+_NEW: Final = Form(NewEndpoint, {"url": _target, "events": many(written, 1), "secret": written})
 _CHANGES: Final = Form(
     Changes,
-    {"url": optional(_https), "events": optional(many(written, 1)), "secret": optional(written)},
+    {"url": optional(_target), "events": optional(many(written, 1)), "secret": optional(written)},
     _something,
 )
 FORMS: Final = (_NEW, _CHANGES)

@@ -96,7 +96,7 @@ def check(response: Response) -> None:
     limit, remaining = (int(response.headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining"))
     assert 0 <= remaining <= limit
     assert float(response.headers["x-ratelimit-reset"]) > 0
-    if response.status == 200:
+    if response.status < 300:
         return
     body = said(response)
     assert (response.status, body["error"]) in {(code.status, code.code) for code in CODES}

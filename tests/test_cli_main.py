@@ -1,6 +1,6 @@
+import importlib
 import os
 import re
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from mailings import people
 
 import msgapi
 from msgapi import ApiError, Detail, InsufficientBalance, Invalid, NotSent, Throttled, Unanswered, Unreadable
-from msgapi.cli import account, app, main, output, single
+from msgapi.cli import app, asking, main, output, single
 from msgapi.cli.advice import advise, explain
 from msgapi.cli.exits import Halt
 from msgapi.cli.tally import DUPLICATE
@@ -64,7 +64,7 @@ print(sorted({"rich", "aiohttp", "cattrs", "orjson", "uvloop"} & set(sys.modules
 def test_it_runs_as_a_module(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(sys, "argv", ["msgapi", "--version"])
     with pytest.raises(SystemExit, match="0"):
-        _ = runpy.run_module("msgapi.cli", run_name="__main__")
+        _ = importlib.import_module("msgapi.cli.__main__")
     assert msgapi.__version__ in capsys.readouterr().out
 
 
@@ -195,7 +195,7 @@ def test_a_balance_that_cannot_be_read_is_explained_and_is_json_too(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setattr("msgapi.cli.connection.PATIENT", msgapi.Retry(attempts=1))
-    monkeypatch.setattr(account, "private", lambda _: Sandbox(faults=1.0))
+    monkeypatch.setattr(asking, "private", lambda _: Sandbox(faults=1.0))
     assert main(["balance", "--sandbox"]) == main(["balance", "--sandbox", "--json"]) == 1
     told = capsys.readouterr()
     assert {"kind", "code", "message", "may_have_happened"} <= orjson.loads(told.out).keys()

@@ -85,10 +85,13 @@ def test_no_file_outgrows_three_hundred_lines(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [
-        ("msgapi", "aiohttp httpx requests urllib3 http.client cattrs orjson click rich"),
+        ("msgapi", "aiohttp httpx httpx2 httpcore2 trio requests urllib3 http.client cattrs orjson click rich"),
         ("msgapi.messages", "aiohttp http.client click rich"),
         ("msgapi.batch", "aiohttp http.client click rich"),
-        ("msgapi.transports", "aiohttp http.client click rich"),
+        ("msgapi.transports", "aiohttp httpx2 http.client click rich"),
+        ("msgapi.transports.httpx2", "aiohttp click rich"),
+        ("msgapi.receivers", "aiohttp http.client click rich"),
+        ("msgapi.pytest_plugin", "aiohttp cattrs orjson click rich"),
         ("msgapi.sandbox", "aiohttp http.client click rich"),
         ("msgapi.cli", "aiohttp http.client rich cattrs"),
     ],

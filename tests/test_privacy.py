@@ -68,3 +68,10 @@ def test_a_key_is_shown_if_it_is_a_uuid(text: str | None, shown: str) -> None:
 @pytest.mark.parametrize(("value", "shown"), [(None, "None"), ("", "''"), ("x", HIDDEN), (5, HIDDEN), ({}, HIDDEN)])
 def test_a_hidden_value_shows_only_whether_it_is_there(value: object, shown: str) -> None:
     assert hidden(value) == shown
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/contacts/%2B4915112345678", "/v1/contacts/+4915112345678", "/a/%2b4915112345678"]
+)
+def test_a_number_in_a_path_is_hidden_however_its_plus_is_written(path: str) -> None:
+    assert "4915112345678" not in mask(path)

@@ -275,7 +275,8 @@ async def in_litestar(handler: Handler) -> AsyncIterator[str]:
     from litestar import Litestar
     from litestar.handlers import asgi
 
-    mounted = asgi("/webhooks", is_mount=True, copy_scope=True)(receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5))
+    app = receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)
+    mounted = asgi("/webhooks", is_mount=True, copy_scope=True)(app)
     async with by_uvicorn(uvicorn, Litestar(route_handlers=[mounted])) as url:
         yield f"{url}/webhooks/"
 

@@ -8,8 +8,8 @@ from msgapi.sandbox.outbox import Outbox
 
 def test_events_are_kept_in_their_order_and_written_as_the_docs_show_them() -> None:
     outbox = Outbox()
-    outbox.add("evt_1", "message.read", NOW, {"message_id": "msg_1"})
-    outbox.add("evt_2", "message.failed", NOW + 1, {})
+    _ = outbox.add("evt_1", "message.read", NOW, {"message_id": "msg_1"})
+    _ = outbox.add("evt_2", "message.failed", NOW + 1, {})
     assert [one.id for one in outbox] == ["evt_1", "evt_2"]
     assert len(outbox) == 2
     assert orjson.loads(next(iter(outbox)).body()) == {

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp as library
 import anyio
@@ -15,6 +14,7 @@ from servers import Wire, reply, serving
 from msgapi import Request, Response, transports
 from msgapi.transports import Answer, Faulty, Recording, Replay, Transport
 from msgapi.transports import aiohttp as over_aiohttp
+from msgapi.transports import httpx2 as over_httpx2
 
 MEMORY = "http://memory.test"
 
@@ -48,6 +48,9 @@ class Stage:
         return await self.transport(Request(method, self.base_url + target, **more))  # type: ignore[arg-type]
 
 
+Opened = Callable[..., AbstractAsyncContextManager[Transport]]
+
+
 @asynccontextmanager
 async def in_memory(_: Path) -> AsyncIterator[Stage]:
     stage = Stage()
@@ -63,7 +66,7 @@ async def in_memory(_: Path) -> AsyncIterator[Stage]:
 
 
 @asynccontextmanager
-async def by_aiohttp(_: Path, **options: Any) -> AsyncIterator[Stage]:  # noqa: ANN401 - those of `opened`
+async def by_socket(opened: Opened, **options: object) -> AsyncIterator[Stage]:
     stage = Stage()
 
     async def serve(wire: Wire) -> None:
@@ -73,8 +76,16 @@ async def by_aiohttp(_: Path, **options: Any) -> AsyncIterator[Stage]:  # noqa: 
             answer = await stage.respond(seen)
             await wire.send(reply(answer.status, answer.body, headers=answer.headers))
 
-    async with serving(serve) as stage.base_url, over_aiohttp.opened(**options) as stage.transport:
+    async with serving(serve) as stage.base_url, opened(**options) as stage.transport:
         yield stage
+
+
+def by_aiohttp(_: Path, **options: object) -> AbstractAsyncContextManager[Stage]:
+    return by_socket(over_aiohttp.opened, **options)
+
+
+def by_httpx2(_: Path) -> AbstractAsyncContextManager[Stage]:
+    return by_socket(over_httpx2.opened)
 
 
 @asynccontextmanager
@@ -129,6 +140,7 @@ async def without_faults(folder: Path) -> AsyncIterator[Stage]:
 STAGINGS: dict[str, tuple[Staging, tuple[str, ...]]] = {
     "in_memory": (in_memory, ("asyncio", "trio")),
     "aiohttp": (by_aiohttp, ("asyncio",)),
+    "httpx2": (by_httpx2, ("asyncio", "trio")),
     "aiohttp_session": (by_a_session, ("asyncio",)),
     "recording": (recorded(in_memory, unmasked=False), ("asyncio", "trio")),
     "recording_unmasked_aiohttp": (recorded(by_aiohttp, unmasked=True), ("asyncio",)),

@@ -27,6 +27,13 @@ def test_every_field_is_checked() -> None:
     assert wrong(webhooks.update(ID, Changes())) == {"": "must change something"}
 
 
+def test_an_endpoint_on_this_machine_may_be_http_to_try_it_with_a_sandbox() -> None:
+    for url in ("http://127.0.0.1:8080/hook", "http://localhost/hook", "http://[::1]/"):
+        assert webhooks.create(NewEndpoint(url=url, events=("message.read",), secret="s")).invalid is None
+    for url in ("http://127.0.0.1.example/", "http://10.0.0.1/", "ftp://localhost/"):
+        assert set(wrong(webhooks.update(ID, Changes(url=url)))) == {"url"}
+
+
 @pytest.mark.parametrize(
     ("call", "expected"),
     [

@@ -8,6 +8,7 @@ import click
 from ..version import VERSION
 from .commands import balance, batch, send
 from .exits import Exit, Halt
+from .groups import doctor, messages, webhooks
 from .programs import demo, sandbox
 
 
@@ -24,7 +25,7 @@ def program() -> None:
     """  # noqa: D301 - \b is click's own
 
 
-for _command in (send, batch, balance, sandbox, demo):
+for _command in (send, batch, balance, messages, webhooks, sandbox, demo, doctor):
     program.add_command(_command)
 
 

@@ -1,6 +1,6 @@
 """The demo: a file is sent to a sandbox with faults, and the account is checked row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -47,20 +47,24 @@ def start(*, rows: int, keep: str | None, seed: int) -> int:
         balance = people.money_for(rows)
         stage = Stage(directory=directory, box=Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, seed=seed))
         note(f"{rows:,} rows to a sandbox that allows {_RATE} a second and fails {_FAULTS:.0%} of the requests")
-        run = launch(partial(_played, stage))
-        emit(outcomes(run))
-        emit(money(run))
-        if run.interrupted:
-            note("interrupted: nothing to check")
-            return Exit.INTERRUPTED
-        held = audit.audit(cast, stage.box, balance, stage.directory)
-        checks = table_of("checked against the sandbox's own log", "#expected", "#found", "")
-        for one in held:
-            checks.add_row(one.what, one.expected, one.found, "ok" if one.holds else "WRONG")
-        emit("")
-        emit(checks)
-        emit(_next(keep))
-        return Exit.ACCEPTED if all(one.holds for one in held) else Exit.REFUSED
+        audited = partial(audit.audit, cast, stage.box, balance, stage.directory)
+        return _told(launch(partial(_played, stage)), audited, keep)
+
+
+def _told(run: Run, audited: Callable[[], tuple[audit.Check, ...]], keep: str | None) -> int:
+    emit(outcomes(run))
+    emit(money(run))
+    if run.interrupted:
+        note("interrupted: nothing to check")
+        return Exit.INTERRUPTED
+    held = audited()
+    checks = table_of("checked against the sandbox's own log", "#expected", "#found", "")
+    for one in held:
+        checks.add_row(one.what, one.expected, one.found, "ok" if one.holds else "WRONG")
+    emit("")
+    emit(checks)
+    emit(_next(keep))
+    return Exit.ACCEPTED if all(one.holds for one in held) else Exit.REFUSED
 
 
 async def _played(stage: Stage) -> Run:

@@ -200,8 +200,8 @@ CHANGES: Final = Form(
     },
     _something,
 )
-_ROW: Final = Form(Row, _person, _reachable)
-ROWS: Final = Form(Rows, {"contacts": many(_ROW.rule, 1, MOST_ROWS)})
+ROW: Final = Form(Row, _person, _reachable)
+ROWS: Final = Form(Rows, {"contacts": many(ROW.rule, 1, MOST_ROWS)})
 CONSENT: Final = Form(
     NewConsent,
     {

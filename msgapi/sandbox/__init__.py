@@ -2,6 +2,7 @@
 
 from .account import Account
 from .answers import Reply
+from .couriers import Attempt, Mischief
 from .decisions import CODES, DECISIONS, Code, Decision
 from .endings import ENDINGS, Ending, Timing
 from .log import Entry
@@ -21,6 +22,7 @@ __all__ = [
     "TEMPLATES",
     "Account",
     "Agent",
+    "Attempt",
     "Channel",
     "Code",
     "Decision",
@@ -28,6 +30,7 @@ __all__ = [
     "Entry",
     "Happening",
     "Luck",
+    "Mischief",
     "Prices",
     "Reply",
     "Sandbox",

@@ -17,7 +17,7 @@ from attrs import define, evolve, field
 
 from ..http import Request, Response
 from . import bodies, luck, routes
-from .answers import Reply, refuse
+from .answers import JSON, Reply, refuse
 from .lifecycle import advance
 from .limit import Figures, Limit, Window
 from .state import Ask, State
@@ -44,6 +44,8 @@ class Account:
         advance(self.state, now)
         headers = {name.lower(): value for name, value in request.headers.items()}
         path, query = _target(request.url)
+        if (request.method, path) == ("GET", "/openapi.json"):
+            return _document()
         found = routes.find(request.method, path)
         window = self._window(found[0].band if found else "other")
         refused = self._unauthorized(headers)
@@ -70,17 +72,19 @@ class Account:
     def _act(self, route: routes.Route, headers: Mapping[str, str], ask: Ask) -> Reply:
         if not route.writes:
             return route.action(self.state, ask)
-        read = bodies.read(headers, ask.body)
+        read = bodies.read(headers, ask.body, most=route.most, bare=route.bare)
         if isinstance(read, Reply):
             return read
         value, key = read
-        keys, name = self.state.keys, (f"{route.method} {route.path}", key or "")
-        again = keys.recall(name, ask.body, ask.now) if key else None
+        # A body that says nothing but the key is the same as none with the key in the header.
+        body = ask.body if value else b""
+        keys, name = self.state.keys, (f"{route.method} {route.path} {ask.id}", key or "")
+        again = keys.recall(name, body, ask.now) if key else None
         if again is not None:
             return again
         reply = route.action(self.state, evolve(ask, value=value, key=key))
         if key and reply.response.status < 300:  # noqa: PLR2004 - accepted
-            keys.remember(name, ask.body, reply.response, ask.now)
+            keys.remember(name, body, reply.response, ask.now)
         return reply
 
     def _name(self, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -107,12 +111,19 @@ class Account:
         return None
 
 
+def _document() -> Reply:
+    from .openapi import document  # goes through every model, for the few that ask for it
+
+    return Reply(Response(200, JSON, document()))
+
+
 def _target(url: str) -> tuple[str, str]:
     try:
         parts = urlsplit(url)
     except ValueError:
         return "", ""
-    return parts.path, parts.query
+    # A lone surrogate is no text that an answer could quote.
+    return parts.path, parts.query.encode(errors="replace").decode()
 
 
 def _stamped(reply: Reply, figures: Figures, now: float) -> Reply:

@@ -31,6 +31,11 @@ def say(body: object, status: int = 200) -> Reply:
     return Reply(Response(status, JSON, fit(orjson.dumps(body))))
 
 
+def made(body: object, location: str) -> Reply:
+    """Answer 201 with a JSON *body*, which is found at *location* from now on."""
+    return Reply(Response(201, {**JSON, "location": location}, fit(orjson.dumps(body))))
+
+
 def fit(body: bytes) -> bytes:
     """Copy *body* into as much memory as it needs: what orjson writes keeps some 4 kB, however short."""
     return memoryview(body).tobytes()

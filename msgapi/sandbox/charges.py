@@ -21,18 +21,20 @@ TOPUP_URL: Final = "https://app.arowana.app/billing"
 class Charge:
     """What a message costs: its *unit*, its *price*, and *more* to say about it in `billing`.
 
-    The hold is the price, or nothing if the session or the month is paid for.
+    The hold is the price, or nothing if the session or the month is paid for. What *counts* is one more
+    message in the month's tier.
     """
 
     channel: str
     unit: str
     price: Decimal
     more: Mapping[str, bool]
+    counts: bool = True
 
 
 def charge(state: State, message: Message, now: float) -> Charge | Reply:
     """Tell what *message* costs at *now*, or refuse it for want of a session, for the day cap or for money."""
-    found = _price(state, message, now)
+    found = price(state, message, now)
     if isinstance(found, Charge) and found.price > state.purse.free:
         return short(state.purse.figures(), found.price)
     return found
@@ -51,7 +53,8 @@ def list_price(state: State, message: Message) -> Charge:
     return Charge(channel, name, state.prices.of(channel, name), {})
 
 
-def _price(state: State, message: Message, now: float) -> Charge | Reply:
+def price(state: State, message: Message, now: float) -> Charge | Reply:
+    """Tell what *message* costs at *now*, whatever there is, or refuse it for want of a session or for the day cap."""
     full = list_price(state, message)
     if isinstance(message, Email) or message.message_type == "MESSAGE":
         return full
@@ -64,7 +67,7 @@ def _price(state: State, message: Message, now: float) -> Charge | Reply:
     if state.newsletters.capped(pair, now):
         return capped(now)
     paid = state.newsletters.paid(pair, now)
-    return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid})
+    return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid}, counts=not paid)
 
 
 def capped(now: float) -> Reply:

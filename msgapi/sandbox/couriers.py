@@ -104,7 +104,7 @@ class Attempt:
 class Couriers:
     """All deliveries that are still to be made, and the attempts that were."""
 
-    mischief: Mischief
+    mischief: Mischief = field(factory=Mischief)
     _due: list[tuple[float, int, Delivery]] = field(factory=list, init=False)
     _made: deque[Attempt] = field(factory=lambda: deque(maxlen=_KEPT), init=False)
     _order: "count[int]" = field(factory=count, init=False)

@@ -7,6 +7,7 @@ Rules:
 
 from typing import Final
 
+from .consents import affect
 from .deliveries import Next
 from .endings import plan
 from .log import REVOCABLE, Entry, Status
@@ -50,14 +51,15 @@ def move(state: State, message_id: str, status: Status, now: float, *, reason: s
     if entry is None or entry.status not in FROM.get(status, ()):
         return None
     if status == "DELIVERED":
-        state.purse.settle(entry.id)
+        state.purse.settle(entry.id, now)
     if status in _GIVEN_BACK:
         pair = (entry.sender, entry.to)
-        state.purse.release(entry.id)
+        state.purse.release(entry.id, now)
         state.sessions.undo(pair, entry.id)
         state.newsletters.undo(pair, entry.id)
     moved = state.log.move(entry, status, now, error_code=_code(status, reason))
     tell(state, moved, status, now, reason=reason)
+    affect(state, moved, status, now)
     return moved
 
 

@@ -55,6 +55,7 @@ class Entry:
     error_code: str | None = None
     direction: str = "OUTBOUND"
     campaign_id: str | None = None
+    contact: str | None = None
 
     def moment(self, event: str) -> str | None:
         """Tell when *event* happened, as ISO 8601."""
@@ -62,8 +63,8 @@ class Entry:
 
     @property
     def contact_id(self) -> str:
-        """The id of the contact with this address: the same for every message to it."""
-        return f"c_{blake2b(self.to.encode(errors='replace'), digest_size=8).hexdigest()}"
+        """The id of the contact with this address; without one, the same for every message to it."""
+        return self.contact or f"c_{blake2b(self.to.encode(errors='replace'), digest_size=8).hexdigest()}"
 
     @property
     def cost(self) -> str | None:

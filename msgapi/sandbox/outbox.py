@@ -35,9 +35,11 @@ class Outbox:
 
     _events: deque[Happening] = field(factory=lambda: deque(maxlen=_KEPT), init=False)
 
-    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> None:
+    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> Happening:
         """Note an event."""
-        self._events.append(Happening(id=event_id, event=event, at=now, data=data))
+        happening = Happening(id=event_id, event=event, at=now, data=data)
+        self._events.append(happening)
+        return happening
 
     def __iter__(self) -> Iterator[Happening]:
         """Go through the events, the oldest first."""

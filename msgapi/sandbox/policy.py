@@ -1,4 +1,4 @@
-"""Policy: whether a sender may send a message at all, before anything is charged."""
+"""Policy: whether a sender may send a message at all, and to this recipient, before anything is charged."""
 
 from ..messages import USE_CASES
 from ..messages.models import Email, Message, Rcs
@@ -11,6 +11,22 @@ from .state import State
 def sender_of(state: State, message: Message) -> Agent | Channel | Reply:
     """Find the agent or the email channel of *message*, or refuse what it may not send."""
     return _channel(state, message) if isinstance(message, Email) else _agent(state, message)
+
+
+def barred(state: State, message: Message) -> Reply | None:
+    """Refuse a message to a contact that is suppressed, or a newsletter to one without consent to it.
+
+    A recipient that is no contact is neither.
+    """
+    people = state.people.reached_by(message.to)
+    if any(one.suppressed for one in people):
+        return refuse(422, "recipient_suppressed", "The recipient is suppressed.", details=[])
+    if message.message_type != "NEWSLETTER" or not people:
+        return None
+    channel = "EMAIL" if isinstance(message, Email) else "RCS"
+    if any(one.consents_to(channel, "NEWSLETTER") for one in people):
+        return None
+    return refuse(422, "consent_missing", "The recipient has not consented to newsletters by this channel.", details=[])
 
 
 def _agent(state: State, message: Rcs) -> Agent | Reply:

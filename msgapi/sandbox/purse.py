@@ -3,6 +3,7 @@
 Rules:
 - Decimal only; nothing is rounded.
 - `reserved` is the sum of the holds, and neither it nor `free` is ever negative.
+- What moves money for good, or gives it back, stands in the ledger; a hold does not.
 """
 
 from decimal import Decimal
@@ -11,6 +12,7 @@ from typing import final
 from attrs import define, field, fields
 
 from ..results import Balance
+from .ledger import Kind, Ledger
 from .prices import check_amount
 
 
@@ -21,6 +23,7 @@ class Purse:
 
     free: Decimal = field(validator=check_amount)
     reserved: Decimal = field(default=Decimal(0), init=False)
+    ledger: Ledger = field(factory=Ledger, init=False)
     _holds: dict[str, Decimal] = field(factory=dict, init=False)
 
     @property
@@ -39,20 +42,23 @@ class Purse:
             self.reserved += amount
             self._holds[name] = amount
 
-    def release(self, name: str) -> None:
+    def release(self, name: str, now: float) -> None:
         """Give the hold for *name* back, if there is one."""
-        self.free += self._lift(name)
+        amount = self._lift(name)
+        self.free += amount
+        self.ledger.enter("release", amount, now, name)
 
-    def settle(self, name: str) -> None:
+    def settle(self, name: str, now: float) -> None:
         """Debit the hold for *name*, if there is one: the message was delivered."""
-        _ = self._lift(name)
+        self.ledger.enter("charge", self._lift(name), now, name)
 
     def _lift(self, name: str) -> Decimal:
         amount = self._holds.pop(name, Decimal(0))
         self.reserved -= amount
         return amount
 
-    def add(self, amount: Decimal) -> None:
-        """Top up by *amount*; one that is no money raises ValueError."""
+    def add(self, amount: Decimal, now: float, kind: Kind = "credit") -> None:
+        """Add *amount*; one that is no money raises ValueError."""
         check_amount(self, fields(Purse).free, amount)
         self.free += amount
+        self.ledger.enter(kind, amount, now)

@@ -10,6 +10,7 @@ from .answers import fit
 from .log import Entry
 from .state import State
 from .telling import started
+from .trial import TEST_AGENT
 
 
 def reply(state: State, user: str, agent_id: str, now: float, message: dict[str, object]) -> Entry:
@@ -17,13 +18,15 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
 
     The docs show the types `text` and `suggested_reply`; a tapped action is told as the latter.
     """
-    agent = state.agents.get(agent_id)
+    agent = TEST_AGENT if agent_id == TEST_AGENT.agent_id else state.agents.get(agent_id)
+    sender, channel_id = (agent_id, "") if agent is None else (agent.agent_id, agent.channel_id)
+    reached = state.people.reached_by(user)
     entry = Entry(
         id=state.new_id("msg_"),
         to=user,
-        sender=agent_id,
+        sender=sender,
         channel="RCS",
-        channel_id="" if agent is None else agent.channel_id,
+        channel_id=channel_id,
         message_type="CONVERSATION",
         content_type="TEXT" if message["type"] == "text" else "INTERACTIVE",
         unit="",
@@ -33,9 +36,10 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
         status="DELIVERED",
         events=(("received", now),),
         direction="INBOUND",
+        contact=reached[0].id if reached else None,
     )
     state.log.add(entry)
-    pair = (agent_id, user)
+    pair = (sender, user)
     session = state.sessions.reply(pair, now)
     state.deliveries.end(pair, session.ends)
     started(state, pair, now, session.ends, message)

@@ -6,8 +6,9 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from . import history, sending
-from .answers import Reply, say
+from . import agency, bills, campaigns, consents, contacts, history, sending, testing, topups, webhooks
+from .answers import Reply
+from .bodies import LARGEST
 from .state import Ask, State
 
 Action: TypeAlias = Callable[[State, Ask], Reply]
@@ -18,7 +19,8 @@ Action: TypeAlias = Callable[[State, Ask], Reply]
 class Route:
     """One route: `{id}` in *path* takes any one segment. *band* is the kind of endpoint that it is counted as.
 
-    One with *writes* has a JSON object as its body, and an idempotency key if the caller likes.
+    One with *writes* has a JSON object of at most *most* bytes as its body, and an idempotency key if the
+    caller likes. The object of a *bare* one has no fields, so it may be left out.
     """
 
     method: str
@@ -26,6 +28,8 @@ class Route:
     band: str
     action: Action
     writes: bool = False
+    bare: bool = False
+    most: int = LARGEST
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -33,16 +37,49 @@ class Route:
         return tuple(self.path.split("/"))
 
 
-def _balance(state: State, _: Ask) -> Reply:
-    return say(state.purse.figures())
-
-
+_IMPORT: Final = 16 * LARGEST  # 10,000 rows, however long their names and addresses
 ROUTES: Final = (
     Route("POST", "/v1/messages", "sends", sending.send, writes=True),
     Route("GET", "/v1/messages", "messages", history.list_messages),
     Route("GET", "/v1/messages/{id}", "messages", history.show),
     Route("DELETE", "/v1/messages/{id}", "messages", history.revoke),
-    Route("GET", "/v1/billing/balance", "billing", _balance),
+    Route("POST", "/v1/contacts", "contacts", contacts.create, writes=True),
+    Route("GET", "/v1/contacts/{id}", "contacts", contacts.show),
+    Route("PATCH", "/v1/contacts/{id}", "contacts", contacts.update, writes=True),
+    Route("DELETE", "/v1/contacts/{id}", "contacts", contacts.delete),
+    Route("POST", "/v1/contacts/import", "contacts", contacts.import_rows, writes=True, most=_IMPORT),
+    Route("GET", "/v1/contacts/{id}/consent", "contacts", consents.list_consents),
+    Route("POST", "/v1/contacts/{id}/consent", "contacts", consents.create, writes=True),
+    Route("POST", "/v1/rcs/agents", "agents", agency.create, writes=True),
+    Route("GET", "/v1/rcs/agents/{id}", "agents", agency.show),
+    Route("PATCH", "/v1/rcs/agents/{id}", "agents", agency.update, writes=True),
+    Route("POST", "/v1/rcs/agents/{id}/submit", "agents", agency.submit, writes=True, bare=True),
+    Route("GET", "/v1/rcs/agents/{id}/launch", "agents", agency.launch_status),
+    Route("POST", "/v1/webhooks", "webhooks", webhooks.create, writes=True),
+    Route("GET", "/v1/webhooks", "webhooks", webhooks.list_endpoints),
+    Route("PATCH", "/v1/webhooks/{id}", "webhooks", webhooks.update, writes=True),
+    Route("DELETE", "/v1/webhooks/{id}", "webhooks", webhooks.delete),
+    Route("POST", "/v1/webhooks/{id}/test", "webhooks", webhooks.test, writes=True, bare=True),
+    Route("POST", "/v1/campaigns/{id}/trigger", "campaigns", campaigns.trigger, writes=True, bare=True),
+    Route("POST", "/v1/campaigns/{id}/pause", "campaigns", campaigns.pause, writes=True, bare=True),
+    Route("POST", "/v1/campaigns/{id}/resume", "campaigns", campaigns.resume, writes=True, bare=True),
+    Route("GET", "/v1/campaigns/{id}/status", "campaigns", campaigns.status),
+    Route("POST", "/v1/test/register", "test", testing.register, writes=True),
+    Route("POST", "/v1/test/verify", "test", testing.verify, writes=True),
+    Route("POST", "/v1/test/messages", "test", testing.send, writes=True),
+    Route("GET", "/v1/test/status", "test", testing.status),
+    Route("GET", "/v1/billing/balance", "billing", bills.balance),
+    Route("GET", "/v1/billing/usage", "billing", bills.usage),
+    Route("GET", "/v1/billing/usage/detailed", "billing", bills.detailed),
+    Route("GET", "/v1/billing/tier", "billing", bills.tier),
+    Route("POST", "/v1/billing/topup", "billing", topups.top_up, writes=True),
+    Route("GET", "/v1/billing/payment-methods", "billing", topups.list_methods),
+    Route("POST", "/v1/billing/payment-methods", "billing", topups.add_method, writes=True),
+    Route("GET", "/v1/billing/auto-reload", "billing", topups.show_reload),
+    Route("PUT", "/v1/billing/auto-reload", "billing", topups.set_reload, writes=True),
+    Route("PUT", "/v1/billing/alerts", "billing", topups.set_alert, writes=True),
+    Route("GET", "/v1/billing/transactions", "billing", bills.transactions),
+    Route("GET", "/v1/billing/invoices", "billing", bills.invoices),
 )
 """All routes of the sandbox."""
 
@@ -50,6 +87,12 @@ _BY_METHOD: Final = {
     method: tuple((route, route.segments) for route in ROUTES if route.method == method)
     for method in {route.method for route in ROUTES}
 }
+
+
+def room(method: str, path: str) -> int:
+    """Tell how many bytes the body of a request may have."""
+    found = find(method, path)
+    return found[0].most if found else LARGEST
 
 
 def find(method: str, path: str) -> tuple[Route, str] | None:

@@ -13,7 +13,10 @@ from .charges import Charge, capped, charge, list_price, short
 from .endings import seconds
 from .lifecycle import queue
 from .log import Entry
-from .policy import sender_of
+from .policy import barred, sender_of
+from .reloads import hold
+from .senders import Agent
+from .sessions import month_of
 from .state import Ask, State
 
 
@@ -28,13 +31,14 @@ def send(state: State, ask: Ask) -> Reply:
     sender = sender_of(state, message)
     if isinstance(sender, Reply):
         return sender
+    if not isinstance(message, Email) and isinstance(sender, Agent) and sender.agent_id != message.agent_id:
+        message = evolve(message, agent_id=sender.agent_id)
     fate = luck.fate_of(message.to)
-    refused = _struck(state, message, ask, fate) if fate else None
+    refused = barred(state, message) or (_struck(state, message, ask, fate) if fate else None)
     cost = refused or charge(state, message, ask.now)
     if isinstance(cost, Reply):
         return cost
-    entry = _entry(ask, message, cost, message_id=state.new_id("msg_"), channel_id=sender.channel_id)
-    reply = _queue(state, entry, cost, None if isinstance(message, Email) else seconds(message.ttl))
+    reply = accept(state, ask, message, cost, channel_id=sender.channel_id)
     return evolve(reply, lost=fate == "lost", delay=state.slow if fate == "slow" else 0.0) if fate else reply
 
 
@@ -53,9 +57,32 @@ def _struck(state: State, message: Message, ask: Ask, fate: luck.Fate) -> Reply 
             return luck.strike(fate)
 
 
-def _entry(ask: Ask, message: Message, cost: Charge, *, message_id: str, channel_id: str) -> Entry:
+def accept(state: State, ask: Ask, message: Message, cost: Charge, *, channel_id: str) -> Reply:
+    """Hold the *cost* of a message that nothing is wrong with, enter it into the log and let its life begin."""
+    now, entry = ask.now, _entry(state, ask, message, cost, channel_id=channel_id)
+    pair = (entry.sender, entry.to)
+    hold(state, entry.id, cost.price, now)
+    queue(state, entry, None if isinstance(message, Email) else seconds(message.ttl))
+    if entry.message_type == "CONVERSATION":
+        state.sessions.pay(pair, entry.id)
+    if entry.channel == "RCS" and entry.message_type == "NEWSLETTER":
+        state.newsletters.count(pair, entry.id, now)
+    billing = {
+        "channel": cost.channel,
+        "message_type": cost.unit,
+        "hold_amount": float(cost.price),
+        "message_price": float(cost.price),
+        "balance": state.purse.figures(),
+        "tier": state.tier(cost.channel, month_of(now), more=int(cost.counts)),
+        **cost.more,
+    }
+    return say({"message_id": entry.id, "status": "queued", "created_at": iso(now), "billing": billing})
+
+
+def _entry(state: State, ask: Ask, message: Message, cost: Charge, *, channel_id: str) -> Entry:
+    reached = state.people.reached_by(message.to)
     return Entry(
-        id=message_id,
+        id=state.new_id("msg_"),
         to=message.to,
         sender=message.channel_id if isinstance(message, Email) else message.agent_id,
         channel=cost.channel,
@@ -68,6 +95,7 @@ def _entry(ask: Ask, message: Message, cost: Charge, *, message_id: str, channel
         idempotency_key=ask.key,
         body=fit(ask.body),
         events=(("queued", ask.now),),
+        contact=reached[0].id if reached else None,
     )
 
 
@@ -83,23 +111,3 @@ def _content_type(message: Message) -> str:
             return "MEDIA" if any(card.media for card in message.cards) else "INTERACTIVE"
         case _:
             assert_never(message)
-
-
-def _queue(state: State, entry: Entry, cost: Charge, ttl: float | None) -> Reply:
-    now, pair = entry.created_at, (entry.sender, entry.to)
-    state.purse.hold(entry.id, cost.price)
-    queue(state, entry, ttl)
-    if entry.message_type == "CONVERSATION":
-        state.sessions.pay(pair, entry.id)
-    if entry.channel == "RCS" and entry.message_type == "NEWSLETTER":
-        state.newsletters.count(pair, entry.id, now)
-    billing = {
-        "channel": cost.channel,
-        "message_type": cost.unit,
-        "hold_amount": float(cost.price),
-        "message_price": float(cost.price),
-        "balance": state.purse.figures(),
-        "tier": state.tier(cost.channel, now, more=int(cost.more.get("mau_charged", True))),
-        **cost.more,
-    }
-    return say({"message_id": entry.id, "status": "queued", "created_at": iso(now), "billing": billing})

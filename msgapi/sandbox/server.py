@@ -7,7 +7,9 @@ import anyio
 from aiohttp import web
 
 from ..http import Request
-from .bodies import LARGEST
+from ..transports.aiohttp import opened
+from .posting import PATIENCE
+from .routes import room
 from .transport import Sandbox
 
 _GRACE = 0.2  # seconds for what is under way when the server closes
@@ -15,7 +17,7 @@ _GRACE = 0.2  # seconds for what is under way when the server closes
 
 @asynccontextmanager
 async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve *sandbox* for the time of an `async with`, on asyncio only; gives the base URL.
+    """Serve *sandbox* for the time of an `async with`, on asyncio only; gives the base URL. Webhooks go out.
 
     Port 0 takes a free one. Anyone who can reach *host* can use the account. A lost answer is a
     connection that is closed without one.
@@ -26,7 +28,8 @@ async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -
     try:
         await web.TCPSite(runner, host, port, reuse_address=True).start()
         bound: int = runner.addresses[0][1]
-        yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
+        async with opened(timeout=PATIENCE) as transport, sandbox.posting(transport):
+            yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
@@ -48,8 +51,9 @@ def _answering(sandbox: Sandbox) -> Callable[[web.BaseRequest], Awaitable[web.St
 
 async def _body(request: web.BaseRequest) -> bytes:
     # One byte more than is allowed tells the account all that it needs to refuse the rest.
+    most = room(request.method, request.raw_path.partition("?")[0])
     parts = bytearray()
-    while len(parts) <= LARGEST and (part := await request.content.readany()):
+    while len(parts) <= most and (part := await request.content.readany()):
         parts += part
     return bytes(parts)
 

@@ -1,19 +1,28 @@
 """State: everything that an account holds between two requests."""
 
+from collections.abc import Mapping
 from random import Random
 from typing import final
+from uuid import UUID
 
 from attrs import define, field, frozen
 
+from .couriers import Couriers
 from .deliveries import Deliveries
+from .dossiers import Dossiers, book
+from .endpoints import Endpoints
 from .keys import Keys
 from .log import Log
 from .luck import Chance
 from .outbox import Outbox
+from .payments import Payments
+from .people import People
 from .prices import Prices
 from .purse import Purse
-from .senders import Agent, Channel, Template
-from .sessions import Newsletters, Sessions, month_of
+from .runs import CAMPAIGNS, Campaign, Run
+from .senders import Channel, Template
+from .sessions import Newsletters, Sessions
+from .trial import Trial
 
 
 @final
@@ -24,9 +33,10 @@ class State:
     purse: Purse
     prices: Prices
     chance: Chance
-    agents: dict[str, Agent]
+    agents: Dossiers = field(converter=book)
     channels: dict[str, Channel]
     templates: dict[str, Template]
+    campaigns: Mapping[str, Campaign] = field(factory=lambda: {one.campaign_id: one for one in CAMPAIGNS})
     slow: float
     random: Random
     log: Log = field(factory=Log, init=False)
@@ -34,21 +44,34 @@ class State:
     sessions: Sessions = field(factory=Sessions, init=False)
     newsletters: Newsletters = field(factory=Newsletters, init=False)
     outbox: Outbox = field(factory=Outbox, init=False)
+    people: People = field(factory=People, init=False)
+    endpoints: Endpoints = field(factory=Endpoints, init=False)
+    payments: Payments = field(factory=Payments, init=False)
+    trial: Trial = field(factory=Trial, init=False)
+    runs: dict[str, Run] = field(factory=dict, init=False)
     deliveries: Deliveries = field(factory=lambda: Deliveries(None))
+    couriers: Couriers = field(factory=Couriers)
     _volumes: dict[tuple[str, str], int] = field(factory=dict, init=False)
 
     def new_id(self, prefix: str) -> str:
         """Make an id, such as `msg_` and 16 hex digits."""
         return f"{prefix}{self.random.getrandbits(64):016x}"
 
-    def emit(self, event: str, now: float, data: dict[str, object]) -> None:
-        """Note that *event* has happened at *now*, for the webhooks that ask for it."""
-        self.outbox.add(self.new_id("evt_"), event, now, data)
+    def new_uuid(self) -> str:
+        """Make a UUID."""
+        return str(UUID(int=self.random.getrandbits(128), version=4))
 
-    def tier(self, channel: str, now: float, *, more: int = 0) -> dict[str, object]:
-        """Count *more* messages on *channel*, and tell its tier in the month of *now*."""
-        name = (channel, month_of(now))
-        used = self._volumes[name] = self._volumes.get(name, 0) + more
+    def emit(self, event: str, now: float, data: Mapping[str, object]) -> None:
+        """Note that *event* has happened at *now*, for the webhooks that ask for it."""
+        happening = self.outbox.add(self.new_id("evt_"), event, now, dict(data))
+        self.couriers.bring(happening, self.endpoints.asking(event), now)
+
+    def tier(self, channel: str, month: str, *, more: int = 0) -> dict[str, object]:
+        """Count *more* messages on *channel* in a *month* such as `2026-05`, and tell the tier of that month."""
+        name = (channel, month)
+        used = self._volumes.get(name, 0) + more
+        if more:
+            self._volumes[name] = used
         return {"channel": channel, "current": "tier_1", "volume_used": used}
 
 

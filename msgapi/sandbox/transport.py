@@ -1,6 +1,7 @@
 """Sandbox: an account behind the transport protocol, with a clock."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from random import Random
 from typing import final
@@ -11,16 +12,18 @@ from attrs import define, field
 from ..clock import Clock, SystemClock
 from ..http import Request
 from ..results import Balance, Unanswered
-from ..transports import Answer
+from ..transports import Answer, Transport
 from .account import Account
 from .answers import Reply
+from .couriers import Attempt, Couriers, Mischief
 from .deliveries import Deliveries
 from .endings import Timing
 from .lifecycle import advance, move
 from .limit import Limit
-from .log import Entry
+from .log import Entry, Status
 from .luck import Chance
 from .outbox import Happening
+from .posting import posting
 from .prices import Prices
 from .purse import Purse
 from .replying import reply, suggestion
@@ -29,6 +32,7 @@ from .state import State
 
 _PRICES = Prices()
 _TIMING = Timing()
+_NO_MISCHIEF = Mischief()
 _SYSTEM_CLOCK = SystemClock()
 _PLENTY = Decimal(1000)
 
@@ -43,14 +47,17 @@ class Sandbox:
     fault of the server or the network, once for each idempotency key; which ones follows from
     *seed*. *slow* is how many seconds a slow answer takes. Messages are sent, delivered and read as
     time passes on *clock*, as *timing* says; with None they stay queued until `deliver` or `fail`.
+    *webhooks* says what happens to deliveries on their way; they go out inside `posting`, or where
+    the sandbox is served.
 
-    It sends nothing anywhere. Every rule that the docs leave open stands in `DECISIONS`, and the
+    It sends no message anywhere. Every rule that the docs leave open stands in `DECISIONS`, and the
     recipients to which things happen in `LUCK`.
     """
 
     api_key: str
     clock: Clock
     account: Account = field(repr=False)
+    _ring: Callable[[], None] = field(repr=False)
 
     def __init__(
         self,
@@ -65,6 +72,7 @@ class Sandbox:
         seed: int = 1,
         slow: float = 3.0,
         timing: Timing | None = _TIMING,
+        webhooks: Mischief = _NO_MISCHIEF,
         agents: Iterable[Agent] = AGENTS,
         channels: Iterable[Channel] = CHANNELS,
         templates: Iterable[Template] = TEMPLATES,
@@ -80,8 +88,10 @@ class Sandbox:
             templates={template.template_id: template for template in templates},
             slow=slow,
             deliveries=Deliveries(timing),
+            couriers=Couriers(webhooks),
             random=Random(seed),  # noqa: S311 - ids that can be foretold are the point
         )
+        self._ring = _nobody
         self.api_key = api_key
         self.clock = clock
         self.account = Account(
@@ -102,7 +112,9 @@ class Sandbox:
 
     def handle(self, request: Request) -> Reply:
         """Answer *request* at once, by the sandbox's clock; the caller acts on delay and loss."""
-        return self.account.handle(request, self.clock.time())
+        reply = self.account.handle(request, self.clock.time())
+        self._ring()
+        return reply
 
     @property
     def messages(self) -> tuple[Entry, ...]:
@@ -113,6 +125,24 @@ class Sandbox:
     def events(self) -> tuple[Happening, ...]:
         """Everything that has happened and that a webhook may ask for, the oldest first."""
         return tuple(self._state.outbox)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt to bring an event to an endpoint, the oldest first."""
+        return self.account.state.couriers.made
+
+    @asynccontextmanager
+    async def posting(self, transport: Transport) -> AsyncIterator[None]:
+        """Let webhooks go out over *transport* for the time of an `async with`, as they become due on the clock.
+
+        For real HTTP take `transports.aiohttp.opened(timeout=5)`: 5 seconds is what the service waits.
+        """
+        async with posting(self.account.state, self.clock, transport) as ring:
+            self._ring = ring
+            try:
+                yield
+            finally:
+                self._ring = _nobody
 
     @property
     def due_at(self) -> float | None:
@@ -137,7 +167,7 @@ class Sandbox:
 
     def top_up(self, amount: Decimal) -> None:
         """Add *amount* in EUR to the balance, as the dashboard would."""
-        self.account.state.purse.add(amount)
+        self.account.state.purse.add(amount, self.clock.time())
 
     def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> Entry:
         """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more."""
@@ -156,16 +186,27 @@ class Sandbox:
 
     def _reply(self, to: str, agent_id: str, message: dict[str, object]) -> Entry:
         state, now = self._state, self.clock.time()
-        return reply(state, to, agent_id, now, message)
+        entry = reply(state, to, agent_id, now, message)
+        self._ring()
+        return entry
+
+    def _move(self, message_id: str, status: Status, reason: str = "") -> bool:
+        moved = move(self._state, message_id, status, self.clock.time(), reason=reason)
+        self._ring()
+        return moved is not None
 
     def deliver(self, message_id: str) -> bool:
         """Deliver a queued message: its hold is debited. False if it can't be, or is unknown."""
-        return move(self._state, message_id, "DELIVERED", self.clock.time()) is not None
+        return self._move(message_id, "DELIVERED")
 
     def read(self, message_id: str) -> bool:
         """Let a delivered message be read, or an email be opened. False if it can't be, or is unknown."""
-        return move(self._state, message_id, "READ", self.clock.time()) is not None
+        return self._move(message_id, "READ")
 
     def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> bool:
         """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown."""
-        return move(self._state, message_id, "FAILED", self.clock.time(), reason=reason) is not None
+        return self._move(message_id, "FAILED", reason)
+
+
+def _nobody() -> None:
+    """Ring where nobody listens."""

@@ -1,6 +1,5 @@
 """What comes back over aiohttp: a body read within a bound, and the value that each error stands for."""
 
-import zlib
 from collections.abc import Mapping
 from typing import Final, final
 
@@ -8,11 +7,9 @@ import aiohttp
 from aiohttp.http import HttpProcessingError
 from attrs import frozen
 
-from ..http import Response
 from ..results import NotSent, Unanswered
+from .bounds import answered
 from .protocol import Answer
-
-_GZIP: Final = 16 + zlib.MAX_WBITS
 
 # The first that fits counts: aiohttp's connector errors are OSErrors too, its time-outs TimeoutErrors.
 _REASONS: Final = (
@@ -58,23 +55,5 @@ class Limit:
         return bytes(body)
 
     def answer(self, status: int, headers: Mapping[str, str], body: bytes | None) -> Answer:
-        """Make the answer from *headers* of any case, and unpack a body that something in between has packed.
-
-        Nobody asked for that; what can't be unpacked stays as it came.
-        """
-        if body is None:
-            return self._too_large()
-        if headers.get("Content-Encoding") not in {"gzip", "x-gzip"}:
-            return Response(status, headers, body)
-        stream = zlib.decompressobj(_GZIP)
-        try:
-            plain = stream.decompress(body, self.most + 1)
-        except zlib.error:
-            return Response(status, headers, body)
-        if len(plain) > self.most:
-            return self._too_large()
-        packed = {"content-encoding", "content-length"}
-        return Response(status, {name: value for name, value in headers.items() if name.lower() not in packed}, plain)
-
-    def _too_large(self) -> Unanswered:
-        return Unanswered(f"the answer is larger than {self.most} bytes")
+        """Make the answer from *headers* of any case, unpacked if need be."""
+        return answered(status, headers, body, self.most)

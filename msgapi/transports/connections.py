@@ -10,8 +10,6 @@ Rules:
 """
 
 import asyncio
-import re
-from functools import lru_cache
 from typing import Final, final
 
 import aiohttp
@@ -24,12 +22,10 @@ from ..http import Request
 from ..results import NotSent
 from .answers import Limit, explain
 from .deadlines import Deadlines
+from .heads import NO_BODY, checked
 from .protocol import Answer
 from .urls import Urls
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
-_NO_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # by nature: they need not say that they have none
 _SWITCHING: Final = 101
 _ORIGINS: Final = 64  # kept; more are a program that asks for anything anywhere
 
@@ -105,7 +101,7 @@ def _drop(connection: Connection) -> None:
 
 
 def _written(request: Request, url: URL) -> bytes:
-    names = _checked(request.method, *request.headers)
+    names = checked(request.method, *request.headers)
     lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     if "host" not in names:
@@ -113,20 +109,9 @@ def _written(request: Request, url: URL) -> bytes:
     if "accept-encoding" not in names:
         lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
     body = request.body or b""
-    if body or request.method not in _NO_BODY:
+    if body or request.method not in NO_BODY:
         lines.append(f"Content-Length: {len(body)}")
     head = "\r\n".join(lines)
     if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head:
         raise ValueError("a header has a line break or a zero byte in it")
     return f"{head}\r\n\r\n".encode() + body
-
-
-@lru_cache(64)
-def _checked(method: str, *names: str) -> frozenset[str]:
-    # The names of the headers in lower case; a client sends the same ones again and again.
-    if not all(_TOKEN.fullmatch(word) for word in (method, *names)):
-        raise ValueError("the method, or the name of a header, has a character that it can't have")
-    lower = frozenset(name.lower() for name in names)
-    if lower & _FRAMING:
-        raise ValueError(f"these headers are the transport's own to write: {', '.join(sorted(lower & _FRAMING))}")
-    return lower

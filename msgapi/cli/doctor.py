@@ -1,0 +1,116 @@
+"""The command `doctor`: whether this machine can send, one line for each thing, with what to do about it."""
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from time import time
+from typing import Final, final
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from .. import billing
+from ..client import BASE_URL, Misconfigured, connect
+from ..results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
+from ..retries import Retry
+from ..version import VERSION
+from .advice import advise, explain
+from .connection import launch
+from .exits import Exit
+from .output import emit, emit_json
+
+_TIMEOUT: Final = 10.0  # seconds
+_SKEW: Final = 5.0  # seconds by which the clocks may differ
+_LIBRARIES: Final = ("anyio", "attrs", "cattrs", "orjson", "aiohttp", "click", "rich", "uvloop")
+
+
+@final
+@frozen
+class Finding:
+    """What was found of one thing; *todo* says what to do, and is empty where nothing has to be done."""
+
+    name: str
+    found: str
+    todo: str = ""
+
+    def line(self) -> str:
+        """Write it in one line."""
+        return f"{'ok ' if not self.todo else '!! '} {self.name:10}{self.found}{f' - {self.todo}' if self.todo else ''}"
+
+
+def start(*, json: bool) -> int:
+    """Look at everything; gives the exit status: 0 if all is well, 4 for key and configuration, else 1."""
+    findings = [*_here(), *launch(_there)]
+    if json:
+        emit_json([{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings])
+    else:
+        emit("\n".join(one.line() for one in findings))
+    wrong = {one.name for one in findings if one.todo}
+    if wrong & {"key", "base URL"}:
+        return Exit.CONFIGURATION
+    return Exit.REFUSED if wrong else Exit.ACCEPTED
+
+
+def _here() -> Iterator[Finding]:
+    yield Finding("versions", f"msgapi-sdk {VERSION}, Python {platform.python_version()}, {', '.join(_installed())}")
+    if not _key():
+        yield Finding("key", "none", "set MSGAPI_API_KEY to a key of the workspace")
+    url = os.environ.get("MSGAPI_BASE_URL")
+    yield Finding("base URL", _origin(url) if url else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
+
+
+def _key() -> str:
+    return os.environ.get("MSGAPI_API_KEY", "")
+
+
+def _installed() -> Iterator[str]:
+    for name in _LIBRARIES:
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    except ValueError:
+        return "not a URL"
+
+
+async def _there() -> list[Finding]:
+    try:
+        async with connect(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
+            result = await api(billing.balance())
+    except Misconfigured as error:
+        text = f"{error}"
+        return [Finding("base URL" if "base URL" in text else "key", "not usable", text)]
+    return [*_reached(result), *_clock(result)]
+
+
+def _reached(result: Result[Balance]) -> Iterator[Finding]:
+    match result:
+        case Ok(balance):
+            yield Finding("service", "reached")
+            yield Finding("key", "accepted")
+            yield Finding("balance", f"{balance.free} EUR free")
+        case NotSent() | Unanswered():
+            yield Finding("service", f"not reached, {explain(result)}", "check MSGAPI_BASE_URL, network and proxy")
+        case Unauthorized():
+            yield Finding("service", "reached")
+            if _key():
+                yield Finding("key", f"refused: {explain(result)}", advise(result))
+        case Throttled():
+            yield Finding("service", "reached, and the rate limit of the key is used up", advise(result))
+        case _:
+            yield Finding("service", f"answers {result.code}: {explain(result)}", advise(result))
+
+
+def _clock(result: Result[Balance]) -> Iterator[Finding]:
+    there = result.meta.server_time
+    if there is not None:
+        ahead = time() - there
+        todo = "" if abs(ahead) <= _SKEW else "set this machine's clock, as by NTP: times of rate limits are read by it"
+        yield Finding("clock", f"{abs(ahead):.0f} s {'ahead of' if ahead >= 0 else 'behind'} the service's", todo)

@@ -1,0 +1,134 @@
+"""Webhooks: the commands `webhooks list`, `add`, `remove`, `test`, `verify` and `listen`."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import orjson
+
+from .. import events, webhooks
+from ..events import Event, Refused, Unknown
+from ..webhooks import Endpoint, Endpoints, NewEndpoint
+from .asking import answer
+from .connection import launch
+from .exits import Exit, Halt, unreadable
+from .output import emit, emit_json, note, table_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def show(*, json: bool, sandbox: bool) -> int:
+    """List the endpoints; gives the exit status."""
+    return answer(webhooks.list(), _table, json=json, sandbox=sandbox)
+
+
+def add(url: str, names: Sequence[str], secret: str, *, json: bool, sandbox: bool) -> int:
+    """Make an endpoint for the events called *names*, all of them if there are none; gives the exit status."""
+    unknown = sorted(set(names) - events.NAMES.keys())
+    if unknown:
+        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(events.NAMES)})")
+    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(events.NAMES), secret=_given(secret))
+    return answer(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
+
+
+def remove(webhook_id: str, *, json: bool, sandbox: bool) -> int:
+    """Delete an endpoint; gives the exit status."""
+    return answer(webhooks.delete(webhook_id), lambda _: f"removed {webhook_id}", json=json, sandbox=sandbox)
+
+
+def test(webhook_id: str, *, json: bool, sandbox: bool) -> int:
+    """Have a made-up event sent to an endpoint; gives the exit status."""
+    said = f"a made-up event is on its way to {webhook_id}"
+    return answer(webhooks.test(webhook_id), lambda _: said, json=json, sandbox=sandbox)
+
+
+def verify(path: str, signature: str, secret: str, *, json: bool) -> int:
+    """Verify the body in the file *path*, or of standard input, and show its event; gives the exit status."""
+    try:
+        body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise unreadable(path, error) from None
+    event = events.read({events.HEADER: signature}, body, secret=_given(secret))
+    if isinstance(event, Refused):
+        if json:
+            emit_json({"valid": False, "reason": event.reason})
+        note(f"not valid: {event.reason}")
+        return Exit.REFUSED
+    _print(event, json=json)
+    return Exit.ACCEPTED
+
+
+def listen(port: int, secret: str, *, json: bool) -> int:
+    """Receive events on this machine until Ctrl-C, verify them and print them; gives the exit status."""
+    return launch(partial(_listen, port, _given(secret), json=json))
+
+
+async def _listen(port: int, secret: str, *, json: bool) -> int:
+    from aiohttp import web
+
+    from ..receivers.aiohttp import handler
+
+    receive = handler(partial(_received, json=json), secret=secret)
+
+    async def tell(request: web.Request) -> web.Response:
+        response = await receive(request)
+        if response.status != 200:  # noqa: PLR2004
+            note(f"refused with {response.status}: {response.text}")
+        return response
+
+    app = web.Application()
+    _ = app.router.add_post("/{path:.*}", tell)
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            try:
+                await web.TCPSite(runner, "127.0.0.1", port).start()
+            except OSError as error:
+                raise Halt(f"cannot listen on port {port}: {error.strerror or error}; try --port 0") from None
+            note(f"listening at http://127.0.0.1:{runner.addresses[0][1]}/ ; Ctrl-C ends it")
+            _ = await anext(signals)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await runner.cleanup()
+    return Exit.ACCEPTED
+
+
+async def _received(event: Event, *, json: bool) -> None:
+    _print(event, json=json)
+
+
+def _print(event: Event, *, json: bool) -> None:
+    plain: dict[str, Any] = orjson.loads(events.write(event))
+    if json:
+        emit(orjson.dumps(plain).decode())
+        return
+    data = plain["data"]
+    lines = [f"{plain.get('timestamp', ''):26}{plain['event']}  {plain['id']}"]
+    lines += [f"    {name:20}{value}" for name, value in data.items()]
+    lines += [f"    not as documented: {one}" for one in (event.problems if isinstance(event, Unknown) else ())]
+    emit("\n".join(lines))
+
+
+def _table(found: Endpoints) -> "str | Table":
+    if not found.webhooks:
+        return "no endpoints"
+    table = table_of("id", "url", "events")
+    for one in found.webhooks:
+        table.add_row(one.id, one.url or "", ", ".join(one.events))
+    return table
+
+
+def _added(endpoint: Endpoint) -> str:
+    return f"added {endpoint.id}"
+
+
+def _given(secret: str) -> str:
+    if not secret:
+        raise Halt("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
+    return secret

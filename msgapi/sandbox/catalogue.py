@@ -1,0 +1,103 @@
+"""The catalogue: every operation of the API, the function of the client that calls it, and its models.
+
+The README's table of coverage and the OpenAPI document are made from it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, final
+
+from attrs import frozen
+
+from .. import agents, billing, campaigns, contacts, messages, testagent, webhooks
+from ..billing.models import NewTopUp
+from ..campaigns import Progress, Run
+from ..contacts import Rows
+from ..messages import Accepted, Logged, Message, Page, Revoked
+from ..results import Balance
+from ..testagent import Registration, Standing, Verification
+from ..webhooks import Done
+
+
+@final
+@frozen
+class Operation:
+    """One operation: its route, the *function* that makes its call, what it takes and what it gives.
+
+    *takes* None is no body, or one without fields. *status* is that of a success; 200 may come too.
+    """
+
+    method: str
+    path: str
+    function: Callable[..., Any]
+    gives: Any
+    takes: Any = None
+    status: int = 200
+    query: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What a user calls: the module and the function."""
+        noun = self.function.__module__.removeprefix("msgapi.").partition(".")[0]
+        return f"{noun}.{self.function.__name__}"
+
+
+_LOG: Final = (
+    *("limit", "offset", "direction", "status", "channel_id", "contact_id", "campaign_id", "message_type"),
+    *("from", "to"),
+)
+OPERATIONS: Final = (
+    Operation("POST", "/v1/messages", messages.send, Accepted, Message),
+    Operation("GET", "/v1/messages", messages.list, Page, query=_LOG),
+    Operation("GET", "/v1/messages/{id}", messages.get, Logged),
+    Operation("DELETE", "/v1/messages/{id}", messages.revoke, Revoked),
+    Operation("POST", "/v1/test/register", testagent.register, Standing, Registration),
+    Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification),
+    Operation("POST", "/v1/test/messages", testagent.send, Accepted, Message),
+    Operation("GET", "/v1/test/status", testagent.status, Standing),
+    Operation("POST", "/v1/rcs/agents", agents.create, agents.Agent, agents.NewAgent, 201),
+    Operation("GET", "/v1/rcs/agents/{id}", agents.get, agents.Agent),
+    Operation("PATCH", "/v1/rcs/agents/{id}", agents.update, agents.Agent, agents.Changes),
+    Operation("POST", "/v1/rcs/agents/{id}/submit", agents.submit, agents.Submitted, status=202),
+    Operation("GET", "/v1/rcs/agents/{id}/launch", agents.launch, agents.Launch),
+    Operation("POST", "/v1/contacts", contacts.create, contacts.Contact, contacts.NewContact, 201),
+    Operation("GET", "/v1/contacts/{id}", contacts.get, contacts.Contact),
+    Operation("PATCH", "/v1/contacts/{id}", contacts.update, contacts.Contact, contacts.Changes),
+    Operation("DELETE", "/v1/contacts/{id}", contacts.delete, contacts.Deleted),
+    Operation("POST", "/v1/contacts/import", contacts.import_rows, contacts.Imported, Rows),
+    Operation("GET", "/v1/contacts/{id}/consent", contacts.consents, contacts.Consents),
+    Operation("POST", "/v1/contacts/{id}/consent", contacts.consent, contacts.Consent, contacts.NewConsent, 201),
+    Operation("POST", "/v1/campaigns/{id}/trigger", campaigns.trigger, Run, status=202),
+    Operation("POST", "/v1/campaigns/{id}/pause", campaigns.pause, Progress),
+    Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, Progress),
+    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, Progress),
+    Operation("GET", "/v1/billing/balance", billing.balance, Balance),
+    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",)),
+    Operation(
+        "GET",
+        "/v1/billing/usage/detailed",
+        billing.detailed_usage,
+        billing.Statement,
+        query=("from", "to", "group_by"),
+    ),
+    Operation("GET", "/v1/billing/tier", billing.tier, billing.Statement, query=("channel",)),
+    Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp),
+    Operation("GET", "/v1/billing/payment-methods", billing.payment_methods, billing.PaymentMethods),
+    Operation("POST", "/v1/billing/payment-methods", billing.add_payment_method, billing.PaymentMethod, dict, 201),
+    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.AutoReload),
+    Operation("PUT", "/v1/billing/auto-reload", billing.set_auto_reload, billing.AutoReload, billing.AutoReload),
+    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Alert, billing.Alert),
+    Operation(
+        "GET",
+        "/v1/billing/transactions",
+        billing.transactions,
+        billing.Transactions,
+        query=("cursor", "limit", "from", "to"),
+    ),
+    Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices),
+    Operation("POST", "/v1/webhooks", webhooks.create, webhooks.Endpoint, webhooks.NewEndpoint, 201),
+    Operation("GET", "/v1/webhooks", webhooks.list, webhooks.Endpoints),
+    Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, webhooks.Endpoint, webhooks.Changes),
+    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Done),
+    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Done),
+)
+"""Every operation that the docs have, in the order of their pages."""

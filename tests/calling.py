@@ -1,0 +1,43 @@
+"""Calls on a sandbox without a client: each answer is held against the docs, and read as the client would."""
+
+from typing import TypeVar
+
+import orjson
+from sandboxing import NOW, ask, request
+
+from msgapi import Call, Ok, Response, Result, events
+from msgapi.decode import decode
+from msgapi.sandbox import Sandbox
+from msgapi.sandbox.samples import FIELDS
+
+T = TypeVar("T")
+
+
+def call(box: Sandbox, made: Call[T], *, now: float = NOW) -> Result[T]:
+    assert made.invalid is None, made.invalid
+    asked = request(made.method, made.target, body=made.body, key=made.idempotency_key)
+    return decode(made, ask(box, asked, now=now))
+
+
+def done(box: Sandbox, made: Call[T], *, now: float = NOW) -> T:
+    result = call(box, made, now=now)
+    assert isinstance(result, Ok), result
+    return result.value
+
+
+def post(
+    box: Sandbox, target: str, body: object = None, *, key: str | None = None, now: float = NOW, method: str = "POST"
+) -> Response:
+    return ask(box, request(method, target, body=body, key=key), now=now)
+
+
+def told(box: Sandbox, *names: str) -> list[dict[str, object]]:
+    """The data of all events with these names, each as the docs show it and as the client reads it."""
+    found = []
+    for happening in box.account.state.outbox:
+        if happening.event in names:
+            assert set(happening.data) == set(FIELDS[happening.event].split())
+            read = events.read({events.HEADER: events.sign(happening.body(), secret="s")}, happening.body(), secret="s")
+            assert type(read) is events.NAMES[happening.event]
+            found.append(orjson.loads(orjson.dumps(happening.data)))
+    return found

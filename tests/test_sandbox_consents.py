@@ -1,0 +1,206 @@
+"""The sandbox's consents and suppressions: what may be sent to a contact, and what changes that."""
+
+from typing import Any
+
+import pytest
+from calling import done, post, told
+from sandboxing import NOW, TO, email, fields_of, get, refusal, said, send, still, text
+
+from msgapi import contacts
+from msgapi.contacts import Changes, NewConsent, NewContact
+from msgapi.sandbox import Sandbox
+from msgapi.sandbox.consents import confirm
+
+ADA = NewContact(source="API", email="ada@shop.example", phone=TO, first_name="Ada", tags=("vip",))
+MOMENT = "2026-05-04T00:00:00.000Z"
+DAY = 86_400.0
+
+
+def ada(box: Sandbox, **fields: Any) -> str:  # noqa: ANN401 - those of a contact
+    return done(
+        box, contacts.create(NewContact(**{"source": "API", "email": "ada@shop.example", "phone": TO, **fields}))
+    ).id
+
+
+def newsletter(**fields: object) -> dict[str, object]:
+    return text(message_type="NEWSLETTER", traffic_type="PROMOTION", **fields)
+
+
+def test_a_consent_is_granted_at_once() -> None:
+    box = still()
+    one = ada(box)
+    answer = post(
+        box, f"/v1/contacts/{one}/consent", {"channel_type": "RCS", "message_type": "NEWSLETTER", "source": "form 7"}
+    )
+    assert answer.status == 201
+    record = said(answer)
+    assert record == {
+        "id": record["id"],
+        "contact_id": one,
+        "channel_type": "RCS",
+        "message_type": "NEWSLETTER",
+        "status": "GRANTED",
+        "source": "form 7",
+        "proof_text": None,
+        "enforced_doi": False,
+        "doi_status": None,
+        "doi_channel": None,
+        "granted_at": MOMENT,
+        "revoked_at": None,
+        "created_at": MOMENT,
+    }
+    assert record["id"].startswith("cr_")
+    assert said(get(box, f"/v1/contacts/{one}/consent")) == {"consent_records": [record]}
+    assert said(get(box, f"/v1/contacts/{one}"))["consent_records"] == [record]
+    assert told(box, "consent.created") == [
+        {
+            "contact_id": one,
+            "consent_record_id": record["id"],
+            "channel_type": "RCS",
+            "message_type": "NEWSLETTER",
+            "status": "GRANTED",
+            "source": "form 7",
+            "enforced_doi": False,
+            "doi_status": None,
+            "created_at": MOMENT,
+        }
+    ]
+
+
+def test_a_consent_that_is_to_be_confirmed_is_pending_until_it_is() -> None:
+    box = still()
+    one = ada(box)
+    asked = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="form", enforced_doi=True)
+    record = done(box, contacts.consent(one, asked))
+    assert (record.status, record.doi_status, record.doi_channel, record.granted_at) == (
+        "PENDING",
+        "DOI_SEND",
+        "RCS",
+        None,
+    )
+    by_email = NewConsent(
+        channel_type="RCS", message_type="MESSAGE", source="f", enforced_doi=True, doi_channel="EMAIL"
+    )
+    assert done(box, contacts.consent(one, by_email)).doi_channel == "EMAIL"
+    assert refusal(send(box, newsletter())) == (422, "consent_missing")
+    assert [confirm(box.account.state, record.id, NOW + 5) for _ in range(2)] == [True, False]
+    first, second = done(box, contacts.consents(one)).consent_records
+    assert (first.status, first.doi_status, second.status) == ("GRANTED", "DOI_ACCEPTED", "PENDING")
+    (event,) = told(box, "consent.updated")
+    assert (event["previous_status"], event["status"], event["doi_status"]) == ("PENDING", "GRANTED", "DOI_ACCEPTED")
+    assert send(box, newsletter()).status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, ["channel_type", "message_type", "source"]),
+        (
+            {"channel_type": "FAX", "message_type": "CONVERSATION", "source": ""},
+            ["channel_type", "message_type", "source"],
+        ),
+        (
+            {
+                "channel_type": "SMS",
+                "message_type": "MESSAGE",
+                "source": "f",
+                "proof_text": "x" * 5001,
+                "enforced_doi": 1,
+            },
+            ["enforced_doi"],
+        ),
+        ({"channel_type": "SMS", "message_type": "MESSAGE", "source": "f", "proof_text": "x" * 5001}, ["proof_text"]),
+    ],
+)
+def test_what_is_wrong_with_a_consent_is_told(body: object, fields: list[str]) -> None:
+    box = still()
+    assert fields_of(post(box, f"/v1/contacts/{ada(box)}/consent", body)) == fields
+
+
+def grant(box: Sandbox, contact_id: str, channel: Any = "RCS", kind: Any = "NEWSLETTER") -> None:  # noqa: ANN401
+    _ = done(box, contacts.consent(contact_id, NewConsent(channel_type=channel, message_type=kind, source="form")))
+
+
+def test_a_newsletter_to_a_contact_needs_its_consent_on_that_channel() -> None:
+    box = still()
+    mail = email(message_type="NEWSLETTER")
+    assert [send(box, mail).status, send(box, newsletter(to="+4915100000000")).status] == [200, 200]
+    one = ada(box)
+    assert [refusal(send(box, body)) for body in (mail, newsletter())] == [(422, "consent_missing")] * 2
+    grant(box, one, kind="MESSAGE")
+    grant(box, one, "EMAIL")
+    assert refusal(send(box, newsletter())) == (422, "consent_missing")
+    assert send(box, mail).status == 200
+    grant(box, one)
+    assert send(box, newsletter()).status == 200
+
+
+def test_a_message_to_a_contact_needs_no_consent() -> None:
+    box = still()
+    one = ada(box)
+    assert [send(box).status, send(box, email(to="Ada@shop.example")).status] == [200, 200]
+    _ = box.reply_from(TO, "ag_live_demo")
+    listed = said(get(box, f"/v1/messages?contact_id={one}"))["messages"]
+    assert [message["direction"] for message in listed] == ["INBOUND", "OUTBOUND", "OUTBOUND"]
+
+
+@pytest.mark.parametrize("status", ["UNSUBSCRIBED", "BLOCKED", "BOUNCED"])
+def test_a_contact_that_is_suppressed_gets_nothing_until_it_is_active_or_deleted(status: Any) -> None:  # noqa: ANN401
+    box = still()
+    one = ada(box)
+    grant(box, one)
+    _ = done(box, contacts.update(one, Changes(status=status)))
+    for body in (text(), newsletter(), email()):
+        assert refusal(send(box, body)) == (422, "recipient_suppressed")
+    assert send(box, text(to="+4915100000000")).status == 200
+    _ = done(box, contacts.update(one, Changes(status="ACTIVE")))
+    assert send(box).status == 200
+    _ = done(box, contacts.update(one, Changes(status=status)))
+    assert done(box, contacts.delete(one)).success
+    assert send(box, newsletter()).status == 200
+
+
+ENDINGS = [
+    ("bounce", "BOUNCED", "GRANTED"),
+    ("full", "ACTIVE", "GRANTED"),
+    ("complain", "ACTIVE", "REVOKED"),
+    ("unsubscribe", "ACTIVE", "REVOKED"),
+]
+
+
+@pytest.mark.parametrize(("name", "status", "consent"), ENDINGS)
+def test_what_becomes_of_an_email_has_its_effect_on_the_contact(name: str, status: str, consent: str) -> None:
+    box, to = Sandbox(), f"{name}@ending.example"
+    one = ada(box, email=to)
+    for channel, kind in (("EMAIL", "NEWSLETTER"), ("EMAIL", "MESSAGE"), ("RCS", "NEWSLETTER")):
+        grant(box, one, channel, kind)
+    assert send(box, email(to=to, message_type="NEWSLETTER")).status == 200
+    assert send(box, newsletter()).status == 200
+    _ = get(box, "/v1/messages", now=NOW + DAY)
+    contact = done(box, contacts.get(one), now=NOW + DAY)
+    assert (contact.status, [record.status for record in contact.consent_records]) == (
+        status,
+        [consent, "GRANTED", "GRANTED"],
+    )
+    expected = [("GRANTED", "REVOKED")] if consent == "REVOKED" else []
+    assert [(event["previous_status"], event["status"]) for event in told(box, "consent.updated")] == expected
+    again = send(box, email(to=to, message_type="NEWSLETTER"), now=NOW + DAY)
+    wanted = {"bounce": "recipient_suppressed", "full": None}.get(name, "consent_missing")
+    assert said(again).get("error") == wanted
+
+
+def test_a_contact_that_is_blocked_stays_so_when_its_email_bounces() -> None:
+    box = Sandbox()
+    one = ada(box, email="bounce@ending.example")
+    assert send(box, email(to="bounce@ending.example")).status == 200
+    _ = done(box, contacts.update(one, Changes(status="BLOCKED")))
+    assert done(box, contacts.get(one), now=NOW + DAY).status == "BLOCKED"
+
+
+def test_contacts_and_consents_show_nobody() -> None:
+    box = still()
+    one = ada(box, first_name="Ada", tags=("vip",), custom_fields={"plan": "gold"})
+    grant(box, one)
+    shown = repr(list(box.account.state.people)) + repr(box.account.state.people)
+    for secret in ("ada@", TO, "Ada", "vip", "gold"):
+        assert secret not in shown

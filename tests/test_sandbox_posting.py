@@ -1,0 +1,159 @@
+"""Webhooks of the sandbox: signed, on the clock, and over real HTTP to a real receiver."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from aiohttp import web
+from sandboxing import KEY, TO
+
+import msgapi
+from msgapi import NotSent, Ok, Request, Response, VirtualClock, events, messages, webhooks
+from msgapi.receivers import aiohttp as for_aiohttp
+from msgapi.sandbox import Mischief, Sandbox
+from msgapi.sandbox.server import serving
+from msgapi.transports import Answer
+
+pytestmark = pytest.mark.anyio
+SECRET = "whsec_1"
+ALL = tuple(events.NAMES)
+TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
+
+
+class Endpoint:
+    """The other end of the webhooks: reads what comes, and answers as the test has it."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.got: list[events.Event] = []
+
+    async def __call__(self, request: Request, /) -> Answer:
+        await anyio.lowlevel.checkpoint()
+        event = events.read(request.headers, request.body or b"", secret=SECRET)
+        assert not isinstance(event, events.Refused)
+        self.got.append(event)
+        return self.answers.pop(0) if self.answers else Response(200)
+
+
+@asynccontextmanager
+async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> AsyncIterator[msgapi.Client]:  # noqa: ANN401 - of `connect`
+    async with msgapi.connect(transport=box, api_key=KEY, clock=box.clock, **options) as api:
+        endpoint = webhooks.NewEndpoint(url="https://shop.example/hook", events=names, secret=SECRET)
+        assert isinstance(await api(webhooks.create(endpoint)), Ok)
+        yield api
+
+
+async def test_what_happens_is_told_signed_and_in_its_time() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock)
+    async with clock.running(), asked(box) as api, box.posting(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        _ = box.reply_from(TO, "ag_live_demo", text="Thanks")
+        await clock.sleep(60)
+    names = [type(one).__name__ for one in endpoint.got]
+    assert set(names[:2]) == {"MessageQueued", "ConversationStarted"}  # of one moment, so in any order
+    assert names[2:] == ["MessageDelivered", "MessageRead"]
+    assert all(one.good for one in box.attempts)
+
+
+async def test_only_what_was_asked_for_is_told() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock)
+    async with clock.running(), asked(box, ("message.read",)) as api, box.posting(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await clock.sleep(60)
+    assert [type(one) for one in endpoint.got] == [events.MessageRead]
+
+
+async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(Response(500), NotSent("could not connect"))
+    box = Sandbox(clock=clock, timing=None)
+    async with clock.running(), asked(box) as api, box.posting(endpoint):
+        result = await api(messages.send(TEXT))
+        assert isinstance(result, Ok)
+        await clock.sleep(3600)
+    first, second, third = box.attempts
+    assert [one.status for one in box.attempts] == [500, None, 200]
+    assert second.reason == "could not connect"
+    assert [round(second.at - first.at), round(third.at - second.at)] == [60, 300]
+    assert len({one.id for one in endpoint.got}) == 1
+
+
+async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock)
+    async with clock.running(), asked(box) as api, box.posting(endpoint):
+        other = webhooks.NewEndpoint(url="https://other.example/hook", events=ALL, secret=SECRET)
+        made = await api(webhooks.create(other))
+        assert isinstance(made, Ok)
+        assert isinstance(await api(webhooks.test(made.value.id)), Ok)
+        await clock.sleep(1)
+    assert [one.webhook_id for one in box.attempts] == [made.value.id]
+
+
+async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock)
+    async with asked(box) as api:
+        listed = await api(webhooks.list())
+        assert isinstance(listed, Ok)
+        name = listed.value.webhooks[0].id
+        assert isinstance(await api(webhooks.test(name)), Ok)
+        assert isinstance(await api(webhooks.delete(name)), Ok)
+    async with clock.running(), box.posting(endpoint):
+        await clock.sleep(1)
+    assert endpoint.got == []
+
+
+async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock, webhooks=Mischief(repeated=1.0, late=0.5, reordered=0.5))
+    async with clock.running(), asked(box) as api, box.posting(endpoint):
+        for _ in range(10):
+            assert isinstance(await api(messages.send(TEXT)), Ok)
+        await clock.sleep(3600)
+    assert len(endpoint.got) == 60
+    assert len({one.id for one in endpoint.got}) == 30
+    moments = [one.timestamp for one in endpoint.got]
+    assert sorted(moments) != moments  # type: ignore[type-var]
+
+
+async def test_an_error_in_the_users_block_comes_out_as_itself() -> None:
+    box = Sandbox(clock=VirtualClock())
+    with pytest.raises(LookupError, match="mine"):
+        async with box.posting(Endpoint()):
+            raise LookupError("mine")
+    _ = box.reply_from(TO, "ag_live_demo")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends() -> None:
+    got: list[events.Event] = []
+    everything = anyio.Event()
+
+    async def handle(event: events.Event) -> None:
+        got.append(event)
+        if len(got) == 3:
+            everything.set()
+        await anyio.lowlevel.checkpoint()
+
+    app = web.Application()
+    _ = app.router.add_post("/hook", for_aiohttp.handler(handle, secret=SECRET))
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        box = Sandbox(timing=msgapi.sandbox.Timing(sent=0, delivered=0, read=0))
+        async with serving(box) as url, msgapi.connect(api_key=KEY, base_url=url) as api:
+            where = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
+            endpoint = webhooks.NewEndpoint(url=where, events=ALL, secret=SECRET)
+            assert isinstance(await api(webhooks.create(endpoint)), Ok)
+            assert isinstance(await api(messages.send(TEXT)), Ok)
+            with anyio.fail_after(10):
+                await everything.wait()
+    finally:
+        await runner.cleanup()
+    assert sorted(type(one).__name__ for one in got) == ["MessageDelivered", "MessageQueued", "MessageRead"]
