@@ -10,7 +10,7 @@ import pytest
 from msgapi.cli import demo, main, people, serve
 from msgapi.cli.mailing import mail
 from msgapi.cli.run import Run
-from msgapi.sandbox import LUCK
+from msgapi.sandbox import ENDINGS, LUCK
 
 Captured = pytest.CaptureFixture[str]
 
@@ -114,3 +114,19 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: Cap
     assert "cannot write" in capsys.readouterr().err
     (tmp_path / "d" / "people.csv").mkdir(parents=True)
     assert main(["demo", "--keep", str(tmp_path / "d")]) == 2
+
+
+def test_luck_and_endings_are_json_too(capsys: Captured) -> None:
+    assert main(["sandbox", "--luck", "--json"]) == 0
+    found = orjson.loads(capsys.readouterr().out)
+    assert {one["phone"] for one in found} >= {one.phone for one in LUCK} | {one.phone for one in ENDINGS}
+
+
+def test_the_variables_are_json_too(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def emit(text: str) -> None:
+        print(text)  # noqa: T201 - stands in for what prints
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(serve, "emit", emit)
+    assert main(["sandbox", "--port", "0", "--json", "--delivery", "0", "--repeated", "1"]) == 0
+    assert orjson.loads(capsys.readouterr().out)["MSGAPI_API_KEY"] == "sk_sandbox"

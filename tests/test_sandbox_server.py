@@ -7,6 +7,7 @@ from io import BytesIO
 
 import aiohttp
 import anyio
+import anyio.lowlevel
 import pytest
 from sandboxing import email, request, said, text
 
@@ -200,3 +201,27 @@ async def test_many_requests_at_once_are_each_answered() -> None:
             for one in call:
                 tasks.start_soon(send, one)
     assert sorted(entry.to for entry in box.messages) == [f"+49151{n:08d}" for n in range(200)]
+
+
+async def test_a_body_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    from urllib.parse import urlsplit
+
+    from msgapi.sandbox import server
+
+    monkeypatch.setattr(server, "_SLOWEST", 0.05)
+    box = Sandbox()
+    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        await stream.send(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+            _ = await stream.receive()
+    assert box.requests == 0
+
+
+async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    from msgapi.sandbox import server
+
+    await anyio.lowlevel.checkpoint()
+    assert server._cut(cast("Any", SimpleNamespace(transport=None))).status == 200

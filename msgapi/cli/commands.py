@@ -39,6 +39,14 @@ def send(
 @click.option("--delimiter", metavar="CHARACTER", help="Of a CSV: , ; or tab are found by themselves.")
 @click.option("--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight.")
 @click.option("--limit-rate", type=click.FloatRange(0, min_open=True), metavar="N", help="At most N requests a second.")
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="UNIT=EUR",
+    help="Such as basic=0.07; repeatable (basic, single, conversation, mau, email): "
+    "send nothing if the free balance does not cover the file.",
+)
 @click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
 @click.option("--failed", metavar="FILE", help="Write the rows that were not accepted, to be sent again.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in those two files.")
@@ -57,6 +65,7 @@ def batch(
     delimiter: str | None,
     at_once: int,
     limit_rate: float | None,
+    prices: tuple[str, ...],
     results: str | None,
     failed: str | None,
     overwrite: bool,
@@ -99,6 +108,7 @@ def batch(
         delimiter=delimiter,
         at_once=at_once,
         per_second=limit_rate,
+        prices=prices,
         results=results,
         failed=failed,
         overwrite=overwrite,

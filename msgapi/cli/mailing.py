@@ -7,10 +7,12 @@ from typing import cast, final
 
 from attrs import field, frozen
 
+from ..billing import Estimate
 from ..calls import Api
 from ..pace import Pace
 from . import ledger, preview, progress, rows
 from .connection import launch, private, reach
+from .costs import check, prices
 from .draft import Draft, Plan
 from .exits import Halt
 from .report import report
@@ -33,6 +35,7 @@ class Mailing:
     delimiter: str | None = None
     at_once: int = 64
     per_second: float | None = None
+    prices: tuple[str, ...] = ()
     results: str | None = None
     failed: str | None = None
     overwrite: bool = False
@@ -55,14 +58,23 @@ def start(mailing: Mailing, *, dry_run: bool) -> int:
         shape = cast("Shape | None", mailing.shape)
         table = stack.enter_context(rows.opened(mailing.path, shape=shape, delimiter=delimiter))
         plan = mailing.draft.over(table.columns)
+        known = prices(mailing.prices)
         if dry_run:
-            return preview.show(table, plan, duplicates=mailing.duplicates, json=mailing.json)
-        return launch(partial(_mailed, mailing, table, plan))
+            return preview.show(table, plan, duplicates=mailing.duplicates, json=mailing.json, prices=known)
+        estimate = (
+            None
+            if known is None
+            else preview.examine(table, plan, duplicates=mailing.duplicates, prices=known).estimate
+        )
+        return launch(partial(_mailed, mailing, table, plan, estimate))
 
 
-async def _mailed(mailing: Mailing, table: rows.Table, plan: Plan) -> int:
+async def _mailed(mailing: Mailing, table: rows.Table, plan: Plan, estimate: Estimate | None) -> int:
     pace = Pace(mailing.per_second)
     async with reach(private(mailing.given) if mailing.sandbox else None, pace=pace) as api:
+        short = None if estimate is None else await check(api, estimate)
+        if short is not None:
+            return short
         run = await mail(mailing, table, plan, api=api, pace=pace)
     return report(run, json=mailing.json, results=mailing.results, failed=mailing.failed)
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
 from typing import Any, Final, final
 
@@ -9,6 +10,7 @@ import orjson
 from attrs import define, field
 
 from .. import billing
+from ..billing import Estimate, Prices
 from ..calls import Call
 from ..client import connect
 from ..http import Request
@@ -17,6 +19,7 @@ from ..results import Invalid, NotSent
 from ..retries import Retry
 from .advice import explain
 from .connection import launch
+from .costs import price
 from .draft import Plan, own_key, same
 from .exits import Exit
 from .output import emit, emit_json, table_of
@@ -39,6 +42,12 @@ class Preview:
     invalid_rows: list[tuple[Row, str]] = field(factory=list)
     duplicates: int = 0
     duplicate_lines: list[int] = field(factory=list)
+    amount: Decimal | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """What the batch costs at most: a conversation or a month that several rows share is counted for each."""
+        return Estimate(messages=sum(self.units.values()), amount=self.amount or Decimal(0))
 
     @property
     def status(self) -> Exit:
@@ -46,9 +55,9 @@ class Preview:
         return Exit.REFUSED if self.invalid else Exit.ACCEPTED
 
 
-def show(table: Table, plan: Plan, *, duplicates: bool, json: bool) -> Exit:
+def show(table: Table, plan: Plan, *, duplicates: bool, json: bool, prices: Prices | None = None) -> Exit:
     """Print what the batch would be; gives the exit status. With *duplicates* they count as messages."""
-    preview = examine(table, plan, duplicates=duplicates)
+    preview = examine(table, plan, duplicates=duplicates, prices=prices)
     request = None if preview.first is None else launch(partial(_captured, preview.first))
     if json:
         emit_json(_facts(preview, request))
@@ -63,14 +72,16 @@ def show(table: Table, plan: Plan, *, duplicates: bool, json: bool) -> Exit:
         "sent in spite of being duplicates" if duplicates else "skipped as duplicates", f"{preview.duplicates:,}"
     )
     counts.add_row("rows in all", f"{preview.rows:,}")
+    if preview.amount is not None:
+        counts.add_row("EUR, at most", f"{preview.amount:,}")
     emit(counts)
     emit("\n".join(_lines(preview)))
     return preview.status
 
 
-def examine(table: Table, plan: Plan, *, duplicates: bool) -> Preview:
-    """Go through all rows of *table* as a batch would."""
-    preview, seen = Preview(table.count), Seen(table.count)
+def examine(table: Table, plan: Plan, *, duplicates: bool, prices: Prices | None = None) -> Preview:
+    """Go through all rows of *table* as a batch would, and add up what they cost at most if there are *prices*."""
+    preview, seen = Preview(table.count, amount=None if prices is None else Decimal(0)), Seen(table.count)
     for row in table.rows():
         message = plan.message(row)
         call = None if isinstance(message, Invalid) else send(message, idempotency_key=own_key(row))
@@ -85,6 +96,8 @@ def examine(table: Table, plan: Plan, *, duplicates: bool) -> Preview:
             if not duplicates:
                 continue
         preview.units[billing.unit(message)] += 1
+        if prices is not None and preview.amount is not None:
+            preview.amount += price(message, prices)
         preview.first = preview.first or call
     return preview
 
@@ -113,6 +126,7 @@ def _facts(preview: Preview, request: Request | None) -> dict[str, Any]:
     return {
         "rows": preview.rows,
         "units": dict(preview.units),
+        **({} if preview.amount is None else {"amount": float(preview.amount)}),
         "invalid": preview.invalid,
         "invalid_rows": [{"row": row.number, "line": row.line, "message": why} for row, why in preview.invalid_rows],
         "duplicates": preview.duplicates,

@@ -4,6 +4,8 @@ from decimal import Decimal, InvalidOperation
 
 import click
 
+from .options import json_option
+
 
 def _amount(context: click.Context, option: click.Parameter, value: str) -> Decimal:
     try:
@@ -25,7 +27,14 @@ def _amount(context: click.Context, option: click.Parameter, value: str) -> Deci
     "--faults", type=click.FloatRange(0, 1), default=0.0, help="The share of requests that something happens to."
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the faults and the ids.")
-@click.option("--luck", is_flag=True, help="Only show which recipients bring bad luck.")
+@click.option(
+    "--delivery", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds until messages arrive."
+)
+@click.option("--repeated", type=click.FloatRange(0, 1), default=0.0, help="The share of webhooks that come twice.")
+@click.option("--late", type=click.FloatRange(0, 1), default=0.0, help="The share of webhooks that come late.")
+@click.option("--reordered", type=click.FloatRange(0, 1), default=0.0, help="The share that come out of order.")
+@click.option("--luck", is_flag=True, help="Only show which recipients something happens to.")
+@json_option
 def sandbox(
     *,
     command: tuple[str, ...],
@@ -35,7 +44,12 @@ def sandbox(
     limit_rate: int,
     faults: float,
     seed: int,
+    delivery: float,
+    repeated: float,
+    late: float,
+    reordered: float,
     luck: bool,
+    json: bool,
 ) -> int:
     """Serve a sandbox of the API.
 
@@ -46,9 +60,20 @@ def sandbox(
     from .serve import Site, show_luck, start
 
     if luck:
-        return show_luck()
-    site = Site(host=host, port=port, balance=balance, limit=limit_rate, faults=faults, seed=seed)
-    return start(site, command)
+        return show_luck(json=json)
+    site = Site(
+        host=host,
+        port=port,
+        balance=balance,
+        limit=limit_rate,
+        faults=faults,
+        seed=seed,
+        delivery=delivery,
+        repeated=repeated,
+        late=late,
+        reordered=reordered,
+    )
+    return start(site, command, json=json)
 
 
 @click.command

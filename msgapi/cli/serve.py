@@ -10,12 +10,13 @@ from shlex import quote
 from typing import TYPE_CHECKING, Final, final
 
 import anyio
+import orjson
 from attrs import frozen
 
-from ..sandbox import LUCK, Sandbox
+from ..sandbox import ENDINGS, LUCK, Mischief, Sandbox, Timing
 from .connection import launch
 from .exits import Exit, Halt
-from .output import emit, note, table_of
+from .output import emit, emit_json, note, table_of
 
 if TYPE_CHECKING:
     from anyio.abc import Process
@@ -36,24 +37,41 @@ class Site:
     limit: int = 10_000
     faults: float = 0.0
     seed: int = 1
+    delivery: float = 2.0
+    repeated: float = 0.0
+    late: float = 0.0
+    reordered: float = 0.0
 
     def sandbox(self) -> Sandbox:
         """Open the account."""
-        return Sandbox(balance=self.balance, rate_limit=self.limit, faults=self.faults, seed=self.seed)
+        quarter = self.delivery / 4
+        return Sandbox(
+            balance=self.balance,
+            rate_limit=self.limit,
+            faults=self.faults,
+            seed=self.seed,
+            timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
+            webhooks=Mischief(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
+        )
 
 
-def show_luck() -> int:
-    """Print which recipients bring bad luck."""
+def show_luck(*, json: bool) -> int:
+    """Print which recipients something happens to: to the send itself, or to the message later."""
+    found = [(one.phone, one.email, one.happens) for one in LUCK]
+    found += [(one.phone, one.email, one.happens) for one in ENDINGS]
+    if json:
+        emit_json([{"phone": phone, "email": email, "happens": happens} for phone, email, happens in found])
+        return Exit.ACCEPTED
     table = table_of("phone", "email", "what happens")
-    for luck in LUCK:
-        table.add_row(luck.phone, luck.email, luck.happens)
+    for row in found:
+        table.add_row(*row)
     emit(table)
     return Exit.ACCEPTED
 
 
-def start(site: Site, command: tuple[str, ...]) -> int:
+def start(site: Site, command: tuple[str, ...], *, json: bool = False) -> int:
     """Serve until Ctrl-C, or until *command* ends; gives the exit status."""
-    return launch(partial(_run_with, site, command) if command else partial(_serve, site))
+    return launch(partial(_run_with, site, command) if command else partial(_serve, site, json=json))
 
 
 @asynccontextmanager
@@ -68,10 +86,13 @@ async def _served(site: Site, port: int) -> AsyncIterator[Mapping[str, str]]:
         raise Halt(f"cannot serve on {site.host} port {port}: {error.strerror or error}; try --port 0") from None
 
 
-async def _serve(site: Site) -> int:
+async def _serve(site: Site, *, json: bool) -> int:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with _served(site, _PORT if site.port is None else site.port) as variables:
-            emit("\n".join(f"export {name}={quote(value)}" for name, value in variables.items()))
+            if json:
+                emit(orjson.dumps(variables).decode())
+            else:
+                emit("\n".join(f"export {name}={quote(value)}" for name, value in variables.items()))
             note(f"a sandbox is at {variables['MSGAPI_BASE_URL']}: nothing is really sent; Ctrl-C ends it")
             async for _ in signals:
                 break

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 from attrs import frozen
 
-from . import agency, bills, campaigns, consents, contacts, history, sending, testing, topups, webhooks
+from . import agency, bills, campaigns, consents, contacts, controls, history, sending, testing, topups, webhooks
 from .answers import Reply
 from .bodies import LARGEST
 from .state import Ask, State
@@ -80,8 +80,14 @@ ROUTES: Final = (
     Route("PUT", "/v1/billing/alerts", "billing", topups.set_alert, writes=True),
     Route("GET", "/v1/billing/transactions", "billing", bills.transactions),
     Route("GET", "/v1/billing/invoices", "billing", bills.invoices),
+    Route("POST", "/_sandbox/replies", "controls", controls.reply, writes=True),
+    Route("POST", "/_sandbox/taps", "controls", controls.tap, writes=True),
+    Route("POST", "/_sandbox/agents/{id}/approve", "controls", controls.approve, writes=True, bare=True),
+    Route("POST", "/_sandbox/agents/{id}/reject", "controls", controls.reject, writes=True),
+    Route("POST", "/_sandbox/agents/{id}/launch", "controls", controls.launch, writes=True),
+    Route("POST", "/_sandbox/consents/{id}/confirm", "controls", controls.confirm, writes=True, bare=True),
 )
-"""All routes of the sandbox."""
+"""All routes of the sandbox: those of the service below /v1, and those of `controls`."""
 
 _BY_METHOD: Final = {
     method: tuple((route, route.segments) for route in ROUTES if route.method == method)

@@ -12,6 +12,7 @@ from .posting import PATIENCE
 from .routes import room
 from .transport import Sandbox
 
+_SLOWEST = 10.0  # seconds in which the body of a request has to come, or the connection is cut
 _GRACE = 0.2  # seconds for what is under way when the server closes
 
 
@@ -37,16 +38,27 @@ async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -
 
 def _answering(sandbox: Sandbox) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        body = await _body(request)
+        body = None
+        with anyio.move_on_after(_SLOWEST):
+            body = await _body(request)
+        if body is None:
+            return _cut(request)
         reply = sandbox.handle(Request(request.method, f"http://sandbox{request.raw_path}", _headers(request), body))
         if reply.delay:
             await sandbox.clock.sleep(reply.delay)
         given = reply.response
-        if reply.lost and request.transport is not None:
-            request.transport.abort()
+        if reply.lost:
+            return _cut(request)
         return web.Response(status=given.status, headers=given.headers, body=given.body)
 
     return answer
+
+
+def _cut(request: web.BaseRequest) -> web.Response:
+    # What is answered does not matter: nothing can be said over a connection that is gone.
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()
 
 
 async def _body(request: web.BaseRequest) -> bytes:

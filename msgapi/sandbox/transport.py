@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from random import Random
-from typing import final
+from typing import Literal, final
 
 import anyio.lowlevel
 from attrs import define, field
@@ -13,6 +13,7 @@ from ..clock import Clock, SystemClock
 from ..http import Request
 from ..results import Balance, Unanswered
 from ..transports import Answer, Transport
+from . import agency, campaigns, consents
 from .account import Account
 from .answers import Reply
 from .couriers import Attempt, Couriers, Mischief
@@ -183,6 +184,32 @@ class Sandbox:
         if entry is None or found is None:
             raise ValueError("there is no such message, or no suggestion with this text in it")
         return self._reply(entry.to, entry.sender, found)
+
+    def approve(self, agent_id: str) -> str | None:
+        """Let an agent that is under review pass it; gives the id that it has from then on, None if there is none."""
+        live = agency.approve(self._state, agent_id, self.clock.time())
+        self._ring()
+        return live
+
+    def reject(self, agent_id: str, reason: str) -> bool:
+        """Let an agent that is under review not pass it, for a *reason*. False if there is none."""
+        done = agency.reject(self._state, agent_id, reason, self.clock.time())
+        self._ring()
+        return done
+
+    def launch(self, agent_id: str, carrier: str = "vodafone_de") -> bool:
+        """Let a *carrier* launch an approved agent, which can send from then on. False if there is none."""
+        return agency.launch(self._state, agent_id, carrier, self.clock.time())
+
+    def confirm(self, record_id: str) -> bool:
+        """Let a contact confirm a consent that waits for it (double opt-in). False if there is none."""
+        done = consents.confirm(self._state, record_id, self.clock.time())
+        self._ring()
+        return done
+
+    def halt(self, campaign_id: str, status: Literal["PAUSED_ERROR", "PAUSED_BALANCE"] = "PAUSED_ERROR") -> bool:
+        """Let a campaign stop by itself in the middle of its run. False if none runs."""
+        return campaigns.halt(self._state, campaign_id, status, self.clock.time())
 
     def _reply(self, to: str, agent_id: str, message: dict[str, object]) -> Entry:
         state, now = self._state, self.clock.time()

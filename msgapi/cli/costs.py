@@ -1,0 +1,66 @@
+"""Costs: the prices that were given for a batch, and whether the free balance covers it before it starts."""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from .. import billing
+from ..billing import Estimate, Prices
+from ..calls import Api
+from ..messages import Email, Message
+from ..results import Ok
+from .asking import fail
+from .exits import Exit, Halt
+from .output import note
+
+_NAMES: Final[Mapping[str, str]] = {
+    "basic": "basic_message",
+    "single": "single_message",
+    "conversation": "conversation",
+    "mau": "mau",
+    "email": "email",
+}
+_UNKNOWN: Final = Decimal(-1)
+
+
+def prices(given: tuple[str, ...]) -> Prices | None:
+    """Read prices such as `basic=0.07`; None if there are none. One that is missing counts as unknown."""
+    if not given:
+        return None
+    found = dict.fromkeys(_NAMES.values(), _UNKNOWN)
+    for one in given:
+        name, _, text = one.partition("=")
+        try:
+            price = Decimal(text)
+        except InvalidOperation:
+            price = _UNKNOWN
+        if name not in _NAMES or not price.is_finite() or price < 0:
+            raise Halt(f"--price takes a unit and EUR such as basic=0.07 ({', '.join(_NAMES)}), not {one!r}")
+        found[_NAMES[name]] = price
+    return Prices(**found)
+
+
+def price(message: Message, known: Prices) -> Decimal:
+    """Tell the price of *message*; one that was not given ends the program."""
+    found = known.price(message)
+    if found < 0:
+        unit = "email" if isinstance(message, Email) else billing.unit(message)
+        name = next(short for short, whole in _NAMES.items() if whole == unit)
+        raise Halt(f"the file has messages that are billed as {unit}: give their price too, as --price {name}=0.07")
+    return found
+
+
+async def check(api: Api, estimate: Estimate) -> Exit | None:
+    """See whether the free balance covers *estimate*: None if it does, else the exit status."""
+    result = await api(billing.balance())
+    if not isinstance(result, Ok):
+        return Exit(fail(result))
+    short = billing.shortage(estimate, result.value)
+    if short is None:
+        return None
+    note(
+        f"the batch can cost {estimate.amount} EUR and {short.free} EUR is free: {short.missing} EUR is missing after "
+        f"about {short.covered:,} of {estimate.messages:,} messages; nothing was sent"
+    )
+    note("Top up, or send it without --price until the balance is used up.")
+    return Exit.STOPPED

@@ -1,0 +1,125 @@
+"""sandbox.controls: what the API has no route for, over HTTP and in Python."""
+
+from decimal import Decimal
+
+import pytest
+from calling import call, done
+from sandboxing import NOW, TO, ask, request, said, send, still, text
+
+from msgapi import Ok, VirtualClock, agents, contacts, messages
+from msgapi.sandbox import Sandbox
+from msgapi.sandbox.runs import CAMPAIGNS
+
+NEW = agents.NewAgent(display_name="Shop", region="EUROPE", billing_category="CONVERSATIONAL", use_case="MULTI_USE")
+WHOLE = agents.Changes(
+    description="Parcels",
+    color="#1a2b3c",
+    logo_url="https://shop.example/logo.png",
+    banner_url="https://shop.example/banner.png",
+    email="ada@shop.example",
+    privacy_policy_url="https://shop.example/privacy",
+    terms_of_service_url="https://shop.example/terms",
+)
+
+
+def control(box: Sandbox, path: str, **fields: object) -> tuple[int, dict[str, object]]:
+    answer = ask(box, request("POST", f"/_sandbox/{path}", body=fields))
+    return answer.status, said(answer)
+
+
+def submitted(box: Sandbox) -> str:
+    agent = done(box, agents.create(NEW))
+    _ = done(box, agents.update(agent.agent_id, WHOLE))
+    _ = done(box, agents.submit(agent.agent_id))
+    return agent.agent_id
+
+
+def test_a_user_writes_to_an_agent_over_http() -> None:
+    box = still(clock=VirtualClock(NOW))
+    status, told = control(box, "replies", agent_id="ag_live_demo", user=TO, text="Where is it?")
+    assert status == 201
+    entry = box.messages[0]
+    assert (told, entry.direction, entry.to) == ({"message_id": entry.id}, "INBOUND", TO)
+    assert send(box, text(message_type="CONVERSATION")).status == 200
+
+
+def test_a_recipient_taps_a_suggestion_over_http() -> None:
+    box = still(clock=VirtualClock(NOW))
+    chips = [{"reply": {"text": "Yes", "postback_data": "eWVz"}}]
+    name = said(send(box, text(content={"text": "Well?", "suggestions": chips})))["message_id"]
+    assert control(box, "taps", message_id=name, text="Yes")[0] == 201
+    assert box.events[-1].data["user_message"] == {"type": "suggested_reply", "text": "Yes", "postback_data": "eWVz"}
+    assert control(box, "taps", message_id=name, text="No")[0] == 404
+    assert control(box, "taps", message_id="msg_nobody", text="Yes")[0] == 404
+
+
+@pytest.mark.parametrize("path", ["replies", "taps", "agents/ag_1/reject", "agents/ag_1/launch"])
+def test_what_is_missing_is_invalid(path: str) -> None:
+    assert control(still(), path, nonsense=1)[0] == 400
+
+
+def test_an_agent_is_approved_launched_and_sends_over_http() -> None:
+    box = still(clock=VirtualClock(NOW))
+    draft = submitted(box)
+    status, told = control(box, f"agents/{draft}/approve")
+    assert (status, told["status"]) == (200, "APPROVED")
+    live = str(told["agent_id"])
+    assert send(box, text(agent_id=live)).status == 403
+    assert control(box, f"agents/{live}/launch", carrier="nobody")[0] == 400
+    assert control(box, f"agents/{live}/launch", carrier="telekom_de")[0] == 200
+    assert send(box, text(agent_id=live)).status == 200
+    assert control(box, "agents/ag_nobody/approve")[0] == 404
+    assert control(box, "agents/ag_nobody/reject", reason="logo")[0] == 404
+    assert control(box, "agents/ag_nobody/launch", carrier="telekom_de")[0] == 404
+
+
+def test_an_agent_is_rejected_over_http() -> None:
+    box = still(clock=VirtualClock(NOW))
+    draft = submitted(box)
+    assert control(box, f"agents/{draft}/reject", reason="The logo is blurred.")[0] == 200
+    assert done(box, agents.get(draft)).rejection_reason == "The logo is blurred."
+
+
+def test_a_consent_is_confirmed_over_http_and_in_python() -> None:
+    for python in (False, True):
+        box = still(clock=VirtualClock(NOW))
+        person = done(box, contacts.create(contacts.NewContact(source="API", phone=TO)))
+        given = contacts.NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="shop", enforced_doi=True)
+        record = done(box, contacts.consent(person.id, given))
+        if python:
+            assert box.confirm(record.id)
+            assert not box.confirm(record.id)
+        else:
+            assert control(box, f"consents/{record.id}/confirm")[0] == 200
+            assert control(box, f"consents/{record.id}/confirm")[0] == 404
+        assert done(box, contacts.consents(person.id)).consent_records[0].status == "GRANTED"
+
+
+def test_an_agent_goes_its_way_in_python() -> None:
+    box = still(clock=VirtualClock(NOW))
+    live = box.approve(submitted(box))
+    assert live is not None
+    assert box.approve(live) is None
+    assert box.launch(live)
+    assert not box.launch("ag_nobody")
+    wanted = messages.Text(agent_id=live, to=TO, traffic_type="TRANSACTION", text="Hello")
+    assert isinstance(call(box, messages.send(wanted)), Ok)
+    other = submitted(box)
+    assert box.reject(other, "logo")
+    assert not box.reject(other, "logo")
+
+
+def test_a_campaign_stops_by_itself() -> None:
+    box = Sandbox(clock=VirtualClock(NOW), balance=Decimal(100_000))
+    name = CAMPAIGNS[0].campaign_id
+    assert not box.halt(name)
+    from msgapi import campaigns
+
+    _ = done(box, campaigns.trigger(name))
+    assert box.halt(name, "PAUSED_BALANCE")
+    assert done(box, campaigns.status(name)).status == "PAUSED_BALANCE"
+
+
+def test_a_control_needs_the_key_as_well() -> None:
+    asked = request("POST", "/_sandbox/replies", body={}, Authorization="Bearer sk_other")
+    assert ask(still(), asked).status == 401
