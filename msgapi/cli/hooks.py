@@ -109,10 +109,14 @@ def _print(event: Event, *, json: bool) -> None:
         emit(orjson.dumps(plain).decode())
         return
     data = plain["data"]
-    lines = [f"{plain.get('timestamp', ''):26}{plain['event']}  {plain['id']}"]
-    lines += [f"    {name:20}{value}" for name, value in data.items()]
+    lines = [f"{plain.get('timestamp', 'at an unknown time')}  {plain['event']}  {plain['id']}"]
+    lines += [f"    {name:20}{_shown(value)}" for name, value in data.items()]
     lines += [f"    not as documented: {one}" for one in (event.problems if isinstance(event, Unknown) else ())]
     emit("\n".join(lines))
+
+
+def _shown(value: object) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _table(found: Endpoints) -> "str | Table":

@@ -11,6 +11,7 @@ from .outbox import Happening
 from .prices import Prices
 from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
 from .transport import Sandbox
+from .workspaces import Workspaces
 
 __all__ = [
     "AGENTS",
@@ -36,4 +37,5 @@ __all__ = [
     "Sandbox",
     "Template",
     "Timing",
+    "Workspaces",
 ]

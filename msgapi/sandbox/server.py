@@ -11,13 +11,14 @@ from ..transports.aiohttp import opened
 from .posting import PATIENCE
 from .routes import room
 from .transport import Sandbox
+from .workspaces import Workspaces
 
 _SLOWEST = 10.0  # seconds in which the body of a request has to come, or the connection is cut
 _GRACE = 0.2  # seconds for what is under way when the server closes
 
 
 @asynccontextmanager
-async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """Serve *sandbox* for the time of an `async with`, on asyncio only; gives the base URL. Webhooks go out.
 
     Port 0 takes a free one. Anyone who can reach *host* can use the account. A lost answer is a
@@ -36,7 +37,7 @@ async def serving(sandbox: Sandbox, *, host: str = "127.0.0.1", port: int = 0) -
             await runner.cleanup()
 
 
-def _answering(sandbox: Sandbox) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+def _answering(sandbox: Sandbox | Workspaces) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         body = None
         with anyio.move_on_after(_SLOWEST):
