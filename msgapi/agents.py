@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from .calls import Call
 from .forms import Form, ask
-from .layout import keep, lay_out
+from .layout import keep, lay_flat
 from .results import Detail
 from .rules import address, flag, free, number, one_of, optional, url, written
 
@@ -238,6 +238,5 @@ _CHANGES: Final = Form(
 FORMS: Final = (_NEW, _CHANGES)
 """What may be sent, for whoever reads it."""
 
-for _model in (NewAgent, Changes):
-    _ = lay_out(_model, {})
+lay_flat(NewAgent, Changes)
 keep(Agent, same={"agent_id": "id"})

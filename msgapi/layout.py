@@ -76,6 +76,12 @@ def lay_out(
     return found
 
 
+def lay_flat(*models: type) -> None:
+    """Say that the fields of request *models* stand under their own names."""
+    for model in models:
+        _ = lay_out(model, {})
+
+
 def paths_of(model: type) -> Mapping[str, str] | None:
     """Tell the paths of a model that was laid out, by the names of its fields; None for any other."""
     return _LAID_OUT[model][0] if model in _LAID_OUT else None

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from .calls import Call
 from .forms import Form, ask
-from .layout import keep, lay_out
+from .layout import keep, lay_flat
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .privacy import hidden
@@ -91,6 +91,5 @@ _VERIFICATION: Final = Form(Verification, {"phone": number, "code": _code})
 FORMS: Final = (_REGISTRATION, _VERIFICATION)
 """What may be sent, for whoever reads it."""
 
-for _model in (Registration, Verification):
-    _ = lay_out(_model, {})
+lay_flat(Registration, Verification)
 keep(Standing)

@@ -12,7 +12,7 @@ from attrs import field, frozen
 
 from .calls import Call
 from .forms import Form, ask
-from .layout import keep, lay_out
+from .layout import keep, lay_flat
 from .privacy import hidden
 from .results import Detail
 from .rules import Found, many, optional, url, written
@@ -147,8 +147,7 @@ _CHANGES: Final = Form(
 FORMS: Final = (_NEW, _CHANGES)
 """What may be sent, for whoever reads it."""
 
-for _model in (NewEndpoint, Changes):
-    _ = lay_out(_model, {})
+lay_flat(NewEndpoint, Changes)
 keep(Endpoint, same={"id": "webhook_id"})
 keep(Endpoints, array="webhooks", same={"webhooks": "endpoints"})
 keep(Done)

@@ -88,7 +88,7 @@ async def test_the_double_in_the_readme_works_as_written() -> None:
 async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> None:
     _ = (tmp_path / "test_example.py").write_text(EXAMPLES[5])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = await anyio.run_process(command, check=False, cwd=tmp_path)
+    done = await anyio.run_process(command, check=False)
     assert done.returncode == 0, done.stdout.decode()
 
 

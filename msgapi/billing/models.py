@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..forms import Form
-from ..layout import keep, lay_out
+from ..layout import keep, lay_flat
 from ..privacy import hidden
 from ..rules import amount, flag, one_of, optional, written
 
@@ -150,7 +150,7 @@ AUTO_RELOAD = Form(
 )
 ALERT = Form(Alert, {"low_balance_threshold": amount()})
 
-_ = lay_out(NewTopUp, {})
+lay_flat(NewTopUp)
 keep(Statement)
 keep(Transaction, same={"id": "transaction_id"})
 keep(Transactions, array="transactions", same={"next_cursor": "cursor"})

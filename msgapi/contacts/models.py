@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..forms import Form
-from ..layout import keep, lay_out
+from ..layout import keep, lay_flat
 from ..privacy import hidden
 from ..results import Detail
 from ..rules import address, flag, json, many, number, one_of, optional, string, written
@@ -216,8 +216,7 @@ CONSENT: Final = Form(
 FORMS: Final = (NEW, CHANGES, ROWS, CONSENT)
 """What may be sent, for whoever reads it."""
 
-for _model in (NewContact, Changes, Row, Rows, NewConsent):
-    _ = lay_out(_model, {})
+lay_flat(NewContact, Changes, Row, Rows, NewConsent)
 keep(Consent, same={"id": "record_id"})
 keep(Contact, same={"id": "contact_id"})
 keep(Consents, array="consent_records", same={"consent_records": "records"})

@@ -8,7 +8,7 @@ from typing import Final, final
 from attrs import field, frozen
 
 from ..forms import Form
-from ..layout import lay_out
+from ..layout import lay_flat
 from ..privacy import hidden
 from ..rules import free, number, written
 from . import agency, consents
@@ -124,5 +124,4 @@ _TAPPED: Final = Form(Tapped, {"message_id": written, "text": written})
 _REJECTION: Final = Form(Rejection, {"reason": written})
 _LAUNCHED: Final = Form(Launched, {"carrier": _carrier})
 
-for _model in (Written, Tapped, Rejection, Launched):
-    _ = lay_out(_model, {})
+lay_flat(Written, Tapped, Rejection, Launched)

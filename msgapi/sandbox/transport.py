@@ -105,11 +105,7 @@ class Sandbox:
 
     async def __call__(self, request: Request, /) -> Answer:
         """Answer *request*, after a while or never where that is its lot."""
-        await anyio.lowlevel.checkpoint()
-        reply = self.handle(request)
-        if reply.delay:
-            await self.clock.sleep(reply.delay)
-        return Unanswered("the sandbox lost the answer") if reply.lost else reply.response
+        return await carried_out(self.handle, request, self.clock)
 
     def handle(self, request: Request) -> Reply:
         """Answer *request* at once, by the sandbox's clock; the caller acts on delay and loss."""
@@ -233,6 +229,15 @@ class Sandbox:
     def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> bool:
         """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown."""
         return self._move(message_id, "FAILED", reason)
+
+
+async def carried_out(handle: Callable[[Request], Reply], request: Request, clock: Clock) -> Answer:
+    """Have *request* handled, and act on the delay and the loss of its answer."""
+    await anyio.lowlevel.checkpoint()
+    reply = handle(request)
+    if reply.delay:
+        await clock.sleep(reply.delay)
+    return Unanswered("the sandbox lost the answer") if reply.lost else reply.response
 
 
 def _nobody() -> None:

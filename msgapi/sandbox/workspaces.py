@@ -4,14 +4,11 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import final
 
-import anyio.lowlevel
-
 from ..clock import Clock
 from ..http import Request
-from ..results import Unanswered
 from ..transports import Answer, Transport
 from .answers import Reply
-from .transport import Sandbox
+from .transport import Sandbox, carried_out
 
 _BEARER = "bearer "
 
@@ -43,11 +40,7 @@ class Workspaces:
 
     async def __call__(self, request: Request, /) -> Answer:
         """Answer *request*, after a while or never where that is its lot."""
-        await anyio.lowlevel.checkpoint()
-        reply = self.handle(request)
-        if reply.delay:
-            await self.clock.sleep(reply.delay)
-        return Unanswered("the sandbox lost the answer") if reply.lost else reply.response
+        return await carried_out(self.handle, request, self.clock)
 
     @asynccontextmanager
     async def posting(self, transport: Transport) -> AsyncIterator[None]:
