@@ -35,6 +35,7 @@ class Account:
     state: State
     sends: Limit
     reads: Limit
+    role: routes.Role = "manager"
     requests: int = field(default=0, init=False)
     _windows: dict[str, Window] = field(factory=dict, init=False)
 
@@ -56,6 +57,8 @@ class Account:
             reply = refuse(429, "rate_limit_exceeded", "Too many requests.", retry_after=figures.wait)
         elif found is None:
             reply = refuse(404, "not_found", "There is no such route.")
+        elif routes.ROLES.index(self.role) < routes.ROLES.index(found[0].role):
+            reply = refuse(403, "forbidden", f"The key needs the role of {found[0].role} for this.")
         else:
             ask = Ask(now, id=found[1], query=query, body=request.body or b"")
             reply = self._by_chance(found[0], headers, ask)

@@ -1,7 +1,7 @@
 """Routes: which method and path leads to which function, and under which rate limit."""
 
 from collections.abc import Callable
-from typing import Final, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 from urllib.parse import unquote
 
 from attrs import frozen
@@ -12,6 +12,9 @@ from .bodies import LARGEST
 from .state import Ask, State
 
 Action: TypeAlias = Callable[[State, Ask], Reply]
+Role: TypeAlias = Literal["viewer", "editor", "manager"]
+ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
+"""The roles that a key can have, each with what those before it may do."""
 
 
 @final
@@ -19,8 +22,9 @@ Action: TypeAlias = Callable[[State, Ask], Reply]
 class Route:
     """One route: `{id}` in *path* takes any one segment. *band* is the kind of endpoint that it is counted as.
 
-    One with *writes* has a JSON object of at most *most* bytes as its body, and an idempotency key if the
-    caller likes. The object of a *bare* one has no fields, so it may be left out.
+    *role* is the least that the key must have. One with *writes* has a JSON object of at most *most*
+    bytes as its body, and an idempotency key if the caller likes. The object of a *bare* one has no
+    fields, so it may be left out.
     """
 
     method: str
@@ -30,6 +34,7 @@ class Route:
     writes: bool = False
     bare: bool = False
     most: int = LARGEST
+    role: Role = "viewer"
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -39,15 +44,15 @@ class Route:
 
 _IMPORT: Final = 16 * LARGEST  # 10,000 rows, however long their names and addresses
 ROUTES: Final = (
-    Route("POST", "/v1/messages", "sends", sending.send, writes=True),
+    Route("POST", "/v1/messages", "sends", sending.send, writes=True, role="editor"),
     Route("GET", "/v1/messages", "messages", history.list_messages),
     Route("GET", "/v1/messages/{id}", "messages", history.show),
     Route("DELETE", "/v1/messages/{id}", "messages", history.revoke),
-    Route("POST", "/v1/contacts", "contacts", contacts.create, writes=True),
+    Route("POST", "/v1/contacts", "contacts", contacts.create, writes=True, role="editor"),
     Route("GET", "/v1/contacts/{id}", "contacts", contacts.show),
-    Route("PATCH", "/v1/contacts/{id}", "contacts", contacts.update, writes=True),
-    Route("DELETE", "/v1/contacts/{id}", "contacts", contacts.delete),
-    Route("POST", "/v1/contacts/import", "contacts", contacts.import_rows, writes=True, most=_IMPORT),
+    Route("PATCH", "/v1/contacts/{id}", "contacts", contacts.update, writes=True, role="editor"),
+    Route("DELETE", "/v1/contacts/{id}", "contacts", contacts.delete, role="manager"),
+    Route("POST", "/v1/contacts/import", "contacts", contacts.import_rows, writes=True, most=_IMPORT, role="editor"),
     Route("GET", "/v1/contacts/{id}/consent", "contacts", consents.list_consents),
     Route("POST", "/v1/contacts/{id}/consent", "contacts", consents.create, writes=True),
     Route("POST", "/v1/rcs/agents", "agents", agency.create, writes=True),
@@ -66,7 +71,7 @@ ROUTES: Final = (
     Route("GET", "/v1/campaigns/{id}/status", "campaigns", campaigns.status),
     Route("POST", "/v1/test/register", "test", testing.register, writes=True),
     Route("POST", "/v1/test/verify", "test", testing.verify, writes=True),
-    Route("POST", "/v1/test/messages", "test", testing.send, writes=True),
+    Route("POST", "/v1/test/messages", "test", testing.send, writes=True, role="editor"),
     Route("GET", "/v1/test/status", "test", testing.status),
     Route("GET", "/v1/billing/balance", "billing", bills.balance),
     Route("GET", "/v1/billing/usage", "billing", bills.usage),

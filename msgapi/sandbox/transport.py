@@ -28,6 +28,7 @@ from .posting import posting
 from .prices import Prices
 from .purse import Purse
 from .replying import reply, suggestion
+from .routes import Role
 from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
 from .state import State
 
@@ -43,7 +44,7 @@ _PLENTY = Decimal(1000)
 class Sandbox:
     """The API in memory: `msgapi.connect(transport=sandbox, api_key=sandbox.api_key)`.
 
-    *balance* is in EUR. *rate_limit* sends, and *read_limit* requests of each other kind, are let
+    *balance* is in EUR; the key has a *role*. *rate_limit* sends, and *read_limit* requests of each other kind, are let
     through in every *window* seconds. *faults* is the share of the requests that are struck by a
     fault of the server or the network, once for each idempotency key; which ones follows from
     *seed*. *slow* is how many seconds a slow answer takes. Messages are sent, delivered and read as
@@ -64,6 +65,7 @@ class Sandbox:
         self,
         *,
         api_key: str = "sk_sandbox",
+        role: Role = "manager",
         balance: Decimal = _PLENTY,
         prices: Prices = _PRICES,
         rate_limit: int = 10_000,
@@ -96,7 +98,11 @@ class Sandbox:
         self.api_key = api_key
         self.clock = clock
         self.account = Account(
-            api_key=api_key, state=state, sends=Limit(rate_limit, window), reads=Limit(read_limit, window)
+            api_key=api_key,
+            role=role,
+            state=state,
+            sends=Limit(rate_limit, window),
+            reads=Limit(read_limit, window),
         )
 
     def __repr__(self) -> str:

@@ -1,0 +1,30 @@
+"""sandbox: what a key may do by its role."""
+
+import pytest
+from sandboxing import request, text
+
+from msgapi.sandbox import Sandbox
+from msgapi.sandbox.routes import ROLES, ROUTES, Role
+
+CONTACT = {"source": "API", "email": "ada@shop.example"}
+
+
+@pytest.mark.parametrize(
+    ("role", "statuses"),
+    [("viewer", (403, 403, 403, 200)), ("editor", (201, 200, 403, 200)), ("manager", (201, 200, 200, 200))],
+)
+def test_a_key_may_do_what_its_role_allows(role: Role, statuses: tuple[int, ...]) -> None:
+    box = Sandbox(role=role, timing=None)
+    created = box.handle(request("POST", "/v1/contacts", body=CONTACT)).response
+    name = created.headers.get("location", "/v1/contacts/c_1")
+    asked = (
+        request("POST", "/v1/messages", body=text()),
+        request("DELETE", name),
+        request("GET", "/v1/billing/balance"),
+    )
+    found = (created.status, *(box.handle(one).response.status for one in asked))
+    assert found == statuses
+
+
+def test_every_route_needs_a_role_that_there_is() -> None:
+    assert {route.role for route in ROUTES} == set(ROLES)
