@@ -1,9 +1,11 @@
 """The sandbox over a socket: the same answers, byte for byte, and what only a socket can do."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from io import BytesIO
+from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
@@ -13,7 +15,7 @@ from sandboxing import email, request, said, text
 
 import msgapi
 from msgapi import InsufficientBalance, NotFound, Ok, Request, Response, Retry, ServerFault, Unanswered, messages
-from msgapi.sandbox import LUCK, Sandbox
+from msgapi.sandbox import LUCK, Sandbox, guard
 from msgapi.sandbox.server import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -203,18 +205,61 @@ async def test_many_requests_at_once_are_each_answered() -> None:
     assert sorted(entry.to for entry in box.messages) == [f"+49151{n:08d}" for n in range(200)]
 
 
-async def test_a_body_that_does_not_come_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    from urllib.parse import urlsplit
-
-    from msgapi.sandbox import server
-
-    monkeypatch.setattr(server, "_SLOWEST", 0.05)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"POST /v1/mess", id="half a line"),
+        pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Slow: ", id="half a head"),
+        pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", id="half a body"),
+    ],
+)
+async def test_a_request_that_does_not_come_to_its_end_is_cut(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(guard, "SLOWEST", 0.05)
     box = Sandbox()
     async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
-        await stream.send(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        if sent:
+            await stream.send(sent)
         with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
             _ = await stream.receive()
     assert box.requests == 0
+
+
+async def test_a_body_that_comes_bit_by_bit_is_read_and_the_connection_stays() -> None:
+    body = b'{"agent_id":"ag_live_demo"}'
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    box = Sandbox()
+    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        for _ in range(2):
+            for part in (head[:9], head[9:], body[:5], body[5:]):
+                await stream.send(part)
+                await anyio.sleep(0.01)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 401 ")
+    assert box.requests == 2
+
+
+async def test_a_guard_passes_on_what_it_does_not_need() -> None:
+    told: list[str] = []
+
+    class Inner(asyncio.Protocol):
+        def pause_writing(self) -> None:
+            told.append("pause")
+
+        def resume_writing(self) -> None:
+            told.append("resume")
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            told.append("lost")
+
+    await anyio.lowlevel.checkpoint()
+    guards = guard.Guards()
+    one = guards.around(Inner())
+    one.pause_writing()
+    one.resume_writing()
+    one.connection_lost(None)
+    one._cut()
+    guards.calm(None)
+    assert told == ["pause", "resume", "lost"]
 
 
 async def test_a_connection_that_is_gone_needs_no_cutting() -> None:

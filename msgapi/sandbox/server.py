@@ -1,5 +1,6 @@
 """The sandbox over a socket, with aiohttp.web: the same account behind HTTP."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -8,12 +9,13 @@ from aiohttp import web
 
 from ..http import Request
 from ..transports.aiohttp import opened
+from . import guard
+from .guard import Guards
 from .posting import PATIENCE
 from .routes import room
 from .transport import Sandbox
 from .workspaces import Workspaces
 
-_SLOWEST = 10.0  # seconds in which the body of a request has to come, or the connection is cut
 _GRACE = 0.2  # seconds for what is under way when the server closes
 
 
@@ -24,24 +26,34 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
     Port 0 takes a free one. Anyone who can reach *host* can use the account. A lost answer is a
     connection that is closed without one.
     """
-    server = web.Server(_answering(sandbox), access_log=None)
+    guards = Guards()
+    server = web.Server(_answering(sandbox, guards), access_log=None)
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_GRACE)
     await runner.setup()
+    loop, listener = asyncio.get_running_loop(), None
     try:
-        await web.TCPSite(runner, host, port, reuse_address=True).start()
-        bound: int = runner.addresses[0][1]
+        listener = await loop.create_server(
+            lambda: guards.around(server()), host, port, reuse_address=True, backlog=128
+        )
+        bound: int = listener.sockets[0].getsockname()[1]
         async with opened(timeout=PATIENCE) as transport, sandbox.posting(transport):
             yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
     finally:
+        if listener is not None:
+            listener.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
 
 
-def _answering(sandbox: Sandbox | Workspaces) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+def _answering(
+    sandbox: Sandbox | Workspaces, guards: Guards
+) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        guards.calm(request.transport)
         body = None
-        with anyio.move_on_after(_SLOWEST):
+        with anyio.move_on_after(guard.SLOWEST):
             body = await _body(request)
+        guards.calm(request.transport)
         if body is None:
             return _cut(request)
         reply = sandbox.handle(Request(request.method, f"http://sandbox{request.raw_path}", _headers(request), body))
