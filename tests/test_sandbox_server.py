@@ -249,7 +249,7 @@ async def test_a_guard_passes_on_what_it_does_not_need() -> None:
             told.append("resume")
 
         def connection_lost(self, exc: Exception | None) -> None:
-            told.append("lost")
+            told.append("lost" if exc is None else "broken")
 
     await anyio.lowlevel.checkpoint()
     guards = guard.Guards()
