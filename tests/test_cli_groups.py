@@ -295,6 +295,7 @@ def test_a_clock_that_is_wrong_says_so(monkeypatch: pytest.MonkeyPatch, capsys: 
         (Response(429, {}, b'{"error":"rate_limit_exceeded","message":"slow down"}'), "rate limit"),
         (Response(500, {}, b'{"error":"internal_error","message":"sorry"}'), "answers internal_error: sorry"),
         (Unanswered("no answer in time"), "not reached, sent, but not answered"),
+        (Response(200, {"content-type": "text/html"}, b"<html>"), "the answer is not the service's"),
     ],
 )
 def test_a_service_that_is_not_well_says_so(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .. import codec
 from ..calls import Call
-from ..results import ApiError, NotFound, Ok, Result, Unauthorized
+from ..results import ApiError, NotFound, Ok, Result, Unauthorized, Unreadable
 from .advice import advise, explain, facts
 from .connection import launch, private, reach
 from .exits import Exit, Halt
@@ -37,8 +37,19 @@ def answer(call: Call[T], show: "Callable[[T], str | Table]", *, json: bool, san
 def fail(error: ApiError) -> int:
     """Say what went wrong and what to do about it; gives the exit status."""
     note(f"{type(error).__name__} {error.code}: {explain(error)}")
-    note("Check the id: the service does not know it." if isinstance(error, NotFound) else advise(error))
+    note(advice(error))
     return Exit.CONFIGURATION if isinstance(error, Unauthorized) else Exit.REFUSED
+
+
+def advice(error: ApiError) -> str:
+    """Say what to do about *error* where nothing was sent to a recipient."""
+    match error:
+        case NotFound():
+            return "Check the id: the service does not know it."
+        case Unreadable():
+            return "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
+        case _:
+            return advise(error)
 
 
 async def _asked(call: Call[T], *, sandbox: bool) -> Result[T]:

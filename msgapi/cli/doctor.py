@@ -15,7 +15,8 @@ from ..client import BASE_URL, Misconfigured, connect
 from ..results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ..retries import Retry
 from ..version import VERSION
-from .advice import advise, explain
+from .advice import explain
+from .asking import advice
 from .connection import launch
 from .exits import Exit
 from .output import emit, emit_json
@@ -101,11 +102,11 @@ def _reached(result: Result[Balance]) -> Iterator[Finding]:
         case Unauthorized():
             yield Finding("service", "reached")
             if _key():
-                yield Finding("key", f"refused: {explain(result)}", advise(result))
+                yield Finding("key", f"refused: {explain(result)}", advice(result))
         case Throttled():
-            yield Finding("service", "reached, and the rate limit of the key is used up", advise(result))
+            yield Finding("service", "reached, and the rate limit of the key is used up", advice(result))
         case _:
-            yield Finding("service", f"answers {result.code}: {explain(result)}", advise(result))
+            yield Finding("service", f"answers {result.code}: {explain(result)}", advice(result))
 
 
 def _clock(result: Result[Balance]) -> Iterator[Finding]:
