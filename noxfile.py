@@ -73,5 +73,5 @@ def conform(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Benchmarks: ratios to raw aiohttp in the same run."""
     session.install(".[cli,uvloop]")
-    for program in ("import_time.py", "call_cpu.py"):
+    for program in ("import_time.py", "call_cpu.py", "batch_cost.py"):
         session.run("python", f"benchmarks/{program}")

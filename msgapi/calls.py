@@ -48,6 +48,12 @@ class Call(Generic[T_co]):
         """The kind of endpoint, such as `POST messages`: the service limits the rate of each by itself."""
         return " ".join((self.method, *self.path.split("/", 3)[2:3]))
 
+    def under(self, key: str | None) -> "Call[T_co]":
+        """Give the same call under another idempotency key."""
+        if key == self.idempotency_key:
+            return self
+        return Call(self.method, self.path, self.returns, self.query, self.body, key, invalid=self.invalid)
+
     def __repr__(self) -> str:
         """Show the route and the key that names the operation; never the query or the body."""
         named = f", key={key(self.idempotency_key)}" if self.idempotency_key else ""

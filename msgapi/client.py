@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import random
 from typing import Protocol, TypeVar, final
@@ -14,10 +14,10 @@ from attrs import define, field
 
 from .calls import Call
 from .clock import Clock, SystemClock
-from .gate import Gate, time_left
+from .gate import Gate, rest, time_left
 from .http import Request, Response
 from .pace import Lane, Pace
-from .results import ApiError, Meta, Ok, Result, Throttled
+from .results import ApiError, Meta, NotSent, Ok, Result, Throttled
 from .retries import Budget, Retry
 from .transports import Answer, Transport
 from .version import VERSION
@@ -25,6 +25,7 @@ from .version import VERSION
 T = TypeVar("T")
 
 BASE_URL = "https://api.arowana.app"
+CALLED_OFF = "called_off"
 _DEFAULT_RETRY = Retry()
 _SYSTEM_CLOCK = SystemClock()
 
@@ -69,11 +70,15 @@ class Client:
         """Show where it sends to; never the key."""
         return f"Client({self._base_url}{', closed' if self._closed else ''})"
 
-    async def __call__(self, call: Call[T], /) -> Result[T]:
+    async def __call__(self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None) -> Result[T]:
         """Carry *call* out: its value in an `Ok`, or the error that it came to.
 
         Repeats by itself what may be repeated, as the `Retry` of `connect` says. Awaiting the same
         call again is safe if it has an idempotency key: it is the same operation.
+
+        *only_while* is asked before each request leaves, and a few times a second while one waits for
+        its turn. Once it says no, the call ends as its last attempt did, or as a `NotSent` with the
+        code `called_off` if there was none.
         """
         if self._closed:
             raise RuntimeError("this client is closed: make calls inside its `async with msgapi.connect()`")
@@ -83,11 +88,14 @@ class Client:
         request, gate = self._request(call), self._gate(call.band)
         now = self._clock.now()
         course = _Course(now)
+        result: Result[T] | None = None
         while True:
+            if only_while is not None and not only_while():
+                return self._called_off(call, course, result)
             if not gate.enter_at_once(now):
-                wait = await gate.enter()
+                wait = await gate.enter(only_while)
                 if wait is not None:
-                    return self._kept_back(call, course, wait)
+                    return self._kept_back(call, course, wait) if wait else self._called_off(call, course, result)
                 now = self._clock.now()
             course.attempts += 1
             try:
@@ -100,11 +108,15 @@ class Client:
                 self._budget.earn()
                 return result
             course.doubtful |= result.may_have_happened
-            pause = self._retry.wait(result, attempt=course.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
-            if pause is None or pause > time_left() or not self._budget.spend(result):
+            pause = self._pause(call, course, result)
+            if pause is None:
                 return attrs.evolve(result, may_have_happened=course.doubtful)
-            await self._clock.sleep(pause)
+            await rest(self._clock, pause, only_while)
             now = self._clock.now()
+
+    def _pause(self, call: Call[T], course: "_Course", error: ApiError) -> float | None:
+        pause = self._retry.wait(error, attempt=course.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
+        return None if pause is None or pause > time_left() or not self._budget.spend(error) else pause
 
     def _result(self, call: Call[T], answer: Answer, lane: Lane, course: "_Course", *, left_at: float) -> Result[T]:
         now = self._clock.now()
@@ -132,6 +144,12 @@ class Client:
         if gate is None:
             gate = self._gates[band] = Gate(self._pace.lane(band), self._clock, self._retry.longest_wait)
         return gate
+
+    def _called_off(self, call: Call[T], course: "_Course", last: Result[T] | None) -> Result[T]:
+        if last is None or isinstance(last, Ok):
+            meta = course.meta(call, self._clock.now())
+            return NotSent("it was called off before it left", code=CALLED_OFF, meta=meta)
+        return attrs.evolve(last, may_have_happened=course.doubtful)
 
     def _kept_back(self, call: Call[T], course: "_Course", wait: float) -> ApiError:
         return Throttled(

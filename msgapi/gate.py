@@ -1,6 +1,7 @@
 """Waiting for one's turn: the queue before a lane of the pace."""
 
-from typing import final
+from collections.abc import Callable
+from typing import Final, final
 
 import anyio
 from attrs import define, field
@@ -8,10 +9,22 @@ from attrs import define, field
 from .clock import Clock
 from .pace import Lane
 
+_LOOK: Final = 0.25  # seconds between looks at whether a turn is still wanted
+
 
 def time_left() -> float:
     """Tell the seconds until the surrounding anyio deadline; infinite without one."""
     return anyio.current_effective_deadline() - anyio.current_time()
+
+
+async def rest(clock: Clock, seconds: float, only_while: Callable[[], bool] | None) -> None:
+    """Wait for *seconds*, but not on and on after *only_while* has begun to say no."""
+    if only_while is None:
+        await clock.sleep(seconds)
+        return
+    until = clock.now() + seconds
+    while only_while() and (left := until - clock.now()) > 0:
+        await clock.sleep(min(left, _LOOK))
 
 
 @final
@@ -32,11 +45,11 @@ class Gate:
         self.lane.leave(now)
         return True
 
-    async def enter(self) -> float | None:
+    async def enter(self, only_while: Callable[[], bool] | None = None) -> float | None:
         """Wait for a turn and take it: None. Gives the seconds it would take where that is too long.
 
         Too long is beyond the surrounding deadline, or a closed gate of more than *longest_wait*;
-        a long queue alone is not.
+        a long queue alone is not. It is 0 if *only_while* says no in the meantime.
         """
         expected = self.lane.wait(self.clock.now(), self._queued)
         if expected > time_left():
@@ -44,12 +57,14 @@ class Gate:
         self._queued += 1
         try:
             async with self._turn:
-                return await self._pass()
+                return await self._pass(only_while)
         finally:
             self._queued -= 1
 
-    async def _pass(self) -> float | None:
+    async def _pass(self, only_while: Callable[[], bool] | None) -> float | None:
         while True:
+            if only_while is not None and not only_while():
+                return 0.0
             now = self.clock.now()
             wait = self.lane.wait(now)
             if wait <= 0:
@@ -57,4 +72,4 @@ class Gate:
                 return None
             if wait > self.longest_wait or wait > time_left():
                 return wait
-            await self.clock.sleep(wait)
+            await rest(self.clock, wait, only_while)

@@ -21,7 +21,9 @@ from msgapi import (
     Throttled,
     Unanswered,
     Unauthorized,
+    Unavailable,
 )
+from msgapi.batch import Reason, Stopped
 from msgapi.cli import report
 from msgapi.cli.exits import Exit, Halt
 from msgapi.cli.mailing import mail
@@ -86,7 +88,7 @@ async def test_duplicates_are_sent_when_that_is_allowed(tmp_path: Path) -> None:
 async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: ApiError, status: Exit, reason: str
 ) -> None:
-    job = mailing(tmp_path, people(tmp_path, 200), at_once=2)
+    job = mailing(tmp_path, people(tmp_path, 200), at_once=2, patience=0)
     run = await mailed(job, lambda at: error if at > 20 else accepted())
     assert run.status is status
     assert run.stopped is not None
@@ -100,6 +102,15 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     assert "stopped" in told.err
     assert f"the 180 rows that were not accepted are in {job.failed}" in told.err
     assert report.summary(run)["stopped"] == reason
+
+
+@pytest.mark.parametrize(("reason", "said"), [("outage", "did not answer for too long: down"), ("spend", "max-spend")])
+async def test_a_stop_says_why(tmp_path: Path, reason: Reason, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run = await mailed(mailing(tmp_path, people(tmp_path, 2)), accepted)
+    run.stopped = Stopped(reason, Unavailable(message="down") if reason == "outage" else None)
+    _ = report.report(run, json=False, results=None, failed=None)
+    assert said in capsys.readouterr().err
+    assert run.status is Exit.STOPPED
 
 
 def interrupting(times: int) -> Answer:
@@ -195,7 +206,7 @@ async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
         ]
         return kinds[at % 3]
 
-    run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None), answer)
+    run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, patience=0), answer)
     assert run.status is Exit.REFUSED
     _ = report.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out

@@ -10,7 +10,7 @@ import msgapi
 PROMISED = """
     connect Client Call Ok Result ApiError Invalid Unauthorized InsufficientBalance Forbidden NotFound Conflict
     Unprocessable Throttled ServerFault Unavailable Unexpected Unreadable NotSent Unanswered Request Response Retry
-    Pace messages billing batch sandbox transports
+    Pace messages billing batch journal sandbox transports
 """.split()
 
 

@@ -39,6 +39,7 @@ ORDER = [
     "receivers",
     "transports",
     "client",
+    "journal",
     "batch",
     "sandbox",
     "pytest_plugin",

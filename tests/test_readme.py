@@ -21,10 +21,10 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 
-async def run(program: str, sandbox: Sandbox) -> str:
+async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> str:
     async with server.serving(sandbox, host="127.0.0.1", port=0) as url:
         environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False)
+        done = await anyio.run_process([sys.executable, "-c", program], env=environment, cwd=directory, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
     return done.stdout.decode()
@@ -55,9 +55,20 @@ async def test_the_batch_example_sends_all_of_them() -> None:
     assert len(sandbox.messages) == 100
 
 
+async def test_the_journal_example_finishes_the_job_when_it_is_run_again(tmp_path: Path) -> None:
+    sandbox = Sandbox(balance=Decimal("2.80"))
+    first = await run(EXAMPLES[2], sandbox, tmp_path)
+    assert "insufficient_balance" in first
+    assert "0 done before Stopped(reason='balance'" in first
+    assert len(sandbox.messages) == 40
+    sandbox = Sandbox()
+    assert await run(EXAMPLES[2], sandbox, tmp_path) == "40 done before \n"
+    assert len(sandbox.messages) == 60
+
+
 async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.CaptureFixture[str]) -> None:
     scope: dict[str, Any] = {}
-    exec(EXAMPLES[2], scope)  # noqa: S102 - the README's own
+    exec(EXAMPLES[3], scope)  # noqa: S102 - the README's own
     mounted = scope["app"].routes[-1].app
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": {"type": "text", "text": "Hello"}}
     at = "2026-05-04T07:30:00Z"
@@ -78,15 +89,15 @@ async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.Captu
 
 
 async def test_the_example_for_trio_asks_for_the_balance() -> None:
-    assert await run(EXAMPLES[3], Sandbox()) == "1000.0\n"
+    assert await run(EXAMPLES[4], Sandbox()) == "1000.0\n"
 
 
 async def test_the_double_in_the_readme_works_as_written() -> None:
-    assert await run(EXAMPLES[4], Sandbox()) == ""
+    assert await run(EXAMPLES[5], Sandbox()) == ""
 
 
 async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> None:
-    _ = (tmp_path / "test_example.py").write_text(EXAMPLES[5])
+    _ = (tmp_path / "test_example.py").write_text(EXAMPLES[6])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = await anyio.run_process(command, check=False)
     assert done.returncode == 0, done.stdout.decode()
@@ -94,4 +105,4 @@ async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> Non
 
 def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
     del anyio_backend
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7

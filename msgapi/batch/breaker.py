@@ -1,8 +1,8 @@
 """Breaker: which results speak against sending any more, and what is said about it."""
 
-from typing import Literal, TypeAlias, final
+from typing import final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from ..results import (
     ApiError,
@@ -15,22 +15,7 @@ from ..results import (
     Unauthorized,
     Unprocessable,
 )
-
-Reason: TypeAlias = Literal["unauthorized", "balance", "refusals", "exception", "asked"]
-
-
-@final
-@frozen
-class Stopped:
-    """Why a batch sends no more.
-
-    *reason* is `unauthorized` (a 401), `balance` (a 402), `refusals` (a run of the same one),
-    `exception` (raised by the source or the api, and out of the iteration) or `asked`
-    (`Outcomes.stop`). *error* is the refusal that did it, in the first three cases.
-    """
-
-    reason: Reason
-    error: ApiError | None = None
+from .outcome import Stopped
 
 
 @final

@@ -40,6 +40,14 @@ def send(
 @click.option("--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight.")
 @click.option("--limit-rate", type=click.FloatRange(0, min_open=True), metavar="N", help="At most N requests a second.")
 @click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a service that is down.",
+)
+@click.option(
     "--price",
     "prices",
     multiple=True,
@@ -65,6 +73,7 @@ def batch(
     delimiter: str | None,
     at_once: int,
     limit_rate: float | None,
+    patience: float,
     prices: tuple[str, ...],
     results: str | None,
     failed: str | None,
@@ -108,6 +117,7 @@ def batch(
         delimiter=delimiter,
         at_once=at_once,
         per_second=limit_rate,
+        patience=patience,
         prices=prices,
         results=results,
         failed=failed,

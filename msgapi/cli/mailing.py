@@ -35,6 +35,7 @@ class Mailing:
     delimiter: str | None = None
     at_once: int = 64
     per_second: float | None = None
+    patience: float = 900.0
     prices: tuple[str, ...] = ()
     results: str | None = None
     failed: str | None = None
@@ -89,7 +90,14 @@ async def mail(mailing: Mailing, table: rows.Table, plan: Plan, *, api: Api, pac
         overwrite=mailing.overwrite,
         with_recipients=mailing.with_recipients,
     ) as written:
-        run = Run(table, plan, written, at_once=mailing.at_once, allow_duplicates=mailing.duplicates)
+        run = Run(
+            table,
+            plan,
+            written,
+            at_once=mailing.at_once,
+            patience=mailing.patience,
+            allow_duplicates=mailing.duplicates,
+        )
         with progress.shown(pace) as shown:
             await run.go(api, shown)
         return run

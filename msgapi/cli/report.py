@@ -103,6 +103,10 @@ def _why(stopped: Stopped) -> str:
             return f"stopped: the balance is used up{said}"
         case "refusals":
             return f"stopped after a run of the same refusal{said}"
+        case "outage":
+            return f"stopped: the service did not answer for too long{said}"
+        case "spend":
+            return "stopped: the next message could cost more than --max-spend leaves"
         case "exception" | "asked":  # what is behind these is told by itself
             return ""
         case _:

@@ -54,6 +54,7 @@ class Run:
     plan: Plan
     ledger: Ledger
     at_once: int = field(default=64, kw_only=True)
+    patience: float = field(default=900.0, kw_only=True)
     allow_duplicates: bool = field(default=False, kw_only=True)
     tally: Tally = field(init=False)
     stopped: Stopped | None = field(default=None, init=False)
@@ -84,7 +85,7 @@ class Run:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
             async with (
                 anyio.create_task_group() as tasks,
-                sending(api, self._calls(), at_once=self.at_once) as outcomes,
+                sending(api, self._calls(), at_once=self.at_once, patience=self.patience) as outcomes,
             ):
                 _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
                 _ = tasks.start_soon(self._show, outcomes, progress)

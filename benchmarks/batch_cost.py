@@ -1,0 +1,147 @@
+"""What a batch costs a row: with a journal to the same without one, and a long one to a short one.
+
+64 in flight over loopback, through `Client`. Ways take turns, round by round; CPU is this process's own,
+its threads included (getrusage); the server is another process. Peak memory is that of Python's own allocations,
+of a batch in memory: `tracemalloc` slows it down, so no time is taken there.
+"""
+
+import argparse
+import asyncio
+import resource
+import statistics
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import anyio.lowlevel
+
+import msgapi
+from msgapi import Call, Client, Ok, Pace, Result, batch, journal, messages
+from msgapi.messages import Accepted
+
+T = TypeVar("T")
+Way = Callable[[Client, int, str], Awaitable[None]]
+
+
+def rows(count: int) -> Iterator[tuple[str, Call[Accepted]]]:
+    """Make so many rows."""
+    for at in range(count):
+        text = messages.Text(agent_id="ag_live_demo", to=f"+49151{at:08}", traffic_type="TRANSACTION", text="Hello")
+        yield str(at), messages.send(text)
+
+
+async def drained(outcomes: batch.Outcomes[Accepted]) -> None:
+    """Take every outcome."""
+    async for outcome in outcomes:
+        assert isinstance(outcome.result, Ok)
+
+
+async def without(api: Client, count: int, _: str) -> None:
+    """Send a batch."""
+    async with batch.sending(api, (call for _, call in rows(count))) as outcomes:
+        await drained(outcomes)
+
+
+async def journalled(api: Client, count: int, path: str) -> None:
+    """Send a batch that is written down."""
+    async with (
+        journal.opened(path, batch="bench") as record,
+        batch.sending(api, rows(count), journal=record) as outcomes,
+    ):
+        await drained(outcomes)
+
+
+async def cost(way: Way, url: str, count: int, directory: Path) -> tuple[float, float]:
+    """Run *way* once; gives CPU and wall in µs a row."""
+    async with msgapi.connect(api_key="sk_bench", base_url=url, pace=Pace()) as api:
+        before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+        await way(api, count, str(directory / f"{time.monotonic_ns()}.db"))
+        wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu / count * 1e6, wall / count * 1e6
+
+
+async def compare(url: str, rounds: int, count: int, directory: Path) -> None:
+    """Print the ways side by side."""
+    ways: dict[str, tuple[Way, int]] = {
+        "batch": (without, count),
+        "batch with a journal": (journalled, count),
+        "batch ten times as long": (without, 10 * count),
+    }
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    for way, rows_ in ways.values():
+        _ = await cost(way, url, rows_ // 10, directory)
+    for _ in range(rounds):
+        for name, (way, rows_) in ways.items():
+            found[name].append(await cost(way, url, rows_, directory))
+    cpu, wall = (statistics.median(one[at] for one in found["batch"]) for at in (0, 1))
+    print(f"{'':28}{'CPU µs a row':>14}{'ratio':>8}{'wall':>10}{'ratio':>8}")
+    for name, costs in found.items():
+        own, clock = (statistics.median(one[at] for one in costs) for at in (0, 1))
+        print(f"{name:28}{own:14.1f}{own / cpu:8.2f}{clock:10.1f}{clock / wall:8.2f}")
+
+
+async def answer(call: Call[T]) -> Result[T]:
+    """Accept everything, in memory."""
+    await anyio.lowlevel.checkpoint()
+    value: Any = Accepted(message_id=f"msg_{call.idempotency_key}")
+    return Ok(value)
+
+
+async def peak(count: int, directory: Path) -> int:
+    """Tell the most bytes that Python held during a batch of *count* rows."""
+    tracemalloc.start()
+    path = str(directory / f"{time.monotonic_ns()}.db")
+    async with (
+        journal.opened(path, batch="b") as record,
+        batch.sending(answer, rows(count), journal=record) as outcomes,
+    ):
+        await drained(outcomes)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+async def memory(long: int, directory: Path) -> None:
+    """Print the peak of a long batch beside that of a short one."""
+    short = long // 100
+    _ = await peak(short // 10, directory)
+    base, most = await peak(short, directory), await peak(long, directory)
+    print(
+        f"peak memory with a journal: {short:,} rows {base / 1e3:,.0f} kB, {long:,} rows {most / 1e3:,.0f} kB, ", end=""
+    )
+    print(f"ratio {most / base:.2f}")
+
+
+def served() -> "subprocess.Popen[str]":
+    """Start the server."""
+    program = [sys.executable, str(Path(__file__).with_name("server.py"))]
+    return subprocess.Popen(program, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
+
+
+def main() -> None:
+    """Compare, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rows", type=int, default=5000)
+    parser.add_argument("--long", type=int, default=100_000, help="rows of the batch whose memory is measured")
+    chosen = parser.parse_args()
+    server = served()
+    try:
+        assert server.stdout is not None
+        url = f"http://127.0.0.1:{int(server.stdout.readline())}"
+        with TemporaryDirectory() as made:
+            asyncio.run(compare(url, chosen.rounds, chosen.rows, Path(made)))
+            asyncio.run(memory(chosen.long, Path(made)))
+    finally:
+        server.kill()
+        _ = server.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""batch: a service that fails is waited for, and the rows that failed with it go again."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import anyio.lowlevel
+import pytest
+from batches import number, rows
+
+from msgapi import (
+    ApiError,
+    Call,
+    InsufficientBalance,
+    NotSent,
+    Ok,
+    Pace,
+    Result,
+    Retry,
+    ServerFault,
+    Throttled,
+    Unanswered,
+    Unavailable,
+    batch,
+    connect,
+)
+from msgapi.client import CALLED_OFF
+from msgapi.http import Request, Response
+from msgapi.virtual import VirtualClock
+
+T = TypeVar("T")
+pytestmark = pytest.mark.anyio
+FAILURES: list[ApiError] = [
+    Unavailable(),
+    ServerFault(),
+    NotSent("no route"),
+    Unanswered("cut"),
+    Throttled(code="rate_limit_exceeded", retry_after=20),
+]
+
+
+class Service:
+    """An api that fails as a function of the row and the time says."""
+
+    def __init__(self, clock: VirtualClock, fails: Callable[[int, float], ApiError | None]) -> None:
+        self.clock, self.fails = clock, fails
+        self.asked: list[tuple[float, int]] = []
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        self.asked.append((self.clock.now(), number(call)))
+        await self.clock.sleep(0.1)
+        return self.fails(number(call), self.clock.now()) or Ok(call.returns())
+
+
+async def sent(api: Service, count: int, **options: Any) -> tuple[list[batch.Outcome[int]], batch.Outcomes[int]]:  # noqa: ANN401 - those of `sending`
+    async with (
+        api.clock.running(),
+        batch.sending(api, rows(count), clock=api.clock, **{"at_once": 4, **options}) as outcomes,
+    ):
+        return [outcome async for outcome in outcomes], outcomes
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+async def test_an_outage_costs_a_few_probes_and_no_outcome(error: ApiError) -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _, now: error if 2 <= now < 60 else None)
+    taken, outcomes = await sent(api, 200)
+    assert sorted(outcome.index for outcome in taken) == list(range(200))
+    assert all(isinstance(outcome.result, Ok) for outcome in taken)
+    assert outcomes.stopped is None
+    assert 200 < len(api.asked) <= 220
+    assert 60 <= clock.now() < 110
+
+
+async def test_while_it_lasts_nothing_new_is_sent_and_one_row_probes_ever_more_rarely() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _, now: Unavailable() if 2 <= now < 300 else None)
+    _ = await sent(api, 200)
+    probes = [at for at, _ in api.asked if 3 < at < 300]
+    between = [after - before for before, after in pairwise(probes)]
+    assert len(probes) <= 20
+    assert 20 < max(between) <= 31
+    new = {row for at, row in api.asked if 3 < at < 300}
+    assert len(new) <= 5 + 4
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+async def test_a_row_that_fails_alone_is_tried_again_and_then_is_an_outcome(at_once: int) -> None:
+    api = Service(VirtualClock(), lambda row, _: ServerFault() if row == 7 else None)
+    taken, outcomes = await sent(api, 30, at_once=at_once)
+    assert {outcome.index: type(outcome.result) for outcome in taken if not isinstance(outcome.result, Ok)} == {
+        7: ServerFault
+    }
+    assert len(taken) == 30
+    assert sum(row == 7 for _, row in api.asked) == 2
+    assert outcomes.stopped is None
+
+
+async def test_the_last_row_alone_is_tried_again_too() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda row, now: Unanswered("cut") if row == 9 and now < 0.35 else None)
+    taken, _ = await sent(api, 10)
+    assert all(isinstance(outcome.result, Ok) for outcome in taken)
+
+
+async def test_what_may_not_be_sent_twice_is_not() -> None:
+    calls = [Call("POST", f"/v1/rows/{at}", int) for at in range(10)]
+    clock = VirtualClock()
+    api = Service(clock, lambda row, _: Unanswered("cut") if row == 3 else None)
+    async with clock.running(), batch.sending(api, calls, clock=clock) as outcomes:
+        taken = [outcome async for outcome in outcomes]
+    assert len(api.asked) == len(taken) == 10
+
+
+async def test_when_the_patience_is_at_its_end_it_stops_and_tells_what_was_kept() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _, now: Unavailable(code="down") if now > 2 else None)
+    taken, outcomes = await sent(api, 500, patience=300)
+    assert outcomes.stopped == batch.Stopped("outage", Unavailable(code="down"))
+    assert len(taken) == outcomes.started < 150
+    assert 200 < clock.now() < 310
+    assert outcomes.in_flight == 0
+
+
+async def test_a_service_that_never_answered_is_not_waited_for_that_long() -> None:
+    clock = VirtualClock()
+    taken, outcomes = await sent(Service(clock, lambda *_: NotSent("no route")), 500)
+    assert outcomes.stopped == batch.Stopped("outage", NotSent("no route"))
+    assert clock.now() < 12
+    assert len(taken) == outcomes.started < 15
+
+
+async def test_asked_to_stop_in_an_outage_it_ends_and_can_go_on() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _, now: Unavailable() if 2 <= now < 100 else None)
+    async with clock.running(), batch.sending(api, rows(200), clock=clock, at_once=4) as outcomes:
+
+        async def stop() -> None:
+            await clock.sleep(50)
+            assert outcomes.waiting_out
+            outcomes.stop()
+
+        async with anyio.create_task_group() as tasks:
+            _ = tasks.start_soon(stop)
+            first = [outcome async for outcome in outcomes]
+        assert outcomes.stopped == batch.Stopped("asked")
+        failed = [outcome for outcome in first if not isinstance(outcome.result, Ok)]
+        assert failed
+        await clock.sleep(100)
+        outcomes.resume(*failed)
+        second = [outcome async for outcome in outcomes]
+    accepted = [one.index for one in (*first, *second) if isinstance(one.result, Ok)]
+    assert sorted(accepted) == list(range(200))
+
+
+async def test_a_402_in_an_outage_stops_it_and_tells_what_was_kept() -> None:
+    clock = VirtualClock()
+    broke = InsufficientBalance()
+    api = Service(clock, lambda row, now: (broke if row == 12 else Unavailable()) if now > 0.25 else None)
+    taken, outcomes = await sent(api, 200, at_once=1, patience=100)
+    assert outcomes.stopped == batch.Stopped("outage", Unavailable())
+    api = Service(VirtualClock(), lambda row, _: broke if row == 3 else Unavailable() if row in {1, 2} else None)
+    taken, outcomes = await sent(api, 200, at_once=1)
+    assert outcomes.stopped == batch.Stopped("balance", broke)
+    assert sorted(outcome.index for outcome in taken) == [0, 1, 2, 3]
+
+
+async def test_what_a_probe_raises_comes_out() -> None:
+    clock = VirtualClock()
+
+    def fails(_: int, now: float) -> ApiError:
+        if now > 1:
+            raise ValueError("mine")
+        return Unavailable()
+
+    with pytest.raises(ValueError, match="mine"):
+        _ = await sent(Service(clock, fails), 50)
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_probe_that_is_cancelled_from_within_is_an_error_and_no_hang() -> None:
+    import asyncio
+
+    clock = VirtualClock()
+
+    async def api(_: Call[T]) -> Result[T]:
+        await clock.sleep(0.1)
+        if clock.now() > 1:
+            future = asyncio.get_running_loop().create_future()
+            assert future.cancel()
+            await future
+        return Unavailable()
+
+    with pytest.raises(RuntimeError, match="the api was cancelled from within"):
+        async with clock.running(), batch.sending(api, rows(50), clock=clock, at_once=2) as outcomes:
+            _ = [outcome async for outcome in outcomes]
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_a_row_that_is_called_off_on_its_second_way_keeps_what_it_came_to(*, stopping: bool) -> None:
+    clock = VirtualClock()
+    tries: list[int] = []
+
+    async def api(call: Call[T]) -> Result[T]:
+        await clock.sleep(0.1)
+        if number(call) != 1:
+            return Ok(call.returns())
+        tries.append(1)
+        if len(tries) == 1:
+            return Unavailable()
+        if len(tries) == 2:
+            if stopping:
+                outcomes.stop()
+            return NotSent("called off", code=CALLED_OFF)
+        return Ok(call.returns())
+
+    async with clock.running(), batch.sending(api, rows(30), clock=clock, at_once=2) as outcomes:
+        found = {outcome.index: outcome.result async for outcome in outcomes}
+    assert found[1] == (Unavailable() if stopping else Ok(0))
+    assert len(found) == outcomes.started
+
+
+def test_a_patience_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="patience"):
+        _ = batch.sending(Service(VirtualClock(), lambda *_: None), rows(1), patience=-1)
+
+
+@pytest.mark.parametrize("stopping", ["balance", "outage"])
+async def test_nothing_leaves_a_client_after_the_stop_not_even_what_waits_for_its_turn(stopping: str) -> None:
+    clock = VirtualClock()
+    left: list[float] = []
+
+    async def transport(_: Request, /) -> Response:
+        left.append(clock.now())
+        await clock.sleep(0.01)
+        if len(left) <= 20:
+            return Response(200, {}, b"1")
+        return Response(402 if stopping == "balance" else 503, {}, b"{}")
+
+    async with (
+        clock.running(),
+        connect(api_key="k", transport=transport, clock=clock, pace=Pace(50), retry=Retry(budget=0)) as api,
+        batch.sending(api, rows(500), clock=clock, at_once=64, patience=30) as outcomes,
+    ):
+        taken = [outcome async for outcome in outcomes]
+    assert outcomes.stopped is not None
+    assert outcomes.stopped.reason == stopping
+    assert sum(isinstance(outcome.result, Ok) for outcome in taken) == 20
+    assert len(left) <= (22 if stopping == "balance" else 36)
+    assert len(taken) == outcomes.started
+    assert all(outcome.result.code != "called_off" for outcome in taken if not isinstance(outcome.result, Ok))
