@@ -25,7 +25,12 @@ async def test_after_any_kill_the_same_batch_finishes_exactly_the_rest(tmp_path:
     sandbox = Sandbox(rate_limit=100_000, balance=Decimal(10_000), faults=0.02, seed=seed, timing=None)
     command = [sys.executable, str(Path(__file__).with_name("killed.py")), str(path), str(ROWS)]
     async with server.serving(sandbox, host="127.0.0.1", port=0) as url:
-        environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+        here = str(Path(__file__).parent.parent)
+        environment = os.environ | {
+            "MSGAPI_API_KEY": sandbox.api_key,
+            "MSGAPI_BASE_URL": url,
+            "PYTHONPATH": here,
+        }
         for kill in range(KILLS):
             before = len(sandbox.messages)
             async with await anyio.open_process(command, env=environment, stdout=subprocess.DEVNULL) as victim:

@@ -21,10 +21,10 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 
-async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> str:
+async def run(program: str, sandbox: Sandbox) -> str:
     async with server.serving(sandbox, host="127.0.0.1", port=0) as url:
         environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-        done = await anyio.run_process([sys.executable, "-c", program], env=environment, cwd=directory, check=False)
+        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
     return done.stdout.decode()
@@ -57,12 +57,13 @@ async def test_the_batch_example_sends_all_of_them() -> None:
 
 async def test_the_journal_example_finishes_the_job_when_it_is_run_again(tmp_path: Path) -> None:
     sandbox = Sandbox(balance=Decimal("2.80"))
-    first = await run(EXAMPLES[2], sandbox, tmp_path)
+    example = EXAMPLES[2].replace("november.db", str(tmp_path / "november.db"))
+    first = await run(example, sandbox)
     assert "insufficient_balance" in first
     assert "0 done before Stopped(reason='balance'" in first
     assert len(sandbox.messages) == 40
     sandbox = Sandbox()
-    assert await run(EXAMPLES[2], sandbox, tmp_path) == "40 done before \n"
+    assert await run(example, sandbox) == "40 done before \n"
     assert len(sandbox.messages) == 60
 
 
