@@ -29,7 +29,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Types: mypy strict, pyright with no dropped result, and a public surface that is typed whole."""
-    session.install(*group("typing"), ".[cli,uvloop]")
+    session.install(*group("typing"), ".[cli,fast]")
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "msgapi", "--ignoreexternal")
@@ -43,7 +43,7 @@ def run_tests(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Tests, on asyncio and trio, with every branch covered. `nox -s tests -- ARGS` passes ARGS to pytest."""
-    session.install(*group("tests"), ".[cli,uvloop]")
+    session.install(*group("tests"), ".[cli,fast]")
     run_tests(session)
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
@@ -57,7 +57,7 @@ def tests_oldest(session: nox.Session) -> None:
     oldest = [re.sub(r">=([\w.]+).*", r"==\1", one) for one in wanted]
     constraints = Path(session.create_tmp()) / "oldest.txt"
     _ = constraints.write_text("\n".join(oldest))
-    session.install(*group("tests"), ".[cli]", "-c", str(constraints))
+    session.install(*group("tests"), ".[cli,fast]", "-c", str(constraints))
     run_tests(session)
 
 
@@ -72,6 +72,6 @@ def conform(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks: ratios to raw aiohttp in the same run."""
-    session.install(".[cli,uvloop]")
+    session.install(".[cli,fast]")
     for program in ("import_time.py", "call_cpu.py", "batch_cost.py"):
         session.run("python", f"benchmarks/{program}")

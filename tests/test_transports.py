@@ -14,6 +14,7 @@ from servers import Wire, reply, serving
 from msgapi import Request, Response, transports
 from msgapi.transports import Answer, Faulty, Recording, Replay, Transport
 from msgapi.transports import aiohttp as over_aiohttp
+from msgapi.transports import httptools as over_httptools
 from msgapi.transports import httpx2 as over_httpx2
 
 MEMORY = "http://memory.test"
@@ -88,6 +89,10 @@ def by_httpx2(_: Path) -> AbstractAsyncContextManager[Stage]:
     return by_socket(over_httpx2.opened)
 
 
+def by_httptools(_: Path) -> AbstractAsyncContextManager[Stage]:
+    return by_socket(over_httptools.opened)
+
+
 @asynccontextmanager
 async def by_a_session(folder: Path) -> AsyncIterator[Stage]:
     jar = library.DummyCookieJar()
@@ -141,6 +146,7 @@ STAGINGS: dict[str, tuple[Staging, tuple[str, ...]]] = {
     "in_memory": (in_memory, ("asyncio", "trio")),
     "aiohttp": (by_aiohttp, ("asyncio",)),
     "httpx2": (by_httpx2, ("asyncio", "trio")),
+    "httptools": (by_httptools, ("asyncio",)),
     "aiohttp_session": (by_a_session, ("asyncio",)),
     "recording": (recorded(in_memory, unmasked=False), ("asyncio", "trio")),
     "recording_unmasked_aiohttp": (recorded(by_aiohttp, unmasked=True), ("asyncio",)),

@@ -22,7 +22,7 @@ from ..http import Request
 from ..results import NotSent
 from .answers import Limit, explain
 from .deadlines import Deadlines
-from .heads import NO_BODY, checked
+from .heads import written
 from .protocol import Answer
 from .urls import Urls
 
@@ -49,7 +49,7 @@ class OverConnections:
         url = self.urls.get(request.url)
         if url is None:
             return NotSent("the URL is not valid")
-        written = _written(request, url)
+        data = written(request, url)
         try:
             with self.deadlines.start():
                 try:
@@ -57,19 +57,19 @@ class OverConnections:
                 except TimeoutError:
                     return NotSent("could not connect in time")
                 try:
-                    return await self._exchange(connection, request.method, written)
+                    return await self._exchange(connection, request.method, data)
                 except BaseException:
                     _drop(connection)
                     raise
         except (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError) as error:
             return explain(error)
 
-    async def _exchange(self, connection: Connection, method: str, written: bytes) -> Answer:
+    async def _exchange(self, connection: Connection, method: str, data: bytes) -> Answer:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
         protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False)
-        transport.write(written)
+        transport.write(data)
         message, content = await protocol.read()
         while 100 <= message.code < 200 and message.code != _SWITCHING:  # noqa: PLR2004 - 1xx: not the answer yet
             message, content = await protocol.read()
@@ -98,20 +98,3 @@ def _drop(connection: Connection) -> None:
     if transport is not None and transport.get_write_buffer_size():
         transport.abort()
     connection.close()
-
-
-def _written(request: Request, url: URL) -> bytes:
-    names = checked(request.method, *request.headers)
-    lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    if "host" not in names:
-        lines.append(f"Host: {url.host_port_subcomponent}")
-    if "accept-encoding" not in names:
-        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
-    body = request.body or b""
-    if body or request.method not in NO_BODY:
-        lines.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join(lines)
-    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head:
-        raise ValueError("a header has a line break or a zero byte in it")
-    return f"{head}\r\n\r\n".encode() + body

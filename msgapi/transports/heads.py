@@ -14,7 +14,7 @@ from ..http import Request
 FRAMING: Final = frozenset({"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"})
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS: Final = re.compile(r"[\0\n\v\f\r]")
-NO_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # by nature: they need not say that they have none
+_NO_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # by nature: they need not say that they have none
 
 
 def head(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
@@ -27,9 +27,27 @@ def head(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
         pairs.append((b"Host", f"{url.host_port_subcomponent}".encode()))
     if "accept-encoding" not in names:
         pairs.append((b"Accept-Encoding", b"identity"))  # so that bytes out are the bytes of the body
-    if request.body or request.method not in NO_BODY:
+    if request.body or request.method not in _NO_BODY:
         pairs.append((b"Content-Length", b"%d" % len(request.body or b"")))
     return pairs
+
+
+def written(request: Request, url: URL) -> bytes:
+    """Write *request* out whole, head and body; a ValueError if a header of it can't be sent."""
+    names = checked(request.method, *request.headers)
+    lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    if "host" not in names:
+        lines.append(f"Host: {url.host_port_subcomponent}")
+    if "accept-encoding" not in names:
+        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
+    body = request.body or b""
+    if body or request.method not in _NO_BODY:
+        lines.append(f"Content-Length: {len(body)}")
+    head = "\r\n".join(lines)
+    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head:
+        raise ValueError("a header has a line break or a zero byte in it")
+    return f"{head}\r\n\r\n".encode() + body
 
 
 @lru_cache(64)

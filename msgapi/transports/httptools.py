@@ -1,0 +1,179 @@
+"""Sending over sockets of asyncio's own, with httptools to read the answers: the least that a call can cost.
+
+Rules:
+- What is `NotSent` is certain; wherever a byte may have left it is `Unanswered`. Nothing is sent twice.
+- No proxy, no cookies, no redirects, no re-quoting of the URL, no compression asked for.
+- A connection whose answer was not read to its end is closed, so no other call can read the rest.
+"""
+
+import asyncio
+import ssl as tls
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from socket import SOCK_STREAM, gaierror
+from typing import Final, TypeAlias, final
+
+from aiohappyeyeballs import start_connection
+from attrs import define, field
+from yarl import URL
+
+from ..http import Request
+from ..results import NotSent, Unanswered
+from .deadlines import Deadlines
+from .exchanges import Exchanges
+from .heads import written
+from .protocol import Answer, Transport
+from .urls import Urls
+
+MAX_RESPONSE: Final = 10 * 2**20  # bytes
+_IDLE: Final = 15.0  # seconds for which a connection is kept
+_STAGGER: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
+_Origin: TypeAlias = tuple[str, str | None, int | None]
+
+
+@asynccontextmanager
+async def opened(
+    *,
+    timeout: float = 30.0,  # noqa: ASYNC109 - becomes a value, Unanswered; a deadline is the caller's `fail_after`
+    connect_timeout: float = 10.0,
+    max_response: int = MAX_RESPONSE,
+    ssl: tls.SSLContext | None = None,
+) -> AsyncIterator[Transport]:
+    """Open a transport over sockets, on asyncio (or uvloop) only; its connections are closed at the end.
+
+    *timeout* is in seconds for one whole exchange, of which at most *connect_timeout* (and nine
+    tenths) may go into connecting. An answer of more than *max_response* bytes is `Unanswered`.
+    There are never more connections than calls in flight, and no waiting for one. A proxy is not
+    used: for one, pass a session to `msgapi.transports.aiohttp`.
+    """
+    try:
+        deadlines = Deadlines(timeout)
+    except RuntimeError:
+        raise RuntimeError("this transport runs on asyncio only: on trio, take msgapi.transports.httpx2") from None
+    over = OverSockets(deadlines, min(connect_timeout, 0.9 * timeout), max_response, ssl)
+    try:
+        yield over
+    finally:
+        deadlines.close()
+        over.close()
+        await asyncio.sleep(0)  # in which asyncio closes the sockets
+
+
+@final
+class NotConnected(Exception):
+    """There is no connection, and *answer* is why: nothing was sent."""
+
+    def __init__(self, answer: NotSent) -> None:
+        super().__init__()
+        self.answer: Final = answer
+
+
+@final
+@define(eq=False)
+class OverSockets:
+    """A transport over connections of its own, each to be ready within *connecting* seconds."""
+
+    deadlines: Deadlines
+    connecting: float
+    most: int
+    ssl: tls.SSLContext | None
+    closed: bool = field(default=False, init=False)
+    _urls: Urls = field(factory=Urls, init=False, repr=False)
+    _idle: dict[_Origin, list[Exchanges]] = field(factory=dict, init=False, repr=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
+
+    async def __call__(self, request: Request, /) -> Answer:
+        """Send *request*: its answer, or how it came to none. A header that can't be sent is a ValueError."""
+        if self.closed:
+            raise RuntimeError("this transport is closed: send inside its `async with`")
+        url = self._urls.get(request.url)
+        if url is None:
+            return NotSent("the URL is not valid")
+        data = written(request, url)
+        origin = url.scheme, url.raw_host, url.port
+        try:
+            with self.deadlines.start():
+                connection = self._pick(origin) or await self._connect(url)
+                try:
+                    answer = await connection.ask(data, bodiless=request.method == "HEAD")
+                except BaseException:
+                    connection.drop()
+                    raise
+        except NotConnected as error:
+            return error.answer
+        except TimeoutError:
+            return Unanswered("no answer in time")
+        self._give_back(origin, connection)
+        return answer
+
+    def close(self) -> None:
+        """Close the connections; those in use go when their calls end."""
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for connections in self._idle.values():
+            for connection in connections:
+                connection.drop()
+        self._idle.clear()
+
+    def sweep(self) -> None:
+        """Close the connections that were idle for too long."""
+        loop = asyncio.get_running_loop()
+        old = loop.time() - _IDLE
+        for origin, connections in list(self._idle.items()):
+            for connection in connections:
+                if connection.since <= old:
+                    connection.drop()
+            self._idle[origin] = [connection for connection in connections if connection.alive]
+            if not self._idle[origin]:
+                del self._idle[origin]
+        self._timer = loop.call_later(_IDLE / 2, self.sweep) if self._idle else None
+
+    def _pick(self, origin: _Origin) -> Exchanges | None:
+        connections = self._idle.get(origin)
+        while connections:
+            connection = connections.pop()  # the one that was used last is the least likely to be stale
+            if connection.alive:
+                return connection
+        return None
+
+    def _give_back(self, origin: _Origin, connection: Exchanges) -> None:
+        if self.closed or not connection.kept:
+            connection.drop()
+            return
+        loop = asyncio.get_running_loop()
+        connection.since = loop.time()
+        self._idle.setdefault(origin, []).append(connection)
+        if self._timer is None:
+            self._timer = loop.call_later(_IDLE, self.sweep)
+
+    async def _connect(self, url: URL) -> Exchanges:
+        try:
+            async with asyncio.timeout(self.connecting):
+                return await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
+        except TimeoutError:
+            reason = "could not connect in time"
+        except gaierror:
+            reason = "the host name could not be resolved"
+        except tls.SSLError:
+            reason = "no secure connection: TLS failed"
+        except OSError:
+            reason = "could not connect"
+        raise NotConnected(NotSent(reason))
+
+    async def _open(self, host: str, port: int, *, secure: bool) -> Exchanges:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, port, type=SOCK_STREAM)
+        socket = await start_connection(found, happy_eyeballs_delay=_STAGGER, interleave=1, loop=loop)
+        context = (self.ssl or _trusting()) if secure else None
+        name = host.rstrip(".") if secure else None
+        _, connection = await loop.create_connection(
+            lambda: Exchanges(self.most), sock=socket, ssl=context, server_hostname=name
+        )
+        return connection
+
+
+@lru_cache(1)
+def _trusting() -> tls.SSLContext:
+    return tls.create_default_context()  # once: it reads every certificate that the system trusts
