@@ -109,8 +109,8 @@ async def peak(count: int, directory: Path) -> int:
 
 async def memory(long: int, directory: Path) -> None:
     """Print the peak of a long batch beside that of a short one."""
-    short = long // 100
-    _ = await peak(short // 10, directory)
+    short = long // 10
+    _ = await peak(min(short, 10_000), directory)
     base, most = await peak(short, directory), await peak(long, directory)
     print(
         f"peak memory with a journal: {short:,} rows {base / 1e3:,.0f} kB, {long:,} rows {most / 1e3:,.0f} kB, ", end=""
