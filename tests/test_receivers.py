@@ -251,22 +251,23 @@ async def in_aiohttp(handler: Handler) -> AsyncIterator[str]:
 async def in_fastapi(handler: Handler) -> AsyncIterator[str]:
     import uvicorn
     from fastapi import FastAPI
+    from starlette.routing import Route
 
     app = FastAPI()
-    app.mount("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5))
+    app.routes.append(Route("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)))
     async with by_uvicorn(uvicorn, app) as url:
-        yield f"{url}/webhooks/"
+        yield f"{url}/webhooks"
 
 
 @asynccontextmanager
 async def in_starlette(handler: Handler) -> AsyncIterator[str]:
     import uvicorn
     from starlette.applications import Starlette
-    from starlette.routing import Mount
+    from starlette.routing import Route
 
-    app = Starlette(routes=[Mount("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5))])
+    app = Starlette(routes=[Route("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5))])
     async with by_uvicorn(uvicorn, app) as url:
-        yield f"{url}/webhooks/"
+        yield f"{url}/webhooks"
 
 
 @asynccontextmanager
@@ -278,7 +279,7 @@ async def in_litestar(handler: Handler) -> AsyncIterator[str]:
     app = receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)
     mounted = asgi("/webhooks", is_mount=True, copy_scope=True)(app)
     async with by_uvicorn(uvicorn, Litestar(route_handlers=[mounted])) as url:
-        yield f"{url}/webhooks/"
+        yield f"{url}/webhooks"
 
 
 @asynccontextmanager

@@ -270,3 +270,11 @@ async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
 
     await anyio.lowlevel.checkpoint()
     assert server._cut(cast("Any", SimpleNamespace(transport=None))).status == 200
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_a_body_that_cannot_be_unpacked_is_refused_with_the_envelope(encoding: str) -> None:
+    async with over_http(Sandbox()) as (url, session):
+        session.headers["Content-Encoding"] = encoding
+        async with session.post(f"{url}/v1/messages", data=b"nonsense") as answer:
+            assert (answer.status, (await answer.json())["error"]) == (400, "validation_error")

@@ -1,8 +1,10 @@
-"""A receiver as an ASGI 3 application: `app.mount("/webhooks", receivers.asgi(handle, secret=...))`."""
+"""A receiver as an ASGI 3 application: `app.routes.append(Route("/webhooks", receivers.asgi(handle, secret=...)))`."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
+
+from attrs import frozen
 
 from .inbox import Answer, Handle, Inbox, refusal
 from .seen import Remembered, Seen
@@ -23,21 +25,28 @@ def asgi(
 ) -> Application:
     """Make an ASGI application that gives each event to *handle*, once; what the others mean, `Inbox` says.
 
-    It answers whatever path it is mounted at, and runs on asyncio and on trio.
+    It answers at whatever path it is put, and runs on asyncio and on trio. In FastAPI and Starlette put
+    it at a route: what is mounted at `/webhooks` there answers only at `/webhooks/`, and a sender of
+    webhooks does not follow the redirect from one to the other.
     """
-    inbox = Inbox(handle, secret, Remembered() if seen is None else seen, most=most, timeout=timeout)
+    return _Receiver(Inbox(handle, secret, Remembered() if seen is None else seen, most=most, timeout=timeout))
 
-    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+
+@final
+@frozen(eq=False)
+class _Receiver:
+    # An object and no function: a route of Starlette's calls a function with a request, and an object as ASGI.
+    inbox: Inbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            answer = await _answer(inbox, scope, receive)
+            answer = await _answer(self.inbox, scope, receive)
             if answer is not None:
                 await _say(answer, send)
         else:
             await send({"type": "websocket.close", "code": 1003})
-
-    return application
 
 
 async def _live(receive: Receive, send: Send) -> None:

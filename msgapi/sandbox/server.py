@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import anyio
 from aiohttp import web
@@ -78,8 +78,9 @@ async def _body(request: web.BaseRequest) -> bytes:
     # One byte more than is allowed tells the account all that it needs to refuse the rest.
     most = room(request.method, request.raw_path.partition("?")[0])
     parts = bytearray()
-    while len(parts) <= most and (part := await request.content.readany()):
-        parts += part
+    with suppress(web.RequestPayloadError):  # what was packed and cannot be unpacked is a body that is cut short
+        while len(parts) <= most and (part := await request.content.readany()):
+            parts += part
     return bytes(parts)
 
 

@@ -33,7 +33,7 @@ class Exchanges(asyncio.Protocol):
         self._status = self._size = 0
         self._headers: dict[str, str] = {}
         self._body = bytearray()
-        self.since = 0.0
+        self.since: float = 0.0
 
     def ask(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
         """Send *request*, and give the answer when it is there; a *bodiless* one has only a head."""
