@@ -207,7 +207,9 @@ def test_an_unknown_event_is_written_and_read_again() -> None:
 
 
 def test_data_that_are_no_object_are_none() -> None:
-    assert read({"id": "evt_1", "event": "campaign.ended", "data": [1]}) == Unknown(id="evt_1", event="campaign.ended")
+    told = ("data: must be an object, and was left out",)
+    event = read({"id": "evt_1", "event": "campaign.ended", "data": [1]})
+    assert event == Unknown(id="evt_1", event="campaign.ended", problems=told)
 
 
 @pytest.mark.parametrize(("sent", "plain"), [("eWVzLTc=", "yes-7"), ("Yes!", "Yes!"), ("/w==", "/w=="), (None, None)])
@@ -227,3 +229,14 @@ def test_no_address_and_no_content_stands_in_a_repr() -> None:
         shown = repr(read({"id": "evt_1", "event": name, "timestamp": "2026-05-04T07:30:00Z", "data": data}))
         assert "4915" not in shown
         assert "ecret" not in shown
+
+
+def test_headers_in_bytes_are_read_as_well_as_text() -> None:
+    signed = events.sign(SAMPLE, secret=SECRET)
+    assert not isinstance(events.read({HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), Refused)
+    assert events.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+
+
+def test_a_secret_that_is_no_unicode_is_a_mistake_that_is_named() -> None:
+    with pytest.raises(ValueError, match="Unicode"):
+        _ = events.sign(b"{}", secret="\udcff")

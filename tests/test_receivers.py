@@ -1,5 +1,6 @@
 """receivers: each event once, an honest answer, in time; in memory and in real applications."""
 
+import gzip
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -223,6 +224,56 @@ async def test_a_store_of_the_users_is_asked() -> None:
     assert asked == ["begin evt_1", "done evt_1"]
 
 
+@define(eq=False)
+class Shelf:
+    """A user's store of seen events, of which some functions do not work."""
+
+    begin_: Callable[[], Any] = anyio.lowlevel.checkpoint
+    done_: Callable[[], Any] = anyio.lowlevel.checkpoint
+
+    async def begin(self, event_id: str) -> receivers.Standing:
+        await self.begin_()
+        return "new" if event_id else "done"
+
+    async def done(self, event_id: str) -> None:
+        assert event_id
+        await self.done_()
+
+    async def forget(self, event_id: str) -> None:
+        assert event_id
+        await self.done_()
+
+
+async def broken() -> None:
+    await anyio.lowlevel.checkpoint()
+    raise ConnectionError("no store")
+
+
+async def test_a_store_that_does_not_answer_in_time_is_a_delivery_to_come_again() -> None:
+    handler = Handler()
+    app = receivers.asgi(handler, secret=SECRET, seen=Shelf(begin_=anyio.sleep_forever), timeout=0.05)
+    assert await status(app, BODY) == 503
+    assert handler.got == []
+
+
+async def test_a_store_that_raises_is_a_delivery_to_come_again(caplog: pytest.LogCaptureFixture) -> None:
+    handler = Handler()
+    assert await status(receivers.asgi(handler, secret=SECRET, seen=Shelf(begin_=broken)), BODY) == 500
+    assert handler.got == []
+    assert "no store" in caplog.text
+
+
+async def test_an_event_that_was_handled_is_acknowledged_though_the_store_cannot_remember_it(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await status(receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=broken)), BODY) == 200
+    assert "no store" in caplog.text
+    monkeypatch.setattr("msgapi.receivers.inbox._GRACE", 0.01)
+    slow = receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=anyio.sleep_forever), timeout=0.05)
+    assert await status(slow, BODY) == 200
+    assert "took too long" in caplog.text
+
+
 def test_a_receiver_without_a_secret_is_a_mistake() -> None:
     for secret in ("", [], ["a", ""]):
         with pytest.raises(ValueError, match="secret"):
@@ -319,3 +370,20 @@ async def test_a_real_application_answers_as_the_docs_ask_for(application: Calla
         handler.then = anyio.sleep_forever
         assert await sent(BODY.replace(b"evt_1", b"evt_2")) == 503
     assert [one.id for one in handler.got] == ["evt_1", "evt_2"]
+
+
+@ON_ASYNCIO
+async def test_a_packed_body_is_no_defect_of_the_receiver(caplog: pytest.LogCaptureFixture) -> None:
+    handler = Handler()
+    async with in_aiohttp(handler) as url, over_aiohttp.opened() as transport:
+
+        async def sent(body: bytes, signed: bytes) -> int:
+            headers = {"Content-Encoding": "gzip", events.HEADER: events.sign(signed, secret=SECRET)}
+            answer = await transport(Request("POST", url, headers, body))
+            assert isinstance(answer, Response)
+            return answer.status
+
+        assert await sent(b"nonsense", b"nonsense") == 400
+        assert await sent(gzip.compress(BODY), BODY) == 200
+    assert len(handler.got) == 1
+    assert all(record.levelno < logging.ERROR for record in caplog.records)

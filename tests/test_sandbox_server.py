@@ -1,6 +1,7 @@
 """The sandbox over a socket: the same answers, byte for byte, and what only a socket can do."""
 
 import asyncio
+import gzip
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import anyio
 import anyio.lowlevel
+import orjson
 import pytest
 from sandboxing import email, request, said, text
 
@@ -272,9 +274,57 @@ async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
     assert server._cut(cast("Any", SimpleNamespace(transport=None))).status == 200
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-async def test_a_body_that_cannot_be_unpacked_is_refused_with_the_envelope(encoding: str) -> None:
+@pytest.mark.parametrize("body", [b"nonsense", gzip.compress(orjson.dumps(text()))], ids=["nonsense", "packed"])
+async def test_a_packed_body_is_refused_with_the_envelope(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with over_http(Sandbox()) as (url, session):
-        session.headers["Content-Encoding"] = encoding
-        async with session.post(f"{url}/v1/messages", data=b"nonsense") as answer:
+        session.headers["Content-Encoding"] = "gzip"
+        async with session.post(f"{url}/v1/messages", data=body) as answer:
             assert (answer.status, (await answer.json())["error"]) == (400, "validation_error")
+    assert not caplog.records
+
+
+UNREADABLE = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
+    b"GET /v1/messages HTTP/9.9\r\n\r\n",
+    b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
+    b"GET /v1/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk_secret\x01\r\n\r\n",
+    b"GET /v1/messages HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "version", "length", "control", "long"])
+async def test_bytes_that_are_no_http_get_the_envelope_and_nothing_of_them_is_shown_or_logged(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        await stream.send(sent)
+        with anyio.fail_after(5):
+            answer = b"".join([part async for part in stream])
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.split()[1] in {b"400", b"401"}
+    assert set(orjson.loads(body)) == {"error", "message"}
+    assert b"secret" not in answer
+    assert not caplog.records
+
+
+async def test_a_defect_of_the_sandbox_is_a_500_and_is_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Sandbox, __: Request) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Sandbox, "handle", broken)
+    async with over_http(Sandbox()) as (url, session), session.get(f"{url}/v1/messages") as answer:
+        assert answer.status == 500
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+    head = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
+    async with serving(Sandbox()) as url:
+        async with await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+            await stream.send(head)
+            await anyio.sleep(0.05)
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/messages") as answer:
+            assert answer.status == 401
+    assert not caplog.records

@@ -41,7 +41,9 @@ class Refused:
     reason: str
 
 
-def read(headers: Mapping[str, str], body: bytes, *, secret: str | Iterable[str]) -> Event | Refused:
+def read(
+    headers: Mapping[str, str] | Mapping[bytes, bytes], body: bytes, *, secret: str | Iterable[str]
+) -> Event | Refused:
     """Verify the raw *body* of a delivery and read its event (docs: /api/webhooks/verify-requests).
 
     *secret* is that of the endpoint, or several while one is being rotated out. *body* must be the
@@ -51,10 +53,10 @@ def read(headers: Mapping[str, str], body: bytes, *, secret: str | Iterable[str]
     if not isinstance(body, bytes):
         raise TypeError(f"body must be the raw bytes of the request, not {type(body).__name__}")
     expected = [_signature(body, one) for one in secrets(secret)]
-    given = next((value for name, value in headers.items() if name.lower() == HEADER.lower()), None)
+    given = next((value for name, value in headers.items() if _text(name).lower() == HEADER.lower()), None)
     if given is None:
         return Refused(401, f"there is no {HEADER} header")
-    said = given.strip().lower().encode(errors="replace")
+    said = _text(given).strip().lower().encode(errors="replace")
     if not any([hmac.compare_digest(one, said) for one in expected]):  # noqa: C419 - each is compared, come what may
         return Refused(401, "the signature does not match the body")
     return _event(parse(body))
@@ -87,11 +89,17 @@ def _data(event: Known) -> dict[str, object]:
 
 
 def secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
-    """Take one secret or several; none, or an empty one, is a ValueError."""
+    """Take one secret or several; none, an empty one, or one that is no Unicode is a ValueError."""
     several = (secret,) if isinstance(secret, str) else tuple(secret)
     if not several or not all(several):
         raise ValueError("a secret must not be empty: anyone could sign with it")
+    if any("\ud800" <= letter <= "\udfff" for one in several for letter in one):
+        raise ValueError("a secret must be Unicode text: this one has bytes that are none")
     return several
+
+
+def _text(part: object) -> str:
+    return part.decode("latin-1") if isinstance(part, bytes) else str(part)
 
 
 def _signature(body: bytes, secret: str) -> bytes:
@@ -107,7 +115,8 @@ def _event(value: object) -> Event | Refused:
     fields = data if isinstance(data, dict) else {}
     model = NAMES.get(name)
     if model is None:
-        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields)
+        odd = () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
+        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=odd)
     found: Known | Problems = read_model({**fields, "id": event_id, "timestamp": value.get("timestamp")}, model)
     if isinstance(found, Problems):
         return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=found.lines())

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from .inbox import Handle, Inbox
+from .inbox import Answer, Handle, Inbox, refusal
 from .seen import Remembered, Seen
 
 
@@ -16,11 +16,25 @@ def handler(
     most: int = 2**20,
     timeout: float = 4.5,
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Make a handler of aiohttp.web that gives each event to *handle*, once; what the others mean, `Inbox` says."""
+    """Make a handler of aiohttp.web that gives each event to *handle*, once; what the others mean, `Inbox` says.
+
+    aiohttp unpacks a body with a Content-Encoding before anyone sees it, so the signature of one must be
+    that of the unpacked bytes.
+    """
     inbox = Inbox(handle, secret, Remembered() if seen is None else seen, most=most, timeout=timeout)
 
     async def receive(request: web.Request) -> web.Response:
-        answer = await inbox.take(request.headers, request.content.iter_any())
-        return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+        try:
+            answer = await inbox.take(request.headers, request.content.iter_any())
+        except web.RequestPayloadError:
+            request.content.feed_eof()  # or aiohttp goes on reading, and logs that it cannot
+            response = _said(refusal(400, "validation_error", "the body cannot be read"))
+            response.force_close()
+            return response
+        return _said(answer)
 
     return receive
+
+
+def _said(answer: Answer) -> web.Response:
+    return web.Response(status=answer.status, body=answer.body, content_type="application/json")

@@ -17,10 +17,11 @@ from attrs.validators import gt
 
 from .. import events
 from ..events import Event, Refused
-from .seen import Seen
+from .seen import Seen, Standing
 
 Handle: TypeAlias = Callable[[Event], Awaitable[None]]
 _CODES: Final = {401: "unauthorized", 400: "validation_error"}
+_GRACE: Final = 0.4  # seconds for the store to take down what became of an event
 _log: Final = logging.getLogger("msgapi")
 
 
@@ -41,7 +42,8 @@ class Inbox:
     A handler that raises, or is not done in time and so is cancelled, has not handled its event: it is
     answered 500 or 503, and comes again after a minute or more. So a handler should only put the event
     where it is safe, and may see one twice if it fails halfway. *seen* knows the events that were
-    handled. A body of more than *most* bytes is not read.
+    handled; asking it counts towards *timeout*, and one that fails is like a handler that fails. A body
+    of more than *most* bytes is not read.
     """
 
     handle: Handle
@@ -59,11 +61,6 @@ class Inbox:
         event = events.read(headers, body, secret=self.secret)
         if isinstance(event, Refused):
             return refusal(event.status, _CODES[event.status], event.reason)
-        standing = await self.seen.begin(event.id)
-        if standing == "done":
-            return Answer(200)
-        if standing == "busy":
-            return refusal(503, "busy", "this event is being handled")
         return await self._handle(event, deadline)
 
     async def _read(self, parts: AsyncIterable[bytes], deadline: float) -> bytes | Answer:
@@ -77,21 +74,38 @@ class Inbox:
         return refusal(408, "timeout", "the body did not come in time")
 
     async def _handle(self, event: Event, deadline: float) -> Answer:
+        standing: Standing | None = None
         handled = False
         try:
             with anyio.CancelScope(deadline=deadline):
-                await self.handle(event)
-                handled = True
+                standing = await self.seen.begin(event.id)
+                if standing == "new":
+                    await self.handle(event)
+                    handled = True
         except Exception:  # noqa: BLE001 - it is logged whole, and the service sends the event again
-            _log.exception("the handler of webhooks raised for %s", event.id)
+            _log.exception("the handler of webhooks, or its store, raised for %s", event.id)
             return refusal(500, "internal_error", "the event could not be handled")
         finally:
-            with anyio.CancelScope(shield=True):
+            if standing == "new":
+                await self._remember(event, deadline, handled=handled)
+        if standing == "busy":
+            return refusal(503, "busy", "this event is being handled")
+        if handled or standing == "done":
+            return Answer(200)
+        _log.error("the handler of webhooks, or its store, took more than %s s for %s", self.timeout, event.id)
+        return refusal(503, "timeout", "the event was not handled in time")
+
+    async def _remember(self, event: Event, deadline: float, *, handled: bool) -> None:
+        # What the store makes of it changes nothing about what happened, so it is no reason for another answer.
+        within = max(deadline, anyio.current_time()) + _GRACE
+        scope = anyio.CancelScope(deadline=within, shield=True)
+        try:
+            with scope:
                 await (self.seen.done if handled else self.seen.forget)(event.id)
-        if not handled:
-            _log.error("the handler of webhooks took more than %s s for %s", self.timeout, event.id)
-            return refusal(503, "timeout", "the event was not handled in time")
-        return Answer(200)
+        except Exception:  # noqa: BLE001 - it is logged whole
+            _log.exception("the store of webhooks raised for %s", event.id)
+        if scope.cancelled_caught:
+            _log.error("the store of webhooks took too long for %s", event.id)
 
 
 def refusal(status: int, code: str, message: str) -> Answer:

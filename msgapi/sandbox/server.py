@@ -10,6 +10,7 @@ from aiohttp import web
 from ..http import Request
 from ..transports.aiohttp import opened
 from . import guard
+from .answers import refuse
 from .guard import Guards
 from .posting import PATIENCE
 from .routes import room
@@ -27,13 +28,17 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
     connection that is closed without one.
     """
     guards = Guards()
-    server = web.Server(_answering(sandbox, guards), access_log=None)
+    server = web.Server(_answering(sandbox, guards))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_GRACE)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
     try:
         listener = await loop.create_server(
-            lambda: guards.around(server()), host, port, reuse_address=True, backlog=128
+            lambda: guards.around(_Speaker(server, loop=loop, auto_decompress=False)),
+            host,
+            port,
+            reuse_address=True,
+            backlog=128,
         )
         bound: int = listener.sockets[0].getsockname()[1]
         async with opened(timeout=PATIENCE) as transport, sandbox.posting(transport):
@@ -45,13 +50,33 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
             await runner.cleanup()
 
 
+class _Speaker(web.RequestHandler):
+    """Speaks HTTP on one connection, and the envelope to whoever does not.
+
+    What aiohttp says and logs of bytes that are no HTTP quotes them, and so may show a key.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what could not be read; what broke in here is a defect of ours, and stays loud."""
+        if status >= 500:  # noqa: PLR2004
+            return super().handle_error(request, status, exc, message)
+        given = refuse(400, "validation_error", "The request is not HTTP that can be read.").response
+        answer = web.Response(status=given.status, headers=given.headers, body=given.body)
+        answer.force_close()
+        return answer
+
+
 def _answering(
     sandbox: Sandbox | Workspaces, guards: Guards
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         guards.calm(request.transport)
         body = None
-        with anyio.move_on_after(guard.SLOWEST):
+        with anyio.move_on_after(guard.SLOWEST), suppress(ConnectionError):
             body = await _body(request)
         guards.calm(request.transport)
         if body is None:
@@ -78,9 +103,8 @@ async def _body(request: web.BaseRequest) -> bytes:
     # One byte more than is allowed tells the account all that it needs to refuse the rest.
     most = room(request.method, request.raw_path.partition("?")[0])
     parts = bytearray()
-    with suppress(web.RequestPayloadError):  # what was packed and cannot be unpacked is a body that is cut short
-        while len(parts) <= most and (part := await request.content.readany()):
-            parts += part
+    while len(parts) <= most and (part := await request.content.readany()):
+        parts += part
     return bytes(parts)
 
 
