@@ -3,6 +3,7 @@
 Rules:
 - It never raises, whatever the status, the headers and the bytes.
 - The status decides the kind; the envelope can only add to it.
+- A write that is answered with nothing was done, where nothing is needed of its answer.
 - A documented field of the wrong type is as if absent, and kept in `extra` with the unknown ones.
 """
 
@@ -45,7 +46,7 @@ T = TypeVar("T")
 Envelope = dict[str, object]
 DEEPEST: Final = 32  # levels of an unknown field; a deeper body is no envelope of the API's
 
-_SUCCESS: Final = frozenset({200, 201, 202})
+_SUCCESS: Final = frozenset({200, 201, 202, 204})
 _KINDS: Final[Mapping[int, type[ApiError]]] = {
     400: Invalid,
     401: Unauthorized,
@@ -78,6 +79,9 @@ def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: flo
     if response.status not in _SUCCESS:
         return _failure(response, meta)
     value = load(response.body, call.returns)
+    if not response.body and call.method != "GET":
+        done = load(b"{}", call.returns)
+        value = value if isinstance(done, Problems) else done
     if isinstance(value, Problems):
         said = f"HTTP {response.status}, but the body is not what was asked for: {_size(response)}"
         return Unreadable(message=said, problems=value.lines(), meta=meta)

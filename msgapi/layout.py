@@ -243,7 +243,8 @@ def _mended(structure: Callable[[Any, Any], T], how: Callable[[Tree], Tree], arr
 def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None) -> None:
     """Read an answer's *model*, whose body the docs don't show, and keep what it has no field for in its `extra`.
 
-    *same* says under which other name a field may come; *array* is as in `mend`.
+    *same* says under which other name a field may come; *array* is as in `mend`, and is what the only
+    array of the body is taken for where none has that name.
     """
     names = {one.name for one in fields(model)} - {"extra"}
     others = {other: name for name, other in (same or {}).items()}
@@ -256,6 +257,10 @@ def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None)
                 known[name] = part
             elif name != "extra":
                 extra[name] = part
+        if array and array not in known:
+            several = [given for given, part in extra.items() if type(part) is list]
+            if len(several) == 1:
+                known[array] = extra.pop(several[0])
         before = value.get("extra")
         return {**known, "extra": {**before, **extra} if isinstance(before, dict) else extra}
 

@@ -24,6 +24,7 @@ _MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _AMOUNT_MOST: Final = Decimal(10) ** 12
 _KEY: Final = re.compile(r"[!-~]{1,255}")
 _ADDRESS_MOST: Final = 254
+_LONG: Final = 10**5
 _LEVELS: Final = 64
 
 
@@ -181,8 +182,12 @@ def whole(least: int, most: int) -> Rule:
     """Ask for a whole number from *least* to *most*."""
 
     def rule(value: Any) -> str | None:  # noqa: ANN401 - compared only once it is known to be a number
-        return None if type(value) is int and least <= value <= most else f"must be a whole number, {least} to {most}"
+        return None if type(value) is int and least <= value <= most else said
 
+    shown = (
+        most if most < _LONG else f"2**{most.bit_length()} - 1"
+    )  # many digits would be hidden, as a number of a phone
+    said = f"must be a whole number, {least} to {shown}"
     return rule
 
 

@@ -101,9 +101,9 @@ def list() -> Call[Endpoints]:  # noqa: A001 - the name of the route; read as `w
     return ask("GET", _ROUTE, Endpoints)
 
 
-def update(webhook_id: str, changes: Changes) -> Call[Endpoint]:
+def update(webhook_id: str, changes: Changes) -> Call[Done]:
     """Make the call that changes an endpoint, or its secret. It may be repeated."""
-    return ask("PATCH", _ONE, Endpoint, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
+    return ask("PATCH", _ONE, Done, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
 
 
 def delete(webhook_id: str) -> Call[Done]:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import anyio.lowlevel
 import pytest
@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nouns import answered, route, sent, wrong
 
-from msgapi import Balance, Call, Ok, Result, ServerFault, billing, codec, messages
+from msgapi import Balance, Call, Ok, Response, Result, ServerFault, Unreadable, billing, codec, messages
+from msgapi.decode import decode
 from msgapi.messages import Card, Carousel, Email, Message, MessageType, Reply, RichCard, Text
 
 T = TypeVar("T")
@@ -117,7 +118,9 @@ def test_settings_are_put() -> None:
     call = billing.set_auto_reload(reload)
     assert route(call) == ("PUT", "/v1/billing/auto-reload")
     assert sent(call) == {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}
-    assert answered(call, {"enabled": True, "trigger_threshold": 5, "reload_amount": 20}) == reload
+    told = {"enabled": True, "trigger_threshold": 5, "reload_amount": 20}
+    assert answered(call, told).extra == told
+    assert answered(billing.auto_reload(), told) == reload
     alert = billing.alert(billing.Alert(low_balance_threshold=Decimal(3)))
     assert (route(alert), sent(alert)) == (("PUT", "/v1/billing/alerts"), {"low_balance_threshold": 3.0})
     assert set(wrong(billing.alert(billing.Alert(low_balance_threshold=Decimal(-1))))) == {"low_balance_threshold"}
@@ -218,3 +221,35 @@ def test_a_shortage_tells_what_is_missing_and_how_far_it_goes(number: int, free:
     if short is not None:
         assert short.missing == found.amount - free
         assert short.covered == max(0, int(free / Decimal("0.07")))
+
+
+@pytest.mark.parametrize("price", [Decimal("NaN"), Decimal("Infinity"), Decimal(-1), Decimal("1e12"), 0.07])
+def test_a_price_that_is_none_is_a_mistake_that_is_named(price: Any) -> None:  # noqa: ANN401 - from an untyped caller
+    with pytest.raises(ValueError, match="email must be a Decimal of EUR"):
+        _ = evolve(PRICES, email=price)
+
+
+def test_nothing_that_is_owed_is_covered_by_a_balance_below_nothing() -> None:
+    assert billing.shortage(billing.Estimate(), Balance(free=Decimal(-1))) is None
+
+
+@pytest.mark.parametrize("body", [b"", b"{}"])
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_a_write_that_is_answered_with_nothing_was_done(status: int, body: bytes) -> None:
+    reload = billing.set_auto_reload(billing.AutoReload(enabled=False))
+    alert = billing.alert(billing.Alert(low_balance_threshold=Decimal(1)))
+    for call in (reload, alert):
+        result = decode(call, Response(status, {}, body))
+        assert isinstance(result, Ok)
+        assert result.value == billing.Saved()
+
+
+def test_a_read_that_is_answered_with_nothing_is_unreadable() -> None:
+    assert isinstance(decode(billing.balance(), Response(204, {})), Unreadable)
+
+
+def test_the_only_array_of_an_answer_is_taken_for_the_one_that_was_asked_for() -> None:
+    page = answered(billing.transactions(), {"data": [{"id": "t1"}], "cursor": "n"})
+    assert ([one.id for one in page.transactions], page.next_cursor, page.extra) == (["t1"], "n", {})
+    response = Response(200, {}, b'{"data": [], "more": []}')
+    assert isinstance(decode(billing.transactions(), response), Unreadable)

@@ -65,7 +65,9 @@ def test_a_balance_that_cannot_be_read_is_no_reason_to_send(
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize("price", ["basic", "basic=", "basic=-1", "basic=NaN", "sms=0.07", "=1"])
+@pytest.mark.parametrize(
+    "price", ["basic", "basic=", "basic=-1", "basic=NaN", "basic=1e9999999999999", "sms=0.07", "=1"]
+)
 def test_a_price_that_is_none_is_one_line(tmp_path: Path, capsys: Captured, price: str) -> None:
     assert main(batch(tmp_path, "--dry-run", "--price", price)) == 2
     assert capsys.readouterr().err.startswith("msgapi: --price takes a unit and EUR such as basic=0.07")

@@ -194,6 +194,14 @@ def test_a_port_that_is_taken_is_one_line(capsys: Captured) -> None:
     assert "cannot listen on port" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["listen", "verify"])
+def test_a_secret_that_is_no_unicode_is_one_line(tmp_path: Path, capsys: Captured, command: str) -> None:
+    (tmp_path / "body").write_bytes(BODY)
+    more = [str(tmp_path / "body"), "--signature", "x"] if command == "verify" else ["--port", "0"]
+    assert main(["webhooks", command, *more, "--secret", "\udcff"]) == 2
+    assert "the secret cannot be used" in capsys.readouterr().err
+
+
 # doctor
 
 
@@ -211,7 +219,9 @@ def test_without_a_key_and_a_service_it_says_what_to_do(monkeypatch: pytest.Monk
     assert "could not connect - check MSGAPI_BASE_URL" in found["service"]
 
 
-@pytest.mark.parametrize(("url", "said"), [("http://shop.example", "https"), ("http://[", "not a URL")])
+@pytest.mark.parametrize(
+    ("url", "said"), [("http://shop.example", "https"), ("http://[", "not a URL"), ("nonsense", "must be like")]
+)
 def test_an_address_that_is_none_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, url: str, said: str
 ) -> None:
@@ -220,6 +230,7 @@ def test_an_address_that_is_none_says_so(
     assert main(["doctor", "--json"]) == 4
     found = {one["name"]: one for one in orjson.loads(capsys.readouterr().out)}
     assert not found["base URL"]["ok"]
+    assert set(found) == {"versions", "base URL"}
     assert said in found["base URL"]["todo"]
 
 
@@ -327,3 +338,10 @@ def test_an_endpoint_is_added_listed_tried_and_removed(box: Sandbox, capsys: Cap
     assert run("remove", name) == f"removed {name}\n"
     assert name not in run("list")
     assert SECRET not in repr(box)
+
+
+def test_an_offset_that_is_too_large_says_what_it_may_be(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
+    monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
+    assert main(["messages", "list", "--offset", "9" * 20]) == 1
+    assert "0 to 2**63 - 1" in capsys.readouterr().err

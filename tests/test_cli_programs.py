@@ -130,3 +130,23 @@ def test_the_variables_are_json_too(monkeypatch: pytest.MonkeyPatch, capsys: Cap
     monkeypatch.setattr(serve, "emit", emit)
     assert main(["sandbox", "--port", "0", "--json", "--delivery", "0", "--repeated", "1"]) == 0
     assert orjson.loads(capsys.readouterr().out)["MSGAPI_API_KEY"] == "sk_sandbox"
+
+
+@pytest.mark.parametrize("option", ["--faults", "--delivery", "--repeated", "--late", "--reordered"])
+@pytest.mark.parametrize("value", ["nan", "inf", "x"])
+def test_a_number_that_is_none_is_one_line(capsys: Captured, option: str, value: str) -> None:
+    assert main(["sandbox", option, value]) == 2
+    told = capsys.readouterr().err
+    assert option in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize("balance", ["1e999", "nan", "-1", "x", "0.00001"])
+def test_a_balance_that_is_none_is_one_line(capsys: Captured, balance: str) -> None:
+    assert main(["sandbox", "--balance", balance, "--", "true"]) == 2
+    assert "EUR" in capsys.readouterr().err
+
+
+def test_a_host_that_is_none_is_not_every_host(capsys: Captured) -> None:
+    assert main(["sandbox", "--host", ""]) == 2
+    assert "--host must name" in capsys.readouterr().err

@@ -28,7 +28,7 @@ KINDS: dict[int, type[msgapi.ApiError]] = {
     503: msgapi.Unavailable,
     504: msgapi.ServerFault,
     599: msgapi.ServerFault,
-    204: msgapi.Unexpected,
+    205: msgapi.Unexpected,
     302: msgapi.Unexpected,
     405: msgapi.Unexpected,
     418: msgapi.Unexpected,

@@ -144,8 +144,10 @@ def test_listing_never_raises(filters: Mapping[str, Any]) -> None:
 class Log:
     """A log of *length* messages, which fails at the page with number *fails*."""
 
-    def __init__(self, length: int, fails: int | None = None) -> None:
+    def __init__(self, length: int, fails: int | None = None, *, most: int = 200, deaf: bool = False) -> None:
         self.length = length
+        self.most = most
+        self.deaf = deaf
         self.fails = fails
         self.asked: list[dict[str, str]] = []
 
@@ -156,20 +158,33 @@ class Log:
         if call.invalid is not None:
             return call.invalid
         first, limit = int(dict(call.query)["offset"]), int(dict(call.query)["limit"])
-        found = range(first, min(first + limit, self.length))
+        first = 0 if self.deaf else first
+        found = range(first, min(first + limit, first + self.most, self.length))
         page = Page(messages=tuple(Logged(id=str(number), status="SENT") for number in found))
         return Ok(cast("T", page))
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(("length", "sizes"), [(0, [0]), (3, [3]), (5, [5, 0]), (12, [5, 5, 2])])
-async def test_all_pages_are_read_up_to_a_short_one(length: int, sizes: list[int]) -> None:
+@pytest.mark.parametrize(("length", "sizes"), [(0, []), (3, [3]), (5, [5]), (12, [5, 5, 2])])
+async def test_all_pages_are_read_up_to_an_empty_one(length: int, sizes: list[int]) -> None:
     log = Log(length)
     found = [page async for page in messages.pages(log, limit=5, status="SENT")]
     assert [len(page.value.messages) for page in found if isinstance(page, Ok)] == sizes
     ids = [one.id for page in found if isinstance(page, Ok) for one in page.value.messages]
     assert ids == [str(number) for number in range(length)]
     assert all(asked["status"] == "SENT" for asked in log.asked)
+
+
+@pytest.mark.anyio
+async def test_a_service_that_gives_less_than_asked_for_is_read_to_its_end() -> None:
+    found = [page async for page in messages.pages(Log(7, most=3), limit=5)]
+    assert [len(page.value.messages) for page in found if isinstance(page, Ok)] == [3, 3, 1]
+
+
+@pytest.mark.anyio
+async def test_a_service_that_passes_over_the_offset_is_read_once() -> None:
+    found = [page async for page in messages.pages(Log(3, deaf=True), limit=3)]
+    assert len(found) == 1
 
 
 @pytest.mark.anyio

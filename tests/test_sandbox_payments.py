@@ -99,7 +99,8 @@ def test_a_top_up_by_an_unknown_or_failing_method_adds_nothing() -> None:
 
 def test_a_low_balance_is_told_each_time_that_it_falls_below_the_threshold() -> None:
     box = still(balance=Decimal(4), prices=PRICES)
-    assert done(box, billing.alert(Alert(low_balance_threshold=Decimal(3)))).low_balance_threshold == 3
+    saved = done(box, billing.alert(Alert(low_balance_threshold=Decimal(3))))
+    assert saved.extra == {"low_balance_threshold": 3.0}
     first, *_ = [said(send(box))["message_id"] for _ in range(3)]
     event = {"balance": {"free": 2.0, "reserved": 2.0, "total": 4.0}, "threshold": 3.0, "currency": "EUR"}
     assert told(box, "billing.balance_low") == [event]
@@ -114,7 +115,8 @@ def test_a_low_balance_is_told_each_time_that_it_falls_below_the_threshold() -> 
 
 def reloading(box: Sandbox, trigger: int = 3, amount: int = 10) -> AutoReload:
     setting = AutoReload(enabled=True, trigger_threshold=Decimal(trigger), reload_amount=Decimal(amount))
-    return done(box, billing.set_auto_reload(setting))
+    assert done(box, billing.set_auto_reload(setting)).extra["enabled"] is True
+    return setting
 
 
 def test_the_auto_reload_is_off_until_it_is_set() -> None:

@@ -7,15 +7,21 @@ Rules:
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Final, final
+from typing import Any, Final, final
 
-from attrs import Factory, frozen
+from attrs import Attribute, Factory, field, frozen
 
 from ..messages import Email, Message, unit
 from ..messages.units import Unit
 from ..results import Balance
 
 _NOTHING: Final = Decimal(0)
+_TOO_MUCH: Final = Decimal(10**9)
+
+
+def _sane(_: object, attribute: "Attribute[Any]", value: object) -> None:
+    if type(value) is not Decimal or not value.is_finite() or not 0 <= value < _TOO_MUCH:
+        raise ValueError(f"{attribute.name} must be a Decimal of EUR, from 0 to below {_TOO_MUCH:,}")
 
 
 @final
@@ -26,11 +32,11 @@ class Prices:
     *email* is that of a basic message by email.
     """
 
-    basic_message: Decimal
-    single_message: Decimal
-    conversation: Decimal
-    mau: Decimal
-    email: Decimal
+    basic_message: Decimal = field(validator=_sane)
+    single_message: Decimal = field(validator=_sane)
+    conversation: Decimal = field(validator=_sane)
+    mau: Decimal = field(validator=_sane)
+    email: Decimal = field(validator=_sane)
 
     def price(self, message: Message) -> Decimal:
         """Tell the price of the unit by which *message* is billed."""
@@ -87,7 +93,7 @@ def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
 def shortage(found: Estimate, balance: Balance) -> Shortage | None:
     """Tell what is missing for an estimate; None if the free balance covers it, or is not known."""
     free = balance.free
-    if free is None or found.amount <= free:
+    if free is None or found.amount <= max(free, _NOTHING):
         return None
     covered = int(found.messages * max(free, _NOTHING) / found.amount)
     return Shortage(estimate=found, free=free, missing=found.amount - free, covered=covered)

@@ -1,7 +1,7 @@
 """What the billing routes take and give.
 
 The docs show the body of the balance and no other: the fields here are those that the text names or
-implies, none is required, and whatever else comes is kept in `extra`.
+implies, only what was asked for is required, and whatever else comes is kept in `extra`.
 """
 
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class Transaction:
 class Transactions:
     """One page of transactions; *next_cursor* leads to the next one, None if this was the last.
 
-    The docs name neither the array nor the cursor of the answer.
+    The docs name neither the array nor the cursor of the answer: the only array there is is taken for it.
     """
 
     transactions: tuple[Transaction, ...]
@@ -140,6 +140,14 @@ class Alert:
     low_balance_threshold: Decimal
 
 
+@final
+@frozen(kw_only=True)
+class Saved:
+    """It was saved; what the service said of it is in *extra*."""
+
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
 TOP_UP = Form(
     NewTopUp,
     {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(written)},
@@ -158,4 +166,5 @@ keep(Invoice, same={"id": "invoice_id", "pdf_url": "url"})
 keep(Invoices, array="invoices")
 keep(PaymentMethod, same={"id": "payment_method_id"})
 keep(PaymentMethods, array="payment_methods")
+keep(Saved)
 keep(TopUp, same={"id": "topup_id"})

@@ -20,6 +20,7 @@ from .models import (
     NewTopUp,
     PaymentMethod,
     PaymentMethods,
+    Saved,
     Statement,
     TopUp,
     Transactions,
@@ -119,11 +120,11 @@ def auto_reload() -> Call[AutoReload]:
     return ask("GET", f"{_ROUTE}/auto-reload", AutoReload)
 
 
-def set_auto_reload(setting: AutoReload) -> Call[AutoReload]:
+def set_auto_reload(setting: AutoReload) -> Call[Saved]:
     """Make the call that sets how the balance is topped up by itself. It may be repeated."""
-    return ask("PUT", f"{_ROUTE}/auto-reload", AutoReload, body=setting, form=AUTO_RELOAD)
+    return ask("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, form=AUTO_RELOAD)
 
 
-def alert(setting: Alert) -> Call[Alert]:
+def alert(setting: Alert) -> Call[Saved]:
     """Make the call that sets when a low balance is told. It may be repeated."""
-    return ask("PUT", f"{_ROUTE}/alerts", Alert, body=setting, form=ALERT)
+    return ask("PUT", f"{_ROUTE}/alerts", Saved, body=setting, form=ALERT)

@@ -2,7 +2,7 @@
 
 import click
 
-from .options import dry_run_option, given, json_option, message_options, sandbox_option
+from .options import Number, dry_run_option, given, json_option, message_options, sandbox_option
 
 
 @click.command
@@ -38,10 +38,10 @@ def send(
 @click.option("--format", "shape", type=click.Choice(["csv", "jsonl"]), help="If the name of FILE does not tell.")
 @click.option("--delimiter", metavar="CHARACTER", help="Of a CSV: , ; or tab are found by themselves.")
 @click.option("--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight.")
-@click.option("--limit-rate", type=click.FloatRange(0, min_open=True), metavar="N", help="At most N requests a second.")
+@click.option("--limit-rate", type=Number(0, min_open=True), metavar="N", help="At most N requests a second.")
 @click.option(
     "--patience",
-    type=click.FloatRange(0),
+    type=Number(0),
     default=900,
     show_default=True,
     metavar="SECONDS",

@@ -1,16 +1,17 @@
 """Costs: the prices that were given for a batch, and whether the free balance covers it before it starts."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
-from typing import Final
+from decimal import Decimal
+from typing import Final, TypeAlias
 
 from .. import billing
-from ..billing import Estimate, Prices
+from ..billing import Estimate
 from ..calls import Api
 from ..messages import Email, Message
 from ..results import Ok
 from .asking import fail
 from .exits import Exit, Halt
+from .options import amount
 from .output import note
 
 _NAMES: Final[Mapping[str, str]] = {
@@ -20,31 +21,27 @@ _NAMES: Final[Mapping[str, str]] = {
     "mau": "mau",
     "email": "email",
 }
-_UNKNOWN: Final = Decimal(-1)
+Prices: TypeAlias = Mapping[str, Decimal]
+"""What was given: the price of a unit in EUR, by its name; `email` is that of a message by email."""
 
 
 def prices(given: tuple[str, ...]) -> Prices | None:
-    """Read prices such as `basic=0.07`; None if there are none. One that is missing counts as unknown."""
-    if not given:
-        return None
-    found = dict.fromkeys(_NAMES.values(), _UNKNOWN)
+    """Read prices such as `basic=0.07`; None if there are none."""
+    found: dict[str, Decimal] = {}
     for one in given:
         name, _, text = one.partition("=")
-        try:
-            price = Decimal(text)
-        except InvalidOperation:
-            price = _UNKNOWN
-        if name not in _NAMES or not price.is_finite() or price < 0:
+        price = amount(text)
+        if name not in _NAMES or price is None:
             raise Halt(f"--price takes a unit and EUR such as basic=0.07 ({', '.join(_NAMES)}), not {one!r}")
         found[_NAMES[name]] = price
-    return Prices(**found)
+    return found or None
 
 
 def price(message: Message, known: Prices) -> Decimal:
     """Tell the price of *message*; one that was not given ends the program."""
-    found = known.price(message)
-    if found < 0:
-        unit = "email" if isinstance(message, Email) else billing.unit(message)
+    unit = "email" if isinstance(message, Email) else billing.unit(message)
+    found = known.get(unit)
+    if found is None:
         name = next(short for short, whole in _NAMES.items() if whole == unit)
         raise Halt(f"the file has messages that are billed as {unit}: give their price too, as --price {name}=0.07")
     return found

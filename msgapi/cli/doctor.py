@@ -57,8 +57,6 @@ def _here() -> Iterator[Finding]:
     yield Finding("versions", f"msgapi-sdk {VERSION}, Python {platform.python_version()}, {', '.join(_installed())}")
     if not _key():
         yield Finding("key", "none", "set MSGAPI_API_KEY to a key of the workspace")
-    url = os.environ.get("MSGAPI_BASE_URL")
-    yield Finding("base URL", _origin(url) if url else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
 
 
 def _key() -> str:
@@ -74,11 +72,8 @@ def _installed() -> Iterator[str]:
 
 
 def _origin(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
-    except ValueError:
-        return "not a URL"
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
 
 async def _there() -> list[Finding]:
@@ -87,8 +82,17 @@ async def _there() -> list[Finding]:
             result = await api(billing.balance())
     except Misconfigured as error:
         text = f"{error}"
-        return [Finding("base URL" if "base URL" in text else "key", "not usable", text)]
-    return [*_reached(result), *_clock(result)]
+        return (
+            [Finding("base URL", "not usable", text)]
+            if "base URL" in text
+            else [_url(), Finding("key", "not usable", text)]
+        )
+    return [_url(), *_reached(result), *_clock(result)]
+
+
+def _url() -> Finding:
+    given = os.environ.get("MSGAPI_BASE_URL")
+    return Finding("base URL", _origin(given) if given else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
 
 
 def _reached(result: Result[Balance]) -> Iterator[Finding]:

@@ -135,4 +135,7 @@ def _added(endpoint: Endpoint) -> str:
 def _given(secret: str) -> str:
     if not secret:
         raise Halt("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
-    return secret
+    try:
+        return events.secrets(secret)[0]
+    except ValueError as error:
+        raise Halt(f"the secret cannot be used: {error}") from None

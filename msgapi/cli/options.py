@@ -1,7 +1,9 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from decimal import Decimal, InvalidOperation
+from math import isfinite
+from typing import Any, Final, TypeVar, final
 
 import click
 
@@ -9,6 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 TRAFFIC: Final = ("AUTHENTICATION", "TRANSACTION", "PROMOTION", "SERVICEREQUEST", "ACKNOWLEDGEMENT")
 KINDS: Final = ("MESSAGE", "CONVERSATION", "NEWSLETTER")
+_TOO_MUCH: Final = 10**9  # EUR
 _GIVEN: Final = "msgapi.given"
 _OPTIONS: Final = (
     ("agent_id", "--agent", "ID", "RCS: the agent that sends, such as ag_live_demo."),
@@ -23,6 +26,35 @@ _OPTIONS: Final = (
     ("text", "--text", "TEXT", "The text."),
 )
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
+
+
+def amount(text: str) -> Decimal | None:
+    """Read an amount in EUR such as `25` or `0.07`; None if it is none, or not below a thousand million."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and 0 <= value < _TOO_MUCH else None
+
+
+def euros(context: click.Context, option: click.Parameter, value: str | None) -> Decimal | None:
+    """Read an option that is an amount in EUR, if it was given."""
+    found = None if value is None else amount(value)
+    if value is not None and found is None:
+        raise click.BadParameter(f"{value} is not an amount in EUR such as 25 or 0.07", context, option)
+    return found
+
+
+@final
+class Number(click.FloatRange):
+    """A number within bounds; what is not finite is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ANN401 - as click has it
+        """Read it, or say in one line what it should be."""
+        found: float = super().convert(value, param, ctx)
+        if not isfinite(found):
+            self.fail(f"{value} is not a number", param, ctx)
+        return found
 
 
 def message_options(command: F) -> F:

@@ -10,7 +10,7 @@ import orjson
 from attrs import define, field
 
 from .. import billing
-from ..billing import Estimate, Prices
+from ..billing import Estimate
 from ..calls import Call
 from ..client import connect
 from ..http import Request
@@ -19,7 +19,7 @@ from ..results import Invalid, NotSent
 from ..retries import Retry
 from .advice import explain
 from .connection import launch
-from .costs import price
+from .costs import Prices, price
 from .draft import Plan, own_key, same
 from .exits import Exit
 from .output import emit, emit_json, table_of

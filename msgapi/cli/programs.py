@@ -1,38 +1,24 @@
 """The commands that need no service: sandbox, demo."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import click
 
-from .options import json_option
-
-
-def _amount(context: click.Context, option: click.Parameter, value: str) -> Decimal:
-    try:
-        amount = Decimal(value)
-    except InvalidOperation:
-        amount = Decimal(-1)
-    if not amount.is_finite() or amount < 0:
-        raise click.BadParameter(f"{value} is not an amount in EUR such as 25 or 0.07", context, option)
-    return amount
+from .options import Number, euros, json_option
 
 
 @click.command
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), help="8025 if left out, a free one with a COMMAND or 0.")
-@click.option("--balance", callback=_amount, default="1000", metavar="EUR", show_default=True, help="At the start.")
+@click.option("--balance", callback=euros, default="1000", metavar="EUR", show_default=True, help="At the start.")
 @click.option("--limit-rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests a second.")
-@click.option(
-    "--faults", type=click.FloatRange(0, 1), default=0.0, help="The share of requests that something happens to."
-)
+@click.option("--faults", type=Number(0, 1), default=0.0, help="The share of requests that something happens to.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the faults and the ids.")
-@click.option(
-    "--delivery", type=click.FloatRange(0), default=2.0, show_default=True, help="Seconds until messages arrive."
-)
-@click.option("--repeated", type=click.FloatRange(0, 1), default=0.0, help="The share of webhooks that come twice.")
-@click.option("--late", type=click.FloatRange(0, 1), default=0.0, help="The share of webhooks that come late.")
-@click.option("--reordered", type=click.FloatRange(0, 1), default=0.0, help="The share that come out of order.")
+@click.option("--delivery", type=Number(0), default=2.0, show_default=True, help="Seconds until messages arrive.")
+@click.option("--repeated", type=Number(0, 1), default=0.0, help="The share of webhooks that come twice.")
+@click.option("--late", type=Number(0, 1), default=0.0, help="The share of webhooks that come late.")
+@click.option("--reordered", type=Number(0, 1), default=0.0, help="The share that come out of order.")
 @click.option("--luck", is_flag=True, help="Only show which recipients something happens to.")
 @json_option
 def sandbox(

@@ -78,7 +78,12 @@ def start(site: Site, command: tuple[str, ...], *, json: bool = False) -> int:
 async def _served(site: Site, port: int) -> AsyncIterator[Mapping[str, str]]:
     from ..sandbox.server import serving
 
-    sandbox = site.sandbox()
+    if not site.host:
+        raise Halt("--host must name where to listen, such as 127.0.0.1")
+    try:
+        sandbox = site.sandbox()
+    except ValueError as error:
+        raise Halt(f"the sandbox cannot be like that: {error}") from None
     try:
         async with serving(sandbox, host=site.host, port=port) as url:
             yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}

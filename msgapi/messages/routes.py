@@ -98,15 +98,20 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
 
 
 async def pages(api: Api, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
-    """Read the log page by page until a short one; an error is given once, and ends it.
+    """Read the log page by page until an empty one, which is not given; an error is given once, and ends it.
 
-    The service counts from the newest message: while messages arrive, one can be shown twice. Go by
+    Nothing in a page says whether it is the last, and a service may give fewer messages than asked for. A
+    page that shows nothing but what the one before has shown ends it too, for a service that passes over
+    the offset. The service counts from the newest message: while messages arrive, one can be shown twice. Go by
     its id.
     """
-    offset = 0
+    offset, before = 0, set[str]()
     while True:
         result = await api(list(limit=limit, offset=offset, **filters))
-        yield result
-        if not isinstance(result, Ok) or len(result.value.messages) < limit:
+        ids = {one.id for one in result.value.messages} if isinstance(result, Ok) else set[str]()
+        if isinstance(result, Ok) and ids <= before:
             return
-        offset += len(result.value.messages)
+        yield result
+        if not isinstance(result, Ok):
+            return
+        offset, before = offset + len(result.value.messages), ids

@@ -84,8 +84,8 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/billing/payment-methods", billing.payment_methods, billing.PaymentMethods),
     Operation("POST", "/v1/billing/payment-methods", billing.add_payment_method, billing.PaymentMethod, dict, 201),
     Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.AutoReload),
-    Operation("PUT", "/v1/billing/auto-reload", billing.set_auto_reload, billing.AutoReload, billing.AutoReload),
-    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Alert, billing.Alert),
+    Operation("PUT", "/v1/billing/auto-reload", billing.set_auto_reload, billing.Saved, billing.AutoReload),
+    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert),
     Operation(
         "GET",
         "/v1/billing/transactions",
@@ -96,7 +96,7 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices),
     Operation("POST", "/v1/webhooks", webhooks.create, webhooks.Endpoint, webhooks.NewEndpoint, 201),
     Operation("GET", "/v1/webhooks", webhooks.list, webhooks.Endpoints),
-    Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, webhooks.Endpoint, webhooks.Changes),
+    Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, Done, webhooks.Changes),
     Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Done),
     Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Done),
 )
