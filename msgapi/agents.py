@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from .calls import Call
+from .codec import parse
 from .forms import Form, ask
 from .layout import keep, lay_flat
 from .results import Detail
@@ -43,7 +44,20 @@ _ROUTE: Final = "/v1/rcs/agents"
 _ONE: Final = f"{_ROUTE}/{{agent_id}}"
 _LEAST_CONTRAST: Final = 4.5
 _COLOR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
-_UNSAFE: Final = re.compile(r"[<>{}`]|%[0-9A-Fa-f]{2}|\$\(|\\[nrtux]")
+_UNSAFE: Final = re.compile(
+    r"""
+    <[a-z/!?]                                                             # a tag, but not `we <3 parcels`
+    | &(?:\#[0-9]+|\#x[0-9a-f]+|lt|gt|amp|quot|apos|nbsp);                # a character reference
+    | [{\[]\s*"                                                           # JSON amid the text
+    | \b(?:javascript|vbscript|data:text/html)\s*[:,;] | \b(?:alert|eval)\(
+    | %(?:[0-9][0-9a-f]|[a-f][0-9]) | (?<![0-9])%[a-f]{2}                 # `%2f`, but not `100%ecological`
+    | \\(?:[nrt0]|u[0-9a-f]{4}|x[0-9a-f]{2})
+    | ` | \$[({]                                                          # what a shell fills in
+    | (?:;|&&|\|)\s*(?:rm|ls|sh|bash|zsh|wget|chmod|chown|sudo)\b | \b(?:curl|wget)\s+(?:-|http)
+    | \bsudo\s+[a-z] | \brm\s+-[a-z] | \bcat\s+/ | \bchmod\s+[0-7+] | /bin/(?:ba)?sh\b | /etc/passwd
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 @final
@@ -67,7 +81,8 @@ class NewAgent:
 class Changes:
     """What `update` is to change; None leaves a field as it is.
 
-    *description* has no HTML, JSON, script, escaped characters or commands; *color* is `#rrggbb` with
+    *description* has no HTML, JSON, script, escaped characters or commands, which we tell by what they
+    look like: what passes here the service may still refuse. *color* is `#rrggbb` with
     a contrast to white of at least 4.5 to 1. *logo_url* is an image of at least 224 x 224 pixels and
     at most 50 kB, *banner_url* one of 1440 x 448 pixels and at most 200 kB (JPEG or PNG): these two
     the service checks, not we.
@@ -199,7 +214,8 @@ def _prose(value: object) -> str | None:
     said = free(value)
     if isinstance(said, str) or not isinstance(value, str):
         return "must be a string"
-    return "must have no HTML, JSON, script, escaped characters or commands" if _UNSAFE.search(value) else None
+    unsafe = _UNSAFE.search(value) or isinstance(parse(value.encode()), dict | list)
+    return "must have no HTML, JSON, script, escaped characters or commands" if unsafe else None
 
 
 def _something(changes: Changes) -> Iterator[Detail]:

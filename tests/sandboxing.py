@@ -1,11 +1,15 @@
 """Requests to a sandbox, and what every answer of it must look like."""
 
+from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Account, Reply, Sandbox
+from msgapi.sandbox.openapi import document as written
+from msgapi.sandbox.routes import find
 
 NOW = 1_777_852_800.0  # 2026-05-04T00:00:00Z
 TO = "+4915112345678"
@@ -51,6 +55,7 @@ def reply(sandbox: Sandbox | Account, asked: Request, *, now: float = NOW) -> Re
     account = sandbox.account if isinstance(sandbox, Sandbox) else sandbox
     got = account.handle(asked, now)
     check(got.response)
+    check_documented(asked, got.response)
     return got
 
 
@@ -63,6 +68,17 @@ def send(
 ) -> Response:
     body = text() if body is None else body
     return ask(sandbox, request("POST", "/v1/messages", body=body, key=key, **headers), now=now)
+
+
+def subscribe(sandbox: Sandbox, to: str = TO, *, now: float = NOW) -> str:
+    """Make a contact of *to* that has consented to newsletters; gives its id."""
+    channel, field = ("EMAIL", "email") if "@" in to else ("RCS", "phone")
+    made = request("POST", "/v1/contacts", body={"source": "API", field: to})
+    contact_id = str(said(ask(sandbox, made, now=now))["id"])
+    consent = {"channel_type": channel, "message_type": "NEWSLETTER", "source": "form"}
+    granted = ask(sandbox, request("POST", f"/v1/contacts/{contact_id}/consent", body=consent), now=now)
+    assert said(granted)["status"] == "GRANTED"
+    return contact_id
 
 
 def get(sandbox: Sandbox, target: str, *, now: float = NOW) -> Response:
@@ -84,6 +100,28 @@ def refusal(response: Response) -> tuple[int, str]:
 def fields_of(response: Response) -> list[str]:
     assert refusal(response) == (400, "validation_error")
     return [detail["field"] for detail in said(response)["details"]]
+
+
+@lru_cache(1)
+def document() -> Any:  # noqa: ANN401 - JSON has no better type
+    return orjson.loads(written())
+
+
+def check_documented(asked: Request, response: Response) -> None:
+    """Hold an answer against what the OpenAPI document has for its operation."""
+    try:
+        found = find(asked.method, urlsplit(asked.url).path)
+    except ValueError:
+        found = None
+    if found is None:
+        assert response.status in {401, 404, 429}
+        return
+    responses = document()["paths"][found[0].path][asked.method.lower()]["responses"]
+    assert str(response.status) in responses, (found[0], response.status)
+    ((media, body),) = responses[str(response.status)]["content"].items()
+    assert response.headers["content-type"].startswith(media)
+    if response.status >= 400 and media == "application/json":
+        assert said(response)["error"] in body["schema"]["properties"]["error"]["enum"], (found[0], response.body)
 
 
 def check(response: Response) -> None:

@@ -67,12 +67,29 @@ def test_every_change_is_checked() -> None:
     assert wrong(agents.update("ag_1", Changes())) == {"": "must change something"}
 
 
-@pytest.mark.parametrize("text", ["<b>", '{"a":1}', "a%2fb", "`ls`", "$(ls)", "a\\nb", cast("str", 7)])
+UNSAFE = (
+    *("<b>", "</p", "<!-- x", "<script>x</script>", "<IMG src=x>", "&lt;b", "&#60;", "&#x3C;b"),
+    *('{"a":1}', "[1,2]", "{}", 'say {"a": 1}', '[ "x" ]'),
+    *("javascript:alert(1)", "JavaScript :x", "data:text/html,x", "eval(x)"),
+    *("a%2fb", "100%2f", "%EC", "a%C3%A4", "a\\nb", "a\\u0041", "a\\x41"),
+    *("`ls`", "$(ls)", "${HOME}", "a; rm -rf /", "a && ls", "a | sh", "sudo reboot", "rm -rf x", "see /etc/passwd"),
+    *("curl http://x", cast("str", 7), "\ud800"),
+)
+
+
+@pytest.mark.parametrize("text", UNSAFE)
 def test_a_description_with_what_is_not_prose_is_refused(text: str) -> None:
     assert set(wrong(agents.update("ag_1", Changes(description=text)))) == {"description"}
 
 
-@pytest.mark.parametrize("text", ["Parcels, 24/7: 100% yours (no $)", "Grüße & mehr", ""])
+PROSE = (
+    *("Parcels, 24/7: 100% yours (no $)", "Grüße & mehr", "", "100%ecological", "we <3 parcels", "a < b > c", "5 > 3"),
+    *("Hello {name}", "[new] parcels", "Cats; dogs & cat food", "R&D; more", "Shell | Gas", "2026", "true", "C\\D"),
+    *("JavaScript courses", "Order at shop.example/a?b=c", 'It\'s "ours"', "50% fair", "dogs; cat food | hair; curl"),
+)
+
+
+@pytest.mark.parametrize("text", PROSE)
 def test_a_description_in_prose_may_be_sent(text: str) -> None:
     assert sent(agents.update("ag_1", Changes(description=text))) == {"description": text}
 

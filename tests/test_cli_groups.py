@@ -343,5 +343,5 @@ def test_an_endpoint_is_added_listed_tried_and_removed(box: Sandbox, capsys: Cap
 def test_an_offset_that_is_too_large_says_what_it_may_be(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
-    assert main(["messages", "list", "--offset", "9" * 20]) == 1
+    assert main(["messages", "list", "--offset", "9" * 20]) == 2
     assert "0 to 2**63 - 1" in capsys.readouterr().err

@@ -172,7 +172,8 @@ def test_a_misspelt_field_is_invalid() -> None:
         (email(channel_id="ch_rcs_demo"), (404, "not_found")),
         (email(channel_id="ch_unverified"), (403, "sender_not_verified")),
         (email(channel_id="ch_receipts", message_type="NEWSLETTER"), (422, "message_type_not_allowed")),
-        (email(message_type="NEWSLETTER"), (200, "")),
+        (email(message_type="NEWSLETTER"), (422, "consent_missing")),
+        (text(message_type="NEWSLETTER"), (422, "consent_missing")),
     ],
 )
 def test_a_sender_may_send_what_its_state_and_use_case_allow(

@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 from calling import call, done, post, told
-from sandboxing import NOW, TO, delete, fields_of, get, refusal, said, send, still, text
+from sandboxing import NOW, TO, delete, fields_of, get, refusal, said, send, still, subscribe, text
 
-from msgapi import Conflict, NotFound, Unprocessable, VirtualClock, agents
+from msgapi import Conflict, NotFound, Unprocessable, agents
 from msgapi.agents import Changes, NewAgent
 from msgapi.sandbox import Agent, Sandbox
 from msgapi.sandbox.agency import approve, launch, reject
+from msgapi.sandbox.dossiers import Launched
+
+VODAFONE = Launched(carrier="vodafone_de")
 
 MOMENT = "2026-05-04T00:00:00.000Z"
 NEW = NewAgent(
@@ -163,7 +166,7 @@ def test_an_unknown_agent_is_not_found() -> None:
         assert isinstance(call(box, made), NotFound)
     state = box.account.state
     assert (approve(state, "ag_none", NOW), reject(state, "ag_none", "x", NOW)) == (None, False)
-    assert not launch(state, "ag_none", "vodafone_de", NOW)
+    assert not launch(state, "ag_none", VODAFONE, NOW)
 
 
 def test_a_rejected_agent_keeps_its_id_and_may_be_handed_in_again() -> None:
@@ -218,15 +221,18 @@ def test_an_agent_is_launched_carrier_by_carrier() -> None:
     box = still()
     waiting, live = pending(box), approved(box)
     assert isinstance(call(box, agents.launch(waiting)), Conflict)
-    assert not launch(box.account.state, waiting, "telekom_de", NOW)
+    assert not launch(box.account.state, waiting, Launched(carrier="telekom_de"), NOW)
     before = done(box, agents.launch(live))
     assert [(one.carrier, one.status, one.launched_at) for one in before.carriers] == [
         ("vodafone_de", "UNLAUNCHED", None),
         ("telekom_de", "UNLAUNCHED", None),
         ("telefonica_de", "UNLAUNCHED", None),
     ]
-    assert not launch(box.account.state, live, "nobody_de", NOW)
-    assert [launch(box.account.state, live, "telekom_de", NOW + later) for later in (0, 9)] == [True, True]
+    assert not launch(box.account.state, live, Launched(carrier="nobody_de"), NOW)
+    assert [launch(box.account.state, live, Launched(carrier="telekom_de"), NOW + later) for later in (0, 9)] == [
+        True,
+        True,
+    ]
     assert said(get(box, f"/v1/rcs/agents/{live}/launch")) == {
         "agent_id": live,
         "agent_status": "APPROVED",
@@ -246,8 +252,9 @@ def test_an_agent_made_over_the_api_sends_once_it_is_approved_and_launched() -> 
     assert said(send(box, text(agent_id=name)))["agent_status"] == "PENDING_REVIEW"
     live = approve(box.account.state, name, NOW)
     assert refusal(send(box, text(agent_id=live))) == (403, "agent_not_launched")
-    assert launch(box.account.state, str(live), "vodafone_de", NOW)
+    assert launch(box.account.state, str(live), VODAFONE, NOW)
     newsletter = text(agent_id=live, message_type="NEWSLETTER", traffic_type="PROMOTION")
+    _ = subscribe(box)
     assert [send(box, text(agent_id=live)).status, send(box, newsletter).status] == [200, 200]
     assert {entry.sender for entry in box.messages} == {live}
     assert refusal(send(box, {**newsletter, "agent_id": name})) == (429, "newsletter_daily_cap")
@@ -260,7 +267,7 @@ def test_what_an_agent_was_made_for_bounds_what_it_sends() -> None:
     box = still()
     made = NewAgent(display_name="P", region="EUROPE", billing_category="NON_CONVERSATIONAL", use_case="PROMOTIONAL")
     live = approved(box, made)
-    assert launch(box.account.state, live, "vodafone_de", NOW)
+    assert launch(box.account.state, live, VODAFONE, NOW)
     assert refusal(send(box, text(agent_id=live))) == (422, "traffic_type_not_allowed")
     newsletter = text(agent_id=live, message_type="NEWSLETTER", traffic_type="PROMOTION")
     assert refusal(send(box, newsletter)) == (403, "newsletter_not_enabled")
@@ -288,13 +295,3 @@ def test_the_agents_that_a_sandbox_begins_with_are_launched_everywhere_or_nowher
     assert {one.status for one in done(box, agents.launch("ag_live_demo")).carriers} == {"LAUNCHED"}
     assert {one.status for one in done(box, agents.launch("ag_live_unlaunched")).carriers} == {"UNLAUNCHED"}
     assert send(box, text(to=TO)).status == 200
-
-
-def test_a_reply_to_the_drafts_id_opens_a_session_with_the_agent() -> None:
-    box = Sandbox(clock=VirtualClock(start=NOW))
-    name = pending(box)
-    live = str(approve(box.account.state, name, NOW))
-    assert launch(box.account.state, live, "vodafone_de", NOW)
-    entry = box.reply_from(TO, name)
-    assert (entry.sender, entry.channel_id.startswith("ch_")) == (live, True)
-    assert send(box, text(agent_id=live, message_type="CONVERSATION")).status == 200

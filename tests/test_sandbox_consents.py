@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 from calling import done, post, told
-from sandboxing import NOW, TO, email, fields_of, get, refusal, said, send, still, text
+from sandboxing import NOW, TO, email, fields_of, get, refusal, said, send, still, subscribe, text
 
 from msgapi import contacts
 from msgapi.contacts import Changes, NewConsent, NewContact
-from msgapi.sandbox import Sandbox
+from msgapi.sandbox import LUCK, Sandbox
 from msgapi.sandbox.consents import confirm
 
 ADA = NewContact(source="API", email="ada@shop.example", phone=TO, first_name="Ada", tags=("vip",))
@@ -121,10 +121,29 @@ def grant(box: Sandbox, contact_id: str, channel: Any = "RCS", kind: Any = "NEWS
     _ = done(box, contacts.consent(contact_id, NewConsent(channel_type=channel, message_type=kind, source="form")))
 
 
+def test_a_newsletter_goes_to_nobody_whose_consent_is_not_on_record() -> None:
+    box = still()
+    sent = [send(box, body) for body in (email(message_type="NEWSLETTER"), newsletter())]
+    assert [refusal(one) for one in sent] == [(422, "consent_missing")] * 2
+    assert box.messages == ()
+    assert [send(box, body).status for body in (email(), text())] == [200, 200]
+    one = subscribe(box)
+    assert send(box, newsletter()).status == 200
+    assert done(box, contacts.delete(one)).success
+    assert refusal(send(box, newsletter(), now=NOW + DAY)) == (422, "consent_missing")
+
+
+def test_bad_luck_comes_before_the_question_of_consent() -> None:
+    box, to = still(), {one.fate: one.phone for one in LUCK}
+    assert refusal(send(box, newsletter(to=to["430"]))) == (429, "newsletter_daily_cap")
+    assert refusal(send(box, newsletter(to=to["lost"]))) == (422, "consent_missing")
+    _ = subscribe(box, to["lost"])
+    assert send(box, newsletter(to=to["lost"])).status == 200
+
+
 def test_a_newsletter_to_a_contact_needs_its_consent_on_that_channel() -> None:
     box = still()
     mail = email(message_type="NEWSLETTER")
-    assert [send(box, mail).status, send(box, newsletter(to="+4915100000000")).status] == [200, 200]
     one = ada(box)
     assert [refusal(send(box, body)) for body in (mail, newsletter())] == [(422, "consent_missing")] * 2
     grant(box, one, kind="MESSAGE")
@@ -157,6 +176,8 @@ def test_a_contact_that_is_suppressed_gets_nothing_until_it_is_active_or_deleted
     assert send(box).status == 200
     _ = done(box, contacts.update(one, Changes(status=status)))
     assert done(box, contacts.delete(one)).success
+    assert send(box).status == 200
+    _ = subscribe(box)
     assert send(box, newsletter()).status == 200
 
 

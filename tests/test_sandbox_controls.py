@@ -1,12 +1,13 @@
 """sandbox.controls: what the API has no route for, over HTTP and in Python."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from calling import call, done
-from sandboxing import NOW, TO, ask, request, said, send, still, text
+from sandboxing import NOW, TO, ask, refusal, request, said, send, still, text
 
-from msgapi import Ok, VirtualClock, agents, contacts, messages
+from msgapi import Ok, VirtualClock, agents, campaigns, contacts, messages
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.runs import CAMPAIGNS
 
@@ -20,6 +21,7 @@ WHOLE = agents.Changes(
     privacy_policy_url="https://shop.example/privacy",
     terms_of_service_url="https://shop.example/terms",
 )
+LAUNCHED = ("LAUNCHED", True, None)
 
 
 def control(box: Sandbox, path: str, **fields: object) -> tuple[int, dict[str, object]]:
@@ -109,12 +111,113 @@ def test_an_agent_goes_its_way_in_python() -> None:
     assert not box.reject(other, "logo")
 
 
+STEPS = [
+    (("PENDING",), [("PENDING", False, None)]),
+    (("REJECTED", "PENDING", "LAUNCHED"), [("REJECTED", False, "logo"), ("PENDING", False, None), LAUNCHED]),
+    (("LAUNCHED", "SUSPENDED", "LAUNCHED"), [LAUNCHED, ("SUSPENDED", True, None), LAUNCHED]),
+    (("SUSPENDED",), [None]),
+    (("PENDING", "PENDING"), [("PENDING", False, None), None]),
+    (("LAUNCHED", "LAUNCHED", "REJECTED", "PENDING"), [LAUNCHED, LAUNCHED, None, None]),
+]
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize(("asked", "expected"), STEPS)
+def test_a_carrier_lets_an_agent_wait_rejects_launches_and_suspends_it(
+    asked: tuple[Any, ...], expected: list[tuple[str, bool, str | None] | None], over_http: bool
+) -> None:
+    box = still(clock=VirtualClock(NOW))
+    live = str(box.approve(submitted(box)))
+    for status, wanted in zip(asked, expected, strict=True):
+        if over_http:
+            fields = {"carrier": "telekom_de", "status": status, "reason": "logo"}
+            code, told = control(box, f"agents/{live}/launch", **fields)
+            assert (code, told.get("status")) == ((200, status) if wanted else (404, None))
+        else:
+            assert box.launch(live, "telekom_de", status=status, reason="logo") == (wanted is not None)
+        found = done(box, agents.launch(live)).carriers[1]
+        if wanted:
+            assert (found.status, found.launched_at is not None, found.rejection_reason) == wanted
+        assert (send(box, text(agent_id=live)).status == 200) == (found.status == "LAUNCHED")
+
+
+def test_an_agent_that_another_carrier_has_launched_still_sends_when_one_suspends_it() -> None:
+    box = still(clock=VirtualClock(NOW))
+    assert box.launch("ag_live_demo", status="SUSPENDED")
+    assert send(box).status == 200
+    assert all(box.launch("ag_live_demo", carrier, status="SUSPENDED") for carrier in ("telekom_de", "telefonica_de"))
+    assert refusal(send(box)) == (403, "agent_not_launched")
+
+
+def test_nobody_writes_to_an_agent_that_is_not_there_or_from_what_is_no_number() -> None:
+    box = still(clock=VirtualClock(NOW))
+    for user, agent, said_of in ((TO, "ag_live_demoo", "no such agent"), ("hello", "ag_live_demo", "to must be")):
+        with pytest.raises(ValueError, match=said_of):
+            _ = box.reply_from(user, agent)
+    assert control(box, "replies", agent_id="ag_live_demoo", user=TO, text="x")[0] == 404
+    assert control(box, "replies", agent_id="ag_live_demo", user="hello", text="x")[0] == 400
+    assert (box.messages, box.events) == ((), ())
+    assert box.reply_from(TO, "ag_test_demo").direction == "INBOUND"
+
+
+def test_a_reply_to_the_drafts_id_opens_a_session_with_the_agent() -> None:
+    box = still(clock=VirtualClock(NOW))
+    name = submitted(box)
+    live = str(box.approve(name))
+    assert box.launch(live)
+    entry = box.reply_from(TO, name)
+    assert (entry.sender, entry.channel_id.startswith("ch_")) == (live, True)
+    assert send(box, text(agent_id=live, message_type="CONVERSATION")).status == 200
+
+
+def counted(box: Sandbox, name: str) -> tuple[str | None, Any]:
+    found = done(box, campaigns.status(name), now=box.clock.time())
+    return found.status, found.extra["executions"]
+
+
+def test_a_campaign_some_of_whose_executions_fail_ends_as_completed_in_part() -> None:
+    clock = VirtualClock(NOW)
+    box = Sandbox(clock=clock)
+    name = CAMPAIGNS[0].campaign_id
+    assert not box.fail_executions(name)
+    assert control(box, f"campaigns/{name}/fail", executions=2)[0] == 404
+    _ = done(box, campaigns.trigger(name))
+    assert box.fail_executions(name, 2)
+    assert control(box, f"campaigns/{name}/fail", executions=3) == (200, {"campaign_id": name, "failed": 3})
+    assert [box.fail_executions(name, count) for count in (0, 96)] == [False, False]
+    assert counted(box, name) == ("RUNNING", {"total": 100, "completed": 0, "pending": 95, "failed": 5})
+    clock.advance(94.5)
+    assert counted(box, name) == ("RUNNING", {"total": 100, "completed": 94, "pending": 1, "failed": 5})
+    clock.advance(1)
+    assert counted(box, name) == ("COMPLETED_PARTIAL", {"total": 100, "completed": 95, "pending": 0, "failed": 5})
+    assert not box.fail_executions(name)
+    _ = done(box, campaigns.trigger(name), now=clock.time())
+    assert counted(box, name)[0] == "RUNNING"
+
+
+def test_a_campaign_all_of_whose_executions_fail_is_over_at_once() -> None:
+    box = Sandbox(clock=VirtualClock(NOW))
+    name = CAMPAIGNS[0].campaign_id
+    _ = done(box, campaigns.trigger(name))
+    assert box.fail_executions(name, 100)
+    assert counted(box, name) == ("COMPLETED_PARTIAL", {"total": 100, "completed": 0, "pending": 0, "failed": 100})
+
+
+def test_a_campaign_stops_by_itself_over_http() -> None:
+    box = Sandbox(clock=VirtualClock(NOW))
+    name = CAMPAIGNS[0].campaign_id
+    assert control(box, f"campaigns/{name}/halt")[0] == 404
+    _ = done(box, campaigns.trigger(name))
+    assert control(box, f"campaigns/{name}/halt", status="PAUSED")[0] == 400
+    assert control(box, f"campaigns/{name}/fail", executions=True)[0] == 400
+    assert control(box, f"campaigns/{name}/halt") == (200, {"campaign_id": name, "status": "PAUSED_ERROR"})
+    assert counted(box, name)[0] == "PAUSED_ERROR"
+
+
 def test_a_campaign_stops_by_itself() -> None:
     box = Sandbox(clock=VirtualClock(NOW), balance=Decimal(100_000))
     name = CAMPAIGNS[0].campaign_id
     assert not box.halt(name)
-    from msgapi import campaigns
-
     _ = done(box, campaigns.trigger(name))
     assert box.halt(name, "PAUSED_BALANCE")
     assert done(box, campaigns.status(name)).status == "PAUSED_BALANCE"

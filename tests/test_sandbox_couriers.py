@@ -1,7 +1,6 @@
 """sandbox.couriers: each event to each endpoint, by the documented schedule."""
 
 import pytest
-from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from sandboxing import NOW
@@ -9,15 +8,7 @@ from sandboxing import NOW
 from msgapi.sandbox.couriers import Couriers, Delivery, Mischief
 from msgapi.sandbox.outbox import Happening
 
-
-@frozen
-class Here:
-    id: str
-    url: str = "http://127.0.0.1/hook"
-    secret: str = "whsec_1"
-
-
-ONE, TWO = Here("one"), Here("two")
+ONE, TWO = "one", "two"
 
 
 def event(number: int) -> Happening:
@@ -37,7 +28,7 @@ def test_an_event_is_brought_to_each_endpoint_at_once_and_once() -> None:
     couriers.bring(event(1), [ONE, TWO], NOW)
     assert couriers.next_at() == NOW
     found = taken(couriers, NOW)
-    assert [(one.event.id, one.address.id, one.attempt) for one in found] == [("evt_1", "one", 1), ("evt_1", "two", 1)]
+    assert [(one.event.id, one.webhook_id, one.attempt) for one in found] == [("evt_1", "one", 1), ("evt_1", "two", 1)]
     for one in found:
         assert couriers.settle(one, NOW, status=204).good
     assert couriers.next_at() is None

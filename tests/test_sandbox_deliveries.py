@@ -185,6 +185,19 @@ async def test_a_message_can_be_moved_by_hand() -> None:
     assert account.events[-1].data["failure_reason"] == "REJECTED_SPAM"
 
 
+@pytest.mark.parametrize(("reason", "kind", "code"), [("", "hard", "550"), ("full", "soft", "452")])
+async def test_an_email_that_is_made_to_fail_bounces_and_says_so(reason: str, kind: str, code: str) -> None:
+    account = Sandbox(timing=None, clock=VirtualClock())
+    name = await queued(account, mail("ada@shop.example"))
+    assert account.fail(name, reason) if reason else account.fail(name)
+    assert not account.fail(name)
+    assert [entry.status for entry in account.messages] == ["BOUNCED"]
+    assert account.balance.reserved == 0
+    (event,) = account.events
+    assert event.event == "email.bounced"
+    assert (event.data["message_id"], event.data["bounce_type"], event.data["bounce_code"]) == (name, kind, code)
+
+
 async def test_a_reply_opens_a_session_is_told_and_stands_in_the_log() -> None:
     account, clock = box()
     entry = account.reply_from(TO, "ag_live_demo", text="Where is it?")
@@ -217,7 +230,7 @@ async def test_every_reply_is_told_and_only_the_last_one_ends_the_session() -> N
 async def test_a_session_that_two_replies_of_one_moment_opened_ends_once() -> None:
     account, clock = box()
     for _ in range(2):
-        _ = account.reply_from("+447700900000", "ag_nobody")
+        _ = account.reply_from("+447700900000", "ag_live_shop")
     clock.advance(90_000)
     assert told(account).count("conversation.ended") == 1
 

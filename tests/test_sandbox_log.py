@@ -1,13 +1,16 @@
 """The sandbox's message log: listing, showing, and taking back."""
 
+from decimal import Decimal
+from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, send, still, text
+from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, send, still, subscribe, text
 
 from msgapi import Response, codec, messages
 from msgapi.messages.models import Logged, Page
 from msgapi.sandbox import Sandbox
+from msgapi.sandbox.lifecycle import move
 
 DAY = 86_400.0
 CARD = {"title": "Hello", "media": {"url": "https://x.example/a.png", "height": "TALL"}}
@@ -20,6 +23,7 @@ def ids(answer: Response) -> list[str]:
 
 def filled() -> tuple[Sandbox, list[str]]:
     box = still()
+    _ = subscribe(box)
     bodies = [text(), email(), text(agent_id="ag_live_shop"), text(message_type="NEWSLETTER"), email(to="b@b.example")]
     return box, [said(send(box, body, now=NOW + day * DAY))["message_id"] for day, body in enumerate(bodies)]
 
@@ -170,8 +174,6 @@ def test_a_queued_message_can_be_revoked_once() -> None:
 
 
 def test_a_message_that_was_sent_can_be_revoked_and_a_delivered_or_failed_one_cannot() -> None:
-    from msgapi.sandbox.lifecycle import move
-
     box, (one, two, three, *_) = filled()
     for message_id in (one, two):
         assert move(box.account.state, message_id, "SENT", NOW) is not None
@@ -181,8 +183,29 @@ def test_a_message_that_was_sent_can_be_revoked_and_a_delivered_or_failed_one_ca
     assert move(box.account.state, two, "READ", NOW) is not None
     assert box.fail(three)
     assert delete(box, one).status == 200
-    assert [refusal(delete(box, gone)) for gone in (two, three)] == [(404, "already_delivered")] * 2
+    assert refusal(delete(box, two)) == (404, "already_delivered")
+    assert refusal(delete(box, three)) == (409, "wrong_state")
     assert refusal(delete(box, "msg_none")) == refusal(get(box, "/v1/messages/msg_none")) == (404, "not_found")
+
+
+def test_an_email_that_was_sent_cannot_be_revoked_any_more() -> None:
+    box = still()
+    queued, sent = (said(send(box, email()))["message_id"] for _ in range(2))
+    assert move(box.account.state, sent, "SENT", NOW) is not None
+    assert refusal(delete(box, sent)) == (404, "already_delivered")
+    assert delete(box, queued).status == 200
+    assert {entry.id: entry.status for entry in box.messages} == {queued: "REVOKED", sent: "SENT"}
+    assert box.balance.reserved == Decimal("0.005")
+
+
+@pytest.mark.parametrize("status", ["FAILED", "BOUNCED", "EXPIRED"])
+def test_what_was_never_delivered_is_in_the_wrong_state_to_be_revoked(status: Any) -> None:  # noqa: ANN401
+    box = still()
+    name = said(send(box))["message_id"]
+    assert move(box.account.state, name, status, NOW) is not None
+    answer = delete(box, name)
+    assert refusal(answer) == (409, "wrong_state")
+    assert said(answer)["message_status"] == status
 
 
 def test_what_the_log_answers_is_what_the_client_reads() -> None:

@@ -7,7 +7,8 @@ from sandboxing import request, text
 
 from msgapi import Request
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.catalogue import OPERATIONS
+from msgapi.sandbox.catalogue import CONTROLS, OPERATIONS
+from msgapi.sandbox.routes import ROUTES
 
 
 def document() -> dict[str, Any]:
@@ -35,7 +36,12 @@ def test_every_operation_is_in_it_and_needs_a_key() -> None:
     assert found["security"] == [{"key": []}]
     assert {one for path in found["paths"].values() for one in path.values() if isinstance(one, str)} == set()
     names = {one["operationId"] for path in found["paths"].values() for one in path.values()}
-    assert names == {one.name for one in OPERATIONS}
+    assert names == {one.name for one in (*OPERATIONS, *CONTROLS)}
+    described = {(verb.upper(), path) for path, verbs in found["paths"].items() for verb in verbs}
+    assert described == {(route.method, route.path) for route in ROUTES}
+    tags = {one["operationId"].split(".")[0]: one["tags"] for path in found["paths"].values() for one in path.values()}
+    assert tags == {name: [name] for name in tags}
+    assert tags["sandbox"] == ["sandbox"]
 
 
 def test_every_reference_leads_to_a_schema() -> None:
@@ -53,6 +59,26 @@ def test_a_message_stands_in_it_as_it_goes_over_the_wire() -> None:
     assert action["required"] == ["text", "share_location"]
     assert schemas["Reply"]["properties"]["reply"]["required"] == ["text"]
     assert schemas["Accepted"]["required"] == ["message_id"]
+
+
+def test_a_field_has_the_bounds_of_its_own_model_and_is_required_where_it_is_needed() -> None:
+    schemas = document()["components"]["schemas"]
+    assert schemas["Text"]["properties"]["content"]["properties"]["text"]["maxLength"] == 3072
+    assert schemas["Reply"]["properties"]["reply"]["properties"]["text"]["maxLength"] == 25
+    assert "maxLength" not in schemas["Written"]["properties"]["text"]
+    assert schemas["Launched"]["required"] == ["carrier"]
+    assert "required" not in schemas["Halted"]
+    assert {"message_type", "traffic_type"} <= {*schemas["Text"]["required"]}
+
+
+def test_an_operation_lists_its_own_refusals_and_no_others() -> None:
+    paths = document()["paths"]
+    assert paths["/v1/billing/balance"]["get"]["responses"].keys() == {"200", "401", "429", "500", "502", "503"}
+    created = paths["/v1/rcs/agents"]["post"]["responses"]
+    assert created.keys() == {"201", "400", "401", "409", "429", "500", "502", "503"}
+    refused = created["409"]["content"]["application/json"]["schema"]
+    assert refused["properties"]["error"]["enum"] == ["idempotency_conflict"]
+    assert created["502"]["content"].keys() == {"text/html"}
 
 
 def test_two_models_of_one_name_are_two_schemas() -> None:

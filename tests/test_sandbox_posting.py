@@ -108,6 +108,44 @@ async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None
     assert endpoint.got == []
 
 
+async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 - those of an endpoint, None deletes it
+    listed = await api(webhooks.list())
+    assert isinstance(listed, Ok)
+    name = listed.value.webhooks[0].id
+    result = await api(webhooks.update(name, webhooks.Changes(**changes)) if changes else webhooks.delete(name))
+    assert isinstance(result, Ok)
+
+
+async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(Response(500), Response(500))
+    box = Sandbox(clock=clock, timing=None)
+    async with clock.running(), asked(box) as api, box.posting(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await clock.sleep(90)
+        await changed(api)
+        await clock.sleep(200_000)
+    assert [one.status for one in box.attempts] == [500, 500]
+    assert len(endpoint.got) == 2
+
+
+async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_of_then() -> None:
+    clock, seen = VirtualClock(), list[tuple[str, bool]]()
+
+    async def elsewhere(request: Request, /) -> Answer:
+        await anyio.lowlevel.checkpoint()
+        read = events.read(request.headers, request.body or b"", secret="whsec_2")
+        seen.append((request.url, not isinstance(read, events.Refused)))
+        return Response(500)
+
+    box = Sandbox(clock=clock, timing=None)
+    async with clock.running(), asked(box) as api, box.posting(elsewhere):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await clock.sleep(30)
+        await changed(api, url="https://other.example/hook", secret="whsec_2", events=("message.read",))
+        await clock.sleep(60)
+    assert seen == [("https://shop.example/hook", False), ("https://other.example/hook", True)]
+
+
 async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock, webhooks=Mischief(repeated=1.0, late=0.5, reordered=0.5))

@@ -1,13 +1,28 @@
 """sandbox.workspaces: a key sees its own workspace, and nothing of another."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from sandboxing import TO, request
 
 import msgapi
-from msgapi import NotFound, Ok, Unanswered, Unauthorized, VirtualClock, billing, messages
-from msgapi.sandbox import LUCK, Sandbox, Workspaces
+from msgapi import (
+    Call,
+    Client,
+    NotFound,
+    Ok,
+    Unanswered,
+    Unauthorized,
+    VirtualClock,
+    agents,
+    billing,
+    campaigns,
+    contacts,
+    messages,
+    webhooks,
+)
+from msgapi.sandbox import CAMPAIGNS, LUCK, Campaign, Sandbox, Workspaces
 from msgapi.sandbox.server import serving
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +48,64 @@ async def test_a_key_sees_its_own_workspace_only() -> None:
         assert listed.value.messages == ()
         assert balance.value.free == Decimal(1000)
     assert (len(one.messages), len(other.messages)) == (1, 0)
+
+
+OWN = Campaign(campaign_id="6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e99")
+AGENT = agents.NewAgent(display_name="S", region="EUROPE", billing_category="CONVERSATIONAL", use_case="OTP")
+HOOK = webhooks.NewEndpoint(url="https://shop.example/hook", events=("message.read",), secret="whsec_1")
+ADA = contacts.NewContact(source="API", phone=TO)
+
+
+async def filled(api: Client) -> tuple[str, str, str, str]:
+    message, agent = await api(messages.send(TEXT)), await api(agents.create(AGENT))
+    hook, contact = await api(webhooks.create(HOOK)), await api(contacts.create(ADA))
+    assert isinstance(message, Ok)
+    assert isinstance(agent, Ok)
+    assert isinstance(hook, Ok)
+    assert isinstance(contact, Ok)
+    return message.value.message_id, agent.value.agent_id, hook.value.id, contact.value.id
+
+
+def by_id(message: str, agent: str, hook: str, contact: str) -> list[Call[object]]:
+    return [
+        messages.get(message),
+        agents.get(agent),
+        agents.update(agent, agents.Changes(display_name="T")),
+        webhooks.update(hook, webhooks.Changes(secret="whsec_2")),
+        webhooks.test(hook),
+        contacts.get(contact),
+        contacts.update(contact, contacts.Changes(first_name="Eve")),
+        contacts.consents(contact),
+        campaigns.status(OWN.campaign_id),
+        campaigns.trigger(OWN.campaign_id),
+        messages.revoke(message),
+        webhooks.delete(hook),
+        contacts.delete(contact),
+    ]
+
+
+async def test_nothing_of_one_workspace_is_found_by_its_id_with_the_key_of_another() -> None:
+    one, other = Sandbox(api_key="sk_one", campaigns=(*CAMPAIGNS, OWN)), Sandbox(api_key="sk_two")
+    both = Workspaces([one, other])
+    async with (
+        msgapi.connect(transport=both, api_key="sk_one") as owner,
+        msgapi.connect(transport=both, api_key="sk_two") as stranger,
+    ):
+        ids, others = await filled(owner), await filled(stranger)
+        assert not {*ids} & {*others}
+        strange = [await stranger(call) for call in by_id(*ids)]
+        own = [await owner(call) for call in by_id(*ids)]
+    assert [type(result) for result in strange] == [NotFound] * len(strange)
+    assert [type(result) for result in own] == [Ok] * len(own)
+    assert [entry.status for entry in other.messages] == ["QUEUED"]
+
+
+def test_the_ids_of_a_sandbox_follow_from_its_seed_and_its_key() -> None:
+    def first(**options: Any) -> str:  # noqa: ANN401 - those of `Sandbox`
+        return Sandbox(**options).account.state.new_id("msg_")
+
+    assert first() == first(seed=1)
+    assert len({first(), first(seed=2), first(api_key="sk_two")}) == 3
 
 
 @pytest.mark.parametrize("key", ["sk_three", ""])

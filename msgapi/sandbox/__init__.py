@@ -9,12 +9,14 @@ from .log import Entry
 from .luck import LUCK, Luck
 from .outbox import Happening
 from .prices import Prices
+from .runs import CAMPAIGNS, Campaign
 from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
 from .transport import Sandbox
 from .workspaces import Workspaces
 
 __all__ = [
     "AGENTS",
+    "CAMPAIGNS",
     "CHANNELS",
     "CODES",
     "DECISIONS",
@@ -24,6 +26,7 @@ __all__ = [
     "Account",
     "Agent",
     "Attempt",
+    "Campaign",
     "Channel",
     "Code",
     "Decision",

@@ -4,7 +4,7 @@ from attrs import evolve, fields
 
 from .. import agents
 from .answers import Reply, iso, made, refuse, say, written
-from .dossiers import CARRIERS, Dossier
+from .dossiers import Dossier, Launched
 from .intake import take
 from .senders import Agent, AgentStatus
 from .state import Ask, State
@@ -110,13 +110,13 @@ def reject(state: State, agent_id: str, reason: str, now: float) -> bool:
     return True
 
 
-def launch(state: State, agent_id: str, carrier: str, now: float) -> bool:
-    """Let a *carrier* launch an agent; False unless it is approved, or if there is no such carrier."""
+def launch(state: State, agent_id: str, given: Launched, now: float) -> bool:
+    """Let a carrier launch an agent, or do what else is *given*; False if it is not approved, or cannot come there."""
     found = state.agents.find(agent_id)
-    if found is None or found.agent.status != "APPROVED" or carrier not in CARRIERS:
+    settled = None if found is None else found.settle(given, now)
+    if settled is None:
         return False
-    launched = {carrier: now, **found.launched}
-    state.agents.put(evolve(found, agent=evolve(found.agent, launched=True), launched=launched))
+    state.agents.put(settled)
     return True
 
 

@@ -6,7 +6,7 @@ from attrs import evolve
 
 from .answers import Reply, refuse, say
 from .charges import short
-from .runs import PAUSED, Campaign, Run
+from .runs import OVER, PAUSED, Campaign, Run
 from .state import Ask, State
 
 
@@ -18,7 +18,7 @@ def trigger(state: State, ask: Ask) -> Reply:
     if not campaign.by_api:
         return refuse(409, "not_api_triggered", "This campaign is not triggered over the API.")
     before = _run(state, campaign, ask.now)
-    if before is not None and before.status != "COMPLETED":
+    if before is not None and before.status not in OVER:
         return _wrong_state(before.status, "A run of this campaign is under way.")
     run = Run(id=state.new_id("run_"), campaign=campaign, since=ask.now)
     if run.needed > state.purse.free:
@@ -57,8 +57,7 @@ def status(state: State, ask: Ask) -> Reply:
     if campaign is None:
         return _unknown()
     run = _run(state, campaign, ask.now)
-    total, done = (0, 0) if run is None else (campaign.executions, run.done)
-    counts = {"total": total, "completed": done, "pending": total - done, "failed": 0}
+    counts = dict.fromkeys(("total", "completed", "pending", "failed"), 0) if run is None else run.counts()
     run_id = None if run is None else run.id
     said = {"campaign_id": campaign.campaign_id, "status": _status(state, campaign, ask.now), "run_id": run_id}
     return say({**said, "executions": counts})
@@ -68,12 +67,26 @@ def halt(
     state: State, campaign_id: str, status: Literal["PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"], now: float
 ) -> bool:
     """Let a run stop for the reason that *status* tells, as the service itself may; False if none is running."""
-    campaign = state.campaigns.get(campaign_id)
-    run = None if campaign is None else _run(state, campaign, now)
-    if run is None or run.status != "RUNNING":
+    run = _running(state, campaign_id, now)
+    if run is None:
         return False
     state.runs[campaign_id] = evolve(run, status=status)
     return True
+
+
+def fail_some(state: State, campaign_id: str, count: int, now: float) -> bool:
+    """Let *count* of the pending executions of a run fail; False if none is running, or fewer are pending."""
+    run = _running(state, campaign_id, now)
+    if run is None or not 1 <= count <= run.pending:
+        return False
+    state.runs[campaign_id] = evolve(run, done=run.done + count, failed=run.failed + count)
+    return True
+
+
+def _running(state: State, campaign_id: str, now: float) -> Run | None:
+    campaign = state.campaigns.get(campaign_id)
+    run = None if campaign is None else _run(state, campaign, now)
+    return run if run is not None and run.status == "RUNNING" else None
 
 
 def _run(state: State, campaign: Campaign, now: float) -> Run | None:

@@ -16,6 +16,8 @@ from ..messages import Accepted, Logged, Message, Page, Revoked
 from ..results import Balance
 from ..testagent import Registration, Standing, Verification
 from ..webhooks import Done
+from . import controls, orders
+from .dossiers import Launched
 
 
 @final
@@ -23,7 +25,7 @@ from ..webhooks import Done
 class Operation:
     """One operation: its route, the *function* that makes its call, what it takes and what it gives.
 
-    *takes* None is no body, or one without fields. *status* is that of a success; 200 may come too.
+    *takes* None is no body, or one without fields. *statuses* are those of a success.
     """
 
     method: str
@@ -31,16 +33,22 @@ class Operation:
     function: Callable[..., Any]
     gives: Any
     takes: Any = None
-    status: int = 200
+    statuses: tuple[int, ...] = (200,)
     query: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """What a user calls: the module and the function."""
-        noun = self.function.__module__.removeprefix("msgapi.").partition(".")[0]
-        return f"{noun}.{self.function.__name__}"
+        return f"{self.noun}.{self.function.__name__}"
+
+    @property
+    def noun(self) -> str:
+        """The module; `sandbox` for what the service has no route for."""
+        return self.function.__module__.removeprefix("msgapi.").partition(".")[0]
 
 
+_CREATED: Final = (201,)
+_ACCEPTED: Final = (202,)
 _LOG: Final = (
     *("limit", "offset", "direction", "status", "channel_id", "contact_id", "campaign_id", "message_type"),
     *("from", "to"),
@@ -54,19 +62,19 @@ OPERATIONS: Final = (
     Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification),
     Operation("POST", "/v1/test/messages", testagent.send, Accepted, Message),
     Operation("GET", "/v1/test/status", testagent.status, Standing),
-    Operation("POST", "/v1/rcs/agents", agents.create, agents.Agent, agents.NewAgent, 201),
+    Operation("POST", "/v1/rcs/agents", agents.create, agents.Agent, agents.NewAgent, _CREATED),
     Operation("GET", "/v1/rcs/agents/{id}", agents.get, agents.Agent),
     Operation("PATCH", "/v1/rcs/agents/{id}", agents.update, agents.Agent, agents.Changes),
-    Operation("POST", "/v1/rcs/agents/{id}/submit", agents.submit, agents.Submitted, status=202),
+    Operation("POST", "/v1/rcs/agents/{id}/submit", agents.submit, agents.Submitted, statuses=_ACCEPTED),
     Operation("GET", "/v1/rcs/agents/{id}/launch", agents.launch, agents.Launch),
-    Operation("POST", "/v1/contacts", contacts.create, contacts.Contact, contacts.NewContact, 201),
+    Operation("POST", "/v1/contacts", contacts.create, contacts.Contact, contacts.NewContact, (201, 200)),
     Operation("GET", "/v1/contacts/{id}", contacts.get, contacts.Contact),
     Operation("PATCH", "/v1/contacts/{id}", contacts.update, contacts.Contact, contacts.Changes),
     Operation("DELETE", "/v1/contacts/{id}", contacts.delete, contacts.Deleted),
     Operation("POST", "/v1/contacts/import", contacts.import_rows, contacts.Imported, Rows),
     Operation("GET", "/v1/contacts/{id}/consent", contacts.consents, contacts.Consents),
-    Operation("POST", "/v1/contacts/{id}/consent", contacts.consent, contacts.Consent, contacts.NewConsent, 201),
-    Operation("POST", "/v1/campaigns/{id}/trigger", campaigns.trigger, Run, status=202),
+    Operation("POST", "/v1/contacts/{id}/consent", contacts.consent, contacts.Consent, contacts.NewConsent, _CREATED),
+    Operation("POST", "/v1/campaigns/{id}/trigger", campaigns.trigger, Run, statuses=_ACCEPTED),
     Operation("POST", "/v1/campaigns/{id}/pause", campaigns.pause, Progress),
     Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, Progress),
     Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, Progress),
@@ -82,7 +90,7 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/billing/tier", billing.tier, billing.Statement, query=("channel",)),
     Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp),
     Operation("GET", "/v1/billing/payment-methods", billing.payment_methods, billing.PaymentMethods),
-    Operation("POST", "/v1/billing/payment-methods", billing.add_payment_method, billing.PaymentMethod, dict, 201),
+    Operation("POST", "/v1/billing/payment-methods", billing.add_payment_method, billing.PaymentMethod, dict, _CREATED),
     Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.AutoReload),
     Operation("PUT", "/v1/billing/auto-reload", billing.set_auto_reload, billing.Saved, billing.AutoReload),
     Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert),
@@ -94,10 +102,22 @@ OPERATIONS: Final = (
         query=("cursor", "limit", "from", "to"),
     ),
     Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices),
-    Operation("POST", "/v1/webhooks", webhooks.create, webhooks.Endpoint, webhooks.NewEndpoint, 201),
+    Operation("POST", "/v1/webhooks", webhooks.create, webhooks.Endpoint, webhooks.NewEndpoint, _CREATED),
     Operation("GET", "/v1/webhooks", webhooks.list, webhooks.Endpoints),
     Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, Done, webhooks.Changes),
     Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Done),
     Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Done),
 )
 """Every operation that the docs have, in the order of their pages."""
+
+CONTROLS: Final = (
+    Operation("POST", "/_sandbox/replies", controls.reply, orders.Noted, orders.Written, _CREATED),
+    Operation("POST", "/_sandbox/taps", controls.tap, orders.Noted, orders.Tapped, _CREATED),
+    Operation("POST", "/_sandbox/agents/{id}/approve", controls.approve, orders.Reviewed),
+    Operation("POST", "/_sandbox/agents/{id}/reject", controls.reject, orders.Reviewed, orders.Rejection),
+    Operation("POST", "/_sandbox/agents/{id}/launch", controls.launch, orders.Placed, Launched),
+    Operation("POST", "/_sandbox/campaigns/{id}/halt", controls.halt, orders.Stopped, orders.Halted),
+    Operation("POST", "/_sandbox/campaigns/{id}/fail", controls.fail_executions, orders.Failed, orders.Failures),
+    Operation("POST", "/_sandbox/consents/{id}/confirm", controls.confirm, orders.Confirmed),
+)
+"""What somebody else does, which the service has no routes for."""

@@ -2,6 +2,7 @@
 
 Rules:
 - An attempt is made at once, and after it failed 1 minute, 5 minutes, 1 hour and 24 hours later; then never again.
+- Where an endpoint is, its secret, and whether it is there at all is looked up at each attempt, by whoever makes it.
 - What makes deliveries late, repeated or out of order is drawn from the seed and the event.
 """
 
@@ -10,37 +11,17 @@ from collections import deque
 from collections.abc import Iterable
 from hashlib import blake2b
 from itertools import count
-from typing import Final, Protocol, final
+from typing import Final, final
 
 from attrs import define, evolve, field, frozen
 from attrs.validators import and_, ge, le
 
-from ..privacy import hidden
 from .outbox import Happening
 
 SCHEDULE: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
 """The seconds before each attempt, counted from the one before (docs: /api/webhooks/retries)."""
 _KEPT: Final = 100_000  # attempts; beyond it the oldest go
 _GOOD: Final = range(200, 300)
-
-
-class Address(Protocol):
-    """Where to bring an event, and the secret to sign it with."""
-
-    @property
-    def id(self) -> str:
-        """The id of the endpoint."""
-        ...  # pragma: no cover
-
-    @property
-    def url(self) -> str:
-        """Its URL."""
-        ...  # pragma: no cover
-
-    @property
-    def secret(self) -> str:
-        """Its secret."""
-        ...  # pragma: no cover
 
 
 @final
@@ -73,10 +54,10 @@ class Mischief:
 @final
 @frozen(kw_only=True)
 class Delivery:
-    """An event on its way to an endpoint; *attempt* counts from 1."""
+    """An event on its way to the endpoint with this id; *attempt* counts from 1."""
 
     event: Happening
-    address: Address = field(repr=hidden)
+    webhook_id: str
     attempt: int = 1
 
 
@@ -118,11 +99,11 @@ class Couriers:
         """Tell when the next attempt is due, in Unix seconds."""
         return self._due[0][0] if self._due else None
 
-    def bring(self, event: Happening, addresses: Iterable[Address], now: float) -> None:
-        """Let *event* be brought to each of *addresses*."""
-        for address in addresses:
-            for delay in self.mischief.delays(f"{event.id} {address.id}"):
-                self._push(now + delay, Delivery(event=event, address=address))
+    def bring(self, event: Happening, webhook_ids: Iterable[str], now: float) -> None:
+        """Let *event* be brought to each of the endpoints with these ids."""
+        for webhook_id in webhook_ids:
+            for delay in self.mischief.delays(f"{event.id} {webhook_id}"):
+                self._push(now + delay, Delivery(event=event, webhook_id=webhook_id))
 
     def take(self, now: float) -> Delivery | None:
         """Take a delivery that is due by *now*."""
@@ -135,7 +116,7 @@ class Couriers:
         attempt = Attempt(
             event_id=delivery.event.id,
             event=delivery.event.event,
-            webhook_id=delivery.address.id,
+            webhook_id=delivery.webhook_id,
             attempt=delivery.attempt,
             at=now,
             status=status,

@@ -6,7 +6,7 @@ Rules:
 """
 
 from collections.abc import Mapping
-from typing import Final, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, evolve, field, frozen
 
@@ -18,6 +18,15 @@ from .senders import Agent
 Figures: TypeAlias = dict[str, object]
 CARRIERS: Final = ("vodafone_de", "telekom_de", "telefonica_de")
 """The carriers on which an agent can be launched."""
+Settled: TypeAlias = Literal["PENDING", "LAUNCHED", "REJECTED", "SUSPENDED"]
+"""What a carrier can make of an agent; before that it is `UNLAUNCHED`."""
+FAULT: Final = "The carrier found fault with it."
+_FROM: Final[Mapping[Settled, frozenset[str]]] = {
+    "PENDING": frozenset({"UNLAUNCHED", "REJECTED"}),
+    "LAUNCHED": frozenset({"UNLAUNCHED", "PENDING", "REJECTED", "SUSPENDED"}),
+    "REJECTED": frozenset({"UNLAUNCHED", "PENDING"}),
+    "SUSPENDED": frozenset({"LAUNCHED"}),
+}
 _OPENED: Final = 1_767_225_600.0  # 2026-01-01T00:00:00Z: when those agents were made that a sandbox begins with
 _NEEDED: Final = ("description", "color", "logo_url", "banner_url", "privacy_policy_url", "terms_of_service_url")
 _REACHED: Final = ("phone", "email", "website")
@@ -42,8 +51,42 @@ _SHOWN: Final[Mapping[str, tuple[str, ...]]] = {
 
 @final
 @frozen(kw_only=True)
+class Launched:
+    """What a *carrier* makes of an agent; the *reason* is that of a rejection."""
+
+    carrier: str
+    status: Settled = "LAUNCHED"
+    reason: str = FAULT
+
+
+@final
+@frozen(kw_only=True)
+class Placing:
+    """How far the launch on one carrier is; *at* is when it was launched, in Unix seconds."""
+
+    status: str = "UNLAUNCHED"
+    at: float | None = None
+    reason: str | None = None
+
+    def settle(self, given: Launched, now: float) -> "Placing | None":
+        """Tell how far it is once it came to what is *given*; None if there is no way from here to there."""
+        if self.status == given.status == "LAUNCHED":
+            return self
+        if self.status not in _FROM[given.status]:
+            return None
+        at = {"LAUNCHED": now, "SUSPENDED": self.at}.get(given.status)
+        return Placing(status=given.status, at=at, reason=given.reason if given.status == "REJECTED" else None)
+
+    def figures(self) -> Figures:
+        """Write it as the API shows it, but for the name of the carrier."""
+        rejected = {} if self.reason is None else {"rejection_reason": self.reason}
+        return {"status": self.status, "launched_at": None if self.at is None else iso(self.at), **rejected}
+
+
+@final
+@frozen(kw_only=True)
 class Dossier:
-    """One agent and all that is known of it; moments are in Unix seconds, *launched* by carrier."""
+    """One agent and all that is known of it; moments are in Unix seconds, *placings* by carrier."""
 
     agent: Agent
     display_name: str
@@ -55,7 +98,7 @@ class Dossier:
     approved_at: float | None = None
     rejected_at: float | None = None
     rejection_reason: str | None = None
-    launched: Mapping[str, float] = field(factory=dict, hash=False)
+    placings: Mapping[str, Placing] = field(factory=dict, hash=False)
 
     @property
     def editable(self) -> bool:
@@ -86,14 +129,16 @@ class Dossier:
 
     def carriers(self) -> list[Figures]:
         """Write how far the launch is on each carrier (docs: /api/rcs/agents-launch)."""
-        return [
-            {
-                "carrier": one,
-                "status": "LAUNCHED" if one in self.launched else "UNLAUNCHED",
-                "launched_at": iso(self.launched[one]) if one in self.launched else None,
-            }
-            for one in CARRIERS
-        ]
+        return [{"carrier": one, **self.placings.get(one, Placing()).figures()} for one in CARRIERS]
+
+    def settle(self, given: Launched, now: float) -> "Dossier | None":
+        """Tell what the dossier is once a carrier came to what is *given*; None if it cannot."""
+        placing = self.placings.get(given.carrier, Placing()).settle(given, now)
+        if placing is None or given.carrier not in CARRIERS or self.agent.status != "APPROVED":
+            return None
+        placings = {**self.placings, given.carrier: placing}
+        launched = any(one.status == "LAUNCHED" for one in placings.values())
+        return evolve(self, agent=evolve(self.agent, launched=launched), placings=placings)
 
     def missing(self) -> list[Detail]:
         """Tell what a review needs and the profile does not have (docs: /api/rcs/agents-submit)."""
@@ -147,5 +192,5 @@ def _dossier(agent: Agent) -> Dossier:
         approved_at=_OPENED if status == "APPROVED" else None,
         rejected_at=_OPENED if status == "REJECTED" else None,
         rejection_reason="The review found fault with it." if status == "REJECTED" else None,
-        launched=dict.fromkeys(CARRIERS, _OPENED) if agent.launched else {},
+        placings=dict.fromkeys(CARRIERS, Placing(status="LAUNCHED", at=_OPENED)) if agent.launched else {},
     )

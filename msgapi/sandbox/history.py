@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from ..results import Detail
 from .answers import Reply, invalid, iso, refuse, say
 from .lifecycle import move
-from .log import STATUSES, Entry
+from .log import FREE, STATUSES, Entry
 from .state import Ask, State
 
 Test: TypeAlias = Callable[[Entry], bool]
@@ -72,6 +72,9 @@ def revoke(state: State, ask: Ask) -> Reply:
         return _unknown()
     if entry.status == "REVOKED":
         return refuse(409, "already_revoked", "The message was revoked before.")
+    if entry.status in FREE:
+        said = "The message was not delivered and will not be: there is nothing to revoke."
+        return refuse(409, "wrong_state", said, message_status=entry.status)
     moved = move(state, ask.id, "REVOKED", ask.now)
     if moved is None:
         return refuse(404, "already_delivered", "The message cannot be revoked any more.")

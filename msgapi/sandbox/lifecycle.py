@@ -10,7 +10,7 @@ from typing import Final
 from .consents import affect
 from .deliveries import Next
 from .endings import plan
-from .log import REVOCABLE, Entry, Status
+from .log import FREE, Entry, Status
 from .state import State
 from .telling import ended, tell
 
@@ -26,10 +26,9 @@ FROM: Final[dict[Status, frozenset[str]]] = {
     "FAILED": _UNDER_WAY,
     "BOUNCED": _UNDER_WAY,
     "EXPIRED": _UNDER_WAY,
-    "REVOKED": REVOCABLE,
+    "REVOKED": _UNDER_WAY,
 }
 """From which statuses a message can come into another."""
-_GIVEN_BACK: Final = frozenset({"FAILED", "BOUNCED", "EXPIRED", "REVOKED"})
 
 
 def queue(state: State, entry: Entry, ttl: float | None = None) -> None:
@@ -48,11 +47,11 @@ def move(state: State, message_id: str, status: Status, now: float, *, reason: s
     session or the month for which it paid is unpaid again. *reason* says why it failed or bounced.
     """
     entry = state.log.find(message_id)
-    if entry is None or entry.status not in FROM.get(status, ()):
+    if entry is None or entry.status not in FROM.get(status, ()) or (status == "REVOKED" and not entry.revocable):
         return None
     if status == "DELIVERED":
         state.purse.settle(entry.id, now)
-    if status in _GIVEN_BACK:
+    if status in FREE:
         pair = (entry.sender, entry.to)
         state.purse.release(entry.id, now)
         state.sessions.undo(pair, entry.id)
@@ -61,6 +60,14 @@ def move(state: State, message_id: str, status: Status, now: float, *, reason: s
     tell(state, moved, status, now, reason=reason)
     affect(state, moved, status, now)
     return moved
+
+
+def fail(state: State, message_id: str, reason: str, now: float) -> Entry | None:
+    """Let the delivery of a message fail for *reason*; an email bounces, for good but where that is `full`."""
+    entry = state.log.find(message_id)
+    if entry is None or entry.channel == "RCS":
+        return move(state, message_id, "FAILED", now, reason=reason)
+    return move(state, message_id, "BOUNCED", now, reason="full" if reason == "full" else "bounce")
 
 
 def _code(status: Status, reason: str) -> str | None:

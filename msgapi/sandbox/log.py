@@ -26,7 +26,6 @@ Status: TypeAlias = Literal[
 ]
 FREE: Final = frozenset({"REVOKED", "FAILED", "BOUNCED", "EXPIRED"})
 STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
-REVOCABLE: Final = frozenset({"QUEUED", "SENT"})
 
 
 @final
@@ -56,6 +55,11 @@ class Entry:
     direction: str = "OUTBOUND"
     campaign_id: str | None = None
     contact: str | None = None
+
+    @property
+    def revocable(self) -> bool:
+        """Whether it can be taken back: an email only until it is sent, as the remote server has it then."""
+        return self.status == "QUEUED" or (self.status, self.channel) == ("SENT", "RCS")
 
     def moment(self, event: str) -> str | None:
         """Tell when *event* happened, as ISO 8601."""

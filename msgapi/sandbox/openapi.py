@@ -13,10 +13,14 @@ from typing import Any, Final, Literal, Union, get_args, get_origin
 import attrs
 import orjson
 
+from ..events import NAMES
 from ..layout import marks_of, paths_of
 from ..version import VERSION
-from .catalogue import OPERATIONS, Operation
+from .catalogue import CONTROLS, OPERATIONS, Operation
 from .decisions import CODES
+from .dossiers import CARRIERS
+from .routes import ROUTES
+from .runs import CAMPAIGNS
 
 _Schema = dict[str, Any]
 _SIMPLE: Final[Mapping[object, _Schema]] = {
@@ -46,13 +50,25 @@ _ERROR: Final[_Schema] = {
         "balance": {"$ref": "#/components/schemas/Balance"},
         "required_amount": {"type": "number"},
         "topup_url": {"type": "string"},
+        "agent_status": {"type": "string"},
+        "campaign_status": {"type": "string"},
+        "message_status": {"type": "string"},
+        "failure_reason": {"type": "string"},
     },
 }
+_PAGE: Final[_Schema] = {
+    "description": "A proxy's page; by bad luck or chance only.",
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
+_STATUS: Final[Mapping[str, int]] = {one.code: one.status for one in CODES}
+_REFUSALS: Final = {(route.method, route.path): route.refusals for route in ROUTES}
 _PARAMETERS: Final[Mapping[str, _Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     "offset": {"type": "integer", "minimum": 0},
     "direction": {"enum": ["OUTBOUND", "INBOUND"]},
     "month": {"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"},
+    "channel": {"enum": ["RCS", "EMAIL"]},
+    "group_by": {"enum": ["day", "channel", "message_type", "unit"]},
     "from": {"type": "string", "format": "date"},
     "to": {"type": "string", "format": "date"},
 }
@@ -64,12 +80,19 @@ _FIELDS: Final[Mapping[str, _Schema]] = {
     "ttl": {"type": "string", "pattern": "^[1-9][0-9]{0,5}s$"},
     "color": {"type": "string", "pattern": "^#[0-5][0-9a-f]{5}$"},
     "amount": {"type": "number", "minimum": 10},
+    "events": {"type": "array", "minItems": 1, "items": {"enum": [*NAMES]}},
     "code": {"type": "string", "pattern": "^[0-9]{6}$"},
+    "user": _NUMBER,
     "text": {"type": "string", "minLength": 1, "maxLength": 25},
+    "Text.text": {"type": "string", "minLength": 1, "maxLength": 3072},
+    "Email.text": {"type": "string"},
+    "Written.text": {"type": "string"},
+    "carrier": {"enum": [*CARRIERS]},
+    "executions": {"type": "integer", "minimum": 1},
     "latitude": {"type": "number", "minimum": -90, "maximum": 90},
     "longitude": {"type": "number", "minimum": -180, "maximum": 180},
 }
-"""What a field of a request holds, where its type alone does not say it."""
+"""What a field of a request holds, or that of one model, where its type alone does not say it."""
 _TEXT: Final = {
     "agent_id": "ag_live_demo",
     "to": "+4915112345678",
@@ -92,14 +115,25 @@ _EXAMPLES: Final[Mapping[str, object]] = {
     "webhooks.create": {"url": "https://shop.example/hook", "events": ["message.read"], "secret": "whsec_1"},
     "billing.top_up": {"amount": 10, "currency": "EUR"},
     "testagent.register": {"phone": "+4915112345678"},
+    "sandbox.reply": {"agent_id": "ag_live_demo", "user": "+4915112345678", "text": "Hello"},
+    "sandbox.launch": {"carrier": "telekom_de"},
 }
+_IDS: Final[Mapping[str, str]] = {
+    "/v1/campaigns": CAMPAIGNS[0].campaign_id,
+    "/_sandbox/campaigns": CAMPAIGNS[0].campaign_id,
+}
+"""What there is from the beginning, by where its path begins."""
 _LINKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "messages.send": ("message_id", ("messages.get", "messages.revoke")),
     "contacts.create": (
         "id",
         ("contacts.get", "contacts.update", "contacts.consents", "contacts.consent", "contacts.delete"),
     ),
-    "agents.create": ("agent_id", ("agents.get", "agents.update", "agents.submit", "agents.launch")),
+    "agents.create": (
+        "agent_id",
+        ("agents.get", "agents.update", "agents.submit", "agents.launch", "sandbox.approve", "sandbox.reject"),
+    ),
+    "contacts.consent": ("id", ("sandbox.confirm",)),
     "webhooks.create": ("id", ("webhooks.update", "webhooks.test", "webhooks.delete")),
 }
 """Which operations take the id that another one gives, and where it stands in the answer."""
@@ -110,7 +144,7 @@ def document() -> bytes:
     """Write the document as JSON."""
     schemas: dict[str, _Schema] = {}
     paths: dict[str, dict[str, _Schema]] = {}
-    for one in OPERATIONS:
+    for one in (*OPERATIONS, *CONTROLS):
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
     _ = _schema(_named("Balance"), schemas)
     schemas["Error"] = _ERROR
@@ -132,9 +166,10 @@ def _named(name: str) -> Any:  # noqa: ANN401 - a class
 def _operation(one: Operation, schemas: dict[str, _Schema]) -> _Schema:
     made: _Schema = {
         "operationId": one.name,
+        "tags": [one.noun],
         "summary": (one.function.__doc__ or "").partition("\n")[0],
         "parameters": [
-            *([_parameter("id", "path")] if "{id}" in one.path else ()),
+            *([_id_of(one)] if "{id}" in one.path else ()),
             *(_parameter(name, "query") for name in one.query),
             *([_parameter("Idempotency-Key", "header")] if one.method == "POST" else ()),
         ],
@@ -145,6 +180,11 @@ def _operation(one: Operation, schemas: dict[str, _Schema]) -> _Schema:
         media |= {"example": _EXAMPLES[one.name]} if one.name in _EXAMPLES else {}
         made["requestBody"] = {"required": True, "content": {"application/json": media}}
     return made
+
+
+def _id_of(one: Operation) -> _Schema:
+    known = _IDS.get(one.path.partition("/{id}")[0])
+    return _parameter("id", "path") | ({} if known is None else {"example": known})
 
 
 def _parameter(name: str, where: str) -> _Schema:
@@ -158,14 +198,16 @@ def _responses(one: Operation, schemas: dict[str, _Schema]) -> _Schema:
     name, others = _LINKS.get(one.name, ("", ()))
     links = {other: {"operationId": other, "parameters": {"id": f"$response.body#/{name}"}} for other in others}
     good: _Schema = {"content": {"application/json": {"schema": _schema(one.gives, schemas)}}, "links": links}
-    told = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}
-    by_status: dict[int, set[str]] = {}
-    for code in CODES:
-        by_status.setdefault(code.status, set()).add(code.code)
-    refused = {
-        str(status): {"description": ", ".join(sorted(codes)), **told} for status, codes in sorted(by_status.items())
-    }
-    return {**{str(status): {"description": "Done.", **good} for status in sorted({200, one.status})}, **refused}
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(_REFUSALS[one.method, one.path]):
+        by_status.setdefault(_STATUS[code], []).append(code)
+    refused = {str(status): _refused(codes) for status, codes in sorted(by_status.items())}
+    return {**{str(status): {"description": "Done.", **good} for status in one.statuses}, **refused, "502": _PAGE}
+
+
+def _refused(codes: list[str]) -> _Schema:
+    schema = {"$ref": "#/components/schemas/Error", "properties": {"error": {"enum": codes}}}
+    return {"description": ", ".join(codes), "content": {"application/json": {"schema": schema}}}
 
 
 def _schema(kind: Any, schemas: dict[str, _Schema]) -> _Schema:  # noqa: ANN401 - any type that a field can have
@@ -188,14 +230,16 @@ def _model(model: Any, schemas: dict[str, _Schema]) -> _Schema:  # noqa: ANN401 
     paths = paths_of(model)
     noun = model.__module__.removeprefix("msgapi.").partition(".")[0]
     name = model.__name__ if model.__name__ not in {"Changes", "Status"} else f"{noun.title()}{model.__name__}"
+    # A request that is laid out in objects is read whole; one that is flat may leave out what has a default.
+    deep = paths is not None and any(path != field for field, path in paths.items())
     if name not in schemas:
         schemas[name] = {}  # so that a model that holds itself ends
         schemas[name] = _object() if paths else {"type": "object", "properties": {}}
         for field in attrs.fields(attrs.resolve_types(model)):
             if field.name != "extra":
-                needed = field.default is attrs.NOTHING or (paths is not None and field.default not in {None, ()})
                 where = (paths[field.name] if paths else field.name).split(".")
-                hint = _FIELDS.get(field.name) if paths else None
+                needed = field.default is attrs.NOTHING or (deep and field.default not in {None, ()})
+                hint = _FIELDS.get(f"{name}.{field.name}", _FIELDS.get(field.name)) if paths else None
                 _put(schemas[name], where, hint or _schema(field.type, schemas), needed=needed)
         for mark in marks_of(model):
             _put(schemas[name], mark.split("."), _object(), needed=True)

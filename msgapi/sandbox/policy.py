@@ -14,14 +14,11 @@ def sender_of(state: State, message: Message) -> Agent | Channel | Reply:
 
 
 def barred(state: State, message: Message) -> Reply | None:
-    """Refuse a message to a contact that is suppressed, or a newsletter to one without consent to it.
-
-    A recipient that is no contact is neither.
-    """
+    """Refuse a message to a contact that is suppressed, or a newsletter to anyone who has not consented to it."""
     people = state.people.reached_by(message.to)
     if any(one.suppressed for one in people):
         return refuse(422, "recipient_suppressed", "The recipient is suppressed.", details=[])
-    if message.message_type != "NEWSLETTER" or not people:
+    if message.message_type != "NEWSLETTER":
         return None
     channel = "EMAIL" if isinstance(message, Email) else "RCS"
     if any(one.consents_to(channel, "NEWSLETTER") for one in people):

@@ -48,9 +48,7 @@ class Post:
     def _gather(self, now: float) -> None:
         advance(self.state, now)
         for endpoint_id, happening in self.state.endpoints.take_tests():
-            endpoint = self.state.endpoints.find(endpoint_id)
-            if endpoint is not None:
-                self.state.couriers.bring(happening, [endpoint], now)
+            self.state.couriers.bring(happening, [endpoint_id], now)
 
     def _next_at(self) -> float | None:
         moments = (self.state.couriers.next_at(), self.state.deliveries.next_at())
@@ -68,14 +66,17 @@ class Post:
         self._bell.set()
 
     async def _bring(self, delivery: Delivery, room: anyio.CapacityLimiter) -> None:
-        body = delivery.event.body()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "msgapi-sandbox",
-            events.HEADER: events.sign(body, secret=delivery.address.secret),
-        }
         async with room:
-            answer = await self.transport(Request("POST", delivery.address.url, headers, body))
+            endpoint = self.state.endpoints.find(delivery.webhook_id)
+            if endpoint is None:
+                return  # it was deleted since, so nothing more goes there
+            body = delivery.event.body()
+            headers = {
+                "Content-Type": "application/json",
+                "User-Agent": "msgapi-sandbox",
+                events.HEADER: events.sign(body, secret=endpoint.secret),
+            }
+            answer = await self.transport(Request("POST", endpoint.url, headers, body))
         status, reason = (answer.status, "") if isinstance(answer, Response) else (None, answer.reason)
         _ = self.state.couriers.settle(delivery, self.clock.time(), status=status, reason=reason)
         self.ring()

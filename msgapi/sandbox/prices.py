@@ -6,12 +6,15 @@ from typing import Any, Final, final
 from attrs import Attribute, field, frozen
 
 STEP: Final = Decimal("0.0001")  # amounts have at most four places, as in the message log
+MOST: Final = Decimal(10**9)  # and are below this
 
 
 def check_amount(_: object, attribute: "Attribute[Any]", value: Decimal) -> None:
-    """Refuse what is no amount of money: negative, not finite, or finer than a hundredth of a cent."""
-    if type(value) is not Decimal or not value.is_finite() or value < 0 or value % STEP or value >= 10**9:
-        raise ValueError(f"{attribute.name} must be a Decimal of EUR: not negative, at most 4 decimal places")
+    """Refuse what is no amount of money: negative, huge, not finite, or finer than a hundredth of a cent."""
+    # In this order, as only an amount that is bounded can be rounded.
+    if type(value) is not Decimal or not value.is_finite() or not 0 <= value < MOST or value.quantize(STEP) != value:
+        said = f"{attribute.name} must be a Decimal of EUR: from 0 to below 10**9, with at most 4 decimal places"
+        raise ValueError(said)
 
 
 @final

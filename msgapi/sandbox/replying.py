@@ -13,20 +13,22 @@ from .telling import started
 from .trial import TEST_AGENT
 
 
-def reply(state: State, user: str, agent_id: str, now: float, message: dict[str, object]) -> Entry:
+def reply(state: State, user: str, agent_id: str, now: float, message: dict[str, object]) -> Entry | None:
     """Let *user* answer *agent_id* with *message*: opens a session, or keeps it open for 24 hours more.
 
-    The docs show the types `text` and `suggested_reply`; a tapped action is told as the latter.
+    The docs show the types `text` and `suggested_reply`; a tapped action is told as the latter. None if
+    there is no such agent.
     """
     agent = TEST_AGENT if agent_id == TEST_AGENT.agent_id else state.agents.get(agent_id)
-    sender, channel_id = (agent_id, "") if agent is None else (agent.agent_id, agent.channel_id)
+    if agent is None:
+        return None
     reached = state.people.reached_by(user)
     entry = Entry(
         id=state.new_id("msg_"),
         to=user,
-        sender=sender,
+        sender=agent.agent_id,
         channel="RCS",
-        channel_id=channel_id,
+        channel_id=agent.channel_id,
         message_type="CONVERSATION",
         content_type="TEXT" if message["type"] == "text" else "INTERACTIVE",
         unit="",
@@ -39,7 +41,7 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
         contact=reached[0].id if reached else None,
     )
     state.log.add(entry)
-    pair = (sender, user)
+    pair = (agent.agent_id, user)
     session = state.sessions.reply(pair, now)
     state.deliveries.end(pair, session.ends)
     started(state, pair, now, session.ends, message)

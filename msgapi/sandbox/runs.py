@@ -11,8 +11,11 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt
 
-Status: TypeAlias = Literal["RUNNING", "PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE", "COMPLETED"]
+from .prices import check_amount
+
+Status: TypeAlias = Literal["RUNNING", "PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE", "COMPLETED", "COMPLETED_PARTIAL"]
 Planned: TypeAlias = Literal["DRAFT", "SCHEDULED"]
+OVER: Final = frozenset({"COMPLETED", "COMPLETED_PARTIAL"})
 PAUSED: Final = frozenset({"PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"})
 
 
@@ -29,18 +32,22 @@ class Campaign:
     status: Planned = "SCHEDULED"
     executions: int = field(default=100, validator=ge(1))
     seconds: float = field(default=1.0, validator=gt(0))
-    price: Decimal = Decimal("0.07")
+    price: Decimal = field(default=Decimal("0.07"), validator=check_amount)
 
 
 @final
 @frozen(kw_only=True)
 class Run:
-    """One run of a *campaign*: *done* executions at *since*, in Unix seconds, and the others from then on."""
+    """One run of a *campaign*: *done* executions at *since*, in Unix seconds, and the others from then on.
+
+    *failed* of those that are done have failed.
+    """
 
     id: str
     campaign: Campaign
     since: float
     done: int = 0
+    failed: int = 0
     status: Status = "RUNNING"
 
     def at(self, now: float) -> "Run":
@@ -49,8 +56,15 @@ class Run:
             return self
         done = self.done + int(max(now - self.since, 0.0) // self.campaign.seconds)
         if done >= self.campaign.executions:
-            return evolve(self, done=self.campaign.executions, status="COMPLETED")
+            status: Status = "COMPLETED_PARTIAL" if self.failed else "COMPLETED"
+            return evolve(self, done=self.campaign.executions, status=status)
         return evolve(self, done=done, since=self.since + (done - self.done) * self.campaign.seconds)
+
+    def counts(self) -> dict[str, int]:
+        """Tell how many executions there are, and how many of them are how far."""
+        completed = self.done - self.failed
+        total = self.campaign.executions
+        return {"total": total, "completed": completed, "pending": self.pending, "failed": self.failed}
 
     @property
     def pending(self) -> int:

@@ -34,7 +34,7 @@ def send(state: State, ask: Ask) -> Reply:
     if not isinstance(message, Email) and isinstance(sender, Agent) and sender.agent_id != message.agent_id:
         message = evolve(message, agent_id=sender.agent_id)
     fate = luck.fate_of(message.to)
-    refused = barred(state, message) or (_struck(state, message, ask, fate) if fate else None)
+    refused = (_struck(state, message, ask, fate) if fate else None) or barred(state, message)
     cost = refused or charge(state, message, ask.now)
     if isinstance(cost, Reply):
         return cost

@@ -19,7 +19,7 @@ from .payments import Payments
 from .people import People
 from .prices import Prices
 from .purse import Purse
-from .runs import CAMPAIGNS, Campaign, Run
+from .runs import Campaign, Run
 from .senders import Channel, Template
 from .sessions import Newsletters, Sessions
 from .trial import Trial
@@ -36,7 +36,7 @@ class State:
     agents: Dossiers = field(converter=book)
     channels: dict[str, Channel]
     templates: dict[str, Template]
-    campaigns: Mapping[str, Campaign] = field(factory=lambda: {one.campaign_id: one for one in CAMPAIGNS})
+    campaigns: Mapping[str, Campaign]
     slow: float
     random: Random
     log: Log = field(factory=Log, init=False)
@@ -64,7 +64,7 @@ class State:
     def emit(self, event: str, now: float, data: Mapping[str, object]) -> None:
         """Note that *event* has happened at *now*, for the webhooks that ask for it."""
         happening = self.outbox.add(self.new_id("evt_"), event, now, dict(data))
-        self.couriers.bring(happening, self.endpoints.asking(event), now)
+        self.couriers.bring(happening, (one.id for one in self.endpoints.asking(event)), now)
 
     def tier(self, channel: str, month: str, *, more: int = 0) -> dict[str, object]:
         """Count *more* messages on *channel* in a *month* such as `2026-05`, and tell the tier of that month."""

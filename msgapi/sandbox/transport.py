@@ -12,14 +12,17 @@ from attrs import define, field
 from ..clock import Clock, SystemClock
 from ..http import Request
 from ..results import Balance, Unanswered
+from ..rules import number
 from ..transports import Answer, Transport
-from . import agency, campaigns, consents
+from . import agency, consents
 from .account import Account
 from .answers import Reply
+from .campaigns import fail_some, halt
 from .couriers import Attempt, Couriers, Mischief
 from .deliveries import Deliveries
+from .dossiers import FAULT, Launched, Settled
 from .endings import Timing
-from .lifecycle import advance, move
+from .lifecycle import advance, fail, move
 from .limit import Limit
 from .log import Entry, Status
 from .luck import Chance
@@ -29,6 +32,7 @@ from .prices import Prices
 from .purse import Purse
 from .replying import reply, suggestion
 from .routes import Role
+from .runs import CAMPAIGNS, Campaign
 from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
 from .state import State
 
@@ -50,7 +54,8 @@ class Sandbox:
     *seed*. *slow* is how many seconds a slow answer takes. Messages are sent, delivered and read as
     time passes on *clock*, as *timing* says; with None they stay queued until `deliver` or `fail`.
     *webhooks* says what happens to deliveries on their way; they go out inside `posting`, or where
-    the sandbox is served.
+    the sandbox is served. Ids follow from *seed* and *api_key*, so two workspaces have no id in common,
+    but for the *agents*, *channels*, *templates* and *campaigns* that each begins with.
 
     It sends no message anywhere. Every rule that the docs leave open stands in `DECISIONS`, and the
     recipients to which things happen in `LUCK`.
@@ -79,6 +84,7 @@ class Sandbox:
         agents: Iterable[Agent] = AGENTS,
         channels: Iterable[Channel] = CHANNELS,
         templates: Iterable[Template] = TEMPLATES,
+        campaigns: Iterable[Campaign] = CAMPAIGNS,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
         """Open an account."""
@@ -89,10 +95,11 @@ class Sandbox:
             agents={agent.agent_id: agent for agent in agents},
             channels={channel.channel_id: channel for channel in channels},
             templates={template.template_id: template for template in templates},
+            campaigns={campaign.campaign_id: campaign for campaign in campaigns},
             slow=slow,
             deliveries=Deliveries(timing),
             couriers=Couriers(webhooks),
-            random=Random(seed),  # noqa: S311 - ids that can be foretold are the point
+            random=Random(f"{seed} {api_key}"),  # noqa: S311 - ids that can be foretold are the point
         )
         self._ring = _nobody
         self.api_key = api_key
@@ -173,7 +180,13 @@ class Sandbox:
         self.account.state.purse.add(amount, self.clock.time())
 
     def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> Entry:
-        """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more."""
+        """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more.
+
+        ValueError if there is no such agent, or if *to* is no phone number.
+        """
+        wrong = number(to)
+        if wrong is not None:
+            raise ValueError(f"to {wrong}")
         return self._reply(to, agent_id, {"type": "text", "text": text})
 
     def tap(self, message_id: str, text: str) -> Entry:
@@ -199,9 +212,16 @@ class Sandbox:
         self._ring()
         return done
 
-    def launch(self, agent_id: str, carrier: str = "vodafone_de") -> bool:
-        """Let a *carrier* launch an approved agent, which can send from then on. False if there is none."""
-        return agency.launch(self._state, agent_id, carrier, self.clock.time())
+    def launch(
+        self, agent_id: str, carrier: str = "vodafone_de", *, status: Settled = "LAUNCHED", reason: str = FAULT
+    ) -> bool:
+        """Let a *carrier* launch an approved agent, which can send while one carrier has launched it.
+
+        The launch may also be `PENDING`, `REJECTED` for a *reason*, or, once it was there, `SUSPENDED`.
+        False if there is no such agent or carrier, or no way from its status to this one.
+        """
+        settled = Launched(carrier=carrier, status=status, reason=reason)
+        return agency.launch(self._state, agent_id, settled, self.clock.time())
 
     def confirm(self, record_id: str) -> bool:
         """Let a contact confirm a consent that waits for it (double opt-in). False if there is none."""
@@ -211,16 +231,25 @@ class Sandbox:
 
     def halt(self, campaign_id: str, status: Literal["PAUSED_ERROR", "PAUSED_BALANCE"] = "PAUSED_ERROR") -> bool:
         """Let a campaign stop by itself in the middle of its run. False if none runs."""
-        return campaigns.halt(self._state, campaign_id, status, self.clock.time())
+        return halt(self._state, campaign_id, status, self.clock.time())
+
+    def fail_executions(self, campaign_id: str, count: int = 1) -> bool:
+        """Let *count* of the pending executions of a campaign that runs fail; it ends as `COMPLETED_PARTIAL`.
+
+        False if none runs, or if fewer are pending.
+        """
+        return fail_some(self._state, campaign_id, count, self.clock.time())
 
     def _reply(self, to: str, agent_id: str, message: dict[str, object]) -> Entry:
         state, now = self._state, self.clock.time()
         entry = reply(state, to, agent_id, now, message)
+        if entry is None:
+            raise ValueError("there is no such agent")
         self._ring()
         return entry
 
-    def _move(self, message_id: str, status: Status, reason: str = "") -> bool:
-        moved = move(self._state, message_id, status, self.clock.time(), reason=reason)
+    def _move(self, message_id: str, status: Status) -> bool:
+        moved = move(self._state, message_id, status, self.clock.time())
         self._ring()
         return moved is not None
 
@@ -233,8 +262,13 @@ class Sandbox:
         return self._move(message_id, "READ")
 
     def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> bool:
-        """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown."""
-        return self._move(message_id, "FAILED", reason)
+        """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown.
+
+        An email bounces, for good unless *reason* is `full`; a hard bounce suppresses the contact.
+        """
+        failed = fail(self._state, message_id, reason, self.clock.time())
+        self._ring()
+        return failed is not None
 
 
 async def carried_out(handle: Callable[[Request], Reply], request: Request, clock: Clock) -> Answer:
