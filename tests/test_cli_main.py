@@ -77,7 +77,7 @@ def test_without_a_command_it_shows_its_help(capsys: Captured) -> None:
     ("arguments", "said"),
     [
         (["nonsense"], r"No such command 'nonsense'.*\(see `msgapi --help`\)"),
-        (["batch"], r"Missing argument 'FILE'.*\(see `msgapi batch --help`\)"),
+        (["batch"], r"name the FILE to send, or a journal by --resume \(see `msgapi batch --help`\)"),
         (["batch", "none.csv", "--text", "x"], "cannot read none.csv: No such file or directory"),
         (["batch", "none.csv", "--delimiter", "ab"], "--delimiter is one character"),
         (["send", "--to", "x"], "not complete: agent_id is missing"),

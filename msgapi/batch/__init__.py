@@ -48,6 +48,7 @@ def sending(
     items: Iterable[tuple[str, Call[T]]] | AsyncIterable[tuple[str, Call[T]]],
     *,
     journal: "Journal",
+    on_skip: Callable[[int, str], None] | None = None,
     at_once: int = 64,
     breaker: int | None = 25,
     patience: float = 900.0,
@@ -62,6 +63,7 @@ def sending(
     items: Iterable[Any] | AsyncIterable[Any],
     *,
     journal: "Journal | None" = None,
+    on_skip: Callable[[int, str], None] | None = None,
     at_once: int = 64,
     breaker: int | None = 25,
     patience: float = 900.0,
@@ -79,7 +81,8 @@ def sending(
 
     With a *journal* the items are pairs of a row's id and its call. Each call goes out under the key
     that the journal has for its row, and the same batch can be sent again after any end: rows that
-    are settled are passed over (`Outcomes.skipped`), the others go out, under their old keys.
+    are settled are passed over (`Outcomes.skipped`; *on_skip* is given the position and the id of
+    each), the others go out, under their old keys.
 
     The first 401 or 402 stops the sending, and so do *breaker* refusals in a row that say the same
     and are not the row's own fault (None: never); see `Outcomes.stopped`. With a `Client`, nothing
@@ -111,7 +114,10 @@ def sending(
         expected = None if estimate is None else estimate.amount
         return Crew(api, queue, Breaker(breaker), outage, spending, clock, tasks, at_once, expected)
 
-    return _opened(items, at_once, journal, manned)
+    def queued(tasks: TaskGroup) -> Queue[Any]:
+        return Plain(items) if journal is None else _recorded(items, journal, tasks, at_once, on_skip)
+
+    return _opened(queued, journal, manned)
 
 
 Items: TypeAlias = Iterable[Any] | AsyncIterable[Any]
@@ -120,14 +126,14 @@ Manned: TypeAlias = Callable[[Queue[Any], TaskGroup], Crew[Any]]
 
 @asynccontextmanager
 async def _opened(
-    items: Items, at_once: int, journal: "Journal | None", manned: Manned
+    queued: Callable[[TaskGroup], Queue[Any]], journal: "Journal | None", manned: Manned
 ) -> AsyncIterator[Outcomes[Any]]:
     # What leaves a task group leaves it as a group, so an exception is carried around it instead.
     left: BaseException | None = None
     async with AsyncExitStack() as stack:
         try:
             async with anyio.create_task_group() as tasks:
-                queue = Plain(items) if journal is None else _recorded(items, journal, tasks, at_once)
+                queue = queued(tasks)
                 crew = manned(queue, tasks)
                 _ = stack.push_async_callback(_close, queue, crew)
                 if journal is not None:
@@ -151,10 +157,12 @@ async def _close(queue: Queue[Any], crew: Crew[Any]) -> None:
     await queue.close()
 
 
-def _recorded(items: Items, journal: "Journal", tasks: TaskGroup, at_once: int) -> Queue[Any]:
+def _recorded(
+    items: Items, journal: "Journal", tasks: TaskGroup, at_once: int, on_skip: Callable[[int, str], None] | None
+) -> Queue[Any]:
     from .recorded import Recorded
 
-    return Recorded(Source(items), journal, tasks, 2 * at_once)
+    return Recorded(Source(items), journal, tasks, 2 * at_once, on_skip)
 
 
 async def _keep(journal: "Journal", crew: Crew[Any]) -> None:

@@ -34,6 +34,7 @@ class Recorded(Generic[T]):
     _journal: Journal
     _tasks: TaskGroup
     _ahead: int
+    _on_skip: Callable[[int, str], None] | None = None
     skipped: int = field(default=0, init=False)
     _pulled: int = field(default=0, init=False)
     _gathered: list[tuple[int, str, Call[T]]] = field(factory=list, init=False)
@@ -145,6 +146,8 @@ class Recorded(Generic[T]):
         for (index, row, call), verdict in zip(lot, verdicts, strict=True):
             if verdict is SETTLED:
                 self.skipped += 1
+                if self._on_skip is not None:
+                    self._on_skip(index, row)
             elif isinstance(verdict, Go):
                 self._ready.append(Due(index, call.under(verdict.key), row))
             else:

@@ -2,17 +2,31 @@
 
 import sys
 from collections.abc import Sequence
+from typing import final
 
 import click
 
 from ..version import VERSION
-from .commands import balance, batch, send
+from .commands import balance, batch, report, send
 from .exits import Exit, Halt
 from .groups import doctor, messages, webhooks
 from .programs import demo, sandbox
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@final
+class Program(click.Group):
+    """The program; `batch` takes a file or, as its first word, `report`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that *args* begin with."""
+        if args[:2] == ["batch", "report"]:
+            return report.name, report, args[2:]
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="msgapi")
 def program() -> None:
     """Send RCS and email messages, one or a file of them.

@@ -1,8 +1,10 @@
 """The commands that talk to the service: send, batch, balance."""
 
+from decimal import Decimal
+
 import click
 
-from .options import Number, dry_run_option, given, json_option, message_options, sandbox_option
+from .options import Number, dry_run_option, euros, given, json_option, message_options, sandbox_option
 
 
 @click.command
@@ -27,7 +29,7 @@ def send(
 
 
 @click.command
-@click.argument("file")
+@click.argument("file", required=False)
 @message_options
 @click.option("--to-column", default="to", show_default=True, metavar="COLUMN", help="Holds the recipients.")
 @click.option("--data", multiple=True, metavar="COLUMN", help="Email: a column the template gets; repeatable.")
@@ -55,6 +57,15 @@ def send(
     help="Such as basic=0.07; repeatable (basic, single, conversation, mau, email): "
     "send nothing if the free balance does not cover the file.",
 )
+@click.option(
+    "--max-spend", callback=euros, metavar="EUR", help="Never spend more than this, at the prices of --price."
+)
+@click.option("--wait-for-balance", is_flag=True, help="When the balance is used up, wait for a top-up and go on.")
+@click.option("--journal", metavar="FILE", help="Where to record each row; FILE.journal if left out.")
+@click.option("--no-journal", is_flag=True, help="Record nothing: what is stopped can't be gone on with.")
+@click.option("--resume", metavar="JOURNAL", help="Go on with the batch of this journal, in place of FILE.")
+@click.option("--resend-unknown", is_flag=True, help="Send rows again that may have been sent over 23 hours ago.")
+@click.option("--id-column", metavar="COLUMN", help="Holds an id of each row; its number if left out.")
 @click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
 @click.option("--failed", metavar="FILE", help="Write the rows that were not accepted, to be sent again.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in those two files.")
@@ -64,7 +75,7 @@ def send(
 @sandbox_option
 def batch(
     *,
-    file: str,
+    file: str | None,
     to_column: str,
     data: tuple[str, ...],
     allow_empty: bool,
@@ -75,6 +86,13 @@ def batch(
     limit_rate: float | None,
     patience: float,
     prices: tuple[str, ...],
+    max_spend: Decimal | None,
+    wait_for_balance: bool,
+    journal: str | None,
+    no_journal: bool,
+    resume: str | None,
+    resend_unknown: bool,
+    id_column: str | None,
     results: str | None,
     failed: str | None,
     overwrite: bool,
@@ -102,12 +120,22 @@ def batch(
     --failed is CSV or JSONL by its name, with the same columns and the idempotency_key under which a row went
     out: sent again with `msgapi batch`, it is the same operation and cannot arrive twice.
 
+    Every row is recorded in a journal, FILE.journal: after Ctrl-C, kill -9 or a power cut the same command, or
+    `msgapi batch --resume FILE.journal`, sends exactly the rest, and never a row twice. `msgapi batch report
+    FILE.journal` tells what became of the rows.
+
     Ctrl-C lets what is in flight settle and sends no more; a second one stops at once.
     """  # noqa: D301 - \b is click's own
-    from .mailing import Mailing, start
+    from .mailing import Mailing, resumed, start
 
+    if file is None and resume is None:
+        raise click.UsageError("name the FILE to send, or a journal by --resume")
+    if no_journal and (journal or resume):
+        raise click.UsageError("--no-journal goes with neither --journal nor --resume")
+    if journal and resume:
+        raise click.UsageError("--resume names the journal already: leave --journal out")
     mailing = Mailing(
-        path=file,
+        path=file or "",
         given=given(),
         to_column=to_column,
         data=data,
@@ -119,6 +147,12 @@ def batch(
         per_second=limit_rate,
         patience=patience,
         prices=prices,
+        max_spend=max_spend,
+        wait=wait_for_balance,
+        id_column=id_column,
+        journal=resume or journal,
+        journalled=not no_journal,
+        resend=resend_unknown,
         results=results,
         failed=failed,
         overwrite=overwrite,
@@ -126,7 +160,26 @@ def batch(
         json=json,
         sandbox=sandbox,
     )
-    return start(mailing, dry_run=dry_run)
+    return start(mailing if resume is None else resumed(mailing), dry_run=dry_run)
+
+
+@click.command("batch report")
+@click.argument("journal")
+@click.option("--export", type=click.Choice(["csv", "jsonl"]), help="Print the rows in this form.")
+@click.option("--only", type=click.Choice(["accepted", "refused", "held-up", "doubtful"]), help="Export only these.")
+@json_option
+def report(*, journal: str, export: str | None, only: str | None, json: bool) -> int:
+    """Tell what became of the rows of a batch, by its JOURNAL.
+
+    \b
+      msgapi batch report people.csv.journal
+      msgapi batch report people.csv.journal --export csv --only refused > refused.csv
+
+    Exit status: 0 every row accepted, 1 all settled with refusals, 3 there are rows still to be sent.
+    """  # noqa: D301 - \b is click's own
+    from .recount import start
+
+    return start(journal, export=export, only=only, json=json)
 
 
 @click.command

@@ -52,8 +52,8 @@ def start(*, rows: int, keep: str | None, seed: int) -> int:
 
 
 def _told(run: Run, audited: Callable[[], tuple[audit.Check, ...]], keep: str | None) -> int:
-    emit(outcomes(run))
-    emit(money(run))
+    emit(outcomes(run.tally))
+    emit(money(run.tally))
     if run.interrupted:
         note("interrupted: nothing to check")
         return Exit.INTERRUPTED

@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import BinaryIO, Final, final
 
@@ -20,13 +21,14 @@ import orjson
 from attrs import define, field
 
 from .. import codec
+from ..journal import Line, State
 from ..messages import Accepted
 from ..privacy import mask
 from ..results import Invalid, Ok, Result, Unprocessable
 from .draft import KEY, own_key
 from .exits import Halt, unwritable
 from .rows import Row, Shape, Table, shape_of
-from .tally import kind_of
+from .tally import DUPLICATE, kind_of
 
 _OWNER_ONLY: Final = 0o600
 
@@ -68,6 +70,26 @@ class Ledger:
         self._write(self._results, orjson.dumps(self._facts(row, "Unsent", None)))
         self._keep(row, None)
 
+    @property
+    def wanted(self) -> bool:
+        """Whether either file is asked for."""
+        return self._results is not None or self._failed is not None
+
+    def recall(self, row: Row, line: Line, key: str) -> None:
+        """Write what a journal's *line* says became of *row*, which goes out under *key*."""
+        kind = "Interrupted" if line.kind is None else "Duplicate" if line.code == DUPLICATE else line.kind
+        found: dict[str, object] = {"status": line.status}
+        if kind == "Accepted":
+            found |= {"message_id": line.message_id, "unit": line.unit, "price": _number(line.price)}
+            found["hold"] = _number(line.hold)
+        else:
+            found |= {"code": line.code, "message": line.message}
+            found["may_have_happened"] = line.state in {State.STARTED, State.DOUBTFUL, State.ACCEPTED}
+        under = None if line.state is State.INVALID else key
+        self._write(self._results, orjson.dumps(self._facts(row, kind, under) | found))
+        if kind not in {"Accepted", "Duplicate"}:
+            self._keep(row, under)
+
     def _facts(self, row: Row, kind: str, key: str | None) -> dict[str, object]:
         facts: dict[str, object] = {"row": row.number, "line": row.line}
         if "id" in row.values:
@@ -86,6 +108,10 @@ class Ledger:
                 file.write(line)
             except OSError as error:
                 self.failure = unwritable(file.name, error)
+
+
+def _number(amount: str | None) -> object:
+    return None if amount is None else codec.plain(Decimal(amount))
 
 
 def _findings(result: Result[Accepted], with_recipients: bool) -> dict[str, object]:  # noqa: FBT001 - private

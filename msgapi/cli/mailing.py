@@ -2,19 +2,23 @@
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from decimal import Decimal
 from functools import partial
-from typing import cast, final
+from pathlib import Path
+from typing import Final, cast, final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..billing import Estimate
 from ..calls import Api
 from ..pace import Pace
-from . import ledger, preview, progress, rows
+from . import diary, ledger, preview, progress, rows
 from .connection import launch, private, reach
 from .costs import check, prices
+from .diary import Diary, spent
 from .draft import Draft, Plan
 from .exits import Halt
+from .funds import Till, limit
 from .report import report
 from .rows import Shape
 from .run import Run
@@ -37,6 +41,12 @@ class Mailing:
     per_second: float | None = None
     patience: float = 900.0
     prices: tuple[str, ...] = ()
+    max_spend: Decimal | None = None
+    wait: bool = False
+    id_column: str | None = None
+    journal: str | None = None
+    journalled: bool = False
+    resend: bool = False
     results: str | None = None
     failed: str | None = None
     overwrite: bool = False
@@ -49,6 +59,54 @@ class Mailing:
         """Tell what the options say about every message."""
         return Draft(given=self.given, to_column=self.to_column, data_columns=self.data, empty=self.empty)
 
+    @property
+    def command(self) -> dict[str, object]:
+        """Tell what a journal keeps of it, so that it can be gone on with."""
+        return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _KEPT}
+
+
+_FILES: Final = ("path", "results", "failed")
+_KEPT: Final = (
+    *_FILES,
+    "given",
+    "to_column",
+    "data",
+    "empty",
+    "duplicates",
+    "shape",
+    "delimiter",
+    "id_column",
+    "with_recipients",
+    "prices",
+    "max_spend",
+)
+
+_TAKEN: Final = ("path", "given", "to_column", "empty", "duplicates", "shape", "delimiter", "id_column")
+
+
+def _absolute(path: str | None) -> str | None:
+    return path if path is None or path == "-" else str(Path(path).absolute())
+
+
+def resumed(mailing: Mailing) -> Mailing:
+    """Take from the journal of *mailing* what its command was; what is given now goes first, where it may differ."""
+    if mailing.path or mailing.given:
+        raise Halt("--resume takes FILE and what to send from the journal: leave them out")
+    command = diary.found(mailing.journal or "").command
+    if command["path"] == "-":
+        raise Halt("the rows came from standard input: give the same command the same input again")
+    most = command["max_spend"]
+    return evolve(
+        mailing,
+        **{name: command[name] for name in _KEPT if name in _TAKEN},
+        data=tuple(command["data"]),
+        results=mailing.results or command["results"],
+        failed=mailing.failed or command["failed"],
+        with_recipients=mailing.with_recipients or command["with_recipients"],
+        prices=mailing.prices or tuple(command["prices"]),
+        max_spend=mailing.max_spend if mailing.max_spend is not None or most is None else Decimal(most),
+    )
+
 
 def start(mailing: Mailing, *, dry_run: bool) -> int:
     """Send the file, or show what would be sent in a *dry_run*; gives the exit status."""
@@ -59,6 +117,8 @@ def start(mailing: Mailing, *, dry_run: bool) -> int:
         shape = cast("Shape | None", mailing.shape)
         table = stack.enter_context(rows.opened(mailing.path, shape=shape, delimiter=delimiter))
         plan = mailing.draft.over(table.columns)
+        if mailing.id_column is not None and mailing.id_column not in table.columns:
+            raise Halt(f"there is no column {mailing.id_column}; the columns are: {', '.join(table.columns)}")
         known = prices(mailing.prices)
         if dry_run:
             return preview.show(table, plan, duplicates=mailing.duplicates, json=mailing.json, prices=known)
@@ -67,27 +127,48 @@ def start(mailing: Mailing, *, dry_run: bool) -> int:
             if known is None
             else preview.examine(table, plan, duplicates=mailing.duplicates, prices=known).estimate
         )
-        return launch(partial(_mailed, mailing, table, plan, estimate))
+        return launch(partial(_mailed, mailing, table, plan, estimate, _diary(mailing, table)))
 
 
-async def _mailed(mailing: Mailing, table: rows.Table, plan: Plan, estimate: Estimate | None) -> int:
+def _diary(mailing: Mailing, table: rows.Table) -> Diary | None:
+    if not mailing.journalled or mailing.sandbox or (mailing.path == "-" and mailing.journal is None):
+        return None
+    path = mailing.journal or f"{mailing.path}{diary.SUFFIX}"
+    return diary.begun(path, mailing.command, table.count)
+
+
+async def _mailed(
+    mailing: Mailing, table: rows.Table, plan: Plan, estimate: Estimate | None, diary: Diary | None
+) -> int:
     pace = Pace(mailing.per_second)
     async with reach(private(mailing.given) if mailing.sandbox else None, pace=pace) as api:
-        short = None if estimate is None else await check(api, estimate)
+        fresh = diary is None or diary.before is None
+        short = await check(api, estimate) if estimate is not None and fresh and not mailing.wait else None
         if short is not None:
             return short
-        run = await mail(mailing, table, plan, api=api, pace=pace)
+        run = await mail(mailing, table, plan, api=api, pace=pace, diary=diary, estimate=estimate)
     return report(run, json=mailing.json, results=mailing.results, failed=mailing.failed)
 
 
-async def mail(mailing: Mailing, table: rows.Table, plan: Plan, *, api: Api, pace: Pace) -> Run:
+async def mail(
+    mailing: Mailing,
+    table: rows.Table,
+    plan: Plan,
+    *,
+    api: Api,
+    pace: Pace,
+    diary: Diary | None = None,
+    estimate: Estimate | None = None,
+) -> Run:
     """Send every row of *table* through *api*, showing how far it is, and write down what becomes of each."""
+    known = prices(mailing.prices)
+    gone = Decimal(0) if diary is None else spent(diary, max((known or {}).values(), default=Decimal(0)))
     with ledger.opened(
         table,
         mailing.to_column,
         results=mailing.results,
         failed=mailing.failed,
-        overwrite=mailing.overwrite,
+        overwrite=mailing.overwrite or _ours(mailing, diary),
         with_recipients=mailing.with_recipients,
     ) as written:
         run = Run(
@@ -97,7 +178,20 @@ async def mail(mailing: Mailing, table: rows.Table, plan: Plan, *, api: Api, pac
             at_once=mailing.at_once,
             patience=mailing.patience,
             allow_duplicates=mailing.duplicates,
+            id_column=mailing.id_column,
+            diary=diary,
+            resend=mailing.resend,
+            max_spend=limit(mailing.max_spend, known, gone),
+            estimate=None if estimate is None else evolve(estimate, amount=max(Decimal(0), estimate.amount - gone)),
+            till=Till(mailing.wait),
         )
         with progress.shown(pace) as shown:
             await run.go(api, shown)
         return run
+
+
+def _ours(mailing: Mailing, diary: Diary | None) -> bool:
+    # The files of an earlier run of the same batch are written anew, from the journal.
+    if diary is None or diary.before is None:
+        return False
+    return all(mailing.command[name] in {None, diary.command[name]} for name in ("results", "failed"))

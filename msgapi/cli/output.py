@@ -17,19 +17,19 @@ _PIPED_WIDTH: Final = 120
 def emit(what: "str | Table") -> None:
     """Print *what* on standard output."""
     if isinstance(what, str):
-        _put(what + "\n")
+        put(what + "\n")
         return
     from rich.console import Console
 
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     with console.capture() as drawn:
         console.print(what)
-    _put("\n".join(line.rstrip() for line in drawn.get().splitlines()) + "\n")
+    put("\n".join(line.rstrip() for line in drawn.get().splitlines()) + "\n")
 
 
 def emit_json(value: object) -> None:
     """Print *value* as one JSON document."""
-    _put(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+    put(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
 
 
 def note(line: str) -> None:
@@ -49,7 +49,8 @@ def table_of(*columns: str) -> "Table":
     return table
 
 
-def _put(text: str) -> None:
+def put(text: str) -> None:
+    """Write *text* on standard output as it is."""
     try:
         _ = sys.stdout.write(text)
         _ = sys.stdout.flush()

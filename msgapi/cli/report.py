@@ -1,13 +1,16 @@
 """The report at the end of a batch: what became of the rows, what it cost, and what to do next."""
 
 from collections.abc import Iterator
+from shlex import quote
 from typing import TYPE_CHECKING, assert_never
 
 from ..batch import Stopped
 from .advice import advise, explain
 from .exits import Exit
+from .funds import shortage
 from .output import emit, emit_json, note, table_of
 from .run import Run
+from .tally import Tally
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,8 +21,8 @@ def report(run: Run, *, json: bool, results: str | None, failed: str | None) -> 
     if json:
         emit_json(summary(run))
     else:
-        emit(outcomes(run))
-        emit(money(run))
+        emit(outcomes(run.tally))
+        emit(money(run.tally))
         if not results and run.tally.first:
             emit("\n".join(_first(run)))
     for line in _notices(run, failed):
@@ -29,7 +32,17 @@ def report(run: Run, *, json: bool, results: str | None, failed: str | None) -> 
 
 def summary(run: Run) -> dict[str, object]:
     """Put the report into plain JSON; amounts are decimal strings in EUR."""
-    tally = run.tally
+    return plain(run.tally) | {
+        "stopped": run.stopped.reason if run.stopped is not None else None,
+        "missing": str(run.stopped.missing) if run.stopped is not None and run.stopped.missing is not None else None,
+        "trouble": run.trouble,
+        "journal": None if run.diary is None else run.diary.path,
+        "exit": int(run.status),
+    }
+
+
+def plain(tally: Tally) -> dict[str, object]:
+    """Put what a batch has come to into plain JSON."""
     return {
         "rows": tally.total,
         "accepted": tally.accepted,
@@ -44,15 +57,11 @@ def summary(run: Run) -> dict[str, object]:
             {"kind": kind, "code": code, "count": count, "advice": advise(tally.samples[kind, code])}
             for (kind, code), count in tally.errors.most_common()
         ],
-        "stopped": run.stopped.reason if run.stopped is not None else None,
-        "trouble": run.trouble,
-        "exit": int(run.status),
     }
 
 
-def outcomes(run: Run) -> "Table":
+def outcomes(tally: Tally) -> "Table":
     """Draw the outcomes by kind, with what to do about each."""
-    tally = run.tally
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row("Accepted", f"{tally.accepted:,}", "", "Nothing: queued for delivery.", style="green")
     for (kind, code), count in tally.errors.most_common():
@@ -64,9 +73,8 @@ def outcomes(run: Run) -> "Table":
     return table
 
 
-def money(run: Run) -> str:
+def money(tally: Tally) -> str:
     """Say how many rows were accepted, and what they cost."""
-    tally = run.tally
     held = "" if tally.held == tally.spend else f" (held: {tally.held} EUR)"
     return f"{tally.accepted:,} of {tally.total:,} rows accepted, {tally.spend} EUR{held}"
 
@@ -88,10 +96,22 @@ def _notices(run: Run, failed: str | None) -> Iterator[str]:
     if run.interrupted:
         yield f"interrupted: {tally.settled:,} rows settled, {tally.lost:,} cut off, {tally.unsent:,} never sent"
     again = tally.refused + tally.lost + tally.unsent
-    if again and failed and run.ledger.failure is None:
+    if run.diary is not None:
+        if not run.sent and not tally.unsent and not run.trouble and run.diary.before is not None:
+            yield "nothing was sent: every row had settled before; another --journal makes it another batch"
+        yield from _on(run.diary.path, tally, failed if run.ledger.failure is None else None)
+    elif again and failed and run.ledger.failure is None:
         yield f"the {again:,} rows that were not accepted are in {failed}: the same options send them from there"
     elif again:
         yield f"{again:,} rows were not accepted: --failed FILE.jsonl keeps them, to be sent again"
+
+
+def _on(path: str, tally: Tally, failed: str | None) -> Iterator[str]:
+    if tally.again or tally.unsent:
+        yield f"the same command goes on where this one ended; so does `msgapi batch --resume {quote(path)}`"
+    if tally.refused and failed:
+        yield f"the {tally.refused:,} rows that were refused are in {failed}, to be mended and sent"
+    yield f"every row is in {path}: `msgapi batch report {quote(path)}` tells of them"
 
 
 def _why(stopped: Stopped) -> str:
@@ -100,7 +120,7 @@ def _why(stopped: Stopped) -> str:
         case "unauthorized":
             return f"stopped: the API key was refused{said}; check MSGAPI_API_KEY"
         case "balance":
-            return f"stopped: the balance is used up{said}"
+            return f"stopped: the balance is used up{said}{shortage(stopped)}"
         case "refusals":
             return f"stopped after a run of the same refusal{said}"
         case "outage":

@@ -3,21 +3,29 @@
 Rules:
 - Every row ends as exactly one of: an outcome, never sent, or cut off by a second Ctrl-C.
 - The first Ctrl-C sends no more and lets what is in flight settle; the second cuts it off.
+- With a journal, a row that is settled since an earlier run is passed over, and its outcome read there.
 """
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 import anyio
 from attrs import define, field
 
-from ..batch import Outcome, Outcomes, Stopped, sending
+from ..batch import Limit, Outcome, Outcomes, Stopped, sending
+from ..billing import Estimate
 from ..calls import Api, Call
+from ..journal import Record, Unusable
 from ..messages import Accepted, send
 from ..results import Invalid
+from .diary import Diary
 from .draft import Plan, own_key, same
 from .exits import Exit, Halt, unreadable
+from .funds import Till, shortage
 from .ledger import Ledger
 from .rows import Row, Table
 from .seen import Seen
@@ -26,6 +34,7 @@ from .tally import DUPLICATE, Tally
 if TYPE_CHECKING:
     from signal import Signals
 
+_MANY: Final = 500  # rows that are looked up together
 _REPEATED: Final = Invalid(
     code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
 )
@@ -56,16 +65,25 @@ class Run:
     at_once: int = field(default=64, kw_only=True)
     patience: float = field(default=900.0, kw_only=True)
     allow_duplicates: bool = field(default=False, kw_only=True)
+    id_column: str | None = field(default=None, kw_only=True)
+    diary: Diary | None = field(default=None, kw_only=True)
+    resend: bool = field(default=False, kw_only=True)
+    max_spend: Limit | None = field(default=None, kw_only=True)
+    estimate: Estimate | None = field(default=None, kw_only=True)
+    till: Till = field(factory=lambda: Till(wait=False), kw_only=True)
     tally: Tally = field(init=False)
     stopped: Stopped | None = field(default=None, init=False)
+    sent: int = field(default=0, init=False)
     interrupted: int = field(default=0, init=False)
     trouble: str | None = field(default=None, init=False)
-    _rows: Iterator[Row] = field(init=False)
+    _told: bytearray = field(init=False)
+    _key: Callable[[str], str] | None = field(default=None, init=False)
+    _waiting: anyio.CancelScope | None = field(default=None, init=False)
     _under_way: dict[int, tuple[Row, Call[Accepted]]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin at the first row."""
-        self._rows = self.table.rows()
+        """Begin with nothing told of any row."""
+        self._told = bytearray(self.table.count // 8 + 1)
         self.tally = Tally(self.table.count)
 
     @property
@@ -83,60 +101,138 @@ class Run:
     async def go(self, api: Api, progress: Progress) -> None:
         """Send every row through *api*; what became of them stands in `tally`, `stopped` and `status`."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
-            async with (
-                anyio.create_task_group() as tasks,
-                sending(api, self._calls(), at_once=self.at_once, patience=self.patience) as outcomes,
-            ):
+            async with AsyncExitStack() as stack:
+                batch = await self._sending(api, stack)
+                tasks = await stack.enter_async_context(anyio.create_task_group())
+                outcomes = await stack.enter_async_context(batch)
                 _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
                 _ = tasks.start_soon(self._show, outcomes, progress)
-                async for outcome in outcomes:
-                    self._take(outcome)
-                    if self.ledger.failure is not None:
-                        outcomes.stop()
+                await self._drain(api, outcomes, progress)
                 self.stopped = outcomes.stopped
                 tasks.cancel_scope.cancel()
         self._account_for_the_rest()
         progress.update(self.tally, 0)
 
-    def _calls(self) -> Iterator[Call[Accepted]]:
+    async def _sending(self, api: Api, stack: AsyncExitStack) -> AbstractAsyncContextManager[Outcomes[Accepted]]:
+        send_ = partial(
+            sending,
+            api,
+            at_once=self.at_once,
+            patience=self.patience,
+            max_spend=self.max_spend,
+            estimate=self.estimate,
+        )
+        calls = self._calls()
+        if self.diary is None:
+            return send_((call for _, call in calls))
+        journal = await stack.enter_async_context(self.diary.opened(resend=self.resend))
+        self._key = journal.key
+        return send_(calls, journal=journal, on_skip=self._pass_over)
+
+    async def _drain(self, api: Api, outcomes: Outcomes[Accepted], progress: Progress) -> None:
+        while True:
+            try:
+                await self._take_all(outcomes)
+            except Unusable as error:
+                self.trouble = f"{error}"
+            stopped = outcomes.stopped
+            if stopped is None or not self.till.waits(stopped) or self.interrupted:
+                break
+            progress.say(f"the balance is used up{shortage(stopped)}: waiting for a top-up; Ctrl-C ends it")
+            if not await self._refilled(api, stopped):
+                break
+            outcomes.resume(*self.till.taken())
+        for outcome in self.till.taken():
+            self._take(outcome)
+
+    async def _take_all(self, outcomes: Outcomes[Accepted]) -> None:
+        async for outcome in outcomes:
+            if not self.till.keeps(outcome):
+                self._take(outcome)
+            if self.ledger.failure is not None:
+                outcomes.stop()
+
+    async def _refilled(self, api: Api, stopped: Stopped) -> bool:
+        refilled = False
+        self._waiting = anyio.CancelScope()
+        with self._waiting:
+            refilled = await self.till.refilled(api, stopped)
+        return refilled and not self.interrupted
+
+    def _calls(self) -> Iterator[tuple[str, Call[Accepted]]]:
         seen = Seen(self.table.count)
-        for row in self._read():
-            call = self._call(row, seen)
-            self._under_way[id(call)] = row, call
-            yield call
+        for index, row in enumerate(self._read()):
+            name = self._name(row)
+            call = self._call(row, name, seen)
+            self._under_way[index] = row, call
+            yield name, call
+
+    def _name(self, row: Row) -> str:
+        given = "" if self.id_column is None else row.values.get(self.id_column)
+        text = given if isinstance(given, str) else "" if given is None else f"{given}"
+        return text.strip() or f"row {row.number}"
 
     def _read(self) -> Iterator[Row]:
         # The file was read before without trouble; what goes wrong now ends the batch, not the program.
         try:
-            for row in self._rows:  # noqa: UP028 - `yield from` would close the rows along with the calls
-                yield row
+            yield from self.table.rows()
         except OSError as error:
             self.trouble = str(unreadable(self.table.name, error))
         except Halt as error:
             self.trouble = f"{error} (the file has changed meanwhile)"
 
-    def _call(self, row: Row, seen: Seen) -> Call[Accepted]:
+    def _call(self, row: Row, name: str, seen: Seen) -> Call[Accepted]:
         message = self.plan.message(row)
         if isinstance(message, Invalid):
             return refused(message)
-        call = send(message, idempotency_key=own_key(row))
+        derived = None if self._key is None else self._key(name)
+        call = send(message, idempotency_key=own_key(row) or derived)
         if call.invalid is None and not self.allow_duplicates and seen.again(same(message)):
             return refused(_REPEATED)
         return call
 
     def _take(self, outcome: Outcome[Accepted]) -> None:
-        row, call = self._under_way.pop(id(outcome.call))
+        row, call = self._under_way.pop(outcome.index)
+        self._mark(row)
+        self.sent += outcome.result.meta.attempts > 0
         self.tally.count(row, outcome.result)
         self.ledger.settle(row, call.idempotency_key, outcome.result)
 
+    def _pass_over(self, index: int, _: str) -> None:
+        del self._under_way[index]
+        self.tally.before += 1
+
+    def _mark(self, row: Row) -> None:
+        at, bit = divmod(row.number - 1, 8)
+        self._told[at] |= 1 << bit
+
     def _account_for_the_rest(self) -> None:
         for row, call in self._under_way.values():
+            self._mark(row)
             self.tally.lost += 1
             self.ledger.lose(row, call.idempotency_key)
-        for row in self._read():
-            self.ledger.skip(row)
-        self.tally.unsent = self.tally.total - self.tally.settled - self.tally.lost
+        if self.diary is None:
+            self._recall(None)
+            self.tally.unsent = self.tally.total - self.tally.settled - self.tally.lost
+        else:
+            with self.diary.read() as record:
+                self._recall(record)
+                self.tally.fill(record.summary())
         self.trouble = self.ledger.failure or self.trouble
+
+    def _recall(self, record: Record | None) -> None:
+        # What the files say of the rows that this run did not tell of: an earlier one did, or nobody.
+        if not self.ledger.wanted:
+            return
+        untold = (row for row in self._read() if not self._told[(row.number - 1) // 8] >> (row.number - 1) % 8 & 1)
+        while some := list(islice(untold, _MANY)):
+            known = {} if record is None else record.lines_of([self._name(row) for row in some])
+            for row in some:
+                line = known.get(self._name(row))
+                if line is None or self.diary is None:
+                    self.ledger.skip(row)
+                else:
+                    self.ledger.recall(row, line, self.diary.key(line))
 
     async def _listen(
         self,
@@ -152,6 +248,8 @@ class Run:
                 scope.cancel()
                 return
             outcomes.stop()
+            if self._waiting is not None:
+                self._waiting.cancel()
             waiting = f"waiting for the {outcomes.in_flight} in flight"
             progress.say(f"stopping: no more is sent, {waiting}; Ctrl-C again stops at once")
 

@@ -6,12 +6,16 @@ from typing import Final, final
 
 from attrs import define, field
 
+from .. import results
+from ..journal import CHANGED, REPEATED, UNKNOWN, Count, State, Summary
 from ..messages import Accepted
-from ..results import ApiError, Ok, Result
+from ..results import ApiError, Invalid, Ok, Result
 from .rows import Row
 
 _MOST_KINDS: Final = 40
 _MOST_SHOWN: Final = 10
+_BEFORE: Final = {CHANGED, REPEATED, UNKNOWN}
+_MAYBE: Final = {State.DOUBTFUL, State.ACCEPTED}
 DUPLICATE: Final = "duplicate_row"
 
 
@@ -20,6 +24,16 @@ def kind_of(result: Result[Accepted]) -> str:
     if isinstance(result, Ok):
         return "Accepted"
     return "Duplicate" if result.code == DUPLICATE else type(result).__name__
+
+
+def sample(kind: str, code: str) -> ApiError:
+    """Make an error of a *kind* that a journal names, to be advised on."""
+    made: ApiError = Invalid(code=code) if kind == "Duplicate" else getattr(results, kind)(**_needed(kind), code=code)
+    return made
+
+
+def _needed(kind: str) -> dict[str, str]:
+    return {"reason": "an earlier run"} if kind in {"NotSent", "Unanswered"} else {}
 
 
 @final
@@ -31,8 +45,10 @@ class Tally:
     accepted: int = 0
     refused: int = 0
     duplicates: int = 0
+    before: int = 0
     unsent: int = 0
     lost: int = 0
+    again: int = 0
     doubtful: int = 0
     spend: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
@@ -43,7 +59,51 @@ class Tally:
     @property
     def settled(self) -> int:
         """How many rows have an outcome."""
-        return self.accepted + self.refused + self.duplicates
+        return self.accepted + self.refused + self.duplicates + self.before
+
+    def fill(self, summary: Summary) -> None:
+        """Count every row that a journal knows of, in place of those of this run alone.
+
+        What it does not tell of a row, that it is not the row that was sent or may have been, stays counted.
+        """
+        samples, refused = self.samples, [(named, rows) for named, rows in self.errors.items() if named[1] in _BEFORE]
+        self.accepted = self.refused = self.duplicates = self.doubtful = self.lost = self.before = 0
+        self.errors, self.samples = Counter(), {}
+        for count in summary.counts:
+            self._add(count, samples)
+        self.spend, self.held = summary.price, summary.hold
+        self.again = summary.rows(State.STARTED, State.HELD_UP, State.DOUBTFUL)
+        self.unsent = max(0, self.total - summary.rows())
+        for named, rows in refused:
+            self._add_refused(named, rows, samples)
+
+    def _add_refused(self, named: tuple[str, str], rows: int, samples: "dict[tuple[str, str], ApiError]") -> None:
+        self.errors[named] += rows
+        self.samples[named] = samples[named]
+        if named[1] == UNKNOWN:  # the journal has those as begun, or as in doubt
+            rows = min(rows, self.lost)
+            self.lost -= rows
+            self.doubtful += rows
+        elif named[1] == REPEATED:
+            self.unsent = max(0, self.unsent - rows)
+        self.refused += rows
+
+    def _add(self, count: Count, samples: "dict[tuple[str, str], ApiError]") -> None:
+        kind, code = count.kind, count.code or ""
+        if count.state is State.STARTED or kind is None:
+            self.lost += count.rows
+            return
+        if kind == "Accepted":
+            self.accepted += count.rows
+            return
+        if code == DUPLICATE:
+            kind = "Duplicate"
+            self.duplicates += count.rows
+        else:
+            self.refused += count.rows
+            self.doubtful += count.rows if count.state in _MAYBE else 0
+        self.errors[kind, code] += count.rows
+        self.samples[kind, code] = samples.get((kind, code)) or sample(kind, code)
 
     def count(self, row: Row, result: Result[Accepted]) -> None:
         """Take in the outcome of *row*."""

@@ -1,6 +1,6 @@
 """Journals: a batch that is stopped in any way, `kill -9` included, goes on where it was."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final, Literal, final
@@ -15,7 +15,7 @@ from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verd
 from .journal import Journal
 from .keys import key_of
 from .store import Store, Unusable, create, is_there, open_existing
-from .summary import Count, Line, Summary, lines, summarise
+from .summary import Count, Line, Summary, lines, lines_of, summarise
 
 __all__ = [
     "CHANGED",
@@ -91,9 +91,12 @@ async def opened(
 
 
 def _begun(path: str, batch: str, about: dict[str, str]) -> Store:
-    if not is_there(path):
+    try:
+        store = open_existing(path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise
         return create(path, {"batch": batch, "version": VERSION} | about)
-    store = open_existing(path)
     try:
         other = store.about().get("batch")
         if other != batch:
@@ -123,6 +126,10 @@ class Record:
     def lines(self, state: State | None = None) -> Iterator[Line]:
         """Read the rows in the order of their ids; those in one *state*, if one is named."""
         return lines(self._store, state)
+
+    def lines_of(self, ids: Sequence[str]) -> Mapping[str, Line]:
+        """Read the rows that have these *ids*, by their ids; one that was never begun is left out."""
+        return lines_of(self._store, ids)
 
 
 @contextmanager

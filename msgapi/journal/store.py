@@ -41,8 +41,10 @@ _START: Final = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
 _ANEW: Final = "SET mark = excluded.mark, state = 0, started = excluded.started, key = excluded.key"
 _AGAIN: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_ANEW}"
 _RELEASE: Final = "DELETE FROM rows WHERE id = ? AND state = 0"
+_NOTED: Final = ", ".join(f"{name} = excluded.{name}" for name in ("mark", "started", *COLUMNS))
 _INVALID: Final = (
-    f"INSERT OR REPLACE INTO rows (id, mark, state, started, {_FIELDS}) VALUES (?, ?, 5, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of ours
+    f"INSERT INTO rows (id, mark, state, started, {_FIELDS}) VALUES (?, ?, 5, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of ours
+    f" ON CONFLICT (id) DO UPDATE SET {_NOTED} WHERE state = 5"  # what was begun under this id stays known
 )
 
 
@@ -96,10 +98,10 @@ class Store:
         with _told(self.path), self._transaction():
             if settled:
                 _ = self._connection.executemany(_SETTLE, settled)
-            if invalid:
-                _ = self._connection.executemany(_INVALID, invalid)
             if released:
                 _ = self._connection.executemany(_RELEASE, released)
+            if invalid:
+                _ = self._connection.executemany(_INVALID, invalid)
             if not starts:
                 return True
             _ = self._connection.execute("SAVEPOINT starts")
@@ -184,15 +186,21 @@ def _opened(path: str, prepare: "Callable[[Store], None]") -> Store:
 
 
 def _fill(store: Store, about: Mapping[str, str]) -> None:
-    connection = store._connection  # noqa: SLF001 - the store's own file
-    _ = connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-    _ = connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
+    with store._transaction():  # noqa: SLF001 - the store's own file
+        connection = store._connection  # noqa: SLF001 - the same
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement).close()
+        _ = connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
 
 
 def _check(store: Store) -> None:
     path, connection = store.path, store._connection  # noqa: SLF001 - the store's own file
-    with closing(connection.execute("PRAGMA application_id")) as found:
-        if found.fetchone() != (_APPLICATION,):
+    facts = "SELECT application_id, page_count FROM pragma_application_id, pragma_page_count"
+    with closing(connection.execute(facts)) as found:
+        ours, pages = found.fetchone()
+        if not ours and pages <= 1:  # whoever made it was killed before it was one
+            raise Unusable("missing", f"the journal {path} is empty: nothing was begun with it")
+        if ours != _APPLICATION:
             raise Unusable("foreign", f"{path} is a database of another program, not a journal: name another file")
     with closing(connection.execute("PRAGMA user_version")) as found:
         if found.fetchone() != (_FORMAT,):

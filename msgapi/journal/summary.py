@@ -1,6 +1,6 @@
 """Summaries: what a journal comes to, counted and row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, final
 
@@ -12,6 +12,7 @@ from .store import Store
 ZERO: Final = Decimal(0)
 _GROUPS: Final = "SELECT state, kind, code, price, hold, count(*) FROM rows GROUP BY state, kind, code, price, hold"
 _NAMES: Final = ("id", "state", "started", "key", *COLUMNS)
+_MANY: Final = 500  # ids in one query
 _ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state = ? ORDER BY id"  # noqa: S608 - ours
 
 
@@ -87,9 +88,21 @@ def summarise(store: Store) -> Summary:
     return Summary(tuple(found.values()))
 
 
+def lines_of(store: Store, ids: Sequence[str]) -> dict[str, Line]:
+    """Read the rows of *store* that have these *ids*."""
+    found: dict[str, Line] = {}
+    for at in range(0, len(ids), _MANY):
+        some = ids[at : at + _MANY]
+        query = f"SELECT {', '.join(_NAMES)} FROM rows WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - names of ours
+        found |= {line.id: line for line in map(_line, store.select(query, *some))}
+    return found
+
+
 def lines(store: Store, state: State | None = None) -> Iterator[Line]:
     """Read the rows of *store*, in the order of their ids; those in one *state*, if one is named."""
-    for row in store.select(_ROWS, state, state):
-        facts: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-        facts["state"] = State(facts["state"])
-        yield Line(**facts)
+    yield from map(_line, store.select(_ROWS, state, state))
+
+
+def _line(row: tuple[Any, ...]) -> Line:
+    facts: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    return Line(**{**facts, "state": State(facts["state"])})

@@ -1,0 +1,77 @@
+"""Funds: what a batch may cost, and waiting for a top-up where the balance does not cover it."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final, final
+
+from attrs import define, field
+
+from .. import billing
+from ..batch import Limit, Outcome, Stopped
+from ..calls import Api
+from ..clock import Clock, SystemClock
+from ..messages import Accepted
+from ..results import InsufficientBalance, Ok, Unauthorized
+from .exits import Halt
+
+_EVERY: Final = 15.0  # seconds between two looks at the balance
+
+
+def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Decimal) -> Limit | None:
+    """Make the limit of a batch that may cost *most* EUR, of which *spent* is gone; None if it may cost anything."""
+    if most is None:
+        return None
+    each = max((prices or {}).values(), default=Decimal(0))
+    if not each:
+        raise Halt("--max-spend needs to know what a message costs at most: give --price too, such as basic=0.07")
+    return Limit(amount=most, each=each, spent=spent)
+
+
+@final
+@define(eq=False)
+class Till:
+    """Keeps the rows that there was no money for, and waits until there is, if it is to *wait*."""
+
+    wait: bool
+    clock: Clock = field(factory=SystemClock)
+    kept: list[Outcome[Accepted]] = field(factory=list, init=False)
+
+    def keeps(self, outcome: Outcome[Accepted]) -> bool:
+        """Keep the row of *outcome* for later, if it was refused for want of money."""
+        keep = self.wait and isinstance(outcome.result, InsufficientBalance)
+        if keep:
+            self.kept.append(outcome)
+        return keep
+
+    def waits(self, stopped: Stopped | None) -> bool:
+        """Tell whether this stop is to be waited out."""
+        return self.wait and stopped is not None and stopped.reason == "balance"
+
+    async def refilled(self, api: Api, stopped: Stopped) -> bool:
+        """Wait for more free money than there was at the stop; False where nobody can tell."""
+        error = stopped.error
+        balance = error.balance if isinstance(error, InsufficientBalance) else None
+        before = None if balance is None else balance.free
+        needed = error.required_amount if isinstance(error, InsufficientBalance) else None
+        while True:
+            result = await api(billing.balance())
+            if isinstance(result, Unauthorized):
+                return False
+            free = result.value.free if isinstance(result, Ok) else None
+            if free is not None:
+                if (before is None or free > before) and (needed is None or free >= needed):
+                    return True
+                before = free if before is None else min(before, free)
+            await self.clock.sleep(_EVERY)
+
+    def taken(self) -> list[Outcome[Accepted]]:
+        """Give up the rows that are kept."""
+        kept, self.kept = self.kept, []
+        return kept
+
+
+def shortage(stopped: Stopped) -> str:
+    """Say what is missing after a stop for want of money, and where to top up."""
+    missing = "" if not stopped.missing else f"; the rest needs {stopped.missing} EUR more"
+    url = stopped.error.topup_url if isinstance(stopped.error, InsufficientBalance) else None
+    return f"{missing}{f'; top up at {url}' if url else ''}"

@@ -1,0 +1,80 @@
+"""The command `batch report`: what a journal comes to, and its rows as a file."""
+
+import csv
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+from attrs import asdict
+
+from ..journal import Line, Record, State
+from .diary import reading, rows_of
+from .exits import Exit, Halt
+from .output import emit, emit_json, put
+from .report import money, outcomes, plain
+from .tally import DUPLICATE, Tally
+
+STATES: Final[Mapping[str, tuple[State, ...]]] = {
+    "accepted": (State.ACCEPTED,),
+    "refused": (State.REFUSED, State.INVALID),
+    "held-up": (State.HELD_UP,),
+    "doubtful": (State.STARTED, State.DOUBTFUL),
+}
+_COLUMNS: Final = tuple(Line.__annotations__)
+
+
+def start(path: str, *, export: str | None, only: str | None, json: bool) -> int:
+    """Tell what the journal at *path* comes to, or *export* its rows as `csv` or `jsonl`; gives the exit status."""
+    if only is not None and export is None:
+        raise Halt("--only goes with --export csv or --export jsonl")
+    with reading(path) as record:
+        tally = recount(record)
+        if export is not None:
+            for line in _written(record, export, only):
+                put(line)
+        elif json:
+            emit_json(plain(tally) | {"journal": path})
+        else:
+            emit(outcomes(tally))
+            emit(money(tally))
+    return Exit.STOPPED if tally.unsent or tally.again else Exit.REFUSED if tally.refused else Exit.ACCEPTED
+
+
+def recount(record: Record) -> Tally:
+    """Count the rows of a journal; what the file has beyond them was never sent."""
+    summary = record.summary()
+    tally = Tally(max(rows_of(record.about) or 0, summary.rows()))
+    tally.fill(summary)
+    return tally
+
+
+def _written(record: Record, export: str, only: str | None) -> Iterator[str]:
+    rows = (_facts(line) for line in _lines(record, only))
+    if export == "jsonl":
+        yield from (orjson.dumps(row).decode() + "\n" for row in rows)
+        return
+    writer = csv.DictWriter(_Echo(), _COLUMNS, lineterminator="\n")
+    yield ",".join(_COLUMNS) + "\n"
+    for row in rows:
+        yield writer.writerow(row)
+
+
+def _lines(record: Record, only: str | None) -> Iterator[Line]:
+    if only is None:
+        yield from record.lines()
+        return
+    for state in STATES[only]:
+        yield from record.lines(state)
+
+
+def _facts(line: Line) -> dict[str, Any]:
+    kind = "Duplicate" if line.code == DUPLICATE else line.kind
+    return asdict(line) | {"state": line.state.name.lower(), "kind": kind}
+
+
+class _Echo:
+    """Gives back what is written: `csv` writes into files only."""
+
+    def write(self, text: str) -> str:
+        """Give *text* back."""
+        return text

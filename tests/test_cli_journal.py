@@ -1,0 +1,346 @@
+"""batch with a journal: the same command goes on, and says what there is to know."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from mailings import lines, people, text
+
+from msgapi import Client, InsufficientBalance, Pace, Retry, connect, journal
+from msgapi.cli import mailing, main
+from msgapi.journal import State
+from msgapi.sandbox import Sandbox
+
+Captured = pytest.CaptureFixture[str]
+RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
+
+
+def reached(monkeypatch: pytest.MonkeyPatch, box: Sandbox) -> Sandbox:
+    @asynccontextmanager
+    async def reach(_: object = None, *, pace: Pace | None = None) -> AsyncIterator[Client]:
+        options: dict[str, Any] = {"api_key": box.api_key, "base_url": "http://127.0.0.1", "transport": box}
+        async with connect(**options, retry=Retry(attempts=8), pace=pace) as api:
+            yield api
+
+    monkeypatch.setattr(mailing, "reach", reach)
+    return box
+
+
+def poor(rows: int) -> Sandbox:
+    return Sandbox(balance=Decimal("0.07") * rows, rate_limit=100_000)
+
+
+def test_a_batch_that_is_stopped_goes_on_by_the_same_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 50, more="51,bad,Ann\n52,+4915100000001,Ann\n"), poor(30)
+    files = ["--results", str(tmp_path / "r.jsonl"), "--failed", str(tmp_path / "f.csv")]
+    command = ["batch", path, *RCS, *files, "--at-once", "4"]
+    assert main(reached(monkeypatch, box) and command) == 3
+    told = capsys.readouterr()
+    assert "the balance is used up" in told.err
+    assert "top up at https://" in told.err
+    assert f"msgapi batch --resume {path}.journal" in told.err
+    assert len(box.messages) == 30
+    assert len(lines(tmp_path / "r.jsonl")) == 52
+    box.top_up(Decimal(10))
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert "50 of 52 rows accepted, 3.50 EUR" in told.out
+    results = {one["row"]: one for one in lines(tmp_path / "r.jsonl")}
+    assert sorted(results) == list(range(1, 53))
+    assert {one["kind"] for row, one in results.items() if row <= 50} == {"Accepted"}
+    assert {one["message_id"] for row, one in results.items() if row <= 50} == {one.id for one in box.messages}
+    assert (results[51]["kind"], results[52]["kind"]) == ("Invalid", "Duplicate")
+    assert [line.split(",")[0] for line in text(tmp_path / "f.csv").splitlines()] == ["id", "51"]
+    assert main(command) == 1
+    assert "nothing was sent: every row had settled before" in capsys.readouterr().err
+    assert len(box.messages) == 50
+
+
+def test_a_batch_is_gone_on_with_by_its_journal_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box, where = people(tmp_path, 20), reached(monkeypatch, poor(5)), str(tmp_path / "run.db")
+    assert main(["batch", path, *RCS, "--journal", where, "--failed", str(tmp_path / "f.jsonl")]) == 3
+    failed = lines(tmp_path / "f.jsonl")
+    keys = {one["id"]: one.get("idempotency_key") for one in failed}
+    assert len(failed) == 15
+    box.top_up(Decimal(10))
+    monkeypatch.chdir(tmp_path)
+    _ = capsys.readouterr()
+    assert main(["batch", "--resume", where, "--json"]) == 0
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["journal"], facts["price"]) == (20, where, "1.40")
+    assert len(box.messages) == 20
+    assert text(tmp_path / "f.jsonl") == ""
+    assert any(keys.values())
+    assert not list(tmp_path.glob("*.journal"))
+
+
+def test_a_row_that_was_held_up_goes_out_under_the_key_that_its_failed_row_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, box = people(tmp_path, 3), reached(monkeypatch, poor(1))
+    command = ["batch", path, *RCS, "--failed", str(tmp_path / "f.jsonl"), "--at-once", "1"]
+    assert main(command) == 3
+    (held, _) = lines(tmp_path / "f.jsonl")
+    with journal.reading(f"{path}.journal") as record:
+        (line,) = record.lines(State.HELD_UP)
+        assert held["idempotency_key"] == journal.key_of(record.about["batch"], line.id)
+    box.top_up(Decimal(10))
+    assert main(command) == 0
+    assert len(box.messages) == 3
+
+
+def test_other_options_are_another_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
+    assert main(["batch", path, *RCS]) == 0
+    assert main(["batch", path, *RCS[:-1], "Hello {name}"]) == 2
+    assert "is of a batch with other options (what is said of the messages)" in capsys.readouterr().err
+    assert main(["batch", path, *RCS, "--allow-duplicates"]) == 2
+    assert "(--allow-duplicates)" in capsys.readouterr().err
+    assert main(["batch", path, *RCS, "--journal", str(tmp_path / "other.db")]) == 0
+    assert len(box.messages) == 6
+
+
+def test_a_row_that_has_changed_is_refused_and_a_new_one_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
+    assert main(["batch", path, *RCS]) == 0
+    _ = people(tmp_path, 4)
+    _ = Path(path).write_text(text(path).replace("2,+4915100000002,Ann", "2,+4915100000002,Bob"))
+    _ = capsys.readouterr()
+    assert main(["batch", path, *RCS, "--json"]) == 1
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["refused"], facts["unsent"]) == (4, 1, 0)
+    assert facts["outcomes"][0]["code"] == "row_changed"
+    assert len(box.messages) == 4
+
+
+def test_rows_are_known_by_a_column_when_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
+    command = ["batch", path, *RCS, "--id-column", "id"]
+    assert main(command) == 0
+    head, *rest = text(path).splitlines()
+    _ = Path(path).write_text("\n".join([head, "9,+4915100000009,Ann", *reversed(rest)]))
+    assert main(command) == 0
+    assert len(box.messages) == 4
+    _ = Path(path).write_text("\n".join([head, *rest, "3,+4915100000008,Ann"]))
+    assert main(command) == 1
+    assert "row_repeated" in capsys.readouterr().out
+
+
+def test_without_a_journal_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
+    assert [main(["batch", path, *RCS, "--no-journal"]) for _ in range(2)] == [0, 0]
+    assert main(["batch", path, *RCS, "--sandbox"]) == 0
+    assert len(box.messages) == 9
+    assert [file.name for file in tmp_path.iterdir()] == ["people.csv"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["{path}", "--resume", "x.db"], "leave them out"),
+        (["--resume", "x.db", "--text", "Hi"], "leave them out"),
+        (["--resume", "x.db"], "cannot open the journal x.db: No such file"),
+        (["--resume", "{path}"], "is not a journal: name another file"),
+        (["--resume", "x.db", "--journal", "y.db"], "names the journal already"),
+        (["{path}", "--no-journal", "--journal", "y.db"], "goes with neither"),
+        (["{path}", *RCS, "--journal", "none/y.db"], "cannot write the journal none/y.db"),
+        (["{path}", *RCS, "--max-spend", "1"], "--max-spend needs to know"),
+        (["{path}", *RCS, "--max-spend", "much"], "is not an amount in EUR"),
+        (["{path}", *RCS, "--id-column", "number"], "there is no column number"),
+        (["report", "{path}"], "is not a journal: name another file"),
+        (["report", "{path}", "--only", "refused"], "--only goes with --export"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
+    monkeypatch.chdir(tmp_path)
+    assert main(["batch", *(one.format(path=path, name="{name}") for one in arguments)]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert not box.messages
+
+
+def test_a_journal_of_a_program_is_left_to_it(tmp_path: Path, capsys: Captured) -> None:
+    import anyio
+
+    async def begin() -> None:
+        async with journal.opened(str(tmp_path / "own.db"), batch="mine"):
+            pass
+
+    anyio.run(begin)
+    assert main(["batch", "--resume", str(tmp_path / "own.db")]) == 2
+    assert "is not one of `msgapi batch`" in capsys.readouterr().err
+    assert main(["batch", "report", str(tmp_path / "own.db")]) == 0
+    assert "0 of 0 rows accepted" in capsys.readouterr().out
+
+
+def test_a_batch_from_standard_input_is_recorded_when_asked_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    import io
+    from types import SimpleNamespace
+
+    box, given = reached(monkeypatch, poor(9)), Path(people(tmp_path, 3)).read_bytes()
+    where = str(tmp_path / "run.db")
+
+    def stdin() -> None:
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(given)))
+
+    stdin()
+    assert main(["batch", "-", *RCS, "--journal", where]) == 0
+    stdin()
+    assert main(["batch", "-", *RCS, "--journal", where]) == 0
+    assert len(box.messages) == 3
+    assert main(["batch", "--resume", where]) == 2
+    assert "from standard input" in capsys.readouterr().err
+    stdin()
+    assert main(["batch", "-", *RCS]) == 0
+    assert len(box.messages) == 6
+
+
+def test_a_report_counts_the_rows_and_exports_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, _ = people(tmp_path, 5, more="6,bad,Ann\n7,+4915100000001,Ann\n"), reached(monkeypatch, poor(3))
+    assert main(["batch", path, *RCS, "--at-once", "1"]) == 3
+    _ = capsys.readouterr()
+    where = f"{path}.journal"
+    assert main(["batch", "report", where]) == 3
+    told = capsys.readouterr().out
+    assert "3 of 7 rows accepted, 0.21 EUR" in told
+    assert "InsufficientBalance" in told
+    assert "Never sent" in told
+    assert main(["batch", "report", where, "--json"]) == 3
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["unsent"], facts["price"]) == (3, 3, "0.21")
+    assert main(["batch", "report", where, "--export", "jsonl"]) == 3
+    rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(row["id"], row["state"]) for row in rows][:2] == [("row 1", "accepted"), ("row 2", "accepted")]
+    assert main(["batch", "report", where, "--export", "csv", "--only", "held-up"]) == 3
+    head, row = capsys.readouterr().out.splitlines()
+    assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "held_up", "InsufficientBalance")
+
+
+def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, _ = people(tmp_path, 2), reached(monkeypatch, poor(3))
+    command = ["batch", path, *RCS, "--results", str(tmp_path / "r.jsonl")]
+    assert main(command) == 0
+    with sqlite3.connect(f"{path}.journal") as there:
+        _ = there.execute("UPDATE rows SET state = 0, kind = NULL, started = started - 90000 WHERE id = 'row 2'")
+    there.close()
+    _ = capsys.readouterr()
+    assert main(["batch", "report", f"{path}.journal"]) == 3
+    assert "Cut off" in capsys.readouterr().out
+    assert main(command) == 1
+    told = capsys.readouterr()
+    assert "--resend-unknown" in told.out
+    assert main([*command, "--resend-unknown"]) == 0
+
+
+def test_more_than_max_spend_is_never_spent_by_all_runs_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
+    money = ["--price", "basic=0.07", "--max-spend", "0.71"]
+    assert main(["batch", path, *RCS, *money]) == 3
+    assert "could cost more than --max-spend leaves" in capsys.readouterr().err
+    assert len(box.messages) == 10
+    assert main(["batch", "--resume", f"{path}.journal"]) == 3
+    assert len(box.messages) == 10
+    assert main(["batch", "--resume", f"{path}.journal", "--max-spend", "1.40"]) == 0
+    assert len(box.messages) == 20
+
+
+def test_what_is_missing_for_the_rest_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    async def nothing(*_: object) -> None:
+        return None
+
+    path, _ = people(tmp_path, 20), reached(monkeypatch, poor(5))
+    monkeypatch.setattr(mailing, "check", nothing)
+    assert main(["batch", path, *RCS, "--price", "basic=0.07", "--json"]) == 3
+    told = capsys.readouterr()
+    assert orjson.loads(told.out)["missing"] == "1.05"
+    assert "the rest needs 1.05 EUR more" in told.err
+
+
+def test_a_top_up_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    path, box = people(tmp_path, 20), reached(monkeypatch, poor(5))
+    looked: list[int] = []
+
+    async def sleep(_: object, seconds: float) -> None:
+        import anyio
+
+        await anyio.lowlevel.checkpoint()
+        if seconds < 1:
+            return
+        looked.append(int(seconds))
+        if len(looked) == 3:
+            box.top_up(Decimal(10))
+
+    monkeypatch.setattr("msgapi.cli.funds.SystemClock.sleep", sleep)
+    command = ["batch", path, *RCS, "--wait-for-balance", "--price", "basic=0.07"]
+    assert main(command) == 0
+    told = capsys.readouterr()
+    assert "the rest needs 1.05 EUR more; top up at https://" in told.err
+    assert "20 of 20 rows accepted, 1.40 EUR" in told.out
+    assert looked == [15, 15, 15]
+    assert len(box.messages) == 20
+
+
+def test_waiting_for_a_top_up_ends_with_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    import os
+    import signal
+
+    import anyio
+
+    path, box = people(tmp_path, 20), reached(monkeypatch, poor(5))
+
+    async def sleep(_: object, seconds: float) -> None:
+        if seconds >= 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep(30 if seconds >= 1 else seconds)
+
+    monkeypatch.setattr("msgapi.cli.funds.SystemClock.sleep", sleep)
+    command = ["batch", path, *RCS, "--wait-for-balance"]
+    assert main(command) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    box.top_up(Decimal(10))
+    assert main(command) == 0
+    assert len(box.messages) == 20
+
+
+def test_a_key_that_is_revoked_ends_the_waiting() -> None:
+    import anyio
+
+    from msgapi import Balance, Call, Result, Unauthorized
+    from msgapi.batch import Stopped
+    from msgapi.cli.funds import Till
+
+    async def api(call: Call[Any], /) -> Result[Any]:
+        assert call.returns is Balance
+        return Unauthorized()
+
+    stopped = Stopped("balance", InsufficientBalance())
+    assert anyio.run(Till(wait=True).refilled, api, stopped) is False
