@@ -231,6 +231,7 @@ def test_a_report_counts_the_rows_and_exports_them(
     assert (facts["accepted"], facts["unsent"], facts["price"]) == (3, 3, "0.21")
     assert main(["batch", "report", where, "--export", "jsonl"]) == 3
     rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(row["key"] for row in rows)
     assert [(row["id"], row["state"]) for row in rows][:2] == [("row 1", "accepted"), ("row 2", "accepted")]
     assert main(["batch", "report", where, "--export", "csv", "--only", "held-up"]) == 3
     head, row = capsys.readouterr().out.splitlines()
@@ -331,6 +332,85 @@ def test_waiting_for_a_top_up_ends_with_ctrl_c(
     assert len(box.messages) == 20
 
 
+def test_a_row_that_was_refused_in_an_earlier_run_is_told_of_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from msgapi.sandbox import LUCK
+
+    (unknown,) = [luck.phone for luck in LUCK if luck.fate == "404"]
+    path, box = people(tmp_path, 2, more=f"3,{unknown},Ann\n"), reached(monkeypatch, poor(9))
+    command = ["batch", path, *RCS, "--results", str(tmp_path / "r.jsonl"), "--failed", str(tmp_path / "f.jsonl")]
+    assert main(command) == 1
+    results, failed = lines(tmp_path / "r.jsonl"), lines(tmp_path / "f.jsonl")
+    assert main(command) == 1
+    again = lines(tmp_path / "r.jsonl")
+    assert len(box.messages) == 2
+    for name in ("row", "kind", "code", "message", "may_have_happened", "price", "message_id", "idempotency_key"):
+        assert [one.get(name) for one in again] == [
+            one.get(name) for one in sorted(results, key=lambda one: one["row"])
+        ]
+    assert lines(tmp_path / "f.jsonl") == failed
+
+
+def test_a_journal_that_cannot_be_written_stops_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    from msgapi.journal.store import Store
+
+    path, box = people(tmp_path, 20), reached(monkeypatch, poor(30))
+    write, writes = Store.write, []
+
+    def full(store: Store, *what: Any) -> bool:  # noqa: ANN401 - as the store has it
+        writes.append(what)
+        if 2 <= len(writes) <= 6:
+            raise journal.Unusable("unwritable", "cannot write the journal: the disk is full")
+        return write(store, *what)
+
+    monkeypatch.setattr(Store, "write", full)
+    command = ["batch", path, *RCS, "--at-once", "2"]
+    assert main(command) != 0
+    assert "the disk is full" in capsys.readouterr().err
+    writes[:] = [()] * 10
+    assert main(command) == 0
+    assert len({message.to for message in box.messages}) == len(box.messages) == 20
+
+
+def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
+    import anyio
+
+    from msgapi import Balance, Call, Ok, Result, ServerFault, VirtualClock
+    from msgapi.batch import Stopped
+    from msgapi.cli.funds import Till
+
+    answers: list[Result[Any]] = [ServerFault(), Ok(Balance(free=Decimal(1))), Ok(Balance(free=Decimal(2)))]
+
+    async def api(_: Call[Any], /) -> Result[Any]:
+        return answers.pop(0)
+
+    async def wait() -> bool:
+        clock = VirtualClock()
+        async with clock.running():
+            refused = InsufficientBalance(balance=Balance(free=Decimal(1)), required_amount=Decimal("0.07"))
+            return await Till(wait=True, clock=clock).refilled(api, Stopped("balance", refused))
+
+    assert anyio.run(wait)
+    assert not answers
+
+
+def test_a_batch_whose_key_is_refused_while_it_waits_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    from msgapi.cli.funds import Till
+
+    async def refilled(*_: object) -> bool:
+        return False
+
+    path, _ = people(tmp_path, 20), reached(monkeypatch, poor(5))
+    monkeypatch.setattr(Till, "refilled", refilled)
+    assert main(["batch", path, *RCS, "--wait-for-balance"]) == 3
+    assert "5 of 20 rows accepted" in capsys.readouterr().out
+
+
 def test_a_key_that_is_revoked_ends_the_waiting() -> None:
     import anyio
 
@@ -344,3 +424,12 @@ def test_a_key_that_is_revoked_ends_the_waiting() -> None:
 
     stopped = Stopped("balance", InsufficientBalance())
     assert anyio.run(Till(wait=True).refilled, api, stopped) is False
+
+
+def test_a_journal_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, box = people(tmp_path, 2), reached(monkeypatch, poor(9))
+    with sqlite3.connect(f"{path}.journal") as made:
+        _ = made.execute("PRAGMA journal_mode = WAL")
+    made.close()
+    assert main(["batch", path, *RCS]) == 0
+    assert len(box.messages) == 2

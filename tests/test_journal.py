@@ -301,3 +301,30 @@ async def test_a_journal_that_was_closed_says_so(tmp_path: Path) -> None:
         await record.flush()
     with pytest.raises(Unusable, match="closed"):
         _ = await record.begin([("1", message(1))])
+
+
+async def test_a_row_that_was_sent_and_is_not_fit_any_more_stays_as_it_was_sent(tmp_path: Path) -> None:
+    async with opened(tmp_path) as record:
+        _ = await record.begin([("1", message(1))])
+        record.settle("1", Ok(1))
+    async with opened(tmp_path) as record:
+        record.note("1", message(1, ""), Invalid())
+        record.note("2", message(2, ""), Invalid())
+        record.note("2", message(2, ""), Invalid(code="again"))
+    with journal.reading(str(tmp_path / "run.db")) as read:
+        found = read.lines_of(["1", "2", "3", *(f"x{at}" for at in range(1000))])
+        assert {name: (line.state, line.code) for name, line in found.items()} == {
+            "1": (State.ACCEPTED, None),
+            "2": (State.INVALID, "again"),
+        }
+
+
+async def test_whoever_asks_is_told_of_each_row_that_is_passed_over(tmp_path: Path) -> None:
+    told: list[tuple[int, str]] = []
+    service = Service()
+    async with opened(tmp_path) as record:
+        _ = await sent(service, rows(2), record)
+    async with opened(tmp_path) as record:
+        found, outcomes = await sent(service, rows(4), record, on_skip=lambda index, name: told.append((index, name)))
+    assert told == [(0, "0"), (1, "1")]
+    assert (set(found), outcomes.skipped) == ({"2", "3"}, 2)

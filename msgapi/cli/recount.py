@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 
-from ..journal import Line, Record, State
+from ..journal import Line, Record, State, key_of
 from .diary import reading, rows_of
 from .exits import Exit, Halt
 from .output import emit, emit_json, put
@@ -49,7 +49,8 @@ def recount(record: Record) -> Tally:
 
 
 def _written(record: Record, export: str, only: str | None) -> Iterator[str]:
-    rows = (_facts(line) for line in _lines(record, only))
+    batch = record.about["batch"]
+    rows = (_facts(line) | {"key": line.key or key_of(batch, line.id)} for line in _lines(record, only))
     if export == "jsonl":
         yield from (orjson.dumps(row).decode() + "\n" for row in rows)
         return

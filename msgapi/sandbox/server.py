@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from logging import Logger
+from typing import Final, cast
 
 import anyio
 from aiohttp import web
@@ -17,6 +19,7 @@ from .routes import room
 from .transport import Sandbox
 from .workspaces import Workspaces
 
+_NO_LOG: Final = cast("Logger", None)  # what aiohttp takes for none, and does not say so
 _GRACE = 0.2  # seconds for what is under way when the server closes
 
 
@@ -34,7 +37,7 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
     loop, listener = asyncio.get_running_loop(), None
     try:
         listener = await loop.create_server(
-            lambda: guards.around(_Speaker(server, loop=loop, auto_decompress=False)),
+            lambda: guards.around(_Speaker(server, loop=loop, access_log=_NO_LOG, auto_decompress=False)),
             host,
             port,
             reuse_address=True,
