@@ -22,6 +22,7 @@ from msgapi import (
     Forbidden,
     InsufficientBalance,
     Invalid,
+    NotSent,
     Ok,
     Result,
     Unanswered,
@@ -312,3 +313,16 @@ def test_resumed_any_number_of_times_every_row_is_accepted_under_one_key_or_refu
     clock = VirtualClock()
     with TemporaryDirectory() as made:
         anyio.run(scenario, Path(made), backend=backend)
+
+
+async def test_a_row_that_an_earlier_run_may_have_sent_is_still_in_doubt_when_it_is_held_up(tmp_path: Path) -> None:
+    for first, second, doubt in [(Unanswered("x"), NotSent("y"), True), (NotSent("x"), NotSent("y"), False)]:
+        directory = tmp_path / first.code
+        directory.mkdir()
+        async with opened(directory) as record:
+            _ = await sent(Service({1: first}), rows(1), record)
+        async with opened(directory) as record:
+            found, _ = await sent(Service({1: second}), rows(1), record)
+        result = found["0"]
+        assert isinstance(result, NotSent)
+        assert result.may_have_happened is doubt

@@ -11,6 +11,7 @@ from batches import number, rows
 from msgapi import (
     ApiError,
     Call,
+    Forbidden,
     InsufficientBalance,
     NotSent,
     Ok,
@@ -26,6 +27,7 @@ from msgapi import (
 )
 from msgapi.client import CALLED_OFF
 from msgapi.http import Request, Response
+from msgapi.messages import Accepted
 from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
@@ -249,3 +251,20 @@ async def test_nothing_leaves_a_client_after_the_stop_not_even_what_waits_for_it
     assert len(left) <= (22 if stopping == "balance" else 36)
     assert len(taken) == outcomes.started
     assert all(outcome.result.code != "called_off" for outcome in taken if not isinstance(outcome.result, Ok))
+
+
+@pytest.mark.parametrize("refusal", [Throttled(code="rate_limit_exceeded"), Forbidden()], ids=["429", "403"])
+async def test_a_row_that_may_have_gone_out_stays_in_doubt_though_it_is_refused_later(refusal: ApiError) -> None:
+    answers: list[Result[Any]] = [Unanswered("no answer in time"), refusal, refusal, refusal]
+
+    async def api(_: Call[Any], /) -> Result[Any]:
+        await anyio.lowlevel.checkpoint()
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    clock = VirtualClock()
+    call = Call("POST", "/v1/messages", Accepted, body=b"{}", idempotency_key="k")
+    async with clock.running(), batch.sending(api, [call], patience=5, clock=clock) as outcomes:
+        found = [outcome.result async for outcome in outcomes]
+    assert [(type(result), not isinstance(result, Ok) and result.may_have_happened) for result in found] == [
+        (type(refusal), True)
+    ]

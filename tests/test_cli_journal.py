@@ -429,7 +429,7 @@ def test_a_key_that_is_revoked_ends_the_waiting() -> None:
 def test_a_journal_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, box = people(tmp_path, 2), reached(monkeypatch, poor(9))
     with sqlite3.connect(f"{path}.journal") as made:
-        _ = made.execute("PRAGMA journal_mode = WAL")
+        made.execute("PRAGMA journal_mode = WAL").close()
     made.close()
     assert main(["batch", path, *RCS]) == 0
     assert len(box.messages) == 2

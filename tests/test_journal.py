@@ -328,3 +328,13 @@ async def test_whoever_asks_is_told_of_each_row_that_is_passed_over(tmp_path: Pa
         found, outcomes = await sent(service, rows(4), record, on_skip=lambda index, name: told.append((index, name)))
     assert told == [(0, "0"), (1, "1")]
     assert (set(found), outcomes.skipped) == ({"2", "3"}, 2)
+
+
+async def test_a_journal_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "run.db") as made:
+        made.execute("PRAGMA journal_mode = WAL").close()
+    made.close()
+    with pytest.raises(Unusable, match="nothing was begun"), journal.reading(str(tmp_path / "run.db")):
+        pass
+    async with opened(tmp_path) as record:
+        assert isinstance((await record.begin([("1", message(1))]))[0], Go)

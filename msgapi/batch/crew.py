@@ -16,7 +16,7 @@ from typing import Final, Generic, TypeVar, final
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..calls import Api
 from ..client import CALLED_OFF, Client
@@ -166,6 +166,8 @@ class Crew(Generic[T]):
         if _called_off(result):
             self._put_back(due)
             return
+        if due.last is not None and due.last.may_have_happened and not isinstance(result, Ok):
+            result = evolve(result, may_have_happened=True)  # that it is refused now says nothing of before
         if well(result):
             self._again.extend(self.outage.heal())
         if self.stopped is None and not isinstance(result, Ok) and self.outage.keep(due, result, self.clock.now()):
@@ -209,9 +211,9 @@ class Crew(Generic[T]):
         self._again.append(due)
 
     def _settle(self, due: Due[T], result: Result[T]) -> None:
-        self.queue.settle(due, result)
+        told = self.queue.settle(due, result)
         self.settled += 1
-        self.ended.append(Outcome(due.index, due.call, result, due.id))
+        self.ended.append(Outcome(due.index, due.call, told, due.id))
         self.wake()
 
     async def _wait_out(self) -> None:

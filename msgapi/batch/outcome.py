@@ -46,7 +46,7 @@ class Stopped:
 class Due(Generic[T]):
     """A row that is to be sent.
 
-    *verdict* is what it comes to without being sent; *last* what it came to so far, if it is to go
+    *doubtful* is whether an earlier run may have sent it; *verdict* is what it comes to without being sent; *last* what it came to so far, if it is to go
     again, and *healthy* how often the service had proved to be well by then.
     """
 
@@ -54,5 +54,6 @@ class Due(Generic[T]):
     call: Call[T]
     id: str = ""
     verdict: ApiError | None = None
+    doubtful: bool = False
     last: ApiError | None = None
     healthy: int = 0

@@ -13,11 +13,11 @@ from typing import Generic, TypeVar, final
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, field
+from attrs import define, evolve, field
 
 from ..calls import Call
-from ..journal import SETTLED, Go, Journal
-from ..results import Result
+from ..journal import SETTLED, Go, Journal, held_up
+from ..results import Ok, Result
 from .lone import explained
 from .outcome import Due, Outcome
 from .source import END, End, Source
@@ -66,12 +66,15 @@ class Recorded(Generic[T]):
                 return END
             await self._changed.wait()
 
-    def settle(self, due: Due[T], result: Result[T]) -> None:
-        """Write down what became of *due*, soon."""
+    def settle(self, due: Due[T], result: Result[T]) -> Result[T]:
+        """Write down what became of *due*, soon; what an earlier run may have done stays in doubt."""
         if due.call.invalid is not None:
             self._journal.note(due.id, due.call, result)
         elif due.verdict is None:
+            if due.doubtful and not isinstance(result, Ok) and held_up(result):
+                result = evolve(result, may_have_happened=True)
             self._journal.settle(due.id, result)
+        return result
 
     def release(self, due: Due[T]) -> None:
         """Take back that *due* was begun: it was not sent."""
@@ -149,7 +152,7 @@ class Recorded(Generic[T]):
                 if self._on_skip is not None:
                     self._on_skip(index, row)
             elif isinstance(verdict, Go):
-                self._ready.append(Due(index, call.under(verdict.key), row))
+                self._ready.append(Due(index, call.under(verdict.key), row, doubtful=verdict.doubtful))
             else:
                 self._ready.append(Due(index, call, row, verdict))
 

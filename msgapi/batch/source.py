@@ -34,8 +34,8 @@ class Queue(Protocol[T]):
         """Take the next row; END if there is none, or if *wanted* says no when its turn has come."""
         ...  # pragma: no cover
 
-    def settle(self, due: Due[T], result: Result[T]) -> None:
-        """Take down what became of *due*."""
+    def settle(self, due: Due[T], result: Result[T]) -> Result[T]:
+        """Take down what became of *due*; gives what is to be told of it."""
         ...  # pragma: no cover
 
     def release(self, due: Due[T]) -> None:
@@ -122,8 +122,9 @@ class Plain(Generic[T]):
         self._pulled += 1
         return Due(self._pulled - 1, call)
 
-    def settle(self, due: Due[T], result: Result[T]) -> None:
+    def settle(self, due: Due[T], result: Result[T]) -> Result[T]:  # noqa: ARG002 - of the protocol
         """Keep nothing."""
+        return result
 
     def release(self, due: Due[T]) -> None:
         """Keep nothing."""

@@ -68,10 +68,14 @@ class Diary:
 
 def begun(path: str, command: Mapping[str, object], rows: int) -> Diary:
     """Find the journal of *command* at *path*, or tell what a new one, of so many *rows*, will say."""
-    if not journal.is_there(path):
+    try:
+        with journal.reading(path) as record:
+            diary = _read(record, path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise Halt(f"{error}") from None
         about = {_COMMAND: orjson.dumps(command, default=str).decode(), _ROWS: f"{rows}"}
         return Diary(path, new_key(), about)
-    diary = found(path)
     for name in _SAME:
         now = orjson.loads(orjson.dumps(command[name]))
         if diary.command.get(name) != now:
@@ -85,11 +89,7 @@ def begun(path: str, command: Mapping[str, object], rows: int) -> Diary:
 def found(path: str) -> Diary:
     """Read what the journal at *path* says; one that a program has written itself ends this one."""
     with reading(path) as record:
-        about = record.about
-        _ = _command(about, path)
-        old = time() - REMEMBERED
-        forgotten = sum(line.started < old for state in (State.STARTED, State.DOUBTFUL) for line in record.lines(state))
-        return Diary(path, about["batch"], about, record.summary(), forgotten)
+        return _read(record, path)
 
 
 @contextmanager
@@ -116,6 +116,14 @@ def spent(diary: Diary, each: Decimal) -> Decimal:
     if diary.before is None:
         return Decimal(0)
     return max(diary.before.price, diary.before.hold) + diary.forgotten * each
+
+
+def _read(record: Record, path: str) -> Diary:
+    about = record.about
+    _ = _command(about, path)
+    old = time() - REMEMBERED
+    forgotten = sum(line.started < old for state in (State.STARTED, State.DOUBTFUL) for line in record.lines(state))
+    return Diary(path, about["batch"], about, record.summary(), forgotten)
 
 
 def _command(about: Mapping[str, str], path: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from ..clock import Clock, SystemClock
 from ..version import VERSION
-from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict
+from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
 from .journal import Journal
 from .keys import key_of
 from .store import Store, Unusable, create, is_there, open_existing
@@ -32,6 +32,7 @@ __all__ = [
     "Summary",
     "Unusable",
     "Verdict",
+    "held_up",
     "is_there",
     "key_of",
     "opened",

@@ -114,12 +114,13 @@ def state_of(result: Result[object], *, doubtful: bool) -> State:
         return State.ACCEPTED
     if result.may_have_happened:
         return State.DOUBTFUL
-    if _held_up(result):
+    if held_up(result):
         return State.DOUBTFUL if doubtful else State.HELD_UP
     return State.REFUSED
 
 
-def _held_up(error: ApiError) -> bool:
+def held_up(error: ApiError) -> bool:
+    """Tell whether *error* came before the service had a look at the row: it says nothing of an earlier attempt."""
     match error:
         case Unauthorized() | InsufficientBalance() | NotSent():
             return True
