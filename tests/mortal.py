@@ -148,7 +148,7 @@ class Process:
         connect = sqlite3.connect
 
         def traced(*where: Any, **how: Any) -> sqlite3.Connection:  # noqa: ANN401 - those of `connect`
-            connection = connect(*where, **how)
+            connection: sqlite3.Connection = connect(*where, **how)
             connection.set_trace_callback(lambda _: self.tick(within=True))
             return connection
 

@@ -157,6 +157,7 @@ def test_without_a_journal_none_is_made(tmp_path: Path, monkeypatch: pytest.Monk
         (["--resume", "x.db", "--journal", "y.db"], "names the journal already"),
         (["{path}", "--no-journal", "--journal", "y.db"], "goes with neither"),
         (["{path}", *RCS, "--journal", "none/y.db"], "cannot write the journal none/y.db"),
+        (["{path}", *RCS, "--journal", "{path}"], "is not a journal: name another file"),
         (["{path}", *RCS, "--max-spend", "1"], "--max-spend needs to know"),
         (["{path}", *RCS, "--max-spend", "much"], "is not an amount in EUR"),
         (["{path}", *RCS, "--id-column", "number"], "there is no column number"),

@@ -46,8 +46,9 @@ class Stopped:
 class Due(Generic[T]):
     """A row that is to be sent.
 
-    *doubtful* is whether an earlier run may have sent it; *verdict* is what it comes to without being sent; *last* what it came to so far, if it is to go
-    again, and *healthy* how often the service had proved to be well by then.
+    *doubtful* is whether an earlier run may have sent it; *verdict* is what it comes to without being
+    sent; *last* what it came to so far, if it is to go again, and *healthy* how often the service had
+    proved to be well by then.
     """
 
     index: int

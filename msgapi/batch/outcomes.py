@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Generic, TypeVar, final
 
-import anyio
+import anyio.lowlevel
 from attrs import define, field
 
 from .crew import Crew
@@ -104,6 +104,7 @@ class Outcomes(Generic[T]):
         crew.hire()
         while not crew.ended:
             if crew.over():
+                await anyio.lowlevel.checkpoint_if_cancelled()  # what was cut off is no end
                 failure, crew.failure = crew.failure, None
                 raise failure or StopAsyncIteration
             self._waiting = anyio.Event()

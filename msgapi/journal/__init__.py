@@ -14,7 +14,7 @@ from ..version import VERSION
 from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
 from .journal import Journal
 from .keys import key_of
-from .store import Store, Unusable, create, is_there, open_existing
+from .store import Store, Unusable, create, open_existing
 from .summary import Count, Line, Summary, lines, lines_of, summarise
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "Unusable",
     "Verdict",
     "held_up",
-    "is_there",
     "key_of",
     "opened",
     "reading",

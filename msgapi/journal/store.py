@@ -164,12 +164,6 @@ def open_existing(path: str) -> Store:
     return _opened(path, _check)
 
 
-def is_there(path: str) -> bool:
-    """Tell whether a journal has been begun at *path*."""
-    file = Path(path)
-    return file.exists() and (not file.is_file() or file.stat().st_size > 0)
-
-
 def _opened(path: str, prepare: "Callable[[Store], None]") -> Store:
     with _told(path):
         connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
