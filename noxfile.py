@@ -70,6 +70,16 @@ def conform(session: nox.Session) -> None:
 
 
 @nox.session
+def chaos(session: nox.Session) -> None:
+    """Batches that die: thousands of schedules in memory, on both loops, and kill -9 over a socket again and again."""
+    session.install(*group("tests"), ".[cli,fast]")
+    schedules = {"MSGAPI_SCHEDULES": session.posargs[0] if session.posargs else "2000"}
+    session.run("pytest", "tests/test_batch_states.py", env=schedules)
+    for _ in range(10):
+        session.run("pytest", "-q", "tests/test_kill.py")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks: ratios to raw aiohttp in the same run."""
     session.install(".[cli,fast]")
