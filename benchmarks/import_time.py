@@ -5,7 +5,7 @@ import statistics
 import subprocess
 import sys
 
-SUBJECTS = ("aiohttp", "msgapi", "msgapi.messages", "anyio", "cattrs.preconf.orjson")
+SUBJECTS = ("aiohttp", "msgapi", "msgapi.client", "msgapi.messages", "anyio", "cattrs.preconf.orjson")
 PROGRAM = """
 import time
 wall, cpu = time.perf_counter(), time.process_time()

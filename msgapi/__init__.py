@@ -4,10 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .calls import Api, Call
-from .client import Client, Misconfigured, connect
-from .clock import Clock, SystemClock
 from .http import Request, Response
-from .pace import Pace
 from .results import (
     ApiError,
     Balance,
@@ -31,7 +28,6 @@ from .results import (
     Unprocessable,
     Unreadable,
 )
-from .retries import Retry
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -51,16 +47,21 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
+    from .client import Client, Misconfigured, connect
+    from .clock import Clock, SystemClock
+    from .pace import Pace
+    from .retries import Retry
     from .virtual import VirtualClock
 else:
 
     def __getattr__(name: str) -> object:
-        """Load a part of the package when it is first asked for, so that importing it stays quick."""
-        if name == "VirtualClock":
-            return import_module(".virtual", __name__).VirtualClock
+        """Load what is no plain value when it is first asked for, so that importing the package stays quick."""
         if name in _NOUNS:
             return import_module(f".{name}", __name__)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+        return found
 
 
 __all__ = [
@@ -115,6 +116,16 @@ __all__ = [
 ]
 
 __version__ = VERSION
+_HOMES = {
+    "Client": "client",
+    "Clock": "clock",
+    "Misconfigured": "client",
+    "Pace": "pace",
+    "Retry": "retries",
+    "SystemClock": "clock",
+    "VirtualClock": "virtual",
+    "connect": "client",
+}
 _NOUNS = frozenset(
     {
         "agents",

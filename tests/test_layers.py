@@ -86,7 +86,8 @@ def test_no_file_outgrows_three_hundred_lines(path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [
-        ("msgapi", "aiohttp httpx httpx2 httpcore2 trio requests urllib3 http.client cattrs orjson click rich"),
+        ("msgapi", "anyio aiohttp httpx httpx2 httpcore2 trio requests urllib3 http.client cattrs orjson click rich"),
+        ("msgapi.client", "aiohttp http.client cattrs orjson click rich"),
         ("msgapi.messages", "aiohttp http.client click rich"),
         ("msgapi.batch", "aiohttp http.client click rich"),
         ("msgapi.transports", "aiohttp httpx2 http.client click rich"),
