@@ -20,10 +20,12 @@ _CATCH_UP: Final = 0.02  # seconds of slots that may be made good after waking l
 _TRICKLE: Final = 0.01  # seconds between requests beyond the window while the limit is unknown
 _WINDOW: Final = 8.0  # requests in flight before anything is known of the limit
 _WIDEN: Final = 0.2  # by how much each answer widens that window
+_WIDEN_TOLD: Final = 1.0  # the same for an answer that tells what remains
+_ROOM: Final = 0.1  # share of a window that is left at its end, from which it has room for more
 _SAME_RESET: Final = 0.25  # seconds by which two tellings of one reset may differ
 _HASTE: Final = 1.25  # within a known window, how much faster than the limit requests may leave
 _LONGEST_RESET: Final = 86_400.0  # seconds; a reset further off is a wrong clock's
-_FALSE_CLOCK: Final = 2.0  # seconds by which the server's clock may differ before it is corrected for
+_RIGHT_CLOCK: Final = -1.25, 0.25  # seconds by which a `Date`, which is cut to the second, differs from the same clock
 
 
 @final
@@ -71,6 +73,7 @@ class Lane:
     _remaining: int | None = field(default=None, init=False)
     _reset_at: float = field(default=-inf, init=False)
     _length: float | None = field(default=None, init=False)
+    _skew: float = field(default=-inf, init=False)
 
     @property
     def in_flight(self) -> int:
@@ -89,7 +92,7 @@ class Lane:
         at = max(self._closed_until, self._next_at + ahead * self._spacing())
         if self._remaining is not None:
             at = max(at, self._reset_at if self._remaining <= ahead else at)
-        elif self._rate is None and self._in_flight + ahead >= self._window:
+        if self._rate is None and self._in_flight + ahead >= self._window:
             at = max(at, self._next_at + (ahead + 1) * _TRICKLE)
         return max(0.0, at - now)
 
@@ -109,12 +112,12 @@ class Lane:
     def learn(self, now: float, wall: float, *, figures: RateLimit | None, server_time: float | None) -> None:
         """Count an answer that was let through, and what its headers say.
 
-        *wall* is this machine's Unix time and *server_time* the answer's `Date`: where they differ by
-        more than two seconds, the reset is read by the server's clock.
+        *wall* is this machine's Unix time and *server_time* the answer's `Date`: where they differ, the
+        reset is read by the server's clock.
         """
         self._in_flight -= 1
         self._accepted += 1
-        self._window += _WIDEN
+        self._window += _WIDEN if self._remaining is None else _WIDEN_TOLD
         if self._rate is not None:
             self._rate += 0.7 if self._rate < self._goal else max(1.0, 0.02 * self._rate) / self._rate
         self._read(now, wall, figures, server_time)
@@ -152,14 +155,14 @@ class Lane:
     def _roll(self, now: float) -> None:
         # The known window is over: take the next for as large, until an answer tells.
         if self._remaining is not None and now >= self._reset_at:
+            self._use_room(self._remaining)
             self._remaining = max(1, self._limit - self._in_flight)
             self._reset_at = now + (self._length or 1.0)
 
     def _read(self, now: float, wall: float, figures: RateLimit | None, server_time: float | None) -> None:
         if figures is None or not figures.limit or figures.remaining is None or figures.reset is None:
             return
-        skew = 0.0 if server_time is None else server_time - wall
-        ahead = figures.reset - wall - (skew if abs(skew) > _FALSE_CLOCK else 0.0)
+        ahead = figures.reset - wall - self._clock_error(wall, server_time)
         if not -_SAME_RESET <= ahead <= _LONGEST_RESET:
             return
         reset_at = now + ahead
@@ -170,6 +173,22 @@ class Lane:
         elif reset_at > self._reset_at - _SAME_RESET:
             self._remaining = min(self._remaining, figures.remaining)
         self._limit = figures.limit
+
+    def _clock_error(self, wall: float, server_time: float | None) -> float:
+        # Of many `Date`s the one least cut off is the nearest; a clock that was set is taken anew.
+        if server_time is not None:
+            seen = server_time - wall
+            self._skew = max(seen, self._skew) if seen > self._skew - 2.0 else seen
+        earliest, latest = _RIGHT_CLOCK
+        return 0.0 if self._skew == -inf or earliest <= self._skew <= latest else self._skew
+
+    def _use_room(self, left: int) -> None:
+        # What the window that ends had left over is gone into, by half, as others may do the same.
+        if self._rate is None or not self._length or left < _ROOM * self._limit:
+            return
+        self._rate += left / self._length / 2
+        if self._rate >= self._limit / self._length:
+            self._rate = None
 
     def _seen_length(self, reset_at: float) -> float | None:
         between = reset_at - self._reset_at

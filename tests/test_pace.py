@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Callable
-from math import inf
+from math import floor, inf
 
 import pytest
 from attrs import define, field
@@ -68,7 +68,7 @@ def storm(
         if flying and flying[0][0] <= wake:
             now, _, left_at, allowed, until, figures = heapq.heappop(flying)
             if allowed:
-                lane.learn(now, now, figures=figures, server_time=now + server.clock_error)
+                lane.learn(now, now, figures=figures, server_time=floor(now + server.clock_error))
                 done += 1
             else:
                 lane.throttle(now, left_at, until)
@@ -93,11 +93,29 @@ def test_a_limit_told_in_the_headers_is_kept_to_without_any_refusal() -> None:
     assert run.wall <= 12 * 1.15
 
 
-@pytest.mark.parametrize("error", [3600.0, -3600.0])
-def test_a_server_whose_clock_is_an_hour_off_is_read_by_its_own_clock(error: float) -> None:
+@pytest.mark.parametrize("error", [3600.0, 3600.7, 1.3, -1.3, -3600.0, -3600.4])
+def test_a_server_whose_clock_is_off_is_read_by_its_own_clock(error: float) -> None:
     run = storm(Lane(), Server(50, told=True, clock_error=error))
     assert run.refused == 0
+    assert run.wall <= 12 * 1.05
+
+
+def test_a_clock_of_the_server_that_is_set_is_read_anew() -> None:
+    def put_right(now: float, server: Server) -> None:
+        server.clock_error = 3600 if now < 5 else 0
+
+    run = storm(Lane(), Server(50, told=True), change=put_right)
+    assert run.refused <= 50
     assert run.wall <= 12 * 1.15
+
+
+def test_room_that_others_leave_is_gone_into() -> None:
+    def leave(now: float, server: Server) -> None:
+        server.other = 0.5 if now < 6 else 0.0
+
+    run = storm(Lane(), Server(50, told=True, other=0.5), change=leave)
+    assert run.refused <= 40
+    assert run.wall <= (6 + (600 - 6 * 25) / 50) * 1.15
 
 
 def test_a_limit_that_halves_is_followed() -> None:

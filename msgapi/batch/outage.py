@@ -4,7 +4,7 @@ Rules:
 - A row that failed without a verdict of the service is kept. Once the service has answered another
   row it goes again; if it then fails anew, that is its outcome.
 - After *limit* such failures in a row nothing new is sent. One row goes as a probe, after a pause
-  that doubles, or after the service's own `retry_after`; its success ends the outage.
+  that grows with the outage, or after the service's own `retry_after`; its success ends the outage.
 - Only what may be sent twice is sent twice.
 """
 
@@ -21,6 +21,7 @@ from .outcome import Due
 T = TypeVar("T")
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 30.0
+_SHARE: Final = 0.5  # of what the outage has lasted: so much longer it may seem to last than it does
 _STRANGER: Final = 10.0  # seconds of patience with a service that has never answered
 
 
@@ -34,7 +35,6 @@ class Outage(Generic[T]):
     suspects: deque[Due[T]] = field(factory=deque, init=False)
     _healthy: int = field(default=0, init=False)
     _run: int = field(default=0, init=False)
-    _pauses: int = field(default=0, init=False)
     _since: float = field(default=0.0, init=False)
     _asked: float = field(default=0.0, init=False)
 
@@ -60,7 +60,7 @@ class Outage(Generic[T]):
     def heal(self) -> list[Due[T]]:
         """Take in that the service has answered; gives the rows that may go again."""
         self._healthy += 1
-        self._run = self._pauses = 0
+        self._run = 0
         if not self.suspects:
             return []
         again = list(self.suspects)
@@ -69,9 +69,9 @@ class Outage(Generic[T]):
 
     def pause(self, now: float) -> float | None:
         """Tell the seconds until the next probe; None if the patience is at its end."""
-        backoff = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._pauses, 16)) * (0.75 + random() / 4)  # noqa: S311 - jitter
+        grown = max(_FIRST_PAUSE, _SHARE * (now - self._since))
+        backoff = min(_LONGEST_PAUSE, grown) * (0.75 + random() / 4)  # noqa: S311 - jitter
         wait = max(backoff, self._asked)
-        self._pauses += 1
         patience = self.patience if self._healthy else min(self.patience, _STRANGER)
         return wait if now + wait - self._since <= patience else None
 
