@@ -10,6 +10,7 @@ import aiohttp as library
 import anyio
 import pytest
 import trustme
+from aiohttp.client_proto import ResponseHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers import Arrived, Serve, Wire, free_port, reply, serving
@@ -622,6 +623,41 @@ async def test_a_cancelled_call_leaves_nothing_for_the_next_one_to_read(over: Ov
             answer = await transport(post(url, body))
             assert isinstance(answer, Response)
             assert answer.body == body
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["with the answer", "after it"])
+async def test_an_answer_that_comes_twice_is_not_read_by_the_next_call(*, later: bool) -> None:
+    connections = set()
+
+    async def serve(wire: Wire) -> None:
+        connections.add(wire.number)
+        while True:
+            request = await wire.request()
+            twice = reply(200, request.body)
+            await wire.send(twice) if later else await wire.send(twice + twice)
+            if later:
+                await anyio.sleep(0.01)
+                await wire.send(twice)
+
+    async with between(serve) as (transport, url):
+        for body in (b"one", b"two", b"three"):
+            answer = await transport(post(url, body))
+            assert isinstance(answer, Response)
+            assert answer.body == body
+            await anyio.sleep(0.03)
+    assert len(connections) == 3
+
+
+async def test_a_server_that_always_speaks_unasked_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ResponseHandler, "should_close", True)
+    monkeypatch.setattr("msgapi.transports.connections._FOUL", 3)
+    heard: list[Arrived] = []
+
+    async def serve(wire: Wire) -> None:
+        heard.append(await wire.request())
+
+    assert await asked(serve) == NotSent("the server speaks before it is asked")
+    assert heard == []
 
 
 async def test_a_deadline_of_the_caller_passes() -> None:

@@ -6,6 +6,7 @@ redirects, forms, defaults merged into headers, a task that writes the body.
 Rules:
 - Bytes in, bytes out: no header but the request's own, the host, and what frames the body.
 - A connection whose answer was not read to its end is closed, so no other call can read the rest.
+- So is one on which something came that nobody asked for: it is no answer to the next request.
 - Only names that aiohttp does not mark as private; the tests run with the oldest and the newest version.
 """
 
@@ -27,6 +28,7 @@ from .protocol import Answer
 from .urls import Urls
 
 _SWITCHING: Final = 101
+_FOUL: Final = 1024  # connections in a row on which something came unasked
 _ORIGINS: Final = 64  # kept; more are a program that asks for anything anywhere
 
 
@@ -53,9 +55,11 @@ class OverConnections:
         try:
             with self.deadlines.start():
                 try:
-                    connection = await self.connector.connect(self._origin(url), [], self.timeout)
+                    connection = await self._connect(url)
                 except TimeoutError:
                     return NotSent("could not connect in time")
+                if connection is None:
+                    return NotSent("the server speaks before it is asked")
                 try:
                     return await self._exchange(connection, request.method, data)
                 except BaseException:
@@ -63,6 +67,14 @@ class OverConnections:
                     raise
         except (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError) as error:
             return explain(error)
+
+    async def _connect(self, url: URL) -> Connection | None:
+        for _ in range(_FOUL):
+            connection = await self.connector.connect(self._origin(url), [], self.timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        return None
 
     async def _exchange(self, connection: Connection, method: str, data: bytes) -> Answer:
         protocol, transport = connection.protocol, connection.transport
