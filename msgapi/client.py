@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import random
 from typing import Protocol, TypeVar, final
 from urllib.parse import urlsplit
@@ -192,23 +192,37 @@ async def connect(
     """
     key = _checked_key(os.environ.get("MSGAPI_API_KEY") if api_key is None else api_key)
     url = _checked_url((os.environ.get("MSGAPI_BASE_URL") or BASE_URL) if base_url is None else base_url)
-    headers = {
-        "Authorization": f"Bearer {key}",
-        "Accept": "application/json",
-        "User-Agent": f"msgapi-sdk/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}",
-    }
-    from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
-
     async with AsyncExitStack() as stack:
         if transport is None:
             from .transports import aiohttp
 
             transport = await stack.enter_async_context(aiohttp.opened(timeout=timeout))
-        client = Client(url, headers, transport, retry, Pace() if pace is None else pace, clock, decode)
-        try:
-            yield client
-        finally:
-            client._closed = True  # noqa: SLF001 - the client's own lifetime
+        yield stack.enter_context(over(transport, key, url, retry=retry, pace=pace, clock=clock))
+
+
+@contextmanager
+def over(
+    transport: Transport,
+    api_key: str,
+    base_url: str = BASE_URL,
+    *,
+    retry: Retry = _DEFAULT_RETRY,
+    pace: Pace | None = None,
+    clock: Clock = _SYSTEM_CLOCK,
+) -> Iterator[Client]:
+    """Make a client over *transport*, with nothing checked and nothing to wait for; it is closed at the end."""
+    from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
+
+    headers = {
+        "Authorization": f"Bearer {api_key}",
+        "Accept": "application/json",
+        "User-Agent": f"msgapi-sdk/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}",
+    }
+    client = Client(base_url, headers, transport, retry, Pace() if pace is None else pace, clock, decode)
+    try:
+        yield client
+    finally:
+        client._closed = True  # noqa: SLF001 - the client's own lifetime
 
 
 def _checked_key(key: str | None) -> str:

@@ -1,10 +1,10 @@
-"""Fixtures for pytest: the sandbox, its clock, and a client to it, on asyncio and on trio.
+"""Fixtures for pytest: the sandbox, its clock, and a client to it, for tests on asyncio and on trio.
 
-Found by pytest as soon as the package is installed; nothing of it is loaded until a test asks for it.
-The client's fixture is run by anyio's own plugin, so a test that wants it is marked `anyio`.
+Found by pytest as soon as the package is installed; client and sandbox are loaded when a test asks for them.
+No fixture needs an event loop, so whichever plugin runs the tests will do: anyio's, pytest-asyncio, pytest-trio.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,13 +35,9 @@ def msgapi_sandbox(msgapi_clock: "VirtualClock") -> "Sandbox":
 
 
 @pytest.fixture
-async def msgapi_client(
-    anyio_backend: object,  # noqa: ARG001 - asks anyio's plugin to run this fixture
-    msgapi_sandbox: "Sandbox",
-    msgapi_clock: "VirtualClock",
-) -> AsyncIterator["Client"]:
+def msgapi_client(msgapi_sandbox: "Sandbox", msgapi_clock: "VirtualClock") -> "Iterator[Client]":
     """Give a client that is connected to `msgapi_sandbox`; its waits are those of `msgapi_clock`."""
-    from .client import connect
+    from .client import over
 
-    async with connect(transport=msgapi_sandbox, api_key=msgapi_sandbox.api_key, clock=msgapi_clock) as client:
+    with over(msgapi_sandbox, msgapi_sandbox.api_key, clock=msgapi_clock) as client:
         yield client

@@ -5,7 +5,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import anyio
 from anyio.abc import ByteStream, SocketAttribute
@@ -96,6 +96,23 @@ async def serving(serve: Serve, *, tls: ssl.SSLContext | None = None) -> AsyncIt
             _ = tasks.start_soon(secured.serve, connected)
             yield f"{'https' if tls else 'http'}://127.0.0.1:{port}"
             tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def by_uvicorn(app: Any) -> AsyncIterator[str]:  # noqa: ANN401 - as uvicorn has it
+    """Serve an ASGI application, on asyncio only; gives the base URL."""
+    import uvicorn
+
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none", lifespan="off"))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(server.serve)
+        while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
+            await anyio.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
 
 
 def free_port() -> int:

@@ -24,6 +24,7 @@ VALUES: Mapping[object, Any] = {
     datetime: st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     Decimal: st.decimals(0, 5000, places=2),
     Balance: st.builds(Balance, free=st.decimals(0, 99, places=2)),
+    Mapping[str, object]: st.dictionaries(st.sampled_from(["latitude", "brand_new"]), st.integers(0, 9)),
     tuple[str, ...]: st.lists(st.sampled_from(["email", "tags"])).map(tuple),
     events.UserMessage: st.builds(events.UserMessage, type=st.just("text"), text=st.text(max_size=9)),
 }
@@ -221,6 +222,41 @@ def test_postback_data_are_plain_text_and_what_is_no_base64_is_kept(sent: str | 
     assert event.user_message is not None
     assert (event.user, event.user_message.postback_data) == ("+4915112345678", plain)
     assert read(events.write(event)) == event
+
+
+def test_what_the_docs_do_not_show_is_kept() -> None:
+    message = {"type": "location", "location": {"latitude": 52.5}}
+    data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message, "carrier": "one"}
+    event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
+    assert isinstance(event, events.ConversationStarted)
+    assert event.user_message is not None
+    assert event.user_message.extra == {"location": {"latitude": 52.5}}
+    assert event.extra == {"carrier": "one"}
+    assert read(events.write(event)) == event
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (rb'"Hi \ud83d"', "Hi \ufffd"),
+        (rb'"Hi \ud83d\ude00"', "Hi \U0001f600"),
+        (b'"Hi", "n": 1e999', "Hi"),
+        (b'"Hi", "n": ' + b"9" * 400, "Hi"),
+        (b'"Hi", "n": ' + b"9" * 30, "Hi"),
+        (b'"Hi", "n": NaN, "m": [-Infinity, "\\ud800", {"\\udfff": 1}]', "Hi"),
+    ],
+)
+def test_what_was_signed_is_read_though_no_strict_reader_would(written: bytes, text: str) -> None:
+    head = b'{"id":"evt_1","event":"conversation.started","timestamp":"2026-05-04T07:30:00Z","data":'
+    event = read(head + b'{"agent_id":"ag_1","user_message":{"text":' + written + b"}}}")
+    assert isinstance(event, events.ConversationStarted)
+    assert event.user_message is not None
+    assert event.user_message.text == text
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"{", b"[" * 100_000, b'{"id":' * 20_000])
+def test_what_is_no_json_at_all_is_refused(body: bytes) -> None:
+    assert read(body) == Refused(400, "the body is not a JSON object")
 
 
 def test_no_address_and_no_content_stands_in_a_repr() -> None:

@@ -41,3 +41,22 @@ def test_the_package_tells_pytest_of_them() -> None:
 
     (found,) = entry_points(group="pytest11", name="msgapi")
     assert found.value == "msgapi.pytest_plugin"
+
+
+def test_whoever_runs_the_loop_may_use_them(pytester: pytest.Pytester) -> None:
+    # As pytest-asyncio and pytest-trio do: the loop is there for the test alone, not for its fixtures.
+    _ = pytester.makepyfile("""
+        import asyncio, trio
+        from msgapi import Ok, messages
+
+        TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
+
+        def test_on_asyncio(msgapi_client):
+            async def main():
+                return await msgapi_client(messages.send(TEXT))
+            assert isinstance(asyncio.run(main()), Ok)
+
+        def test_on_trio(msgapi_client):
+            assert isinstance(trio.run(msgapi_client, messages.send(TEXT)), Ok)
+    """)
+    pytester.runpytest_inprocess("-p", "no:anyio").assert_outcomes(passed=2)

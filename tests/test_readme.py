@@ -89,16 +89,45 @@ async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.Captu
     assert capsys.readouterr().out == "a user says Hello\n"
 
 
+RECEIVING = """
+import logging
+import anyio
+from msgapi import Request, events
+from msgapi.transports import aiohttp
+from servers import by_uvicorn
+
+logging.disable()
+
+async def main():
+    runner = web.AppRunner(in_aiohttp)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with by_uvicorn(in_litestar) as litestar, aiohttp.opened() as transport:
+        for name, url in (("evt_1", litestar), ("evt_2", f"http://127.0.0.1:{runner.addresses[0][1]}")):
+            body = events.write(events.Unknown(id=name, event="other"))
+            headers = {events.HEADER: events.sign(body, secret="whsec_1")}
+            print((await transport(Request("POST", f"{url}/webhooks", headers, body))).status)
+    await runner.cleanup()
+
+anyio.run(main)
+"""
+
+
+async def test_the_receivers_of_the_readme_for_other_frameworks_hand_events_over() -> None:
+    with_servers = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
+    assert await run(with_servers + EXAMPLES[4] + RECEIVING, Sandbox()) == "evt_1\n200\nevt_2\n200\n"
+
+
 async def test_the_example_for_trio_asks_for_the_balance() -> None:
-    assert await run(EXAMPLES[4], Sandbox()) == "1000.0\n"
+    assert await run(EXAMPLES[5], Sandbox()) == "1000.0\n"
 
 
 async def test_the_double_in_the_readme_works_as_written() -> None:
-    assert await run(EXAMPLES[5], Sandbox()) == ""
+    assert await run(EXAMPLES[6], Sandbox()) == ""
 
 
 async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> None:
-    _ = (tmp_path / "test_example.py").write_text(EXAMPLES[6])
+    _ = (tmp_path / "test_example.py").write_text(EXAMPLES[7])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = await anyio.run_process(command, check=False)
     assert done.returncode == 0, done.stdout.decode()
@@ -106,4 +135,4 @@ async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> Non
 
 def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
     del anyio_backend
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 8

@@ -1,23 +1,26 @@
 """receivers: each event once, an honest answer, in time; in memory and in real applications."""
 
+import asyncio
 import gzip
 import logging
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import orjson
 import pytest
 from aiohttp import web
+from anyio.abc import TaskStatus
 from attrs import define, field
-from servers import free_port
+from servers import by_uvicorn
 
 from msgapi import Request, Response, events, receivers
 from msgapi.events import Event
 from msgapi.receivers import Remembered
-from msgapi.receivers import aiohttp as for_aiohttp
 from msgapi.receivers.asgi import Application
 from msgapi.transports import aiohttp as over_aiohttp
 
@@ -25,6 +28,12 @@ SECRET = "whsec_1"
 BODY = b'{"id":"evt_1","event":"message.read","timestamp":"2026-05-04T07:30:00Z","data":{"message_id":"msg_1"}}'
 ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes on behind an answer goes on for a moment only."""
+    monkeypatch.setattr("msgapi.receivers.inbox._LINGER", 0.05)
 
 
 @define(eq=False)
@@ -67,6 +76,23 @@ async def post(
         {name.decode(): value.decode() for name, value in start["headers"]},
         orjson.loads(body["body"]),
     )
+
+
+async def answered(app: Application, body: bytes, *, task_status: TaskStatus[list[int]]) -> None:
+    """Tell the answer's status as soon as it is said, and go on until the application is done."""
+    parts = [{"type": "http.request", "body": body}]
+
+    async def receive() -> dict[str, Any]:
+        await anyio.lowlevel.checkpoint()
+        return parts.pop()
+
+    async def send(message: Any) -> None:  # noqa: ANN401 - as ASGI has it
+        await anyio.lowlevel.checkpoint()
+        if message["type"] == "http.response.start":
+            task_status.started([message["status"]])
+
+    raw = [(events.HEADER.lower().encode(), events.sign(body, secret=SECRET).encode())]
+    await app({"type": "http", "method": "POST", "headers": raw}, receive, send)
 
 
 async def status(app: Application, *parts: bytes, **more: Any) -> int:  # noqa: ANN401 - those of `post`
@@ -120,6 +146,102 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_gets_the_event_again
     handler = Handler(then=anyio.sleep_forever)
     app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
     assert await status(app, BODY) == 503
+    handler.then = anyio.lowlevel.checkpoint
+    assert await status(app, BODY) == 200
+
+
+async def test_a_handler_that_is_late_goes_on_and_the_event_does_not_come_to_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("msgapi.receivers.inbox._LINGER", 20)
+    go, handler = anyio.Event(), Handler()
+    handler.then = go.wait
+    app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+    async with anyio.create_task_group() as tasks:
+        answers = await tasks.start(answered, app, BODY)
+        assert answers == [503]
+        assert await status(app, BODY) == 503
+        go.set()
+    assert await status(app, BODY) == 200
+    assert len(handler.got) == 1
+
+
+async def test_the_answer_does_not_wait_for_a_thread_or_a_cleanup_that_takes_its_time() -> None:
+    go = threading.Event()
+
+    async def in_a_thread() -> None:
+        await anyio.to_thread.run_sync(go.wait, 20)
+
+    async def shielded() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await in_a_thread()
+
+    for then in (in_a_thread, shielded):
+        go.clear()
+        handler = Handler(then=then)
+        app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+        async with anyio.create_task_group() as tasks:
+            assert await tasks.start(answered, app, BODY) == [503]
+            go.set()
+        handler.then = anyio.lowlevel.checkpoint
+        assert await status(app, BODY) == 200
+
+
+async def test_a_handler_that_takes_no_notice_of_being_stopped_has_not_handled_its_event() -> None:
+    async def swallow() -> None:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+
+    handler = Handler(then=swallow)
+    app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+    assert await status(app, BODY) == 503
+    handler.then = anyio.lowlevel.checkpoint
+    assert await status(app, BODY) == 200
+    assert len(handler.got) == 2
+
+
+async def test_what_ends_the_program_comes_out_of_a_handler_as_itself() -> None:
+    async def leave() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise SystemExit(3)
+
+    handler = Handler(then=leave)
+    app = receivers.asgi(handler, secret=SECRET)
+    with pytest.raises(SystemExit):
+        _ = await status(app, BODY)
+    handler.then = anyio.lowlevel.checkpoint
+    assert await status(app, BODY) == 200
+
+
+async def test_an_answer_that_cannot_be_said_comes_out_as_itself() -> None:
+    async def say(_: object) -> None:
+        await anyio.lowlevel.checkpoint()
+        raise LookupError("no line")
+
+    async def parts() -> AsyncIterator[bytes]:
+        await anyio.lowlevel.checkpoint()
+        yield BODY
+
+    inbox = receivers.Inbox(Handler(), SECRET, Remembered(), most=1000, timeout=1)
+    with pytest.raises(LookupError, match="no line"):
+        await inbox.take({events.HEADER: events.sign(BODY, secret=SECRET)}, parts(), say)
+
+
+@ON_ASYNCIO
+async def test_a_handler_that_is_cancelled_from_within_has_failed() -> None:
+    async def cancelled() -> None:
+        await anyio.lowlevel.checkpoint()
+        raise asyncio.CancelledError
+
+    handler = Handler(then=cancelled)
+    app = receivers.asgi(handler, secret=SECRET)
+    assert await status(app, BODY) == 500
     handler.then = anyio.lowlevel.checkpoint
     assert await status(app, BODY) == 200
 
@@ -263,12 +385,23 @@ async def test_a_store_that_raises_is_a_delivery_to_come_again(caplog: pytest.Lo
     assert "no store" in caplog.text
 
 
+async def test_a_store_that_says_something_else_is_a_defect_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Odd(Shelf):
+        async def begin(self, event_id: str) -> Any:  # noqa: ANN401 - which is the point
+            await anyio.lowlevel.checkpoint()
+            return not event_id
+
+    handler = Handler()
+    assert await status(receivers.asgi(handler, secret=SECRET, seen=Odd()), BODY) == 500
+    assert "must say new, busy or done" in caplog.text
+    assert handler.got == []
+
+
 async def test_an_event_that_was_handled_is_acknowledged_though_the_store_cannot_remember_it(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     assert await status(receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=broken)), BODY) == 200
     assert "no store" in caplog.text
-    monkeypatch.setattr("msgapi.receivers.inbox._GRACE", 0.01)
     slow = receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=anyio.sleep_forever), timeout=0.05)
     assert await status(slow, BODY) == 200
     assert "took too long" in caplog.text
@@ -279,7 +412,7 @@ def test_a_receiver_without_a_secret_is_a_mistake() -> None:
         with pytest.raises(ValueError, match="secret"):
             _ = receivers.asgi(Handler(), secret=secret)
         with pytest.raises(ValueError, match="secret"):
-            _ = for_aiohttp.handler(Handler(), secret=secret)
+            _ = receivers.aiohttp.handler(Handler(), secret=secret)
 
 
 # In real applications, over a socket.
@@ -288,7 +421,7 @@ def test_a_receiver_without_a_secret_is_a_mistake() -> None:
 @asynccontextmanager
 async def in_aiohttp(handler: Handler) -> AsyncIterator[str]:
     app = web.Application()
-    _ = app.router.add_post("/webhooks", for_aiohttp.handler(handler, secret=SECRET, most=1000, timeout=0.5))
+    _ = app.router.add_post("/webhooks", receivers.aiohttp.handler(handler, secret=SECRET, most=1000, timeout=0.5))
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -300,51 +433,34 @@ async def in_aiohttp(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def in_fastapi(handler: Handler) -> AsyncIterator[str]:
-    import uvicorn
     from fastapi import FastAPI
     from starlette.routing import Route
 
     app = FastAPI()
     app.routes.append(Route("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)))
-    async with by_uvicorn(uvicorn, app) as url:
+    async with by_uvicorn(app) as url:
         yield f"{url}/webhooks"
 
 
 @asynccontextmanager
 async def in_starlette(handler: Handler) -> AsyncIterator[str]:
-    import uvicorn
     from starlette.applications import Starlette
     from starlette.routing import Route
 
     app = Starlette(routes=[Route("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5))])
-    async with by_uvicorn(uvicorn, app) as url:
+    async with by_uvicorn(app) as url:
         yield f"{url}/webhooks"
 
 
 @asynccontextmanager
 async def in_litestar(handler: Handler) -> AsyncIterator[str]:
-    import uvicorn
     from litestar import Litestar
     from litestar.handlers import asgi
 
     app = receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)
     mounted = asgi("/webhooks", is_mount=True, copy_scope=True)(app)
-    async with by_uvicorn(uvicorn, Litestar(route_handlers=[mounted])) as url:
+    async with by_uvicorn(Litestar(route_handlers=[mounted])) as url:
         yield f"{url}/webhooks"
-
-
-@asynccontextmanager
-async def by_uvicorn(uvicorn: Any, app: Any) -> AsyncIterator[str]:  # noqa: ANN401 - imported where it is used
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none", lifespan="off"))
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.serve)
-        while not server.started:  # noqa: ASYNC110 - uvicorn has nothing to wait for
-            await anyio.sleep(0.01)
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.should_exit = True
 
 
 APPLICATIONS = pytest.mark.parametrize("application", [in_aiohttp, in_fastapi, in_starlette, in_litestar])
@@ -387,3 +503,28 @@ async def test_a_packed_body_is_no_defect_of_the_receiver(caplog: pytest.LogCapt
         assert await sent(gzip.compress(BODY), BODY) == 200
     assert len(handler.got) == 1
     assert all(record.levelno < logging.ERROR for record in caplog.records)
+
+
+@ON_ASYNCIO
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"Content-Length: 99\r\n\r\n",
+        b"Content-Length: 99\r\n\r\n{",
+        b"Content-Length: 9\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b",
+    ],
+)
+async def test_a_sender_that_goes_within_its_body_is_no_error_of_ours(
+    caplog: pytest.LogCaptureFixture, said: bytes
+) -> None:
+    async with in_aiohttp(Handler()) as url:
+        async with await anyio.connect_tcp("127.0.0.1", int(url.split(":")[2].split("/")[0])) as stream:
+            await stream.send(b"POST /webhooks HTTP/1.1\r\nHost: x\r\n" + said)
+            await anyio.sleep(0.05)
+        await anyio.sleep(0.05)
+    assert all(record.levelno < logging.ERROR for record in caplog.records), caplog.text
+
+
+def test_a_receiver_for_something_else_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'flask'"):
+        receivers.flask  # type: ignore[attr-defined]  # noqa: B018

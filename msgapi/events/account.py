@@ -1,5 +1,6 @@
 """The account: its agents, contacts, consent and money."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import final
@@ -23,6 +24,7 @@ class AgentApproved:
     agent_id: str
     display_name: str | None = None
     approved_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -39,6 +41,7 @@ class AgentRejected:
     display_name: str | None = None
     rejected_at: datetime | None = None
     reason: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -54,6 +57,7 @@ class ContactCreated:
     contact_id: str
     source: str | None = None
     created_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -69,6 +73,7 @@ class ContactUpdated:
     contact_id: str
     updated_fields: tuple[str, ...] = ()
     updated_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -90,6 +95,7 @@ class ConsentCreated:
     enforced_doi: bool | None = None
     doi_status: str | None = None
     created_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -111,6 +117,7 @@ class ConsentUpdated:
     source: str | None = field(default=None, repr=hidden)
     doi_status: str | None = None
     updated_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -126,6 +133,7 @@ class BalanceLow:
     balance: Balance | None = None
     threshold: Decimal | None = None
     currency: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -143,6 +151,7 @@ class AutoReloadSucceeded:
     balance: Balance | None = None
     payment_method: str | None = None
     reloaded_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -160,3 +169,4 @@ class AutoReloadFailed:
     failure_reason: str | None = None
     balance: Balance | None = None
     failed_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)

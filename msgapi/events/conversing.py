@@ -1,5 +1,6 @@
 """Messages and conversations: what became of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import final
 
@@ -19,6 +20,7 @@ class UserMessage:
     type: str | None = None
     text: str | None = field(default=None, repr=hidden)
     postback_data: str | None = field(default=None, repr=hidden)
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -36,6 +38,7 @@ class MessageQueued:
     to: str | None = field(default=None, repr=hidden)
     status: str | None = None
     queued_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -53,6 +56,7 @@ class MessageDelivered:
     to: str | None = field(default=None, repr=hidden)
     status: str | None = None
     delivered_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -70,6 +74,7 @@ class MessageRead:
     to: str | None = field(default=None, repr=hidden)
     status: str | None = None
     read_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -88,6 +93,7 @@ class MessageFailed:
     status: str | None = None
     failed_at: datetime | None = None
     failure_reason: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -105,6 +111,7 @@ class MessageExpired:
     to: str | None = field(default=None, repr=hidden)
     status: str | None = None
     expired_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -120,6 +127,7 @@ class MessageRevoked:
     message_id: str
     agent_id: str | None = None
     revoked_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -136,6 +144,7 @@ class ConversationStarted:
     user: str | None = field(default=None, repr=hidden)
     session_expires_at: datetime | None = None
     user_message: UserMessage | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -152,3 +161,4 @@ class ConversationEnded:
     user: str | None = field(default=None, repr=hidden)
     ended_at: datetime | None = None
     reason: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)

@@ -1,5 +1,6 @@
 """Emails: what became of them."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import final
 
@@ -23,6 +24,7 @@ class EmailDelivered:
     to: str | None = field(default=None, repr=hidden)
     subject: str | None = field(default=None, repr=hidden)
     delivered_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -42,6 +44,7 @@ class EmailBounced:
     bounce_code: str | None = None
     bounce_message: str | None = field(default=None, repr=hidden)
     bounced_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -58,6 +61,7 @@ class EmailOpened:
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
     opened_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -75,6 +79,7 @@ class EmailClicked:
     to: str | None = field(default=None, repr=hidden)
     url: str | None = field(default=None, repr=hidden)
     clicked_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -91,6 +96,7 @@ class EmailComplained:
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
     complained_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 @final
@@ -107,3 +113,4 @@ class EmailUnsubscribed:
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
     unsubscribed_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)

@@ -3,6 +3,7 @@
 Rules:
 - Beside the envelope's *id* and *timestamp*, only what says whose event it is must be there.
 - The API adds to its enums, so they are plain strings.
+- What an event has beyond its fields is kept in its *extra*: the docs don't show what a tapped action brings.
 """
 
 from collections.abc import Mapping

@@ -10,6 +10,7 @@ import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final, Literal, final
 
@@ -18,8 +19,9 @@ from attrs import frozen
 
 from ..codec import Problems, parse, plain
 from ..codec import read as read_model
-from ..layout import mend
+from ..layout import keep, mend
 from .conversing import ConversationEnded, ConversationStarted, UserMessage
+from .lenient import leniently
 from .models import NAMES, Event, Known, Unknown
 
 HEADER: Final = "X-Arowana-Signature"
@@ -59,7 +61,8 @@ def read(
     said = _text(given).strip().lower().encode(errors="replace")
     if not any([hmac.compare_digest(one, said) for one in expected]):  # noqa: C419 - each is compared, come what may
         return Refused(401, "the signature does not match the body")
-    return _event(parse(body))
+    value = parse(body)
+    return _event(leniently(body) if isinstance(value, Problems) else value)
 
 
 def sign(body: bytes, *, secret: str) -> str:
@@ -78,14 +81,22 @@ def write(event: Event) -> bytes:
 
 
 def _data(event: Known) -> dict[str, object]:
-    data: dict[str, Any] = {name: part for name, part in plain(event).items() if name not in {"id", "timestamp"}}
+    written: dict[str, Any] = plain(event)
+    own = {name: part for name, part in written.items() if name not in {"id", "timestamp", "extra"}}
+    data = {**written["extra"], **own}
     other = _OTHER.get(type(event))
     if other is not None and "user" in data:
         data[other] = data.pop("user")
-    if isinstance(event, ConversationStarted) and event.user_message and event.user_message.postback_data is not None:
-        encoded = b64encode(event.user_message.postback_data.encode()).decode()
-        data["user_message"] = {**data["user_message"], "postback_data": encoded}
+    if isinstance(event, ConversationStarted) and event.user_message:
+        data["user_message"] = _said(event.user_message, data["user_message"])
     return data
+
+
+def _said(message: UserMessage, written: dict[str, Any]) -> dict[str, Any]:
+    own = {**written.pop("extra"), **written}
+    if message.postback_data is None:
+        return own
+    return {**own, "postback_data": b64encode(message.postback_data.encode()).decode()}
 
 
 def secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
@@ -107,7 +118,7 @@ def _signature(body: bytes, secret: str) -> bytes:
 
 
 def _event(value: object) -> Event | Refused:
-    if isinstance(value, Problems) or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return Refused(400, "the body is not a JSON object")
     event_id, name, data = value.get("id"), value.get("event"), value.get("data")
     if not isinstance(event_id, str) or not event_id or not isinstance(name, str) or not name:
@@ -131,12 +142,8 @@ def _moment(value: Mapping[str, object]) -> datetime | None:
 # Where the wire has a field under another name, or in another form.
 
 
-def _from(value: dict[str, Any]) -> dict[str, Any]:
-    return {**value, "user": value.get("from")}
-
-
-def _with(value: dict[str, Any]) -> dict[str, Any]:
-    return {**value, "user": value.get("with")}
+def _renamed(value: dict[str, Any], other: str) -> dict[str, Any]:
+    return {"user" if name == other else name: part for name, part in value.items()}
 
 
 def _plain_text(value: dict[str, Any]) -> dict[str, Any]:
@@ -147,6 +154,9 @@ def _plain_text(value: dict[str, Any]) -> dict[str, Any]:
         return value
 
 
+keep(UserMessage)  # before the events, which take it as it is then
 mend(UserMessage, _plain_text)
-mend(ConversationStarted, _from)
-mend(ConversationEnded, _with)
+for _model in NAMES.values():
+    keep(_model)
+for _model, _other in _OTHER.items():
+    mend(_model, partial(_renamed, other=_other))

@@ -4,8 +4,22 @@
 is for aiohttp.web, and imports it.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .asgi import asgi
 from .inbox import Handle, Inbox
 from .seen import Remembered, Seen, Standing
 
-__all__ = ["Handle", "Inbox", "Remembered", "Seen", "Standing", "asgi"]
+if TYPE_CHECKING:
+    from . import aiohttp
+else:
+
+    def __getattr__(name: str) -> object:
+        """Load what needs aiohttp when it is first asked for."""
+        if name == "aiohttp":
+            return import_module(".aiohttp", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["Handle", "Inbox", "Remembered", "Seen", "Standing", "aiohttp", "asgi"]

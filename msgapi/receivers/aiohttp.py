@@ -24,17 +24,28 @@ def handler(
     inbox = Inbox(handle, secret, Remembered() if seen is None else seen, most=most, timeout=timeout)
 
     async def receive(request: web.Request) -> web.Response:
+        response = web.Response()
+
+        async def say(answer: Answer) -> None:
+            nonlocal response
+            response = _said(answer)
+            _ = await response.prepare(request)
+            await response.write_eof()
+
         try:
-            answer = await inbox.take(request.headers, request.content.iter_any())
+            await inbox.take(request.headers, request.content.iter_any(), say)
         except web.RequestPayloadError:
             request.content.feed_eof()  # or aiohttp goes on reading, and logs that it cannot
-            response = _said(refusal(400, "validation_error", "the body cannot be read"))
-            response.force_close()
-            return response
-        return _said(answer)
+            response = _said(Answer(400, refusal(400, "validation_error", "the body cannot be read").body, close=True))
+        except ConnectionError:
+            pass  # the sender has gone, so there is nobody to answer
+        return response
 
     return receive
 
 
 def _said(answer: Answer) -> web.Response:
-    return web.Response(status=answer.status, body=answer.body, content_type="application/json")
+    response = web.Response(status=answer.status, body=answer.body, content_type="application/json")
+    if answer.close:
+        response.force_close()
+    return response

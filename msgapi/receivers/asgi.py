@@ -1,7 +1,8 @@
 """A receiver as an ASGI 3 application: `app.routes.append(Route("/webhooks", receivers.asgi(handle, secret=...)))`."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, TypeAlias, final
 
 from attrs import frozen
@@ -42,9 +43,7 @@ class _Receiver:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "http":
-            answer = await _answer(self.inbox, scope, receive)
-            if answer is not None:
-                await _say(answer, send)
+            await _take(self.inbox, scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1003})
 
@@ -55,15 +54,17 @@ async def _live(receive: Receive, send: Send) -> None:
         await send({"type": f"lifespan.{stage}.complete"})
 
 
-async def _answer(inbox: Inbox, scope: Scope, receive: Receive) -> Answer | None:
+async def _take(inbox: Inbox, scope: Scope, receive: Receive, send: Send) -> None:
+    say = partial(_say, send)
     if scope["method"] != "POST":
-        return refusal(405, "method_not_allowed", "webhooks are sent by POST")
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-    try:
+        await say(refusal(405, "method_not_allowed", "webhooks are sent by POST"))
+        return
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        _ = headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    with suppress(_GoneError):
         async with aclosing(_parts(receive)) as parts:
-            return await inbox.take(headers, parts)
-    except _GoneError:
-        return None
+            await inbox.take(headers, parts, say)
 
 
 async def _parts(receive: Receive) -> AsyncGenerator[bytes, None]:
@@ -80,9 +81,11 @@ class _GoneError(Exception):
     """The sender went before its body was here: there is nobody to answer."""
 
 
-async def _say(answer: Answer, send: Send) -> None:
+async def _say(send: Send, answer: Answer) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode())]
     if answer.status == 405:  # noqa: PLR2004
         headers.append((b"allow", b"POST"))
+    if answer.close:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

@@ -63,7 +63,9 @@ async def opened(
 
     A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is for it
     to say. Its time-outs, cookies, parameters, redirects and authentication are left out. It is not
-    closed. It must not repeat requests by itself: what is `NotSent` would no longer be certain.
+    closed. It must not repeat requests by itself: what is `NotSent` would no longer be certain. An answer
+    that came before its request, from a server that says more than it was asked, is only told from a real
+    one over connections of our own.
     """
     connecting = min(connect_timeout, 0.9 * timeout)
     if client is not None:
