@@ -6,56 +6,26 @@ CPU is this process's own (getrusage), the server is another process.
 
 import argparse
 import asyncio
-import cProfile
-import pstats
-import resource
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import aiohttp
 import orjson
+from raw import raw
+from spending import BODY, KEY, Once, function_calls, spend
 
 import msgapi
 from msgapi import Ok, Request, Response, messages
 from msgapi.transports import aiohttp as over_aiohttp
 from msgapi.transports import httptools as over_httptools
 
-KEY = "sk_bench"
-BODY = {
-    "agent_id": "ag_live_demo",
-    "to": "+4915112345678",
-    "message_type": "MESSAGE",
-    "traffic_type": "TRANSACTION",
-    "content": {"text": "Your parcel is here"},
-}
 TEXT = messages.Text(
     agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Your parcel is here"
 )
-Once = Callable[[], Awaitable[None]]
-
-
-@asynccontextmanager
-async def raw(url: str) -> AsyncIterator[Once]:
-    """Send as a careful engineer writes it by hand: a default session, orjson, nothing typed, nothing repeated."""
-    async with aiohttp.ClientSession() as session:
-
-        async def once() -> None:
-            headers = {
-                "Authorization": f"Bearer {KEY}",
-                "Content-Type": "application/json",
-                "Idempotency-Key": str(uuid4()),
-            }
-            async with session.post(f"{url}/v1/messages", data=orjson.dumps(BODY), headers=headers) as response:
-                assert response.status == 200
-                assert orjson.loads(await response.read())["message_id"]
-
-        yield once
 
 
 @asynccontextmanager
@@ -77,7 +47,9 @@ async def typed(url: str) -> AsyncIterator[Once]:
     async with msgapi.connect(api_key=KEY, base_url=url) as api:
 
         async def once() -> None:
-            assert isinstance(await api(messages.send(TEXT)), Ok)
+            result = await api(messages.send(TEXT))
+            assert isinstance(result, Ok)
+            assert result.value.message_id
 
         yield once
 
@@ -91,7 +63,9 @@ async def fast(url: str) -> AsyncIterator[Once]:
     ):
 
         async def once() -> None:
-            assert isinstance(await api(messages.send(TEXT)), Ok)
+            result = await api(messages.send(TEXT))
+            assert isinstance(result, Ok)
+            assert result.value.message_id
 
         yield once
 
@@ -102,30 +76,6 @@ WAYS = {
     "msgapi, typed call": typed,
     "msgapi, typed, fast": fast,
 }
-
-
-async def spend(once: Once, calls: int, at_once: int) -> tuple[float, float]:
-    """Make *calls* calls by *at_once* workers: seconds of CPU, and of wall time."""
-    left = iter(range(calls))
-
-    async def work() -> None:
-        for _ in left:
-            await once()
-
-    before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(at_once)))
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.perf_counter() - began
-
-
-async def function_calls(once: Once, calls: int) -> float:
-    """Count the function calls of one call, as cProfile sees them: a figure without noise."""
-    profile = cProfile.Profile()
-    profile.enable()
-    await spend(once, calls, 64)
-    profile.disable()
-    total: int = pstats.Stats(profile).total_calls  # type: ignore[attr-defined]
-    return total / calls
 
 
 async def measure(url: str, rounds: int, calls: int, at_once: int) -> None:
