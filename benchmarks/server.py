@@ -1,8 +1,13 @@
-"""A server that costs as little as can be: one canned answer to whatever is asked, on a free loopback port."""
+"""A server that costs as little as can be: one canned answer to whatever is asked, on a free loopback port.
+
+The answer has what our service says, and the few fields that other services' clients insist on: `ok`, `id` and
+`object`. `GET /count` alone is answered otherwise: how many requests have come so far, and the CPU time they took.
+"""
 
 import asyncio
 import contextlib
 import re
+import time
 from typing import cast
 
 try:
@@ -14,17 +19,21 @@ BODY = (
     b'{"message_id":"msg_9f01aa22","status":"queued","created_at":"2026-05-04T07:30:00Z",'
     b'"billing":{"channel":"RCS","message_type":"single_message","hold_amount":0.11,"message_price":0.11,'
     b'"balance":{"free":72.40,"reserved":2.60,"total":75.00},'
-    b'"tier":{"channel":"RCS","current":"tier_1","volume_used":310}}}'
+    b'"tier":{"channel":"RCS","current":"tier_1","volume_used":310}},'
+    b'"ok":true,"id":"msg_9f01aa22","object":"payment_intent"}'
 )
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-    b"X-RateLimit-Limit: 1000000000\r\nX-RateLimit-Remaining: 999999999\r\nX-RateLimit-Reset: 4000000000\r\n\r\n%b"
+    HEAD
+    + b"X-RateLimit-Limit: 1000000000\r\nX-RateLimit-Remaining: 999999999\r\nX-RateLimit-Reset: 4000000000\r\n\r\n%b"
 ) % (len(BODY), BODY)
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
 class Canned(asyncio.Protocol):
     """Counts whole requests in what comes in, and answers each."""
+
+    seen = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin with nothing read."""
@@ -39,8 +48,17 @@ class Canned(asyncio.Protocol):
             end = head + 4 + (int(found[1]) if found else 0)
             if len(self.rest) < end:
                 return
+            answer = ANSWER if found else self.answered(self.rest)
+            Canned.seen += answer is ANSWER
             self.rest = self.rest[end:]
-            self.transport.write(ANSWER)
+            self.transport.write(answer)
+
+    def answered(self, head: bytes) -> bytes:
+        """Tell what has been counted if that is asked for."""
+        if not head.startswith(b"GET /count "):
+            return ANSWER
+        told = b'{"requests":%d,"cpu":%f}' % (self.seen, time.process_time())
+        return (HEAD + b"\r\n%b") % (len(told), told)
 
 
 async def serve() -> None:

@@ -1,0 +1,141 @@
+"""The processes of the comparison: a server on one core and a worker for each client on another, and what they tell."""
+
+import json
+import os
+import subprocess
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+from peer_environments import NotInstalled, clean, prepared
+from peer_list import BASE, ENVIRONMENTS, PEERS, Peer
+from peer_table import Figures, Run
+
+HERE = Path(__file__).resolve().parent
+
+
+class Failed(Exception):
+    """A process did not do what it was told."""
+
+
+class Process:
+    """A program of ours that prints lines, pinned to one core where that can be done."""
+
+    def __init__(self, name: str, core: int | None, program: list[str]) -> None:
+        """Start the program."""
+        self.name = name
+        self.popen = subprocess.Popen(  # noqa: S603 - our own program
+            program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean()
+        )
+        if core is not None:
+            os.sched_setaffinity(self.popen.pid, {core})
+
+    def told(self) -> Any:  # noqa: ANN401 - JSON
+        """Read the next line."""
+        assert self.popen.stdout is not None
+        line = self.popen.stdout.readline()
+        if not line:
+            raise Failed("its process ended, as written above")
+        return json.loads(line)
+
+    def ask(self, command: str, calls: int) -> dict[str, float]:
+        """Have *calls* calls made, none of which may fail."""
+        assert self.popen.stdin is not None
+        print(command, calls, file=self.popen.stdin, flush=True)
+        found: dict[str, float] = self.told()
+        if found["failures"]:
+            raise Failed(f"{self.name}: {found['problem']}")
+        return found
+
+    def stop(self) -> None:
+        """End the program."""
+        self.popen.kill()
+        _ = self.popen.wait()
+
+
+class Server:
+    """The server, and what it counts."""
+
+    def __init__(self, python: Path, core: int | None) -> None:
+        """Start it."""
+        self.process = Process("the server", core, [str(python), str(HERE / "server.py")])
+        self.port: int = self.process.told()
+        self.connection = HTTPConnection("127.0.0.1", self.port)
+
+    def count(self) -> tuple[int, float]:
+        """Tell how many requests came, and the seconds of CPU that they cost."""
+        self.connection.request("GET", "/count")
+        found = json.loads(self.connection.getresponse().read())
+        return found["requests"], found["cpu"]
+
+
+def cores() -> tuple[int | None, int | None]:
+    """Choose a core for the clients and one for the server, where there are two and they can be chosen."""
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return (allowed[0], allowed[-1]) if len(allowed) > 1 else (None, None)
+
+
+@dataclass
+class Entrant:
+    """A client that runs."""
+
+    worker: Process
+    figures: Figures
+
+
+class Bench:
+    """The server and all clients that could be started; *left_out* names the others."""
+
+    def __init__(self, stack: ExitStack, under: Path, at_once: int) -> None:
+        """Make every environment and start every process; they end with *stack*."""
+        self.stack, self.at_once = stack, at_once
+        self.left_out: list[str] = []
+        self.entrants: list[Entrant] = []
+        self.clients, servers = cores()
+        self.server = Server(prepared(BASE.environment, under), servers)
+        stack.callback(self.server.process.stop)
+        for name in ENVIRONMENTS:
+            try:
+                python = prepared(name, under)
+            except NotInstalled as reason:
+                self.left_out.append(f"{name} ({reason})")
+                continue
+            for peer in PEERS:
+                if peer.environment == name:
+                    self.start(peer, python)
+
+    def start(self, peer: Peer, python: Path) -> None:
+        """Start a client."""
+        program = [str(python), str(HERE / "peer_worker.py"), peer.name]
+        worker = Process(peer.name, self.clients, [*program, f"http://127.0.0.1:{self.server.port}", f"{self.at_once}"])
+        self.stack.callback(worker.stop)
+        try:
+            told = worker.told()
+        except Failed as reason:
+            self.left_out.append(f"{peer.name} ({reason})")
+            return
+        self.entrants.append(Entrant(worker, Figures(peer, told["version"], told["over"])))
+
+    def counted(self, worker: Process, command: str, calls: int) -> tuple[dict[str, float], float]:
+        """Have calls made, each of which must be one request; gives what was told, and the server's seconds of CPU."""
+        before, spent = self.server.count()
+        told = worker.ask(command, calls)
+        after, then = self.server.count()
+        if after - before != calls:
+            raise Failed(f"{worker.name}: {calls} calls were {after - before} requests")
+        return told, then - spent
+
+    def measure(self, rounds: int, calls: int, profiled: int) -> None:
+        """Let the clients take turns, each with its connections open again before what is measured."""
+        for one in self.entrants:
+            _ = self.counted(one.worker, "warm", calls)
+        for _ in range(rounds):
+            for one in self.entrants:
+                _ = self.counted(one.worker, "warm", 2 * self.at_once)
+                told, server = self.counted(one.worker, "run", calls)
+                one.figures.runs.append(Run(told["cpu"], server, told["wall"]))
+        for one in self.entrants:
+            told, _ = self.counted(one.worker, "profile", profiled)
+            one.figures.function_calls = told["function_calls"]

@@ -1,0 +1,74 @@
+"""One client in a process of its own, which keeps its connections and obeys the driver: `NAME URL AT_ONCE`.
+
+The first line that it prints is JSON and tells what it runs. After that each line of its input is a command and a
+number of calls, and each is answered by a line of JSON. Between commands it sleeps, loop and all.
+"""
+
+import asyncio
+import json
+import platform
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version
+
+import peer_ways
+from peer_list import PEERS, Peer
+from spending import Once, function_calls, spend
+
+Told = dict[str, float | str]
+
+
+async def warm(once: Once, calls: int, at_once: int) -> Told:
+    """Make calls whose cost is of no interest."""
+    await spend(once, calls, at_once)
+    return {}
+
+
+async def run(once: Once, calls: int, at_once: int) -> Told:
+    """Make calls and tell their cost, in seconds."""
+    cpu, wall = await spend(once, calls, at_once)
+    return {"cpu": cpu, "wall": wall}
+
+
+async def profile(once: Once, calls: int, _: int) -> Told:
+    """Make calls under the profiler."""
+    return {"function_calls": await function_calls(once, calls)}
+
+
+COMMANDS: dict[str, Callable[[Once, int, int], Awaitable[Told]]] = {"warm": warm, "run": run, "profile": profile}
+
+
+def tell(told: Told) -> None:
+    """Print a line for the driver."""
+    print(json.dumps(told), flush=True)
+
+
+async def obey(peer: Peer, url: str, at_once: int) -> None:
+    """Carry out commands until the input ends; a run that fails tells so, with its reason, and is the last."""
+    async with getattr(peer_ways, peer.way)(url) as once:
+        loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+        assert loop == peer.loop
+        tell({"version": version(peer.installed), "over": version(peer.over), "python": platform.python_version()})
+        for line in sys.stdin:
+            command, calls = line.split()
+            try:
+                tell({"failures": 0} | await COMMANDS[command](once, int(calls), at_once))
+            except Exception as problem:  # noqa: BLE001 - whatever a client raises is for the driver to report
+                tell({"failures": 1, "problem": repr(problem)})
+                return
+
+
+def main() -> None:
+    """Run the client that the first argument names, on its loop."""
+    name, url, at_once = sys.argv[1:]
+    peer = next(one for one in PEERS if one.name == name)
+    if peer.loop == "uvloop":
+        import uvloop
+
+        uvloop.run(obey(peer, url, int(at_once)))
+    else:
+        asyncio.run(obey(peer, url, int(at_once)))
+
+
+if __name__ == "__main__":
+    main()
