@@ -50,6 +50,7 @@ PEERS = (
     Peer("slack_sdk, session passed in", "slack_sdk", "slack_in_session", "aiohttp", 1),
     Peer("slack_sdk", "slack_sdk", "slack", "aiohttp", 1),
     Peer("twilio", "twilio", "twilio", "aiohttp", 0),
+    Peer("azure-core, no proxies", "azure-core", "azure_without_proxies", "aiohttp", 10),
     Peer("azure-core", "azure-core", "azure", "aiohttp", 10),
     Peer("stripe, aiohttp", "stripe", "stripe_over_aiohttp", "aiohttp", 2),
     Peer("stripe", "stripe", "stripe", "httpx", 2),

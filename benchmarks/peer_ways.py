@@ -105,12 +105,23 @@ async def twilio(url: str) -> AsyncIterator[Once]:
 
 
 @asynccontextmanager
-async def azure(url: str) -> AsyncIterator[Once]:
+async def azure_without_proxies(url: str) -> AsyncIterator[Once]:
+    """Open azure-core with a transport that does not look for a proxy, and a password, at every request."""
+    from azure.core.pipeline.transport import (  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        AioHttpTransport,
+    )
+
+    async with azure(url, transport=AioHttpTransport(use_env_settings=False)) as once:
+        yield once
+
+
+@asynccontextmanager
+async def azure(url: str, **options: Any) -> AsyncIterator[Once]:  # noqa: ANN401 - its own options
     """Open azure-core with the policies that its generated clients have, each at its defaults."""
     from azure.core import AsyncPipelineClient  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from azure.core.rest import HttpRequest  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
-    async with AsyncPipelineClient(url, policies=azure_policies()) as api:
+    async with AsyncPipelineClient(url, policies=azure_policies(), **options) as api:
 
         async def once() -> None:
             answer = await api.send_request(HttpRequest("POST", f"{url}/v1/messages", json=BODY))
