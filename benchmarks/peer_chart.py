@@ -60,10 +60,10 @@ def svg(table: list[Row], subtitle: str, notes: list[str]) -> str:
     """Draw the chart."""
     scale, bottom = Scale(table), TOP + STEP * len(table)
     height = bottom + 16 + 18 * len(notes)
-    said = f"CPU of one call, to raw aiohttp: {', '.join(f'{one.name} {one.ratio:.2f}' for one in table)}"
+    said = escape(", ".join(f"{one.name} {one.ratio:.2f}" for one in table))
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        f'aria-label="{escape(said)}">\n<style>{STYLE}</style>\n',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{said}">\n',
+        f"<style>{STYLE}</style>\n",
         '<text class="title" x="16" y="30">CPU of one call, as a ratio to raw aiohttp: less is better</text>\n',
         f'<text class="note" x="16" y="52">{escape(subtitle)}</text>\n',
         *(tick(ratio, scale, bottom) for ratio in TICKS),

@@ -112,10 +112,12 @@ def text(table: list[Row]) -> str:
     lines = [HEADINGS, *map(cells, table)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(HEADINGS))]
     sides = ["<", "<", *">" * (len(HEADINGS) - 2)]
-    return "\n".join(
-        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True))
-        for line in lines
-    )
+    return "\n".join("  ".join(map(padded, line, sides, widths)).rstrip() for line in lines)
+
+
+def padded(cell: str, side: str, width: int) -> str:
+    """Fill a cell up."""
+    return f"{cell:{side}{width}}"
 
 
 def markdown(table: list[Row], notes: list[str]) -> str:

@@ -23,7 +23,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--calls", type=int, default=1000, help="calls of each client in each round")
-    parser.add_argument("--profiled", type=int, default=300, help="calls of each client under the profiler")
+    parser.add_argument("--profiled", type=int, default=500, help="calls of each client under the profiler")
     parser.add_argument("--at-once", type=int, default=64)
     parser.add_argument("--environments", type=Path, default=ROOT / ".nox" / "peers", help="where they are kept")
     parser.add_argument("--svg", type=Path, default=Path(__file__).with_name("peers.svg"), help="where to draw")
