@@ -37,7 +37,7 @@ class Process:
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
         if not line:
-            raise Failed("its process ended, as written above")
+            raise Failed(f"{self.name}: its process ended, as written above")
         return json.loads(line)
 
     def ask(self, command: str, calls: int) -> dict[str, float]:
@@ -91,7 +91,7 @@ class Bench:
     def __init__(self, stack: ExitStack, under: Path, at_once: int) -> None:
         """Make every environment and start every process; they end with *stack*."""
         self.stack, self.at_once = stack, at_once
-        self.left_out: list[str] = []
+        self.left_out: dict[str, str] = {}
         self.entrants: list[Entrant] = []
         self.clients, servers = cores()
         self.server = Server(prepared(BASE.environment, under), servers)
@@ -100,7 +100,7 @@ class Bench:
             try:
                 python = prepared(name, under)
             except NotInstalled as reason:
-                self.left_out.append(f"{name} ({reason})")
+                self.left_out[name] = str(reason)
                 continue
             for peer in PEERS:
                 if peer.environment == name:
@@ -111,10 +111,9 @@ class Bench:
         program = [str(python), str(HERE / "peer_worker.py"), peer.name]
         worker = Process(peer.name, self.clients, [*program, f"http://127.0.0.1:{self.server.port}", f"{self.at_once}"])
         self.stack.callback(worker.stop)
-        try:
-            told = worker.told()
-        except Failed as reason:
-            self.left_out.append(f"{peer.name} ({reason})")
+        told = worker.told()
+        if "missing" in told:
+            self.left_out[peer.name] = told["missing"]
             return
         self.entrants.append(Entrant(worker, Figures(peer, told["version"], told["over"])))
 

@@ -41,6 +41,7 @@ def prepared(name: str, under: Path) -> Path:
     python, holds = directory / "bin" / "python", directory / "holds.txt"
     if holds.exists() and holds.read_text() == wanted(name) and python.exists():
         return python
+    print(f"making the environment of {name}", flush=True)
     shutil.rmtree(directory, ignore_errors=True)
     run(sys.executable, "-m", "venv", str(directory))
     tree = [f"{ROOT}[fast]"] if name == OURS else []

@@ -53,8 +53,8 @@ PEERS = (
     Peer("azure-core, no proxies", "azure-core", "azure_without_proxies", "aiohttp", 10),
     Peer("azure-core", "azure-core", "azure", "aiohttp", 10),
     Peer("stripe, aiohttp", "stripe", "stripe_over_aiohttp", "aiohttp", 2),
-    Peer("stripe", "stripe", "stripe", "httpx", 2),
+    Peer("stripe, httpx", "stripe", "stripe", "httpx", 2),
     Peer("openai, aiohttp", "openai", "openai_over_aiohttp", "aiohttp", 2),
-    Peer("openai", "openai", "openai", "httpx2", 2),
+    Peer("openai, httpx2", "openai", "openai", "httpx2", 2),
 )
 BASE = PEERS[0]

@@ -62,12 +62,15 @@ def main() -> None:
     """Run the client that the first argument names, on its loop."""
     name, url, at_once = sys.argv[1:]
     peer = next(one for one in PEERS if one.name == name)
-    if peer.loop == "uvloop":
-        import uvloop
-
-        uvloop.run(obey(peer, url, int(at_once)))
-    else:
+    if peer.loop == "asyncio":
         asyncio.run(obey(peer, url, int(at_once)))
+        return
+    try:
+        import uvloop
+    except ImportError as problem:  # not made for every system
+        tell({"missing": str(problem)})
+        return
+    uvloop.run(obey(peer, url, int(at_once)))
 
 
 if __name__ == "__main__":

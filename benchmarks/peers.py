@@ -52,7 +52,7 @@ def bottleneck(table: list[Row], *, pinned: bool) -> list[str]:
     said = [f"The server was busy {most.server:.0%} of the time at most, beside {most.name}."]
     waited = [f"{one.name} ({one.busy:.0%} busy)" for one in table if one.busy < 0.95]
     if waited:
-        said.append(f"Not held up by their own CPU alone, so that calls/s may be too low: {', '.join(waited)}.")
+        said.append(f"Waited for more than their own CPU (their own pace, or the server): {', '.join(waited)}.")
     else:
         said.append("Every client was busy for 95% of the time or more: it was its own limit, not the server.")
     return said
@@ -69,12 +69,12 @@ def main() -> None:
             sys.exit(f"peers: {reason}")
         pinned = bench.clients is not None
     table = peer_table.rows([one.figures for one in bench.entrants], chosen.calls)
-    missing = [f"Left out: {one}." for one in bench.left_out]
+    missing = [f"LEFT OUT: {name}: {reason}" for name, reason in bench.left_out.items()]
     notes = [transports(table), *bottleneck(table, pinned=pinned), *missing]
     print(about(chosen), peer_table.text(table), *notes, sep="\n")
     if chosen.markdown:
         _ = chosen.markdown.write_text(f"{about(chosen)}\n\n{peer_table.markdown(table, notes)}")
-    drawn = [transports(table), *missing]
+    drawn = [f"Logarithmic. {transports(table)}", *(f"Left out: {name}." for name in bench.left_out)]
     _ = chosen.svg.write_text(peer_chart.svg(table, about(chosen), drawn))
 
 
