@@ -87,13 +87,13 @@ class Lane:
         return 1 / spacing if spacing else None
 
     def wait(self, now: float, ahead: int = 0) -> float:
-        """Tell the seconds until a request may leave that has *ahead* others before it; 0 is now."""
+        """Tell the seconds until a request may leave that has *ahead* others before it, at the least; 0 is now."""
         self._roll(now)
         at = max(self._closed_until, self._next_at + ahead * self._spacing())
         if self._remaining is not None:
             at = max(at, self._reset_at if self._remaining <= ahead else at)
         if self._rate is None and self._in_flight + ahead >= self._window:
-            at = max(at, self._next_at + (ahead + 1) * _TRICKLE)
+            at = max(at, self._next_at + _TRICKLE)
         return max(0.0, at - now)
 
     def leave(self, now: float) -> None:

@@ -188,6 +188,13 @@ def test_after_a_wait_requests_leave_spaced_and_not_all_at_once() -> None:
     assert lane.wait(1.0, ahead=2) == pytest.approx(0.15)
 
 
+def test_a_long_queue_says_nothing_of_how_long_it_takes_while_the_limit_is_unknown() -> None:
+    lane = Lane()
+    while lane.wait(0) <= 0:
+        lane.leave(0)
+    assert 0 < lane.wait(0, ahead=10_000) < 0.1
+
+
 def test_a_429_that_names_no_time_closes_the_gate_for_a_second() -> None:
     lane = Lane()
     lane.leave(0)
