@@ -1,8 +1,8 @@
 """Recorded: the rows of a batch with a journal, each written down before it is handed out.
 
 Rules:
-- Rows are pulled a little ahead and begun together, so that sending does not wait for the disk.
-  While one lot is being written the next gathers, whatever the source's own speed.
+- Rows are pulled a little ahead and begun together, so that sending does not wait for the disk. The
+  next lot is pulled when half of them are taken, and while one is being written the next gathers.
 - What was begun and not handed out when the batch is left is released.
 - A row that is settled since an earlier run is passed over, and counted.
 """
@@ -92,13 +92,17 @@ class Recorded(Generic[T]):
         self._ready.clear()
         await self._source.close()
 
+    def _waiting(self) -> int:
+        return len(self._ready) + len(self._gathered) + self._writing
+
     def _room(self) -> bool:
-        return len(self._ready) + len(self._gathered) + self._writing < self._ahead
+        return self._waiting() < self._ahead
 
     def _go_on(self) -> None:
         if self._unwritten is not None:
             return
-        if not self._reading and not self._source.exhausted and self._unread is None and self._room():
+        low = 2 * self._waiting() <= self._ahead  # a lot of many rows costs the disk hardly more than one of a few
+        if not self._reading and not self._source.exhausted and self._unread is None and low:
             self._reading = True
             _ = self._tasks.start_soon(self._read)
         if self._gathered and not self._writing:

@@ -1,5 +1,6 @@
 """Keys and marks: what names a row of a batch to the service, and what tells that it has changed."""
 
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -15,9 +16,14 @@ _UUID8: Final = (
 def key_of(batch: str, row: str) -> str:
     """Derive the idempotency key of a *row* of a *batch*: a UUID (version 8), the same each time."""
     own, version = _UUID8
-    hashed = blake2b(row.encode(), digest_size=_SIZE, key=blake2b(batch.encode()).digest()).digest()
+    hashed = blake2b(row.encode(), digest_size=_SIZE, key=_hashed(batch)).digest()
     text = f"{int.from_bytes(hashed) & own | version:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+@lru_cache(16)
+def _hashed(batch: str) -> bytes:
+    return blake2b(batch.encode()).digest()
 
 
 def mark_of(call: Call[object]) -> bytes:
