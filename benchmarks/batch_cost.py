@@ -1,8 +1,8 @@
 """What a batch costs a row: with a journal to the same without one, and a long one to a short one.
 
 64 in flight over loopback, through `Client`. Ways take turns, round by round; CPU is this process's own,
-its threads included (getrusage); the server is another process. Peak memory is that of Python's own allocations,
-of a batch in memory: `tracemalloc` slows it down, so no time is taken there.
+its threads included (getrusage); the server is another process. The long batch, of a million rows with a journal,
+is answered in memory, in a process of its own beside that of a short one: its peak is the whole process's.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import time
-import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -79,11 +78,12 @@ async def compare(url: str, rounds: int, count: int, directory: Path) -> None:
     for _ in range(rounds):
         for name, (way, rows_) in ways.items():
             found[name].append(await cost(way, url, rows_, directory))
-    cpu, wall = (statistics.median(one[at] for one in found["batch"]) for at in (0, 1))
     print(f"{'':28}{'CPU µs a row':>14}{'ratio':>8}{'wall':>10}{'ratio':>8}")
     for name, costs in found.items():
         own, clock = (statistics.median(one[at] for one in costs) for at in (0, 1))
-        print(f"{name:28}{own:14.1f}{own / cpu:8.2f}{clock:10.1f}{clock / wall:8.2f}")
+        pairs = list(zip(costs, found["batch"], strict=True))
+        ratios = [statistics.median(one[at] / other[at] for one, other in pairs) for at in (0, 1)]
+        print(f"{name:28}{own:14.1f}{ratios[0]:8.2f}{clock:10.1f}{ratios[1]:8.2f}")
 
 
 async def answer(call: Call[T]) -> Result[T]:
@@ -93,29 +93,36 @@ async def answer(call: Call[T]) -> Result[T]:
     return Ok(value)
 
 
-async def peak(count: int, directory: Path) -> int:
-    """Tell the most bytes that Python held during a batch of *count* rows."""
-    tracemalloc.start()
-    path = str(directory / f"{time.monotonic_ns()}.db")
-    async with (
-        journal.opened(path, batch="b") as record,
-        batch.sending(answer, rows(count), journal=record) as outcomes,
-    ):
-        await drained(outcomes)
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return most
+async def alone(count: int) -> None:
+    """Send a journalled batch of *count* rows, and print the CPU in µs a row and the process's peak in kB."""
+    with TemporaryDirectory() as made:
+        before = time.process_time()
+        path = str(Path(made) / "b.db")
+        async with (
+            journal.opened(path, batch="b") as record,
+            batch.sending(answer, rows(count), journal=record) as outcomes,
+        ):
+            await drained(outcomes)
+        print((time.process_time() - before) / count * 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
-async def memory(long: int, directory: Path) -> None:
-    """Print the peak of a long batch beside that of a short one."""
-    short = long // 10
-    _ = await peak(min(short, 10_000), directory)
-    base, most = await peak(short, directory), await peak(long, directory)
+def lengths(long: int, rounds: int) -> None:
+    """Print the peak memory and the CPU of a row of a *long* batch beside those of one of 10,000 rows."""
+    short, found = 10_000, list[list[tuple[float, float]]]()
+    for _ in range(rounds):
+        found.append([])
+        for count in (short, long):
+            program = [sys.executable, __file__, "--alone", str(count)]
+            said = subprocess.run(program, capture_output=True, text=True, check=True).stdout  # noqa: S603 - this file
+            cpu, peak = said.split()
+            found[-1].append((float(cpu), float(peak)))
+    ratios = [statistics.median(one[1][at] / one[0][at] for one in found) for at in (0, 1)]
+    peaks = [statistics.median(one[at][1] for one in found) / 1024 for at in (0, 1)]
     print(
-        f"peak memory with a journal: {short:,} rows {base / 1e3:,.0f} kB, {long:,} rows {most / 1e3:,.0f} kB, ", end=""
+        f"\n{short:,} rows with a journal, in memory: peak {peaks[0]:.1f} MB; {long:,} rows: {peaks[1]:.1f} MB, ",
+        end="",
     )
-    print(f"ratio {most / base:.2f}")
+    print(f"ratio {ratios[1]:.2f}; CPU of a row {ratios[0]:.2f}")
 
 
 def served() -> "subprocess.Popen[str]":
@@ -129,18 +136,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--rows", type=int, default=5000)
-    parser.add_argument("--long", type=int, default=100_000, help="rows of the batch whose memory is measured")
+    parser.add_argument("--long", type=int, default=1_000_000, help="rows of the long batch")
+    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.alone:
+        asyncio.run(alone(chosen.alone))
+        return
     server = served()
     try:
         assert server.stdout is not None
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
         with TemporaryDirectory() as made:
             asyncio.run(compare(url, chosen.rounds, chosen.rows, Path(made)))
-            asyncio.run(memory(chosen.long, Path(made)))
     finally:
         server.kill()
         _ = server.wait()
+    lengths(chosen.long, 1 + chosen.rounds // 4)
 
 
 if __name__ == "__main__":
