@@ -56,7 +56,8 @@ def plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
 def parse(body: bytes) -> object | Problems:
     """Read *body* as JSON; anything that is not JSON is one problem at the root."""
     try:
-        return cast("object", orjson.loads(body))
+        value: object = orjson.loads(body)
+        return value
     except orjson.JSONDecodeError:
         return Problems((Detail("", "is not JSON" if body else "is empty"),))
 

@@ -109,7 +109,8 @@ def _object_in_one_go(converter: OrjsonConverter, model: Any) -> Structure[T]:  
             part = value.get(name)
             if part is not None:
                 found[name] = part if type(part) is exact else read(part, kind)
-        return cast("T", model(**found))
+        made: T = model(**found)
+        return made
 
     return structure
 

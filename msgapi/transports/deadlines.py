@@ -7,7 +7,7 @@ Rules, which are those of `asyncio.timeout`:
 
 import asyncio
 from types import TracebackType
-from typing import cast, final
+from typing import final
 
 from attrs import define, field
 
@@ -28,7 +28,8 @@ class Deadlines:
 
     def start(self) -> "Deadline":
         """Start one for the current task; it runs until its `with` ends."""
-        task = cast("asyncio.Task[object]", asyncio.current_task())
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
         deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self._running)
         self._running[deadline] = None
         if self._timer is None:
