@@ -56,12 +56,12 @@ class Round:
                 assert await program.wait() == 0
             assert said.read_text().splitlines()[-1].endswith(" None")
             self._take(said)
-            if not (left := self.left()):
+            if not (unsettled := self.left()):
                 return
             # The weather was bad for these to the end, as was told: they are what the same command sends now.
-            assert {row for row, *_ in (one.split(" ") for one in self.told[-1])} >= left
+            assert {row for row, *_ in (one.split(" ") for one in self.told[-1])} >= unsettled
             self.reruns += 1
-            assert self.reruns < 5, left
+            assert self.reruns < 5, unsettled
 
     def left(self) -> set[str]:
         """Find the rows that may still be accepted."""
