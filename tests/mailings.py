@@ -1,15 +1,18 @@
 """Files and APIs for the tests of the command line."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+import pytest
 
-from msgapi import Call, Pace, Result
-from msgapi.cli import rows
+from msgapi import Call, Client, Pace, Result, Retry, connect
+from msgapi.cli import connection, rows
 from msgapi.cli.mailing import Mailing, mail
 from msgapi.cli.run import Run
+from msgapi.transports import Transport
 
 T = TypeVar("T")
 RCS = {"agent_id": "ag_live_demo", "traffic_type": "TRANSACTION", "text": "Hi {name}"}
@@ -60,3 +63,15 @@ def text(path: str | Path | None) -> str:
 
 def lines(path: str | Path | None) -> list[Any]:
     return [orjson.loads(line) for line in text(path).splitlines()]
+
+
+def through(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
+    """Let the commands send over *transport*, once each, as if a service were there."""
+
+    def connected(**options: object) -> AbstractAsyncContextManager[Client]:
+        more: dict[str, Any] = {**options, "transport": transport, "retry": Retry(attempts=1)}
+        return connect(**more)
+
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_sandbox")
+    monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr(connection, "connect", connected)

@@ -209,8 +209,13 @@ def test_a_conversation_and_a_month_are_counted_once_for_each_recipient_and_agen
 def test_what_the_free_balance_covers_is_no_shortage() -> None:
     found = billing.estimate([text()] * 10, PRICES)
     assert billing.shortage(found, Balance(free=Decimal("0.70"))) is None
-    assert billing.shortage(found, Balance()) is None
     assert billing.shortage(billing.estimate([], PRICES), Balance(free=Decimal(0))) is None
+    assert billing.shortage(billing.estimate([], PRICES), Balance()) is None
+
+
+def test_a_balance_that_is_not_told_is_neither_enough_nor_a_shortage() -> None:
+    found = billing.estimate([text()] * 10, PRICES)
+    assert billing.shortage(found, Balance()) == billing.Unsure(estimate=found)
 
 
 @given(st.integers(1, 200), st.decimals(-5, 20, places=2))
@@ -218,6 +223,7 @@ def test_a_shortage_tells_what_is_missing_and_how_far_it_goes(number: int, free:
     found = billing.estimate([text()] * number, PRICES)
     short = billing.shortage(found, Balance(free=free))
     assert (short is None) == (found.amount <= free)
+    assert not isinstance(short, billing.Unsure)
     if short is not None:
         assert short.missing == found.amount - free
         assert short.covered == max(0, int(free / Decimal("0.07")))

@@ -1,14 +1,17 @@
 """What a batch costs at most, and that nothing is sent where the balance does not cover it."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
 import orjson
 import pytest
+from mailings import through
 
-from msgapi import Retry
+from msgapi import Request, Response, Retry
 from msgapi.cli import mailing, main
 from msgapi.sandbox import Sandbox
+from msgapi.transports import Answer
 
 Captured = pytest.CaptureFixture[str]
 FILE = "to,text\n+4915112345678,Hello\n+4915112345679,Hello\n+4915112345679,Hello\nbad,Hello\n"
@@ -63,6 +66,26 @@ def test_a_balance_that_cannot_be_read_is_no_reason_to_send(
     assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07")) == 1
     assert box.messages == ()
     assert capsys.readouterr().err
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"reserved": 1, "total": 9}'])
+def test_a_balance_that_is_not_told_is_no_reason_to_send(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, body: bytes
+) -> None:
+    box = Sandbox()
+    asked: list[str] = []
+
+    async def transport(request: Request, /) -> Answer:
+        asked.append(request.url)
+        return Response(200, {}, body) if request.url.endswith("/balance") else await box(request)
+
+    through(monkeypatch, transport)
+    assert main(batch(tmp_path, "--no-journal", "--price", "basic=1000")) == 1
+    assert box.messages == ()
+    assert len(asked) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert re.fullmatch(r"msgapi: the service does not say how much is free, .*nothing was sent.*\n", told.err)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from ..messages.units import Unit, unit
 from ..results import Balance
-from .estimates import Estimate, Prices, Shortage, estimate, shortage
+from .estimates import Estimate, Prices, Shortage, Unsure, estimate, shortage
 from .models import (
     Alert,
     AutoReload,
@@ -49,6 +49,7 @@ __all__ = [
     "Transaction",
     "Transactions",
     "Unit",
+    "Unsure",
     "add_payment_method",
     "alert",
     "auto_reload",

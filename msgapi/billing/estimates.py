@@ -67,6 +67,14 @@ class Shortage:
     covered: int
 
 
+@final
+@frozen(kw_only=True)
+class Unsure:
+    """Nobody can tell whether the estimate is covered: the service did not say how much is free."""
+
+    estimate: Estimate
+
+
 def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
     """Add up what *messages* will cost (docs: /learn/billing-units).
 
@@ -90,10 +98,12 @@ def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
     return Estimate(messages=number, units=counted, amount=amount)
 
 
-def shortage(found: Estimate, balance: Balance) -> Shortage | None:
-    """Tell what is missing for an estimate; None if the free balance covers it, or is not known."""
+def shortage(found: Estimate, balance: Balance) -> Shortage | Unsure | None:
+    """Tell what is missing for an estimate; None if the free balance covers it, `Unsure` if that is not known."""
     free = balance.free
-    if free is None or found.amount <= max(free, _NOTHING):
+    if found.amount <= max(free or _NOTHING, _NOTHING):
         return None
+    if free is None:
+        return Unsure(estimate=found)
     covered = int(found.messages * max(free, _NOTHING) / found.amount)
     return Shortage(estimate=found, free=free, missing=found.amount - free, covered=covered)

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final, TypeAlias
 
 from .. import billing
-from ..billing import Estimate
+from ..billing import Estimate, Unsure
 from ..calls import Api
 from ..messages import Email, Message
 from ..results import Ok
@@ -48,13 +48,19 @@ def price(message: Message, known: Prices) -> Decimal:
 
 
 async def check(api: Api, estimate: Estimate) -> Exit | None:
-    """See whether the free balance covers *estimate*: None if it does, else the exit status."""
+    """See whether the free balance covers *estimate*: None if it does for certain, else the exit status."""
     result = await api(billing.balance())
     if not isinstance(result, Ok):
         return Exit(fail(result))
     short = billing.shortage(estimate, result.value)
     if short is None:
         return None
+    if isinstance(short, Unsure):
+        note(
+            "the service does not say how much is free, so nothing was sent: "
+            "check MSGAPI_BASE_URL, or send it without --price until the balance is used up"
+        )
+        return Exit.REFUSED
     note(
         f"the batch can cost {estimate.amount} EUR and {short.free} EUR is free: {short.missing} EUR is missing after "
         f"about {short.covered:,} of {estimate.messages:,} messages; nothing was sent"
