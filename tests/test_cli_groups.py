@@ -270,6 +270,20 @@ def test_where_all_is_well_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: C
     assert all(line.startswith("ok") for line in found.values())
 
 
+@pytest.mark.parametrize(
+    ("status", "said"), [(502, "Run it again later."), (400, "Mend what the details name; if they name nothing")]
+)
+def test_a_service_that_fails_is_no_reason_to_mend_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int, said: str
+) -> None:
+    async def transport(_: Request, /) -> Answer:
+        return Response(status, {}, b"<html>no</html>")
+
+    at(monkeypatch, transport, "sk_sandbox")
+    assert main(["doctor"]) == 1
+    assert said in lines(capsys)["service"]
+
+
 def test_a_library_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     def version(name: str) -> str:
         if name == "uvloop":

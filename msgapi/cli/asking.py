@@ -2,11 +2,30 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from math import ceil
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 
 from .. import codec
 from ..calls import Call
-from ..results import ApiError, NotFound, Ok, Result, Unauthorized, Unreadable
+from ..results import (
+    ApiError,
+    Conflict,
+    Forbidden,
+    InsufficientBalance,
+    Invalid,
+    NotFound,
+    NotSent,
+    Ok,
+    Result,
+    ServerFault,
+    Throttled,
+    Unanswered,
+    Unauthorized,
+    Unavailable,
+    Unexpected,
+    Unprocessable,
+    Unreadable,
+)
 from .advice import advise, explain, facts
 from .connection import launch, private, reach
 from .exits import Exit, Halt
@@ -16,6 +35,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 T = TypeVar("T")
+
+_SERVICE: Final = "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
 
 
 def answer(call: Call[T], show: "Callable[[T], str | Table]", *, json: bool, sandbox: bool) -> int:
@@ -31,25 +52,62 @@ def answer(call: Call[T], show: "Callable[[T], str | Table]", *, json: bool, san
         return Exit.ACCEPTED
     if json:
         emit_json(facts(result))
-    return fail(result)
+    return fail(result, call)
 
 
-def fail(error: ApiError) -> int:
-    """Say what went wrong and what to do about it; gives the exit status."""
+def fail(error: ApiError, call: Call[Any]) -> int:
+    """Say what went wrong with *call* and what to do about it; gives the exit status."""
     note(f"{type(error).__name__} {error.code}: {explain(error)}")
-    note(advice(error))
+    note(advice(error, call))
     return Exit.CONFIGURATION if isinstance(error, Unauthorized) else Exit.REFUSED
 
 
-def advice(error: ApiError) -> str:
-    """Say what to do about *error* where nothing was sent to a recipient."""
+def advice(error: ApiError, call: Call[Any]) -> str:
+    """Say what to do about *error* where *call* sent no message.
+
+    A command that is run again makes its call anew: a key of this one would not keep it from being done twice.
+    """
+    once = call.method == "POST"
+    if error.may_have_happened and once:
+        said = _SERVICE if isinstance(error, Unexpected | Unreadable) else ""
+        return f"See whether it was done before you run it again: that would do it twice.{said and ' '}{said}"
+    return _first(error, call)
+
+
+def _first(error: ApiError, call: Call[Any]) -> str:  # noqa: PLR0911 - one case for each kind
     match error:
-        case NotFound():
-            return "Check the id: the service does not know it."
-        case Unreadable():
-            return "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
-        case _:
+        case Unauthorized():
             return advise(error)
+        case Invalid():
+            return f"Mend what the details name; if they name nothing that you gave, the service or this version is another one."
+        case InsufficientBalance(topup_url=url):
+            return f"Top up{f' at {url}' if url else ''}, then run it again."
+        case Forbidden():
+            return "See what the API key is allowed to do, and what state the thing is in; the code tells."
+        case NotFound():
+            return _absent(error, call)
+        case Conflict():
+            return "See what state the thing is in: that is against it, or it was done before; the code tells."
+        case Unprocessable():
+            return "Mend what the message names: it was understood and refused; the code tells."
+        case Throttled(retry_after=seconds):
+            return f"Run it again {'later' if seconds is None else f'in {ceil(seconds)} s'}, and less often."
+        case ServerFault() | Unavailable() | Unanswered():
+            return "Run it again later."
+        case Unexpected() | Unreadable():
+            return _SERVICE
+        case NotSent():
+            return "Check the network and MSGAPI_BASE_URL, then run it again."
+        case _:
+            assert_never(error)
+
+
+def _absent(error: NotFound, call: Call[Any]) -> str:
+    if call.method == "GET":
+        return "Check the id and MSGAPI_BASE_URL: the service knows nothing there."
+    if error.may_have_happened:
+        return "See whether it was done: an attempt before may have done it, though its answer was lost."
+    return "Check the id: the service does not know it, or it is too late; the code tells."
 
 
 async def _asked(call: Call[T], *, sandbox: bool) -> Result[T]:

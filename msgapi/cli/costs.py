@@ -49,9 +49,10 @@ def price(message: Message, known: Prices) -> Decimal:
 
 async def check(api: Api, estimate: Estimate) -> Exit | None:
     """See whether the free balance covers *estimate*: None if it does for certain, else the exit status."""
-    result = await api(billing.balance())
+    call = billing.balance()
+    result = await api(call)
     if not isinstance(result, Ok):
-        return Exit(fail(result))
+        return Exit(fail(result, call))
     short = billing.shortage(estimate, result.value)
     if short is None:
         return None

@@ -21,6 +21,7 @@ from .connection import launch
 from .exits import Exit
 from .output import emit, emit_json
 
+_CALL: Final = billing.balance()
 _TIMEOUT: Final = 10.0  # seconds
 _SKEW: Final = 5.0  # seconds by which the clocks may differ
 _LIBRARIES: Final = ("anyio", "attrs", "cattrs", "orjson", "aiohttp", "click", "rich", "uvloop")
@@ -79,7 +80,7 @@ def _origin(url: str) -> str:
 async def _there() -> list[Finding]:
     try:
         async with connect(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
-            result = await api(billing.balance())
+            result = await api(_CALL)
     except Misconfigured as error:
         text = f"{error}"
         return (
@@ -106,11 +107,11 @@ def _reached(result: Result[Balance]) -> Iterator[Finding]:
         case Unauthorized():
             yield Finding("service", "reached")
             if _key():
-                yield Finding("key", f"refused: {explain(result)}", advice(result))
+                yield Finding("key", f"refused: {explain(result)}", advice(result, _CALL))
         case Throttled():
-            yield Finding("service", "reached, and the rate limit of the key is used up", advice(result))
+            yield Finding("service", "reached, and the rate limit of the key is used up", advice(result, _CALL))
         case _:
-            yield Finding("service", f"answers {result.code}: {explain(result)}", advice(result))
+            yield Finding("service", f"answers {result.code}: {explain(result)}", advice(result, _CALL))
 
 
 def _clock(result: Result[Balance]) -> Iterator[Finding]:

@@ -1,0 +1,105 @@
+"""What to do about each way in which a command that sends no message can fail."""
+
+from typing import Any, get_args
+
+import pytest
+from mailings import through
+
+from msgapi import (
+    ApiError,
+    Call,
+    Conflict,
+    InsufficientBalance,
+    NotFound,
+    NotSent,
+    Request,
+    Response,
+    ServerFault,
+    Throttled,
+    Unanswered,
+    Unavailable,
+    Unexpected,
+    Unreadable,
+    billing,
+    messages,
+    webhooks,
+)
+from msgapi.cli import main
+from msgapi.cli.asking import advice
+from msgapi.transports import Answer
+
+Captured = pytest.CaptureFixture[str]
+READ = billing.balance()
+REVOKE = messages.revoke("msg_1")
+TRY = webhooks.test("x")
+OF_BATCHES = ["--limit-rate", "--resend-unknown", "--allow-duplicates", "key", "rows", "Send", "these", "another day"]
+
+
+def errors() -> list[ApiError]:
+    plain: list[Any] = [kind for kind in get_args(ApiError) if kind not in {NotSent, Unanswered}]
+    return [*(kind(code="http_429") for kind in plain), Throttled(code="other"), NotSent("x"), Unanswered("y")]
+
+
+@pytest.mark.parametrize("call", [READ, REVOKE, TRY])
+@pytest.mark.parametrize("error", errors(), ids=lambda one: type(one).__name__)
+def test_no_command_is_told_what_only_a_batch_can_do(call: Call[object], error: ApiError) -> None:
+    told = advice(error, call)
+    assert told.endswith(".")
+    words = [word for word in OF_BATCHES if word in told.replace("MSGAPI_API_KEY", "").replace("API key", "")]
+    assert words == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Unanswered("x"), ServerFault(), Unavailable(), Unexpected(), Unreadable(), Conflict(may_have_happened=True)],
+)
+def test_what_may_have_been_done_and_is_done_twice_if_it_is_repeated_is_looked_for_first(error: ApiError) -> None:
+    assert "before you run it again" in advice(error, TRY)
+    assert "before you run it again" not in advice(error, READ) + advice(error, REVOKE)
+
+
+def test_what_was_not_done_can_be_tried_again_whatever_it_was() -> None:
+    for call in (READ, REVOKE, TRY):
+        assert advice(NotSent("x"), call) == "Check the network and MSGAPI_BASE_URL, then run it again."
+        assert advice(ServerFault(may_have_happened=False), call) == "Run it again later."
+
+
+def test_what_is_not_found_to_be_deleted_may_be_too_late_or_done_already() -> None:
+    assert advice(NotFound(), READ) == "Check the id and MSGAPI_BASE_URL: the service knows nothing there."
+    assert "or it is too late" in advice(NotFound(), REVOKE)
+    assert "an attempt before may have done it" in advice(NotFound(may_have_happened=True), REVOKE)
+
+
+def test_the_rate_limit_says_how_long_to_wait() -> None:
+    assert "30 s" in advice(Throttled(code="rate_limit_exceeded", retry_after=29.4), READ)
+    assert "https://top.example" in advice(InsufficientBalance(topup_url="https://top.example"), TRY)
+
+
+def answering(status: int, body: bytes = b"{}") -> Any:  # noqa: ANN401 - a transport
+    async def transport(_: Request, /) -> Answer:
+        return Response(status, {}, body)
+
+    return transport
+
+
+def test_an_endpoint_that_may_have_been_added_is_looked_for(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    async def hang(_: Request, /) -> Answer:
+        return Unanswered("no answer in time")
+
+    through(monkeypatch, hang)
+    assert main(["webhooks", "add", "https://shop.example/hook", "--secret", "s"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[1] == "msgapi: See whether it was done before you run it again: that would do it twice."
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"),
+    [(404, "already_delivered", "too late"), (409, "already_revoked", "the code tells"), (429, "", "Run it again in")],
+)
+def test_a_revoke_that_fails_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int, code: str, said: str
+) -> None:
+    body = b'{"error":"%s","message":"no","retry_after":3}' % (code or "rate_limit_exceeded").encode()
+    through(monkeypatch, answering(status, body))
+    assert main(["messages", "revoke", "msg_1"]) == 1
+    assert said in capsys.readouterr().err.splitlines()[1]
