@@ -74,12 +74,12 @@ def advice(error: ApiError, call: Call[Any]) -> str:
     return _first(error, call)
 
 
-def _first(error: ApiError, call: Call[Any]) -> str:  # noqa: PLR0911 - one case for each kind
+def _first(error: ApiError, call: Call[Any]) -> str:  # noqa: C901, PLR0911 - one case for each kind
     match error:
         case Unauthorized():
             return advise(error)
         case Invalid():
-            return f"Mend what the details name; if they name nothing that you gave, the service or this version is another one."
+            return "Mend what the details name; if they name nothing that you gave, see whether msgapi-sdk is too old."
         case InsufficientBalance(topup_url=url):
             return f"Top up{f' at {url}' if url else ''}, then run it again."
         case Forbidden():
