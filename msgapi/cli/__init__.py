@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ..client import Misconfigured
 from .exits import Exit, Halt
+from .streams import fill
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -12,6 +13,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Whatever goes wrong is one line on standard error that says what to do; see `exits.Exit`.
     """
+    fill()
     try:
         from .app import run
     except ModuleNotFoundError as error:

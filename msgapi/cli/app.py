@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from errno import ENOSPC
 from typing import final
 
 import click
@@ -55,6 +56,13 @@ def run(arguments: Sequence[str] | None) -> int:
         raise Halt(f"{error.format_message()} (see `{path} --help`)") from None
     except click.ClickException as error:
         raise Halt(error.format_message()) from None
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        from .output import silence  # what click prints by itself, help and version, it does not guard
+
+        silence()
+        raise Halt(f"cannot write: {error.strerror}") from None
     if not given:
         return int(Exit.USAGE)
     return int(status) if isinstance(status, int) else 0

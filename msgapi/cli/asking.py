@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
 from .. import codec
 from ..calls import Call
@@ -29,17 +29,14 @@ from ..results import (
 from .advice import advise, explain, facts
 from .connection import launch, private, reach
 from .exits import Exit, Halt
-from .output import emit, emit_json, note
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .output import Table, emit, emit_json, note
 
 T = TypeVar("T")
 
 _SERVICE: Final = "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
 
 
-def answer(call: Call[T], show: "Callable[[T], str | Table]", *, json: bool, sandbox: bool) -> int:
+def answer(call: Call[T], show: Callable[[T], str | Table], *, json: bool, sandbox: bool) -> int:
     """Carry *call* out and *show* its value, or print it as JSON; gives the exit status."""
     if call.invalid is not None:
         raise Halt(explain(call.invalid))

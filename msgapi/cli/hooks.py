@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import orjson
@@ -16,10 +16,7 @@ from ..webhooks import Endpoint, Endpoints, NewEndpoint
 from .asking import answer
 from .connection import launch
 from .exits import Exit, Halt, unreadable
-from .output import emit, emit_json, note, table_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .output import Table, emit, emit_json, note, table_of
 
 
 def show(*, json: bool, sandbox: bool) -> int:
@@ -119,7 +116,7 @@ def _shown(value: object) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _table(found: Endpoints) -> "str | Table":
+def _table(found: Endpoints) -> str | Table:
     if not found.webhooks:
         return "no endpoints"
     table = table_of("id", "url", "events")

@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import codec, messages
 from ..messages import Logged, Page
 from .asking import answer
 from .exits import Halt
-from .output import table_of
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from .output import Table, line, table_of
 
 
 def start(given: Mapping[str, Any], *, json: bool, sandbox: bool) -> int:
@@ -37,7 +34,7 @@ def revoke(message_id: str, *, json: bool, sandbox: bool) -> int:
     )
 
 
-def _table(page: Page) -> "str | Table":
+def _table(page: Page) -> str | Table:
     if not page.messages:
         return "no messages"
     table = table_of("created", "id", "direction", "type", "status", "#EUR")
@@ -52,6 +49,6 @@ def _lines(message: Logged) -> str:
     plain: dict[str, Any] = codec.plain(message)
     content = plain.pop("content", None)
     events = plain.pop("events", ())
-    lines = [f"{name:15}{value}" for name, value in plain.items()]
-    lines += [f"{'event':15}{one['type']} at {one.get('at', 'an unknown time')}" for one in events]
+    lines = [f"{name:15}{line(str(value))}" for name, value in plain.items()]
+    lines += [f"{'event':15}{line(one['type'])} at {one.get('at', 'an unknown time')}" for one in events]
     return "\n".join([*lines, *([f"{'content':15}{content}"] if content else [])])

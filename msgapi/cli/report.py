@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from shlex import quote
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from ..batch import Stopped
 from .advice import advise, explain
 from .exits import Exit
 from .funds import shortage
-from .output import emit, emit_json, note, table_of
+from .output import Table, emit, emit_json, note, table_of
 from .run import Run
 from .tally import Tally
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 
 def report(run: Run, *, json: bool, results: str | None, failed: str | None) -> Exit:
@@ -60,7 +57,7 @@ def plain(tally: Tally) -> dict[str, object]:
     }
 
 
-def outcomes(tally: Tally) -> "Table":
+def outcomes(tally: Tally) -> Table:
     """Draw the outcomes by kind, with what to do about each."""
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row("Accepted", f"{tally.accepted:,}", "", "Nothing: queued for delivery.", style="green")

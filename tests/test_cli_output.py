@@ -1,0 +1,126 @@
+"""What is printed: data as it is, whatever is in it and whatever it is printed to."""
+
+import os
+import re
+import subprocess
+import sys
+from errno import EBADF, ECONNREFUSED
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from msgapi.cli import app, main, output, streams
+
+Captured = pytest.CaptureFixture[str]
+UGLY = "a[/b] :smile: \x1b[2J\x9b1m\x7f\nc"
+
+
+def test_what_is_in_a_table_is_shown_and_never_carried_out(capsys: Captured) -> None:
+    table = output.table_of("id[/x]", "#EUR")
+    table.add_row(UGLY, "1", style="green")
+    output.emit(table)
+    told = capsys.readouterr().out
+    assert told.splitlines()[0].split() == ["id[/x]", "EUR"]
+    assert r"a[/b] :smile: \u001b[2J\u009b1m\u007f\u000ac" in told
+
+
+def test_what_is_in_a_line_keeps_to_it(capsys: Captured) -> None:
+    output.emit(f"first\n\t{output.line(UGLY)}")
+    output.emit("\x1b[31mred")
+    output.note(UGLY)
+    told = capsys.readouterr()
+    assert told.out == "first\n\ta[/b] :smile: \\u001b[2J\\u009b1m\\u007f\\u000ac\n\\u001b[31mred\n"
+    assert told.err == "msgapi: a[/b] :smile: \\u001b[2J\\u009b1m\\u007f\\u000ac\n"
+
+
+def test_json_is_the_same_when_it_is_read(capsys: Captured) -> None:
+    import orjson
+
+    output.emit_json({"text": UGLY})
+    told = capsys.readouterr().out
+    assert orjson.loads(told) == {"text": UGLY}
+    assert "\x9b" not in told
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_what_the_encoding_of_the_terminal_lacks_is_escaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    with (tmp_path / "out").open("w", encoding=encoding) as file:
+        monkeypatch.setattr(sys, "stdout", file)
+        table = output.table_of("id")
+        table.add_row("\U0001f600\udcff")
+        output.emit("\U0001f600\udcff")
+        output.emit(table)
+    told = (tmp_path / "out").read_text(encoding=encoding)
+    assert told.count("\\U0001f600\\udcff" if encoding != "utf-8" else "\U0001f600\\udcff") == 2
+    assert ("\u2500" in told) == (encoding == "utf-8")
+    assert "\\u2500" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments", [["sandbox", "--luck"], ["sandbox", "--luck", "--json"], ["--help"], ["--version"]]
+)
+def test_a_device_that_is_full_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, arguments: list[str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(arguments) == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"msgapi: cannot write( standard output)?: No space left on device\n", told)
+
+
+def test_an_error_of_the_system_that_is_a_defect_stays_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ConnectionRefusedError(ECONNREFUSED, "no")
+
+    monkeypatch.setattr(app.program, "main", fail)
+    with pytest.raises(ConnectionRefusedError):
+        _ = main([])
+
+
+def test_a_pipe_that_is_closed_is_told_to_whoever_must_know() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        before, sys.stdout = sys.stdout, gone
+        try:
+            with pytest.raises(output.Closed):
+                output.write("x")
+        finally:
+            sys.stdout = before
+
+
+def test_a_table_on_a_terminal_has_colors(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    table = output.table_of("id")
+    table.add_row("x", style="green")
+    output.emit(table)
+    assert "\x1b[32mx" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_from_the_start_is_no_crash(closed: str) -> None:
+    line = f'exec "$0" -m msgapi.cli webhooks list --sandbox {closed}'
+    done = subprocess.run(["/bin/sh", "-c", line, sys.executable], capture_output=True, text=True, check=False)  # noqa: S603 - ours
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if ">&-" in closed.replace("2>&-", "") else "no endpoints\n")
+
+
+def test_only_a_stream_that_is_closed_is_led_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    def status(number: int) -> None:
+        if number == 1:
+            raise OSError(EBADF, "closed")
+
+    monkeypatch.setattr(streams, "os", SimpleNamespace(**{**vars(os), "fstat": status}))
+    kept, stdin = sys.stdout, sys.stdin
+    monkeypatch.setattr(sys, "stdout", kept)  # so that it comes back
+    streams.fill()
+    assert sys.stdin is stdin
+    assert sys.stdout is not kept
+    with sys.stdout as nowhere:
+        assert nowhere.write("x") == 1
