@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from http.client import HTTPConnection
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import urlsplit
 
+import anyio
 import anyio.lowlevel
 import orjson
 import pytest
@@ -139,15 +141,16 @@ def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert "no such event: message.eaten (all: message.queued, " in capsys.readouterr().err
 
 
-def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None]) -> list[str]:
-    """Let a thread do *then* with the URL as soon as the command listens, and end it with Ctrl-C."""
+def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None], *, interrupts: bool = True) -> list[str]:
+    """Let a thread do *then* with the URL as soon as the command listens, and end it with Ctrl-C if it *interrupts*."""
     notes: list[str] = []
 
     def post(url: str) -> None:
         try:
             then(url)
         finally:
-            os.kill(os.getpid(), signal.SIGINT)
+            if interrupts:
+                os.kill(os.getpid(), signal.SIGINT)
 
     def note(line: str) -> None:
         notes.append(line)
@@ -184,6 +187,67 @@ def test_events_are_received_verified_and_printed(
     assert told.count("evt_1") == 1
     assert (orjson.loads(told) == orjson.loads(BODY)) if json else "message.read" in told
     assert any(line.startswith("refused with 401: ") for line in notes)
+
+
+OTHER = BODY.replace(b"evt_1", b"evt_2")
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_an_event_that_nobody_can_read_any_more_comes_again_and_ends_it(
+    monkeypatch: pytest.MonkeyPatch, json: bool
+) -> None:
+    answers: list[int] = []
+    reading, writing = os.pipe()
+
+    def then(url: str) -> None:
+        answers.append(post(url, BODY, SECRET))
+        os.close(reading)
+        answers.append(post(url, OTHER, SECRET))
+
+    notes = listening(monkeypatch, then, interrupts=False)
+    with os.fdopen(writing, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
+    assert answers == [200, 503]
+    assert notes[-1] == "nobody reads standard output any more: what came last was refused, and comes again"
+
+
+def test_an_event_that_cannot_be_written_comes_again_and_ends_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    answers: list[int] = []
+    _ = listening(monkeypatch, lambda url: answers.append(post(url, BODY, SECRET)), interrupts=False)
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET]) == 2
+    assert answers == [503]
+    assert capsys.readouterr().err == "msgapi: cannot write standard output: No space left on device\n"
+
+
+def test_what_comes_after_nothing_can_be_printed_is_refused_too() -> None:
+    seen: list[str] = []
+    desk = hooks.Desk(json=True, close=lambda: seen.append("closed"))
+
+    async def twice() -> None:
+        for _ in range(2):
+            await desk.take(events.Unknown(id="evt_1", event="x", data={}))
+
+    with Path("/dev/full").open("w") as full, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        anyio.run(twice)
+    assert seen == ["closed"]
+    assert not desk.open
+
+
+def test_what_is_in_an_event_does_nothing_to_the_terminal(tmp_path: Path, capsys: Captured) -> None:
+    body = b'{"id":"e\\n1","event":"a\\u001b[2J\\nb","data":{"n\\nx":"v\\u001b\\n"}}'
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(body)
+    assert main(["webhooks", "verify", str(path), "--secret", SECRET, "--signature", signed(body)]) == 0
+    told = capsys.readouterr().out
+    assert "\x1b" not in told
+    assert "a\\u001b[2J\\u000ab" in told.splitlines()[0]
+    assert "v\\u001b\\u000a" in told.splitlines()[1]
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: Captured) -> None:

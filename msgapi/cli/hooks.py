@@ -2,13 +2,14 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import anyio
 import orjson
+from attrs import define
 
 from .. import events, webhooks
 from ..events import Event, Refused, Unknown
@@ -16,7 +17,7 @@ from ..webhooks import Endpoint, Endpoints, NewEndpoint
 from .asking import answer
 from .connection import launch
 from .exits import Exit, Halt, unreadable
-from .output import Table, emit, emit_json, note, table_of
+from .output import Closed, Table, emit, emit_json, line, note, shown, table_of, write
 
 
 def show(*, json: bool, sandbox: bool) -> int:
@@ -56,7 +57,7 @@ def verify(path: str, signature: str, secret: str, *, json: bool) -> int:
             emit_json({"valid": False, "reason": event.reason})
         note(f"not valid: {event.reason}")
         return Exit.REFUSED
-    _print(event, json=json)
+    emit(_told(event, json=json))
     return Exit.ACCEPTED
 
 
@@ -65,16 +66,46 @@ def listen(port: int, secret: str, *, json: bool) -> int:
     return launch(partial(_listen, port, _given(secret), json=json))
 
 
+@final
+@define(eq=False)
+class Desk:
+    """Prints events as they come in, and calls *close* once it no longer can; *failure* is why, if it is one."""
+
+    json: bool
+    close: Callable[[], None]
+    open: bool = True
+    failure: Halt | None = None
+
+    async def take(self, event: Event) -> None:
+        """Print *event* if that can be done; whether it was, `open` tells."""
+        if not self.open:
+            return
+        try:
+            write(shown(_told(event, json=self.json)))
+        except Closed:
+            self._end(None)
+        except Halt as failure:
+            self._end(failure)
+
+    def _end(self, failure: Halt | None) -> None:
+        self.open, self.failure = False, failure
+        self.close()
+
+
 async def _listen(port: int, secret: str, *, json: bool) -> int:
     from aiohttp import web
 
     from ..receivers.aiohttp import handler
 
-    receive = handler(partial(_received, json=json), secret=secret)
+    listening = anyio.CancelScope()
+    desk = Desk(json, listening.cancel)
+    receive = handler(desk.take, secret=secret)
 
     async def tell(request: web.Request) -> web.Response:
         response = await receive(request)
-        if response.status != 200:  # noqa: PLR2004
+        if not desk.open:  # the receiver takes an event for handled that was not printed: it must come again
+            response = web.Response(status=503, text="nothing can be printed any more")
+        elif response.status != 200:  # noqa: PLR2004
             note(f"refused with {response.status}: {response.text}")
         return response
 
@@ -89,31 +120,30 @@ async def _listen(port: int, secret: str, *, json: bool) -> int:
             except OSError as error:
                 raise Halt(f"cannot listen on port {port}: {error.strerror or error}; try --port 0") from None
             note(f"listening at http://127.0.0.1:{runner.addresses[0][1]}/ ; Ctrl-C ends it")
-            _ = await anext(signals)
+            with listening:
+                _ = await anext(signals)
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+    if desk.failure is not None:
+        raise desk.failure
+    if not desk.open:
+        note("nobody reads standard output any more: what came last was refused, and comes again")
     return Exit.ACCEPTED
 
 
-async def _received(event: Event, *, json: bool) -> None:
-    _print(event, json=json)
-
-
-def _print(event: Event, *, json: bool) -> None:
+def _told(event: Event, *, json: bool) -> str:
     plain: dict[str, Any] = orjson.loads(events.write(event))
     if json:
-        emit(orjson.dumps(plain).decode())
-        return
-    data = plain["data"]
-    lines = [f"{plain.get('timestamp', 'at an unknown time')}  {plain['event']}  {plain['id']}"]
-    lines += [f"    {name:20}{_shown(value)}" for name, value in data.items()]
-    lines += [f"    not as documented: {one}" for one in (event.problems if isinstance(event, Unknown) else ())]
-    emit("\n".join(lines))
+        return orjson.dumps(plain).decode()
+    lines = [line(f"{plain.get('timestamp', 'at an unknown time')}  {plain['event']}  {plain['id']}")]
+    lines += [f"    {line(name):20}{_value(value)}" for name, value in plain["data"].items()]
+    problems = event.problems if isinstance(event, Unknown) else ()
+    return "\n".join([*lines, *(f"    not as documented: {line(one)}" for one in problems)])
 
 
-def _shown(value: object) -> str:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+def _value(value: object) -> str:
+    return line(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 def _table(found: Endpoints) -> str | Table:
