@@ -167,6 +167,10 @@ _SIMPLE: Final[Mapping[type, Structure[Any]]] = {
 }
 
 
+def _derived(base: type) -> Callable[[object], bool]:
+    return lambda kind: isinstance(kind, type) and kind is not base and issubclass(kind, base)
+
+
 def _origin(kind: object) -> object:
     return get_origin(kind)
 
@@ -185,5 +189,8 @@ def converter(*, detailed: bool) -> OrjsonConverter:
     made.register_structure_hook_func(lambda kind: kind == Mapping[str, object], _mapping)
     made.register_unstructure_hook(Decimal, _write_decimal)
     made.register_unstructure_hook(datetime, _write_datetime)
+    # What a library has of its own, such as numpy.float64 or a named tuple, which orjson does not take.
+    made.register_unstructure_hook_func(_derived(float), float)
+    made.register_unstructure_hook_func(_derived(tuple), lambda value: [made.unstructure(part) for part in value])
     made.register_unstructure_hook_func(lambda kind: kind == Mapping[str, object], lambda value: value)
     return made

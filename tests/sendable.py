@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, timedelta, timezone
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import attrs
 from hypothesis import strategies as st
@@ -119,6 +119,16 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
 )
 
+
+class Kilos(float):
+    """A number of a library's own, such as numpy.float64."""
+
+
+class Point(NamedTuple):
+    x: object
+    y: object
+
+
 WILD_TEXT = st.text(st.characters(), max_size=20)
 JUNK: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
@@ -126,6 +136,8 @@ JUNK: st.SearchStrategy[Any] = st.recursive(
         st.booleans(),
         st.integers(),
         st.floats(),
+        st.floats().map(Kilos),
+        st.builds(Point, st.floats().map(Kilos), st.integers()),
         st.decimals(),
         WILD_TEXT,
         st.binary(max_size=5),

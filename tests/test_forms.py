@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
+import pytest
 from attrs import frozen
 from hypothesis import given
 from nouns import sent
-from sendable import JUNK
+from sendable import JUNK, Kilos, Point
 
-from msgapi import Detail, agents, contacts, testagent, webhooks
+from msgapi import Detail, agents, contacts, messages, testagent, webhooks
+from msgapi import billing as payments
 from msgapi.billing import models as billing
 from msgapi.forms import Form, ask, text
 from msgapi.rules import flag, month, written
@@ -79,3 +82,27 @@ def test_values_of_a_query_are_written_as_the_docs_have_them() -> None:
         "7",
         "x y",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (Kilos(1.5), 1.5),
+        ([Kilos(1.5)], [1.5]),
+        (Point(Kilos(0.1), "y"), [0.1, "y"]),
+        ({"a": Point(None, (Decimal("1.5"),))}, {"a": [None, [1.5]]}),
+    ],
+)
+def test_what_a_library_has_of_its_own_goes_out_as_what_it_is(value: object, expected: object) -> None:
+    contact = contacts.NewContact(source="API", email="a@shop.example", custom_fields={"a": value})
+    mail = messages.Email(channel_id="c", to="a@shop.example", template_id="t", template_data={"a": value})
+    for call in (contacts.create(contact), messages.send(mail), payments.add_payment_method({"a": value})):
+        body: Any = sent(call)
+        assert body.get("custom_fields", body.get("template_data", body)) == ({"a": expected})
+    assert payments.add_payment_method({"a": Kilos("nan")}).invalid is not None
+
+
+@given(JUNK)
+def test_whatever_a_rule_lets_through_can_be_written(junk: object) -> None:
+    call = payments.add_payment_method({"a": junk})
+    assert (call.body is None) == (call.invalid is not None)
