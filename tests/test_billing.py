@@ -7,9 +7,10 @@ from typing import Any, TypeVar, cast
 import anyio.lowlevel
 import pytest
 from attrs import evolve
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nouns import answered, route, sent, wrong
+from sendable import JUNK, any_message
 
 from msgapi import Balance, Call, Ok, Response, Result, ServerFault, Unreadable, billing, codec, messages
 from msgapi.decode import decode
@@ -204,6 +205,28 @@ def test_a_conversation_and_a_month_are_counted_once_for_each_recipient_and_agen
     other = evolve(text(kind="NEWSLETTER"), agent_id="b")
     found = billing.estimate([*sends, other], PRICES)
     assert (found.messages, found.units, found.amount) == (5, {"conversation": 1, "mau": 2}, Decimal("0.80"))
+
+
+WRONG: list[Any] = [None, 5, "x", evolve(text(), text=cast("str", None)), evolve(text(), suggestions=cast("Any", 7))]
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_what_will_be_refused_is_counted_at_most_as_a_message(message: Message) -> None:
+    assert billing.unit(message) == "single_message"
+    assert billing.estimate([message], PRICES).amount == Decimal("0.11")
+
+
+def test_pairs_that_are_none_are_counted_each() -> None:
+    for bad in (evolve(text(kind="CONVERSATION"), agent_id=cast("str", [])), evolve(text(kind="NEWSLETTER"), to=[])):
+        assert billing.estimate([bad, bad], PRICES).messages == 2
+        assert sum(billing.estimate([bad, bad], PRICES).units.values()) == 2
+
+
+@settings(max_examples=30)
+@given(st.lists(st.one_of(any_message(), JUNK), max_size=5))
+def test_an_estimate_never_raises(sends: list[Any]) -> None:
+    found = billing.estimate(sends, PRICES)
+    assert found.messages == len(sends)
 
 
 def test_what_the_free_balance_covers_is_no_shortage() -> None:

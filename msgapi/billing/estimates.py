@@ -80,7 +80,8 @@ def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
 
     A conversation is counted once for each pair of agent and recipient, and a newsletter by RCS once
     for each pair (the month's MAU), as the service bills them; so this holds one entry for each pair.
-    Raises nothing for messages that will be refused: they are counted as if they were not.
+    Raises nothing for messages that will be refused: they are counted as if they were not, one by one where
+    agent and recipient are no text.
     """
     counted: dict[Unit, int] = {}
     pairs: set[tuple[Unit, str, str]] = set()
@@ -90,9 +91,10 @@ def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
         kind = unit(message)
         if not isinstance(message, Email) and kind in {"conversation", "mau"}:
             pair = (kind, message.agent_id, message.to)
-            if pair in pairs:
-                continue
-            pairs.add(pair)
+            if all(isinstance(part, str) for part in pair):
+                if pair in pairs:
+                    continue
+                pairs.add(pair)
         counted[kind] = counted.get(kind, 0) + 1
         amount += prices.price(message)
     return Estimate(messages=number, units=counted, amount=amount)
