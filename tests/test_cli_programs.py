@@ -1,9 +1,14 @@
 import os
+import re
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 
@@ -53,6 +58,22 @@ def test_a_command_runs_against_a_sandbox_of_its_own_and_gives_its_status(capfd:
 def test_ctrl_c_is_left_to_the_command_and_a_sigterm_is_passed_on() -> None:
     assert main(command("os.kill(os.getppid(), signal.SIGINT); time.sleep(0.1); sys.exit(3)")) == 3
     assert main(command("os.kill(os.getppid(), signal.SIGTERM); time.sleep(30)")) == 128 + signal.SIGTERM
+
+
+def test_a_sigterm_that_has_ended_the_command_already_is_passed_on_to_nobody() -> None:
+    # As `timeout` does: it ends the group, and so the command before we get to it.
+    assert main(command("os.kill(os.getppid(), signal.SIGTERM); os._exit(5)")) in {5, 128 + signal.SIGTERM}
+
+    class Gone:
+        def terminate(self) -> None:
+            raise ProcessLookupError
+
+    async def signals() -> AsyncIterator[signal.Signals]:
+        await anyio.lowlevel.checkpoint()
+        yield signal.SIGTERM
+
+    process: Any = Gone()
+    anyio.run(serve._pass_on, signals(), process)
 
 
 def test_a_command_that_is_not_there_is_127(capsys: Captured) -> None:
@@ -150,3 +171,28 @@ def test_a_balance_that_is_none_is_one_line(capsys: Captured, balance: str) -> N
 def test_a_host_that_is_none_is_not_every_host(capsys: Captured) -> None:
     assert main(["sandbox", "--host", ""]) == 2
     assert "--host must name" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example", "\udcff", "203.0.113.7"])
+def test_a_host_that_is_not_of_this_machine_is_one_line(capsys: Captured, host: str) -> None:
+    assert main(["sandbox", "--host", host, "--port", "0"]) == 2
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"msgapi: cannot serve on .*; --host must name an address of this machine, .*\n", told)
+
+
+@pytest.mark.parametrize(("host", "shown"), [("0.0.0.0", "http://127.0.0.1:"), ("::", "http://[::1]:")])  # noqa: S104
+def test_a_sandbox_for_every_address_is_reached_at_the_one_that_a_client_takes(
+    capfd: Captured, host: str, shown: str
+) -> None:
+    look = "from msgapi.cli import main; print(os.environ['MSGAPI_BASE_URL'], flush=True); sys.exit(main(['balance']))"
+    assert main(["sandbox", "--host", host, *command(look)[1:]]) == 0
+    assert capfd.readouterr().out.startswith(shown)
+
+
+def test_what_fails_while_it_serves_is_no_matter_of_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def emit(_: str) -> None:
+        raise ConnectionResetError
+
+    monkeypatch.setattr(serve, "emit", emit)
+    with pytest.raises(ConnectionResetError):
+        _ = main(["sandbox", "--port", "0"])

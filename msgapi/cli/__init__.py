@@ -1,6 +1,5 @@
 """The command line: `msgapi`, for sending from a terminal and from scripts."""
 
-import sys
 from collections.abc import Sequence
 
 from ..client import Misconfigured
@@ -31,5 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(line: str, status: Exit) -> int:
-    print(f"msgapi: {line}", file=sys.stderr)  # noqa: T201 - it is a program
+    from .output import note
+
+    note(line)
     return int(status)

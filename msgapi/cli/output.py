@@ -16,7 +16,8 @@ from attrs import define, field
 from .exits import Halt, unwritable
 
 _PIPED_WIDTH: Final = 120
-_CONTROLS: Final = {code: f"\\u{code:04x}" for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+_UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000))
+_CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
 _IN_LINES: Final = {code: shown for code, shown in _CONTROLS.items() if chr(code) not in "\n\t"}
 
 

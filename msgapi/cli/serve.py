@@ -2,8 +2,9 @@
 
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from decimal import Decimal
+from errno import EACCES, EADDRINUSE
 from functools import partial
 from os import environ
 from shlex import quote
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from anyio.abc import Process
 
 _PORT: Final = 8025
+_OF_PORTS: Final = {EACCES, EADDRINUSE}
 _NO_COMMAND: Final = 127
 _BY_SIGNAL: Final = 128
 
@@ -84,11 +86,18 @@ async def _served(site: Site, port: int) -> AsyncIterator[Mapping[str, str]]:
         sandbox = site.sandbox()
     except ValueError as error:
         raise Halt(f"the sandbox cannot be like that: {error}") from None
-    try:
-        async with serving(sandbox, host=site.host, port=port) as url:
-            yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-    except OSError as error:
-        raise Halt(f"cannot serve on {site.host} port {port}: {error.strerror or error}; try --port 0") from None
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serving(sandbox, host=site.host, port=port))
+        except (OSError, UnicodeError) as error:
+            raise Halt(f"cannot serve on {site.host} port {port}: {_why(error)}") from None
+        yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    said = error.strerror if isinstance(error, OSError) else "no host has such a name"
+    of_port = isinstance(error, OSError) and error.errno in _OF_PORTS
+    return f"{said}; {'try --port 0' if of_port else '--host must name an address of this machine, such as 127.0.0.1'}"
 
 
 async def _serve(site: Site, *, json: bool) -> int:
@@ -127,4 +136,5 @@ async def _pass_on(signals: "AsyncIterator[signal.Signals]", process: "Process")
     # Ctrl-C reaches the command by itself, through the terminal; a SIGTERM is for us alone.
     async for one in signals:
         if one == signal.SIGTERM:
-            process.terminate()
+            with suppress(ProcessLookupError):  # whoever sent it may have sent it to the command too
+                process.terminate()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from ipaddress import ip_address
 from logging import Logger
 from typing import Final, cast
 
@@ -43,7 +44,9 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
             reuse_address=True,
             backlog=128,
         )
-        bound: int = listener.sockets[0].getsockname()[1]
+        address, bound = listener.sockets[0].getsockname()[:2]
+        if ip_address(address).is_unspecified:  # every address of this machine: a client takes http for this one only
+            host = "::1" if ":" in address else "127.0.0.1"
         async with opened(timeout=PATIENCE) as transport, sandbox.posting(transport):
             yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
     finally:
