@@ -217,7 +217,8 @@ def test_what_will_be_refused_is_counted_at_most_as_a_message(message: Message) 
 
 
 def test_pairs_that_are_none_are_counted_each() -> None:
-    for bad in (evolve(text(kind="CONVERSATION"), agent_id=cast("str", [])), evolve(text(kind="NEWSLETTER"), to=[])):
+    none: Any = []
+    for bad in (evolve(text(kind="CONVERSATION"), agent_id=none), evolve(text(kind="NEWSLETTER"), to=none)):
         assert billing.estimate([bad, bad], PRICES).messages == 2
         assert sum(billing.estimate([bad, bad], PRICES).units.values()) == 2
 

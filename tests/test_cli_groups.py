@@ -155,10 +155,18 @@ def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None], *, i
     def note(line: str) -> None:
         notes.append(line)
         if line.startswith("listening at "):
-            threading.Thread(target=post, args=(line.split()[2],)).start()
+            threading.Thread(target=post, args=(line.split()[2],), name="posting").start()
 
     monkeypatch.setattr(hooks, "note", note)
     return notes
+
+
+def posted(answers: list[int]) -> list[int]:
+    """Wait until the thread has seen its answers too."""
+    for thread in threading.enumerate():
+        if thread.name == "posting":
+            thread.join(5)
+    return answers
 
 
 def post(url: str, body: bytes, secret: str) -> int:
@@ -208,7 +216,7 @@ def test_an_event_that_nobody_can_read_any_more_comes_again_and_ends_it(
     with os.fdopen(writing, "w") as gone:
         monkeypatch.setattr(sys, "stdout", gone)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
-    assert answers == [200, 503]
+    assert posted(answers) == [200, 503]
     assert notes[-1] == "nobody reads standard output any more: what came last was refused, and comes again"
 
 
@@ -220,7 +228,7 @@ def test_an_event_that_cannot_be_written_comes_again_and_ends_it(
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET]) == 2
-    assert answers == [503]
+    assert posted(answers) == [503]
     assert capsys.readouterr().err == "msgapi: cannot write standard output: No space left on device\n"
 
 
@@ -303,6 +311,41 @@ def test_a_key_that_no_header_can_hold_says_so(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
     assert main(["doctor"]) == 4
     assert "characters that no key has" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key", ["a b", "\u00e9"])
+def test_a_key_and_an_address_that_are_none_are_two_findings(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, key: str
+) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", key)
+    monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:99999999")
+    assert main(["doctor"]) == 4
+    found = lines(capsys)
+    assert found["key"].startswith("!! not usable - the API key has characters")
+    assert found["base_URL"].startswith("!! not usable - the base_URL is not a URL")
+
+
+def test_an_address_of_the_sixth_version_is_shown_in_brackets(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
+    monkeypatch.setenv("MSGAPI_BASE_URL", "http://[::1]:9")
+    assert main(["doctor"]) == 1
+    assert lines(capsys)["base_URL"] == "ok http://[::1]:9"
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"status":"ok"}', b'{"total":9}'])
+def test_what_tells_no_balance_is_not_the_service(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, body: bytes
+) -> None:
+    async def transport(_: Request, /) -> Answer:
+        return Response(200, {}, body)
+
+    at(monkeypatch, transport, "sk_sandbox")
+    assert main(["doctor"]) == 1
+    found = lines(capsys)
+    assert found["service"].startswith("!! answers, but tells no free balance - Check MSGAPI_BASE_URL")
+    assert not {"key", "balance"} & found.keys()
 
 
 def at(monkeypatch: pytest.MonkeyPatch, account: Transport, key: str | None) -> None:

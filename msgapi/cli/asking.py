@@ -33,7 +33,8 @@ from .output import Table, emit, emit_json, note
 
 T = TypeVar("T")
 
-_SERVICE: Final = "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
+WRONG: Final = "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
+"""What to do about an answer that only something else can have given."""
 
 
 def answer(call: Call[T], show: Callable[[T], str | Table], *, json: bool, sandbox: bool) -> int:
@@ -66,7 +67,7 @@ def advice(error: ApiError, call: Call[Any]) -> str:
     """
     once = call.method == "POST"
     if error.may_have_happened and once:
-        said = _SERVICE if isinstance(error, Unexpected | Unreadable) else ""
+        said = WRONG if isinstance(error, Unexpected | Unreadable) else ""
         return f"See whether it was done before you run it again: that would do it twice.{said and ' '}{said}"
     return _first(error, call)
 
@@ -92,7 +93,7 @@ def _first(error: ApiError, call: Call[Any]) -> str:  # noqa: C901, PLR0911 - on
         case ServerFault() | Unavailable() | Unanswered():
             return "Run it again later."
         case Unexpected() | Unreadable():
-            return _SERVICE
+            return WRONG
         case NotSent():
             return "Check the network and MSGAPI_BASE_URL, then run it again."
         case _:

@@ -16,7 +16,7 @@ from ..results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unaut
 from ..retries import Retry
 from ..version import VERSION
 from .advice import explain
-from .asking import advice
+from .asking import WRONG, advice
 from .connection import launch
 from .exits import Exit
 from .output import emit, emit_json
@@ -74,21 +74,26 @@ def _installed() -> Iterator[str]:
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
 
 
 async def _there() -> list[Finding]:
+    url = await _usable("base URL", api_key="none") or _url()
+    key = await _usable("key", api_key=_key(), base_url=BASE_URL) if _key() else None
+    if url.todo or key is not None:
+        return [url, *([] if key is None else [key])]
+    async with connect(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
+        result = await api(_CALL)
+    return [url, *_reached(result), *_clock(result)]
+
+
+async def _usable(name: str, *, api_key: str, base_url: str | None = None) -> Finding | None:
     try:
-        async with connect(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
-            result = await api(_CALL)
+        async with connect(api_key=api_key, base_url=base_url):
+            return None
     except Misconfigured as error:
-        text = f"{error}"
-        return (
-            [Finding("base URL", "not usable", text)]
-            if "base URL" in text
-            else [_url(), Finding("key", "not usable", text)]
-        )
-    return [_url(), *_reached(result), *_clock(result)]
+        return Finding(name, "not usable", str(error))
 
 
 def _url() -> Finding:
@@ -98,6 +103,8 @@ def _url() -> Finding:
 
 def _reached(result: Result[Balance]) -> Iterator[Finding]:
     match result:
+        case Ok(Balance(free=None)):
+            yield Finding("service", "answers, but tells no free balance", WRONG)
         case Ok(balance):
             yield Finding("service", "reached")
             yield Finding("key", "accepted")
