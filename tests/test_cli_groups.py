@@ -113,7 +113,8 @@ def test_a_body_of_standard_input_is_shown_as_json(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(BODY)))
     monkeypatch.setenv("MSGAPI_WEBHOOK_SECRET", SECRET)
     assert main(["webhooks", "verify", "-", "--json", "--signature", signed(BODY)]) == 0
-    assert orjson.loads(capsys.readouterr().out) == orjson.loads(BODY)
+    told = orjson.loads(capsys.readouterr().out)
+    assert told == {"valid": True, "reason": None, "event": orjson.loads(BODY)}
 
 
 def test_a_body_that_is_not_as_documented_says_where(tmp_path: Path, capsys: Captured) -> None:
@@ -128,7 +129,11 @@ def test_a_signature_that_is_wrong_is_refused(tmp_path: Path, capsys: Captured) 
     _ = path.write_bytes(BODY)
     assert main(["webhooks", "verify", str(path), "--secret", "other", "--signature", signed(BODY), "--json"]) == 1
     told = capsys.readouterr()
-    assert orjson.loads(told.out) == {"valid": False, "reason": "the signature does not match the body"}
+    assert orjson.loads(told.out) == {
+        "valid": False,
+        "reason": "the signature does not match the body",
+        "event": None,
+    }
     assert main(["webhooks", "verify", str(path), "--secret", "other", "--signature", signed(BODY)]) == 1
 
 

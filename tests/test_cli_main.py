@@ -95,6 +95,57 @@ def test_a_mistake_is_one_line_and_status_2(arguments: list[str], said: str, cap
     assert re.fullmatch(r"msgapi: .*\n", told)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind", "status"),
+    [
+        (["messages", "get", ""], "Invalid", 2),
+        (["messages", "list", "--limit", "0"], "Usage", 2),
+        (["webhooks", "verify", "none", "--signature", "x", "--secret", "s"], "Usage", 2),
+        (["webhooks", "list", "--nonsense"], "Usage", 2),
+        (["webhooks", "list"], "Configuration", 4),
+        (["send", "--to", "x", *RCS, "--text", "Hi"], "Invalid", 2),
+        (["send", "--to", "x"], "Invalid", 2),
+    ],
+)
+def test_a_mistake_is_a_document_too_where_json_was_asked_for(
+    arguments: list[str], kind: str, status: int, capsys: Captured
+) -> None:
+    assert main([*arguments, "--json"]) == status
+    told = capsys.readouterr()
+    found = orjson.loads(told.out)
+    assert found["kind"] == kind
+    assert found["message"]
+    assert found["code"]
+    assert found["exit"] == status
+    assert ("details" in found) == (kind == "Invalid")
+    assert len(told.err.splitlines()) == 1
+    assert main(arguments) == status
+    assert capsys.readouterr().out == ""
+
+
+def test_what_the_words_of_a_command_are_is_not_for_us(capsys: Captured) -> None:
+    assert main(["sandbox", "--host", "", "--", "true", "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_document_that_cannot_be_written_either_is_still_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["sandbox", "--luck", "--json"]) == 2
+    assert capsys.readouterr().err == "msgapi: cannot write standard output: No space left on device\n"
+
+
+def test_an_interruption_is_no_document(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app.program, "main", fail)
+    assert main(["balance", "--json"]) == 130
+    assert capsys.readouterr().out == ""
+
+
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setitem(sys.modules, "click", None)
     monkeypatch.delitem(sys.modules, "msgapi.cli.app")

@@ -1,6 +1,5 @@
 """The commands and their options. Nothing heavy is loaded before a command has been chosen."""
 
-import sys
 from collections.abc import Sequence
 from errno import ENOSPC
 from typing import final
@@ -44,11 +43,10 @@ for _command in (send, batch, balance, messages, webhooks, sandbox, demo, doctor
     program.add_command(_command)
 
 
-def run(arguments: Sequence[str] | None) -> int:
-    """Run the command that *arguments* name, and give the exit status; none at all is asking for help."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+def run(given: Sequence[str]) -> int:
+    """Run the command that the arguments *given* name, and give the exit status; none at all is asking for help."""
     try:
-        status: object = program.main(given or ["--help"], prog_name="msgapi", standalone_mode=False)
+        status: object = program.main(list(given) or ["--help"], prog_name="msgapi", standalone_mode=False)
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:

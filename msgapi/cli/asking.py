@@ -40,7 +40,7 @@ WRONG: Final = "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: 
 def answer(call: Call[T], show: Callable[[T], str | Table], *, json: bool, sandbox: bool) -> int:
     """Carry *call* out and *show* its value, or print it as JSON; gives the exit status."""
     if call.invalid is not None:
-        raise Halt(explain(call.invalid))
+        raise Halt(explain(call.invalid), told=facts(call.invalid))
     result = launch(partial(_asked, call, sandbox=sandbox))
     if isinstance(result, Ok):
         if json:

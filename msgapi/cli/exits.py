@@ -1,5 +1,6 @@
 """Ends: the statuses that the program exits with, and the one-line error that ends it."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 from typing import final
 
@@ -18,12 +19,13 @@ class Exit(IntEnum):
 
 @final
 class Halt(Exception):
-    """Ends the program: *text* is one line that says what is wrong and what to do about it."""
+    """Ends the program: *text* is one line that says what is wrong and what to do about it; *told* is more, as JSON."""
 
-    def __init__(self, text: str, status: Exit = Exit.USAGE) -> None:
+    def __init__(self, text: str, status: Exit = Exit.USAGE, *, told: Mapping[str, object] | None = None) -> None:
         """End with *text* and *status*."""
         super().__init__(text)
         self.status = status
+        self.told = told or {}
 
 
 def unreadable(name: str, error: OSError) -> Halt:

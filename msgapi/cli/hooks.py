@@ -54,10 +54,13 @@ def verify(path: str, signature: str, secret: str, *, json: bool) -> int:
     event = events.read({events.HEADER: signature}, body, secret=_given(secret))
     if isinstance(event, Refused):
         if json:
-            emit_json({"valid": False, "reason": event.reason})
+            emit_json({"valid": False, "reason": event.reason, "event": None})
         note(f"not valid: {event.reason}")
         return Exit.REFUSED
-    emit(_told(event, json=json))
+    if json:
+        emit_json({"valid": True, "reason": None, "event": orjson.loads(events.write(event))})
+    else:
+        emit(_told(event, json=False))
     return Exit.ACCEPTED
 
 

@@ -38,7 +38,7 @@ def start(single: Single, *, dry_run: bool) -> int:
     """Send the message, or show the request in a *dry_run*; gives the exit status."""
     call = _call(single)
     if call.invalid is not None:
-        raise Halt(f"this message is not valid: {explain(call.invalid)}")
+        raise Halt(f"this message is not valid: {explain(call.invalid)}", told=facts(call.invalid))
     if dry_run:
         emit(launch(partial(first_request, call)))
         return Exit.ACCEPTED
@@ -74,7 +74,7 @@ def _call(single: Single) -> Call[Accepted]:
         data[name] = value
     message = compose(single.given, data or None)
     if isinstance(message, Invalid):
-        raise Halt(f"this message is not complete: {explain(message)}")
+        raise Halt(f"this message is not complete: {explain(message)}", told=facts(message))
     return call_for(message, idempotency_key=single.key or new_key())
 
 
