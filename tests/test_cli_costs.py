@@ -54,7 +54,12 @@ def test_a_batch_that_the_balance_does_not_cover_is_not_begun(
     at(monkeypatch, box)
     assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07")) == 3
     assert box.messages == ()
-    assert "0.01 EUR is missing after about 1 of 2 messages; nothing was sent" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "0.01 EUR is missing after about 1 of 2 messages; nothing was sent" in told.err
+    assert (told.out, len(told.err.splitlines())) == ("", 1)
+    assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07", "--json")) == 3
+    found = orjson.loads(capsys.readouterr().out)
+    assert (found["kind"], found["missing"], found["exit"]) == ("Stopped", "0.01", 3)
 
 
 def test_a_balance_that_cannot_be_read_is_no_reason_to_send(
@@ -65,7 +70,17 @@ def test_a_balance_that_cannot_be_read_is_no_reason_to_send(
     monkeypatch.setattr("msgapi.cli.connection.PATIENT", Retry(attempts=1))
     assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07")) == 1
     assert box.messages == ()
-    assert capsys.readouterr().err
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07", "--json")) == 1
+    assert orjson.loads(capsys.readouterr().out)["kind"] in {"ServerFault", "Unavailable", "Unanswered", "NotSent"}
+
+
+def test_a_key_that_is_refused_is_a_matter_of_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    through(monkeypatch, Sandbox(api_key="sk_other"))
+    assert main(batch(tmp_path, "--no-journal", "--price", "basic=0.07")) == 4
+    assert "nothing was sent: Unauthorized" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"reserved": 1, "total": 9}'])

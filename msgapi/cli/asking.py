@@ -55,8 +55,18 @@ def answer(call: Call[T], show: Callable[[T], str | Table], *, json: bool, sandb
 
 def fail(error: ApiError, call: Call[Any]) -> int:
     """Say what went wrong with *call* and what to do about it; gives the exit status."""
-    note(f"{type(error).__name__} {error.code}: {explain(error)}")
+    note(named(error))
     note(advice(error, call))
+    return status_of(error)
+
+
+def named(error: ApiError) -> str:
+    """Say what *error* is, by its kind and its code."""
+    return f"{type(error).__name__} {error.code}: {explain(error)}"
+
+
+def status_of(error: ApiError) -> Exit:
+    """Tell what to exit with after *error*."""
     return Exit.CONFIGURATION if isinstance(error, Unauthorized) else Exit.REFUSED
 
 

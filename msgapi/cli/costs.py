@@ -9,10 +9,10 @@ from ..billing import Estimate, Unsure
 from ..calls import Api
 from ..messages import Email, Message
 from ..results import Ok
-from .asking import fail
+from .advice import facts
+from .asking import advice, named, status_of
 from .exits import Exit, Halt
 from .options import amount
-from .output import note
 
 _NAMES: Final[Mapping[str, str]] = {
     "basic": "basic_message",
@@ -47,24 +47,25 @@ def price(message: Message, known: Prices) -> Decimal:
     return found
 
 
-async def check(api: Api, estimate: Estimate) -> Exit | None:
-    """See whether the free balance covers *estimate*: None if it does for certain, else the exit status."""
+async def check(api: Api, estimate: Estimate) -> None:
+    """End the program unless it is certain that the free balance covers *estimate*."""
     call = billing.balance()
     result = await api(call)
     if not isinstance(result, Ok):
-        return Exit(fail(result, call))
+        said = f"the balance cannot be read, so nothing was sent: {named(result)}; {advice(result, call)}"
+        raise Halt(said, status_of(result), told=facts(result))
     short = billing.shortage(estimate, result.value)
-    if short is None:
-        return None
     if isinstance(short, Unsure):
-        note(
+        raise Halt(
             "the service does not say how much is free, so nothing was sent: "
-            "check MSGAPI_BASE_URL, or send it without --price until the balance is used up"
+            "check MSGAPI_BASE_URL, or send it without --price until the balance is used up",
+            Exit.REFUSED,
         )
-        return Exit.REFUSED
-    note(
-        f"the batch can cost {estimate.amount} EUR and {short.free} EUR is free: {short.missing} EUR is missing after "
-        f"about {short.covered:,} of {estimate.messages:,} messages; nothing was sent"
-    )
-    note("Top up, or send it without --price until the balance is used up.")
-    return Exit.STOPPED
+    if short is not None:
+        raise Halt(
+            f"the batch can cost {estimate.amount} EUR and {short.free} EUR is free: {short.missing} EUR is missing "
+            f"after about {short.covered:,} of {estimate.messages:,} messages; nothing was sent: "
+            "top up, or send it without --price until the balance is used up",
+            Exit.STOPPED,
+            told={"missing": str(short.missing)},
+        )

@@ -143,9 +143,8 @@ async def _mailed(
     pace = Pace(mailing.per_second)
     async with reach(private(mailing.given) if mailing.sandbox else None, pace=pace) as api:
         fresh = diary is None or diary.before is None
-        short = await check(api, estimate) if estimate is not None and fresh and not mailing.wait else None
-        if short is not None:
-            return short
+        if estimate is not None and fresh and not mailing.wait:
+            await check(api, estimate)
         run = await mail(mailing, table, plan, api=api, pace=pace, diary=diary, estimate=estimate)
     return report(run, json=mailing.json, results=mailing.results, failed=mailing.failed)
 
