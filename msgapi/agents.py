@@ -13,7 +13,8 @@ from attrs import field, frozen
 from .calls import Call
 from .codec import parse
 from .forms import Form, ask
-from .layout import keep, lay_flat
+from .guesses import keep
+from .layout import lay_flat
 from .results import Detail
 from .rules import address, flag, free, number, one_of, optional, url, written
 
@@ -255,4 +256,4 @@ FORMS: Final = (_NEW, _CHANGES)
 """What may be sent, for whoever reads it."""
 
 lay_flat(NewAgent, Changes)
-keep(Agent, same={"agent_id": "id"})
+keep(Agent, same={"id": "agent_id"})

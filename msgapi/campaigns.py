@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from .calls import Call, new_key
 from .forms import ask
-from .layout import keep
+from .guesses import keep
 
 __all__ = [
     "Progress",
@@ -81,4 +81,4 @@ def status(campaign_id: str) -> Call[Progress]:
     return ask("GET", f"{_ONE}/status", Progress, ids={"campaign_id": campaign_id})
 
 
-keep(Progress, same={"status": "state"})
+keep(Progress, same={"state": "status"})

@@ -41,6 +41,15 @@ def _strict(expected: type[T], name: str) -> Structure[T]:
     return structure
 
 
+def _whole(value: object, _: object) -> int:
+    # JSON has one kind of number: 310.0 is whole.
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer():
+        return int(value)
+    raise Mismatch(f"must be a whole number, not {kind_of(value)}")
+
+
 def _float(value: object, _: object) -> float:
     if type(value) is float or type(value) is int:
         return float(value)
@@ -159,7 +168,7 @@ def _write_datetime(value: datetime) -> str:
 
 _SIMPLE: Final[Mapping[type, Structure[Any]]] = {
     str: _strict(str, "a string"),
-    int: _strict(int, "a whole number"),
+    int: _whole,
     bool: _strict(bool, "true or false"),
     float: _float,
     Decimal: _decimal,

@@ -238,30 +238,3 @@ def _mended(structure: Callable[[Any, Any], T], how: Callable[[Tree], Tree], arr
         return structure(how(value) if type(value) is dict else value, model)
 
     return read
-
-
-def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None) -> None:
-    """Read an answer's *model*, whose body the docs don't show, and keep what it has no field for in its `extra`.
-
-    *same* says under which other name a field may come; *array* is as in `mend`, and is what the only
-    array of the body is taken for where none has that name.
-    """
-    names = {one.name for one in fields(model)} - {"extra"}
-    others = {other: name for name, other in (same or {}).items()}
-
-    def how(value: Tree) -> Tree:
-        known, extra = {}, {}
-        for given, part in value.items():
-            name = given if others.get(given) in value else others.get(given, given)
-            if name in names:
-                known[name] = part
-            elif name != "extra":
-                extra[name] = part
-        if array and array not in known:
-            several = [given for given, part in extra.items() if type(part) is list]
-            if len(several) == 1:
-                known[array] = extra.pop(several[0])
-        before = value.get("extra")
-        return {**known, "extra": {**before, **extra} if isinstance(before, dict) else extra}
-
-    mend(model, how, array=array)

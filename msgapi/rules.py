@@ -216,6 +216,8 @@ def _is_json(value: object, levels: int) -> bool:
 def many(rule: Rule, least: int = 0, most: int = maxsize) -> Rule:
     """Ask for a tuple of *least* to *most* values, each as *rule* asks."""
     said = f"must be {least} to {most}" if least else f"must be at most {most}"
+    if most == maxsize:
+        said = f"must be at least {least}"
 
     def wrong(value: object) -> Found:
         if not isinstance(value, tuple):

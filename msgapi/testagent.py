@@ -12,7 +12,8 @@ from attrs import evolve, field, frozen
 
 from .calls import Call
 from .forms import Form, ask
-from .layout import keep, lay_flat
+from .guesses import keep
+from .layout import lay_flat
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .privacy import hidden

@@ -3,18 +3,20 @@
 What arrives there is read by `events`. The docs don't show the bodies of the answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from typing import Final, final
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from .calls import Call
+from .calls import Api, Call
 from .forms import Form, ask
-from .layout import keep, lay_flat
+from .guesses import keep
+from .layout import lay_flat
+from .paging import MANY, follow
 from .privacy import hidden
-from .results import Detail
+from .results import Detail, Result
 from .rules import Found, many, optional, url, written
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "create",
     "delete",
     "list",
+    "pages",
     "test",
     "update",
 ]
@@ -74,9 +77,10 @@ class Endpoint:
 @final
 @frozen(kw_only=True)
 class Endpoints:
-    """All endpoints. How the list is paged, if at all, is not documented: what else came is in *extra*."""
+    """One page of endpoints; *next_cursor* leads to the next one. How they are paged, if at all, the docs don't say."""
 
     webhooks: tuple[Endpoint, ...]
+    next_cursor: str | None = None
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
@@ -96,9 +100,23 @@ def create(endpoint: NewEndpoint) -> Call[Endpoint]:
     return ask("POST", _ROUTE, Endpoint, body=endpoint, form=_NEW)
 
 
-def list() -> Call[Endpoints]:  # noqa: A001 - the name of the route; read as `webhooks.list`
-    """Make the call that lists the endpoints."""
-    return ask("GET", _ROUTE, Endpoints)
+def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
+    *, cursor: str | None = None, limit: int | None = None
+) -> Call[Endpoints]:
+    """Make the call that reads one page of endpoints.
+
+    That they come by *cursor* and *limit* is how we read the docs, which name this a list and say no more.
+    """
+    return ask("GET", _ROUTE, Endpoints, query={"cursor": (written, cursor), "limit": (MANY, limit)})
+
+
+async def pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[Endpoints]]:
+    """Read the endpoints page by page to the last; an error is given once, and ends it.
+
+    So does a cursor that leads back to where it came from.
+    """
+    async for page in follow(api, lambda at: list(cursor=at, limit=limit)):
+        yield page
 
 
 def update(webhook_id: str, changes: Changes) -> Call[Done]:
@@ -148,6 +166,6 @@ FORMS: Final = (_NEW, _CHANGES)
 """What may be sent, for whoever reads it."""
 
 lay_flat(NewEndpoint, Changes)
-keep(Endpoint, same={"id": "webhook_id"})
-keep(Endpoints, array="webhooks", same={"webhooks": "endpoints"})
+keep(Endpoint, same={"webhook_id": "id"})
+keep(Endpoints, array="webhooks", same={"endpoints": "webhooks"})
 keep(Done)

@@ -1,5 +1,6 @@
 """billing: the balance, and the unit of each message."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar, cast
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from nouns import answered, route, sent, wrong
 from sendable import JUNK, any_message
 
-from msgapi import Balance, Call, Ok, Response, Result, ServerFault, Unreadable, billing, codec, messages
+from msgapi import Balance, Call, Ok, Response, Result, ServerFault, Unreadable, billing, codec, messages, webhooks
 from msgapi.decode import decode
 from msgapi.messages import Card, Carousel, Email, Message, MessageType, Reply, RichCard, Text
 
@@ -121,7 +122,9 @@ def test_settings_are_put() -> None:
     assert sent(call) == {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}
     told = {"enabled": True, "trigger_threshold": 5, "reload_amount": 20}
     assert answered(call, told).extra == told
-    assert answered(billing.auto_reload(), told) == reload
+    assert answered(billing.auto_reload(), told) == billing.Reloading(
+        enabled=True, trigger_threshold=Decimal(5), reload_amount=Decimal(20)
+    )
     alert = billing.alert(billing.Alert(low_balance_threshold=Decimal(3)))
     assert (route(alert), sent(alert)) == (("PUT", "/v1/billing/alerts"), {"low_balance_threshold": 3.0})
     assert set(wrong(billing.alert(billing.Alert(low_balance_threshold=Decimal(-1))))) == {"low_balance_threshold"}
@@ -150,7 +153,7 @@ def test_what_was_kept_is_written_and_read_again_as_it_was() -> None:
     assert codec.load(codec.dump(usage), billing.Statement) == usage
 
 
-async def pages_of(*bodies: object) -> list[Result[billing.Transactions]]:
+async def pages_of(*bodies: object, pages: Callable[..., Any] = billing.pages) -> list[Result[Any]]:
     asked: list[str] = []
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -159,7 +162,7 @@ async def pages_of(*bodies: object) -> list[Result[billing.Transactions]]:
         body = bodies[len(asked) - 1]
         return body if isinstance(body, ServerFault) else Ok(answered(call, body))
 
-    found = [page async for page in billing.pages(api, limit=2)]
+    found = [page async for page in pages(api, limit=2)]
     assert len(found) == len(asked) == len(bodies)
     return found
 
@@ -281,5 +284,76 @@ def test_a_read_that_is_answered_with_nothing_is_unreadable() -> None:
 def test_the_only_array_of_an_answer_is_taken_for_the_one_that_was_asked_for() -> None:
     page = answered(billing.transactions(), {"data": [{"id": "t1"}], "cursor": "n"})
     assert ([one.id for one in page.transactions], page.next_cursor, page.extra) == (["t1"], "n", {})
-    response = Response(200, {}, b'{"data": [], "more": []}')
-    assert isinstance(decode(billing.transactions(), response), Unreadable)
+
+
+@pytest.mark.parametrize(
+    ("body", "ids"),
+    [
+        ({"items": [], "links": []}, []),
+        ({"items": [], "links": [{"rel": "next"}]}, []),
+        ({"links": [], "entries": [{"id": "t1"}]}, ["t1"]),
+        ({"warnings": ["x"], "entries": [{"id": "t1"}]}, ["t1"]),
+        ({"a": [], "b": []}, []),
+    ],
+)
+def test_of_several_arrays_the_one_that_can_be_meant_is_taken(body: object, ids: list[str]) -> None:
+    assert [one.id for one in answered(billing.transactions(), body).transactions] == ids
+
+
+@pytest.mark.parametrize("body", [b'{"a": [{}], "b": [{}]}', b'{"a": ["x"], "b": [1]}', b'{"a": 1}'])
+def test_arrays_that_could_all_be_meant_are_unreadable(body: bytes) -> None:
+    assert isinstance(decode(billing.transactions(), Response(200, {}, body)), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"nextCursor": "c2"},
+        {"cursor": "c2"},
+        {"pagination": {"next_cursor": "c2", "previous_cursor": "c0"}},
+        {"page_info": {"startCursor": "c0", "endCursor": "c2"}, "total": 9},
+        {"meta": {"cursor": "c1"}, "next_page_cursor": "c2"},
+    ],
+)
+@pytest.mark.parametrize("call", [billing.transactions(), billing.invoices(), webhooks.list()])
+def test_a_cursor_is_found_whatever_it_is_called(call: Call[Any], more: dict[str, object]) -> None:
+    page = answered(call, {"items": [], **more})
+    assert page.next_cursor == "c2"
+    assert set(page.extra) == {name for name, part in more.items() if part != "c2"}
+    assert codec.load(codec.dump(page), type(page)) == page
+
+
+@pytest.mark.parametrize("more", [{"prev_cursor": "c0"}, {"next_cursor": None}, {"next_cursor": ""}, {"cursor": 7}, {}])
+def test_the_last_page_has_no_cursor(more: dict[str, object]) -> None:
+    assert not answered(billing.transactions(), {"items": [], **more}).next_cursor
+
+
+def test_what_is_not_of_the_form_that_we_guessed_is_kept_as_it_came() -> None:
+    told = {"transactions": [{"id": 17, "amount": "much", "currency": "EUR", "created_at": "yesterday"}]}
+    (found,) = answered(billing.transactions(), told).transactions
+    assert found == billing.Transaction(currency="EUR", extra={"id": 17, "amount": "much", "created_at": "yesterday"})
+    assert answered(billing.usage(), {"month": 5, "x": 1}).extra == {"x": 1, "month": 5}
+
+
+def test_how_the_balance_is_topped_up_is_read_as_far_as_it_is_told() -> None:
+    found = answered(billing.auto_reload(), {"trigger_threshold": 5, "payment_method_id": "pm_1"})
+    assert (found.enabled, found.trigger_threshold) == (None, Decimal(5))
+    assert found.extra == {"payment_method_id": "pm_1"}
+
+
+def test_the_limit_of_a_page_of_transactions_is_for_the_service_to_say() -> None:
+    assert route(billing.transactions(limit=500)) == ("GET", "/v1/billing/transactions?limit=500")
+    assert set(wrong(billing.transactions(limit=0))) == {"limit"}
+
+
+def test_invoices_are_asked_for_by_page_too() -> None:
+    assert route(billing.invoices(cursor="c 2", limit=5)) == ("GET", "/v1/billing/invoices?cursor=c%202&limit=5")
+    assert set(wrong(billing.invoices(cursor="", limit=0))) == {"cursor", "limit"}
+
+
+@pytest.mark.anyio
+async def test_invoices_come_page_by_page_to_the_last() -> None:
+    found = await pages_of(
+        {"invoices": [{"id": "i1"}], "next_cursor": "n"}, {"invoices": [{"id": "i2"}]}, pages=billing.invoice_pages
+    )
+    assert [one.id for page in found if isinstance(page, Ok) for one in page.value.invoices] == ["i1", "i2"]

@@ -16,6 +16,7 @@ import anyio
 import anyio.lowlevel
 import orjson
 import pytest
+from mailings import through
 from sandboxing import email, request, text
 from servers import free_port
 
@@ -471,3 +472,22 @@ def test_an_offset_that_is_too_large_says_what_it_may_be(monkeypatch: pytest.Mon
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
     assert main(["messages", "list", "--offset", "9" * 20]) == 2
     assert "0 to 2**63 - 1" in capsys.readouterr().err
+
+
+def test_a_page_that_is_not_the_last_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    asked: list[str] = []
+
+    async def transport(request: Request, /) -> Answer:
+        asked.append(request.url)
+        return Response(200, {}, b'{"webhooks":[{"id":"i1"}],"next_cursor":"c 2","has_more":true}')
+
+    through(monkeypatch, transport)
+    assert main(["webhooks", "list"]) == 0
+    told = capsys.readouterr()
+    assert "i1" in told.out
+    assert told.err == "msgapi: there are more: the next ones are shown by --cursor 'c 2'\n"
+    assert main(["webhooks", "list", "--cursor", "c 2", "--limit", "7", "--json"]) == 0
+    told = capsys.readouterr()
+    assert orjson.loads(told.out)["next_cursor"] == "c 2"
+    assert told.err == ""
+    assert asked[1].endswith("/v1/webhooks?cursor=c%202&limit=7")

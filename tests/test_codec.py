@@ -65,7 +65,7 @@ def test_a_value_outside_a_literal_is_accepted() -> None:
         ({}, "is required @ $.count"),
         ({"count": None}, "is required @ $.count"),
         ({"count": True}, "must be a whole number, not a boolean @ $.count"),
-        ({"count": 1.0}, "must be a whole number, not a number @ $.count"),
+        ({"count": 1.5}, "must be a whole number, not a number @ $.count"),
         ({"count": "1"}, "must be a whole number, not a string @ $.count"),
         ({"count": 1, "on": 1}, "must be true or false, not a number @ $.on"),
         ({"count": 1, "on": "true"}, "must be true or false, not a string @ $.on"),

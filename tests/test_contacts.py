@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from nouns import answered, route, sent, wrong
 
-from msgapi import Call, contacts
+from msgapi import Call, codec, contacts
 from msgapi.contacts import Changes, NewConsent, NewContact, Row
 
 AT = "2026-05-04T07:30:00Z"
@@ -149,3 +149,13 @@ def test_a_list_of_consents_is_read_in_any_of_its_likely_forms(body: object) -> 
 def test_the_other_answers_are_read() -> None:
     assert answered(contacts.delete("c_1"), {"success": True}).success
     assert answered(next(contacts.import_rows([Row(email="ada@shop.example")])), {"imported": 1}).imported == 1
+
+
+@pytest.mark.parametrize("name", ["id", "record_id", "consent_record_id"])
+def test_a_consent_record_is_known_by_any_of_its_names(name: str) -> None:
+    assert codec.read({name: "cr_1"}, contacts.Consent) == contacts.Consent(id="cr_1")
+
+
+def test_a_record_with_two_names_keeps_both() -> None:
+    found = codec.read({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.Consent)
+    assert found == contacts.Consent(id="cr_1", extra={"consent_record_id": "cr_2"})

@@ -56,6 +56,17 @@ def test_an_answer_is_written_with_its_documented_names() -> None:
     }
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    assert codec.load(ANSWER.replace(b":310}", b":310.0}"), Accepted) == ACCEPTED
+    assert isinstance(codec.load(ANSWER.replace(b":310}", b":310.5}"), Accepted), Problems)
+
+
+def test_what_a_page_tells_beside_its_messages_is_kept() -> None:
+    body = b'{"messages":[{"id":"m","status":"READ"}],"total":7,"has_more":true}'
+    page = codec.load(body, Page)
+    assert page == Page(messages=(Logged(id="m", status="READ"),), extra={"total": 7, "has_more": True})
+
+
 @pytest.mark.parametrize(
     ("body", "billing"),
     [
@@ -91,7 +102,7 @@ def test_the_log_is_read_in_either_spelling() -> None:
         id="m", status="SENT", cost=Decimal("0.11"), events=(Event(type="queued"),)
     )
     page = b'{"messages":[{"id":"m","status":"SENT","events":null}],"total":1}'
-    assert codec.load(page, Page) == Page(messages=(Logged(id="m", status="SENT"),))
+    assert codec.load(page, Page) == Page(messages=(Logged(id="m", status="SENT"),), extra={"total": 1})
 
 
 @pytest.mark.parametrize("spelt", ["id", "message_id"])

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 import pytest
+from attrs import astuple
 from calling import call, done, post, told
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,7 +124,8 @@ def test_the_auto_reload_is_off_until_it_is_set() -> None:
     box = still()
     off = {"enabled": False, "trigger_threshold": None, "reload_amount": None}
     assert said(get(box, "/v1/billing/auto-reload")) == off
-    assert reloading(box) == done(box, billing.auto_reload())
+    setting, found = reloading(box), done(box, billing.auto_reload())
+    assert (found.enabled, found.trigger_threshold, found.reload_amount) == astuple(setting)
     assert said(get(box, "/v1/billing/auto-reload")) == {
         "enabled": True,
         "trigger_threshold": 3.0,

@@ -1,13 +1,15 @@
 """webhooks: the five calls about endpoints."""
 
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio.lowlevel
 import pytest
 from nouns import answered, route, sent, wrong
 
-from msgapi import Call, webhooks
+from msgapi import Call, Ok, Result, webhooks
 from msgapi.webhooks import Changes, NewEndpoint
 
+T = TypeVar("T")
 NEW = NewEndpoint(url="https://shop.example/hook", events=("message.read",), secret="whsec_1")
 ID = "5f0c7f3e-8f5e-4b3c-9a55-0d9c0a1b2c3d"
 
@@ -38,6 +40,7 @@ def test_an_endpoint_on_this_machine_may_be_http_to_try_it_with_a_sandbox() -> N
     ("call", "expected"),
     [
         (webhooks.list(), ("GET", "/v1/webhooks")),
+        (webhooks.list(cursor="c2", limit=5), ("GET", "/v1/webhooks?cursor=c2&limit=5")),
         (webhooks.update(ID, Changes(secret="whsec_2")), ("PATCH", f"/v1/webhooks/{ID}")),
         (webhooks.delete(ID), ("DELETE", f"/v1/webhooks/{ID}")),
         (webhooks.test(ID), ("POST", f"/v1/webhooks/{ID}/test")),
@@ -55,3 +58,23 @@ def test_a_list_is_read_in_any_of_its_likely_forms(body: object) -> None:
 def test_what_else_comes_is_kept() -> None:
     assert answered(webhooks.delete(ID), {"success": True}).extra == {"success": True}
     assert answered(webhooks.create(NEW), {"id": ID, "webhook_id": "x"}, 201).extra == {"webhook_id": "x"}
+
+
+@pytest.mark.anyio
+async def test_endpoints_come_page_by_page_to_the_last() -> None:
+    asked: list[str] = []
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        asked.append(call.target)
+        more = {"next_cursor": "c2", "has_more": True} if len(asked) == 1 else {}
+        return Ok(answered(call, {"webhooks": [{"id": f"{len(asked)}"}], **more}))
+
+    found = [page async for page in webhooks.pages(api, limit=1)]
+    assert [one.id for page in found if isinstance(page, Ok) for one in page.value.webhooks] == ["1", "2"]
+    assert asked == ["/v1/webhooks?limit=1", "/v1/webhooks?cursor=c2&limit=1"]
+
+
+def test_no_event_is_too_few() -> None:
+    none = NewEndpoint(url=NEW.url, events=(), secret="s")
+    assert wrong(webhooks.create(none)) == {"events": "must be at least 1, and are 0"}

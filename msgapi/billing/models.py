@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..forms import Form
-from ..layout import keep, lay_flat
+from ..guesses import keep
+from ..layout import lay_flat
 from ..privacy import hidden
 from ..rules import amount, flag, one_of, optional, written
 
@@ -72,9 +73,10 @@ class Invoice:
 @final
 @frozen(kw_only=True)
 class Invoices:
-    """The invoices."""
+    """One page of invoices; *next_cursor* leads to the next one. The docs don't say how they are paged."""
 
     invoices: tuple[Invoice, ...]
+    next_cursor: str | None = None
     extra: Mapping[str, object] = field(factory=dict, hash=False)
 
 
@@ -134,6 +136,17 @@ class AutoReload:
 
 @final
 @frozen(kw_only=True)
+class Reloading:
+    """How the balance is topped up by itself, as `AutoReload` says, as far as the service tells of it."""
+
+    enabled: bool | None = None
+    trigger_threshold: Decimal | None = None
+    reload_amount: Decimal | None = None
+    extra: Mapping[str, object] = field(factory=dict, hash=False)
+
+
+@final
+@frozen(kw_only=True)
 class Alert:
     """A notice is sent when the balance falls below *low_balance_threshold*, in EUR."""
 
@@ -160,11 +173,12 @@ ALERT = Form(Alert, {"low_balance_threshold": amount()})
 
 lay_flat(NewTopUp)
 keep(Statement)
-keep(Transaction, same={"id": "transaction_id"})
-keep(Transactions, array="transactions", same={"next_cursor": "cursor"})
-keep(Invoice, same={"id": "invoice_id", "pdf_url": "url"})
+keep(Transaction, same={"transaction_id": "id"})
+keep(Transactions, array="transactions")
+keep(Invoice, same={"invoice_id": "id", "url": "pdf_url"})
 keep(Invoices, array="invoices")
-keep(PaymentMethod, same={"id": "payment_method_id"})
+keep(PaymentMethod, same={"payment_method_id": "id"})
 keep(PaymentMethods, array="payment_methods")
 keep(Saved)
-keep(TopUp, same={"id": "topup_id"})
+keep(Reloading)
+keep(TopUp, same={"topup_id": "id"})

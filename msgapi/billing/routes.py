@@ -7,8 +7,9 @@ from typing import Final
 
 from ..calls import Api, Call, new_key
 from ..forms import ask, invalid
-from ..results import Balance, Ok, Result
-from ..rules import below, date_alone, json, whole, written
+from ..paging import MANY, follow
+from ..results import Balance, Result
+from ..rules import below, date_alone, json, written
 from ..rules import month as month_rule
 from .models import (
     ALERT,
@@ -20,6 +21,7 @@ from .models import (
     NewTopUp,
     PaymentMethod,
     PaymentMethods,
+    Reloading,
     Saved,
     Statement,
     TopUp,
@@ -55,11 +57,11 @@ def transactions(
 ) -> Call[Transactions]:
     """Make the call that reads one page of charges, top-ups, releases and credits.
 
-    *cursor* comes from the page before; the docs give *limit* no bounds but those of a page of messages.
+    *cursor* comes from the page before; the docs give *limit* no bounds.
     """
     query = {
         "cursor": (written, cursor),
-        "limit": (whole(1, 200), limit),
+        "limit": (MANY, limit),
         "from": (date_alone, since),
         "to": (date_alone, until),
     }
@@ -73,19 +75,23 @@ async def pages(
 
     So does a cursor that leads back to where it came from.
     """
-    cursor, known = None, set[str]()
-    while True:
-        result = await api(transactions(cursor=cursor, limit=limit, since=since, until=until))
-        yield result
-        cursor = result.value.next_cursor if isinstance(result, Ok) else None
-        if not cursor or cursor in known:
-            return
-        known.add(cursor)
+    async for page in follow(api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until)):
+        yield page
 
 
-def invoices() -> Call[Invoices]:
-    """Make the call that lists the invoices, month by month."""
-    return ask("GET", f"{_ROUTE}/invoices", Invoices)
+def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Invoices]:
+    """Make the call that reads one page of invoices, month by month.
+
+    That they come by *cursor* and *limit*, as transactions do, is how we read the docs, which don't say.
+    """
+    query = {"cursor": (written, cursor), "limit": (MANY, limit)}
+    return ask("GET", f"{_ROUTE}/invoices", Invoices, query=query)
+
+
+async def invoice_pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
+    """Read the invoices page by page to the last, as `pages` does the transactions."""
+    async for page in follow(api, lambda at: invoices(cursor=at, limit=limit)):
+        yield page
 
 
 def payment_methods() -> Call[PaymentMethods]:
@@ -115,9 +121,9 @@ def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency
     return ask("POST", f"{_ROUTE}/topup", TopUp, body=body, form=TOP_UP, idempotency_key=name)
 
 
-def auto_reload() -> Call[AutoReload]:
+def auto_reload() -> Call[Reloading]:
     """Make the call that reads how the balance is topped up by itself."""
-    return ask("GET", f"{_ROUTE}/auto-reload", AutoReload)
+    return ask("GET", f"{_ROUTE}/auto-reload", Reloading)
 
 
 def set_auto_reload(setting: AutoReload) -> Call[Saved]:

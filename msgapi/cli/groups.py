@@ -63,13 +63,15 @@ def webhooks() -> None:
 
 
 @webhooks.command("list")
+@click.option("--cursor", metavar="TEXT", help="Go on from the page before, which told it.")
+@click.option("--limit", type=click.IntRange(1), help="How many; as the service likes if left out.")
 @json_option
 @sandbox_option
-def list_webhooks(*, json: bool, sandbox: bool) -> int:
+def list_webhooks(*, cursor: str | None, limit: int | None, json: bool, sandbox: bool) -> int:
     """List the endpoints."""
     from .hooks import show
 
-    return show(json=json, sandbox=sandbox)
+    return show(cursor, limit, json=json, sandbox=sandbox)
 
 
 @webhooks.command

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, final
 
 import anyio
@@ -20,9 +21,9 @@ from .exits import Exit, Halt, unreadable
 from .output import Closed, Table, emit, emit_json, line, note, shown, table_of, write
 
 
-def show(*, json: bool, sandbox: bool) -> int:
-    """List the endpoints; gives the exit status."""
-    return answer(webhooks.list(), _table, json=json, sandbox=sandbox)
+def show(cursor: str | None, limit: int | None, *, json: bool, sandbox: bool) -> int:
+    """List one page of the endpoints; gives the exit status."""
+    return answer(webhooks.list(cursor=cursor, limit=limit), _table, json=json, sandbox=sandbox)
 
 
 def add(url: str, names: Sequence[str], secret: str, *, json: bool, sandbox: bool) -> int:
@@ -150,6 +151,8 @@ def _value(value: object) -> str:
 
 
 def _table(found: Endpoints) -> str | Table:
+    if found.next_cursor:
+        note(f"there are more: the next ones are shown by --cursor {quote(found.next_cursor)}")
     if not found.webhooks:
         return "no endpoints"
     table = table_of("id", "url", "events")

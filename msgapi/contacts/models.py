@@ -7,7 +7,8 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..forms import Form
-from ..layout import keep, lay_flat
+from ..guesses import keep
+from ..layout import lay_flat
 from ..privacy import hidden
 from ..results import Detail
 from ..rules import address, flag, json, many, number, one_of, optional, string, written
@@ -217,6 +218,6 @@ FORMS: Final = (NEW, CHANGES, ROWS, CONSENT)
 """What may be sent, for whoever reads it."""
 
 lay_flat(NewContact, Changes, Row, Rows, NewConsent)
-keep(Consent, same={"id": "record_id"})
-keep(Contact, same={"id": "contact_id"})
-keep(Consents, array="consent_records", same={"consent_records": "records"})
+keep(Consent, same={"record_id": "id", "consent_record_id": "id"})
+keep(Contact, same={"contact_id": "id"})
+keep(Consents, array="consent_records", same={"records": "consent_records"})

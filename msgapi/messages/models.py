@@ -280,9 +280,10 @@ class Logged:
 @final
 @frozen(kw_only=True)
 class Page:
-    """One page of the message log, in the order of the service."""
+    """One page of the message log, in the order of the service; what else it tells, such as a total, is in *extra*."""
 
     messages: tuple[Logged, ...]
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from ..codec import Problems
 from ..codec import read as read_model
+from ..guesses import keep
 from ..hooks import Mismatch
 from ..layout import Coder, at, choose, lay_out, mend
 from ..results import Detail
@@ -26,6 +27,7 @@ from .models import (
     Message,
     OpenUrl,
     OpenUrlInWebview,
+    Page,
     Reply,
     Revoked,
     RichCard,
@@ -191,3 +193,4 @@ def _revoked(value: Object) -> Object:
 mend(Accepted, _accepted)
 mend(Logged, _logged)
 mend(Revoked, _revoked)
+keep(Page)

@@ -91,7 +91,7 @@ OPERATIONS: Final = (
     Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp),
     Operation("GET", "/v1/billing/payment-methods", billing.payment_methods, billing.PaymentMethods),
     Operation("POST", "/v1/billing/payment-methods", billing.add_payment_method, billing.PaymentMethod, dict, _CREATED),
-    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.AutoReload),
+    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading),
     Operation("PUT", "/v1/billing/auto-reload", billing.set_auto_reload, billing.Saved, billing.AutoReload),
     Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert),
     Operation(
