@@ -6,6 +6,7 @@ The docs show no route that lists or deletes agents, or that starts a launch.
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from math import floor
 from typing import Final, Literal, TypeAlias, final
 
 from attrs import field, frozen
@@ -208,7 +209,8 @@ def _color(value: object) -> str | None:
     if not isinstance(value, str) or not _COLOR.fullmatch(value):
         return "must be a color such as #1a2b3c"
     found = contrast(value)
-    return None if found >= _LEAST_CONTRAST else f"must have a contrast to white of 4.5 to 1, and has {found:.1f}"
+    cut = floor(found * 1000) / 1000  # not rounded: 4.48 is not the 4.5 that is asked for
+    return None if found >= _LEAST_CONTRAST else f"must have a contrast to white of 4.5 to 1, and has {cut:.3f}"
 
 
 def _prose(value: object) -> str | None:

@@ -115,3 +115,9 @@ def test_the_answers_are_read() -> None:
     carriers = [{"carrier": "vodafone_de", "status": "LAUNCHED", "launched_at": "2026-05-04T07:30:00Z"}]
     launch = answered(agents.launch("ag_1"), {"agent_id": "ag_1", "agent_status": "APPROVED", "carriers": carriers})
     assert [(one.carrier, one.status) for one in launch.carriers] == [("vodafone_de", "LAUNCHED")]
+
+
+@pytest.mark.parametrize(("color", "has"), [("#777777", "4.478"), ("#808080", "3.949")])
+def test_a_contrast_that_is_too_low_is_not_rounded_up_to_enough(color: str, has: str) -> None:
+    said = wrong(agents.update("ag_1", Changes(color=color)))["color"]
+    assert said == f"must have a contrast to white of 4.5 to 1, and has {has}"

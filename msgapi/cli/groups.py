@@ -2,7 +2,7 @@
 
 import click
 
-from .options import KINDS, json_option, sandbox_option
+from .options import KINDS, Several, json_option, sandbox_option
 
 _STATUSES = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
 _secret_option = click.option(
@@ -10,7 +10,7 @@ _secret_option = click.option(
 )
 
 
-@click.group
+@click.group(cls=Several)
 def messages() -> None:
     """Look into the message log, and take messages back."""
 
@@ -57,7 +57,7 @@ def revoke(*, message_id: str, json: bool, sandbox: bool) -> int:
     return start(message_id, json=json, sandbox=sandbox)
 
 
-@click.group
+@click.group(cls=Several)
 def webhooks() -> None:
     """See to the endpoints that the service sends its events to, and to what it sends."""
 

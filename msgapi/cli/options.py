@@ -57,6 +57,17 @@ class Number(click.FloatRange):
         return found
 
 
+@final
+class Several(click.Group):
+    """A command of several; without one of them it says which there are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take the command and what it is given from *args*."""
+        if not args:
+            raise click.UsageError(f"{self.name} needs a command: {', '.join(self.commands)}", ctx)
+        return super().parse_args(ctx, args)
+
+
 def message_options(command: F) -> F:
     """Give *command* the options that make a message; `given` tells what they were."""
     for name, flag, shown, told in reversed(_OPTIONS):

@@ -75,7 +75,7 @@ def _call(single: Single) -> Call[Accepted]:
     message = compose(single.given, data or None)
     if isinstance(message, Invalid):
         raise Halt(f"this message is not complete: {explain(message)}", told=facts(message))
-    return call_for(message, idempotency_key=single.key or new_key())
+    return call_for(message, idempotency_key=new_key() if single.key is None else single.key)
 
 
 async def _sent(call: Call[Accepted], box: "Sandbox | None") -> Result[Accepted]:
