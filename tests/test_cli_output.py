@@ -124,3 +124,18 @@ def test_only_a_stream_that_is_closed_is_led_nowhere(monkeypatch: pytest.MonkeyP
     assert sys.stdout is not kept
     with sys.stdout as nowhere:
         assert nowhere.write("x") == 1
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_standard_error_that_takes_nothing_is_no_reason_to_end_a_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, gone: bool
+) -> None:
+    path = tmp_path / "people.csv"
+    _ = path.write_text("to,text\n+4915112345678,Hi\n")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed, Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stderr", closed if gone else full)
+        assert main(["batch", str(path), "--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--sandbox"]) == 0
+        assert main(["messages", "get", ""]) == 2
+    assert "1 of 1 rows accepted" in capsys.readouterr().out

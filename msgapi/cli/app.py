@@ -1,5 +1,6 @@
 """The commands and their options. Nothing heavy is loaded before a command has been chosen."""
 
+import sys
 from collections.abc import Sequence
 from errno import ENOSPC
 from typing import final
@@ -59,7 +60,7 @@ def run(given: Sequence[str]) -> int:
             raise
         from .output import silence  # what click prints by itself, help and version, it does not guard
 
-        silence()
+        silence(sys.stdout)
         raise Halt(f"cannot write: {error.strerror}") from None
     if not given:
         return int(Exit.USAGE)

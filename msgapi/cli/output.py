@@ -8,7 +8,7 @@ Rules:
 import os
 import sys
 from io import StringIO
-from typing import Final, final
+from typing import Final, TextIO, final
 
 import orjson
 from attrs import define, field
@@ -55,8 +55,11 @@ def emit_json(value: object) -> None:
 
 
 def note(said: str) -> None:
-    """Say it in one line on standard error."""
-    print(f"msgapi: {line(said)}", file=sys.stderr, flush=True)  # noqa: T201 - it is what this is for
+    """Say it in one line on standard error, if that takes it."""
+    try:
+        print(f"msgapi: {line(said)}", file=sys.stderr, flush=True)  # noqa: T201 - it is what this is for
+    except OSError:  # there is nobody left to be told, and what is being done is not to end for that
+        silence(sys.stderr)
 
 
 def line(text: str) -> str:
@@ -84,10 +87,10 @@ def write(text: str) -> None:
         _ = sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         _ = sys.stdout.flush()
     except BrokenPipeError:
-        silence()
+        silence(sys.stdout)
         raise Closed from None
     except OSError as error:
-        silence()
+        silence(sys.stdout)
         raise Halt(unwritable("standard output", error)) from None
 
 
@@ -95,10 +98,10 @@ def _encoding() -> str:
     return sys.stdout.encoding or "utf-8"
 
 
-def silence() -> None:
-    """Lead standard output nowhere: Python flushes once more at exit, which must not complain."""
+def silence(stream: TextIO) -> None:
+    """Lead *stream* nowhere: Python flushes once more at exit, which must not complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    _ = os.dup2(nowhere, sys.stdout.fileno())
+    _ = os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from ..clock import Clock, SystemClock
 from ..pace import Pace
+from .output import note
 from .run import Progress
 from .tally import Tally
 
@@ -91,7 +92,7 @@ class Plain:
 
     def say(self, line: str) -> None:
         """Write *line*."""
-        print(f"msgapi: {line}", file=sys.stderr, flush=True)  # noqa: T201 - it is what this is for
+        note(line)
 
 
 @final
