@@ -24,7 +24,7 @@ from msgapi import (
     messages,
     webhooks,
 )
-from msgapi.cli import main
+from msgapi.cli import main, single
 from msgapi.cli.asking import advice
 from msgapi.transports import Answer
 
@@ -73,6 +73,15 @@ def test_what_is_not_found_to_be_deleted_may_be_too_late_or_done_already() -> No
 def test_the_rate_limit_says_how_long_to_wait() -> None:
     assert "30 s" in advice(Throttled(code="rate_limit_exceeded", retry_after=29.4), READ)
     assert "https://top.example" in advice(InsufficientBalance(topup_url="https://top.example"), TRY)
+
+
+@pytest.mark.parametrize("error", errors(), ids=lambda one: type(one).__name__)
+def test_a_send_is_told_what_can_be_done_about_one_message(error: ApiError) -> None:
+    told = single.advice(error)
+    assert told.endswith(".")
+    words = ["--limit-rate", "--resend-unknown", "rows", "these", "they", "their keys", "what failed"]
+    assert [word for word in words if word in told.lower()] == []
+    assert "7 s" in single.advice(Throttled(code="rate_limit_exceeded", retry_after=6.1))
 
 
 def answering(status: int, body: bytes = b"{}") -> Any:  # noqa: ANN401 - a transport

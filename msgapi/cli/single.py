@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from math import ceil
 from typing import TYPE_CHECKING, Any, final
 
 from attrs import field, frozen
@@ -10,7 +11,23 @@ from .. import codec
 from ..calls import Call, new_key
 from ..messages import Accepted
 from ..messages import send as call_for
-from ..results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unauthorized
+from ..results import (
+    ApiError,
+    Conflict,
+    InsufficientBalance,
+    Invalid,
+    NotFound,
+    NotSent,
+    Ok,
+    Result,
+    ServerFault,
+    Throttled,
+    Unanswered,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+    Unreadable,
+)
 from .advice import advise, explain, facts
 from .connection import launch, private, reach
 from .draft import checked, compose
@@ -50,7 +67,7 @@ def start(single: Single, *, dry_run: bool) -> int:
             emit(receipt(result.value))
         return Exit.ACCEPTED
     note(f"{type(result).__name__} {result.code}: {explain(result)}")
-    note(advise(result))
+    note(advice(result))
     if result.may_have_happened:
         note(
             f"it may have been sent; this repeats it without sending it twice: --idempotency-key {call.idempotency_key}"
@@ -76,6 +93,34 @@ def _call(single: Single) -> Call[Accepted]:
     if isinstance(message, Invalid):
         raise Halt(f"this message is not complete: {explain(message)}", told=facts(message))
     return call_for(message, idempotency_key=new_key() if single.key is None else single.key)
+
+
+def advice(error: ApiError) -> str:  # noqa: C901, PLR0911 - one case for each kind
+    """Say what to do about *error* where it is of one message."""
+    match error:
+        case Invalid():
+            return "Mend what the details name, and send it again."
+        case InsufficientBalance(topup_url=url):
+            return f"Top up{f' at {url}' if url else ''}, then send it again."
+        case NotFound():
+            return "Reach the recipient by another channel: unknown, or a device without RCS."
+        case Conflict():
+            return "See whether it was sent before under the same key: if not, use a new key."
+        case Unprocessable():
+            return "Don't send it: no consent, suppressed, or no open session; the code tells."
+        case Throttled(retry_after=seconds) if error.rate_limited:
+            wait = "later" if seconds is None else f"in {ceil(seconds)} s"
+            return f"Send it again {wait}, with no other sender on this key."
+        case Throttled():
+            return "Send it another day: the recipient has had enough for this one."
+        case ServerFault() | Unavailable() | Unanswered():
+            return "Send it again later, under its key: so it cannot go out twice."
+        case Unreadable():
+            return "Don't send it again: it was accepted, only the answer was not readable."
+        case NotSent():
+            return "Check the network and MSGAPI_BASE_URL, then send it again."
+        case _:
+            return advise(error)
 
 
 async def _sent(call: Call[Accepted], box: "Sandbox | None") -> Result[Accepted]:
