@@ -20,12 +20,13 @@ _LIKELY: Final = ("items", "data", "results", "entries", "rows")
 _BACK: Final = ("prev", "before", "start", "first")  # what a cursor is called that leads back
 
 
-def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None) -> None:
+def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None, documented: bool = False) -> None:
     """Read an answer's *model*, whose body the docs don't show, and keep what it has no field for in its `extra`.
 
     *same* says under which other names a field may come, by those names. *array* is as in `mend`, and is what an
     array of another name is taken for where it is the only one that can be meant. A `next_cursor` may have
-    any name with `cursor` in it that does not lead back, and stand in an object of its own.
+    any name with `cursor` in it that does not lead back, and stand in an object of its own. What is *documented*
+    is no guess: a field of another type is in the way of reading.
     """
     names, others = {one.name for one in fields(model)} - {"extra"}, same or {}
 
@@ -47,7 +48,7 @@ def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None)
         return {**known, "extra": {**before, **extra} if isinstance(before, dict) else extra}
 
     mend(model, how, array=array)
-    for converter in (fast, explaining):
+    for converter in () if documented else (fast, explaining):
         converter.register_structure_hook(model, _patient(converter.get_structure_hook(model), model, how))
 
 

@@ -19,7 +19,8 @@ from attrs import frozen
 
 from ..codec import Problems, parse, plain
 from ..codec import read as read_model
-from ..layout import keep, mend
+from ..guesses import keep
+from ..layout import mend
 from .conversing import ConversationEnded, ConversationStarted, UserMessage
 from .lenient import leniently
 from .models import NAMES, Event, Known, Unknown
@@ -154,9 +155,9 @@ def _plain_text(value: dict[str, Any]) -> dict[str, Any]:
         return value
 
 
-keep(UserMessage)  # before the events, which take it as it is then
+keep(UserMessage, documented=True)  # before the events, which take it as it is then
 mend(UserMessage, _plain_text)
 for _model in NAMES.values():
-    keep(_model)
+    keep(_model, documented=True)
 for _model, _other in _OTHER.items():
     mend(_model, partial(_renamed, other=_other))
