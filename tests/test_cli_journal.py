@@ -11,8 +11,10 @@ import orjson
 import pytest
 from mailings import lines, people, text
 
-from msgapi import Client, InsufficientBalance, Pace, Retry, connect, journal
-from msgapi.cli import mailing, main
+from msgapi import Balance, Client, InsufficientBalance, Pace, Retry, connect, journal
+from msgapi.batch import Stopped
+from msgapi.cli import funds, mailing, main
+from msgapi.cli.tally import Tally
 from msgapi.journal import State
 from msgapi.sandbox import Sandbox
 
@@ -35,6 +37,22 @@ def poor(rows: int) -> Sandbox:
     return Sandbox(balance=Decimal("0.07") * rows, rate_limit=100_000)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "free", "missing"), [(10, "0.05", "1.35"), (10, None, None), (0, "0.05", None), (10, "5", "0.00")]
+)
+def test_what_is_missing_for_the_rest_is_told_by_what_the_rows_before_it_cost(
+    accepted: int, free: str | None, missing: str | None
+) -> None:
+    balance = None if free is None else Balance(free=Decimal(free))
+    tally = Tally(32, accepted=accepted, refused=3, held=Decimal("0.07") * accepted)
+    tally.errors.update({("InsufficientBalance", "insufficient_balance"): 1, ("Forbidden", "forbidden"): 2})
+    stopped = Stopped("balance", InsufficientBalance(balance=balance))
+    found = funds.missing(stopped, tally)
+    assert found == (None if missing is None else Decimal(missing))
+    assert ("the rest needs about" in funds.shortage(stopped, tally)) is bool(found)
+    assert funds.missing(None, tally) is None
+
+
 def test_a_batch_that_is_stopped_goes_on_by_the_same_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -44,7 +62,8 @@ def test_a_batch_that_is_stopped_goes_on_by_the_same_command(
     assert main(reached(monkeypatch, box) and command) == 3
     told = capsys.readouterr()
     assert "the balance is used up" in told.err
-    assert "top up at https://" in told.err
+    assert "; the rest needs about 1." in told.err
+    assert "EUR more; top up at https://" in told.err
     assert f"msgapi batch --resume {path}.journal" in told.err
     assert len(box.messages) == 30
     assert len(lines(tmp_path / "r.jsonl")) == 52

@@ -1,7 +1,7 @@
 """Funds: what a batch may cost, and waiting for a top-up where the balance does not cover it."""
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Final, final
 
 from attrs import define, field
@@ -13,6 +13,7 @@ from ..clock import Clock, SystemClock
 from ..messages import Accepted
 from ..results import InsufficientBalance, Ok, Unauthorized
 from .exits import Halt
+from .tally import Tally
 
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
@@ -70,8 +71,23 @@ class Till:
         return kept
 
 
-def shortage(stopped: Stopped) -> str:
+def missing(stopped: Stopped | None, tally: Tally) -> Decimal | None:
+    """Tell how many EUR are missing for the rest after a stop for want of money; None if nobody can tell.
+
+    Where the prices were not given the rest is taken to cost what the rows before it did.
+    """
+    if stopped is None or stopped.missing is not None or not isinstance(stopped.error, InsufficientBalance):
+        return None if stopped is None else stopped.missing
+    balance = stopped.error.balance
+    if not tally.accepted or balance is None or balance.free is None:
+        return None
+    rest = tally.held / tally.accepted * tally.unpaid - balance.free
+    return max(Decimal(0), rest).quantize(Decimal("0.01"), ROUND_UP)
+
+
+def shortage(stopped: Stopped, tally: Tally) -> str:
     """Say what is missing after a stop for want of money, and where to top up."""
-    missing = "" if not stopped.missing else f"; the rest needs {stopped.missing} EUR more"
+    amount = missing(stopped, tally)
+    about = "" if stopped.missing is not None else "about "
     url = stopped.error.topup_url if isinstance(stopped.error, InsufficientBalance) else None
-    return f"{missing}{f'; top up at {url}' if url else ''}"
+    return f"{f'; the rest needs {about}{amount} EUR more' if amount else ''}{f'; top up at {url}' if url else ''}"

@@ -7,7 +7,7 @@ from typing import assert_never
 from ..batch import Stopped
 from .advice import advise, explain
 from .exits import Exit
-from .funds import shortage
+from .funds import missing, shortage
 from .output import Table, emit, emit_json, note, table_of
 from .run import Run
 from .tally import Tally
@@ -31,7 +31,7 @@ def summary(run: Run) -> dict[str, object]:
     """Put the report into plain JSON; amounts are decimal strings in EUR."""
     return plain(run.tally) | {
         "stopped": run.stopped.reason if run.stopped is not None else None,
-        "missing": str(run.stopped.missing) if run.stopped is not None and run.stopped.missing is not None else None,
+        "missing": None if (amount := missing(run.stopped, run.tally)) is None else str(amount),
         "trouble": run.trouble,
         "journal": None if run.diary is None else run.diary.path,
         "exit": int(run.status),
@@ -85,7 +85,7 @@ def _first(run: Run) -> Iterator[str]:
 
 def _notices(run: Run, failed: str | None) -> Iterator[str]:
     tally = run.tally
-    why = "" if run.stopped is None else _why(run.stopped)
+    why = "" if run.stopped is None else _why(run.stopped, run.tally)
     if why:
         yield why
     if run.trouble:
@@ -111,13 +111,13 @@ def _on(path: str, tally: Tally, failed: str | None) -> Iterator[str]:
     yield f"every row is in {path}: `msgapi batch report {quote(path)}` tells of them"
 
 
-def _why(stopped: Stopped) -> str:
+def _why(stopped: Stopped, tally: Tally) -> str:
     said = "" if stopped.error is None else f": {explain(stopped.error).rstrip('.')}"
     match stopped.reason:
         case "unauthorized":
             return f"stopped: the API key was refused{said}; check MSGAPI_API_KEY"
         case "balance":
-            return f"stopped: the balance is used up{said}{shortage(stopped)}"
+            return f"stopped: the balance is used up{said}{shortage(stopped, tally)}"
         case "refusals":
             return f"stopped after a run of the same refusal{said}"
         case "outage":

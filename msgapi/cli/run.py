@@ -138,7 +138,7 @@ class Run:
             stopped = outcomes.stopped
             if stopped is None or not self.till.waits(stopped) or self.interrupted:
                 break
-            progress.say(f"the balance is used up{shortage(stopped)}: waiting for a top-up; Ctrl-C ends it")
+            progress.say(f"the balance is used up{shortage(stopped, self.tally)}: waiting for a top-up; Ctrl-C ends it")
             if not await self._refilled(api, stopped):
                 break
             outcomes.resume(*self.till.taken())

@@ -9,7 +9,7 @@ from attrs import define, field
 from .. import results
 from ..journal import CHANGED, REPEATED, UNKNOWN, Count, State, Summary
 from ..messages import Accepted
-from ..results import ApiError, Invalid, Ok, Result
+from ..results import ApiError, InsufficientBalance, Invalid, Ok, Result
 from .rows import Row
 
 _MOST_KINDS: Final = 40
@@ -60,6 +60,12 @@ class Tally:
     def settled(self) -> int:
         """How many rows have an outcome."""
         return self.accepted + self.refused + self.duplicates + self.before
+
+    @property
+    def unpaid(self) -> int:
+        """How many rows are still to be paid for: those without an outcome, and those that there was no money for."""
+        broke = sum(rows for (kind, _), rows in self.errors.items() if kind == InsufficientBalance.__name__)
+        return self.total - self.settled + broke
 
     def fill(self, summary: Summary) -> None:
         """Count every row that a journal knows of, in place of those of this run alone.
