@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from io import BytesIO
 from urllib.parse import urlsplit
 
 import aiohttp
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import orjson
 import pytest
@@ -260,7 +261,7 @@ async def test_a_guard_passes_on_what_it_does_not_need() -> None:
     one.resume_writing()
     one.connection_lost(None)
     one._cut()
-    guards.calm(None)
+    guards.of(None).connection_lost(None)
     assert told == ["pause", "resume", "lost"]
 
 
@@ -328,3 +329,72 @@ async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_defect(caplog:
         async with aiohttp.ClientSession() as session, session.get(f"{url}/v1/messages") as answer:
             assert answer.status == 401
     assert not caplog.records
+
+
+BEARER = b"Host: x\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
+BALANCE = b"GET /v1/billing/balance HTTP/1.1\r\n" + BEARER + b"\r\n"
+HALF = b"GET /v1/billing/balance HTTP/1.1\r\nA: b\r\n"
+
+
+def posted(body: dict[str, object]) -> bytes:
+    raw = orjson.dumps(body)
+    return b"POST /v1/messages HTTP/1.1\r\n" + BEARER + b"Content-Length: %d\r\n\r\n" % len(raw) + raw
+
+
+async def until_the_end(stream: anyio.abc.ByteStream) -> bytes:
+    parts = bytearray()
+    with anyio.fail_after(5), suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+        while True:
+            parts += await stream.receive()
+    return bytes(parts)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        pytest.param([BALANCE + HALF], 1, id="behind one without a body"),
+        pytest.param([BALANCE * 3 + b"GE"], 3, id="behind three"),
+        pytest.param([posted(text()) + HALF], 1, id="behind one with a body"),
+        pytest.param([posted(text()), HALF], 1, id="after an answer"),
+        pytest.param([posted(text(to=PHONE["slow"])), HALF], 1, id="during an answer"),
+        pytest.param([BALANCE + posted(text())[:-1]], 1, id="half a body"),
+    ],
+)
+async def test_a_slow_request_is_cut_wherever_it_stands_on_its_connection(
+    monkeypatch: pytest.MonkeyPatch, sent: list[bytes], answered: int
+) -> None:
+    monkeypatch.setattr(guard, "SLOWEST", 0.1)
+    box = Sandbox(slow=0.05)
+    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        for part in sent:
+            await stream.send(part)
+            await anyio.sleep(0.02)
+        got = await until_the_end(stream)
+    assert got.count(b"HTTP/1.1 200 ") == answered == box.requests
+
+
+async def test_what_comes_during_a_slow_answer_is_answered_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "SLOWEST", 0.05)
+    box = Sandbox(slow=0.2)
+    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        await stream.send(posted(text(to=PHONE["slow"])))
+        await anyio.sleep(0.02)
+        await stream.send(BALANCE[:20])
+        await anyio.sleep(0.02)
+        await stream.send(BALANCE[20:])
+        got = bytearray()
+        with anyio.fail_after(5):
+            while got.count(b"HTTP/1.1 200 ") < 2:
+                got += await stream.receive()
+    assert box.requests == 2
+
+
+async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "SLOWEST", 0.05)
+    monkeypatch.setattr(guard, "IDLE", 0.3)
+    async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        for asked in (BALANCE, posted(text())):
+            await stream.send(asked)
+            await anyio.sleep(0.15)
+        got = await until_the_end(stream)
+    assert got.count(b"HTTP/1.1 200 ") == 2

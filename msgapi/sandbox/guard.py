@@ -1,9 +1,17 @@
-"""The guard of a connection: one on which a request does not come to its end in time is cut."""
+"""The guard of a connection: one on which a request does not come to its end in time is cut.
+
+Rules:
+- Time runs while something is waited for: the first request, or the rest of one that has begun to come.
+- It stands still while a request is answered, however long that takes and whatever comes meanwhile.
+- A connection on which nothing is begun may be idle for a while, and is closed then.
+"""
 
 import asyncio
 from typing import cast, final
 
 SLOWEST = 10.0  # seconds in which the head of a request has to come, and again its body
+IDLE = 75.0  # seconds for which a connection may wait for its next request
+_END = b"\r\n\r\n"
 
 
 @final
@@ -18,11 +26,10 @@ class Guards:
         """Put a guard around the protocol of a new connection."""
         return Guard(inner, self._all)
 
-    def calm(self, transport: asyncio.BaseTransport | None) -> None:
-        """Say that what was waited for on *transport* has come."""
-        guard = None if transport is None else self._all.get(transport)
-        if guard is not None:
-            guard.calm()
+    def of(self, transport: asyncio.BaseTransport | None) -> "Guard":
+        """Find the guard of a connection; for one that is gone, a guard of nothing."""
+        found = None if transport is None else self._all.get(transport)
+        return self.around(asyncio.Protocol()) if found is None else found
 
 
 @final
@@ -35,6 +42,26 @@ class Guard(asyncio.Protocol):
         self._all = everyone
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
+        self._last = b""
+        self._answering = False
+        self._begun = False
+
+    def begin(self) -> None:
+        """Say that the head of a request has come, and is answered from now on."""
+        self._calm()
+        self._answering = True
+
+    def read(self, body: bytes) -> None:
+        """Say that its *body* has come as well."""
+        # What came last is the end of this request, or else another one has begun to come behind it.
+        last = self._last
+        self._begun = not (last.endswith((_END, body or _END)) if len(body) <= len(last) else body.endswith(last))
+
+    def end(self) -> None:
+        """Say that it is answered: what has come behind it has to come to its end in time."""
+        self._answering = False
+        if self._begun:
+            self._wait()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first request."""
@@ -45,15 +72,19 @@ class Guard(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of what has begun to come."""
-        if self._timer is None:
+        self._last = data
+        if self._answering:
+            self._begun = True
+        elif self._timer is None:
             self._wait()
         self._inner.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
-        self.calm()
+        self._calm()
         if self._transport is not None:
             _ = self._all.pop(self._transport, None)
+            self._transport = None
         self._inner.connection_lost(exc)
 
     def eof_received(self) -> bool | None:
@@ -68,8 +99,7 @@ class Guard(asyncio.Protocol):
         """Pass it on."""
         self._inner.resume_writing()
 
-    def calm(self) -> None:
-        """Stop waiting: it has come."""
+    def _calm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -14,7 +14,7 @@ from ..http import Request
 from ..transports.aiohttp import opened
 from . import guard
 from .answers import refuse
-from .guard import Guards
+from .guard import Guard, Guards
 from .posting import PATIENCE
 from .routes import room
 from .transport import Sandbox
@@ -38,7 +38,9 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
     loop, listener = asyncio.get_running_loop(), None
     try:
         listener = await loop.create_server(
-            lambda: guards.around(_Speaker(server, loop=loop, access_log=_NO_LOG, auto_decompress=False)),
+            lambda: guards.around(
+                _Speaker(server, loop=loop, access_log=_NO_LOG, auto_decompress=False, keepalive_timeout=guard.IDLE)
+            ),
             host,
             port,
             reuse_address=True,
@@ -80,22 +82,30 @@ def _answering(
     sandbox: Sandbox | Workspaces, guards: Guards
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        guards.calm(request.transport)
-        body = None
-        with anyio.move_on_after(guard.SLOWEST), suppress(ConnectionError):
-            body = await _body(request)
-        guards.calm(request.transport)
-        if body is None:
-            return _cut(request)
-        reply = sandbox.handle(Request(request.method, f"http://sandbox{request.raw_path}", _headers(request), body))
-        if reply.delay:
-            await sandbox.clock.sleep(reply.delay)
-        given = reply.response
-        if reply.lost:
-            return _cut(request)
-        return web.Response(status=given.status, headers=given.headers, body=given.body)
+        guarding = guards.of(request.transport)
+        guarding.begin()
+        try:
+            return await _answer(sandbox, request, guarding)
+        finally:
+            guarding.end()
 
     return answer
+
+
+async def _answer(sandbox: Sandbox | Workspaces, request: web.BaseRequest, guarding: Guard) -> web.StreamResponse:
+    body = None
+    with anyio.move_on_after(guard.SLOWEST), suppress(ConnectionError):
+        body = await _body(request)
+    if body is None:
+        return _cut(request)
+    guarding.read(body)
+    reply = sandbox.handle(Request(request.method, f"http://sandbox{request.raw_path}", _headers(request), body))
+    if reply.delay:
+        await sandbox.clock.sleep(reply.delay)
+    given = reply.response
+    if reply.lost:
+        return _cut(request)
+    return web.Response(status=given.status, headers=given.headers, body=given.body)
 
 
 def _cut(request: web.BaseRequest) -> web.Response:
