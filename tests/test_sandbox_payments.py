@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandboxing import NOW, fields_of, get, refusal, said, send, still
 
-from msgapi import NotFound, Unprocessable, billing
+from msgapi import NotFound, Unprocessable, VirtualClock, billing
 from msgapi.billing import Alert, AutoReload
 from msgapi.sandbox import Prices, Sandbox
 
@@ -269,3 +269,47 @@ def test_the_ledger_and_the_holds_explain_the_balance(acts: list[tuple[str, int]
         assert box.balance.total == 20 + sums["topup"] - sums["charge"]
         assert (box.balance.free or 0) >= 0
         assert sum(ledger.charged.values()) == sums["charge"]
+
+
+def test_a_hold_that_is_not_covered_is_reloaded_for_on_a_new_day() -> None:
+    box = still(balance=Decimal("0.5"), prices=Prices(basic_message=Decimal(10)))
+    _ = method(box), reloading(box, trigger=1)
+    assert [send(box).status for _ in range(4)] == [200, 200, 200, 402]
+    assert len(told(box, "billing.auto_reload_success")) == 3
+    assert [send(box, now=NOW + 2 * DAY).status for _ in range(4)] == [200, 200, 200, 402]
+    assert len(told(box, "billing.auto_reload_success")) == 6
+
+
+@pytest.mark.parametrize("steps", [1, 100])
+def test_a_reload_that_failed_is_tried_once_more_by_itself(steps: int) -> None:
+    clock = VirtualClock(NOW)
+    box = still(balance=Decimal("0.5"), prices=PRICES, clock=clock)
+    _ = method(box, token="card_declined"), reloading(box, trigger=5)
+    assert [refusal(send(box))[0] for _ in range(3)] == [402] * 3
+    assert box.due_at == NOW + DAY
+    for _ in range(steps):
+        clock.advance(3 * DAY / steps)
+        _ = box.balance
+    assert [event["failed_at"] for event in told(box, "billing.auto_reload_failed")] == [
+        MOMENT,
+        "2026-05-05T00:00:00.000Z",
+    ]
+    assert (refusal(send(box, now=clock.time()))[0], box.due_at) == (402, None)
+    _ = method(box)
+    assert send(box, now=clock.time()).status == 200
+
+
+def test_a_reload_that_is_tried_once_more_may_succeed_and_one_that_was_forgiven_is_not_tried_again() -> None:
+    clock = VirtualClock(NOW)
+    box = still(balance=Decimal("0.5"), prices=PRICES, clock=clock)
+    _ = reloading(box, trigger=5)
+    clock.advance(DAY / 2)
+    _ = method(box)
+    clock.advance(DAY)
+    assert (box.balance.free, len(box.events)) == (Decimal("0.5"), 1)
+    _ = method(box, token="card_declined")
+    assert refusal(send(box, now=clock.time()))[0] == 402
+    clock.advance(DAY / 2)
+    box.account.state.payments.methods.popitem()
+    clock.advance(DAY)
+    assert (box.balance.free, len(box.events)) == (Decimal("10.5"), 3)

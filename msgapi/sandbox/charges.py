@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from ..messages import unit
 from ..messages.models import Email, Message
 from .answers import Reply, refuse
+from .reloads import reload
 from .sessions import next_day
 from .state import State
 
@@ -33,10 +34,15 @@ class Charge:
 
 
 def charge(state: State, message: Message, now: float) -> Charge | Reply:
-    """Tell what *message* costs at *now*, or refuse it for want of a session, for the day cap or for money."""
+    """Tell what *message* costs at *now*, or refuse it for want of a session, for the day cap or for money.
+
+    Before it is refused for want of money, a reload is tried.
+    """
     found = price(state, message, now)
     if isinstance(found, Charge) and found.price > state.purse.free:
-        return short(state.purse.figures(), found.price)
+        reload(state, now)
+        if found.price > state.purse.free:
+            return short(state.purse.figures(), found.price)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Deliveries: what is due to happen by itself as time passes: steps of messages, and the ends of sessions."""
+"""Deliveries: what is due to happen by itself as time passes: steps of messages, ends of sessions, reloads."""
 
 import heapq
 from itertools import count
@@ -19,8 +19,14 @@ class Next:
     steps: Plan
 
 
-Due: TypeAlias = Next | Pair
-"""A step of a message, or the pair whose session may be over."""
+@final
+@frozen
+class Again:
+    """A reload that failed is tried once more."""
+
+
+Due: TypeAlias = Next | Again | Pair
+"""A step of a message, a reload, or the pair whose session may be over."""
 
 
 @final
@@ -44,6 +50,10 @@ class Deliveries:
     def end(self, pair: Pair, at: float) -> None:
         """Let the session of *pair* be looked at at *at*."""
         heapq.heappush(self._heap, (at, next(self._order), pair))
+
+    def retry(self, at: float) -> None:
+        """Let a reload that failed be tried once more at *at*."""
+        heapq.heappush(self._heap, (at, next(self._order), Again()))
 
     def take(self, now: float) -> tuple[float, Due] | None:
         """Take the earliest that is due by *now*, with the moment at which it was."""

@@ -8,9 +8,10 @@ Rules:
 from typing import Final
 
 from .consents import affect
-from .deliveries import Next
+from .deliveries import Again, Next
 from .endings import plan
 from .log import FREE, Entry, Status
+from .reloads import retry
 from .state import State
 from .telling import ended, tell
 
@@ -82,5 +83,7 @@ def advance(state: State, now: float) -> None:
             step, *rest = due.steps
             if move(state, due.message_id, step.status, at, reason=step.reason) is not None:
                 state.deliveries.follow(due.message_id, tuple(rest), at)
+        elif isinstance(due, Again):
+            retry(state, at)
         elif state.sessions.close(due, at):
             ended(state, due, at)

@@ -46,10 +46,15 @@ class Payments:
         """Tell by what a reload is paid: the method that was added last."""
         return next(reversed(self.methods.values()), None)
 
+    @property
+    def again_at(self) -> float | None:
+        """When a reload that failed is tried once more, in Unix seconds; None if none has, or if it was."""
+        return self._failed_at + DAY if self._failures == 1 else None
+
     def may_reload(self, now: float) -> bool:
         """Tell whether a reload may be tried: three a day in UTC; after one that failed once more, a day later."""
         if self._failures:
-            return self._failures == 1 and now >= self._failed_at + DAY
+            return self.again_at is not None and self.again_at <= now
         return self._day != now // DAY or self._reloads < _MOST_A_DAY
 
     def count(self, now: float, *, failed: bool) -> None:

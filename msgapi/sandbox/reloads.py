@@ -40,7 +40,16 @@ def reload(state: State, now: float) -> None:
     if method is None or reason is not None:
         data = {"attempted_amount": float(amount), "currency": "EUR", "failure_reason": reason}
         state.emit("billing.auto_reload_failed", now, {**data, "balance": state.purse.figures(), "failed_at": iso(now)})
+        if payments.again_at is not None:
+            state.deliveries.retry(payments.again_at)
         return
     state.purse.add(amount, now, "topup")
     data = {"amount_added": float(amount), "currency": "EUR", "payment_method": method.type}
     state.emit("billing.auto_reload_success", now, {**data, "balance": state.purse.figures(), "reloaded_at": iso(now)})
+
+
+def retry(state: State, now: float) -> None:
+    """Try a reload that failed once more, unless it was forgiven or has failed anew since."""
+    again = state.payments.again_at
+    if again is not None and again <= now:
+        reload(state, now)
