@@ -278,3 +278,15 @@ def test_the_log_of_a_restless_account_is_read_by_the_client() -> None:
     _ = account.handle(request_to(TO))
     body = codec.plain([entry.summary() for entry in account.messages])
     assert codec.read({"messages": body}, messages.Page)
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+async def test_a_top_up_comes_after_what_was_due_before_it(steps: int) -> None:
+    account, clock = box()
+    _ = await queued(account, rcs())
+    for _ in range(steps):
+        clock.advance(20 / steps)
+        _ = account.due_at if steps > 1 else None
+    account.top_up(Decimal(10))
+    ledger = account.account.state.purse.ledger
+    assert [(ledger[at].kind, round(ledger[at].at - clock.start)) for at in range(2)] == [("charge", 3), ("credit", 20)]

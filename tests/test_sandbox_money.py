@@ -191,6 +191,18 @@ def test_the_tier_counts_the_messages_of_the_month_on_each_channel() -> None:
     assert [used(newsletter(), NOW + DAY), used(text(), NOW + 28 * DAY)] == [3, 1]
 
 
+def test_a_subscriber_counts_once_a_month_however_often_the_newsletter_is_taken_back() -> None:
+    box = still()
+    _ = subscribe(box)
+    used = []
+    for now in (NOW, NOW, NOW + DAY, NOW + 28 * DAY):
+        answer = said(send(box, newsletter(), now=now))
+        assert answer["billing"]["mau_charged"] is True
+        used.append(answer["billing"]["tier"]["volume_used"])
+        assert delete(box, answer["message_id"], now=now).status == 200
+    assert used == [1, 1, 1, 1]
+
+
 def _step(box: Sandbox, kind: str, to: str, number: int, now: float) -> None:
     ids = [entry.id for entry in box.messages] or ["msg_none"]
     chosen = ids[number % len(ids)]

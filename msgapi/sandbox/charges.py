@@ -73,7 +73,8 @@ def price(state: State, message: Message, now: float) -> Charge | Reply:
     if state.newsletters.capped(pair, now):
         return capped(now)
     paid = state.newsletters.paid(pair, now)
-    return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid}, counts=not paid)
+    counts = not state.newsletters.counted(pair, now)
+    return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid}, counts=counts)
 
 
 def capped(now: float) -> Reply:

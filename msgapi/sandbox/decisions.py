@@ -85,7 +85,7 @@ DECISIONS: Final = (
     Decision("dates in the log's query", "a date stands for its whole day in UTC; a time without a zone is UTC"),
     Decision("cost in the log", "the hold, and 0 for a message that failed or was revoked"),
     Decision("contact_id in the log", "the contact's; made up from the recipient where there is no contact"),
-    Decision("tier", "always tier_1; a newsletter counts once for each month and subscriber"),
+    Decision("tier", "always tier_1; a subscriber counts once a month, though the newsletter was taken back"),
     Decision("who is the same contact", "emails are compared in any case; phones are not compared"),
     Decision("an upsert", "sets what is given, as PATCH does; tags only if there are any; the source stays"),
     Decision("external_id of another", "409 already_exists, and so is an email that PATCH gives"),

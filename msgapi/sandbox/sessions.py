@@ -77,7 +77,10 @@ class Sessions:
 @final
 @define(eq=False)
 class Subscriber:
-    """One recipient of one agent's newsletter: when the last one was sent, and who paid the month."""
+    """One recipient of one agent's newsletter: when the last one was sent, and who paid the month.
+
+    *month* is the last one that has counted for the tier, whatever has become of its messages.
+    """
 
     month: str = ""
     paid_by: str | None = None
@@ -101,6 +104,11 @@ class Newsletters:
         """Tell whether this month is paid for."""
         seen = self._seen.get(pair)
         return seen is not None and seen.month == month_of(now) and seen.paid_by is not None
+
+    def counted(self, pair: Pair, now: float) -> bool:
+        """Tell whether the recipient is counted for this month."""
+        seen = self._seen.get(pair)
+        return seen is not None and seen.month == month_of(now)
 
     def count(self, pair: Pair, message_id: str, now: float) -> None:
         """Count a newsletter sent *now*; it pays the month if that was unpaid."""

@@ -177,7 +177,7 @@ class Sandbox:
 
     def top_up(self, amount: Decimal) -> None:
         """Add *amount* in EUR to the balance, as the dashboard would."""
-        self.account.state.purse.add(amount, self.clock.time())
+        self._state.purse.add(amount, self.clock.time())
 
     def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> Entry:
         """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more.
