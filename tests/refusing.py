@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
-from sandboxing import TO, ask, delete, email, request, said, send, subscribe, text
+from sandboxing import NOW, TO, ask, delete, email, request, said, send, subscribe, text
 
 from msgapi.sandbox import LUCK, Sandbox
 from msgapi.sandbox.lifecycle import move
@@ -143,8 +143,9 @@ def verified(box: Sandbox) -> None:
 
 
 def chips_sent(box: Sandbox) -> Asked:
-    content = {"text": "Well?", "suggestions": [{"reply": {"text": "Yes"}}]}
-    return Asked(body={"message_id": sent(box, content=content), "text": "Yes"})
+    name = sent(box, content={"text": "Well?", "suggestions": [{"reply": {"text": "Yes"}}]})
+    assert move(box.account.state, name, "SENT", NOW) is not None
+    return Asked(body={"message_id": name, "text": "Yes"})
 
 
 def to_confirm(box: Sandbox) -> str:

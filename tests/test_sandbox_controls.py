@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from calling import call, done
-from sandboxing import NOW, TO, ask, refusal, request, said, send, still, text
+from sandboxing import NOW, TO, ask, delete, refusal, request, said, send, still, text
 
 from msgapi import Ok, VirtualClock, agents, campaigns, contacts, messages
 from msgapi.sandbox import Sandbox
@@ -47,8 +47,8 @@ def test_a_user_writes_to_an_agent_over_http() -> None:
 
 def test_a_recipient_taps_a_suggestion_over_http() -> None:
     box = still(clock=VirtualClock(NOW))
-    chips = [{"reply": {"text": "Yes", "postback_data": "eWVz"}}]
-    name = said(send(box, text(content={"text": "Well?", "suggestions": chips})))["message_id"]
+    name = chipped(box)
+    assert box.deliver(name)
     assert control(box, "taps", message_id=name, text="Yes")[0] == 201
     assert box.events[-1].data["user_message"] == {"type": "suggested_reply", "text": "Yes", "postback_data": "eWVz"}
     assert control(box, "taps", message_id=name, text="No")[0] == 404
@@ -226,3 +226,67 @@ def test_a_campaign_stops_by_itself() -> None:
 def test_a_control_needs_the_key_as_well() -> None:
     asked = request("POST", "/_sandbox/replies", body={}, Authorization="Bearer sk_other")
     assert ask(still(), asked).status == 401
+
+
+CHIPS = [{"reply": {"text": "Yes", "postback_data": "eWVz"}}]
+
+
+def chipped(box: Sandbox) -> str:
+    return str(said(send(box, text(content={"text": "Well?", "suggestions": CHIPS})))["message_id"])
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("fate", ["queued", "failed", "revoked", "inbound"])
+def test_nobody_taps_what_was_never_received(fate: str, over_http: bool) -> None:
+    box = still(clock=VirtualClock(NOW))
+    name = chipped(box)
+    match fate:
+        case "failed":
+            assert box.fail(name)
+        case "revoked":
+            assert delete(box, name).status == 200
+        case "inbound":
+            assert box.deliver(name)
+            name = box.tap(name, "Yes").id
+        case _:
+            assert box.messages[-1].status == "QUEUED"
+    before = (box.messages, box.events)
+    if over_http:
+        assert control(box, "taps", message_id=name, text="Yes")[0] == 404
+    else:
+        with pytest.raises(ValueError, match="no such message"):
+            _ = box.tap(name, "Yes")
+    assert (box.messages, box.events) == before
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+@pytest.mark.parametrize("agent", ["ag_draft_demo", "ag_live_unlaunched"])
+def test_nobody_writes_to_an_agent_that_cannot_have_written(agent: str, over_http: bool) -> None:
+    box = still(clock=VirtualClock(NOW))
+    if over_http:
+        assert control(box, "replies", agent_id=agent, user=TO, text="x")[0] == 404
+    else:
+        with pytest.raises(ValueError, match="no such agent"):
+            _ = box.reply_from(TO, agent)
+    assert (box.messages, box.events) == ((), ())
+
+
+@pytest.mark.parametrize("over_http", [False, True])
+def test_nobody_taps_for_an_agent_that_no_carrier_has_launched_any_more(over_http: bool) -> None:
+    box = still(clock=VirtualClock(NOW))
+    name = chipped(box)
+    assert box.deliver(name)
+    for carrier in ("vodafone_de", "telekom_de", "telefonica_de"):
+        assert box.launch("ag_live_demo", carrier, status="SUSPENDED")
+    if over_http:
+        assert control(box, "taps", message_id=name, text="Yes")[0] == 404
+    else:
+        with pytest.raises(ValueError, match="no such agent"):
+            _ = box.tap(name, "Yes")
+
+
+def test_what_a_user_wrote_is_not_read_by_the_user() -> None:
+    box = still(clock=VirtualClock(NOW))
+    entry = box.reply_from(TO, "ag_live_demo")
+    assert not any((box.read(entry.id), box.deliver(entry.id), box.fail(entry.id)))
+    assert [one.event for one in box.events] == ["conversation.started"]

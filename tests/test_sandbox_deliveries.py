@@ -236,9 +236,10 @@ async def test_a_session_that_two_replies_of_one_moment_opened_ends_once() -> No
 
 
 async def test_a_tapped_suggestion_comes_back_with_its_postback() -> None:
-    account, _ = box()
+    account, clock = box()
     chips = (Reply(text="Yes", postback_data="yes-7"), OpenUrl(text="Open", url="https://shop.example"))
     name = await queued(account, rcs(suggestions=chips))
+    clock.advance(2)
     _ = account.tap(name, "Yes")
     assert account.events[-1].data["user_message"] == {
         "type": "suggested_reply",
@@ -250,18 +251,22 @@ async def test_a_tapped_suggestion_comes_back_with_its_postback() -> None:
 
 
 async def test_a_suggestion_on_a_card_is_found() -> None:
-    account, _ = box()
+    account, clock = box()
     card = messages.Card(title="Hello", suggestions=(Reply(text="Yes"),))
     row = messages.Carousel(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", cards=(card, card))
-    _ = account.tap(await queued(account, row), "Yes")
+    name = await queued(account, row)
+    clock.advance(2)
+    _ = account.tap(name, "Yes")
     assert account.events[-1].event == "conversation.started"
 
 
 async def test_what_is_not_there_cannot_be_tapped() -> None:
-    account, _ = box()
+    account, clock = box()
     card = messages.Card(title="Hello", suggestions=(Reply(text="No"),))
     row = messages.Carousel(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", cards=(card, card))
-    for message_id in (await queued(account, rcs()), await queued(account, row), "msg_nobody"):
+    names = [await queued(account, rcs()), await queued(account, row), "msg_nobody"]
+    clock.advance(2)
+    for message_id in names:
         with pytest.raises(ValueError, match="no suggestion"):
             _ = account.tap(message_id, "Yes")
 

@@ -30,7 +30,7 @@ def tap(state: State, ask: Ask) -> Reply:
     entry = state.log.find(given.message_id)
     found = None if entry is None else suggestion(entry, given.text)
     if entry is None or found is None:
-        return _nothing("message, or no suggestion with this text in it")
+        return _nothing("message that was sent, or no suggestion with this text in it")
     return _noted(answer(state, entry.to, entry.sender, ask.now, found))
 
 
@@ -88,7 +88,7 @@ def _done(what: object, status: int = 200) -> Reply:
 
 
 def _noted(entry: Entry | None) -> Reply:
-    return _nothing("agent") if entry is None else _done(orders.Noted(message_id=entry.id), 201)
+    return _nothing("agent that is approved and launched") if entry is None else _done(orders.Noted(message_id=entry.id), 201)
 
 
 def _no_agent() -> Reply:

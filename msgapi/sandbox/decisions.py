@@ -70,6 +70,7 @@ DECISIONS: Final = (
     Decision("what is told", "what has an event page: not SENT, and for email neither its queueing nor its revoking"),
     Decision("an expired message", "has the status EXPIRED and costs nothing; an opened email the status READ"),
     Decision("an email that is reported", "has the status COMPLAINED"),
+    Decision("what can be answered", "an agent that is launched, and a message that was sent and is not given up"),
     Decision("a tapped action", "is told as a suggested_reply, without postback data"),
     Decision("an inbound message", "has the status DELIVERED, and is entered once for each reply"),
     Decision("schedule of webhooks", "each pause counts from the attempt before; the fifth failure is the last"),

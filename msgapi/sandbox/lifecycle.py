@@ -48,7 +48,9 @@ def move(state: State, message_id: str, status: Status, now: float, *, reason: s
     session or the month for which it paid is unpaid again. *reason* says why it failed or bounced.
     """
     entry = state.log.find(message_id)
-    if entry is None or entry.status not in FROM.get(status, ()) or (status == "REVOKED" and not entry.revocable):
+    if entry is None or entry.direction == "INBOUND" or entry.status not in FROM.get(status, ()):
+        return None
+    if status == "REVOKED" and not entry.revocable:
         return None
     if status == "DELIVERED":
         state.purse.settle(entry.id, now)

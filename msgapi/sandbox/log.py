@@ -61,6 +61,11 @@ class Entry:
         """Whether it can be taken back: an email only until it is sent, as the remote server has it then."""
         return self.status == "QUEUED" or (self.status, self.channel) == ("SENT", "RCS")
 
+    @property
+    def received(self) -> bool:
+        """Whether it was sent to its recipient, who may have it by now."""
+        return self.direction == "OUTBOUND" and self.status not in {"QUEUED", *FREE}
+
     def moment(self, event: str) -> str | None:
         """Tell when *event* happened, as ISO 8601."""
         return next((iso(at) for name, at in self.events if name == event), None)

@@ -17,10 +17,10 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
     """Let *user* answer *agent_id* with *message*: opens a session, or keeps it open for 24 hours more.
 
     The docs show the types `text` and `suggested_reply`; a tapped action is told as the latter. None if
-    there is no such agent.
+    there is no such agent, or if it is not approved and launched.
     """
     agent = TEST_AGENT if agent_id == TEST_AGENT.agent_id else state.agents.get(agent_id)
-    if agent is None:
+    if agent is None or agent.status != "APPROVED" or not agent.launched:
         return None
     reached = state.people.reached_by(user)
     entry = Entry(
@@ -49,7 +49,12 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
 
 
 def suggestion(entry: Entry, text: str) -> dict[str, object] | None:
-    """Find the suggestion with this *text* in a message, as what the user answers by tapping it."""
+    """Find the suggestion with this *text* in a message, as what the user answers by tapping it.
+
+    None if there is none, or if the message was not sent or is given up.
+    """
+    if not entry.received:
+        return None
     for chip in _chips(orjson.loads(entry.body)):
         inner = chip.get("reply") or chip.get("action")
         if isinstance(inner, dict) and inner.get("text") == text:

@@ -182,7 +182,7 @@ class Sandbox:
     def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> Entry:
         """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more.
 
-        ValueError if there is no such agent, or if *to* is no phone number.
+        ValueError if there is no such agent that is launched, or if *to* is no phone number.
         """
         wrong = number(to)
         if wrong is not None:
@@ -192,12 +192,12 @@ class Sandbox:
     def tap(self, message_id: str, text: str) -> Entry:
         """Let the recipient of a message tap its suggestion with this *text*, be it a reply or an action.
 
-        ValueError if there is no such message, or no such suggestion in it.
+        ValueError if there is no such message that was sent, or no such suggestion in it.
         """
         entry = self._state.log.find(message_id)
         found = None if entry is None else suggestion(entry, text)
         if entry is None or found is None:
-            raise ValueError("there is no such message, or no suggestion with this text in it")
+            raise ValueError("there is no such message that was sent, or no suggestion with this text in it")
         return self._reply(entry.to, entry.sender, found)
 
     def approve(self, agent_id: str) -> str | None:
@@ -244,7 +244,7 @@ class Sandbox:
         state, now = self._state, self.clock.time()
         entry = reply(state, to, agent_id, now, message)
         if entry is None:
-            raise ValueError("there is no such agent")
+            raise ValueError("there is no such agent that is approved and launched")
         self._ring()
         return entry
 
