@@ -10,6 +10,7 @@ from sandboxing import email, refusal, reply, request, said, send, text
 import msgapi
 from msgapi import Ok, Retry, ServerFault, Throttled, Unanswered, Unavailable, VirtualClock, messages
 from msgapi.sandbox import LUCK, Luck, Sandbox
+from msgapi.sandbox import luck as module
 
 BY_FATE = {luck.fate: luck for luck in LUCK}
 REFUSED = {
@@ -208,3 +209,10 @@ async def test_the_kinds_of_faults_are_told_apart_by_a_client() -> None:
     async with msgapi.connect(transport=box, api_key=box.api_key, retry=Retry(attempts=1)) as api:
         kinds = {type(await api(messages.list(offset=number))) for number in range(40)}
     assert kinds == {ServerFault, Unavailable, Unanswered, Throttled}
+
+
+def test_what_was_struck_is_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT", 3)
+    chance = module.Chance(1.0, 1)
+    assert all(chance.draw(b"%d" % number) for number in range(4))
+    assert [chance.draw(b"%d" % number) is None for number in (1, 2, 3, 0)] == [True, True, True, False]

@@ -13,7 +13,7 @@ from sandboxing import KEY, TO
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, VirtualClock, events, messages, webhooks
 from msgapi.receivers import aiohttp as for_aiohttp
-from msgapi.sandbox import Mischief, Sandbox
+from msgapi.sandbox import Mischief, Sandbox, couriers
 from msgapi.sandbox.server import serving
 from msgapi.transports import Answer
 
@@ -195,3 +195,107 @@ async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends(
     finally:
         await runner.cleanup()
     assert sorted(type(one).__name__ for one in got) == ["MessageDelivered", "MessageQueued", "MessageRead"]
+
+
+class Hanging:
+    """An endpoint that answers as the test has it, once the test lets it; *got* counts what has come."""
+
+    def __init__(self, *answers: Answer, but: str = "") -> None:
+        self.answers, self.but = list(answers), but
+        self.got: list[str] = []
+        self.free = anyio.Event()
+
+    async def __call__(self, request: Request, /) -> Answer:
+        self.got.append(request.url)
+        if request.url != self.but:
+            await self.free.wait()
+        await anyio.lowlevel.checkpoint()
+        return self.answers.pop(0) if self.answers else Response(200)
+
+
+async def settled() -> None:
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    await anyio.wait_all_tasks_blocked()
+
+
+async def test_what_was_on_its_way_when_posting_ended_is_brought_when_it_begins_again() -> None:
+    clock, hanging = VirtualClock(), Hanging()
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api:
+        for _ in range(70):
+            assert isinstance(await api(messages.send(TEXT)), Ok)
+        async with box.posting(hanging):
+            await settled()
+        assert (len(hanging.got), box.attempts) == (64, ())
+        endpoint = Endpoint()
+        async with box.posting(endpoint):
+            await settled()
+    assert len({one.id for one in endpoint.got}) == 70
+    assert [(one.attempt, one.good) for one in box.attempts] == [(1, True)] * 70
+
+
+async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
+    clock, hanging = VirtualClock(), Hanging(but="https://other.example/hook")
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api:
+        other = webhooks.NewEndpoint(url=hanging.but, events=ALL, secret=SECRET)
+        assert isinstance(await api(webhooks.create(other)), Ok)
+        async with box.posting(hanging):
+            for _ in range(70):
+                assert isinstance(await api(messages.send(TEXT)), Ok)
+            await settled()
+            assert len(box.attempts) == hanging.got.count(hanging.but) == 70
+
+
+async def test_what_waits_for_an_endpoint_that_is_deleted_is_not_brought_and_not_tried_again() -> None:
+    clock, hanging = VirtualClock(), Hanging(*[Response(500)] * 64)
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.posting(hanging):
+        for _ in range(70):
+            assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        await changed(api)
+        hanging.free.set()
+        await settled()
+        clock.advance(200_000)
+        await settled()
+    assert len(hanging.got) == 64
+    assert [one.attempt for one in box.attempts] == [1] * 64
+
+
+@pytest.mark.parametrize("steps", [1, 72])
+async def test_the_schedule_does_not_depend_on_how_the_clock_is_moved(steps: int) -> None:
+    clock, endpoint = VirtualClock(), Endpoint(*[Response(500)] * 9)
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api:
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        clock.advance(1000)
+        async with box.posting(endpoint):
+            await settled()
+            for _ in range(steps):
+                clock.advance(3 * 86_400 / steps)
+                await settled()
+    begun = clock.start + 1000
+    assert [one.at - begun for one in box.attempts] == [0, 60, 360, 3960, 90_360]
+
+
+async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(couriers, "KEPT", 50)
+    box = Sandbox(clock=VirtualClock(), timing=None)
+    async with asked(box) as api:
+        listed = await api(webhooks.list())
+        assert isinstance(listed, Ok)
+        for _ in range(60):
+            assert isinstance(await api(messages.send(TEXT)), Ok)
+            assert isinstance(await api(webhooks.test(listed.value.webhooks[0].id)), Ok)
+        endpoint = Endpoint()
+        async with box.posting(endpoint):
+            await settled()
+        assert [type(one) for one in endpoint.got].count(events.MessageQueued) >= 25
+        assert len(endpoint.got) == 50
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await changed(api)
+        assert box.account.state.couriers.next_at() is None

@@ -9,6 +9,7 @@ from sandboxing import NOW, fields_of, get, refusal, said, still
 
 from msgapi import NotFound, events, webhooks
 from msgapi.sandbox import Sandbox
+from msgapi.sandbox.couriers import Delivery
 from msgapi.sandbox.samples import FIELDS, sample
 from msgapi.webhooks import Changes, NewEndpoint
 
@@ -97,15 +98,22 @@ def test_a_deleted_endpoint_is_gone() -> None:
     assert [found.id for found in box.account.state.endpoints] == [other]
 
 
+def brought(box: Sandbox) -> Delivery:
+    delivery = box.account.state.couriers.take(NOW)
+    assert delivery is not None
+    return delivery
+
+
 def test_testing_an_endpoint_makes_up_an_event_for_it_alone() -> None:
     box = still()
     _, one = made(box), made(box, events=("billing.balance_low", "message.read"))
     answered = done(box, webhooks.test(one)).extra
     assert box.events == ()
-    ((endpoint_id, happening),) = box.account.state.endpoints.take_tests()
-    assert (endpoint_id, happening.event, happening.at) == (one, "billing.balance_low", NOW)
+    delivery = brought(box)
+    happening = delivery.event
+    assert (delivery.webhook_id, happening.event, happening.at) == (one, "billing.balance_low", NOW)
     assert answered == {"success": True, "event_id": happening.id, "event": "billing.balance_low"}
-    assert box.account.state.endpoints.take_tests() == ()
+    assert box.account.state.couriers.next_at() is None
 
 
 @pytest.mark.parametrize("name", events.NAMES)
@@ -113,7 +121,7 @@ def test_a_made_up_event_is_read_as_what_it_stands_for(name: str) -> None:
     box = still()
     one = made(box, events=(name,))
     _ = done(box, webhooks.test(one))
-    ((_, happening),) = box.account.state.endpoints.take_tests()
+    happening = brought(box).event
     body = happening.body()
     read = events.read({events.HEADER: events.sign(body, secret="s")}, body, secret="s")
     assert type(read) is events.NAMES[name]

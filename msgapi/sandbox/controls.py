@@ -88,7 +88,7 @@ def _done(what: object, status: int = 200) -> Reply:
 
 
 def _noted(entry: Entry | None) -> Reply:
-    return _nothing("agent that is approved and launched") if entry is None else _done(orders.Noted(message_id=entry.id), 201)
+    return _nothing("agent that is launched") if entry is None else _done(orders.Noted(message_id=entry.id), 201)
 
 
 def _no_agent() -> Reply:

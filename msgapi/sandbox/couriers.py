@@ -2,6 +2,8 @@
 
 Rules:
 - An attempt is made at once, and after it failed 1 minute, 5 minutes, 1 hour and 24 hours later; then never again.
+- A pause counts from when the attempt before was due, so a clock that jumps leaves none out.
+- What was taken and not settled is not lost: it can be called back.
 - Where an endpoint is, its secret, and whether it is there at all is looked up at each attempt, by whoever makes it.
 - What makes deliveries late, repeated or out of order is drawn from the seed and the event.
 """
@@ -20,7 +22,7 @@ from .outbox import Happening
 
 SCHEDULE: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
 """The seconds before each attempt, counted from the one before (docs: /api/webhooks/retries)."""
-_KEPT: Final = 100_000  # attempts; beyond it the oldest go
+KEPT = 100_000  # attempts, and deliveries that are still to be made; beyond it the oldest go
 _GOOD: Final = range(200, 300)
 
 
@@ -54,10 +56,15 @@ class Mischief:
 @final
 @frozen(kw_only=True)
 class Delivery:
-    """An event on its way to the endpoint with this id; *attempt* counts from 1."""
+    """An event on its way to the endpoint with this id, *due* in Unix seconds; *attempt* counts from 1.
+
+    No two have the same *number*.
+    """
 
     event: Happening
     webhook_id: str
+    due: float
+    number: int
     attempt: int = 1
 
 
@@ -87,7 +94,8 @@ class Couriers:
 
     mischief: Mischief = field(factory=Mischief)
     _due: list[tuple[float, int, Delivery]] = field(factory=list, init=False)
-    _made: deque[Attempt] = field(factory=lambda: deque(maxlen=_KEPT), init=False)
+    _under_way: dict[int, Delivery] = field(factory=dict, init=False)
+    _made: deque[Attempt] = field(factory=lambda: deque(maxlen=KEPT), init=False)
     _order: "count[int]" = field(factory=count, init=False)
 
     @property
@@ -103,16 +111,31 @@ class Couriers:
         """Let *event* be brought to each of the endpoints with these ids."""
         for webhook_id in webhook_ids:
             for delay in self.mischief.delays(f"{event.id} {webhook_id}"):
-                self._push(now + delay, Delivery(event=event, webhook_id=webhook_id))
+                number = next(self._order)
+                self._push(Delivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
 
     def take(self, now: float) -> Delivery | None:
         """Take a delivery that is due by *now*."""
         if not self._due or self._due[0][0] > now:
             return None
-        return heapq.heappop(self._due)[2]
+        delivery = heapq.heappop(self._due)[2]
+        self._under_way[delivery.number] = delivery
+        return delivery
+
+    def recall(self) -> None:
+        """Let what was taken and not settled be due again."""
+        for delivery in self._under_way.values():
+            self._push(delivery)
+        self._under_way.clear()
+
+    def drop(self, webhook_id: str) -> None:
+        """Forget what is still to be brought to an endpoint, and don't try again what is under way."""
+        self._due = [one for one in self._due if one[2].webhook_id != webhook_id]
+        heapq.heapify(self._due)
+        self._under_way = {name: one for name, one in self._under_way.items() if one.webhook_id != webhook_id}
 
     def settle(self, delivery: Delivery, now: float, *, status: int | None, reason: str = "") -> Attempt:
-        """Note how an attempt went; one that failed is made again by the schedule, four times."""
+        """Note how an attempt went that was due *now*; one that failed is made again by the schedule, four times."""
         attempt = Attempt(
             event_id=delivery.event.id,
             event=delivery.event.event,
@@ -123,9 +146,13 @@ class Couriers:
             reason=reason,
         )
         self._made.append(attempt)
-        if not attempt.good and delivery.attempt < len(SCHEDULE):
-            self._push(now + SCHEDULE[delivery.attempt], evolve(delivery, attempt=delivery.attempt + 1))
+        wanted = self._under_way.pop(delivery.number, None) is not None
+        if wanted and not attempt.good and delivery.attempt < len(SCHEDULE):
+            due = now + SCHEDULE[delivery.attempt]
+            self._push(evolve(delivery, due=due, number=next(self._order), attempt=delivery.attempt + 1))
         return attempt
 
-    def _push(self, at: float, delivery: Delivery) -> None:
-        heapq.heappush(self._due, (at, next(self._order), delivery))
+    def _push(self, delivery: Delivery) -> None:
+        heapq.heappush(self._due, (delivery.due, delivery.number, delivery))
+        if len(self._due) > KEPT:
+            _ = heapq.heappop(self._due)

@@ -73,10 +73,14 @@ DECISIONS: Final = (
     Decision("what can be answered", "an agent that is launched, and a message that was sent and is not given up"),
     Decision("a tapped action", "is told as a suggested_reply, without postback data"),
     Decision("an inbound message", "has the status DELIVERED, and is entered once for each reply"),
-    Decision("schedule of webhooks", "each pause counts from the attempt before; the fifth failure is the last"),
+    Decision(
+        "schedule of webhooks", "pauses count from when the attempt before was due; the fifth failure is the last"
+    ),
+    Decision("a delivery that is cut off", "by the end of the posting is made when that begins again"),
+    Decision("what is kept", "log, ledger and contacts; of events, attempts, deliveries and faults the last 100,000"),
     Decision("which webhooks", "those that ask for the event when it happens, whatever they ask for later"),
     Decision("an endpoint that was changed", "each attempt goes to its present URL, signed with its present secret"),
-    Decision("an endpoint that was deleted", "gets nothing more: what was still to be brought again is dropped"),
+    Decision("an endpoint that was deleted", "gets nothing more: what was still to be brought is dropped"),
     Decision("when a message is charged", "on delivery, a newsletter too; until then it is a hold"),
     Decision("second revoke", "409 already_revoked; a delivered message is 404 already_delivered"),
     Decision("revoking an email", "only while it is queued; once sent the remote server has it: 404 already_delivered"),
@@ -113,8 +117,13 @@ DECISIONS: Final = (
     Decision("highest balance", "5,000 EUR with what is reserved, else 422 balance_limit_exceeded"),
     Decision("payment methods", "type credit_card or sepa; other fields are passed over"),
     Decision("a payment that fails", "by a method whose token is card_declined or another documented reason"),
-    Decision("auto reload", "by the method added last, when the setting or a hold, refused or not, finds less than the trigger"),
-    Decision("auto reload that failed", "is tried once more by itself 24 hours later; then when it is set or a method is added"),
+    Decision(
+        "auto reload", "by the method added last, when the setting or a hold (kept or refused) is below the trigger"
+    ),
+    Decision(
+        "auto reload that failed",
+        "is tried once more by itself 24 hours later; then when set anew, or with a new method",
+    ),
     Decision("low balance", "told when a hold takes the free balance from the threshold or above to below it"),
     Decision("transactions", "newest first, 50 a page; amounts are positive; holds and the first balance are none"),
     Decision("usage", "what was sent in the span and not given up: charged in amount, still held in reserved"),

@@ -7,7 +7,6 @@ from attrs import define, field, frozen
 
 from ..privacy import hidden
 from .answers import iso
-from .outbox import Happening
 
 
 @final
@@ -29,10 +28,9 @@ class Endpoint:
 @final
 @define(eq=False, repr=False)
 class Endpoints:
-    """All endpoints, and the made-up events that were asked for, each for one endpoint only."""
+    """All endpoints, by their ids."""
 
     _endpoints: dict[str, Endpoint] = field(factory=dict, init=False)
-    _trials: list[tuple[str, Happening]] = field(factory=list, init=False)
 
     def __iter__(self) -> Iterator[Endpoint]:
         """Go through the endpoints, the oldest first."""
@@ -53,12 +51,3 @@ class Endpoints:
     def asking(self, event: str) -> tuple[Endpoint, ...]:
         """Find the endpoints that ask for *event*."""
         return tuple(one for one in self._endpoints.values() if event in one.events) if self._endpoints else ()
-
-    def test(self, endpoint_id: str, happening: Happening) -> None:
-        """Note a made-up event for one endpoint."""
-        self._trials.append((endpoint_id, happening))
-
-    def take_tests(self) -> tuple[tuple[str, Happening], ...]:
-        """Take the made-up events that were noted since the last time, each with its endpoint's id."""
-        taken, self._trials = tuple(self._trials), []
-        return taken

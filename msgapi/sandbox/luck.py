@@ -60,6 +60,7 @@ LUCK: Final = (
 """Every recipient that brings bad luck."""
 
 _FATES: Final[Mapping[str, Fate]] = {to: luck.fate for luck in LUCK for to in (luck.phone, luck.email)}
+KEPT = 100_000  # names that were struck; beyond it the oldest go
 _FAULTS: Final[tuple[Fate, ...]] = ("500", "503", "429", "lost", "502")
 _ENVELOPES: Final = {
     "403": ("forbidden", "A policy forbids this message."),
@@ -99,7 +100,7 @@ class Chance:
 
     rate: float = field(validator=and_(ge(0), le(1)))
     seed: int
-    _struck: set[bytes] = field(factory=set, init=False)
+    _struck: dict[bytes, None] = field(factory=dict, init=False)
 
     def draw(self, name: bytes) -> Fate | None:
         """Tell which fault strikes the request called *name*, None for none or if it was struck before."""
@@ -112,5 +113,7 @@ class Chance:
         """Tell whether *name* comes for the first time, and remember it."""
         if name in self._struck:
             return False
-        self._struck.add(name)
+        self._struck[name] = None
+        if len(self._struck) > KEPT:
+            del self._struck[next(iter(self._struck))]
         return True

@@ -16,39 +16,46 @@ from .lifecycle import advance
 from .state import State
 
 PATIENCE: Final = 5.0  # seconds in which an endpoint has to answer
-_AT_ONCE: Final = 64  # deliveries on their way
+_AT_ONCE: Final = 64  # deliveries on their way to one endpoint
 
 
 @final
 @define(eq=False)
 class Post:
-    """Brings what is due, until it is cancelled; `ring` tells it that there may be something new."""
+    """Brings what is due, until it is cancelled; `ring` tells it that there may be something new.
+
+    An attempt is made when it is due, or when the posting begins if that is later.
+    """
 
     state: State
     clock: Clock
     transport: Transport
     _bell: anyio.Event = field(factory=anyio.Event, init=False)
+    _begun: float = field(default=0.0, init=False)
+    _rooms: dict[str, anyio.CapacityLimiter] = field(factory=dict, init=False)
 
     def ring(self) -> None:
         """Look again."""
         self._bell.set()
 
     async def run(self) -> None:
-        """Bring what is due, and wait for what will be."""
-        room = anyio.CapacityLimiter(_AT_ONCE)
-        async with anyio.create_task_group() as tasks:
-            while True:
-                self._bell = anyio.Event()
-                now = self.clock.time()
-                self._gather(now)
-                while (delivery := self.state.couriers.take(now)) is not None:
-                    _ = tasks.start_soon(self._bring, delivery, room)
-                await self._wait(self._next_at(), now)
+        """Bring what is due, and wait for what will be; what is under way at the end will be due again."""
+        self._begun = self.clock.time()
+        try:
+            async with anyio.create_task_group() as tasks:
+                while True:
+                    self._bell = anyio.Event()
+                    now = self.clock.time()
+                    advance(self.state, now)
+                    while (delivery := self.state.couriers.take(now)) is not None:
+                        _ = tasks.start_soon(self._bring, delivery, self._room(delivery.webhook_id))
+                    await self._wait(self._next_at(), now)
+        finally:
+            self.state.couriers.recall()
 
-    def _gather(self, now: float) -> None:
-        advance(self.state, now)
-        for endpoint_id, happening in self.state.endpoints.take_tests():
-            self.state.couriers.bring(happening, [endpoint_id], now)
+    def _room(self, webhook_id: str) -> anyio.CapacityLimiter:
+        # One for each endpoint, so that one that hangs holds up no other.
+        return self._rooms.setdefault(webhook_id, anyio.CapacityLimiter(_AT_ONCE))
 
     def _next_at(self) -> float | None:
         moments = (self.state.couriers.next_at(), self.state.deliveries.next_at())
@@ -78,7 +85,8 @@ class Post:
             }
             answer = await self.transport(Request("POST", endpoint.url, headers, body))
         status, reason = (answer.status, "") if isinstance(answer, Response) else (None, answer.reason)
-        _ = self.state.couriers.settle(delivery, self.clock.time(), status=status, reason=reason)
+        at = max(delivery.due, self._begun)
+        _ = self.state.couriers.settle(delivery, at, status=status, reason=reason)
         self.ring()
 
 

@@ -54,7 +54,10 @@ def update(state: State, ask: Ask) -> Reply:
 
 def delete(state: State, ask: Ask) -> Reply:
     """Delete an endpoint; nothing more goes there."""
-    return say({"success": True}) if state.endpoints.drop(ask.id) else _unknown()
+    if not state.endpoints.drop(ask.id):
+        return _unknown()
+    state.couriers.drop(ask.id)
+    return say({"success": True})
 
 
 def test(state: State, ask: Ask) -> Reply:
@@ -64,7 +67,7 @@ def test(state: State, ask: Ask) -> Reply:
         return _unknown()
     event = found.events[0]
     made_up = Happening(id=state.new_id("evt_"), event=event, at=ask.now, data=sample(event, ask.now))
-    state.endpoints.test(found.id, made_up)
+    state.couriers.bring(made_up, [found.id], ask.now)
     return say({"success": True, "event_id": made_up.id, "event": event})
 
 
