@@ -18,11 +18,11 @@ Found: TypeAlias = str | Iterable[Detail] | None
 Rule: TypeAlias = Callable[[Any], Found]
 """Finds what is wrong with a value: a sentence about it, details below it, or nothing."""
 
-_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
-_DURATION: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?s|[0-9]+h")
-_MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+DURATION: Final = re.compile(r"[0-9]+(\.[0-9]{1,9})?s|[0-9]+h")
+MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _AMOUNT_MOST: Final = Decimal(10) ** 12
-_KEY: Final = re.compile(r"[!-~]{1,255}")
+KEY: Final = re.compile(r"[!-~]{1,255}")
 _ADDRESS_MOST: Final = 254
 _LONG: Final = 10**5
 _LEVELS: Final = 64
@@ -74,7 +74,7 @@ def one_of(literal: object) -> Rule:
 
 def number(value: object) -> str | None:
     """Ask for a phone number in E.164."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and NUMBER.fullmatch(value):
         return None
     return "must be a phone number in E.164: + and 7 to 15 digits, the first not 0"
 
@@ -102,7 +102,7 @@ def line(value: object) -> Found:
 
 def duration(value: object) -> str | None:
     """Ask for a duration in one of the two documented forms."""
-    if isinstance(value, str) and _DURATION.fullmatch(value) and value.strip("0.sh"):
+    if isinstance(value, str) and DURATION.fullmatch(value) and value.strip("0.sh"):
         return None
     return 'must be a duration longer than 0, such as "900s" or "24h"'
 
@@ -157,7 +157,7 @@ def date_alone(value: object) -> str | None:
 
 def month(value: object) -> str | None:
     """Ask for a month."""
-    return None if isinstance(value, str) and _MONTH.fullmatch(value) else 'must be a month such as "2026-05"'
+    return None if isinstance(value, str) and MONTH.fullmatch(value) else 'must be a month such as "2026-05"'
 
 
 def flag(value: object) -> str | None:
@@ -243,7 +243,7 @@ def below(path: str, found: Found) -> Iterator[Detail]:
 
 def key(value: object) -> str | None:
     """Ask for an idempotency key that can stand in a header."""
-    if isinstance(value, str) and _KEY.fullmatch(value):
+    if isinstance(value, str) and KEY.fullmatch(value):
         return None
     return "must be 1 to 255 visible ASCII characters"
 

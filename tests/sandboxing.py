@@ -2,9 +2,10 @@
 
 from functools import lru_cache
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
+from schemas import problems, resolved
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Account, Reply, Sandbox
@@ -107,21 +108,59 @@ def document() -> Any:  # noqa: ANN401 - JSON has no better type
     return orjson.loads(written())
 
 
-def check_documented(asked: Request, response: Response) -> None:
-    """Hold an answer against what the OpenAPI document has for its operation."""
+def operation(asked: Request, whole: Any) -> Any:  # noqa: ANN401 - JSON has no better type
+    """What the OpenAPI document *whole* has for a request, None if that is not of a route."""
     try:
         found = find(asked.method, urlsplit(asked.url).path)
     except ValueError:
         found = None
-    if found is None:
+    return None if found is None else whole["paths"][found[0].path][asked.method.lower()]
+
+
+def check_documented(asked: Request, response: Response, whole: Any = None) -> None:  # noqa: ANN401 - JSON
+    """Hold an answer, and a request that was accepted, against what the OpenAPI document has for its operation."""
+    whole = whole or document()
+    one = operation(asked, whole)
+    if one is None:
         assert response.status in {401, 404, 429}
         return
-    responses = document()["paths"][found[0].path][asked.method.lower()]["responses"]
-    assert str(response.status) in responses, (found[0], response.status)
-    ((media, body),) = responses[str(response.status)]["content"].items()
+    name = one["operationId"]
+    assert str(response.status) in one["responses"], (name, response.status)
+    described = one["responses"][str(response.status)]
+    ((media, body),) = described["content"].items()
     assert response.headers["content-type"].startswith(media)
-    if response.status >= 400 and media == "application/json":
-        assert said(response)["error"] in body["schema"]["properties"]["error"]["enum"], (found[0], response.body)
+    if media != "application/json":
+        return
+    headers = {known.lower(): resolved(header, whole) for known, header in described["headers"].items()}
+    assert {*response.headers} == {"content-type", "date", *headers}, name
+    assert all(header["required"] for header in headers.values())
+    for known, header in headers.items():
+        numeric = header["schema"]["type"] != "string"
+        value = float(response.headers[known]) if numeric else response.headers[known]
+        assert [*problems(int(value) if numeric and value == int(value) else value, header["schema"], whole)] == [], (
+            name
+        )
+    assert [*problems(said(response), body["schema"], whole, strict=True)] == [], (name, response.body)
+    if response.status < 300:
+        check_asked(asked, one, whole)
+
+
+def check_asked(asked: Request, one: Any, whole: Any) -> None:  # noqa: ANN401 - JSON has no better type
+    name = one["operationId"]
+    parameters = {known["name"]: known["schema"] for known in one["parameters"] if known["in"] != "path"}
+    writes = asked.method not in {"GET", "DELETE"}
+    headers = [("Idempotency-Key", value) for known, value in asked.headers.items() if known == "Idempotency-Key"]
+    query = parse_qsl(urlsplit(asked.url).query, keep_blank_values=True)
+    takes_a_query = any(known["in"] == "query" for known in one["parameters"])
+    for known, value in [*(query if takes_a_query else ()), *(headers if writes else ())]:
+        assert known in parameters, (name, known)
+        wanted = int(value) if parameters[known].get("type") == "integer" else value
+        assert [*problems(wanted, parameters[known], whole)] == [], (name, known)
+    body = one.get("requestBody", {"required": False})
+    assert asked.body or not body["required"], name
+    if asked.body and writes:
+        schema = body["content"]["application/json"]["schema"]
+        assert [*problems(orjson.loads(asked.body), schema, whole)] == [], (name, asked.body)
 
 
 def check(response: Response) -> None:

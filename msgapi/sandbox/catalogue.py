@@ -16,8 +16,9 @@ from ..messages import Accepted, Logged, Message, Page, Revoked
 from ..results import Balance
 from ..testagent import Registration, Standing, Verification
 from ..webhooks import Done
-from . import controls, orders
+from . import controls, figures, orders
 from .dossiers import Launched
+from .topups import NewMethod
 
 
 @final
@@ -25,7 +26,8 @@ from .dossiers import Launched
 class Operation:
     """One operation: its route, the *function* that makes its call, what it takes and what it gives.
 
-    *takes* None is no body, or one without fields. *statuses* are those of a success.
+    *takes* None is no body, or one without fields. *statuses* are those of a success. *answers* is what the
+    sandbox gives where the docs show no body, so that the client keeps whatever comes.
     """
 
     method: str
@@ -35,6 +37,7 @@ class Operation:
     takes: Any = None
     statuses: tuple[int, ...] = (200,)
     query: tuple[str, ...] = ()
+    answers: Any = None
 
     @property
     def name(self) -> str:
@@ -58,10 +61,10 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/messages", messages.list, Page, query=_LOG),
     Operation("GET", "/v1/messages/{id}", messages.get, Logged),
     Operation("DELETE", "/v1/messages/{id}", messages.revoke, Revoked),
-    Operation("POST", "/v1/test/register", testagent.register, Standing, Registration),
-    Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification),
+    Operation("POST", "/v1/test/register", testagent.register, Standing, Registration, answers=figures.CodeSent),
+    Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification, answers=figures.TrialStanding),
     Operation("POST", "/v1/test/messages", testagent.send, Accepted, Message),
-    Operation("GET", "/v1/test/status", testagent.status, Standing),
+    Operation("GET", "/v1/test/status", testagent.status, Standing, answers=figures.TrialStanding),
     Operation("POST", "/v1/rcs/agents", agents.create, agents.Agent, agents.NewAgent, _CREATED),
     Operation("GET", "/v1/rcs/agents/{id}", agents.get, agents.Agent),
     Operation("PATCH", "/v1/rcs/agents/{id}", agents.update, agents.Agent, agents.Changes),
@@ -77,36 +80,66 @@ OPERATIONS: Final = (
     Operation("POST", "/v1/campaigns/{id}/trigger", campaigns.trigger, Run, statuses=_ACCEPTED),
     Operation("POST", "/v1/campaigns/{id}/pause", campaigns.pause, Progress),
     Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, Progress),
-    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, Progress),
+    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, Progress, answers=figures.CampaignStanding),
     Operation("GET", "/v1/billing/balance", billing.balance, Balance),
-    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",)),
+    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",), answers=figures.Usage),
     Operation(
         "GET",
         "/v1/billing/usage/detailed",
         billing.detailed_usage,
         billing.Statement,
         query=("from", "to", "group_by"),
+        answers=figures.DetailedUsage,
     ),
-    Operation("GET", "/v1/billing/tier", billing.tier, billing.Statement, query=("channel",)),
-    Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp),
-    Operation("GET", "/v1/billing/payment-methods", billing.payment_methods, billing.PaymentMethods),
-    Operation("POST", "/v1/billing/payment-methods", billing.add_payment_method, billing.PaymentMethod, dict, _CREATED),
-    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading),
-    Operation("PUT", "/v1/billing/auto-reload", billing.set_auto_reload, billing.Saved, billing.AutoReload),
-    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert),
+    Operation(
+        "GET",
+        "/v1/billing/tier",
+        billing.tier,
+        billing.Statement,
+        query=("channel",),
+        answers=figures.Tiers | figures.TierStanding,
+    ),
+    Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp, answers=figures.ToppedUp),
+    Operation(
+        "GET",
+        "/v1/billing/payment-methods",
+        billing.payment_methods,
+        billing.PaymentMethods,
+        answers=figures.AddedMethods,
+    ),
+    Operation(
+        "POST",
+        "/v1/billing/payment-methods",
+        billing.add_payment_method,
+        billing.PaymentMethod,
+        NewMethod,
+        _CREATED,
+        answers=figures.AddedMethod,
+    ),
+    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading, answers=figures.SavedReload),
+    Operation(
+        "PUT",
+        "/v1/billing/auto-reload",
+        billing.set_auto_reload,
+        billing.Saved,
+        billing.AutoReload,
+        answers=figures.SavedReload,
+    ),
+    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert, answers=figures.SavedAlert),
     Operation(
         "GET",
         "/v1/billing/transactions",
         billing.transactions,
         billing.Transactions,
         query=("cursor", "limit", "from", "to"),
+        answers=figures.LedgerPage,
     ),
-    Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices),
+    Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices, answers=figures.MonthlyInvoices),
     Operation("POST", "/v1/webhooks", webhooks.create, webhooks.Endpoint, webhooks.NewEndpoint, _CREATED),
     Operation("GET", "/v1/webhooks", webhooks.list, webhooks.Endpoints),
-    Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, Done, webhooks.Changes),
-    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Done),
-    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Done),
+    Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, Done, webhooks.Changes, answers=webhooks.Endpoint),
+    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Done, answers=figures.Success),
+    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Done, answers=figures.Tested),
 )
 """Every operation that the docs have, in the order of their pages."""
 

@@ -26,7 +26,7 @@ class Code:
 
 
 DECISIONS: Final = (
-    Decision("key check", "the key is checked before anything else, the route included"),
+    Decision("key check", "before anything else, the route included; /openapi.json alone needs none"),
     Decision("rate limit of a 401", "not counted; its headers show an untouched window"),
     Decision("rate limit window", "fixed, beginning at multiples of its length on the clock"),
     Decision("rate limit bands", "sends are counted apart, and so is each other noun, and what is no route"),
@@ -87,7 +87,10 @@ DECISIONS: Final = (
     Decision("revoking what failed, bounced or expired", "409 wrong_state; message_status says which"),
     Decision("order of the log", "newest first; the page has only `messages`, no totals"),
     Decision("query of the log", "an unknown, repeated or malformed parameter is 400 with details"),
-    Decision("dates in the log's query", "a date stands for its whole day in UTC; a time without a zone is UTC"),
+    Decision(
+        "dates in the log's query",
+        "2026-05-04 is the whole day; 2026-05-04T07:30 is UTC without a zone; no other form",
+    ),
     Decision("cost in the log", "the hold, and 0 for a message that failed or was revoked"),
     Decision("contact_id in the log", "the contact's; made up from the recipient where there is no contact"),
     Decision("tier", "always tier_1; a subscriber counts once a month, though the newsletter was taken back"),

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from ..results import Detail
 from .answers import Reply, invalid, iso, refuse, say
+from .dates import MOMENT
 from .lifecycle import move
 from .log import FREE, STATUSES, Entry
 from .state import Ask, State
@@ -106,7 +107,10 @@ def _test(name: str, value: str) -> Test:
 
 def _span(value: str) -> tuple[float, float]:
     # What a date or a time stands for, in Unix seconds: where it begins, and where the next one does.
+    said = "must be an ISO 8601 date or time such as 2026-05-04 or 2026-05-04T07:30:00Z"
     try:
+        if MOMENT.fullmatch(value) is None:
+            raise _Wrong(said)
         if _DATE.fullmatch(value):
             day = datetime.combine(date.fromisoformat(value), time(), UTC)
             return day.timestamp(), (day + timedelta(days=1)).timestamp()
@@ -114,4 +118,4 @@ def _span(value: str) -> tuple[float, float]:
         start = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
         return start, start + 0.001
     except (ValueError, OverflowError):
-        raise _Wrong("must be an ISO 8601 date or time") from None
+        raise _Wrong(said) from None

@@ -1,6 +1,6 @@
 """Top-ups: the routes that bring money in, or say when it is to come by itself (docs: /api/billing)."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, final
 
 from attrs import frozen
 
@@ -19,12 +19,15 @@ from .state import Ask, State
 Type: TypeAlias = Literal["credit_card", "sepa"]
 
 
+@final
 @frozen(kw_only=True)
-class _NewMethod:
+class NewMethod:
+    """A payment method that is added; of what else is said of it nothing counts."""
+
     type: Type
 
 
-_METHOD = Form(_NewMethod, {"type": one_of(Type)})
+_METHOD = Form(NewMethod, {"type": one_of(Type)})
 
 
 def top_up(state: State, ask: Ask) -> Reply:
@@ -60,7 +63,7 @@ def list_methods(state: State, _: Ask) -> Reply:
 
 def add_method(state: State, ask: Ask) -> Reply:
     """Add a card or a SEPA mandate. Of what is given only the type counts, and a token that brings bad luck."""
-    given = take(_METHOD, _NewMethod, {name: part for name, part in ask.value.items() if name == "type"})
+    given = take(_METHOD, NewMethod, {name: part for name, part in ask.value.items() if name == "type"})
     if isinstance(given, Reply):
         return given
     token = ask.value.get("token")
