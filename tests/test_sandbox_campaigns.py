@@ -11,7 +11,7 @@ from sandboxing import NOW, fields_of, get, refusal, said, still
 
 from msgapi import Conflict, InsufficientBalance, NotFound, campaigns
 from msgapi.sandbox.campaigns import halt
-from msgapi.sandbox.runs import CAMPAIGNS
+from msgapi.sandbox.runs import CAMPAIGNS, Campaign, Run
 
 ONE, NOT_BY_API, DEAR = (campaign.campaign_id for campaign in CAMPAIGNS)
 DAY = 86_400.0
@@ -155,3 +155,12 @@ def test_a_run_never_goes_back_and_never_does_more_than_it_has(steps: list[tuple
         assert (status == "COMPLETED") == (completed == 100)
         assert pending >= 0
         before = completed
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 1.0, 7.0])
+def test_an_execution_is_done_when_its_time_is_over(seconds: float) -> None:
+    run = Run(id="run_1", campaign=Campaign(campaign_id="c", executions=10, seconds=seconds), since=NOW + 0.7)
+    for count in range(1, 11):
+        assert run.at(NOW + 0.7 + count * seconds).done == count
+        assert run.at(NOW + 0.7 + count * seconds - seconds / 2).done == count - 1
+    assert run.at(NOW + 0.7 + 10 * seconds).status == "COMPLETED"

@@ -222,3 +222,12 @@ def test_what_the_log_answers_is_what_the_client_reads() -> None:
 def test_the_recipient_stands_nowhere_in_the_log_as_it_is_listed() -> None:
     box, _ = filled()
     assert TO.encode() not in get(box, "/v1/messages").body
+
+
+@pytest.mark.parametrize("after", [0.0, 4192 / 2**22, 4193 / 2**22, 4194 / 2**22, 0.0015, 0.1, 0.9999999])
+def test_a_message_is_found_from_and_to_the_moment_that_is_shown_for_it(after: float) -> None:
+    box = still()
+    _ = send(box, now=NOW + after)
+    shown = said(get(box, "/v1/messages", now=NOW + 9))["messages"][0]["created_at"]
+    for query in (f"from={shown}", f"to={shown}", f"from={shown}&to={shown}"):
+        assert len(said(get(box, f"/v1/messages?{query}", now=NOW + 9))["messages"]) == 1

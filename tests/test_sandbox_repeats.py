@@ -2,8 +2,9 @@
 
 from decimal import Decimal
 
+import orjson
 import pytest
-from sandboxing import NOW, delete, fields_of, get, refusal, said, send, still, text
+from sandboxing import NOW, ask, delete, fields_of, get, refusal, request, said, send, still, text
 
 
 def test_the_same_key_and_body_is_the_same_operation() -> None:
@@ -58,6 +59,17 @@ def test_the_key_may_stand_in_the_body() -> None:
     body = text(idempotency_key="k1")
     assert send(box, body).body == send(box, body).body == send(box, body, key="k1").body
     assert [entry.idempotency_key for entry in box.messages] == ["k1"]
+
+
+def test_bodies_are_compared_as_json_and_without_the_key() -> None:
+    box = still()
+    first = send(box, key="k1")
+    turned = dict(reversed([*text(idempotency_key="k1").items()]))
+    for body in (turned, orjson.dumps(text(), option=orjson.OPT_INDENT_2)):
+        assert send(box, body, key="k1").body == first.body
+    assert refusal(send(box, text(ttl="9s", idempotency_key="k1"))) == (409, "idempotency_conflict")
+    deep = b'{"source": "API", "custom_fields": {"a": %s}}' % (b"[" * 400 + b"]" * 400)
+    assert refusal(ask(box, request("POST", "/v1/contacts", body=deep, key="k1")))[0] == 400
 
 
 def test_two_different_keys_are_invalid() -> None:

@@ -23,6 +23,7 @@ from msgapi.sandbox.server import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 PHONE = {luck.fate: luck.phone for luck in LUCK}
+BEARER = b"Host: x\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
 
 
 @asynccontextmanager
@@ -272,7 +273,8 @@ async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
     from msgapi.sandbox import server
 
     await anyio.lowlevel.checkpoint()
-    assert server._cut(cast("Any", SimpleNamespace(transport=None))).status == 200
+    gone = cast("Any", SimpleNamespace(transport=None))
+    assert server._cut(gone).status == server._unreadable(Sandbox(), gone).status == 200
 
 
 @pytest.mark.parametrize("body", [b"nonsense", gzip.compress(orjson.dumps(text()))], ids=["nonsense", "packed"])
@@ -287,13 +289,15 @@ async def test_a_packed_body_is_refused_with_the_envelope(body: bytes, caplog: p
 UNREADABLE = [
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
     b"GET /v1/messages HTTP/9.9\r\n\r\n",
+    b"GET /v1/messages HTTP/2.0\r\n" + BEARER + b"\r\n",
+    b"GET /v1/messages\r\n\r\n",
     b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
     b"GET /v1/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk_secret\x01\r\n\r\n",
     b"GET /v1/messages HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n",
 ]
 
 
-@pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "version", "length", "control", "long"])
+@pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "version", "two", "none", "length", "control", "long"])
 async def test_bytes_that_are_no_http_get_the_envelope_and_nothing_of_them_is_shown_or_logged(
     sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -302,8 +306,11 @@ async def test_bytes_that_are_no_http_get_the_envelope_and_nothing_of_them_is_sh
         with anyio.fail_after(5):
             answer = b"".join([part async for part in stream])
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.split()[1] in {b"400", b"401"}
-    assert set(orjson.loads(body)) == {"error", "message"}
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert [*orjson.loads(body)] == ["error", "message", "details"]
+    assert orjson.loads(body)["details"] == [{"field": "", "message": "is not HTTP/1.1 that can be read"}]
+    said_of_it = {line.partition(b":")[0] for line in head.split(b"\r\n")}
+    assert {b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"date"} <= said_of_it
     assert b"secret" not in answer
     assert not caplog.records
 
@@ -331,7 +338,6 @@ async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_defect(caplog:
     assert not caplog.records
 
 
-BEARER = b"Host: x\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
 BALANCE = b"GET /v1/billing/balance HTTP/1.1\r\n" + BEARER + b"\r\n"
 HALF = b"GET /v1/billing/balance HTTP/1.1\r\nA: b\r\n"
 
@@ -398,3 +404,16 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatc
             await anyio.sleep(0.15)
         got = await until_the_end(stream)
     assert got.count(b"HTTP/1.1 200 ") == 2
+
+
+@pytest.mark.parametrize("host", ["http://other.example", "HTTPS://other.example:99"])
+async def test_a_target_may_have_a_host(host: str) -> None:
+    box = Sandbox()
+    body = orjson.dumps({**text(), "ttl": "9s"})
+    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        for asked in (
+            f"GET {host}/v1/messages?limit=1 HTTP/1.1\r\n".encode() + BEARER + b"\r\n",
+            f"POST {host}/v1/messages HTTP/1.1\r\nContent-Length: {len(body)}\r\n".encode() + BEARER + b"\r\n" + body,
+        ):
+            await stream.send(asked)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")

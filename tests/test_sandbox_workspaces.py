@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sandboxing import TO, request
+from sandboxing import NOW, TO, request, said, still, text
 
 import msgapi
 from msgapi import (
@@ -149,3 +149,30 @@ async def test_they_are_served_behind_one_address() -> None:
     async with serving(both) as url, msgapi.connect(api_key="sk_one", base_url=url) as api:
         assert isinstance(await api(messages.send(TEXT)), Ok)
     assert len(one.messages) == 1
+
+
+def test_two_workspaces_have_no_id_in_common() -> None:
+    ids: list[set[str]] = []
+    for key in ("sk_one", "sk_two"):
+        box = still(api_key=key)
+
+        def asked(method: str, target: str, body: object = None, box: Sandbox = box) -> Any:  # noqa: ANN401 - JSON
+            wanted = request(method, target, body=body, Authorization=f"Bearer {box.api_key}")
+            return said(box.account.handle(wanted, NOW).response)
+
+        for _ in range(2):
+            assert box.fail(asked("POST", "/v1/messages", text())["message_id"])
+        messages = asked("GET", "/v1/messages")["messages"]
+        transactions = asked("GET", "/v1/billing/transactions")["transactions"]
+        ids.append(
+            {one[name] for one in messages for name in ("id", "contact_id")} | {one["id"] for one in transactions}
+        )
+        assert len(ids[-1]) == 2 + 1 + 2
+    assert ids[0] & ids[1] == set()
+
+
+def test_what_cannot_be_read_belongs_to_no_workspace_and_is_answered_by_the_first() -> None:
+    both = Workspaces([still(api_key="sk_one"), still(api_key="sk_two", read_limit=7)])
+    answer = both.unreadable().response
+    assert (answer.status, said(answer)["error"]) == (400, "validation_error")
+    assert answer.headers["x-ratelimit-remaining"] == "50000"

@@ -11,13 +11,13 @@ from email.utils import formatdate
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, final
-from urllib.parse import urlsplit
 
 from attrs import define, evolve, field
 
 from ..http import Request, Response
+from ..results import Detail
 from . import bodies, luck, routes
-from .answers import JSON, Reply, refuse
+from .answers import JSON, Reply, invalid, refuse
 from .lifecycle import advance
 from .limit import Figures, Limit, Window
 from .state import Ask, State
@@ -44,7 +44,7 @@ class Account:
         self.requests += 1
         advance(self.state, now)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        path, query = _target(request.url)
+        path, query = routes.target(request.url)
         if (request.method, path) == ("GET", "/openapi.json"):
             return _document()
         found = routes.find(request.method, path)
@@ -64,6 +64,11 @@ class Account:
             reply = self._by_chance(found[0], headers, ask)
         return _stamped(reply, figures, now)
 
+    def unreadable(self, now: float) -> Reply:
+        """Answer what came at the moment *now* and could not be read as a request."""
+        reply = invalid([Detail("", "is not HTTP/1.1 that can be read")], "The request is not HTTP that can be read.")
+        return _stamped(reply, self._window("other").untouched(now), now)
+
     def _by_chance(self, route: routes.Route, headers: Mapping[str, str], ask: Ask) -> Reply:
         fate = self.state.chance.draw(self._name(headers, ask.body)) if self.state.chance.rate else None
         struck = luck.strike(fate, wait=_SOON) if fate else None
@@ -79,8 +84,7 @@ class Account:
         if isinstance(read, Reply):
             return read
         value, key = read
-        # A body that says nothing but the key is the same as none with the key in the header.
-        body = ask.body if value else b""
+        body = bodies.content(value, ask.body) if key else b""
         keys, name = self.state.keys, (f"{route.method} {route.path} {ask.id}", key or "")
         again = keys.recall(name, body, ask.now) if key else None
         if again is not None:
@@ -118,15 +122,6 @@ def _document() -> Reply:
     from .openapi import document  # goes through every model, for the few that ask for it
 
     return Reply(Response(200, JSON, document()))
-
-
-def _target(url: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "", ""
-    # A lone surrogate is no text that an answer could quote.
-    return parts.path, parts.query.encode(errors="replace").decode()
 
 
 def _stamped(reply: Reply, figures: Figures, now: float) -> Reply:

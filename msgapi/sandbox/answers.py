@@ -56,6 +56,12 @@ def written(details: Iterable[Detail]) -> list[Mapping[str, str]]:
     return [{"field": one.field, "message": one.message} for one in details]
 
 
+def shown(moment: float) -> datetime:
+    """Tell the time in UTC as which a *moment* in Unix seconds is shown: to the millisecond."""
+    found = datetime.fromtimestamp(moment, UTC)
+    return found.replace(microsecond=found.microsecond // 1000 * 1000)
+
+
 def iso(moment: float) -> str:
     """Write a *moment* in Unix seconds as ISO 8601 in UTC."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -118,7 +118,8 @@ def transactions(state: State, ask: Ask) -> Reply:
             break
         page.append(entry)
     cursor = f"cur_{page[-1].number:016x}" if more else None
-    return say({"transactions": [one.figures() for one in page], "next_cursor": cursor})
+    rows = [one.figures(state.made_up("txn_", f"{one.number}")) for one in page]
+    return say({"transactions": rows, "next_cursor": cursor})
 
 
 def invoices(state: State, ask: Ask) -> Reply:

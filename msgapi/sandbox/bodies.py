@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
+import orjson
+
 from ..codec import Problems, parse
 from ..results import Detail
 from .answers import Reply, invalid
@@ -29,6 +31,14 @@ def read(headers: Mapping[str, str], body: bytes, *, most: int = LARGEST, bare: 
     if bare and fields:
         return invalid([Detail(name, "is not a known field") for name in fields])
     return fields, key
+
+
+def content(value: Mapping[str, object], body: bytes) -> bytes:
+    """Tell what a *body* says apart from its key, which is in *value*: how it is written does not matter."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except orjson.JSONEncodeError:
+        return body  # deeper than can be written; no route takes that
 
 
 def _object(headers: Mapping[str, str], body: bytes) -> dict[str, object] | Reply:

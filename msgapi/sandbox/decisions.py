@@ -28,6 +28,8 @@ class Code:
 DECISIONS: Final = (
     Decision("key check", "before anything else, the route included; /openapi.json alone needs none"),
     Decision("rate limit of a 401", "not counted; its headers show an untouched window"),
+    Decision("what is no HTTP/1.0 or 1.1", "400, not counted either, and the connection is closed"),
+    Decision("a slow connection", "cut where a request takes 10 seconds for its head or body; closed when idle for 75"),
     Decision("rate limit window", "fixed, beginning at multiples of its length on the clock"),
     Decision("rate limit bands", "sends are counted apart, and so is each other noun, and what is no route"),
     Decision("rate limit count", "every request that is let through counts, replays and faults too; a 429 does not"),
@@ -43,7 +45,7 @@ DECISIONS: Final = (
     Decision("form of an idempotency key", "1 to 255 visible ASCII characters; a UUID is not required"),
     Decision("two idempotency keys", "header and body field may both be there if they are the same, else 400"),
     Decision("same key, same body", "the first answer again, byte for byte, at no cost; rate-limit headers are fresh"),
-    Decision("same key, other body", "409 idempotency_conflict; bodies are compared byte for byte"),
+    Decision("same key, other body", "409 idempotency_conflict; bodies are compared as JSON, without the key"),
     Decision("what a key remembers", "only an answer of acceptance: what was refused may be tried again under its key"),
     Decision("how long a key is kept", "24 hours, for each route, and each id in it, by itself"),
     Decision("key of a trigger", "in the header or in the body: the same operation"),

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 from urllib.parse import parse_qsl
 
 from ..results import Detail
-from .answers import Reply, invalid, iso, refuse, say
+from .answers import Reply, invalid, iso, refuse, say, shown
 from .dates import MOMENT
 from .lifecycle import move
 from .log import FREE, STATUSES, Entry
@@ -96,7 +96,9 @@ def _count(name: str, value: str) -> int:
 def _test(name: str, value: str) -> Test:
     if name in {"from", "to"}:
         start, end = _span(value)
-        return (lambda entry: entry.created_at >= start) if name == "from" else (lambda entry: entry.created_at < end)
+        if name == "from":
+            return lambda entry: shown(entry.created_at) >= start
+        return lambda entry: shown(entry.created_at) < end
     if name not in _FIELDS:
         raise _Wrong("is not a known parameter")
     choices = _CHOICES.get(name)
@@ -105,17 +107,19 @@ def _test(name: str, value: str) -> Test:
     return lambda entry: getattr(entry, name) == value
 
 
-def _span(value: str) -> tuple[float, float]:
-    # What a date or a time stands for, in Unix seconds: where it begins, and where the next one does.
+def _span(value: str) -> tuple[datetime, datetime]:
+    # What a date or a time stands for: where it begins, and where the next one does.
     said = "must be an ISO 8601 date or time such as 2026-05-04 or 2026-05-04T07:30:00Z"
     try:
         if MOMENT.fullmatch(value) is None:
             raise _Wrong(said)
         if _DATE.fullmatch(value):
             day = datetime.combine(date.fromisoformat(value), time(), UTC)
-            return day.timestamp(), (day + timedelta(days=1)).timestamp()
+            return day, day + timedelta(days=1)
         moment = datetime.fromisoformat(value)
-        start = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
-        return start, start + 0.001
+        start = moment.replace(tzinfo=moment.tzinfo or UTC, microsecond=moment.microsecond // 1000 * 1000).astimezone(
+            UTC
+        )
+        return start, start + timedelta(milliseconds=1)
     except (ValueError, OverflowError):
         raise _Wrong(said) from None

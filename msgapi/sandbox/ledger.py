@@ -24,10 +24,10 @@ class Transaction:
     at: float
     message_id: str | None
 
-    def figures(self) -> dict[str, object]:
-        """Write the transaction as the API shows it (docs: /api/billing)."""
+    def figures(self, name: str) -> dict[str, object]:
+        """Write the transaction as the API shows it, under the id *name* (docs: /api/billing)."""
         return {
-            "id": f"txn_{self.number:016x}",
+            "id": name,
             "type": self.kind,
             "amount": float(self.amount),
             "currency": "EUR",

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
-from hashlib import blake2b
 from typing import Final, Literal, TypeAlias, final
 
 import orjson
@@ -42,6 +41,7 @@ class Entry:
     sender: str
     channel: str
     channel_id: str
+    contact_id: str
     message_type: str
     content_type: str
     unit: str
@@ -54,7 +54,6 @@ class Entry:
     error_code: str | None = None
     direction: str = "OUTBOUND"
     campaign_id: str | None = None
-    contact: str | None = None
 
     @property
     def revocable(self) -> bool:
@@ -69,11 +68,6 @@ class Entry:
     def moment(self, event: str) -> str | None:
         """Tell when *event* happened, as ISO 8601."""
         return next((iso(at) for name, at in self.events if name == event), None)
-
-    @property
-    def contact_id(self) -> str:
-        """The id of the contact with this address; without one, the same for every message to it."""
-        return self.contact or f"c_{blake2b(self.to.encode(errors='replace'), digest_size=8).hexdigest()}"
 
     @property
     def cost(self) -> str | None:

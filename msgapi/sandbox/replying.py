@@ -22,13 +22,13 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
     agent = TEST_AGENT if agent_id == TEST_AGENT.agent_id else state.agents.get(agent_id)
     if agent is None or agent.status != "APPROVED" or not agent.launched:
         return None
-    reached = state.people.reached_by(user)
     entry = Entry(
         id=state.new_id("msg_"),
         to=user,
         sender=agent.agent_id,
         channel="RCS",
         channel_id=agent.channel_id,
+        contact_id=state.contact_of(user),
         message_type="CONVERSATION",
         content_type="TEXT" if message["type"] == "text" else "INTERACTIVE",
         unit="",
@@ -38,7 +38,6 @@ def reply(state: State, user: str, agent_id: str, now: float, message: dict[str,
         status="DELIVERED",
         events=(("received", now),),
         direction="INBOUND",
-        contact=reached[0].id if reached else None,
     )
     state.log.add(entry)
     pair = (agent.agent_id, user)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from typing import Final, Literal, TypeAlias, final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
@@ -184,9 +184,19 @@ _BY_METHOD: Final = {
 }
 
 
-def room(method: str, path: str) -> int:
+def target(url: str) -> tuple[str, str]:
+    """Find the path and the query in a *url*; there is none in what is no URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    # A lone surrogate is no text that an answer could quote.
+    return parts.path, parts.query.encode(errors="replace").decode()
+
+
+def room(method: str, url: str) -> int:
     """Tell how many bytes the body of a request may have."""
-    found = find(method, path)
+    found = find(method, target(url)[0])
     return found[0].most if found else LARGEST
 
 

@@ -16,6 +16,7 @@ from .prices import check_amount
 Status: TypeAlias = Literal["RUNNING", "PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE", "COMPLETED", "COMPLETED_PARTIAL"]
 Planned: TypeAlias = Literal["DRAFT", "SCHEDULED"]
 OVER: Final = frozenset({"COMPLETED", "COMPLETED_PARTIAL"})
+_FINEST: Final = 1e-6  # seconds; a moment in Unix seconds is no finer than that
 PAUSED: Final = frozenset({"PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"})
 
 
@@ -54,7 +55,7 @@ class Run:
         """Tell how far the run is at *now*."""
         if self.status != "RUNNING":
             return self
-        done = self.done + int(max(now - self.since, 0.0) // self.campaign.seconds)
+        done = self.done + int(max(now - self.since + _FINEST, 0.0) / self.campaign.seconds)
         if done >= self.campaign.executions:
             status: Status = "COMPLETED_PARTIAL" if self.failed else "COMPLETED"
             return evolve(self, done=self.campaign.executions, status=status)

@@ -80,13 +80,13 @@ def accept(state: State, ask: Ask, message: Message, cost: Charge, *, channel_id
 
 
 def _entry(state: State, ask: Ask, message: Message, cost: Charge, *, channel_id: str) -> Entry:
-    reached = state.people.reached_by(message.to)
     return Entry(
         id=state.new_id("msg_"),
         to=message.to,
         sender=message.channel_id if isinstance(message, Email) else message.agent_id,
         channel=cost.channel,
         channel_id=channel_id,
+        contact_id=state.contact_of(message.to),
         message_type=message.message_type,
         content_type=_content_type(message),
         unit=cost.unit,
@@ -95,7 +95,6 @@ def _entry(state: State, ask: Ask, message: Message, cost: Charge, *, channel_id
         idempotency_key=ask.key,
         body=fit(ask.body),
         events=(("queued", ask.now),),
-        contact=reached[0].id if reached else None,
     )
 
 

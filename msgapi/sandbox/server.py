@@ -1,19 +1,19 @@
 """The sandbox over a socket, with aiohttp.web: the same account behind HTTP."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from logging import Logger
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import anyio
-from aiohttp import web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from ..http import Request
 from ..transports.aiohttp import opened
 from . import guard
-from .answers import refuse
 from .guard import Guard, Guards
 from .posting import PATIENCE
 from .routes import room
@@ -21,6 +21,7 @@ from .transport import Sandbox
 from .workspaces import Workspaces
 
 _NO_LOG: Final = cast("Logger", None)  # what aiohttp takes for none, and does not say so
+_WITH_HOST: Final = re.compile("https?://", re.IGNORECASE)
 _GRACE = 0.2  # seconds for what is under way when the server closes
 
 
@@ -39,7 +40,9 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
     try:
         listener = await loop.create_server(
             lambda: guards.around(
-                _Speaker(server, loop=loop, access_log=_NO_LOG, auto_decompress=False, keepalive_timeout=guard.IDLE)
+                _Speaker(
+                    server, sandbox, loop=loop, access_log=_NO_LOG, auto_decompress=False, keepalive_timeout=guard.IDLE
+                )
             ),
             host,
             port,
@@ -64,7 +67,12 @@ class _Speaker(web.RequestHandler):
     What aiohttp says and logs of bytes that are no HTTP quotes them, and so may show a key.
     """
 
-    __slots__ = ()
+    __slots__ = ("_sandbox",)
+
+    def __init__(self, server: web.Server, sandbox: Sandbox | Workspaces, **options: Any) -> None:  # noqa: ANN401 - those of its base
+        """Speak for *sandbox*."""
+        super().__init__(server, **options)
+        self._sandbox = sandbox
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -72,10 +80,7 @@ class _Speaker(web.RequestHandler):
         """Answer what could not be read; what broke in here is a defect of ours, and stays loud."""
         if status >= 500:  # noqa: PLR2004
             return super().handle_error(request, status, exc, message)
-        given = refuse(400, "validation_error", "The request is not HTTP that can be read.").response
-        answer = web.Response(status=given.status, headers=given.headers, body=given.body)
-        answer.force_close()
-        return answer
+        return _unreadable(self._sandbox, request)
 
 
 def _answering(
@@ -93,19 +98,33 @@ def _answering(
 
 
 async def _answer(sandbox: Sandbox | Workspaces, request: web.BaseRequest, guarding: Guard) -> web.StreamResponse:
+    if request.version not in {HttpVersion10, HttpVersion11}:
+        return _unreadable(sandbox, request)
     body = None
+    url = request.raw_path if _WITH_HOST.match(request.raw_path) else f"http://sandbox{request.raw_path}"
     with anyio.move_on_after(guard.SLOWEST), suppress(ConnectionError):
-        body = await _body(request)
+        body = await _body(request, url)
     if body is None:
         return _cut(request)
     guarding.read(body)
-    reply = sandbox.handle(Request(request.method, f"http://sandbox{request.raw_path}", _headers(request), body))
+    reply = sandbox.handle(Request(request.method, url, _headers(request), body))
     if reply.delay:
         await sandbox.clock.sleep(reply.delay)
     given = reply.response
     if reply.lost:
         return _cut(request)
     return web.Response(status=given.status, headers=given.headers, body=given.body)
+
+
+def _unreadable(sandbox: Sandbox | Workspaces, request: web.BaseRequest) -> web.Response:
+    # Written here, as aiohttp would answer in the version of HTTP that was asked in, whatever that is.
+    given = sandbox.unreadable().response
+    headers = {**given.headers, "content-length": f"{len(given.body)}", "connection": "close"}
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    if request.transport is not None:
+        request.transport.write(f"HTTP/1.1 400 Bad Request\r\n{head}\r\n".encode() + given.body)
+        request.transport.close()
+    return web.Response()
 
 
 def _cut(request: web.BaseRequest) -> web.Response:
@@ -115,9 +134,9 @@ def _cut(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-async def _body(request: web.BaseRequest) -> bytes:
+async def _body(request: web.BaseRequest, url: str) -> bytes:
     # One byte more than is allowed tells the account all that it needs to refuse the rest.
-    most = room(request.method, request.raw_path.partition("?")[0])
+    most = room(request.method, url)
     parts = bytearray()
     while len(parts) <= most and (part := await request.content.readany()):
         parts += part

@@ -1,6 +1,7 @@
 """State: everything that an account holds between two requests."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from random import Random
 from typing import final
 from uuid import UUID
@@ -39,6 +40,7 @@ class State:
     campaigns: Mapping[str, Campaign]
     slow: float
     random: Random
+    salt: bytes
     log: Log = field(factory=Log, init=False)
     keys: Keys = field(factory=Keys, init=False)
     sessions: Sessions = field(factory=Sessions, init=False)
@@ -60,6 +62,15 @@ class State:
     def new_uuid(self) -> str:
         """Make a UUID."""
         return str(UUID(int=self.random.getrandbits(128), version=4))
+
+    def made_up(self, prefix: str, name: str) -> str:
+        """Make the id that *name* has in this account, always the same."""
+        return f"{prefix}{blake2b(name.encode(errors='replace'), digest_size=8, key=self.salt).hexdigest()}"
+
+    def contact_of(self, to: str) -> str:
+        """Tell the id of the contact with this address; without one, the same for every message to it."""
+        reached = self.people.reached_by(to)
+        return reached[0].id if reached else self.made_up("c_", to)
 
     def emit(self, event: str, now: float, data: Mapping[str, object]) -> None:
         """Note that *event* has happened at *now*, for the webhooks that ask for it."""

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from hashlib import blake2b
 from random import Random
 from typing import Literal, final
 
@@ -100,6 +101,7 @@ class Sandbox:
             deliveries=Deliveries(timing),
             couriers=Couriers(webhooks),
             random=Random(f"{seed} {api_key}"),  # noqa: S311 - ids that can be foretold are the point
+            salt=blake2b(f"{seed} {api_key}".encode()).digest(),
         )
         self._ring = _nobody
         self.api_key = api_key
@@ -125,6 +127,10 @@ class Sandbox:
         reply = self.account.handle(request, self.clock.time())
         self._ring()
         return reply
+
+    def unreadable(self) -> Reply:
+        """Answer what is no request that can be read."""
+        return self.account.unreadable(self.clock.time())
 
     @property
     def messages(self) -> tuple[Entry, ...]:

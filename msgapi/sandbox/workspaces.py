@@ -38,6 +38,10 @@ class Workspaces:
         key = said[len(_BEARER) :] if said[: len(_BEARER)].lower() == _BEARER else ""
         return self._by_key.get(key, self._all[0]).handle(request)
 
+    def unreadable(self) -> Reply:
+        """Answer what is no request that can be read, as the first does."""
+        return self._all[0].unreadable()
+
     async def __call__(self, request: Request, /) -> Answer:
         """Answer *request*, after a while or never where that is its lot."""
         return await carried_out(self.handle, request, self.clock)
