@@ -295,3 +295,12 @@ async def test_a_top_up_comes_after_what_was_due_before_it(steps: int) -> None:
     account.top_up(Decimal(10))
     ledger = account.account.state.purse.ledger
     assert [(ledger[at].kind, round(ledger[at].at - clock.start)) for at in range(2)] == [("charge", 3), ("credit", 20)]
+
+
+@pytest.mark.parametrize("ttl", ["9" * 400 + "h", "9" * 13 + "s"])
+async def test_a_ttl_beyond_all_calendars_does_no_harm(ttl: str) -> None:
+    account, clock = box()
+    _ = await queued(account, rcs("+447700900710", ttl=ttl))
+    async with clock.running(), account.posting(account):
+        await clock.sleep(2e9)
+    assert [entry.status for entry in account.messages] == ["EXPIRED"]

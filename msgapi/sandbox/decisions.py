@@ -71,6 +71,7 @@ DECISIONS: Final = (
     Decision("deliveries", "sent, delivered and read after so many seconds each; no carrier is ever down"),
     Decision("what is told", "what has an event page: not SENT, and for email neither its queueing nor its revoking"),
     Decision("an expired message", "has the status EXPIRED and costs nothing; an opened email the status READ"),
+    Decision("the longest ttl", "1,000,000,000 seconds: what is longer counts as that"),
     Decision("an email that is reported", "has the status COMPLAINED"),
     Decision("what can be answered", "an agent that is launched, and a message that was sent and is not given up"),
     Decision("a tapped action", "is told as a suggested_reply, without postback data"),

@@ -54,6 +54,7 @@ class Ending:
         return "" if self.digits else f"{self.name}@ending.example"
 
 
+_LONGEST: Final = 1e9  # seconds; so that no moment is beyond the calendar
 _REASONS: Final = ("UNKNOWN_RCS_USER", "CARRIER_NOT_LAUNCHED", "MESSAGE_EXPIRED", "REJECTED_SPAM", "ACCOUNT_SUSPENDED")
 ENDINGS: Final = (
     *(Ending(reason, f"fails with {reason}", f"{701 + at}") for at, reason in enumerate(_REASONS)),
@@ -95,10 +96,10 @@ def plan(entry: Entry, timing: Timing, ttl: float | None) -> Plan:
 
 
 def seconds(ttl: str | None) -> float | None:
-    """Read a duration such as `900s` or `24h`; None if there is none."""
+    """Read a duration such as `900s` or `24h`, up to some thirty years; None if there is none."""
     if ttl is None:
         return None
-    return float(ttl[:-1]) * (3600 if ttl.endswith("h") else 1)
+    return min(float(ttl[:-1]) * (3600 if ttl.endswith("h") else 1), _LONGEST)
 
 
 def _lapsing(steps: Plan, ttl: float) -> Plan:

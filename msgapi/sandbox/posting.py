@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, final
+from weakref import WeakValueDictionary
 
 import anyio
 from attrs import define, field
@@ -32,7 +33,7 @@ class Post:
     transport: Transport
     _bell: anyio.Event = field(factory=anyio.Event, init=False)
     _begun: float = field(default=0.0, init=False)
-    _rooms: dict[str, anyio.CapacityLimiter] = field(factory=dict, init=False)
+    _rooms: WeakValueDictionary[str, anyio.CapacityLimiter] = field(factory=WeakValueDictionary, init=False)
 
     def ring(self) -> None:
         """Look again."""
@@ -54,7 +55,7 @@ class Post:
             self.state.couriers.recall()
 
     def _room(self, webhook_id: str) -> anyio.CapacityLimiter:
-        # One for each endpoint, so that one that hangs holds up no other.
+        # One for each endpoint, so that one that hangs holds up no other; it is there while a delivery has it.
         return self._rooms.setdefault(webhook_id, anyio.CapacityLimiter(_AT_ONCE))
 
     def _next_at(self) -> float | None:
