@@ -342,8 +342,11 @@ BALANCE = b"GET /v1/billing/balance HTTP/1.1\r\n" + BEARER + b"\r\n"
 HALF = b"GET /v1/billing/balance HTTP/1.1\r\nA: b\r\n"
 
 
-def posted(body: dict[str, object]) -> bytes:
+def posted(body: dict[str, object], *, chunked: bool = False) -> bytes:
     raw = orjson.dumps(body)
+    if chunked:  # but for its end
+        head = b"POST /v1/messages HTTP/1.1\r\n" + BEARER + b"Transfer-Encoding: chunked\r\n\r\n"
+        return head + b"%x\r\n%s\r\n" % (len(raw), raw)
     return b"POST /v1/messages HTTP/1.1\r\n" + BEARER + b"Content-Length: %d\r\n\r\n" % len(raw) + raw
 
 
@@ -399,11 +402,11 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatc
     monkeypatch.setattr(guard, "SLOWEST", 0.05)
     monkeypatch.setattr(guard, "IDLE", 0.3)
     async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
-        for asked in (BALANCE, posted(text())):
+        for asked in (posted(text(), chunked=True), b"0\r\n\r\n", posted(text()), BALANCE):
             await stream.send(asked)
-            await anyio.sleep(0.15)
+            await anyio.sleep(0.15 if asked.endswith((b"\r\n\r\n", b"}")) else 0.01)
         got = await until_the_end(stream)
-    assert got.count(b"HTTP/1.1 200 ") == 2
+    assert got.count(b"HTTP/1.1 200 ") == 3
 
 
 @pytest.mark.parametrize("host", ["http://other.example", "HTTPS://other.example:99"])

@@ -55,7 +55,7 @@ class Guard(asyncio.Protocol):
         """Say that its *body* has come as well."""
         # What came last is the end of this request, or else another one has begun to come behind it.
         last = self._last
-        self._begun = not (last.endswith((_END, body or _END)) if len(body) <= len(last) else body.endswith(last))
+        self._begun = not (last.endswith((_END, body or _END)) or body.endswith(last))
 
     def end(self) -> None:
         """Say that it is answered: what has come behind it has to come to its end in time."""
