@@ -16,6 +16,7 @@ from attrs.validators import gt, optional
 from .results import RateLimit
 
 _UNTOLD_WAIT: Final = 1.0  # seconds to wait after a 429 that names none
+_UNTOLD_WINDOW: Final = 1.0  # seconds that a window lasts until two resets tell
 _CATCH_UP: Final = 0.02  # seconds of slots that may be made good after waking late
 _TRICKLE: Final = 0.01  # seconds between requests beyond the window while the limit is unknown
 _WINDOW: Final = 8.0  # requests in flight before anything is known of the limit
@@ -157,7 +158,7 @@ class Lane:
         if self._remaining is not None and now >= self._reset_at:
             self._use_room(self._remaining)
             self._remaining = max(1, self._limit - self._in_flight)
-            self._reset_at = now + (self._length or 1.0)
+            self._reset_at = now + (self._length or _UNTOLD_WINDOW)
 
     def _read(self, now: float, wall: float, figures: RateLimit | None, server_time: float | None) -> None:
         if figures is None or not figures.limit or figures.remaining is None or figures.reset is None:
@@ -184,10 +185,11 @@ class Lane:
 
     def _use_room(self, left: int) -> None:
         # What the window that ends had left over is gone into, by half, as others may do the same.
-        if self._rate is None or not self._length or left < _ROOM * self._limit:
+        if self._rate is None or left < _ROOM * self._limit:
             return
-        self._rate += left / self._length / 2
-        if self._rate >= self._limit / self._length:
+        length = self._length or _UNTOLD_WINDOW
+        self._rate += left / length / 2
+        if self._rate >= self._limit / length:
             self._rate = None
 
     def _seen_length(self, reset_at: float) -> float | None:

@@ -22,6 +22,7 @@ from servers import free_port
 
 from msgapi import Request, Response, Unanswered, VirtualClock, events
 from msgapi.cli import asking, doctor, hooks, main
+from msgapi.cli.exits import Halt
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
 
@@ -222,7 +223,7 @@ def test_an_event_that_nobody_can_read_any_more_comes_again_and_ends_it(
     with os.fdopen(writing, "w") as gone:
         monkeypatch.setattr(sys, "stdout", gone)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
-    assert posted(answers) == [200, 503]
+    assert posted(answers) == [200, 500]
     assert notes[-1] == "nobody reads standard output any more: what came last was refused, and comes again"
 
 
@@ -234,7 +235,7 @@ def test_an_event_that_cannot_be_written_comes_again_and_ends_it(
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET]) == 2
-    assert posted(answers) == [503]
+    assert posted(answers) == [500]
     assert capsys.readouterr().err == "msgapi: cannot write standard output: No space left on device\n"
 
 
@@ -244,13 +245,14 @@ def test_what_comes_after_nothing_can_be_printed_is_refused_too() -> None:
 
     async def twice() -> None:
         for _ in range(2):
-            await desk.take(events.Unknown(id="evt_1", event="x", data={}))
+            with pytest.raises(Halt):
+                await desk.take(events.Unknown(id="evt_1", event="x", data={}))
 
     with Path("/dev/full").open("w") as full, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", full)
         anyio.run(twice)
     assert seen == ["closed"]
-    assert not desk.open
+    assert desk.ended is not None
 
 
 def test_what_is_in_an_event_does_nothing_to_the_terminal(tmp_path: Path, capsys: Captured) -> None:

@@ -188,6 +188,32 @@ def test_after_a_wait_requests_leave_spaced_and_not_all_at_once() -> None:
     assert lane.wait(1.0, ahead=2) == pytest.approx(0.15)
 
 
+def windows(lane: Lane, first: int, *remaining: int) -> list[float | None]:
+    """Let windows of a second with 100 requests go by, at whose ends so many remain; gives the rate in each."""
+    rates = []
+    for second, left in enumerate(remaining, first):
+        assert lane.wait(second) <= 0
+        lane.leave(second)
+        figures = RateLimit(limit=100, remaining=left, reset=second + 1.0)
+        lane.learn(second + 0.1, second + 0.1, figures=figures, server_time=None)
+        rates.append(lane.rate)
+    return rates
+
+
+def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_left() -> None:
+    lane = Lane()
+    _ = windows(lane, 0, 99, 99)
+    lane.leave(1.2)
+    lane.throttle(1.3, 1.2, 0.1, RateLimit(limit=100, remaining=0, reset=2.0))
+    first, second, third, fourth = windows(lane, 3, 5, 60, 90, 0)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert second - first < 5  # five of a hundred is no room
+    assert third - second > 25
+    assert fourth is None  # the limit is kept to by what remains, as it was before
+
+
 def test_a_long_queue_says_nothing_of_how_long_it_takes_while_the_limit_is_unknown() -> None:
     lane = Lane()
     while lane.wait(0) <= 0:

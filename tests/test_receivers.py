@@ -398,10 +398,11 @@ async def test_a_store_that_says_something_else_is_a_defect_of_it(caplog: pytest
 
 
 async def test_an_event_that_was_handled_is_acknowledged_though_the_store_cannot_remember_it(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await status(receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=broken)), BODY) == 200
     assert "no store" in caplog.text
+    monkeypatch.setattr("msgapi.receivers.inbox._LINGER", 0.3)
     slow = receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=anyio.sleep_forever), timeout=0.05)
     assert await status(slow, BODY) == 200
     assert "took too long" in caplog.text

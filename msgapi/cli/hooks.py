@@ -1,5 +1,6 @@
 """Webhooks: the commands `webhooks list`, `add`, `remove`, `test`, `verify` and `listen`."""
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -73,27 +74,22 @@ def listen(port: int, secret: str, *, json: bool) -> int:
 @final
 @define(eq=False)
 class Desk:
-    """Prints events as they come in, and calls *close* once it no longer can; *failure* is why, if it is one."""
+    """Prints events as they come in, and calls *close* once it no longer can: *ended* is why."""
 
     json: bool
     close: Callable[[], None]
-    open: bool = True
-    failure: Halt | None = None
+    ended: Closed | Halt | None = None
 
     async def take(self, event: Event) -> None:
-        """Print *event* if that can be done; whether it was, `open` tells."""
-        if not self.open:
-            return
+        """Print *event*; what it raises has the receiver refuse it, so that it comes again."""
+        if self.ended is not None:
+            raise self.ended
         try:
             write(shown(_told(event, json=self.json)))
-        except Closed:
-            self._end(None)
-        except Halt as failure:
-            self._end(failure)
-
-    def _end(self, failure: Halt | None) -> None:
-        self.open, self.failure = False, failure
-        self.close()
+        except (Closed, Halt) as error:
+            self.ended = error
+            self.close()
+            raise
 
 
 async def _listen(port: int, secret: str, *, json: bool) -> int:
@@ -103,13 +99,12 @@ async def _listen(port: int, secret: str, *, json: bool) -> int:
 
     listening = anyio.CancelScope()
     desk = Desk(json, listening.cancel)
+    logging.getLogger("msgapi").addHandler(logging.NullHandler())  # what goes wrong is told at the end, in one line
     receive = handler(desk.take, secret=secret)
 
     async def tell(request: web.Request) -> web.Response:
         response = await receive(request)
-        if not desk.open:  # the receiver takes an event for handled that was not printed: it must come again
-            response = web.Response(status=503, text="nothing can be printed any more")
-        elif response.status != 200:  # noqa: PLR2004
+        if desk.ended is None and response.status != 200:  # noqa: PLR2004
             note(f"refused with {response.status}: {response.text}")
         return response
 
@@ -129,9 +124,9 @@ async def _listen(port: int, secret: str, *, json: bool) -> int:
     finally:
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
-    if desk.failure is not None:
-        raise desk.failure
-    if not desk.open:
+    if isinstance(desk.ended, Halt):
+        raise desk.ended
+    if desk.ended is not None:
         note("nobody reads standard output any more: what came last was refused, and comes again")
     return Exit.ACCEPTED
 
