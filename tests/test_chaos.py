@@ -137,7 +137,7 @@ class Round:
                 line = lines[row]
                 if kind == "Ok" and line.code != "unreadable":  # it went again, and a page came back
                     assert said == line.message_id, (one, line)
-                elif kind != "Ok" and (run is self.told[-1] or line.state is State.REFUSED):
+                elif kind != "Ok" and run is self.told[-1]:
                     assert (kind, said) == (line.kind, line.code), (one, line)
 
     def check_money(self, summary: Summary, unsaid: Decimal) -> None:

@@ -98,11 +98,11 @@ async def test_a_hundred_batches_with_journals_leave_no_file_open(tmp_path: Path
 
 @ON_ASYNCIO
 async def test_ten_thousand_calls_that_wait_for_their_turn_are_no_time_outs() -> None:
-    # The last of them waits for three times as long as an exchange may take.
+    # The last of them waits for longer than an exchange may take.
     async with (
         serving(answering) as url,
-        aiohttp.opened(timeout=1.0) as transport,
-        connect(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=3500)) as api,
+        aiohttp.opened(timeout=3.0) as transport,
+        connect(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=2500)) as api,
         batch.sending(api, rows(10_001), at_once=10_001) as outcomes,
     ):
         async for outcome in outcomes:

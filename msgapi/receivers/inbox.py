@@ -103,10 +103,8 @@ class Inbox:
                 raise raised
 
     def _answer(self, work: "_Work") -> Answer:
-        if work.answer is not None:
-            return work.answer
-        if work.handled:  # the store is late, which is no reason for another answer
-            return Answer(200, close=True)
+        if work.answer is not None:  # if the store is late, that is no reason for another
+            return evolve(work.answer, close=not work.ended.is_set())
         _log.error("the handler of webhooks, or its store, took more than %s s for %s", self.timeout, work.event.id)
         return evolve(refusal(503, "timeout", "the event was not handled in time"), close=True)
 
