@@ -77,7 +77,8 @@ def chaos(session: nox.Session) -> None:
     """
     session.install(*group("tests"), ".[cli,fast]")
     schedules, rounds = [*session.posargs, *("2000", "50x20000")[len(session.posargs) :]]
-    session.run("pytest", "-q", "-s", "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
+    kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # of a round that failed, to be looked at
+    session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
     session.run("pytest", "tests/test_batch_states.py", env={"MSGAPI_SCHEDULES": schedules})
 
 

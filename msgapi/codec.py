@@ -81,6 +81,20 @@ def read(value: object, model: type[T]) -> T | Problems:
         return _explain(value, model)
 
 
+def deeper(value: object, levels: int) -> bool:
+    """Tell whether objects and arrays in *value* are nested in more than so many *levels*."""
+    layer: list[object] = [value]
+    for _ in range(levels + 2):  # the body itself, and the leaves
+        layer = [
+            below
+            for one in layer
+            for below in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
+        ]
+        if not layer:
+            return False
+    return True
+
+
 def _explain(value: object, model: type[T]) -> T | Problems:
     try:
         return explaining.structure(value, model)

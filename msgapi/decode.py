@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from attrs import fields_dict
 
 from .calls import Call
-from .codec import Problems, load, parse, read
+from .codec import Problems, deeper, load, parse, read
 from .http import Response
 from .results import (
     ApiError,
@@ -92,7 +92,7 @@ def _failure(response: Response, meta: Meta) -> ApiError:
     status, headers = response.status, response.headers
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
     body = parse(response.body)
-    rest: Envelope = dict(body) if isinstance(body, dict) and not _deeper(body, DEEPEST) else {}
+    rest: Envelope = dict(body) if isinstance(body, dict) and not deeper(body, DEEPEST) else {}
     known: dict[str, Any] = {}
     for name, take in (("error", _text), ("message", _text), *_READERS.items()):
         if name in _HELD[kind] and name in rest:
@@ -113,19 +113,6 @@ def _failure(response: Response, meta: Meta) -> ApiError:
 def _size(response: Response) -> str:
     form = response.headers.get("content-type", "").partition(";")[0].strip() or "of no stated type"
     return f"{len(response.body)} bytes {form}"
-
-
-def _deeper(value: object, levels: int) -> bool:
-    layer: list[object] = [value]
-    for _ in range(levels + 2):  # the body itself, and the leaves
-        layer = [
-            below
-            for one in layer
-            for below in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
-        ]
-        if not layer:
-            return False
-    return True
 
 
 # The documented fields of an envelope: each reader gives None for what does not fit.

@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 _CURSOR: Final = "next_cursor"
 _LIKELY: Final = ("items", "data", "results", "entries", "rows")
+_ON: Final = ("after", "next")  # what it is called in an object of cursors
+_MORE: Final = ("hasmore", "hasnext", "hasnextpage", "more")  # false on the last page
 _BACK: Final = ("prev", "before", "start", "first")  # what a cursor is called that leads back
 
 
@@ -31,25 +33,32 @@ def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None,
     names, others = {one.name for one in fields(model)} - {"extra"}, same or {}
 
     def how(value: Tree) -> Tree:
-        known, extra = {}, {}
-        for given, part in value.items():
-            name = given if others.get(given) in value else others.get(given, given)
-            if name in names and name not in known:
-                known[name] = part
-            elif given != "extra":
-                extra[given] = part
+        known, extra = _split(value, names, others)
         if array and array not in known:
             found = _array(extra)
             if found is not None:
                 known[array] = extra.pop(found)
-        if _CURSOR in names and known.get(_CURSOR) is None:
+        if _CURSOR in names and _is_last(value):
+            extra |= {_CURSOR: cursor} if (cursor := known.pop(_CURSOR, None)) else {}
+        elif _CURSOR in names and _CURSOR not in value:
             known[_CURSOR] = _cursor(extra)
-        before = value.get("extra")
-        return {**known, "extra": {**before, **extra} if isinstance(before, dict) else extra}
+        before = value.get("extra", {})
+        return {**known, "extra": {**(before if type(before) is dict else {"extra": before}), **extra}}
 
     mend(model, how, array=array)
     for converter in () if documented else (fast, explaining):
         converter.register_structure_hook(model, _patient(converter.get_structure_hook(model), model, how))
+
+
+def _split(value: Tree, names: set[str], others: Mapping[str, str]) -> tuple[Tree, Tree]:
+    known, extra = {}, {}
+    for given, part in value.items():
+        name = given if others.get(given) in value else others.get(given, given)
+        if name in names and name not in known:
+            known[name] = part
+        elif given != "extra":
+            extra[given] = part
+    return known, extra
 
 
 def _array(extra: Tree) -> str | None:
@@ -65,7 +74,12 @@ def _array(extra: Tree) -> str | None:
 
 
 def _cursor(extra: Tree) -> str | None:
-    found = [(tree, name) for tree in (extra, *_objects(extra)) for name in tree if _leads_on(name, tree[name])]
+    found = [
+        (tree, name)
+        for within, tree in (("", extra), *_objects(extra))
+        for name, part in tree.items()
+        if type(part) is str and part and _leads_on(name, within)
+    ]
     if not found:
         return None
     tree, name = next((one for one in found if "next" in one[1].lower()), found[0])
@@ -73,13 +87,24 @@ def _cursor(extra: Tree) -> str | None:
     return cursor
 
 
-def _objects(extra: Tree) -> Iterator[Tree]:
-    return (part for part in extra.values() if type(part) is dict)
+def _objects(value: Tree) -> Iterator[tuple[str, Tree]]:
+    return ((name, part) for name, part in value.items() if type(part) is dict)
 
 
-def _leads_on(name: str, part: object) -> bool:
+def _leads_on(name: str, within: str) -> bool:
     lower = name.lower()
-    return "cursor" in lower and type(part) is str and bool(part) and not any(word in lower for word in _BACK)
+    if "cursor" in within.lower() and lower in _ON:
+        return True
+    return "cursor" in lower and not any(word in lower for word in _BACK)
+
+
+def _is_last(value: Tree) -> bool:
+    pages = [value, *(tree for _, tree in _objects(value))]
+    return any(part is False and _bare(name) in _MORE for tree in pages for name, part in tree.items())
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("_", "")
 
 
 def _patient(

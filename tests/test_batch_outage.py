@@ -86,6 +86,16 @@ async def test_while_it_lasts_nothing_new_is_sent_and_one_row_probes_ever_more_r
     assert len(new) <= 5 + 4
 
 
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+async def test_a_service_that_comes_and_goes_stops_no_batch_and_costs_few_outcomes(error: ApiError) -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _, now: error if now % 2 > 1 else None)
+    taken, outcomes = await sent(api, 2000, at_once=40)
+    assert outcomes.stopped is None
+    assert len(taken) == 2000
+    assert sum(not isinstance(outcome.result, Ok) for outcome in taken) <= 60
+
+
 @pytest.mark.parametrize("at_once", [1, 4])
 async def test_a_row_that_fails_alone_is_tried_again_and_then_is_an_outcome(at_once: int) -> None:
     api = Service(VirtualClock(), lambda row, _: ServerFault() if row == 7 else None)

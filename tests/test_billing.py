@@ -323,6 +323,26 @@ def test_a_cursor_is_found_whatever_it_is_called(call: Call[Any], more: dict[str
     assert codec.load(codec.dump(page), type(page)) == page
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cursor": "self", "next_cursor": None},
+        {"cursor": "c9", "has_more": False},
+        {"next_cursor": "c9", "has_more": False},
+        {"page_info": {"end_cursor": "c9", "hasNextPage": False}},
+    ],
+)
+def test_a_page_that_says_that_it_is_the_last_is_the_last(more: dict[str, object]) -> None:
+    assert not answered(billing.transactions(), {"transactions": [], **more}).next_cursor
+
+
+@pytest.mark.parametrize(
+    "more", [{"cursors": {"before": "a", "after": "b"}}, {"cursor": {"next": "b"}, "hasMore": True}]
+)
+def test_a_cursor_in_an_object_of_cursors_is_found(more: dict[str, object]) -> None:
+    assert answered(billing.transactions(), {"transactions": [], **more}).next_cursor == "b"
+
+
 @pytest.mark.parametrize("more", [{"prev_cursor": "c0"}, {"next_cursor": None}, {"next_cursor": ""}, {"cursor": 7}, {}])
 def test_the_last_page_has_no_cursor(more: dict[str, object]) -> None:
     assert not answered(billing.transactions(), {"items": [], **more}).next_cursor

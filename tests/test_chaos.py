@@ -154,7 +154,11 @@ async def hostile(port: int, seed: int) -> AsyncIterator[tuple[str, dict[str, in
     async with await anyio.open_process(command, stderr=None) as proxy:
         assert proxy.stdout is not None
         said = TextReceiveStream(proxy.stdout)
-        yield f"http://127.0.0.1:{int(await said.receive())}", done
+        try:
+            yield f"http://127.0.0.1:{int(await said.receive())}", done
+        except BaseException:
+            proxy.kill()
+            raise
         proxy.terminate()
         done.update(json.loads("".join([part async for part in said])))
 

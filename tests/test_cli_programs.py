@@ -79,6 +79,8 @@ def test_a_sigterm_that_has_ended_the_command_already_is_passed_on_to_nobody() -
 def test_a_command_that_is_not_there_is_127(capsys: Captured) -> None:
     assert main(["sandbox", "--", "no-such-command"]) == 127
     assert "cannot run no-such-command: No such file" in capsys.readouterr().err
+    assert main(["sandbox", "--json", "--", "no-such-command"]) == 127
+    assert orjson.loads(capsys.readouterr().out)["exit"] == 127
 
 
 @pytest.fixture(autouse=True)

@@ -254,6 +254,31 @@ def test_what_was_signed_is_read_though_no_strict_reader_would(written: bytes, t
     assert event.user_message.text == text
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_field_that_is_called_as_one_of_ours_is_kept_and_takes_no_place(turned: bool) -> None:
+    data = {"agent_id": "ag_1", "with": "+4915112345678", "user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
+    given = dict(reversed(data.items())) if turned else data
+    event = read({"id": "evt_1", "event": "conversation.ended", "timestamp": "2026-05-04T07:30:00Z", "data": given})
+    assert isinstance(event, events.ConversationEnded)
+    assert (event.id, event.timestamp, event.user) == ("evt_1", AT, "+4915112345678")
+    assert event.extra == {"user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
+    assert read(events.write(event)) == event
+
+
+@pytest.mark.parametrize("name", ["message.read", "other"])
+@pytest.mark.parametrize(("levels", "inmost"), [(150, b"1"), (150, b"NaN"), (400, b"1"), (400, b"NaN"), (900, b"1")])
+def test_data_that_are_nested_beyond_reason_are_left_out_and_told_of(name: str, levels: int, inmost: bytes) -> None:
+    deep = b"[" * levels + inmost + b"]" * levels
+    head = b'{"id":"evt_1","event":"%b","timestamp":"2026-05-04T07:30:00Z","data":' % name.encode()
+    event = read(head + b'{"message_id":"m","deep":%b}}' % deep)
+    assert not isinstance(event, Refused)
+    assert isinstance(read(events.write(event)), type(event))
+    assert isinstance(event, events.MessageRead) is (levels == 150 and name == "message.read")
+    if levels > 150:
+        told = ("data: is nested too deeply, and was left out",)
+        assert event == Unknown(id="evt_1", event=name, timestamp=AT, problems=told)
+
+
 @pytest.mark.parametrize("body", [b"\xff", b"{", b"[" * 100_000, b'{"id":' * 20_000])
 def test_what_is_no_json_at_all_is_refused(body: bytes) -> None:
     assert read(body) == Refused(400, "the body is not a JSON object")

@@ -61,6 +61,15 @@ def test_the_second_attempt_may_be_the_last() -> None:
     assert couriers.next_at() is None
 
 
+def test_what_was_taken_can_be_called_back_unless_its_endpoint_is_gone() -> None:
+    couriers = Couriers(Mischief())
+    couriers.bring(event(1), [ONE, TWO], NOW)
+    under_way = taken(couriers, NOW)
+    couriers.drop(ONE)
+    couriers.recall(under_way)
+    assert [one.webhook_id for one in taken(couriers, NOW)] == [TWO]
+
+
 @given(st.integers(0, 2**32), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_whatever_happens_on_the_way_each_event_comes_at_least_once(
     seed: int, late: float, repeated: float, reordered: float

@@ -235,6 +235,20 @@ async def test_what_was_on_its_way_when_posting_ended_is_brought_when_it_begins_
     assert [(one.attempt, one.good) for one in box.attempts] == [(1, True)] * 70
 
 
+async def test_one_posting_that_ends_leaves_alone_what_another_is_bringing() -> None:
+    clock, hanging = VirtualClock(), Hanging()
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.posting(hanging):
+        for _ in range(10):
+            assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        async with box.posting(Endpoint()):
+            await settled()
+        await settled()
+        assert len(hanging.got) == 10
+    assert box.attempts == ()
+
+
 async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
     clock, hanging = VirtualClock(), Hanging(but="https://other.example/hook")
     box = Sandbox(clock=clock, timing=None)

@@ -259,11 +259,12 @@ async def test_a_guard_passes_on_what_it_does_not_need() -> None:
     guards = guard.Guards()
     one = guards.around(Inner())
     one.pause_writing()
+    one.pause_writing()
     one.resume_writing()
     one.connection_lost(None)
     one._cut()
     guards.of(None).connection_lost(None)
-    assert told == ["pause", "resume", "lost"]
+    assert told == ["pause", "pause", "resume", "lost"]
 
 
 async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
@@ -342,6 +343,9 @@ BALANCE = b"GET /v1/billing/balance HTTP/1.1\r\n" + BEARER + b"\r\n"
 HALF = b"GET /v1/billing/balance HTTP/1.1\r\nA: b\r\n"
 
 
+ONE_BYTE = b"GET /v1/billing/balance HTTP/1.1\r\nContent-Length: 1\r\n" + BEARER + b"\r\nG"
+
+
 def posted(body: dict[str, object], *, chunked: bool = False) -> bytes:
     raw = orjson.dumps(body)
     if chunked:  # but for its end
@@ -367,6 +371,7 @@ async def until_the_end(stream: anyio.abc.ByteStream) -> bytes:
         pytest.param([posted(text()), HALF], 1, id="after an answer"),
         pytest.param([posted(text(to=PHONE["slow"])), HALF], 1, id="during an answer"),
         pytest.param([BALANCE + posted(text())[:-1]], 1, id="half a body"),
+        pytest.param([ONE_BYTE + b"G"], 1, id="what looks like the body before"),
     ],
 )
 async def test_a_slow_request_is_cut_wherever_it_stands_on_its_connection(
@@ -407,6 +412,29 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatc
             await anyio.sleep(0.15 if asked.endswith((b"\r\n\r\n", b"}")) else 0.01)
         got = await until_the_end(stream)
     assert got.count(b"HTTP/1.1 200 ") == 3
+
+
+async def test_a_head_whose_last_bytes_come_late_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "SLOWEST", 0.1)
+    async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        for cut in (1, 2, 3):
+            await stream.send(BALANCE[:-cut])
+            await anyio.sleep(0.02)
+            await stream.send(BALANCE[-cut:])
+            await anyio.sleep(0.2)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_client_that_does_not_read_its_answers_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "SLOWEST", 0.2)
+    box = Sandbox()
+    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+        with suppress(anyio.BrokenResourceError), anyio.move_on_after(5):
+            await stream.send(BALANCE * 100_000)
+        await anyio.sleep(0.3)
+        asked = box.requests
+        await anyio.sleep(0.2)
+        assert box.requests == asked < 100_000
 
 
 @pytest.mark.parametrize("host", ["http://other.example", "HTTPS://other.example:99"])

@@ -174,8 +174,9 @@ class Crew(Generic[T]):
             self.wake()
             return
         self._settle(due, result)
-        # What left before a resume says nothing new.
-        if before == self._round and (stopped := self.breaker.judge(result)):
+        if before != self._round or (not isinstance(result, Ok) and self.outage.minds(result, due.call)):
+            return  # what left before a resume says nothing new, and the service's failures are not for the breaker
+        if (stopped := self.breaker.judge(result)) is not None:
             self.stop(self._explain(stopped))
 
     async def _carried(self, due: Due[T], api: Api) -> Result[T]:

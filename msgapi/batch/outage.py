@@ -2,7 +2,7 @@
 
 Rules:
 - A row that failed without a verdict of the service is kept. Once the service has answered another
-  row it goes again; if it then fails anew, that is its outcome.
+  row it goes again; if it then fails anew while others do not, that is its outcome.
 - After *limit* such failures in a row nothing new is sent. One row goes as a probe, after a pause
   that grows with the outage, or after the service's own `retry_after`; its success ends the outage.
 - Only what may be sent twice is sent twice.
@@ -45,17 +45,21 @@ class Outage(Generic[T]):
 
     def keep(self, due: Due[T], error: ApiError, now: float) -> bool:
         """Keep *due*, which failed with *error*, to go again; False if that is its outcome."""
-        if not self.patience or not _of_the_service(error, due.call):
+        if not self.minds(error, due.call):
             return False
-        if due.last is not None and self._healthy > due.healthy:
-            return False  # others fared better meanwhile
         if not self.suspects and not self._run:
             self._since = now
         self._run += 1
+        if due.last is not None and self._healthy > due.healthy and not self.closed:
+            return False  # others fared better meanwhile, and do so now
         self._asked = getattr(error, "retry_after", None) or 0.0
         due.last, due.healthy = error, self._healthy
         self.suspects.append(due)
         return True
+
+    def minds(self, error: ApiError, call: Call[object]) -> bool:
+        """Tell whether *error* is a failure that is waited out."""
+        return bool(self.patience) and _of_the_service(error, call)
 
     def heal(self) -> list[Due[T]]:
         """Take in that the service has answered; gives the rows that may go again."""

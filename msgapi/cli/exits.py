@@ -14,6 +14,7 @@ class Exit(IntEnum):
     USAGE = 2
     STOPPED = 3
     CONFIGURATION = 4
+    NO_COMMAND = 127
     INTERRUPTED = 130
 
 

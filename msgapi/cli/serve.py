@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 _PORT: Final = 8025
 _OF_PORTS: Final = {EACCES, EADDRINUSE}
-_NO_COMMAND: Final = 127
 _BY_SIGNAL: Final = 128
 
 
@@ -122,8 +121,7 @@ async def _run_with(site: Site, command: tuple[str, ...]) -> int:
                     command, stdin=None, stdout=None, stderr=None, env={**environ, **variables}
                 )
             except OSError as error:
-                note(f"cannot run {command[0]}: {error.strerror or error}")
-                return _NO_COMMAND
+                raise Halt(f"cannot run {command[0]}: {error.strerror or error}", Exit.NO_COMMAND) from None
             async with anyio.create_task_group() as tasks:
                 _ = tasks.start_soon(_pass_on, signals, process)
                 _ = await process.wait()

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, final
 import orjson
 from attrs import frozen
 
-from ..codec import Problems, parse, plain
+from ..codec import Problems, deeper, parse, plain
 from ..codec import read as read_model
 from ..guesses import keep
 from ..layout import mend
@@ -29,6 +29,8 @@ HEADER: Final = "X-Arowana-Signature"
 """The header that carries the signature."""
 _SCHEME: Final = "sha256="
 _OTHER: Final[Mapping[type, str]] = {ConversationStarted: "from", ConversationEnded: "with"}  # for `user`
+_OURS: Final = ("id", "timestamp", "extra")  # fields of every event that are none of its data
+_LEVELS: Final = 200  # that data may be nested; orjson reads far more than it writes
 _NAME_OF: Final = {model: name for name, model in NAMES.items()}
 
 
@@ -83,14 +85,13 @@ def write(event: Event) -> bytes:
 
 def _data(event: Known) -> dict[str, object]:
     written: dict[str, Any] = plain(event)
-    own = {name: part for name, part in written.items() if name not in {"id", "timestamp", "extra"}}
-    data = {**written["extra"], **own}
+    own = {name: part for name, part in written.items() if name not in _OURS}
     other = _OTHER.get(type(event))
-    if other is not None and "user" in data:
-        data[other] = data.pop("user")
+    if other is not None and "user" in own:
+        own[other] = own.pop("user")
     if isinstance(event, ConversationStarted) and event.user_message:
-        data["user_message"] = _said(event.user_message, data["user_message"])
-    return data
+        own["user_message"] = _said(event.user_message, own["user_message"])
+    return {**written["extra"], **own}
 
 
 def _said(message: UserMessage, written: dict[str, Any]) -> dict[str, Any]:
@@ -124,14 +125,20 @@ def _event(value: object) -> Event | Refused:
     event_id, name, data = value.get("id"), value.get("event"), value.get("data")
     if not isinstance(event_id, str) or not event_id or not isinstance(name, str) or not name:
         return Refused(400, "the body has no id, or no event")
+    odd = () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
+    if deeper(data, _LEVELS):
+        odd, data = ("data: is nested too deeply, and was left out",), None
     fields = data if isinstance(data, dict) else {}
     model = NAMES.get(name)
     if model is None:
-        odd = () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
         return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=odd)
-    found: Known | Problems = read_model({**fields, "id": event_id, "timestamp": value.get("timestamp")}, model)
+    # What is in the data under a name of the envelope, or of ours, is kept beside the rest.
+    hidden = {"extra": {own: fields[own] for own in _OURS if own in fields}}
+    found: Known | Problems = read_model(
+        {**fields, "id": event_id, "timestamp": value.get("timestamp"), **hidden}, model
+    )
     if isinstance(found, Problems):
-        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=found.lines())
+        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=odd or found.lines())
     return found
 
 
@@ -144,7 +151,9 @@ def _moment(value: Mapping[str, object]) -> datetime | None:
 
 
 def _renamed(value: dict[str, Any], other: str) -> dict[str, Any]:
-    return {"user" if name == other else name: part for name, part in value.items()}
+    rest = {name: part for name, part in value.items() if name not in {other, "user"}}
+    foreign = {"user": value["user"]} if "user" in value else {}
+    return {**rest, "user": value.get(other), "extra": {**value["extra"], **foreign}}
 
 
 def _plain_text(value: dict[str, Any]) -> dict[str, Any]:

@@ -122,11 +122,11 @@ class Couriers:
         self._under_way[delivery.number] = delivery
         return delivery
 
-    def recall(self) -> None:
-        """Let what was taken and not settled be due again."""
-        for delivery in self._under_way.values():
-            self._push(delivery)
-        self._under_way.clear()
+    def recall(self, deliveries: Iterable[Delivery]) -> None:
+        """Let those that were taken, and are not settled, be due again."""
+        for delivery in deliveries:
+            if self._under_way.pop(delivery.number, None) is not None:
+                self._push(delivery)
 
     def drop(self, webhook_id: str) -> None:
         """Forget what is still to be brought to an endpoint, and don't try again what is under way."""

@@ -1,7 +1,8 @@
 """The guard of a connection: one on which a request does not come to its end in time is cut.
 
 Rules:
-- Time runs while something is waited for: the first request, or the rest of one that has begun to come.
+- Time runs while something is waited for: the first request, the rest of one that has begun to come, or
+  that the client reads its answers.
 - It stands still while a request is answered, however long that takes and whatever comes meanwhile.
 - A connection on which nothing is begun may be idle for a while, and is closed then.
 """
@@ -12,6 +13,7 @@ from typing import cast, final
 SLOWEST = 10.0  # seconds in which the head of a request has to come, and again its body
 IDLE = 75.0  # seconds for which a connection may wait for its next request
 _END = b"\r\n\r\n"
+_TAIL = 64  # bytes by which the end of a request is told
 
 
 @final
@@ -42,7 +44,7 @@ class Guard(asyncio.Protocol):
         self._all = everyone
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
-        self._last = b""
+        self._tail = b""
         self._answering = False
         self._begun = False
 
@@ -54,8 +56,7 @@ class Guard(asyncio.Protocol):
     def read(self, body: bytes) -> None:
         """Say that its *body* has come as well."""
         # What came last is the end of this request, or else another one has begun to come behind it.
-        last = self._last
-        self._begun = not (last.endswith((_END, body or _END)) or body.endswith(last))
+        self._begun = not self._tail.endswith((_END, (_END + body)[-_TAIL:]))
 
     def end(self) -> None:
         """Say that it is answered: what has come behind it has to come to its end in time."""
@@ -72,7 +73,7 @@ class Guard(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of what has begun to come."""
-        self._last = data
+        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
         if self._answering:
             self._begun = True
         elif self._timer is None:
@@ -92,11 +93,14 @@ class Guard(asyncio.Protocol):
         return self._inner.eof_received()
 
     def pause_writing(self) -> None:
-        """Pass it on."""
+        """Wait for the client to read its answers."""
+        if self._timer is None:
+            self._wait()
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
+        """Wait no longer: it has read some."""
+        self._calm()
         self._inner.resume_writing()
 
     def _calm(self) -> None:

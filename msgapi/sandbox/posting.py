@@ -11,7 +11,7 @@ from attrs import define, field
 from .. import events
 from ..clock import Clock
 from ..http import Request, Response
-from ..transports import Transport
+from ..transports import Answer, Transport
 from .couriers import Delivery
 from .lifecycle import advance
 from .state import State
@@ -33,6 +33,7 @@ class Post:
     transport: Transport
     _bell: anyio.Event = field(factory=anyio.Event, init=False)
     _begun: float = field(default=0.0, init=False)
+    _taken: dict[int, Delivery] = field(factory=dict, init=False)
     _rooms: WeakValueDictionary[str, anyio.CapacityLimiter] = field(factory=WeakValueDictionary, init=False)
 
     def ring(self) -> None:
@@ -49,10 +50,11 @@ class Post:
                     now = self.clock.time()
                     advance(self.state, now)
                     while (delivery := self.state.couriers.take(now)) is not None:
+                        self._taken[delivery.number] = delivery
                         _ = tasks.start_soon(self._bring, delivery, self._room(delivery.webhook_id))
                     await self._wait(self._next_at(), now)
         finally:
-            self.state.couriers.recall()
+            self.state.couriers.recall(self._taken.values())
 
     def _room(self, webhook_id: str) -> anyio.CapacityLimiter:
         # One for each endpoint, so that one that hangs holds up no other; it is there while a delivery has it.
@@ -75,20 +77,26 @@ class Post:
 
     async def _bring(self, delivery: Delivery, room: anyio.CapacityLimiter) -> None:
         async with room:
-            endpoint = self.state.endpoints.find(delivery.webhook_id)
-            if endpoint is None:
-                return  # it was deleted since, so nothing more goes there
-            body = delivery.event.body()
-            headers = {
-                "Content-Type": "application/json",
-                "User-Agent": "msgapi-sandbox",
-                events.HEADER: events.sign(body, secret=endpoint.secret),
-            }
-            answer = await self.transport(Request("POST", endpoint.url, headers, body))
+            answer = await self._attempt(delivery)
+        del self._taken[delivery.number]
+        if answer is None:
+            return
         status, reason = (answer.status, "") if isinstance(answer, Response) else (None, answer.reason)
         at = max(delivery.due, self._begun)
         _ = self.state.couriers.settle(delivery, at, status=status, reason=reason)
         self.ring()
+
+    async def _attempt(self, delivery: Delivery) -> Answer | None:
+        endpoint = self.state.endpoints.find(delivery.webhook_id)
+        if endpoint is None:
+            return None  # it was deleted since, so nothing more goes there
+        body = delivery.event.body()
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "msgapi-sandbox",
+            events.HEADER: events.sign(body, secret=endpoint.secret),
+        }
+        return await self.transport(Request("POST", endpoint.url, headers, body))
 
 
 @asynccontextmanager
