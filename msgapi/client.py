@@ -2,10 +2,10 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import random
-from typing import Protocol, TypeVar, final
+from typing import Any, Protocol, TypeVar, final
 from urllib.parse import urlsplit
 
 import anyio.lowlevel
@@ -16,8 +16,9 @@ from .calls import Call
 from .clock import Clock, SystemClock
 from .gate import Gate, rest, time_left
 from .http import Request, Response
+from .observe import Observer, Watch, both
 from .pace import Lane, Pace
-from .results import ApiError, Meta, NotSent, Ok, Result, Throttled
+from .results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
 from .retries import Budget, Retry
 from .transports import Answer, Transport
 from .version import VERSION
@@ -25,7 +26,6 @@ from .version import VERSION
 T = TypeVar("T")
 
 BASE_URL = "https://api.arowana.app"
-CALLED_OFF = "called_off"
 _DEFAULT_RETRY = Retry()
 _SYSTEM_CLOCK = SystemClock()
 
@@ -58,6 +58,7 @@ class Client:
     _pace: Pace
     _clock: Clock
     _decode: "Decode"
+    observer: Observer | None = None
     _budget: Budget = field(init=False)
     _gates: dict[str, Gate] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
@@ -70,7 +71,9 @@ class Client:
         """Show where it sends to; never the key."""
         return f"Client({self._base_url}{', closed' if self._closed else ''})"
 
-    async def __call__(self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None) -> Result[T]:
+    def __call__(
+        self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
+    ) -> Coroutine[Any, Any, Result[T]]:
         """Carry *call* out: its value in an `Ok`, or the error that it came to.
 
         Repeats by itself what may be repeated, as the `Retry` of `connect` says. Awaiting the same
@@ -82,24 +85,40 @@ class Client:
         """
         if self._closed:
             raise RuntimeError("this client is closed: make calls inside its `async with msgapi.connect()`")
+        if self.observer is None:
+            return self._carry(call, only_while, None)
+        return self._watched(call, only_while, self.observer)
+
+    async def _watched(self, call: Call[T], only_while: Callable[[], bool] | None, observer: Observer) -> Result[T]:
+        watch = observer.call(call)
+        if watch is None:
+            return await self._carry(call, only_while, None)
+        result = None
+        try:
+            result = await self._carry(call, only_while, watch)
+        finally:
+            watch.result(result)
+        return result
+
+    async def _carry(self, call: Call[T], only_while: Callable[[], bool] | None, watch: Watch | None) -> Result[T]:
         if call.invalid is not None:
             await anyio.lowlevel.checkpoint()
             return call.invalid
-        request, gate = self._request(call), self._gate(call.band)
-        now = self._clock.now()
-        course = _Course(now)
-        result: Result[T] | None = None
+        request, gate = self._request(call), self._gates.get(call.band) or self._gate(call.band)
+        now, result = self._clock.now(), None
+        course = _Course(now, watch)
         while True:
             if only_while is not None and not only_while():
                 return self._called_off(call, course, result)
             if not gate.enter_at_once(now):
                 wait = await gate.enter(only_while)
+                now, since = self._clock.now(), now
+                course.waited(now - since)
                 if wait is not None:
                     return self._kept_back(call, course, wait) if wait else self._called_off(call, course, result)
-                now = self._clock.now()
             course.attempts += 1
             try:
-                answer: Answer = await self._transport(request)
+                answer: Answer = await self._transport(request if watch is None else _marked(request, watch))
             except BaseException:
                 gate.lane.lose()
                 raise
@@ -116,19 +135,27 @@ class Client:
 
     def _pause(self, call: Call[T], course: "_Course", error: ApiError) -> float | None:
         pause = self._retry.wait(error, attempt=course.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
-        return None if pause is None or pause > time_left() or not self._budget.spend(error) else pause
+        if pause is None or pause > time_left() or not self._budget.spend(error):
+            return None
+        if course.watch is not None:
+            course.watch.retry(error, pause)
+        return pause
 
     def _result(self, call: Call[T], answer: Answer, lane: Lane, course: "_Course", *, left_at: float) -> Result[T]:
         now = self._clock.now()
+        result: Result[T]
         if not isinstance(answer, Response):
             lane.lose()
-            return attrs.evolve(answer, meta=course.meta(call, now))
-        result = self._decode(call, answer, attempts=course.attempts, elapsed=now - course.began)
-        if isinstance(result, Throttled) and result.rate_limited:
-            lane.throttle(now, left_at, result.retry_after, result.meta.rate_limit)
+            result = attrs.evolve(answer, meta=course.meta(call, now))
         else:
-            meta = result.meta
-            lane.learn(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
+            result = self._decode(call, answer, attempts=course.attempts, elapsed=now - course.began)
+            if isinstance(result, Throttled) and result.rate_limited:
+                lane.throttle(now, left_at, result.retry_after, result.meta.rate_limit)
+            else:
+                meta = result.meta
+                lane.learn(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
+        if course.watch is not None:
+            course.watch.answer(result)
         return result
 
     def _request(self, call: Call[T]) -> Request:
@@ -140,10 +167,7 @@ class Client:
         return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
 
     def _gate(self, band: str) -> Gate:
-        gate = self._gates.get(band)
-        if gate is None:
-            gate = self._gates[band] = Gate(self._pace.lane(band), self._clock, self._retry.longest_wait)
-        return gate
+        return self._gates.setdefault(band, Gate(self._pace.lane(band), self._clock, self._retry.longest_wait))
 
     def _called_off(self, call: Call[T], course: "_Course", last: Result[T] | None) -> Result[T]:
         if last is None or isinstance(last, Ok):
@@ -165,11 +189,21 @@ class Client:
 class _Course:
     # How one call has gone so far.
     began: float
+    watch: Watch | None
     attempts: int = 0
     doubtful: bool = False
 
+    def waited(self, seconds: float) -> None:
+        if self.watch is not None and seconds > 0:
+            self.watch.wait(seconds)
+
     def meta(self, call: Call[T], now: float) -> Meta:
         return Meta(attempts=self.attempts, elapsed=now - self.began, idempotency_key=call.idempotency_key)
+
+
+def _marked(request: Request, watch: Watch) -> Request:
+    more = watch.attempt(request)
+    return attrs.evolve(request, headers={**more, **request.headers}) if more else request
 
 
 @asynccontextmanager
@@ -182,13 +216,15 @@ async def connect(
     pace: Pace | None = None,
     timeout: float = 30.0,  # noqa: ASYNC109 - of one attempt, as a value; a deadline is the caller's `fail_after`
     clock: Clock = _SYSTEM_CLOCK,
+    observer: Observer | None = None,
 ) -> AsyncIterator[Client]:
     """Open a client for the time of an `async with`, and close what was opened at its end.
 
     *api_key* and *base_url* come from `MSGAPI_API_KEY` and `MSGAPI_BASE_URL` when not given; what is
     missing or unsafe is `Misconfigured`. A *transport* that was passed in is not closed; without
     one, aiohttp is used, with *timeout* seconds for each attempt. For a deadline over all attempts
-    put the call into `anyio.fail_after`. *pace* can be shared by clients that share a key.
+    put the call into `anyio.fail_after`. *pace* can be shared by clients that share a key. *observer*
+    is told what calls do.
     """
     key = _checked_key(os.environ.get("MSGAPI_API_KEY") if api_key is None else api_key)
     url = _checked_url((os.environ.get("MSGAPI_BASE_URL") or BASE_URL) if base_url is None else base_url)
@@ -197,7 +233,8 @@ async def connect(
             from .transports import aiohttp
 
             transport = await stack.enter_async_context(aiohttp.opened(timeout=timeout))
-        yield stack.enter_context(over(transport, key, url, retry=retry, pace=pace, clock=clock))
+        client = over(transport, key, url, retry=retry, pace=pace, clock=clock, observer=observer)
+        yield stack.enter_context(client)
 
 
 @contextmanager
@@ -209,6 +246,7 @@ def over(
     retry: Retry = _DEFAULT_RETRY,
     pace: Pace | None = None,
     clock: Clock = _SYSTEM_CLOCK,
+    observer: Observer | None = None,
 ) -> Iterator[Client]:
     """Make a client over *transport*, with nothing checked and nothing to wait for; it is closed at the end."""
     from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
@@ -218,7 +256,8 @@ def over(
         "Accept": "application/json",
         "User-Agent": f"msgapi-sdk/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}",
     }
-    client = Client(base_url, headers, transport, retry, Pace() if pace is None else pace, clock, decode)
+    own, watched = Pace() if pace is None else pace, None if observer is None else both(observer)
+    client = Client(base_url, headers, transport, retry, own, clock, decode, watched)
     try:
         yield client
     finally:

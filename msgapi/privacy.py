@@ -3,7 +3,18 @@
 import re
 from typing import Final
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 HIDDEN: Final = "***"
+ROUTE_WORDS: Final = _words(
+    """
+    agents alerts auto-reload balance billing campaigns consent contacts detailed import invoices launch messages pause
+    payment-methods rcs register resume status submit test tier topup transactions trigger usage v1 verify webhooks
+    """
+)
 
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\[\]]{1,64}@[^\s@<>\"',;()\[\]]{1,255}")
 _DIGITS: Final = r"\+?\d(?:[\s().-]{0,2}\d){5,}"
@@ -18,6 +29,11 @@ def mask(text: str) -> str:
     Digits that go on from a letter or an underscore are an id of the API's, and stay.
     """
     return _NUMBER.sub(HIDDEN, _EMAIL.sub(HIDDEN, text))
+
+
+def route(path: str) -> str:
+    """Give *path* with `{id}` for each part that is no word of the API's routes: it may be anything."""
+    return "/".join([part if not part or part in ROUTE_WORDS else "{id}" for part in path.split("/")])
 
 
 def word(text: str) -> str:

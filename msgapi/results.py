@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Generic, TypeAlias, TypeVar, final
+from typing import Final, Generic, TypeAlias, TypeVar, final
 
 import attrs
 from attrs import Factory, frozen
@@ -10,6 +10,8 @@ from attrs import Factory, frozen
 from .privacy import hidden, key, mask, word
 
 T_co = TypeVar("T_co", covariant=True)
+
+CALLED_OFF: Final = "called_off"  # the code of a `NotSent` whose call was no longer wanted
 
 
 @final

@@ -25,9 +25,9 @@ from msgapi import (
     batch,
     connect,
 )
-from msgapi.client import CALLED_OFF
 from msgapi.http import Request, Response
 from msgapi.messages import Accepted
+from msgapi.results import CALLED_OFF
 from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from msgapi import Call, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock, connect
-from msgapi.client import CALLED_OFF
+from msgapi.results import CALLED_OFF
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio

@@ -43,6 +43,7 @@ def test_the_union_of_errors_is_every_error_value() -> None:
         "contacts",
         "events",
         "messages",
+        "observe",
         "receivers",
         "sandbox",
         "testagent",

@@ -8,7 +8,9 @@ import anyio
 from anyio.abc import TaskGroup
 
 from ..calls import Api, Call
+from ..client import Client
 from ..clock import Clock, SystemClock
+from ..observe import Observer, both
 from .breaker import Breaker
 from .crew import Crew
 from .outage import Outage
@@ -39,6 +41,7 @@ def sending(
     max_spend: Limit | None = None,
     estimate: "Estimate | None" = None,
     clock: Clock = _SYSTEM_CLOCK,
+    observer: Observer | None = None,
 ) -> AbstractAsyncContextManager[Outcomes[T]]: ...
 
 
@@ -55,6 +58,7 @@ def sending(
     max_spend: Limit | None = None,
     estimate: "Estimate | None" = None,
     clock: Clock = _SYSTEM_CLOCK,
+    observer: Observer | None = None,
 ) -> AbstractAsyncContextManager[Outcomes[T]]: ...
 
 
@@ -70,6 +74,7 @@ def sending(
     max_spend: Limit | None = None,
     estimate: "Estimate | None" = None,
     clock: Clock = _SYSTEM_CLOCK,
+    observer: Observer | None = None,
 ) -> AbstractAsyncContextManager[Outcomes[Any]]:
     """Send the calls in *items* through *api*, at most *at_once* of them in flight.
 
@@ -94,7 +99,8 @@ def sending(
     never was one) it stops; 0 gives every failure out as it comes.
 
     *max_spend* is never exceeded, what is in flight or in doubt included. With an *estimate* of the
-    whole batch, a stop for want of money says how much is missing for the rest.
+    whole batch, a stop for want of money says how much is missing for the rest. *observer* is told
+    what becomes of the rows; without one, that of the `Client` is.
 
     What *items* or *api* raises comes out of the iteration, and what the loop's body raises out of
     the `async with`: as itself, never in a group. So does `journal.Unusable`, when the disk does not
@@ -109,10 +115,12 @@ def sending(
         raise ValueError(f"patience is in seconds and not below 0, not {patience}")
     spending = None if max_spend is None and estimate is None else Spending(max_spend)
     outage: Outage[Any] = Outage(patience)
+    watching = _observer(api, observer)
 
     def manned(queue: Queue[Any], tasks: TaskGroup) -> Crew[Any]:
         expected = None if estimate is None else estimate.amount
-        return Crew(api, queue, Breaker(breaker), outage, spending, clock, tasks, at_once, expected)
+        watch = None if watching is None else watching.batch()
+        return Crew(api, queue, Breaker(breaker), outage, spending, clock, tasks, at_once, expected, watch)
 
     def queued(tasks: TaskGroup) -> Queue[Any]:
         return Plain(items) if journal is None else _recorded(items, journal, tasks, at_once, on_skip)
@@ -150,6 +158,12 @@ async def _opened(
             left = group.exceptions[0]
     if left is not None:
         raise left
+
+
+def _observer(api: Api, given: Observer | None) -> Observer | None:
+    if given is not None:
+        return both(given)
+    return api.observer if isinstance(api, Client) else None
 
 
 async def _close(queue: Queue[Any], crew: Crew[Any]) -> None:

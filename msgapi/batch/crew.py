@@ -19,9 +19,10 @@ from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
 from ..calls import Api
-from ..client import CALLED_OFF, Client
+from ..client import Client
 from ..clock import Clock
-from ..results import InsufficientBalance, NotSent, Ok, Result
+from ..observe import BatchWatch
+from ..results import CALLED_OFF, InsufficientBalance, NotSent, Ok, Result
 from .breaker import Breaker
 from .lone import explained
 from .outage import Outage, well
@@ -47,6 +48,7 @@ class Crew(Generic[T]):
     tasks: TaskGroup
     at_once: int
     expected: Decimal | None = None
+    watch: BatchWatch | None = None
     wake: Callable[[], None] = field(default=lambda: None, init=False)
     started: int = field(default=0, init=False)
     settled: int = field(default=0, init=False)
@@ -99,6 +101,8 @@ class Crew(Generic[T]):
         """Send no more; what was kept to go again ends as it stands."""
         if self.stopped is None:
             self.stopped = stopped
+            if self.watch is not None:
+                self.watch.stopped(stopped.reason, stopped.error)
         for due in (*self.outage.suspects, *self._again):
             if due.last is not None:
                 self._settle(due, due.last)
@@ -110,6 +114,8 @@ class Crew(Generic[T]):
         """Send on after a stop, and begin with *again*."""
         for outcome in again:
             self.queue.repeat(outcome)
+        if self.watch is not None and self.stopped is not None and self.failure is None:
+            self.watch.resumed()
         self.stopped = None if self.failure is None else Stopped("exception")
         self._round += 1
         self.breaker.reset()
@@ -215,6 +221,8 @@ class Crew(Generic[T]):
         told = self.queue.settle(due, result)
         self.settled += 1
         self.ended.append(Outcome(due.index, due.call, told, due.id))
+        if self.watch is not None:
+            self.watch.outcome(due.call, told)
         self.wake()
 
     async def _wait_out(self) -> None:
@@ -237,9 +245,11 @@ class Crew(Generic[T]):
             self.wake()
 
     def leave(self) -> None:
-        """Take back what was pulled and never sent."""
+        """Take back what was pulled and never sent: the batch is at its end."""
         for due in [due for due in self._again if due.last is None]:
             self.queue.release(due)
+        if self.watch is not None:
+            self.watch.ended()
 
     def fail(self, error: Exception) -> None:
         """Stop at *error*, which comes out of the iteration."""

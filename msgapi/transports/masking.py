@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from attrs import define, field, frozen
 
-from ..privacy import HIDDEN, mask, word
+from ..privacy import HIDDEN, ROUTE_WORDS, mask, word
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
@@ -48,12 +48,6 @@ _FREE: Final = frozenset({"custom_fields", "template_data"})  # their very keys 
 _HEADERS: Final = _names(
     "content-type date location retry-after x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset"
 )
-_ROUTES: Final = _names(
-    """
-    agents alerts auto-reload balance billing campaigns consent contacts detailed import invoices launch messages pause
-    payment-methods rcs register resume status submit test tier topup transactions trigger usage v1 verify webhooks
-    """
-) | {""}
 _SECRET: Final = _names("authorization cookie proxy-authorization set-cookie")
 
 _KEY: Final = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
@@ -127,7 +121,7 @@ class Mask:
         return text
 
     def _part(self, part: str) -> str:
-        return part if part in _ROUTES or _ID.fullmatch(part) else self._hide(part)
+        return part if not part or part in ROUTE_WORDS or _ID.fullmatch(part) else self._hide(part)
 
     def _text(self, text: str, name: str) -> str:
         return text if _fits(text, name) and not self._is_echo(text) else self._hide(text)

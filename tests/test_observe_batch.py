@@ -1,0 +1,139 @@
+"""observe: what an observer is told of a batch."""
+
+from typing import TypeVar
+
+import pytest
+from batches import answer, drain, rows
+from observing import ACCEPTED, DOWN, SEND, Notes, observed
+
+from msgapi import Call, InsufficientBalance, Ok, Response, Result, Retry, Unauthorized, batch, journal, observe
+from msgapi.observe import BatchWatch, Observer
+
+T = TypeVar("T")
+
+pytestmark = pytest.mark.anyio
+
+
+def of_the_batch(notes: Notes) -> list[str]:
+    return [told for told in notes.told if told.split()[0] in {"batch", "outcome", "stopped", "resumed", "ended"}]
+
+
+async def test_a_batch_tells_of_each_outcome_and_of_its_end() -> None:
+    notes = Notes()
+    async with batch.sending(answer, rows(3), at_once=1, observer=notes) as outcomes:
+        _ = await drain(outcomes)
+    assert notes.told == ["batch", *(f"outcome /v1/rows/{n} Ok" for n in range(3)), "ended"]
+
+
+async def test_the_observer_of_the_client_is_told_of_its_batches() -> None:
+    notes = Notes()
+    async with observed(notes, ACCEPTED) as (api, _), batch.sending(api, [SEND]) as outcomes:
+        async for _ in outcomes:
+            pass
+    assert notes.told[0] == "batch"
+    assert notes.told[1:5] == ["call /v1/messages", "attempt POST", "answer Ok 1", "result Ok"]
+    assert notes.told[5:] == ["outcome /v1/messages Ok", "ended"]
+
+
+async def test_an_observer_of_the_batch_comes_in_place_of_the_clients() -> None:
+    mine, notes = Notes(), Notes()
+    async with observed(notes, ACCEPTED) as (api, _), batch.sending(api, [SEND], observer=mine) as outcomes:
+        async for _ in outcomes:
+            pass
+    assert of_the_batch(notes) == []
+    assert mine.told == ["batch", "outcome /v1/messages Ok", "ended"]
+
+
+async def test_a_stop_and_a_resume_are_told_of() -> None:
+    notes, poor = Notes(), [True]
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        return InsufficientBalance() if poor[0] else await answer(a_call)
+
+    async with batch.sending(api, rows(2), at_once=1, observer=notes) as outcomes:
+        async for outcome in outcomes:
+            if poor[0]:
+                poor[0] = False
+                outcomes.resume(outcome)
+                outcomes.resume()  # there is nothing to resume
+    assert notes.told == [
+        "batch",
+        "outcome /v1/rows/0 InsufficientBalance",
+        "stopped balance InsufficientBalance",
+        "resumed",
+        "outcome /v1/rows/0 Ok",
+        "outcome /v1/rows/1 Ok",
+        "ended",
+    ]
+
+
+async def test_a_stop_that_is_asked_for_is_told_of() -> None:
+    notes = Notes()
+    async with batch.sending(answer, rows(5), at_once=1, observer=notes) as outcomes:
+        async for _ in outcomes:
+            outcomes.stop()
+            break
+    assert notes.told[-2:] == ["stopped asked None", "ended"]
+
+
+async def test_a_batch_that_is_left_in_anger_has_ended() -> None:
+    notes = Notes()
+    with pytest.raises(LookupError):
+        async with batch.sending(answer, rows(5), observer=notes):
+            raise LookupError
+    assert notes.told == ["batch", "ended"]
+
+
+async def test_a_row_that_goes_again_after_an_outage_has_one_outcome() -> None:
+    notes = Notes()
+    async with (
+        observed(notes, DOWN, ACCEPTED, retry=Retry(attempts=1)) as (api, script),
+        batch.sending(api, [SEND], clock=script.clock) as outcomes,
+    ):
+        async for outcome in outcomes:
+            assert isinstance(outcome.result, Ok)
+    assert of_the_batch(notes) == ["batch", "outcome /v1/messages Ok", "ended"]
+    assert [told for told in notes.told if told.startswith("result")] == ["result Unavailable", "result Ok"]
+
+
+@pytest.mark.parametrize("hook", ["batch", "outcome", "stopped", "resumed", "ended"])
+async def test_an_observer_that_raises_changes_nothing_of_the_batch(
+    hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes, other = Notes(frozenset({hook})), Notes()
+    denied = Response(401, {}, b"")
+    async with (
+        observed(observe.both(notes, other), denied, ACCEPTED) as (api, _),
+        batch.sending(api, [SEND, SEND], at_once=1) as outcomes,
+    ):
+        async for outcome in outcomes:
+            if isinstance(outcome.result, Unauthorized):
+                outcomes.resume(outcome)
+    told = of_the_batch(other)
+    at = next(at for at, one in enumerate(told) if one.split()[0] == hook)
+    assert of_the_batch(notes) == told[: at + 1]
+    assert [one.split()[0] for one in told] == "batch outcome stopped resumed outcome outcome ended".split()
+    assert len(caplog.records) == 1
+
+
+async def test_every_hook_of_a_batch_does_nothing_until_it_is_told_what_to_do() -> None:
+    class Plain(Observer):
+        def batch(self) -> BatchWatch:
+            return BatchWatch()
+
+    for observer in (Plain(), Observer()):
+        async with batch.sending(answer, rows(3), at_once=1, observer=observer) as outcomes:
+            async for _ in outcomes:
+                if outcomes.stopped is None:
+                    outcomes.stop()
+                    outcomes.resume()
+        assert outcomes.settled == 3
+
+
+async def test_a_row_that_the_journal_decides_on_has_an_outcome(tmp_path: object) -> None:
+    notes = Notes()
+    async with journal.opened(f"{tmp_path}/a.db", batch="b") as record:
+        pairs = [("same", call) for call in rows(2)]
+        async with batch.sending(answer, pairs, journal=record, observer=notes) as outcomes:
+            assert len(await drain(outcomes)) == 2
+    assert len([told for told in notes.told if told.startswith("outcome")]) == 2
