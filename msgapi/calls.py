@@ -1,7 +1,8 @@
 """Call: one operation of the API as a value, before anything has been sent."""
 
+from collections.abc import Coroutine
 from os import urandom
-from typing import Final, Generic, Protocol, TypeVar, final
+from typing import Any, Final, Generic, Protocol, TypeVar, final
 from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
@@ -62,9 +63,9 @@ class Call(Generic[T_co]):
 
 
 class Api(Protocol):
-    """Anything that turns a call into its result: a `Client`, or a function in a test."""
+    """Anything that turns a call into its result: a `Client`, or an async function in a test."""
 
-    async def __call__(self, call: Call[T], /) -> Result[T]:
+    def __call__(self, call: Call[T], /) -> Coroutine[Any, Any, Result[T]]:
         """Carry *call* out."""
         ...  # pragma: no cover
 

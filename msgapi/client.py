@@ -93,12 +93,12 @@ class Client:
         watch = observer.call(call)
         if watch is None:
             return await self._carry(call, only_while, None)
-        result = None
+        ended: Result[T] | None = None
         try:
-            result = await self._carry(call, only_while, watch)
+            ended = result = await self._carry(call, only_while, watch)
+            return result
         finally:
-            watch.result(result)
-        return result
+            watch.result(ended)
 
     async def _carry(self, call: Call[T], only_while: Callable[[], bool] | None, watch: Watch | None) -> Result[T]:
         if call.invalid is not None:

@@ -46,6 +46,7 @@ def test_the_union_of_errors_is_every_error_value() -> None:
         "observe",
         "receivers",
         "sandbox",
+        "telemetry",
         "testagent",
         "transports",
         "webhooks",

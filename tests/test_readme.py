@@ -133,6 +133,12 @@ async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stdout.decode()
 
 
+async def test_the_observers_of_the_readme_see_the_call() -> None:
+    example = "import sys\n" + EXAMPLES[8].replace("basicConfig(", "basicConfig(stream=sys.stdout, ")
+    printed = await run(example, Sandbox())
+    assert printed == "DEBUG msgapi POST /v1/messages: Ok, status=200, attempts=1\n1\n"
+
+
 def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
     del anyio_backend
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9

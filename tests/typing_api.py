@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import assert_never, assert_type
 
 import msgapi
-from msgapi import ApiError, Call, Client, Ok, Request, Response, Result, batch, billing, messages
+from msgapi import ApiError, Call, Client, Ok, Request, Response, Result, batch, billing, messages, observe, telemetry
 from msgapi.transports import Answer, Transport
 
 
@@ -68,6 +68,21 @@ async def it_can_be_connected() -> None:
     transport: Transport = a_plain_function_is_a_transport
     async with msgapi.connect(transport=transport) as api:
         assert_type(api, Client)
+
+
+class Counting(observe.Observer, observe.Watch):
+    def call(self, call: Call[object], /) -> observe.Watch:
+        assert_type(call, Call[object])
+        return self
+
+    def answer(self, result: Result[object], /) -> None:
+        assert_type(result, Result[object])
+
+
+async def it_can_be_watched(call: Call[messages.Accepted]) -> None:
+    async with msgapi.connect(observer=observe.both(Counting(), observe.log(), telemetry.observer())) as api:
+        assert_type(await api(call), Result[messages.Accepted])
+    batch.sending(api, [call], observer=Counting())
 
 
 async def a_batch_knows_its_calls(api: Client, calls: AsyncIterator[Call[messages.Accepted]]) -> None:

@@ -8,6 +8,7 @@ Rules:
 import logging
 import re
 from collections.abc import Callable, Mapping
+from itertools import chain
 from traceback import extract_tb
 from typing import Final, Generic, TypeVar, final
 
@@ -27,21 +28,25 @@ _NOT_THEIRS: Final = re.compile(
 
 def both(*observers: Observer) -> Observer:
     """Make one observer of *observers*, asked in their order; of a header that two give, the first one's is sent."""
-    return _Several(observers)
+    return _Several(tuple(chain.from_iterable(map(_parts, observers))))
 
 
 @final
 class _Several(Observer):
     def __init__(self, observers: tuple[Observer, ...]) -> None:
-        self._observers = observers
+        self.observers = observers
 
     def call(self, call: Call[object], /) -> Watch | None:
-        watches = _willing(self._observers, lambda observer: observer.call(call))
+        watches = _willing(self.observers, lambda observer: observer.call(call))
         return _Watches(watches) if watches else None
 
     def batch(self) -> BatchWatch | None:
-        watches = _willing(self._observers, lambda observer: observer.batch())
+        watches = _willing(self.observers, lambda observer: observer.batch())
         return _BatchWatches(watches) if watches else None
+
+
+def _parts(observer: Observer) -> tuple[Observer, ...]:
+    return observer.observers if isinstance(observer, _Several) else (observer,)
 
 
 def _willing(observers: tuple[Observer, ...], ask: Callable[[Observer], T | None]) -> list[T]:

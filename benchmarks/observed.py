@@ -1,0 +1,90 @@
+"""What being watched costs a typed call: without an observer, with one that does nothing, with the log.
+
+Answered in memory, without a socket, so that nothing but the client is in the figures. Ways take turns, round
+by round; CPU is this process's own.
+"""
+
+import argparse
+import asyncio
+import statistics
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
+
+from server import BODY
+from spending import KEY, Once, function_calls, spend
+
+import msgapi
+from msgapi import Call, Ok, Request, Response, messages, observe, telemetry
+from msgapi.observe import Observer, Watch
+
+TEXT = messages.Text(
+    agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Your parcel is here"
+)
+ACCEPTED = Response(202, {}, BODY)
+
+
+class Idle(Observer):
+    """Does nothing, at each hook."""
+
+    def call(self, call: Call[object], /) -> Watch:
+        """Watch *call*, and do nothing."""
+        del call
+        return Watch()
+
+
+async def accept(_: Request, /) -> Response:
+    """Accept everything."""
+    return ACCEPTED
+
+
+@asynccontextmanager
+async def sending(observer: Observer | None) -> AsyncIterator[Once]:
+    """Send by a client that *observer* watches."""
+    async with msgapi.connect(api_key=KEY, transport=accept, observer=observer) as api:
+
+        async def once() -> None:
+            result = await api(messages.send(TEXT))
+            assert isinstance(result, Ok)
+
+        yield once
+
+
+def observers() -> dict[str, Observer | None]:
+    """Name the ways; telemetry is the API of OpenTelemetry without its SDK, where that is installed."""
+    ways: dict[str, Observer | None] = {
+        "without an observer": None,
+        "one that does nothing": Idle(),
+        "the log": observe.log(),
+    }
+    return ways | ({"telemetry, no SDK": telemetry.observer()} if find_spec("opentelemetry") else {})
+
+
+async def measure(rounds: int, calls: int, at_once: int) -> None:
+    """Let the ways take turns, and print the table."""
+    async with AsyncExitStack() as stack:
+        ways = {name: await stack.enter_async_context(sending(one)) for name, one in observers().items()}
+        for once in ways.values():
+            _ = await spend(once, calls, at_once)  # warm-up
+        runs = [{name: (await spend(once, calls, at_once))[0] for name, once in ways.items()} for _ in range(rounds)]
+        counts = {name: await function_calls(once, 500) for name, once in ways.items()}
+    base = next(iter(ways))
+    print(f"{'':24}{'µs CPU':>8}{'ratio':>8}{'function calls':>16}")
+    for name in ways:
+        cpu = statistics.median(run[name] for run in runs) / calls
+        ratio = statistics.median(run[name] / run[base] for run in runs)
+        print(f"{name:24}{cpu * 1e6:8.1f}{ratio:8.2f}{counts[name]:16.1f}")
+
+
+def main() -> None:
+    """Measure, in this process alone."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--at-once", type=int, default=64)
+    chosen = parser.parse_args()
+    asyncio.run(measure(chosen.rounds, chosen.calls, chosen.at_once))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Telemetry: calls as spans and figures of OpenTelemetry (extra `otel`)."""
+
+from typing import TYPE_CHECKING
+
+from ..observe import Observer, both
+
+if TYPE_CHECKING:
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+__all__ = ["observer"]
+
+
+def observer(
+    *, tracer_provider: "TracerProvider | None" = None, meter_provider: "MeterProvider | None" = None
+) -> Observer:
+    """Make an observer that tells OpenTelemetry; the global providers are used where none is given.
+
+    A call is an INTERNAL span below the current one, and each attempt a CLIENT span below that, by the
+    stable conventions for HTTP, with `traceparent` in the request. The figures are
+    `http.client.request.duration`, `msgapi.calls`, `msgapi.wait.duration`, `msgapi.spend` and
+    `msgapi.batch.rows`. Routes are named with `{id}` for what differs from call to call: no id, no
+    query and nothing of a recipient or a content is in any of them.
+    """
+    from .figures import Figures
+    from .spans import Spans
+
+    return both(Spans(tracer_provider), Figures(meter_provider))

@@ -1,0 +1,34 @@
+"""Conventions: the attributes of one HTTP request and its answer, as OpenTelemetry names them for clients.
+
+https://opentelemetry.io/docs/specs/semconv/http/http-spans/
+"""
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..http import Request
+from ..observe.naming import kind_of, method_of
+from ..results import Result
+
+Attributes = dict[str, str | int]
+_PORTS: Final = {"http": 80, "https": 443}
+_FAILED: Final = 400  # and above: for a client, these statuses are errors
+
+
+def asked(request: Request) -> Attributes:
+    """Tell what goes where: what spans and figures have in common."""
+    parts = urlsplit(request.url)
+    return {
+        "http.request.method": method_of(request.method),
+        "server.address": parts.hostname or "",
+        "server.port": parts.port or _PORTS.get(parts.scheme, 0),
+    }
+
+
+def answered(result: Result[object] | None) -> Attributes:
+    """Tell what an attempt came to, None being that it was cut off; `error.type` is there if it failed."""
+    status = None if result is None else result.meta.status
+    if status is None:
+        return {"error.type": kind_of(result)}
+    found: Attributes = {"http.response.status_code": status}
+    return found | {"error.type": str(status)} if status >= _FAILED else found
