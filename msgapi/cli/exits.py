@@ -26,7 +26,7 @@ class Halt(Exception):
         """End with *text* and *status*."""
         super().__init__(text)
         self.status = status
-        self.told = told or {}
+        self.told: Mapping[str, object] = told or {}
 
 
 def unreadable(name: str, error: OSError) -> Halt:
