@@ -153,8 +153,9 @@ async def test_nothing_is_made_up_for_a_level_that_nobody_reads(caplog: pytest.L
     caplog.set_level(logging.CRITICAL, "msgapi")
     async with (
         observed(observe.log(), REFUSED, pace=Pace(per_second=0.5)) as (api, script),
-        batch.sending(api, [SEND, SEND], patience=0, clock=script.clock) as outcomes,
+        batch.sending(api, [SEND] * 4, at_once=1, patience=0, clock=script.clock) as outcomes,
     ):
         async for _ in outcomes:
             outcomes.stop()
+    assert outcomes.stopped == batch.Stopped("asked")
     assert caplog.records == []
