@@ -25,7 +25,7 @@ class Process:
 
     def __init__(self, name: str, core: int | None, program: list[str]) -> None:
         """Start the program."""
-        self.name = name
+        self.name, self.fresh = name, True
         self.popen = subprocess.Popen(  # noqa: S603 - our own program
             program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean()
         )
@@ -79,8 +79,9 @@ def cores() -> tuple[int | None, int | None]:
 
 @dataclass
 class Entrant:
-    """A client that runs."""
+    """A client that runs, by *program*."""
 
+    program: list[str]
     worker: Process
     figures: Figures
 
@@ -109,13 +110,24 @@ class Bench:
     def start(self, peer: Peer, python: Path) -> None:
         """Start a client."""
         program = [str(python), str(HERE / "peer_worker.py"), peer.name]
-        worker = Process(peer.name, self.clients, [*program, f"http://127.0.0.1:{self.server.port}", f"{self.at_once}"])
-        self.stack.callback(worker.stop)
-        told = worker.told()
+        program += [f"http://127.0.0.1:{self.server.port}", f"{self.at_once}"]
+        worker, told = self.started(peer.name, program)
         if "missing" in told:
             self.left_out[peer.name] = told["missing"]
             return
-        self.entrants.append(Entrant(worker, Figures(peer, told["version"], told["over"])))
+        self.entrants.append(Entrant(program, worker, Figures(peer, told["version"], told["over"])))
+
+    def started(self, name: str, program: list[str]) -> tuple[Process, dict[str, str]]:
+        """Start a process; gives what it says first as well."""
+        worker = Process(name, self.clients, program)
+        self.stack.callback(worker.stop)
+        return worker, worker.told()
+
+    def renew(self) -> None:
+        """Have every client go on in a new process: where a process happens to lie in memory is worth 10 % and more."""
+        for one in self.entrants:
+            one.worker.stop()
+            one.worker, _ = self.started(one.worker.name, one.program)
 
     def counted(self, worker: Process, command: str, calls: int) -> tuple[dict[str, float], float]:
         """Have calls made, each of which must be one request; gives what was told, and the server's seconds of CPU."""
@@ -126,12 +138,18 @@ class Bench:
             raise Failed(f"{worker.name}: {calls} calls were {after - before} requests")
         return told, then - spent
 
-    def measure(self, rounds: int, calls: int, profiled: int) -> None:
-        """Let the clients take turns, each with its connections open again before what is measured."""
-        for one in self.entrants:
-            _ = self.counted(one.worker, "warm", calls)
-        for _ in range(rounds):
+    def measure(self, rounds: int, processes: int, calls: int, profiled: int) -> None:
+        """Let the clients take turns, each with its connections open again before what is measured.
+
+        Each has *processes* processes, one after the other, of about as many rounds each.
+        """
+        for number in range(rounds):
+            if number and number * processes // rounds != (number - 1) * processes // rounds:
+                self.renew()
             for one in self.entrants:
+                if one.worker.fresh:
+                    _ = self.counted(one.worker, "warm", calls)
+                    one.worker.fresh = False
                 _ = self.counted(one.worker, "warm", 2 * self.at_once)
                 told, server = self.counted(one.worker, "run", calls)
                 one.figures.runs.append(Run(told["cpu"], server, told["wall"]))

@@ -1,6 +1,6 @@
 """Ours beside raw aiohttp and the clients of other services: what one call costs, as ratios in the same round.
 
-Every client has an environment and a process of its own, all on one core; the server has another. The clients take
+Every client has an environment and processes of its own, all on one core; the server has another. The clients take
 turns, round by round: one POST and the decoding of its answer, 64 in flight. CPU is the client process's own
 (getrusage); the server counts requests, so that a call that is not one request is found.
 """
@@ -21,7 +21,8 @@ from peer_table import Row
 def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--processes", type=int, default=6, help="processes of each client, one after the other")
     parser.add_argument("--calls", type=int, default=1000, help="calls of each client in each round")
     parser.add_argument("--profiled", type=int, default=500, help="calls of each client under the profiler")
     parser.add_argument("--at-once", type=int, default=64)
@@ -35,7 +36,8 @@ def about(chosen: argparse.Namespace) -> str:
     """Tell what was run, in one sentence."""
     return (
         f"One POST and its decoded answer over loopback, {chosen.at_once} in flight; medians of {chosen.rounds} "
-        f"interleaved rounds of {chosen.calls} calls; Python {platform.python_version()}."
+        f"interleaved rounds of {chosen.calls} calls in {chosen.processes} processes each; "
+        f"Python {platform.python_version()}."
     )
 
 
@@ -64,7 +66,7 @@ def main() -> None:
     with ExitStack() as stack:
         try:
             bench = Bench(stack, chosen.environments, chosen.at_once)
-            bench.measure(chosen.rounds, chosen.calls, chosen.profiled)
+            bench.measure(chosen.rounds, chosen.processes, chosen.calls, chosen.profiled)
         except (Failed, NotInstalled) as reason:
             sys.exit(f"peers: {reason}")
         pinned = bench.clients is not None

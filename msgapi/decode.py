@@ -177,6 +177,7 @@ def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     return RateLimit(limit=_count(limit), remaining=_count(remaining), reset=_number(reset))
 
 
+@lru_cache(maxsize=1024)
 def _count(text: str | None) -> int | None:
     return int(text) if text is not None and len(text) <= _DIGITS and text.isdecimal() and text.isascii() else None
 

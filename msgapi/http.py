@@ -9,8 +9,13 @@ from attrs import field, frozen
 from .privacy import mask
 
 
+@final
+class Lowered(dict[str, str]):
+    """Headers whose names are in lower case already: a `Response` takes them as they are."""
+
+
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
+    return headers if type(headers) is Lowered else {name.lower(): value for name, value in headers.items()}
 
 
 @final

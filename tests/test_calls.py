@@ -1,11 +1,16 @@
 """calls: one operation as a value."""
 
+import os
 import pickle
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
 
-from msgapi import Balance, Call, Detail, Invalid
+from msgapi import Balance, Call, Detail, Invalid, calls
 from msgapi.calls import new_key
 
 KEY = "0b8f7c0e-8a52-4b0e-9f57-6a1f7a0c9e11"
@@ -57,6 +62,41 @@ def test_a_call_says_that_its_input_is_bad() -> None:
 def test_a_call_survives_pickle() -> None:
     call = Call("POST", "/v1/x", Balance, (("a", "b"),), b"{}", KEY)
     assert pickle.loads(pickle.dumps(call)) == call  # noqa: S301 - our own bytes
+
+
+FORK = """
+import os
+from msgapi.calls import new_key
+_ = [new_key() for _ in range(3)]  # now some are made ahead
+read, write = os.pipe()
+if not os.fork():
+    os.write(write, " ".join(new_key() for _ in range(40)).encode())
+    os._exit(0)
+own = [new_key() for _ in range(40)]
+os.wait()
+print(*own, os.read(read, 4096).decode())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_no_key_of_a_forked_process_is_one_of_its_parent() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True)  # noqa: S603
+    assert len(set(done.stdout.split())) == 80
+
+
+def test_a_key_that_was_made_ahead_is_not_used_a_moment_later() -> None:
+    _ = [new_key() for _ in range(3)]
+    ahead = set(calls._made)
+    assert ahead
+    time.sleep(calls._USABLE)
+    assert new_key() not in ahead
+    assert not calls._made
+
+
+def test_threads_never_get_the_same_key() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = [key for keys in pool.map(lambda _: [new_key() for _ in range(2000)], range(8)) for key in keys]
+    assert len(set(found)) == len(found)
 
 
 def test_every_new_key_is_another_uuid() -> None:

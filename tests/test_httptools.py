@@ -192,6 +192,13 @@ async def test_nothing_that_a_server_says_raises(parts: list[bytes]) -> None:
 # What goes over the wire.
 
 
+@pytest.mark.parametrize("method", ["POST", "P%STCH"])
+async def test_a_percent_sign_arrives_as_it_is(method: str) -> None:
+    found = await arrived(Request(method, "/v1/50%25?q=%73", {"X-100%s": "5%d %(x)s %%"}, b"%s"))
+    assert (found.method, found.target, found.body) == (method, "/v1/50%25?q=%73", b"%s")
+    assert found.headers["x-100%s"] == "5%d %(x)s %%"
+
+
 async def test_no_header_is_added_but_the_host_and_what_frames_the_body() -> None:
     request = await arrived(Request("POST", "/", {"Accept": "application/json", "X-Own": "ä"}, b"x" * 2**20))
     assert set(request.headers) == {"accept", "x-own", "host", "accept-encoding", "content-length"}

@@ -11,6 +11,7 @@ from typing import Final, cast, final
 
 import httptools
 
+from ..http import Lowered
 from ..results import Unanswered
 from .bounds import answered
 from .protocol import Answer
@@ -31,7 +32,7 @@ class Exchanges(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._bodiless = self._heading = self._kept = self._endless = False
         self._status = self._size = 0
-        self._headers: dict[str, str] = {}
+        self._headers = Lowered()
         self._body = bytearray()
         self.since: float = 0.0
 
@@ -40,7 +41,7 @@ class Exchanges(asyncio.Protocol):
         self._waiting = asyncio.get_running_loop().create_future()
         self._heading, self._bodiless = True, bodiless
         self._size = 0
-        self._headers = {}
+        self._headers = Lowered()
         self._body = bytearray()
         self._transport.write(request)
         return self._waiting
@@ -124,7 +125,7 @@ class Exchanges(asyncio.Protocol):
         """End the answer."""
         if 100 <= self._status < 200 and self._status != _SWITCHING:  # noqa: PLR2004 - 1xx: not the answer yet
             self._heading = True
-            self._headers = {}
+            self._headers = Lowered()
         else:
             self._end()
 

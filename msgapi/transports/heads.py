@@ -34,20 +34,36 @@ def head(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
 
 def written(request: Request, url: URL) -> bytes:
     """Write *request* out whole, head and body; a ValueError if a header of it can't be sent."""
-    names = checked(request.method, *request.headers)
-    lines = [f"{request.method} {url.raw_path_qs} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    if "host" not in names:
-        lines.append(f"Host: {url.host_port_subcomponent}")
-    if "accept-encoding" not in names:
-        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
-    body = request.body or b""
-    if body or request.method not in _NO_BODY:
-        lines.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join(lines)
-    if head.count("\n") >= len(lines) or head.count("\r") >= len(lines) or "\0" in head:
+    headers, body = request.headers, request.body or b""
+    framed = bool(body) or request.method not in _NO_BODY
+    form, breaks, hosted = _form(request.method, framed, *headers)
+    own = (
+        (url.raw_path_qs, *headers.values())
+        if hosted
+        else (url.raw_path_qs, *headers.values(), url.host_port_subcomponent)
+    )
+    head = form % ((*own, len(body)) if framed else own)
+    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
         raise ValueError("a header has a line break or a zero byte in it")
-    return f"{head}\r\n\r\n".encode() + body
+    return head.encode() + body
+
+
+@lru_cache(64)
+def _form(method: str, framed: bool, *names: str) -> tuple[str, int, bool]:  # noqa: FBT001 - a key of the cache
+    # The head of all requests with these headers, to be filled in; its line breaks; whether it names a host already.
+    lower = checked(method, *names)
+    lines = [f"{_literal(method)} %s HTTP/1.1", *(f"{_literal(name)}: %s" for name in names)]
+    if "host" not in lower:
+        lines.append("Host: %s")
+    if "accept-encoding" not in lower:
+        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
+    if framed:
+        lines.append("Content-Length: %d")
+    return "\r\n".join((*lines, "", "")), len(lines) + 1, "host" in lower
+
+
+def _literal(word: str) -> str:
+    return word.replace("%", "%%")
 
 
 @lru_cache(64)

@@ -17,7 +17,8 @@ class Urls:
 
     def get(self, text: str) -> URL | None:
         """Parse an absolute http or https URL as it is, with nothing quoted anew; None if it is no such thing."""
-        return self._known.get(text) or self._parse(text)
+        known = self._known.get(text)
+        return self._parse(text) if known is None else known
 
     def _parse(self, text: str) -> URL | None:
         try:
