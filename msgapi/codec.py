@@ -64,8 +64,11 @@ def parse(body: bytes) -> object | Problems:
 
 def load(body: bytes, model: type[T]) -> T | Problems:
     """Read JSON *body* into a *model*, or say what is in the way. Unknown fields are passed over."""
-    value = parse(body)
-    return value if isinstance(value, Problems) else read(value, model)
+    try:
+        return fast.structure(orjson.loads(body), model)
+    except Exception:  # noqa: BLE001 - whatever it was, the second reading tells it by its path
+        value = parse(body)
+        return value if isinstance(value, Problems) else _explain(value, model)
 
 
 def load_error(body: bytes) -> ApiError | Problems:

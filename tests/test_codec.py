@@ -94,6 +94,26 @@ def test_nothing_is_coerced_and_the_problem_is_told_at_its_path(value: object, p
     assert lines(value) == {problem}
 
 
+@frozen(kw_only=True)
+class Filled:
+    name: str
+    sizes: list[object] = attrs.field(factory=list)
+    label: str = attrs.field(default=attrs.Factory(lambda self: f"for {self.name}", takes_self=True))
+    _hidden: int = 7
+
+
+def test_what_is_not_told_is_filled_in_as_the_model_says() -> None:
+    assert load(b'{"name":"x","sizes":null}', Filled) == Filled(name="x") == Filled(name="x", sizes=[], label="for x")
+
+
+@pytest.mark.parametrize("amount", [0.0, -0.0, 0.1, 1e22, 5e-324, 1.7976931348623157e308, 123456.789])
+def test_a_decimal_is_the_shortest_number_that_reads_as_the_float(amount: float) -> None:
+    for _ in range(2):  # the second is the one that is remembered
+        found = read({"name": "x", "amount": amount}, Inner)
+        assert isinstance(found, Inner)
+        assert str(found.amount) == str(Decimal(repr(amount or 0.0)))
+
+
 def test_all_problems_are_told_at_once() -> None:
     value = {"on": "secret", "inner": {"amount": "secret"}, "inners": [{"name": 1}, {}]}
     assert lines(value) == {

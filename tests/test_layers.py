@@ -20,6 +20,7 @@ ORDER = [
     "results",
     "calls",
     "observe",
+    "compiled",
     "hooks",
     "codec",
     "layout",

@@ -1,0 +1,76 @@
+"""Reading quickly: for each model one function that is written out, field by field.
+
+Rules:
+- It reads what the hooks read, and gives what they give; it calls them for all that is not plain.
+- What it refuses is read again by whoever explains: it says only that something is wrong.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+import attrs
+
+T = TypeVar("T")
+Structure = Callable[[Any, Any], T]
+_Factory: Final = cast("type", attrs.Factory)  # a class, which its stub shows as a function
+_EXACT: Final = {str: "str", int: "int", bool: "bool", float: "float"}  # read as they are
+
+
+class Refused(TypeError):
+    """A value does not fit its model."""
+
+
+class Part(NamedTuple):
+    """How a field is read: what *kind* of value it holds beside None, by which *hook*; *exact* is its type in JSON."""
+
+    field: "attrs.Attribute[Any]"
+    kind: object
+    exact: type | None
+    hook: Structure[Any]
+
+
+def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
+    """Write the function that reads *model* by its *parts*, and compile it."""
+    names: dict[str, object] = {"model": model, "Refused": Refused, "decimal": number}
+    lines = ["def read(value, _):", "    if type(value) is not dict:", "        raise Refused", "    get = value.get"]
+    for at, part in enumerate(parts):
+        names |= {f"hook{at}": part.hook, f"kind{at}": part.kind}
+        lines += [
+            f"    part{at} = get({part.field.name!r})",
+            f"    if part{at} is None:",
+            f"        {_absent(at, part.field, names)}",
+        ]
+        if part.exact in _EXACT:
+            lines.append(f"    elif type(part{at}) is not {_EXACT[part.exact]}:")
+        elif part.kind is Decimal:
+            lines += [f"    elif type(part{at}) is float:", f"        part{at} = decimal(part{at})", "    else:"]
+        else:
+            lines.append("    else:")
+        lines.append(f"        part{at} = hook{at}(part{at}, kind{at})")
+    given = ", ".join(f"{part.field.alias}=part{at}" for at, part in enumerate(parts))
+    lines.append(f"    return model({given})")
+    exec(compile("\n".join(lines), "<reading>", "exec"), names)  # noqa: S102 - written here, of names of ours
+    made: Structure[T] = names["read"]  # type: ignore[assignment]
+    return made
+
+
+def _absent(at: int, one: "attrs.Attribute[Any]", names: dict[str, object]) -> str:
+    # What a field is where nothing was said of it.
+    if one.default is attrs.NOTHING:
+        return "raise Refused"
+    names[f"default{at}"] = attrs.NOTHING if isinstance(one.default, _Factory) else one.default  # attrs makes it then
+    return f"part{at} = default{at}"
+
+
+@lru_cache(1024, typed=True)
+def number(value: float) -> Decimal:
+    """Take *value* for the shortest decimal number that reads as it; prices come again and again.
+
+    A zero has no sign: the two are equal, so that the one could be found where the other was asked for.
+    """
+    made = Decimal(repr(value or 0.0))
+    if made.is_finite():
+        return made
+    raise Refused
