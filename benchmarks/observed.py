@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 
-from server import BODY
+from server import body
 from spending import KEY, Once, function_calls, spend
 
 import msgapi
@@ -21,7 +21,7 @@ from msgapi.observe import Observer, Watch
 TEXT = messages.Text(
     agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Your parcel is here"
 )
-ACCEPTED = Response(202, {}, BODY)
+ACCEPTED = Response(202, {}, body(0))
 
 
 class Idle(Observer):

@@ -1,7 +1,8 @@
-"""A server that costs as little as can be: one canned answer to whatever is asked, on a free loopback port.
+"""A server that costs as little as can be: canned answers to whatever is asked, on a free loopback port.
 
 The answer has what our service says, and the few fields that other services' clients insist on: `ok`, `id` and
-`object`. `GET /count` alone is answered otherwise: how many requests have come so far, and the CPU time they took.
+`object`. The balance goes down from one to the next, so that nobody gains by having seen it before. `GET /count`
+alone is answered otherwise: how many requests have come so far, and the CPU time they took.
 """
 
 import asyncio
@@ -18,15 +19,28 @@ except ImportError:
 BODY = (
     b'{"message_id":"msg_9f01aa22","status":"queued","created_at":"2026-05-04T07:30:00Z",'
     b'"billing":{"channel":"RCS","message_type":"single_message","hold_amount":0.11,"message_price":0.11,'
-    b'"balance":{"free":72.40,"reserved":2.60,"total":75.00},'
-    b'"tier":{"channel":"RCS","current":"tier_1","volume_used":310}},'
+    b'"balance":{"free":%.2f,"reserved":%.2f,"total":2075.00},'
+    b'"tier":{"channel":"RCS","current":"tier_1","volume_used":%d}},'
     b'"ok":true,"id":"msg_9f01aa22","object":"payment_intent"}'
 )
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
-ANSWER = (
-    HEAD
-    + b"X-RateLimit-Limit: 1000000000\r\nX-RateLimit-Remaining: 999999999\r\nX-RateLimit-Reset: 4000000000\r\n\r\n%b"
-) % (len(BODY), BODY)
+LIMIT = b"X-RateLimit-Limit: 1000000000\r\nX-RateLimit-Remaining: %d\r\nX-RateLimit-Reset: 4000000000\r\n\r\n"
+MANY = 8192
+
+
+def body(number: int) -> bytes:
+    """Write what is said of one message."""
+    held = 0.11 * number
+    return BODY % (2072.40 - held, 2.60 + held, 310 + number)
+
+
+def answer(number: int) -> bytes:
+    """Write the whole answer to one request."""
+    told = body(number)
+    return HEAD % len(told) + LIMIT % (999999999 - number) + told
+
+
+ANSWERS = [answer(number) for number in range(MANY)]
 LENGTH = re.compile(rb"\r\ncontent-length: (\d+)", re.IGNORECASE)
 
 
@@ -48,15 +62,14 @@ class Canned(asyncio.Protocol):
             end = head + 4 + (int(found[1]) if found else 0)
             if len(self.rest) < end:
                 return
-            answer = ANSWER if found else self.answered(self.rest)
-            Canned.seen += answer is ANSWER
+            counts = self.rest.startswith(b"GET /count ")
+            told = self.counted() if counts else ANSWERS[Canned.seen % MANY]
+            Canned.seen += not counts
             self.rest = self.rest[end:]
-            self.transport.write(answer)
+            self.transport.write(told)
 
-    def answered(self, head: bytes) -> bytes:
-        """Tell what has been counted if that is asked for."""
-        if not head.startswith(b"GET /count "):
-            return ANSWER
+    def counted(self) -> bytes:
+        """Tell what has been counted."""
         told = b'{"requests":%d,"cpu":%f}' % (self.seen, time.process_time())
         return (HEAD + b"\r\n%b") % (len(told), told)
 

@@ -1,7 +1,8 @@
-"""Reading quickly: for each model one function that is written out, field by field.
+"""Reading and writing quickly: for each model one function that is written out, field by field.
 
 Rules:
 - It reads what the hooks read, and gives what they give; it calls them for all that is not plain.
+- What goes out is in the order of the fields: a request that is made again is the same to the byte.
 - What it refuses is read again by whoever explains: it says only that something is wrong.
 """
 
@@ -14,6 +15,7 @@ import attrs
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
+Tree = dict[str, Any]
 _Factory: Final = cast("type", attrs.Factory)  # a class, which its stub shows as a function
 _EXACT: Final = {str: "str", int: "int", bool: "bool", float: "float"}  # read as they are
 
@@ -54,6 +56,44 @@ def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
     exec(compile("\n".join(lines), "<reading>", "exec"), names)  # noqa: S102 - written here, of names of ours
     made: Structure[T] = names["read"]  # type: ignore[assignment]
     return made
+
+
+class Place(NamedTuple):
+    """Where a field is written: under which *keys*, in what form by *code*; None, and what is *omitted*, is not."""
+
+    name: str
+    keys: tuple[str, ...]
+    code: Callable[[Any], object] | None
+    omitted: object
+
+
+def writer(places: list[Place], mark: tuple[str, ...], other: Callable[[Any], object]) -> Callable[[object], Tree]:
+    """Write the function that makes an object of a model; *other* writes what is no string, *mark* is always there."""
+    names: dict[str, object] = {"other": other}
+    parents: dict[tuple[str, ...], str] = {(): "out"}
+    levels = [mark[:depth] for depth in range(1, len(mark) + 1)]
+    body = [f"    {_parent(keys, parents)} = {parents[keys[:-1]]}[{keys[-1]!r}] = {{}}" for keys in levels]
+    made = set(parents)
+    for at, place in enumerate(places):
+        names |= {f"code{at}": place.code, f"omitted{at}": place.omitted}
+        unless = "" if place.omitted is None else f" and part != omitted{at}"
+        body += [f"    part = value.{place.name}", f"    if part is not None{unless}:"]
+        for depth in range(1, len(place.keys)):
+            keys = place.keys[:depth]
+            if keys not in made:
+                held = f"{_parent(keys, parents)} = {parents[keys[:-1]]}[{keys[-1]!r}] = {{}}"
+                body += [f"        if {parents[keys]} is None:", f"            {held}"]
+        form = f"code{at}(part)" if place.code else "part if type(part) is str else other(part)"
+        body.append(f"        {parents[place.keys[:-1]]}[{place.keys[-1]!r}] = {form}")
+    begun = [f"    {parents[keys]} = None" for keys in parents if keys not in made]
+    lines = ["def write(value):", "    out = {}", *begun, *body, "    return out"]
+    exec(compile("\n".join(lines), "<writing>", "exec"), names)  # noqa: S102 - written here, of names of ours
+    written: Callable[[object], Tree] = names["write"]  # type: ignore[assignment]
+    return written
+
+
+def _parent(keys: tuple[str, ...], parents: dict[tuple[str, ...], str]) -> str:
+    return parents.setdefault(keys, f"at{len(parents)}")
 
 
 def _absent(at: int, one: "attrs.Attribute[Any]", names: dict[str, object]) -> str:

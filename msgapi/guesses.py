@@ -11,7 +11,8 @@ from typing import Any, Final, TypeVar, cast
 from attrs import fields, resolve_types
 
 from .codec import Problems, explaining, fast, read
-from .layout import Tree, mend
+from .compiled import Tree
+from .layout import mend
 
 T = TypeVar("T")
 

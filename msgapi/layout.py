@@ -12,11 +12,11 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 
 from .codec import explaining, fast
+from .compiled import Place, Tree, writer
 from .hooks import Mismatch, kind_of
 
 T = TypeVar("T")
 Path = tuple[str, ...]
-Tree = dict[str, Any]
 _LAID_OUT: Final[dict[type, tuple[Mapping[str, str], str]]] = {}
 
 
@@ -96,27 +96,8 @@ def marks_of(model: type) -> tuple[str, ...]:
 
 
 def _writer(places: list[_Place], mark: Path) -> Callable[[object], Tree]:
-    plan = [
-        (place.field.name, place.path[:-1], place.path[-1], place.coder.write if place.coder else None, place.omitted)
-        for place in places
-    ]
-
-    def write(value: object) -> Tree:
-        out: Tree = {}
-        target = out
-        for key in mark:
-            target = target.setdefault(key, {})
-        for name, parents, leaf, code, omitted in plan:
-            part = getattr(value, name)
-            if part is None or part == omitted:
-                continue
-            target = out
-            for parent in parents:
-                target = target.setdefault(parent, {})
-            target[leaf] = code(part) if code else part if type(part) is str else fast.unstructure(part)
-        return out
-
-    return write
+    written = [Place(one.field.name, one.path, one.coder.write if one.coder else None, one.omitted) for one in places]
+    return writer(written, mark, fast.unstructure)
 
 
 def _reader(
