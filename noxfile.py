@@ -29,7 +29,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Types: mypy strict, pyright with no dropped result, and a public surface that is typed whole."""
-    session.install(*group("typing"), ".[cli,fast,otel]")
+    session.install(*group("typing"), ".[cli,fast,nats,otel,redis]")
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "msgapi", "--ignoreexternal")
@@ -43,7 +43,7 @@ def run_tests(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Tests, on asyncio and trio, with every branch covered. `nox -s tests -- ARGS` passes ARGS to pytest."""
-    session.install(*group("tests"), ".[cli,fast,otel]")
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
     run_tests(session)
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
@@ -54,11 +54,11 @@ def tests(session: nox.Session) -> None:
 def tests_oldest(session: nox.Session) -> None:
     """Tests, with the oldest version of each dependency that we allow."""
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["cli"], *extras["otel"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["cli"], *extras["nats"], *extras["otel"], *extras["redis"]]
     oldest = [re.sub(r">=([\w.]+).*", r"==\1", one) for one in wanted]
     constraints = Path(session.create_tmp()) / "oldest.txt"
     _ = constraints.write_text("\n".join(oldest))
-    session.install(*group("tests"), ".[cli,fast,otel]", "-c", str(constraints))
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]", "-c", str(constraints))
     run_tests(session)
 
 
@@ -76,7 +76,7 @@ def chaos(session: nox.Session) -> None:
 
     `nox -s chaos -- 500 5x2000` plays 500 schedules on each loop, and 5 rounds of 2,000 rows.
     """
-    session.install(*group("tests"), ".[cli,fast,otel]")
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
     schedules, rounds = [*session.posargs, *("2000", "50x20000")[len(session.posargs) :]]
     kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # of a round that failed, to be looked at
     session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})

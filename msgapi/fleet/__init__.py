@@ -1,0 +1,21 @@
+"""Fleets: one batch on many workers, over an engine that exists already, at the pace of one key."""
+
+from .chunk import SIZE, Chunk, Row, Unfit, row_of
+from .chunks import Chunks, Lease, Unreachable
+from .entry import ChunkRecord, Found
+from .records import Records, Revision
+
+__all__ = [
+    "SIZE",
+    "Chunk",
+    "ChunkRecord",
+    "Chunks",
+    "Found",
+    "Lease",
+    "Records",
+    "Revision",
+    "Row",
+    "Unfit",
+    "Unreachable",
+    "row_of",
+]
