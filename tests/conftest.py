@@ -1,7 +1,10 @@
 """Fixtures for every test: both event loops, and hypothesis settings that fit a noisy machine."""
 
 import pytest
+from brokers import nats_broker, valkey_broker
 from hypothesis import HealthCheck, settings
+
+__all__ = ["anyio_backend", "nats_broker", "valkey_broker"]
 
 settings.register_profile("msgapi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("msgapi")
