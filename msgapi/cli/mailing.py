@@ -13,6 +13,7 @@ from ..billing import Estimate
 from ..calls import Api
 from ..pace import Pace
 from . import diary, ledger, preview, progress, rows
+from .calls import Calls, Naming
 from .connection import launch, private, reach
 from .costs import check, prices
 from .diary import Diary, spent
@@ -58,6 +59,11 @@ class Mailing:
     def draft(self) -> Draft:
         """Tell what the options say about every message."""
         return Draft(given=self.given, to_column=self.to_column, data_columns=self.data, empty=self.empty)
+
+    @property
+    def naming(self) -> Naming:
+        """Tell how its rows are called."""
+        return Naming(column=self.id_column)
 
     @property
     def command(self) -> dict[str, object]:
@@ -117,8 +123,7 @@ def start(mailing: Mailing, *, dry_run: bool) -> int:
         shape = cast("Shape | None", mailing.shape)
         table = stack.enter_context(rows.opened(mailing.path, shape=shape, delimiter=delimiter))
         plan = mailing.draft.over(table.columns)
-        if mailing.id_column is not None and mailing.id_column not in table.columns:
-            raise Halt(f"there is no column {mailing.id_column}; the columns are: {', '.join(table.columns)}")
+        mailing.naming.check(table)
         known = prices(mailing.prices)
         if dry_run:
             return preview.show(table, plan, duplicates=mailing.duplicates, json=mailing.json, prices=known)
@@ -172,12 +177,10 @@ async def mail(
     ) as written:
         run = Run(
             table,
-            plan,
+            Calls(plan, mailing.naming, mailing.duplicates),
             written,
             at_once=mailing.at_once,
             patience=mailing.patience,
-            allow_duplicates=mailing.duplicates,
-            id_column=mailing.id_column,
             diary=diary,
             resend=mailing.resend,
             max_spend=limit(mailing.max_spend, known, gone),

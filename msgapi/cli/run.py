@@ -7,7 +7,7 @@ Rules:
 """
 
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from itertools import islice
@@ -20,24 +20,19 @@ from ..batch import Limit, Outcome, Outcomes, Stopped, sending
 from ..billing import Estimate
 from ..calls import Api, Call
 from ..journal import Record, Unusable
-from ..messages import Accepted, send
-from ..results import Invalid
+from ..messages import Accepted
+from .calls import Calls, Keys
 from .diary import Diary
-from .draft import Plan, own_key, same
 from .exits import Exit, Halt, unreadable
 from .funds import Till, shortage
 from .ledger import Ledger
 from .rows import Row, Table
-from .seen import Seen
-from .tally import DUPLICATE, Tally
+from .tally import Tally
 
 if TYPE_CHECKING:
     from signal import Signals
 
 _MANY: Final = 500  # rows that are looked up together
-_REPEATED: Final = Invalid(
-    code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
-)
 
 
 class Progress(Protocol):
@@ -60,12 +55,10 @@ class Run:
     """One batch: what is to be sent, where it is written down, and what has come of it."""
 
     table: Table
-    plan: Plan
+    calls: Calls
     ledger: Ledger
     at_once: int = field(default=64, kw_only=True)
     patience: float = field(default=900.0, kw_only=True)
-    allow_duplicates: bool = field(default=False, kw_only=True)
-    id_column: str | None = field(default=None, kw_only=True)
     diary: Diary | None = field(default=None, kw_only=True)
     resend: bool = field(default=False, kw_only=True)
     max_spend: Limit | None = field(default=None, kw_only=True)
@@ -77,7 +70,7 @@ class Run:
     interrupted: int = field(default=0, init=False)
     trouble: str | None = field(default=None, init=False)
     _told: bytearray = field(init=False)
-    _key: Callable[[str], str] | None = field(default=None, init=False)
+    _key: Keys | None = field(default=None, init=False)
     _waiting: anyio.CancelScope | None = field(default=None, init=False)
     _under_way: dict[int, tuple[Row, Call[Accepted]]] = field(factory=dict, init=False)
 
@@ -160,17 +153,10 @@ class Run:
         return refilled and not self.interrupted
 
     def _calls(self) -> Iterator[tuple[str, Call[Accepted]]]:
-        seen = Seen(self.table.count)
-        for index, row in enumerate(self._read()):
-            name = self._name(row)
-            call = self._call(row, name, seen)
+        made = self.calls.over(self._read(), self.table.count, self._key)
+        for index, (row, name, call) in enumerate(made):
             self._under_way[index] = row, call
             yield name, call
-
-    def _name(self, row: Row) -> str:
-        given = "" if self.id_column is None else row.values.get(self.id_column)
-        text = given if isinstance(given, str) else "" if given is None else f"{given}"
-        return text.strip() or f"row {row.number}"
 
     def _read(self) -> Iterator[Row]:
         # The file was read before without trouble; what goes wrong now ends the batch, not the program.
@@ -180,16 +166,6 @@ class Run:
             self.trouble = str(unreadable(self.table.name, error))
         except Halt as error:
             self.trouble = f"{error} (the file has changed meanwhile)"
-
-    def _call(self, row: Row, name: str, seen: Seen) -> Call[Accepted]:
-        message = self.plan.message(row)
-        if isinstance(message, Invalid):
-            return refused(message)
-        derived = None if self._key is None else self._key(name)
-        call = send(message, idempotency_key=own_key(row) or derived)
-        if call.invalid is None and not self.allow_duplicates and seen.again(same(message)):
-            return refused(_REPEATED)
-        return call
 
     def _take(self, outcome: Outcome[Accepted]) -> None:
         row, call = self._under_way.pop(outcome.index)
@@ -226,9 +202,9 @@ class Run:
             return
         untold = (row for row in self._read() if not self._told[(row.number - 1) // 8] >> (row.number - 1) % 8 & 1)
         while some := list(islice(untold, _MANY)):
-            known = {} if record is None else record.lines_of([self._name(row) for row in some])
+            known = {} if record is None else record.lines_of([self.calls.naming.name(row) for row in some])
             for row in some:
-                line = known.get(self._name(row))
+                line = known.get(self.calls.naming.name(row))
                 if line is None or self.diary is None:
                     self.ledger.skip(row)
                 else:
@@ -257,8 +233,3 @@ class Run:
         while True:
             progress.update(self.tally, outcomes.in_flight)
             await anyio.sleep(progress.every)
-
-
-def refused(why: Invalid) -> Call[Accepted]:
-    """Make a call that is never sent, and comes to *why*."""
-    return Call("POST", "/v1/messages", Accepted, invalid=why)
