@@ -8,16 +8,15 @@ Rules:
 - Which row goes out again, and which does not, is decided as the journal of a local batch decides.
 """
 
-from typing import Final, Literal, TypeAlias, final
+from typing import Literal, TypeAlias, final
 
 from attrs import astuple, frozen
 
 from ..codec import Problems, dump, load
 from ..journal import State
+from ..journal.entries import WEIGHTS
 
 Stage: TypeAlias = Literal["begun", "done", "buried"]
-
-_WEIGHTS: Final = (State.HELD_UP, State.INVALID, State.STARTED, State.DOUBTFUL, State.REFUSED, State.ACCEPTED)
 
 
 @final
@@ -75,4 +74,4 @@ def weightier(one: Found, other: Found) -> Found:
 
 
 def _weight(found: Found) -> tuple[int, float, str]:
-    return _WEIGHTS.index(State(found.state)), -found.started, repr(astuple(found))
+    return WEIGHTS.index(State(found.state)), -found.started, repr(astuple(found))

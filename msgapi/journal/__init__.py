@@ -11,6 +11,7 @@ from attrs import frozen
 
 from ..clock import Clock, SystemClock
 from ..version import VERSION
+from .collected import Collected, collecting
 from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
 from .journal import Journal
 from .keys import key_of
@@ -23,6 +24,7 @@ __all__ = [
     "REPEATED",
     "SETTLED",
     "UNKNOWN",
+    "Collected",
     "Count",
     "Go",
     "Journal",
@@ -32,6 +34,7 @@ __all__ = [
     "Summary",
     "Unusable",
     "Verdict",
+    "collecting",
     "held_up",
     "key_of",
     "opened",

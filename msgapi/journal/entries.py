@@ -49,6 +49,9 @@ class State(IntEnum):
 _IN_DOUBT: Final = frozenset({State.STARTED, State.DOUBTFUL})
 _SETTLED: Final = frozenset({State.ACCEPTED, State.REFUSED})
 
+WEIGHTS: Final = (State.HELD_UP, State.INVALID, State.STARTED, State.DOUBTFUL, State.REFUSED, State.ACCEPTED)
+"""From what says least of a row to what says most, where two have found something about it."""
+
 
 class _Settled(Enum):
     SETTLED = "settled"

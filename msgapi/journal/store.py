@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, final
 
 from attrs import define
 
-from .entries import COLUMNS, Entry, Finding, State
+from .entries import COLUMNS, WEIGHTS, Entry, Finding, State
 
 Reason: TypeAlias = Literal["missing", "foreign", "newer", "damaged", "other batch", "in use", "unwritable"]
 
@@ -45,6 +45,13 @@ _NOTED: Final = ", ".join(f"{name} = excluded.{name}" for name in ("mark", "star
 _INVALID: Final = (
     f"INSERT INTO rows (id, mark, state, started, {_FIELDS}) VALUES (?, ?, 5, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of ours
     f" ON CONFLICT (id) DO UPDATE SET {_NOTED} WHERE state = 5"  # what was begun under this id stays known
+)
+_RANKS: Final = {state: rank for rank, state in enumerate(WEIGHTS)}
+_RANK: Final = f"CASE {{0}}.state {' '.join(f'WHEN {state:d} THEN {rank}' for state, rank in _RANKS.items())} END"
+_MERGE: Final = (
+    f"INSERT INTO rows (id, mark, state, started, key, {_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of ours
+    f" ON CONFLICT (id) DO UPDATE SET state = excluded.state, key = excluded.key, {_NOTED}"
+    f" WHERE {_RANK.format('excluded')} > {_RANK.format('rows')}"
 )
 
 
@@ -114,6 +121,21 @@ class Store:
         """Write that *starts* are about to be sent, those that the journal has as well."""
         with _told(self.path), self._transaction():
             _ = self._connection.executemany(_AGAIN, starts)
+
+    def merge(self, rows: Iterable[tuple[object, ...]]) -> None:
+        """Write rows as they were found elsewhere: id, mark, state, started, key and a finding."""
+        with _told(self.path), self._transaction():
+            _ = self._connection.executemany(_MERGE, rows)
+
+    def tell(self, about: Mapping[str, str]) -> None:
+        """Write what the journal says of itself, over what it said."""
+        with _told(self.path), self._transaction():
+            _ = self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+
+    def copy(self, path: str) -> None:
+        """Write all of it into the empty file at *path*."""
+        with _told(path):
+            self._connection.execute("VACUUM INTO ?", (path,)).close()
 
     def find(self, ids: Sequence[str]) -> dict[str, Entry]:
         """Read the entries of *ids*."""

@@ -1,0 +1,158 @@
+"""collected: a journal that is written from what others have found."""
+
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from journals import Service, message, opened, sent
+from mailings import mode
+
+from msgapi import Forbidden, journal
+from msgapi.journal import Collected, Line, State, Unusable
+from msgapi.journal.keys import mark_of
+
+pytestmark = pytest.mark.anyio
+
+
+def line(name: str, state: State = State.ACCEPTED, **more: Any) -> Line:  # noqa: ANN401 - the fields of a line
+    facts: dict[str, Any] = dict.fromkeys(Line.__annotations__) | {"id": name, "state": state, "started": 1.0} | more
+    return Line(**facts)
+
+
+def mark(number: int) -> bytes:
+    return mark_of(message(number))
+
+
+def files(directory: Path) -> list[str]:
+    return [one.name for one in directory.iterdir()]
+
+
+def found(path: Path) -> dict[str, Line]:
+    with journal.reading(str(path)) as record:
+        return {one.id: one for one in record.lines()}
+
+
+def test_what_is_collected_is_a_journal_of_its_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with journal.collecting(str(path), batch="b1", about={"rows": "3"}) as collected:
+        assert not path.exists()
+        collected.add([(mark(1), line("1", price="0.07", hold="0.08", kind="Accepted", message_id="msg_1"))])
+        collected.add([(mark(2), line("2", State.REFUSED, kind="Forbidden", code="forbidden", status=403))])
+        collected.add([])
+    assert files(tmp_path) == ["run.db"]
+    assert mode(str(path)) == stat.S_IRUSR | stat.S_IWUSR
+    with journal.reading(str(path)) as record:
+        assert record.about["batch"] == "b1"
+        assert record.about["rows"] == "3"
+        assert record.summary().rows() == 2
+        assert f"{record.summary().price}" == "0.07"
+        assert list(record.lines(State.REFUSED)) == [
+            line("2", State.REFUSED, kind="Forbidden", code="forbidden", status=403)
+        ]
+
+
+async def test_a_batch_goes_on_with_it_and_sends_the_rest_under_the_same_keys(tmp_path: Path) -> None:
+    api = Service()
+    with journal.collecting(str(tmp_path / "run.db"), batch="b1", about={}) as collected:
+        collected.add([(mark(0), line("0")), (mark(1), line("1", State.HELD_UP, key="mine"))])
+    async with opened(tmp_path) as record:
+        _ = await sent(api, ((str(at), message(at)) for at in range(3)), record)
+    assert sorted(str(key) for key in api.keys) == sorted(["mine", journal.key_of("b1", "2")])
+
+
+async def test_what_a_batch_has_found_since_is_kept_where_it_says_more(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    rows = [(mark(0), line("0", State.HELD_UP)), (mark(1), line("1", State.DOUBTFUL)), (mark(2), line("2"))]
+    with journal.collecting(str(path), batch="b1", about={"rows": "3"}) as collected:
+        collected.add(rows)
+    async with opened(tmp_path) as record:
+        _ = await record.begin([("0", message(0)), ("1", message(1))])
+        record.settle("0", Forbidden())
+    with journal.collecting(str(path), batch="b1", about={"rows": "4", "more": "x"}) as collected:
+        collected.add([*rows[:1], (mark(1), line("1", State.REFUSED)), rows[2], (mark(3), line("3"))])
+    states = {name: one.state for name, one in found(path).items()}
+    assert states == {"0": State.REFUSED, "1": State.REFUSED, "2": State.ACCEPTED, "3": State.ACCEPTED}
+    with journal.reading(str(path)) as again:
+        assert (again.about["rows"], again.about["more"], again.about["batch"]) == ("4", "x", "b1")
+    assert files(tmp_path) == ["run.db"]
+
+
+def test_what_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+
+    def collect(name: str, *, fails: bool) -> None:
+        with journal.collecting(str(path), batch="b1", about={}) as collected:
+            collected.add([(mark(0), line(name))])
+            if fails:
+                raise ZeroDivisionError
+
+    for there in (False, True):
+        with pytest.raises(ZeroDivisionError):
+            collect("lost", fails=True)
+        assert files(tmp_path) == (["run.db"] if there else [])
+        collect("kept", fails=False)
+    assert list(found(path)) == ["kept"]
+
+
+def unusable(path: Path) -> Unusable:
+    with pytest.raises(Unusable) as told, journal.collecting(str(path), batch="b1", about={}):
+        pytest.fail("it is not to be used")
+    return told.value
+
+
+def test_a_file_that_is_not_this_batch_s_is_refused_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    _ = path.write_text("hello, this is a letter")
+    assert unusable(path).reason == "foreign"
+    assert path.read_text() == "hello, this is a letter"
+    path.unlink()
+    with journal.collecting(str(path), batch="december", about={}):
+        pass
+    assert unusable(path).reason == "other batch"
+    assert "is of the batch december, not of b1" in str(unusable(path))
+    assert files(tmp_path) == ["run.db"]
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    error = unusable(tmp_path / "nowhere" / "run.db")
+    assert (error.reason, str(error)) == (
+        "unwritable",
+        f"cannot write the journal {tmp_path}/nowhere/run.db: No such file or directory",
+    )
+
+
+def test_a_place_that_is_a_directory_is_told_when_it_is_written(tmp_path: Path) -> None:
+    assert unusable(tmp_path).reason == "unwritable"
+
+
+def test_an_empty_file_is_filled(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    path.touch()
+    with journal.collecting(str(path), batch="b1", about={}) as collected:
+        collected.add([(mark(0), line("0"))])
+    assert list(found(path)) == ["0"]
+
+
+def test_a_disk_that_takes_no_more_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def replace(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", replace)
+    path = tmp_path / "run.db"
+    with pytest.raises(Unusable, match="No space left"), journal.collecting(str(path), batch="b1", about={}):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_line_is_told_as_the_store_tells_it(tmp_path: Path) -> None:
+    def add(collected: Collected) -> None:
+        collected.add([(mark(0), line(None))])  # type: ignore[arg-type]  # to see an error of the database
+
+    with (
+        pytest.raises(Unusable) as told,
+        journal.collecting(str(tmp_path / "run.db"), batch="b1", about={}) as collected,
+    ):
+        add(collected)
+    assert isinstance(told.value.__cause__, sqlite3.Error)
