@@ -3,6 +3,7 @@
 from .chunk import SIZE, Chunk, Row, Unfit, row_of
 from .chunks import Chunks, Lease, Unreachable
 from .entry import ChunkRecord, Found
+from .memory import MemoryChunks, MemoryRecords
 from .records import Records, Revision
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Chunks",
     "Found",
     "Lease",
+    "MemoryChunks",
+    "MemoryRecords",
     "Records",
     "Revision",
     "Row",

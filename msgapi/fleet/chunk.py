@@ -50,6 +50,11 @@ class Chunk:
     rows: tuple[Row, ...]
     version: int = _VERSION
 
+    @property
+    def name(self) -> str:
+        """What the chunk is called in the engine, where there may be other batches: `BATCH/ID`."""
+        return f"{self.batch}/{self.id}"
+
     def dump(self) -> bytes:
         """Write it as JSON, as the engine carries it."""
         return dump(self)

@@ -29,7 +29,10 @@ class Chunks(Protocol):
     lease_seconds: float
 
     async def put(self, id: str, body: bytes) -> None:  # noqa: A002 - it is one
-        """Queue a chunk, for good when this returns; one that is queued under this *id* already stays as it is."""
+        """Queue a chunk, for good when this returns; one that is queued under this *id* already stays as it is.
+
+        *id* is the chunk's `name`, `BATCH/ID`.
+        """
         ...  # pragma: no cover
 
     async def lease(self, wait: float) -> Lease | None:
