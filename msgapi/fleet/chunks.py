@@ -10,7 +10,8 @@ from attrs import frozen
 class Lease:
     """A chunk that is ours for now: its *id*, its JSON, and the how many-eth time it is handed out, from 1.
 
-    *token* is the engine's own.
+    A time that ended in its `release` is not counted, so *delivery* - 1 workers have had the chunk and were lost
+    with it. *token* is the engine's own.
     """
 
     id: str
@@ -48,7 +49,7 @@ class Chunks(Protocol):
         ...  # pragma: no cover
 
     async def release(self, lease: Lease, after: float) -> None:
-        """Give the chunk back, to be handed out again *after* so many seconds."""
+        """Give the chunk back, to be handed out again *after* so many seconds, as if we had never had it."""
         ...  # pragma: no cover
 
     async def bury(self, lease: Lease) -> None:

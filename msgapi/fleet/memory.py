@@ -76,7 +76,8 @@ class MemoryChunks:
     async def release(self, lease: Lease, after: float) -> None:
         """Give the chunk back, to be handed out again *after* so many seconds."""
         await self._reach()
-        if self._ours(lease) is not None:
+        if (held := self._ours(lease)) is not None:
+            held.delivery -= 1
             self._plan(lease.id, self.clock.now() + after)
 
     async def bury(self, lease: Lease) -> None:
