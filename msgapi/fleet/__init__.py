@@ -2,7 +2,10 @@
 
 from .chunk import SIZE, Chunk, Row, Unfit, row_of
 from .chunks import Chunks, Lease, Unreachable
+from .collecting import Collection, collect
+from .enqueuing import enqueue
 from .entry import ChunkRecord, Found
+from .manifest import Manifest, Taken
 from .memory import MemoryChunks, MemoryRecords
 from .records import Records, Revision
 
@@ -11,14 +14,19 @@ __all__ = [
     "Chunk",
     "ChunkRecord",
     "Chunks",
+    "Collection",
     "Found",
     "Lease",
+    "Manifest",
     "MemoryChunks",
     "MemoryRecords",
     "Records",
     "Revision",
     "Row",
+    "Taken",
     "Unfit",
     "Unreachable",
+    "collect",
+    "enqueue",
     "row_of",
 ]

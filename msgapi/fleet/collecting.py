@@ -1,0 +1,84 @@
+"""Collecting: the records of a batch as an ordinary journal, for the report that a local batch gets."""
+
+from collections.abc import AsyncGenerator
+from typing import Final, final
+
+import anyio.to_thread
+from attrs import asdict, define, field
+
+from .. import journal
+from ..codec import Problems
+from ..journal import Line, State
+from .entry import ChunkRecord, Found, load_record
+from .manifest import NAME, Manifest, found
+from .records import Records
+
+_LOT: Final = 5_000  # rows that are written together
+
+
+@final
+@define(eq=False)
+class Collection:
+    """What a batch on a fleet has come to: so many chunks of *manifest* are *begun*, *done* or *buried*, and why.
+
+    *unreadable* names the records that nobody can read.
+    """
+
+    manifest: Manifest
+    begun: int = 0
+    done: int = 0
+    buried: dict[str, str] = field(factory=dict)
+    unreadable: list[str] = field(factory=list)
+
+    def take(self, name: str, value: bytes) -> list[tuple[bytes, Line]]:
+        """Count the chunk whose record of this *name* is *value*; gives its rows, none if nobody can read it."""
+        record = load_record(value)
+        rows = None if isinstance(record, Problems) else _lines(record)
+        if isinstance(record, Problems) or rows is None:
+            self.unreadable.append(name)
+            return []
+        self.begun += record.stage == "begun"
+        self.done += record.stage == "done"
+        if record.stage == "buried":
+            self.buried[name] = record.why or "nobody says why"
+        return rows
+
+
+async def collect(records: Records, batch: str, path: str) -> Collection | None:
+    """Write what became of *batch* so far as a journal at *path*; None if there is no such batch.
+
+    The journal is as one that a local batch has written: `journal.reading` reads it, and a batch goes on with it.
+    One that is there must be of the same batch (else `journal.Unusable`); where it says more of a row, that stays.
+    It may be collected any number of times, also while the batch is being sent.
+    """
+    manifest = await found(records, batch)
+    if manifest is None:
+        return None
+    collection = Collection(manifest)
+    with journal.collecting(path, batch=batch, about=manifest.about) as collected:
+        documents = records.scan(batch)
+        try:
+            lot: list[tuple[bytes, Line]] = []
+            async for name, value in documents:
+                lot += () if name == NAME else collection.take(name, value)
+                if len(lot) >= _LOT:
+                    await anyio.to_thread.run_sync(collected.add, lot)
+                    lot = []
+            await anyio.to_thread.run_sync(collected.add, lot)
+        finally:
+            if isinstance(documents, AsyncGenerator):  # it must not be left to the garbage collector
+                await documents.aclose()
+    return collection
+
+
+def _lines(record: ChunkRecord) -> list[tuple[bytes, Line]] | None:
+    try:
+        return [_line(row) for row in record.rows]
+    except ValueError:  # a mark or a state that none of ours has written
+        return None
+
+
+def _line(found: Found) -> tuple[bytes, Line]:
+    facts = asdict(found)
+    mark = bytes.fromhex(facts.pop("mark"))
+    return mark, Line(**facts | {"state": State(found.state)})

@@ -1,0 +1,311 @@
+"""enqueuing and collecting: what goes into a fleet, and what comes out of it as a journal."""
+
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attrs import define, evolve, field
+from journals import Service, message, opened, sent
+
+from msgapi import journal
+from msgapi.fleet import (
+    ChunkRecord,
+    Found,
+    Manifest,
+    MemoryChunks,
+    MemoryRecords,
+    Row,
+    Taken,
+    Unreachable,
+    collect,
+    enqueue,
+    row_of,
+)
+from msgapi.fleet.chunk import Chunk, load
+from msgapi.fleet.enqueuing import chunked
+from msgapi.fleet.manifest import fit, found, noted
+from msgapi.journal import State, Unusable
+from msgapi.journal.keys import mark_of
+
+pytestmark = pytest.mark.anyio
+MANY = Manifest(batch="may", source="abc", rows=10_000, about={"rows": "10000"})
+
+
+def rows(count: int) -> Iterator[Row]:
+    return (row_of(f"{at}", message(at)) for at in range(count))
+
+
+@define
+class Put:
+    """A queue that only takes chunks, and is away from the n-th on."""
+
+    away_from: int = 10**9
+    lease_seconds: float = 30.0
+    taken: dict[str, bytes] = field(factory=dict)
+    calls: int = 0
+
+    async def put(self, id: str, body: bytes) -> None:  # noqa: A002 - it is one
+        self.calls += 1
+        if self.calls > self.away_from:
+            raise Unreachable("it is away")
+        _ = self.taken.setdefault(id, body)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - what a queue has besides
+        raise AssertionError(name)
+
+    def rows(self) -> list[str]:
+        chunks = [load(body) for _, body in sorted(self.taken.items())]
+        assert all(isinstance(chunk, Chunk) for chunk in chunks)
+        return [row.id for chunk in chunks if isinstance(chunk, Chunk) for row in chunk.rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("may", True),
+        ("2026-05.all_A", True),
+        ("x" * 64, True),
+        ("x" * 65, False),
+        ("", False),
+        (".x", False),
+        ("-x", False),
+        ("a/b", False),
+        ("a b", False),
+        ("ü", False),
+        ("a\n", False),
+    ],
+)
+def test_a_name_is_of_signs_that_every_engine_takes(name: str, fits: bool) -> None:
+    assert fit(name) is fits
+
+
+async def test_each_row_is_in_one_chunk_and_the_manifest_knows_all_of_them() -> None:
+    queue, records, told = Put(), MemoryRecords(), list[int]()
+    done = await enqueue(
+        rows(10_000), MANY, chunks=queue, records=records, on_put=lambda manifest: told.append(manifest.put)
+    )
+    assert queue.rows() == [f"{at}" for at in range(10_000)]
+    assert sorted(queue.taken)[:2] == ["may/000000", "may/000001"]
+    assert (done.put, done.chunks, told) == (100, 100, [32, 64, 96, 100])
+    assert await found(records, "may") == done
+
+
+async def test_a_later_run_goes_on_where_the_queue_was_away() -> None:
+    queue, records = Put(away_from=40), MemoryRecords()
+    with pytest.raises(Unreachable, match="it is away"):
+        _ = await enqueue(rows(10_000), MANY, chunks=queue, records=records)
+    half = await found(records, "may")
+    assert half is not None
+    assert (half.put, half.chunks) == (32, None)
+    queue.away_from, queue.calls = 10**9, 0
+    done = await enqueue(rows(10_000), MANY, chunks=queue, records=records)
+    assert queue.calls == 100 - 32
+    assert queue.rows() == [f"{at}" for at in range(10_000)]
+    assert (done.put, done.chunks) == (100, 100)
+    queue.calls = 0
+    assert await enqueue(rows(10_000), MANY, chunks=queue, records=records) == done
+    assert queue.calls == 0
+
+
+async def test_a_run_that_was_killed_between_two_writings_ends_like_any_other() -> None:
+    queue, records = Put(), MemoryRecords()
+    done = await enqueue(rows(6_400), MANY, chunks=queue, records=records)
+    value, revision = await records.read("may", "manifest")
+    assert value is not None
+    assert await records.write("may", "manifest", value.replace(b'"chunks":64', b'"chunks":null'), revision)
+    assert await enqueue(rows(6_400), MANY, chunks=queue, records=records) == done
+
+
+async def test_other_rows_under_the_same_name_are_refused() -> None:
+    records = MemoryRecords()
+    _ = await enqueue(rows(5), MANY, chunks=Put(), records=records)
+    queue = Put()
+    with pytest.raises(Taken, match="the batch may is of other rows"):
+        _ = await enqueue(rows(5), evolve(MANY, source="other"), chunks=queue, records=records)
+    assert not queue.taken
+    with pytest.raises(ValueError, match="a batch is named by"):
+        _ = await enqueue(rows(5), evolve(MANY, batch="a/b"), chunks=queue, records=records)
+
+
+@pytest.mark.parametrize("value", [b"{}", b"x", b'{"batch":"may","source":"abc","rows":1,"version":2}'])
+async def test_a_manifest_of_another_version_is_told(value: bytes) -> None:
+    records = MemoryRecords()
+    assert await records.write("may", "manifest", value, 0)
+    with pytest.raises(Taken, match="another version"):
+        _ = await found(records, "may")
+
+
+async def test_a_chunk_is_cut_where_its_rows_get_long_and_alike_each_time() -> None:
+    manifest = evolve(MANY, size=10, most=1_000)
+    long = [
+        evolve(row, body="x" * length) for row, length in zip(rows(8), [10, 990, 10, 5_000, 1, 1, 1, 1], strict=True)
+    ]
+    found = [[row.id for row in chunk.rows] for chunk in chunked(long, manifest)]
+    assert found == [["0"], ["1"], ["2"], ["3"], ["4", "5", "6", "7"]]
+    assert [chunk.id for chunk in chunked(rows(25), evolve(MANY, size=10))] == ["000000", "000001", "000002"]
+    assert not list(chunked([], manifest))
+
+
+@define
+class Racing:
+    """Records in which another writes before every second writing."""
+
+    records: MemoryRecords
+    turn: int = 0
+
+    async def read(self, batch: str, name: str) -> tuple[bytes | None, int]:
+        return await self.records.read(batch, name)
+
+    async def write(self, batch: str, name: str, value: bytes, revision: int) -> bool:
+        self.turn += 1
+        if self.turn % 2:
+            there, now = await self.records.read(batch, name)
+            _ = await self.records.write(batch, name, there or value, now)
+        return await self.records.write(batch, name, value, revision)
+
+    def scan(self, batch: str) -> AsyncIterator[tuple[str, bytes]]:
+        return self.records.scan(batch)
+
+
+async def test_two_that_queue_the_same_batch_do_not_undo_what_the_other_noted() -> None:
+    records = Racing(MemoryRecords())
+    queue = Put()
+    done = await enqueue(rows(10_000), MANY, chunks=queue, records=records)
+    assert (done.put, done.chunks) == (100, 100)
+    assert await noted(records, evolve(MANY, put=3)) == done
+
+
+async def test_a_manifest_that_somebody_has_deleted_is_written_again() -> None:
+    records = MemoryRecords()
+    assert await noted(records, evolve(MANY, put=3)) == evolve(MANY, put=3)
+
+
+def finding(at: int, state: State, **facts: Any) -> Found:  # noqa: ANN401 - the fields of what was found
+    return Found(id=f"{at}", mark=mark_of(message(at)).hex(), state=int(state), started=1_800_000_000.0, **facts)
+
+
+async def recorded(records: MemoryRecords, *documents: ChunkRecord) -> None:
+    for document in documents:
+        assert await records.write("may", document.id, document.dump(), 0)
+
+
+ACCEPTED: dict[str, Any] = {"kind": "Accepted", "status": 202, "message_id": "msg_1", "price": "0.07", "hold": "0.08"}
+FORBIDDEN: dict[str, Any] = {"kind": "Forbidden", "status": 403, "code": "forbidden", "message": "no"}
+
+
+async def test_what_the_records_say_adds_up_to_a_journal(tmp_path: Path) -> None:
+    records, path = MemoryRecords(), str(tmp_path / "may.journal")
+    manifest = evolve(MANY, size=2, about={"rows": "7"})
+    _ = await enqueue(rows(7), manifest, chunks=Put(), records=records)
+    await recorded(
+        records,
+        ChunkRecord(
+            id="000000",
+            stage="done",
+            rows=(finding(0, State.ACCEPTED, **ACCEPTED), finding(1, State.REFUSED, **FORBIDDEN)),
+        ),
+        ChunkRecord(id="000001", rows=(finding(2, State.STARTED), finding(3, State.STARTED))),
+        ChunkRecord(id="000002", stage="buried", why="it was handed out 6 times", rows=(finding(4, State.STARTED),)),
+    )
+    found = await collect(records, "may", path)
+    assert found is not None
+    assert (found.done, found.begun, found.buried) == (1, 1, {"000002": "it was handed out 6 times"})
+    assert (found.manifest.chunks, found.unreadable) == (4, [])
+    with journal.reading(path) as record:
+        assert dict(record.about).items() >= {"batch": "may", "rows": "7"}.items()
+        states = {line.id: line.state for line in record.lines()}
+        assert f"{record.summary().price} {record.summary().hold}" == "0.07 0.08"
+    started = dict.fromkeys(["2", "3", "4"], State.STARTED)
+    assert states == {"0": State.ACCEPTED, "1": State.REFUSED} | started
+
+
+async def test_a_local_batch_goes_on_with_what_was_collected(tmp_path: Path) -> None:
+    records, path, api = MemoryRecords(), str(tmp_path / "run.db"), Service()
+    _ = await enqueue(rows(4), evolve(MANY, batch="b1"), chunks=Put(), records=records)
+    rest = ChunkRecord(
+        id="000000",
+        stage="done",
+        rows=(finding(0, State.ACCEPTED, **ACCEPTED), finding(1, State.STARTED), finding(2, State.HELD_UP)),
+    )
+    assert await records.write("b1", "000000", rest.dump(), 0)
+    assert await collect(records, "b1", path) is not None
+    async with opened(tmp_path) as record:
+        _ = await sent(api, ((f"{at}", message(at)) for at in range(4)), record)
+    assert set(api.keys) == {journal.key_of("b1", f"{at}") for at in (1, 2, 3)}
+
+
+async def test_many_rows_are_collected_in_lots(tmp_path: Path) -> None:
+    records = MemoryRecords()
+    _ = await enqueue(rows(12_000), MANY, chunks=Put(), records=records)
+    all_rows = (finding(at, State.ACCEPTED, **ACCEPTED) for at in range(12_000))
+    for number in range(3):
+        await recorded(records, ChunkRecord(id=f"{number}", stage="done", rows=tuple(islice(all_rows, 4_000))))
+    assert await collect(records, "may", str(tmp_path / "j")) is not None
+    with journal.reading(str(tmp_path / "j")) as record:
+        assert record.summary().rows(State.ACCEPTED) == 12_000
+
+
+async def test_a_record_that_nobody_can_read_is_named_and_the_others_count(tmp_path: Path) -> None:
+    records = MemoryRecords()
+    _ = await enqueue(rows(4), MANY, chunks=Put(), records=records)
+    await recorded(
+        records,
+        ChunkRecord(id="a", rows=(evolve(finding(0, State.ACCEPTED), mark="xyz"),)),
+        ChunkRecord(id="b", rows=(evolve(finding(1, State.ACCEPTED), state=77),)),
+        ChunkRecord(id="d", stage="buried", rows=(finding(3, State.ACCEPTED, **ACCEPTED),)),
+    )
+    assert await records.write("may", "c", b"{", 0)
+    found = await collect(records, "may", str(tmp_path / "j"))
+    assert found is not None
+    assert (sorted(found.unreadable), found.buried) == (["a", "b", "c"], {"d": "nobody says why"})
+    with journal.reading(str(tmp_path / "j")) as record:
+        assert [line.id for line in record.lines()] == ["3"]
+
+
+@define
+class Listed:
+    """Records that are listed by an iterator that is no generator."""
+
+    records: MemoryRecords
+
+    async def read(self, batch: str, name: str) -> tuple[bytes | None, int]:
+        return await self.records.read(batch, name)
+
+    async def write(self, batch: str, name: str, value: bytes, revision: int) -> bool:
+        return await self.records.write(batch, name, value, revision)
+
+    def scan(self, batch: str) -> AsyncIterator[tuple[str, bytes]]:
+        return _Listing(self.records.scan(batch))
+
+
+@define
+class _Listing:
+    inner: AsyncIterator[tuple[str, bytes]]
+
+    def __aiter__(self) -> AsyncIterator[tuple[str, bytes]]:
+        return self
+
+    async def __anext__(self) -> tuple[str, bytes]:
+        return await anext(self.inner)
+
+
+async def test_records_may_be_listed_by_any_iterator(tmp_path: Path) -> None:
+    records = Listed(MemoryRecords())
+    _ = await enqueue(rows(4), MANY, chunks=Put(), records=records)
+    assert await collect(records, "may", str(tmp_path / "j")) is not None
+
+
+async def test_a_batch_that_nobody_knows_leaves_no_file(tmp_path: Path) -> None:
+    assert await collect(MemoryRecords(), "june", str(tmp_path / "j")) is None
+    assert not (tmp_path / "j").exists()
+
+
+async def test_a_journal_of_another_batch_is_not_written_over(tmp_path: Path) -> None:
+    records = MemoryRecords()
+    _ = await enqueue(rows(4), MANY, chunks=MemoryChunks(), records=records)
+    async with opened(tmp_path):
+        pass
+    with pytest.raises(Unusable, match="is of the batch b1, not of may"):
+        _ = await collect(records, "may", str(tmp_path / "run.db"))
