@@ -4,7 +4,22 @@ from decimal import Decimal
 
 import click
 
-from .options import Number, dry_run_option, euros, given, json_option, message_options, sandbox_option
+from .options import (
+    at_once_option,
+    dry_run_option,
+    euros,
+    export_option,
+    file_options,
+    given,
+    id_column_option,
+    json_option,
+    limit_rate_option,
+    message_options,
+    only_option,
+    patience_option,
+    sandbox_option,
+    wait_option,
+)
 
 
 @click.command
@@ -31,24 +46,10 @@ def send(
 @click.command
 @click.argument("file", required=False)
 @message_options
-@click.option("--to-column", default="to", show_default=True, metavar="COLUMN", help="Holds the recipients.")
-@click.option("--data", multiple=True, metavar="COLUMN", help="Email: a column the template gets; repeatable.")
-@click.option(
-    "--allow-empty", is_flag=True, help="Fill placeholders with empty cells too, in place of refusing the row."
-)
-@click.option("--allow-duplicates", is_flag=True, help="Send the same message to the same recipient more than once.")
-@click.option("--format", "shape", type=click.Choice(["csv", "jsonl"]), help="If the name of FILE does not tell.")
-@click.option("--delimiter", metavar="CHARACTER", help="Of a CSV: , ; or tab are found by themselves.")
-@click.option("--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight.")
-@click.option("--limit-rate", type=Number(0, min_open=True), metavar="N", help="At most N requests a second.")
-@click.option(
-    "--patience",
-    type=Number(0),
-    default=900,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to wait for a service that is down.",
-)
+@file_options
+@at_once_option
+@limit_rate_option
+@patience_option
 @click.option(
     "--price",
     "prices",
@@ -60,12 +61,12 @@ def send(
 @click.option(
     "--max-spend", callback=euros, metavar="EUR", help="Never spend more than this, at the prices of --price."
 )
-@click.option("--wait-for-balance", is_flag=True, help="When the balance is used up, wait for a top-up and go on.")
+@wait_option
 @click.option("--journal", metavar="FILE", help="Where to record each row; FILE.journal if left out.")
 @click.option("--no-journal", is_flag=True, help="Record nothing: what is stopped can't be gone on with.")
 @click.option("--resume", metavar="JOURNAL", help="Go on with the batch of this journal, in place of FILE.")
 @click.option("--resend-unknown", is_flag=True, help="Send rows again that may have been sent over 23 hours ago.")
-@click.option("--id-column", metavar="COLUMN", help="Holds an id of each row; its number if left out.")
+@id_column_option
 @click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
 @click.option("--failed", metavar="FILE", help="Write the rows that were not accepted, to be sent again.")
 @click.option("--overwrite", is_flag=True, help="Replace what is in those two files.")
@@ -165,8 +166,8 @@ def batch(
 
 @click.command("batch report")
 @click.argument("journal")
-@click.option("--export", type=click.Choice(["csv", "jsonl"]), help="Print the rows in this form.")
-@click.option("--only", type=click.Choice(["accepted", "refused", "held-up", "doubtful"]), help="Export only these.")
+@export_option
+@only_option
 @json_option
 def report(*, journal: str, export: str | None, only: str | None, json: bool) -> int:
     """Tell what became of the rows of a batch, by its JOURNAL.

@@ -42,7 +42,7 @@ class Diary:
     @property
     def command(self) -> dict[str, Any]:
         """The options of the command that began it."""
-        return _command(self.about, self.path)
+        return command_of(self.about, f"the journal {self.path}")
 
     @asynccontextmanager
     async def opened(self, *, resend: bool) -> AsyncIterator[Journal]:
@@ -74,16 +74,24 @@ def begun(path: str, command: Mapping[str, object], rows: int) -> Diary:
     except Unusable as error:
         if error.reason != "missing":
             raise Halt(f"{error}") from None
-        about = {_COMMAND: orjson.dumps(command, default=str).decode(), _ROWS: f"{rows}"}
-        return Diary(path, new_key(), about)
-    for name in _SAME:
-        now = orjson.loads(orjson.dumps(command[name]))
-        if diary.command.get(name) != now:
-            raise Halt(
-                f"the journal {path} is of a batch with other options ({_OPTIONS.get(name, name)}): "
-                "finish it by its own command or by --resume, or name another journal by --journal"
-            )
+        return Diary(path, new_key(), told(command, rows))
+    if (other := differing(diary.command, command)) is not None:
+        raise Halt(
+            f"the journal {path} is of a batch with other options ({other}): "
+            "finish it by its own command or by --resume, or name another journal by --journal"
+        )
     return diary
+
+
+def told(command: Mapping[str, object], rows: int) -> dict[str, str]:
+    """Put into text what a journal says of the *command* that began it, and of how many *rows* there are."""
+    return {_COMMAND: orjson.dumps(command, default=str).decode(), _ROWS: f"{rows}"}
+
+
+def differing(before: Mapping[str, object], command: Mapping[str, object]) -> str | None:
+    """Name an option by which *command* makes other messages than the one *before*, as it was put into text."""
+    now = orjson.loads(orjson.dumps({name: command[name] for name in _SAME}))
+    return next((_OPTIONS.get(name, name) for name in _SAME if before.get(name) != now[name]), None)
 
 
 def found(path: str) -> Diary:
@@ -120,15 +128,16 @@ def spent(diary: Diary, each: Decimal) -> Decimal:
 
 def _read(record: Record, path: str) -> Diary:
     about = record.about
-    _ = _command(about, path)
+    _ = command_of(about, f"the journal {path}")
     old = time() - REMEMBERED
     forgotten = sum(line.started < old for state in (State.STARTED, State.DOUBTFUL) for line in record.lines(state))
     return Diary(path, about["batch"], about, record.summary(), forgotten)
 
 
-def _command(about: Mapping[str, str], path: str) -> dict[str, Any]:
+def command_of(about: Mapping[str, str], what: str) -> dict[str, Any]:
+    """Read the options of the command that began *what*."""
     if _COMMAND not in about:
-        raise Halt(f"the journal {path} is not one of `msgapi batch`: go on with the program that has written it")
+        raise Halt(f"{what} is not one of `msgapi batch`: go on with the program that has written it")
     command: dict[str, Any] = orjson.loads(about[_COMMAND])
     return command
 

@@ -1,7 +1,7 @@
 """A file of messages: the command `batch`."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -114,16 +114,21 @@ def resumed(mailing: Mailing) -> Mailing:
     )
 
 
-def start(mailing: Mailing, *, dry_run: bool) -> int:
-    """Send the file, or show what would be sent in a *dry_run*; gives the exit status."""
+@contextmanager
+def read(mailing: Mailing) -> Iterator[tuple[rows.Table, Plan]]:
+    """Open the file, and tell how each of its rows becomes a message; what is wrong with that ends the program."""
     delimiter = mailing.delimiter
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise Halt("--delimiter is one character, and no quote or line break")
-    with ExitStack() as stack:
-        shape = cast("Shape | None", mailing.shape)
-        table = stack.enter_context(rows.opened(mailing.path, shape=shape, delimiter=delimiter))
+    with rows.opened(mailing.path, shape=cast("Shape | None", mailing.shape), delimiter=delimiter) as table:
         plan = mailing.draft.over(table.columns)
         mailing.naming.check(table)
+        yield table, plan
+
+
+def start(mailing: Mailing, *, dry_run: bool) -> int:
+    """Send the file, or show what would be sent in a *dry_run*; gives the exit status."""
+    with read(mailing) as (table, plan):
         known = prices(mailing.prices)
         if dry_run:
             return preview.show(table, plan, duplicates=mailing.duplicates, json=mailing.json, prices=known)

@@ -26,6 +26,18 @@ _OPTIONS: Final = (
     ("text", "--text", "TEXT", "The text."),
 )
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
+_FILE: Final = (
+    click.option("--to-column", default="to", show_default=True, metavar="COLUMN", help="Holds the recipients."),
+    click.option("--data", multiple=True, metavar="COLUMN", help="Email: a column the template gets; repeatable."),
+    click.option(
+        "--allow-empty", is_flag=True, help="Fill placeholders with empty cells too, in place of refusing the row."
+    ),
+    click.option(
+        "--allow-duplicates", is_flag=True, help="Send the same message to the same recipient more than once."
+    ),
+    click.option("--format", "shape", type=click.Choice(["csv", "jsonl"]), help="If the name of FILE does not tell."),
+    click.option("--delimiter", metavar="CHARACTER", help="Of a CSV: , ; or tab are found by themselves."),
+)
 
 
 def amount(text: str) -> Decimal | None:
@@ -77,6 +89,13 @@ def message_options(command: F) -> F:
     return command
 
 
+def file_options(command: F) -> F:
+    """Give *command* the options that tell how a file of rows is read and made into messages."""
+    for option in reversed(_FILE):
+        command = option(command)
+    return command
+
+
 def given() -> dict[str, str]:
     """Tell the message options that were given, by the name of the field."""
     found: dict[str, str] = click.get_current_context().meta.setdefault(_GIVEN, {})
@@ -88,6 +107,32 @@ def _gather(context: click.Context, option: click.Parameter, value: str | None) 
         context.meta.setdefault(_GIVEN, {})[option.name] = value
 
 
+id_column_option: Final = click.option(
+    "--id-column", metavar="COLUMN", help="Holds an id of each row; its number if left out."
+)
+at_once_option: Final = click.option(
+    "--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight."
+)
+limit_rate_option: Final = click.option(
+    "--limit-rate", type=Number(0, min_open=True), metavar="N", help="At most N requests a second."
+)
+patience_option: Final = click.option(
+    "--patience",
+    type=Number(0),
+    default=900,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for a service that is down.",
+)
+wait_option: Final = click.option(
+    "--wait-for-balance", is_flag=True, help="When the balance is used up, wait for a top-up and go on."
+)
+export_option: Final = click.option(
+    "--export", type=click.Choice(["csv", "jsonl"]), help="Print the rows in this form."
+)
+only_option: Final = click.option(
+    "--only", type=click.Choice(["accepted", "refused", "held-up", "doubtful"]), help="Export only these."
+)
 json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
 sandbox_option: Final = click.option(
     "--sandbox", is_flag=True, help="Against a private sandbox: no key, nothing is sent."

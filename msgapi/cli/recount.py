@@ -23,21 +23,31 @@ STATES: Final[Mapping[str, tuple[State, ...]]] = {
 _COLUMNS: Final = tuple(Line.__annotations__)
 
 
-def start(path: str, *, export: str | None, only: str | None, json: bool) -> int:
-    """Tell what the journal at *path* comes to, or *export* its rows as `csv` or `jsonl`; gives the exit status."""
-    if only is not None and export is None:
-        raise Halt("--only goes with --export csv or --export jsonl")
+def start(
+    path: str, *, export: str | None, only: str | None, json: bool, more: Mapping[str, object] | None = None
+) -> int:
+    """Tell what the journal at *path* comes to, or *export* its rows as `csv` or `jsonl`; gives the exit status.
+
+    *more* is told besides, as JSON.
+    """
+    check(export, only)
     with reading(path) as record:
         tally = recount(record)
         if export is not None:
             for line in _written(record, export, only):
                 put(line)
         elif json:
-            emit_json(plain(tally) | {"journal": path})
+            emit_json(plain(tally) | {"journal": path} | dict(more or {}))
         else:
             emit(outcomes(tally))
             emit(money(tally))
     return Exit.STOPPED if tally.unsent or tally.again else Exit.REFUSED if tally.refused else Exit.ACCEPTED
+
+
+def check(export: str | None, only: str | None) -> None:
+    """Refuse options that do not go together."""
+    if only is not None and export is None:
+        raise Halt("--only goes with --export csv or --export jsonl")
 
 
 def recount(record: Record) -> Tally:
