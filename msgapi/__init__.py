@@ -49,7 +49,8 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
-    from .client import Client, Misconfigured, connect
+    from .addresses import Misconfigured
+    from .client import Client, connect
     from .clock import Clock, SystemClock
     from .pace import Pace
     from .retries import Retry
@@ -123,7 +124,7 @@ __version__ = VERSION
 _HOMES = {
     "Client": "client",
     "Clock": "clock",
-    "Misconfigured": "client",
+    "Misconfigured": "addresses",
     "Pace": "pace",
     "Retry": "retries",
     "SystemClock": "clock",

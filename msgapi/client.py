@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from random import random
 from typing import Any, Protocol, TypeVar, final
-from urllib.parse import urlsplit
 
 import anyio.lowlevel
 import attrs
 from attrs import define, field
 
+from .addresses import checked_key, checked_url
 from .calls import Call
 from .clock import Clock, SystemClock
 from .gate import Gate, rest, time_left
@@ -20,6 +20,7 @@ from .observe import Observer, Watch, both
 from .pace import Lane, Pace
 from .results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
 from .retries import Budget, Retry
+from .slots import Slots
 from .transports import Answer, Transport
 from .version import VERSION
 
@@ -36,10 +37,6 @@ class Decode(Protocol):
     def __call__(self, call: Call[T], response: Response, /, *, attempts: int, elapsed: float) -> Result[T]:
         """Read *response* as the result of *call*."""
         ...  # pragma: no cover
-
-
-class Misconfigured(ValueError):
-    """The client cannot be made as asked: the text says what is missing or wrong, and what to do."""
 
 
 @final
@@ -127,6 +124,8 @@ class Client:
                 self._budget.earn()
                 return result
             course.doubtful |= result.may_have_happened
+            if gate.slots is not None:
+                await gate.slots.answered(result)
             pause = self._pause(call, course, result)
             if pause is None:
                 return attrs.evolve(result, may_have_happened=course.doubtful)
@@ -167,7 +166,9 @@ class Client:
         return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
 
     def _gate(self, band: str) -> Gate:
-        return self._gates.setdefault(band, Gate(self._pace.lane(band), self._clock, self._retry.longest_wait))
+        pace, lane, clock = self._pace, self._pace.lane(band), self._clock
+        slots = None if pace.shared is None else Slots(pace.shared, band, lane, clock, pace.per_second)
+        return self._gates.setdefault(band, Gate(lane, clock, self._retry.longest_wait, slots))
 
     def _called_off(self, call: Call[T], course: "_Course", last: Result[T] | None) -> Result[T]:
         if last is None or isinstance(last, Ok):
@@ -226,8 +227,8 @@ async def connect(
     put the call into `anyio.fail_after`. *pace* can be shared by clients that share a key. *observer*
     is told what calls do.
     """
-    key = _checked_key(os.environ.get("MSGAPI_API_KEY") if api_key is None else api_key)
-    url = _checked_url((os.environ.get("MSGAPI_BASE_URL") or BASE_URL) if base_url is None else base_url)
+    key = checked_key(os.environ.get("MSGAPI_API_KEY") if api_key is None else api_key)
+    url = checked_url((os.environ.get("MSGAPI_BASE_URL") or BASE_URL) if base_url is None else base_url)
     async with AsyncExitStack() as stack:
         if transport is None:
             from .transports import aiohttp
@@ -262,35 +263,3 @@ def over(
         yield client
     finally:
         client._closed = True  # noqa: SLF001 - the client's own lifetime
-
-
-def _checked_key(key: str | None) -> str:
-    if not key:
-        raise Misconfigured("no API key: set MSGAPI_API_KEY, or pass connect(api_key=...)")
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise Misconfigured("the API key has characters that no key has, such as a space or a line break")
-    return key
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise Misconfigured("the base URL is not a URL: give one such as https://api.arowana.app") from None
-    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
-        raise Misconfigured("the base URL must be like https://api.arowana.app (check MSGAPI_BASE_URL)")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise Misconfigured("the base URL must have no user, no query and no fragment")
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise Misconfigured("the base URL must be https: the API key would be readable on its way")
-    return url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from .clock import Clock
 from .pace import Lane
+from .slots import Slots
 
 _LOOK: Final = 0.25  # seconds between looks at whether a turn is still wanted
 
@@ -30,17 +31,21 @@ async def rest(clock: Clock, seconds: float, only_while: Callable[[], bool] | No
 @final
 @define(eq=False)
 class Gate:
-    """First come, first served, at the lane's pace; waiting here is no network time-out."""
+    """First come, first served, at the lane's pace; waiting here is no network time-out.
+
+    Where the rate is shared, each turn needs one of the *slots* as well.
+    """
 
     lane: Lane
     clock: Clock
     longest_wait: float
+    slots: Slots | None = None
     _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _queued: int = field(default=0, init=False)
 
     def enter_at_once(self, now: float) -> bool:
         """Take a turn if there is one to take and nobody waits for it; False if it has to be waited for."""
-        if self._queued or self.lane.wait(now) > 0:
+        if self._queued or self.lane.wait(now) > 0 or (self.slots is not None and not self.slots.take(now)):
             return False
         self.lane.leave(now)
         return True
@@ -51,7 +56,10 @@ class Gate:
         Too long is beyond the surrounding deadline, or a closed gate of more than *longest_wait*;
         a long queue alone is not. It is 0 if *only_while* says no in the meantime.
         """
-        expected = self.lane.wait(self.clock.now(), self._queued)
+        now = self.clock.now()
+        expected = self.lane.wait(now, self._queued)
+        if self.slots is not None:
+            expected = max(expected, self.slots.wait(now))
         if expected > time_left():
             return expected
         self._queued += 1
@@ -67,6 +75,11 @@ class Gate:
                 return 0.0
             now = self.clock.now()
             wait = self.lane.wait(now)
+            if self.slots is not None and wait <= 0 and not self.slots.take(now):
+                wait = self.slots.wait(now)
+                if wait <= 0:
+                    await self.slots.reserve(self._queued)
+                    continue
             if wait <= 0:
                 self.lane.leave(now)
                 return None

@@ -13,9 +13,12 @@ from typing import Final, final
 from attrs import define, field
 from attrs.validators import gt, optional
 
+from .quota import Quota
 from .results import RateLimit
 
-_UNTOLD_WAIT: Final = 1.0  # seconds to wait after a 429 that names none
+UNTOLD_WAIT: Final = 1.0
+"""Seconds to wait after a 429 that names none."""
+
 _UNTOLD_WINDOW: Final = 1.0  # seconds that a window lasts until two resets tell
 _CATCH_UP: Final = 0.02  # seconds of slots that may be made good after waking late
 _TRICKLE: Final = 0.01  # seconds between requests beyond the window while the limit is unknown
@@ -39,10 +42,12 @@ class Pace:
     rate to what was really accepted, and each answer after it raises the rate a little.
 
     The service has a limit for each kind of endpoint (docs: /api/conventions), so each has its lane.
-    Clients of one process that share a key share one Pace.
+    Clients of one process that share a key share one Pace. With *shared* the workers of many processes
+    go by one rate: each request needs a slot of that quota as well, and *per_second* is for all together.
     """
 
     per_second: float | None = field(default=None, validator=optional(gt(0)))
+    shared: Quota | None = field(default=None, kw_only=True)
     _lanes: "dict[str, Lane]" = field(factory=dict, init=False, repr=False)
 
     def lane(self, band: str) -> "Lane":
@@ -75,6 +80,10 @@ class Lane:
     _reset_at: float = field(default=-inf, init=False)
     _length: float | None = field(default=None, init=False)
     _skew: float = field(default=-inf, init=False)
+    _reset: float = field(default=-inf, init=False)
+    _between: float = field(default=0.0, init=False)
+    _span: float = field(default=inf, init=False)
+    _least_span: float = field(default=_UNTOLD_WINDOW, init=False)
 
     @property
     def in_flight(self) -> int:
@@ -86,6 +95,16 @@ class Lane:
         """Requests a second at which they are spaced now; None while nothing asks for spacing."""
         spacing = self._spacing()
         return 1 / spacing if spacing else None
+
+    @property
+    def told(self) -> float | None:
+        """Requests a second by the limit that answers told, once windows in a row have told how long one lasts."""
+        return self._limit / self._span if self._limit and self._span < inf else None
+
+    @property
+    def supposed(self) -> float | None:
+        """The most that this may turn out to be, as soon as a limit is told."""
+        return self._limit / self._least_span if self._limit else None
 
     def wait(self, now: float, ahead: int = 0) -> float:
         """Tell the seconds until a request may leave that has *ahead* others before it, at the least; 0 is now."""
@@ -129,7 +148,7 @@ class Lane:
         Where its own *figures* say that there was room, the rate is not lowered: it is not the reason.
         """
         self._in_flight -= 1
-        until = now + (_UNTOLD_WAIT if retry_after is None else retry_after)
+        until = now + (UNTOLD_WAIT if retry_after is None else retry_after)
         self._closed_until = max(self._closed_until, until)
         self._next_at = max(self._next_at, self._closed_until)
         if figures is not None and figures.remaining:
@@ -174,6 +193,12 @@ class Lane:
         elif reset_at > self._reset_at - _SAME_RESET:
             self._remaining = min(self._remaining, figures.remaining)
         self._limit = figures.limit
+        between = figures.reset - self._reset  # by the server's clock alone; too long where windows went by unseen
+        if between > _SAME_RESET:
+            if abs(between - self._between) < _SAME_RESET:
+                self._span = min(self._span, between)
+            self._between, self._reset = between, figures.reset
+            self._least_span = max(self._least_span, ahead + _RIGHT_CLOCK[0])
 
     def _clock_error(self, wall: float, server_time: float | None) -> float:
         # Of many `Date`s the one least cut off is the nearest; a clock that was set is taken anew.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
 
-from ..client import Misconfigured
+from ..addresses import Misconfigured
 from .exits import Exit, Halt
 from .streams import fill
 

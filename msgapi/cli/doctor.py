@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from .. import billing
-from ..client import BASE_URL, Misconfigured, connect
+from ..addresses import Misconfigured
+from ..client import BASE_URL, connect
 from ..results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ..retries import Retry
 from ..version import VERSION
