@@ -1,0 +1,47 @@
+"""The engines of a fleet as tests open them, each over a real server of its own or over none."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import cache
+from typing import TypeAlias
+
+from attrs import frozen
+
+from msgapi.fleet import Chunks, MemoryChunks, MemoryRecords, Records
+
+LEASE = 1.0  # seconds, in tests that wait for one to run out
+
+
+@frozen
+class Engine:
+    """One engine, opened: its queue and its records."""
+
+    chunks: Chunks
+    records: Records
+
+
+Open: TypeAlias = Callable[[str, str], AbstractAsyncContextManager[Engine]]
+
+
+@asynccontextmanager
+async def in_memory(url: str, fleet: str) -> AsyncIterator[Engine]:
+    del url
+    yield _memories(fleet)
+
+
+@asynccontextmanager
+async def on_redis(url: str, fleet: str) -> AsyncIterator[Engine]:
+    from msgapi.fleet import chunks_streaq, redis
+    from msgapi.fleet.records_redis import RedisRecords
+
+    async with (
+        redis.connected(url) as client,
+        chunks_streaq.opened(url, fleet=fleet, lease_seconds=LEASE) as chunks,
+    ):
+        yield Engine(chunks, RedisRecords(client, fleet))
+
+
+@cache
+def _memories(fleet: str) -> Engine:
+    del fleet
+    return Engine(MemoryChunks(lease_seconds=LEASE), MemoryRecords())
