@@ -278,3 +278,29 @@ async def test_a_row_that_may_have_gone_out_stays_in_doubt_though_it_is_refused_
     assert [(type(result), not isinstance(result, Ok) and result.may_have_happened) for result in found] == [
         (type(refusal), True)
     ]
+
+
+async def test_a_batch_that_is_no_longer_wanted_probes_no_more() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _row, _now: Unavailable())
+    found, outcomes = await sent(api, 10, only_while=lambda: clock.now() < 3)
+    assert {outcome.result for outcome in found} == {Unavailable()}
+    assert (len(found), outcomes.stopped) == (4, batch.Stopped("asked"))
+    assert max(asked for asked, _ in api.asked) < 3
+
+
+async def test_with_a_client_nothing_that_waits_for_its_turn_leaves_once_it_is_no_longer_wanted() -> None:
+    clock, left = VirtualClock(), []
+
+    async def transport(request: Request, /) -> Response:
+        left.append(clock.now())
+        await clock.sleep(0.01)
+        return Response(200, {}, b"1")
+
+    async with (
+        clock.running(),
+        connect(api_key="k", transport=transport, clock=clock, pace=Pace(per_second=1)) as api,
+        batch.sending(api, rows(10), clock=clock, only_while=lambda: clock.now() < 2.5) as outcomes,
+    ):
+        found = [outcome.index async for outcome in outcomes]
+    assert (len(found), len(left), outcomes.stopped) == (3, 3, batch.Stopped("asked"))

@@ -294,3 +294,17 @@ async def test_asking_to_stop_outranks_an_earlier_reason() -> None:
         _ = await drain(outcomes)
         outcomes.stop()
         assert outcomes.stopped == batch.Stopped("asked")
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_is_no_longer_wanted_stops_before_the_next_row_leaves() -> None:
+    left: list[int] = []
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        left.append(number(a_call))
+        await anyio.lowlevel.checkpoint()
+        return Ok(a_call.returns())
+
+    async with batch.sending(api, rows(100), at_once=1, only_while=lambda: len(left) < 3) as outcomes:
+        assert await drain(outcomes) == [0, 1, 2]
+    assert outcomes.stopped == batch.Stopped("asked")

@@ -11,6 +11,7 @@ from ..calls import Api, Call
 from ..client import Client
 from ..clock import Clock, SystemClock
 from ..observe import Observer, both
+from .book import Book
 from .breaker import Breaker
 from .crew import Crew
 from .outage import Outage
@@ -21,11 +22,10 @@ from .spending import Limit, Spending
 
 if TYPE_CHECKING:
     from ..billing import Estimate
-    from ..journal import Journal
 
 T = TypeVar("T")
 
-__all__ = ["Limit", "Outcome", "Outcomes", "Reason", "Stopped", "sending"]
+__all__ = ["Book", "Limit", "Outcome", "Outcomes", "Reason", "Stopped", "sending"]
 
 _SYSTEM_CLOCK = SystemClock()
 
@@ -42,6 +42,7 @@ def sending(
     estimate: "Estimate | None" = None,
     clock: Clock = _SYSTEM_CLOCK,
     observer: Observer | None = None,
+    only_while: Callable[[], bool] | None = None,
 ) -> AbstractAsyncContextManager[Outcomes[T]]: ...
 
 
@@ -50,7 +51,7 @@ def sending(
     api: Api,
     items: Iterable[tuple[str, Call[T]]] | AsyncIterable[tuple[str, Call[T]]],
     *,
-    journal: "Journal",
+    journal: Book,
     on_skip: Callable[[int, str], None] | None = None,
     at_once: int = 64,
     breaker: int | None = 25,
@@ -59,6 +60,7 @@ def sending(
     estimate: "Estimate | None" = None,
     clock: Clock = _SYSTEM_CLOCK,
     observer: Observer | None = None,
+    only_while: Callable[[], bool] | None = None,
 ) -> AbstractAsyncContextManager[Outcomes[T]]: ...
 
 
@@ -66,7 +68,7 @@ def sending(
     api: Api,
     items: Iterable[Any] | AsyncIterable[Any],
     *,
-    journal: "Journal | None" = None,
+    journal: Book | None = None,
     on_skip: Callable[[int, str], None] | None = None,
     at_once: int = 64,
     breaker: int | None = 25,
@@ -75,6 +77,7 @@ def sending(
     estimate: "Estimate | None" = None,
     clock: Clock = _SYSTEM_CLOCK,
     observer: Observer | None = None,
+    only_while: Callable[[], bool] | None = None,
 ) -> AbstractAsyncContextManager[Outcomes[Any]]:
     """Send the calls in *items* through *api*, at most *at_once* of them in flight.
 
@@ -100,7 +103,8 @@ def sending(
 
     *max_spend* is never exceeded, what is in flight or in doubt included. With an *estimate* of the
     whole batch, a stop for want of money says how much is missing for the rest. *observer* is told
-    what becomes of the rows; without one, that of the `Client` is.
+    what becomes of the rows; without one, that of the `Client` is. *only_while* is asked before each
+    row leaves: once it says no, the batch stops as `asked`.
 
     What *items* or *api* raises comes out of the iteration, and what the loop's body raises out of
     the `async with`: as itself, never in a group. So does `journal.Unusable`, when the disk does not
@@ -120,7 +124,7 @@ def sending(
     def manned(queue: Queue[Any], tasks: TaskGroup) -> Crew[Any]:
         expected = None if estimate is None else estimate.amount
         watch = None if watching is None else watching.batch()
-        return Crew(api, queue, Breaker(breaker), outage, spending, clock, tasks, at_once, expected, watch)
+        return Crew(api, queue, Breaker(breaker), outage, spending, clock, tasks, at_once, expected, watch, only_while)
 
     def queued(tasks: TaskGroup) -> Queue[Any]:
         return Plain(items) if journal is None else _recorded(items, journal, tasks, at_once, on_skip)
@@ -134,7 +138,7 @@ Manned: TypeAlias = Callable[[Queue[Any], TaskGroup], Crew[Any]]
 
 @asynccontextmanager
 async def _opened(
-    queued: Callable[[TaskGroup], Queue[Any]], journal: "Journal | None", manned: Manned
+    queued: Callable[[TaskGroup], Queue[Any]], journal: Book | None, manned: Manned
 ) -> AsyncIterator[Outcomes[Any]]:
     # What leaves a task group leaves it as a group, so an exception is carried around it instead.
     left: BaseException | None = None
@@ -172,14 +176,14 @@ async def _close(queue: Queue[Any], crew: Crew[Any]) -> None:
 
 
 def _recorded(
-    items: Items, journal: "Journal", tasks: TaskGroup, at_once: int, on_skip: Callable[[int, str], None] | None
+    items: Items, journal: Book, tasks: TaskGroup, at_once: int, on_skip: Callable[[int, str], None] | None
 ) -> Queue[Any]:
     from .recorded import Recorded
 
     return Recorded(Source(items), journal, tasks, 2 * at_once, on_skip)
 
 
-async def _keep(journal: "Journal", crew: Crew[Any]) -> None:
+async def _keep(journal: Book, crew: Crew[Any]) -> None:
     try:
         await journal.keep()
     except Exception as error:  # noqa: BLE001 - goes to whoever iterates

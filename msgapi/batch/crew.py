@@ -49,6 +49,7 @@ class Crew(Generic[T]):
     at_once: int
     expected: Decimal | None = None
     watch: BatchWatch | None = None
+    only_while: Callable[[], bool] | None = None
     wake: Callable[[], None] = field(default=lambda: None, init=False)
     started: int = field(default=0, init=False)
     settled: int = field(default=0, init=False)
@@ -123,10 +124,12 @@ class Crew(Generic[T]):
         self.wake()
 
     def _going(self) -> bool:
+        if self.only_while is not None and self.stopped is None and not self.only_while():
+            self.stop(Stopped("asked"))
         return self.stopped is None
 
     def _open(self) -> bool:
-        return self.stopped is None and not self.outage.closed
+        return self.stopped is None and not self.outage.closed and (self.only_while is None or self._going())
 
     def _wanted(self) -> bool:
         return (
@@ -135,6 +138,7 @@ class Crew(Generic[T]):
             and not self.exhausted
             and len(self.ended) < self.at_once
             and not self._short()
+            and (self.only_while is None or self._going())
         )
 
     def _short(self) -> bool:
@@ -234,7 +238,7 @@ class Crew(Generic[T]):
                     self.stop(Stopped("outage", self.outage.suspects[-1].last))
                     break
                 await self.clock.sleep(pause)
-                if self.outage.suspects and self.stopped is None and self._workers < self.at_once:
+                if self.outage.suspects and self._going() and self._workers < self.at_once:
                     await self._send(self.outage.suspects.popleft(), self._send_probe)
         except Exception as error:  # noqa: BLE001 - goes to whoever iterates
             self.fail(error)

@@ -16,8 +16,9 @@ from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
 from ..calls import Call
-from ..journal import SETTLED, Go, Journal, held_up
+from ..journal import SETTLED, Go, held_up
 from ..results import Ok, Result
+from .book import Book
 from .lone import explained
 from .outcome import Due, Outcome
 from .source import END, End, Source
@@ -31,7 +32,7 @@ class Recorded(Generic[T]):
     """Rows, of which at most *ahead* are begun and not yet taken."""
 
     _source: Source[tuple[str, Call[T]]]
-    _journal: Journal
+    _journal: Book
     _tasks: TaskGroup
     _ahead: int
     _on_skip: Callable[[int, str], None] | None = None

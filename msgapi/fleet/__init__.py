@@ -8,6 +8,7 @@ from .entry import ChunkRecord, Found
 from .manifest import Manifest, Taken
 from .memory import MemoryChunks, MemoryRecords
 from .records import Records, Revision
+from .sending import Sent, send_chunk
 
 __all__ = [
     "SIZE",
@@ -23,10 +24,12 @@ __all__ = [
     "Records",
     "Revision",
     "Row",
+    "Sent",
     "Taken",
     "Unfit",
     "Unreachable",
     "collect",
     "enqueue",
     "row_of",
+    "send_chunk",
 ]

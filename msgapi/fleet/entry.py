@@ -10,11 +10,12 @@ Rules:
 
 from typing import Literal, TypeAlias, final
 
-from attrs import astuple, frozen
+from attrs import astuple, evolve, frozen
 
 from ..codec import Problems, dump, load
 from ..journal import State
 from ..journal.entries import WEIGHTS
+from ..results import Detail
 
 Stage: TypeAlias = Literal["begun", "done", "buried"]
 
@@ -24,7 +25,7 @@ Stage: TypeAlias = Literal["begun", "done", "buried"]
 class Found:
     """What became of the row of this *id*, with the facts that a journal keeps; *mark* is the hash of its request.
 
-    *state* is the number of a `journal.State`, *started* Unix time; *key* is there only if it is not the
+    *mark* is in hex, *state* the number of a `journal.State`, *started* Unix time; *key* is there only if it is not the
     one that derives from the batch and the row.
     """
 
@@ -46,12 +47,23 @@ class Found:
 @final
 @frozen(kw_only=True)
 class ChunkRecord:
-    """What became of a chunk, row by row; *why* tells why it was buried, if it was."""
+    """What became of a chunk, row by row; *why* tells why it was buried, if it was.
+
+    *begun* is how often a worker has begun it, *excused* how often one has handed it back for a reason
+    that was not the chunk's own.
+    """
 
     id: str
     stage: Stage = "begun"
     rows: tuple[Found, ...] = ()
     why: str | None = None
+    begun: int = 0
+    excused: int = 0
+
+    @property
+    def revived(self) -> "ChunkRecord":
+        """The same, with nothing held against the chunk: for one that was buried and is to be tried again."""
+        return evolve(self, stage="begun", why=None, excused=self.begun)
 
     def dump(self) -> bytes:
         """Write it as JSON."""
@@ -60,12 +72,28 @@ class ChunkRecord:
 
 def load_record(body: bytes) -> ChunkRecord | Problems:
     """Read what `ChunkRecord.dump` has written."""
-    return load(body, ChunkRecord)
+    record = load(body, ChunkRecord)
+    if isinstance(record, Problems) or all(_sound(found) for found in record.rows):
+        return record
+    return Problems((Detail("rows", "must have a state and a mark that are known"),))
 
 
-def settled(before: Found, after: Found, current: Found) -> Found:
-    """Tell what a record says of a row that it had as *current*, when it went from *before* to *after* with us."""
-    return after if current == before else weightier(after, current)
+def _sound(found: Found) -> bool:
+    try:
+        return bool(bytes.fromhex(found.mark)) and State(found.state) in State
+    except ValueError:
+        return False
+
+
+def settled(before: Found | None, after: Found | None, current: Found | None, *, alone: bool) -> Found | None:
+    """Tell what a record says of a row that it had as *current*, when it went from *before* to *after* with us.
+
+    *alone* is whether nobody else has begun the chunk since: else another may be sending the row, and what
+    we know of no doubt about says nothing of that one's.
+    """
+    if current is None or (alone and current == before):
+        return after
+    return current if after is None else weightier(after, current)
 
 
 def weightier(one: Found, other: Found) -> Found:

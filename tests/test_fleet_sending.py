@@ -1,0 +1,444 @@
+"""fleet.send_chunk: rows of a chunk go out once, and its record says what became of them."""
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define, evolve, field
+from fleets import UNFIT, Counted, all_of, chunk, record_of, row, states
+from journals import HOUR
+
+from msgapi import (
+    Call,
+    Forbidden,
+    InsufficientBalance,
+    NotFound,
+    NotSent,
+    Ok,
+    Pace,
+    Result,
+    Unanswered,
+    Unauthorized,
+    Unavailable,
+)
+from msgapi.batch import Outcome, Stopped
+from msgapi.codec import dump
+from msgapi.fleet import Chunk, MemoryRecords, Revision, Unreachable, send_chunk
+from msgapi.fleet.entry import ChunkRecord, Found, load_record, settled
+from msgapi.fleet.leaf import TRIES
+from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
+from msgapi.messages import Accepted
+from msgapi.quota import Local
+from msgapi.results import ApiError
+from msgapi.virtual import VirtualClock
+
+T = TypeVar("T")
+pytestmark = pytest.mark.anyio
+ALONE = Pace()
+
+
+async def began(records: MemoryRecords, times: int, **changes: Any) -> None:  # noqa: ANN401 - those of ChunkRecord
+    """Have *times* workers begin the chunk and die of it."""
+
+    async def api(call: Call[T], /) -> Result[T]:
+        raise KeyError(call.path)
+
+    for _ in range(times):
+        with pytest.raises(KeyError):
+            _ = await send_chunk(chunk(), api, ALONE, records=records)
+    record = await record_of(records)
+    _, revision = await records.read("b", "000001")
+    assert await records.write("b", "000001", evolve(record, **changes).dump(), revision)
+
+
+async def test_a_chunk_is_sent_under_derived_keys_and_its_record_says_what_became_of_it() -> None:
+    api, records, clock = Counted(), MemoryRecords(), VirtualClock()
+    told: list[Outcome[Accepted]] = []
+    sent = await send_chunk(
+        chunk(10, "000001", UNFIT).dump(), api, ALONE, records=records, on_outcome=told.append, clock=clock
+    )
+    assert (sent.batch, sent.id, sent.done, sent.left, sent.stopped, sent.unfit) == ("b", "000001", True, 0, None, None)
+    assert api.keys == {key_of("b", f"{number}"): 1 for number in range(10)}
+    record = await record_of(records)
+    assert (record.stage, sent.rows, len(told)) == ("done", record.rows, 11)
+    assert states(record) == all_of(State.ACCEPTED, range(10)) | {"unfit": State.INVALID}
+    found = next(found for found in record.rows if found.id == "3")
+    assert (found.started, found.key, found.price, found.message_id) == (
+        clock.time(), None, "0.07", f"msg_{key_of('b', '3')}",
+    )  # fmt: skip
+
+
+async def test_a_chunk_that_comes_again_is_not_sent_again() -> None:
+    api, records = Counted(), MemoryRecords()
+    for _ in range(3):
+        sent = await send_chunk(chunk(10, "000001", UNFIT), api, ALONE, records=records)
+        assert (sent.done, api.asked, len(sent.rows)) == (True, 10, 11)
+    record = await record_of(records)
+    assert (record.begun, record.stage) == (1, "done")
+
+
+async def test_a_row_with_a_key_of_its_own_goes_out_under_it() -> None:
+    api, records = Counted(), MemoryRecords()
+    one = Chunk(batch="b", id="000001", rows=(row(1, key="own"),))
+    _ = await send_chunk(one, api, ALONE, records=records)
+    assert api.keys == {"own": 1}
+    assert [found.key for found in (await record_of(records)).rows] == ["own"]
+
+
+async def test_a_row_is_in_the_record_before_it_leaves() -> None:
+    records, clock = MemoryRecords(), VirtualClock()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        record = await record_of(records)
+        assert call.idempotency_key in {key_of("b", found.id) for found in record.rows}
+        assert {(found.state, found.started) for found in record.rows} == {(State.STARTED, clock.time())}
+        assert (record.stage, record.begun) == ("begun", 1)
+        return NotFound()
+
+    sent = await send_chunk(chunk(), api, ALONE, records=records, clock=clock, at_once=3)
+    assert sent.done
+    assert states(await record_of(records)) == all_of(State.REFUSED, range(10))
+
+
+async def test_what_is_no_chunk_is_unfit_and_nothing_is_written() -> None:
+    sent = await send_chunk(b"{}", Counted(), ALONE, records=MemoryRecords(away=True))
+    assert (sent.done, sent.batch) == (False, "")
+    assert sent.unfit
+
+
+async def test_a_402_pauses_all_and_what_did_not_go_is_as_though_it_had_never_been_begun() -> None:
+    broke = InsufficientBalance(code="insufficient_balance")
+    api, records, quota = Counted({4: broke}), MemoryRecords(), Local(VirtualClock())
+    pace = Pace(shared=quota)
+    sent = await send_chunk(chunk(), api, pace, records=records, at_once=1)
+    assert (sent.done, sent.stopped, sent.left) == (False, Stopped("balance", broke), 7)
+    assert await quota.paused() == dump(broke)
+    record = await record_of(records)
+    assert (record.stage, record.begun, record.excused) == ("begun", 1, 1)
+    assert states(record) == all_of(State.ACCEPTED, range(3)) | {"3": State.HELD_UP}
+    again = await send_chunk(chunk(), api, pace, records=records)
+    assert (again.stopped, again.left, api.asked) == (Stopped("balance", broke), 10, 4)
+    await quota.resume()
+    assert (await send_chunk(chunk(), api, pace, records=records)).done
+    assert api.keys == {key_of("b", f"{number}"): 1 for number in range(10)}
+
+
+@define
+class Slow:
+    """An api that takes ten seconds for each row."""
+
+    clock: VirtualClock
+    inner: Counted = field(factory=Counted)
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        await self.clock.sleep(10)
+        return await self.inner(call)
+
+
+async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
+    clock, records = VirtualClock(), MemoryRecords()
+    quota = Local(clock)
+    api = Slow(clock)
+
+    async def pauses() -> None:
+        await clock.sleep(15)
+        await quota.pause(b"not an error")
+
+    async with clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(pauses)
+        sent = await send_chunk(chunk(), api, Pace(shared=quota), records=records, at_once=1, clock=clock)
+    assert (sent.left, api.inner.asked, await quota.paused()) == (8, 2, b"not an error")
+    assert sent.stopped == Stopped("balance", InsufficientBalance(message="the fleet is paused"))
+
+
+async def test_a_chunk_that_is_no_longer_wanted_is_left_as_it_is() -> None:
+    clock, records = VirtualClock(), MemoryRecords()
+    api = Slow(clock)
+    async with clock.running():
+        sent = await send_chunk(
+            chunk(), api, ALONE, records=records, at_once=1, only_while=lambda: clock.now() < 15, clock=clock
+        )
+    assert (sent.done, sent.stopped, sent.left, api.inner.asked) == (False, Stopped("asked"), 8, 2)
+    assert (await record_of(records)).excused == 1
+
+
+async def test_rows_that_wait_out_an_outage_are_given_up_soon_when_they_are_no_longer_wanted() -> None:
+    clock, records = VirtualClock(), MemoryRecords()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await clock.sleep(0.1)
+        return NotSent(call.path)
+
+    async with clock.running():
+        sent = await send_chunk(chunk(2), api, ALONE, records=records, only_while=lambda: clock.now() < 2, clock=clock)
+    assert (sent.stopped, sent.left) == (Stopped("asked"), 2)
+    assert clock.now() < 4
+    assert states(await record_of(records)) == all_of(State.HELD_UP, range(2))
+
+
+async def test_a_chunk_that_takes_hours_is_left_and_its_record_looked_at_again() -> None:
+    clock, records = VirtualClock(), MemoryRecords()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await clock.sleep(1000)
+        return await Counted()(call)
+
+    async with clock.running():
+        sent = await send_chunk(chunk(), api, ALONE, records=records, at_once=1, clock=clock)
+    assert (sent.stopped, sent.left) == (Stopped("asked"), 6)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "asked"),
+    [
+        (Unauthorized(), "unauthorized", 1),
+        (Forbidden(code="agent_not_approved"), "refusals", 3),
+        (NotSent("no way there"), "outage", 20),
+    ],
+)
+async def test_what_stops_a_batch_stops_a_chunk_and_is_not_held_against_it(
+    error: ApiError, reason: str, asked: int
+) -> None:
+    clock, records, seen = VirtualClock(), MemoryRecords(), 0
+
+    async def api(call: Call[T], /) -> Result[T]:
+        nonlocal seen
+        await anyio.lowlevel.checkpoint()
+        seen += call.path != ""
+        return error
+
+    async with clock.running():
+        sent = await send_chunk(chunk(), api, ALONE, records=records, at_once=1, breaker=3, patience=30, clock=clock)
+    assert sent.stopped
+    assert (sent.done, sent.stopped.reason, sent.stopped.error) == (False, reason, error)
+    assert seen <= asked
+    assert ((await record_of(records)).excused, (await record_of(records)).begun) == (1, 1)
+
+
+async def test_a_row_in_doubt_goes_again_under_its_key_for_a_day_and_then_is_told_of() -> None:
+    api, records, clock = Counted({1: Unanswered("cut")}), MemoryRecords(), VirtualClock()
+    sent = await send_chunk(chunk(1), api, ALONE, records=records, patience=0, clock=clock)
+    assert (sent.done, sent.stopped, sent.left) == (False, None, 1)
+    clock.advance(22 * HOUR)
+    api.instead[2] = Unanswered("cut")
+    assert (await send_chunk(chunk(1), api, ALONE, records=records, patience=0, clock=clock)).left == 1
+    clock.advance(2 * HOUR)
+    told: list[Outcome[Accepted]] = []
+    sent = await send_chunk(chunk(1), api, ALONE, records=records, clock=clock, on_outcome=told.append)
+    assert (sent.done, api.asked) == (True, 2)
+    assert [outcome.result.code for outcome in told if not isinstance(outcome.result, Ok)] == [UNKNOWN]
+    assert states(await record_of(records)) == {"0": State.DOUBTFUL}
+
+
+async def test_a_row_in_doubt_stays_so_when_it_is_held_up() -> None:
+    api, records = Counted({1: Unanswered("cut"), 2: Unauthorized()}), MemoryRecords()
+    for _ in range(2):
+        _ = await send_chunk(chunk(1), api, ALONE, records=records, patience=0)
+    assert states(await record_of(records)) == {"0": State.DOUBTFUL}
+
+
+async def test_a_row_that_has_changed_and_one_whose_id_came_before_are_refused() -> None:
+    api, records = Counted(), MemoryRecords()
+    _ = await send_chunk(chunk(2), api, ALONE, records=records)
+    told: list[Outcome[Accepted]] = []
+    other = Chunk(batch="b", id="000001", rows=(row(0, "Ho"), row(1), row(2), row(2, "Ho")))
+    sent = await send_chunk(other, api, ALONE, records=records, on_outcome=told.append)
+    codes = {outcome.id: outcome.result.code for outcome in told if not isinstance(outcome.result, Ok)}
+    assert (sent.done, api.asked, codes) == (True, 3, {"0": CHANGED, "2": REPEATED})
+    assert states(await record_of(records)) == all_of(State.ACCEPTED, range(3))
+
+
+async def test_a_row_that_was_unfit_and_is_mended_is_new() -> None:
+    api, records = Counted(), MemoryRecords()
+    mended = evolve(row(1), id="unfit")
+    _ = await send_chunk(Chunk(batch="b", id="000001", rows=(UNFIT,)), api, ALONE, records=records)
+    _ = await send_chunk(Chunk(batch="b", id="000001", rows=(mended,)), api, ALONE, records=records)
+    assert states(await record_of(records)) == {"unfit": State.ACCEPTED}
+    _ = await send_chunk(Chunk(batch="b", id="000001", rows=(UNFIT,)), api, ALONE, records=records)
+    assert states(await record_of(records)) == {"unfit": State.ACCEPTED}
+
+
+async def test_a_chunk_that_never_ends_is_buried_and_can_be_revived() -> None:
+    api, records = Counted(), MemoryRecords()
+    await began(records, TRIES)
+    sent = await send_chunk(chunk(), api, ALONE, records=records)
+    assert sent.unfit
+    assert ("begun 5 times" in sent.unfit.why, sent.done, api.asked) == (True, False, 0)
+    record = await record_of(records)
+    assert (record.stage, record.why, states(record)["0"]) == ("buried", sent.unfit.why, State.STARTED)
+    assert (await send_chunk(chunk(), api, ALONE, records=records)).unfit == sent.unfit
+    _, revision = await records.read("b", "000001")
+    assert await records.write("b", "000001", record.revived.dump(), revision)
+    assert (await send_chunk(chunk(), api, ALONE, records=records)).done
+
+
+async def test_a_chunk_whose_workers_are_called_off_is_not_buried() -> None:
+    api, records = Counted(), MemoryRecords()
+
+    async def hangs(call: Call[T], /) -> Result[T]:
+        await anyio.sleep_forever()
+        raise KeyError(call.path)
+
+    for _ in range(TRIES + 1):
+        async with anyio.create_task_group() as tasks:
+            _ = tasks.start_soon(lambda: send_chunk(chunk(), hangs, ALONE, records=records, at_once=4))
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+    record = await record_of(records)
+    assert (record.begun, record.excused) == (TRIES + 1, TRIES + 1)
+    assert states(record) == all_of(State.STARTED, range(4))
+    assert (await send_chunk(chunk(), api, ALONE, records=records)).done
+
+
+async def test_what_the_api_raises_comes_out_and_what_ended_before_is_kept() -> None:
+    api, records = Counted(), MemoryRecords()
+
+    async def raises(call: Call[T], /) -> Result[T]:
+        if api.asked == 3:
+            raise KeyError(call.path)
+        return await api(call)
+
+    with pytest.raises(KeyError):
+        _ = await send_chunk(chunk(), raises, ALONE, records=records, at_once=1)
+    record = await record_of(records)
+    assert states(record) == all_of(State.ACCEPTED, range(3)) | {"3": State.STARTED}
+    assert (record.begun, record.excused) == (1, 0)
+
+
+async def test_a_bad_number_is_refused() -> None:
+    records = MemoryRecords()
+    with pytest.raises(ValueError, match="at_once"):
+        _ = await send_chunk(chunk(), Counted(), ALONE, records=records, at_once=0)
+
+
+async def test_a_record_that_cannot_be_read_is_left_as_it_is() -> None:
+    api, records = Counted(), MemoryRecords()
+    for broken in (b"?", ChunkRecord(id="1", rows=(Found(id="0", mark="??"),)).dump(),
+                   ChunkRecord(id="1", rows=(Found(id="0", mark="00", state=99),)).dump()):  # fmt: skip
+        _, revision = await records.read("b", "000001")
+        assert await records.write("b", "000001", broken, revision)
+        sent = await send_chunk(chunk(), api, ALONE, records=records)
+        assert sent.unfit
+        assert "record cannot be read" in sent.unfit.why
+        assert ((await records.read("b", "000001"))[0], api.asked) == (broken, 0)
+
+
+@define
+class Meddled:
+    """Records in which something happens before a write."""
+
+    inner: MemoryRecords
+    before: Any
+    writes: int = 0
+
+    async def read(self, batch: str, name: str) -> tuple[bytes | None, Revision]:
+        return await self.inner.read(batch, name)
+
+    async def write(self, batch: str, name: str, value: bytes, revision: Revision) -> bool:
+        self.writes += 1
+        await self.before(self.writes)
+        return await self.inner.write(batch, name, value, revision)
+
+    def scan(self, batch: str) -> AsyncIterator[tuple[str, bytes]]:
+        return self.inner.scan(batch)
+
+
+async def test_of_two_workers_with_one_chunk_neither_loses_what_the_other_found() -> None:
+    api, records = Counted({1: NotFound()}), MemoryRecords()
+
+    async def meanwhile(write: int) -> None:
+        if write in {1, 3}:
+            _ = await send_chunk(chunk(write), Counted({2: Unauthorized()}), ALONE, records=records, at_once=1)
+
+    sent = await send_chunk(chunk(4), api, ALONE, records=Meddled(records, meanwhile), at_once=1)
+    assert sent.done
+    assert states(await record_of(records)) == all_of(State.ACCEPTED, range(4))
+
+
+async def test_a_row_that_another_may_still_be_sending_stays_in_doubt() -> None:
+    records = MemoryRecords()
+
+    async def dies(call: Call[T], /) -> Result[T]:
+        raise KeyError(call.path)
+
+    async def api(call: Call[T], /) -> Result[T]:
+        assert call.path
+        with pytest.raises(KeyError):
+            _ = await send_chunk(chunk(2), dies, ALONE, records=records, at_once=1)
+        return Unauthorized()
+
+    sent = await send_chunk(chunk(2), api, ALONE, records=records, at_once=1)
+    assert (sent.left, states(await record_of(records))) == (2, all_of(State.STARTED, range(2)))
+
+
+async def test_a_chunk_is_buried_over_what_another_writes_meanwhile() -> None:
+    records = MemoryRecords()
+    await began(records, TRIES)
+
+    async def meanwhile(write: int) -> None:
+        if write == 1:
+            await began(records, 0, why="?")
+
+    assert (await send_chunk(chunk(), Counted(), ALONE, records=Meddled(records, meanwhile))).unfit
+    assert (await record_of(records)).stage == "buried"
+
+
+async def test_a_record_that_a_later_version_took_over_is_left_to_it() -> None:
+    records = MemoryRecords()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        _, revision = await records.read("b", "000001")
+        assert await records.write("b", "000001", b"later", revision)
+        return await Counted()(call)
+
+    sent = await send_chunk(chunk(1), api, ALONE, records=records)
+    assert (sent.left, sent.done, (await records.read("b", "000001"))[0]) == (1, False, b"later")
+
+
+async def test_a_store_that_is_away_at_the_end_is_waited_for() -> None:
+    clock, records = VirtualClock(), MemoryRecords()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        records.away = True
+        return await Counted()(call)
+
+    async def comes_back() -> None:
+        await clock.sleep(20)
+        records.away = False
+
+    async with clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(comes_back)
+        sent = await send_chunk(chunk(), api, ALONE, records=records, clock=clock)
+    assert sent.done
+    assert states(await record_of(records)) == all_of(State.ACCEPTED, range(10))
+
+
+async def test_a_store_that_stays_away_is_unreachable_and_the_rows_are_in_doubt() -> None:
+    clock, records = VirtualClock(), MemoryRecords(away=True)
+    with pytest.raises(Unreachable):
+        _ = await send_chunk(chunk(), Counted(), ALONE, records=records, clock=clock)
+    records.away = False
+
+    async def api(call: Call[T], /) -> Result[T]:
+        records.away = True
+        return await Counted()(call)
+
+    async with clock.running():
+        with pytest.raises(Unreachable) as raised:
+            _ = await send_chunk(chunk(), api, ALONE, records=records, clock=clock)
+    assert "not in the record" in raised.value.__notes__[0]
+    assert 50 < clock.now() < 70
+    records.away = False
+    assert states(await record_of(records)) == all_of(State.STARTED, range(10))
+
+
+async def test_doubt_is_taken_back_only_by_whoever_had_it_alone() -> None:
+    started, held = Found(id="1", mark="00"), Found(id="1", mark="00", state=State.HELD_UP)
+    assert settled(started, None, started, alone=True) is None
+    assert settled(started, None, started, alone=False) == started
+    assert settled(started, held, started, alone=True) == held
+    assert settled(started, held, started, alone=False) == started
+    assert settled(started, held, None, alone=False) == held
+    assert not isinstance(load_record(ChunkRecord(id="1", rows=(held,)).dump()), Unavailable)
