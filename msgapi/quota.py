@@ -24,6 +24,17 @@ _WAVE: Final = 0.1  # seconds after a penalty in which a refusal still is of the
 _LEAST: Final = 1e-3  # requests a second, and seconds to measure over
 _AGREED: Final = 0.2  # seconds, beside two slots, by which the next slot can be away; more is a clock that was set
 
+FIGURES: Final = {
+    "SHARE": _SHARE,
+    "LATE": _LATE,
+    "BLOCK": _BLOCK,
+    "UNSPACED": _UNSPACED,
+    "WAVE": _WAVE,
+    "LEAST": _LEAST,
+    "AGREED": _AGREED,
+}
+"""The figures of the arithmetic, for who does the same elsewhere."""
+
 
 @final
 @frozen

@@ -16,6 +16,7 @@ from .quota import Quota
 from .results import ApiError, Throttled
 
 _USABLE: Final = 0.05  # seconds after its time in which a slot may be used
+_SLOWEST: Final = 0.25  # seconds that an answer may take before its slots are held to be older
 _RECENT: Final = 0.25  # seconds: what was used of a block of then tells how many are wanted now
 _SAME: Final = 0.01  # share by which two tellings of one limit may differ
 
@@ -61,11 +62,12 @@ class Slots:
         if told is not None:
             await self.quota.tell(self.band, told)
             self._told = told
-        lately = self.clock.now() - self._reserved_at < _RECENT
-        wanted = max(waiting, self._used + 1 if lately else 1)
+        asked = self.clock.now()
+        wanted = max(waiting, self._used + 1 if asked - self._reserved_at < _RECENT else 1)
         grant = await self.quota.reserve(self.band, wanted, self.at_most)
         now = self.clock.now()
-        self._left, self._at, self._spacing = grant.slots, now + grant.after, grant.spacing
+        at = min(now, asked + _SLOWEST) if grant.slots else now
+        self._left, self._at, self._spacing = grant.slots, at + grant.after, grant.spacing
         if grant.slots:
             self._used, self._reserved_at = 0, now
 

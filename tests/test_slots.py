@@ -74,6 +74,24 @@ async def test_a_slot_whose_time_is_over_is_lost() -> None:
     assert mine.wait(5.0) == 0
 
 
+async def test_slots_of_an_answer_that_came_late_are_as_old_as_they_may_be() -> None:
+    @define
+    class Slow(Asked):
+        clock: VirtualClock = field(factory=VirtualClock)
+
+        async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
+            grant = await super().reserve(band, slots, at_most)
+            self.clock.advance(1.0)
+            return grant
+
+    quota = Slow([Grant(5, 0.0, 0.001), Grant(5, 0.72, 0.001)])
+    mine = Slots(quota, BAND, Lane(), quota.clock)
+    await mine.reserve(1)
+    assert not mine.take(1.0)
+    await mine.reserve(1)
+    assert mine.take(2.0)
+
+
 async def test_where_nothing_is_granted_it_is_not_asked_again_before_the_time() -> None:
     mine, _, _ = slots(Grant(0, 3.0, 0.1))
     await mine.reserve(1)

@@ -1,0 +1,211 @@
+"""The quotas that workers share: one suite over all; and what each has alone."""
+
+import contextlib
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import anyio
+import coredis
+import pytest
+from brokers import Broker, nats_broker, valkey, valkey_broker
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msgapi import SystemClock
+from msgapi.fleet import quota_redis, redis
+from msgapi.quota import Grant, Local, Meter, Quota
+
+pytestmark = pytest.mark.anyio
+__all__ = ["nats_broker", "valkey_broker"]
+BAND = "POST messages"
+KEY = "sk_test_secret"
+_numbers = count()
+"""Opens a quota as another worker would: each has a connection of its own, and all have the same key."""
+Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Quota]]
+
+
+@contextlib.asynccontextmanager
+async def on_redis(url: str, key: str = KEY) -> AsyncIterator[quota_redis.RedisQuota]:
+    async with redis.connected(url) as client:
+        yield quota_redis.opened(client, key=key)
+
+
+@pytest.fixture(params=["local", "redis"])
+def opening(request: pytest.FixtureRequest) -> Opening:
+    key = f"{KEY}{next(_numbers)}"
+    if request.param == "local":
+        shared = Local(SystemClock())
+        return lambda: contextlib.nullcontext(shared)
+    broker: Broker = request.getfixturevalue("valkey_broker")
+    return lambda: on_redis(broker.url, key)
+
+
+async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> None:
+    async with opening() as one, opening() as other:
+        await one.tell(BAND, 100)
+        first, second = await one.reserve(BAND, 2), await other.reserve(BAND, 2)
+    assert (first.slots, second.slots) == (2, 2)
+    assert first.spacing == second.spacing == pytest.approx(1 / 95)
+    assert -0.05 < first.after <= 0
+    assert second.after - first.after < 2 / 95  # time has gone by
+
+
+async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
+    began, slots = anyio.current_time(), 0
+
+    async def work() -> None:
+        nonlocal slots
+        async with opening() as quota:
+            while anyio.current_time() < began + 0.5:
+                grant = await quota.reserve(BAND, 20)
+                slots += grant.slots
+                await anyio.sleep(max(0.0, grant.after + grant.slots * grant.spacing))
+
+    async with opening() as quota:
+        await quota.tell(BAND, 400)
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            tasks.start_soon(work)
+    took = anyio.current_time() - began
+    assert 0.6 * 380 * 0.5 <= slots <= 380 * (took + 0.2)
+
+
+async def test_a_limit_that_is_not_known_is_one_that_has_no_spacing(opening: Opening) -> None:
+    async with opening() as quota:
+        assert await quota.reserve(BAND, 100) == Grant(8, 0.0, 0.0)
+
+
+async def test_what_the_user_allows_is_an_upper_bound(opening: Opening) -> None:
+    async with opening() as quota:
+        assert (await quota.reserve(BAND, 1, 50.0)).spacing == pytest.approx(1 / 47.5)
+
+
+async def test_a_penalty_is_for_all_workers_and_for_one_kind_of_endpoint(opening: Opening) -> None:
+    async with opening() as one, opening() as other:
+        await one.penalise(BAND, 30)
+        closed, open_ = await other.reserve(BAND, 1), await other.reserve("GET billing", 1)
+    assert closed.slots == 0
+    assert 28 < closed.after <= 30
+    assert open_.slots == 1
+
+
+async def test_a_pause_is_for_all_workers_until_one_ends_it(opening: Opening) -> None:
+    async with opening() as one, opening() as other:
+        assert await other.paused() is None
+        await one.pause(b'{"code":"insufficient_balance"}')
+        assert await other.paused() == b'{"code":"insufficient_balance"}'
+        await other.resume()
+        assert await one.paused() is None
+        await one.resume()
+
+
+async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> None:
+    async with on_redis(valkey_broker.url) as quota, coredis.Redis.from_url(valkey_broker.url) as client:
+        await quota.tell(BAND, 1)
+        await quota.pause(b"x")
+        names = await client.keys("*")
+        await quota.resume()
+    assert len(names) >= 2
+    assert not any(KEY.encode() in name for name in names)
+
+
+async def test_a_client_that_decodes_what_it_reads_is_right_too(valkey_broker: Broker) -> None:
+    async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
+        quota = quota_redis.opened(client, key="sk_decoding")
+        await quota.tell(BAND, 100)
+        assert (await quota.reserve(BAND, 1)).slots == 1
+        await quota.pause("Geld ist alle, schön".encode())
+        assert await quota.paused() == "Geld ist alle, schön".encode()
+
+
+STEP = st.one_of(
+    st.tuples(st.just("reserve"), st.integers(1, 100), st.sampled_from([0.0, 0.0, 30.0, 700.0])),
+    st.tuples(st.just("penalise"), st.floats(0, 3), st.just(0.0)),
+    st.tuples(st.just("tell"), st.floats(0.01, 3000), st.just(0.0)),
+)
+STEPS = st.lists(st.tuples(st.floats(0, 1.5), STEP), min_size=1, max_size=30)
+
+
+def test_the_script_says_of_each_step_what_the_arithmetic_says(valkey_broker: Broker) -> None:
+    async def run(steps: list[tuple[float, tuple[str, float, float]]]) -> None:
+        async with coredis.Redis.from_url(valkey_broker.url) as client:
+            script: Any = client.register_script(quota_redis.SCRIPT)
+            meter, now, name = Meter(), 1_800_000_000.0, f"steps:{next(_numbers)}"
+            for later, (what, one, other) in steps:
+                now += later
+                said = [float(part) for part in await script([name], [what, *map(repr, (one, other, now))])]
+                meter, grant = step(meter, now, what, one, other)
+                assert said == [grant.slots, grant.after, grant.spacing]
+
+    @settings(max_examples=60)
+    @given(steps=STEPS)
+    def each(steps: list[tuple[float, tuple[str, float, float]]]) -> None:
+        anyio.run(run, steps)
+
+    each()
+
+
+def step(meter: Meter, now: float, what: str, one: float, other: float) -> tuple[Meter, Grant]:
+    nothing = Grant(0, 0.0, 0.0)
+    match what:
+        case "reserve":
+            return meter.reserve(now, int(one), other)
+        case "penalise":
+            return meter.penalise(now, one), nothing
+        case _:
+            return meter.tell(one), nothing
+
+
+async def granted(quota: Quota) -> None:
+    for _ in range(50):
+        grant = await quota.reserve(BAND, 1)
+        if grant.slots:
+            return
+        await anyio.sleep(grant.after)
+    raise AssertionError(grant)
+
+
+# coredis leaves the channels of a connection that was lost to the collector
+lossy = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarning")
+
+
+@lossy
+async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+    with valkey(tmp_path) as broker:
+        async with on_redis(broker.url) as quota:
+            await quota.tell(BAND, 100)
+            await quota.pause(b"why")
+            broker.kill()
+            pauses = [await quota.reserve(BAND, 1) for _ in range(3)]
+            assert [pause.slots for pause in pauses] == [0, 0, 0]
+            assert 0 < pauses[0].after < pauses[1].after < pauses[2].after
+            await quota.penalise(BAND, 1)
+            await quota.tell(BAND, 100)
+            with anyio.move_on_after(0.3) as scope:
+                await quota.resume()
+            assert scope.cancelled_caught
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(quota.paused)
+                await anyio.sleep(0.1)
+                broker.start()
+            assert await quota.paused() == b"why"
+            await granted(quota)
+    _ = gc.collect()
+
+
+@lossy
+async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(tmp_path: Path) -> None:
+    with valkey(tmp_path) as broker:
+        async with on_redis(broker.url) as quota:
+            await quota.tell(BAND, 100)
+            broker.freeze()
+            with anyio.fail_after(8):
+                assert (await quota.reserve(BAND, 1)).slots == 0
+            broker.thaw()
+            with anyio.fail_after(10):
+                await granted(quota)
+    _ = gc.collect()
