@@ -41,6 +41,17 @@ async def on_redis(url: str, fleet: str) -> AsyncIterator[Engine]:
         yield Engine(chunks, RedisRecords(client, fleet))
 
 
+@asynccontextmanager
+async def on_nats(url: str, fleet: str) -> AsyncIterator[Engine]:
+    from msgapi.fleet import chunks_faststream, nats, records_nats
+
+    async with (
+        nats.connected(url) as client,
+        chunks_faststream.opened(url, fleet=fleet, lease_seconds=LEASE) as chunks,
+    ):
+        yield Engine(chunks, await records_nats.opened(client, fleet=fleet))
+
+
 @cache
 def _memories(fleet: str) -> Engine:
     del fleet

@@ -7,22 +7,38 @@ from uuid import uuid4
 
 import anyio
 import pytest
-from engines import LEASE, Engine, in_memory, on_redis
+from engines import LEASE, Engine, in_memory, on_nats, on_redis
 
 from msgapi.fleet import Lease
 
 pytestmark = pytest.mark.anyio
 SOON = 5 * LEASE  # seconds in which anything that is to come has come
-ENGINES: dict[str, Any] = {"memory": (None, in_memory), "streaq": ("valkey_broker", on_redis)}
+ENGINES: dict[str, Any] = {
+    "memory": (None, in_memory),
+    "streaq": ("valkey_broker", on_redis),
+    "faststream": ("nats_broker", on_nats),
+}
 Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Engine]]
 
 
-@pytest.fixture(params=ENGINES)
-def opened(request: pytest.FixtureRequest, anyio_backend: str) -> Opened:
+PAIRS = [(loop, name) for loop in ("asyncio", "trio") for name in ENGINES if (loop, name) != ("trio", "faststream")]
+
+
+@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair))
+def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
+    loop, name = request.param
+    return loop, name
+
+
+@pytest.fixture
+def anyio_backend(pair: tuple[str, str]) -> str:
+    return pair[0]
+
+
+@pytest.fixture
+def opened(request: pytest.FixtureRequest, pair: tuple[str, str]) -> Opened:
     """Open the engine in a name space of this test's own; twice is another worker."""
-    if (request.param, anyio_backend) == ("faststream", "trio"):
-        pytest.skip("nats-py is for asyncio alone")
-    broker, opens = ENGINES[request.param]
+    broker, opens = ENGINES[pair[1]]
     url = request.getfixturevalue(broker).url if broker else ""
     fleet = f"t-{uuid4().hex[:8]}"
     return lambda: opens(url, fleet)
