@@ -150,7 +150,7 @@ async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
         _ = tasks.start_soon(pauses)
         sent = await send_chunk(chunk(), api, Pace(shared=quota), records=records, at_once=1, clock=clock)
     assert (sent.left, api.inner.asked, await quota.paused()) == (8, 2, b"not an error")
-    assert sent.stopped == Stopped("balance", InsufficientBalance(message="the fleet is paused"))
+    assert sent.stopped == Stopped("balance", InsufficientBalance(message="all who send with this key are paused"))
 
 
 async def test_a_chunk_that_is_no_longer_wanted_is_left_as_it_is() -> None:

@@ -5,31 +5,41 @@ from .chunks import Chunks, Lease, Unreachable
 from .collecting import Collection, collect
 from .enqueuing import enqueue
 from .entry import ChunkRecord, Found
+from .events import Away, Event, Given, Leased, Paused, Resumed, Told
 from .manifest import Manifest, Taken
 from .memory import MemoryChunks, MemoryRecords
 from .records import Records, Revision
 from .sending import Sent, send_chunk
+from .work import work
 
 __all__ = [
     "SIZE",
+    "Away",
     "Chunk",
     "ChunkRecord",
     "Chunks",
     "Collection",
+    "Event",
     "Found",
+    "Given",
     "Lease",
+    "Leased",
     "Manifest",
     "MemoryChunks",
     "MemoryRecords",
+    "Paused",
     "Records",
+    "Resumed",
     "Revision",
     "Row",
     "Sent",
     "Taken",
+    "Told",
     "Unfit",
     "Unreachable",
     "collect",
     "enqueue",
     "row_of",
     "send_chunk",
+    "work",
 ]

@@ -90,7 +90,7 @@ async def send_chunk(
     quota = pace.shared
     paused = None if quota is None else await quota.paused()
     if paused is not None:
-        return Sent(batch=loaded.batch, id=loaded.id, stopped=_short_of_money(paused), left=len(loaded.rows))
+        return Sent(batch=loaded.batch, id=loaded.id, stopped=short_of_money(paused), left=len(loaded.rows))
     place = Place(loaded.batch, loaded.id, records)
     leaf = await begun(loaded, place, clock.time())
     if isinstance(leaf, Unfit):
@@ -151,7 +151,7 @@ class _Run:
             await self.clock.sleep(_LOOK)
             why = None if self.quota is None else await self.quota.paused()
             if why is not None:
-                self.paused = _short_of_money(why)
+                self.paused = short_of_money(why)
             if outcomes.stopped is None and not self.wanted():
                 outcomes.stop()
 
@@ -176,8 +176,9 @@ class _Run:
                 error.add_note(f"msgapi: the last outcomes are not in the record: {lost}")
 
 
-def _short_of_money(why: bytes) -> Stopped:
+def short_of_money(why: bytes) -> Stopped:
+    """Read what a quota says of *why* it is paused."""
     error = load_error(why)
     if isinstance(error, Problems):
-        error = InsufficientBalance(message="the fleet is paused")
+        error = InsufficientBalance(message="all who send with this key are paused")
     return Stopped("balance", error)

@@ -1,0 +1,427 @@
+"""fleet.work: a worker takes chunks, sends them and gives them back, whatever comes between."""
+
+from decimal import Decimal
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define, field
+from fleets import Counted, all_of, chunk, record_of, states
+
+from msgapi import Call, InsufficientBalance, NotSent, Ok, Pace, Result, Unauthorized, billing
+from msgapi.batch import Stopped
+from msgapi.codec import dump
+from msgapi.fleet import (
+    Away,
+    Event,
+    Given,
+    Lease,
+    Leased,
+    MemoryChunks,
+    MemoryRecords,
+    Paused,
+    Resumed,
+    Told,
+    work,
+)
+from msgapi.fleet.leaf import TRIES
+from msgapi.journal import State
+from msgapi.quota import Local
+from msgapi.results import Balance, Meta
+from msgapi.virtual import VirtualClock
+
+T = TypeVar("T")
+pytestmark = pytest.mark.anyio
+SEEN = Meta(status=202)
+BROKE = InsufficientBalance(balance=Balance(free=Decimal("0.01")), required_amount=Decimal("0.07"))
+
+
+@define
+class Fleet:
+    """Chunks and records in memory, a quota, a service and what one worker told."""
+
+    api: Any = field(factory=Counted)
+    clock: VirtualClock = field(factory=VirtualClock)
+    records: MemoryRecords = field(factory=MemoryRecords)
+    told: list[Event] = field(factory=list)
+    chunks: MemoryChunks = field(init=False)
+    quota: Local = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.chunks = MemoryChunks(self.clock, lease_seconds=30.0)
+        self.quota = Local(self.clock)
+
+    async def put(self, count: int, rows: int = 10) -> None:
+        for number in range(count):
+            made = chunk(rows, f"{number:06}")
+            await self.chunks.put(made.name, made.dump())
+
+    async def work(self, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
+        given = {"pace": Pace(shared=self.quota), "until_empty": True, "on_event": self.told.append, **options}
+        return await work(self.chunks, self.api, records=self.records, clock=self.clock, **given)
+
+    async def worked(self, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
+        async with self.clock.running():
+            return await self.work(**options)
+
+    def fates(self) -> list[str]:
+        return [event.fate for event in self.told if isinstance(event, Given)]
+
+    async def stages(self, count: int) -> list[str]:
+        return [(await record_of(self.records, f"{number:06}")).stage for number in range(count)]
+
+
+@define
+class Till:
+    """An api with so much *free* money, of which each message takes 0.07."""
+
+    free: Decimal
+    sent: int = 0
+    looks: int = 0
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        if call.path == billing.balance().path:
+            self.looks += 1
+            value: Any = Balance(free=self.free)
+            return Ok(value)
+        if self.free < Decimal("0.07"):
+            return InsufficientBalance(balance=Balance(free=self.free), required_amount=Decimal("0.07"))
+        self.free -= Decimal("0.07")
+        self.sent += 1
+        return await Counted()(call)
+
+
+async def test_a_worker_sends_all_chunks_and_ends_when_none_is_left() -> None:
+    fleet = Fleet()
+    await fleet.put(20)
+    assert await fleet.worked() is None
+    assert (fleet.api.asked, await fleet.chunks.left(), await fleet.stages(20)) == (200, 0, ["done"] * 20)
+    kinds = [type(event) for event in fleet.told]
+    assert (kinds.count(Leased), kinds.count(Told), kinds.count(Given)) == (20, 200, 20)
+    assert fleet.fates() == ["done"] * 20
+    assert isinstance(fleet.told[0], Leased)
+    assert fleet.told[0].delivery == 1
+
+
+async def test_workers_share_the_chunks() -> None:
+    fleet = Fleet()
+    await fleet.put(20)
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        for _ in range(2):
+            _ = tasks.start_soon(partial(fleet.work, pace=Pace(), on_event=None))
+    assert (fleet.api.asked, max(fleet.api.keys.values())) == (200, 1 + 19)  # ids repeat from chunk to chunk
+
+
+async def test_without_until_empty_a_worker_waits_for_chunks_until_it_is_asked_to_stop() -> None:
+    fleet, stopping = Fleet(), anyio.Event()
+
+    async def later() -> None:
+        await fleet.clock.sleep(100)
+        await fleet.put(1)
+        await fleet.clock.sleep(100)
+        stopping.set()
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(later)
+        assert await fleet.work(until_empty=False, stopping=stopping) == Stopped("asked")
+    assert (fleet.fates(), fleet.clock.now() < 203) == (["done"], True)
+
+
+@define
+class Slow:
+    """An api that takes *seconds* for each row."""
+
+    clock: VirtualClock
+    seconds: float
+    inner: Counted = field(factory=Counted)
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        await self.clock.sleep(self.seconds)
+        return await self.inner(call)
+
+
+async def test_a_worker_that_is_asked_to_stop_lets_settle_what_is_in_flight_and_gives_the_rest_back() -> None:
+    fleet, stopping = Fleet(), anyio.Event()
+    fleet.api = Slow(fleet.clock, 10.0)
+    await fleet.put(6)
+
+    async def later() -> None:
+        await fleet.clock.sleep(15)
+        stopping.set()
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(later)
+        assert await fleet.work(at_once=2, stopping=stopping) == Stopped("asked")
+        assert fleet.clock.now() < 23
+    assert (fleet.api.inner.asked, fleet.fates(), await fleet.chunks.left()) == (16, ["released"] * 4, 6)
+    assert sorted(states(await record_of(fleet.records, "000000")).values()) == [State.ACCEPTED] * 4
+    lease = await fleet.chunks.lease(0)
+    assert lease
+    assert lease.delivery == 1
+
+
+async def test_a_lease_is_renewed_for_as_long_as_its_chunk_is_sent() -> None:
+    fleet = Fleet()
+    fleet.api = Slow(fleet.clock, 100.0)
+    await fleet.put(1, rows=3)
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        for _ in range(2):
+            _ = tasks.start_soon(partial(fleet.work, at_once=1))
+    assert (fleet.api.inner.asked, fleet.fates()) == (3, ["done"])
+
+
+async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
+    fleet = Fleet()
+    fleet.api = Slow(fleet.clock, 11.0)
+    await fleet.put(1)
+    theirs: list[Lease | None] = []
+
+    async def frozen() -> None:
+        await fleet.clock.sleep(5)
+        fleet.chunks.lease_seconds = 0.0  # those who come now have it no longer than that
+        for held in fleet.chunks._chunks.values():
+            held.due = fleet.clock.now()
+            fleet.chunks._due[:] = [(held.due, held.token, "b/000000")]
+        theirs.append(await fleet.chunks.lease(0))
+        fleet.chunks.lease_seconds = 30.0
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(frozen)
+        stopping = anyio.Event()
+        _ = tasks.start_soon(partial(fleet.work, at_once=1, stopping=stopping))
+        await fleet.clock.sleep(30)
+        stopping.set()
+    assert theirs[0]
+    assert fleet.fates()[0] == "lost"
+
+
+async def test_a_401_ends_the_worker_and_gives_its_chunks_back() -> None:
+    fleet = Fleet(Counted({3: Unauthorized()}))
+    await fleet.put(5)
+    assert await fleet.worked(chunks_at_once=1, at_once=1) == Stopped("unauthorized", Unauthorized())
+    assert (fleet.fates(), await fleet.chunks.left(), fleet.api.asked) == (["released"], 5, 3)
+
+
+async def test_a_402_ends_a_worker_that_is_not_to_wait_and_one_that_comes_later_looks_once() -> None:
+    fleet = Fleet(Till(Decimal("0.20")))
+    await fleet.put(2, rows=3)
+    for looks in (0, 1):
+        stopped = await fleet.worked(at_once=1)
+        assert stopped
+        assert (stopped.reason, fleet.api.sent, fleet.api.looks) == ("balance", 2, looks)
+    fleet.api.free = Decimal(10)
+    assert await fleet.worked() is None
+    assert (fleet.api.looks, await fleet.quota.paused(), await fleet.stages(2)) == (2, None, ["done"] * 2)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) -> None:
+    fleet = Fleet(Till(Decimal("0.50")))
+    await fleet.put(2)
+
+    async def tops_up() -> None:
+        await fleet.clock.sleep(100)
+        fleet.api.free += Decimal(10)
+
+    pace = Pace(shared=fleet.quota) if shared else Pace()
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(tops_up)
+        assert await fleet.work(wait_for_balance=True, pace=pace) is None
+    assert (fleet.api.sent, fleet.api.looks, await fleet.stages(2)) == (20, 8, ["done"] * 2)
+    money = [event for event in fleet.told if isinstance(event, Paused | Resumed)]
+    assert [type(event) for event in money] == [Paused, Resumed]
+
+
+async def test_a_pause_whose_reason_says_nothing_of_money_ends_when_there_is_some() -> None:
+    fleet = Fleet(Till(Decimal(10)))
+    await fleet.put(1)
+    await fleet.quota.pause(dump(Unauthorized()))
+    assert await fleet.worked() is None
+    await fleet.quota.pause(dump(BROKE))
+    fleet.api = Counted({1: NotSent("no way there")})
+    await fleet.put(1)
+    assert await fleet.worked() == Stopped("balance", BROKE)
+
+
+async def test_a_service_that_never_answered_ends_the_worker_soon() -> None:
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        return NotSent(call.path)
+
+    fleet = Fleet(api)
+    await fleet.put(2)
+    stopped = await fleet.worked()
+    assert stopped
+    assert (stopped.reason, fleet.clock.now() < 20, set(fleet.fates())) == ("outage", True, {"released"})
+
+
+async def test_an_outage_is_waited_out_across_chunks() -> None:
+    fleet = Fleet()
+    inner = Counted()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await fleet.clock.sleep(0.5)
+        return NotSent(call.path) if 2.6 < fleet.clock.now() < 60 else await answered(call)
+
+    async def answered(call: Call[T]) -> Result[T]:
+        result = await inner(call)
+        return Ok(result.value, meta=SEEN) if isinstance(result, Ok) else result
+
+    fleet.api = api
+    await fleet.put(10)
+    assert await fleet.worked(chunks_at_once=2, at_once=2) is None
+    assert (inner.asked, await fleet.stages(10)) == (100, ["done"] * 10)
+    assert "released" in fleet.fates()
+
+
+async def test_an_engine_that_is_away_is_waited_for() -> None:
+    fleet = Fleet()
+    fleet.api = Slow(fleet.clock, 1.0)
+    await fleet.put(10)
+
+    async def away() -> None:
+        for store in (fleet.chunks, fleet.records, fleet.chunks):
+            await fleet.clock.sleep(7.5)
+            store.away = True
+            await fleet.clock.sleep(40)
+            store.away = False
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(away)
+        assert await fleet.work(at_once=2, chunks_at_once=3) is None
+    assert (fleet.api.inner.asked, await fleet.stages(10), await fleet.chunks.left()) == (100, ["done"] * 10, 0)
+    assert any(isinstance(event, Away) for event in fleet.told)
+
+
+async def test_what_is_no_chunk_is_buried_and_the_others_are_sent() -> None:
+    fleet = Fleet()
+    await fleet.put(2)
+    await fleet.chunks.put("b/bad", b"?")
+    assert await fleet.worked() is None
+    record = await record_of(fleet.records, "bad")
+    assert (record.stage, record.why, fleet.chunks.buried) == ("buried", "it is not JSON", ["b/bad"])
+    assert sorted(fleet.fates()) == ["buried", "done", "done"]
+
+
+async def test_a_chunk_is_buried_only_when_its_record_says_so() -> None:
+    fleet = Fleet()
+    await fleet.chunks.put("b/bad", b"?")
+    fleet.records.away = True
+
+    async def back() -> None:
+        await fleet.clock.sleep(3)
+        fleet.records.away = False
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(back)
+        assert await fleet.work() is None
+    assert fleet.fates() == ["released", "buried"]
+
+
+async def test_a_chunk_that_loses_its_workers_is_buried() -> None:
+    fleet = Fleet()
+    await fleet.put(1)
+    for _ in range(TRIES):
+        assert await fleet.chunks.lease(0)
+        fleet.clock.advance(31)
+    assert await fleet.worked() is None
+    record = await record_of(fleet.records, "000000")
+    assert (record.stage, fleet.api.asked, fleet.chunks.buried) == ("buried", 0, ["b/000000"])
+    assert "5 workers" in f"{record.why}"
+
+
+async def test_a_chunk_with_a_row_that_never_settles_is_given_up_in_the_end() -> None:
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        return NotSent("no") if b"+4915100000003" in (call.body or b"") else await Counted()(call)
+
+    fleet = Fleet(api)
+    await fleet.put(1)
+    assert await fleet.worked(patience=0) is None
+    record = await record_of(fleet.records, "000000")
+    assert fleet.fates() == ["released"] * TRIES + ["buried"]
+    assert states(record) == all_of(State.ACCEPTED, range(10)) | {"3": State.HELD_UP}
+
+
+async def test_what_the_api_raises_comes_out_and_the_chunk_goes_back_at_once() -> None:
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        raise KeyError(call.path)
+
+    fleet = Fleet(api)
+    await fleet.put(5)
+    with pytest.raises(KeyError):
+        _ = await fleet.worked()
+    for _ in range(5):
+        lease = await fleet.chunks.lease(0)
+        assert lease
+        assert lease.delivery == 1
+
+
+async def test_what_is_raised_by_who_is_told_comes_out() -> None:
+    fleet = Fleet()
+    await fleet.put(1)
+
+    def told(event: Event) -> None:
+        if isinstance(event, Given):
+            raise KeyError(event.chunk)
+
+    with pytest.raises(KeyError):
+        _ = await fleet.worked(on_event=told)
+
+
+async def test_a_worker_that_is_cancelled_gives_its_chunks_back() -> None:
+    fleet = Fleet()
+    fleet.api = Slow(fleet.clock, 1e9)
+    await fleet.put(5)
+    async with anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(fleet.work)
+        await anyio.wait_all_tasks_blocked()
+        tasks.cancel_scope.cancel()
+    assert await fleet.chunks.left() == 5
+    leases = [await fleet.chunks.lease(0) for _ in range(5)]
+    assert [lease.delivery for lease in leases if lease] == [1] * 5
+    assert set(states(await record_of(fleet.records, "000000")).values()) == {State.STARTED}
+
+
+async def test_a_renewal_that_does_not_get_through_is_told_and_tried_again() -> None:
+    fleet = Fleet()
+    fleet.api = Slow(fleet.clock, 25.0)
+    await fleet.put(1, rows=1)
+
+    async def away() -> None:
+        await fleet.clock.sleep(5)
+        fleet.chunks.away = True
+        await fleet.clock.sleep(7)
+        fleet.chunks.away = False
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(away)
+        assert await fleet.work(chunks_at_once=1) is None
+    assert [event.why for event in fleet.told if isinstance(event, Away)]
+    assert fleet.fates() == ["done"]
+
+
+async def test_an_engine_that_stays_away_at_the_end_of_a_chunk_is_given_up_and_the_chunk_comes_again() -> None:
+    fleet = Fleet()
+    fleet.api = Slow(fleet.clock, 5.0)
+    await fleet.put(1, rows=1)
+
+    async def away() -> None:
+        await fleet.clock.sleep(3)
+        fleet.chunks.away = True
+        await fleet.clock.sleep(120)
+        fleet.chunks.away = False
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(away)
+        assert await fleet.work() is None
+    assert (fleet.fates(), fleet.api.inner.asked) == (["done", "done"], 1)
+
+
+async def test_fewer_than_one_chunk_at_once_is_refused() -> None:
+    with pytest.raises(ValueError, match="chunks_at_once"):
+        _ = await Fleet().work(chunks_at_once=0)
