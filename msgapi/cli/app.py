@@ -10,6 +10,7 @@ import click
 from ..version import VERSION
 from .commands import balance, batch, report, send
 from .exits import Exit, Halt
+from .fleet import fleet
 from .groups import doctor, messages, webhooks
 from .programs import demo, sandbox
 
@@ -40,7 +41,7 @@ def program() -> None:
     """  # noqa: D301 - \b is click's own
 
 
-for _command in (send, batch, balance, messages, webhooks, sandbox, demo, doctor):
+for _command in (send, batch, fleet, balance, messages, webhooks, sandbox, demo, doctor):
     program.add_command(_command)
 
 

@@ -1,0 +1,121 @@
+"""The command `fleet`: a file of messages sent by many workers, over a Redis, Valkey or NATS that is there already."""
+
+import click
+
+from .options import (
+    Several,
+    export_option,
+    file_options,
+    given,
+    id_column_option,
+    json_option,
+    message_options,
+    only_option,
+)
+
+_url_option = click.option(
+    "--fleet-url",
+    "url",
+    envvar="MSGAPI_FLEET_URL",
+    default="",
+    metavar="URL",
+    help="redis:// or nats://; or set MSGAPI_FLEET_URL, which no list of processes shows.",
+)
+_fleet_option = click.option(
+    "--fleet", default="msgapi", show_default=True, metavar="NAME", help="One of several fleets on that server."
+)
+_batch_option = click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
+
+
+@click.group(cls=Several)
+def fleet() -> None:
+    """Send a file by many workers, at the one pace that the key allows.
+
+    More workers are for safety, not for speed: the limit is that of the key. Needs `msgapi-sdk[redis]` or
+    `msgapi-sdk[nats]`.
+
+    \b
+      export MSGAPI_FLEET_URL=redis://127.0.0.1:6379
+      msgapi fleet enqueue people.csv --batch may --agent ag_live_demo --traffic TRANSACTION --text 'Hi {name}'
+      msgapi fleet work            # on as many hosts as you like
+      msgapi fleet report --batch may
+    """  # noqa: D301 - \b is click's own
+
+
+@fleet.command
+@click.argument("file")
+@click.option("--batch", required=True, metavar="NAME", help="A name that no other batch under this key has had.")
+@message_options
+@file_options
+@id_column_option
+@_url_option
+@_fleet_option
+@json_option
+def enqueue(
+    *,
+    file: str,
+    batch: str,
+    to_column: str,
+    data: tuple[str, ...],
+    allow_empty: bool,
+    allow_duplicates: bool,
+    shape: str | None,
+    delimiter: str | None,
+    id_column: str | None,
+    url: str,
+    fleet: str,
+    json: bool,
+) -> int:
+    """Queue a message to every row of a FILE, as a batch of the fleet.
+
+    FILE and the options are those of `msgapi batch`; `msgapi batch --dry-run` shows what would be sent. The same
+    command goes on where it was stopped, and queues nothing twice.
+
+    The keys of the rows derive from NAME: another batch under a NAME that was used before would be taken for
+    that one.
+    """
+    from .fleet_queue import start
+    from .fleet_reach import Place
+    from .mailing import Mailing
+
+    mailing = Mailing(
+        path=file,
+        given=given(),
+        to_column=to_column,
+        data=data,
+        empty=allow_empty,
+        duplicates=allow_duplicates,
+        shape=shape,
+        delimiter=delimiter,
+        id_column=id_column,
+        json=json,
+    )
+    return start(mailing, Place(url=url, fleet=fleet), batch)
+
+
+@fleet.command
+@_batch_option
+@click.option("--journal", metavar="FILE", help="Keep the rows there, as the journal of a batch.")
+@export_option
+@only_option
+@_url_option
+@_fleet_option
+@json_option
+def report(
+    *, batch: str, journal: str | None, export: str | None, only: str | None, url: str, fleet: str, json: bool
+) -> int:
+    """Tell what has become of the rows of a batch so far.
+
+    \b
+      msgapi fleet report --batch may
+      msgapi fleet report --batch may --export csv --only refused > refused.csv
+
+    With --journal the file is one as `msgapi batch` writes: `msgapi batch report FILE` reads it, and once the
+    workers have ended, `msgapi batch --resume FILE` sends here what is left, under the same keys.
+
+    Exit status: 0 every row accepted, 1 all settled with refusals, 3 there are rows still to be sent.
+    """  # noqa: D301 - \b is click's own
+    from .fleet_reach import Place
+    from .fleet_report import Asked, start
+
+    return start(Asked(batch=batch, journal=journal, export=export, only=only, json=json), Place(url=url, fleet=fleet))

@@ -1,0 +1,130 @@
+"""The command `fleet enqueue`: the rows of a file, put into the queue of a fleet under the name of a batch."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from typing import Final, Protocol, final
+
+from .. import fleet
+from ..clock import Clock, SystemClock
+from ..fleet import Manifest, manifest
+from ..journal import key_of
+from ..journal.entries import REPEATED_ROW
+from . import diary, fleet_reach
+from .calls import Calls
+from .connection import launch
+from .exits import Exit, Halt, unreadable
+from .fleet_reach import Place, Reached, told
+from .mailing import Mailing, read
+from .output import emit, emit_json, note
+from .rows import Row, Table
+from .seen import Seen
+from .tally import DUPLICATE
+
+_EVERY: Final = 5.0  # seconds between two lines of progress
+_GOES_ON: Final = "the same command goes on where this one ended"
+
+
+def start(mailing: Mailing, place: Place, batch: str) -> int:
+    """Queue the file as *batch* of the fleet at *place*; gives the exit status."""
+    place.check(batch)
+    with read(mailing) as (table, plan):
+        found = Manifest(
+            batch=batch,
+            source=table.digest(),
+            rows=table.count,
+            about=diary.told(mailing.command, table.count),
+        )
+        calls = Calls(plan, mailing.naming, mailing.duplicates)
+        return launch(partial(_queued, mailing, place, found, partial(_rows, table, calls, batch)))
+
+
+async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows") -> int:
+    counts: Counter[str] = Counter()
+    async with fleet_reach.reach(place) as there:
+        with told(_GOES_ON):
+            before = await _before(there, mailing, wanted)
+            done = await fleet.enqueue(
+                rows(counts), wanted, chunks=there.chunks, records=there.records, on_put=_Shown(SystemClock()).show
+            )
+    new = before is None or before.chunks is None
+    if mailing.json:
+        emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
+        return Exit.ACCEPTED
+    _tell(done, counts, new=new)
+    return Exit.ACCEPTED
+
+
+async def _before(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest | None:
+    before = await manifest.found(there.records, wanted.batch)
+    if before is None:
+        return None
+    command = diary.command_of(before.about, f"the batch {wanted.batch}")
+    if before.source == wanted.source and (other := diary.differing(command, mailing.command)) is not None:
+        raise Halt(
+            f"the batch {wanted.batch} was queued with other options ({other}): "
+            "finish it by its own command, or name another batch"
+        )
+    return before
+
+
+class _Rows(Protocol):
+    def __call__(self, counts: Counter[str], /) -> Iterator[fleet.Row]: ...  # pragma: no cover
+
+
+def _rows(table: Table, calls: Calls, batch: str, counts: Counter[str]) -> Iterator[fleet.Row]:
+    seen = Seen(table.count)
+    for row, name, call in calls.over(_read(table), table.count, partial(key_of, batch)):
+        if calls.naming.column is not None and seen.again(name):
+            made = fleet.Row(id=f"{name} (row {row.number})", invalid=REPEATED_ROW)
+        else:
+            made = fleet.row_of(name, call)
+        if made.invalid is not None:
+            counts["duplicates" if made.invalid.code == DUPLICATE else "invalid"] += 1
+        yield made
+
+
+def _read(table: Table) -> Iterator[Row]:
+    # The file was read before without trouble: what goes wrong now has gone wrong since.
+    try:
+        yield from table.rows()
+    except OSError as error:
+        raise unreadable(table.name, error) from None
+    except Halt as error:
+        raise Halt(f"{error} (the file has changed meanwhile)", error.status) from None
+
+
+@final
+class _Shown:
+    """A line of progress every few seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._last = clock.now()
+
+    def show(self, manifest: Manifest) -> None:
+        if self._clock.now() - self._last >= _EVERY:
+            self._last = self._clock.now()
+            note(f"queued: {min(manifest.put * manifest.size, manifest.rows):,}/{manifest.rows:,} rows")
+
+
+def _facts(done: Manifest, counts: Counter[str]) -> dict[str, object]:
+    return {
+        "batch": done.batch,
+        "rows": done.rows,
+        "chunks": done.chunks,
+        "invalid": counts["invalid"],
+        "duplicates": counts["duplicates"],
+    }
+
+
+def _tell(done: Manifest, counts: Counter[str], *, new: bool) -> None:
+    if new:
+        emit(f"{done.rows:,} rows are queued as the batch {done.batch}, in {done.chunks:,} chunks")
+    else:
+        emit(f"nothing was queued: all {done.rows:,} rows of the batch {done.batch} were before")
+    if counts["invalid"]:
+        note(f"{counts['invalid']:,} of the rows are not fit to be sent: the report tells what is wrong with them")
+    if counts["duplicates"]:
+        note(f"{counts['duplicates']:,} of the rows repeat an earlier one and are not sent a second time")
+    note(f"`msgapi fleet work` sends them, `msgapi fleet report --batch {done.batch}` tells of them")

@@ -1,0 +1,76 @@
+"""Reach: the server that a fleet is on, and the one line for each way in which there is none."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import Final, Protocol, final
+
+from attrs import field, frozen
+
+from ..fleet import Chunks, Records, Taken, Unreachable
+from ..fleet.manifest import fit
+from ..quota import Quota
+from .exits import Exit, Halt
+
+_EXAMPLE: Final = "such as redis://127.0.0.1:6379 or nats://127.0.0.1:4222"
+
+
+class Reached(Protocol):
+    """A fleet that is reached: its parts."""
+
+    @property
+    def chunks(self) -> Chunks:
+        """Its queue."""
+        ...  # pragma: no cover
+
+    @property
+    def records(self) -> Records:
+        """What became of its batches."""
+        ...  # pragma: no cover
+
+    @property
+    def quota(self) -> Quota:
+        """The pace that its workers share."""
+        ...  # pragma: no cover
+
+
+@final
+@frozen(kw_only=True)
+class Place:
+    """Where a fleet is: on the server at *url*, under the name *fleet*."""
+
+    url: str = field(repr=False)
+    fleet: str = "msgapi"
+
+    def check(self, batch: str | None = None) -> None:
+        """Refuse what cannot be a fleet, or the name of a *batch*, before anything is asked of anybody."""
+        for option, name in [("--fleet", self.fleet), *([("--batch", batch)] if batch is not None else [])]:
+            if not fit(name):
+                raise Halt(f"{option} takes up to 64 of A-Z a-z 0-9 . _ - and no sign first, not {name!r}")
+        if not self.url:
+            raise Halt(f"which fleet? give --fleet-url or set MSGAPI_FLEET_URL, {_EXAMPLE}", Exit.CONFIGURATION)
+
+
+@asynccontextmanager
+async def reach(place: Place, api_key: str | None = None) -> AsyncIterator["Reached"]:
+    """Open the fleet at *place*; one that cannot be reached ends the program."""
+    from ..fleet.opening import opened
+
+    key = os.environ.get("MSGAPI_API_KEY", "") if api_key is None else api_key
+    async with AsyncExitStack() as stack:
+        try:
+            fleet = await stack.enter_async_context(opened(place.url, fleet=place.fleet, api_key=key))
+        except (Unreachable, ValueError) as error:
+            raise Halt(f"{error}", Exit.CONFIGURATION) from None
+        yield fleet
+
+
+@contextmanager
+def told(rest: str) -> Iterator[None]:
+    """End the program if the engine fails inside, with the *rest* of what there is to say; or the name is taken."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Halt(f"{error}; {rest}", Exit.STOPPED) from None
+    except Taken as error:
+        raise Halt(f"{error}") from None

@@ -1,0 +1,355 @@
+"""fleet: a file goes into the queue of a fleet, and its report is that of a batch."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+from attrs import define, evolve, field
+from mailings import people, text
+
+from msgapi import Balance, InsufficientBalance, codec, journal
+from msgapi.cli import fleet_queue, fleet_reach, main
+from msgapi.cli.fleet_reach import Place
+from msgapi.cli.rows import Table
+from msgapi.fleet import ChunkRecord, Found, Manifest, MemoryChunks, MemoryRecords
+from msgapi.fleet.chunk import Chunk, load
+from msgapi.journal import State
+from msgapi.journal.keys import mark_of
+from msgapi.quota import Grant
+from msgapi.virtual import VirtualClock
+
+Captured = pytest.CaptureFixture[str]
+RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
+REPORT = ["fleet", "report", "--batch", "may"]
+
+
+@define
+class Paused:
+    """A quota of which only the pause is of interest."""
+
+    why: bytes | None = None
+
+    async def reserve(self, band: str, slots: int) -> Grant:
+        raise AssertionError((band, slots))
+
+    async def penalise(self, band: str, seconds: float) -> None:
+        raise AssertionError((band, seconds))
+
+    async def tell(self, band: str, per_second: float) -> None:
+        raise AssertionError((band, per_second))
+
+    async def pause(self, why: bytes) -> None:
+        self.why = why
+
+    async def paused(self) -> bytes | None:
+        return self.why
+
+    async def resume(self) -> None:
+        self.why = None
+
+
+@define
+class Fleet:
+    """A fleet in memory, and the places that it was asked for at."""
+
+    chunks: MemoryChunks = field(factory=MemoryChunks)
+    records: MemoryRecords = field(factory=MemoryRecords)
+    quota: Paused = field(factory=Paused)
+    places: list[Place] = field(factory=list)
+
+    def queued(self, batch: str = "may") -> list[Chunk]:
+        found = [load(held.body) for name, held in self.chunks._chunks.items() if name.startswith(f"{batch}/")]
+        assert all(isinstance(chunk, Chunk) for chunk in found)
+        return [chunk for chunk in found if isinstance(chunk, Chunk)]
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    fleet = Fleet()
+
+    @asynccontextmanager
+    async def reach(place: Place) -> AsyncIterator[Fleet]:
+        fleet.places.append(place)
+        yield fleet
+
+    monkeypatch.setattr(fleet_reach, "reach", reach)
+    monkeypatch.setenv("MSGAPI_FLEET_URL", "redis://127.0.0.1:1")
+    return fleet
+
+
+def enqueue(path: str, *more: str, batch: str = "may") -> list[str]:
+    return ["fleet", "enqueue", path, "--batch", batch, *RCS, *more]
+
+
+def ended(chunk: Chunk, **facts: Any) -> ChunkRecord:  # noqa: ANN401 - the fields of what was found
+    found = Found(
+        id="", mark="", state=State.ACCEPTED, started=1.8e9, kind="Accepted", status=202, price="0.07", hold="0.07"
+    )
+    rows = (evolve(found, id=row.id, mark=mark_of(row.call).hex(), **facts) for row in chunk.rows)
+    return ChunkRecord(id=chunk.id, stage="done", rows=tuple(rows))
+
+
+async def _recorded(there: Fleet, *records: ChunkRecord) -> None:
+    for record in records:
+        _, revision = await there.records.read("may", record.id)
+        assert await there.records.write("may", record.id, record.dump(), revision)
+        lease = await there.chunks.lease(0)
+        assert lease is not None
+        await there.chunks.ack(lease)
+
+
+def recorded(there: Fleet, *records: ChunkRecord) -> None:
+    anyio.run(_recorded, there, *records)
+
+
+def test_each_row_of_a_file_is_queued_under_its_name_and_key(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    path = people(tmp_path, 250, more="251,bad,Ann\n252,+4915100000001,Ann\n")
+    assert main(enqueue(path)) == 0
+    told = capsys.readouterr()
+    assert told.out == "252 rows are queued as the batch may, in 3 chunks\n"
+    assert "1 of the rows are not fit to be sent" in told.err
+    assert "1 of the rows repeat an earlier one" in told.err
+    assert "`msgapi fleet report --batch may` tells of them" in told.err
+    rows = [row for chunk in there.queued() for row in chunk.rows]
+    assert [row.id for row in rows] == [f"row {at}" for at in range(1, 253)]
+    assert {row.key for row in rows[:250]} == {journal.key_of("may", row.id) for row in rows[:250]}
+    assert b"+4915100000007" in (rows[6].call.body or b"")
+    assert [row.invalid.code for row in rows[250:] if row.invalid is not None] == ["validation_error", "duplicate_row"]
+    assert there.places == [Place(url="redis://127.0.0.1:1")]
+
+
+def test_the_same_command_goes_on_and_queues_nothing_twice(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    path = people(tmp_path, 250)
+    assert main(enqueue(path)) == main(enqueue(path)) == 0
+    assert "nothing was queued: all 250 rows of the batch may were before" in capsys.readouterr().out
+    assert main(enqueue(path, "--json")) == 0
+    assert orjson.loads(capsys.readouterr().out) == {
+        "batch": "may",
+        "rows": 250,
+        "chunks": 3,
+        "invalid": 0,
+        "duplicates": 0,
+        "queued": False,
+        "exit": 0,
+    }
+    assert len(there.queued()) == 3
+
+
+def test_other_rows_or_options_under_the_same_name_are_refused(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    path = people(tmp_path, 3)
+    assert main(enqueue(path)) == 0
+    assert main(enqueue(path, "--allow-duplicates")) == 2
+    assert (
+        "msgapi: the batch may was queued with other options (--allow-duplicates): finish it" in capsys.readouterr().err
+    )
+    _ = people(tmp_path, 4)
+    assert main(enqueue(path)) == 2
+    assert "msgapi: the batch may is of other rows: finish it by its own file" in capsys.readouterr().err
+    assert main(enqueue(path, batch="june")) == 0
+    assert (len(there.queued()), len(there.queued("june"))) == (1, 1)
+
+
+def test_a_row_whose_id_came_before_is_a_row_of_its_own_and_refused(tmp_path: Path, there: Fleet) -> None:
+    path = people(tmp_path, 3, more="2,+4915199999999,Bob\n,+4915199999998,Bob\n")
+    assert main(enqueue(path, "--id-column", "id")) == 0
+    (chunk,) = there.queued()
+    assert [row.id for row in chunk.rows] == ["1", "2", "3", "2 (row 4)", "row 5"]
+    assert [row.invalid.code for row in chunk.rows if row.invalid is not None] == ["row_repeated"]
+
+
+def test_a_key_that_a_row_brings_is_kept(tmp_path: Path, there: Fleet) -> None:
+    path = tmp_path / "x.jsonl"
+    _ = path.write_text('{"to":"+4915100000001","name":"Ann","idempotency_key":"mine"}\n')
+    assert main(enqueue(str(path))) == 0
+    assert [row.key for chunk in there.queued() for row in chunk.rows] == ["mine"]
+
+
+def test_what_goes_wrong_while_queueing_is_one_line_and_the_same_command_goes_on(
+    tmp_path: Path, there: Fleet, capsys: Captured
+) -> None:
+    path = people(tmp_path, 3)
+    there.chunks.away = True
+    assert main(enqueue(path)) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("; the same command goes on where this one ended")
+    there.chunks.away = False
+    assert main(enqueue(path)) == 0
+    assert len(there.queued()) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "told"),
+    [
+        (["enqueue", "{}", "--batch", "a/b"], 2, "--batch takes up to 64 of"),
+        (["enqueue", "{}", "--batch", "may", "--fleet", ""], 2, "--fleet takes up to 64 of"),
+        (["enqueue", "{}", "--batch", "may", "--fleet-url", ""], 4, "which fleet? give --fleet-url or set"),
+        (["enqueue", "{}", "--batch", "may", "--to-column", "x"], 2, "there is no column x"),
+        (["enqueue", "{}", "--batch", "may", "--id-column", "x"], 2, "there is no column x"),
+        (["enqueue", "{}.no", "--batch", "may"], 2, "cannot read"),
+        (["enqueue", "{}", "--batch", "may", "--delimiter", "xx"], 2, "--delimiter is one character"),
+        (["enqueue", "{}"], 2, "Missing option '--batch'"),
+        (["report", "--batch", "june"], 2, "there is no batch june on the fleet msgapi"),
+        (["report", "--batch", "may", "--only", "refused"], 2, "--only goes with --export"),
+        (["report", "--batch", ".x"], 2, "--batch takes up to 64 of"),
+        (["report"], 2, "Missing option '--batch'"),
+        ([], 2, "fleet needs a command: enqueue, "),
+    ],
+)
+@pytest.mark.usefixtures("there")
+def test_bad_input_is_one_line_and_a_status(
+    command: list[str], status: int, told: str, tmp_path: Path, capsys: Captured
+) -> None:
+    path = people(tmp_path, 3)
+    made = [one.format(path) for one in command]
+    assert main(["fleet", *made, *(RCS if "enqueue" in made else [])]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_a_file_that_is_empty_is_one_line(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    path = tmp_path / "x.csv"
+    path.touch()
+    assert main(enqueue(str(path))) == 2
+    assert "is empty: there is nothing to send" in capsys.readouterr().err
+    assert not there.places
+
+
+def test_a_file_that_changes_while_it_is_queued_ends_the_program(
+    tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = people(tmp_path, 3)
+    digest = Table.digest
+
+    def spoilt(table: Table) -> str:
+        found = digest(table)
+        _ = Path(path).write_bytes(b"id,to,name\n1,\xff\n")
+        return found
+
+    monkeypatch.setattr(Table, "digest", spoilt)
+    assert main(enqueue(path)) == 2
+    assert "is not UTF-8" in (line := capsys.readouterr().err)
+    assert "(the file has changed meanwhile)" in line
+    assert not there.queued()
+
+
+def test_a_disk_that_fails_while_a_file_is_queued_ends_the_program(
+    tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    path = people(tmp_path, 3)
+    monkeypatch.setattr(Table, "digest", lambda _: monkeypatch.setattr(Table, "rows", rows) or "abc")
+    assert main(enqueue(path)) == 2
+    assert f"cannot read {path}: Input/output error" in capsys.readouterr().err
+    assert not there.queued()
+
+
+def test_how_far_the_queueing_is_is_told_every_few_seconds(capsys: Captured) -> None:
+    clock = VirtualClock()
+    shown = fleet_queue._Shown(clock)
+    manifest = Manifest(batch="may", source="", rows=1_050, put=5)
+    shown.show(manifest)
+    assert capsys.readouterr().err == ""
+    clock.advance(5)
+    shown.show(manifest)
+    clock.advance(5)
+    shown.show(evolve(manifest, put=11))
+    assert capsys.readouterr().err == "msgapi: queued: 500/1,050 rows\nmsgapi: queued: 1,050/1,050 rows\n"
+
+
+def test_the_report_is_that_of_a_local_batch(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    path = people(tmp_path, 250)
+    assert main(enqueue(path)) == 0
+    first, second, third = there.queued()
+    refused = {
+        "state": State.REFUSED,
+        "kind": "Forbidden",
+        "code": "forbidden",
+        "status": 403,
+        "price": None,
+        "hold": None,
+    }
+    recorded(there, ended(first), ended(second, **refused))
+    _ = capsys.readouterr()
+    assert main(REPORT) == 3
+    told = capsys.readouterr()
+    assert "100 of 250 rows accepted, 7.00 EUR" in told.out
+    assert "Never sent" in told.out
+    assert "msgapi: 2 of 3 chunks are done, 0 are begun, 1 are waiting; `msgapi fleet work` goes on" in told.err
+    recorded(there, ended(third))
+    assert main([*REPORT, "--json"]) == 1
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["rows"], facts["accepted"], facts["refused"], facts["unsent"]) == (250, 150, 100, 0)
+    assert facts["chunks"] == {
+        "total": 3,
+        "queued": 3,
+        "begun": 0,
+        "done": 3,
+        "buried": {},
+        "unreadable": [],
+        "left": 0,
+    }
+    assert (facts["batch"], facts["journal"], facts["paused"]) == ("may", None, None)
+    assert [one.name for one in tmp_path.iterdir()] == ["people.csv"]
+
+
+def test_the_rows_of_a_fleet_come_as_a_file(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    assert main(enqueue(people(tmp_path, 3))) == 0
+    recorded(there, ended(there.queued()[0]))
+    _ = capsys.readouterr()
+    assert main([*REPORT, "--export", "jsonl", "--only", "accepted"]) == 0
+    lines = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["key"] for line in lines] == [journal.key_of("may", f"row {at}") for at in (1, 2, 3)]
+
+
+def test_a_journal_that_was_collected_is_one_of_a_batch(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    path, where = people(tmp_path, 150), str(tmp_path / "may.journal")
+    assert main(enqueue(path)) == 0
+    recorded(there, ended(there.queued()[0]))
+    assert main([*REPORT, "--journal", where]) == 3
+    assert f"`msgapi batch report {where}` tells of them" in capsys.readouterr().err
+    assert main(["batch", "report", where]) == 3
+    assert "100 of 150 rows accepted" in capsys.readouterr().out
+    assert main(["batch", "--resume", where, "--dry-run"]) == 0
+    assert main([*REPORT, "--journal", path]) == 2
+    assert f"{path} is not a journal" in capsys.readouterr().err
+    assert "id,to,name" in text(path)
+
+
+def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    assert main(enqueue(people(tmp_path, 150))) == 0
+    first, _ = there.queued()
+    error = InsufficientBalance(
+        code="insufficient_balance", message="no money", balance=Balance(), topup_url="https://t.example"
+    )
+    there.quota.why = codec.dump(error)
+    recorded(
+        there, evolve(ended(first, state=State.STARTED, kind=None), stage="buried", why="it was handed out 6 times")
+    )
+    recorded(there, evolve(ended(first), id="000001", rows=(Found(id="x", mark="?"),)))
+    _ = capsys.readouterr()
+    assert main(REPORT) == 3
+    told = capsys.readouterr().err
+    assert "msgapi: chunk 000000 was given up: it was handed out 6 times" in told
+    assert "msgapi: these records cannot be read: 000001" in told
+    assert "msgapi: nobody sends: no money. Top up at https://t.example" in told
+    there.quota.why = b"nonsense"
+    assert main([*REPORT, "--json"]) == 3
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["paused"], facts["chunks"]["buried"]) == (None, {"000000": "it was handed out 6 times"})
+
+
+def test_a_batch_that_is_not_queued_whole_is_told(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
+    there.chunks.away = True
+    assert main(enqueue(people(tmp_path, 150))) == 3
+    there.chunks.away = False
+    assert main(REPORT) == 3
+    assert "not all rows are queued: give the same `msgapi fleet enqueue` again" in capsys.readouterr().err
+    there.records.away = True
+    assert main(REPORT) == 3
+    assert "what was collected is not complete, so there is no report" in capsys.readouterr().err
