@@ -51,6 +51,11 @@ def test_a_line_fits_its_terminal_by_leaving_out_the_last(width: int) -> None:
     assert ("━" in line) == (width > 10)
 
 
+def test_a_line_without_an_end_in_sight_has_no_bar() -> None:
+    assert progress.fitted(["5 accepted", "1 refused"], None, 80) == "5 accepted · 1 refused"
+    assert progress.fitted(["5 accepted", "1 refused"], None, 20) == "5 accepted"
+
+
 def test_without_a_terminal_there_is_a_plain_line_once_something_has_ended(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +92,6 @@ def test_no_color_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     console = Console(file=terminal, force_terminal=True, width=80)
     with RichLive(console=console, auto_refresh=False) as live:
-        progress.Live(Pace(), VirtualClock(), console, live).update(tally(accepted=5), 3)
+        progress.Shown(progress.Live(console, live), Pace(), VirtualClock()).update(tally(accepted=5), 3)
     assert "5 accepted" in terminal.getvalue()
     assert "\x1b[3" not in terminal.getvalue()
