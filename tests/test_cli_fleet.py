@@ -1,88 +1,31 @@
 """fleet: a file goes into the queue of a fleet, and its report is that of a batch."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import orjson
 import pytest
-from attrs import define, evolve, field
+from attrs import evolve
+from fleet_places import RCS, REPORT, Fleet, enqueue, placed
 from mailings import people, text
 
 from msgapi import Balance, InsufficientBalance, codec, journal
-from msgapi.cli import fleet_queue, fleet_reach, main
+from msgapi.cli import fleet_queue, main
 from msgapi.cli.fleet_reach import Place
 from msgapi.cli.rows import Table
-from msgapi.fleet import ChunkRecord, Found, Manifest, MemoryChunks, MemoryRecords
-from msgapi.fleet.chunk import Chunk, load
+from msgapi.fleet import ChunkRecord, Found, Manifest
+from msgapi.fleet.chunk import Chunk
 from msgapi.journal import State
 from msgapi.journal.keys import mark_of
-from msgapi.quota import Grant
 from msgapi.virtual import VirtualClock
 
 Captured = pytest.CaptureFixture[str]
-RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
-REPORT = ["fleet", "report", "--batch", "may"]
-
-
-@define
-class Paused:
-    """A quota of which only the pause is of interest."""
-
-    why: bytes | None = None
-
-    async def reserve(self, band: str, slots: int) -> Grant:
-        raise AssertionError((band, slots))
-
-    async def penalise(self, band: str, seconds: float) -> None:
-        raise AssertionError((band, seconds))
-
-    async def tell(self, band: str, per_second: float) -> None:
-        raise AssertionError((band, per_second))
-
-    async def pause(self, why: bytes) -> None:
-        self.why = why
-
-    async def paused(self) -> bytes | None:
-        return self.why
-
-    async def resume(self) -> None:
-        self.why = None
-
-
-@define
-class Fleet:
-    """A fleet in memory, and the places that it was asked for at."""
-
-    chunks: MemoryChunks = field(factory=MemoryChunks)
-    records: MemoryRecords = field(factory=MemoryRecords)
-    quota: Paused = field(factory=Paused)
-    places: list[Place] = field(factory=list)
-
-    def queued(self, batch: str = "may") -> list[Chunk]:
-        found = [load(held.body) for name, held in self.chunks._chunks.items() if name.startswith(f"{batch}/")]
-        assert all(isinstance(chunk, Chunk) for chunk in found)
-        return [chunk for chunk in found if isinstance(chunk, Chunk)]
 
 
 @pytest.fixture
 def there(monkeypatch: pytest.MonkeyPatch) -> Fleet:
-    fleet = Fleet()
-
-    @asynccontextmanager
-    async def reach(place: Place) -> AsyncIterator[Fleet]:
-        fleet.places.append(place)
-        yield fleet
-
-    monkeypatch.setattr(fleet_reach, "reach", reach)
-    monkeypatch.setenv("MSGAPI_FLEET_URL", "redis://127.0.0.1:1")
-    return fleet
-
-
-def enqueue(path: str, *more: str, batch: str = "may") -> list[str]:
-    return ["fleet", "enqueue", path, "--batch", batch, *RCS, *more]
+    return placed(monkeypatch)
 
 
 def ended(chunk: Chunk, **facts: Any) -> ChunkRecord:  # noqa: ANN401 - the fields of what was found
@@ -327,7 +270,7 @@ def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsy
     error = InsufficientBalance(
         code="insufficient_balance", message="no money", balance=Balance(), topup_url="https://t.example"
     )
-    there.quota.why = codec.dump(error)
+    anyio.run(there.quota.pause, codec.dump(error))
     recorded(
         there, evolve(ended(first, state=State.STARTED, kind=None), stage="buried", why="it was handed out 6 times")
     )
@@ -338,7 +281,7 @@ def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsy
     assert "msgapi: chunk 000000 was given up: it was handed out 6 times" in told
     assert "msgapi: these records cannot be read: 000001" in told
     assert "msgapi: nobody sends: no money. Top up at https://t.example" in told
-    there.quota.why = b"nonsense"
+    anyio.run(there.quota.pause, b"nonsense")
     assert main([*REPORT, "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
     assert (facts["paused"], facts["chunks"]["buried"]) == (None, {"000000": "it was handed out 6 times"})

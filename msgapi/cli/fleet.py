@@ -9,8 +9,11 @@ from .options import (
     given,
     id_column_option,
     json_option,
+    limit_rate_option,
     message_options,
     only_option,
+    patience_option,
+    wait_option,
 )
 
 _url_option = click.option(
@@ -91,6 +94,68 @@ def enqueue(
         json=json,
     )
     return start(mailing, Place(url=url, fleet=fleet), batch)
+
+
+@fleet.command
+@click.option(
+    "--at-once",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="Requests in flight for each chunk.",
+)
+@click.option(
+    "--chunks-at-once",
+    type=click.IntRange(1, 100),
+    default=4,
+    show_default=True,
+    help="Chunks that are sent at a time, of 100 rows each.",
+)
+@limit_rate_option
+@patience_option
+@wait_option
+@click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with any worker.")
+@_url_option
+@_fleet_option
+@json_option
+def work(
+    *,
+    at_once: int,
+    chunks_at_once: int,
+    limit_rate: float | None,
+    patience: float,
+    wait_for_balance: bool,
+    until_empty: bool,
+    url: str,
+    fleet: str,
+    json: bool,
+) -> int:
+    """Send what is queued on the fleet, whatever batch it is of, until Ctrl-C.
+
+    Any number of workers with one key keep to its rate together; --limit-rate is for all of them. A worker may
+    be killed at any time: its rows go out again under their keys, and none arrives twice.
+
+    When the balance is used up all workers stop. One with --wait-for-balance lets all of them go on after a
+    top-up, and so does one that is started then.
+
+    Ctrl-C lets what is in flight settle and gives the rest back; a second one stops at once.
+
+    Exit status: 0 every row that was sent here accepted, 1 some were refused, 3 stopped (balance, service,
+    breaker), 4 key or configuration, 130 interrupted.
+    """
+    from .fleet_reach import Place
+    from .fleet_work import Shift, start
+
+    shift = Shift(
+        at_once=at_once,
+        chunks_at_once=chunks_at_once,
+        per_second=limit_rate,
+        patience=patience,
+        wait=wait_for_balance,
+        until_empty=until_empty,
+        json=json,
+    )
+    return start(shift, Place(url=url, fleet=fleet))
 
 
 @fleet.command

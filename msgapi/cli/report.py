@@ -85,9 +85,9 @@ def _first(run: Run) -> Iterator[str]:
 
 def _notices(run: Run, failed: str | None) -> Iterator[str]:
     tally = run.tally
-    why = "" if run.stopped is None else _why(run.stopped, run.tally)
-    if why:
-        yield why
+    said = "" if run.stopped is None else why(run.stopped, shortage(run.stopped, run.tally))
+    if said:
+        yield said
     if run.trouble:
         yield f"stopped: {run.trouble}"
     if run.interrupted:
@@ -111,13 +111,14 @@ def _on(path: str, tally: Tally, failed: str | None) -> Iterator[str]:
     yield f"every row is in {path}: `msgapi batch report {quote(path)}` tells of them"
 
 
-def _why(stopped: Stopped, tally: Tally) -> str:
+def why(stopped: Stopped, short: str) -> str:
+    """Say why nothing more was sent, and what is *short* if it is money; nothing if that is told by itself."""
     said = "" if stopped.error is None else f": {explain(stopped.error).rstrip('.')}"
     match stopped.reason:
         case "unauthorized":
             return f"stopped: the API key was refused{said}; check MSGAPI_API_KEY"
         case "balance":
-            return f"stopped: the balance is used up{said}{shortage(stopped, tally)}"
+            return f"stopped: the balance is used up{said}{short}"
         case "refusals":
             return f"stopped after a run of the same refusal{said}"
         case "outage":

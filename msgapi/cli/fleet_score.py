@@ -1,0 +1,84 @@
+"""Score: what one worker of a fleet has done, and the line that shows it."""
+
+from collections import Counter
+from typing import final
+
+from attrs import define, field
+
+from ..batch import Stopped
+from ..clock import Clock
+from ..fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
+from ..pace import Pace
+from ..results import InsufficientBalance
+from .progress import LANE, Screen, Speed
+from .rows import Row
+from .tally import Tally
+
+
+@final
+@define(eq=False)
+class Score:
+    """Counts the rows and the chunks of one worker, and shows them on *screen*."""
+
+    screen: Screen
+    pace: Pace
+    clock: Clock
+    tally: Tally = field(factory=lambda: Tally(0), init=False)
+    chunks: Counter[str] = field(factory=Counter, init=False)
+    held: set[str] = field(factory=set, init=False)
+    left: int | None = field(default=None, init=False)
+    _speed: Speed = field(init=False)
+    _away: str | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin now."""
+        self._speed = Speed(self.clock)
+
+    def take(self, event: Event) -> None:
+        """Take in what has happened, and say what is not of every day."""
+        if isinstance(event, Away):
+            if self._away != event.why:
+                self.screen.say(f"{event.why}; waiting for it")
+            self._away = event.why
+            return
+        match event:
+            case Leased(chunk=chunk):
+                self._away = None
+                self.held.add(chunk)
+            case Told(outcome=outcome):
+                self.tally.total += 1
+                self.tally.count(Row(outcome.index + 1, 0), outcome.result)
+            case Given():
+                self._give(event)
+            case Paused(stopped=stopped):
+                self.screen.say(f"the balance is used up{where(stopped)}: waiting for a top-up; Ctrl-C ends it")
+            case Resumed():
+                self.screen.say("there is money again: going on")
+
+    def _give(self, event: Given) -> None:
+        self.held.discard(event.chunk)
+        self.chunks[event.fate] += 1
+        if event.fate == "buried" and event.sent.unfit is not None:
+            self.screen.say(f"the chunk {event.chunk} was given up: {event.sent.unfit.why}")
+
+    def show(self) -> None:
+        """Show how far it is."""
+        tally, rate = self.tally, self._speed.measure(self.tally.settled)
+        if not tally.settled and not self.screen.eager:
+            return
+        said = [f"{tally.accepted:,} accepted", f"{tally.refused:,} refused"]
+        if rate >= 1:
+            said.append(f"{rate:,.0f}/s")
+        said.append(f"{len(self.held)} chunks here")
+        if self.left is not None:
+            said.append(f"{self.left:,} left")
+        pace = self.pace.lane(LANE).rate
+        if pace is not None:
+            said.append(f"pace {pace:,.0f}/s")
+        self.screen.draw(said, None, fine=not tally.refused)
+
+
+def where(stopped: Stopped) -> str:
+    """Say where to top up after a stop for want of money."""
+    url = stopped.error.topup_url if isinstance(stopped.error, InsufficientBalance) else None
+    return f"; top up at {url}" if url else ""

@@ -1,0 +1,70 @@
+"""A fleet in memory, for the tests of the command line."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define, field
+
+from msgapi.cli import fleet_reach
+from msgapi.cli.fleet_reach import Place
+from msgapi.clock import SystemClock
+from msgapi.fleet import MemoryChunks, MemoryRecords
+from msgapi.fleet.chunk import Chunk, load
+from msgapi.quota import Local
+
+RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
+REPORT = ["fleet", "report", "--batch", "may"]
+
+
+@define
+class Hasty:
+    """A clock on which every wait is over at once."""
+
+    at: float = 0.0
+
+    def now(self) -> float:
+        return self.at
+
+    def time(self) -> float:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.at += seconds
+
+
+@define
+class Fleet:
+    """A fleet in memory, and the places that it was asked for at."""
+
+    chunks: MemoryChunks = field(factory=lambda: MemoryChunks(Hasty(), lease_seconds=1e9))
+    records: MemoryRecords = field(factory=MemoryRecords)
+    quota: Local = field(factory=lambda: Local(SystemClock()))
+    places: list[Place] = field(factory=list)
+
+    def queued(self, batch: str = "may") -> list[Chunk]:
+        found = [load(held.body) for name, held in self.chunks._chunks.items() if name.startswith(f"{batch}/")]
+        assert all(isinstance(chunk, Chunk) for chunk in found)
+        return [chunk for chunk in found if isinstance(chunk, Chunk)]
+
+
+def placed(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    """Let the commands find a fleet in memory."""
+    fleet = Fleet()
+
+    @asynccontextmanager
+    async def reach(place: Place) -> AsyncIterator[Fleet]:
+        fleet.places.append(place)
+        fleet.chunks._changed = anyio.Event()  # that of an earlier command belongs to its event loop
+        yield fleet
+
+    monkeypatch.setattr(fleet_reach, "reach", reach)
+    monkeypatch.setenv("MSGAPI_FLEET_URL", "redis://127.0.0.1:1")
+    return fleet
+
+
+def enqueue(path: str, *more: str, batch: str = "may") -> list[str]:
+    return ["fleet", "enqueue", path, "--batch", batch, *RCS, *more]

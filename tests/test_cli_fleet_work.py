@@ -1,0 +1,319 @@
+"""fleet work: a worker sends what is queued, says how far it is, and ends as a batch would."""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import anyio
+import orjson
+import pytest
+from attrs import define, field
+from fleet_places import REPORT, Fleet, enqueue, placed
+from journals import PRICE
+from mailings import people, through
+
+from msgapi import (
+    Call,
+    Client,
+    Forbidden,
+    InsufficientBalance,
+    Ok,
+    Pace,
+    Result,
+    VirtualClock,
+    connect,
+    fleet,
+    journal,
+    messages,
+)
+from msgapi.batch import Outcome, Stopped
+from msgapi.cli import main
+from msgapi.cli.exits import Exit
+from msgapi.cli.fleet_score import Score
+from msgapi.cli.fleet_work import Shift, Worker
+from msgapi.fleet import Manifest, Row, Unfit, row_of
+from msgapi.fleet.events import Away, Given, Leased, Paused, Resumed, Told
+from msgapi.fleet.sending import Sent
+from msgapi.messages import Accepted
+from msgapi.sandbox import Sandbox
+
+T = TypeVar("T")
+ACCEPTED = Accepted(message_id="msg_1", billing=PRICE)
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> Fleet:
+    return placed(monkeypatch)
+
+
+@define
+class Paper:
+    """A screen that keeps what it shows."""
+
+    every: float = 1.0
+    eager: bool = False
+    drawn: list[str] = field(factory=list)
+    said: list[str] = field(factory=list)
+    fine: bool = True
+
+    def draw(self, said: list[str], done: float | None, *, fine: bool) -> None:
+        assert done is None
+        self.drawn.append(", ".join(said))
+        self.fine = fine
+
+    def say(self, line: str) -> None:
+        self.said.append(line)
+
+
+def queue(tmp_path: Path, rows: int) -> None:
+    assert main(enqueue(people(tmp_path, rows))) == 0
+
+
+@pytest.mark.usefixtures("there")
+def test_a_worker_sends_what_is_queued_and_the_report_adds_up(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox()
+    through(monkeypatch, box)
+    assert main(enqueue(people(tmp_path, 250, more="251,bad,Ann\n252,+4915100000001,Ann\n"))) == 0
+    _ = capsys.readouterr()
+    assert main(["fleet", "work", "--until-empty", "--limit-rate", "9000"]) == 1
+    told = capsys.readouterr()
+    assert "250 rows accepted by this worker, 17.50 EUR, 3 chunks done" in told.out
+    assert "Invalid" in told.out
+    assert len(box.messages) == 250
+    assert main([*REPORT, "--json"]) == 1
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicates"]) == (252, 250, 1, 1)
+    assert facts["chunks"]["left"] == 0
+    assert main(["fleet", "work", "--until-empty", "--json"]) == 0
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["chunks"], facts["stopped"], facts["exit"]) == (0, {}, None, 0)
+
+
+def test_a_key_that_is_refused_ends_the_worker(
+    tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue(tmp_path, 150)
+    through(monkeypatch, Sandbox(api_key="sk_other"))
+    assert main(["fleet", "work", "--until-empty"]) == 4
+    assert "msgapi: stopped: the API key was refused" in capsys.readouterr().err
+    assert len(there.queued()) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "told"),
+    [
+        ("", "redis://127.0.0.1:1", "no API key: set MSGAPI_API_KEY"),
+        ("a b", "redis://127.0.0.1:1", "the API key has characters that no key has"),
+        ("sk_x", "", "which fleet? give --fleet-url or set MSGAPI_FLEET_URL"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    key: str, url: str, told: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = placed(monkeypatch)
+    monkeypatch.setenv("MSGAPI_API_KEY", key)
+    assert main(["fleet", "work", "--fleet-url", url]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+    assert not there.places
+
+
+@pytest.mark.usefixtures("there")
+def test_a_worker_that_finds_no_money_says_so_and_one_that_is_started_after_a_top_up_goes_on(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox(balance=Decimal("0.07") * 120)
+    through(monkeypatch, box)
+    queue(tmp_path, 200)
+    assert main(["fleet", "work", "--until-empty"]) == 3
+    told = capsys.readouterr().err
+    assert "msgapi: stopped: the balance is used up" in told
+    assert "; top up at https://" in told
+    assert main(REPORT) == 3
+    assert "msgapi: nobody sends: " in capsys.readouterr().err
+    assert main(["fleet", "work", "--until-empty"]) == 3
+    box.top_up(Decimal(100))
+    assert main(["fleet", "work", "--until-empty"]) == 0
+    assert len(box.messages) == 200
+    assert main(REPORT) == 0
+
+
+@define
+class Service:
+    """An api that asks a function before each answer of a sandbox."""
+
+    client: Client
+    before: Callable[[int], Awaitable[None]]
+    count: int = 0
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        self.count += 1
+        await self.before(self.count)
+        return await self.client(call)
+
+
+async def worked(
+    there: Fleet,
+    before: Callable[[int], Awaitable[None]],
+    clock: VirtualClock | None = None,
+    **options: Any,  # noqa: ANN401 - those of a shift
+) -> tuple[Worker, Paper]:
+    clock, box, paper = clock or VirtualClock(), Sandbox(), Paper()
+    there.chunks.clock, there.chunks.lease_seconds = clock, 30.0
+    pace = Pace()
+    worker = Worker(Shift(**options), Score(paper, pace, clock), clock)
+    async with (
+        clock.running(),
+        connect(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
+    ):
+        await worker.go(there, Service(api, before), pace)
+    return worker, paper
+
+
+async def _filled(there: Fleet, rows: int) -> None:
+    def row(at: int) -> Row:
+        text = messages.Text(agent_id="ag_live_demo", to=f"+49151{at:08}", traffic_type="TRANSACTION", text="Hi")
+        return row_of(f"{at}", messages.send(text, idempotency_key=journal.key_of("may", f"{at}")))
+
+    manifest = Manifest(batch="may", source="x", rows=rows)
+    _ = await fleet.enqueue(map(row, range(rows)), manifest, chunks=there.chunks, records=there.records)
+
+
+def interrupting(at: int, times: int) -> Callable[[int], Awaitable[None]]:
+    async def before(count: int) -> None:
+        if count == at:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+                await anyio.sleep(0.02)
+        elif count > at and times > 1:
+            await anyio.sleep(60)
+
+    return before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("until_empty", "status"), [(True, Exit.INTERRUPTED), (False, Exit.ACCEPTED)])
+async def test_one_ctrl_c_lets_what_is_in_flight_settle(there: Fleet, until_empty: bool, status: Exit) -> None:
+    await _filled(there, 1_000)
+    options = {"at_once": 4, "chunks_at_once": 2, "until_empty": until_empty}
+    worker, paper = await worked(there, interrupting(50, 1), **options)
+    assert worker.status is status
+    assert worker.stopped == Stopped("asked")
+    assert worker.score.tally.accepted < 100
+    assert "stopping: no more is sent, waiting for what is in flight of 2 chunks" in paper.said[0]
+    assert not worker.score.held
+
+
+@pytest.mark.anyio
+async def test_a_second_ctrl_c_stops_at_once(there: Fleet) -> None:
+    await _filled(there, 1_000)
+    worker, paper = await worked(there, interrupting(50, 2), at_once=4, chunks_at_once=2)
+    assert worker.status is Exit.INTERRUPTED
+    assert paper.said[1].startswith("stopped at once: ")
+
+
+def scored(*, eager: bool = False) -> tuple[Score, Paper, VirtualClock]:
+    paper, clock = Paper(eager=eager), VirtualClock()
+    return Score(paper, Pace(50), clock), paper, clock
+
+
+def outcome(result: Result[Any], at: int = 0) -> Outcome[Any]:
+    return Outcome(at, Call("POST", "/v1/messages", object), result)
+
+
+def test_what_is_not_of_every_day_is_said_once() -> None:
+    score, paper, _ = scored()
+    short = Stopped("balance", InsufficientBalance(topup_url="https://top.example"))
+    for event in (
+        *[Away("no answer from the server at 127.0.0.1")] * 3,
+        Leased("may/000001", 1),
+        Away("no answer from the server at 127.0.0.1"),
+        Paused(short),
+        Resumed(),
+        Given("may/000001", "buried", Sent(unfit=Unfit("it is not JSON"))),
+        Given("may/000002", "done", Sent(done=True)),
+    ):
+        score.take(event)
+    assert paper.said == [
+        "no answer from the server at 127.0.0.1; waiting for it",
+        "no answer from the server at 127.0.0.1; waiting for it",
+        "the balance is used up; top up at https://top.example: waiting for a top-up; Ctrl-C ends it",
+        "there is money again: going on",
+        "the chunk may/000001 was given up: it is not JSON",
+    ]
+    assert score.chunks == {"buried": 1, "done": 1}
+    assert not score.held
+
+
+def test_how_far_a_worker_is_stands_in_one_line() -> None:
+    score, paper, clock = scored()
+    score.show()
+    assert not paper.drawn
+    score.take(Leased("may/000001", 1))
+    for at in range(100):
+        score.take(Told("may/000001", outcome(Ok(ACCEPTED), at)))
+    clock.advance(1)
+    score.show()
+    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks here, pace 50/s"]
+    assert paper.fine
+    score.take(Told("may/000001", outcome(Forbidden())))
+    score.left = 1_234
+    clock.advance(1)
+    score.show()
+    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks here, 1,234 left, pace 50/s"
+    assert not paper.fine
+
+
+def test_a_terminal_shows_also_that_nothing_has_happened_yet() -> None:
+    paper, clock = Paper(eager=True), VirtualClock()
+    Score(paper, Pace(), clock).show()
+    assert paper.drawn == ["0 accepted, 0 refused, 0 chunks here"]
+
+
+@pytest.mark.parametrize(
+    ("stopped", "refused", "interrupted", "until_empty", "status"),
+    [
+        (None, 0, 0, True, Exit.ACCEPTED),
+        (None, 2, 0, True, Exit.REFUSED),
+        (Stopped("outage"), 0, 0, False, Exit.STOPPED),
+        (Stopped("balance"), 0, 0, False, Exit.STOPPED),
+        (Stopped("unauthorized"), 1, 1, False, Exit.CONFIGURATION),
+        (Stopped("asked"), 1, 1, False, Exit.REFUSED),
+        (Stopped("asked"), 1, 1, True, Exit.INTERRUPTED),
+        (None, 0, 2, False, Exit.INTERRUPTED),
+    ],
+)
+def test_a_worker_exits_as_it_ended(
+    stopped: Stopped | None, refused: int, interrupted: int, until_empty: bool, status: Exit
+) -> None:
+    score, _, clock = scored()
+    worker = Worker(Shift(until_empty=until_empty), score, clock)
+    worker.stopped, worker.interrupted, score.tally.refused = stopped, interrupted, refused
+    assert worker.status is status
+
+
+@pytest.mark.anyio
+async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
+    await _filled(there, 10)
+    there.chunks.away = True
+
+    async def nothing(_: int) -> None:
+        pass
+
+    async def come_back() -> None:
+        await there.chunks.clock.sleep(30)
+        there.chunks.away = False
+
+    clock = there.chunks.clock = VirtualClock()
+    async with anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(come_back)
+        worker, paper = await worked(there, nothing, clock, until_empty=True)
+    assert (worker.status, worker.score.tally.accepted) == (Exit.ACCEPTED, 10)
+    assert paper.said == ["the engine in memory is away: its `away` is set; waiting for it"]
+    assert worker.score.left is None
