@@ -52,14 +52,16 @@ class Place:
 
 
 @asynccontextmanager
-async def reach(place: Place, api_key: str | None = None) -> AsyncIterator["Reached"]:
-    """Open the fleet at *place*; one that cannot be reached ends the program."""
+async def reach(place: Place, *, chunks_at_once: int = 1) -> AsyncIterator[Reached]:
+    """Open the fleet at *place*, to work at *chunks_at_once*; one that cannot be reached ends the program."""
     from ..fleet.opening import opened
 
-    key = os.environ.get("MSGAPI_API_KEY", "") if api_key is None else api_key
+    key = os.environ.get("MSGAPI_API_KEY", "")
     async with AsyncExitStack() as stack:
         try:
-            fleet = await stack.enter_async_context(opened(place.url, fleet=place.fleet, api_key=key))
+            fleet = await stack.enter_async_context(
+                opened(place.url, fleet=place.fleet, api_key=key, chunks_at_once=chunks_at_once)
+            )
         except (Unreachable, ValueError) as error:
             raise Halt(f"{error}", Exit.CONFIGURATION) from None
         yield fleet

@@ -135,7 +135,7 @@ def start(shift: Shift, place: Place) -> int:
 
 async def _worked(shift: Shift, place: Place) -> int:
     clock = SystemClock()
-    async with fleet_reach.reach(place) as there:
+    async with fleet_reach.reach(place, chunks_at_once=shift.chunks_at_once) as there:
         pace = Pace(shift.per_second, shared=there.quota)
         async with connection.reach(pace=pace) as api:
             with screen() as shown:
