@@ -10,13 +10,15 @@ from typing import Any, TypeAlias
 
 import anyio
 import coredis
+import nats as nats_client
 import pytest
-from brokers import Broker, nats_broker, valkey, valkey_broker
+from attrs import define
+from brokers import Broker, nats, nats_broker, valkey, valkey_broker
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msgapi import SystemClock
-from msgapi.fleet import quota_redis, redis
+from msgapi import Clock, SystemClock, VirtualClock
+from msgapi.fleet import quota_nats, quota_redis, redis
 from msgapi.quota import Grant, Local, Meter, Quota
 
 pytestmark = pytest.mark.anyio
@@ -34,14 +36,36 @@ async def on_redis(url: str, key: str = KEY) -> AsyncIterator[quota_redis.RedisQ
         yield quota_redis.opened(client, key=key)
 
 
-@pytest.fixture(params=["local", "redis"])
-def opening(request: pytest.FixtureRequest) -> Opening:
+@contextlib.asynccontextmanager
+async def on_nats(url: str, key: str = KEY, clock: Clock | None = None) -> AsyncIterator[quota_nats.NatsQuota]:
+    async def say_nothing(_: Exception) -> None: ...
+
+    client = await nats_client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=say_nothing)
+    try:
+        yield quota_nats.opened(client, key=key, clock=clock or SystemClock())
+    finally:
+        await client.close()
+
+
+@pytest.fixture(params=["local", "redis", "nats"])
+def opening(request: pytest.FixtureRequest, anyio_backend: str) -> Opening:
+    if (request.param, anyio_backend) == ("nats", "trio"):
+        pytest.skip("nats-py is for asyncio alone")
     key = f"{KEY}{next(_numbers)}"
     if request.param == "local":
         shared = Local(SystemClock())
         return lambda: contextlib.nullcontext(shared)
-    broker: Broker = request.getfixturevalue("valkey_broker")
-    return lambda: on_redis(broker.url, key)
+    broker: Broker = request.getfixturevalue("valkey_broker" if request.param == "redis" else "nats_broker")
+    return lambda: (on_redis if request.param == "redis" else on_nats)(broker.url, key)
+
+
+async def granted(quota: Quota) -> None:
+    for _ in range(50):
+        grant = await quota.reserve(BAND, 1)
+        if grant.slots:
+            return
+        await anyio.sleep(grant.after)
+    raise AssertionError(grant)
 
 
 async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> None:
@@ -122,6 +146,135 @@ async def test_a_client_that_decodes_what_it_reads_is_right_too(valkey_broker: B
         assert await quota.paused() == "Geld ist alle, schön".encode()
 
 
+@pytest.fixture
+def nats_url(anyio_backend: str, nats_broker: Broker) -> str:
+    if anyio_backend == "trio":
+        pytest.skip("nats-py is for asyncio alone")
+    return nats_broker.url
+
+
+async def test_the_api_key_stands_in_no_name_on_nats(nats_url: str) -> None:
+    async with on_nats(nats_url) as quota:
+        await quota.tell("POST mäßig/*>. x", 1)
+        await quota.pause(b"x")
+        bucket = await quota._client.jetstream().key_value("msgapi-quota")
+        names = await bucket.keys()
+        await quota.resume()
+    assert any("POST=20=m=e4==df=ig=2f==2a==3e==2e==20=x" in name for name in names)
+    assert not any(KEY in name for name in names)
+
+
+async def test_of_many_who_write_at_once_on_nats_each_has_slots_of_its_own(nats_url: str) -> None:
+    grants: list[Grant] = []
+    async with on_nats(nats_url, "sk_many", clock := VirtualClock()) as quota:
+        await quota.tell(BAND, 200)
+
+        async def work() -> None:
+            grants.append(await quota.reserve(BAND, 1))
+
+        async with clock.running(), anyio.create_task_group() as tasks:
+            for _ in range(8):
+                tasks.start_soon(work)
+    assert sorted(grant.after for grant in grants) == pytest.approx([-0.04 + i / 190 for i in range(8)], abs=0.02)
+    assert sum(grant.slots for grant in grants) == 8
+
+
+async def test_a_worker_on_nats_goes_by_the_servers_time_and_asks_for_it_once_a_minute(nats_url: str) -> None:
+    async with on_nats(nats_url, "sk_time", clock := VirtualClock()) as quota, on_nats(nats_url, "sk_time") as other:
+        await other.penalise(BAND, 30)
+        assert 28 < (await quota.reserve(BAND, 1)).after <= 30
+        clock.advance(25)  # a clock that is too fast
+        assert 3 < (await quota.reserve(BAND, 1)).after <= 5
+        clock.advance(36)
+        assert 28 < (await quota.reserve(BAND, 1)).after <= 30
+
+
+async def test_what_others_have_done_to_the_bucket_is_got_over(nats_url: str) -> None:
+    async with on_nats(nats_url, "sk_bucket") as quota:
+        await quota.tell(BAND, 100)
+        stream = quota._client.jetstream()
+        bucket = await stream.key_value("msgapi-quota")
+        for name in await bucket.keys():
+            await bucket.delete(name)
+        assert (await quota.reserve(BAND, 9)).spacing == 0
+        for name in await bucket.keys():
+            await bucket.put(name, b"{")
+        assert (await quota.reserve(BAND, 9)).slots == 8
+        await stream.delete_key_value("msgapi-quota")
+        await granted(quota)
+
+
+@define
+class Outrun:
+    """A bucket into which somebody else has always just written."""
+
+    bucket: Any
+    tries: int = 0
+
+    async def get(self, name: str) -> object:
+        return await self.bucket.get(name)
+
+    async def update(self, name: str, value: bytes, last: int) -> None:
+        self.tries += 1
+        await self.bucket.put(name, value)
+        await self.bucket.update(name, value, last=last)
+
+
+async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) -> None:
+    async with on_nats(nats_url, "sk_outrun", clock := VirtualClock()) as quota:
+        await quota.tell(BAND, 100)
+        quota._bucket = outrun = Outrun(quota._bucket)  # type: ignore[assignment]
+        async with clock.running():
+            assert (await quota.reserve(BAND, 1)).slots == 0
+        assert 1 < outrun.tries < 100
+
+
+async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_back(
+    tmp_path: Path, nats_url: str
+) -> None:
+    del nats_url
+    with nats(tmp_path) as broker:
+        async with on_nats(broker.url) as quota:
+            await quota.tell(BAND, 100)
+            await quota.pause(b"why")
+            broker.kill()
+            pauses = [await quota.reserve(BAND, 1) for _ in range(2)]
+            assert [pause.slots for pause in pauses] == [0, 0]
+            assert 0 < pauses[0].after < pauses[1].after
+            with anyio.move_on_after(0.3) as scope:
+                await quota.resume()
+            assert scope.cancelled_caught
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(quota.paused)
+                await anyio.sleep(0.1)
+                broker.start()
+            assert await quota.paused() == b"why"
+            await granted(quota)
+
+
+async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is_away(nats_url: str) -> None:
+    async with on_nats(nats_url, "sk_away", clock := VirtualClock()) as quota:
+        await quota._client.close()
+        with anyio.move_on_after(0.1) as scope:
+            async with clock.running():
+                await quota.paused()
+    assert scope.cancelled_caught
+    assert clock.now() >= 0.05 + 0.08
+
+
+async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(tmp_path: Path, nats_url: str) -> None:
+    del nats_url
+    with nats(tmp_path) as broker:
+        async with on_nats(broker.url) as quota:
+            await quota.tell(BAND, 100)
+            broker.freeze()
+            with anyio.fail_after(8):
+                assert (await quota.reserve(BAND, 1)).slots == 0
+            broker.thaw()
+            with anyio.fail_after(10):
+                await granted(quota)
+
+
 STEP = st.one_of(
     st.tuples(st.just("reserve"), st.integers(1, 100), st.sampled_from([0.0, 0.0, 30.0, 700.0])),
     st.tuples(st.just("penalise"), st.floats(0, 3), st.just(0.0)),
@@ -158,15 +311,6 @@ def step(meter: Meter, now: float, what: str, one: float, other: float) -> tuple
             return meter.penalise(now, one), nothing
         case _:
             return meter.tell(one), nothing
-
-
-async def granted(quota: Quota) -> None:
-    for _ in range(50):
-        grant = await quota.reserve(BAND, 1)
-        if grant.slots:
-            return
-        await anyio.sleep(grant.after)
-    raise AssertionError(grant)
 
 
 # coredis leaves the channels of a connection that was lost to the collector

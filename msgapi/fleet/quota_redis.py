@@ -7,7 +7,6 @@ Rules:
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from hashlib import blake2b
 from importlib.resources import files
 from typing import Any, Final, TypeVar, final
 
@@ -19,6 +18,7 @@ from ..clock import Clock, SystemClock
 from ..quota import FIGURES, Grant
 from .away import Away
 from .chunks import Unreachable
+from .quota_name import hashed
 from .redis import asked
 
 T = TypeVar("T")
@@ -35,11 +35,6 @@ def opened(client: Redis[Any], *, key: str, clock: Clock = _SYSTEM_CLOCK) -> "Re
     All who ask the same database with the same key share it. *clock* is only waited on.
     """
     return RedisQuota(client, f"msgapi:quota:{hashed(key)}", clock)
-
-
-def hashed(key: str) -> str:
-    """Give a name for an API *key* that does not tell it."""
-    return blake2b(key.encode()).hexdigest()[:16]
 
 
 @final
