@@ -24,7 +24,7 @@ Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Engine]]
 PAIRS = [(loop, name) for loop in ("asyncio", "trio") for name in ENGINES if (loop, name) != ("trio", "faststream")]
 
 
-@pytest.fixture(params=PAIRS, ids=lambda pair: "-".join(pair))
+@pytest.fixture(params=PAIRS, ids="-".join)
 def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     loop, name = request.param
     return loop, name

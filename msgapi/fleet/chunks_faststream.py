@@ -154,12 +154,12 @@ async def opened(url: str, *, fleet: str, lease_seconds: float = 30.0) -> AsyncI
         _ = await asked(stream.add_stream(_stream(name)))
         seconds = await _consumer(stream, name, lease_seconds)
         returned = await bucket(client, f"{name}-returned")
+        chunks = FastStreamChunks(seconds, client, stream, name, returned, subscriber)
         try:
             await asked(broker.start())
-            chunks = FastStreamChunks(seconds, client, stream, name, returned, subscriber)
             yield chunks
-            await chunks.close()
         finally:
+            await chunks.close()
             with anyio.move_on_after(PATIENCE, shield=True):
                 await broker.stop()
 

@@ -10,7 +10,7 @@ Rules:
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Final, TypeVar, cast, final
 from uuid import uuid4
@@ -18,13 +18,16 @@ from uuid import uuid4
 import anyio
 import orjson
 from attrs import define, field
+from coredis.exceptions import RedisError
 from streaq import Worker
 from streaq.constants import REDIS_GROUP, REDIS_RETRY, REDIS_RUNNING_SET
 from streaq.types import StreamMessage, Streaq
 from streaq.utils import now_ms
 
+from .beside import beside
 from .chunks import Lease, Unreachable
-from .redis import PATIENCE, asked, plainly, settings
+from .keeping import kept
+from .redis import AGAIN, PATIENCE, asked, plainly, pooled
 from .streaq_worker import MESSAGE, Running
 
 T = TypeVar("T")
@@ -214,10 +217,10 @@ async def opened(
     queued meanwhile.
     """
 
-    def made(kind: type[W]) -> W:
+    def made(kind: type[W], patience: float) -> W:
         worker = kind(
-            url,
-            redis_kwargs=settings(url) | {"stream_timeout": lease_seconds + PATIENCE},
+            redis_pool=pooled(url, patience=patience, decode=True),
+            redis_kwargs={"retry_policy": AGAIN},
             concurrency=chunks_at_once,
             queue_name=f"msgapi:{fleet}",
             serializer=_dump,
@@ -229,15 +232,15 @@ async def opened(
         return worker
 
     name = uuid4().hex
-    async with made(Worker[None]) as worker:
-        chunks = StreaqChunks(lease_seconds, worker, partial(made, Running))
+    async with AsyncExitStack() as stack:
         try:
-            async with anyio.create_task_group() as tasks:
-                _ = tasks.start_soon(chunks.run)
-                yield chunks
-                tasks.cancel_scope.cancel()
-        finally:
-            await chunks.close()
+            worker = await stack.enter_async_context(kept(made(Worker[None], PATIENCE)))
+        except (RedisError, OSError, ExceptionGroup) as error:
+            raise Unreachable(f"Redis: {plainly(error)}") from None
+        chunks = StreaqChunks(lease_seconds, worker, partial(made, Running, lease_seconds + PATIENCE))
+        _ = stack.push_async_callback(chunks.close)
+        await stack.enter_async_context(beside(chunks.run))
+        yield chunks
 
 
 def _message(lease: Lease) -> StreamMessage:

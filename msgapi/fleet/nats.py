@@ -86,7 +86,7 @@ def plainly(error: BaseException) -> str:
 
 
 def plain(name: str) -> str:
-    """Write a *name* with what NATS allows in one: letters, digits, `-`, `_`; of all else, `=` and two digits a byte."""
+    """Write a *name* with what NATS allows in one: letters, digits, `-`, `_`, and for the rest `=` with two digits."""
     return "".join(letter if _FINE.fullmatch(letter) else letter.encode().hex("=").join(("=", "")) for letter in name)
 
 

@@ -1,12 +1,13 @@
 """Redis: the connection to a Redis or Valkey of a fleet, and what is asked of it in bounded time."""
 
 import ssl
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable
+from typing import Any, Final, TypeVar, final
 
 import anyio
-from coredis import Redis, RedisCluster
+from anyio.abc import ByteStream
+from coredis import ConnectionPool, Redis, RedisCluster
+from coredis.connection import TCPConnection
 from coredis.exceptions import ConnectionError, RedisError  # noqa: A004 - Redis's own
 from coredis.retry import ConstantRetryPolicy
 
@@ -16,24 +17,46 @@ T = TypeVar("T")
 PATIENCE: Final = 5.0
 """Seconds that anything but waiting for a chunk may take."""
 
+AGAIN: Final = ConstantRetryPolicy((ConnectionError,), retries=2, delay=0.1)
+"""What is tried again: a connection may have been lost since it was last used."""
+
 _CONNECT: Final = 2.0
 _LONGEST: Final = 200  # characters of an error that are shown
 
 
-def settings(url: str) -> dict[str, Any]:
-    """Tell how to connect to *url*: with time limits, percent-encoded names, and certificates that are checked."""
-    again = ConstantRetryPolicy((ConnectionError,), retries=2, delay=0.1)
-    made: dict[str, Any] = {"connect_timeout": _CONNECT, "decode_components": True, "retry_policy": again}
-    if url.startswith("rediss:"):
-        made["ssl_context"] = ssl.create_default_context()
-    return made
+@final
+class _Tidy(TCPConnection):
+    """A connection that leaves nothing open when it cannot be made, which coredis 6.9 does."""
+
+    async def _connect(self) -> ByteStream:
+        try:
+            return await super()._connect()
+        except BaseException:
+            for into in (self._write_buffer_in, self._push_message_buffer_in, self._streamed_message_buffer_in):
+                into.close()
+            for out in (self._write_buffer_out, self._push_message_buffer_out, self._streamed_message_buffer_out):
+                out.close()
+            raise
 
 
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator["Redis[bytes]"]:
-    """Open a client for *url*, which closes with the block; connections are made as they are needed."""
-    async with Redis.from_url(url, **settings(url)) as client:
-        yield client
+def pooled(url: str, *, patience: float = PATIENCE, decode: bool = False) -> ConnectionPool[Any]:
+    """Make connections to *url* that wait up to *patience* seconds for an answer; certificates are checked."""
+    more: dict[str, Any] = {"ssl_context": ssl.create_default_context()} if url.startswith("rediss:") else {}
+    pool: ConnectionPool[Any] = ConnectionPool.from_url(
+        url,
+        decode_components=True,
+        decode_responses=decode,
+        connect_timeout=_CONNECT,
+        stream_timeout=patience,
+        **more,
+    )
+    pool.connection_class = _Tidy
+    return pool
+
+
+def connected(url: str) -> "Redis[bytes]":
+    """Make a client for *url*, to be entered; connections are made as they are needed."""
+    return Redis(connection_pool=pooled(url), retry_policy=AGAIN)
 
 
 async def asked(client: "Redis[Any] | RedisCluster[Any]", command: Awaitable[T]) -> T:

@@ -1,0 +1,155 @@
+"""Opening a fleet: the queue, the records and the shared pace that are on one server, by its address.
+
+Rules:
+- An address may hold a password, so none is ever quoted.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Final, final
+from urllib.parse import urlsplit
+
+import anyio
+from attrs import frozen
+
+from ..clock import Clock, SystemClock
+from ..quota import Quota
+from .chunks import Chunks, Unreachable
+from .keeping import kept
+from .manifest import fit
+from .records import Records
+
+_SYSTEM_CLOCK: Final = SystemClock()
+_REDIS: Final = {
+    "redis": "redis",
+    "rediss": "rediss",
+    "valkey": "redis",
+    "valkeys": "rediss",
+}  # as coredis knows them
+_NATS: Final = ("nats", "tls")
+_EXAMPLE: Final = "redis://HOST:6379, rediss://…, valkey://…, valkeys://…, nats://HOST:4222 or tls://…"
+
+
+@final
+@frozen(eq=False)
+class Fleet:
+    """A fleet that is open: its queue, what became of its batches, and the pace of the key."""
+
+    chunks: Chunks
+    records: Records
+    quota: Quota
+
+
+@final
+@frozen(kw_only=True, repr=False)
+class _Asked:
+    url: str
+    fleet: str
+    api_key: str
+    lease_seconds: float
+    chunks_at_once: int
+    clock: Clock
+
+
+@asynccontextmanager
+async def opened(
+    url: str,
+    *,
+    fleet: str = "msgapi",
+    api_key: str,
+    lease_seconds: float = 30.0,
+    chunks_at_once: int = 4,
+    clock: Clock = _SYSTEM_CLOCK,
+) -> AsyncIterator[Fleet]:
+    """Open the *fleet* on the server at *url*, whose pace is that of *api_key*; it closes with the block.
+
+    *url* begins with `redis://`, `rediss://`, `valkey://` or `valkeys://` for Redis and Valkey, which needs the extra
+    `msgapi-sdk[redis]`, or with `nats://` or `tls://` for NATS, which needs `msgapi-sdk[nats]` and runs on asyncio.
+    What is none of these raises `ValueError`. A server that cannot be reached now, or an extra that is not
+    installed, is `Unreachable`; a server that goes away later is it for each call, and comes back by itself.
+
+    A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
+    """
+    asked = _Asked(
+        url=_address(url),
+        fleet=fleet,
+        api_key=api_key,
+        lease_seconds=lease_seconds,
+        chunks_at_once=chunks_at_once,
+        clock=clock,
+    )
+    if not fit(fleet):
+        raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {fleet!r}")
+    async with _as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked)) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _on_redis(asked: _Asked) -> AsyncIterator[Fleet]:
+    with _extra("redis"):
+        from . import chunks_streaq, quota_redis, redis
+        from .records_redis import RedisRecords
+    queue = chunks_streaq.opened(
+        asked.url, fleet=asked.fleet, lease_seconds=asked.lease_seconds, chunks_at_once=asked.chunks_at_once
+    )
+    async with kept(redis.connected(asked.url)) as client:
+        _ = await redis.asked(client, client.ping())
+        quota = quota_redis.opened(client, key=asked.api_key, clock=asked.clock)
+        async with queue as chunks:
+            yield Fleet(chunks, RedisRecords(client, asked.fleet), quota)
+
+
+@asynccontextmanager
+async def _on_nats(asked: _Asked) -> AsyncIterator[Fleet]:
+    with _extra("nats"):
+        from . import chunks_faststream, nats, quota_nats, records_nats
+    try:
+        _ = asyncio.get_running_loop()
+    except RuntimeError:
+        raise ValueError("a fleet on NATS runs on asyncio only; on trio, take Redis or Valkey") from None
+    queue = chunks_faststream.opened(asked.url, fleet=asked.fleet, lease_seconds=asked.lease_seconds)
+    async with nats.connected(asked.url) as client, queue as chunks:
+        records = await records_nats.opened(client, fleet=asked.fleet)
+        yield Fleet(chunks, records, quota_nats.opened(client, key=asked.api_key, clock=asked.clock))
+
+
+@asynccontextmanager
+async def _as_itself(opens: AbstractAsyncContextManager[Fleet]) -> AsyncIterator[Fleet]:
+    # What leaves a task group leaves it as a group, so an exception is carried around it instead.
+    left: BaseException | None = None
+    try:
+        async with opens as found:
+            try:
+                yield found
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                left = error
+    except BaseExceptionGroup as group:
+        left = left or _first(group)
+    if left is not None:
+        raise left
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        wrong = not parts.hostname or parts.port == 0 or parts.scheme not in {*_REDIS, *_NATS}
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise ValueError(f"the address of a fleet is one of {_EXAMPLE}")
+    return parts._replace(scheme=_REDIS.get(parts.scheme, parts.scheme)).geturl()
+
+
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError:
+        raise Unreachable(f"a server of this kind needs more: pip install 'msgapi-sdk[{name}]'") from None

@@ -1,0 +1,123 @@
+"""fleet.opening: which server an address names, and one line for each way in which there is none."""
+
+import sys
+
+import anyio
+import pytest
+from brokers import Broker
+from servers import free_port
+
+from msgapi.fleet import Unreachable
+from msgapi.fleet.opening import opened
+
+pytestmark = pytest.mark.anyio
+asyncio_only = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+
+
+async def works(url: str) -> bool:
+    async with opened(url, fleet="opening", api_key="key") as fleet:
+        await fleet.chunks.put("b/1", b"{}")
+        lease = await fleet.chunks.lease(5)
+        assert lease is not None
+        await fleet.chunks.ack(lease)
+        value, revision = await fleet.records.read("b", "1")
+        assert await fleet.records.write("b", "1", b"x", revision)
+        assert await fleet.records.read("b", "1") != (value, revision)
+        assert await fleet.quota.paused() is None
+        return (await fleet.quota.reserve("POST messages", 1)).slots == 1
+
+
+@pytest.mark.parametrize("scheme", ["redis", "valkey"])
+async def test_a_fleet_on_redis_has_a_queue_records_and_a_pace(valkey_broker: Broker, scheme: str) -> None:
+    assert await works(f"{scheme}://127.0.0.1:{valkey_broker.port}/0")
+
+
+@asyncio_only
+async def test_a_fleet_on_nats_has_a_queue_records_and_a_pace(nats_broker: Broker) -> None:
+    assert await works(nats_broker.url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1",
+        "http://:s3cret@127.0.0.1",
+        "redis://",
+        "nats://:s3cret@",
+        "redis://:s3cret@h:port",
+        "nats://[s3cret",
+    ],
+)
+async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^the address of a fleet is one of redis://") as caught:
+        async with opened(url, api_key="key"):
+            pass
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
+    with pytest.raises(ValueError, match=r"^a fleet is named by up to 64 of"):
+        async with opened("redis://127.0.0.1", fleet="a/b", api_key="key"):
+            pass
+
+
+@pytest.mark.parametrize(("anyio_backend", "scheme"), [("asyncio", "redis"), ("trio", "redis"), ("asyncio", "nats")])
+async def test_a_server_that_is_not_there_is_told_of_at_once_and_in_one_line(scheme: str) -> None:
+    with anyio.fail_after(3), pytest.raises(Unreachable) as caught:
+        async with opened(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}", api_key="key"):
+            pass
+    assert "s3cret" not in str(caught.value)
+    assert str(caught.value).startswith(scheme.replace("redis", "Redis").replace("nats", "NATS"))
+    assert "\n" not in str(caught.value)
+
+
+async def test_a_password_that_is_wrong_is_told_of_without_telling_it(valkey_broker: Broker) -> None:
+    with pytest.raises(Unreachable, match=r"^Redis: ") as caught:
+        async with opened(f"redis://me:s3cret@127.0.0.1:{valkey_broker.port}", api_key="key"):
+            pass
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("library", "extra", "url"), [("streaq", "redis", "redis://h"), ("faststream", "nats", "tls://h")]
+)
+async def test_an_extra_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, library: str, extra: str, url: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("msgapi.fleet.chunks_")]:
+        monkeypatch.delitem(sys.modules, name)
+        monkeypatch.delattr("msgapi.fleet." + name.rpartition(".")[2], raising=False)
+    for name in [library, *(name for name in sys.modules if name.startswith(f"{library}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(Unreachable, match=rf"pip install 'msgapi-sdk\[{extra}\]'"):
+        async with opened(url, api_key="key"):
+            pass
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_fleet_on_nats_says_that_it_needs_asyncio() -> None:
+    with pytest.raises(ValueError, match="asyncio only"):
+        async with opened("nats://127.0.0.1", api_key="key"):
+            pass
+
+
+async def test_what_is_raised_in_the_block_comes_out_as_itself(valkey_broker: Broker) -> None:
+    with pytest.raises(LookupError, match="mine"):
+        async with opened(valkey_broker.url, api_key="key"):
+            raise LookupError("mine")
+
+
+async def test_a_block_that_is_cancelled_gives_its_chunks_back(valkey_broker: Broker) -> None:
+    async with opened(valkey_broker.url, fleet="cancelled", api_key="key") as other:
+        await other.chunks.put("b/1", b"{}")
+        with anyio.CancelScope() as scope:
+            async with opened(valkey_broker.url, fleet="cancelled", api_key="key") as fleet:
+                assert await fleet.chunks.lease(5)
+                scope.cancel()
+                await anyio.sleep_forever()
+        lease = await other.chunks.lease(5)
+        assert lease is not None
+        assert lease.delivery == 1
+        await other.chunks.ack(lease)
