@@ -35,7 +35,7 @@ from msgapi.cli.exits import Exit
 from msgapi.cli.fleet_score import Score
 from msgapi.cli.fleet_work import Shift, Worker
 from msgapi.fleet import Manifest, Row, Unfit, row_of
-from msgapi.fleet.events import Away, Given, Leased, Paused, Resumed, Told
+from msgapi.fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
 from msgapi.fleet.sending import Sent
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
@@ -201,7 +201,7 @@ def interrupting(at: int, times: int) -> Callable[[int], Awaitable[None]]:
 @pytest.mark.parametrize(("until_empty", "status"), [(True, Exit.INTERRUPTED), (False, Exit.ACCEPTED)])
 async def test_one_ctrl_c_lets_what_is_in_flight_settle(there: Fleet, until_empty: bool, status: Exit) -> None:
     await _filled(there, 1_000)
-    options = {"at_once": 4, "chunks_at_once": 2, "until_empty": until_empty}
+    options: dict[str, Any] = {"at_once": 4, "chunks_at_once": 2, "until_empty": until_empty}
     worker, paper = await worked(there, interrupting(50, 1), **options)
     assert worker.status is status
     assert worker.stopped == Stopped("asked")
@@ -230,7 +230,7 @@ def outcome(result: Result[Any], at: int = 0) -> Outcome[Any]:
 def test_what_is_not_of_every_day_is_said_once() -> None:
     score, paper, _ = scored()
     short = Stopped("balance", InsufficientBalance(topup_url="https://top.example"))
-    for event in (
+    events: tuple[Event, ...] = (
         *[Away("no answer from the server at 127.0.0.1")] * 3,
         Leased("may/000001", 1),
         Away("no answer from the server at 127.0.0.1"),
@@ -238,7 +238,8 @@ def test_what_is_not_of_every_day_is_said_once() -> None:
         Resumed(),
         Given("may/000001", "buried", Sent(unfit=Unfit("it is not JSON"))),
         Given("may/000002", "done", Sent(done=True)),
-    ):
+    )
+    for event in events:
         score.take(event)
     assert paper.said == [
         "no answer from the server at 127.0.0.1; waiting for it",
@@ -260,20 +261,20 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
         score.take(Told("may/000001", outcome(Ok(ACCEPTED), at)))
     clock.advance(1)
     score.show()
-    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks here, pace 50/s"]
+    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks in hand, pace 50/s"]
     assert paper.fine
     score.take(Told("may/000001", outcome(Forbidden())))
     score.left = 1_234
     clock.advance(1)
     score.show()
-    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks here, 1,234 left, pace 50/s"
+    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks in hand, 1,234 left, pace 50/s"
     assert not paper.fine
 
 
 def test_a_terminal_shows_also_that_nothing_has_happened_yet() -> None:
     paper, clock = Paper(eager=True), VirtualClock()
     Score(paper, Pace(), clock).show()
-    assert paper.drawn == ["0 accepted, 0 refused, 0 chunks here"]
+    assert paper.drawn == ["0 accepted, 0 refused, 0 chunks in hand"]
 
 
 @pytest.mark.parametrize(

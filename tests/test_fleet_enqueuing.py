@@ -30,7 +30,7 @@ from msgapi.journal import State, Unusable
 from msgapi.journal.keys import mark_of
 
 pytestmark = pytest.mark.anyio
-MANY = Manifest(batch="may", source="abc", rows=10_000, about={"rows": "10000"})
+MANY = Manifest(batch="may", source="abc", rows=1_000, about={"rows": "1000"}, size=10)
 
 
 def rows(count: int) -> Iterator[Row]:
@@ -84,9 +84,9 @@ def test_a_name_is_of_signs_that_every_engine_takes(name: str, fits: bool) -> No
 async def test_each_row_is_in_one_chunk_and_the_manifest_knows_all_of_them() -> None:
     queue, records, told = Put(), MemoryRecords(), list[int]()
     done = await enqueue(
-        rows(10_000), MANY, chunks=queue, records=records, on_put=lambda manifest: told.append(manifest.put)
+        rows(1_000), MANY, chunks=queue, records=records, on_put=lambda manifest: told.append(manifest.put)
     )
-    assert queue.rows() == [f"{at}" for at in range(10_000)]
+    assert queue.rows() == [f"{at}" for at in range(1_000)]
     assert sorted(queue.taken)[:2] == ["may/000000", "may/000001"]
     assert (done.put, done.chunks, told) == (100, 100, [32, 64, 96, 100])
     assert await found(records, "may") == done
@@ -95,27 +95,27 @@ async def test_each_row_is_in_one_chunk_and_the_manifest_knows_all_of_them() -> 
 async def test_a_later_run_goes_on_where_the_queue_was_away() -> None:
     queue, records = Put(away_from=40), MemoryRecords()
     with pytest.raises(Unreachable, match="it is away"):
-        _ = await enqueue(rows(10_000), MANY, chunks=queue, records=records)
+        _ = await enqueue(rows(1_000), MANY, chunks=queue, records=records)
     half = await found(records, "may")
     assert half is not None
     assert (half.put, half.chunks) == (32, None)
     queue.away_from, queue.calls = 10**9, 0
-    done = await enqueue(rows(10_000), MANY, chunks=queue, records=records)
+    done = await enqueue(rows(1_000), MANY, chunks=queue, records=records)
     assert queue.calls == 100 - 32
-    assert queue.rows() == [f"{at}" for at in range(10_000)]
+    assert queue.rows() == [f"{at}" for at in range(1_000)]
     assert (done.put, done.chunks) == (100, 100)
     queue.calls = 0
-    assert await enqueue(rows(10_000), MANY, chunks=queue, records=records) == done
+    assert await enqueue(rows(1_000), MANY, chunks=queue, records=records) == done
     assert queue.calls == 0
 
 
 async def test_a_run_that_was_killed_between_two_writings_ends_like_any_other() -> None:
     queue, records = Put(), MemoryRecords()
-    done = await enqueue(rows(6_400), MANY, chunks=queue, records=records)
+    done = await enqueue(rows(640), MANY, chunks=queue, records=records)
     value, revision = await records.read("may", "manifest")
     assert value is not None
     assert await records.write("may", "manifest", value.replace(b'"chunks":64', b'"chunks":null'), revision)
-    assert await enqueue(rows(6_400), MANY, chunks=queue, records=records) == done
+    assert await enqueue(rows(640), MANY, chunks=queue, records=records) == done
 
 
 async def test_other_rows_under_the_same_name_are_refused() -> None:
@@ -172,7 +172,7 @@ class Racing:
 async def test_two_that_queue_the_same_batch_do_not_undo_what_the_other_noted() -> None:
     records = Racing(MemoryRecords())
     queue = Put()
-    done = await enqueue(rows(10_000), MANY, chunks=queue, records=records)
+    done = await enqueue(rows(1_000), MANY, chunks=queue, records=records)
     assert (done.put, done.chunks) == (100, 100)
     assert await noted(records, evolve(MANY, put=3)) == done
 
@@ -238,7 +238,7 @@ async def test_a_local_batch_goes_on_with_what_was_collected(tmp_path: Path) -> 
 
 async def test_many_rows_are_collected_in_lots(tmp_path: Path) -> None:
     records = MemoryRecords()
-    _ = await enqueue(rows(12_000), MANY, chunks=Put(), records=records)
+    _ = await enqueue(rows(10), MANY, chunks=Put(), records=records)
     all_rows = (finding(at, State.ACCEPTED, **ACCEPTED) for at in range(12_000))
     for number in range(3):
         await recorded(records, ChunkRecord(id=f"{number}", stage="done", rows=tuple(islice(all_rows, 4_000))))

@@ -1,7 +1,7 @@
 """Score: what one worker of a fleet has done, and the line that shows it."""
 
 from collections import Counter
-from typing import final
+from typing import assert_never, final
 
 from attrs import define, field
 
@@ -36,12 +36,9 @@ class Score:
 
     def take(self, event: Event) -> None:
         """Take in what has happened, and say what is not of every day."""
-        if isinstance(event, Away):
-            if self._away != event.why:
-                self.screen.say(f"{event.why}; waiting for it")
-            self._away = event.why
-            return
         match event:
+            case Away(why=why):
+                self._wait(why)
             case Leased(chunk=chunk):
                 self._away = None
                 self.held.add(chunk)
@@ -54,6 +51,13 @@ class Score:
                 self.screen.say(f"the balance is used up{where(stopped)}: waiting for a top-up; Ctrl-C ends it")
             case Resumed():
                 self.screen.say("there is money again: going on")
+            case _:
+                assert_never(event)
+
+    def _wait(self, why: str) -> None:
+        if self._away != why:
+            self.screen.say(f"{why}; waiting for it")
+        self._away = why
 
     def _give(self, event: Given) -> None:
         self.held.discard(event.chunk)
@@ -69,7 +73,7 @@ class Score:
         said = [f"{tally.accepted:,} accepted", f"{tally.refused:,} refused"]
         if rate >= 1:
             said.append(f"{rate:,.0f}/s")
-        said.append(f"{len(self.held)} chunks here")
+        said.append(f"{len(self.held)} chunks in hand")
         if self.left is not None:
             said.append(f"{self.left:,} left")
         pace = self.pace.lane(LANE).rate

@@ -134,14 +134,18 @@ def start(shift: Shift, place: Place) -> int:
 
 
 async def _worked(shift: Shift, place: Place) -> int:
-    clock = SystemClock()
     async with fleet_reach.reach(place, chunks_at_once=shift.chunks_at_once) as there:
-        pace = Pace(shift.per_second, shared=there.quota)
-        async with connection.reach(pace=pace) as api:
-            with screen() as shown:
-                worker = Worker(shift, Score(shown, pace, clock), clock)
-                await worker.go(there, api, pace)
+        worker = await _done(shift, there)
     return _report(worker)
+
+
+async def _done(shift: Shift, there: Reached) -> Worker:
+    pace, clock = Pace(shift.per_second, shared=there.quota), SystemClock()
+    async with connection.reach(pace=pace) as api:
+        with screen() as shown:
+            worker = Worker(shift, Score(shown, pace, clock), clock)
+            await worker.go(there, api, pace)
+    return worker
 
 
 def _report(worker: Worker) -> int:

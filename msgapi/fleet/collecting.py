@@ -9,7 +9,7 @@ from attrs import asdict, define, field
 from .. import journal
 from ..codec import Problems
 from ..journal import Line, State
-from .entry import ChunkRecord, Found, load_record
+from .entry import Found, load_record
 from .manifest import NAME, Manifest, found
 from .records import Records
 
@@ -33,15 +33,14 @@ class Collection:
     def take(self, name: str, value: bytes) -> list[tuple[bytes, Line]]:
         """Count the chunk whose record of this *name* is *value*; gives its rows, none if nobody can read it."""
         record = load_record(value)
-        rows = None if isinstance(record, Problems) else _lines(record)
-        if isinstance(record, Problems) or rows is None:
+        if isinstance(record, Problems):
             self.unreadable.append(name)
             return []
         self.begun += record.stage == "begun"
         self.done += record.stage == "done"
         if record.stage == "buried":
             self.buried[name] = record.why or "nobody says why"
-        return rows
+        return [_line(row) for row in record.rows]
 
 
 async def collect(records: Records, batch: str, path: str) -> Collection | None:
@@ -69,13 +68,6 @@ async def collect(records: Records, batch: str, path: str) -> Collection | None:
             if isinstance(documents, AsyncGenerator):  # it must not be left to the garbage collector
                 await documents.aclose()
     return collection
-
-
-def _lines(record: ChunkRecord) -> list[tuple[bytes, Line]] | None:
-    try:
-        return [_line(row) for row in record.rows]
-    except ValueError:  # a mark or a state that none of ours has written
-        return None
 
 
 def _line(found: Found) -> tuple[bytes, Line]:
