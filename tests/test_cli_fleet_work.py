@@ -30,8 +30,9 @@ from msgapi import (
     messages,
 )
 from msgapi.batch import Outcome, Stopped
-from msgapi.cli import main
+from msgapi.cli import fleet_work, main
 from msgapi.cli.exits import Exit
+from msgapi.cli.fleet_reach import Place
 from msgapi.cli.fleet_score import Score
 from msgapi.cli.fleet_work import Shift, Worker
 from msgapi.fleet import Manifest, Row, Unfit, row_of
@@ -318,3 +319,14 @@ async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
     assert (worker.status, worker.score.tally.accepted) == (Exit.ACCEPTED, 10)
     assert paper.said == ["the engine in memory is away: its `away` is set; waiting for it"]
     assert worker.score.left is None
+
+
+@pytest.mark.anyio
+async def test_a_worker_is_done_when_nothing_is_left(
+    there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox()
+    through(monkeypatch, box)
+    await _filled(there, 10)
+    assert await fleet_work._worked(Shift(until_empty=True), Place(url="redis://127.0.0.1:1")) == Exit.ACCEPTED
+    assert "10 rows accepted by this worker, 0.70 EUR, 1 chunks done" in capsys.readouterr().out

@@ -1,0 +1,89 @@
+"""fleet, over real servers: the whole way of a file, and one line for each way in which there is no server."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+from brokers import Broker
+from fleet_places import REPORT, enqueue
+from mailings import people, through
+from servers import free_port
+
+from msgapi import journal
+from msgapi.cli import fleet_reach, main
+from msgapi.cli.exits import Exit, Halt
+from msgapi.cli.fleet_reach import Place
+from msgapi.sandbox import Sandbox
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(params=["valkey_broker", "nats_broker"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    found: Broker = request.getfixturevalue(request.param)
+    return found
+
+
+def test_a_file_goes_through_a_fleet_and_the_report_adds_up(
+    tmp_path: Path, broker: Broker, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, where = Sandbox(), str(tmp_path / "may.journal")
+    through(monkeypatch, box)
+    monkeypatch.setenv("MSGAPI_FLEET_URL", broker.url)
+    here = ["--fleet", "whole"]
+    path = people(tmp_path, 250, more="251,bad,Ann\n252,+4915100000001,Ann\n")
+    assert main([*enqueue(path), *here]) == 0
+    assert main([*enqueue(path), *here]) == 0
+    assert "nothing was queued: all 252 rows of the batch may were before" in capsys.readouterr().out
+    assert main([*REPORT, *here]) == 3
+    assert "0 of 3 chunks are done, 0 are begun, 3 are waiting" in capsys.readouterr().err
+    assert main(["fleet", "work", "--until-empty", *here]) == 1
+    assert "250 rows accepted by this worker, 17.50 EUR, 3 chunks done" in capsys.readouterr().out
+    assert main([*REPORT, *here, "--json", "--journal", where]) == 1
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicates"]) == (252, 250, 1, 1)
+    assert (facts["chunks"]["done"], facts["chunks"]["left"], facts["price"]) == (3, 0, "17.50")
+    with journal.reading(where) as record:
+        assert {line.message_id for line in record.lines(journal.State.ACCEPTED)} == {one.id for one in box.messages}
+    assert main(["fleet", "report", "--batch", "june", *here]) == 2
+    assert "there is no batch june on the fleet whole" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["report", "--batch", "may"], ["work"]])
+@pytest.mark.parametrize("scheme", ["redis", "nats"])
+def test_a_server_that_is_not_there_is_one_line(
+    scheme: str, command: list[str], capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_x")
+    assert main(["fleet", *command, "--fleet-url", f"{scheme}://me:s3cret@127.0.0.1:{free_port()}"]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("msgapi: ")
+    assert "s3cret" not in line
+
+
+def test_an_address_that_is_none_is_one_line(capsys: Captured) -> None:
+    assert main([*REPORT, "--fleet-url", "http://127.0.0.1"]) == 4
+    assert capsys.readouterr().err.startswith("msgapi: the address of a fleet is one of redis://")
+
+
+@pytest.mark.anyio
+async def test_a_fleet_is_reached_with_all_its_parts(valkey_broker: Broker) -> None:
+    async with fleet_reach.reach(Place(url=valkey_broker.url, fleet="parts")) as there:
+        assert await there.chunks.left() == 0
+        assert await there.records.read("may", "manifest") == (None, 0)
+        assert await there.quota.paused() is None
+
+
+@pytest.mark.anyio
+async def test_an_error_inside_comes_out_as_itself(valkey_broker: Broker) -> None:
+    with pytest.raises(ValueError, match="mine"):
+        async with fleet_reach.reach(Place(url=valkey_broker.url, fleet="parts")):
+            raise ValueError("mine")
+
+
+@pytest.mark.anyio
+async def test_a_fleet_that_cannot_be_reached_ends_the_program() -> None:
+    with pytest.raises(Halt, match="Redis") as told:
+        async with fleet_reach.reach(Place(url=f"redis://127.0.0.1:{free_port()}")):
+            pass
+    assert told.value.status is Exit.CONFIGURATION
