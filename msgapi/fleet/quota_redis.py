@@ -7,7 +7,7 @@ Rules:
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Final, TypeVar, final
 
 from attrs import define, field
@@ -23,7 +23,7 @@ from .redis import asked
 
 T = TypeVar("T")
 _SYSTEM_CLOCK: Final = SystemClock()
-_LUA: Final = files(__package__).joinpath("quota.lua").read_text()
+_LUA: Final = Path(__file__).with_name("quota.lua").read_text(encoding="utf-8")
 
 SCRIPT: Final = "".join((*(f"local {name} = {value!r}\n" for name, value in FIGURES.items()), _LUA))
 """The script, with the figures of the arithmetic."""
@@ -64,16 +64,16 @@ class RedisQuota:
     async def penalise(self, band: str, seconds: float) -> None:
         """Close the kind of endpoint for all, for *seconds*, and lower its rate."""
         with suppress(Unreachable):
-            await self._run(band, "penalise", seconds)
+            _ = await self._run(band, "penalise", seconds)
 
     async def tell(self, band: str, per_second: float) -> None:
         """Take down the limit that an answer told."""
         with suppress(Unreachable):
-            await self._run(band, "tell", per_second)
+            _ = await self._run(band, "tell", per_second)
 
     async def pause(self, why: bytes) -> None:
         """Let nobody send for now; waits while the server is away."""
-        await self._insist(lambda: self._client.set(self._pause, why))
+        _ = await self._insist(lambda: self._client.set(self._pause, why))
 
     async def paused(self) -> bytes | None:
         """Tell why nobody sends; None if they may."""
@@ -82,7 +82,7 @@ class RedisQuota:
 
     async def resume(self) -> None:
         """Let them send again."""
-        await self._insist(lambda: self._client.delete([self._pause]))
+        _ = await self._insist(lambda: self._client.delete([self._pause]))
 
     @property
     def _pause(self) -> str:
