@@ -222,7 +222,7 @@ def test_the_report_is_that_of_a_local_batch(tmp_path: Path, there: Fleet, capsy
     assert main(REPORT) == 3
     told = capsys.readouterr()
     assert "100 of 250 rows accepted, 7.00 EUR" in told.out
-    assert "Never sent" in told.out
+    assert "Waiting" in told.out
     assert "msgapi: 2 of 3 chunks are done, 0 are begun, 1 are waiting; `msgapi fleet work` goes on" in told.err
     recorded(there, ended(third))
     assert main([*REPORT, "--json"]) == 1

@@ -168,7 +168,7 @@ async def worked(
     clock, box, paper = clock or VirtualClock(), Sandbox(), Paper()
     there.chunks.clock, there.chunks.lease_seconds = clock, 30.0
     pace = Pace()
-    worker = Worker(Shift(**options), Score(paper, pace, clock), clock)
+    worker = Worker(Shift(**options), Score(paper, clock), clock)
     async with (
         clock.running(),
         connect(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
@@ -221,7 +221,7 @@ async def test_a_second_ctrl_c_stops_at_once(there: Fleet) -> None:
 
 def scored(*, eager: bool = False) -> tuple[Score, Paper, VirtualClock]:
     paper, clock = Paper(eager=eager), VirtualClock()
-    return Score(paper, Pace(50), clock), paper, clock
+    return Score(paper, clock), paper, clock
 
 
 def outcome(result: Result[Any], at: int = 0) -> Outcome[Any]:
@@ -262,19 +262,19 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
         score.take(Told("may/000001", outcome(Ok(ACCEPTED), at)))
     clock.advance(1)
     score.show()
-    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks in hand, pace 50/s"]
+    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks in hand"]
     assert paper.fine
     score.take(Told("may/000001", outcome(Forbidden())))
     score.left = 1_234
     clock.advance(1)
     score.show()
-    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks in hand, 1,234 left, pace 50/s"
+    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks in hand, 1,234 left"
     assert not paper.fine
 
 
 def test_a_terminal_shows_also_that_nothing_has_happened_yet() -> None:
     paper, clock = Paper(eager=True), VirtualClock()
-    Score(paper, Pace(), clock).show()
+    Score(paper, clock).show()
     assert paper.drawn == ["0 accepted, 0 refused, 0 chunks in hand"]
 
 

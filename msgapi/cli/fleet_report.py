@@ -21,7 +21,12 @@ from .diary import SUFFIX
 from .exits import Halt
 from .fleet_reach import Place, told
 from .output import note
+from .report import Words
 
+_WORDS: Final = Words(
+    cut=("Begun", "With a worker, or lost with one: they go out again under their keys."),
+    unsent=("Waiting", "Nothing: a worker sends them when it is their turn."),
+)
 _WAIT: Final = 5.0  # seconds for what is only told besides
 
 
@@ -54,7 +59,8 @@ def start(asked: Asked, place: Place) -> int:
     with _place_of(asked) as path:
         standing = launch(partial(_collected, asked.batch, place, path))
         more = _plain(standing) | {"batch": asked.batch, "journal": asked.journal}
-        status = recount.start(path, export=asked.export, only=asked.only, json=asked.json, more=more)
+        how = partial(recount.start, path, export=asked.export, only=asked.only, json=asked.json)
+        status = how(more=more, words=_WORDS)
     for line in _notices(standing, asked):
         note(line)
     return status

@@ -8,9 +8,8 @@ from attrs import define, field
 from ..batch import Stopped
 from ..clock import Clock
 from ..fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
-from ..pace import Pace
 from ..results import InsufficientBalance
-from .progress import LANE, Screen, Speed
+from .progress import Screen, Speed
 from .rows import Row
 from .tally import Tally
 
@@ -21,7 +20,6 @@ class Score:
     """Counts the rows and the chunks of one worker, and shows them on *screen*."""
 
     screen: Screen
-    pace: Pace
     clock: Clock
     tally: Tally = field(factory=lambda: Tally(0), init=False)
     chunks: Counter[str] = field(factory=Counter, init=False)
@@ -76,9 +74,6 @@ class Score:
         said.append(f"{len(self.held)} chunks in hand")
         if self.left is not None:
             said.append(f"{self.left:,} left")
-        pace = self.pace.lane(LANE).rate
-        if pace is not None:
-            said.append(f"pace {pace:,.0f}/s")
         self.screen.draw(said, None, fine=not tally.refused)
 
 

@@ -33,7 +33,7 @@ from .report import outcomes, plain, why
 if TYPE_CHECKING:
     from signal import Signals
 
-_COUNTING: Final = 5.0  # seconds between two looks at what is left
+_COUNTING: Final = 2.0  # seconds between two looks at what is left
 
 
 @final
@@ -143,7 +143,7 @@ async def _done(shift: Shift, there: Reached) -> Worker:
     pace, clock = Pace(shift.per_second, shared=there.quota), SystemClock()
     async with connection.reach(pace=pace) as api:
         with screen() as shown:
-            worker = Worker(shift, Score(shown, pace, clock), clock)
+            worker = Worker(shift, Score(shown, clock), clock)
             await worker.go(there, api, pace)
     return worker
 

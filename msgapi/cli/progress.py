@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live as RichLive
 
-LANE: Final = "POST messages"
+_LANE: Final = "POST messages"
 _MEMORY: Final = 5.0  # seconds over which the rate is measured
 _SHORTEST_BAR: Final = 8
 
@@ -148,7 +148,7 @@ class Shown:
         """Show *tally* as it is now."""
         rate = self._speed.measure(tally.settled)
         if tally.settled or self._screen.eager:
-            said = parts(tally, in_flight, rate, self._pace.lane(LANE).rate)
+            said = parts(tally, in_flight, rate, self._pace.lane(_LANE).rate)
             self._screen.draw(said, tally.settled / tally.total, fine=not tally.refused)
 
     def say(self, line: str) -> None:

@@ -11,7 +11,7 @@ from ..journal import Line, Record, State, key_of
 from .diary import reading, rows_of
 from .exits import Exit, Halt
 from .output import emit, emit_json, put
-from .report import money, outcomes, plain
+from .report import OF_A_BATCH, Words, money, outcomes, plain
 from .tally import DUPLICATE, Tally
 
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
@@ -24,11 +24,17 @@ _COLUMNS: Final = tuple(Line.__annotations__)
 
 
 def start(
-    path: str, *, export: str | None, only: str | None, json: bool, more: Mapping[str, object] | None = None
+    path: str,
+    *,
+    export: str | None,
+    only: str | None,
+    json: bool,
+    more: Mapping[str, object] | None = None,
+    words: Words = OF_A_BATCH,
 ) -> int:
     """Tell what the journal at *path* comes to, or *export* its rows as `csv` or `jsonl`; gives the exit status.
 
-    *more* is told besides, as JSON.
+    *more* is told besides, as JSON; *words* are for rows without an outcome.
     """
     check(export, only)
     with reading(path) as record:
@@ -39,7 +45,7 @@ def start(
         elif json:
             emit_json(plain(tally) | {"journal": path} | dict(more or {}))
         else:
-            emit(outcomes(tally))
+            emit(outcomes(tally, words))
             emit(money(tally))
     return Exit.STOPPED if tally.unsent or tally.again else Exit.REFUSED if tally.refused else Exit.ACCEPTED
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from shlex import quote
-from typing import assert_never
+from typing import Final, assert_never, final
+
+from attrs import frozen
 
 from ..batch import Stopped
 from .advice import advise, explain
@@ -57,16 +59,30 @@ def plain(tally: Tally) -> dict[str, object]:
     }
 
 
-def outcomes(tally: Tally) -> Table:
+@final
+@frozen
+class Words:
+    """How rows without an outcome are called, and what to do about them: those *cut* off, and those *unsent*."""
+
+    cut: tuple[str, str] = "Cut off", "May have been sent: send again under their keys."
+    unsent: tuple[str, str] = "Never sent", "Send them when what stopped the batch is mended."
+
+
+OF_A_BATCH: Final = Words()
+
+
+def outcomes(tally: Tally, words: Words = OF_A_BATCH) -> Table:
     """Draw the outcomes by kind, with what to do about each."""
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row("Accepted", f"{tally.accepted:,}", "", "Nothing: queued for delivery.", style="green")
     for (kind, code), count in tally.errors.most_common():
         table.add_row(kind, f"{count:,}", code, advise(tally.samples[kind, code]))
     if tally.lost:
-        table.add_row("Cut off", f"{tally.lost:,}", "", "May have been sent: send again under their keys.", style="red")
+        name, advice = words.cut
+        table.add_row(name, f"{tally.lost:,}", "", advice, style="red")
     if tally.unsent:
-        table.add_row("Never sent", f"{tally.unsent:,}", "", "Send them when what stopped the batch is mended.")
+        name, advice = words.unsent
+        table.add_row(name, f"{tally.unsent:,}", "", advice)
     return table
 
 
