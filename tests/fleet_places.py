@@ -56,7 +56,7 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     fleet = Fleet()
 
     @asynccontextmanager
-    async def reach(place: Place, *, chunks_at_once: int = 1) -> AsyncIterator[Fleet]:
+    async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Fleet]:
         assert chunks_at_once
         fleet.places.append(place)
         fleet.chunks._changed = anyio.Event()  # that of an earlier command belongs to its event loop

@@ -3,6 +3,7 @@
 import click
 
 from .options import (
+    Number,
     Several,
     export_option,
     file_options,
@@ -26,6 +27,14 @@ _url_option = click.option(
 )
 _fleet_option = click.option(
     "--fleet", default="msgapi", show_default=True, metavar="NAME", help="One of several fleets on that server."
+)
+_lease_option = click.option(
+    "--lease",
+    type=Number(1, 3600),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="After how long the chunks of a worker that is lost go to another; the same for all of a fleet.",
 )
 _batch_option = click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
 
@@ -51,6 +60,7 @@ def fleet() -> None:
 @message_options
 @file_options
 @id_column_option
+@_lease_option
 @_url_option
 @_fleet_option
 @json_option
@@ -65,6 +75,7 @@ def enqueue(
     shape: str | None,
     delimiter: str | None,
     id_column: str | None,
+    lease: float,
     url: str,
     fleet: str,
     json: bool,
@@ -93,7 +104,7 @@ def enqueue(
         id_column=id_column,
         json=json,
     )
-    return start(mailing, Place(url=url, fleet=fleet), batch)
+    return start(mailing, Place(url=url, fleet=fleet, lease=lease), batch)
 
 
 @fleet.command
@@ -111,6 +122,7 @@ def enqueue(
     show_default=True,
     help="Chunks that are sent at a time, of 100 rows each.",
 )
+@_lease_option
 @limit_rate_option
 @patience_option
 @wait_option
@@ -122,6 +134,7 @@ def work(
     *,
     at_once: int,
     chunks_at_once: int,
+    lease: float,
     limit_rate: float | None,
     patience: float,
     wait_for_balance: bool,
@@ -155,7 +168,7 @@ def work(
         until_empty=until_empty,
         json=json,
     )
-    return start(shift, Place(url=url, fleet=fleet))
+    return start(shift, Place(url=url, fleet=fleet, lease=lease))
 
 
 @fleet.command

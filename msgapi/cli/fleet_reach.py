@@ -37,10 +37,11 @@ class Reached(Protocol):
 @final
 @frozen(kw_only=True)
 class Place:
-    """Where a fleet is: on the server at *url*, under the name *fleet*."""
+    """Where a fleet is: on the server at *url*, under the name *fleet*; a chunk is a worker's for *lease* seconds."""
 
     url: str = field(repr=False)
     fleet: str = "msgapi"
+    lease: float = 10.0
 
     def check(self, batch: str | None = None) -> None:
         """Refuse what cannot be a fleet, or the name of a *batch*, before anything is asked of anybody."""
@@ -52,15 +53,21 @@ class Place:
 
 
 @asynccontextmanager
-async def reach(place: Place, *, chunks_at_once: int = 1) -> AsyncIterator[Reached]:
-    """Open the fleet at *place*, to work at *chunks_at_once*; one that cannot be reached ends the program."""
+async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Reached]:
+    """Open the fleet at *place*, for so many *chunks_at_once*; one that cannot be reached ends the program."""
     from ..fleet.opening import opened
 
     key = os.environ.get("MSGAPI_API_KEY", "")
     async with AsyncExitStack() as stack:
         try:
             fleet = await stack.enter_async_context(
-                opened(place.url, fleet=place.fleet, api_key=key, chunks_at_once=chunks_at_once)
+                opened(
+                    place.url,
+                    fleet=place.fleet,
+                    api_key=key,
+                    lease_seconds=place.lease,
+                    chunks_at_once=chunks_at_once,
+                )
             )
         except (Unreachable, ValueError) as error:
             raise Halt(f"{error}", Exit.CONFIGURATION) from None

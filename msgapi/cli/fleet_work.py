@@ -134,7 +134,7 @@ def start(shift: Shift, place: Place) -> int:
 
 
 async def _worked(shift: Shift, place: Place) -> int:
-    async with fleet_reach.reach(place, chunks_at_once=shift.chunks_at_once) as there:
+    async with fleet_reach.reach(place, shift.chunks_at_once) as there:
         worker = await _done(shift, there)
     return _report(worker)
 
