@@ -20,34 +20,34 @@ class Engine:
     records: Records
 
 
-Open: TypeAlias = Callable[[str, str], AbstractAsyncContextManager[Engine]]
+Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Engine]]
 
 
 @asynccontextmanager
-async def in_memory(url: str, fleet: str) -> AsyncIterator[Engine]:
-    del url
+async def in_memory(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
+    del url, lease
     yield _memories(fleet)
 
 
 @asynccontextmanager
-async def on_redis(url: str, fleet: str) -> AsyncIterator[Engine]:
+async def on_redis(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
     from msgapi.fleet import chunks_streaq, redis
     from msgapi.fleet.records_redis import RedisRecords
 
     async with (
         redis.connected(url) as client,
-        chunks_streaq.opened(url, fleet=fleet, lease_seconds=LEASE) as chunks,
+        chunks_streaq.opened(url, fleet=fleet, lease_seconds=lease) as chunks,
     ):
         yield Engine(chunks, RedisRecords(client, fleet))
 
 
 @asynccontextmanager
-async def on_nats(url: str, fleet: str) -> AsyncIterator[Engine]:
+async def on_nats(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
     from msgapi.fleet import chunks_faststream, nats, records_nats
 
     async with (
         nats.connected(url) as client,
-        chunks_faststream.opened(url, fleet=fleet, lease_seconds=LEASE) as chunks,
+        chunks_faststream.opened(url, fleet=fleet, lease_seconds=lease) as chunks,
     ):
         yield Engine(chunks, await records_nats.opened(client, fleet=fleet))
 
@@ -56,3 +56,6 @@ async def on_nats(url: str, fleet: str) -> AsyncIterator[Engine]:
 def _memories(fleet: str) -> Engine:
     del fleet
     return Engine(MemoryChunks(lease_seconds=LEASE), MemoryRecords())
+
+
+OPENS: dict[str, Open] = {"memory": in_memory, "streaq": on_redis, "faststream": on_nats}

@@ -17,9 +17,8 @@ from faststream.nats import JStream, NatsBroker, NatsMessage
 from faststream.nats.subscriber.usecases import PullStreamSubscriber
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import MsgAlreadyAckdError
 from nats.js import JetStreamContext, api
-from nats.js.errors import APIError, KeyNotFoundError, NotFoundError
+from nats.js.errors import APIError, KeyNotFoundError, NotFoundError, ServerError
 from nats.js.kv import KeyValue
 
 from .chunks import Lease, Unreachable
@@ -28,6 +27,7 @@ from .records_nats import bucket
 
 _WORKERS: Final = "workers"
 _QUEUED: Final = 10077  # the stream has a message on this subject
+_SHORT: Final = 1.0  # seconds in which a server that knows of a message says so
 _LEAST: Final = 0.1  # seconds that one waits for a message, which has to come all the way
 
 
@@ -72,7 +72,7 @@ class FastStreamChunks:
             finally:
                 self._one.release()
         if message is None:
-            await asked(self._client.flush())  # is it there at all?
+            _ = await asked(self._stream.account_info())  # is it there at all? A `flush` that times out breaks nats-py
             return None
         return await self._taken(message)
 
@@ -81,15 +81,17 @@ class FastStreamChunks:
         held = _held(lease)
         if anyio.current_time() >= held.until:
             return False
-        _ = await asked(self._client.request(held.message.reply, Msg.Ack.Progress, timeout=PATIENCE))
+        await self._tell(held, Msg.Ack.Progress)
         held.until = anyio.current_time() + self.lease_seconds
         return True
 
     async def ack(self, lease: Lease) -> None:
         """Tell that the chunk is done."""
         held = _held(lease)
-        with suppress(MsgAlreadyAckdError):
-            _ = await asked(held.message.ack_sync(timeout=PATIENCE), MsgAlreadyAckdError)
+        try:
+            await self._tell(held, Msg.Ack.Ack, _SHORT)
+        except Unreachable:
+            await self._remove(held)
         if held.returned:
             _ = await asked(self._returned.purge(plain(lease.id)))
         self._drop(lease)
@@ -99,8 +101,7 @@ class FastStreamChunks:
         held = _held(lease)
         if anyio.current_time() < held.until:
             _ = await asked(self._returned.put(plain(lease.id), b"%d" % (held.returned + 1)))
-            await asked(held.message.nak(delay=after))
-            await asked(self._client.flush())
+            await self._tell(held, Msg.Ack.Nak + b' {"delay": %d}' % round(after * 10**9))
             self._drop(lease)
 
     async def bury(self, lease: Lease) -> None:
@@ -127,6 +128,16 @@ class FastStreamChunks:
         held = _Held(raw, returned, anyio.current_time() + self.lease_seconds)
         lease = self._leases[name] = Lease(name, raw.data, max(raw.metadata.num_delivered - returned, 1), held)
         return lease
+
+    async def _tell(self, held: _Held, what: bytes, within: float = PATIENCE) -> None:
+        # As a request, so that the server says that it has heard it.
+        _ = await asked(self._client.request(held.message.reply, what, timeout=within))
+
+    async def _remove(self, held: _Held) -> None:
+        # A server that was killed may not know that it has handed out a message, and then leaves its `ack` unanswered.
+        sequence = held.message.metadata.sequence.stream
+        with suppress(ServerError):  # it is not there
+            _ = await asked(self._stream.delete_msg(self._name, sequence), ServerError)
 
     def _drop(self, lease: Lease) -> None:
         _held(lease).until = 0.0

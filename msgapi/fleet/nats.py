@@ -15,8 +15,8 @@ from nats.js.errors import APIError, NoStreamResponseError
 from .chunks import Unreachable
 
 T = TypeVar("T")
-PATIENCE: Final = 5.0
-"""Seconds that anything but waiting for a chunk may take."""
+PATIENCE: Final = 3.0
+"""Seconds that anything but waiting for a chunk may take; what was asked of a connection that broke takes as long."""
 
 _LOG: Final = logging.getLogger("msgapi")
 _FINE: Final = re.compile(r"[A-Za-z0-9_-]")

@@ -1,0 +1,191 @@
+"""What an engine loses when its server or a worker goes away: nothing, and nobody is held up for ever."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import anyio
+import anyio.to_thread
+import pytest
+from brokers import Broker, nats, valkey
+from engines import LEASE, OPENS, Engine
+
+from msgapi.fleet import Lease, Unreachable
+
+pytestmark = pytest.mark.anyio
+SOON = 8 * LEASE
+PATIENCE = 7.0  # seconds: the engines have 5, and the machine is busy
+SERVERS = {"streaq": valkey, "faststream": nats}
+LOOPS = [("asyncio", "streaq"), ("trio", "streaq"), ("asyncio", "faststream")]
+everywhere = pytest.mark.parametrize(("anyio_backend", "name"), LOOPS, ids=["-".join(pair) for pair in LOOPS])
+on_asyncio = pytest.mark.parametrize(("anyio_backend", "name"), [LOOPS[0], LOOPS[2]], ids=["streaq", "faststream"])
+
+
+@pytest.fixture
+def server(name: str, tmp_path: Path) -> Iterator[Broker]:
+    """One that may be killed."""
+    with SERVERS[name](tmp_path) as broker:
+        yield broker
+
+
+@contextmanager
+def working(name: str, url: str, fleet: str) -> Iterator["subprocess.Popen[str]"]:
+    """Run a worker that takes one chunk and keeps it."""
+    program = [sys.executable, str(Path(__file__).with_name("leaser.py")), name, url, fleet]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as worker:  # noqa: S603 - ours
+        try:
+            yield worker
+        finally:
+            worker.kill()
+
+
+async def line(worker: "subprocess.Popen[str]") -> str:
+    assert worker.stdout
+    with anyio.fail_after(20):
+        said = await anyio.to_thread.run_sync(worker.stdout.readline, abandon_on_cancel=True)
+    return str(said).strip()
+
+
+async def leased(engine: Engine) -> Lease:
+    lease = await engine.chunks.lease(SOON)
+    assert lease is not None
+    return lease
+
+
+async def insisted(ask: Callable[[], Awaitable[object]]) -> object:
+    """Ask until the server is there."""
+    with anyio.fail_after(SOON):
+        while True:
+            try:
+                return await ask()
+            except Unreachable:
+                await anyio.sleep(0.1)
+
+
+@everywhere
+async def test_what_a_server_has_taken_outlives_it(server: Broker, name: str) -> None:
+    async with OPENS[name](server.url, "f") as engine:
+        await engine.chunks.put("b/1", b"{}")
+        assert await engine.records.write("b", "1", b"known", 0)
+        server.restart()
+        assert await insisted(engine.chunks.left) == 1
+        assert (await engine.records.read("b", "1"))[0] == b"known"
+        lease = await insisted(lambda: leased(engine))
+        assert isinstance(lease, Lease)
+        assert (lease.id, lease.delivery) == ("b/1", 1)
+        await engine.chunks.ack(lease)
+        await engine.chunks.put("b/2", b"{}")
+        assert await engine.chunks.left() == 1
+
+
+@everywhere
+async def test_a_lease_outlives_the_server(server: Broker, name: str) -> None:
+    async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
+        await engine.chunks.put("b/1", b"{}")
+        lease = await leased(engine)
+        server.restart()
+        assert await insisted(lambda: engine.chunks.renew(lease)) is True
+        await engine.chunks.ack(lease)
+        await engine.chunks.ack(lease)
+        assert await engine.chunks.left() == 0
+
+
+@everywhere
+async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: Broker, name: str) -> None:
+    async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
+        chunks, records = engine.chunks, engine.records
+        await chunks.put("b/1", b"{}")
+        await chunks.put("b/2", b"{}")
+        one, other = await leased(engine), await leased(engine)
+        server.kill()
+        asks: list[Callable[[], Awaitable[object]]] = [
+            lambda: chunks.put("b/3", b"{}"),
+            lambda: chunks.lease(0.5),
+            lambda: chunks.ack(one),
+            lambda: chunks.bury(one),
+            chunks.left,
+            lambda: records.read("b", "1"),
+            lambda: records.write("b", "1", b"x", 0),
+            lambda: anext(aiter(records.scan("b"))),
+        ]
+        async with anyio.create_task_group() as tasks:
+            for ask in asks:
+                _ = tasks.start_soon(unreachable, ask)
+        server.start()
+        assert await insisted(lambda: chunks.put("b/3", b"{}")) is None
+        await insisted(lambda: chunks.ack(one))
+        await insisted(lambda: chunks.ack(other))
+        last = await insisted(lambda: leased(engine))
+        assert isinstance(last, Lease)
+        assert last.id == "b/3"
+        await chunks.ack(last)
+        assert await chunks.left() == 0
+
+
+@everywhere
+async def test_a_server_that_hangs_holds_nobody_up(server: Broker, name: str) -> None:
+    async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
+        chunks, records = engine.chunks, engine.records
+        await chunks.put("b/1", b"{}")
+        lease = await leased(engine)
+        server.freeze()
+        try:
+            async with anyio.create_task_group() as tasks:
+                for ask in (lambda: chunks.put("b/2", b"{}"), chunks.left, lambda: records.read("b", "1")):
+                    _ = tasks.start_soon(unreachable, ask)
+                _ = tasks.start_soon(unreachable, lambda: chunks.lease(0.5))
+                _ = tasks.start_soon(unreachable, lambda: chunks.ack(lease))
+        finally:
+            server.thaw()
+        assert (await insisted(lambda: records.read("b", "1"))) == (None, 0)
+        await insisted(lambda: chunks.ack(lease))
+        assert await insisted(chunks.left) in {0, 1}  # what was put while it hung may have arrived
+
+
+async def unreachable(ask: Callable[[], Awaitable[object]]) -> None:
+    with anyio.fail_after(PATIENCE), pytest.raises(Unreachable) as caught:
+        _ = await ask()
+    assert "\n" not in str(caught.value)
+
+
+@on_asyncio
+async def test_a_worker_that_is_killed_loses_no_chunk(name: str, request: pytest.FixtureRequest) -> None:
+    url, fleet = shared(request, name), f"t-{uuid4().hex[:8]}"
+    async with OPENS[name](url, fleet) as engine:
+        await engine.chunks.put("b/1", b"{}")
+        with working(name, url, fleet) as worker:
+            assert await line(worker) == "leased b/1 1"
+            assert await engine.chunks.lease(2 * LEASE) is None
+            worker.kill()
+            again = await leased(engine)
+            assert (again.id, again.delivery) == ("b/1", 2)
+            await engine.chunks.ack(again)
+            assert await engine.chunks.left() == 0
+
+
+@on_asyncio
+async def test_a_worker_that_hangs_loses_its_chunk_to_another_and_learns_of_it(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    url, fleet = shared(request, name), f"t-{uuid4().hex[:8]}"
+    async with OPENS[name](url, fleet) as engine:
+        await engine.chunks.put("b/1", b"{}")
+        with working(name, url, fleet) as worker:
+            assert await line(worker) == "leased b/1 1"
+            worker.send_signal(signal.SIGSTOP)
+            again = await leased(engine)
+            assert (again.id, again.delivery) == ("b/1", 2)
+            worker.send_signal(signal.SIGCONT)
+            assert await line(worker) == "lost"
+            await engine.chunks.ack(again)
+            assert await engine.chunks.left() == 0
+
+
+def shared(request: pytest.FixtureRequest, name: str) -> str:
+    broker = request.getfixturevalue({"streaq": "valkey_broker", "faststream": "nats_broker"}[name])
+    assert isinstance(broker, Broker)
+    return broker.url
