@@ -305,3 +305,34 @@ def test_a_window_whose_length_is_known_is_spaced_a_little_faster_than_it_lasts(
         lane.leave(now)
         lane.learn(now, now, figures=RateLimit(limit=100, remaining=99, reset=now + 10.0), server_time=None)
     assert lane.rate == pytest.approx(12.5)
+
+
+def crowd(lanes: list[Lane], server: Server, *, seconds: float, at_once: int = 32, latency: float = 0.01) -> Run:
+    """Let lanes of several processes send on one key, as much as they may; each begins 0.2 s after the other."""
+    run = Run()
+    due: list[tuple[float, int, int, float, bool, float, RateLimit | None]] = [
+        (0.2 * number, -1, number, 0.0, True, 0.0, None) for number in range(len(lanes))
+    ]
+    while (event := heapq.heappop(due))[0] < seconds:
+        now, order, number, left_at, allowed, until, figures = event
+        lane = lanes[number]
+        if order >= 0 and allowed:
+            lane.learn(now, now, figures=figures, server_time=floor(now))
+        elif order >= 0:
+            lane.throttle(now, left_at, until)
+            run.refused += 1
+        while lane.in_flight < at_once and lane.wait(now) <= 0:
+            lane.leave(now)
+            run.departures.append(now)
+            order = len(run.departures)
+            heapq.heappush(due, (now + latency, order, number, now, *server.answer(now + latency / 2)))
+        if lane.in_flight < at_once:
+            heapq.heappush(due, (now + max(lane.wait(now), 1e-4), -1, number, 0.0, True, 0.0, None))
+    return run
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_processes_that_share_nothing_but_the_key_come_near_its_limit_by_what_the_answers_say(told: bool) -> None:
+    run = crowd([Lane() for _ in range(4)], Server(100, told=told), seconds=8)
+    assert len(run.departures) - run.refused >= 0.85 * 100 * 8
+    assert run.refused <= 0.1 * len(run.departures)

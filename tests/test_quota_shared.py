@@ -230,9 +230,10 @@ async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) ->
 
 
 async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_back(
-    tmp_path: Path, nats_url: str
+    tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
+    monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await quota.tell(BAND, 100)
@@ -262,13 +263,16 @@ async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is
     assert clock.now() >= 0.05 + 0.08
 
 
-async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(tmp_path: Path, nats_url: str) -> None:
+async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(
+    tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     del nats_url
+    monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await quota.tell(BAND, 100)
             broker.freeze()
-            with anyio.fail_after(8):
+            with anyio.fail_after(5):
                 assert (await quota.reserve(BAND, 1)).slots == 0
             broker.thaw()
             with anyio.fail_after(10):
@@ -342,12 +346,15 @@ async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(t
 
 
 @lossy
-async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(tmp_path: Path) -> None:
+async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis, "PATIENCE", 0.5)
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
             await quota.tell(BAND, 100)
             broker.freeze()
-            with anyio.fail_after(8):
+            with anyio.fail_after(5):
                 assert (await quota.reserve(BAND, 1)).slots == 0
             broker.thaw()
             with anyio.fail_after(10):
