@@ -244,6 +244,7 @@ def test_what_is_not_of_every_day_is_said_once() -> None:
         score.take(event)
     assert paper.said == [
         "no answer from the server at 127.0.0.1; waiting for it",
+        "it answers again: going on",
         "no answer from the server at 127.0.0.1; waiting for it",
         "the balance is used up; top up at https://top.example: waiting for a top-up; Ctrl-C ends it",
         "there is money again: going on",
@@ -317,7 +318,10 @@ async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
         _ = tasks.start_soon(come_back)
         worker, paper = await worked(there, nothing, clock, until_empty=True)
     assert (worker.status, worker.score.tally.accepted) == (Exit.ACCEPTED, 10)
-    assert paper.said == ["the engine in memory is away: its `away` is set; waiting for it"]
+    assert paper.said == [
+        "the engine in memory is away: its `away` is set; waiting for it",
+        "it answers again: going on",
+    ]
     assert worker.score.left is None
 
 

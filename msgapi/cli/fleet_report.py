@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from tempfile import TemporaryDirectory
 from typing import Final, final
 
@@ -127,4 +128,4 @@ def _notices(standing: _Standing, asked: Asked) -> Iterator[str]:
     if standing.paused is not None:
         yield f"nobody sends: {explain(standing.paused).rstrip('.')}. {advise(standing.paused)}"
     if asked.journal is not None:
-        yield f"every row is in {asked.journal}: `msgapi batch report {asked.journal}` tells of them"
+        yield f"every row is in {asked.journal}: `msgapi batch report {quote(asked.journal)}` tells of them"

@@ -38,6 +38,8 @@ class Score:
             case Away(why=why):
                 self._wait(why)
             case Leased(chunk=chunk):
+                if self._away is not None:
+                    self.screen.say("it answers again: going on")
                 self._away = None
                 self.held.add(chunk)
             case Told(outcome=outcome):
