@@ -1,7 +1,7 @@
 """Collecting: the records of a batch as an ordinary journal, for the report that a local batch gets."""
 
 from collections.abc import AsyncGenerator
-from typing import Final, final
+from typing import Any, Final, final
 
 import anyio.to_thread
 from attrs import asdict, define, field
@@ -71,6 +71,6 @@ async def collect(records: Records, batch: str, path: str) -> Collection | None:
 
 
 def _line(found: Found) -> tuple[bytes, Line]:
-    facts = asdict(found)
+    facts: dict[str, Any] = asdict(found) | {"state": State(found.state)}
     mark = bytes.fromhex(facts.pop("mark"))
-    return mark, Line(**facts | {"state": State(found.state)})
+    return mark, Line(**facts)
