@@ -9,12 +9,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from brokers import Broker, nats, valkey
 from engines import LEASE, OPENS, Engine
 
 from msgapi.fleet import Lease, Unreachable
+from msgapi.fleet.streaq_worker import Running
 
 pytestmark = pytest.mark.anyio
 SOON = 8 * LEASE
@@ -189,3 +191,30 @@ def shared(request: pytest.FixtureRequest, name: str) -> str:
     broker = request.getfixturevalue({"streaq": "valkey_broker", "faststream": "nats_broker"}[name])
     assert isinstance(broker, Broker)
     return broker.url
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_else(
+    valkey_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running = anyio.Event()
+
+    async def breaks() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            raise OSError("lost")
+
+    async def run_async(worker: Running) -> None:
+        del worker
+        async with anyio.create_task_group() as tasks:
+            _ = tasks.start_soon(anyio.sleep_forever)
+            _ = tasks.start_soon(breaks)
+            await anyio.lowlevel.checkpoint()
+            running.set()
+            await anyio.sleep_forever()
+
+    monkeypatch.setattr(Running, "run_async", run_async)
+    async with OPENS["streaq"](valkey_broker.url, "broken") as engine:
+        assert await engine.chunks.lease(0.1) is None
+        await running.wait()

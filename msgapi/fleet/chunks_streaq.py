@@ -129,6 +129,9 @@ class StreaqChunks:
                 await worker.run_async()
             except Exception as error:  # noqa: BLE001 - whatever ends a worker, another is begun
                 self._broken = plainly(error)
+            except BaseExceptionGroup as group:  # it was cancelled, and broke over that
+                ended = group.split(Exception)[1]
+                raise ended or group from None
             pause = _FIRST if anyio.current_time() - began > _LONGEST else min(2 * pause, _LONGEST)
             await anyio.sleep(pause)
 
