@@ -59,7 +59,6 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Fleet]:
         assert chunks_at_once
         fleet.places.append(place)
-        fleet.chunks._changed = anyio.Event()  # that of an earlier command belongs to its event loop
         yield fleet
 
     monkeypatch.setattr(fleet_reach, "reach", reach)

@@ -187,7 +187,7 @@ async def test_a_chunk_that_takes_hours_is_left_and_its_record_looked_at_again()
 
     async with clock.running():
         sent = await send_chunk(chunk(), api, ALONE, records=records, at_once=1, clock=clock)
-    assert (sent.stopped, sent.left) == (Stopped("asked"), 6)
+    assert (sent.stopped, sent.left) == (Stopped("asked"), 8)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ class MemoryChunks:
     _chunks: dict[str, _Held] = field(factory=dict, init=False)
     _due: list[tuple[float, int, str]] = field(factory=list, init=False)
     _count: int = field(default=0, init=False)
-    _changed: anyio.Event = field(factory=anyio.Event, init=False)
+    _waiting: set[anyio.Event] = field(factory=set, init=False)
 
     async def put(self, id: str, body: bytes) -> None:  # noqa: A002 - it is one
         """Queue a chunk; one that is queued or with a worker under this *id* stays as it is."""
@@ -106,8 +106,8 @@ class MemoryChunks:
         self._count += 1
         held.token, held.due = self._count, due
         heapq.heappush(self._due, (due, held.token, name))
-        self._changed.set()
-        self._changed = anyio.Event()
+        for waiting in self._waiting:
+            waiting.set()
 
     def _next(self) -> Lease | None:
         while self._due and self._due[0][0] <= self.clock.now():
@@ -120,11 +120,15 @@ class MemoryChunks:
         return None
 
     async def _change(self, most: float) -> None:
-        changed = self._changed
-        async with anyio.create_task_group() as tasks:
-            _ = tasks.start_soon(self._sleep, most, tasks.cancel_scope)
-            await changed.wait()
-            tasks.cancel_scope.cancel()
+        changed = anyio.Event()
+        self._waiting.add(changed)
+        try:
+            async with anyio.create_task_group() as tasks:
+                _ = tasks.start_soon(self._sleep, most, tasks.cancel_scope)
+                await changed.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            self._waiting.remove(changed)
 
     async def _sleep(self, seconds: float, scope: anyio.CancelScope) -> None:
         await self.clock.sleep(seconds)

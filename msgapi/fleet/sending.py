@@ -31,7 +31,7 @@ from .records import Records
 
 _SYSTEM_CLOCK: Final = SystemClock()
 _LOOK: Final = 1.0  # seconds between looks at whether the rows are still wanted
-_LONGEST: Final = 3600.0  # seconds for which a chunk that was begun is sent: then its record is looked at again
+_LONGEST: Final = 1800.0  # seconds for which a chunk that was begun is sent: then its record is looked at again
 _PERSIST: Final = 60.0  # seconds for which what became of a chunk is held on to while the store is away
 _FIRST_PAUSE: Final = 0.25  # seconds; it doubles
 _LONGEST_PAUSE: Final = 5.0
