@@ -7,9 +7,14 @@ from uuid import uuid4
 
 import anyio
 import pytest
+from brokers import Broker
 from engines import LEASE, Engine, in_memory, on_nats, on_redis
+from streaq.types import StreamMessage
 
-from msgapi.fleet import Lease
+from msgapi.fleet import Lease, Unreachable, chunks_streaq, redis
+from msgapi.fleet.chunks_faststream import FastStreamChunks
+from msgapi.fleet.records_nats import NatsRecords
+from msgapi.fleet.streaq_worker import Running
 
 pytestmark = pytest.mark.anyio
 SOON = 5 * LEASE  # seconds in which anything that is to come has come
@@ -21,6 +26,8 @@ ENGINES: dict[str, Any] = {
 Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Engine]]
 
 
+ON_REDIS = pytest.mark.parametrize("pair", [("asyncio", "streaq"), ("trio", "streaq")], indirect=True)
+ON_NATS = pytest.mark.parametrize("pair", [("asyncio", "faststream")], indirect=True)
 PAIRS = [(loop, name) for loop in ("asyncio", "trio") for name in ENGINES if (loop, name) != ("trio", "faststream")]
 
 
@@ -198,3 +205,83 @@ async def test_a_scan_reads_all_documents_of_its_batch_alone(opened: Opened) -> 
         assert len(found) == 121
         assert dict(found) == {**wanted, "manifest": b"b.c"}
         assert [one async for one in records.scan("b")] == [("manifest", b"b")]
+
+
+async def test_a_chunk_that_nobody_takes_or_has_at_the_end_is_not_kept_from_others(opened: Opened) -> None:
+    async with opened() as one, opened() as other:
+        assert await one.chunks.lease(0.1) is None
+        await one.chunks.put("b/1", b"{}")
+        await anyio.sleep(LEASE / 2)
+        lease = await leased(other)
+        assert lease.delivery == 1
+        await other.chunks.ack(lease)
+
+
+async def test_who_closes_gives_its_chunks_back(opened: Opened, pair: tuple[str, str]) -> None:
+    if pair[1] == "memory":
+        return
+    async with opened() as other:
+        async with opened() as one:
+            await one.chunks.put("b/1", b"{}")
+            _ = await leased(one)
+        lease = await leased(other)
+        assert lease.delivery == 1
+        await other.chunks.ack(lease)
+
+
+@ON_REDIS
+async def test_a_scan_of_redis_goes_on_until_all_is_read(valkey_broker: Broker) -> None:
+    async with on_redis(valkey_broker.url, "many") as engine, redis.connected(valkey_broker.url) as client:
+        _ = await client.hset("msgapi:many:records:b", {f"{number}": f"1 {number}" for number in range(700)})
+        assert len([one async for one in engine.records.scan("b")]) == 700
+
+
+@ON_REDIS
+async def test_a_worker_of_streaq_learns_that_another_was_done_with_its_chunk(valkey_broker: Broker) -> None:
+    async with on_redis(valkey_broker.url, "done") as one, on_redis(valkey_broker.url, "done") as other:
+        await one.chunks.put("b/1", b"{}")
+        lease = await leased(one)
+        await other.chunks.ack(lease)
+        assert not await one.chunks.renew(lease)
+
+
+@ON_REDIS
+async def test_streaq_runs_no_task_whose_lease_we_have() -> None:
+    worker = Running(redis_pool=redis.pooled("redis://127.0.0.1", decode=True))
+    worker.busy = lambda _: True
+    await worker.run_task(StreamMessage("1-0", "b/1", "normal", 0))
+    assert worker.counters == {}
+
+
+@ON_REDIS
+async def test_a_user_of_redis_who_may_not_run_streaq_is_told(valkey_broker: Broker) -> None:
+    async with redis.connected(valkey_broker.url) as client:
+        _ = await client.acl_setuser("limited", "on", ">pw", "~*", "&*", "+@all", "-function")
+    address = valkey_broker.url.replace("//", "//limited:pw@")
+    with pytest.raises(Unreachable, match=r"^Redis: .*permissions"):
+        async with chunks_streaq.opened(address, fleet="f"):
+            pass
+
+
+@ON_NATS
+async def test_what_nats_takes_not_is_told_in_one_line(opened: Opened) -> None:
+    async with opened() as engine:
+        with pytest.raises(Unreachable, match="max_payload"):
+            await engine.chunks.put("b/1", b" " * (2 << 20))
+        chunks = engine.chunks
+        assert isinstance(chunks, FastStreamChunks)
+        config = (await chunks._stream.stream_info(chunks._name)).config
+        config.max_msg_size = 10
+        _ = await chunks._stream.update_stream(config)
+        with pytest.raises(Unreachable, match=r"^NATS: message size exceeds"):
+            await chunks.put("b/1", b" " * 100)
+
+
+@ON_NATS
+async def test_a_document_that_somebody_has_removed_is_none(opened: Opened) -> None:
+    async with opened() as engine:
+        records = engine.records
+        assert isinstance(records, NatsRecords)
+        assert await records.write("b", "1", b"x", 0)
+        _ = await records.bucket.purge("b.1")
+        assert [one async for one in records.scan("b")] == []

@@ -218,3 +218,20 @@ async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_els
     async with OPENS["streaq"](valkey_broker.url, "broken") as engine:
         assert await engine.chunks.lease(0.1) is None
         await running.wait()
+
+
+@pytest.mark.parametrize(("anyio_backend", "name"), LOOPS[:2], ids=["asyncio", "trio"])
+async def test_a_chunk_that_waited_in_a_worker_while_the_server_was_away_is_handed_out_anew(
+    server: Broker, name: str
+) -> None:
+    async with OPENS[name](server.url, "f") as engine:
+        assert await engine.chunks.lease(0.1) is None
+        await engine.chunks.put("b/1", b"{}")
+        await anyio.sleep(LEASE / 2)
+        server.kill()
+        await anyio.sleep(1.5 * LEASE)
+        server.start()
+        lease = await insisted(lambda: leased(engine))
+        assert isinstance(lease, Lease)
+        await engine.chunks.ack(lease)
+        assert await engine.chunks.left() == 0

@@ -53,10 +53,9 @@ class RedisRecords:
         while True:
             request = self.client.hscan(self._key(batch), cursor=cursor, count=_AT_ONCE)
             cursor, fields = cast("tuple[int, dict[bytes, bytes]]", await asked(self.client, request))
-            for name, field in fields.items():
-                if name not in seen:  # a hash that grows meanwhile tells some twice
-                    seen.add(name)
-                    yield name.decode(), field.partition(b" ")[2]
+            for name in fields.keys() - seen:  # a hash that grows meanwhile tells some twice
+                yield name.decode(), fields[name].partition(b" ")[2]
+            seen |= fields.keys()
             if not cursor:
                 return
 
