@@ -261,6 +261,22 @@ async def test_a_wait_for_slots_beyond_the_deadline_is_returned_at_once() -> Non
         assert clock.now() == 0
 
 
+async def test_who_would_wait_behind_another_beyond_the_deadline_does_not_join_the_queue() -> None:
+    async def transport(_: Request, /) -> Answer:
+        raise AssertionError  # pragma: no cover
+
+    pace, clock = Pace(shared=Asked([Grant(0, 30.0, 0.1)])), VirtualClock()  # stands still
+    async with (
+        msgapi.connect(api_key="k", transport=transport, clock=clock, pace=pace) as api,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(api, SEND)
+        await anyio.wait_all_tasks_blocked()
+        with anyio.fail_after(20):
+            assert isinstance(await api(SEND), Throttled)
+        tasks.cancel_scope.cancel()
+
+
 async def test_while_nothing_is_granted_it_is_asked_again_until_it_is_called_off() -> None:
     quota = Asked([Grant(0, 0.5, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, clock, _):
