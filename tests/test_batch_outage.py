@@ -292,7 +292,7 @@ async def test_a_batch_that_is_no_longer_wanted_probes_no_more() -> None:
 async def test_with_a_client_nothing_that_waits_for_its_turn_leaves_once_it_is_no_longer_wanted() -> None:
     clock, left = VirtualClock(), []
 
-    async def transport(request: Request, /) -> Response:
+    async def transport(_: Request, /) -> Response:
         left.append(clock.now())
         await clock.sleep(0.01)
         return Response(200, {}, b"1")

@@ -31,10 +31,10 @@ _fleet_option = click.option(
 _lease_option = click.option(
     "--lease",
     type=Number(1, 3600),
-    default=10,
+    default=3,
     show_default=True,
     metavar="SECONDS",
-    help="After how long the chunks of a worker that is lost go to another; the same for all of a fleet.",
+    help="After how long the chunks of a worker that is lost go to another. On NATS the first to come sets it.",
 )
 _batch_option = click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
 

@@ -41,7 +41,7 @@ class Place:
 
     url: str = field(repr=False)
     fleet: str = "msgapi"
-    lease: float = 10.0
+    lease: float = 3.0
 
     def check(self, batch: str | None = None) -> None:
         """Refuse what cannot be a fleet, or the name of a *batch*, before anything is asked of anybody."""

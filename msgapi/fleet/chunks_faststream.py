@@ -146,7 +146,7 @@ class FastStreamChunks:
 
 
 @asynccontextmanager
-async def opened(url: str, *, fleet: str, lease_seconds: float = 30.0) -> AsyncIterator[FastStreamChunks]:
+async def opened(url: str, *, fleet: str, lease_seconds: float = 3.0) -> AsyncIterator[FastStreamChunks]:
     """Open the queue of a *fleet* at *url*; it closes with the block.
 
     A chunk whose worker is lost is handed out again after *lease_seconds*, as whoever first opened the fleet set it.

@@ -212,7 +212,7 @@ class StreaqChunks:
 
 @asynccontextmanager
 async def opened(
-    url: str, *, fleet: str, lease_seconds: float = 30.0, chunks_at_once: int = 4
+    url: str, *, fleet: str, lease_seconds: float = 3.0, chunks_at_once: int = 4
 ) -> AsyncIterator[StreaqChunks]:
     """Open the queue of a *fleet* at *url*, of which up to *chunks_at_once* come to us; it closes with the block.
 

@@ -47,7 +47,8 @@ async def connected(url: str) -> AsyncIterator[Client]:
         await noted(error)
 
     try:
-        await asked(client.connect(**settings(url) | {"error_cb": failed}))
+        how: dict[str, Any] = {**settings(url), "error_cb": failed}
+        await asked(client.connect(**how))
         up = True
         yield client
     finally:

@@ -58,7 +58,7 @@ async def opened(
     *,
     fleet: str = "msgapi",
     api_key: str,
-    lease_seconds: float = 30.0,
+    lease_seconds: float = 3.0,
     chunks_at_once: int = 4,
     clock: Clock = _SYSTEM_CLOCK,
 ) -> AsyncIterator[Fleet]:
@@ -139,11 +139,10 @@ def _first(error: BaseException) -> BaseException:
 def _address(url: str) -> str:
     try:
         parts = urlsplit(url)
-        wrong = not parts.hostname or parts.port == 0 or parts.scheme not in {*_REDIS, *_NATS}
+        if not parts.hostname or parts.port == 0 or parts.scheme not in {*_REDIS, *_NATS}:
+            raise ValueError(url)
     except ValueError:
-        wrong = True
-    if wrong:
-        raise ValueError(f"the address of a fleet is one of {_EXAMPLE}")
+        raise ValueError(f"the address of a fleet is one of {_EXAMPLE}") from None
     return parts._replace(scheme=_REDIS.get(parts.scheme, parts.scheme)).geturl()
 
 

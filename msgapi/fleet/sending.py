@@ -135,7 +135,7 @@ class _Run:
             async with how as outcomes, beside(partial(self._look, outcomes)):
                 async for outcome in outcomes:
                     if self.on_outcome is not None:
-                        self.on_outcome(outcome)
+                        _ = self.on_outcome(outcome)
                 stopped = outcomes.stopped
             if self.quota is not None and stopped is not None and stopped.reason == "balance":
                 await self.quota.pause(dump(stopped.error))
