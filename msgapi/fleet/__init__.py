@@ -1,13 +1,14 @@
 """Fleets: one batch on many workers, over an engine that exists already, at the pace of one key."""
 
 from .chunk import SIZE, Chunk, Row, Unfit, row_of
-from .chunks import Chunks, Lease, Unreachable
+from .chunks import Chunks, Lease, Sink, Unreachable
 from .collecting import Collection, collect
 from .enqueuing import enqueue
 from .entry import ChunkRecord, Found
 from .events import Away, Event, Given, Leased, Paused, Resumed, Told
 from .manifest import Manifest, Taken
 from .memory import MemoryChunks, MemoryRecords
+from .opening import Fleet, opened
 from .records import Records, Revision
 from .sending import Sent, send_chunk
 from .work import work
@@ -20,6 +21,7 @@ __all__ = [
     "Chunks",
     "Collection",
     "Event",
+    "Fleet",
     "Found",
     "Given",
     "Lease",
@@ -33,12 +35,14 @@ __all__ = [
     "Revision",
     "Row",
     "Sent",
+    "Sink",
     "Taken",
     "Told",
     "Unfit",
     "Unreachable",
     "collect",
     "enqueue",
+    "opened",
     "row_of",
     "send_chunk",
     "work",

@@ -20,14 +20,8 @@ class Lease:
     token: object = None
 
 
-class Chunks(Protocol):
-    """A queue that hands each chunk to one worker at a time, and hands it out again if that one is lost.
-
-    Whoever has a lease must renew it within `lease_seconds`, or another gets the chunk as well. That does no
-    harm: its rows go out under the same keys. What the engine cannot do raises `Unreachable`.
-    """
-
-    lease_seconds: float
+class Sink(Protocol):
+    """Where chunks are put: all that `enqueue` needs of a queue."""
 
     async def put(self, id: str, body: bytes) -> None:  # noqa: A002 - it is one
         """Queue a chunk, for good when this returns; one that is queued under this *id* already stays as it is.
@@ -35,6 +29,16 @@ class Chunks(Protocol):
         *id* is the chunk's `name`, `BATCH/ID`.
         """
         ...  # pragma: no cover
+
+
+class Chunks(Sink, Protocol):
+    """A queue that hands each chunk to one worker at a time, and hands it out again if that one is lost.
+
+    Whoever has a lease must renew it within `lease_seconds`, or another gets the chunk as well. That does no
+    harm: its rows go out under the same keys. What the engine cannot do raises `Unreachable`.
+    """
+
+    lease_seconds: float
 
     async def lease(self, wait: float) -> Lease | None:
         """Take the next chunk, and wait for one for up to *wait* seconds; None if there was none."""

@@ -9,7 +9,7 @@ import anyio
 from attrs import evolve
 
 from .chunk import Chunk, Row
-from .chunks import Chunks
+from .chunks import Sink
 from .manifest import Manifest, begun, noted
 from .records import Records
 
@@ -20,7 +20,7 @@ async def enqueue(
     rows: Iterable[Row],
     manifest: Manifest,
     *,
-    chunks: Chunks,
+    chunks: Sink,
     records: Records,
     on_put: Callable[[Manifest], None] | None = None,
 ) -> Manifest:
@@ -57,7 +57,7 @@ def chunked(rows: Iterable[Row], manifest: Manifest) -> Iterator[Chunk]:
         yield Chunk(batch=manifest.batch, id=f"{number:06}", rows=tuple(some))
 
 
-async def _put(lot: list[Chunk], chunks: Chunks) -> None:
+async def _put(lot: list[Chunk], chunks: Sink) -> None:
     # What leaves a task group leaves it as a group, so the first failure is carried around it instead.
     failures: list[Exception] = []
 

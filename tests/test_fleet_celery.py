@@ -1,0 +1,83 @@
+"""The recipe of the README for Celery: a real worker, of which a process is killed in the middle."""
+
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+from anyio.abc import Process
+from brokers import Broker
+from test_readme import EXAMPLES
+
+from msgapi import fleet, journal
+from msgapi.journal import State
+from msgapi.sandbox import Sandbox, server
+
+ROWS = 1200
+HERE = Path(__file__).parent
+QUEUE = f"""
+import anyio
+from msgapi import journal, messages
+from shop import enqueue
+
+def made(at):
+    text = messages.Text(agent_id="ag_live_demo", to=f"+49151{{at:08}}", traffic_type="TRANSACTION", text="Hi")
+    return messages.send(text, idempotency_key=journal.key_of("may", f"{{at}}"))
+
+anyio.run(enqueue, "may", {{f"{{at}}": made(at) for at in range({ROWS})}})
+"""
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+
+
+def children(pid: int) -> list[int]:
+    """Find the processes that a process has started."""
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat") if path.exists()]
+    found = [(int(stat.split(" ")[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
+    return [child for child, parent in found if parent == pid]
+
+
+@asynccontextmanager
+async def working(directory: Path, env: dict[str, str]) -> AsyncIterator[Process]:
+    command = [sys.executable, "-m", "celery", "-A", "shop", "worker", "-c", "2", "-P", "prefork", "-l", "WARNING"]
+    with (directory / "worker.txt").open("wb") as said:
+        async with await anyio.open_process(command, env=env, cwd=directory, stdout=said, stderr=said) as process:
+            try:
+                yield process
+            finally:
+                with anyio.CancelScope(shield=True):
+                    for one in (*children(process.pid), process.pid):
+                        os.kill(one, signal.SIGKILL)
+                    _ = await process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the processes of the worker in /proc")
+async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(
+    valkey_broker: Broker, tmp_path: Path
+) -> None:
+    sandbox = Sandbox(rate_limit=300, timing=None)
+    _ = (tmp_path / "shop.py").write_text(EXAMPLES[9])
+    async with server.serving(sandbox) as url:
+        settings = {"MSGAPI_FLEET_URL": valkey_broker.url, "MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+        env = os.environ | settings | {"PYTHONPATH": f"{HERE.parent}:{tmp_path}"}
+        _ = await anyio.run_process([sys.executable, "-c", QUEUE], env=env)
+        async with working(tmp_path, env) as worker:
+            with anyio.fail_after(90):
+                while len(sandbox.account.state.log) < ROWS // 3:  # noqa: ASYNC110 - it has no event for it
+                    await anyio.sleep(0.01)
+                os.kill(children(worker.pid)[0], signal.SIGKILL)
+                while await settled(valkey_broker.url, sandbox.api_key, tmp_path) < ROWS:
+                    await anyio.sleep(0.25)
+    assert len({message.to for message in sandbox.messages}) == len(sandbox.messages) == ROWS
+
+
+async def settled(url: str, key: str, directory: Path) -> int:
+    """Tell how many rows are accepted, by what stands in the records."""
+    path = directory / "may.journal"
+    async with fleet.opened(url, api_key=key) as there:
+        assert await fleet.collect(there.records, "may", str(path)) is not None
+    with journal.reading(str(path)) as record:
+        return record.summary().rows(State.ACCEPTED)
