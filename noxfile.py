@@ -87,6 +87,6 @@ def chaos(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Benchmarks: ratios to raw aiohttp in the same run; then beside the clients of others, each in its environment."""
     session.install(".[cli,fast,otel]")
-    for program in ("import_time.py", "call_cpu.py", "observed.py", "batch_cost.py", "storm.py"):
+    for program in ("import_time.py", "call_cpu.py", "observed.py", "batch_cost.py", "storm.py", "fleet_cost.py"):
         session.run("python", f"benchmarks/{program}")
     session.run("python", "benchmarks/peers.py", "--markdown", "benchmarks/peers.md", *session.posargs)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 import anyio
+import anyio.lowlevel
 from attrs import define, field
 
 from .clock import Clock
@@ -61,6 +62,7 @@ class Gate:
         if self.slots is not None:
             expected = max(expected, self.slots.wait(now))
         if expected > time_left():
+            await anyio.lowlevel.checkpoint()  # in a scope that is cancelled no time is left, and this is the end
             return expected
         self._queued += 1
         try:
@@ -84,5 +86,6 @@ class Gate:
                 self.lane.leave(now)
                 return None
             if wait > self.longest_wait or wait > time_left():
+                await anyio.lowlevel.checkpoint()
                 return wait
             await rest(self.clock, wait, only_while)

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 
+import anyio
 import pytest
 
 from msgapi import Call, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock, connect
+from msgapi.gate import Gate
+from msgapi.pace import Lane
 from msgapi.results import CALLED_OFF
 from msgapi.transports import Answer
 
@@ -63,3 +66,17 @@ async def test_doubt_of_earlier_attempts_is_kept() -> None:
     assert isinstance(result, ServerFault)
     assert result.may_have_happened
     assert len(left) <= 2
+
+
+async def test_a_turn_that_is_waited_for_in_a_cancelled_scope_is_no_turn() -> None:
+    gate = Gate(Lane(), VirtualClock(), 60.0)
+    async with anyio.create_task_group() as tasks:
+        await gate._turn.acquire()
+        _ = tasks.start_soon(gate.enter)
+        await anyio.wait_all_tasks_blocked()
+        assert not gate.enter_at_once(0.0)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            _ = await gate.enter()  # which said 0: nothing to wait for, again and again
+        assert scope.cancelled_caught
+        tasks.cancel_scope.cancel()

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 from anyio.abc import Process
-from brokers import Broker
+from brokers import valkey
 from test_readme import EXAMPLES
 
 from msgapi import fleet, journal
@@ -55,22 +55,21 @@ async def working(directory: Path, env: dict[str, str]) -> AsyncIterator[Process
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the processes of the worker in /proc")
-async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(
-    valkey_broker: Broker, tmp_path: Path
-) -> None:
+async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(tmp_path: Path) -> None:
     sandbox = Sandbox(rate_limit=300, timing=None)
     _ = (tmp_path / "shop.py").write_text(EXAMPLES[9])
-    async with server.serving(sandbox) as url:
-        settings = {"MSGAPI_FLEET_URL": valkey_broker.url, "MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-        env = os.environ | settings | {"PYTHONPATH": f"{HERE.parent}:{tmp_path}"}
-        _ = await anyio.run_process([sys.executable, "-c", QUEUE], env=env)
-        async with working(tmp_path, env) as worker:
-            with anyio.fail_after(90):
-                while len(sandbox.account.state.log) < ROWS // 3:  # noqa: ASYNC110 - it has no event for it
-                    await anyio.sleep(0.01)
-                os.kill(children(worker.pid)[0], signal.SIGKILL)
-                while await settled(valkey_broker.url, sandbox.api_key, tmp_path) < ROWS:
-                    await anyio.sleep(0.25)
+    with valkey(tmp_path / "broker") as broker:
+        async with server.serving(sandbox) as url:
+            settings = {"MSGAPI_FLEET_URL": broker.url, "MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+            env = os.environ | settings | {"PYTHONPATH": f"{HERE.parent}:{tmp_path}"}
+            _ = await anyio.run_process([sys.executable, "-c", QUEUE], env=env)
+            async with working(tmp_path, env) as worker:
+                with anyio.fail_after(90):
+                    while len(sandbox.account.state.log) < ROWS // 3:  # noqa: ASYNC110 - it has no event for it
+                        await anyio.sleep(0.01)
+                    os.kill(children(worker.pid)[0], signal.SIGKILL)
+                    while await settled(broker.url, sandbox.api_key, tmp_path) < ROWS:  # noqa: ASYNC110 - nor has it
+                        await anyio.sleep(0.25)
     assert len({message.to for message in sandbox.messages}) == len(sandbox.messages) == ROWS
 
 

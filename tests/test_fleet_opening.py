@@ -7,7 +7,7 @@ import pytest
 from brokers import Broker
 from servers import free_port
 
-from msgapi.fleet import Unreachable
+from msgapi.fleet import Taken, Unreachable
 from msgapi.fleet.opening import opened
 
 pytestmark = pytest.mark.anyio
@@ -35,6 +35,21 @@ async def test_a_fleet_on_redis_has_a_queue_records_and_a_pace(valkey_broker: Br
 @asyncio_only
 async def test_a_fleet_on_nats_has_a_queue_records_and_a_pace(nats_broker: Broker) -> None:
     assert await works(nats_broker.url)
+
+
+@pytest.mark.parametrize("engine", ["valkey_broker", "nats_broker"])
+@asyncio_only
+async def test_a_fleet_sends_with_one_key_and_may_be_read_with_any(request: pytest.FixtureRequest, engine: str) -> None:
+    url = request.getfixturevalue(engine).url
+    async with opened(url, fleet="owned", api_key="", only_reading=True), opened(url, fleet="owned", api_key="key"):
+        pass
+    async with (
+        opened(url, fleet="owned", api_key="key"),
+        opened(url, fleet="owned", api_key="other", only_reading=True),
+    ):
+        with pytest.raises(Taken, match="the fleet owned sends with another API key"):
+            async with opened(url, fleet="owned", api_key="other"):
+                pass
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from msgapi.fleet import (
     Told,
     work,
 )
+from msgapi.fleet.held import Held
 from msgapi.fleet.leaf import TRIES
 from msgapi.journal import State
 from msgapi.quota import Local
@@ -425,3 +426,16 @@ async def test_an_engine_that_stays_away_at_the_end_of_a_chunk_is_given_up_and_t
 async def test_fewer_than_one_chunk_at_once_is_refused() -> None:
     with pytest.raises(ValueError, match="chunks_at_once"):
         _ = await Fleet().work(chunks_at_once=0)
+
+
+async def test_what_is_ours_no_more_is_not_given_back() -> None:
+    chunks = MemoryChunks(VirtualClock())
+    await chunks.put("b/1", b"{}")
+    lease = await chunks.lease(0)
+    assert lease is not None
+    held = Held(chunks, lease, VirtualClock(), lambda _: None)
+    held.ours = False
+    chunks.away = True  # whoever asks it anything is told so, and asks again for a minute
+    await held.release(0)
+    chunks.away = False
+    assert await chunks.lease(0) is None

@@ -141,4 +141,4 @@ async def test_the_observers_of_the_readme_see_the_call() -> None:
 
 def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
     del anyio_backend
-    assert len(EXAMPLES) == 9
+    assert len(EXAMPLES) == 10  # that of Celery runs in test_fleet_celery

@@ -196,4 +196,5 @@ def report(
     from .fleet_reach import Place
     from .fleet_report import Asked, start
 
-    return start(Asked(batch=batch, journal=journal, export=export, only=only, json=json), Place(url=url, fleet=fleet))
+    asked = Asked(batch=batch, journal=journal, export=export, only=only, json=json)
+    return start(asked, Place(url=url, fleet=fleet, only_reading=True))

@@ -42,6 +42,7 @@ class Place:
     url: str = field(repr=False)
     fleet: str = "msgapi"
     lease: float = 3.0
+    only_reading: bool = False
 
     def check(self, batch: str | None = None) -> None:
         """Refuse what cannot be a fleet, or the name of a *batch*, before anything is asked of anybody."""
@@ -67,9 +68,10 @@ async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Reached]
                     api_key=key,
                     lease_seconds=place.lease,
                     chunks_at_once=chunks_at_once,
+                    only_reading=place.only_reading,
                 )
             )
-        except (Unreachable, ValueError) as error:
+        except (Taken, Unreachable, ValueError) as error:
             raise Halt(f"{error}", Exit.CONFIGURATION) from None
         yield fleet
 

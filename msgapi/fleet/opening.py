@@ -18,6 +18,7 @@ from ..quota import Quota
 from .chunks import Chunks, Unreachable
 from .keeping import kept
 from .manifest import fit
+from .owner import claim
 from .records import Records
 
 _SYSTEM_CLOCK: Final = SystemClock()
@@ -60,6 +61,7 @@ async def opened(
     api_key: str,
     lease_seconds: float = 3.0,
     chunks_at_once: int = 4,
+    only_reading: bool = False,
     clock: Clock = _SYSTEM_CLOCK,
 ) -> AsyncIterator[Fleet]:
     """Open the *fleet* on the server at *url*, whose pace is that of *api_key*; it closes with the block.
@@ -70,6 +72,8 @@ async def opened(
     installed, is `Unreachable`; a server that goes away later is it for each call, and comes back by itself.
 
     A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
+
+    A fleet sends with one key: the first one that opens it, unless for *only_reading*; with another it is `Taken`.
     """
     asked = _Asked(
         url=_address(url),
@@ -82,6 +86,8 @@ async def opened(
     if not fit(fleet):
         raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {fleet!r}")
     async with _as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked)) as found:
+        if api_key and not only_reading:
+            await claim(found.records, fleet, api_key)
         yield found
 
 
