@@ -26,7 +26,7 @@ def test_a_row_that_was_refused_before_travels_with_what_is_wrong() -> None:
 
 def test_a_call_that_sends_no_message_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="calls that send messages, not Call"):
-        _ = row_of("a", billing.balance())
+        _ = row_of("a", billing.balance())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
