@@ -72,15 +72,19 @@ def conform(session: nox.Session) -> None:
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """Batches that die: thousands of schedules in memory, and kill -9 behind a hostile proxy, 50 rounds of 20,000 rows.
+    """Batches and fleets that die, of 20,000 rows, behind a hostile proxy; and thousands of schedules in memory.
 
-    `nox -s chaos -- 500 5x2000` plays 500 schedules on each loop, and 5 rounds of 2,000 rows.
+    `nox -s chaos -- 500 5x2000 2x5000` plays 500 schedules on each loop, 5 rounds of 2,000 rows, and 2 of 5,000 rows
+    for each engine and moment at which one of two workers of a fleet is killed.
     """
     session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
-    schedules, rounds = [*session.posargs, *("2000", "50x20000")[len(session.posargs) :]]
+    asked = ("2000", "50x20000", "5x20000")
+    schedules, rounds, fleets = [*session.posargs, *asked[len(session.posargs) :]]
     kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # of a round that failed, to be looked at
     session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
-    session.run("pytest", "tests/test_batch_states.py", env={"MSGAPI_SCHEDULES": schedules})
+    session.run("pytest", "-q", "-s", *kept, "tests/test_fleet_killed.py", env={"MSGAPI_FLEET": fleets})
+    states = ("tests/test_batch_states.py", "tests/test_fleet_states.py")
+    session.run("pytest", *states, env={"MSGAPI_SCHEDULES": schedules})
 
 
 @nox.session
