@@ -37,6 +37,7 @@ from msgapi.cli.fleet_score import Score
 from msgapi.cli.fleet_work import Shift, Worker
 from msgapi.fleet import Manifest, Row, Unfit, row_of
 from msgapi.fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
+from msgapi.fleet.owner import claim
 from msgapi.fleet.sending import Sent
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
@@ -101,7 +102,9 @@ def test_a_key_that_is_refused_ends_the_worker(
 ) -> None:
     queue(tmp_path, 150)
     through(monkeypatch, Sandbox(api_key="sk_other"))
+    anyio.run(claim, there.records, "msgapi", "sk_sandbox")
     assert main(["fleet", "work", "--until-empty"]) == 4
+    anyio.run(claim, there.records, "msgapi", "sk_other")  # the fleet is not that of a key that can't send
     assert "msgapi: stopped: the API key was refused" in capsys.readouterr().err
     assert len(there.queued()) == 2
 

@@ -7,8 +7,9 @@ import pytest
 from brokers import Broker
 from servers import free_port
 
-from msgapi.fleet import Taken, Unreachable
+from msgapi.fleet import MemoryRecords, Revision, Taken, Unreachable, disclaim
 from msgapi.fleet.opening import opened
+from msgapi.fleet.owner import claim
 
 pytestmark = pytest.mark.anyio
 asyncio_only = pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -50,6 +51,14 @@ async def test_a_fleet_sends_with_one_key_and_may_be_read_with_any(request: pyte
         with pytest.raises(Taken, match="the fleet owned sends with another API key"):
             async with opened(url, fleet="owned", api_key="other"):
                 pass
+    async with opened(url, fleet="owned", api_key="other", only_reading=True) as fleet:
+        await disclaim(fleet.records, "other")  # says nothing of a fleet that is not its own
+        with pytest.raises(Taken):
+            async with opened(url, fleet="owned", api_key="other"):
+                pass
+        await disclaim(fleet.records, "key")
+    async with opened(url, fleet="owned", api_key="other"):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -136,3 +145,24 @@ async def test_a_block_that_is_cancelled_gives_its_chunks_back(valkey_broker: Br
         assert lease is not None
         assert lease.delivery == 1
         await other.chunks.ack(lease)
+
+
+class Hasty:
+    """Records in which another with the same key is quicker, once."""
+
+    def __init__(self) -> None:
+        self.kept = MemoryRecords()
+        self.read, self.scan = self.kept.read, self.kept.scan
+        self.writes = 0
+
+    async def write(self, batch: str, name: str, value: bytes, revision: Revision) -> bool:
+        self.writes += 1
+        if self.writes == 1:
+            assert await self.kept.write(batch, name, value, revision)
+        return await self.kept.write(batch, name, value, revision)
+
+
+async def test_of_two_workers_with_one_key_that_begin_at_once_both_may_send() -> None:
+    records = Hasty()
+    await claim(records, "fleet", "key")
+    assert records.writes == 1

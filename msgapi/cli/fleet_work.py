@@ -17,14 +17,14 @@ from ..addresses import Misconfigured, checked_key
 from ..batch import Stopped
 from ..calls import Api
 from ..clock import Clock, SystemClock
-from ..fleet import Unreachable
+from ..fleet import Unreachable, disclaim
 from ..fleet.beside import beside
 from ..fleet.work import work
 from ..pace import Pace
 from . import connection, fleet_reach
 from .connection import launch
 from .exits import Exit, Halt
-from .fleet_reach import Place, Reached
+from .fleet_reach import Place, Reached, told
 from .fleet_score import Score, where
 from .output import emit, emit_json, note
 from .progress import screen
@@ -145,6 +145,9 @@ async def _done(shift: Shift, there: Reached) -> Worker:
         with screen() as shown:
             worker = Worker(shift, Score(shown, clock), clock)
             await worker.go(there, api, pace)
+    if worker.status is Exit.CONFIGURATION:
+        with told("the key was refused"):
+            await disclaim(there.records, os.environ["MSGAPI_API_KEY"])
     return worker
 
 

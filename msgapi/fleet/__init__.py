@@ -9,6 +9,7 @@ from .events import Away, Event, Given, Leased, Paused, Resumed, Told
 from .manifest import Manifest, Taken
 from .memory import MemoryChunks, MemoryRecords
 from .opening import Fleet, opened
+from .owner import disclaim
 from .records import Records, Revision
 from .sending import Sent, send_chunk
 from .work import work
@@ -41,6 +42,7 @@ __all__ = [
     "Unfit",
     "Unreachable",
     "collect",
+    "disclaim",
     "enqueue",
     "opened",
     "row_of",

@@ -73,7 +73,8 @@ async def opened(
 
     A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
 
-    A fleet sends with one key: the first one that opens it, unless for *only_reading*; with another it is `Taken`.
+    A fleet sends with one key: the first one that opens it, unless for *only_reading*; with another it is `Taken`,
+    until `disclaim` says that the service has refused the first.
     """
     asked = _Asked(
         url=_address(url),
