@@ -7,6 +7,7 @@ Rules:
 - `Meter` is the arithmetic of all of them, and has no clock: every moment is passed in.
 """
 
+from collections.abc import Mapping
 from math import floor
 from typing import Final, Protocol, final
 
@@ -24,7 +25,7 @@ _WAVE: Final = 0.1  # seconds after a penalty in which a refusal still is of the
 _LEAST: Final = 1e-3  # requests a second, and seconds to measure over
 _AGREED: Final = 0.2  # seconds, beside two slots, by which the next slot can be away; more is a clock that was set
 
-FIGURES: Final = {
+FIGURES: Final[Mapping[str, float]] = {
     "SHARE": _SHARE,
     "LATE": _LATE,
     "BLOCK": _BLOCK,

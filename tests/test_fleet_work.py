@@ -297,6 +297,22 @@ async def test_an_engine_that_is_away_is_waited_for() -> None:
     assert any(isinstance(event, Away) for event in fleet.told)
 
 
+async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
+    fleet = Fleet()
+    await fleet.put(1)
+    fleet.records.away = True
+
+    async def back() -> None:
+        await fleet.clock.sleep(12)
+        fleet.records.away = False
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(back)
+        assert await fleet.work() is None
+    assert (fleet.api.asked, await fleet.stages(1)) == (10, ["done"])
+    assert set(fleet.fates()) == {"released", "done"}
+
+
 async def test_what_is_no_chunk_is_buried_and_the_others_are_sent() -> None:
     fleet = Fleet()
     await fleet.put(2)
