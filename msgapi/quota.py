@@ -17,8 +17,8 @@ from attrs import define, field, frozen
 
 from .clock import Clock
 
-_SHARE: Final = 0.95  # of a limit that is used: room for slots that are used late, all in one second of the service
-_LATE: Final = 0.04  # seconds of slots that may be made good by who asks late
+_SHARE: Final = 0.93  # of a limit that is used: room for slots that are used late, all in one second of the service
+_LATE: Final = 0.03  # seconds of slots that may be made good by who asks late
 _BLOCK: Final = 0.05  # seconds: so many slots at most are reserved at once, and so far ahead
 _UNSPACED: Final = 8  # slots at once while nobody knows a limit
 _WAVE: Final = 0.1  # seconds after a penalty in which a refusal still is of the requests before it

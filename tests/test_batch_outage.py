@@ -285,7 +285,7 @@ async def test_a_batch_that_is_no_longer_wanted_probes_no_more() -> None:
     api = Service(clock, lambda _row, _now: Unavailable())
     found, outcomes = await sent(api, 10, only_while=lambda: clock.now() < 3)
     assert {outcome.result for outcome in found} == {Unavailable()}
-    assert (len(found), outcomes.stopped) == (8, batch.Stopped("asked"))  # two times four, and then none but probes
+    assert (len(found), outcomes.stopped) == (outcomes.started, batch.Stopped("asked"))
     assert max(asked for asked, _ in api.asked) < 3
 
 

@@ -75,9 +75,9 @@ async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> 
         await one.tell(BAND, 100)
         first, second = await one.reserve(BAND, 2), await other.reserve(BAND, 2)
     assert (first.slots, second.slots) == (2, 2)
-    assert first.spacing == second.spacing == pytest.approx(1 / 95)
+    assert first.spacing == second.spacing == pytest.approx(1 / 93)
     assert -0.05 < first.after <= 0
-    assert second.after - first.after < 2 / 95  # time has gone by
+    assert second.after - first.after < 2 / 93  # time has gone by
 
 
 async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
@@ -107,7 +107,7 @@ async def test_a_limit_that_is_not_known_is_one_that_has_no_spacing(opening: Ope
 
 async def test_what_the_user_allows_is_an_upper_bound(opening: Opening) -> None:
     async with opening() as quota:
-        assert (await quota.reserve(BAND, 1, 50.0)).spacing == pytest.approx(1 / 47.5)
+        assert (await quota.reserve(BAND, 1, 50.0)).spacing == pytest.approx(1 / 46.5)
 
 
 async def test_a_penalty_is_for_all_workers_and_for_one_kind_of_endpoint(opening: Opening) -> None:
