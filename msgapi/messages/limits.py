@@ -115,8 +115,11 @@ def _a(*kinds: type) -> Rule:
 def _parts(value: object) -> list[Detail] | None:
     details: list[Detail] | None = None  # made only where something is wrong: every message that is sent comes by
     kind = type(value)
-    for name, path, rule in _PLANS[kind]:
-        found = rule(getattr(value, name))
+    for name, path, rule, may_be_none in _PLANS[kind]:
+        part = getattr(value, name)
+        if part is None and may_be_none:
+            continue
+        found = rule(part)
         if found is not None:
             details = [*(details or ()), *below(path, found)]
     if kind in _WHOLES:
@@ -212,5 +215,6 @@ _RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
     },
 }
 _PLANS: Final = {
-    kind: tuple((name, PATHS[kind][name], rule) for name, rule in rules.items()) for kind, rules in _RULES.items()
+    kind: tuple((name, PATHS[kind][name], rule, rule(None) is None) for name, rule in rules.items())
+    for kind, rules in _RULES.items()
 }
