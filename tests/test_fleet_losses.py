@@ -97,6 +97,16 @@ async def test_a_lease_outlives_the_server(server: Broker, name: str) -> None:
 
 
 @everywhere
+async def test_an_engine_is_closed_while_its_server_is_away(server: Broker, name: str) -> None:
+    with anyio.fail_after(4 * PATIENCE):
+        async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
+            await engine.chunks.put("b/1", b"{}")
+            _ = await leased(engine)
+            server.kill()
+            await unreachable(engine.chunks.left)
+
+
+@everywhere
 async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
         chunks, records = engine.chunks, engine.records

@@ -22,7 +22,7 @@ from nats.js.errors import APIError, KeyNotFoundError, NotFoundError, ServerErro
 from nats.js.kv import KeyValue
 
 from .chunks import Lease, Unreachable
-from .nats import PATIENCE, asked, bare, connected, plain, plainly, settings
+from .nats import PATIENCE, asked, bare, connected, ended, plain, plainly, settings
 from .records_nats import bucket
 
 _WORKERS: Final = "workers"
@@ -166,13 +166,13 @@ async def opened(url: str, *, fleet: str, lease_seconds: float = 3.0) -> AsyncIt
         seconds = await _consumer(stream, name, lease_seconds)
         returned = await bucket(client, f"{name}-returned")
         chunks = FastStreamChunks(seconds, client, stream, name, returned, subscriber)
+        connection = await asked(broker.connect())
         try:
             await asked(broker.start())
             yield chunks
         finally:
             await chunks.close()
-            with anyio.move_on_after(PATIENCE, shield=True):
-                await broker.stop()
+            await ended(broker.stop(), connection.close())  # one that is away is not stopped, and would come back
 
 
 def _stream(name: str) -> api.StreamConfig:

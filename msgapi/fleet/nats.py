@@ -52,8 +52,17 @@ async def connected(url: str) -> AsyncIterator[Client]:
         up = True
         yield client
     finally:
-        with anyio.CancelScope(shield=True):
-            await client.close()
+        await ended(client.close())
+
+
+async def ended(*closing: Awaitable[object]) -> None:
+    """Await what is *closing*, one after the other; what breaks as it is closed, its server being away, is logged."""
+    for one in closing:
+        with anyio.move_on_after(PATIENCE, shield=True):
+            try:
+                _ = await one
+            except Exception as error:  # noqa: BLE001 - nats-py lets through what sockets and event loops raise
+                await noted(error)
 
 
 async def noted(error: Exception) -> None:
