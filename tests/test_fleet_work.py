@@ -297,6 +297,36 @@ async def test_an_engine_that_is_away_is_waited_for() -> None:
     assert any(isinstance(event, Away) for event in fleet.told)
 
 
+@pytest.mark.parametrize("leased", [False, True])
+async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_stop(*, leased: bool) -> None:
+    fleet, stopping = Fleet(), anyio.Event()
+    await fleet.put(1)
+    asked = 0
+
+    class Gone:
+        def __getattr__(self, name: str) -> object:
+            return getattr(fleet.quota, name)
+
+        async def paused(self) -> bytes | None:
+            nonlocal asked
+            asked += 1
+            if asked > leased:
+                await anyio.sleep_forever()
+            return None
+
+    async def stops() -> None:
+        await fleet.clock.sleep(20)
+        stopping.set()
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(stops)
+        gone: Any = Gone()
+        assert await fleet.work(pace=Pace(shared=gone), stopping=stopping, chunks_at_once=1) == Stopped("asked")
+        assert fleet.clock.now() < 30
+    assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
+    assert (await fleet.chunks.left(), fleet.fates()) == (1, ["released"] * leased)
+
+
 async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
     fleet = Fleet()
     await fleet.put(1)

@@ -14,7 +14,7 @@ from ..gate import rest
 from ..quota import Quota
 from ..results import InsufficientBalance, Ok
 from .events import Event, Paused, Resumed
-from .sending import short_of_money
+from .sending import short_of_money, why_paused
 
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
@@ -55,8 +55,11 @@ class Till:
     _paused: bool = field(default=False, init=False)
 
     async def open(self) -> bool:
-        """Tell whether one may send; looks at the balance if not, and waits a while before it says no."""
-        why = await self.quota.paused()
+        """Tell whether one may send; looks at the balance if not, and waits a while before it says no.
+
+        A quota that is away is `Unreachable`.
+        """
+        why = await why_paused(self.quota, self.clock)
         new, self._new = self._new, False
         if why is None:
             if self._paused:

@@ -36,6 +36,7 @@ _PERSIST: Final = 60.0  # seconds for which what became of a chunk is held on to
 _FIRST_PAUSE: Final = 0.25  # seconds; it doubles
 _LONGEST_PAUSE: Final = 5.0
 _FAREWELL: Final = 5.0  # seconds to write it in, when cancelled
+_PATIENCE: Final = 5.0  # seconds that the quota may take to tell whether all are paused
 
 
 OnOutcome: TypeAlias = Callable[[Outcome[Accepted]], object]
@@ -88,7 +89,7 @@ async def send_chunk(
     if isinstance(loaded, Unfit):
         return Sent(unfit=loaded)
     quota = pace.shared
-    paused = None if quota is None else await quota.paused()
+    paused = None if quota is None else await why_paused(quota, clock)
     if paused is not None:
         return Sent(batch=loaded.batch, id=loaded.id, stopped=short_of_money(paused), left=len(loaded.rows))
     place = Place(loaded.batch, loaded.id, records)
@@ -174,6 +175,22 @@ class _Run:
                 _ = await self.leaf.close(Stopped("asked") if called_off else None)
             except Unreachable as lost:  # nothing is: those rows go out again under their keys
                 error.add_note(f"msgapi: the last outcomes are not in the record: {lost}")
+
+
+async def why_paused(quota: Quota, clock: Clock) -> bytes | None:
+    """Ask *quota* why nobody sends; one that does not tell in time is `Unreachable`.
+
+    It waits for its store, for as long as that is away; who may be asked to end meanwhile does not.
+    """
+
+    async def give_up() -> None:
+        await clock.sleep(_PATIENCE)
+        scope.cancel()
+
+    with anyio.CancelScope() as scope:
+        async with beside(give_up):
+            return await quota.paused()
+    raise Unreachable(f"the pace that all share did not answer within {_PATIENCE:g} seconds")
 
 
 def short_of_money(why: bytes) -> Stopped:
