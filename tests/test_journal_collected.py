@@ -79,6 +79,42 @@ async def test_what_a_batch_has_found_since_is_kept_where_it_says_more(tmp_path:
     assert files(tmp_path) == ["run.db"]
 
 
+def test_a_row_that_was_begun_as_it_was_collected_is_told_anew_the_next_time(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    for rows in (
+        [(mark(at), line(f"{at}", State.STARTED)) for at in range(3)],
+        [(mark(0), line("0", State.HELD_UP, started=9.0)), (mark(1), line("1", State.STARTED, started=9.0))],
+    ):
+        with journal.collecting(str(path), batch="b1", about={}) as collected:
+            collected.add(rows)
+    assert {name: (one.state, one.started) for name, one in found(path).items()} == {
+        "0": (State.HELD_UP, 9.0),
+        "1": (State.STARTED, 9.0),
+    }
+
+
+async def test_a_row_that_a_local_run_may_have_begun_stays_begun(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    with journal.collecting(str(path), batch="b1", about={}) as collected:
+        collected.add([(mark(0), line("0", State.HELD_UP))])
+    async with opened(tmp_path) as record:
+        _ = await record.begin([("0", message(0))])
+    for _ in range(2):
+        with journal.collecting(str(path), batch="b1", about={}) as collected:
+            collected.add([(mark(0), line("0", State.HELD_UP))])
+    assert found(path)["0"].state is State.STARTED
+
+
+def test_nobody_uses_a_journal_while_it_is_collected_anew(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    for there in (False, True):
+        with journal.collecting(str(path), batch="b1", about={}), pytest.raises(Unusable) as told:
+            _ = found(path)
+        assert told.value.reason == ("in use" if there else "missing")
+    assert files(tmp_path) == ["run.db"]
+    assert found(path) == {}
+
+
 def test_what_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
 

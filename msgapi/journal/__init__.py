@@ -15,7 +15,7 @@ from .collected import Collected, collecting
 from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
 from .journal import Journal
 from .keys import key_of
-from .store import Store, Unusable, create, open_existing
+from .store import UNTOUCHED, Store, Unusable, create, open_existing
 from .summary import Count, Line, Summary, lines, lines_of, summarise
 
 __all__ = [
@@ -101,9 +101,12 @@ def _begun(path: str, batch: str, about: dict[str, str]) -> Store:
             raise
         return create(path, {"batch": batch, "version": VERSION} | about)
     try:
-        other = store.about().get("batch")
+        about = store.about()
+        other = about.get("batch")
         if other != batch:
             raise Unusable("other batch", f"the journal {path} is of the batch {other}, not of {batch}: name another")
+        if UNTOUCHED in about:
+            store.touch()
     except BaseException:
         store.close()
         raise

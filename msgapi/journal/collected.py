@@ -3,7 +3,9 @@
 Rules:
 - It is written beside its place and put there whole: whoever reads it finds the one before or this one.
 - A journal of the batch that is there already is merged in: a local run may have gone on with it.
-- Of two findings about one row the weightier stays.
+- Of two findings about one row the weightier stays. But that a row was begun, as collected before, is told anew:
+  a worker may have taken it back. Not so once a local run has gone on with the journal: that may have begun it.
+- Nobody else can use the journal that is there meanwhile: what a local run found then would be lost.
 """
 
 import os
@@ -16,7 +18,7 @@ from typing import final
 from attrs import astuple, frozen
 
 from ..version import VERSION
-from .store import Store, Unusable, create, open_existing
+from .store import UNTOUCHED, Store, Unusable, create, open_existing
 from .summary import Line
 
 
@@ -41,12 +43,13 @@ def collecting(path: str, *, batch: str, about: Mapping[str, str]) -> Iterator[C
     """
     part = _part_of(path)
     try:
-        store = _begun(path, part, batch)
-        try:
-            store.tell({"batch": batch, "version": VERSION} | dict(about))
-            yield Collected(store)
-        finally:
-            store.close()
+        with _before(path, batch) as there:
+            store = _begun(part, there)
+            try:
+                store.tell({"batch": batch, "version": VERSION} | dict(about))
+                yield Collected(store)
+            finally:
+                store.close()
         with _told(path):
             _ = Path(part).replace(path)
     finally:
@@ -62,21 +65,35 @@ def _part_of(path: str) -> str:
     return part
 
 
-def _begun(path: str, part: str, batch: str) -> Store:
+@contextmanager
+def _before(path: str, batch: str) -> Iterator[Store | None]:
+    # The journal that is there, which is ours while it is open.
     try:
         there = open_existing(path)
     except Unusable as error:
         if error.reason != "missing":
             raise
-        return create(part, {})
+        there = None
+    if there is None:
+        yield None
+        return
     try:
         other = there.about().get("batch")
         if other != batch:
             raise Unusable("other batch", f"the journal {path} is of the batch {other}, not of {batch}: name another")
-        there.copy(part)
+        yield there
     finally:
         there.close()
-    return open_existing(part)
+
+
+def _begun(part: str, there: Store | None) -> Store:
+    if there is None:
+        return create(part, {UNTOUCHED: "yes"})
+    there.copy(part)
+    store = open_existing(part)
+    if UNTOUCHED in there.about():
+        store.take_back()
+    return store
 
 
 @contextmanager

@@ -20,6 +20,9 @@ from .entries import COLUMNS, WEIGHTS, Entry, Finding, State
 
 Reason: TypeAlias = Literal["missing", "foreign", "newer", "damaged", "other batch", "in use", "unwritable"]
 
+UNTOUCHED: Final = "collected"
+"""What a journal says of itself that was collected, until a local run goes on with it."""
+
 _APPLICATION: Final = 0x6D736761  # in the head of the file: it is ours
 _FORMAT: Final = 1
 _OWNER_ONLY: Final = 0o600
@@ -131,6 +134,16 @@ class Store:
         """Write what the journal says of itself, over what it said."""
         with _told(self.path), self._transaction():
             _ = self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+
+    def touch(self) -> None:
+        """Write that a local run goes on with it."""
+        with _told(self.path), self._transaction():
+            _ = self._connection.execute("DELETE FROM about WHERE name = ?", (UNTOUCHED,))
+
+    def take_back(self) -> None:
+        """Drop the rows of which it is only known that they were begun."""
+        with _told(self.path), self._transaction():
+            _ = self._connection.execute("DELETE FROM rows WHERE state = 0")
 
     def copy(self, path: str) -> None:
         """Write all of it into the empty file at *path*."""
