@@ -6,11 +6,15 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.to_thread
 import pytest
 from anyio.abc import Process
 from brokers import valkey
+from celery.exceptions import Retry  # type: ignore[import-untyped]
+from servers import free_port
 from test_readme import EXAMPLES
 
 from msgapi import fleet, journal
@@ -71,6 +75,22 @@ async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(
                     while await settled(broker.url, sandbox.api_key, tmp_path) < ROWS:  # noqa: ASYNC110 - nor has it
                         await anyio.sleep(0.25)
     assert len({message.to for message in sandbox.messages}) == len(sandbox.messages) == ROWS
+
+
+async def test_a_chunk_stays_in_the_queue_of_celery_while_the_fleet_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MSGAPI_FLEET_URL", f"redis://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MSGAPI_API_KEY", "k")
+    scope: dict[str, Any] = {"__name__": "shop"}
+    exec(EXAMPLES[9], scope)  # noqa: S102 - the README's own
+    scope["app"].conf.broker_url, send = "memory://", scope["send"]
+    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.Row(id="1", body="{}"),)).dump().decode()
+
+    def attempted() -> None:
+        send.push_request(id="may/000000", args=(body,), kwargs={}, called_directly=False)
+        send.run(body)
+
+    with pytest.raises(Retry, match="5s"):
+        await anyio.to_thread.run_sync(attempted)
 
 
 async def settled(url: str, key: str, directory: Path) -> int:
