@@ -1,5 +1,6 @@
 """fleet.work: a worker takes chunks, sends them and gives them back, whatever comes between."""
 
+from collections import Counter
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
@@ -245,6 +246,28 @@ async def test_a_pause_whose_reason_says_nothing_of_money_ends_when_there_is_som
     fleet.api = Counted({1: NotSent("no way there")})
     await fleet.put(1)
     assert await fleet.worked() == Stopped("balance", BROKE)
+
+
+async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None:
+    asked = Counter[str]()
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        asked[call.path] += 1
+        value: Any = Balance(free=Decimal("0.01"))
+        return Ok(value) if call.path == billing.balance().path else InsufficientBalance()
+
+    fleet, stopping = Fleet(api), anyio.Event()
+    await fleet.put(1)
+
+    async def stops() -> None:
+        await fleet.clock.sleep(100)
+        stopping.set()
+
+    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(stops)
+        assert await fleet.work(wait_for_balance=True, stopping=stopping, at_once=1) == Stopped("asked")
+    assert asked[billing.balance().path] <= asked["/v1/messages"] <= 10
 
 
 async def test_a_service_that_never_answered_ends_the_worker_soon() -> None:

@@ -70,6 +70,8 @@ class Till:
         if not self._paused and self.wait:
             self._paused = True
             _ = self.tell(Paused(stopped))
+        if self.wait and not new and _blind(stopped):
+            await rest(self.clock, _EVERY, self.end.going)
         if (new or self.wait) and await _refilled(self.api, stopped):
             await self.quota.resume()
         elif self.wait:
@@ -77,6 +79,12 @@ class Till:
         else:
             self.end.come(stopped)
         return False
+
+
+def _blind(stopped: Stopped) -> bool:
+    # A 402 without figures: any balance may be too little, and the next answer the same.
+    error = stopped.error
+    return isinstance(error, InsufficientBalance) and error.balance is None and error.required_amount is None
 
 
 async def _refilled(api: Api, stopped: Stopped) -> bool:
