@@ -309,3 +309,12 @@ async def test_a_journal_of_another_batch_is_not_written_over(tmp_path: Path) ->
         pass
     with pytest.raises(Unusable, match="is of the batch b1, not of may"):
         _ = await collect(records, "may", str(tmp_path / "run.db"))
+
+
+async def test_the_bytes_of_a_chunk_are_counted_and_not_its_letters() -> None:
+    rows = [Row(id=f"{at}", body='{"text":"' + 2_600 * "\N{GRINNING FACE}" + '"}') for at in range(100)]
+    sink, records = MemoryChunks(), MemoryRecords()
+    done = await enqueue(rows, Manifest(batch="b", source="s", rows=100), chunks=sink, records=records)
+    sizes = [len(lease.body) for _ in range(done.chunks or 0) if (lease := await sink.lease(0)) is not None]
+    assert len(sizes) == done.chunks
+    assert max(sizes) < 512 << 10

@@ -47,7 +47,7 @@ def chunked(rows: Iterable[Row], manifest: Manifest) -> Iterator[Chunk]:
     """Cut *rows* into the chunks of the batch of *manifest*."""
     number, some, length = 0, list[Row](), 0
     for row in rows:
-        more = len(row.body) + len(row.id)
+        more = len(row.body.encode()) + len(row.id.encode())
         if some and (len(some) >= manifest.size or length + more > manifest.most):
             yield Chunk(batch=manifest.batch, id=f"{number:06}", rows=tuple(some))
             number, some, length = number + 1, [], 0
