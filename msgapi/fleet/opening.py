@@ -6,15 +6,15 @@ Rules:
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, final
 from urllib.parse import urlsplit
 
-import anyio
 from attrs import frozen
 
 from ..clock import Clock, SystemClock
 from ..quota import Quota
+from .beside import as_itself
 from .chunks import Chunks, Unreachable
 from .keeping import kept
 from .manifest import fit
@@ -86,7 +86,7 @@ async def opened(
     )
     if not fit(fleet):
         raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {fleet!r}")
-    async with _as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked)) as found:
+    async with as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked), _first) as found:
         if api_key and not only_reading:
             await claim(found.records, fleet, api_key)
         yield found
@@ -119,24 +119,6 @@ async def _on_nats(asked: _Asked) -> AsyncIterator[Fleet]:
     async with nats.connected(asked.url) as client, queue as chunks:
         records = await records_nats.opened(client, fleet=asked.fleet)
         yield Fleet(chunks, records, quota_nats.opened(client, key=asked.api_key, clock=asked.clock))
-
-
-@asynccontextmanager
-async def _as_itself(opens: AbstractAsyncContextManager[Fleet]) -> AsyncIterator[Fleet]:
-    # What leaves a task group leaves it as a group, so an exception is carried around it instead.
-    left: BaseException | None = None
-    try:
-        async with opens as found:
-            try:
-                yield found
-            except anyio.get_cancelled_exc_class():
-                raise
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                left = error
-    except BaseExceptionGroup as group:
-        left = left or _first(group)
-    if left is not None:
-        raise left
 
 
 def _first(error: BaseException) -> BaseException:
