@@ -15,7 +15,7 @@ from .collected import Collected, collecting
 from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
 from .journal import Journal
 from .keys import key_of
-from .store import UNTOUCHED, Store, Unusable, create, open_existing
+from .store import UNTOUCHED, Store, Unusable, create, of_batch, open_existing
 from .summary import Count, Line, Summary, lines, lines_of, summarise
 
 __all__ = [
@@ -94,18 +94,11 @@ async def opened(
 
 
 def _begun(path: str, batch: str, about: dict[str, str]) -> Store:
-    try:
-        store = open_existing(path)
-    except Unusable as error:
-        if error.reason != "missing":
-            raise
+    store = of_batch(path, batch)
+    if store is None:
         return create(path, {"batch": batch, "version": VERSION} | about)
     try:
-        about = store.about()
-        other = about.get("batch")
-        if other != batch:
-            raise Unusable("other batch", f"the journal {path} is of the batch {other}, not of {batch}: name another")
-        if UNTOUCHED in about:
+        if UNTOUCHED in store.about():
             store.touch()
     except BaseException:
         store.close()

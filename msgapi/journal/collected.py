@@ -18,7 +18,7 @@ from typing import final
 from attrs import astuple, frozen
 
 from ..version import VERSION
-from .store import UNTOUCHED, Store, Unusable, create, open_existing
+from .store import UNTOUCHED, Store, Unusable, create, of_batch, open_existing
 from .summary import Line
 
 
@@ -68,22 +68,12 @@ def _part_of(path: str) -> str:
 @contextmanager
 def _before(path: str, batch: str) -> Iterator[Store | None]:
     # The journal that is there, which is ours while it is open.
+    there = of_batch(path, batch)
     try:
-        there = open_existing(path)
-    except Unusable as error:
-        if error.reason != "missing":
-            raise
-        there = None
-    if there is None:
-        yield None
-        return
-    try:
-        other = there.about().get("batch")
-        if other != batch:
-            raise Unusable("other batch", f"the journal {path} is of the batch {other}, not of {batch}: name another")
         yield there
     finally:
-        there.close()
+        if there is not None:
+            there.close()
 
 
 def _begun(part: str, there: Store | None) -> Store:

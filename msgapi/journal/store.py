@@ -199,6 +199,24 @@ def open_existing(path: str) -> Store:
     return _opened(path, _check)
 
 
+def of_batch(path: str, batch: str) -> Store | None:
+    """Open the journal of *batch* at *path*, or None if nothing was begun there; one of another is `Unusable`."""
+    try:
+        store = open_existing(path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise
+        return None
+    try:
+        other = store.about().get("batch")
+        if other != batch:
+            raise Unusable("other batch", f"the journal {path} is of the batch {other}, not of {batch}: name another")
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
 def _opened(path: str, prepare: "Callable[[Store], None]") -> Store:
     with _told(path):
         connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
