@@ -7,6 +7,7 @@ from attrs import frozen
 
 from ..calls import Call
 from ..messages import Accepted, send
+from ..messages.routes import ROUTE
 from ..results import Invalid
 from .draft import Plan, own_key, same
 from .exits import Halt
@@ -69,4 +70,4 @@ class Calls:
 
 def refused(why: Invalid) -> Call[Accepted]:
     """Make a call that is never sent, and comes to *why*."""
-    return Call("POST", "/v1/messages", Accepted, invalid=why)
+    return Call("POST", ROUTE, Accepted, invalid=why)

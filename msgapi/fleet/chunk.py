@@ -13,6 +13,7 @@ from attrs import field, frozen
 from ..calls import Call
 from ..codec import Problems, dump, read
 from ..messages import Accepted
+from ..messages.routes import ROUTE
 from ..privacy import hidden
 from ..results import Invalid
 
@@ -20,7 +21,6 @@ SIZE: Final = 100
 """Rows in a chunk: a worker that dies has so many to send again, and two writings of a record pay for so many."""
 
 _VERSION: Final = 1
-_ROUTE: Final = "/v1/messages"
 
 
 @final
@@ -37,7 +37,7 @@ class Row:
     def call(self) -> Call[Accepted]:
         """The call that sends it; one that is *invalid* comes to that and is never sent."""
         body = None if self.invalid is not None else self.body.encode()
-        return Call("POST", _ROUTE, Accepted, (), body, self.key, invalid=self.invalid)
+        return Call("POST", ROUTE, Accepted, (), body, self.key, invalid=self.invalid)
 
 
 @final
@@ -72,7 +72,7 @@ def row_of(name: str, call: Call[Accepted]) -> Row:
     """Make a row of a *call* to `messages.send`."""
     if call.invalid is not None:
         return Row(id=name, key=call.idempotency_key, invalid=call.invalid)
-    if (call.method, call.target) != ("POST", _ROUTE) or call.body is None:
+    if (call.method, call.target) != ("POST", ROUTE) or call.body is None:
         raise ValueError(f"a chunk holds calls that send messages, not {call!r}")
     return Row(id=name, key=call.idempotency_key, body=call.body.decode())
 

@@ -17,8 +17,8 @@ from ..rules import day, one_of, whole, written
 from .limits import check
 from .models import Accepted, Direction, Logged, Message, MessageType, Page, Revoked, Status
 
-_ROUTE: Final = "/v1/messages"
-_ONE: Final = f"{_ROUTE}/{{message_id}}"
+ROUTE: Final = "/v1/messages"
+_ONE: Final = f"{ROUTE}/{{message_id}}"
 _DIRECTION: Final = one_of(Direction)
 _STATUS: Final = one_of(Status)
 _MESSAGE_TYPE: Final = one_of(MessageType)
@@ -47,8 +47,8 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
     details = (*check(message), wrong) if wrong else check(message)
     name = None if wrong else idempotency_key or new_key()
     if details:
-        return Call("POST", _ROUTE, Accepted, idempotency_key=name, invalid=invalid(details))
-    return Call("POST", _ROUTE, Accepted, (), dump(message), name)
+        return Call("POST", ROUTE, Accepted, idempotency_key=name, invalid=invalid(details))
+    return Call("POST", ROUTE, Accepted, (), dump(message), name)
 
 
 def get(message_id: str) -> Call[Logged]:
@@ -94,7 +94,7 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
         "from": (day, since),
         "to": (day, until),
     }
-    return ask("GET", _ROUTE, Page, query=query)
+    return ask("GET", ROUTE, Page, query=query)
 
 
 async def pages(api: Api, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
