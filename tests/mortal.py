@@ -21,7 +21,7 @@ from attrs import define, field
 from msgapi import Request, Response, Unanswered
 from msgapi.journal import Unusable
 from msgapi.sandbox import Sandbox
-from msgapi.transports import Answer
+from msgapi.transports import Answer, Transport
 from msgapi.transports.faulty import Fault, Faulty
 from msgapi.virtual import VirtualClock
 
@@ -37,13 +37,38 @@ class Dead(Exception):
 
 
 @define(eq=False)
-class World:
-    """What outlives a program: the service, its clock, a *disk*, and requests that are still on their way."""
+class Service:
+    """The service, its clock, and requests that are still on their way to it."""
 
     clock: VirtualClock
     box: Sandbox
+    under_way: list[Request] = field(factory=list, init=False)
+
+    def arrive(self, most: int = 0) -> None:
+        """Let requests that are late come to the service, all but *most* of them."""
+        while len(self.under_way) > most:
+            _ = self.box.handle(self.under_way.pop(0))
+
+    async def meet(self, weather: Weather, request: Request, wire: Transport) -> Answer:
+        """Send *request* over *wire*, through the next of the *weather*."""
+        self.arrive(_LATE_BY)
+        struck = weather.pop(0) if weather else None
+        if struck == "late":
+            self.under_way.append(request)
+            return Unanswered("it is still on its way")
+        plan = [None if struck == "twice" else struck]
+        answer = await Faulty(wire, plan=plan, clock=self.clock)(request)
+        if struck == "twice" and isinstance(answer, Response) and answer.status < 300:
+            # No other: a refusal whose double is accepted later is beyond what a program can know.
+            self.under_way.append(request)
+        return answer
+
+
+@define(eq=False)
+class World(Service):
+    """What outlives a program: beside the service, its *disk*."""
+
     disk: Path
-    under_way: list[Request] = field(factory=list)
     _disks: int = 0
 
     @property
@@ -54,11 +79,6 @@ class World:
         """Go on with a copy of the disk as it is."""
         self._disks += 1
         self.disk = shutil.copytree(self.disk, self.disk.parent / str(self._disks))
-
-    def arrive(self, most: int = 0) -> None:
-        """Let requests that are late come to the service, all but *most* of them."""
-        while len(self.under_way) > most:
-            _ = self.box.handle(self.under_way.pop(0))
 
 
 @define(eq=False)
@@ -91,16 +111,7 @@ class Process:
     async def transport(self, request: Request, /) -> Answer:
         """Send *request* through the weather; the dead send nothing."""
         await self._live()
-        self.world.arrive(_LATE_BY)
-        struck = self.weather.pop(0) if self.weather else None
-        if struck == "late":
-            self.world.under_way.append(request)
-            return Unanswered("it is still on its way")
-        plan = [None if struck == "twice" else struck]
-        answer = await Faulty(self._wire, plan=plan, clock=self.world.clock)(request)
-        if struck == "twice" and isinstance(answer, Response) and answer.status < 300:
-            # No other: a refusal whose double is accepted later is beyond what a program can know.
-            self.world.under_way.append(request)
+        answer = await self.world.meet(self.weather, request, self._wire)
         await self._live()
         return answer
 

@@ -11,18 +11,14 @@ from typing import Literal, TypeAlias, final
 import anyio
 import anyio.lowlevel
 from attrs import define, field
-from mortal import Weather
+from mortal import Service, Weather
 
-from msgapi import Request, Response, Unanswered
+from msgapi import Request
 from msgapi.fleet import Lease, MemoryChunks, MemoryRecords, Revision
 from msgapi.quota import Local
-from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
-from msgapi.transports.faulty import Faulty
-from msgapi.virtual import VirtualClock
 
 Death: TypeAlias = Literal["killed", "cancelled", "frozen"]
-_LATE_BY = 3  # requests that overtake one that is late
 
 
 class Killed(BaseException):
@@ -30,20 +26,12 @@ class Killed(BaseException):
 
 
 @define(eq=False)
-class World:
+class World(Service):
     """What outlives the workers."""
 
-    clock: VirtualClock
-    box: Sandbox
     chunks: MemoryChunks
     records: MemoryRecords
     quota: Local
-    under_way: list[Request] = field(factory=list)
-
-    def arrive(self, most: int = 0) -> None:
-        """Let requests that are late come to the service, all but *most* of them."""
-        while len(self.under_way) > most:
-            _ = self.box.handle(self.under_way.pop(0))
 
 
 @final
@@ -78,15 +66,7 @@ class Mortal:
     async def transport(self, request: Request, /) -> Answer:
         """Send *request* through the weather."""
         await self.touch()
-        self.world.arrive(_LATE_BY)
-        struck = self.weather.pop(0) if self.weather else None
-        if struck == "late":
-            self.world.under_way.append(request)
-            return Unanswered("it is still on its way")
-        plan = [None if struck == "twice" else struck]
-        answer = await Faulty(self._wire, plan=plan, clock=self.world.clock)(request)
-        if struck == "twice" and isinstance(answer, Response) and answer.status < 300:
-            self.world.under_way.append(request)
+        answer = await self.world.meet(self.weather, request, self._wire)
         await self.touch()
         return answer
 
