@@ -68,6 +68,13 @@ class Fleet:
         async with self.clock.running():
             return await self.work(**options)
 
+    async def away(self, store: MemoryChunks | MemoryRecords, after: float, seconds: float) -> None:
+        """Have *store* go away after a while, and come back."""
+        await self.clock.sleep(after)
+        store.away = True
+        await self.clock.sleep(seconds)
+        store.away = False
+
     def fates(self) -> list[str]:
         return [event.fate for event in self.told if isinstance(event, Given)]
 
@@ -308,10 +315,7 @@ async def test_an_engine_that_is_away_is_waited_for() -> None:
 
     async def away() -> None:
         for store in (fleet.chunks, fleet.records, fleet.chunks):
-            await fleet.clock.sleep(7.5)
-            store.away = True
-            await fleet.clock.sleep(40)
-            store.away = False
+            await fleet.away(store, 7.5, 40)
 
     async with fleet.clock.running(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(away)
@@ -462,14 +466,8 @@ async def test_a_renewal_that_does_not_get_through_is_told_and_tried_again() -> 
     fleet.api = Slow(fleet.clock, 25.0)
     await fleet.put(1, rows=1)
 
-    async def away() -> None:
-        await fleet.clock.sleep(5)
-        fleet.chunks.away = True
-        await fleet.clock.sleep(7)
-        fleet.chunks.away = False
-
     async with fleet.clock.running(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(away)
+        _ = tasks.start_soon(fleet.away, fleet.chunks, 5, 7)
         assert await fleet.work(chunks_at_once=1) is None
     assert [event.why for event in fleet.told if isinstance(event, Away)]
     assert fleet.fates() == ["done"]
@@ -480,14 +478,8 @@ async def test_an_engine_that_stays_away_at_the_end_of_a_chunk_is_given_up_and_t
     fleet.api = Slow(fleet.clock, 5.0)
     await fleet.put(1, rows=1)
 
-    async def away() -> None:
-        await fleet.clock.sleep(3)
-        fleet.chunks.away = True
-        await fleet.clock.sleep(120)
-        fleet.chunks.away = False
-
     async with fleet.clock.running(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(away)
+        _ = tasks.start_soon(fleet.away, fleet.chunks, 3, 120)
         assert await fleet.work() is None
     assert (fleet.fates(), fleet.api.inner.asked) == (["done", "done"], 1)
 

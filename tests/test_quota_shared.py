@@ -61,6 +61,30 @@ def opening(request: pytest.FixtureRequest, anyio_backend: str) -> Opening:
     return lambda: (on_redis if request.param == "redis" else on_nats)(broker.url, key)
 
 
+async def hangs(quota: Quota, broker: Broker) -> None:
+    """Have a server hang that is there, and go on."""
+    await quota.tell(BAND, 100)
+    broker.freeze()
+    with anyio.fail_after(5):
+        assert (await quota.reserve(BAND, 1)).slots == 0
+    broker.thaw()
+    with anyio.fail_after(10):
+        await granted(quota)
+
+
+async def comes_back(quota: Quota, broker: Broker) -> None:
+    """Start a server that is away, and that was paused before."""
+    with anyio.move_on_after(0.3) as scope:
+        await quota.resume()
+    assert scope.cancelled_caught
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(quota.paused)
+        await anyio.sleep(0.1)
+        broker.start()
+    assert await quota.paused() == b"why"
+    await granted(quota)
+
+
 async def granted(quota: Quota) -> None:
     for _ in range(50):
         grant = await quota.reserve(BAND, 1)
@@ -245,15 +269,7 @@ async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_
             pauses = [await quota.reserve(BAND, 1) for _ in range(2)]
             assert [pause.slots for pause in pauses] == [0, 0]
             assert 0 < pauses[0].after < pauses[1].after
-            with anyio.move_on_after(0.3) as scope:
-                await quota.resume()
-            assert scope.cancelled_caught
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(quota.paused)
-                await anyio.sleep(0.1)
-                broker.start()
-            assert await quota.paused() == b"why"
-            await granted(quota)
+            await comes_back(quota, broker)
 
 
 async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is_away(nats_url: str) -> None:
@@ -273,13 +289,7 @@ async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(
     monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
-            await quota.tell(BAND, 100)
-            broker.freeze()
-            with anyio.fail_after(5):
-                assert (await quota.reserve(BAND, 1)).slots == 0
-            broker.thaw()
-            with anyio.fail_after(10):
-                await granted(quota)
+            await hangs(quota, broker)
 
 
 RESERVE = st.tuples(st.just("reserve"), st.integers(1, 100), st.sampled_from([0.0, 0.0, 0.0, 30.0, 700.0]))
@@ -338,15 +348,7 @@ async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(t
             assert 0 < pauses[0].after < pauses[1].after < pauses[2].after
             await quota.penalise(BAND, 1)
             await quota.tell(BAND, 100)
-            with anyio.move_on_after(0.3) as scope:
-                await quota.resume()
-            assert scope.cancelled_caught
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(quota.paused)
-                await anyio.sleep(0.1)
-                broker.start()
-            assert await quota.paused() == b"why"
-            await granted(quota)
+            await comes_back(quota, broker)
     _ = gc.collect()
 
 
@@ -357,11 +359,5 @@ async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(
     monkeypatch.setattr(redis, "PATIENCE", 0.5)
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
-            await quota.tell(BAND, 100)
-            broker.freeze()
-            with anyio.fail_after(5):
-                assert (await quota.reserve(BAND, 1)).slots == 0
-            broker.thaw()
-            with anyio.fail_after(10):
-                await granted(quota)
+            await hangs(quota, broker)
     _ = gc.collect()
