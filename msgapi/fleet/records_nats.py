@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Any, final
 
+import orjson
 from attrs import frozen
 from nats.aio.client import Client
 from nats.js.api import KeyValueConfig, StorageType
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
+from .chunks import Unreachable
 from .nats import PATIENCE, asked, bare, plain
 from .records import Revision
 
@@ -18,6 +20,8 @@ from .records import Revision
 class NatsRecords:
     """What became of the batches of a fleet, in a *bucket*; `opened` makes one."""
 
+    client: Client
+    name: str
     bucket: KeyValue
 
     async def read(self, batch: str, name: str) -> tuple[bytes | None, Revision]:
@@ -47,15 +51,19 @@ class NatsRecords:
                 yield name, value
 
     async def _names(self, batch: str) -> list[str]:
-        # Without the documents: a watch drops what comes faster than it is read.
-        watcher: Any = await asked(self.bucket.watch(_key(batch, ">"), meta_only=True))
-        try:
-            names = list[str]()
-            while (entry := await asked(watcher.updates(timeout=PATIENCE))) is not None:
-                names.append(bare(entry.key.rpartition(".")[2]))
-            return names
-        finally:
-            await asked(watcher.stop())
+        # By what the stream tells of its subjects, a page at a time. The `watch` of nats-py is no list: it may say
+        # that there is nothing while all of it is on its way, and each leaves a consumer behind.
+        stream, names = f"KV_{self.name}", list[str]()
+        while True:
+            wanted = {"subjects_filter": f"$KV.{self.name}.{_key(batch, '>')}", "offset": len(names)}
+            request = self.client.request(f"$JS.API.STREAM.INFO.{stream}", orjson.dumps(wanted), timeout=PATIENCE)
+            told: dict[str, Any] = orjson.loads((await asked(request)).data)
+            if "error" in told:
+                raise Unreachable(f"NATS: {told['error'].get('description', 'the records cannot be listed')}")
+            page = told["state"].get("subjects") or {}
+            names += [bare(subject.rpartition(".")[2]) for subject in page]
+            if not page or len(names) >= told.get("total", 0):
+                return names
 
 
 async def bucket(client: Client, name: str) -> KeyValue:
@@ -69,7 +77,8 @@ async def bucket(client: Client, name: str) -> KeyValue:
 
 async def opened(client: Client, *, fleet: str) -> NatsRecords:
     """Open the records of a *fleet*."""
-    return NatsRecords(await bucket(client, f"msgapi-{plain(fleet)}-records"))
+    name = f"msgapi-{plain(fleet)}-records"
+    return NatsRecords(client, name, await bucket(client, name))
 
 
 def _key(batch: str, name: str) -> str:
