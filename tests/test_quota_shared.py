@@ -105,23 +105,25 @@ async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> 
 
 
 async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
-    began, slots = anyio.current_time(), 0
+    seconds, slots = 1.5, 0
 
-    async def work() -> None:
+    async def work(quota: Quota) -> None:
         nonlocal slots
-        async with opening() as quota:
-            while anyio.current_time() < began + 0.5:
-                grant = await quota.reserve(BAND, 20)
-                slots += grant.slots
-                await anyio.sleep(max(0.0, grant.after + grant.slots * grant.spacing))
+        while anyio.current_time() < began + seconds:
+            grant = await quota.reserve(BAND, 20)
+            slots += grant.slots
+            await anyio.sleep(max(0.0, grant.after + grant.slots * grant.spacing))
 
-    async with opening() as quota:
-        await quota.tell(BAND, 400)
-    async with anyio.create_task_group() as tasks:
-        for _ in range(3):
-            tasks.start_soon(work)
-    took = anyio.current_time() - began
-    assert 0.6 * 380 * 0.5 <= slots <= 380 * (took + 0.2)
+    async with opening() as one, opening() as two, opening() as three:
+        await one.tell(BAND, 400)
+        for quota in (two, three):
+            assert await quota.paused() is None  # it is connected: what comes now is the rate's alone
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            for quota in (one, two, three):
+                tasks.start_soon(work, quota)
+        took = anyio.current_time() - began
+    assert 0.6 * 380 * seconds <= slots <= 380 * (took + 0.2)
 
 
 async def test_a_limit_that_is_not_known_is_one_that_has_no_spacing(opening: Opening) -> None:
