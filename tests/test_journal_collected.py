@@ -12,6 +12,7 @@ from mailings import mode
 from msgapi import Forbidden, journal
 from msgapi.journal import Collected, Line, State, Unusable
 from msgapi.journal.keys import mark_of
+from msgapi.journal.store import Store
 
 pytestmark = pytest.mark.anyio
 
@@ -192,3 +193,20 @@ def test_a_damaged_line_is_told_as_the_store_tells_it(tmp_path: Path) -> None:
     ):
         add(collected)
     assert isinstance(told.value.__cause__, sqlite3.Error)
+
+
+async def test_a_journal_that_cannot_be_gone_on_with_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "run.db")
+    with journal.collecting(path, batch="b1", about={}) as collected:
+        collected.add([(mark(1), line("1"))])
+
+    def full(_: Store) -> None:
+        raise Unusable("unwritable", "the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "touch", full)
+        with pytest.raises(Unusable, match="the disk is full"):
+            async with journal.opened(path, batch="b1"):
+                pass
+    async with journal.opened(path, batch="b1"):
+        pass  # which would be in use

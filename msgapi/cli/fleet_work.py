@@ -136,6 +136,7 @@ def start(shift: Shift, place: Place) -> int:
 async def _worked(shift: Shift, place: Place) -> int:
     async with fleet_reach.reach(place, shift.chunks_at_once) as there:
         worker = await _done(shift, there)
+        await _let_go(there, worker.status)
     return _report(worker)
 
 
@@ -145,10 +146,14 @@ async def _done(shift: Shift, there: Reached) -> Worker:
         with screen() as shown:
             worker = Worker(shift, Score(shown, clock), clock)
             await worker.go(there, api, pace)
-    if worker.status is Exit.CONFIGURATION:
+    return worker
+
+
+async def _let_go(there: Reached, status: Exit) -> None:
+    # A key that was refused owns nothing.
+    if status is Exit.CONFIGURATION:
         with told("the key was refused"):
             await disclaim(there.records, os.environ["MSGAPI_API_KEY"])
-    return worker
 
 
 def _report(worker: Worker) -> int:
