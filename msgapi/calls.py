@@ -14,7 +14,7 @@ from attrs import field, frozen
 from .privacy import key, mask
 from .results import Invalid, Result
 
-_UUID4: Final = 0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF, 0x4000_8000_000000000000  # bits of its own, version and variant
+_VARIANT: Final = "89ab"  # the digit whose two other bits are random
 
 _LOT: Final = 32  # keys that are made ahead
 _USABLE: Final = 0.01  # seconds for which they may be used
@@ -105,9 +105,8 @@ def new_key() -> str:
 
 
 def _uuid(raw: bytes) -> str:
-    own, version = _UUID4
-    text = f"{int.from_bytes(raw) & own | version:032x}"  # half the time of str(uuid4())
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = raw.hex()  # a third of the time of str(uuid4())
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[raw[8] & 3]}{text[17:20]}-{text[20:]}"
 
 
 _made: Final[list[str]] = []

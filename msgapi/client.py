@@ -14,6 +14,7 @@ from attrs import define, field
 from .addresses import checked_key, checked_url
 from .calls import Call
 from .clock import Clock, SystemClock
+from .constructors import constructor
 from .gate import Gate, rest, time_left
 from .http import Request, Response
 from .observe import Observer, Watch, both
@@ -29,6 +30,7 @@ T = TypeVar("T")
 BASE_URL = "https://api.arowana.app"
 _DEFAULT_RETRY = Retry()
 _SYSTEM_CLOCK = SystemClock()
+_new_request = constructor(Request)
 
 
 class Decode(Protocol):
@@ -163,7 +165,7 @@ class Client:
             headers["Content-Type"] = "application/json"
         if call.idempotency_key is not None:
             headers["Idempotency-Key"] = call.idempotency_key
-        return Request(call.method, f"{self._base_url}{call.target}", headers, call.body)
+        return _new_request(call.method, f"{self._base_url}{call.target}", headers, call.body)
 
     def _gate(self, band: str) -> Gate:
         pace, lane, clock = self._pace, self._pace.lane(band), self._clock

@@ -9,14 +9,15 @@ Rules:
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
+
+from .constructors import FACTORY, MAKING, Names, slots
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
 Tree = dict[str, Any]
-_Factory: Final = cast("type", attrs.Factory)  # a class, which its stub shows as a function
 _EXACT: Final = {str: "str", int: "int", bool: "bool", float: "float"}  # read as they are
 
 
@@ -35,7 +36,7 @@ class Part(NamedTuple):
 
 def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
     """Write the function that reads *model* by its *parts*, and compile it."""
-    names: dict[str, object] = {"model": model, "Refused": Refused, "decimal": number}
+    names: Names = {"model": model, "Refused": Refused, "decimal": number, **MAKING}
     lines = ["def read(value, _):", "    if type(value) is not dict:", "        raise Refused", "    get = value.get"]
     for at, part in enumerate(parts):
         names |= {f"hook{at}": part.hook, f"kind{at}": part.kind}
@@ -51,11 +52,25 @@ def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
         else:
             lines.append("    else:")
         lines.append(f"        part{at} = hook{at}(part{at}, kind{at})")
-    given = ", ".join(f"{part.field.alias}=part{at}" for at, part in enumerate(parts))
-    lines.append(f"    return model({given})")
+    lines += _made(model, parts, names)
     exec(compile("\n".join(lines), "<reading>", "exec"), names)  # noqa: S102 - written here, of names of ours
     made: Structure[T] = names["read"]  # type: ignore[assignment]
     return made
+
+
+def _made(model: Callable[..., object], parts: list[Part], names: Names) -> list[str]:
+    # The end of a function that has read each part.
+    known = slots(model)
+    if known is None:
+        given = ", ".join(f"{part.field.alias}=part{at}" for at, part in enumerate(parts))
+        return [f"    return model({given})"]
+    lines = ["    made = new(model)"]
+    for at, (_, put, factory) in enumerate(known):
+        names |= {f"put{at}": put, f"factory{at}": factory}
+        if factory:
+            lines += [f"    if part{at} is NOTHING:", f"        part{at} = factory{at}()"]
+        lines.append(f"    put{at}(made, part{at})")
+    return [*lines, "    return made"]
 
 
 class Place(NamedTuple):
@@ -96,11 +111,11 @@ def _parent(keys: tuple[str, ...], parents: dict[tuple[str, ...], str]) -> str:
     return parents.setdefault(keys, f"at{len(parents)}")
 
 
-def _absent(at: int, one: "attrs.Attribute[Any]", names: dict[str, object]) -> str:
+def _absent(at: int, one: "attrs.Attribute[Any]", names: Names) -> str:
     # What a field is where nothing was said of it.
     if one.default is attrs.NOTHING:
         return "raise Refused"
-    names[f"default{at}"] = attrs.NOTHING if isinstance(one.default, _Factory) else one.default  # attrs makes it then
+    names[f"default{at}"] = attrs.NOTHING if isinstance(one.default, FACTORY) else one.default  # it is made then
     return f"part{at} = default{at}"
 
 

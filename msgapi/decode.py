@@ -19,6 +19,7 @@ from attrs import fields_dict
 
 from .calls import Call
 from .codec import Problems, deeper, load, parse, read
+from .constructors import constructor
 from .http import Response
 from .results import (
     ApiError,
@@ -58,6 +59,7 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
     429: Throttled,
     503: Unavailable,
 }
+_meta, _figures, _ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _DIGITS: Final = 15  # of a whole number in a header
@@ -67,7 +69,7 @@ _SECONDS: Final = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: float = 0.0) -> Result[T]:
     """Read *response* as the result of *call*; *attempts* and *elapsed* seconds go into its `meta`."""
     headers = response.headers
-    meta = Meta(
+    meta = _meta(
         status=response.status,
         attempts=attempts,
         elapsed=elapsed,
@@ -85,7 +87,7 @@ def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: flo
     if isinstance(value, Problems):
         said = f"HTTP {response.status}, but the body is not what was asked for: {_size(response)}"
         return Unreadable(message=said, problems=value.lines(), meta=meta)
-    return Ok(value, meta=meta)
+    return _ok(value, meta=meta)
 
 
 def _failure(response: Response, meta: Meta) -> ApiError:
@@ -174,7 +176,7 @@ def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     reset = headers.get("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
-    return RateLimit(limit=_count(limit), remaining=_count(remaining), reset=_number(reset))
+    return _figures(limit=_count(limit), remaining=_count(remaining), reset=_number(reset))
 
 
 @lru_cache(maxsize=1024)

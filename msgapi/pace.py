@@ -109,12 +109,13 @@ class Lane:
     def wait(self, now: float, ahead: int = 0) -> float:
         """Tell the seconds until a request may leave that has *ahead* others before it, at the least; 0 is now."""
         self._roll(now)
-        at = max(self._closed_until, self._next_at + ahead * self._spacing())
-        if self._remaining is not None:
-            at = max(at, self._reset_at if self._remaining <= ahead else at)
+        at = self._next_at + ahead * self._spacing() if ahead else self._next_at
+        at = max(at, self._closed_until)
+        if self._remaining is not None and self._remaining <= ahead and at < self._reset_at:
+            at = self._reset_at
         if self._rate is None and self._in_flight + ahead >= self._window:
             at = max(at, self._next_at + _TRICKLE)
-        return max(0.0, at - now)
+        return at - now if at > now else 0.0
 
     def leave(self, now: float) -> None:
         """Count a request that leaves now."""

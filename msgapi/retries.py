@@ -72,7 +72,8 @@ class Budget:
 
     def earn(self) -> None:
         """Count a success."""
-        self.left = min(self.policy.budget, self.left + self.policy.refill)
+        if self.left < self.policy.budget:
+            self.left = min(self.policy.budget, self.left + self.policy.refill)
 
     def spend(self, error: ApiError) -> bool:
         """Pay for a retry after *error*; False if there is nothing left to pay with."""

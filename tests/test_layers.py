@@ -14,6 +14,7 @@ PACKAGE = Path(msgapi.__file__).parent
 ORDER = [
     "version",
     "privacy",
+    "constructors",
     "clock",
     "virtual",
     "http",

@@ -9,7 +9,7 @@ Rules:
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, final, get_args
 
-from attrs import frozen
+from attrs import NOTHING, fields_dict, frozen
 
 from ..results import Detail
 from ..rules import (
@@ -115,9 +115,9 @@ def _a(*kinds: type) -> Rule:
 def _parts(value: object) -> list[Detail] | None:
     details: list[Detail] | None = None  # made only where something is wrong: every message that is sent comes by
     kind = type(value)
-    for name, path, rule, may_be_none in _PLANS[kind]:
+    for name, path, rule, good in _PLANS[kind]:
         part = getattr(value, name)
-        if part is None and may_be_none:
+        if part is good:
             continue
         found = rule(part)
         if found is not None:
@@ -125,6 +125,12 @@ def _parts(value: object) -> list[Detail] | None:
     if kind in _WHOLES:
         details = [*(details or ()), *_WHOLES[kind](value)]
     return details
+
+
+def _good(kind: type, name: str, rule: Rule) -> object:
+    # The default of a field, which needs no look if it keeps to the rule.
+    default: object = fields_dict(kind)[name].default
+    return default if rule(default) is None else NOTHING
 
 
 # What concerns more than one field.
@@ -215,6 +221,6 @@ _RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
     },
 }
 _PLANS: Final = {
-    kind: tuple((name, PATHS[kind][name], rule, rule(None) is None) for name, rule in rules.items())
+    kind: tuple((name, PATHS[kind][name], rule, _good(kind, name, rule)) for name, rule in rules.items())
     for kind, rules in _RULES.items()
 }

@@ -11,6 +11,7 @@ from typing import Final, TypedDict, Unpack
 
 from ..calls import Api, Call, new_key
 from ..codec import dump
+from ..constructors import constructor
 from ..forms import ask, check_key, invalid
 from ..results import Ok, Result
 from ..rules import day, one_of, whole, written
@@ -19,6 +20,7 @@ from .models import Accepted, Direction, Logged, Message, MessageType, Page, Rev
 
 ROUTE: Final = "/v1/messages"
 _ONE: Final = f"{ROUTE}/{{message_id}}"
+_call: Final = constructor(Call[Accepted])
 _DIRECTION: Final = one_of(Direction)
 _STATUS: Final = one_of(Status)
 _MESSAGE_TYPE: Final = one_of(MessageType)
@@ -48,7 +50,7 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
     name = None if wrong else idempotency_key or new_key()
     if details:
         return Call("POST", ROUTE, Accepted, idempotency_key=name, invalid=invalid(details))
-    return Call("POST", ROUTE, Accepted, (), dump(message), name)
+    return _call("POST", ROUTE, Accepted, (), dump(message), name)
 
 
 def get(message_id: str) -> Call[Logged]:

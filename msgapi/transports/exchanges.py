@@ -16,7 +16,7 @@ from ..results import Unanswered
 from .bounds import answered
 from .protocol import Answer
 
-_LONGEST_HEAD: Final = 2**17  # bytes of an answer's headers, counted twice where they come in parts
+_LONGEST_HEAD: Final = 2**17  # bytes of an answer's headers, and what comes with their last part
 _SWITCHING: Final = 101
 _NOT_HTTP: Final = Unanswered("the answer is not HTTP")
 
@@ -33,18 +33,19 @@ class Exchanges(asyncio.Protocol):
         self._bodiless = self._heading = self._kept = self._endless = False
         self._status = self._size = 0
         self._headers = Lowered()
-        self._body = bytearray()
+        self._body: bytes | bytearray = b""
+        self._loop: Final = asyncio.get_running_loop()
         self.since: float = 0.0
 
     def ask(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
         """Send *request*, and give the answer when it is there; a *bodiless* one has only a head."""
-        self._waiting = asyncio.get_running_loop().create_future()
+        waiting = self._waiting = self._loop.create_future()
         self._heading, self._bodiless = True, bodiless
         self._size = 0
         self._headers = Lowered()
-        self._body = bytearray()
+        self._body = b""
         self._transport.write(request)
-        return self._waiting
+        return waiting
 
     @property
     def alive(self) -> bool:
@@ -71,16 +72,16 @@ class Exchanges(asyncio.Protocol):
         if self._waiting is None or self._waiting.done():
             self.drop()
             return
+        if self._heading:
+            self._size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._kept = False
         except httptools.HttpParserError:
             self._fail(_NOT_HTTP)
-        if self._heading:
-            self._size += len(data)
-            if self._size > _LONGEST_HEAD:
-                self._fail(_NOT_HTTP)
+        if self._heading and self._size > _LONGEST_HEAD:
+            self._fail(_NOT_HTTP)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle what is left: an answer without a length ends here."""
@@ -100,7 +101,6 @@ class Exchanges(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; of one that comes twice, the last."""
-        self._size += len(name) + len(value)
         self._headers[_name(name)] = value.decode(errors="surrogateescape")
 
     def on_headers_complete(self) -> None:
@@ -109,7 +109,7 @@ class Exchanges(asyncio.Protocol):
         self._heading = False
         self._kept = self._parser.should_keep_alive()
         self._endless = not self._kept and self._is_endless()
-        if self._size > _LONGEST_HEAD:
+        if self._size > _LONGEST_HEAD and sum(map(len, [*self._headers, *self._headers.values()])) > _LONGEST_HEAD:
             self._fail(_NOT_HTTP)
         elif self._bodiless:
             self._end()
@@ -117,7 +117,12 @@ class Exchanges(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Keep a part of the body."""
-        self._body += data
+        if not self._body:
+            self._body = data  # most come whole
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body) + data
         if len(self._body) > self._most:
             self._fail(answered(self._status, self._headers, None, self._most))
 

@@ -36,21 +36,18 @@ def written(request: Request, url: URL) -> bytes:
     """Write *request* out whole, head and body; a ValueError if a header of it can't be sent."""
     headers, body = request.headers, request.body or b""
     framed = bool(body) or request.method not in _NO_BODY
-    form, breaks, hosted = _form(request.method, framed, *headers)
-    own = (
-        (url.raw_path_qs, *headers.values())
-        if hosted
-        else (url.raw_path_qs, *headers.values(), url.host_port_subcomponent)
-    )
-    head = form % ((*own, len(body)) if framed else own)
-    if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+    form, hosted = _form(request.method, framed, *headers)
+    values = headers.values()
+    text = "".join(values)
+    if "\n" in text or "\r" in text or "\0" in text:
         raise ValueError("a header has a line break or a zero byte in it")
-    return head.encode() + body
+    own = (url.raw_path_qs, *values) if hosted else (url.raw_path_qs, *values, url.host_port_subcomponent)
+    return (form % ((*own, len(body)) if framed else own)).encode() + body
 
 
 @lru_cache(64)
-def _form(method: str, framed: bool, *names: str) -> tuple[str, int, bool]:  # noqa: FBT001 - a key of the cache
-    # The head of all requests with these headers, to be filled in; its line breaks; whether it names a host already.
+def _form(method: str, framed: bool, *names: str) -> tuple[str, bool]:  # noqa: FBT001 - a key of the cache
+    # The head of all requests with these headers, to be filled in; and whether it names a host already.
     lower = checked(method, *names)
     lines = [f"{_literal(method)} %s HTTP/1.1", *(f"{_literal(name)}: %s" for name in names)]
     if "host" not in lower:
@@ -59,7 +56,7 @@ def _form(method: str, framed: bool, *names: str) -> tuple[str, int, bool]:  # n
         lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
     if framed:
         lines.append("Content-Length: %d")
-    return "\r\n".join((*lines, "", "")), len(lines) + 1, "host" in lower
+    return "\r\n".join((*lines, "", "")), "host" in lower
 
 
 def _literal(word: str) -> str:

@@ -79,6 +79,7 @@ class OverSockets:
     most: int
     ssl: tls.SSLContext | None
     closed: bool = field(default=False, init=False)
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
     _urls: Urls = field(factory=Urls, init=False, repr=False)
     _idle: dict[_Origin, list[Exchanges]] = field(factory=dict, init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
@@ -119,8 +120,7 @@ class OverSockets:
 
     def sweep(self) -> None:
         """Close the connections that were idle for too long."""
-        loop = asyncio.get_running_loop()
-        old = loop.time() - _IDLE
+        old = self._loop.time() - _IDLE
         for origin, connections in list(self._idle.items()):
             for connection in connections:
                 if connection.since <= old:
@@ -128,7 +128,7 @@ class OverSockets:
             self._idle[origin] = [connection for connection in connections if connection.alive]
             if not self._idle[origin]:
                 del self._idle[origin]
-        self._timer = loop.call_later(_IDLE / 2, self.sweep) if self._idle else None
+        self._timer = self._loop.call_later(_IDLE / 2, self.sweep) if self._idle else None
 
     def _pick(self, origin: _Origin) -> Exchanges | None:
         connections = self._idle.get(origin)
@@ -142,11 +142,14 @@ class OverSockets:
         if self.closed or not connection.kept:
             connection.drop()
             return
-        loop = asyncio.get_running_loop()
-        connection.since = loop.time()
-        self._idle.setdefault(origin, []).append(connection)
+        connection.since = self._loop.time()
+        idle = self._idle.get(origin)
+        if idle is None:
+            self._idle[origin] = [connection]
+        else:
+            idle.append(connection)
         if self._timer is None:
-            self._timer = loop.call_later(_IDLE, self.sweep)
+            self._timer = self._loop.call_later(_IDLE, self.sweep)
 
     async def _connect(self, url: URL) -> Exchanges:
         try:
@@ -163,7 +166,7 @@ class OverSockets:
         raise NotConnected(NotSent(reason))
 
     async def _open(self, host: str, port: int, *, secure: bool) -> Exchanges:
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         found = await loop.getaddrinfo(host, port, type=SOCK_STREAM)
         socket = await start_connection(found, happy_eyeballs_delay=_STAGGER, interleave=1, loop=loop)
         context = (self.ssl or _trusting()) if secure else None
