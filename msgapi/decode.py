@@ -176,10 +176,9 @@ def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     reset = headers.get("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
-    return _figures(limit=_count(limit), remaining=_count(remaining), reset=_number(reset))
+    return _figures(limit=_limit(limit), remaining=_count(remaining), reset=_reset(reset))
 
 
-@lru_cache(maxsize=1024)
 def _count(text: str | None) -> int | None:
     return int(text) if text is not None and len(text) <= _DIGITS and text.isdecimal() and text.isascii() else None
 
@@ -189,6 +188,10 @@ def _number(text: str | None) -> float | None:
     if whole is not None:
         return float(whole)
     return float(text) if text is not None and _SECONDS.fullmatch(text) else None
+
+
+_limit: Final = lru_cache(maxsize=64)(_count)  # the same from one answer to the next
+_reset: Final = lru_cache(maxsize=64)(_number)
 
 
 def _retry_after(headers: Mapping[str, str], server_time: float | None) -> float | None:
