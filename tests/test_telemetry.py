@@ -235,6 +235,26 @@ async def test_only_messages_cost(seen: Seen) -> None:
     assert seen.counts("msgapi.spend") == {("basic_message",): 0.07}
 
 
+async def test_a_message_that_is_answered_for_again_costs_once(seen: Seen) -> None:
+    observer = seen.observer()
+    async with observed(observer, ACCEPTED) as (api, _), observed(observer, ACCEPTED) as (another, _):
+        for client in (api, api, another):
+            assert isinstance(await client(SEND), Ok)
+    assert seen.counts("msgapi.calls") == {("POST /v1/messages", "Ok"): 3}
+    assert seen.counts("msgapi.spend") == {("basic_message",): 0.07}
+
+
+def test_messages_cost_each_for_itself_and_for_each_observer(seen: Seen) -> None:
+    bill = Billing(message_price=Decimal("0.25"), message_type="mau")
+    other = Seen()
+    for observer in (seen.observer(), other.observer()):
+        for name in ("msg_1", "msg_2", "", ""):  # without an id nothing tells it from another
+            watch = observer.call(SEND)
+            assert watch is not None
+            watch.result(Ok(Accepted(message_id=name, billing=bill)))
+    assert seen.counts("msgapi.spend") == other.counts("msgapi.spend") == {("mau",): 1.0}
+
+
 async def test_the_rows_of_a_batch_are_counted(seen: Seen) -> None:
     async with batch.sending(answer, rows(3), observer=seen.observer()) as outcomes:
         assert len(await drain(outcomes)) == 3

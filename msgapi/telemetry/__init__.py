@@ -21,6 +21,12 @@ def observer(
     `http.client.request.duration`, `msgapi.calls`, `msgapi.wait.duration`, `msgapi.spend` and
     `msgapi.batch.rows`. Routes are named with `{id}` for what differs from call to call: no id, no
     query and nothing of a recipient or a content is in any of them.
+
+    `msgapi.spend` adds up what the service expects accepted messages to cost (`message_price`), in EUR,
+    by the unit that they are billed by; what is not delivered is not charged in the end. A call that is
+    made again under its key is answered with the same message, which one observer counts once among the
+    last 65,536. Two observers, or two processes, count it twice if both are answered, and what a killed
+    process had counted since its last export is lost: the account has the truth, not this figure.
     """
     from .figures import Figures
     from .spans import Spans

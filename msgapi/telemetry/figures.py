@@ -16,6 +16,7 @@ from ..observe.naming import OTHER, kind_of, route_of
 from ..results import ApiError, Ok, Result
 from ..version import VERSION
 from .conventions import Attributes, answered, asked
+from .counted import Counted
 
 _SECONDS: Final = (
     0.005,
@@ -53,6 +54,7 @@ class Figures(Observer):
         self.calls: Counter = meter.create_counter("msgapi.calls", "{call}", "Calls by what they came to")
         self.spend: Counter = meter.create_counter("msgapi.spend", "EUR", "Expected cost of accepted messages")
         self.rows: Counter = meter.create_counter("msgapi.batch.rows", "{row}", "Rows of batches by what they came to")
+        self.counted = Counted()
 
     def call(self, call: Call[object], /) -> Watch:
         """Count and measure *call*."""
@@ -88,10 +90,12 @@ class _CallFigures(Watch):
         self.answer(None)  # what is still open was cut off
         self._figures.calls.add(1, {"msgapi.route": self._route, "msgapi.outcome": kind_of(result)})
         if isinstance(result, Ok) and isinstance(result.value, Accepted):
-            bill = result.value.billing
-            if isinstance(bill.message_price, Decimal) and bill.message_price > 0:
-                unit = bill.message_type if bill.message_type in _UNITS else OTHER
-                self._figures.spend.add(float(bill.message_price), {"msgapi.unit": unit})
+            self._spend(result.value)
+
+    def _spend(self, accepted: Accepted) -> None:
+        price, unit = accepted.billing.message_price, accepted.billing.message_type
+        if isinstance(price, Decimal) and price > 0 and self._figures.counted.new(accepted.message_id):
+            self._figures.spend.add(float(price), {"msgapi.unit": unit if unit in _UNITS else OTHER})
 
 
 @final
