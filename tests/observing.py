@@ -110,5 +110,8 @@ class Notes(Observer, Watch, BatchWatch):
     def resumed(self) -> None:
         self.note("resumed")
 
+    def broken(self, error: BaseException, /) -> None:
+        self.note("broken", type(error).__name__)
+
     def ended(self) -> None:
         self.note("ended")

@@ -1,7 +1,10 @@
 """observe: what an observer is told of a batch."""
 
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
+import anyio
 import pytest
 from batches import answer, drain, rows
 from observing import ACCEPTED, DOWN, SEND, Notes, observed
@@ -15,7 +18,9 @@ pytestmark = pytest.mark.anyio
 
 
 def of_the_batch(notes: Notes) -> list[str]:
-    return [told for told in notes.told if told.split()[0] in {"batch", "outcome", "stopped", "resumed", "ended"}]
+    return [
+        told for told in notes.told if told.split()[0] in {"batch", "outcome", "stopped", "resumed", "broken", "ended"}
+    ]
 
 
 async def test_a_batch_tells_of_each_outcome_and_of_its_end() -> None:
@@ -81,6 +86,78 @@ async def test_a_batch_that_is_left_in_anger_has_ended() -> None:
     with pytest.raises(LookupError):
         async with batch.sending(answer, rows(5), observer=notes):
             raise LookupError
+    assert notes.told == ["batch", "broken LookupError", "ended"]
+
+
+async def test_a_batch_that_is_left_early_has_ended() -> None:
+    notes = Notes()
+    try:
+        raise LookupError
+    except LookupError:  # which is none of the batch's
+        async with batch.sending(answer, rows(5), observer=notes):
+            pass
+    assert notes.told == ["batch", "ended"]
+
+
+async def test_a_batch_that_is_cancelled_has_ended() -> None:
+    notes = Notes()
+    with anyio.CancelScope() as scope:
+        async with batch.sending(answer, rows(5), observer=notes) as outcomes:
+            async for _ in outcomes:
+                scope.cancel()
+    assert scope.cancelled_caught
+    assert notes.told[-2:] == [f"broken {anyio.get_cancelled_exc_class().__name__}", "ended"]
+    assert len([told for told in notes.told if told.startswith(("broken", "ended"))]) == 2
+
+
+async def test_a_batch_whose_source_raises_has_ended() -> None:
+    def broken() -> Iterator[Call[int]]:
+        yield from rows(1)
+        raise LookupError
+
+    notes = Notes()
+    with pytest.raises(LookupError):
+        async with batch.sending(answer, broken(), at_once=1, observer=notes) as outcomes:
+            _ = await drain(outcomes)
+    assert notes.told[-3:] == ["stopped exception None", "broken LookupError", "ended"]
+
+
+async def test_a_batch_with_a_worker_that_is_interrupted_has_ended() -> None:
+    class Interrupted(BaseException):
+        pass
+
+    async def api(_: Call[T]) -> Result[T]:
+        raise Interrupted
+
+    notes = Notes()
+    with pytest.raises(Interrupted):
+        async with batch.sending(api, rows(5), at_once=1, observer=notes) as outcomes:
+            _ = await drain(outcomes)
+    assert notes.told == ["batch", "broken Interrupted", "ended"]
+
+
+async def test_a_batch_whose_source_cannot_be_closed_has_ended() -> None:
+    async def stubborn() -> AsyncIterator[Call[int]]:
+        try:
+            for row in rows(5):
+                yield row
+        finally:
+            raise LookupError
+
+    notes = Notes()
+    with pytest.raises(LookupError):
+        async with batch.sending(answer, stubborn(), at_once=1, observer=notes) as outcomes:
+            _ = await anext(outcomes)
+    assert notes.told[-2:] == ["broken LookupError", "ended"]
+
+
+async def test_a_batch_that_has_ended_tells_nothing_more() -> None:
+    notes = Notes()
+    async with batch.sending(answer, rows(5), observer=notes) as outcomes:
+        pass
+    outcomes.stop()
+    outcomes.resume()
+    assert outcomes.stopped is None
     assert notes.told == ["batch", "ended"]
 
 
@@ -96,23 +173,25 @@ async def test_a_row_that_goes_again_after_an_outage_has_one_outcome() -> None:
     assert [told for told in notes.told if told.startswith("result")] == ["result Unavailable", "result Ok"]
 
 
-@pytest.mark.parametrize("hook", ["batch", "outcome", "stopped", "resumed", "ended"])
+@pytest.mark.parametrize("hook", ["batch", "outcome", "stopped", "resumed", "broken", "ended"])
 async def test_an_observer_that_raises_changes_nothing_of_the_batch(
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes, other = Notes(frozenset({hook})), Notes()
     denied = Response(401, {}, b"")
-    async with (
-        observed(observe.both(notes, other), denied, ACCEPTED) as (api, _),
-        batch.sending(api, [SEND, SEND], at_once=1) as outcomes,
-    ):
-        async for outcome in outcomes:
-            if isinstance(outcome.result, Unauthorized):
-                outcomes.resume(outcome)
+    with suppress(ZeroDivisionError):
+        async with (
+            observed(observe.both(notes, other), denied, ACCEPTED) as (api, _),
+            batch.sending(api, [SEND, SEND], at_once=1) as outcomes,
+        ):
+            async for outcome in outcomes:
+                if isinstance(outcome.result, Unauthorized):
+                    outcomes.resume(outcome)
+            raise ZeroDivisionError
     told = of_the_batch(other)
     at = next(at for at, one in enumerate(told) if one.split()[0] == hook)
     assert of_the_batch(notes) == told[: at + 1]
-    assert [one.split()[0] for one in told] == "batch outcome stopped resumed outcome outcome ended".split()
+    assert [one.split()[0] for one in told] == "batch outcome stopped resumed outcome outcome broken ended".split()
     assert len(caplog.records) == 1
 
 
@@ -128,6 +207,9 @@ async def test_every_hook_of_a_batch_does_nothing_until_it_is_told_what_to_do() 
                     outcomes.stop()
                     outcomes.resume()
         assert outcomes.settled == 3
+        with pytest.raises(LookupError):
+            async with batch.sending(answer, rows(3), observer=observer):
+                raise LookupError
 
 
 async def test_a_row_that_the_journal_decides_on_has_an_outcome(tmp_path: object) -> None:

@@ -147,6 +147,7 @@ async def _opened(
             async with anyio.create_task_group() as tasks:
                 queue = queued(tasks)
                 crew = manned(queue, tasks)
+                _ = stack.push(crew.end)
                 _ = stack.push_async_callback(_close, queue, crew)
                 if journal is not None:
                     _ = tasks.start_soon(_keep, journal, crew)
@@ -160,8 +161,8 @@ async def _opened(
                     tasks.cancel_scope.cancel()
         except BaseExceptionGroup as group:  # workers let nothing out but the likes of KeyboardInterrupt
             left = group.exceptions[0]
-    if left is not None:
-        raise left
+        if left is not None:
+            raise left
 
 
 def _observer(api: Api, given: Observer | None) -> Observer | None:

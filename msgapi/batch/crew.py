@@ -252,8 +252,14 @@ class Crew(Generic[T]):
         """Take back what was pulled and never sent: the batch is at its end."""
         for due in [due for due in self._again if due.last is None]:
             self.queue.release(due)
-        if self.watch is not None:
-            self.watch.ended()
+
+    def end(self, _: object, error: BaseException | None, __: object) -> None:
+        """Tell that the batch was left, and what comes out of it; of what is done to it later nothing is told."""
+        watch, self.watch = self.watch, None
+        if watch is not None:
+            if error is not None:
+                watch.broken(error)
+            watch.ended()
 
     def fail(self, error: Exception) -> None:
         """Stop at *error*, which comes out of the iteration."""

@@ -107,6 +107,9 @@ class _BatchWatches(_Told[BatchWatch], BatchWatch):
     def resumed(self) -> None:
         self._each(lambda watch: watch.resumed())
 
+    def broken(self, error: BaseException, /) -> None:
+        self._each(lambda watch: watch.broken(error))
+
     def ended(self) -> None:
         self._each(lambda watch: watch.ended())
 

@@ -4,7 +4,7 @@ Rules:
 - A hook is a plain function, called by the task that makes the call: what takes time there holds up the call.
 - For one call: `attempt` and `answer` in turn, `wait` before an attempt, `retry` after an answer, and at
   the end `result`, once, whatever the end is.
-- What a hook is given shows no key, no recipient and no content in its repr.
+- What a hook is given shows no key, no recipient and no content in its repr, but for what is the caller's own.
 """
 
 from collections.abc import Mapping
@@ -53,8 +53,11 @@ class BatchWatch:
     def resumed(self) -> None:
         """Learn that sending goes on after a stop."""
 
+    def broken(self, error: BaseException, /) -> None:
+        """Learn that *error* comes out of the batch: raised by the loop, the source or the api, or a cancellation."""
+
     def ended(self) -> None:
-        """Learn that the batch was left, at its end or before."""
+        """Learn that the batch was left, at its end or before: once, whatever the end is, and last of all."""
 
 
 class Observer:
