@@ -25,4 +25,9 @@ def kind_of(result: Result[object] | None) -> str:
     """Name what a call came to, such as `Throttled`; `Cancelled` or `Raised` where it came to nothing."""
     if result is not None:
         return type(result).__name__
-    return "Raised" if isinstance(sys.exception(), Exception) else "Cancelled"
+    return broke_off(sys.exception())
+
+
+def broke_off(error: BaseException | None) -> str:
+    """Name what came instead of an end: `Raised`, or `Cancelled` if *error* is no exception like others."""
+    return "Raised" if isinstance(error, Exception) else "Cancelled"

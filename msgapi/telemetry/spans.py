@@ -1,4 +1,4 @@
-"""Spans: one for each call, and below it one for each attempt.
+"""Spans: one for each call, and below it one for each attempt; one for each batch.
 
 Rules:
 - A span that was started is ended, by the end of the call at the latest.
@@ -14,17 +14,18 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvid
 
 from ..calls import Call
 from ..http import Request
-from ..observe import Observer, Watch
+from ..observe import BatchWatch, Observer, Watch
 from ..observe.naming import kind_of, method_of, route_of
 from ..privacy import HIDDEN, route, word
 from ..results import ApiError, Ok, Result
 from ..version import VERSION
+from .batches import watched
 from .conventions import answered, asked
 
 
 @final
 class Spans(Observer):
-    """Starts a span for each call."""
+    """Starts a span for each call and each batch."""
 
     def __init__(self, provider: TracerProvider | None) -> None:
         """Write to *provider*."""
@@ -35,6 +36,10 @@ class Spans(Observer):
         route = route_of(call)
         span = self._tracer.start_span(route, kind=SpanKind.INTERNAL, attributes={"msgapi.route": route})
         return _Spans(self._tracer, span)
+
+    def batch(self) -> BatchWatch:
+        """Start the span of a batch, below the current one."""
+        return watched(self._tracer)
 
 
 @final
