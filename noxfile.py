@@ -90,7 +90,7 @@ def chaos(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks: ratios to raw aiohttp in the same run; then beside the clients of others, each in its environment."""
-    session.install(".[cli,fast,otel]")
+    session.install(".[cli,fast,otel]", "opentelemetry-sdk>=1.30,<2")
     for program in ("import_time.py", "call_cpu.py", "observed.py", "batch_cost.py", "storm.py", "fleet_cost.py"):
         session.run("python", f"benchmarks/{program}")
     session.run("python", "benchmarks/peers.py", "--markdown", "benchmarks/peers.md", *session.posargs)

@@ -1,7 +1,8 @@
-"""What being watched costs a typed call: without an observer, with one that does nothing, with the log.
+"""What being watched costs a typed call: by an observer that does nothing, by the log, and by telemetry.
 
 Answered in memory, without a socket, so that nothing but the client is in the figures. Ways take turns, round
-by round; CPU is this process's own.
+by round; CPU is this process's own, that of the threads that export in it included. Telemetry is measured with the
+API of OpenTelemetry alone, and with its SDK, which records every call and exports it to nowhere.
 """
 
 import argparse
@@ -9,8 +10,8 @@ import asyncio
 import statistics
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.util import find_spec
 
+from recording import Recording
 from server import body
 from spending import KEY, Once, function_calls, spend
 
@@ -50,30 +51,34 @@ async def sending(observer: Observer | None) -> AsyncIterator[Once]:
         yield once
 
 
-def observers() -> dict[str, Observer | None]:
-    """Name the ways; telemetry is the API of OpenTelemetry without its SDK, where that is installed."""
-    ways: dict[str, Observer | None] = {
+def observers(recording: Recording) -> dict[str, Observer | None]:
+    """Name the ways."""
+    return {
         "without an observer": None,
         "one that does nothing": Idle(),
         "the log": observe.log(),
+        "telemetry, no SDK": telemetry.observer(),
+        "telemetry, SDK recording": recording.observer(),
     }
-    return ways | ({"telemetry, no SDK": telemetry.observer()} if find_spec("opentelemetry") else {})
 
 
 async def measure(rounds: int, calls: int, at_once: int) -> None:
     """Let the ways take turns, and print the table."""
+    recording = Recording()
     async with AsyncExitStack() as stack:
-        ways = {name: await stack.enter_async_context(sending(one)) for name, one in observers().items()}
+        ways = {name: await stack.enter_async_context(sending(one)) for name, one in observers(recording).items()}
         for once in ways.values():
             _ = await spend(once, calls, at_once)  # warm-up
         runs = [{name: (await spend(once, calls, at_once))[0] for name, once in ways.items()} for _ in range(rounds)]
         counts = {name: await function_calls(once, 500) for name, once in ways.items()}
     base = next(iter(ways))
-    print(f"{'':24}{'µs CPU':>8}{'ratio':>8}{'function calls':>16}")
+    print(f"{'':26}{'µs CPU':>8}{'ratio':>8}{'function calls':>16}")
     for name in ways:
         cpu = statistics.median(run[name] for run in runs) / calls
         ratio = statistics.median(run[name] / run[base] for run in runs)
-        print(f"{name:24}{cpu * 1e6:8.1f}{ratio:8.2f}{counts[name]:16.1f}")
+        print(f"{name:26}{cpu * 1e6:8.1f}{ratio:8.2f}{counts[name]:16.1f}")
+    made = 2 * (calls * (rounds + 1) + 500)
+    print(f"{recording.exported() / made:.1%} of the spans came to the exporter")
 
 
 def main() -> None:
