@@ -8,6 +8,7 @@ Rules:
 import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import chain
 from traceback import extract_tb
 from typing import Final, Generic, TypeVar, final
@@ -79,8 +80,7 @@ class _Told(Generic[W]):
 class _Watches(_Told[Watch], Watch):
     def attempt(self, request: Request, /) -> Mapping[str, str]:
         headers: dict[str, str] = {}
-        known = {name.lower() for name in request.headers}
-        self._each(lambda watch: _add(headers, known, watch.attempt(request)))
+        self._each(lambda watch: _add(headers, request, watch.attempt(request)))
         return headers
 
     def answer(self, result: Result[object], /) -> None:
@@ -114,20 +114,21 @@ class _BatchWatches(_Told[BatchWatch], BatchWatch):
         self._each(lambda watch: watch.ended())
 
 
-def _add(headers: dict[str, str], known: set[str], more: Mapping[str, str] | None) -> None:
+def _add(headers: dict[str, str], request: Request, more: Mapping[str, str] | None) -> None:
     # All of them or none: what the transport would refuse must not get as far as that.
-    fresh = {name: value for name, value in (more or {}).items() if name.lower() not in known}
+    if not more:
+        return
+    known = {name.lower() for name in (*request.headers, *headers)}
+    fresh = {name: value for name, value in more.items() if name.lower() not in known}
     for name, value in fresh.items():
-        fits = (
-            _NAME.fullmatch(name)
-            and not _NOT_THEIRS.fullmatch(name.lower())
-            and value.isascii()
-            and value.isprintable()
-        )
-        if not fits:
+        if not (_theirs(name) and value.isascii() and value.isprintable()):
             raise ValueError("not a header that an observer can add")
-    known.update(name.lower() for name in fresh)
     headers.update(fresh)
+
+
+@lru_cache(maxsize=64)
+def _theirs(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and not _NOT_THEIRS.fullmatch(name.lower())
 
 
 def _tell(who: object, error: Exception) -> None:

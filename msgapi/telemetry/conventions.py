@@ -3,8 +3,9 @@
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 """
 
+from functools import lru_cache
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..http import Request
 from ..observe.naming import kind_of, method_of
@@ -18,11 +19,13 @@ _FAILED: Final = 400  # and above: for a client, these statuses are errors
 def asked(request: Request) -> Attributes:
     """Tell what goes where: what spans and figures have in common."""
     parts = urlsplit(request.url)
-    return {
-        "http.request.method": method_of(request.method),
-        "server.address": parts.hostname or "",
-        "server.port": parts.port or _PORTS.get(parts.scheme, 0),
-    }
+    return {"http.request.method": method_of(request.method), **_server(parts.scheme, parts.netloc)}
+
+
+@lru_cache(maxsize=16)  # the same for all calls of a client
+def _server(scheme: str, netloc: str) -> Attributes:
+    parts = SplitResult(scheme, netloc, "", "", "")
+    return {"server.address": parts.hostname or "", "server.port": parts.port or _PORTS.get(scheme, 0)}
 
 
 def answered(result: Result[object] | None) -> Attributes:
