@@ -140,29 +140,34 @@ Manned: TypeAlias = Callable[[Queue[Any], TaskGroup], Crew[Any]]
 async def _opened(
     queued: Callable[[TaskGroup], Queue[Any]], journal: Book | None, manned: Manned
 ) -> AsyncIterator[Outcomes[Any]]:
+    async with AsyncExitStack() as stack, _tasks() as tasks:
+        queue = queued(tasks)
+        crew = manned(queue, tasks)
+        _ = stack.push(crew.end)
+        _ = stack.push_async_callback(_close, queue, crew)
+        if journal is not None:
+            _ = tasks.start_soon(_keep, journal, crew)
+        yield Outcomes(crew)
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[TaskGroup]:
     # What leaves a task group leaves it as a group, so an exception is carried around it instead.
     left: BaseException | None = None
-    async with AsyncExitStack() as stack:
-        try:
-            async with anyio.create_task_group() as tasks:
-                queue = queued(tasks)
-                crew = manned(queue, tasks)
-                _ = stack.push(crew.end)
-                _ = stack.push_async_callback(_close, queue, crew)
-                if journal is not None:
-                    _ = tasks.start_soon(_keep, journal, crew)
-                try:
-                    yield Outcomes(crew)
-                except anyio.get_cancelled_exc_class():
-                    raise
-                except BaseException as error:  # noqa: BLE001 - raised again below
-                    left = error
-                finally:
-                    tasks.cancel_scope.cancel()
-        except BaseExceptionGroup as group:  # workers let nothing out but the likes of KeyboardInterrupt
-            left = group.exceptions[0]
-        if left is not None:
-            raise left
+    try:
+        async with anyio.create_task_group() as tasks:
+            try:
+                yield tasks
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                left = error
+            finally:
+                tasks.cancel_scope.cancel()
+    except BaseExceptionGroup as group:  # workers let nothing out but the likes of KeyboardInterrupt
+        left = group.exceptions[0]
+    if left is not None:
+        raise left
 
 
 def _observer(api: Api, given: Observer | None) -> Observer | None:
