@@ -104,6 +104,16 @@ def test_a_row_whose_id_came_before_is_a_row_of_its_own_and_refused(tmp_path: Pa
     assert [row.invalid.code for row in chunk.rows if row.invalid is not None] == ["row_repeated"]
 
 
+def test_a_message_is_queued_though_a_row_that_is_refused_for_its_id_says_the_same(
+    tmp_path: Path, there: Fleet
+) -> None:
+    path = people(tmp_path, 1, more="1,+4915100000002,Ann\n3,+4915100000002,Ann\n4,+4915100000001,Ann\n")
+    assert main(enqueue(path, "--id-column", "id")) == 0
+    (chunk,) = there.queued()
+    codes = {row.id: row.invalid and row.invalid.code for row in chunk.rows}
+    assert codes == {"1": None, "1 (row 2)": "row_repeated", "3": None, "4": "duplicate_row"}
+
+
 def test_a_key_that_a_row_brings_is_kept(tmp_path: Path, there: Fleet) -> None:
     path = tmp_path / "x.jsonl"
     _ = path.write_text('{"to":"+4915100000001","name":"Ann","idempotency_key":"mine"}\n')

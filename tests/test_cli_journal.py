@@ -158,6 +158,42 @@ def test_rows_are_known_by_a_column_when_one_is_named(
     assert "row_repeated" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("rows", "codes"),
+    [
+        ("2,{b},Ann\n1,{a},Bob\n3,{a},Bob\n", {"duplicate_row"}),
+        ("1,{b},Ann\n1,{a},Bob\n3,{a},Bob\n", {"row_repeated"}),
+        ("1,{a},Bob\n1,{a},Bob\n", {"row_repeated"}),
+        ("1,{a},Bob\n1,bad,Bob\n", {"row_repeated"}),
+        ("1,bad,Bob\n1,{a},Bob\n3,{a},Bob\n", {"validation_error", "row_repeated"}),
+    ],
+)
+def test_a_message_came_before_only_if_the_row_that_has_it_goes_out(
+    rows: str, codes: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    numbers = {"a": "+4915100000001", "b": "+4915100000002"}
+    path, box = tmp_path / "people.csv", reached(monkeypatch, poor(9))
+    _ = path.write_text("id,to,name\n" + rows.format(**numbers))
+    for _again in range(2):
+        assert main(["batch", f"{path}", *RCS, "--id-column", "id", "--json"]) == (codes != {"duplicate_row"})
+        facts = orjson.loads(capsys.readouterr().out)
+        assert {one["code"] for one in facts["outcomes"]} == codes
+        assert facts["accepted"] + facts["refused"] + facts["duplicates"] == facts["rows"]
+        wanted = {number for name, number in numbers.items() if f"{{{name}}}" in rows}
+        assert sorted(message.to for message in box.messages) == sorted(wanted)
+    assert main(["batch", "report", f"{path}.journal"]) == (codes != {"duplicate_row"})
+
+
+def test_a_row_whose_id_came_before_is_not_taken_for_that_one_in_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, box = people(tmp_path, 20, more="1,+4915100000099,Ann\n"), reached(monkeypatch, poor(1))
+    results = str(tmp_path / "r.jsonl")
+    assert main(["batch", path, *RCS, "--id-column", "id", "--at-once", "1", "--results", results]) == 3
+    assert len(box.messages) == 1
+    assert {line["row"]: line["kind"] for line in lines(results)}[21] == "Unsent"
+
+
 def test_without_a_journal_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
     assert [main(["batch", path, *RCS, "--no-journal"]) for _ in range(2)] == [0, 0]

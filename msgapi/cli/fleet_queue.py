@@ -9,7 +9,6 @@ from .. import fleet
 from ..clock import Clock, SystemClock
 from ..fleet import Manifest, manifest
 from ..journal import key_of
-from ..journal.entries import REPEATED_ROW
 from . import diary, fleet_reach
 from .calls import Calls
 from .connection import launch
@@ -18,7 +17,6 @@ from .fleet_reach import Place, Reached, told
 from .mailing import Mailing, read
 from .output import emit, emit_json, note
 from .rows import Row, Table
-from .seen import Seen
 from .tally import DUPLICATE
 
 _EVERY: Final = 5.0  # seconds between two lines of progress
@@ -73,12 +71,8 @@ class _Rows(Protocol):
 
 
 def _rows(table: Table, calls: Calls, batch: str, counts: Counter[str]) -> Iterator[fleet.Row]:
-    seen = Seen(table.count)
-    for row, name, call in calls.over(_read(table), table.count, partial(key_of, batch)):
-        if calls.naming.column is not None and seen.again(name):
-            made = fleet.Row(id=f"{name} (row {row.number})", invalid=REPEATED_ROW)
-        else:
-            made = fleet.row_of(name, call)
+    for _, name, call in calls.over(_read(table), table.count, partial(key_of, batch)):
+        made = fleet.row_of(name, call)
         if made.invalid is not None:
             counts["duplicates" if made.invalid.code == DUPLICATE else "invalid"] += 1
         yield made

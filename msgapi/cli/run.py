@@ -182,6 +182,10 @@ class Run:
         at, bit = divmod(row.number - 1, 8)
         self._told[at] |= 1 << bit
 
+    def _is_told(self, row: Row) -> bool:
+        at, bit = divmod(row.number - 1, 8)
+        return bool(self._told[at] >> bit & 1)
+
     def _account_for_the_rest(self) -> None:
         for row, call in self._under_way.values():
             self._mark(row)
@@ -200,11 +204,12 @@ class Run:
         # What the files say of the rows that this run did not tell of: an earlier one did, or nobody.
         if not self.ledger.wanted:
             return
-        untold = (row for row in self._read() if not self._told[(row.number - 1) // 8] >> (row.number - 1) % 8 & 1)
+        named = self.calls.naming.over(self._read(), self.table.count)
+        untold = ((row, name) for row, name, _ in named if not self._is_told(row))
         while some := list(islice(untold, _MANY)):
-            known = {} if record is None else record.lines_of([self.calls.naming.name(row) for row in some])
-            for row in some:
-                line = known.get(self.calls.naming.name(row))
+            known = {} if record is None else record.lines_of([name for _, name in some])
+            for row, name in some:
+                line = known.get(name)
                 if line is None or self.diary is None:
                     self.ledger.skip(row)
                 else:

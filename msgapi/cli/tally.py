@@ -7,14 +7,14 @@ from typing import Final, final
 from attrs import define, field
 
 from .. import results
-from ..journal import CHANGED, REPEATED, UNKNOWN, Count, State, Summary
+from ..journal import CHANGED, UNKNOWN, Count, State, Summary
 from ..messages import Accepted
 from ..results import ApiError, InsufficientBalance, Invalid, Ok, Result
 from .rows import Row
 
 _MOST_KINDS: Final = 40
 _MOST_SHOWN: Final = 10
-_BEFORE: Final = {CHANGED, REPEATED, UNKNOWN}
+_BEFORE: Final = {CHANGED, UNKNOWN}
 _MAYBE: Final = {State.DOUBTFUL, State.ACCEPTED}
 DUPLICATE: Final = "duplicate_row"
 
@@ -90,8 +90,6 @@ class Tally:
             rows = min(rows, self.lost)
             self.lost -= rows
             self.doubtful += rows
-        elif named[1] == REPEATED:
-            self.unsent = max(0, self.unsent - rows)
         self.refused += rows
 
     def _add(self, count: Count, samples: "dict[tuple[str, str], ApiError]") -> None:
