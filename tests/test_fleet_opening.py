@@ -1,6 +1,8 @@
 """fleet.opening: which server an address names, and one line for each way in which there is none."""
 
 import sys
+from math import inf, nan
+from typing import Any
 
 import anyio
 import pytest
@@ -84,6 +86,25 @@ async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: 
 async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
     with pytest.raises(ValueError, match=r"^a fleet is named by up to 64 of"):
         async with opened("redis://127.0.0.1", fleet="a/b", api_key="key"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        ({"lease_seconds": 0}, "lease_seconds must be a number of seconds above 0, not 0"),
+        ({"lease_seconds": -1.5}, "lease_seconds must be a number of seconds above 0, not -1.5"),
+        ({"lease_seconds": nan}, "lease_seconds must be a number of seconds above 0, not nan"),
+        ({"lease_seconds": inf}, "lease_seconds must be a number of seconds above 0, not inf"),
+        ({"chunks_at_once": 0}, "chunks_at_once must be at least 1, not 0"),
+    ],
+)
+@pytest.mark.parametrize(("anyio_backend", "scheme"), [("asyncio", "redis"), ("trio", "redis"), ("asyncio", "nats")])
+async def test_a_number_that_makes_no_sense_is_refused_before_anybody_is_asked(
+    scheme: str, number: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        async with opened(f"{scheme}://127.0.0.1:{free_port()}", api_key="key", **number):
             pass
 
 

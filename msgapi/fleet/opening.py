@@ -7,6 +7,7 @@ Rules:
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from typing import Final, final
 from urllib.parse import urlsplit
 
@@ -68,8 +69,9 @@ async def opened(
 
     *url* begins with `redis://`, `rediss://`, `valkey://` or `valkeys://` for Redis and Valkey, which needs the extra
     `msgapi-sdk[redis]`, or with `nats://` or `tls://` for NATS, which needs `msgapi-sdk[nats]` and runs on asyncio.
-    What is none of these raises `ValueError`. A server that cannot be reached now, or an extra that is not
-    installed, is `Unreachable`; a server that goes away later is it for each call, and comes back by itself.
+    What is none of these raises `ValueError`, and so does a bad name or number. A server that cannot be reached now,
+    or an extra that is not installed, is `Unreachable`; a server that goes away later is it for each call, and comes
+    back by itself.
 
     A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
 
@@ -84,8 +86,7 @@ async def opened(
         chunks_at_once=chunks_at_once,
         clock=clock,
     )
-    if not fit(fleet):
-        raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {fleet!r}")
+    _check(asked)
     async with as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked), _first) as found:
         if api_key and not only_reading:
             await claim(found.records, fleet, api_key)
@@ -119,6 +120,15 @@ async def _on_nats(asked: _Asked) -> AsyncIterator[Fleet]:
     async with nats.connected(asked.url) as client, queue as chunks:
         records = await records_nats.opened(client, fleet=asked.fleet)
         yield Fleet(chunks, records, quota_nats.opened(client, key=asked.api_key, clock=asked.clock))
+
+
+def _check(asked: _Asked) -> None:
+    if not fit(asked.fleet):
+        raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {asked.fleet!r}")
+    if not 0 < asked.lease_seconds < inf:
+        raise ValueError(f"lease_seconds must be a number of seconds above 0, not {asked.lease_seconds}")
+    if asked.chunks_at_once < 1:
+        raise ValueError(f"chunks_at_once must be at least 1, not {asked.chunks_at_once}")
 
 
 def _first(error: BaseException) -> BaseException:
