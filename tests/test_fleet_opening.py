@@ -83,6 +83,20 @@ async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("rest", ["?db=s3cret", "/s3cret", "/-1", "/1/2", "?decode_responses=s3cret", "/0?db=1"])
+@pytest.mark.parametrize("scheme", ["redis", "valkeys"])
+async def test_a_database_is_a_number_and_redis_is_told_nothing_else(scheme: str, rest: str) -> None:
+    said = "the address of a fleet on Redis ends in HOST:PORT, or in HOST:PORT/NUMBER for another database than 0"
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        async with opened(f"{scheme}://127.0.0.1:{free_port()}{rest}", api_key="key"):
+            pass
+
+
+@pytest.mark.parametrize("rest", ["/", "/1", "?db=2"])
+async def test_a_fleet_may_be_in_another_database(valkey_broker: Broker, rest: str) -> None:
+    assert await works(f"{valkey_broker.url}{rest}")
+
+
 async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
     with pytest.raises(ValueError, match=r"^a fleet is named by up to 64 of"):
         async with opened("redis://127.0.0.1", fleet="a/b", api_key="key"):

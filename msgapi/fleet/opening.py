@@ -5,6 +5,7 @@ Rules:
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from math import inf
@@ -30,6 +31,8 @@ _REDIS: Final = {
     "valkeys": "rediss",
 }  # as coredis knows them
 _NATS: Final = ("nats", "tls")
+_DATABASE: Final = re.compile(r"(/?|/[0-9]+/?)\?|/?\?db=[0-9]+")
+_END: Final = "HOST:PORT, or in HOST:PORT/NUMBER for another database than 0"
 _EXAMPLE: Final = "redis://HOST:6379, rediss://…, valkey://…, valkeys://…, nats://HOST:4222 or tls://…"
 
 
@@ -142,6 +145,8 @@ def _address(url: str) -> str:
             raise ValueError(url)
     except ValueError:
         raise ValueError(f"the address of a fleet is one of {_EXAMPLE}") from None
+    if parts.scheme in _REDIS and not _DATABASE.fullmatch(f"{parts.path}?{parts.query}"):
+        raise ValueError(f"the address of a fleet on Redis ends in {_END}")
     return parts._replace(scheme=_REDIS.get(parts.scheme, parts.scheme)).geturl()
 
 
