@@ -3,6 +3,7 @@
 from collections import Counter
 from decimal import Decimal
 from functools import partial
+from math import inf
 from typing import Any, TypeVar
 
 import anyio
@@ -352,6 +353,45 @@ async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_
         assert fleet.clock.now() < 30
     assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
     assert (await fleet.chunks.left(), fleet.fates()) == (1, ["released"] * leased)
+
+
+class Deaf:
+    """A pace whose store answers to all but these, for a while, to which it never comes back."""
+
+    def __init__(self, quota: Local, *names: str, until: float = inf) -> None:
+        self.quota, self.names, self.until = quota, names, until
+
+    def __getattr__(self, name: str) -> object:
+        return self.never if name in self.names and self.quota.clock.now() < self.until else getattr(self.quota, name)
+
+    async def never(self, *_: object) -> None:
+        await anyio.sleep_forever()
+
+
+async def test_a_402_that_cannot_be_told_to_others_holds_nobody_up_and_is_told_at_the_next() -> None:
+    fleet = Fleet(Till(Decimal("0.20")))
+    await fleet.put(1)
+    deaf: Any = Deaf(fleet.quota, "pause", until=12)
+    with anyio.fail_after(9):
+        async with fleet.clock.running():
+            stopped = await fleet.work(pace=Pace(shared=deaf), at_once=1, chunks_at_once=1)
+    assert stopped
+    assert (stopped.reason, fleet.api.sent, fleet.fates()) == ("balance", 2, ["released"] * 4)
+    assert fleet.clock.now() < 20
+    assert states(await record_of(fleet.records, "000000")) == all_of(State.ACCEPTED, range(2)) | {"2": State.HELD_UP}
+    assert await fleet.quota.paused() is not None
+
+
+async def test_that_there_is_money_is_told_again_when_the_pace_that_all_share_is_back() -> None:
+    fleet = Fleet(Till(Decimal(10)))
+    await fleet.put(1)
+    await fleet.quota.pause(dump(BROKE))
+    deaf: Any = Deaf(fleet.quota, "resume", until=12)
+    with anyio.fail_after(9):
+        async with fleet.clock.running():
+            assert await fleet.work(pace=Pace(shared=deaf), wait_for_balance=True) is None
+    assert (fleet.api.sent, fleet.clock.now() < 60) == (10, True)
+    assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
 
 
 async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:

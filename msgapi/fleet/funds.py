@@ -14,7 +14,7 @@ from ..gate import rest
 from ..quota import Quota
 from ..results import InsufficientBalance, Ok
 from .events import Event, Paused, Resumed
-from .sending import short_of_money, why_paused
+from .sending import in_time, short_of_money, why_paused
 
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
@@ -73,7 +73,7 @@ class Till:
         if self.wait and not new and _blind(stopped):
             await rest(self.clock, _EVERY, self.end.going)
         if (new or self.wait) and await _refilled(self.api, stopped):
-            await self.quota.resume()
+            await in_time(self.clock, self.quota.resume)
         elif self.wait:
             await rest(self.clock, _EVERY, self.end.going)
         else:

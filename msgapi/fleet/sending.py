@@ -6,10 +6,10 @@ Rules:
 - A chunk that is not done is the engine's to hand out again; nothing of it is lost or sent twice by that.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, TypeVar, final
 
 import anyio
 from attrs import define, field, frozen
@@ -29,6 +29,7 @@ from .entry import ChunkRecord, Found
 from .leaf import Leaf, Place, begun
 from .records import Records
 
+T = TypeVar("T")
 _SYSTEM_CLOCK: Final = SystemClock()
 _LOOK: Final = 1.0  # seconds between looks at whether the rows are still wanted
 _LONGEST: Final = 1800.0  # seconds for which a chunk that was begun is sent: then its record is looked at again
@@ -36,7 +37,7 @@ _PERSIST: Final = 60.0  # seconds for which what became of a chunk is held on to
 _FIRST_PAUSE: Final = 0.25  # seconds; it doubles
 _LONGEST_PAUSE: Final = 5.0
 _FAREWELL: Final = 5.0  # seconds to write it in, when cancelled
-_PATIENCE: Final = 5.0  # seconds that the quota may take to tell whether all are paused
+_PATIENCE: Final = 5.0  # seconds that the quota may take to tell or to be told whether all are paused
 
 
 OnOutcome: TypeAlias = Callable[[Outcome[Accepted]], object]
@@ -77,9 +78,9 @@ async def send_chunk(
 ) -> Sent:
     """Send the rows of *chunk*, as its JSON or read already, and write into *records* what became of them.
 
-    *pace* is the one that *api* was made with. A 402 pauses all who share its quota; while it is paused
-    nothing is sent. *at_once*, *breaker* and *patience* are those of `batch.sending`. *only_while* is asked
-    before each row leaves and once a second; *on_outcome* is told of each row that ends.
+    *pace* is the one that *api* was made with. A 402 pauses all who share its quota, or the next one does if that
+    is away; while it is paused nothing is sent. *at_once*, *breaker* and *patience* are those of `batch.sending`.
+    *only_while* is asked before each row leaves and once a second; *on_outcome* is told of each row that ends.
 
     May be called again for the same chunk after any end, and by several workers. A store that is away
     is `Unreachable`; it is waited for only where it must take what has been found. What *api* or
@@ -139,7 +140,8 @@ class _Run:
                         _ = self.on_outcome(outcome)
                 stopped = outcomes.stopped
             if self.quota is not None and stopped is not None and stopped.reason == "balance":
-                await self.quota.pause(dump(stopped.error))
+                with suppress(Unreachable):  # whoever sends next gets a 402 as well, and tells of it
+                    await in_time(self.clock, partial(self.quota.pause, dump(stopped.error)))
             if stopped is not None and stopped.reason == "asked":
                 stopped = self.paused or stopped
             return stopped, *await self._written(stopped)
@@ -178,7 +180,12 @@ class _Run:
 
 
 async def why_paused(quota: Quota, clock: Clock) -> bytes | None:
-    """Ask *quota* why nobody sends; one that does not tell in time is `Unreachable`.
+    """Ask *quota* why nobody sends; one that does not tell in time is `Unreachable`."""
+    return await in_time(clock, quota.paused)
+
+
+async def in_time(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
+    """Await what a quota is asked about its pause; one that does not answer in time is `Unreachable`.
 
     It waits for its store, for as long as that is away; who may be asked to end meanwhile does not.
     """
@@ -189,7 +196,7 @@ async def why_paused(quota: Quota, clock: Clock) -> bytes | None:
 
     with anyio.CancelScope() as scope:
         async with beside(give_up):
-            return await quota.paused()
+            return await ask()
     raise Unreachable(f"the pace that all share did not answer within {_PATIENCE:g} seconds")
 
 
