@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -20,8 +21,11 @@ from msgapi import (
     Client,
     Forbidden,
     InsufficientBalance,
+    NotSent,
     Ok,
     Pace,
+    Request,
+    Response,
     Result,
     VirtualClock,
     connect,
@@ -41,9 +45,11 @@ from msgapi.fleet.owner import claim
 from msgapi.fleet.sending import Sent
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
+from msgapi.transports import Answer
 
 T = TypeVar("T")
 ACCEPTED = Accepted(message_id="msg_1", billing=PRICE)
+OWNER = ("_fleet", "key")
 Captured = pytest.CaptureFixture[str]
 
 
@@ -97,16 +103,61 @@ def test_a_worker_sends_what_is_queued_and_the_report_adds_up(
     assert (facts["accepted"], facts["chunks"], facts["stopped"], facts["exit"]) == (0, {}, None, 0)
 
 
-def test_a_key_that_is_refused_ends_the_worker(
+def test_a_key_that_is_refused_ends_the_worker_and_owns_nothing(
     tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue(tmp_path, 150)
     through(monkeypatch, Sandbox(api_key="sk_other"))
-    anyio.run(claim, there.records, "msgapi", "sk_sandbox")
     assert main(["fleet", "work", "--until-empty"]) == 4
-    anyio.run(claim, there.records, "msgapi", "sk_other")  # the fleet is not that of a key that can't send
+    assert "msgapi: stopped: the API key was refused" in capsys.readouterr().err
+    assert (len(there.queued()), OWNER in there.records._documents) == (2, False)
+    assert main(["fleet", "work", "--until-empty", "--json"]) == 4
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["stopped"], facts["exit"]) == (0, "unauthorized", 4)
+
+
+def test_a_key_that_is_refused_later_on_ends_the_worker_and_owns_nothing_any_more(
+    tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox()
+
+    async def revoked(request: Request) -> Answer:
+        return await box(request) if request.method == "GET" else Response(401)
+
+    queue(tmp_path, 150)
+    through(monkeypatch, revoked)
+    assert main(["fleet", "work", "--until-empty"]) == 4
+    assert there.records._documents[OWNER][0] == b""
     assert "msgapi: stopped: the API key was refused" in capsys.readouterr().err
     assert len(there.queued()) == 2
+
+
+def test_a_worker_with_another_key_than_that_of_the_fleet_ends_before_it_sends(
+    tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox()
+    through(monkeypatch, box)
+    queue(tmp_path, 150)
+    anyio.run(claim, there.records, "msgapi", "sk_other")
+    assert main(["fleet", "work", "--until-empty"]) == 4
+    assert "msgapi: the fleet msgapi sends with another API key: set that one" in capsys.readouterr().err
+    assert not box.messages
+
+
+def test_a_service_that_is_away_keeps_no_worker_from_beginning(
+    tmp_path: Path, there: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, asked = Sandbox(), Counter[str]()
+
+    async def late(request: Request) -> Answer:
+        asked[request.method] += 1
+        return await box(request) if request.method == "POST" else NotSent("no way there")
+
+    queue(tmp_path, 50)
+    through(monkeypatch, late)
+    assert main(["fleet", "work", "--until-empty"]) == 0
+    assert (len(box.messages), asked) == (50, {"GET": 1, "POST": 50})
+    assert not there.queued()
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,23 @@ async def test_a_fleet_sends_with_one_key_and_may_be_read_with_any(request: pyte
         pass
 
 
+@pytest.mark.parametrize("engine", ["valkey_broker", "nats_broker"])
+@asyncio_only
+async def test_who_only_queues_claims_nothing_and_is_told_if_the_fleet_is_of_another_key(
+    request: pytest.FixtureRequest, engine: str
+) -> None:
+    url = request.getfixturevalue(engine).url
+    async with opened(url, fleet="queued", api_key="mistyped", claiming=False):
+        pass
+    async with opened(url, fleet="queued", api_key="key"), opened(url, fleet="queued", api_key="key", claiming=False):
+        pass
+    with pytest.raises(Taken, match="the fleet queued sends with another API key"):
+        async with opened(url, fleet="queued", api_key="mistyped", claiming=False):
+            pass
+    async with opened(url, fleet="queued", api_key="", claiming=False):  # whoever queues needs no key
+        pass
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -55,7 +55,10 @@ class Place:
 
 @asynccontextmanager
 async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Reached]:
-    """Open the fleet at *place*, for so many *chunks_at_once*; one that cannot be reached ends the program."""
+    """Open the fleet at *place*, for so many *chunks_at_once*; one that cannot be reached ends the program.
+
+    It is not claimed for the key: who is about to send with that tries it first.
+    """
     from ..fleet.opening import opened
 
     key = os.environ.get("MSGAPI_API_KEY", "")
@@ -68,6 +71,7 @@ async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Reached]
                     api_key=key,
                     lease_seconds=place.lease,
                     chunks_at_once=chunks_at_once,
+                    claiming=False,
                     only_reading=place.only_reading,
                 )
             )

@@ -1,6 +1,7 @@
 """The command `fleet work`: one worker of a fleet, until there is nothing left, or Ctrl-C.
 
 Rules:
+- The fleet is the key's only once the service has taken that, and before the first row goes out under it.
 - The first Ctrl-C takes no more, lets what is in flight settle and gives the rest back; the second cuts it off.
 """
 
@@ -13,14 +14,17 @@ from typing import TYPE_CHECKING, Final, final
 import anyio
 from attrs import define, field, frozen
 
+from .. import billing
 from ..addresses import Misconfigured, checked_key
 from ..batch import Stopped
 from ..calls import Api
 from ..clock import Clock, SystemClock
-from ..fleet import Unreachable, disclaim
+from ..fleet import Taken, Unreachable, disclaim
 from ..fleet.beside import beside
+from ..fleet.owner import claim
 from ..fleet.work import work
 from ..pace import Pace
+from ..results import Unauthorized
 from . import connection, fleet_reach
 from .connection import launch
 from .exits import Exit, Halt
@@ -33,6 +37,7 @@ from .report import outcomes, plain, why
 if TYPE_CHECKING:
     from signal import Signals
 
+_TRYING: Final = 5.0  # seconds for the service to say whether it knows the key
 _COUNTING: Final = 2.0  # seconds between two looks at what is left
 
 
@@ -135,18 +140,37 @@ def start(shift: Shift, place: Place) -> int:
 
 async def _worked(shift: Shift, place: Place) -> int:
     async with fleet_reach.reach(place, shift.chunks_at_once) as there:
-        worker = await _done(shift, there)
+        worker = await _done(shift, there, place.fleet)
         await _let_go(there, worker.status)
     return _report(worker)
 
 
-async def _done(shift: Shift, there: Reached) -> Worker:
+async def _done(shift: Shift, there: Reached, fleet: str) -> Worker:
     pace, clock = Pace(shift.per_second, shared=there.quota), SystemClock()
     async with connection.reach(pace=pace) as api:
         with screen() as shown:
             worker = Worker(shift, Score(shown, clock), clock)
-            await worker.go(there, api, pace)
+            if await _accepted(api, worker):
+                await _claim(there, fleet)
+                await worker.go(there, api, pace)
     return worker
+
+
+async def _accepted(api: Api, worker: Worker) -> bool:
+    # A key that is not known must not own the fleet. A service that is away says nothing of it: the first 401 will.
+    result: object = None
+    with anyio.move_on_after(_TRYING):
+        result = await api(billing.balance())
+    if isinstance(result, Unauthorized):
+        worker.stopped = Stopped("unauthorized", result)
+    return worker.stopped is None
+
+
+async def _claim(there: Reached, fleet: str) -> None:
+    try:
+        await claim(there.records, fleet, os.environ["MSGAPI_API_KEY"])
+    except (Taken, Unreachable) as error:
+        raise Halt(f"{error}", Exit.CONFIGURATION) from None
 
 
 async def _let_go(there: Reached, status: Exit) -> None:

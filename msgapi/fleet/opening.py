@@ -20,7 +20,7 @@ from .beside import as_itself
 from .chunks import Chunks, Unreachable
 from .keeping import kept
 from .manifest import fit
-from .owner import claim
+from .owner import check, claim
 from .records import Records
 
 _SYSTEM_CLOCK: Final = SystemClock()
@@ -65,6 +65,7 @@ async def opened(
     api_key: str,
     lease_seconds: float = 3.0,
     chunks_at_once: int = 4,
+    claiming: bool = True,
     only_reading: bool = False,
     clock: Clock = _SYSTEM_CLOCK,
 ) -> AsyncIterator[Fleet]:
@@ -78,8 +79,9 @@ async def opened(
 
     A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
 
-    A fleet sends with one key: the first one that opens it, unless for *only_reading*; with another it is `Taken`,
-    until `disclaim` says that the service has refused the first.
+    A fleet sends with one key: the first one that opens it *claiming*; with another it is `Taken`, until `disclaim`
+    says that the service has refused the first. Who only queues does not claim it, as nobody has tried the key yet,
+    and who is *only_reading* may have any key.
     """
     asked = _Asked(
         url=_address(url),
@@ -92,7 +94,7 @@ async def opened(
     _check(asked)
     async with as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked), _first) as found:
         if api_key and not only_reading:
-            await claim(found.records, fleet, api_key)
+            await (claim if claiming else check)(found.records, fleet, api_key)
         yield found
 
 
