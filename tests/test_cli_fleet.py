@@ -14,7 +14,7 @@ from msgapi import Balance, InsufficientBalance, codec, journal
 from msgapi.cli import fleet_queue, main
 from msgapi.cli.fleet_reach import Place
 from msgapi.cli.rows import Table
-from msgapi.fleet import ChunkRecord, Found, Manifest
+from msgapi.fleet import ChunkRecord, Found, Manifest, MemoryRecords, Revision
 from msgapi.fleet.chunk import Chunk
 from msgapi.journal import State
 from msgapi.journal.keys import mark_of
@@ -94,6 +94,26 @@ def test_other_rows_or_options_under_the_same_name_are_refused(tmp_path: Path, t
     assert "msgapi: the batch may is of other rows: finish it by its own file" in capsys.readouterr().err
     assert main(enqueue(path, batch="june")) == 0
     assert (len(there.queued()), len(there.queued("june"))) == (1, 1)
+
+
+def test_of_two_that_begin_a_batch_at_once_with_other_options_the_second_is_told(
+    tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, write = people(tmp_path, 3), there.records.write
+    assert main(enqueue(path, "--allow-duplicates")) == 0
+    quicker = there.records._documents.pop(("may", "manifest"))[0]
+    there.chunks._chunks.clear()
+
+    async def raced(batch: str, name: str, value: bytes, revision: Revision) -> bool:
+        if ("may", "manifest") not in there.records._documents:
+            assert await write(batch, name, quicker, 0)
+        return await write(batch, name, value, revision)
+
+    monkeypatch.setattr(MemoryRecords, "write", staticmethod(raced))
+    assert main(enqueue(path)) == 2
+    assert "the batch may was queued with other options (--allow-duplicates): finish it" in capsys.readouterr().err
+    assert not there.queued()
+    assert main(enqueue(path, "--allow-duplicates")) == 0
 
 
 def test_a_row_whose_id_came_before_is_a_row_of_its_own_and_refused(tmp_path: Path, there: Fleet) -> None:

@@ -41,11 +41,11 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
     counts: Counter[str] = Counter()
     async with fleet_reach.reach(place) as there:
         with told(_GOES_ON):
-            before = await _before(there, mailing, wanted)
+            begun = await _begun(there, mailing, wanted)
             done = await fleet.enqueue(
                 rows(counts), wanted, chunks=there.chunks, records=there.records, on_put=_Shown(SystemClock()).show
             )
-    new = before is None or before.chunks is None
+    new = begun.chunks is None
     if mailing.json:
         emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
         return Exit.ACCEPTED
@@ -53,17 +53,16 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
     return Exit.ACCEPTED
 
 
-async def _before(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest | None:
-    before = await manifest.found(there.records, wanted.batch)
-    if before is None:
-        return None
-    command = diary.command_of(before.about, f"the batch {wanted.batch}")
-    if before.source == wanted.source and (other := diary.differing(command, mailing.command)) is not None:
+async def _begun(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest:
+    # Whoever has begun the batch has written it down, so of two that begin at once both see the same.
+    begun = await manifest.begun(there.records, wanted)
+    other = diary.differing(diary.command_of(begun.about, f"the batch {wanted.batch}"), mailing.command)
+    if other is not None:
         raise Halt(
             f"the batch {wanted.batch} was queued with other options ({other}): "
             "finish it by its own command, or name another batch"
         )
-    return before
+    return begun
 
 
 class _Rows(Protocol):
