@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,16 +18,19 @@ from journals import PRICE
 from mailings import people, through
 
 from msgapi import (
+    Api,
     Call,
     Client,
     Forbidden,
     InsufficientBalance,
+    Invalid,
     NotSent,
     Ok,
     Pace,
     Request,
     Response,
     Result,
+    Unavailable,
     VirtualClock,
     connect,
     fleet,
@@ -215,7 +219,7 @@ class Service:
 
 async def worked(
     there: Fleet,
-    before: Callable[[int], Awaitable[None]],
+    service: Callable[[Client], Api],
     clock: VirtualClock | None = None,
     **options: Any,  # noqa: ANN401 - those of a shift
 ) -> tuple[Worker, Paper]:
@@ -227,20 +231,24 @@ async def worked(
         clock.running(),
         connect(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
     ):
-        await worker.go(there, Service(api, before), pace)
+        await worker.go(there, service(api), pace)
     return worker, paper
 
 
-async def _filled(there: Fleet, rows: int) -> None:
+async def _filled(there: Fleet, rows: int, *more: Row) -> None:
     def row(at: int) -> Row:
         text = messages.Text(agent_id="ag_live_demo", to=f"+49151{at:08}", traffic_type="TRANSACTION", text="Hi")
         return row_of(f"{at}", messages.send(text, idempotency_key=journal.key_of("may", f"{at}")))
 
     manifest = Manifest(batch="may", source="x", rows=rows)
-    _ = await fleet.enqueue(map(row, range(rows)), manifest, chunks=there.chunks, records=there.records)
+    _ = await fleet.enqueue([*map(row, range(rows)), *more], manifest, chunks=there.chunks, records=there.records)
 
 
-def interrupting(at: int, times: int) -> Callable[[int], Awaitable[None]]:
+def _itself(api: Client) -> Api:
+    return api
+
+
+def interrupting(at: int, times: int) -> Callable[[Client], Service]:
     async def before(count: int) -> None:
         if count == at:
             for _ in range(times):
@@ -249,7 +257,7 @@ def interrupting(at: int, times: int) -> Callable[[int], Awaitable[None]]:
         elif count > at and times > 1:
             await anyio.sleep(60)
 
-    return before
+    return partial(Service, before=before)
 
 
 @pytest.mark.anyio
@@ -327,6 +335,64 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
     assert not paper.fine
 
 
+def test_a_row_that_is_tried_again_counts_once_by_how_it_ended() -> None:
+    score, _, _ = scored()
+    away, unfit = NotSent("no way there"), Invalid(message="no such number")
+    doubtful = Unavailable(may_have_happened=True)
+    tries: list[list[Result[Any]]] = [
+        [away, unfit, doubtful, Ok(ACCEPTED), away],
+        [away, unfit, Invalid(code="duplicate_row")],
+        [Ok(ACCEPTED), unfit, Forbidden()],
+    ]
+    for results in tries:
+        score.take(Leased("may/000001", 1))
+        for at, result in enumerate(results):
+            score.take(Told("may/000001", outcome(result, at)))
+        score.take(Given("may/000001", "released", Sent()))
+    score.take(Told("may/000002", outcome(unfit)))
+    tally = score.tally
+    assert (tally.total, tally.accepted, tally.refused, tally.duplicates, tally.doubtful) == (6, 2, 4, 0, 0)
+    assert sorted(kind for (kind, _), count in tally.errors.items() for _ in range(count)) == [
+        "Forbidden",
+        "Invalid",
+        "Invalid",
+        "NotSent",
+    ]
+    score.take(Given("may/000001", "done", Sent(done=True)))
+    assert score._open == {"may/000002": {0: unfit}}
+
+
+def test_of_many_kinds_of_refusal_the_right_one_is_taken_back() -> None:
+    score, _, _ = scored()
+    for _again in range(2):
+        for at in range(45):
+            score.take(Told("may/000001", outcome(Forbidden(code=f"code_{at}"), at)))
+        assert (score.tally.refused, score.tally.errors.total()) == (45, 45)
+        assert score.tally.errors["Forbidden", "(others)"] == 5
+
+
+@define
+class Flaky:
+    """An api that does not get through with every seventh call, of which it is said that nothing left."""
+
+    inner: Client
+    count: int = 0
+
+    async def __call__(self, call: Call[T], /) -> Result[T]:
+        self.count += call.invalid is None
+        return NotSent("no way there") if self.count % 7 == 0 else await self.inner(call)
+
+
+@pytest.mark.anyio
+async def test_what_a_worker_says_at_its_end_is_what_the_records_say(there: Fleet) -> None:
+    await _filled(there, 250, Row(id="unfit", invalid=Invalid(message="no such number")))
+    worker, _ = await worked(there, Flaky, patience=0, until_empty=True)
+    tally = worker.score.tally
+    assert (tally.total, tally.accepted, tally.refused) == (251, 250, 1)
+    assert worker.score.chunks["released"] > 0
+    assert not worker.score._open
+
+
 def test_a_terminal_shows_also_that_nothing_has_happened_yet() -> None:
     paper, clock = Paper(eager=True), VirtualClock()
     Score(paper, clock).show()
@@ -360,9 +426,6 @@ async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
     await _filled(there, 10)
     there.chunks.away = True
 
-    async def nothing(_: int) -> None:
-        pass
-
     async def come_back() -> None:
         await there.chunks.clock.sleep(30)
         there.chunks.away = False
@@ -370,7 +433,7 @@ async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
     clock = there.chunks.clock = VirtualClock()
     async with anyio.create_task_group() as tasks:
         _ = tasks.start_soon(come_back)
-        worker, paper = await worked(there, nothing, clock, until_empty=True)
+        worker, paper = await worked(there, _itself, clock, until_empty=True)
     assert (worker.status, worker.score.tally.accepted) == (Exit.ACCEPTED, 10)
     assert paper.said == [
         "the engine in memory is away: its `away` is set; waiting for it",

@@ -1,4 +1,9 @@
-"""Score: what one worker of a fleet has done, and the line that shows it."""
+"""Score: what one worker of a fleet has done, and the line that shows it.
+
+Rules:
+- A chunk may come to the worker again, and tell anew of each of its rows that is not settled. Such a row counts
+  once, by how it ended at last.
+"""
 
 from collections import Counter
 from typing import assert_never, final
@@ -8,7 +13,7 @@ from attrs import define, field
 from ..batch import Stopped
 from ..clock import Clock
 from ..fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
-from ..results import InsufficientBalance
+from ..results import ApiError, InsufficientBalance, Ok
 from .progress import Screen, Speed
 from .rows import Row
 from .tally import Tally
@@ -27,6 +32,7 @@ class Score:
     left: int | None = field(default=None, init=False)
     _speed: Speed = field(init=False)
     _away: str | None = field(default=None, init=False)
+    _open: dict[str, dict[int, ApiError]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin now."""
@@ -42,9 +48,8 @@ class Score:
                     self.screen.say("it answers again: going on")
                 self._away = None
                 self.held.add(chunk)
-            case Told(outcome=outcome):
-                self.tally.total += 1
-                self.tally.count(Row(outcome.index + 1, 0), outcome.result)
+            case Told():
+                self._count(event)
             case Given():
                 self._give(event)
             case Paused(stopped=stopped):
@@ -59,8 +64,21 @@ class Score:
             self.screen.say(f"{why}; waiting for it")
         self._away = why
 
+    def _count(self, event: Told) -> None:
+        before, outcome = self._open.setdefault(event.chunk, {}), event.outcome
+        last = before.pop(outcome.index, None)
+        self.tally.count(Row(outcome.index + 1, 0), outcome.result)
+        if last is None:
+            self.tally.total += 1
+        else:
+            self.tally.take_back(last)
+        if not isinstance(outcome.result, Ok):
+            before[outcome.index] = outcome.result
+
     def _give(self, event: Given) -> None:
         self.held.discard(event.chunk)
+        if event.fate in {"done", "buried"} or not self._open.get(event.chunk):
+            _ = self._open.pop(event.chunk, None)
         self.chunks[event.fate] += 1
         if event.fate == "buried" and event.sent.unfit is not None:
             self.screen.say(f"the chunk {event.chunk} was given up: {event.sent.unfit.why}")

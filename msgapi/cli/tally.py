@@ -13,13 +13,14 @@ from ..results import ApiError, InsufficientBalance, Invalid, Ok, Result
 from .rows import Row
 
 _MOST_KINDS: Final = 40
+_OTHERS: Final = "(others)"
 _MOST_SHOWN: Final = 10
 _BEFORE: Final = {CHANGED, UNKNOWN}
 _MAYBE: Final = {State.DOUBTFUL, State.ACCEPTED}
 DUPLICATE: Final = "duplicate_row"
 
 
-def kind_of(result: Result[Accepted]) -> str:
+def kind_of(result: Result[object]) -> str:
     """Name the kind of a result; a row that repeats an earlier one is a kind of its own."""
     if isinstance(result, Ok):
         return "Accepted"
@@ -127,6 +128,19 @@ class Tally:
                 self.first.append((row, result))
         named = (kind, result.code)
         if named not in self.errors and len(self.errors) >= _MOST_KINDS:
-            named = (kind, "(others)")
+            named = (kind, _OTHERS)
         self.errors[named] += 1
         _ = self.samples.setdefault(named, result)
+
+    def take_back(self, result: ApiError) -> None:
+        """Count an outcome no more: its row has another one since."""
+        kind = kind_of(result)
+        if kind == "Duplicate":
+            self.duplicates -= 1
+        else:
+            self.refused -= 1
+            self.doubtful -= result.may_have_happened
+        named = (kind, result.code) if (kind, result.code) in self.errors else (kind, _OTHERS)
+        self.errors[named] -= 1
+        if not self.errors[named]:
+            del self.errors[named]
