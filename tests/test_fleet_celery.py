@@ -12,12 +12,12 @@ import anyio
 import anyio.to_thread
 import pytest
 from anyio.abc import Process
-from brokers import valkey
+from brokers import Broker, valkey
 from celery.exceptions import Retry  # type: ignore[import-untyped]
 from servers import free_port
 from test_readme import EXAMPLES
 
-from msgapi import fleet, journal
+from msgapi import Misconfigured, fleet, journal, messages
 from msgapi.journal import State
 from msgapi.sandbox import Sandbox, server
 
@@ -77,20 +77,41 @@ async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(
     assert len({message.to for message in sandbox.messages}) == len(sandbox.messages) == ROWS
 
 
-async def test_a_chunk_stays_in_the_queue_of_celery_while_the_fleet_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MSGAPI_FLEET_URL", f"redis://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("MSGAPI_API_KEY", "k")
+async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None:
+    """Run the task of the recipe once, as a worker of Celery does."""
+    monkeypatch.setenv("MSGAPI_FLEET_URL", url)
+    monkeypatch.setenv("MSGAPI_API_KEY", key)
     scope: dict[str, Any] = {"__name__": "shop"}
     exec(EXAMPLES[9], scope)  # noqa: S102 - the README's own
     scope["app"].conf.broker_url, send = "memory://", scope["send"]
-    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.Row(id="1", body="{}"),)).dump().decode()
+    call = messages.send(
+        messages.Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi")
+    )
+    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.row_of("1", call),)).dump().decode()
 
-    def attempted() -> None:
+    def run() -> None:
         send.push_request(id="may/000000", args=(body,), kwargs={}, called_directly=False)
         send.run(body)
 
+    await anyio.to_thread.run_sync(run)
+
+
+async def test_a_chunk_stays_in_the_queue_of_celery_while_the_fleet_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Retry, match="5s"):
-        await anyio.to_thread.run_sync(attempted)
+        await attempted(monkeypatch, f"redis://127.0.0.1:{free_port()}", "k")
+
+
+async def test_a_key_that_is_refused_fails_the_task_of_celery_and_owns_no_fleet(
+    monkeypatch: pytest.MonkeyPatch, valkey_broker: Broker
+) -> None:
+    url, sandbox = f"{valkey_broker.url}/7", Sandbox()
+    async with server.serving(sandbox) as service:
+        monkeypatch.setenv("MSGAPI_BASE_URL", service)
+        with pytest.raises(Misconfigured, match="the API key was refused"):
+            await attempted(monkeypatch, url, "mistyped")
+        assert not sandbox.messages
+        await attempted(monkeypatch, url, sandbox.api_key)
+        assert len(sandbox.messages) == 1
 
 
 async def settled(url: str, key: str, directory: Path) -> int:
