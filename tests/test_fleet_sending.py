@@ -1,6 +1,7 @@
 """fleet.send_chunk: rows of a chunk go out once, and its record says what became of them."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
@@ -25,7 +26,17 @@ from msgapi import (
 )
 from msgapi.batch import Outcome, Stopped
 from msgapi.codec import dump
-from msgapi.fleet import Chunk, MemoryRecords, Revision, Unreachable, send_chunk
+from msgapi.fleet import (
+    Chunk,
+    Manifest,
+    MemoryChunks,
+    MemoryRecords,
+    Revision,
+    Unreachable,
+    collect,
+    enqueue,
+    send_chunk,
+)
 from msgapi.fleet.entry import ChunkRecord, Found, load_record, settled
 from msgapi.fleet.leaf import TRIES
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
@@ -230,6 +241,93 @@ async def test_a_row_in_doubt_goes_again_under_its_key_for_a_day_and_then_is_tol
     assert (sent.done, api.asked) == (True, 2)
     assert [outcome.result.code for outcome in told if not isinstance(outcome.result, Ok)] == [UNKNOWN]
     assert states(await record_of(records)) == {"0": State.DOUBTFUL}
+
+
+async def collected(records: MemoryRecords, clock: VirtualClock, path: Path, **options: Any) -> None:  # noqa: ANN401 - those of `collect`
+    manifest = Manifest(batch="b", source="s", rows=10)
+    _ = await enqueue([], manifest, chunks=MemoryChunks(), records=records, clock=clock)
+    assert await collect(records, "b", str(path), clock=clock, **options) is not None
+
+
+@pytest.mark.parametrize("hours", [22, 24])
+async def test_what_a_local_run_may_have_sent_goes_out_only_while_its_keys_are_known(
+    tmp_path: Path, hours: int
+) -> None:
+    broke = InsufficientBalance()
+    api, records, clock = Counted({2: Unanswered("cut"), 3: broke}), MemoryRecords(), VirtualClock()
+    clock.advance(50 * HOUR)
+    first = await send_chunk(chunk(4), api, ALONE, records=records, at_once=1, patience=0, clock=clock)
+    assert (first.left, api.asked) == (3, 3)
+    for _ in range(2):  # that it is collected again makes nothing younger
+        await collected(records, clock, tmp_path / "j")
+        clock.advance(hours / 2 * HOUR)
+    told: list[Outcome[Accepted]] = []
+    for _ in range(2):
+        last = await send_chunk(chunk(4), api, ALONE, records=records, clock=clock, on_outcome=told.append)
+        assert last.done
+    found = states(await record_of(records))
+    if hours == 22:
+        assert (api.asked, found) == (6, all_of(State.ACCEPTED, range(4)))
+        return
+    doubtful = {"1": State.DOUBTFUL, "2": State.STARTED, "3": State.STARTED}
+    assert (api.asked, found) == (3, {"0": State.ACCEPTED} | doubtful)
+    assert [getattr(outcome.result, "code", None) for outcome in told] == [UNKNOWN] * 6
+
+
+async def test_a_row_that_was_in_doubt_after_a_local_run_may_have_sent_it_is_as_old_as_that(tmp_path: Path) -> None:
+    api, records, clock = Counted({1: Unanswered("cut")}), MemoryRecords(), VirtualClock()
+    await collected(records, clock, tmp_path / "j")
+    clock.advance(22 * HOUR)
+    assert (await send_chunk(chunk(1), api, ALONE, records=records, patience=0, clock=clock)).left == 1
+    clock.advance(2 * HOUR)
+    assert (await send_chunk(chunk(1), api, ALONE, records=records, clock=clock)).done
+    assert (api.asked, states(await record_of(records))) == (1, {"0": State.DOUBTFUL})
+
+
+async def test_a_batch_that_was_only_looked_at_or_is_young_is_sent_whenever_it_comes(tmp_path: Path) -> None:
+    api, records, clock = Counted(), MemoryRecords(), VirtualClock()
+    await collected(records, clock, tmp_path / "j", only_read=True)
+    clock.advance(1_000 * HOUR)
+    assert (await send_chunk(chunk(4), api, ALONE, records=records, clock=clock)).done
+    assert api.asked == 4
+    records, queue = MemoryRecords(), MemoryChunks(clock)
+    await enqueued(records, queue, clock)
+    lease = await queue.lease(0)
+    assert lease is not None
+    reads: list[str] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> object:
+            return getattr(records, name)
+
+        async def read(self, batch: str, name: str) -> tuple[bytes | None, Revision]:
+            reads.append(name)
+            return await records.read(batch, name)
+
+    watched: Any = Watched()
+    clock.advance(22 * HOUR)
+    assert (await send_chunk(lease.body, api, ALONE, records=watched, clock=clock)).done
+    assert set(reads) == {"000000"}
+
+
+async def enqueued(records: MemoryRecords, queue: MemoryChunks, clock: VirtualClock) -> None:
+    manifest = Manifest(batch="may", source="s", rows=4)
+    _ = await enqueue(map(row, range(4)), manifest, chunks=queue, records=records, clock=clock)
+
+
+async def test_what_is_queued_later_is_as_old_as_its_batch(tmp_path: Path) -> None:
+    api, records, clock, queue = Counted(), MemoryRecords(), VirtualClock(), MemoryChunks()
+    queue.away = True
+    with pytest.raises(Unreachable):
+        await enqueued(records, queue, clock)
+    assert await collect(records, "may", str(tmp_path / "j"), clock=clock) is not None
+    clock.advance(24 * HOUR)
+    queue.away = False
+    await enqueued(records, queue, clock)
+    lease = await queue.lease(0)
+    assert lease is not None
+    assert (await send_chunk(lease.body, api, ALONE, records=records, clock=clock)).done
+    assert api.asked == 0
 
 
 async def test_a_row_in_doubt_stays_so_when_it_is_held_up() -> None:

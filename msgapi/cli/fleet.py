@@ -189,7 +189,8 @@ def report(
       msgapi fleet report --batch may --export csv --only refused > refused.csv
 
     With --journal the file is one as `msgapi batch` writes: `msgapi batch report FILE` reads it, and once the
-    workers have ended, `msgapi batch --resume FILE` sends here what is left, under the same keys.
+    workers have ended, `msgapi batch --resume FILE` sends here what is left, under the same keys. So a day later
+    workers take what is still queued of it for in doubt, and do not send it.
 
     Exit status: 0 every row accepted, 1 all settled with refusals, 3 there are rows still to be sent.
     """  # noqa: D301 - \b is click's own

@@ -55,7 +55,7 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
 
 async def _begun(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest:
     # Whoever has begun the batch has written it down, so of two that begin at once both see the same.
-    begun = await manifest.begun(there.records, wanted)
+    begun = await manifest.begun(there.records, wanted, SystemClock().time())
     other = diary.differing(diary.command_of(begun.about, f"the batch {wanted.batch}"), mailing.command)
     if other is not None:
         raise Halt(

@@ -25,7 +25,7 @@ from .output import note
 from .report import Words
 
 _WORDS: Final = Words(
-    cut=("Begun", "With a worker, or lost with one: they go out again under their keys."),
+    cut=("Begun", "With a worker, or lost with one: they go out again while their keys are known."),
     unsent=("Waiting", "Nothing: a worker sends them when it is their turn."),
 )
 _WAIT: Final = 5.0  # seconds for what is only told besides
@@ -58,7 +58,7 @@ def start(asked: Asked, place: Place) -> int:
     place.check(asked.batch)
     recount.check(asked.export, asked.only)
     with _place_of(asked) as path:
-        standing = launch(partial(_collected, asked.batch, place, path))
+        standing = launch(partial(_collected, asked, place, path))
         more = _plain(standing) | {"batch": asked.batch, "journal": asked.journal}
         how = partial(recount.start, path, export=asked.export, only=asked.only, json=asked.json)
         status = how(more=more, words=_WORDS)
@@ -76,11 +76,12 @@ def _place_of(asked: Asked) -> Iterator[str]:
         yield str(Path(directory) / f"{asked.batch}{SUFFIX}")
 
 
-async def _collected(batch: str, place: Place, path: str) -> _Standing:
+async def _collected(asked: Asked, place: Place, path: str) -> _Standing:
+    batch = asked.batch
     async with fleet_reach.reach(place) as there:
         with told("what was collected is not complete, so there is no report"):
             try:
-                collection = await collect(there.records, batch, path)
+                collection = await collect(there.records, batch, path, only_read=asked.journal is None)
             except Unusable as error:
                 raise Halt(f"{error}") from None
             if collection is None:

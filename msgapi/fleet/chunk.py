@@ -43,11 +43,12 @@ class Row:
 @final
 @frozen(kw_only=True)
 class Chunk:
-    """Rows of one *batch*; *id* names the chunk in it, the same each time the batch is queued."""
+    """Rows of one *batch*, begun *at* this Unix time; *id* names the chunk in it, the same each time it is queued."""
 
     batch: str
     id: str
     rows: tuple[Row, ...]
+    at: float = 0.0
     version: int = _VERSION
 
     @property

@@ -7,12 +7,16 @@ import anyio.to_thread
 from attrs import asdict, define, field
 
 from .. import journal
+from ..clock import Clock, SystemClock
 from ..codec import Problems
 from ..journal import Line, State
+from . import elsewhere
 from .entry import Found, load_record
 from .manifest import NAME, Manifest, found
 from .records import Records
 
+_SYSTEM_CLOCK: Final = SystemClock()
+_OTHERS: Final = (NAME, elsewhere.NAME)  # records that are of no chunk
 _LOT: Final = 5_000  # rows that are written together
 
 
@@ -43,23 +47,30 @@ class Collection:
         return [_line(row) for row in record.rows]
 
 
-async def collect(records: Records, batch: str, path: str) -> Collection | None:
+async def collect(
+    records: Records, batch: str, path: str, *, only_read: bool = False, clock: Clock = _SYSTEM_CLOCK
+) -> Collection | None:
     """Write what became of *batch* so far as a journal at *path*; None if there is no such batch.
 
     The journal is as one that a local batch has written: `journal.reading` reads it, and a batch goes on with it.
     One that is there must be of the same batch (else `journal.Unusable`); where it says more of a row, that stays.
     It may be collected any number of times, also while the batch is being sent.
+
+    A day after it was first collected the workers send no more of the batch, as a local one may have sent it since:
+    what is not settled is in doubt then. Not so if the journal is *only_read*, and no batch goes on with it.
     """
     manifest = await found(records, batch)
     if manifest is None:
         return None
+    if not only_read:
+        await elsewhere.noted(records, batch, clock.time())
     collection = Collection(manifest)
     with journal.collecting(path, batch=batch, about=manifest.about) as collected:
         documents = records.scan(batch)
         try:
             lot: list[tuple[bytes, Line]] = []
             async for name, value in documents:
-                lot += () if name == NAME else collection.take(name, value)
+                lot += () if name in _OTHERS else collection.take(name, value)
                 if len(lot) >= _LOT:
                     await anyio.to_thread.run_sync(collected.add, lot)
                     lot = []

@@ -8,11 +8,13 @@ from typing import Final
 import anyio
 from attrs import evolve
 
+from ..clock import Clock, SystemClock
 from .chunk import Chunk, Row
 from .chunks import Sink
 from .manifest import Manifest, begun, noted
 from .records import Records
 
+_SYSTEM_CLOCK: Final = SystemClock()
 _LOT: Final = 32  # chunks that are put at once, and between two writings of how far it is
 
 
@@ -23,6 +25,7 @@ async def enqueue(
     chunks: Sink,
     records: Records,
     on_put: Callable[[Manifest], None] | None = None,
+    clock: Clock = _SYSTEM_CLOCK,
 ) -> Manifest:
     """Queue *rows*, the same each time, as the batch of *manifest*; gives what that is at the end.
 
@@ -30,7 +33,7 @@ async def enqueue(
     *on_put* is told how far it is, now and then. A batch of this name with another `source` is `manifest.Taken`;
     what the engine cannot do is `chunks.Unreachable`.
     """
-    manifest = await begun(records, manifest)
+    manifest = await begun(records, manifest, clock.time())
     count = 0
     cut = enumerate(chunked(rows, manifest))
     while lot := list(islice(cut, _LOT)):
@@ -49,12 +52,16 @@ def chunked(rows: Iterable[Row], manifest: Manifest) -> Iterator[Chunk]:
     for row in rows:
         more = len(row.body.encode()) + len(row.id.encode())
         if some and (len(some) >= manifest.size or length + more > manifest.most):
-            yield Chunk(batch=manifest.batch, id=f"{number:06}", rows=tuple(some))
+            yield _chunk(manifest, number, some)
             number, some, length = number + 1, [], 0
         some.append(row)
         length += more
     if some:
-        yield Chunk(batch=manifest.batch, id=f"{number:06}", rows=tuple(some))
+        yield _chunk(manifest, number, some)
+
+
+def _chunk(manifest: Manifest, number: int, rows: Iterable[Row]) -> Chunk:
+    return Chunk(batch=manifest.batch, id=f"{number:06}", rows=tuple(rows), at=manifest.at)
 
 
 async def _put(lot: list[Chunk], chunks: Sink) -> None:

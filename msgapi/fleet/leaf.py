@@ -20,6 +20,7 @@ from ..journal import Go, State, Verdict
 from ..journal.entries import REPEATED_ROW, state_of
 from ..results import Result
 from .chunk import Chunk, Unfit
+from .elsewhere import since
 from .entry import ChunkRecord, Found, load_record, settled
 from .plan import Plan, facts, planned
 from .records import Records, Revision
@@ -137,13 +138,14 @@ class Leaf:
 
 async def begun(chunk: Chunk, place: Place, now: float) -> Leaf | Unfit:
     """Write down that *chunk* is about to be sent, at the Unix time *now*, as far as its record lets it."""
+    others = await since(place.records, chunk, now)
     while True:
         record, revision = await place.read()
         if isinstance(record, Problems):
             return _UNREADABLE
         if record.stage == "buried":
             return Unfit(record.why or "it was buried")
-        plan = planned(chunk, record, now)
+        plan = planned(chunk, record, now, elsewhere=others)
         if plan.started and record.begun - record.excused >= TRIES:
             return _ENDLESS
         epoch = record.begun + bool(plan.started)

@@ -31,14 +31,15 @@ _FIT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 class Manifest:
     """What the *batch* is: *source* tells its rows from others, *about* is for whoever reads its journal.
 
-    So many chunks are *put*; *chunks* is how many there are, once all of them are. A chunk has up to
-    *size* rows, and up to *most* bytes of them.
+    It was begun *at* this Unix time. So many chunks are *put*; *chunks* is how many there are, once all of them are.
+    A chunk has up to *size* rows, and up to *most* bytes of them.
     """
 
     batch: str
     source: str
     rows: int
     about: Mapping[str, str] = field(factory=dict, repr=False)
+    at: float = 0.0
     put: int = 0
     chunks: int | None = None
     size: int = SIZE
@@ -56,10 +57,14 @@ def fit(name: str) -> bool:
     return _FIT.fullmatch(name) is not None
 
 
-async def begun(records: Records, manifest: Manifest) -> Manifest:
-    """Write *manifest*, unless its batch has one: that is given back, and must be of the same source, else `Taken`."""
+async def begun(records: Records, manifest: Manifest, now: float) -> Manifest:
+    """Write *manifest* as begun at the Unix time *now*, unless its batch has one.
+
+    That is given back then, and must be of the same source, else it is `Taken`.
+    """
     if not fit(manifest.batch):
         raise ValueError(f"a batch is named by up to 64 of A-Z a-z 0-9 . _ -, not {manifest.batch!r}")
+    manifest = evolve(manifest, at=now)
     if await records.write(manifest.batch, NAME, dump(manifest), 0):
         return manifest
     there = await found(records, manifest.batch)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..journal import REMEMBERED, Go, State, Verdict, key_of
 from ..journal.entries import COLUMNS, Entry, Terms, finding_of
@@ -12,6 +12,8 @@ from ..results import Invalid, Result
 from .chunk import Chunk, Row
 from .entry import ChunkRecord, Found
 
+_NEVER_SENT: Final = frozenset({State.HELD_UP.value, State.INVALID.value})
+_SETTLED: Final = frozenset({State.ACCEPTED.value, State.REFUSED.value})
 _TERMS: Final = Terms(REMEMBERED, resend=False)
 
 
@@ -32,10 +34,15 @@ class Plan:
         return tuple({**self.prior, **self.invalid, **self.started}.values())
 
 
-def planned(chunk: Chunk, record: ChunkRecord, now: float) -> Plan:
-    """Tell what becomes of the rows of *chunk*, of which *record* is known."""
+def planned(chunk: Chunk, record: ChunkRecord, now: float, *, elsewhere: float | None = None) -> Plan:
+    """Tell what becomes of the rows of *chunk*, of which *record* is known.
+
+    From the Unix time *elsewhere* on, others may have sent what is not settled.
+    """
     prior = {found.id: found for found in record.rows}
     sendable = {row.id: row for row in reversed(chunk.rows) if row.invalid is None}  # of two, the first
+    if elsewhere is not None:
+        prior |= {name: _doubted(chunk.batch, row, prior.get(name), elsewhere) for name, row in sendable.items()}
     verdicts = {name: _judged(chunk.batch, row, prior.get(name), now) for name, row in reversed(sendable.items())}
     started = {
         name: _started(chunk.batch, sendable[name], verdict)
@@ -62,6 +69,12 @@ def _judged(batch: str, row: Row, known: Found | None, now: float) -> Verdict:
         return new
     entry = Entry(bytes.fromhex(known.mark), State(known.state), known.started, known.key)
     return _TERMS.judge(entry, new, mark_of(call), repeatable=call.repeatable)
+
+
+def _doubted(batch: str, row: Row, known: Found | None, since: float) -> Found:
+    if known is None or known.state in _NEVER_SENT:
+        return _started(batch, row, Go(row.key or key_of(batch, row.id), doubtful=True, started=since))
+    return known if known.state in _SETTLED else evolve(known, started=min(known.started, since))
 
 
 def _started(batch: str, row: Row, go: Go) -> Found:
