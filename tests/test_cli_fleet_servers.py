@@ -1,7 +1,12 @@
 """fleet, over real servers: the whole way of a file, and one line for each way in which there is no server."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias, TypeVar
+from uuid import uuid4
 
+import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 from brokers import Broker
@@ -9,13 +14,17 @@ from fleet_places import REPORT, enqueue
 from mailings import people, through
 from servers import free_port
 
-from msgapi import journal
+from msgapi import Call, Forbidden, Pace, Result, fleet, journal
 from msgapi.cli import fleet_reach, main
 from msgapi.cli.exits import Exit, Halt
 from msgapi.cli.fleet_reach import Place
+from msgapi.fleet.leaf import TRIES
 from msgapi.sandbox import Sandbox
 
+T = TypeVar("T")
 Captured = pytest.CaptureFixture[str]
+Spoil: TypeAlias = Callable[[fleet.Fleet], Awaitable[None]] | None
+POISON = "may/000001"
 
 
 @pytest.fixture(params=["valkey_broker", "nats_broker"])
@@ -47,6 +56,71 @@ def test_a_file_goes_through_a_fleet_and_the_report_adds_up(
         assert {line.message_id for line in record.lines(journal.State.ACCEPTED)} == {one.id for one in box.messages}
     assert main(["fleet", "report", "--batch", "june", *here]) == 2
     assert "there is no batch june on the fleet whole" in capsys.readouterr().err
+
+
+async def _spoilt(there: fleet.Fleet) -> None:
+    await there.chunks.put(POISON, b"{")  # what is queued under this name stays as it is
+
+
+async def _lost(there: fleet.Fleet) -> None:
+    """Have workers take the chunk and never say anything of it again; the last one gives it back."""
+    times = 0
+    while times < TRIES + 1:
+        lease = await there.chunks.lease(10)
+        assert lease is not None
+        if lease.id == POISON:
+            times = lease.delivery
+        else:
+            await there.chunks.ack(lease)
+
+
+async def _raising(there: fleet.Fleet) -> None:
+    """Have workers break over a row of the chunk."""
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        if b"+4915100000101" in (call.body or b""):
+            raise LookupError("a row that no worker can deal with")
+        return Forbidden()
+
+    for _ in range(TRIES):
+        with pytest.raises(LookupError):
+            _ = await fleet.work(there.chunks, api, Pace(), records=there.records, breaker=None)
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        (_spoilt, None, "it is not JSON"),
+        (None, _lost, "5 workers have had it and were lost with it: it may be what ends them"),
+        (None, _raising, "it was begun 5 times and never finished: it ends its workers, or rows never settle"),
+    ],
+    ids=["spoilt", "lost", "raising"],
+)
+def test_a_chunk_that_can_never_succeed_is_buried_and_the_report_names_it(
+    poison: tuple[Spoil, Spoil, str], tmp_path: Path, broker: Broker, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after, why = poison
+    lease = 0.25 if after is _lost else 3.0  # on NATS the first to come sets it
+    name, path = uuid4().hex, people(tmp_path, 150)
+
+    async def done(what: Spoil) -> None:
+        async with fleet.opened(broker.url, fleet=name, api_key="", lease_seconds=lease, chunks_at_once=1) as there:
+            if what is not None:
+                await what(there)
+
+    through(monkeypatch, Sandbox())
+    monkeypatch.setenv("MSGAPI_FLEET_URL", broker.url)
+    anyio.run(done, before)
+    assert main([*enqueue(path), "--fleet", name]) == 0
+    anyio.run(done, after)
+    assert main(["fleet", "work", "--until-empty", "--fleet", name]) == 0
+    assert f"msgapi: the chunk {POISON} was given up: {why}\n" in capsys.readouterr().err
+    assert main([*REPORT, "--fleet", name]) == 3
+    assert f"msgapi: chunk 000001 was given up: {why}\n" in capsys.readouterr().err
+    assert main([*REPORT, "--fleet", name, "--json"]) == 3
+    chunks = orjson.loads(capsys.readouterr().out)["chunks"]
+    assert (chunks["buried"], chunks["left"]) == ({"000001": why}, 0)
 
 
 @pytest.mark.parametrize("command", [["report", "--batch", "may"], ["work"]])
