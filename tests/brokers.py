@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from attrs import define, field
 from servers import free_port
 
 _PATIENCE = 20.0  # seconds until a server must have answered
+_TLS = 'tls {{ cert_file: "{0}", key_file: "{0}" }}\n'
 _ATTEMPTS = 5  # with another port each, if somebody was quicker to take one
 
 
@@ -89,9 +91,10 @@ def valkey(directory: Path) -> Iterator[Broker]:
 
 
 @contextmanager
-def nats(directory: Path) -> Iterator[Broker]:
-    """Run a NATS server with JetStream and its data in *directory*."""
-    with _running("nats", directory, _nats, _greets) as broker:
+def nats(directory: Path, certificate: Path | None = None) -> Iterator[Broker]:
+    """Run a NATS server with JetStream and its data in *directory*; over TLS, with a *certificate* and its key."""
+    command = partial(_nats, more="" if certificate is None else _TLS.format(certificate))
+    with _running("nats" if certificate is None else "tls", directory, command, _greets) as broker:
         yield broker
 
 
@@ -144,8 +147,8 @@ def _pongs(raw: socket.socket) -> bool:
     return raw.recv(64).startswith(b"+PONG")
 
 
-def _nats(directory: Path, port: int) -> list[str]:
-    text = f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{directory}", sync_interval: always }}\n'
+def _nats(directory: Path, port: int, *, more: str) -> list[str]:
+    text = f'listen: "127.0.0.1:{port}"\njetstream {{ store_dir: "{directory}", sync_interval: always }}\n{more}'
     settings = directory / "nats.conf"
     _ = settings.write_text(text)
     beside = Path(sys.executable).parent / "nats-server"

@@ -77,6 +77,8 @@ async def opened(
     or an extra that is not installed, is `Unreachable`; a server that goes away later is it for each call, and comes
     back by itself.
 
+    Over TLS certificates are checked; a CA of one's own is trusted if it is in the bundle that `SSL_CERT_FILE` names.
+
     A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
 
     A fleet sends with one key: the first one that opens it *claiming*; with another it is `Taken`, until `disclaim`

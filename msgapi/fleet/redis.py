@@ -75,7 +75,9 @@ async def asked(client: "Redis[Any] | RedisCluster[Any]", command: Awaitable[T])
 
 
 def plainly(error: BaseException) -> str:
-    """Tell an *error* of Redis in one line, without what was sent to it."""
+    """Tell an *error* of Redis in one line, with what a socket or TLS says of it, without what was sent to it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    return f"{error}".partition(", with args")[0].replace("\n", " ")[:_LONGEST] or type(error).__name__
+    why = f": {error.__cause__}" if isinstance(error.__cause__, OSError) else ""
+    text = f"{error}".partition(", with args")[0] + why
+    return text.replace("\n", " ")[:_LONGEST] or type(error).__name__
