@@ -326,6 +326,27 @@ def test_more_than_max_spend_is_never_spent_by_all_runs_together(
     assert len(box.messages) == 20
 
 
+def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_money(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
+    assert main(["batch", path, *RCS, "--price", "basic=0.07", "--max-spend", "0.71"]) == 3
+    with sqlite3.connect(f"{path}.journal") as there:
+        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
+    there.close()
+    resume = ["batch", "--resume", f"{path}.journal", "--max-spend"]
+    _ = capsys.readouterr()
+    assert main([*resume, "100"]) == 1
+    told = capsys.readouterr().out
+    assert "journal_outdated" in told
+    assert "msgapi fleet report --journal" in told
+    assert "Never sent" not in told
+    assert main([*resume, "1.46", "--resend-unknown"]) == 3  # 10 sent, 10 perhaps, and none of them again
+    assert len(box.messages) == 10
+    assert main([*resume, "2.10", "--resend-unknown"]) == 0
+    assert len(box.messages) == 20
+
+
 def test_what_is_missing_for_the_rest_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from attrs import define, evolve, field
 from journals import Service, message, opened, sent
 
-from msgapi import journal
+from msgapi import VirtualClock, journal
 from msgapi.fleet import (
     ChunkRecord,
     Found,
@@ -230,7 +230,7 @@ async def test_a_local_batch_goes_on_with_what_was_collected(tmp_path: Path) -> 
         rows=(finding(0, State.ACCEPTED, **ACCEPTED), finding(1, State.STARTED), finding(2, State.HELD_UP)),
     )
     assert await records.write("b1", "000000", rest.dump(), 0)
-    assert await collect(records, "b1", path) is not None
+    assert await collect(records, "b1", path, clock=VirtualClock()) is not None
     async with opened(tmp_path) as record:
         _ = await sent(api, ((f"{at}", message(at)) for at in range(4)), record)
     assert set(api.keys) == {journal.key_of("b1", f"{at}") for at in (1, 2, 3)}

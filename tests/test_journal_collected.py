@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from journals import Service, message, opened, sent
+from journals import Service, message, opened, rows, sent
 from mailings import mode
 
-from msgapi import Forbidden, journal
+from msgapi import Forbidden, Ok, Unanswered, VirtualClock, journal
 from msgapi.journal import Collected, Line, State, Unusable
 from msgapi.journal.keys import mark_of
 from msgapi.journal.store import Store
@@ -37,7 +37,7 @@ def found(path: Path) -> dict[str, Line]:
 
 def test_what_is_collected_is_a_journal_of_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    with journal.collecting(str(path), batch="b1", about={"rows": "3"}) as collected:
+    with journal.collecting(str(path), batch="b1", about={"rows": "3"}, clock=VirtualClock()) as collected:
         assert not path.exists()
         collected.add([(mark(1), line("1", price="0.07", hold="0.08", kind="Accepted", message_id="msg_1"))])
         collected.add([(mark(2), line("2", State.REFUSED, kind="Forbidden", code="forbidden", status=403))])
@@ -56,7 +56,7 @@ def test_what_is_collected_is_a_journal_of_its_owner_only(tmp_path: Path) -> Non
 
 async def test_a_batch_goes_on_with_it_and_sends_the_rest_under_the_same_keys(tmp_path: Path) -> None:
     api = Service()
-    with journal.collecting(str(tmp_path / "run.db"), batch="b1", about={}) as collected:
+    with journal.collecting(str(tmp_path / "run.db"), batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(0), line("0")), (mark(1), line("1", State.HELD_UP, key="mine"))])
     async with opened(tmp_path) as record:
         _ = await sent(api, ((str(at), message(at)) for at in range(3)), record)
@@ -66,12 +66,12 @@ async def test_a_batch_goes_on_with_it_and_sends_the_rest_under_the_same_keys(tm
 async def test_what_a_batch_has_found_since_is_kept_where_it_says_more(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     rows = [(mark(0), line("0", State.HELD_UP)), (mark(1), line("1", State.DOUBTFUL)), (mark(2), line("2"))]
-    with journal.collecting(str(path), batch="b1", about={"rows": "3"}) as collected:
+    with journal.collecting(str(path), batch="b1", about={"rows": "3"}, clock=VirtualClock()) as collected:
         collected.add(rows)
     async with opened(tmp_path) as record:
         _ = await record.begin([("0", message(0)), ("1", message(1))])
         record.settle("0", Forbidden())
-    with journal.collecting(str(path), batch="b1", about={"rows": "4", "more": "x"}) as collected:
+    with journal.collecting(str(path), batch="b1", about={"rows": "4", "more": "x"}, clock=VirtualClock()) as collected:
         collected.add([*rows[:1], (mark(1), line("1", State.REFUSED)), rows[2], (mark(3), line("3"))])
     states = {name: one.state for name, one in found(path).items()}
     assert states == {"0": State.REFUSED, "1": State.REFUSED, "2": State.ACCEPTED, "3": State.ACCEPTED}
@@ -82,12 +82,12 @@ async def test_what_a_batch_has_found_since_is_kept_where_it_says_more(tmp_path:
 
 def test_a_row_that_was_begun_as_it_was_collected_is_told_anew_the_next_time(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    for rows in (
+    for lot in (
         [(mark(at), line(f"{at}", State.STARTED)) for at in range(3)],
         [(mark(0), line("0", State.HELD_UP, started=9.0)), (mark(1), line("1", State.STARTED, started=9.0))],
     ):
-        with journal.collecting(str(path), batch="b1", about={}) as collected:
-            collected.add(rows)
+        with journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
+            collected.add(lot)
     assert {name: (one.state, one.started) for name, one in found(path).items()} == {
         "0": (State.HELD_UP, 9.0),
         "1": (State.STARTED, 9.0),
@@ -96,12 +96,12 @@ def test_a_row_that_was_begun_as_it_was_collected_is_told_anew_the_next_time(tmp
 
 async def test_a_row_that_a_local_run_may_have_begun_stays_begun(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
-    with journal.collecting(str(path), batch="b1", about={}) as collected:
+    with journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(0), line("0", State.HELD_UP))])
     async with opened(tmp_path) as record:
         _ = await record.begin([("0", message(0))])
     for _ in range(2):
-        with journal.collecting(str(path), batch="b1", about={}) as collected:
+        with journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
             collected.add([(mark(0), line("0", State.HELD_UP))])
     assert found(path)["0"].state is State.STARTED
 
@@ -109,7 +109,7 @@ async def test_a_row_that_a_local_run_may_have_begun_stays_begun(tmp_path: Path)
 def test_nobody_uses_a_journal_while_it_is_collected_anew(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     for there in (False, True):
-        with journal.collecting(str(path), batch="b1", about={}), pytest.raises(Unusable) as told:
+        with journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()), pytest.raises(Unusable) as told:
             _ = found(path)
         assert told.value.reason == ("in use" if there else "missing")
     assert files(tmp_path) == ["run.db"]
@@ -120,7 +120,7 @@ def test_what_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
 
     def collect(name: str, *, fails: bool) -> None:
-        with journal.collecting(str(path), batch="b1", about={}) as collected:
+        with journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
             collected.add([(mark(0), line(name))])
             if fails:
                 raise ZeroDivisionError
@@ -134,7 +134,7 @@ def test_what_fails_half_way_leaves_what_was_there(tmp_path: Path) -> None:
 
 
 def unusable(path: Path) -> Unusable:
-    with pytest.raises(Unusable) as told, journal.collecting(str(path), batch="b1", about={}):
+    with pytest.raises(Unusable) as told, journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()):
         pytest.fail("it is not to be used")
     return told.value
 
@@ -145,7 +145,7 @@ def test_a_file_that_is_not_this_batch_s_is_refused_and_stays(tmp_path: Path) ->
     assert unusable(path).reason == "foreign"
     assert path.read_text() == "hello, this is a letter"
     path.unlink()
-    with journal.collecting(str(path), batch="december", about={}):
+    with journal.collecting(str(path), batch="december", about={}, clock=VirtualClock()):
         pass
     assert unusable(path).reason == "other batch"
     assert "is of the batch december, not of b1" in str(unusable(path))
@@ -167,7 +167,7 @@ def test_a_place_that_is_a_directory_is_told_when_it_is_written(tmp_path: Path) 
 def test_an_empty_file_is_filled(tmp_path: Path) -> None:
     path = tmp_path / "run.db"
     path.touch()
-    with journal.collecting(str(path), batch="b1", about={}) as collected:
+    with journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(0), line("0"))])
     assert list(found(path)) == ["0"]
 
@@ -178,7 +178,10 @@ def test_a_disk_that_takes_no_more_is_told(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("os.replace", replace)
     path = tmp_path / "run.db"
-    with pytest.raises(Unusable, match="No space left"), journal.collecting(str(path), batch="b1", about={}):
+    with (
+        pytest.raises(Unusable, match="No space left"),
+        journal.collecting(str(path), batch="b1", about={}, clock=VirtualClock()),
+    ):
         pass
     assert not list(tmp_path.iterdir())
 
@@ -189,7 +192,7 @@ def test_a_damaged_line_is_told_as_the_store_tells_it(tmp_path: Path) -> None:
 
     with (
         pytest.raises(Unusable) as told,
-        journal.collecting(str(tmp_path / "run.db"), batch="b1", about={}) as collected,
+        journal.collecting(str(tmp_path / "run.db"), batch="b1", about={}, clock=VirtualClock()) as collected,
     ):
         add(collected)
     assert isinstance(told.value.__cause__, sqlite3.Error)
@@ -197,7 +200,7 @@ def test_a_damaged_line_is_told_as_the_store_tells_it(tmp_path: Path) -> None:
 
 async def test_a_journal_that_cannot_be_gone_on_with_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "run.db")
-    with journal.collecting(path, batch="b1", about={}) as collected:
+    with journal.collecting(path, batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(1), line("1"))])
 
     def full(_: Store) -> None:
@@ -210,3 +213,49 @@ async def test_a_journal_that_cannot_be_gone_on_with_is_let_go(tmp_path: Path, m
                 pass
     async with journal.opened(path, batch="b1"):
         pass  # which would be in use
+
+
+async def test_what_is_not_settled_in_an_old_one_is_in_doubt_until_it_is_collected_anew(tmp_path: Path) -> None:
+    path, api, clock = tmp_path / "run.db", Service(), VirtualClock()
+    with journal.collecting(str(path), batch="b1", about={}, clock=clock) as collected:
+        collected.add([(mark(0), line("0")), (mark(1), line("1", State.HELD_UP))])
+    clock.advance(journal.REMEMBERED + 1)
+    for _ in range(2):
+        async with opened(tmp_path, clock=clock) as record:
+            results, _ = await sent(api, rows(3), record)
+        assert set(results) == {"1", "2"}
+        for result in results.values():
+            assert isinstance(result, Unanswered)
+            assert result.code == journal.OUTDATED
+            assert "collect the journal anew" in result.message
+    assert api.keys == []
+    assert found(path)["1"].state is State.HELD_UP
+    with journal.collecting(str(path), batch="b1", about={}, clock=clock):
+        pass
+    async with opened(tmp_path, clock=clock) as record:
+        _ = await sent(api, rows(3), record)
+    assert sorted(map(str, api.keys)) == sorted(journal.key_of("b1", name) for name in ("1", "2"))
+
+
+async def test_what_gets_old_while_a_batch_goes_on_with_it_is_in_doubt_as_well(tmp_path: Path) -> None:
+    path, api, clock = tmp_path / "run.db", Service(), VirtualClock()
+    with journal.collecting(str(path), batch="b1", about={}, clock=clock):
+        pass
+    async with opened(tmp_path, clock=clock) as record:
+        first, _ = await sent(api, rows(2), record)
+        clock.advance(journal.REMEMBERED + 1)
+        then, _ = await sent(api, rows(3), record)
+    assert all(isinstance(result, Ok) for result in first.values())
+    assert [type(result) for result in then.values()] == [Unanswered]
+    assert len(api.keys) == 2
+
+
+async def test_what_others_may_have_sent_long_ago_goes_out_if_its_user_has_decided(tmp_path: Path) -> None:
+    path, api, clock = tmp_path / "run.db", Service(), VirtualClock()
+    with journal.collecting(str(path), batch="b1", about={}, clock=clock):
+        pass
+    clock.advance(journal.REMEMBERED + 1)
+    async with opened(tmp_path, clock=clock, unknown="resend") as record:
+        _ = await sent(api, rows(2), record)
+    assert len(api.keys) == 2
+    assert {one.state for one in found(path).values()} == {State.ACCEPTED}

@@ -56,6 +56,8 @@ def advise(error: ApiError) -> str:  # noqa: C901, PLR0911, PLR0912 - one case f
             return "Check the network and MSGAPI_BASE_URL, then send again what failed."
         case Unanswered(code="outcome_unknown"):
             return "Look for these in the message log; those that are not there go out again by --resend-unknown."
+        case Unanswered(code="journal_outdated"):
+            return "Collect the journal anew by `msgapi fleet report --journal`, and then --resume."
         case Unanswered():
             return "Send again what failed: under their keys nothing goes out twice."
         case _:

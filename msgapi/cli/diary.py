@@ -22,6 +22,7 @@ from .exits import Halt
 SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"
 _ROWS: Final = "rows"
+_IN_DOUBT: Final = (State.STARTED, State.DOUBTFUL)
 _SAME: Final = ("given", "to_column", "data", "empty", "duplicates", "shape", "delimiter", "id_column")
 
 
@@ -129,9 +130,12 @@ def spent(diary: Diary, each: Decimal) -> Decimal:
 def _read(record: Record, path: str) -> Diary:
     about = record.about
     _ = command_of(about, f"the journal {path}")
-    old = time() - REMEMBERED
-    forgotten = sum(line.started < old for state in (State.STARTED, State.DOUBTFUL) for line in record.lines(state))
-    return Diary(path, about["batch"], about, record.summary(), forgotten)
+    old, summary = time() - REMEMBERED, record.summary()
+    forgotten = sum(line.started < old for state in _IN_DOUBT for line in record.lines(state))
+    collected = journal.collected_at(about)
+    if collected is not None and collected < old:  # workers may have sent what is not there at all
+        forgotten += max(0, (rows_of(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED, *_IN_DOUBT))
+    return Diary(path, about["batch"], about, summary, forgotten)
 
 
 def command_of(about: Mapping[str, str], what: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Final, final
 from attrs import define, field
 
 from .. import results
-from ..journal import CHANGED, UNKNOWN, Count, State, Summary
+from ..journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
 from ..messages import Accepted
 from ..results import ApiError, InsufficientBalance, Invalid, Ok, Result
 from .rows import Row
@@ -15,7 +15,7 @@ from .rows import Row
 _MOST_KINDS: Final = 40
 _OTHERS: Final = "(others)"
 _MOST_SHOWN: Final = 10
-_BEFORE: Final = {CHANGED, UNKNOWN}
+_BEFORE: Final = {CHANGED, OUTDATED, UNKNOWN}
 _MAYBE: Final = {State.DOUBTFUL, State.ACCEPTED}
 DUPLICATE: Final = "duplicate_row"
 
@@ -90,6 +90,10 @@ class Tally:
         if named[1] == UNKNOWN:  # the journal has those as begun, or as in doubt
             rows = min(rows, self.lost)
             self.lost -= rows
+            self.doubtful += rows
+        if named[1] == OUTDATED:  # the journal does not have those, but for what was held up
+            rows = min(rows, self.unsent)
+            self.unsent -= rows
             self.doubtful += rows
         self.refused += rows
 

@@ -65,7 +65,7 @@ async def collect(
     if not only_read:
         await elsewhere.noted(records, batch, clock.time())
     collection = Collection(manifest)
-    with journal.collecting(path, batch=batch, about=manifest.about) as collected:
+    with journal.collecting(path, batch=batch, about=manifest.about, clock=clock) as collected:
         documents = records.scan(batch)
         try:
             lot: list[tuple[bytes, Line]] = []

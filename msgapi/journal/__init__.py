@@ -12,14 +12,15 @@ from attrs import frozen
 from ..clock import Clock, SystemClock
 from ..version import VERSION
 from .collected import Collected, collecting
-from .entries import CHANGED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
+from .entries import CHANGED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Go, State, Terms, Verdict, held_up
 from .journal import Journal
 from .keys import key_of
-from .store import UNTOUCHED, Store, Unusable, create, of_batch, open_existing
+from .store import COLLECTED_AT, UNTOUCHED, Store, Unusable, create, of_batch, open_existing
 from .summary import Count, Line, Summary, lines, lines_of, summarise
 
 __all__ = [
     "CHANGED",
+    "OUTDATED",
     "REMEMBERED",
     "REPEATED",
     "SETTLED",
@@ -34,6 +35,7 @@ __all__ = [
     "Summary",
     "Unusable",
     "Verdict",
+    "collected_at",
     "collecting",
     "held_up",
     "key_of",
@@ -71,11 +73,15 @@ async def opened(
     same, for users who have looked and decided. *keys* `own` keeps the key that each call brings,
     which then must be the same at each run. *about* is kept beside it, for whoever reads the file.
 
+    A journal that was collected from a fleet is relied on as long: the workers may have sent more since. Later, what
+    is not settled in it has the code `journal_outdated`; collected anew, it is good for another *remembered* seconds.
+
     It holds the ids of the rows and what the service said, but no recipient, unless an id is one;
     only its owner can read it.
     """
-    store = await anyio.to_thread.run_sync(partial(_begun, path, batch, dict(about or {})))
-    journal = Journal(batch, path, store, clock, Terms(remembered, unknown == "resend"), keys == "own")
+    store, elsewhere = await anyio.to_thread.run_sync(partial(_begun, path, batch, dict(about or {})))
+    terms = Terms(remembered, unknown == "resend", elsewhere)
+    journal = Journal(batch, path, store, clock, terms, keys == "own")
     try:
         try:
             yield journal
@@ -93,17 +99,23 @@ async def opened(
             await anyio.to_thread.run_sync(store.close)
 
 
-def _begun(path: str, batch: str, about: dict[str, str]) -> Store:
+def _begun(path: str, batch: str, about: dict[str, str]) -> tuple[Store, float | None]:
     store = of_batch(path, batch)
     if store is None:
-        return create(path, {"batch": batch, "version": VERSION} | about)
+        return create(path, {"batch": batch, "version": VERSION} | about), None
     try:
-        if UNTOUCHED in store.about():
+        said = store.about()
+        if UNTOUCHED in said:
             store.touch()
     except BaseException:
         store.close()
         raise
-    return store
+    return store, collected_at(said)
+
+
+def collected_at(about: Mapping[str, str]) -> float | None:
+    """Tell when a journal that says *about* this of itself was collected from a fleet last, as Unix time, if it was."""
+    return float(about[COLLECTED_AT]) if COLLECTED_AT in about else None
 
 
 @final

@@ -13,13 +13,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
-from typing import final
+from typing import Final, final
 
 from attrs import astuple, frozen
 
+from ..clock import Clock, SystemClock
 from ..version import VERSION
-from .store import UNTOUCHED, Store, Unusable, create, of_batch, open_existing
+from .store import COLLECTED_AT, UNTOUCHED, Store, Unusable, create, of_batch, open_existing
 from .summary import Line
+
+_SYSTEM_CLOCK: Final = SystemClock()
 
 
 @final
@@ -35,18 +38,20 @@ class Collected:
 
 
 @contextmanager
-def collecting(path: str, *, batch: str, about: Mapping[str, str]) -> Iterator[Collected]:
+def collecting(path: str, *, batch: str, about: Mapping[str, str], clock: Clock = _SYSTEM_CLOCK) -> Iterator[Collected]:
     """Write the journal of *batch* at *path*, with what is known *about* it; it is there once the block has ended.
 
     A file that is there must be a journal of this batch, or empty; else it is `Unusable`. What raises in the
-    block leaves the file as it was.
+    block leaves the file as it was. What others send from now on is not in it: 23 hours later `journal.opened`
+    takes what is not settled for in doubt.
     """
+    now = f"{clock.time()}"
     part = _part_of(path)
     try:
         with _before(path, batch) as there:
             store = _begun(part, there)
             try:
-                store.tell({"batch": batch, "version": VERSION} | dict(about))
+                store.tell({"batch": batch, "version": VERSION, COLLECTED_AT: now} | dict(about))
                 yield Collected(store)
             finally:
                 store.close()

@@ -4,7 +4,8 @@ Rules:
 - A row that is settled is not sent again. Settled is what the service has carried out, or has
   refused for a reason of the row's own.
 - A row whose answer is in doubt goes out again under its old key, and only while the service
-  surely remembers that key; after that it is for the user to decide.
+  surely remembers that key; after that it is for the user to decide. So does one that others may have
+  sent, once their keys may be forgotten.
 - Doubt is not lost: a row that was in doubt and is now held up, say by a 401, stays in doubt.
 """
 
@@ -31,6 +32,7 @@ from ..results import (
 CHANGED: Final = "row_changed"
 REPEATED: Final = "row_repeated"
 UNKNOWN: Final = "outcome_unknown"
+OUTDATED: Final = "journal_outdated"
 _CLOCK_SLACK: Final = 300.0  # seconds by which the clock may have gone back since
 
 
@@ -88,27 +90,42 @@ class Entry:
 @final
 @frozen
 class Terms:
-    """What to go by: keys are *remembered* for so many seconds; *resend* what is older all the same."""
+    """What to go by: keys are *remembered* for so many seconds; *resend* what is older all the same.
+
+    Since the Unix time *elsewhere* others may have sent what is not settled.
+    """
 
     remembered: float
     resend: bool
+    elsewhere: float | None = None
 
-    def judge(self, entry: Entry, new: Go, mark: bytes, *, repeatable: bool) -> Verdict:
-        """Tell what becomes of a row that *entry* is known of, and that would go as *new* if it were not."""
-        now = new.started
-        if entry.state is State.INVALID:
-            return new
+    def judge(self, entry: Entry | None, new: Go, mark: bytes, *, repeatable: bool) -> Verdict:
+        """Tell what becomes of a row that *entry*, if any, is known of, and that would go as *new* if none were."""
+        if entry is None or entry.state is State.INVALID:
+            return self._unsent(new)
         if entry.mark != mark:
             return CHANGED_ROW
         if entry.state in _SETTLED:
             return SETTLED
-        key = entry.key or new.key
+        now, key = new.started, entry.key or new.key
         if entry.state not in _IN_DOUBT:
-            return Go(key, doubtful=False, started=now)
-        remembered = repeatable and -_CLOCK_SLACK <= now - entry.started <= self.remembered
+            return self._unsent(Go(key, doubtful=False, started=now))
+        remembered = repeatable and self._remembered(entry.started, now)
         if remembered or self.resend:
             return Go(key, doubtful=True, started=entry.started if remembered else now)
         return _unknown(entry, now)
+
+    def doubts(self, now: float) -> bool:
+        """Tell whether others may have sent rows whose keys may be forgotten at the Unix time *now*."""
+        return self.elsewhere is not None and not self._remembered(self.elsewhere, now)
+
+    def _unsent(self, new: Go) -> Verdict:
+        if not self.doubts(new.started):
+            return new
+        return Go(new.key, doubtful=True, started=new.started) if self.resend else _ELSEWHERE
+
+    def _remembered(self, since: float, now: float) -> bool:
+        return -_CLOCK_SLACK <= now - since <= self.remembered
 
 
 def state_of(result: Result[object], *, doubtful: bool) -> State:
@@ -153,6 +170,11 @@ def finding_of(result: Result[object]) -> Finding:
 
 CHANGED_ROW: Final = Invalid(
     code=CHANGED, message="the journal has this row with other content: what changed is a new row, so give it a new id"
+)
+_ELSEWHERE: Final = Unanswered(
+    "a worker may have sent it since the journal was collected, too long ago for its key to be known",
+    code=OUTDATED,
+    message="it may have been sent by a worker: collect the journal anew, which tells",
 )
 REPEATED_ROW: Final = Invalid(code=REPEATED, message="an earlier row has the same id: give each row an id of its own")
 

@@ -64,7 +64,8 @@ class Journal:
             going: dict[str, Verdict] = {
                 row: Go(self._key(row, call), doubtful=False, started=now) for row, call in fresh.items()
             }
-            if not await self._write(starts):
+            doubted = self._terms.doubts(now)
+            if not await self._write(() if doubted else starts) or doubted:
                 going = await self._again(starts, fresh, now)
             verdicts: list[Verdict] = []
             for row, call in rows:
@@ -124,8 +125,7 @@ class Journal:
         for start in starts:
             row, call = start.id, calls[start.id]
             new = Go(self._key(row, call), doubtful=False, started=now)
-            known = found.get(row)
-            verdict = self._terms.judge(known, new, start.mark, repeatable=call.repeatable) if known else new
+            verdict = self._terms.judge(found.get(row), new, start.mark, repeatable=call.repeatable)
             if isinstance(verdict, Go):
                 own = None if verdict.key == self.key(row) else verdict.key
                 going.append(start._replace(started=verdict.started, key=own))

@@ -23,6 +23,9 @@ Reason: TypeAlias = Literal["missing", "foreign", "newer", "damaged", "other bat
 UNTOUCHED: Final = "collected"
 """What a journal says of itself that was collected, until a local run goes on with it."""
 
+COLLECTED_AT: Final = "collected_at"
+"""When it was collected last, as Unix time: since then others may have sent what is not settled in it."""
+
 _APPLICATION: Final = 0x6D736761  # in the head of the file: it is ours
 _FORMAT: Final = 1
 _OWNER_ONLY: Final = 0o600
