@@ -20,6 +20,7 @@ from msgapi.transports import Answer, Transport, aiohttp
 from msgapi.transports.answers import Limit
 from msgapi.transports.connections import OverConnections
 from msgapi.transports.deadlines import Deadlines
+from msgapi.transports.outbox import Outbox
 from msgapi.transports.urls import Urls
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -470,7 +471,9 @@ async def test_a_connection_that_is_lost_as_soon_as_it_is_there_is_unanswered() 
         async def connect(self, *_: object) -> Lost:
             return Lost()
 
-    direct = OverConnections(cast("Any", Losing()), library.ClientTimeout(), Deadlines(1), Limit(9), Urls())
+    deadlines = Deadlines(1)
+    over = (library.ClientTimeout(), deadlines, Outbox(deadlines), Limit(9), Urls())
+    direct = OverConnections(cast("Any", Losing()), *over)
     assert await direct(get("http://127.0.0.1:9")) == Unanswered("the connection was lost")
 
 

@@ -15,6 +15,7 @@ import aiohttp
 from .answers import Limit
 from .connections import OverConnections
 from .deadlines import Deadlines
+from .outbox import Outbox
 from .protocol import Transport
 from .session import OverSession
 from .urls import Urls
@@ -52,4 +53,4 @@ async def opened(
         connector = aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl)
         _ = await stack.enter_async_context(connector)
         connecting = aiohttp.ClientTimeout(total=None, connect=min(connect_timeout, 0.9 * timeout), ceil_threshold=inf)
-        yield OverConnections(connector, connecting, deadlines, limit, urls)
+        yield OverConnections(connector, connecting, deadlines, Outbox(deadlines), limit, urls)

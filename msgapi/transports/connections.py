@@ -24,10 +24,13 @@ from ..results import NotSent
 from .answers import Limit, explain
 from .deadlines import Deadlines
 from .heads import written
+from .outbox import Outbox
 from .protocol import Answer
 from .urls import Urls
 
 _SWITCHING: Final = 101
+_LOST: Final = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
+_SPEAKS: Final = NotSent("the server speaks before it is asked")
 _FOUL: Final = 1024  # connections in a row on which something came unasked
 _ORIGINS: Final = 64  # kept; more are a program that asks for anything anywhere
 
@@ -40,6 +43,7 @@ class OverConnections:
     connector: aiohttp.BaseConnector
     timeout: aiohttp.ClientTimeout
     deadlines: Deadlines
+    outbox: Outbox
     limit: Limit
     urls: Urls
     _origins: dict[URL, aiohttp.ClientRequest] = field(factory=dict, init=False, repr=False)
@@ -59,13 +63,13 @@ class OverConnections:
                 except TimeoutError:
                     return NotSent("could not connect in time")
                 if connection is None:
-                    return NotSent("the server speaks before it is asked")
+                    return _SPEAKS
                 try:
                     return await self._exchange(connection, request.method, data)
                 except BaseException:
                     _drop(connection)
                     raise
-        except (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError) as error:
+        except _LOST as error:
             return explain(error)
 
     async def _connect(self, url: URL) -> Connection | None:
@@ -80,9 +84,26 @@ class OverConnections:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
+        left = False
+
+        def leave() -> None:
+            nonlocal left
+            if not transport.is_closing():
+                left = True
+                transport.write(data)
+
         protocol.set_response_params(skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False)
-        transport.write(data)
-        message, content = await protocol.read()
+        self.outbox.put(leave)
+        try:
+            message, content = await protocol.read()
+        except _LOST:
+            if left:
+                raise
+            _drop(connection)
+            return NotSent("the connection was lost before it left")
+        if not left:
+            _drop(connection)
+            return _SPEAKS
         while 100 <= message.code < 200 and message.code != _SWITCHING:  # noqa: PLR2004 - 1xx: not the answer yet
             message, content = await protocol.read()
         body = await self.limit.read(content)

@@ -36,6 +36,10 @@ class Deadlines:
             self._timer = self._loop.call_at(deadline.at, self._fire)
         return deadline
 
+    def __len__(self) -> int:
+        """Tell how many run."""
+        return len(self._running)
+
     def close(self) -> None:
         """Stop the timer; whatever still runs has no deadline any more."""
         if self._timer is not None:

@@ -2,7 +2,8 @@
 
 Rules:
 - A connection is `kept` only if the answer has ended, the request is written whole, and no byte came since.
-- Once a request was given to it, whatever goes wrong is `Unanswered`.
+- Once a request has left, whatever goes wrong is `Unanswered`. One that is lost before has not, nor does it later.
+- What comes before a request has left is no answer to it.
 """
 
 import asyncio
@@ -12,8 +13,9 @@ from typing import Final, cast, final
 import httptools
 
 from ..http import Lowered
-from ..results import Unanswered
+from ..results import NotSent, Unanswered
 from .bounds import answered
+from .outbox import Outbox
 from .protocol import Answer
 
 _LONGEST_HEAD: Final = 2**17  # bytes of an answer's headers, and what comes with their last part
@@ -25,8 +27,10 @@ _NOT_HTTP: Final = Unanswered("the answer is not HTTP")
 class Exchanges(asyncio.Protocol):
     """A connection for one exchange at a time, whose answers may have *most* bytes; *since* when it is idle."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, outbox: Outbox) -> None:
         self._most: Final = most
+        self._outbox: Final = outbox
+        self._unsent = b""
         self._parser: Final = httptools.HttpResponseParser(self)
         self._waiting: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport
@@ -44,7 +48,8 @@ class Exchanges(asyncio.Protocol):
         self._size = 0
         self._headers = Lowered()
         self._body = b""
-        self._transport.write(request)
+        self._unsent = request
+        self._outbox.put(self._leave)
         return waiting
 
     @property
@@ -69,7 +74,7 @@ class Exchanges(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read on; bytes that nobody waits for end the connection."""
-        if self._waiting is None or self._waiting.done():
+        if self._waiting is None or self._waiting.done() or self._unsent:
             self.drop()
             return
         if self._heading:
@@ -85,7 +90,9 @@ class Exchanges(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle what is left: an answer without a length ends here."""
-        if self._heading:
+        if self._unsent:
+            self._settle(NotSent("the connection was lost before it left"))
+        elif self._heading:
             self._settle(Unanswered("the connection was lost"))
         elif self._endless and exc is None:
             self._end()
@@ -133,6 +140,11 @@ class Exchanges(asyncio.Protocol):
             self._headers = Lowered()
         else:
             self._end()
+
+    def _leave(self) -> None:
+        if not self._transport.is_closing():
+            request, self._unsent = self._unsent, b""
+            self._transport.write(request)
 
     def _is_endless(self) -> bool:
         chunked = self._headers.get("transfer-encoding", "").lower().endswith("chunked")

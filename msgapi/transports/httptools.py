@@ -23,6 +23,7 @@ from ..results import NotSent, Unanswered
 from .deadlines import Deadlines
 from .exchanges import Exchanges
 from .heads import written
+from .outbox import Outbox
 from .protocol import Answer, Transport
 from .urls import Urls
 
@@ -51,7 +52,7 @@ async def opened(
         deadlines = Deadlines(timeout)
     except RuntimeError:
         raise RuntimeError("this transport runs on asyncio only: on trio, take msgapi.transports.httpx2") from None
-    over = OverSockets(deadlines, min(connect_timeout, 0.9 * timeout), max_response, ssl)
+    over = OverSockets(deadlines, Outbox(deadlines), min(connect_timeout, 0.9 * timeout), max_response, ssl)
     try:
         yield over
     finally:
@@ -75,6 +76,7 @@ class OverSockets:
     """A transport over connections of its own, each to be ready within *connecting* seconds."""
 
     deadlines: Deadlines
+    outbox: Outbox
     connecting: float
     most: int
     ssl: tls.SSLContext | None
@@ -172,7 +174,7 @@ class OverSockets:
         context = (self.ssl or _trusting()) if secure else None
         name = host.rstrip(".") if secure else None
         _, connection = await loop.create_connection(
-            lambda: Exchanges(self.most), sock=socket, ssl=context, server_hostname=name
+            lambda: Exchanges(self.most, self.outbox), sock=socket, ssl=context, server_hostname=name
         )
         return connection
 
