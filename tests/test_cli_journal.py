@@ -347,6 +347,20 @@ def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_mo
     assert len(box.messages) == 20
 
 
+def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
+    assert main(["batch", path, *RCS, "--price", "basic=0.07", "--max-spend", "0.71"]) == 3
+    with sqlite3.connect(f"{path}.journal") as there:
+        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
+        _ = there.execute("UPDATE rows SET state = 0, kind = NULL, price = NULL, hold = NULL WHERE id = 'row 1'")
+    there.close()
+    resume = ["batch", "--resume", f"{path}.journal", "--resend-unknown", "--max-spend"]
+    assert main([*resume, "1.46"]) == 3  # 9 sent, 11 perhaps
+    assert len(box.messages) == 10
+
+
 def test_what_is_missing_for_the_rest_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:

@@ -259,3 +259,19 @@ async def test_what_others_may_have_sent_long_ago_goes_out_if_its_user_has_decid
         _ = await sent(api, rows(2), record)
     assert len(api.keys) == 2
     assert {one.state for one in found(path).values()} == {State.ACCEPTED}
+
+
+async def test_what_is_in_doubt_is_as_old_as_the_journal_if_a_worker_may_have_sent_it_first(tmp_path: Path) -> None:
+    path, api, clock = tmp_path / "run.db", Service(), VirtualClock()
+    with journal.collecting(str(path), batch="b1", about={}, clock=clock):
+        pass
+    clock.advance(journal.REMEMBERED - 1)
+    async with opened(tmp_path, clock=clock) as record:
+        _ = await record.begin([("0", message(0))])
+    clock.advance(2)
+    async with opened(tmp_path, clock=clock) as record:
+        results, _ = await sent(api, rows(1), record)
+    assert [getattr(result, "code", "") for result in results.values()] == [journal.UNKNOWN]
+    async with opened(tmp_path, clock=clock, unknown="resend") as record:
+        _ = await sent(api, rows(1), record)
+    assert api.keys == [journal.key_of("b1", "0")]

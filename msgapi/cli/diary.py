@@ -133,8 +133,9 @@ def _read(record: Record, path: str) -> Diary:
     old, summary = time() - REMEMBERED, record.summary()
     forgotten = sum(line.started < old for state in _IN_DOUBT for line in record.lines(state))
     collected = journal.collected_at(about)
-    if collected is not None and collected < old:  # workers may have sent what is not there at all
-        forgotten += max(0, (rows_of(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED, *_IN_DOUBT))
+    if collected is not None and collected < old:  # workers may have sent what is not there at all, or begun it first
+        unsettled = (rows_of(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED)
+        forgotten = max(summary.rows(*_IN_DOUBT), unsettled)
     return Diary(path, about["batch"], about, summary, forgotten)
 
 

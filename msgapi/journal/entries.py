@@ -92,7 +92,7 @@ class Entry:
 class Terms:
     """What to go by: keys are *remembered* for so many seconds; *resend* what is older all the same.
 
-    Since the Unix time *elsewhere* others may have sent what is not settled.
+    Since the Unix time *elsewhere* others may have sent what is not settled: under its key, but before we did.
     """
 
     remembered: float
@@ -110,7 +110,7 @@ class Terms:
         now, key = new.started, entry.key or new.key
         if entry.state not in _IN_DOUBT:
             return self._unsent(Go(key, doubtful=False, started=now))
-        remembered = repeatable and self._remembered(entry.started, now)
+        remembered = repeatable and self._remembered(entry.started, now) and not self.doubts(now)
         if remembered or self.resend:
             return Go(key, doubtful=True, started=entry.started if remembered else now)
         return _unknown(entry, now)
