@@ -275,3 +275,19 @@ async def test_what_is_in_doubt_is_as_old_as_the_journal_if_a_worker_may_have_se
     async with opened(tmp_path, clock=clock, unknown="resend") as record:
         _ = await sent(api, rows(1), record)
     assert api.keys == [journal.key_of("b1", "0")]
+
+
+@pytest.mark.parametrize("there", [State.STARTED, State.DOUBTFUL])
+@pytest.mark.parametrize("elsewhere", [State.STARTED, State.DOUBTFUL])
+@pytest.mark.parametrize("first", [1.0, 9.0])
+async def test_what_is_in_doubt_here_and_there_is_as_old_as_the_older_of_the_two(
+    tmp_path: Path, there: State, elsewhere: State, first: float
+) -> None:
+    path, clock = tmp_path / "run.db", VirtualClock()
+    for at, (state, started) in enumerate(((there, first), (elsewhere, 10.0 - first))):
+        with journal.collecting(str(path), batch="b1", about={}, clock=clock) as collected:
+            collected.add([(mark(0), line("0", state, started=started))])
+        if not at:
+            async with opened(tmp_path, clock=clock):
+                pass  # so that what stands in it is not only what was collected
+    assert {(one.state, one.started) for one in found(path).values()} == {(max(there, elsewhere), 1.0)}

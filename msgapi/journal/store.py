@@ -47,16 +47,19 @@ _START: Final = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
 _ANEW: Final = "SET mark = excluded.mark, state = 0, started = excluded.started, key = excluded.key"
 _AGAIN: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_ANEW}"
 _RELEASE: Final = "DELETE FROM rows WHERE id = ? AND state = 0"
-_NOTED: Final = ", ".join(f"{name} = excluded.{name}" for name in ("mark", "started", *COLUMNS))
+_TAKEN: Final = ", ".join(f"{name} = excluded.{name}" for name in ("mark", *COLUMNS))
 _INVALID: Final = (
     f"INSERT INTO rows (id, mark, state, started, {_FIELDS}) VALUES (?, ?, 5, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of ours
-    f" ON CONFLICT (id) DO UPDATE SET {_NOTED} WHERE state = 5"  # what was begun under this id stays known
+    f" ON CONFLICT (id) DO UPDATE SET started = excluded.started, {_TAKEN} WHERE state = 5"  # what was begun stays
 )
 _RANKS: Final = {state: rank for rank, state in enumerate(WEIGHTS)}
 _RANK: Final = f"CASE {{0}}.state {' '.join(f'WHEN {state:d} THEN {rank}' for state, rank in _RANKS.items())} END"
+_DOUBT: Final = f"({State.STARTED:d}, {State.DOUBTFUL:d})"
+_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND state IN {_DOUBT}"  # noqa: S608 - numbers of ours
+_SINCE: Final = f"iif(rows.state IN {_DOUBT} AND excluded.state IN {_DOUBT}, rows.started, excluded.started)"
 _MERGE: Final = (
     f"INSERT INTO rows (id, mark, state, started, key, {_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - names of ours
-    f" ON CONFLICT (id) DO UPDATE SET state = excluded.state, key = excluded.key, {_NOTED}"
+    f" ON CONFLICT (id) DO UPDATE SET state = excluded.state, key = excluded.key, started = {_SINCE}, {_TAKEN}"
     f" WHERE {_RANK.format('excluded')} > {_RANK.format('rows')}"
 )
 
@@ -129,9 +132,15 @@ class Store:
             _ = self._connection.executemany(_AGAIN, starts)
 
     def merge(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """Write rows as they were found elsewhere: id, mark, state, started, key and a finding."""
+        """Write rows as they were found elsewhere: id, mark, state, started, key and a finding.
+
+        What is in doubt here and there is as old as the older of the two: the service counts from the first.
+        """
+        some = list(rows)
+        doubted = [(started, row) for row, _, state, started, *_ in some if state in {State.STARTED, State.DOUBTFUL}]
         with _told(self.path), self._transaction():
-            _ = self._connection.executemany(_MERGE, rows)
+            _ = self._connection.executemany(_OLDER, doubted)
+            _ = self._connection.executemany(_MERGE, some)
 
     def tell(self, about: Mapping[str, str]) -> None:
         """Write what the journal says of itself, over what it said."""
