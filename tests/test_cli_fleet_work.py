@@ -30,6 +30,7 @@ from msgapi import (
     Request,
     Response,
     Result,
+    Unanswered,
     Unavailable,
     VirtualClock,
     connect,
@@ -327,7 +328,7 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
     score.show()
     assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks in hand"]
     assert paper.fine
-    score.take(Told("may/000001", outcome(Forbidden())))
+    score.take(Told("may/000001", outcome(Forbidden(), 100)))
     score.left = 1_234
     clock.advance(1)
     score.show()
@@ -360,6 +361,19 @@ def test_a_row_that_is_tried_again_counts_once_by_how_it_ended() -> None:
     ]
     score.take(Given("may/000001", "done", Sent(done=True)))
     assert score._open == {"may/000002": {0: unfit}}
+
+
+def test_a_row_that_was_accepted_counts_and_costs_once_though_its_record_was_lost_and_it_goes_out_again() -> None:
+    score, _, _ = scored()
+    for result in (Ok(ACCEPTED), Ok(ACCEPTED), Unanswered("no answer in time")):
+        score.take(Leased("may/000001", 1))
+        score.take(Told("may/000001", outcome(result)))
+        score.take(Given("may/000001", "released", Sent()))
+    tally = score.tally
+    assert (tally.total, tally.accepted, tally.refused, tally.doubtful) == (1, 1, 0, 0)
+    assert tally.spend == ACCEPTED.billing.message_price
+    score.take(Given("may/000001", "done", Sent(done=True)))
+    assert not score._open
 
 
 def test_of_many_kinds_of_refusal_the_right_one_is_taken_back() -> None:

@@ -2,7 +2,7 @@
 
 Rules:
 - A chunk may come to the worker again, and tell anew of each of its rows that is not settled. Such a row counts
-  once, by how it ended at last.
+  once, by how it ended at last; one that was accepted is, even if that could not be written down and it goes out again.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ class Score:
     left: int | None = field(default=None, init=False)
     _speed: Speed = field(init=False)
     _away: str | None = field(default=None, init=False)
-    _open: dict[str, dict[int, ApiError]] = field(factory=dict, init=False)
+    _open: dict[str, dict[int, ApiError | None]] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin now."""
@@ -66,18 +66,20 @@ class Score:
 
     def _count(self, event: Told) -> None:
         before, outcome = self._open.setdefault(event.chunk, {}), event.outcome
-        last = before.pop(outcome.index, None)
+        told = outcome.index in before
+        last = before.get(outcome.index)
+        if told and last is None:
+            return
         self.tally.count(Row(outcome.index + 1, 0), outcome.result)
         if last is None:
             self.tally.total += 1
         else:
             self.tally.take_back(last)
-        if not isinstance(outcome.result, Ok):
-            before[outcome.index] = outcome.result
+        before[outcome.index] = None if isinstance(outcome.result, Ok) else outcome.result
 
     def _give(self, event: Given) -> None:
         self.held.discard(event.chunk)
-        if event.fate in {"done", "buried"} or not self._open.get(event.chunk):
+        if event.fate in {"done", "buried"}:
             _ = self._open.pop(event.chunk, None)
         self.chunks[event.fate] += 1
         if event.fate == "buried" and event.sent.unfit is not None:
