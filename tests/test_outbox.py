@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import anyio
 import pytest
+from aiohttp.client_proto import ResponseHandler
 from attrs import define, field
 from servers import Wire, reply, serving
 from test_aiohttp import OK, post
@@ -168,6 +169,26 @@ async def test_what_comes_before_it_left_is_no_answer_to_it(opened: Opened) -> N
         await service.wires[0].send(reply(200, b'{"unasked":1}'))
         await anyio.sleep(0.02)
         _ = leave()
+    assert [type(answer) for answer in answers] == [NotSent]
+    assert service.requests == 1
+
+
+async def test_what_has_just_come_over_aiohttp_before_it_left_is_no_answer_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service, answers, reading = Service(), list[Answer](), list[ResponseHandler]()
+    asking = ResponseHandler.set_response_params
+
+    def asked_of(handler: ResponseHandler, **how: Any) -> None:  # noqa: ANN401 - passed on
+        reading.append(handler)
+        asking(handler, **how)
+
+    monkeypatch.setattr(ResponseHandler, "set_response_params", asked_of)
+    async with held(aiohttp.opened, service) as (transport, box, url), anyio.create_task_group() as tasks:
+        tasks.start_soon(asked, transport, url, answers)
+        leave = await box.taken()
+        reading[-1].data_received(reply(408, b""))
+        _ = leave()  # before the call learns of it
     assert [type(answer) for answer in answers] == [NotSent]
     assert service.requests == 1
 

@@ -88,7 +88,7 @@ class OverConnections:
 
         def leave() -> None:
             nonlocal left
-            if not transport.is_closing():
+            if not transport.is_closing() and not protocol.should_close:  # it does if something has come by now
                 left = True
                 transport.write(data)
 
