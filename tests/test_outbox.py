@@ -145,6 +145,19 @@ async def test_a_call_that_is_cancelled_before_it_left_never_leaves(opened: Open
 
 
 @BOTH
+async def test_a_call_that_has_just_been_cancelled_does_not_leave_either(opened: Opened) -> None:
+    service = Service()
+    async with held(opened, service) as (transport, box, url):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport, post(url))
+            leave = await box.taken()
+            tasks.cancel_scope.cancel()
+            _ = leave()  # before the call learns of it
+        await anyio.sleep(0.02)
+        assert service.requests == 1
+
+
+@BOTH
 async def test_a_connection_that_is_lost_before_it_left_is_told(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
     async with held(opened, service) as (transport, box, url):

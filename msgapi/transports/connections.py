@@ -84,11 +84,13 @@ class OverConnections:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
-        left = False
+        left, task = False, asyncio.current_task()
+        cancelled = task.cancelling() if task else 0
 
         def leave() -> None:
             nonlocal left
-            if not transport.is_closing() and not protocol.should_close:  # it does if something has come by now
+            called_off = task is not None and task.cancelling() > cancelled
+            if not called_off and not transport.is_closing() and not protocol.should_close:  # it does if anything came
                 left = True
                 transport.write(data)
 

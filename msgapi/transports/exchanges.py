@@ -2,7 +2,8 @@
 
 Rules:
 - A connection is `kept` only if the answer has ended, the request is written whole, and no byte came since.
-- Once a request has left, whatever goes wrong is `Unanswered`. One that is lost before has not, nor does it later.
+- Once a request has left, whatever goes wrong is `Unanswered`. One that is lost or cancelled before has not, nor
+  does it later.
 - What comes before a request has left is no answer to it.
 """
 
@@ -142,7 +143,7 @@ class Exchanges(asyncio.Protocol):
             self._end()
 
     def _leave(self) -> None:
-        if not self._transport.is_closing():
+        if not self._transport.is_closing() and self._waiting is not None and not self._waiting.done():
             request, self._unsent = self._unsent, b""
             self._transport.write(request)
 
