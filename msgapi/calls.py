@@ -106,7 +106,7 @@ def new_key() -> str:
 
 def _uuid(raw: bytes) -> str:
     text = raw.hex()  # a third of the time of str(uuid4())
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[raw[8] & 3]}{text[17:20]}-{text[20:]}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[raw[8] >> 6]}{text[17:20]}-{text[20:]}"
 
 
 _made: Final[list[str]] = []

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -103,3 +103,9 @@ def test_every_new_key_is_another_uuid() -> None:
     keys = {new_key() for _ in range(1000)}
     assert len(keys) == 1000
     assert all(UUID(key).version == 4 for key in keys)
+
+
+def test_no_bit_of_a_key_stands_for_another() -> None:
+    keys = {calls._uuid(bytes(8) + bytes([at]) + bytes(7)) for at in range(256)}
+    assert len(keys) == 64  # six bits are random, two say of what variant it is
+    assert {UUID(key).variant for key in keys} == {RFC_4122}
