@@ -347,6 +347,22 @@ def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_mo
     assert len(box.messages) == 20
 
 
+def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, _ = people(tmp_path, 20), reached(monkeypatch, poor(10))
+    assert main(["batch", path, *RCS]) == 3
+    with sqlite3.connect(f"{path}.journal") as there:
+        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
+    there.close()
+    with journal.reading(f"{path}.journal") as record:
+        assert record.summary().rows(State.HELD_UP) > 0
+    _ = capsys.readouterr()
+    assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 1
+    told = orjson.loads(capsys.readouterr().out)
+    assert (told["accepted"], told["refused"], told["unsent"], told["may_have_been_sent"]) == (10, 10, 0, 10)
+
+
 def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,9 +92,9 @@ class Tally:
             self.lost -= rows
             self.doubtful += rows
         if named[1] == OUTDATED:  # the journal does not have those, but for what was held up
+            self.doubtful += rows
             rows = min(rows, self.unsent)
             self.unsent -= rows
-            self.doubtful += rows
         self.refused += rows
 
     def _add(self, count: Count, samples: "dict[tuple[str, str], ApiError]") -> None:
