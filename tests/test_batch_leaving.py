@@ -232,3 +232,23 @@ async def test_another_async_source_is_left_open_for_whoever_opened_it() -> None
             assert {(await anext(outcomes)).index for _ in range(3)} == {0, 1, 2}
         await give.send(call(3))
         assert number(await take.receive()) == 3
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_was_cancelled_does_not_go_through_the_rest_of_its_source() -> None:
+    pulled: list[int] = []
+    tasks = anyio.CancelScope()
+
+    def source() -> Iterator[Call[int]]:
+        for one in rows(1_000):  # more than any that may have been on their way
+            pulled.append(number(one))
+            if len(pulled) == 10:
+                tasks.cancel()
+            yield one
+
+    api = Busy(lambda _: anyio.sleep(0.001))
+    with tasks:
+        async with batch.sending(api, source(), at_once=4) as outcomes:
+            _ = await drain(outcomes)
+    assert len(pulled) < 30
+    assert api.now == 0

@@ -59,6 +59,7 @@ class Crew(Generic[T]):
     ended: deque[Outcome[T]] = field(factory=deque, init=False)
     _workers: int = field(default=0, init=False)
     _hiring: bool = field(default=False, init=False)
+    _cut_off: bool = field(default=False, init=False)
     _probing: bool = field(default=False, init=False)
     _round: int = field(default=0, init=False)
     _again: deque[Due[T]] = field(factory=deque, init=False)
@@ -134,6 +135,7 @@ class Crew(Generic[T]):
     def _wanted(self) -> bool:
         return (
             self.stopped is None
+            and not self._cut_off
             and not self.outage.closed
             and not self.exhausted
             and len(self.ended) < self.at_once
@@ -160,7 +162,9 @@ class Crew(Generic[T]):
         except Exception as error:  # noqa: BLE001 - goes to whoever iterates
             self.fail(error)
         except anyio.get_cancelled_exc_class() as error:
+            self._cut_off = True  # who is hired now sends, and hires the next, before it is cancelled as well
             self.fail(explained(error, "the source or the api"))
+            self._cut_off = False
         finally:
             self._workers -= 1
             self.wake()
