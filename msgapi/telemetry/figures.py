@@ -54,7 +54,7 @@ class Figures(Observer):
         self.calls: Counter = meter.create_counter("msgapi.calls", "{call}", "Calls by what they came to")
         self.spend: Counter = meter.create_counter("msgapi.spend", "EUR", "Expected cost of accepted messages")
         self.rows: Counter = meter.create_counter("msgapi.batch.rows", "{row}", "Rows of batches by what they came to")
-        self.counted = Counted()
+        self.counted: Final = Counted()
 
     def call(self, call: Call[object], /) -> Watch:
         """Count and measure *call*."""
