@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import attrs
 
-from .constructors import FACTORY, MAKING, Names, slots
+from .constructors import FACTORY, Names, making, slots
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
@@ -36,7 +36,7 @@ class Part(NamedTuple):
 
 def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
     """Write the function that reads *model* by its *parts*, and compile it."""
-    names: Names = {"model": model, "Refused": Refused, "decimal": number, **MAKING}
+    names: Names = {"model": model, "Refused": Refused, "decimal": number}
     lines = ["def read(value, _):", "    if type(value) is not dict:", "        raise Refused", "    get = value.get"]
     for at, part in enumerate(parts):
         names |= {f"hook{at}": part.hook, f"kind{at}": part.kind}
@@ -60,17 +60,11 @@ def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
 
 def _made(model: Callable[..., object], parts: list[Part], names: Names) -> list[str]:
     # The end of a function that has read each part.
-    known = slots(model)
-    if known is None:
-        given = ", ".join(f"{part.field.alias}=part{at}" for at, part in enumerate(parts))
-        return [f"    return model({given})"]
-    lines = ["    made = new(model)"]
-    for at, (_, put, factory) in enumerate(known):
-        names |= {f"put{at}": put, f"factory{at}": factory}
-        if factory:
-            lines += [f"    if part{at} is NOTHING:", f"        part{at} = factory{at}()"]
-        lines.append(f"    put{at}(made, part{at})")
-    return [*lines, "    return made"]
+    known, values = slots(model), [f"part{at}" for at in range(len(parts))]
+    if known is not None:
+        return making(model, known, values, names)
+    given = ", ".join(f"{part.field.alias}={value}" for part, value in zip(parts, values, strict=True))
+    return [f"    return model({given})"]
 
 
 class Place(NamedTuple):

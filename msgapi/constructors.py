@@ -14,7 +14,6 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Names = dict[str, object]
 FACTORY: Final = cast("type", attrs.Factory)  # a class, which its stub shows as a function
-MAKING: Final[Names] = {"new": object.__new__, "NOTHING": attrs.NOTHING}
 
 
 class Slot(NamedTuple):
@@ -50,18 +49,29 @@ def constructor(model: Callable[P, T]) -> Callable[P, T]:
     known = slots(kind)
     if known is None:
         return model
-    names: Names = {"model": kind, **MAKING}
+    names: Names = {}
     given: list[str] = []
-    lines = []
-    for at, (field, put, factory) in enumerate(known):
-        names |= {f"put{at}": put, f"default{at}": field.default, f"factory{at}": factory}
+    for at, (field, _, factory) in enumerate(known):
+        names[f"_default{at}"] = attrs.NOTHING if factory else field.default
         if field.kw_only and "*" not in given:
             given.append("*")
-        default = "" if field.default is attrs.NOTHING else "=NOTHING" if factory else f"=default{at}"
-        given.append(f"{field.alias}{default}")
-        if factory:
-            lines += [f"    if {field.alias} is NOTHING:", f"        {field.alias} = factory{at}()"]
-    lines += ["    self = new(model)", *(f"    put{at}(self, {one.field.alias})" for at, one in enumerate(known))]
-    text = "\n".join([f"def make({', '.join(given)}):", *lines, "    return self"])
+        given.append(f"{field.alias}" if field.default is attrs.NOTHING else f"{field.alias}=_default{at}")
+    lines = making(kind, known, [f"{one.field.alias}" for one in known], names)
+    text = "\n".join([f"def make({', '.join(given)}):", *lines])
     exec(compile(text, "<making>", "exec"), names)  # noqa: S102 - written here, of names of ours
     return cast("Callable[P, T]", names["make"])
+
+
+def making(model: Callable[..., object], known: list[Slot], values: list[str], names: Names) -> list[str]:
+    """Write how a function ends that gives a *model* of its variables *values*, NOTHING where a factory is to make one.
+
+    What that needs goes into *names*, under names that no field has: those begin with an underscore.
+    """
+    names |= {"_new": object.__new__, "_model": model, "_NOTHING": attrs.NOTHING}
+    lines = ["    _made = _new(_model)"]
+    for at, ((_, put, factory), value) in enumerate(zip(known, values, strict=True)):
+        names |= {f"_put{at}": put, f"_factory{at}": factory}
+        if factory:
+            lines += [f"    if {value} is _NOTHING:", f"        {value} = _factory{at}()"]
+        lines.append(f"    _put{at}(_made, {value})")
+    return [*lines, "    return _made"]

@@ -60,6 +60,18 @@ def test_it_refuses_what_the_class_refuses(model: type) -> None:
     assert kinds == [(one.name, one.kind) for one in inspect.signature(model).parameters.values()]
 
 
+def test_a_field_may_be_called_whatever_the_function_itself_uses() -> None:
+    @frozen
+    class Named:
+        model: int
+        new: int
+        make: int = 4
+
+    make = constructor(Named)
+    assert make is not Named
+    assert (make(1, 2), make(1, 2, make=5)) == (Named(1, 2), Named(1, 2, make=5))
+
+
 def test_a_default_that_is_made_is_made_anew_each_time() -> None:
     make = constructor(Request)
     one, other = make("GET", "/"), make("GET", "/")
