@@ -22,7 +22,7 @@ from yarl import URL
 from ..http import Request
 from ..results import NotSent
 from .answers import Limit, explain
-from .deadlines import Deadlines
+from .deadlines import Deadline, Deadlines
 from .heads import written
 from .outbox import Outbox
 from .protocol import Answer
@@ -57,7 +57,7 @@ class OverConnections:
             return NotSent("the URL is not valid")
         data = written(request, url)
         try:
-            with self.deadlines.start():
+            with self.deadlines.start() as deadline:
                 try:
                     connection = await self._connect(url)
                 except TimeoutError:
@@ -65,7 +65,7 @@ class OverConnections:
                 if connection is None:
                     return _SPEAKS
                 try:
-                    return await self._exchange(connection, request.method, data)
+                    return await self._exchange(connection, request.method, data, deadline)
                 except BaseException:
                     _drop(connection)
                     raise
@@ -80,17 +80,15 @@ class OverConnections:
             connection.close()
         return None
 
-    async def _exchange(self, connection: Connection, method: str, data: bytes) -> Answer:
+    async def _exchange(self, connection: Connection, method: str, data: bytes, deadline: Deadline) -> Answer:
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None:
             raise aiohttp.ServerDisconnectedError
-        left, task = False, asyncio.current_task()
-        cancelled = task.cancelling() if task else 0
+        left = False
 
         def leave() -> None:
-            nonlocal left
-            called_off = task is not None and task.cancelling() > cancelled
-            if not called_off and not transport.is_closing() and not protocol.should_close:  # it does if anything came
+            nonlocal left  # and what has come before it is no answer to it: the connection should close then
+            if not (deadline.called_off or transport.is_closing() or protocol.should_close):
                 left = True
                 transport.write(data)
 

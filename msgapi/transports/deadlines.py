@@ -68,8 +68,14 @@ class Deadline:
     running: "dict[Deadline, None]"
     over: bool = False
 
-    def __enter__(self) -> None:
+    @property
+    def called_off(self) -> bool:
+        """Whether the task is being cancelled since this began, by this or by anyone else."""
+        return self.task.cancelling() > self.before
+
+    def __enter__(self) -> "Deadline":
         """Begin."""
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         """End; TimeoutError if this deadline was why the task was cancelled."""

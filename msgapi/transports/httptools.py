@@ -145,11 +145,7 @@ class OverSockets:
             connection.drop()
             return
         connection.since = self._loop.time()
-        idle = self._idle.get(origin)
-        if idle is None:
-            self._idle[origin] = [connection]
-        else:
-            idle.append(connection)
+        self._idle.setdefault(origin, []).append(connection)
         if self._timer is None:
             self._timer = self._loop.call_later(_IDLE, self.sweep)
 
