@@ -14,7 +14,7 @@ from ..gate import rest
 from ..quota import Quota
 from ..results import InsufficientBalance, Ok
 from .events import Event, Paused, Resumed
-from .sending import in_time, short_of_money, why_paused
+from .sending import in_time, short_of_money
 
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
@@ -59,7 +59,7 @@ class Till:
 
         A quota that is away is `Unreachable`.
         """
-        why = await why_paused(self.quota, self.clock)
+        why = await in_time(self.clock, self.quota.paused)
         new, self._new = self._new, False
         if why is None:
             if self._paused:

@@ -90,7 +90,7 @@ async def send_chunk(
     if isinstance(loaded, Unfit):
         return Sent(unfit=loaded)
     quota = pace.shared
-    paused = None if quota is None else await why_paused(quota, clock)
+    paused = None if quota is None else await in_time(clock, quota.paused)
     if paused is not None:
         return Sent(batch=loaded.batch, id=loaded.id, stopped=short_of_money(paused), left=len(loaded.rows))
     place = Place(loaded.batch, loaded.id, records)
@@ -177,11 +177,6 @@ class _Run:
                 _ = await self.leaf.close(Stopped("asked") if called_off else None)
             except Unreachable as lost:  # nothing is: those rows go out again under their keys
                 error.add_note(f"msgapi: the last outcomes are not in the record: {lost}")
-
-
-async def why_paused(quota: Quota, clock: Clock) -> bytes | None:
-    """Ask *quota* why nobody sends; one that does not tell in time is `Unreachable`."""
-    return await in_time(clock, quota.paused)
 
 
 async def in_time(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
