@@ -17,12 +17,12 @@ from attrs import frozen
 from .. import journal
 from ..calls import new_key
 from ..journal import REMEMBERED, Journal, Line, Record, State, Summary, Unusable
+from ..journal.entries import IN_DOUBT
 from .exits import Halt
 
 SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"
 _ROWS: Final = "rows"
-_IN_DOUBT: Final = (State.STARTED, State.DOUBTFUL)
 _SAME: Final = ("given", "to_column", "data", "empty", "duplicates", "shape", "delimiter", "id_column")
 
 
@@ -131,11 +131,12 @@ def _read(record: Record, path: str) -> Diary:
     about = record.about
     _ = command_of(about, f"the journal {path}")
     old, summary = time() - REMEMBERED, record.summary()
-    forgotten = sum(line.started < old for state in _IN_DOUBT for line in record.lines(state))
     collected = journal.collected_at(about)
     if collected is not None and collected < old:  # workers may have sent what is not there at all, or begun it first
         unsettled = (rows_of(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED)
-        forgotten = max(summary.rows(*_IN_DOUBT), unsettled)
+        forgotten = max(summary.rows(*IN_DOUBT), unsettled)
+    else:
+        forgotten = sum(line.started < old for state in IN_DOUBT for line in record.lines(state))
     return Diary(path, about["batch"], about, summary, forgotten)
 
 

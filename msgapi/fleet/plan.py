@@ -6,14 +6,13 @@ from typing import Any, Final, final
 from attrs import evolve, frozen
 
 from ..journal import REMEMBERED, Go, State, Verdict, key_of
-from ..journal.entries import COLUMNS, Entry, Terms, finding_of
+from ..journal.entries import COLUMNS, IN_DOUBT, Entry, Terms, finding_of
 from ..journal.keys import mark_of
 from ..results import Invalid, Result
 from .chunk import Chunk, Row
 from .entry import ChunkRecord, Found
 
 _NEVER_SENT: Final = frozenset({State.HELD_UP.value, State.INVALID.value})
-_SETTLED: Final = frozenset({State.ACCEPTED.value, State.REFUSED.value})
 _TERMS: Final = Terms(REMEMBERED, resend=False)
 
 
@@ -74,7 +73,7 @@ def _judged(batch: str, row: Row, known: Found | None, now: float) -> Verdict:
 def _doubted(batch: str, row: Row, known: Found | None, since: float) -> Found:
     if known is None or known.state in _NEVER_SENT:
         return _started(batch, row, Go(row.key or key_of(batch, row.id), doubtful=True, started=since))
-    return known if known.state in _SETTLED else evolve(known, started=min(known.started, since))
+    return evolve(known, started=min(known.started, since)) if known.state in IN_DOUBT else known
 
 
 def _started(batch: str, row: Row, go: Go) -> Found:

@@ -48,7 +48,7 @@ class State(IntEnum):
     INVALID = 5
 
 
-_IN_DOUBT: Final = frozenset({State.STARTED, State.DOUBTFUL})
+IN_DOUBT: Final = frozenset({State.STARTED, State.DOUBTFUL})
 _SETTLED: Final = frozenset({State.ACCEPTED, State.REFUSED})
 
 WEIGHTS: Final = (State.HELD_UP, State.INVALID, State.STARTED, State.DOUBTFUL, State.REFUSED, State.ACCEPTED)
@@ -108,7 +108,7 @@ class Terms:
         if entry.state in _SETTLED:
             return SETTLED
         now, key = new.started, entry.key or new.key
-        if entry.state not in _IN_DOUBT:
+        if entry.state not in IN_DOUBT:
             return self._unsent(Go(key, doubtful=False, started=now))
         remembered = repeatable and self._remembered(entry.started, now) and not self.doubts(now)
         if remembered or self.resend:

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, final
 
 from attrs import define
 
-from .entries import COLUMNS, WEIGHTS, Entry, Finding, State
+from .entries import COLUMNS, IN_DOUBT, WEIGHTS, Entry, Finding, State
 
 Reason: TypeAlias = Literal["missing", "foreign", "newer", "damaged", "other batch", "in use", "unwritable"]
 
@@ -54,7 +54,7 @@ _INVALID: Final = (
 )
 _RANKS: Final = {state: rank for rank, state in enumerate(WEIGHTS)}
 _RANK: Final = f"CASE {{0}}.state {' '.join(f'WHEN {state:d} THEN {rank}' for state, rank in _RANKS.items())} END"
-_DOUBT: Final = f"({State.STARTED:d}, {State.DOUBTFUL:d})"
+_DOUBT: Final = f"({', '.join(f'{state:d}' for state in sorted(IN_DOUBT))})"
 _OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND state IN {_DOUBT}"  # noqa: S608 - numbers of ours
 _SINCE: Final = f"iif(rows.state IN {_DOUBT} AND excluded.state IN {_DOUBT}, rows.started, excluded.started)"
 _MERGE: Final = (
@@ -137,7 +137,7 @@ class Store:
         What is in doubt here and there is as old as the older of the two: the service counts from the first.
         """
         some = list(rows)
-        doubted = [(started, row) for row, _, state, started, *_ in some if state in {State.STARTED, State.DOUBTFUL}]
+        doubted = [(started, row) for row, _, state, started, *_ in some if state in IN_DOUBT]
         with _told(self.path), self._transaction():
             _ = self._connection.executemany(_OLDER, doubted)
             _ = self._connection.executemany(_MERGE, some)
