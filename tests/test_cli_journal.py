@@ -326,14 +326,19 @@ def test_more_than_max_spend_is_never_spent_by_all_runs_together(
     assert len(box.messages) == 20
 
 
+def collected_long_ago(path: str) -> None:
+    """Have the journal of *path* say that it was."""
+    with sqlite3.connect(f"{path}.journal") as there:
+        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
+    there.close()
+
+
 def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_money(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
     assert main(["batch", path, *RCS, "--price", "basic=0.07", "--max-spend", "0.71"]) == 3
-    with sqlite3.connect(f"{path}.journal") as there:
-        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
-    there.close()
+    collected_long_ago(path)
     resume = ["batch", "--resume", f"{path}.journal", "--max-spend"]
     _ = capsys.readouterr()
     assert main([*resume, "100"]) == 1
@@ -352,9 +357,7 @@ def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
 ) -> None:
     path, _ = people(tmp_path, 20), reached(monkeypatch, poor(10))
     assert main(["batch", path, *RCS]) == 3
-    with sqlite3.connect(f"{path}.journal") as there:
-        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
-    there.close()
+    collected_long_ago(path)
     with journal.reading(f"{path}.journal") as record:
         assert record.summary().rows(State.HELD_UP) > 0
     _ = capsys.readouterr()
@@ -368,8 +371,8 @@ def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too
 ) -> None:
     path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
     assert main(["batch", path, *RCS, "--price", "basic=0.07", "--max-spend", "0.71"]) == 3
+    collected_long_ago(path)
     with sqlite3.connect(f"{path}.journal") as there:
-        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
         _ = there.execute("UPDATE rows SET state = 0, kind = NULL, price = NULL, hold = NULL WHERE id = 'row 1'")
     there.close()
     resume = ["batch", "--resume", f"{path}.journal", "--resend-unknown", "--max-spend"]

@@ -28,6 +28,7 @@ from msgapi.fleet import (
     Told,
     work,
 )
+from msgapi.fleet.beside import beside
 from msgapi.fleet.held import Held
 from msgapi.fleet.leaf import TRIES
 from msgapi.journal import State
@@ -68,6 +69,17 @@ class Fleet:
     async def worked(self, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
         async with self.clock.running():
             return await self.work(**options)
+
+    async def worked_for(self, seconds: float, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
+        """Work, and be asked to stop after so many *seconds*."""
+        stopping = anyio.Event()
+
+        async def later() -> None:
+            await self.clock.sleep(seconds)
+            stopping.set()
+
+        async with self.clock.running(), beside(later):
+            return await self.work(stopping=stopping, **options)
 
     async def away(self, store: MemoryChunks | MemoryRecords, after: float, seconds: float) -> None:
         """Have *store* go away after a while, and come back."""
@@ -154,18 +166,11 @@ class Slow:
 
 
 async def test_a_worker_that_is_asked_to_stop_lets_settle_what_is_in_flight_and_gives_the_rest_back() -> None:
-    fleet, stopping = Fleet(), anyio.Event()
+    fleet = Fleet()
     fleet.api = Slow(fleet.clock, 10.0)
     await fleet.put(6)
-
-    async def later() -> None:
-        await fleet.clock.sleep(15)
-        stopping.set()
-
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(later)
-        assert await fleet.work(at_once=2, stopping=stopping) == Stopped("asked")
-        assert fleet.clock.now() < 23
+    assert await fleet.worked_for(15, at_once=2) == Stopped("asked")
+    assert fleet.clock.now() < 23
     assert (fleet.api.inner.asked, fleet.fates(), await fleet.chunks.left()) == (16, ["released"] * 4, 6)
     assert sorted(states(await record_of(fleet.records, "000000")).values()) == [State.ACCEPTED] * 4
     lease = await fleet.chunks.lease(0)
@@ -265,16 +270,9 @@ async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None
         value: Any = Balance(free=Decimal("0.01"))
         return Ok(value) if call.path == billing.balance().path else InsufficientBalance()
 
-    fleet, stopping = Fleet(api), anyio.Event()
+    fleet = Fleet(api)
     await fleet.put(1)
-
-    async def stops() -> None:
-        await fleet.clock.sleep(100)
-        stopping.set()
-
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(stops)
-        assert await fleet.work(wait_for_balance=True, stopping=stopping, at_once=1) == Stopped("asked")
+    assert await fleet.worked_for(100, wait_for_balance=True, at_once=1) == Stopped("asked")
     assert asked[billing.balance().path] <= asked["/v1/messages"] <= 10
 
 
@@ -327,7 +325,7 @@ async def test_an_engine_that_is_away_is_waited_for() -> None:
 
 @pytest.mark.parametrize("leased", [False, True])
 async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_stop(*, leased: bool) -> None:
-    fleet, stopping = Fleet(), anyio.Event()
+    fleet = Fleet()
     await fleet.put(1)
     asked = 0
 
@@ -342,15 +340,9 @@ async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_
                 await anyio.sleep_forever()
             return None
 
-    async def stops() -> None:
-        await fleet.clock.sleep(20)
-        stopping.set()
-
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(stops)
-        gone: Any = Gone()
-        assert await fleet.work(pace=Pace(shared=gone), stopping=stopping, chunks_at_once=1) == Stopped("asked")
-        assert fleet.clock.now() < 30
+    gone: Any = Gone()
+    assert await fleet.worked_for(20, pace=Pace(shared=gone), chunks_at_once=1) == Stopped("asked")
+    assert fleet.clock.now() < 30
     assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
     assert (await fleet.chunks.left(), fleet.fates()) == (1, ["released"] * leased)
 

@@ -118,12 +118,20 @@ async def asked(transport: Transport, url: str, answers: list[Answer]) -> None:
     answers.append(await transport(post(url)))
 
 
+@asynccontextmanager
+async def leaving(opened: Opened, service: Service, answers: list[Answer]) -> AsyncIterator[Callable[[], object]]:
+    """Give what has a held call leave; its answer is there once the block has ended."""
+    async with held(opened, service) as (transport, box, url):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asked, transport, url, answers)
+            yield await box.taken()
+        await anyio.sleep(0.02)
+
+
 @BOTH
 async def test_what_is_held_leaves_once_and_is_answered(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
-    async with held(opened, service) as (transport, box, url), anyio.create_task_group() as tasks:
-        tasks.start_soon(asked, transport, url, answers)
-        leave = await box.taken()
+    async with leaving(opened, service, answers) as leave:
         await anyio.sleep(0.02)
         assert (service.requests, answers) == (1, [])
         _ = leave()
@@ -150,15 +158,11 @@ async def test_a_call_that_is_cancelled_before_it_left_never_leaves(opened: Open
 @BOTH
 async def test_a_connection_that_is_lost_before_it_left_is_told(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
-    async with held(opened, service) as (transport, box, url):
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(asked, transport, url, answers)
-            leave = await box.taken()
-            await service.wires[0].stream.aclose()
-            while not answers:  # noqa: ASYNC110 - what it waits for has no event
-                await anyio.sleep(0.005)
-            _ = leave()
-        await anyio.sleep(0.02)
+    async with leaving(opened, service, answers) as leave:
+        await service.wires[0].stream.aclose()
+        while not answers:  # noqa: ASYNC110 - what it waits for has no event
+            await anyio.sleep(0.005)
+        _ = leave()
     assert answers == [NotSent("the connection was lost before it left")]
     assert service.requests == 1
 
@@ -166,9 +170,7 @@ async def test_a_connection_that_is_lost_before_it_left_is_told(opened: Opened) 
 @BOTH
 async def test_what_comes_before_it_left_is_no_answer_to_it(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
-    async with held(opened, service) as (transport, box, url), anyio.create_task_group() as tasks:
-        tasks.start_soon(asked, transport, url, answers)
-        leave = await box.taken()
+    async with leaving(opened, service, answers) as leave:
         await service.wires[0].send(reply(200, b'{"unasked":1}'))
         await anyio.sleep(0.02)
         _ = leave()
@@ -187,9 +189,7 @@ async def test_what_has_just_come_over_aiohttp_before_it_left_is_no_answer_to_it
         asking(handler, **how)
 
     monkeypatch.setattr(ResponseHandler, "set_response_params", asked_of)
-    async with held(aiohttp.opened, service) as (transport, box, url), anyio.create_task_group() as tasks:
-        tasks.start_soon(asked, transport, url, answers)
-        leave = await box.taken()
+    async with leaving(aiohttp.opened, service, answers) as leave:
         reading[-1].data_received(reply(408, b""))
         _ = leave()  # before the call learns of it
     assert [type(answer) for answer in answers] == [NotSent]
