@@ -42,15 +42,15 @@ async def drained(outcomes: batch.Outcomes[Accepted]) -> None:
 
 async def without(api: Client, count: int, _: str) -> None:
     """Send a batch."""
-    async with batch.sending(api, (call for _, call in rows(count))) as outcomes:
+    async with batch.send(api, (call for _, call in rows(count))) as outcomes:
         await drained(outcomes)
 
 
 async def journalled(api: Client, count: int, path: str) -> None:
     """Send a batch that is written down."""
     async with (
-        journal.opened(path, batch="bench") as record,
-        batch.sending(api, rows(count), journal=record) as outcomes,
+        journal.open(path, batch="bench") as record,
+        batch.send(api, rows(count), journal=record) as outcomes,
     ):
         await drained(outcomes)
 
@@ -99,8 +99,8 @@ async def alone(count: int) -> None:
         before = time.process_time()
         path = str(Path(made) / "b.db")
         async with (
-            journal.opened(path, batch="b") as record,
-            batch.sending(answer, rows(count), journal=record) as outcomes,
+            journal.open(path, batch="b") as record,
+            batch.send(answer, rows(count), journal=record) as outcomes,
         ):
             await drained(outcomes)
         print((time.process_time() - before) / count * 1e6, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -78,13 +78,13 @@ WAYS = {
 }
 
 
-async def measure(url: str, rounds: int, calls: int, at_once: int) -> None:
+async def measure(url: str, rounds: int, calls: int, concurrency: int) -> None:
     """Let the ways take turns, and print the table."""
     async with AsyncExitStack() as stack:
         ways = {name: await stack.enter_async_context(way(url)) for name, way in WAYS.items()}
         for once in ways.values():
-            await spend(once, calls, at_once)  # warm-up: connections, caches, slow start
-        runs = [{name: await spend(once, calls, at_once) for name, once in ways.items()} for _ in range(rounds)]
+            await spend(once, calls, concurrency)  # warm-up: connections, caches, slow start
+        runs = [{name: await spend(once, calls, concurrency) for name, once in ways.items()} for _ in range(rounds)]
         counts = {name: await function_calls(once, 500) for name, once in ways.items()}
     base = next(iter(ways))
     print(f"{'way':28}{'µs CPU':>8}{'ratio':>8}{'busy':>7}{'function calls':>16}")
@@ -100,7 +100,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=1500)
-    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--concurrency", type=int, default=64)
     chosen = parser.parse_args()
     server = subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, str(Path(__file__).with_name("server.py"))], stdout=subprocess.PIPE, text=True
@@ -108,8 +108,8 @@ def main() -> None:
     try:
         assert server.stdout is not None
         url = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        how = (url, chosen.rounds, chosen.calls, chosen.at_once)
-        print(f"asyncio, {chosen.at_once} in flight, medians of {chosen.rounds} rounds of {chosen.calls} calls")
+        how = (url, chosen.rounds, chosen.calls, chosen.concurrency)
+        print(f"asyncio, {chosen.concurrency} in flight, medians of {chosen.rounds} rounds of {chosen.calls} calls")
         asyncio.run(measure(*how))
         try:
             import uvloop

@@ -62,14 +62,16 @@ def observers(recording: Recording) -> dict[str, Observer | None]:
     }
 
 
-async def measure(rounds: int, calls: int, at_once: int) -> None:
+async def measure(rounds: int, calls: int, concurrency: int) -> None:
     """Let the ways take turns, and print the table."""
     recording = Recording()
     async with AsyncExitStack() as stack:
         ways = {name: await stack.enter_async_context(sending(one)) for name, one in observers(recording).items()}
         for once in ways.values():
-            _ = await spend(once, calls, at_once)  # warm-up
-        runs = [{name: (await spend(once, calls, at_once))[0] for name, once in ways.items()} for _ in range(rounds)]
+            _ = await spend(once, calls, concurrency)  # warm-up
+        runs = [
+            {name: (await spend(once, calls, concurrency))[0] for name, once in ways.items()} for _ in range(rounds)
+        ]
         counts = {name: await function_calls(once, 500) for name, once in ways.items()}
     base = next(iter(ways))
     print(f"{'':26}{'µs CPU':>8}{'ratio':>8}{'function calls':>16}")
@@ -86,9 +88,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--calls", type=int, default=2000)
-    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--concurrency", type=int, default=64)
     chosen = parser.parse_args()
-    asyncio.run(measure(chosen.rounds, chosen.calls, chosen.at_once))
+    asyncio.run(measure(chosen.rounds, chosen.calls, chosen.concurrency))
 
 
 if __name__ == "__main__":

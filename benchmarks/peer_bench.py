@@ -89,9 +89,9 @@ class Entrant:
 class Bench:
     """The server and all clients that could be started; *left_out* names the others."""
 
-    def __init__(self, stack: ExitStack, under: Path, at_once: int) -> None:
+    def __init__(self, stack: ExitStack, under: Path, concurrency: int) -> None:
         """Make every environment and start every process; they end with *stack*."""
-        self.stack, self.at_once = stack, at_once
+        self.stack, self.concurrency = stack, concurrency
         self.left_out: dict[str, str] = {}
         self.entrants: list[Entrant] = []
         self.clients, servers = cores()
@@ -110,7 +110,7 @@ class Bench:
     def start(self, peer: Peer, python: Path) -> None:
         """Start a client."""
         program = [str(python), str(HERE / "peer_worker.py"), peer.name]
-        program += [f"http://127.0.0.1:{self.server.port}", f"{self.at_once}"]
+        program += [f"http://127.0.0.1:{self.server.port}", f"{self.concurrency}"]
         worker, told = self.started(peer.name, program)
         if "missing" in told:
             self.left_out[peer.name] = told["missing"]
@@ -150,7 +150,7 @@ class Bench:
                 if one.worker.fresh:
                     _ = self.counted(one.worker, "warm", calls)
                     one.worker.fresh = False
-                _ = self.counted(one.worker, "warm", 2 * self.at_once)
+                _ = self.counted(one.worker, "warm", 2 * self.concurrency)
                 told, server = self.counted(one.worker, "run", calls)
                 one.figures.runs.append(Run(told["cpu"], server, told["wall"]))
         for one in self.entrants:

@@ -18,15 +18,15 @@ from spending import Once, function_calls, spend
 Told = dict[str, float | str]
 
 
-async def warm(once: Once, calls: int, at_once: int) -> Told:
+async def warm(once: Once, calls: int, concurrency: int) -> Told:
     """Make calls whose cost is of no interest."""
-    await spend(once, calls, at_once)
+    await spend(once, calls, concurrency)
     return {}
 
 
-async def run(once: Once, calls: int, at_once: int) -> Told:
+async def run(once: Once, calls: int, concurrency: int) -> Told:
     """Make calls and tell their cost, in seconds."""
-    cpu, wall = await spend(once, calls, at_once)
+    cpu, wall = await spend(once, calls, concurrency)
     return {"cpu": cpu, "wall": wall}
 
 
@@ -43,7 +43,7 @@ def tell(told: Told) -> None:
     print(json.dumps(told), flush=True)
 
 
-async def obey(peer: Peer, url: str, at_once: int) -> None:
+async def obey(peer: Peer, url: str, concurrency: int) -> None:
     """Carry out commands until the input ends; a run that fails tells so, with its reason, and is the last."""
     async with getattr(peer_ways, peer.way)(url) as once:
         loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
@@ -52,7 +52,7 @@ async def obey(peer: Peer, url: str, at_once: int) -> None:
         for line in sys.stdin:
             command, calls = line.split()
             try:
-                tell({"failures": 0} | await COMMANDS[command](once, int(calls), at_once))
+                tell({"failures": 0} | await COMMANDS[command](once, int(calls), concurrency))
             except Exception as problem:  # noqa: BLE001 - whatever a client raises is for the driver to report
                 tell({"failures": 1, "problem": repr(problem)})
                 return
@@ -60,17 +60,17 @@ async def obey(peer: Peer, url: str, at_once: int) -> None:
 
 def main() -> None:
     """Run the client that the first argument names, on its loop."""
-    name, url, at_once = sys.argv[1:]
+    name, url, concurrency = sys.argv[1:]
     peer = next(one for one in PEERS if one.name == name)
     if peer.loop == "asyncio":
-        asyncio.run(obey(peer, url, int(at_once)))
+        asyncio.run(obey(peer, url, int(concurrency)))
         return
     try:
         import uvloop
     except ImportError as problem:  # not made for every system
         tell({"missing": str(problem)})
         return
-    uvloop.run(obey(peer, url, int(at_once)))
+    uvloop.run(obey(peer, url, int(concurrency)))
 
 
 if __name__ == "__main__":

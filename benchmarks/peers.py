@@ -25,7 +25,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=6, help="processes of each client, one after the other")
     parser.add_argument("--calls", type=int, default=1000, help="calls of each client in each round")
     parser.add_argument("--profiled", type=int, default=500, help="calls of each client under the profiler")
-    parser.add_argument("--at-once", type=int, default=64)
+    parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--environments", type=Path, default=ROOT / ".nox" / "peers", help="where they are kept")
     parser.add_argument("--svg", type=Path, default=Path(__file__).with_name("peers.svg"), help="where to draw")
     parser.add_argument("--markdown", type=Path, help="where to write the table")
@@ -35,7 +35,7 @@ def options() -> argparse.Namespace:
 def about(chosen: argparse.Namespace) -> str:
     """Tell what was run, in one sentence."""
     return (
-        f"One POST and its decoded answer over loopback, {chosen.at_once} in flight; medians of {chosen.rounds} "
+        f"One POST and its decoded answer over loopback, {chosen.concurrency} in flight; medians of {chosen.rounds} "
         f"interleaved rounds of {chosen.calls} calls in {chosen.processes} processes each; "
         f"Python {platform.python_version()}."
     )
@@ -65,7 +65,7 @@ def main() -> None:
     chosen = options()
     with ExitStack() as stack:
         try:
-            bench = Bench(stack, chosen.environments, chosen.at_once)
+            bench = Bench(stack, chosen.environments, chosen.concurrency)
             bench.measure(chosen.rounds, chosen.processes, chosen.calls, chosen.profiled)
         except (Failed, NotInstalled) as reason:
             sys.exit(f"peers: {reason}")

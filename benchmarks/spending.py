@@ -18,8 +18,8 @@ BODY = {
 Once = Callable[[], Awaitable[None]]
 
 
-async def spend(once: Once, calls: int, at_once: int) -> tuple[float, float]:
-    """Make *calls* calls by *at_once* workers: seconds of CPU, and of wall time."""
+async def spend(once: Once, calls: int, concurrency: int) -> tuple[float, float]:
+    """Make *calls* calls by *concurrency* workers: seconds of CPU, and of wall time."""
     left = iter(range(calls))
 
     async def work() -> None:
@@ -27,7 +27,7 @@ async def spend(once: Once, calls: int, at_once: int) -> tuple[float, float]:
             await once()
 
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    await asyncio.gather(*(work() for _ in range(at_once)))
+    await asyncio.gather(*(work() for _ in range(concurrency)))
     after = resource.getrusage(resource.RUSAGE_SELF)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.perf_counter() - began
 

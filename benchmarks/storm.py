@@ -55,7 +55,7 @@ async def send(url: str, first: int, count: int, pace: Pace | None = None) -> in
     accepted = 0
     async with (
         msgapi.connect(api_key="sk_bench", base_url=url, pace=pace) as api,
-        batch.sending(api, calls, at_once=AT_ONCE) as outcomes,
+        batch.send(api, calls, concurrency=AT_ONCE) as outcomes,
     ):
         async for outcome in outcomes:
             accepted += isinstance(outcome.result, Ok)

@@ -51,10 +51,9 @@ if TYPE_CHECKING:
     )
     from .addresses import Misconfigured
     from .client import Client, connect
-    from .clock import Clock, SystemClock
+    from .clock import Clock, SystemClock, VirtualClock
     from .pace import Pace
-    from .retries import Retry
-    from .virtual import VirtualClock
+    from .retry import Retry
 else:
 
     def __getattr__(name: str) -> object:
@@ -126,9 +125,9 @@ _HOMES = {
     "Clock": "clock",
     "Misconfigured": "addresses",
     "Pace": "pace",
-    "Retry": "retries",
+    "Retry": "retry",
     "SystemClock": "clock",
-    "VirtualClock": "virtual",
+    "VirtualClock": "clock",
     "connect": "client",
 }
 _NOUNS = frozenset(

@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
 
-from .privacy import key, mask
+from .redact import key, mask
 from .results import Invalid, Result
 
 _VARIANT: Final = "89ab"  # the digit whose two other bits are random

@@ -13,14 +13,14 @@ from attrs import define, field
 
 from .addresses import checked_key, checked_url
 from .calls import Call
-from .clock import Clock, SystemClock
-from .constructors import constructor
+from .clock import SYSTEM_CLOCK, Clock
+from .codegen import constructor
 from .gate import Gate, rest, time_left
 from .http import Request, Response
 from .observe import Observer, Watch, both
 from .pace import Lane, Pace
 from .results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
-from .retries import Budget, Retry
+from .retry import Budget, Retry
 from .slots import Slots
 from .transports import Answer, Transport
 from .version import VERSION
@@ -29,7 +29,6 @@ T = TypeVar("T")
 
 BASE_URL = "https://api.arowana.app"
 _DEFAULT_RETRY = Retry()
-_SYSTEM_CLOCK = SystemClock()
 _new_request = constructor(Request)
 
 
@@ -218,7 +217,7 @@ async def connect(
     retry: Retry = _DEFAULT_RETRY,
     pace: Pace | None = None,
     timeout: float = 30.0,  # noqa: ASYNC109 - of one attempt, as a value; a deadline is the caller's `fail_after`
-    clock: Clock = _SYSTEM_CLOCK,
+    clock: Clock = SYSTEM_CLOCK,
     observer: Observer | None = None,
 ) -> AsyncIterator[Client]:
     """Open a client for the time of an `async with`, and close what was opened at its end.
@@ -248,7 +247,7 @@ def over(
     *,
     retry: Retry = _DEFAULT_RETRY,
     pace: Pace | None = None,
-    clock: Clock = _SYSTEM_CLOCK,
+    clock: Clock = SYSTEM_CLOCK,
     observer: Observer | None = None,
 ) -> Iterator[Client]:
     """Make a client over *transport*, with nothing checked and nothing to wait for; it is closed at the end."""

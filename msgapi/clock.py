@@ -1,20 +1,32 @@
-"""Time as something passed in: what to read it from, and how to wait."""
+"""Clocks: the time, and a way to wait, as an object that is passed in; the virtual clock for tests."""
 
+import heapq
 import time
-from typing import Protocol, final
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Final, Protocol, final
 
 import anyio
+import anyio.lowlevel
+from attrs import define, field
+
+from .concurrency import background
+
+# Rounds of the event loop in which the tasks may become blocked before `wait_all_tasks_blocked` is called: on asyncio
+# that function sleeps for a tenth of a real second whenever they are not.
+_ROUNDS: Final = 10
 
 
 class Clock(Protocol):
-    """Where the time comes from: seconds that only grow, Unix time, and a way to wait."""
+    """A source of time: monotonic seconds, Unix time, and a way to wait."""
 
     def now(self) -> float:
-        """Tell seconds since some fixed moment; never goes back."""
+        """Return the seconds since some fixed moment. The value never decreases."""
         ...  # pragma: no cover
 
     def time(self) -> float:
-        """Tell Unix time in seconds, as this machine believes it to be."""
+        """Return the Unix time in seconds, according to this machine."""
         ...  # pragma: no cover
 
     async def sleep(self, seconds: float) -> None:
@@ -24,16 +36,84 @@ class Clock(Protocol):
 
 @final
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of this machine."""
 
     def now(self) -> float:
-        """Tell seconds since some fixed moment; never goes back."""
+        """Return the seconds since some fixed moment. The value never decreases."""
         return time.monotonic()
 
     def time(self) -> float:
-        """Tell Unix time in seconds."""
+        """Return the Unix time in seconds."""
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
         """Wait for *seconds*."""
         await anyio.sleep(seconds)
+
+
+SYSTEM_CLOCK: Final = SystemClock()
+"""The default clock; it has no state."""
+
+
+@final
+@define(eq=False)
+class VirtualClock:
+    """A clock for tests on which hours of waiting take no time. It starts at *start*, in Unix seconds.
+
+    Time stands still until `advance` is called. Inside `async with clock.autojump()` it jumps to the end of the next
+    sleep whenever every task is blocked. Use that only for programs that wait for nothing outside themselves, as over
+    the sandbox in memory.
+    """
+
+    start: float = 1_800_000_000.0
+    _elapsed: float = field(default=0.0, init=False)
+    _sleepers: list[tuple[float, int, anyio.Event]] = field(factory=list, init=False, repr=False)
+    _order: "count[int]" = field(factory=count, init=False, repr=False)
+
+    def now(self) -> float:
+        """Return the seconds that have passed on this clock."""
+        return self._elapsed
+
+    def time(self) -> float:
+        """Return the Unix time of this clock in seconds."""
+        return self.start + self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until *seconds* have passed on this clock."""
+        if seconds <= 0:
+            await anyio.lowlevel.checkpoint()
+            return
+        woken = anyio.Event()
+        sleeper = (self._elapsed + seconds, next(self._order), woken)
+        heapq.heappush(self._sleepers, sleeper)
+        try:
+            await woken.wait()
+        finally:
+            if not woken.is_set():
+                self._sleepers.remove(sleeper)
+                heapq.heapify(self._sleepers)
+
+    def advance(self, seconds: float) -> None:
+        """Advance the time by *seconds* and wake every sleeper whose sleep is over by then."""
+        self._move(self._elapsed + seconds)
+
+    def _move(self, to: float) -> None:
+        self._elapsed = to
+        while self._sleepers and self._sleepers[0][0] <= self._elapsed:
+            heapq.heappop(self._sleepers)[2].set()
+
+    @asynccontextmanager
+    async def autojump(self) -> AsyncIterator[None]:
+        """Advance the time automatically: whenever all tasks are blocked, wake the next sleeper."""
+        async with background(self._run):
+            yield
+
+    async def _run(self) -> None:
+        while True:
+            for _ in range(_ROUNDS):
+                await anyio.lowlevel.checkpoint()
+            await anyio.wait_all_tasks_blocked()
+            if self._sleepers:
+                self._move(self._sleepers[0][0])
+            else:
+                await anyio.sleep(0.001)

@@ -19,7 +19,7 @@ from attrs import fields_dict
 
 from .calls import Call
 from .codec import Problems, deeper, load, parse, read
-from .constructors import constructor
+from .codegen import constructor
 from .http import Response
 from .results import (
     ApiError,

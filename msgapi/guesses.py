@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar, cast
 from attrs import fields, resolve_types
 
 from .codec import Problems, explaining, fast, read
-from .compiled import Tree
+from .codegen import Tree
 from .layout import mend
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from .privacy import mask
+from .redact import mask
 
 
 @final

@@ -12,7 +12,7 @@ from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 
 from .codec import explaining, fast
-from .compiled import Place, Tree, writer
+from .codegen import Place, Tree, writer
 from .hooks import Mismatch, kind_of
 
 T = TypeVar("T")

@@ -11,14 +11,14 @@ import pytest
 
 if TYPE_CHECKING:
     from .client import Client
+    from .clock import VirtualClock
     from .sandbox import Sandbox
-    from .virtual import VirtualClock
 
 
 @pytest.fixture
 def msgapi_clock() -> "VirtualClock":
     """Give the sandbox's clock: it stands still until the test moves it with `advance`, or runs it."""
-    from .virtual import VirtualClock
+    from .clock import VirtualClock
 
     return VirtualClock()
 

@@ -1,26 +1,40 @@
-"""Outcomes: what one call came to, as a closed union of values that a `match` can exhaust."""
+"""Results: the outcome of one call, as a closed union of values that a `match` can exhaust.
+
+Rules:
+- What an error means for the next step is one table, `_SCOPES`. Retry, outage, circuit breaker and journal all use it.
+- `may_have_happened` is True wherever the service may have carried the call out.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, Generic, TypeAlias, TypeVar, final
+from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
 
 import attrs
 from attrs import Factory, frozen
 
-from .privacy import hidden, key, mask, word
+from .redact import hidden, key, mask, word
 
 T_co = TypeVar("T_co", covariant=True)
 
-CALLED_OFF: Final = "called_off"  # the code of a `NotSent` whose call was no longer wanted
+Scope: TypeAlias = Literal["recipient", "request", "account", "service"]
+"""What an error is about, and so what can be done after it.
+
+- `recipient`: one recipient or resource. Other calls are not affected.
+- `request`: the content of the request. Calls with the same content end in the same way.
+- `account`: the API key or the balance. Every call ends in the same way until the user acts.
+- `service`: the service, the network or the rate limit. The same call can succeed later.
+"""
+
+CALLED_OFF: Final = "called_off"  # the code of a `NotSent` whose `only_while` returned False before it left
 
 
 @final
 @frozen(kw_only=True)
 class RateLimit:
-    """The rate-limit figures of one answer (`X-RateLimit-*`, docs: /api/conventions).
+    """The rate-limit figures of one response (`X-RateLimit-*`, docs: /api/conventions).
 
-    *limit* and *remaining* count requests in the current window; *reset* is the Unix time at which
-    it ends, by the server's clock. A figure that was absent or not a number is None.
+    *limit* and *remaining* count requests in the current window. *reset* is the Unix time at which the window
+    ends, by the server's clock. A figure that is absent or not a number is None.
     """
 
     limit: int | None = None
@@ -31,11 +45,11 @@ class RateLimit:
 @final
 @frozen(kw_only=True)
 class Meta:
-    """How an outcome was come by.
+    """How a result was obtained.
 
-    *status* is None when no answer was read. *attempts* counts the requests that were made, 0 when
-    the call never left; *elapsed* is in seconds and includes waits between attempts. *server_time*
-    is the `Date` of the answer as Unix time.
+    *status* is the HTTP status, or None if no response was read. *attempts* counts the requests that were made; it is
+    0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
+    *server_time* is the `Date` header of the response as Unix time.
     """
 
     status: int | None = None
@@ -50,7 +64,7 @@ class Meta:
 @final
 @frozen
 class Detail:
-    """One thing that was wrong with the input: which *field*, and what about it."""
+    """One problem with the input: the path of the *field*, and a *message* that says what is wrong with it."""
 
     field: str = attrs.field(repr=word)
     message: str = attrs.field(repr=False)
@@ -59,9 +73,9 @@ class Detail:
 @final
 @frozen(kw_only=True)
 class Balance:
-    """A prepaid balance in EUR: *free* can be spent, *reserved* is on hold, *total* is both.
+    """A prepaid balance in EUR: *free* can be spent, *reserved* is on hold, *total* is the sum of both.
 
-    Some answers leave parts out; those are None.
+    A part that the response leaves out is None.
     """
 
     free: Decimal | None = None
@@ -72,7 +86,7 @@ class Balance:
 @final
 @frozen
 class Ok(Generic[T_co]):
-    """The call was carried out, or accepted to be: 200, 201 or 202."""
+    """The service carried the call out or accepted it: 200, 201 or 202. *value* is the decoded response."""
 
     value: T_co
     meta: Meta = attrs.field(factory=Meta, kw_only=True)
@@ -80,18 +94,23 @@ class Ok(Generic[T_co]):
 
 @frozen(kw_only=True)
 class _Failure:
-    # What every error value has. Private: `ApiError` is the union to name, `match` the way to tell them apart.
+    # The fields that every error has. Private: the name for annotations is the union `ApiError`.
     code: str = attrs.field(default="", repr=word)
     message: str = attrs.field(default="", repr=False)
     may_have_happened: bool = False
     meta: Meta = attrs.field(factory=Meta)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, hash=False)
 
+    @property
+    def scope(self) -> Scope:
+        """What the error is about: see `Scope`."""
+        return _SCOPES[type(self)]
+
 
 @final
 @frozen(kw_only=True)
 class Invalid(_Failure):
-    """400, or input refused before the wire: see *details*, mend the input and send it anew."""
+    """400, or input that was refused before it was sent. *details* name the fields to correct."""
 
     code: str = attrs.field(default="validation_error", repr=word)
     details: tuple[Detail, ...] = ()
@@ -100,7 +119,7 @@ class Invalid(_Failure):
 @final
 @frozen(kw_only=True)
 class Unauthorized(_Failure):
-    """401: the API key is missing or not valid. Every further call will say the same."""
+    """401: the API key is missing or not valid. Every further call ends in the same way."""
 
 
 @final
@@ -108,8 +127,8 @@ class Unauthorized(_Failure):
 class InsufficientBalance(_Failure):
     """402: the free balance does not cover the call. Top up, then send it again.
 
-    *required_amount* is the number that the server sent, in EUR. Its documents call it the missing
-    amount in one place and the whole hold in another; topping up by it is enough either way.
+    *required_amount* is the amount in EUR that the server sent. The API documentation describes it as the missing
+    amount in one place and as the whole hold in another. A top-up of this amount is enough in both cases.
     """
 
     balance: Balance | None = None
@@ -120,25 +139,25 @@ class InsufficientBalance(_Failure):
 @final
 @frozen(kw_only=True)
 class Forbidden(_Failure):
-    """403: a policy, the agent's state or the key's role is against it."""
+    """403: a policy, the state of the agent or the role of the key does not allow the call."""
 
 
 @final
 @frozen(kw_only=True)
 class NotFound(_Failure):
-    """404: an unknown id, a device that cannot receive RCS, or too late to revoke; *code* tells."""
+    """404: an unknown id, a device that cannot receive RCS, or a message that can no longer be revoked; see *code*."""
 
 
 @final
 @frozen(kw_only=True)
 class Conflict(_Failure):
-    """409: a duplicate, or the thing is not in a state that allows the call."""
+    """409: a duplicate, or a resource whose state does not allow the call."""
 
 
 @final
 @frozen(kw_only=True)
 class Unprocessable(_Failure):
-    """422: well formed, but refused: no session, no consent, suppressed, too large; *code* tells."""
+    """422: a valid request that was refused: no session, no consent, suppressed or too large; see *code*."""
 
     details: tuple[Detail, ...] = ()
 
@@ -148,24 +167,29 @@ class Unprocessable(_Failure):
 class Throttled(_Failure):
     """429: too many calls with this key, or too many messages to one recipient.
 
-    *retry_after* is in seconds, the larger of body and header; None when neither gave one.
+    *retry_after* is in seconds, the larger of the values in body and header; None if there is none.
     """
 
     retry_after: float | None = None
 
     @property
     def rate_limited(self) -> bool:
-        """True if the key's rate limit is meant, False for a cap that waiting a little won't lift.
+        """Whether the rate limit of the key was exceeded, as opposed to a cap for one recipient.
 
-        An answer without an error code, as from a proxy, is taken for the rate limit.
+        A response without an error code, for example from a proxy, counts as the rate limit.
         """
         return self.code in {"rate_limit_exceeded", "http_429"}
+
+    @property
+    def scope(self) -> Scope:
+        """`service` for the rate limit of the key, `recipient` for a cap on messages to one recipient."""
+        return "service" if self.rate_limited else "recipient"
 
 
 @final
 @frozen(kw_only=True)
 class ServerFault(_Failure):
-    """500 and any other 5xx but 503: the server failed, perhaps after carrying the call out."""
+    """500 and any other 5xx except 503: the server failed, possibly after it carried the call out."""
 
     may_have_happened: bool = True
     retry_after: float | None = None
@@ -174,7 +198,7 @@ class ServerFault(_Failure):
 @final
 @frozen(kw_only=True)
 class Unavailable(_Failure):
-    """503: the service or something behind it is down, perhaps after carrying the call out."""
+    """503: the service is unavailable, possibly after it carried the call out."""
 
     may_have_happened: bool = True
     retry_after: float | None = None
@@ -183,22 +207,22 @@ class Unavailable(_Failure):
 @final
 @frozen(kw_only=True)
 class Unexpected(_Failure):
-    """A status that the API does not document, such as a proxy's redirect."""
+    """A status that the API does not document, such as a redirect by a proxy."""
 
     may_have_happened: bool = True
 
     @property
     def status(self) -> int | None:
-        """The status of the answer."""
+        """The HTTP status of the response."""
         return self.meta.status
 
 
 @final
 @frozen(kw_only=True)
 class Unreadable(_Failure):
-    """A success whose body could not be read: it happened, only its description is lost.
+    """A success whose body could not be decoded: the call was carried out, only its result is lost.
 
-    *problems* say what was wrong and where, as `message @ $.json.path`; they quote no values.
+    *problems* say what is wrong and where, as `message @ $.json.path`. They quote no values.
     """
 
     code: str = attrs.field(default="unreadable", repr=word)
@@ -209,7 +233,7 @@ class Unreadable(_Failure):
 @final
 @frozen
 class NotSent(_Failure):
-    """Nothing left this machine: the call can be made again without a second thought."""
+    """Nothing left this machine. The call can be repeated safely."""
 
     reason: str = attrs.field(repr=lambda reason: repr(mask(reason)))
     code: str = attrs.field(default="not_sent", repr=word, kw_only=True)
@@ -221,9 +245,9 @@ class NotSent(_Failure):
 @final
 @frozen
 class Unanswered(_Failure):
-    """The request went out, the answer never came or was cut: it may or may not have happened.
+    """The request was sent, and its response did not arrive or was truncated: the outcome is unknown.
 
-    Only a call with an idempotency key, or one that reads, can be repeated safely.
+    Only a call that has an idempotency key or that reads can be repeated safely.
     """
 
     reason: str = attrs.field(repr=lambda reason: repr(mask(reason)))
@@ -252,7 +276,23 @@ ApiError: TypeAlias = (
     | NotSent
     | Unanswered
 )
-"""Every way in which a call can fail, as a type for annotations and for `isinstance`."""
+"""Any error of a call, as a type for annotations and for `isinstance`."""
 
 Result: TypeAlias = Ok[T_co] | ApiError
-"""What a call comes to: `Ok` with its value, or one of the errors."""
+"""The result of a call: `Ok` with its value, or one of the errors."""
+
+_SCOPES: Final[Mapping[type, Scope]] = {
+    Invalid: "request",
+    Unauthorized: "account",
+    InsufficientBalance: "account",
+    Forbidden: "request",
+    NotFound: "recipient",
+    Conflict: "request",
+    Unprocessable: "recipient",
+    ServerFault: "service",
+    Unavailable: "service",
+    Unexpected: "request",
+    Unreadable: "request",
+    NotSent: "service",
+    Unanswered: "service",
+}

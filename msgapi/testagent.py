@@ -16,7 +16,7 @@ from .guesses import keep
 from .layout import lay_flat
 from .messages import Accepted, Message
 from .messages import send as send_message
-from .privacy import hidden
+from .redact import hidden
 from .rules import number
 
 __all__ = [

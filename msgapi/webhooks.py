@@ -15,7 +15,7 @@ from .forms import Form, ask
 from .guesses import keep
 from .layout import lay_flat
 from .paging import MANY, follow
-from .privacy import hidden
+from .redact import hidden
 from .results import Detail, Result
 from .rules import Found, many, optional, url, written
 

@@ -38,8 +38,8 @@ async def drain(outcomes: batch.Outcomes[int], taken: list[int] | None = None) -
     return taken
 
 
-async def run(api: Api, calls: Iterable[Call[int]], taken: list[int], at_once: int) -> None:
-    async with batch.sending(api, calls, at_once=at_once) as outcomes:
+async def run(api: Api, calls: Iterable[Call[int]], taken: list[int], concurrency: int) -> None:
+    async with batch.send(api, calls, concurrency=concurrency) as outcomes:
         _ = await drain(outcomes, taken)
 
 

@@ -10,9 +10,9 @@ import anyio.lowlevel
 from attrs import define, field
 
 from msgapi import Api, Call, Ok, Result, batch, journal, messages
+from msgapi.clock import VirtualClock
 from msgapi.journal import Journal
 from msgapi.messages import Accepted, Billing
-from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
 PRICE = Billing(message_price=Decimal("0.07"), hold_amount=Decimal("0.08"), message_type="basic_message")
@@ -34,7 +34,7 @@ def opened(
     clock: VirtualClock | None = None,
     **options: Any,  # noqa: ANN401 - those of `opened`
 ) -> AbstractAsyncContextManager[Journal]:
-    return journal.opened(str(directory / "run.db"), batch=name, clock=clock or VirtualClock(), **options)
+    return journal.open(str(directory / "run.db"), batch=name, clock=clock or VirtualClock(), **options)
 
 
 @define
@@ -63,7 +63,7 @@ async def sent(
     **options: Any,  # noqa: ANN401 - those of `sending`
 ) -> tuple[dict[str, Result[Accepted]], batch.Outcomes[Accepted]]:
     found: dict[str, Result[Accepted]] = {}
-    async with batch.sending(api, items, journal=record, patience=0, **options) as outcomes:
+    async with batch.send(api, items, journal=record, outage_timeout=0, **options) as outcomes:
         async for outcome in outcomes:
             found[outcome.id] = outcome.result
     return found, outcomes
@@ -72,7 +72,7 @@ async def sent(
 async def drained(directory: Path, api: Api, items: Rows, taken: list[str], clock: VirtualClock | None = None) -> None:
     async with (
         opened(directory, clock=clock) as record,
-        batch.sending(api, items, journal=record, at_once=4, patience=0) as outcomes,
+        batch.send(api, items, journal=record, concurrency=4, outage_timeout=0) as outcomes,
     ):
         async for outcome in outcomes:
             taken.append(outcome.id)  # noqa: PERF401 - counts even if the next raises

@@ -32,8 +32,8 @@ async def main(path: str, count: int, transport: str) -> None:
     async with (
         TRANSPORTS[transport](timeout=1.0) as opened,
         msgapi.connect(transport=opened, retry=Retry(attempts=8)) as api,
-        journal.opened(path, batch="killed") as record,
-        batch.sending(api, rows(count), journal=record, at_once=32) as outcomes,
+        journal.open(path, batch="killed") as record,
+        batch.send(api, rows(count), journal=record, concurrency=32) as outcomes,
     ):
         async for outcome in outcomes:
             result = outcome.result

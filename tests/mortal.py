@@ -19,11 +19,11 @@ import pytest
 from attrs import define, field
 
 from msgapi import Request, Response, Unanswered
+from msgapi.clock import VirtualClock
 from msgapi.journal import Unusable
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
 from msgapi.transports.faulty import Fault, Faulty
-from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
 Death: TypeAlias = Literal["killed", "cancelled", "disk full"]

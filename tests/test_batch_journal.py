@@ -32,18 +32,18 @@ from msgapi import (
     connect,
     journal,
 )
+from msgapi.clock import VirtualClock
 from msgapi.journal import State, Unusable
-from msgapi.journal.store import Store
+from msgapi.journal.sqlite import JournalFile
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
-from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
 pytestmark = pytest.mark.anyio
 
 
 def summary(directory: Path) -> dict[State, int]:
-    with journal.reading(str(directory / "run.db")) as read:
+    with journal.open_readonly(str(directory / "run.db")) as read:
         return {state: read.summary().rows(state) for state in State if read.summary().rows(state)}
 
 
@@ -68,22 +68,22 @@ async def test_a_row_is_on_the_disk_before_it_leaves(tmp_path: Path) -> None:
     async with opened(tmp_path) as record:
 
         async def api(call: Call[T]) -> Result[T]:
-            started = {line.key or record.key(line.id) for line in journal.Record(record._store).lines()}
+            started = {line.key or record.key(line.id) for line in journal.JournalReader(record._file).rows()}
             assert call.idempotency_key in started
             await anyio.lowlevel.checkpoint()
             return Forbidden()
 
-        async with batch.sending(api, rows(20), journal=record, at_once=3) as outcomes:
+        async with batch.send(api, rows(20), journal=record, concurrency=3) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 20
 
 
 async def test_refused_rows_do_not_go_again_and_those_held_up_do(tmp_path: Path) -> None:
     api = Service({2: Forbidden(), 5: InsufficientBalance()})
     async with opened(tmp_path) as record:
-        found, outcomes = await sent(api, rows(20), record, at_once=1)
+        found, outcomes = await sent(api, rows(20), record, concurrency=1)
     assert outcomes.stopped == batch.Stopped("balance", InsufficientBalance())
     assert len(found) == 5
-    assert summary(tmp_path) == {State.ACCEPTED: 3, State.REFUSED: 1, State.HELD_UP: 1}
+    assert summary(tmp_path) == {State.ACCEPTED: 3, State.REFUSED: 1, State.NOT_SENT: 1}
     async with opened(tmp_path) as record:
         found, outcomes = await sent(api, rows(20), record)
     assert outcomes.skipped == 4
@@ -95,7 +95,7 @@ async def test_refused_rows_do_not_go_again_and_those_held_up_do(tmp_path: Path)
 async def test_after_a_top_up_the_refused_row_goes_again_in_the_same_run(tmp_path: Path) -> None:
     api = Service({3: InsufficientBalance()})
     found: list[str] = []
-    async with opened(tmp_path) as record, batch.sending(api, rows(9), journal=record, at_once=1) as outcomes:
+    async with opened(tmp_path) as record, batch.send(api, rows(9), journal=record, concurrency=1) as outcomes:
         refused = [outcome async for outcome in outcomes][-1]
         outcomes.resume(refused)
         async for outcome in outcomes:
@@ -109,7 +109,7 @@ async def test_rows_that_are_not_fit_to_be_sent_are_told_and_kept(tmp_path: Path
     items = [("1", message(1)), ("2", message(2, "")), ("1", message(3)), ("4", message(4))]
     for run in range(2):
         async with opened(tmp_path) as record:
-            found, outcomes = await sent(Service(), items, record, at_once=1)
+            found, outcomes = await sent(Service(), items, record, concurrency=1)
         assert isinstance(found["2"], Invalid)
         assert (found["1"] if run else outcomes).__class__ is (Invalid if run else batch.Outcomes)
         assert outcomes.skipped == (2 if run else 0)
@@ -118,7 +118,7 @@ async def test_rows_that_are_not_fit_to_be_sent_are_told_and_kept(tmp_path: Path
 
 async def test_what_was_begun_and_not_sent_is_released_when_the_batch_is_left(tmp_path: Path) -> None:
     async with opened(tmp_path) as record:
-        async with batch.sending(Service(), rows(500), journal=record, at_once=8) as outcomes:
+        async with batch.send(Service(), rows(500), journal=record, concurrency=8) as outcomes:
             _ = await anext(outcomes)
             outcomes.stop()
             rest = [outcome async for outcome in outcomes]
@@ -128,16 +128,16 @@ async def test_what_was_begun_and_not_sent_is_released_when_the_batch_is_left(tm
 
 async def test_rows_that_come_to_something_unsent_need_no_release(tmp_path: Path) -> None:
     items = ((str(at), message(at, "")) for at in range(20))
-    async with opened(tmp_path) as record, batch.sending(Service(), items, journal=record, at_once=2) as outcomes:
+    async with opened(tmp_path) as record, batch.send(Service(), items, journal=record, concurrency=2) as outcomes:
         _ = await anext(outcomes)
     assert set(summary(tmp_path)) == {State.INVALID}
 
 
-@pytest.mark.parametrize("at_once", [1, 5])
-async def test_rows_that_wait_for_money_or_their_turn_are_released_too(tmp_path: Path, at_once: int) -> None:
-    most = batch.Limit(amount=Decimal("0.35"), each=Decimal("0.10"))
+@pytest.mark.parametrize("concurrency", [1, 5])
+async def test_rows_that_wait_for_money_or_their_turn_are_released_too(tmp_path: Path, concurrency: int) -> None:
+    most = batch.SpendLimit(total=Decimal("0.35"), per_message=Decimal("0.10"))
     async with opened(tmp_path) as record:
-        found, outcomes = await sent(Service(), rows(50), record, at_once=at_once, max_spend=most)
+        found, outcomes = await sent(Service(), rows(50), record, concurrency=concurrency, max_spend=most)
     assert outcomes.stopped == batch.Stopped("spend")
     assert len(found) == 4
     assert summary(tmp_path) == {State.ACCEPTED: len(found)}
@@ -152,7 +152,7 @@ async def test_what_is_cut_off_stays_in_doubt_and_goes_again_under_its_key(tmp_p
     keys: list[str | None] = []
     async with opened(tmp_path) as record:
         with anyio.move_on_after(0.2):
-            async with batch.sending(never, rows(50), journal=record, at_once=4) as outcomes:
+            async with batch.send(never, rows(50), journal=record, concurrency=4) as outcomes:
                 _ = await anext(outcomes)
     assert summary(tmp_path) == {State.STARTED: 4}
     api = Service()
@@ -165,13 +165,13 @@ async def test_what_is_cut_off_stays_in_doubt_and_goes_again_under_its_key(tmp_p
 async def test_outcomes_are_written_while_nothing_new_begins(tmp_path: Path) -> None:
     clock = VirtualClock()
     async with (
-        clock.running(),
+        clock.autojump(),
         opened(tmp_path, clock=clock) as record,
-        batch.sending(Service(), rows(3), journal=record, at_once=3) as outcomes,
+        batch.send(Service(), rows(3), journal=record, concurrency=3) as outcomes,
     ):
         _ = [outcome async for outcome in outcomes]
         with anyio.fail_after(5):  # for the disk
-            while {line.state for line in journal.Record(record._store).lines()} != {State.ACCEPTED}:  # noqa: ASYNC110 - a disk has no event
+            while {line.state for line in journal.JournalReader(record._file).rows()} != {State.ACCEPTED}:  # noqa: ASYNC110 - a disk has no event
                 await anyio.sleep(0.001)
 
 
@@ -179,15 +179,15 @@ class FullDisk:
     """A store that takes so many writes and no more."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
-        self.left, write = writes, Store.write
+        self.left, write = writes, JournalFile.write
 
-        def wrapped(store: Store, *rows: Any) -> bool:  # noqa: ANN401 - those of `write`
+        def wrapped(store: JournalFile, *rows: Any) -> bool:  # noqa: ANN401 - those of `write`
             self.left -= 1
             if self.left < 0:
                 raise Unusable("unwritable", f"{store.path}: {errno.ENOSPC}")
             return write(store, *rows)
 
-        monkeypatch.setattr(Store, "write", wrapped)
+        monkeypatch.setattr(JournalFile, "write", wrapped)
 
 
 @pytest.mark.parametrize("writes", [0, 1, 3])
@@ -217,7 +217,7 @@ async def test_a_disk_that_fills_between_two_rows_ends_the_batch_too(
         await go.wait()
 
     disk = FullDisk(monkeypatch, 1)
-    async with clock.running():
+    async with clock.autojump():
         with pytest.raises(Unusable):
             await drained(tmp_path, Service(), slow(), [], clock)
     assert disk.left < 0
@@ -229,7 +229,7 @@ async def test_once_there_is_room_again_it_goes_on_with_what_was_not_begun(
     api = Service()
     async with opened(tmp_path) as record:
         disk = FullDisk(monkeypatch, 0)
-        async with batch.sending(api, rows(30), journal=record, at_once=4) as outcomes:
+        async with batch.send(api, rows(30), journal=record, concurrency=4) as outcomes:
             with pytest.raises(Unusable):
                 _ = await anext(outcomes)
             disk.left = 10**6
@@ -279,12 +279,12 @@ async def test_what_the_body_raises_is_not_hidden_by_the_journal(
 @settings(max_examples=25, deadline=None)
 @given(
     count=st.integers(1, 40),
-    at_once=st.integers(1, 9),
+    concurrency=st.integers(1, 9),
     stops=st.lists(st.integers(0, 40), max_size=4),
     instead=st.dictionaries(st.integers(1, 80), st.sampled_from([Forbidden(), Unauthorized(), Unanswered("x")])),
 )
 def test_resumed_any_number_of_times_every_row_is_accepted_under_one_key_or_refused(
-    backend: str, count: int, at_once: int, stops: list[int], instead: dict[int, Result[Any]]
+    backend: str, count: int, concurrency: int, stops: list[int], instead: dict[int, Result[Any]]
 ) -> None:
     async def scenario(directory: Path) -> None:
         box = Sandbox(clock=clock, timing=None, rate_limit=10**6)
@@ -301,7 +301,7 @@ def test_resumed_any_number_of_times_every_row_is_accepted_under_one_key_or_refu
                 taken = 0
                 async with (
                     opened(directory, clock=clock) as record,
-                    batch.sending(both, rows(count), journal=record, at_once=at_once) as outcomes,
+                    batch.send(both, rows(count), journal=record, concurrency=concurrency) as outcomes,
                 ):
                     async for _ in outcomes:
                         taken += 1

@@ -21,7 +21,7 @@ async def test_leaving_early_cancels_what_is_in_flight() -> None:
         await anyio.sleep(3600 if row else 0)
 
     api = Busy(wait)
-    async with batch.sending(api, rows(100), at_once=4) as outcomes:
+    async with batch.send(api, rows(100), concurrency=4) as outcomes:
         async for outcome in outcomes:
             assert outcome.index == 0
             break
@@ -38,7 +38,7 @@ async def test_what_the_body_raises_comes_out_as_itself(error: BaseException) ->
     api = Busy(lambda row: anyio.sleep(3600 if row else 0))
 
     async def main() -> None:
-        async with batch.sending(api, rows(100), at_once=4) as outcomes:
+        async with batch.send(api, rows(100), concurrency=4) as outcomes:
             async for _ in outcomes:
                 raise error from cause
 
@@ -58,7 +58,7 @@ async def test_what_the_source_raises_comes_out_after_the_outcomes_of_what_was_s
         raise error
 
     taken: list[int] = []
-    async with batch.sending(answer, source(), at_once=3) as outcomes:
+    async with batch.send(answer, source(), concurrency=3) as outcomes:
         with pytest.raises(LookupError) as caught:
             _ = await drain(outcomes, taken)
         assert caught.value is error
@@ -82,7 +82,7 @@ async def test_what_the_api_raises_comes_out_as_itself_and_names_the_call() -> N
 
     taken: list[int] = []
     with pytest.raises((ValueError, OSError)) as caught:
-        await run(api, rows(100), taken, at_once=4)
+        await run(api, rows(100), taken, concurrency=4)
     assert caught.value in errors
     mine, other = errors if caught.value is errors[0] else errors[::-1]
     assert (
@@ -103,7 +103,7 @@ async def test_one_exception_raised_by_every_call_comes_out_once_and_resuming_do
         await go.wait()
         raise error
 
-    async with batch.sending(api, rows(10), at_once=3) as outcomes:
+    async with batch.send(api, rows(10), concurrency=3) as outcomes:
         assert (await anext(outcomes)).index == 0
         go.set()
         await anyio.wait_all_tasks_blocked()
@@ -156,7 +156,7 @@ def test_cancelled_at_any_await_it_leaves_no_task_and_no_open_source_behind(back
         before, finished = len(anyio.get_running_tasks()), False
         api = Busy(tick)
         with scope:
-            async with batch.sending(api, source() if later else rows(6), at_once=3) as outcomes:
+            async with batch.send(api, source() if later else rows(6), concurrency=3) as outcomes:
                 async for _ in outcomes:
                     await tick()
             finished = True
@@ -175,7 +175,7 @@ def test_cancelled_at_any_await_it_leaves_no_task_and_no_open_source_behind(back
 async def test_a_task_cancelled_by_asyncio_itself_ends_as_cancelled() -> None:
     api = Busy(lambda _: anyio.sleep(3600))
 
-    task = asyncio.create_task(run(api, rows(100), [], at_once=4))
+    task = asyncio.create_task(run(api, rows(100), [], concurrency=4))
     await anyio.wait_all_tasks_blocked()
     assert api.now == 4
     assert task.cancel()
@@ -196,7 +196,7 @@ async def test_a_cancelled_future_in_the_api_is_an_error_and_not_a_silent_end() 
 
     taken: list[int] = []
     with pytest.raises(RuntimeError, match="cancelled from within") as caught:
-        await run(api, rows(100), taken, at_once=2)
+        await run(api, rows(100), taken, concurrency=2)
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
     assert sorted([*taken, 5]) == list(range(len(taken) + 1))
 
@@ -213,7 +213,7 @@ async def test_an_async_generator_is_closed_when_the_batch_is_left() -> None:
         finally:
             closed.append(True)
 
-    async with batch.sending(answer, source(), at_once=2) as outcomes:
+    async with batch.send(answer, source(), concurrency=2) as outcomes:
         _ = await anext(outcomes)
         outcomes.stop()
         assert not closed
@@ -228,7 +228,7 @@ async def test_another_async_source_is_left_open_for_whoever_opened_it() -> None
     async with give, take:
         for row in rows(3):
             await give.send(row)
-        async with batch.sending(answer, take, at_once=2) as outcomes:
+        async with batch.send(answer, take, concurrency=2) as outcomes:
             assert {(await anext(outcomes)).index for _ in range(3)} == {0, 1, 2}
         await give.send(call(3))
         assert number(await take.receive()) == 3
@@ -248,7 +248,7 @@ async def test_a_batch_that_was_cancelled_does_not_go_through_the_rest_of_its_so
 
     api = Busy(lambda _: anyio.sleep(0.001))
     with tasks:
-        async with batch.sending(api, source(), at_once=4) as outcomes:
+        async with batch.send(api, source(), concurrency=4) as outcomes:
             _ = await drain(outcomes)
     assert len(pulled) < 30
     assert api.now == 0

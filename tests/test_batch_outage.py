@@ -25,10 +25,10 @@ from msgapi import (
     batch,
     connect,
 )
+from msgapi.clock import VirtualClock
 from msgapi.http import Request, Response
 from msgapi.messages import Accepted
 from msgapi.results import CALLED_OFF
-from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
 pytestmark = pytest.mark.anyio
@@ -56,8 +56,8 @@ class Service:
 
 async def sent(api: Service, count: int, **options: Any) -> tuple[list[batch.Outcome[int]], batch.Outcomes[int]]:  # noqa: ANN401 - those of `sending`
     async with (
-        api.clock.running(),
-        batch.sending(api, rows(count), clock=api.clock, **{"at_once": 4, **options}) as outcomes,
+        api.clock.autojump(),
+        batch.send(api, rows(count), clock=api.clock, **{"concurrency": 4, **options}) as outcomes,
     ):
         return [outcome async for outcome in outcomes], outcomes
 
@@ -90,16 +90,16 @@ async def test_while_it_lasts_nothing_new_is_sent_and_one_row_probes_ever_more_r
 async def test_a_service_that_comes_and_goes_stops_no_batch_and_costs_few_outcomes(error: ApiError) -> None:
     clock = VirtualClock()
     api = Service(clock, lambda _, now: error if now % 2 > 1 else None)
-    taken, outcomes = await sent(api, 2000, at_once=40)
+    taken, outcomes = await sent(api, 2000, concurrency=40)
     assert outcomes.stopped is None
     assert len(taken) == 2000
     assert sum(not isinstance(outcome.result, Ok) for outcome in taken) <= 60
 
 
-@pytest.mark.parametrize("at_once", [1, 4])
-async def test_a_row_that_fails_alone_is_tried_again_and_then_is_an_outcome(at_once: int) -> None:
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_a_row_that_fails_alone_is_tried_again_and_then_is_an_outcome(concurrency: int) -> None:
     api = Service(VirtualClock(), lambda row, _: ServerFault() if row == 7 else None)
-    taken, outcomes = await sent(api, 30, at_once=at_once)
+    taken, outcomes = await sent(api, 30, concurrency=concurrency)
     assert {outcome.index: type(outcome.result) for outcome in taken if not isinstance(outcome.result, Ok)} == {
         7: ServerFault
     }
@@ -119,7 +119,7 @@ async def test_what_may_not_be_sent_twice_is_not() -> None:
     calls = [Call("POST", f"/v1/rows/{at}", int) for at in range(10)]
     clock = VirtualClock()
     api = Service(clock, lambda row, _: Unanswered("cut") if row == 3 else None)
-    async with clock.running(), batch.sending(api, calls, clock=clock) as outcomes:
+    async with clock.autojump(), batch.send(api, calls, clock=clock) as outcomes:
         taken = [outcome async for outcome in outcomes]
     assert len(api.asked) == len(taken) == 10
 
@@ -127,7 +127,7 @@ async def test_what_may_not_be_sent_twice_is_not() -> None:
 async def test_when_the_patience_is_at_its_end_it_stops_and_tells_what_was_kept() -> None:
     clock = VirtualClock()
     api = Service(clock, lambda _, now: Unavailable(code="down") if now > 2 else None)
-    taken, outcomes = await sent(api, 500, patience=300)
+    taken, outcomes = await sent(api, 500, outage_timeout=300)
     assert outcomes.stopped == batch.Stopped("outage", Unavailable(code="down"))
     assert len(taken) == outcomes.started < 150
     assert 200 < clock.now() < 310
@@ -145,11 +145,11 @@ async def test_a_service_that_never_answered_is_not_waited_for_that_long() -> No
 async def test_asked_to_stop_in_an_outage_it_ends_and_can_go_on() -> None:
     clock = VirtualClock()
     api = Service(clock, lambda _, now: Unavailable() if 2 <= now < 100 else None)
-    async with clock.running(), batch.sending(api, rows(200), clock=clock, at_once=4) as outcomes:
+    async with clock.autojump(), batch.send(api, rows(200), clock=clock, concurrency=4) as outcomes:
 
         async def stop() -> None:
             await clock.sleep(50)
-            assert outcomes.waiting_out
+            assert outcomes.in_outage
             outcomes.stop()
 
         async with anyio.create_task_group() as tasks:
@@ -169,10 +169,10 @@ async def test_a_402_in_an_outage_stops_it_and_tells_what_was_kept() -> None:
     clock = VirtualClock()
     broke = InsufficientBalance()
     api = Service(clock, lambda row, now: (broke if row == 12 else Unavailable()) if now > 0.25 else None)
-    taken, outcomes = await sent(api, 200, at_once=1, patience=100)
+    taken, outcomes = await sent(api, 200, concurrency=1, outage_timeout=100)
     assert outcomes.stopped == batch.Stopped("outage", Unavailable())
     api = Service(VirtualClock(), lambda row, _: broke if row == 3 else Unavailable() if row in {1, 2} else None)
-    taken, outcomes = await sent(api, 200, at_once=1)
+    taken, outcomes = await sent(api, 200, concurrency=1)
     assert outcomes.stopped == batch.Stopped("balance", broke)
     assert sorted(outcome.index for outcome in taken) == [0, 1, 2, 3]
 
@@ -204,7 +204,7 @@ async def test_a_probe_that_is_cancelled_from_within_is_an_error_and_no_hang() -
         return Unavailable()
 
     with pytest.raises(RuntimeError, match="the api was cancelled from within"):
-        async with clock.running(), batch.sending(api, rows(50), clock=clock, at_once=2) as outcomes:
+        async with clock.autojump(), batch.send(api, rows(50), clock=clock, concurrency=2) as outcomes:
             _ = [outcome async for outcome in outcomes]
 
 
@@ -226,15 +226,15 @@ async def test_a_row_that_is_called_off_on_its_second_way_keeps_what_it_came_to(
             return NotSent("called off", code=CALLED_OFF)
         return Ok(call.returns())
 
-    async with clock.running(), batch.sending(api, rows(30), clock=clock, at_once=2) as outcomes:
+    async with clock.autojump(), batch.send(api, rows(30), clock=clock, concurrency=2) as outcomes:
         found = {outcome.index: outcome.result async for outcome in outcomes}
     assert found[1] == (Unavailable() if stopping else Ok(0))
     assert len(found) == outcomes.started
 
 
 def test_a_patience_below_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="patience"):
-        _ = batch.sending(Service(VirtualClock(), lambda *_: None), rows(1), patience=-1)
+    with pytest.raises(ValueError, match="outage_timeout"):
+        _ = batch.send(Service(VirtualClock(), lambda *_: None), rows(1), outage_timeout=-1)
 
 
 @pytest.mark.parametrize("stopping", ["balance", "outage"])
@@ -250,9 +250,9 @@ async def test_nothing_leaves_a_client_after_the_stop_not_even_what_waits_for_it
         return Response(402 if stopping == "balance" else 503, {}, b"{}")
 
     async with (
-        clock.running(),
+        clock.autojump(),
         connect(api_key="k", transport=transport, clock=clock, pace=Pace(50), retry=Retry(budget=0)) as api,
-        batch.sending(api, rows(500), clock=clock, at_once=64, patience=30) as outcomes,
+        batch.send(api, rows(500), clock=clock, concurrency=64, outage_timeout=30) as outcomes,
     ):
         taken = [outcome async for outcome in outcomes]
     assert outcomes.stopped is not None
@@ -273,7 +273,7 @@ async def test_a_row_that_may_have_gone_out_stays_in_doubt_though_it_is_refused_
 
     clock = VirtualClock()
     call = Call("POST", "/v1/messages", Accepted, body=b"{}", idempotency_key="k")
-    async with clock.running(), batch.sending(api, [call], patience=5, clock=clock) as outcomes:
+    async with clock.autojump(), batch.send(api, [call], outage_timeout=5, clock=clock) as outcomes:
         found = [outcome.result async for outcome in outcomes]
     assert [(type(result), not isinstance(result, Ok) and result.may_have_happened) for result in found] == [
         (type(refusal), True)
@@ -298,9 +298,9 @@ async def test_with_a_client_nothing_that_waits_for_its_turn_leaves_once_it_is_n
         return Response(200, {}, b"1")
 
     async with (
-        clock.running(),
+        clock.autojump(),
         connect(api_key="k", transport=transport, clock=clock, pace=Pace(per_second=1)) as api,
-        batch.sending(api, rows(10), clock=clock, only_while=lambda: clock.now() < 2.5) as outcomes,
+        batch.send(api, rows(10), clock=clock, only_while=lambda: clock.now() < 2.5) as outcomes,
     ):
         found = [outcome.index async for outcome in outcomes]
     assert (len(found), len(left), outcomes.stopped) == (3, 3, batch.Stopped("asked"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from journals import message
 
 from msgapi import Balance, Call, Forbidden, InsufficientBalance, Ok, Result, Unanswered, Unreadable, batch
-from msgapi.batch import Limit
+from msgapi.batch import SpendLimit
 from msgapi.billing import Estimate
 from msgapi.messages import Accepted, Billing
 
@@ -49,8 +49,8 @@ class Service:
 
 async def sent(api: Service, limit: str, count: int = 100, **options: Any) -> batch.Outcomes[Accepted]:  # noqa: ANN401 - those of `sending`
     calls = map(message, range(count))
-    most = Limit(amount=Decimal(limit), each=EACH, **options)
-    async with batch.sending(api, calls, at_once=8, max_spend=most, patience=0) as outcomes:
+    most = SpendLimit(total=Decimal(limit), per_message=EACH, **options)
+    async with batch.send(api, calls, concurrency=8, max_spend=most, outage_timeout=0) as outcomes:
         _ = [outcome async for outcome in outcomes]
     return outcomes
 
@@ -109,7 +109,7 @@ async def test_a_402_tells_what_is_missing_for_the_rest(balance: Balance | None,
     broke = InsufficientBalance(balance=balance, topup_url="https://app.arowana.app/billing")
     api = Service(*[accepted("0.10")] * 10, broke)
     estimate = Estimate(messages=100, amount=Decimal("10.00"))
-    async with batch.sending(api, map(message, range(100)), at_once=1, estimate=estimate) as outcomes:
+    async with batch.send(api, map(message, range(100)), concurrency=1, estimate=estimate) as outcomes:
         _ = [outcome async for outcome in outcomes]
     assert outcomes.stopped == batch.Stopped("balance", broke, missing)
 
@@ -119,10 +119,10 @@ async def test_a_402_tells_what_is_missing_for_the_rest(balance: Balance | None,
 @given(
     holds=st.lists(st.one_of(st.none(), st.integers(0, 10)), min_size=1, max_size=60),
     limit=st.integers(0, 300),
-    at_once=st.integers(1, 20),
+    concurrency=st.integers(1, 20),
 )
 def test_whatever_it_costs_the_limit_is_never_exceeded(
-    backend: str, holds: list[int | None], limit: int, at_once: int
+    backend: str, holds: list[int | None], limit: int, concurrency: int
 ) -> None:
     spent = Decimal(0)
 
@@ -136,12 +136,12 @@ def test_whatever_it_costs_the_limit_is_never_exceeded(
         return Forbidden() if hold is None else accepted(str(Decimal(hold) / 100))
 
     async def scenario() -> None:
-        most = Limit(amount=Decimal(limit) / 100, each=EACH)
+        most = SpendLimit(total=Decimal(limit) / 100, per_message=EACH)
         calls = (message(at).under(str(at)) for at in range(len(holds)))
-        async with batch.sending(api, calls, at_once=at_once, max_spend=most, breaker=None) as outcomes:
+        async with batch.send(api, calls, concurrency=concurrency, max_spend=most, breaker=None) as outcomes:
             async for _ in outcomes:
-                assert spent <= most.amount
-        assert outcomes.stopped is None or spent > most.amount - EACH
+                assert spent <= most.total
+        assert outcomes.stopped is None or spent > most.total - EACH
 
     anyio.run(scenario, backend=backend)
     assert spent <= Decimal(limit) / 100

@@ -27,18 +27,18 @@ from hypothesis.stateful import (
 from mortal import Dead, Death, Process, Weather, World
 
 from msgapi import Call, Ok, Result, batch, connect, journal, messages
-from msgapi.batch import Limit, Outcome, Outcomes
-from msgapi.journal import CHANGED, REPEATED, UNKNOWN, Line, State, Unusable
+from msgapi.batch import Outcome, Outcomes, SpendLimit
+from msgapi.clock import VirtualClock
+from msgapi.journal import CHANGED, REPEATED, UNKNOWN, JournalRow, State, Unusable
 from msgapi.messages import Accepted
 from msgapi.sandbox import LUCK, Entry, Sandbox
 from msgapi.transports.faulty import FAULTS
-from msgapi.virtual import VirtualClock
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "60"))
 DAY, EACH, PLENTY = 86_400.0, Decimal("0.11"), Decimal(1000)
 REFUSED = {luck.phone for luck in LUCK if luck.digits in {"403", "404", "422"}}
 BAD_LUCK = [luck.phone for luck in LUCK if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}]
-IN_DOUBT = {State.STARTED, State.DOUBTFUL}
+MAYBE_SENT = {State.STARTED, State.UNKNOWN}
 Told: TypeAlias = "dict[str, list[Result[Accepted]]]"
 
 
@@ -57,9 +57,9 @@ class Row:
 class Life:
     """How a program is run once: what it is told to do, and what it does itself."""
 
-    at_once: int
+    concurrency: int
     slowly: bool
-    patience: float
+    outage_timeout: float
     unknown: Any
     ends: str | None = None
     after: int = 0  # outcomes
@@ -68,9 +68,9 @@ class Life:
 
 LIVES = st.builds(
     Life,
-    at_once=st.integers(1, 6),
+    concurrency=st.integers(1, 6),
     slowly=st.booleans(),
-    patience=st.sampled_from([0.0, 30.0, 900.0]),
+    outage_timeout=st.sampled_from([0.0, 30.0, 900.0]),
     unknown=st.sampled_from(["report", "report", "report", "resend"]),
     ends=st.sampled_from([None, None, "left", "raises", "asked"]),
     after=st.integers(0, 8),
@@ -131,23 +131,23 @@ class Batches(RuleBasedStateMachine):
     def _live(self, process: Process, life: Life) -> Told:
         told: Told = {}
         settled = self._settled()
-        limit = None if self.limit is None else Limit(amount=self.limit, each=EACH, spent=self._spent())
+        limit = None if self.limit is None else SpendLimit(total=self.limit, per_message=EACH, spent=self._spent())
 
         async def program(process: Process) -> None:
             clock, waits, broke = self.world.clock, list(life.waits), list[Outcome[Accepted]]()
             items = [(row.id, row.call()) for row in self.rows]
             async with (
-                clock.running(),
+                clock.autojump(),
                 connect(api_key=self.world.box.api_key, transport=process.transport, clock=clock) as client,
-                journal.opened(
+                journal.open(
                     self.world.journal, batch="b", unknown=life.unknown, keys=self.keys, clock=clock
                 ) as record,
-                batch.sending(
+                batch.send(
                     client,
                     process.source(items) if life.slowly else items,
                     journal=record,
-                    at_once=life.at_once,
-                    patience=life.patience,
+                    concurrency=life.concurrency,
+                    outage_timeout=life.outage_timeout,
                     max_spend=limit,
                     clock=clock,
                 ) as outcomes,
@@ -216,10 +216,10 @@ class Batches(RuleBasedStateMachine):
     def _key(self, row: str) -> str:
         return f"own-{row}" if self.keys == "own" else journal.key_of("b", row)
 
-    def lines(self) -> dict[str, Line]:
+    def lines(self) -> dict[str, JournalRow]:
         try:
-            with journal.reading(self.world.journal) as read:
-                return {line.id: line for line in read.lines()}
+            with journal.open_readonly(self.world.journal) as read:
+                return {line.id: line for line in read.rows()}
         except Unusable as error:
             if error.reason != "missing":
                 raise
@@ -230,7 +230,7 @@ class Batches(RuleBasedStateMachine):
 
     def _spent(self) -> Decimal:
         lines = self.lines().values()
-        unsure = sum(line.state in IN_DOUBT or (line.state is State.ACCEPTED and line.hold is None) for line in lines)
+        unsure = sum(line.state in MAYBE_SENT or (line.state is State.ACCEPTED and line.hold is None) for line in lines)
         return sum((Decimal(line.hold or 0) for line in lines), Decimal(0)) + unsure * EACH
 
     @invariant()
@@ -258,7 +258,7 @@ class Batches(RuleBasedStateMachine):
                     assert (line.message_id, Decimal(line.hold or 0)) == (entries[-1].id, entries[-1].hold)
                 case State.ACCEPTED:
                     assert entries
-                case State.REFUSED | State.HELD_UP | State.INVALID:
+                case State.REFUSED | State.NOT_SENT | State.INVALID:
                     assert not entries
                 case _:
                     pass
@@ -297,7 +297,7 @@ class Batches(RuleBasedStateMachine):
             self.put += PLENTY
             self.world.box.top_up(PLENTY)
             self.limit = None
-            life = Life(at_once=4, slowly=False, patience=900.0, unknown="report")
+            life = Life(concurrency=4, slowly=False, outage_timeout=900.0, unknown="report")
             for _ in range(2):
                 _ = self._live(Process(self.world), life)
             asked = self.world.box.requests

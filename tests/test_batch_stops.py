@@ -72,7 +72,7 @@ async def test_a_401_or_402_sends_no_more_and_delivers_what_was_in_flight(
 ) -> None:
     source = rows(1000)
     api = refusing(lambda row: error if row >= 10 else None)
-    async with batch.sending(api, source, at_once=4) as outcomes:
+    async with batch.send(api, source, concurrency=4) as outcomes:
         taken = await drain(outcomes)
         assert outcomes.stopped == batch.Stopped(reason, error)
         assert sorted(taken) == list(range(outcomes.started))
@@ -87,7 +87,7 @@ async def test_after_a_top_up_it_goes_on_where_it_stopped(*, later: bool) -> Non
     broke = True
     error = InsufficientBalance()
     api = refusing(lambda row: error if broke and row >= 10 else None)
-    async with batch.sending(api, rows_later(100) if later else rows(100), at_once=4) as outcomes:
+    async with batch.send(api, rows_later(100) if later else rows(100), concurrency=4) as outcomes:
         first = await drain(outcomes)
         broke = False
         outcomes.resume()
@@ -110,7 +110,7 @@ async def test_resuming_inside_the_loop_goes_on_and_late_refusals_do_not_stop_it
         return Ok(a_call.returns()) if topped_up.is_set() or row < 2 else error
 
     stops = []
-    async with batch.sending(api, rows(50), at_once=4) as outcomes:
+    async with batch.send(api, rows(50), concurrency=4) as outcomes:
         async for outcome in outcomes:
             if outcomes.stopped is not None and not topped_up.is_set():
                 stops.append(outcomes.stopped.reason)
@@ -126,7 +126,7 @@ async def test_resuming_inside_the_loop_goes_on_and_late_refusals_do_not_stop_it
 @pytest.mark.anyio
 async def test_a_new_refusal_after_a_resume_stops_it_again() -> None:
     api = refusing(lambda _: InsufficientBalance())
-    async with batch.sending(api, rows(50), at_once=1) as outcomes:
+    async with batch.send(api, rows(50), concurrency=1) as outcomes:
         assert await drain(outcomes) == [0]
         outcomes.resume()
         assert await drain(outcomes) == [1]
@@ -136,7 +136,7 @@ async def test_a_new_refusal_after_a_resume_stops_it_again() -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", SYSTEMIC, ids=lambda error: type(error).__name__)
 async def test_a_run_of_the_same_refusal_trips_the_breaker(error: ApiError) -> None:
-    async with batch.sending(refusing(lambda _: error), rows(100), at_once=1, patience=0) as outcomes:
+    async with batch.send(refusing(lambda _: error), rows(100), concurrency=1, outage_timeout=0) as outcomes:
         assert await drain(outcomes) == list(range(25))
         assert outcomes.stopped == batch.Stopped("refusals", error)
         outcomes.resume()
@@ -146,7 +146,7 @@ async def test_a_run_of_the_same_refusal_trips_the_breaker(error: ApiError) -> N
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", OF_THE_ROW, ids=lambda error: type(error).__name__)
 async def test_refusals_that_belong_to_their_rows_never_trip_it(error: ApiError) -> None:
-    async with batch.sending(refusing(lambda _: error), rows(100), breaker=1) as outcomes:
+    async with batch.send(refusing(lambda _: error), rows(100), breaker=1) as outcomes:
         assert len(await drain(outcomes)) == 100
     assert outcomes.stopped is None
 
@@ -155,37 +155,37 @@ async def test_refusals_that_belong_to_their_rows_never_trip_it(error: ApiError)
 @pytest.mark.parametrize("between", [None, ServerFault(code="b"), Unavailable(code="a"), *OF_THE_ROW])
 async def test_anything_else_in_between_begins_the_run_anew(between: ApiError | None) -> None:
     api = refusing(lambda row: between if row % 3 == 2 else ServerFault(code="a"))
-    async with batch.sending(api, rows(60), at_once=1, breaker=3, patience=0) as outcomes:
+    async with batch.send(api, rows(60), concurrency=1, breaker=3, outage_timeout=0) as outcomes:
         assert len(await drain(outcomes)) == 60
 
 
 @pytest.mark.anyio
 async def test_invalid_answers_with_other_details_are_not_the_same() -> None:
     api = refusing(lambda row: Invalid(details=(Detail("to", f"bad {row}"),)))
-    async with batch.sending(api, rows(60), breaker=2) as outcomes:
+    async with batch.send(api, rows(60), breaker=2) as outcomes:
         assert len(await drain(outcomes)) == 60
 
 
 @pytest.mark.anyio
 async def test_a_row_that_never_left_neither_counts_nor_ends_a_run() -> None:
     bad = Call("POST", "/v1/rows/0", int, invalid=Invalid(details=(Detail("to", "missing"),)))
-    async with batch.sending(refusing(lambda _: None), [bad] * 60, breaker=2) as outcomes:
+    async with batch.send(refusing(lambda _: None), [bad] * 60, breaker=2) as outcomes:
         assert len(await drain(outcomes)) == 60
     mixed = [call(1), bad, call(2), call(3)]
-    async with batch.sending(refusing(lambda _: Forbidden()), mixed, at_once=1, breaker=2) as outcomes:
+    async with batch.send(refusing(lambda _: Forbidden()), mixed, concurrency=1, breaker=2) as outcomes:
         assert await drain(outcomes) == [0, 1, 2]
 
 
 @pytest.mark.anyio
 async def test_without_a_breaker_only_401_and_402_stop_it() -> None:
-    async with batch.sending(refusing(lambda _: Forbidden()), rows(100), breaker=None) as outcomes:
+    async with batch.send(refusing(lambda _: Forbidden()), rows(100), breaker=None) as outcomes:
         assert len(await drain(outcomes)) == 100
 
 
 @pytest.mark.anyio
 async def test_asked_to_stop_it_delivers_what_is_in_flight_and_can_go_on() -> None:
     source = rows(100)
-    async with batch.sending(answer, source, at_once=4) as outcomes:
+    async with batch.send(answer, source, concurrency=4) as outcomes:
         taken = []
         async for outcome in outcomes:
             taken.append(outcome.index)
@@ -208,7 +208,7 @@ async def test_asked_to_stop_while_waiting_it_ends_once_all_has_settled() -> Non
         return Ok(a_call.returns())
 
     taken: list[int] = []
-    async with batch.sending(api, rows(100), at_once=4) as outcomes, anyio.create_task_group() as tasks:
+    async with batch.send(api, rows(100), concurrency=4) as outcomes, anyio.create_task_group() as tasks:
         _ = tasks.start_soon(drain, outcomes, taken)
         await anyio.wait_all_tasks_blocked()
         outcomes.stop()
@@ -228,7 +228,7 @@ async def test_resumed_while_the_last_are_in_flight_it_goes_on_at_once() -> None
         return await answer(a_call)
 
     taken: list[int] = []
-    async with batch.sending(api, rows(10), at_once=2) as outcomes, anyio.create_task_group() as tasks:
+    async with batch.send(api, rows(10), concurrency=2) as outcomes, anyio.create_task_group() as tasks:
         _ = tasks.start_soon(drain, outcomes, taken)
         while not outcomes.started:
             await anyio.lowlevel.checkpoint()
@@ -254,14 +254,14 @@ async def test_the_first_refusal_gives_the_reason() -> None:
         await anyio.wait_all_tasks_blocked()
         return Unauthorized()
 
-    async with batch.sending(api, rows(10), at_once=2) as outcomes:
+    async with batch.send(api, rows(10), concurrency=2) as outcomes:
         assert await drain(outcomes) == [0, 1]
         assert outcomes.stopped == batch.Stopped("balance", InsufficientBalance())
 
 
 @pytest.mark.anyio
 async def test_asked_to_stop_at_the_end_of_the_source_there_is_nothing_to_stop() -> None:
-    async with batch.sending(answer, rows(10)) as outcomes:
+    async with batch.send(answer, rows(10)) as outcomes:
         assert len(await drain(outcomes)) == 10
         outcomes.stop()
     assert outcomes.stopped is None
@@ -271,7 +271,7 @@ async def test_asked_to_stop_at_the_end_of_the_source_there_is_nothing_to_stop()
 async def test_a_stop_does_not_wait_for_a_slow_source_and_the_call_that_comes_later_is_kept() -> None:
     give, take = anyio.create_memory_object_stream[Call[int]](10)
     taken: list[int] = []
-    async with give, take, batch.sending(answer, take, at_once=3) as outcomes:
+    async with give, take, batch.send(answer, take, concurrency=3) as outcomes:
         async with anyio.create_task_group() as tasks:
             _ = tasks.start_soon(drain, outcomes, taken)
             await give.send(call(0))
@@ -290,7 +290,7 @@ async def test_a_stop_does_not_wait_for_a_slow_source_and_the_call_that_comes_la
 
 @pytest.mark.anyio
 async def test_asking_to_stop_outranks_an_earlier_reason() -> None:
-    async with batch.sending(refusing(lambda _: InsufficientBalance()), rows(10), at_once=1) as outcomes:
+    async with batch.send(refusing(lambda _: InsufficientBalance()), rows(10), concurrency=1) as outcomes:
         _ = await drain(outcomes)
         outcomes.stop()
         assert outcomes.stopped == batch.Stopped("asked")
@@ -305,6 +305,6 @@ async def test_a_batch_that_is_no_longer_wanted_stops_before_the_next_row_leaves
         await anyio.lowlevel.checkpoint()
         return Ok(a_call.returns())
 
-    async with batch.sending(api, rows(100), at_once=1, only_while=lambda: len(left) < 3) as outcomes:
+    async with batch.send(api, rows(100), concurrency=1, only_while=lambda: len(left) < 3) as outcomes:
         assert await drain(outcomes) == [0, 1, 2]
     assert outcomes.stopped == batch.Stopped("asked")

@@ -7,8 +7,8 @@ import pytest
 from brokers import Broker, nats, valkey
 
 
-def said(broker: Broker, line: bytes, *, patience: float = 5.0) -> bytes:
-    with socket.create_connection(("127.0.0.1", broker.port), timeout=patience) as raw:
+def said(broker: Broker, line: bytes, *, outage_timeout: float = 5.0) -> bytes:
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=outage_timeout) as raw:
         raw.sendall(line)
         return raw.recv(4096)
 
@@ -31,6 +31,6 @@ def test_a_broker_that_is_frozen_does_not_answer_until_it_thaws(tmp_path: Path) 
     with valkey(tmp_path) as broker:
         broker.freeze()
         with pytest.raises(TimeoutError):
-            _ = said(broker, b"PING\r\n", patience=0.1)
+            _ = said(broker, b"PING\r\n", outage_timeout=0.1)
         broker.thaw()
         assert said(broker, b"PING\r\n") == b"+PONG\r\n"

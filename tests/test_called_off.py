@@ -26,7 +26,7 @@ async def asked(
         left.append(clock.now())
         return answer(clock.now())
 
-    async with clock.running(), connect(api_key="k", transport=transport, clock=clock, pace=pace) as api:
+    async with clock.autojump(), connect(api_key="k", transport=transport, clock=clock, pace=pace) as api:
         results = [await api(READ, only_while=lambda: clock.now() < until) for _ in range(calls)]
     return results, left, clock.now()
 

@@ -21,7 +21,7 @@ from attrs import define, field
 from killed import ODD
 
 from msgapi import journal
-from msgapi.journal import Line, State, Summary
+from msgapi.journal import JournalRow, State, Summary
 from msgapi.sandbox import Sandbox, server
 
 ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_CHAOS", "1x1500").split("x"))
@@ -65,9 +65,9 @@ class Round:
 
     def left(self) -> set[str]:
         """Find the rows that may still be accepted."""
-        with journal.reading(str(self.disk / "run.db")) as read:
-            unsettled = {State.STARTED, State.HELD_UP, State.DOUBTFUL}
-            return {line.id for line in read.lines() if line.state in unsettled and int(line.id) % ODD != 1}
+        with journal.open_readonly(str(self.disk / "run.db")) as read:
+            unsettled = {State.STARTED, State.NOT_SENT, State.UNKNOWN}
+            return {line.id for line in read.rows() if line.state in unsettled and int(line.id) % ODD != 1}
 
     async def _kill(self, url: str, left: int) -> None:
         before = len(self.sandbox.messages)
@@ -104,14 +104,14 @@ class Round:
         """Compare the service, the journal and what was told; gives how many rows were reported with a reason."""
         sent = {message.to: message for message in self.sandbox.messages}
         assert len(sent) == len(self.sandbox.messages), "a row was accepted twice"
-        with journal.reading(str(self.disk / "run.db")) as read:
-            summary, lines = read.summary(), {line.id: line for line in read.lines()}
+        with journal.open_readonly(str(self.disk / "run.db")) as read:
+            summary, lines = read.summary(), {line.id: line for line in read.rows()}
         unread = self.check_rows(lines, {to: entry.id for to, entry in sent.items()})
         self.check_told(lines)
         self.check_money(summary, sum((sent[to].hold for to in unread if to in sent), Decimal(0)))
         return summary.rows() - summary.rows(State.ACCEPTED) + len(unread)
 
-    def check_rows(self, lines: dict[str, Line], sent: dict[str, str]) -> list[str]:
+    def check_rows(self, lines: dict[str, JournalRow], sent: dict[str, str]) -> list[str]:
         """Each row was accepted under the id that the journal has, or the journal says why not."""
         unread = []
         for at in range(ROWS):
@@ -120,7 +120,7 @@ class Round:
                 unread.append(to)
             elif at % ODD == 1:
                 # In doubt if an attempt before that one had no answer, or no whole one.
-                assert line.state in {State.REFUSED, State.DOUBTFUL}, line
+                assert line.state in {State.REFUSED, State.UNKNOWN}, line
                 assert line.code in {"forbidden", "not_rcs_capable", "recipient_suppressed"}
             elif at % ODD == 2:
                 assert (line.state, line.code) == (State.INVALID, "validation_error")
@@ -129,7 +129,7 @@ class Round:
         assert sent.keys() <= set(unread), "the service has what the journal has not"
         return unread
 
-    def check_told(self, lines: dict[str, Line]) -> None:
+    def check_told(self, lines: dict[str, JournalRow]) -> None:
         """What was told to have happened, has; and the last program told of all that it came to."""
         for run in self.told:
             for one in run:

@@ -32,7 +32,7 @@ Captured = pytest.CaptureFixture[str]
 READ = billing.balance()
 REVOKE = messages.revoke("msg_1")
 TRY = webhooks.test("x")
-OF_BATCHES = ["--limit-rate", "--resend-unknown", "--allow-duplicates", "key", "rows", "Send", "these", "another day"]
+OF_BATCHES = ["--rate", "--resend-unknown", "--allow-duplicates", "key", "rows", "Send", "these", "another day"]
 
 
 def errors() -> list[ApiError]:
@@ -79,7 +79,7 @@ def test_the_rate_limit_says_how_long_to_wait() -> None:
 def test_a_send_is_told_what_can_be_done_about_one_message(error: ApiError) -> None:
     told = single.advice(error)
     assert told.endswith(".")
-    words = ["--limit-rate", "--resend-unknown", "rows", "these", "they", "their keys", "what failed"]
+    words = ["--rate", "--resend-unknown", "rows", "these", "they", "their keys", "what failed"]
     assert [word for word in words if word in told.lower()] == []
     assert "7 s" in single.advice(Throttled(code="rate_limit_exceeded", retry_after=6.1))
 

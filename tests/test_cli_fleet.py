@@ -14,11 +14,11 @@ from msgapi import Balance, InsufficientBalance, codec, journal
 from msgapi.cli import fleet_queue, main
 from msgapi.cli.fleet_reach import Place
 from msgapi.cli.rows import Table
+from msgapi.clock import VirtualClock
 from msgapi.fleet import ChunkRecord, Found, Manifest, MemoryRecords, Revision
 from msgapi.fleet.chunk import Chunk
 from msgapi.journal import State
-from msgapi.journal.keys import mark_of
-from msgapi.virtual import VirtualClock
+from msgapi.journal.keys import request_digest
 
 Captured = pytest.CaptureFixture[str]
 
@@ -32,7 +32,7 @@ def ended(chunk: Chunk, **facts: Any) -> ChunkRecord:  # noqa: ANN401 - the fiel
     found = Found(
         id="", mark="", state=State.ACCEPTED, started=1.8e9, kind="Accepted", status=202, price="0.07", hold="0.07"
     )
-    rows = (evolve(found, id=row.id, mark=mark_of(row.call).hex(), **facts) for row in chunk.rows)
+    rows = (evolve(found, id=row.id, mark=request_digest(row.call).hex(), **facts) for row in chunk.rows)
     return ChunkRecord(id=chunk.id, stage="done", rows=tuple(rows))
 
 

@@ -52,8 +52,8 @@ def test_a_file_goes_through_a_fleet_and_the_report_adds_up(
     facts = orjson.loads(capsys.readouterr().out)
     assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicates"]) == (252, 250, 1, 1)
     assert (facts["chunks"]["done"], facts["chunks"]["left"], facts["price"]) == (3, 0, "17.50")
-    with journal.reading(where) as record:
-        assert {line.message_id for line in record.lines(journal.State.ACCEPTED)} == {one.id for one in box.messages}
+    with journal.open_readonly(where) as record:
+        assert {line.message_id for line in record.rows(journal.State.ACCEPTED)} == {one.id for one in box.messages}
     assert main(["fleet", "report", "--batch", "june", *here]) == 2
     assert "there is no batch june on the fleet whole" in capsys.readouterr().err
 

@@ -94,7 +94,7 @@ def test_a_worker_sends_what_is_queued_and_the_report_adds_up(
     through(monkeypatch, box)
     assert main(enqueue(people(tmp_path, 250, more="251,bad,Ann\n252,+4915100000001,Ann\n"))) == 0
     _ = capsys.readouterr()
-    assert main(["fleet", "work", "--until-empty", "--limit-rate", "9000"]) == 1
+    assert main(["fleet", "work", "--until-empty", "--rate", "9000"]) == 1
     told = capsys.readouterr()
     assert "250 rows accepted by this worker, 17.50 EUR, 3 chunks done" in told.out
     assert "Invalid" in told.out
@@ -229,7 +229,7 @@ async def worked(
     pace = Pace()
     worker = Worker(Shift(**options), Score(paper, clock), clock)
     async with (
-        clock.running(),
+        clock.autojump(),
         connect(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
     ):
         await worker.go(there, service(api), pace)
@@ -265,7 +265,7 @@ def interrupting(at: int, times: int) -> Callable[[Client], Service]:
 @pytest.mark.parametrize(("until_empty", "status"), [(True, Exit.INTERRUPTED), (False, Exit.ACCEPTED)])
 async def test_one_ctrl_c_lets_what_is_in_flight_settle(there: Fleet, until_empty: bool, status: Exit) -> None:
     await _filled(there, 1_000)
-    options: dict[str, Any] = {"at_once": 4, "chunks_at_once": 2, "until_empty": until_empty}
+    options: dict[str, Any] = {"concurrency": 4, "chunks_at_once": 2, "until_empty": until_empty}
     worker, paper = await worked(there, interrupting(50, 1), **options)
     assert worker.status is status
     assert worker.stopped == Stopped("asked")
@@ -277,7 +277,7 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(there: Fleet, until_empt
 @pytest.mark.anyio
 async def test_a_second_ctrl_c_stops_at_once(there: Fleet) -> None:
     await _filled(there, 1_000)
-    worker, paper = await worked(there, interrupting(50, 2), at_once=4, chunks_at_once=2)
+    worker, paper = await worked(there, interrupting(50, 2), concurrency=4, chunks_at_once=2)
     assert worker.status is Exit.INTERRUPTED
     assert paper.said[1].startswith("stopped at once: ")
 
@@ -400,7 +400,7 @@ class Flaky:
 @pytest.mark.anyio
 async def test_what_a_worker_says_at_its_end_is_what_the_records_say(there: Fleet) -> None:
     await _filled(there, 250, Row(id="unfit", invalid=Invalid(message="no such number")))
-    worker, _ = await worked(there, Flaky, patience=0, until_empty=True)
+    worker, _ = await worked(there, Flaky, outage_timeout=0, until_empty=True)
     tally = worker.score.tally
     assert (tally.total, tally.accepted, tally.refused) == (251, 250, 1)
     assert worker.score.chunks["released"] > 0

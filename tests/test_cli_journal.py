@@ -58,7 +58,7 @@ def test_a_batch_that_is_stopped_goes_on_by_the_same_command(
 ) -> None:
     path, box = people(tmp_path, 50, more="51,bad,Ann\n52,+4915100000001,Ann\n"), poor(30)
     files = ["--results", str(tmp_path / "r.jsonl"), "--failed", str(tmp_path / "f.csv")]
-    command = ["batch", path, *RCS, *files, "--at-once", "4"]
+    command = ["batch", path, *RCS, *files, "--concurrency", "4"]
     assert main(reached(monkeypatch, box) and command) == 3
     told = capsys.readouterr()
     assert "the balance is used up" in told.err
@@ -106,11 +106,11 @@ def test_a_row_that_was_held_up_goes_out_under_the_key_that_its_failed_row_names
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, box = people(tmp_path, 3), reached(monkeypatch, poor(1))
-    command = ["batch", path, *RCS, "--failed", str(tmp_path / "f.jsonl"), "--at-once", "1"]
+    command = ["batch", path, *RCS, "--failed", str(tmp_path / "f.jsonl"), "--concurrency", "1"]
     assert main(command) == 3
     (held, _) = lines(tmp_path / "f.jsonl")
-    with journal.reading(f"{path}.journal") as record:
-        (line,) = record.lines(State.HELD_UP)
+    with journal.open_readonly(f"{path}.journal") as record:
+        (line,) = record.rows(State.NOT_SENT)
         assert held["idempotency_key"] == journal.key_of(record.about["batch"], line.id)
     box.top_up(Decimal(10))
     assert main(command) == 0
@@ -189,7 +189,7 @@ def test_a_row_whose_id_came_before_is_not_taken_for_that_one_in_the_files(
 ) -> None:
     path, box = people(tmp_path, 20, more="1,+4915100000099,Ann\n"), reached(monkeypatch, poor(1))
     results = str(tmp_path / "r.jsonl")
-    assert main(["batch", path, *RCS, "--id-column", "id", "--at-once", "1", "--results", results]) == 3
+    assert main(["batch", path, *RCS, "--id-column", "id", "--concurrency", "1", "--results", results]) == 3
     assert len(box.messages) == 1
     assert {line["row"]: line["kind"] for line in lines(results)}[21] == "Unsent"
 
@@ -236,7 +236,7 @@ def test_a_journal_of_a_program_is_left_to_it(tmp_path: Path, capsys: Captured) 
     import anyio
 
     async def begin() -> None:
-        async with journal.opened(str(tmp_path / "own.db"), batch="mine"):
+        async with journal.open(str(tmp_path / "own.db"), batch="mine"):
             pass
 
     anyio.run(begin)
@@ -274,7 +274,7 @@ def test_a_report_counts_the_rows_and_exports_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     path, _ = people(tmp_path, 5, more="6,bad,Ann\n7,+4915100000001,Ann\n"), reached(monkeypatch, poor(3))
-    assert main(["batch", path, *RCS, "--at-once", "1"]) == 3
+    assert main(["batch", path, *RCS, "--concurrency", "1"]) == 3
     _ = capsys.readouterr()
     where = f"{path}.journal"
     assert main(["batch", "report", where]) == 3
@@ -291,7 +291,7 @@ def test_a_report_counts_the_rows_and_exports_them(
     assert [(row["id"], row["state"]) for row in rows][:2] == [("row 1", "accepted"), ("row 2", "accepted")]
     assert main(["batch", "report", where, "--export", "csv", "--only", "held-up"]) == 3
     head, row = capsys.readouterr().out.splitlines()
-    assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "held_up", "InsufficientBalance")
+    assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "not_sent", "InsufficientBalance")
 
 
 def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
@@ -329,7 +329,7 @@ def test_more_than_max_spend_is_never_spent_by_all_runs_together(
 def collected_long_ago(path: str) -> None:
     """Have the journal of *path* say that it was."""
     with sqlite3.connect(f"{path}.journal") as there:
-        _ = there.execute("INSERT INTO about VALUES ('collected_at', '1000.0')")
+        _ = there.execute("INSERT INTO about VALUES ('merged_at', '1000.0')")
     there.close()
 
 
@@ -358,8 +358,8 @@ def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
     path, _ = people(tmp_path, 20), reached(monkeypatch, poor(10))
     assert main(["batch", path, *RCS]) == 3
     collected_long_ago(path)
-    with journal.reading(f"{path}.journal") as record:
-        assert record.summary().rows(State.HELD_UP) > 0
+    with journal.open_readonly(f"{path}.journal") as record:
+        assert record.summary().rows(State.NOT_SENT) > 0
     _ = capsys.readouterr()
     assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 1
     told = orjson.loads(capsys.readouterr().out)
@@ -377,7 +377,7 @@ def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too
     there.close()
     resume = ["batch", "--resume", f"{path}.journal", "--resend-unknown", "--max-spend"]
     assert main([*resume, "1.46"]) == 3  # 9 sent, 11 perhaps, and none of them again
-    with journal.reading(f"{path}.journal") as record:
+    with journal.open_readonly(f"{path}.journal") as record:
         assert record.summary().rows(State.ACCEPTED) == 9
     assert len(box.messages) == 10
 
@@ -410,7 +410,7 @@ def test_a_top_up_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         if len(looked) == 3:
             box.top_up(Decimal(10))
 
-    monkeypatch.setattr("msgapi.cli.funds.SystemClock.sleep", sleep)
+    monkeypatch.setattr("msgapi.clock.SystemClock.sleep", sleep)
     command = ["batch", path, *RCS, "--wait-for-balance", "--price", "basic=0.07"]
     assert main(command) == 0
     told = capsys.readouterr()
@@ -435,7 +435,7 @@ def test_waiting_for_a_top_up_ends_with_ctrl_c(
             os.kill(os.getpid(), signal.SIGINT)
         await anyio.sleep(30 if seconds >= 1 else seconds)
 
-    monkeypatch.setattr("msgapi.cli.funds.SystemClock.sleep", sleep)
+    monkeypatch.setattr("msgapi.clock.SystemClock.sleep", sleep)
     command = ["batch", path, *RCS, "--wait-for-balance"]
     assert main(command) == 130
     assert "the same command goes on" in capsys.readouterr().err
@@ -467,19 +467,19 @@ def test_a_row_that_was_refused_in_an_earlier_run_is_told_of_again(
 def test_a_journal_that_cannot_be_written_stops_the_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    from msgapi.journal.store import Store
+    from msgapi.journal.sqlite import JournalFile
 
     path, box = people(tmp_path, 20), reached(monkeypatch, poor(30))
-    write, writes = Store.write, []
+    write, writes = JournalFile.write, []
 
-    def full(store: Store, *what: Any) -> bool:  # noqa: ANN401 - as the store has it
+    def full(store: JournalFile, *what: Any) -> bool:  # noqa: ANN401 - as the store has it
         writes.append(what)
         if 2 <= len(writes) <= 6:
             raise journal.Unusable("unwritable", "cannot write the journal: the disk is full")
         return write(store, *what)
 
-    monkeypatch.setattr(Store, "write", full)
-    command = ["batch", path, *RCS, "--at-once", "2"]
+    monkeypatch.setattr(JournalFile, "write", full)
+    command = ["batch", path, *RCS, "--concurrency", "2"]
     assert main(command) != 0
     assert "the disk is full" in capsys.readouterr().err
     writes[:] = [()] * 10
@@ -501,7 +501,7 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
 
     async def wait() -> bool:
         clock = VirtualClock()
-        async with clock.running():
+        async with clock.autojump():
             refused = InsufficientBalance(balance=Balance(free=Decimal(1)), required_amount=Decimal("0.07"))
             return await Till(wait=True, clock=clock).refilled(api, Stopped("balance", refused))
 

@@ -271,7 +271,7 @@ def batch(directory: Path, *options: str, content: str = MIXED) -> list[str]:
 
 
 def test_a_batch_to_a_sandbox_ends_in_a_table(tmp_path: Path, capsys: Captured) -> None:
-    assert main(batch(tmp_path, "--sandbox", "--limit-rate", "1000")) == 1
+    assert main(batch(tmp_path, "--sandbox", "--rate", "1000")) == 1
     told = capsys.readouterr()
     assert "1 of 4 rows accepted, 0.07 EUR" in told.out
     assert "line 3: Invalid, to must be a phone number" in told.out

@@ -61,7 +61,7 @@ async def test_every_row_ends_in_the_results_and_what_was_refused_can_be_sent_ag
 
 
 async def test_all_accepted_is_status_0_and_the_files_are_for_their_owner_only(tmp_path: Path) -> None:
-    job = mailing(tmp_path, people(tmp_path, 100), at_once=3)
+    job = mailing(tmp_path, people(tmp_path, 100), concurrency=3)
     run = await mailed(job, accepted)
     assert run.status is Exit.ACCEPTED
     assert len(lines(job.results)) == 100
@@ -88,7 +88,7 @@ async def test_duplicates_are_sent_when_that_is_allowed(tmp_path: Path) -> None:
 async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: ApiError, status: Exit, reason: str
 ) -> None:
-    job = mailing(tmp_path, people(tmp_path, 200), at_once=2, patience=0)
+    job = mailing(tmp_path, people(tmp_path, 200), concurrency=2, outage_timeout=0)
     run = await mailed(job, lambda at: error if at > 20 else accepted())
     assert run.status is status
     assert run.stopped is not None
@@ -130,7 +130,9 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
         return accepted()
 
     once = interrupting(1)
-    run = await mailed(mailing(tmp_path, people(tmp_path, 100), at_once=2), lambda at: once(at) if at == 10 else slow())
+    run = await mailed(
+        mailing(tmp_path, people(tmp_path, 100), concurrency=2), lambda at: once(at) if at == 10 else slow()
+    )
     assert run.status is Exit.INTERRUPTED
     assert run.tally.lost == 0
     assert run.tally.accepted + run.tally.unsent == 100
@@ -144,7 +146,7 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
 async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = mailing(tmp_path, people(tmp_path, 100), at_once=1)
+    job = mailing(tmp_path, people(tmp_path, 100), concurrency=1)
     run = await mailed(job, interrupting(2))
     assert run.status is Exit.INTERRUPTED
     assert (run.tally.accepted, run.tally.lost, run.tally.unsent) == (9, 1, 90)
@@ -162,13 +164,13 @@ async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> 
         return accepted()
 
     run = await mailed(
-        mailing(tmp_path, people(tmp_path, 10), at_once=1), lambda at: last() if at == 10 else accepted()
+        mailing(tmp_path, people(tmp_path, 10), concurrency=1), lambda at: last() if at == 10 else accepted()
     )
     assert (run.interrupted, run.status) == (1, Exit.ACCEPTED)
 
 
 async def test_a_full_disk_stops_the_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    job = mailing(tmp_path, people(tmp_path, 500), results="/dev/full", failed=None, at_once=1)
+    job = mailing(tmp_path, people(tmp_path, 500), results="/dev/full", failed=None, concurrency=1)
     run = await mailed(job, accepted)
     assert run.status is Exit.STOPPED
     assert run.tally.unsent > 400
@@ -206,7 +208,7 @@ async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
         ]
         return kinds[at % 3]
 
-    run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, patience=0), answer)
+    run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, outage_timeout=0), answer)
     assert run.status is Exit.REFUSED
     _ = report.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out

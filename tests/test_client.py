@@ -56,7 +56,7 @@ async def scripted(*answers: Answer, **how: object) -> AsyncIterator[tuple[Clien
     clock = VirtualClock()
     script = Script(answers, clock)
     options: dict[str, object] = {"api_key": "sk_test", "transport": script, "clock": clock, **how}
-    async with clock.running(), msgapi.connect(**options) as api:  # type: ignore[arg-type]
+    async with clock.autojump(), msgapi.connect(**options) as api:  # type: ignore[arg-type]
         yield api, script
 
 

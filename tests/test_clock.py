@@ -20,7 +20,7 @@ async def test_the_system_clock_is_the_machines() -> None:
 
 async def test_a_virtual_day_passes_at_once_while_it_runs() -> None:
     clock = VirtualClock(start=1000)
-    async with clock.running():
+    async with clock.autojump():
         await clock.sleep(86_400)
     assert (clock.now(), clock.time()) == (86_400, 87_400)
 
@@ -32,7 +32,7 @@ async def test_sleepers_wake_in_the_order_of_their_time() -> None:
         await clock.sleep(seconds)
         woken.append((seconds, clock.now()))
 
-    async with clock.running(), anyio.create_task_group() as tasks:
+    async with clock.autojump(), anyio.create_task_group() as tasks:
         for seconds in (3, 1, 2, 0, -1):
             tasks.start_soon(sleep, seconds)
     assert sorted(woken[:2]) == [(-1, 0), (0, 0)]
@@ -59,7 +59,7 @@ async def test_time_that_does_not_run_moves_only_when_told() -> None:
 
 async def test_a_cancelled_sleeper_is_forgotten() -> None:
     clock = VirtualClock()
-    async with clock.running():
+    async with clock.autojump():
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(clock.sleep, 5)
@@ -73,12 +73,12 @@ async def test_a_cancelled_sleeper_is_forgotten() -> None:
 async def test_an_exception_while_it_runs_comes_out_as_itself() -> None:
     clock = VirtualClock()
     with pytest.raises(KeyError, match="mine"):
-        async with clock.running():
+        async with clock.autojump():
             raise KeyError("mine")
 
 
 async def test_a_running_clock_with_nobody_asleep_waits() -> None:
     clock = VirtualClock()
-    async with clock.running():
+    async with clock.autojump():
         await anyio.sleep(0.01)
     assert clock.now() == 0

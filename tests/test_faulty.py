@@ -126,7 +126,7 @@ async def test_a_request_that_gets_through_twice_is_answered_the_second_time() -
 @pytest.mark.anyio
 async def test_a_slow_answer_is_held_back_on_the_clock() -> None:
     clock = VirtualClock()
-    async with clock.running():
+    async with clock.autojump():
         answer, _ = await struck_by("slow", slow=3600.0, clock=clock)
     assert isinstance(answer, Response)
     assert clock.now() == 3600.0
@@ -212,7 +212,7 @@ async def test_a_client_gets_through_a_storm_of_faults() -> None:
     plan: list[Fault | None] = ["not_sent", "lost", None]
     faulty = Faulty(sandbox, plan=plan, clock=clock)
     text = msgapi.messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
-    async with clock.running(), msgapi.connect(transport=faulty, api_key=sandbox.api_key, clock=clock) as api:
+    async with clock.autojump(), msgapi.connect(transport=faulty, api_key=sandbox.api_key, clock=clock) as api:
         assert isinstance(await api(msgapi.messages.send(text)), Ok)
     assert faulty.struck == plan
     assert len(sandbox.messages) == 1

@@ -119,5 +119,5 @@ async def settled(url: str, key: str, directory: Path) -> int:
     path = directory / "may.journal"
     async with fleet.opened(url, api_key=key) as there:
         assert await fleet.collect(there.records, "may", str(path)) is not None
-    with journal.reading(str(path)) as record:
+    with journal.open_readonly(str(path)) as record:
         return record.summary().rows(State.ACCEPTED)

@@ -27,7 +27,7 @@ from msgapi.fleet.chunk import Chunk, load
 from msgapi.fleet.enqueuing import chunked
 from msgapi.fleet.manifest import fit, found, noted
 from msgapi.journal import State, Unusable
-from msgapi.journal.keys import mark_of
+from msgapi.journal.keys import request_digest
 
 pytestmark = pytest.mark.anyio
 MANY = Manifest(batch="may", source="abc", rows=1_000, about={"rows": "1000"}, size=10)
@@ -183,7 +183,7 @@ async def test_a_manifest_that_somebody_has_deleted_is_written_again() -> None:
 
 
 def finding(at: int, state: State, **facts: Any) -> Found:  # noqa: ANN401 - the fields of what was found
-    return Found(id=f"{at}", mark=mark_of(message(at)).hex(), state=int(state), started=1_800_000_000.0, **facts)
+    return Found(id=f"{at}", mark=request_digest(message(at)).hex(), state=int(state), started=1_800_000_000.0, **facts)
 
 
 async def recorded(records: MemoryRecords, *documents: ChunkRecord) -> None:
@@ -213,9 +213,9 @@ async def test_what_the_records_say_adds_up_to_a_journal(tmp_path: Path) -> None
     assert found is not None
     assert (found.done, found.begun, found.buried) == (1, 1, {"000002": "it was handed out 6 times"})
     assert (found.manifest.chunks, found.unreadable) == (4, [])
-    with journal.reading(path) as record:
+    with journal.open_readonly(path) as record:
         assert dict(record.about).items() >= {"batch": "may", "rows": "7"}.items()
-        states = {line.id: line.state for line in record.lines()}
+        states = {line.id: line.state for line in record.rows()}
         assert f"{record.summary().price} {record.summary().hold}" == "0.07 0.08"
     started = dict.fromkeys(["2", "3", "4"], State.STARTED)
     assert states == {"0": State.ACCEPTED, "1": State.REFUSED} | started
@@ -227,7 +227,7 @@ async def test_a_local_batch_goes_on_with_what_was_collected(tmp_path: Path) -> 
     rest = ChunkRecord(
         id="000000",
         stage="done",
-        rows=(finding(0, State.ACCEPTED, **ACCEPTED), finding(1, State.STARTED), finding(2, State.HELD_UP)),
+        rows=(finding(0, State.ACCEPTED, **ACCEPTED), finding(1, State.STARTED), finding(2, State.NOT_SENT)),
     )
     assert await records.write("b1", "000000", rest.dump(), 0)
     assert await collect(records, "b1", path, clock=VirtualClock()) is not None
@@ -243,7 +243,7 @@ async def test_many_rows_are_collected_in_lots(tmp_path: Path) -> None:
     for number in range(3):
         await recorded(records, ChunkRecord(id=f"{number}", stage="done", rows=tuple(islice(all_rows, 4_000))))
     assert await collect(records, "may", str(tmp_path / "j")) is not None
-    with journal.reading(str(tmp_path / "j")) as record:
+    with journal.open_readonly(str(tmp_path / "j")) as record:
         assert record.summary().rows(State.ACCEPTED) == 12_000
 
 
@@ -260,8 +260,8 @@ async def test_a_record_that_nobody_can_read_is_named_and_the_others_count(tmp_p
     found = await collect(records, "may", str(tmp_path / "j"))
     assert found is not None
     assert (sorted(found.unreadable), found.buried) == (["a", "b", "c"], {"d": "nobody says why"})
-    with journal.reading(str(tmp_path / "j")) as record:
-        assert [line.id for line in record.lines()] == ["3"]
+    with journal.open_readonly(str(tmp_path / "j")) as record:
+        assert [line.id for line in record.rows()] == ["3"]
 
 
 @define

@@ -22,7 +22,7 @@ from anyio.abc import Process
 from attrs import define, field
 from brokers import Broker, nats, valkey
 
-from msgapi.fleet.beside import beside
+from msgapi.concurrency import background
 from msgapi.http import Request
 from msgapi.sandbox import LUCK, Sandbox, server
 
@@ -155,7 +155,7 @@ async def opened(engine: str, directory: Path) -> AsyncIterator[Fleet]:
                     "MSGAPI_FLEET_URL": broker.url,
                 }
                 await fleet.enqueue()
-                async with beside(fleet.tick):
+                async with background(fleet.tick):
                     yield fleet
 
 

@@ -25,6 +25,7 @@ from msgapi import (
     Unavailable,
 )
 from msgapi.batch import Outcome, Stopped
+from msgapi.clock import VirtualClock
 from msgapi.codec import dump
 from msgapi.fleet import (
     Chunk,
@@ -43,7 +44,6 @@ from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
 from msgapi.quota import Local
 from msgapi.results import ApiError
-from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
 pytestmark = pytest.mark.anyio
@@ -108,7 +108,7 @@ async def test_a_row_is_in_the_record_before_it_leaves() -> None:
         assert (record.stage, record.begun) == ("begun", 1)
         return NotFound()
 
-    sent = await send_chunk(chunk(), api, ALONE, records=records, clock=clock, at_once=3)
+    sent = await send_chunk(chunk(), api, ALONE, records=records, clock=clock, concurrency=3)
     assert sent.done
     assert states(await record_of(records)) == all_of(State.REFUSED, range(10))
 
@@ -123,12 +123,12 @@ async def test_a_402_pauses_all_and_what_did_not_go_is_as_though_it_had_never_be
     broke = InsufficientBalance(code="insufficient_balance")
     api, records, quota = Counted({4: broke}), MemoryRecords(), Local(VirtualClock())
     pace = Pace(shared=quota)
-    sent = await send_chunk(chunk(), api, pace, records=records, at_once=1)
+    sent = await send_chunk(chunk(), api, pace, records=records, concurrency=1)
     assert (sent.done, sent.stopped, sent.left) == (False, Stopped("balance", broke), 7)
     assert await quota.paused() == dump(broke)
     record = await record_of(records)
     assert (record.stage, record.begun, record.excused) == ("begun", 1, 1)
-    assert states(record) == all_of(State.ACCEPTED, range(3)) | {"3": State.HELD_UP}
+    assert states(record) == all_of(State.ACCEPTED, range(3)) | {"3": State.NOT_SENT}
     again = await send_chunk(chunk(), api, pace, records=records)
     assert (again.stopped, again.left, api.asked) == (Stopped("balance", broke), 10, 4)
     await quota.resume()
@@ -157,9 +157,9 @@ async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
         await clock.sleep(15)
         await quota.pause(b"not an error")
 
-    async with clock.running(), anyio.create_task_group() as tasks:
+    async with clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(pauses)
-        sent = await send_chunk(chunk(), api, Pace(shared=quota), records=records, at_once=1, clock=clock)
+        sent = await send_chunk(chunk(), api, Pace(shared=quota), records=records, concurrency=1, clock=clock)
     assert (sent.left, api.inner.asked, await quota.paused()) == (8, 2, b"not an error")
     assert sent.stopped == Stopped("balance", InsufficientBalance(message="all who send with this key are paused"))
 
@@ -167,9 +167,9 @@ async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
 async def test_a_chunk_that_is_no_longer_wanted_is_left_as_it_is() -> None:
     clock, records = VirtualClock(), MemoryRecords()
     api = Slow(clock)
-    async with clock.running():
+    async with clock.autojump():
         sent = await send_chunk(
-            chunk(), api, ALONE, records=records, at_once=1, only_while=lambda: clock.now() < 15, clock=clock
+            chunk(), api, ALONE, records=records, concurrency=1, only_while=lambda: clock.now() < 15, clock=clock
         )
     assert (sent.done, sent.stopped, sent.left, api.inner.asked) == (False, Stopped("asked"), 8, 2)
     assert (await record_of(records)).excused == 1
@@ -182,11 +182,11 @@ async def test_rows_that_wait_out_an_outage_are_given_up_soon_when_they_are_no_l
         await clock.sleep(0.1)
         return NotSent(call.path)
 
-    async with clock.running():
+    async with clock.autojump():
         sent = await send_chunk(chunk(2), api, ALONE, records=records, only_while=lambda: clock.now() < 2, clock=clock)
     assert (sent.stopped, sent.left) == (Stopped("asked"), 2)
     assert clock.now() < 4
-    assert states(await record_of(records)) == all_of(State.HELD_UP, range(2))
+    assert states(await record_of(records)) == all_of(State.NOT_SENT, range(2))
 
 
 async def test_a_chunk_that_takes_hours_is_left_and_its_record_looked_at_again() -> None:
@@ -196,8 +196,8 @@ async def test_a_chunk_that_takes_hours_is_left_and_its_record_looked_at_again()
         await clock.sleep(1000)
         return await Counted()(call)
 
-    async with clock.running():
-        sent = await send_chunk(chunk(), api, ALONE, records=records, at_once=1, clock=clock)
+    async with clock.autojump():
+        sent = await send_chunk(chunk(), api, ALONE, records=records, concurrency=1, clock=clock)
     assert (sent.stopped, sent.left) == (Stopped("asked"), 8)
 
 
@@ -220,8 +220,10 @@ async def test_what_stops_a_batch_stops_a_chunk_and_is_not_held_against_it(
         seen += call.path != ""
         return error
 
-    async with clock.running():
-        sent = await send_chunk(chunk(), api, ALONE, records=records, at_once=1, breaker=3, patience=30, clock=clock)
+    async with clock.autojump():
+        sent = await send_chunk(
+            chunk(), api, ALONE, records=records, concurrency=1, breaker=3, outage_timeout=30, clock=clock
+        )
     assert sent.stopped
     assert (sent.done, sent.stopped.reason, sent.stopped.error) == (False, reason, error)
     assert seen <= asked
@@ -230,17 +232,17 @@ async def test_what_stops_a_batch_stops_a_chunk_and_is_not_held_against_it(
 
 async def test_a_row_in_doubt_goes_again_under_its_key_for_a_day_and_then_is_told_of() -> None:
     api, records, clock = Counted({1: Unanswered("cut")}), MemoryRecords(), VirtualClock()
-    sent = await send_chunk(chunk(1), api, ALONE, records=records, patience=0, clock=clock)
+    sent = await send_chunk(chunk(1), api, ALONE, records=records, outage_timeout=0, clock=clock)
     assert (sent.done, sent.stopped, sent.left) == (False, None, 1)
     clock.advance(22 * HOUR)
     api.instead[2] = Unanswered("cut")
-    assert (await send_chunk(chunk(1), api, ALONE, records=records, patience=0, clock=clock)).left == 1
+    assert (await send_chunk(chunk(1), api, ALONE, records=records, outage_timeout=0, clock=clock)).left == 1
     clock.advance(2 * HOUR)
     told: list[Outcome[Accepted]] = []
     sent = await send_chunk(chunk(1), api, ALONE, records=records, clock=clock, on_outcome=told.append)
     assert (sent.done, api.asked) == (True, 2)
     assert [outcome.result.code for outcome in told if not isinstance(outcome.result, Ok)] == [UNKNOWN]
-    assert states(await record_of(records)) == {"0": State.DOUBTFUL}
+    assert states(await record_of(records)) == {"0": State.UNKNOWN}
 
 
 async def collected(records: MemoryRecords, clock: VirtualClock, path: Path, **options: Any) -> None:  # noqa: ANN401 - those of `collect`
@@ -256,7 +258,7 @@ async def test_what_a_local_run_may_have_sent_goes_out_only_while_its_keys_are_k
     broke = InsufficientBalance()
     api, records, clock = Counted({2: Unanswered("cut"), 3: broke}), MemoryRecords(), VirtualClock()
     clock.advance(50 * HOUR)
-    first = await send_chunk(chunk(4), api, ALONE, records=records, at_once=1, patience=0, clock=clock)
+    first = await send_chunk(chunk(4), api, ALONE, records=records, concurrency=1, outage_timeout=0, clock=clock)
     assert (first.left, api.asked) == (3, 3)
     for _ in range(2):  # that it is collected again makes nothing younger
         await collected(records, clock, tmp_path / "j")
@@ -269,7 +271,7 @@ async def test_what_a_local_run_may_have_sent_goes_out_only_while_its_keys_are_k
     if hours == 22:
         assert (api.asked, found) == (6, all_of(State.ACCEPTED, range(4)))
         return
-    doubtful = {"1": State.DOUBTFUL, "2": State.STARTED, "3": State.STARTED}
+    doubtful = {"1": State.UNKNOWN, "2": State.STARTED, "3": State.STARTED}
     assert (api.asked, found) == (3, {"0": State.ACCEPTED} | doubtful)
     assert [getattr(outcome.result, "code", None) for outcome in told] == [UNKNOWN] * 6
 
@@ -278,10 +280,10 @@ async def test_a_row_that_was_in_doubt_after_a_local_run_may_have_sent_it_is_as_
     api, records, clock = Counted({1: Unanswered("cut")}), MemoryRecords(), VirtualClock()
     await collected(records, clock, tmp_path / "j")
     clock.advance(22 * HOUR)
-    assert (await send_chunk(chunk(1), api, ALONE, records=records, patience=0, clock=clock)).left == 1
+    assert (await send_chunk(chunk(1), api, ALONE, records=records, outage_timeout=0, clock=clock)).left == 1
     clock.advance(2 * HOUR)
     assert (await send_chunk(chunk(1), api, ALONE, records=records, clock=clock)).done
-    assert (api.asked, states(await record_of(records))) == (1, {"0": State.DOUBTFUL})
+    assert (api.asked, states(await record_of(records))) == (1, {"0": State.UNKNOWN})
 
 
 async def test_a_batch_that_was_only_looked_at_or_is_young_is_sent_whenever_it_comes(tmp_path: Path) -> None:
@@ -333,8 +335,8 @@ async def test_what_is_queued_later_is_as_old_as_its_batch(tmp_path: Path) -> No
 async def test_a_row_in_doubt_stays_so_when_it_is_held_up() -> None:
     api, records = Counted({1: Unanswered("cut"), 2: Unauthorized()}), MemoryRecords()
     for _ in range(2):
-        _ = await send_chunk(chunk(1), api, ALONE, records=records, patience=0)
-    assert states(await record_of(records)) == {"0": State.DOUBTFUL}
+        _ = await send_chunk(chunk(1), api, ALONE, records=records, outage_timeout=0)
+    assert states(await record_of(records)) == {"0": State.UNKNOWN}
 
 
 async def test_a_row_that_has_changed_and_one_whose_id_came_before_are_refused() -> None:
@@ -381,7 +383,7 @@ async def test_a_chunk_whose_workers_are_called_off_is_not_buried() -> None:
 
     for _ in range(TRIES + 1):
         async with anyio.create_task_group() as tasks:
-            _ = tasks.start_soon(lambda: send_chunk(chunk(), hangs, ALONE, records=records, at_once=4))
+            _ = tasks.start_soon(lambda: send_chunk(chunk(), hangs, ALONE, records=records, concurrency=4))
             await anyio.wait_all_tasks_blocked()
             tasks.cancel_scope.cancel()
     record = await record_of(records)
@@ -399,7 +401,7 @@ async def test_what_the_api_raises_comes_out_and_what_ended_before_is_kept() -> 
         return await api(call)
 
     with pytest.raises(KeyError):
-        _ = await send_chunk(chunk(), raises, ALONE, records=records, at_once=1)
+        _ = await send_chunk(chunk(), raises, ALONE, records=records, concurrency=1)
     record = await record_of(records)
     assert states(record) == all_of(State.ACCEPTED, range(3)) | {"3": State.STARTED}
     assert (record.begun, record.excused) == (1, 0)
@@ -407,8 +409,8 @@ async def test_what_the_api_raises_comes_out_and_what_ended_before_is_kept() -> 
 
 async def test_a_bad_number_is_refused() -> None:
     records = MemoryRecords()
-    with pytest.raises(ValueError, match="at_once"):
-        _ = await send_chunk(chunk(), Counted(), ALONE, records=records, at_once=0)
+    with pytest.raises(ValueError, match="concurrency"):
+        _ = await send_chunk(chunk(), Counted(), ALONE, records=records, concurrency=0)
 
 
 async def test_a_record_that_cannot_be_read_is_left_as_it_is() -> None:
@@ -448,9 +450,9 @@ async def test_of_two_workers_with_one_chunk_neither_loses_what_the_other_found(
 
     async def meanwhile(write: int) -> None:
         if write in {1, 3}:
-            _ = await send_chunk(chunk(write), Counted({2: Unauthorized()}), ALONE, records=records, at_once=1)
+            _ = await send_chunk(chunk(write), Counted({2: Unauthorized()}), ALONE, records=records, concurrency=1)
 
-    sent = await send_chunk(chunk(4), api, ALONE, records=Meddled(records, meanwhile), at_once=1)
+    sent = await send_chunk(chunk(4), api, ALONE, records=Meddled(records, meanwhile), concurrency=1)
     assert sent.done
     assert states(await record_of(records)) == all_of(State.ACCEPTED, range(4))
 
@@ -464,10 +466,10 @@ async def test_a_row_that_another_may_still_be_sending_stays_in_doubt() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         assert call.path
         with pytest.raises(KeyError):
-            _ = await send_chunk(chunk(2), dies, ALONE, records=records, at_once=1)
+            _ = await send_chunk(chunk(2), dies, ALONE, records=records, concurrency=1)
         return Unauthorized()
 
-    sent = await send_chunk(chunk(2), api, ALONE, records=records, at_once=1)
+    sent = await send_chunk(chunk(2), api, ALONE, records=records, concurrency=1)
     assert (sent.left, states(await record_of(records))) == (2, all_of(State.STARTED, range(2)))
 
 
@@ -506,7 +508,7 @@ async def test_a_store_that_is_away_at_the_end_is_waited_for() -> None:
         await clock.sleep(20)
         records.away = False
 
-    async with clock.running(), anyio.create_task_group() as tasks:
+    async with clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(comes_back)
         sent = await send_chunk(chunk(), api, ALONE, records=records, clock=clock)
     assert sent.done
@@ -523,7 +525,7 @@ async def test_a_store_that_stays_away_is_unreachable_and_the_rows_are_in_doubt(
         records.away = True
         return await Counted()(call)
 
-    async with clock.running():
+    async with clock.autojump():
         with pytest.raises(Unreachable) as raised:
             _ = await send_chunk(chunk(), api, ALONE, records=records, clock=clock)
     assert "not in the record" in raised.value.__notes__[0]
@@ -533,7 +535,7 @@ async def test_a_store_that_stays_away_is_unreachable_and_the_rows_are_in_doubt(
 
 
 async def test_doubt_is_taken_back_only_by_whoever_had_it_alone() -> None:
-    started, held = Found(id="1", mark="00"), Found(id="1", mark="00", state=State.HELD_UP)
+    started, held = Found(id="1", mark="00"), Found(id="1", mark="00", state=State.NOT_SENT)
     assert settled(started, None, started, alone=True) is None
     assert settled(started, None, started, alone=False) == started
     assert settled(started, held, started, alone=True) == held

@@ -17,13 +17,13 @@ from mortal import Weather
 from mortal_fleet import Death, Killed, Mortal, MortalChunks, MortalRecords, World
 
 from msgapi import Invalid, Pace, connect, messages
+from msgapi.clock import VirtualClock
 from msgapi.fleet import Chunk, ChunkRecord, Found, MemoryChunks, MemoryRecords, Row, row_of, work
 from msgapi.fleet.entry import load_record
 from msgapi.journal import State, key_of
 from msgapi.quota import Local
 from msgapi.sandbox import LUCK, Entry, Sandbox
 from msgapi.transports.faulty import FAULTS
-from msgapi.virtual import VirtualClock
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "30"))
 PLENTY, REMEMBERED = Decimal(1000), 23 * 3600
@@ -40,8 +40,8 @@ class Worker:
     """How a worker is run once, and what it meets."""
 
     chunks_at_once: int
-    at_once: int
-    patience: float
+    concurrency: int
+    outage_timeout: float
     weather: Weather
     death: Death | None
     at: int
@@ -51,14 +51,14 @@ class Worker:
 WORKERS = st.builds(
     Worker,
     chunks_at_once=st.integers(1, 3),
-    at_once=st.integers(1, 6),
-    patience=st.sampled_from([0.0, 30.0, 900.0]),
+    concurrency=st.integers(1, 6),
+    outage_timeout=st.sampled_from([0.0, 30.0, 900.0]),
     weather=WEATHER,
     death=st.sampled_from([None, "killed", "killed", "cancelled", "frozen"]),
     at=st.integers(1, 90),
     frozen=st.sampled_from([5.0, 40.0, 1200.0]),
 )
-WELL = Worker(chunks_at_once=2, at_once=4, patience=900.0, weather=[], death=None, at=0, frozen=0.0)
+WELL = Worker(chunks_at_once=2, concurrency=4, outage_timeout=900.0, weather=[], death=None, at=0, frozen=0.0)
 
 
 def row(number: int, to: str) -> Row:
@@ -103,7 +103,7 @@ class Fleets(RuleBasedStateMachine):
     async def _live(self, workers: list[Worker]) -> None:
         async with anyio.create_task_group() as despair:
             _ = despair.start_soon(self._despair)
-            async with self.world.clock.running(), anyio.create_task_group() as tasks:
+            async with self.world.clock.autojump(), anyio.create_task_group() as tasks:
                 for worker in workers:
                     _ = tasks.start_soon(self._work, worker)
             despair.cancel_scope.cancel()
@@ -127,8 +127,8 @@ class Fleets(RuleBasedStateMachine):
                         pace,
                         records=MortalRecords(who),
                         chunks_at_once=how.chunks_at_once,
-                        at_once=how.at_once,
-                        patience=how.patience,
+                        concurrency=how.concurrency,
+                        outage_timeout=how.outage_timeout,
                         until_empty=True,
                         clock=world.clock,
                     )
@@ -174,7 +174,7 @@ class Fleets(RuleBasedStateMachine):
         match State(found.state):
             case State.ACCEPTED:
                 assert [found.message_id or entries[0].id] == [entry.id for entry in entries]
-            case State.REFUSED | State.HELD_UP | State.INVALID:
+            case State.REFUSED | State.NOT_SENT | State.INVALID:
                 assert not entries
             case _:
                 pass

@@ -14,7 +14,9 @@ from fleets import Counted, all_of, chunk, record_of, states
 
 from msgapi import Call, InsufficientBalance, NotSent, Ok, Pace, Result, Unauthorized, billing
 from msgapi.batch import Stopped
+from msgapi.clock import VirtualClock
 from msgapi.codec import dump
+from msgapi.concurrency import background
 from msgapi.fleet import (
     Away,
     Event,
@@ -28,13 +30,11 @@ from msgapi.fleet import (
     Told,
     work,
 )
-from msgapi.fleet.beside import beside
 from msgapi.fleet.held import Held
 from msgapi.fleet.leaf import TRIES
 from msgapi.journal import State
 from msgapi.quota import Local
 from msgapi.results import Balance, Meta
-from msgapi.virtual import VirtualClock
 
 T = TypeVar("T")
 pytestmark = pytest.mark.anyio
@@ -67,7 +67,7 @@ class Fleet:
         return await work(self.chunks, self.api, records=self.records, clock=self.clock, **given)
 
     async def worked(self, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
-        async with self.clock.running():
+        async with self.clock.autojump():
             return await self.work(**options)
 
     async def worked_for(self, seconds: float, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
@@ -78,7 +78,7 @@ class Fleet:
             await self.clock.sleep(seconds)
             stopping.set()
 
-        async with self.clock.running(), beside(later):
+        async with self.clock.autojump(), background(later):
             return await self.work(stopping=stopping, **options)
 
     async def away(self, store: MemoryChunks | MemoryRecords, after: float, seconds: float) -> None:
@@ -131,7 +131,7 @@ async def test_a_worker_sends_all_chunks_and_ends_when_none_is_left() -> None:
 async def test_workers_share_the_chunks() -> None:
     fleet = Fleet()
     await fleet.put(20)
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         for _ in range(2):
             _ = tasks.start_soon(partial(fleet.work, pace=Pace(), on_event=None))
     assert (fleet.api.asked, max(fleet.api.keys.values())) == (200, 1 + 19)  # ids repeat from chunk to chunk
@@ -146,7 +146,7 @@ async def test_without_until_empty_a_worker_waits_for_chunks_until_it_is_asked_t
         await fleet.clock.sleep(100)
         stopping.set()
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(later)
         assert await fleet.work(until_empty=False, stopping=stopping) == Stopped("asked")
     assert (fleet.fates(), fleet.clock.now() < 203) == (["done"], True)
@@ -169,7 +169,7 @@ async def test_a_worker_that_is_asked_to_stop_lets_settle_what_is_in_flight_and_
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 10.0)
     await fleet.put(6)
-    assert await fleet.worked_for(15, at_once=2) == Stopped("asked")
+    assert await fleet.worked_for(15, concurrency=2) == Stopped("asked")
     assert fleet.clock.now() < 23
     assert (fleet.api.inner.asked, fleet.fates(), await fleet.chunks.left()) == (16, ["released"] * 4, 6)
     assert sorted(states(await record_of(fleet.records, "000000")).values()) == [State.ACCEPTED] * 4
@@ -182,9 +182,9 @@ async def test_a_lease_is_renewed_for_as_long_as_its_chunk_is_sent() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 100.0)
     await fleet.put(1, rows=3)
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         for _ in range(2):
-            _ = tasks.start_soon(partial(fleet.work, at_once=1))
+            _ = tasks.start_soon(partial(fleet.work, concurrency=1))
     assert (fleet.api.inner.asked, fleet.fates()) == (3, ["done"])
 
 
@@ -203,10 +203,10 @@ async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
         theirs.append(await fleet.chunks.lease(0))
         fleet.chunks.lease_seconds = 30.0
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(frozen)
         stopping = anyio.Event()
-        _ = tasks.start_soon(partial(fleet.work, at_once=1, stopping=stopping))
+        _ = tasks.start_soon(partial(fleet.work, concurrency=1, stopping=stopping))
         await fleet.clock.sleep(30)
         stopping.set()
     assert theirs[0]
@@ -216,7 +216,7 @@ async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
 async def test_a_401_ends_the_worker_and_gives_its_chunks_back() -> None:
     fleet = Fleet(Counted({3: Unauthorized()}))
     await fleet.put(5)
-    assert await fleet.worked(chunks_at_once=1, at_once=1) == Stopped("unauthorized", Unauthorized())
+    assert await fleet.worked(chunks_at_once=1, concurrency=1) == Stopped("unauthorized", Unauthorized())
     assert (fleet.fates(), await fleet.chunks.left(), fleet.api.asked) == (["released"], 5, 3)
 
 
@@ -224,7 +224,7 @@ async def test_a_402_ends_a_worker_that_is_not_to_wait_and_one_that_comes_later_
     fleet = Fleet(Till(Decimal("0.20")))
     await fleet.put(2, rows=3)
     for looks in (0, 1):
-        stopped = await fleet.worked(at_once=1)
+        stopped = await fleet.worked(concurrency=1)
         assert stopped
         assert (stopped.reason, fleet.api.sent, fleet.api.looks) == ("balance", 2, looks)
     fleet.api.free = Decimal(10)
@@ -242,7 +242,7 @@ async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) 
         fleet.api.free += Decimal(10)
 
     pace = Pace(shared=fleet.quota) if shared else Pace()
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(tops_up)
         assert await fleet.work(wait_for_balance=True, pace=pace) is None
     assert (fleet.api.sent, fleet.api.looks, await fleet.stages(2)) == (20, 8, ["done"] * 2)
@@ -272,7 +272,7 @@ async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None
 
     fleet = Fleet(api)
     await fleet.put(1)
-    assert await fleet.worked_for(100, wait_for_balance=True, at_once=1) == Stopped("asked")
+    assert await fleet.worked_for(100, wait_for_balance=True, concurrency=1) == Stopped("asked")
     assert asked[billing.balance().path] <= asked["/v1/messages"] <= 10
 
 
@@ -302,7 +302,7 @@ async def test_an_outage_is_waited_out_across_chunks() -> None:
 
     fleet.api = api
     await fleet.put(10)
-    assert await fleet.worked(chunks_at_once=2, at_once=2) is None
+    assert await fleet.worked(chunks_at_once=2, concurrency=2) is None
     assert (inner.asked, await fleet.stages(10)) == (100, ["done"] * 10)
     assert "released" in fleet.fates()
 
@@ -316,9 +316,9 @@ async def test_an_engine_that_is_away_is_waited_for() -> None:
         for store in (fleet.chunks, fleet.records, fleet.chunks):
             await fleet.away(store, 7.5, 40)
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(away)
-        assert await fleet.work(at_once=2, chunks_at_once=3) is None
+        assert await fleet.work(concurrency=2, chunks_at_once=3) is None
     assert (fleet.api.inner.asked, await fleet.stages(10), await fleet.chunks.left()) == (100, ["done"] * 10, 0)
     assert any(isinstance(event, Away) for event in fleet.told)
 
@@ -365,12 +365,12 @@ async def test_a_402_that_cannot_be_told_to_others_holds_nobody_up_and_is_told_a
     await fleet.put(1)
     deaf: Any = Deaf(fleet.quota, "pause", until=12)
     with anyio.fail_after(9):
-        async with fleet.clock.running():
-            stopped = await fleet.work(pace=Pace(shared=deaf), at_once=1, chunks_at_once=1)
+        async with fleet.clock.autojump():
+            stopped = await fleet.work(pace=Pace(shared=deaf), concurrency=1, chunks_at_once=1)
     assert stopped
     assert (stopped.reason, fleet.api.sent, fleet.fates()) == ("balance", 2, ["released"] * 4)
     assert fleet.clock.now() < 20
-    assert states(await record_of(fleet.records, "000000")) == all_of(State.ACCEPTED, range(2)) | {"2": State.HELD_UP}
+    assert states(await record_of(fleet.records, "000000")) == all_of(State.ACCEPTED, range(2)) | {"2": State.NOT_SENT}
     assert await fleet.quota.paused() is not None
 
 
@@ -380,7 +380,7 @@ async def test_that_there_is_money_is_told_again_when_the_pace_that_all_share_is
     await fleet.quota.pause(dump(BROKE))
     deaf: Any = Deaf(fleet.quota, "resume", until=12)
     with anyio.fail_after(9):
-        async with fleet.clock.running():
+        async with fleet.clock.autojump():
             assert await fleet.work(pace=Pace(shared=deaf), wait_for_balance=True) is None
     assert (fleet.api.sent, fleet.clock.now() < 60) == (10, True)
     assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
@@ -395,7 +395,7 @@ async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
         await fleet.clock.sleep(12)
         fleet.records.away = False
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(back)
         assert await fleet.work() is None
     assert (fleet.api.asked, await fleet.stages(1)) == (10, ["done"])
@@ -421,7 +421,7 @@ async def test_a_chunk_is_buried_only_when_its_record_says_so() -> None:
         await fleet.clock.sleep(3)
         fleet.records.away = False
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(back)
         assert await fleet.work() is None
     assert fleet.fates() == ["released", "buried"]
@@ -446,10 +446,10 @@ async def test_a_chunk_with_a_row_that_never_settles_is_given_up_in_the_end() ->
 
     fleet = Fleet(api)
     await fleet.put(1)
-    assert await fleet.worked(patience=0) is None
+    assert await fleet.worked(outage_timeout=0) is None
     record = await record_of(fleet.records, "000000")
     assert fleet.fates() == ["released"] * TRIES + ["buried"]
-    assert states(record) == all_of(State.ACCEPTED, range(10)) | {"3": State.HELD_UP}
+    assert states(record) == all_of(State.ACCEPTED, range(10)) | {"3": State.NOT_SENT}
 
 
 async def test_what_the_api_raises_comes_out_and_the_chunk_goes_back_at_once() -> None:
@@ -498,7 +498,7 @@ async def test_a_renewal_that_does_not_get_through_is_told_and_tried_again() -> 
     fleet.api = Slow(fleet.clock, 25.0)
     await fleet.put(1, rows=1)
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(fleet.away, fleet.chunks, 5, 7)
         assert await fleet.work(chunks_at_once=1) is None
     assert [event.why for event in fleet.told if isinstance(event, Away)]
@@ -510,7 +510,7 @@ async def test_an_engine_that_stays_away_at_the_end_of_a_chunk_is_given_up_and_t
     fleet.api = Slow(fleet.clock, 5.0)
     await fleet.put(1, rows=1)
 
-    async with fleet.clock.running(), anyio.create_task_group() as tasks:
+    async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(fleet.away, fleet.chunks, 3, 120)
         assert await fleet.work() is None
     assert (fleet.fates(), fleet.api.inner.asked) == (["done", "done"], 1)

@@ -26,13 +26,13 @@ from msgapi import (
     Unreadable,
     journal,
 )
-from msgapi.journal import SETTLED, Go, State, Unusable
-from msgapi.virtual import VirtualClock
+from msgapi.clock import VirtualClock
+from msgapi.journal import SETTLED, Send, State, Unusable
 
 pytestmark = pytest.mark.anyio
 FINAL: list[Result[object]] = [Ok(1), Forbidden(), Unreadable(), Throttled(code="newsletter_daily_cap"), Invalid()]
 HELD_UP: list[ApiError] = [Unauthorized(), InsufficientBalance(), NotSent("x"), Throttled(code="rate_limit_exceeded")]
-IN_DOUBT: list[ApiError] = [Unanswered("x"), Unavailable(), Forbidden(may_have_happened=True)]
+MAYBE_SENT: list[ApiError] = [Unanswered("x"), Unavailable(), Forbidden(may_have_happened=True)]
 
 
 @given(st.text(), st.text())
@@ -45,13 +45,13 @@ def test_a_key_is_a_uuid_that_both_names_decide(batch: str, row: str) -> None:
 
 @pytest.mark.parametrize("result", FINAL, ids=lambda result: type(result).__name__)
 async def test_what_is_settled_does_not_begin_again(tmp_path: Path, result: Result[object]) -> None:
-    for verdict in (Go, None):
+    for verdict in (Send, None):
         async with opened(tmp_path) as record:
             (found,) = await record.begin([("1", message(1))])
             if verdict is None:
                 assert found is SETTLED
             else:
-                assert found == Go(record.key("1"), doubtful=False, started=1_800_000_000.0)
+                assert found == Send(record.key("1"), maybe_sent=False, started=1_800_000_000.0)
                 record.settle("1", result)
 
 
@@ -61,12 +61,12 @@ async def test_what_was_held_up_begins_anew_however_late(tmp_path: Path, result:
     for _ in range(2):
         async with opened(tmp_path, clock=clock) as record:
             (found,) = await record.begin([("1", message(1))])
-            assert found == Go(record.key("1"), doubtful=False, started=clock.time())
+            assert found == Send(record.key("1"), maybe_sent=False, started=clock.time())
             record.settle("1", result)
         clock.advance(100 * HOUR)
 
 
-@pytest.mark.parametrize("result", [None, *IN_DOUBT], ids=lambda result: type(result).__name__)
+@pytest.mark.parametrize("result", [None, *MAYBE_SENT], ids=lambda result: type(result).__name__)
 async def test_what_is_in_doubt_goes_again_under_its_key_for_as_long_as_that_is_remembered(
     tmp_path: Path, result: ApiError | None
 ) -> None:
@@ -75,7 +75,7 @@ async def test_what_is_in_doubt_goes_again_under_its_key_for_as_long_as_that_is_
         clock.advance(hours * HOUR)
         async with opened(tmp_path, clock=clock) as record:
             (found,) = await record.begin([("1", message(1))])
-            assert found == Go(record.key("1"), doubtful=hours > 0, started=1_800_000_000.0)
+            assert found == Send(record.key("1"), maybe_sent=hours > 0, started=1_800_000_000.0)
             if result is not None:
                 record.settle("1", result)
     clock.advance(2 * HOUR)
@@ -85,7 +85,7 @@ async def test_what_is_in_doubt_goes_again_under_its_key_for_as_long_as_that_is_
     assert (found.code, found.may_have_happened) == (journal.UNKNOWN, True)
     assert "24.0 hours ago" in found.reason
     async with opened(tmp_path, clock=clock, unknown="resend") as record:
-        assert await record.begin([("1", message(1))]) == [Go(record.key("1"), doubtful=True, started=clock.time())]
+        assert await record.begin([("1", message(1))]) == [Send(record.key("1"), maybe_sent=True, started=clock.time())]
 
 
 async def test_a_clock_that_has_gone_back_is_not_relied_on(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_a_clock_that_has_gone_back_is_not_relied_on(tmp_path: Path) -> No
 async def test_what_may_not_be_sent_twice_is_not(tmp_path: Path) -> None:
     submit = Call("POST", "/v1/rcs/agents/1/submit", object)
     async with opened(tmp_path) as record:
-        assert await record.begin([("1", submit)]) == [Go(None, doubtful=False, started=1_800_000_000.0)]
+        assert await record.begin([("1", submit)]) == [Send(None, maybe_sent=False, started=1_800_000_000.0)]
     async with opened(tmp_path) as record:
         (found,) = await record.begin([("1", submit)])
     assert isinstance(found, Unanswered)
@@ -129,7 +129,7 @@ async def test_an_id_that_comes_twice_is_refused_the_second_time(tmp_path: Path)
     async with opened(tmp_path) as record:
         first, second = await record.begin([("1", message(1)), ("1", message(2))])
         (third,) = await record.begin([("1", message(1))])
-    assert isinstance(first, Go)
+    assert isinstance(first, Send)
     for found in (second, third):
         assert isinstance(found, Invalid)
         assert found.code == journal.REPEATED
@@ -140,58 +140,58 @@ async def test_what_was_not_fit_to_be_sent_can_be_mended(tmp_path: Path) -> None
         _ = await record.begin([("2", message(2))])
         record.note("1", message(1, ""), Invalid(message="to +4915112345678"))
         record.note("2", message(2), Invalid())  # another has that id, and is under way
-    with journal.reading(str(tmp_path / "run.db")) as read:
-        (line,) = read.lines(State.INVALID)
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
+        (line,) = read.rows(State.INVALID)
         assert (line.id, line.kind, line.message) == ("1", "Invalid", "to ***")
         assert read.summary().rows() == 2
     async with opened(tmp_path) as record:
-        assert isinstance((await record.begin([("1", message(1))]))[0], Go)
+        assert isinstance((await record.begin([("1", message(1))]))[0], Send)
 
 
 async def test_what_was_released_is_as_though_it_had_never_begun(tmp_path: Path) -> None:
     async with opened(tmp_path) as record:
         _ = await record.begin([("1", message(1)), ("2", message(2))])
         record.release("1")
-    with journal.reading(str(tmp_path / "run.db")) as read:
-        assert [line.id for line in read.lines()] == ["2"]
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
+        assert [line.id for line in read.rows()] == ["2"]
     async with opened(tmp_path) as record:  # a row that is in doubt stays so
         _ = await record.begin([("2", message(2))])
         record.release("2")
-    with journal.reading(str(tmp_path / "run.db")) as read:
-        assert [line.state for line in read.lines()] == [State.STARTED]
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
+        assert [line.state for line in read.rows()] == [State.STARTED]
 
 
 async def test_calls_can_keep_keys_of_their_own(tmp_path: Path) -> None:
     call = message(1)
     async with opened(tmp_path, keys="own") as record:
         (found,) = await record.begin([("1", call)])
-    assert isinstance(found, Go)
+    assert isinstance(found, Send)
     assert found.key == call.idempotency_key
     async with opened(tmp_path, keys="own") as record:  # the key of the first run counts
         (found,) = await record.begin([("1", message(1))])
-    assert isinstance(found, Go)
+    assert isinstance(found, Send)
     assert found.key == call.idempotency_key
 
 
 async def test_a_report_counts_and_adds_up_to_the_cent(tmp_path: Path) -> None:
     api = Service({3: Forbidden(code="no", message="not to ada@shop.example")})
     async with opened(tmp_path, about={"file": "people.csv"}) as record:
-        _ = await sent(api, rows(10), record, at_once=1)
+        _ = await sent(api, rows(10), record, concurrency=1)
         assert repr(record) == f"Journal({record.path}, batch=b1)"
-    with journal.reading(str(tmp_path / "run.db")) as read:
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
         summary = read.summary()
         assert (summary.rows(), summary.rows(State.ACCEPTED), summary.rows(State.REFUSED)) == (10, 9, 1)
         assert (summary.price, summary.hold) == (Decimal("0.63"), Decimal("0.72"))
         assert (read.about["batch"], read.about["file"]) == ("b1", "people.csv")
-        assert [line.message for line in read.lines(State.REFUSED)] == ["not to ***"]
-        assert {line.message_id for line in read.lines(State.ACCEPTED)} == {f"msg_{at}" for at in (1, 2, *range(4, 11))}
+        assert [line.message for line in read.rows(State.REFUSED)] == ["not to ***"]
+        assert {line.message_id for line in read.rows(State.ACCEPTED)} == {f"msg_{at}" for at in (1, 2, *range(4, 11))}
 
 
 async def test_an_answer_without_figures_costs_nothing_that_is_known(tmp_path: Path) -> None:
     async with opened(tmp_path) as record:
         _ = await record.begin([("1", message(1))])
         record.settle("1", Ok(1))
-    with journal.reading(str(tmp_path / "run.db")) as read:
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
         assert read.summary().price == 0
 
 
@@ -272,7 +272,7 @@ def test_a_report_on_nothing_is_refused(tmp_path: Path, *, there: bool) -> None:
     path = tmp_path / "run.db"
     if there:
         path.touch()
-    with pytest.raises(Unusable) as caught, journal.reading(str(path)):
+    with pytest.raises(Unusable) as caught, journal.open_readonly(str(path)):
         pass
     assert caught.value.reason == "missing"
 
@@ -282,7 +282,7 @@ async def test_a_real_disk_that_is_full_is_said_and_the_rest_is_finished_later(t
 
     async def filling() -> None:
         async with opened(tmp_path) as record:
-            _ = list(record._store.select("PRAGMA max_page_count = 20"))
+            _ = list(record._file.select("PRAGMA max_page_count = 20"))
             _ = await sent(api, rows(2000), record)
 
     with pytest.raises(Unusable, match="the disk is full") as caught:
@@ -292,7 +292,7 @@ async def test_a_real_disk_that_is_full_is_said_and_the_rest_is_finished_later(t
     async with opened(tmp_path) as record:
         _ = await sent(api, rows(2000), record)
     assert len(set(api.keys)) == 2000
-    with journal.reading(str(tmp_path / "run.db")) as read:
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
         assert read.summary().rows(State.ACCEPTED) == read.summary().rows() == 2000
 
 
@@ -311,8 +311,8 @@ async def test_a_row_that_was_sent_and_is_not_fit_any_more_stays_as_it_was_sent(
         record.note("1", message(1, ""), Invalid())
         record.note("2", message(2, ""), Invalid())
         record.note("2", message(2, ""), Invalid(code="again"))
-    with journal.reading(str(tmp_path / "run.db")) as read:
-        found = read.lines_of(["1", "2", "3", *(f"x{at}" for at in range(1000))])
+    with journal.open_readonly(str(tmp_path / "run.db")) as read:
+        found = read.rows_by_id(["1", "2", "3", *(f"x{at}" for at in range(1000))])
         assert {name: (line.state, line.code) for name, line in found.items()} == {
             "1": (State.ACCEPTED, None),
             "2": (State.INVALID, "again"),
@@ -334,7 +334,7 @@ async def test_a_journal_whose_making_was_killed_is_made_anew(tmp_path: Path) ->
     with sqlite3.connect(tmp_path / "run.db") as made:
         made.execute("PRAGMA journal_mode = WAL").close()
     made.close()
-    with pytest.raises(Unusable, match="nothing was begun"), journal.reading(str(tmp_path / "run.db")):
+    with pytest.raises(Unusable, match="no row was begun"), journal.open_readonly(str(tmp_path / "run.db")):
         pass
     async with opened(tmp_path) as record:
-        assert isinstance((await record.begin([("1", message(1))]))[0], Go)
+        assert isinstance((await record.begin([("1", message(1))]))[0], Send)

@@ -87,8 +87,8 @@ async def test_a_hundred_batches_with_journals_leave_no_file_open(tmp_path: Path
     for number in range(100):
         async with (
             connect(api_key=box.api_key, transport=box) as api,
-            journal.opened(str(tmp_path / f"{number}.db"), batch=f"{number}") as record,
-            batch.sending(api, rows_with_ids(3), journal=record) as outcomes,
+            journal.open(str(tmp_path / f"{number}.db"), batch=f"{number}") as record,
+            batch.send(api, rows_with_ids(3), journal=record) as outcomes,
         ):
             async for _ in outcomes:
                 if number % 2:
@@ -103,7 +103,7 @@ async def test_ten_thousand_calls_that_wait_for_their_turn_are_no_time_outs() ->
         serving(answering) as url,
         aiohttp.opened(timeout=3.0) as transport,
         connect(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=2500)) as api,
-        batch.sending(api, rows(10_001), at_once=10_001) as outcomes,
+        batch.send(api, rows(10_001), concurrency=10_001) as outcomes,
     ):
         async for outcome in outcomes:
             assert isinstance(outcome.result, Ok), outcome

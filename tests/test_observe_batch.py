@@ -25,14 +25,14 @@ def of_the_batch(notes: Notes) -> list[str]:
 
 async def test_a_batch_tells_of_each_outcome_and_of_its_end() -> None:
     notes = Notes()
-    async with batch.sending(answer, rows(3), at_once=1, observer=notes) as outcomes:
+    async with batch.send(answer, rows(3), concurrency=1, observer=notes) as outcomes:
         _ = await drain(outcomes)
     assert notes.told == ["batch", *(f"outcome /v1/rows/{n} Ok" for n in range(3)), "ended"]
 
 
 async def test_the_observer_of_the_client_is_told_of_its_batches() -> None:
     notes = Notes()
-    async with observed(notes, ACCEPTED) as (api, _), batch.sending(api, [SEND]) as outcomes:
+    async with observed(notes, ACCEPTED) as (api, _), batch.send(api, [SEND]) as outcomes:
         async for _ in outcomes:
             pass
     assert notes.told[0] == "batch"
@@ -42,7 +42,7 @@ async def test_the_observer_of_the_client_is_told_of_its_batches() -> None:
 
 async def test_an_observer_of_the_batch_comes_in_place_of_the_clients() -> None:
     mine, notes = Notes(), Notes()
-    async with observed(notes, ACCEPTED) as (api, _), batch.sending(api, [SEND], observer=mine) as outcomes:
+    async with observed(notes, ACCEPTED) as (api, _), batch.send(api, [SEND], observer=mine) as outcomes:
         async for _ in outcomes:
             pass
     assert of_the_batch(notes) == []
@@ -55,7 +55,7 @@ async def test_a_stop_and_a_resume_are_told_of() -> None:
     async def api(a_call: Call[T]) -> Result[T]:
         return InsufficientBalance() if poor[0] else await answer(a_call)
 
-    async with batch.sending(api, rows(2), at_once=1, observer=notes) as outcomes:
+    async with batch.send(api, rows(2), concurrency=1, observer=notes) as outcomes:
         async for outcome in outcomes:
             if poor[0]:
                 poor[0] = False
@@ -74,7 +74,7 @@ async def test_a_stop_and_a_resume_are_told_of() -> None:
 
 async def test_a_stop_that_is_asked_for_is_told_of() -> None:
     notes = Notes()
-    async with batch.sending(answer, rows(5), at_once=1, observer=notes) as outcomes:
+    async with batch.send(answer, rows(5), concurrency=1, observer=notes) as outcomes:
         async for _ in outcomes:
             outcomes.stop()
             break
@@ -84,7 +84,7 @@ async def test_a_stop_that_is_asked_for_is_told_of() -> None:
 async def test_a_batch_that_is_left_in_anger_has_ended() -> None:
     notes = Notes()
     with pytest.raises(LookupError):
-        async with batch.sending(answer, rows(5), observer=notes):
+        async with batch.send(answer, rows(5), observer=notes):
             raise LookupError
     assert notes.told == ["batch", "broken LookupError", "ended"]
 
@@ -94,7 +94,7 @@ async def test_a_batch_that_is_left_early_has_ended() -> None:
     try:
         raise LookupError
     except LookupError:  # which is none of the batch's
-        async with batch.sending(answer, rows(5), observer=notes):
+        async with batch.send(answer, rows(5), observer=notes):
             pass
     assert notes.told == ["batch", "ended"]
 
@@ -102,7 +102,7 @@ async def test_a_batch_that_is_left_early_has_ended() -> None:
 async def test_a_batch_that_is_cancelled_has_ended() -> None:
     notes = Notes()
     with anyio.CancelScope() as scope:
-        async with batch.sending(answer, rows(5), observer=notes) as outcomes:
+        async with batch.send(answer, rows(5), observer=notes) as outcomes:
             async for _ in outcomes:
                 scope.cancel()
     assert scope.cancelled_caught
@@ -117,7 +117,7 @@ async def test_a_batch_whose_source_raises_has_ended() -> None:
 
     notes = Notes()
     with pytest.raises(LookupError):
-        async with batch.sending(answer, broken(), at_once=1, observer=notes) as outcomes:
+        async with batch.send(answer, broken(), concurrency=1, observer=notes) as outcomes:
             _ = await drain(outcomes)
     assert notes.told[-3:] == ["stopped exception None", "broken LookupError", "ended"]
 
@@ -131,7 +131,7 @@ async def test_a_batch_with_a_worker_that_is_interrupted_has_ended() -> None:
 
     notes = Notes()
     with pytest.raises(Interrupted):
-        async with batch.sending(api, rows(5), at_once=1, observer=notes) as outcomes:
+        async with batch.send(api, rows(5), concurrency=1, observer=notes) as outcomes:
             _ = await drain(outcomes)
     assert notes.told == ["batch", "broken Interrupted", "ended"]
 
@@ -146,14 +146,14 @@ async def test_a_batch_whose_source_cannot_be_closed_has_ended() -> None:
 
     notes = Notes()
     with pytest.raises(LookupError):
-        async with batch.sending(answer, stubborn(), at_once=1, observer=notes) as outcomes:
+        async with batch.send(answer, stubborn(), concurrency=1, observer=notes) as outcomes:
             _ = await anext(outcomes)
     assert notes.told[-2:] == ["broken LookupError", "ended"]
 
 
 async def test_a_batch_that_has_ended_tells_nothing_more() -> None:
     notes = Notes()
-    async with batch.sending(answer, rows(5), observer=notes) as outcomes:
+    async with batch.send(answer, rows(5), observer=notes) as outcomes:
         pass
     outcomes.stop()
     outcomes.resume()
@@ -165,7 +165,7 @@ async def test_a_row_that_goes_again_after_an_outage_has_one_outcome() -> None:
     notes = Notes()
     async with (
         observed(notes, DOWN, ACCEPTED, retry=Retry(attempts=1)) as (api, script),
-        batch.sending(api, [SEND], clock=script.clock) as outcomes,
+        batch.send(api, [SEND], clock=script.clock) as outcomes,
     ):
         async for outcome in outcomes:
             assert isinstance(outcome.result, Ok)
@@ -182,7 +182,7 @@ async def test_an_observer_that_raises_changes_nothing_of_the_batch(
     with suppress(ZeroDivisionError):
         async with (
             observed(observe.both(notes, other), denied, ACCEPTED) as (api, _),
-            batch.sending(api, [SEND, SEND], at_once=1) as outcomes,
+            batch.send(api, [SEND, SEND], concurrency=1) as outcomes,
         ):
             async for outcome in outcomes:
                 if isinstance(outcome.result, Unauthorized):
@@ -201,21 +201,21 @@ async def test_every_hook_of_a_batch_does_nothing_until_it_is_told_what_to_do() 
             return BatchWatch()
 
     for observer in (Plain(), Observer()):
-        async with batch.sending(answer, rows(3), at_once=1, observer=observer) as outcomes:
+        async with batch.send(answer, rows(3), concurrency=1, observer=observer) as outcomes:
             async for _ in outcomes:
                 if outcomes.stopped is None:
                     outcomes.stop()
                     outcomes.resume()
         assert outcomes.settled == 3
         with pytest.raises(LookupError):
-            async with batch.sending(answer, rows(3), observer=observer):
+            async with batch.send(answer, rows(3), observer=observer):
                 raise LookupError
 
 
 async def test_a_row_that_the_journal_decides_on_has_an_outcome(tmp_path: object) -> None:
     notes = Notes()
-    async with journal.opened(f"{tmp_path}/a.db", batch="b") as record:
+    async with journal.open(f"{tmp_path}/a.db", batch="b") as record:
         pairs = [("same", call) for call in rows(2)]
-        async with batch.sending(answer, pairs, journal=record, observer=notes) as outcomes:
+        async with batch.send(answer, pairs, journal=record, observer=notes) as outcomes:
             assert len(await drain(outcomes)) == 2
     assert len([told for told in notes.told if told.startswith("outcome")]) == 2

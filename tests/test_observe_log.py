@@ -135,7 +135,7 @@ async def test_the_stop_of_a_batch_is_worth_knowing(result: ApiError | None, rec
         return result
 
     api: Api = answer if result is None else refusing
-    async with batch.sending(api, rows(3), at_once=1, observer=observe.log()) as outcomes:
+    async with batch.send(api, rows(3), concurrency=1, observer=observe.log()) as outcomes:
         async for _ in outcomes:
             if result is None:
                 outcomes.stop()
@@ -153,7 +153,7 @@ async def test_nothing_is_made_up_for_a_level_that_nobody_reads(caplog: pytest.L
     caplog.set_level(logging.CRITICAL, "msgapi")
     async with (
         observed(observe.log(), REFUSED, pace=Pace(per_second=0.5)) as (api, script),
-        batch.sending(api, [SEND] * 4, at_once=1, patience=0, clock=script.clock) as outcomes,
+        batch.send(api, [SEND] * 4, concurrency=1, outage_timeout=0, clock=script.clock) as outcomes,
     ):
         async for _ in outcomes:
             outcomes.stop()

@@ -50,7 +50,7 @@ def storm(
     server: Server,
     *,
     sends: int = 600,
-    at_once: int = 100,
+    concurrency: int = 100,
     latency: float = 0.002,
     change: Callable[[float, Server], None] = lambda _now, _server: None,
 ) -> Run:
@@ -58,13 +58,13 @@ def storm(
     flying: list[tuple[float, int, float, bool, float, RateLimit | None]] = []
     while done < sends:
         change(now, server)
-        while waiting and len(flying) < at_once and lane.wait(now) <= 0:
+        while waiting and len(flying) < concurrency and lane.wait(now) <= 0:
             lane.leave(now)
             waiting -= 1
             run.departures.append(now)
             allowed, until, figures = server.answer(now + latency / 2)
             heapq.heappush(flying, (now + latency, len(run.departures), now, allowed, until, figures))
-        wake = now + lane.wait(now) if waiting and len(flying) < at_once else inf
+        wake = now + lane.wait(now) if waiting and len(flying) < concurrency else inf
         if flying and flying[0][0] <= wake:
             now, _, left_at, allowed, until, figures = heapq.heappop(flying)
             if allowed:
@@ -135,29 +135,29 @@ def test_two_clients_on_one_key_still_get_through(told: bool) -> None:
 
 
 def test_a_high_limit_is_reached() -> None:
-    run = storm(Lane(), Server(2000), sends=20_000, at_once=200)
+    run = storm(Lane(), Server(2000), sends=20_000, concurrency=200)
     assert run.refused <= 400
     assert run.wall <= 10 * 1.5
 
 
 def test_without_any_limit_nothing_holds_a_batch_back_for_long() -> None:
-    run = storm(Lane(), Server(10**9), sends=10_000, at_once=100, latency=0.05)
+    run = storm(Lane(), Server(10**9), sends=10_000, concurrency=100, latency=0.05)
     assert run.refused == 0
     assert run.wall <= 10_000 / 100 * 0.05 * 1.2
 
 
 @given(
     per_second=st.floats(0.5, 500),
-    at_once=st.integers(1, 50),
+    concurrency=st.integers(1, 50),
     latency=st.floats(0.001, 0.5),
     told=st.booleans(),
     limit=st.integers(1, 100),
 )
 def test_its_own_limit_is_never_exceeded(
-    per_second: float, at_once: int, latency: float, told: bool, limit: int
+    per_second: float, concurrency: int, latency: float, told: bool, limit: int
 ) -> None:
     lane = Pace(per_second=per_second).lane("POST messages")
-    run = storm(lane, Server(limit, told=told), sends=30, at_once=at_once, latency=latency)
+    run = storm(lane, Server(limit, told=told), sends=30, concurrency=concurrency, latency=latency)
     for i, first in enumerate(run.departures):
         within = sum(first <= other < first + 1 for other in run.departures[i:])
         assert within <= per_second * 1.02 + 2
@@ -307,7 +307,7 @@ def test_a_window_whose_length_is_known_is_spaced_a_little_faster_than_it_lasts(
     assert lane.rate == pytest.approx(12.5)
 
 
-def crowd(lanes: list[Lane], server: Server, *, seconds: float, at_once: int = 32, latency: float = 0.01) -> Run:
+def crowd(lanes: list[Lane], server: Server, *, seconds: float, concurrency: int = 32, latency: float = 0.01) -> Run:
     """Let lanes of several processes send on one key, as much as they may; each begins 0.2 s after the other."""
     run = Run()
     due: list[tuple[float, int, int, float, bool, float, RateLimit | None]] = [
@@ -321,12 +321,12 @@ def crowd(lanes: list[Lane], server: Server, *, seconds: float, at_once: int = 3
         elif order >= 0:
             lane.throttle(now, left_at, until)
             run.refused += 1
-        while lane.in_flight < at_once and lane.wait(now) <= 0:
+        while lane.in_flight < concurrency and lane.wait(now) <= 0:
             lane.leave(now)
             run.departures.append(now)
             order = len(run.departures)
             heapq.heappush(due, (now + latency, order, number, now, *server.answer(now + latency / 2)))
-        if lane.in_flight < at_once:
+        if lane.in_flight < concurrency:
             heapq.heappush(due, (now + max(lane.wait(now), 1e-4), -1, number, 0.0, True, 0.0, None))
     return run
 

@@ -253,7 +253,7 @@ async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) ->
     async with on_nats(nats_url, "sk_outrun", clock := VirtualClock()) as quota:
         await quota.tell(BAND, 100)
         quota._bucket = outrun = Outrun(quota._bucket)  # type: ignore[assignment]
-        async with clock.running():
+        async with clock.autojump():
             assert (await quota.reserve(BAND, 1)).slots == 0
         assert 1 < outrun.tries < 100
 
@@ -278,7 +278,7 @@ async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is
     async with on_nats(nats_url, "sk_away", clock := VirtualClock()) as quota:
         await quota._client.close()
         with anyio.move_on_after(0.1) as scope:
-            async with clock.running():
+            async with clock.autojump():
                 await quota.paused()
     assert scope.cancelled_caught
     assert clock.now() >= 0.05 + 0.08

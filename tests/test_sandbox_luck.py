@@ -96,7 +96,7 @@ async def test_over_the_transport_a_slow_answer_waits_and_a_lost_one_never_comes
     clock = VirtualClock()
     box = Sandbox(clock=clock, slow=30)
     async with (
-        clock.running(),
+        clock.autojump(),
         msgapi.connect(transport=box, api_key=box.api_key, clock=clock, retry=Retry(attempts=1)) as api,
     ):
         slow = await api(messages.send(message(BY_FATE["slow"])))
@@ -115,7 +115,7 @@ async def test_a_client_that_repeats_gets_through_whatever_happens_once() -> Non
     clock = VirtualClock()
     box = Sandbox(clock=clock)
     fates = ("500-once", "503-once", "429-once", "lost")
-    async with clock.running(), msgapi.connect(transport=box, api_key=box.api_key, clock=clock) as api:
+    async with clock.autojump(), msgapi.connect(transport=box, api_key=box.api_key, clock=clock) as api:
         results = [await api(messages.send(message(luck))) for luck in LUCK if luck.fate in fates]
     assert [result.meta.attempts for result in results if isinstance(result, Ok)] == [2] * 4
     assert len(box.messages) == 4

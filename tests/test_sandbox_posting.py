@@ -49,7 +49,7 @@ async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> A
 async def test_what_happens_is_told_signed_and_in_its_time() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         _ = box.reply_from(TO, "ag_live_demo", text="Thanks")
         await clock.sleep(60)
@@ -62,7 +62,7 @@ async def test_what_happens_is_told_signed_and_in_its_time() -> None:
 async def test_only_what_was_asked_for_is_told() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.running(), asked(box, ("message.read",)) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box, ("message.read",)) as api, box.posting(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(60)
     assert [type(one) for one in endpoint.got] == [events.MessageRead]
@@ -71,7 +71,7 @@ async def test_only_what_was_asked_for_is_told() -> None:
 async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), NotSent("could not connect"))
     box = Sandbox(clock=clock, timing=None)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
         result = await api(messages.send(TEXT))
         assert isinstance(result, Ok)
         await clock.sleep(3600)
@@ -85,7 +85,7 @@ async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five
 async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
         other = webhooks.NewEndpoint(url="https://other.example/hook", events=ALL, secret=SECRET)
         made = await api(webhooks.create(other))
         assert isinstance(made, Ok)
@@ -103,7 +103,7 @@ async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None
         name = listed.value.webhooks[0].id
         assert isinstance(await api(webhooks.test(name)), Ok)
         assert isinstance(await api(webhooks.delete(name)), Ok)
-    async with clock.running(), box.posting(endpoint):
+    async with clock.autojump(), box.posting(endpoint):
         await clock.sleep(1)
     assert endpoint.got == []
 
@@ -119,7 +119,7 @@ async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 -
 async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), Response(500))
     box = Sandbox(clock=clock, timing=None)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(90)
         await changed(api)
@@ -138,7 +138,7 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
         return Response(500)
 
     box = Sandbox(clock=clock, timing=None)
-    async with clock.running(), asked(box) as api, box.posting(elsewhere):
+    async with clock.autojump(), asked(box) as api, box.posting(elsewhere):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(30)
         await changed(api, url="https://other.example/hook", secret="whsec_2", events=("message.read",))
@@ -149,7 +149,7 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
 async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock, webhooks=Mischief(repeated=1.0, late=0.5, reordered=0.5))
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
         for _ in range(10):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(3600)

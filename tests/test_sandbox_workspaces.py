@@ -130,7 +130,7 @@ async def test_a_lost_answer_is_lost_and_a_slow_one_slow() -> None:
         )
         for fate in ("lost", "slow")
     ]
-    async with clock.running():
+    async with clock.autojump():
         assert isinstance(await both(asked[0]), Unanswered)
         assert clock.now() == 0
         _ = await both(asked[1])

@@ -170,7 +170,7 @@ async def clients(number: int, quota: Callable[[VirtualClock], Quota], **how: ob
         return answers.pop(0) if answers else OK
 
     shared = quota(clock)
-    async with clock.running(), contextlib.AsyncExitStack() as stack:
+    async with clock.autojump(), contextlib.AsyncExitStack() as stack:
         opened = [
             await stack.enter_async_context(
                 msgapi.connect(api_key="k", transport=transport, clock=clock, pace=Pace(shared=shared, **how))  # type: ignore[arg-type]

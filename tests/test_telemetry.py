@@ -212,7 +212,7 @@ def test_messages_cost_each_for_itself_and_for_each_observer(seen: Seen) -> None
 
 
 async def test_the_rows_of_a_batch_are_counted(seen: Seen) -> None:
-    async with batch.sending(answer, rows(3), observer=seen.observer()) as outcomes:
+    async with batch.send(answer, rows(3), observer=seen.observer()) as outcomes:
         assert len(await drain(outcomes)) == 3
     assert seen.counts("msgapi.batch.rows") == {("Ok",): 3}
 

@@ -34,7 +34,7 @@ async def poor(a_call: Call[T]) -> Result[T]:
 
 async def test_a_batch_is_a_span_with_its_outcomes_counted(seen: Seen) -> None:
     observer = seen.observer()
-    async with batch.sending(answer, rows(3), observer=observer) as outcomes:
+    async with batch.send(answer, rows(3), observer=observer) as outcomes:
         assert len(await drain(outcomes)) == 3
         assert seen.exporter.get_finished_spans() == ()
     span = of_the_batch(seen)
@@ -47,7 +47,7 @@ async def test_a_batch_is_below_the_span_that_it_began_in_and_its_calls_are_not_
     tracer = seen.tracer_provider.get_tracer("mine")
     async with observed(seen.observer(), ACCEPTED) as (api, _):
         with tracer.start_as_current_span("mine") as mine:
-            async with batch.sending(api, [SEND, SEND]) as outcomes:
+            async with batch.send(api, [SEND, SEND]) as outcomes:
                 assert [outcome.result.meta.attempts async for outcome in outcomes] == [1, 1]
     assert of_the_batch(seen).parent == mine.get_span_context()
     calls = [span for span in seen.exporter.get_finished_spans() if span.name == "POST /v1/messages"]
@@ -55,7 +55,7 @@ async def test_a_batch_is_below_the_span_that_it_began_in_and_its_calls_are_not_
 
 
 async def test_calls_of_a_batch_are_traces_of_their_own_where_there_is_no_span(seen: Seen) -> None:
-    async with observed(seen.observer(), ACCEPTED) as (api, _), batch.sending(api, [SEND, SEND]) as outcomes:
+    async with observed(seen.observer(), ACCEPTED) as (api, _), batch.send(api, [SEND, SEND]) as outcomes:
         assert [isinstance(outcome.result, Ok) async for outcome in outcomes] == [True, True]
     roots = [span for span in seen.exporter.get_finished_spans() if span.parent is None]
     assert sorted(span.name for span in roots) == ["POST /v1/messages", "POST /v1/messages", "batch"]
@@ -63,7 +63,7 @@ async def test_calls_of_a_batch_are_traces_of_their_own_where_there_is_no_span(s
 
 
 async def test_a_batch_that_ends_for_want_of_money_says_so(seen: Seen) -> None:
-    async with batch.sending(poor, rows(5), at_once=1, observer=seen.observer()) as outcomes:
+    async with batch.send(poor, rows(5), concurrency=1, observer=seen.observer()) as outcomes:
         assert len(await drain(outcomes)) == 3
     span = of_the_batch(seen)
     assert span.status.status_code is StatusCode.ERROR
@@ -77,7 +77,7 @@ async def test_a_batch_that_ends_for_want_of_money_says_so(seen: Seen) -> None:
 
 
 async def test_a_batch_that_went_on_after_a_stop_is_well_in_the_end(seen: Seen) -> None:
-    async with batch.sending(poor, rows(5), at_once=1, observer=seen.observer()) as outcomes:
+    async with batch.send(poor, rows(5), concurrency=1, observer=seen.observer()) as outcomes:
         _ = await drain(outcomes)
         outcomes.resume()
         assert len(await drain(outcomes)) == 2
@@ -88,7 +88,7 @@ async def test_a_batch_that_went_on_after_a_stop_is_well_in_the_end(seen: Seen) 
 
 
 async def test_a_batch_that_was_asked_to_stop_has_not_failed(seen: Seen) -> None:
-    async with batch.sending(answer, rows(5), at_once=1, observer=seen.observer()) as outcomes:
+    async with batch.send(answer, rows(5), concurrency=1, observer=seen.observer()) as outcomes:
         async for _ in outcomes:
             outcomes.stop()
     span = of_the_batch(seen)
@@ -100,7 +100,7 @@ async def test_a_batch_that_was_asked_to_stop_has_not_failed(seen: Seen) -> None
 
 async def test_a_batch_that_is_cancelled_is_a_span_that_says_so(seen: Seen) -> None:
     with anyio.CancelScope() as scope:
-        async with batch.sending(answer, rows(5), at_once=1, observer=seen.observer()) as outcomes:
+        async with batch.send(answer, rows(5), concurrency=1, observer=seen.observer()) as outcomes:
             async for _ in outcomes:
                 scope.cancel()
     span = of_the_batch(seen)
@@ -110,7 +110,7 @@ async def test_a_batch_that_is_cancelled_is_a_span_that_says_so(seen: Seen) -> N
 
 async def test_a_batch_that_is_broken_off_is_a_span_that_says_so_and_not_by_what(seen: Seen) -> None:
     with pytest.raises(LookupError):
-        async with batch.sending(answer, rows(5), observer=seen.observer()):
+        async with batch.send(answer, rows(5), observer=seen.observer()):
             raise LookupError("+4915112345678")
     span = of_the_batch(seen)
     assert facts(span) == {"error.type": "Raised"}
@@ -124,7 +124,7 @@ async def test_a_batch_whose_source_raises_stops_and_is_broken_off(seen: Seen) -
         raise LookupError("+4915112345678")
 
     with pytest.raises(LookupError):
-        async with batch.sending(answer, failing(), at_once=1, observer=seen.observer()) as outcomes:
+        async with batch.send(answer, failing(), concurrency=1, observer=seen.observer()) as outcomes:
             _ = await drain(outcomes)
     span = of_the_batch(seen)
     assert facts(span) == {"msgapi.rows.Ok": 1, "msgapi.stopped": "exception", "error.type": "Raised"}

@@ -81,7 +81,7 @@ async def seen(script: list[Answer | Exception], calls: list[Call[Any]]) -> str:
             with suppress(LookupError):
                 _ = await api(call)
         with suppress(LookupError):
-            async with batch.sending(api, calls, clock=transport.clock) as outcomes:
+            async with batch.send(api, calls, clock=transport.clock) as outcomes:
                 async for _ in outcomes:
                     pass
     logger.removeHandler(kept)

@@ -82,11 +82,11 @@ class Counting(observe.Observer, observe.Watch):
 async def it_can_be_watched(call: Call[messages.Accepted]) -> None:
     async with msgapi.connect(observer=observe.both(Counting(), observe.log(), telemetry.observer())) as api:
         assert_type(await api(call), Result[messages.Accepted])
-    batch.sending(api, [call], observer=Counting())
+    batch.send(api, [call], observer=Counting())
 
 
 async def a_batch_knows_its_calls(api: Client, calls: AsyncIterator[Call[messages.Accepted]]) -> None:
-    async with batch.sending(api, calls, at_once=3) as outcomes:
+    async with batch.send(api, calls, concurrency=3) as outcomes:
         async for outcome in outcomes:
             assert_type(outcome.call, Call[messages.Accepted])
             assert_type(outcome.result, Result[messages.Accepted])

@@ -1,57 +1,49 @@
-"""Breaker: which results speak against sending any more, and what is said about it."""
+"""Circuit breaker: which results stop a batch."""
 
 from typing import final
 
 from attrs import define, field
 
-from ..results import (
-    ApiError,
-    InsufficientBalance,
-    Invalid,
-    NotFound,
-    Ok,
-    Result,
-    Throttled,
-    Unauthorized,
-    Unprocessable,
-)
-from .outcome import Stopped
+from ..results import ApiError, InsufficientBalance, Invalid, Ok, Result, Unauthorized
+from .outcomes import Stopped
 
 
 @final
 @define(eq=False)
 class Breaker:
-    """Trips at a 401, at a 402, and at *limit* refusals in a row that say the same.
+    """Stops a batch after a 401, after a 402, and after *limit* identical refusals in a row.
 
-    The same is: one kind, one code and, for `Invalid`, the same details. Refusals that belong to one
-    row do not count and end the run as a success does, since others fare better: `NotFound`,
-    `Unprocessable` and a `Throttled` that is the cap of one recipient.
+    Refusals are identical if they have one type, one code and, for `Invalid`, the same details. A refusal that
+    concerns one recipient (scope `recipient`) ends the run as a success does, since other rows are not affected.
     """
 
     limit: int | None
-    _same: object = field(default=None, init=False)
-    _run: int = field(default=0, init=False)
+    _last: object = field(default=None, init=False)
+    _count: int = field(default=0, init=False)
 
     def reset(self) -> None:
-        """Forget the run so far."""
-        self._same, self._run = None, 0
+        """Start counting anew."""
+        self._last, self._count = None, 0
 
     def judge(self, result: "Result[object]") -> Stopped | None:
-        """Take the next result of a call that was sent, and tell whether it stops the batch."""
+        """Count *result* of a call that was sent; return why the batch stops, or None if it continues."""
         match result:
-            case Ok() | NotFound() | Unprocessable() | Throttled(rate_limited=False):
+            case Ok():
                 self.reset()
                 return None
             case Unauthorized():
                 return Stopped("unauthorized", result)
             case InsufficientBalance():
                 return Stopped("balance", result)
+            case error if error.scope == "recipient":
+                self.reset()
+                return None
             case error:
-                return self._count(error)
+                return self._refused(error)
 
-    def _count(self, error: ApiError) -> Stopped | None:
-        said = (type(error), error.code, error.details if isinstance(error, Invalid) else ())
-        if said != self._same:
-            self._same, self._run = said, 0
-        self._run += 1
-        return Stopped("refusals", error) if self._run == self.limit else None
+    def _refused(self, error: ApiError) -> Stopped | None:
+        refusal = (type(error), error.code, error.details if isinstance(error, Invalid) else ())
+        if refusal != self._last:
+            self._last, self._count = refusal, 0
+        self._count += 1
+        return Stopped("refusals", error) if self._count == self.limit else None

@@ -1,11 +1,11 @@
-"""Outage: failures that are the service's and not the rows' are waited out, and the rows go again.
+"""Outage: failures of the service, not of the rows, are waited out, and the rows are sent again.
 
 Rules:
-- A row that failed without a verdict of the service is kept. Once the service has answered another
-  row it goes again; if it then fails anew while others do not, that is its outcome.
-- After *limit* such failures in a row nothing new is sent. One row goes as a probe, after a pause
-  that grows with the outage, or after the service's own `retry_after`; its success ends the outage.
-- Only what may be sent twice is sent twice.
+- A row that failed because of the service is kept. Once the service has responded to another row, it is sent again.
+  If it then fails again while others do not, that is its result.
+- After *limit* such failures in a row nothing new is sent. One row is sent as a probe, after a pause that grows with
+  the outage, or after the `retry_after` of the service. Its success ends the outage.
+- Only a call that may be repeated is sent twice.
 """
 
 from collections import deque
@@ -15,89 +15,75 @@ from typing import Final, Generic, TypeVar, final
 from attrs import define, field
 
 from ..calls import Call
-from ..results import ApiError, NotSent, Result, ServerFault, Throttled, Unanswered, Unavailable
-from .outcome import Due
+from ..results import ApiError, Ok, Result
+from ..retry import may_be_retried
+from .queue import PendingRow
 
 T = TypeVar("T")
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 30.0
-_SHARE: Final = 0.5  # of what the outage has lasted: so much longer it may seem to last than it does
-_STRANGER: Final = 10.0  # seconds of patience with a service that has never answered
+_SHARE: Final = 0.5  # of the duration of the outage so far: how much longer it may seem to last than it does
+_NEVER_REACHED: Final = 10.0  # seconds to wait for a service that has never responded
 
 
 @final
 @define(eq=False)
 class Outage(Generic[T]):
-    """Keeps the rows that failed with the service; *patience* in seconds, 0 keeps none."""
+    """Keeps the rows that failed because of the service.
 
-    patience: float
+    *timeout* is how many seconds an outage may last; 0 keeps no rows.
+    """
+
+    timeout: float
     limit: int = 5
-    suspects: deque[Due[T]] = field(factory=deque, init=False)
-    _healthy: int = field(default=0, init=False)
-    _run: int = field(default=0, init=False)
+    waiting: deque[PendingRow[T]] = field(factory=deque, init=False)
+    _recoveries: int = field(default=0, init=False)
+    _failures: int = field(default=0, init=False)
     _since: float = field(default=0.0, init=False)
-    _asked: float = field(default=0.0, init=False)
+    _retry_after: float = field(default=0.0, init=False)
 
     @property
     def closed(self) -> bool:
         """Whether nothing new is to be sent."""
-        return self._run >= self.limit
+        return self._failures >= self.limit
 
-    def keep(self, due: Due[T], error: ApiError, now: float) -> bool:
-        """Keep *due*, which failed with *error*, to go again; False if that is its outcome."""
-        if not self.minds(error, due.call):
+    def keep(self, row: PendingRow[T], error: ApiError, now: float) -> bool:
+        """Keep *row*, which failed with *error*, to send it again; return False if the error is its result."""
+        if not self.waits_out(error, row.call):
             return False
-        if not self.suspects and not self._run:
+        if not self.waiting and not self._failures:
             self._since = now
-        self._run += 1
-        if due.last is not None and self._healthy > due.healthy and not self.closed:
-            return False  # others fared better meanwhile, and do so now
-        self._asked = getattr(error, "retry_after", None) or 0.0
-        due.last, due.healthy = error, self._healthy
-        self.suspects.append(due)
+        self._failures += 1
+        if row.last is not None and self._recoveries > row.recoveries and not self.closed:
+            return False  # other rows have succeeded since, and still do
+        self._retry_after = getattr(error, "retry_after", None) or 0.0
+        row.last, row.recoveries = error, self._recoveries
+        self.waiting.append(row)
         return True
 
-    def minds(self, error: ApiError, call: Call[object]) -> bool:
-        """Tell whether *error* is a failure that is waited out."""
-        return bool(self.patience) and _of_the_service(error, call)
+    def waits_out(self, error: ApiError, call: Call[object]) -> bool:
+        """Return whether *call*, which failed with *error*, is to be sent again later."""
+        return bool(self.timeout) and may_be_retried(error, repeatable=call.repeatable)
 
-    def heal(self) -> list[Due[T]]:
-        """Take in that the service has answered; gives the rows that may go again."""
-        self._healthy += 1
-        self._run = 0
-        if not self.suspects:
+    def recover(self) -> list[PendingRow[T]]:
+        """Record that the service has responded; return the rows that can be sent again."""
+        self._recoveries += 1
+        self._failures = 0
+        if not self.waiting:
             return []
-        again = list(self.suspects)
-        self.suspects.clear()
+        again = list(self.waiting)
+        self.waiting.clear()
         return again
 
     def pause(self, now: float) -> float | None:
-        """Tell the seconds until the next probe; None if the patience is at its end."""
+        """Return the seconds until the next probe; None if the outage has lasted too long."""
         grown = max(_FIRST_PAUSE, _SHARE * (now - self._since))
         backoff = min(_LONGEST_PAUSE, grown) * (0.75 + random() / 4)  # noqa: S311 - jitter
-        wait = max(backoff, self._asked)
-        patience = self.patience if self._healthy else min(self.patience, _STRANGER)
-        return wait if now + wait - self._since <= patience else None
+        wait = max(backoff, self._retry_after)
+        timeout = self.timeout if self._recoveries else min(self.timeout, _NEVER_REACHED)
+        return wait if now + wait - self._since <= timeout else None
 
 
-def well(result: Result[object]) -> bool:
-    """Tell whether *result* shows that the service answers."""
-    match result:
-        case NotSent() | Unanswered() | Unavailable() | ServerFault():
-            return False
-        case Throttled():
-            return not result.rate_limited
-        case _:
-            return True
-
-
-def _of_the_service(error: ApiError, call: Call[object]) -> bool:
-    match error:
-        case NotSent():
-            return True
-        case Throttled():
-            return error.rate_limited
-        case Unavailable() | ServerFault() | Unanswered():
-            return call.repeatable
-        case _:
-            return False
+def is_healthy(result: Result[object]) -> bool:
+    """Return whether *result* shows that the service responds."""
+    return isinstance(result, Ok) or result.scope != "service"

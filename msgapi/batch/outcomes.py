@@ -1,121 +1,48 @@
-"""Outcomes: a batch while it runs, for whoever iterates over what has ended."""
+"""Outcomes: the result of one row, and the reason why a batch has stopped."""
 
-from collections import deque
-from typing import Generic, TypeVar, final
+from decimal import Decimal
+from typing import Generic, Literal, TypeAlias, TypeVar, final
 
-import anyio.lowlevel
-from attrs import define, field
+from attrs import frozen
 
-from .crew import Crew
-from .outcome import Outcome, Stopped
-from .recorded import Recorded
+from ..calls import Call
+from ..results import ApiError, Result
 
 T = TypeVar("T")
 
+Reason: TypeAlias = Literal["unauthorized", "balance", "spend", "refusals", "outage", "exception", "asked"]
+
 
 @final
-@define(eq=False, repr=False)
-class Outcomes(Generic[T]):
-    """The outcomes of a batch, in the order in which they end. Made by `sending`.
+@frozen
+class Outcome(Generic[T]):
+    """The result of one call. *index* is its position in the source; *id* is that of its row, with a journal."""
 
-    One task iterates, once or several times over; each outcome comes once. The iteration ends when
-    every call has one, or when the batch has stopped and what was in flight has settled.
+    index: int
+    call: Call[T]
+    result: Result[T]
+    id: str = ""
+
+
+@final
+@frozen
+class Stopped:
+    """Why a batch sends no more calls.
+
+    *reason* is one of:
+
+    - `unauthorized`: a 401.
+    - `balance`: a 402.
+    - `spend`: one more call could exceed `max_spend`.
+    - `refusals`: a run of identical refusals.
+    - `outage`: no response within `outage_timeout`.
+    - `exception`: the source, the client or the journal raised an exception, which leaves the iteration.
+    - `asked`: `Outcomes.stop` was called, or `only_while` returned False.
+
+    *error* is the refusal that caused the stop, if there is one. *missing* is the amount in EUR that the free balance
+    lacks for the rest of the batch; it is known after a 402 that states the balance, if an `estimate` was given.
     """
 
-    _crew: Crew[T]
-    _run: deque[Outcome[T]] = field(factory=deque, init=False)
-    _waiting: anyio.Event | None = field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        """Be told when something ends."""
-        self._crew.wake = self._wake
-
-    @property
-    def started(self) -> int:
-        """How many calls were given to the api."""
-        return self._crew.started
-
-    @property
-    def settled(self) -> int:
-        """How many of them have a result, whether or not it was taken yet."""
-        return self._crew.settled
-
-    @property
-    def in_flight(self) -> int:
-        """How many of them are under way, or wait for the service to be well again."""
-        return self._crew.in_flight
-
-    @property
-    def waiting_out(self) -> bool:
-        """Whether the service seems to be down, and nothing new is sent until it answers again."""
-        return self._crew.outage.closed
-
-    @property
-    def skipped(self) -> int:
-        """How many rows the journal has as settled since an earlier run; they have no outcome in this one."""
-        queue = self._crew.queue
-        return queue.skipped if isinstance(queue, Recorded) else 0
-
-    @property
-    def stopped(self) -> Stopped | None:
-        """Why no more is sent; None while sending, and after a source that came to its end."""
-        return self._crew.stopped
-
-    def __repr__(self) -> str:
-        """Show how far it is."""
-        return f"Outcomes(started={self.started}, settled={self.settled}, stopped={self.stopped})"
-
-    def stop(self) -> None:
-        """Send no more. What is in flight settles, is still delivered, and the iteration ends.
-
-        To be called from any task of the same event loop. It replaces the reason of an earlier stop,
-        and does nothing once the source is at its end.
-        """
-        if not self._crew.exhausted or self._crew.outage.suspects:
-            self._crew.stopped = None
-            self._crew.stop(Stopped("asked"))
-
-    def resume(self, *again: Outcome[T]) -> None:
-        """Send on after a stop, say after a top-up: inside the loop, or iterate again after its end.
-
-        It begins with *again*, outcomes whose calls are to be made once more, as after a 402; with a
-        key that is the same operation. Then comes the first call that was never started. Refusals of
-        calls that left before do not stop it a second time; an exception that is still to come out
-        does. Look at `stopped` first, if anyone else may have called `stop` in the meantime.
-        """
-        self._crew.go_on(again)
-
-    def __aiter__(self) -> "Outcomes[T]":
-        """Iterate over the outcomes."""
-        return self
-
-    async def __anext__(self) -> Outcome[T]:
-        """Take the next outcome, and wait for it where necessary."""
-        if not self._run:
-            await self._take()
-        return self._run.popleft()
-
-    async def _take(self) -> None:
-        crew = self._crew
-        if crew.tasks.cancel_scope.cancel_called:
-            raise RuntimeError("this batch was left: iterate inside its `async with batch.sending(...)`")
-        if self._waiting is not None:
-            raise RuntimeError("another task iterates over this batch already: let one do it")
-        crew.hire()
-        while not crew.ended:
-            if crew.over():
-                await anyio.lowlevel.checkpoint_if_cancelled()  # what was cut off is no end
-                failure, crew.failure = crew.failure, None
-                raise failure or StopAsyncIteration
-            self._waiting = anyio.Event()
-            try:
-                await self._waiting.wait()
-            finally:
-                self._waiting = None
-            crew.hire()
-        self._run, crew.ended = crew.ended, self._run
-        crew.hire()
-
-    def _wake(self) -> None:
-        if self._waiting is not None:
-            self._waiting.set()
+    reason: Reason
+    error: ApiError | None = None
+    missing: Decimal | None = None

@@ -14,7 +14,7 @@ from attrs import field, frozen
 from ..forms import Form
 from ..guesses import keep
 from ..layout import lay_flat
-from ..privacy import hidden
+from ..redact import hidden
 from ..rules import amount, flag, one_of, optional, written
 
 Currency: TypeAlias = Literal["EUR"]

@@ -3,7 +3,7 @@
 from typing import Any, assert_never
 
 from .. import codec
-from ..privacy import mask
+from ..redact import mask
 from ..results import (
     ApiError,
     Conflict,
@@ -43,7 +43,7 @@ def advise(error: ApiError) -> str:  # noqa: C901, PLR0911, PLR0912 - one case f
         case Unprocessable():
             return "Leave these out: no consent, suppressed, or no open session; the code tells."
         case Throttled() if error.rate_limited:
-            return "Send again what failed more slowly: --limit-rate, and no other sender on this key."
+            return "Send again what failed more slowly: --rate, and no other sender on this key."
         case Throttled():
             return "Send these again another day: their recipients have had their share."
         case ServerFault() | Unavailable():

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, final
 from attrs import frozen
 
 from ..calls import Call
-from ..journal.entries import REPEATED_ROW
+from ..journal.verdicts import REPEATED_ROW
 from ..messages import Accepted, send
 from ..messages.routes import ROUTE
 from ..results import Invalid

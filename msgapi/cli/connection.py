@@ -10,7 +10,7 @@ import anyio
 
 from ..client import Client, connect
 from ..pace import Pace
-from ..retries import Retry
+from ..retry import Retry
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox

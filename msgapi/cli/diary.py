@@ -16,8 +16,8 @@ from attrs import frozen
 
 from .. import journal
 from ..calls import new_key
-from ..journal import REMEMBERED, Journal, Line, Record, State, Summary, Unusable
-from ..journal.entries import IN_DOUBT
+from ..journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable
+from ..journal.verdicts import MAYBE_SENT
 from .exits import Halt
 
 SUFFIX: Final = ".journal"
@@ -51,17 +51,17 @@ class Diary:
         name, about = self.batch, self.about
         unknown: Literal["report", "resend"] = "resend" if resend else "report"
         try:
-            async with journal.opened(self.path, batch=name, about=about, keys="own", unknown=unknown) as opened:
+            async with journal.open(self.path, batch=name, about=about, keys="own", unknown=unknown) as opened:
                 yield opened
         except Unusable as error:
             raise Halt(f"{error}") from None
 
-    def key(self, line: Line) -> str:
+    def key(self, line: JournalRow) -> str:
         """Tell the idempotency key under which a row of the journal goes out."""
         return line.key or journal.key_of(self.batch, line.id)
 
     @contextmanager
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[JournalReader]:
         """Open the journal to read."""
         with reading(self.path) as record:
             yield record
@@ -70,7 +70,7 @@ class Diary:
 def begun(path: str, command: Mapping[str, object], rows: int) -> Diary:
     """Find the journal of *command* at *path*, or tell what a new one, of so many *rows*, will say."""
     try:
-        with journal.reading(path) as record:
+        with journal.open_readonly(path) as record:
             diary = _read(record, path)
     except Unusable as error:
         if error.reason != "missing":
@@ -102,10 +102,10 @@ def found(path: str) -> Diary:
 
 
 @contextmanager
-def reading(path: str) -> Iterator[Record]:
+def reading(path: str) -> Iterator[JournalReader]:
     """Open the journal at *path* to read; one that cannot be ends the program."""
     try:
-        with journal.reading(path) as record:
+        with journal.open_readonly(path) as record:
             yield record
     except Unusable as error:
         raise Halt(f"{error}") from None
@@ -127,16 +127,16 @@ def spent(diary: Diary, each: Decimal) -> Decimal:
     return max(diary.before.price, diary.before.hold) + diary.forgotten * each
 
 
-def _read(record: Record, path: str) -> Diary:
+def _read(record: JournalReader, path: str) -> Diary:
     about = record.about
     _ = command_of(about, f"the journal {path}")
     old, summary = time() - REMEMBERED, record.summary()
-    collected = journal.collected_at(about)
+    collected = journal.merged_at(about)
     if collected is not None and collected < old:  # workers may have sent what is not there at all, or begun it first
         unsettled = (rows_of(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED)
-        forgotten = max(summary.rows(*IN_DOUBT), unsettled)
+        forgotten = max(summary.rows(*MAYBE_SENT), unsettled)
     else:
-        forgotten = sum(line.started < old for state in IN_DOUBT for line in record.lines(state))
+        forgotten = sum(line.started < old for state in MAYBE_SENT for line in record.rows(state))
     return Diary(path, about["batch"], about, summary, forgotten)
 
 

@@ -14,7 +14,7 @@ from .. import billing
 from ..addresses import Misconfigured
 from ..client import BASE_URL, connect
 from ..results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
-from ..retries import Retry
+from ..retry import Retry
 from ..version import VERSION
 from .advice import explain
 from .asking import WRONG, advice

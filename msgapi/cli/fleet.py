@@ -109,7 +109,7 @@ def enqueue(
 
 @fleet.command
 @click.option(
-    "--at-once",
+    "--concurrency",
     type=click.IntRange(1, 10_000),
     default=64,
     show_default=True,
@@ -132,11 +132,11 @@ def enqueue(
 @json_option
 def work(
     *,
-    at_once: int,
+    concurrency: int,
     chunks_at_once: int,
     lease: float,
-    limit_rate: float | None,
-    patience: float,
+    rate: float | None,
+    outage_timeout: float,
     wait_for_balance: bool,
     until_empty: bool,
     url: str,
@@ -145,7 +145,7 @@ def work(
 ) -> int:
     """Send what is queued on the fleet, whatever batch it is of, until Ctrl-C.
 
-    Any number of workers with one key keep to its rate together; --limit-rate is for all of them. A worker may
+    Any number of workers with one key keep to its rate together; --rate is for all of them. A worker may
     be killed at any time: its rows go out again under their keys, and none arrives twice.
 
     When the balance is used up all workers stop. One with --wait-for-balance lets all of them go on after a
@@ -160,10 +160,10 @@ def work(
     from .fleet_work import Shift, start
 
     shift = Shift(
-        at_once=at_once,
+        concurrency=concurrency,
         chunks_at_once=chunks_at_once,
-        per_second=limit_rate,
-        patience=patience,
+        per_second=rate,
+        outage_timeout=outage_timeout,
         wait=wait_for_balance,
         until_empty=until_empty,
         json=json,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Final, Protocol, final
 
 from .. import fleet
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..fleet import Manifest, manifest
 from ..journal import key_of
 from . import diary, fleet_reach
@@ -43,7 +43,7 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
         with told(_GOES_ON):
             begun = await _begun(there, mailing, wanted)
             done = await fleet.enqueue(
-                rows(counts), wanted, chunks=there.chunks, records=there.records, on_put=_Shown(SystemClock()).show
+                rows(counts), wanted, chunks=there.chunks, records=there.records, on_put=_Shown(SYSTEM_CLOCK).show
             )
     new = begun.chunks is None
     if mailing.json:
@@ -55,7 +55,7 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
 
 async def _begun(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest:
     # Whoever has begun the batch has written it down, so of two that begin at once both see the same.
-    begun = await manifest.begun(there.records, wanted, SystemClock().time())
+    begun = await manifest.begun(there.records, wanted, SYSTEM_CLOCK.time())
     other = diary.differing(diary.command_of(begun.about, f"the batch {wanted.batch}"), mailing.command)
     if other is not None:
         raise Halt(

@@ -18,9 +18,9 @@ from .. import billing
 from ..addresses import Misconfigured, checked_key
 from ..batch import Stopped
 from ..calls import Api
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
+from ..concurrency import background
 from ..fleet import Taken, Unreachable, disclaim
-from ..fleet.beside import beside
 from ..fleet.owner import claim
 from ..fleet.work import work
 from ..pace import Pace
@@ -46,10 +46,10 @@ _COUNTING: Final = 2.0  # seconds between two looks at what is left
 class Shift:
     """What the command was given."""
 
-    at_once: int = 64
+    concurrency: int = 64
     chunks_at_once: int = 4
     per_second: float | None = None
-    patience: float = 900.0
+    outage_timeout: float = 900.0
     wait: bool = False
     until_empty: bool = False
     json: bool = False
@@ -83,15 +83,15 @@ class Worker:
         """Send what is queued *there* through *api*."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
             listen, count = partial(self._listen, signals, scope), partial(self._count, there)
-            async with beside(listen), beside(self._show), beside(count):
+            async with background(listen), background(self._show), background(count):
                 self.stopped = await work(
                     there.chunks,
                     api,
                     pace,
                     records=there.records,
                     chunks_at_once=self.shift.chunks_at_once,
-                    at_once=self.shift.at_once,
-                    patience=self.shift.patience,
+                    concurrency=self.shift.concurrency,
+                    outage_timeout=self.shift.outage_timeout,
                     until_empty=self.shift.until_empty,
                     wait_for_balance=self.shift.wait,
                     stopping=self._stopping,
@@ -146,7 +146,7 @@ async def _worked(shift: Shift, place: Place) -> int:
 
 
 async def _done(shift: Shift, there: Reached, fleet: str) -> Worker:
-    pace, clock = Pace(shift.per_second, shared=there.quota), SystemClock()
+    pace, clock = Pace(shift.per_second, shared=there.quota), SYSTEM_CLOCK
     async with connection.reach(pace=pace) as api:
         with screen() as shown:
             worker = Worker(shift, Score(shown, clock), clock)

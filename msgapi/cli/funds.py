@@ -7,9 +7,9 @@ from typing import Final, final
 from attrs import define, field
 
 from .. import billing
-from ..batch import Limit, Outcome, Stopped
+from ..batch import Outcome, SpendLimit, Stopped
 from ..calls import Api
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..messages import Accepted
 from ..results import InsufficientBalance, Ok, Unauthorized
 from .exits import Halt
@@ -18,14 +18,14 @@ from .tally import Tally
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
 
-def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Decimal) -> Limit | None:
+def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Decimal) -> SpendLimit | None:
     """Make the limit of a batch that may cost *most* EUR, of which *spent* is gone; None if it may cost anything."""
     if most is None:
         return None
     each = max((prices or {}).values(), default=Decimal(0))
     if not each:
         raise Halt("--max-spend needs to know what a message costs at most: give --price too, such as basic=0.07")
-    return Limit(amount=most, each=each, spent=spent)
+    return SpendLimit(total=most, per_message=each, spent=spent)
 
 
 @final
@@ -34,7 +34,7 @@ class Till:
     """Keeps the rows that there was no money for, and waits until there is, if it is to *wait*."""
 
     wait: bool
-    clock: Clock = field(factory=SystemClock)
+    clock: Clock = field(default=SYSTEM_CLOCK)
     kept: list[Outcome[Accepted]] = field(factory=list, init=False)
 
     def keeps(self, outcome: Outcome[Accepted]) -> bool:

@@ -21,9 +21,9 @@ import orjson
 from attrs import define, field
 
 from .. import codec
-from ..journal import Line, State
+from ..journal import JournalRow, State
 from ..messages import Accepted
-from ..privacy import mask
+from ..redact import mask
 from ..results import Invalid, Ok, Result, Unprocessable
 from .draft import KEY, own_key
 from .exits import Halt, unwritable
@@ -75,7 +75,7 @@ class Ledger:
         """Whether either file is asked for."""
         return self._results is not None or self._failed is not None
 
-    def recall(self, row: Row, line: Line, key: str) -> None:
+    def recall(self, row: Row, line: JournalRow, key: str) -> None:
         """Write what a journal's *line* says became of *row*, which goes out under *key*."""
         kind = "Interrupted" if line.kind is None else "Duplicate" if line.code == DUPLICATE else line.kind
         found: dict[str, object] = {"status": line.status}
@@ -84,7 +84,7 @@ class Ledger:
             found["hold"] = _number(line.hold)
         else:
             found |= {"code": line.code, "message": line.message}
-            found["may_have_happened"] = line.state in {State.STARTED, State.DOUBTFUL, State.ACCEPTED}
+            found["may_have_happened"] = line.state in {State.STARTED, State.UNKNOWN, State.ACCEPTED}
         under = None if line.state is State.INVALID else key
         self._write(self._results, orjson.dumps(self._facts(row, kind, under) | found))
         if kind not in {"Accepted", "Duplicate"}:

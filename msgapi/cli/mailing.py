@@ -38,9 +38,9 @@ class Mailing:
     duplicates: bool = False
     shape: str | None = None
     delimiter: str | None = None
-    at_once: int = 64
+    concurrency: int = 64
     per_second: float | None = None
-    patience: float = 900.0
+    outage_timeout: float = 900.0
     prices: tuple[str, ...] = ()
     max_spend: Decimal | None = None
     wait: bool = False
@@ -184,8 +184,8 @@ async def mail(
             table,
             Calls(plan, mailing.naming, mailing.duplicates),
             written,
-            at_once=mailing.at_once,
-            patience=mailing.patience,
+            concurrency=mailing.concurrency,
+            outage_timeout=mailing.outage_timeout,
             diary=diary,
             resend=mailing.resend,
             max_spend=limit(mailing.max_spend, known, gone),

@@ -111,13 +111,13 @@ id_column_option: Final = click.option(
     "--id-column", metavar="COLUMN", help="Holds an id of each row; its number if left out."
 )
 at_once_option: Final = click.option(
-    "--at-once", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight."
+    "--concurrency", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight."
 )
 limit_rate_option: Final = click.option(
-    "--limit-rate", type=Number(0, min_open=True), metavar="N", help="At most N requests a second."
+    "--rate", type=Number(0, min_open=True), metavar="N", help="At most N requests a second."
 )
 patience_option: Final = click.option(
-    "--patience",
+    "--outage_timeout",
     type=Number(0),
     default=900,
     show_default=True,

@@ -16,7 +16,7 @@ from ..client import connect
 from ..http import Request
 from ..messages import Accepted, send
 from ..results import Invalid, NotSent
-from ..retries import Retry
+from ..retry import Retry
 from .advice import explain
 from .connection import launch
 from .costs import Prices, price

@@ -12,7 +12,7 @@ from .options import Number, euros, json_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(0, 65535), help="8025 if left out, a free one with a COMMAND or 0.")
 @click.option("--balance", callback=euros, default="1000", metavar="EUR", show_default=True, help="At the start.")
-@click.option("--limit-rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests a second.")
+@click.option("--rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests a second.")
 @click.option("--faults", type=Number(0, 1), default=0.0, help="The share of requests that something happens to.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the faults and the ids.")
 @click.option("--delivery", type=Number(0), default=2.0, show_default=True, help="Seconds until messages arrive.")
@@ -27,7 +27,7 @@ def sandbox(
     host: str,
     port: int | None,
     balance: Decimal,
-    limit_rate: int,
+    rate: int,
     faults: float,
     seed: int,
     delivery: float,
@@ -51,7 +51,7 @@ def sandbox(
         host=host,
         port=port,
         balance=balance,
-        limit=limit_rate,
+        limit=rate,
         faults=faults,
         seed=seed,
         delivery=delivery,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..pace import Pace
 from .output import note
 from .run import Progress
@@ -160,7 +160,7 @@ class Shown:
 def shown(pace: Pace, clock: Clock | None = None) -> Iterator[Progress]:
     """Show the progress in the way that fits standard error, at the *pace* that is being kept."""
     with screen() as there:
-        yield Shown(there, pace, clock or SystemClock())
+        yield Shown(there, pace, clock or SYSTEM_CLOCK)
 
 
 @contextmanager

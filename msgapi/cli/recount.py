@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 from attrs import asdict
 
-from ..journal import Line, Record, State, key_of
+from ..journal import JournalReader, JournalRow, State, key_of
 from .diary import reading, rows_of
 from .exits import Exit, Halt
 from .output import emit, emit_json, put
@@ -17,10 +17,10 @@ from .tally import DUPLICATE, Tally
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
     "accepted": (State.ACCEPTED,),
     "refused": (State.REFUSED, State.INVALID),
-    "held-up": (State.HELD_UP,),
-    "doubtful": (State.STARTED, State.DOUBTFUL),
+    "held-up": (State.NOT_SENT,),
+    "doubtful": (State.STARTED, State.UNKNOWN),
 }
-_COLUMNS: Final = tuple(Line.__annotations__)
+_COLUMNS: Final = tuple(JournalRow.__annotations__)
 
 
 def start(
@@ -56,7 +56,7 @@ def check(export: str | None, only: str | None) -> None:
         raise Halt("--only goes with --export csv or --export jsonl")
 
 
-def recount(record: Record) -> Tally:
+def recount(record: JournalReader) -> Tally:
     """Count the rows of a journal; what the file has beyond them was never sent."""
     summary = record.summary()
     tally = Tally(max(rows_of(record.about) or 0, summary.rows()))
@@ -64,7 +64,7 @@ def recount(record: Record) -> Tally:
     return tally
 
 
-def _written(record: Record, export: str, only: str | None) -> Iterator[str]:
+def _written(record: JournalReader, export: str, only: str | None) -> Iterator[str]:
     batch = record.about["batch"]
     rows = (_facts(line) | {"key": line.key or key_of(batch, line.id)} for line in _lines(record, only))
     if export == "jsonl":
@@ -76,15 +76,15 @@ def _written(record: Record, export: str, only: str | None) -> Iterator[str]:
         yield writer.writerow(row)
 
 
-def _lines(record: Record, only: str | None) -> Iterator[Line]:
+def _lines(record: JournalReader, only: str | None) -> Iterator[JournalRow]:
     if only is None:
-        yield from record.lines()
+        yield from record.rows()
         return
     for state in STATES[only]:
-        yield from record.lines(state)
+        yield from record.rows(state)
 
 
-def _facts(line: Line) -> dict[str, Any]:
+def _facts(line: JournalRow) -> dict[str, Any]:
     kind = "Duplicate" if line.code == DUPLICATE else line.kind
     return asdict(line) | {"state": line.state.name.lower(), "kind": kind}
 

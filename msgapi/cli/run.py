@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 import anyio
 from attrs import define, field
 
-from ..batch import Limit, Outcome, Outcomes, Stopped, sending
+from ..batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ..billing import Estimate
 from ..calls import Api, Call
-from ..journal import Record, Unusable
+from ..journal import JournalReader, Unusable
 from ..messages import Accepted
 from .calls import Calls, Keys
 from .diary import Diary
@@ -57,11 +57,11 @@ class Run:
     table: Table
     calls: Calls
     ledger: Ledger
-    at_once: int = field(default=64, kw_only=True)
-    patience: float = field(default=900.0, kw_only=True)
+    concurrency: int = field(default=64, kw_only=True)
+    outage_timeout: float = field(default=900.0, kw_only=True)
     diary: Diary | None = field(default=None, kw_only=True)
     resend: bool = field(default=False, kw_only=True)
-    max_spend: Limit | None = field(default=None, kw_only=True)
+    max_spend: SpendLimit | None = field(default=None, kw_only=True)
     estimate: Estimate | None = field(default=None, kw_only=True)
     till: Till = field(factory=lambda: Till(wait=False), kw_only=True)
     tally: Tally = field(init=False)
@@ -108,10 +108,10 @@ class Run:
 
     async def _sending(self, api: Api, stack: AsyncExitStack) -> AbstractAsyncContextManager[Outcomes[Accepted]]:
         send_ = partial(
-            sending,
+            send,
             api,
-            at_once=self.at_once,
-            patience=self.patience,
+            concurrency=self.concurrency,
+            outage_timeout=self.outage_timeout,
             max_spend=self.max_spend,
             estimate=self.estimate,
         )
@@ -200,14 +200,14 @@ class Run:
                 self.tally.fill(record.summary())
         self.trouble = self.ledger.failure or self.trouble
 
-    def _recall(self, record: Record | None) -> None:
+    def _recall(self, record: JournalReader | None) -> None:
         # What the files say of the rows that this run did not tell of: an earlier one did, or nobody.
         if not self.ledger.wanted:
             return
         named = self.calls.naming.over(self._read(), self.table.count)
         untold = ((row, name) for row, name, _ in named if not self._is_told(row))
         while some := list(islice(untold, _MANY)):
-            known = {} if record is None else record.lines_of([name for _, name in some])
+            known = {} if record is None else record.rows_by_id([name for _, name in some])
             for row, name in some:
                 line = known.get(name)
                 if line is None or self.diary is None:

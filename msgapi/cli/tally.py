@@ -16,7 +16,7 @@ _MOST_KINDS: Final = 40
 _OTHERS: Final = "(others)"
 _MOST_SHOWN: Final = 10
 _BEFORE: Final = {CHANGED, OUTDATED, UNKNOWN}
-_MAYBE: Final = {State.DOUBTFUL, State.ACCEPTED}
+_MAYBE: Final = {State.UNKNOWN, State.ACCEPTED}
 DUPLICATE: Final = "duplicate_row"
 
 
@@ -79,7 +79,7 @@ class Tally:
         for count in summary.counts:
             self._add(count, samples)
         self.spend, self.held = summary.price, summary.hold
-        self.again = summary.rows(State.STARTED, State.HELD_UP, State.DOUBTFUL)
+        self.again = summary.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
         self.unsent = max(0, self.total - summary.rows())
         for named, rows in refused:
             self._add_refused(named, rows, samples)

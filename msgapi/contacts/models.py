@@ -9,7 +9,7 @@ from attrs import field, frozen
 from ..forms import Form
 from ..guesses import keep
 from ..layout import lay_flat
-from ..privacy import hidden
+from ..redact import hidden
 from ..results import Detail
 from ..rules import address, flag, json, many, number, one_of, optional, string, written
 

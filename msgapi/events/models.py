@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..privacy import hidden
+from ..redact import hidden
 from .account import (
     AgentApproved,
     AgentRejected,

@@ -14,7 +14,7 @@ from ..calls import Call
 from ..codec import Problems, dump, read
 from ..messages import Accepted
 from ..messages.routes import ROUTE
-from ..privacy import hidden
+from ..redact import hidden
 from ..results import Invalid
 
 SIZE: Final = 100

@@ -24,7 +24,7 @@ from streaq.constants import REDIS_GROUP, REDIS_RETRY, REDIS_RUNNING_SET
 from streaq.types import StreamMessage, Streaq
 from streaq.utils import now_ms
 
-from .beside import beside
+from ..concurrency import background
 from .chunks import Lease, Unreachable
 from .keeping import kept
 from .redis import AGAIN, PATIENCE, asked, plainly, pooled
@@ -242,7 +242,7 @@ async def opened(
             raise Unreachable(f"Redis: {plainly(error)}") from None
         chunks = StreaqChunks(lease_seconds, worker, partial(made, Running, lease_seconds + PATIENCE))
         _ = stack.push_async_callback(chunks.close)
-        await stack.enter_async_context(beside(chunks.run))
+        await stack.enter_async_context(background(chunks.run))
         yield chunks
 
 

@@ -7,15 +7,14 @@ import anyio.to_thread
 from attrs import asdict, define, field
 
 from .. import journal
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems
-from ..journal import Line, State
+from ..journal import JournalRow, State
 from . import elsewhere
 from .entry import Found, load_record
 from .manifest import NAME, Manifest, found
 from .records import Records
 
-_SYSTEM_CLOCK: Final = SystemClock()
 _OTHERS: Final = (NAME, elsewhere.NAME)  # records that are of no chunk
 _LOT: Final = 5_000  # rows that are written together
 
@@ -34,7 +33,7 @@ class Collection:
     buried: dict[str, str] = field(factory=dict)
     unreadable: list[str] = field(factory=list)
 
-    def take(self, name: str, value: bytes) -> list[tuple[bytes, Line]]:
+    def take(self, name: str, value: bytes) -> list[tuple[bytes, JournalRow]]:
         """Count the chunk whose record of this *name* is *value*; gives its rows, none if nobody can read it."""
         record = load_record(value)
         if isinstance(record, Problems):
@@ -48,7 +47,7 @@ class Collection:
 
 
 async def collect(
-    records: Records, batch: str, path: str, *, only_read: bool = False, clock: Clock = _SYSTEM_CLOCK
+    records: Records, batch: str, path: str, *, only_read: bool = False, clock: Clock = SYSTEM_CLOCK
 ) -> Collection | None:
     """Write what became of *batch* so far as a journal at *path*; None if there is no such batch.
 
@@ -65,10 +64,10 @@ async def collect(
     if not only_read:
         await elsewhere.noted(records, batch, clock.time())
     collection = Collection(manifest)
-    with journal.collecting(path, batch=batch, about=manifest.about, clock=clock) as collected:
+    with journal.merge(path, batch=batch, about=manifest.about, clock=clock) as collected:
         documents = records.scan(batch)
         try:
-            lot: list[tuple[bytes, Line]] = []
+            lot: list[tuple[bytes, JournalRow]] = []
             async for name, value in documents:
                 lot += () if name in _OTHERS else collection.take(name, value)
                 if len(lot) >= _LOT:
@@ -81,7 +80,7 @@ async def collect(
     return collection
 
 
-def _line(found: Found) -> tuple[bytes, Line]:
+def _line(found: Found) -> tuple[bytes, JournalRow]:
     facts: dict[str, Any] = asdict(found) | {"state": State(found.state)}
     mark = bytes.fromhex(facts.pop("mark"))
-    return mark, Line(**facts)
+    return mark, JournalRow(**facts)

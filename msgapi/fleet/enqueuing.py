@@ -8,13 +8,12 @@ from typing import Final
 import anyio
 from attrs import evolve
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from .chunk import Chunk, Row
 from .chunks import Sink
 from .manifest import Manifest, begun, noted
 from .records import Records
 
-_SYSTEM_CLOCK: Final = SystemClock()
 _LOT: Final = 32  # chunks that are put at once, and between two writings of how far it is
 
 
@@ -25,7 +24,7 @@ async def enqueue(
     chunks: Sink,
     records: Records,
     on_put: Callable[[Manifest], None] | None = None,
-    clock: Clock = _SYSTEM_CLOCK,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Manifest:
     """Queue *rows*, the same each time, as the batch of *manifest*; gives what that is at the end.
 

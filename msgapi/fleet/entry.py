@@ -14,7 +14,7 @@ from attrs import astuple, evolve, frozen
 
 from ..codec import Problems, dump, load
 from ..journal import State
-from ..journal.entries import WEIGHTS
+from ..journal.verdicts import PRECEDENCE
 from ..results import Detail
 
 Stage: TypeAlias = Literal["begun", "done", "buried"]
@@ -102,4 +102,4 @@ def weightier(one: Found, other: Found) -> Found:
 
 
 def _weight(found: Found) -> tuple[int, float, str]:
-    return WEIGHTS.index(State(found.state)), -found.started, repr(astuple(found))
+    return PRECEDENCE.index(State(found.state)), -found.started, repr(astuple(found))

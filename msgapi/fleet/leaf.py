@@ -16,8 +16,8 @@ from attrs import define, evolve, field, frozen
 from ..batch import Stopped
 from ..calls import Call
 from ..codec import Problems
-from ..journal import Go, State, Verdict
-from ..journal.entries import REPEATED_ROW, state_of
+from ..journal import Send, State, Verdict
+from ..journal.verdicts import REPEATED_ROW, state_of
 from ..results import Result
 from .chunk import Chunk, Unfit
 from .elsewhere import since
@@ -29,7 +29,7 @@ T = TypeVar("T")
 TRIES: Final = 5
 """So often a chunk is begun without coming to an end; after that it is for somebody to look at."""
 
-_UNSETTLED: Final = frozenset({State.STARTED.value, State.HELD_UP.value, State.DOUBTFUL.value})
+_UNSETTLED: Final = frozenset({State.STARTED.value, State.NOT_SENT.value, State.UNKNOWN.value})
 _UNREADABLE: Final = Unfit("its record cannot be read: it is damaged, or of a later version of msgapi-sdk")
 _ENDLESS: Final = Unfit(f"it was begun {TRIES} times and never finished: it ends its workers, or rows never settle")
 
@@ -87,7 +87,7 @@ class Leaf:
         """Take down how a row that was begun has ended."""
         self._out.discard(row)
         started, go = self._plan.started[row], self._plan.verdicts[row]
-        state = state_of(result, doubtful=isinstance(go, Go) and go.doubtful)
+        state = state_of(result, maybe_sent=isinstance(go, Send) and go.maybe_sent)
         self._after[row] = evolve(started, state=state.value, **facts(result))
 
     def note(self, row: str, call: Call[object], result: Result[object]) -> None:

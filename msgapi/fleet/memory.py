@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 from attrs import define, field
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from .chunks import Lease, Unreachable
 from .records import Revision
 
@@ -31,7 +31,7 @@ class _Held:
 class MemoryChunks:
     """A queue of chunks in memory. While *away* is set it cannot be reached."""
 
-    clock: Clock = field(factory=SystemClock)
+    clock: Clock = field(default=SYSTEM_CLOCK)
     lease_seconds: float = 30.0
     away: bool = False
     buried: list[str] = field(factory=list, init=False)

@@ -14,16 +14,15 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
+from ..concurrency import unwrapped
 from ..quota import Quota
-from .beside import as_itself
 from .chunks import Chunks, Unreachable
 from .keeping import kept
 from .manifest import fit
 from .owner import check, claim
 from .records import Records
 
-_SYSTEM_CLOCK: Final = SystemClock()
 _REDIS: Final = {
     "redis": "redis",
     "rediss": "rediss",
@@ -67,7 +66,7 @@ async def opened(
     chunks_at_once: int = 4,
     claiming: bool = True,
     only_reading: bool = False,
-    clock: Clock = _SYSTEM_CLOCK,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[Fleet]:
     """Open the *fleet* on the server at *url*, whose pace is that of *api_key*; it closes with the block.
 
@@ -94,7 +93,7 @@ async def opened(
         clock=clock,
     )
     _check(asked)
-    async with as_itself(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked), _first) as found:
+    async with unwrapped(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked), _first) as found:
         if api_key and not only_reading:
             await (claim if claiming else check)(found.records, fleet, api_key)
         yield found

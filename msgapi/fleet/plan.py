@@ -5,15 +5,15 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
-from ..journal import REMEMBERED, Go, State, Verdict, key_of
-from ..journal.entries import COLUMNS, IN_DOUBT, Entry, Terms, finding_of
-from ..journal.keys import mark_of
+from ..journal import REMEMBERED, Send, State, Verdict, key_of
+from ..journal.keys import request_digest
+from ..journal.verdicts import COLUMNS, MAYBE_SENT, Entry, ResumeRules, stored_result
 from ..results import Invalid, Result
 from .chunk import Chunk, Row
 from .entry import ChunkRecord, Found
 
-_NEVER_SENT: Final = frozenset({State.HELD_UP.value, State.INVALID.value})
-_TERMS: Final = Terms(REMEMBERED, resend=False)
+_NEVER_SENT: Final = frozenset({State.NOT_SENT.value, State.INVALID.value})
+_TERMS: Final = ResumeRules(REMEMBERED, resend=False)
 
 
 @final
@@ -46,7 +46,7 @@ def planned(chunk: Chunk, record: ChunkRecord, now: float, *, elsewhere: float |
     started = {
         name: _started(chunk.batch, sendable[name], verdict)
         for name, verdict in verdicts.items()
-        if isinstance(verdict, Go)
+        if isinstance(verdict, Send)
     }
     invalid = {
         row.id: _invalid(row, row.invalid, prior.get(row.id), now)
@@ -63,29 +63,29 @@ def _open(known: Found | None) -> bool:
 
 def _judged(batch: str, row: Row, known: Found | None, now: float) -> Verdict:
     call = row.call.under(row.key or key_of(batch, row.id))
-    new = Go(call.idempotency_key, doubtful=False, started=now)
+    new = Send(call.idempotency_key, maybe_sent=False, started=now)
     if known is None:
         return new
     entry = Entry(bytes.fromhex(known.mark), State(known.state), known.started, known.key)
-    return _TERMS.judge(entry, new, mark_of(call), repeatable=call.repeatable)
+    return _TERMS.judge(entry, new, request_digest(call), repeatable=call.repeatable)
 
 
 def _doubted(batch: str, row: Row, known: Found | None, since: float) -> Found:
     if known is None or known.state in _NEVER_SENT:
-        return _started(batch, row, Go(row.key or key_of(batch, row.id), doubtful=True, started=since))
-    return evolve(known, started=min(known.started, since)) if known.state in IN_DOUBT else known
+        return _started(batch, row, Send(row.key or key_of(batch, row.id), maybe_sent=True, started=since))
+    return evolve(known, started=min(known.started, since)) if known.state in MAYBE_SENT else known
 
 
-def _started(batch: str, row: Row, go: Go) -> Found:
+def _started(batch: str, row: Row, go: Send) -> Found:
     own = None if go.key == key_of(batch, row.id) else go.key
-    return Found(id=row.id, mark=mark_of(row.call).hex(), started=go.started, key=own)
+    return Found(id=row.id, mark=request_digest(row.call).hex(), started=go.started, key=own)
 
 
 def _invalid(row: Row, why: Invalid, known: Found | None, now: float) -> Found:
     since = now if known is None else known.started
-    return Found(id=row.id, mark=mark_of(row.call).hex(), state=State.INVALID.value, started=since, **facts(why))
+    return Found(id=row.id, mark=request_digest(row.call).hex(), state=State.INVALID.value, started=since, **facts(why))
 
 
 def facts(result: Result[Any]) -> dict[str, Any]:
     """Take from *result* what a record keeps of it."""
-    return dict(zip(COLUMNS, finding_of(result), strict=True))
+    return dict(zip(COLUMNS, stored_result(result), strict=True))

@@ -19,7 +19,7 @@ from nats.aio.client import Client
 from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSequenceError
 from nats.js.kv import KeyValue
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems, dump, load
 from ..quota import Grant, Meter
 from .away import Away
@@ -27,7 +27,6 @@ from .quota_name import hashed
 
 T = TypeVar("T")
 _AWAY: Final = (nats.errors.Error, OSError)  # the built-in TimeoutError is one of the latter
-_SYSTEM_CLOCK: Final = SystemClock()
 _BUCKET: Final = "msgapi-quota"
 _INFO: Final = f"$JS.API.STREAM.INFO.KV_{_BUCKET}"
 _PATIENCE: Final = 2.0  # seconds that the server may take
@@ -37,7 +36,7 @@ _SOUNDINGS: Final = 3  # of the server's time, of which the quickest counts
 _RENEWED: Final = 60.0  # seconds
 
 
-def opened(client: Client, *, key: str, clock: Clock = _SYSTEM_CLOCK) -> "NatsQuota":
+def opened(client: Client, *, key: str, clock: Clock = SYSTEM_CLOCK) -> "NatsQuota":
     """Make the quota of an API *key* over a *client* that is connected to a server with JetStream.
 
     All who ask the same account with the same key share it.

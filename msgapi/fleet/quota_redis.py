@@ -14,7 +14,7 @@ from attrs import define, field
 from coredis import Redis
 from coredis.commands import Script
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..quota import FIGURES, Grant
 from .away import Away
 from .chunks import Unreachable
@@ -22,14 +22,13 @@ from .quota_name import hashed
 from .redis import asked
 
 T = TypeVar("T")
-_SYSTEM_CLOCK: Final = SystemClock()
 _LUA: Final = Path(__file__).with_name("quota.lua").read_text(encoding="utf-8")
 
 SCRIPT: Final = "".join((*(f"local {name} = {value!r}\n" for name, value in FIGURES.items()), _LUA))
 """The script, with the figures of the arithmetic."""
 
 
-def opened(client: Redis[Any], *, key: str, clock: Clock = _SYSTEM_CLOCK) -> "RedisQuota":
+def opened(client: Redis[Any], *, key: str, clock: Clock = SYSTEM_CLOCK) -> "RedisQuota":
     """Make the quota of an API *key* over a *client* that is open.
 
     All who ask the same database with the same key share it. *clock* is only waited on.

@@ -14,15 +14,15 @@ from typing import Final, TypeAlias, TypeVar, final
 import anyio
 from attrs import define, field, frozen
 
-from ..batch import Outcome, Outcomes, Stopped, sending
+from ..batch import Outcome, Outcomes, Stopped, send
 from ..calls import Api
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems, dump, load_error
+from ..concurrency import background
 from ..messages import Accepted
 from ..pace import Pace
 from ..quota import Quota
 from ..results import InsufficientBalance
-from .beside import beside
 from .chunk import Chunk, Unfit, load
 from .chunks import Unreachable
 from .entry import ChunkRecord, Found
@@ -30,7 +30,6 @@ from .leaf import Leaf, Place, begun
 from .records import Records
 
 T = TypeVar("T")
-_SYSTEM_CLOCK: Final = SystemClock()
 _LOOK: Final = 1.0  # seconds between looks at whether the rows are still wanted
 _LONGEST: Final = 1800.0  # seconds for which a chunk that was begun is sent: then its record is looked at again
 _PERSIST: Final = 60.0  # seconds for which what became of a chunk is held on to while the store is away
@@ -69,17 +68,17 @@ async def send_chunk(
     pace: Pace,
     *,
     records: Records,
-    at_once: int = 64,
+    concurrency: int = 64,
     breaker: int | None = 25,
-    patience: float = 900.0,
+    outage_timeout: float = 900.0,
     only_while: Callable[[], bool] | None = None,
     on_outcome: OnOutcome | None = None,
-    clock: Clock = _SYSTEM_CLOCK,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Sent:
     """Send the rows of *chunk*, as its JSON or read already, and write into *records* what became of them.
 
     *pace* is the one that *api* was made with. A 402 pauses all who share its quota, or the next one does if that
-    is away; while it is paused nothing is sent. *at_once*, *breaker* and *patience* are those of `batch.sending`.
+    is away; while it is paused nothing is sent. *concurrency*, *breaker*, *outage_timeout*: as in `batch.send`.
     *only_while* is asked before each row leaves and once a second; *on_outcome* is told of each row that ends.
 
     May be called again for the same chunk after any end, and by several workers. A store that is away
@@ -100,13 +99,13 @@ async def send_chunk(
         return Sent(batch=loaded.batch, id=loaded.id, unfit=leaf)
     run = _Run(leaf, quota, clock, only_while, on_outcome)
     calls = ((row.id, row.call) for row in loaded.rows)
-    how = sending(
+    how = send(
         api,
         calls,
         journal=leaf,
-        at_once=at_once,
+        concurrency=concurrency,
         breaker=breaker,
-        patience=patience,
+        outage_timeout=outage_timeout,
         clock=clock,
         only_while=run.wanted,
     )
@@ -134,7 +133,7 @@ class _Run:
     ) -> tuple[Stopped | None, ChunkRecord, int]:
         stopped: Stopped | None = None
         try:
-            async with how as outcomes, beside(partial(self._look, outcomes)):
+            async with how as outcomes, background(partial(self._look, outcomes)):
                 async for outcome in outcomes:
                     if self.on_outcome is not None:
                         _ = self.on_outcome(outcome)
@@ -190,7 +189,7 @@ async def in_time(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
         scope.cancel()
 
     with anyio.CancelScope() as scope:
-        async with beside(give_up):
+        async with background(give_up):
             return await ask()
     raise Unreachable(f"the pace that all share did not answer within {_PATIENCE:g} seconds")
 

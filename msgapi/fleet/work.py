@@ -14,14 +14,14 @@ import anyio
 from attrs import define, field
 
 from ..batch import Outcome, Stopped
-from ..batch.outage import well
+from ..batch.outage import is_healthy
 from ..calls import Api
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
+from ..concurrency import background, run_all
 from ..gate import rest
 from ..messages import Accepted
 from ..pace import Pace
 from ..quota import Local
-from .beside import beside, together
 from .chunk import Unfit
 from .chunks import Chunks, Lease, Unreachable
 from .events import Away, Event, Fate, Given, Leased, Told
@@ -31,7 +31,6 @@ from .leaf import TRIES, Place
 from .records import Records
 from .sending import Sent, send_chunk
 
-_SYSTEM_CLOCK: Final = SystemClock()
 _WAIT: Final = 1.0  # seconds for which one waits for a chunk, before looking whether it is still wanted
 _AGAIN: Final = 5.0  # seconds until a chunk with rows that are not settled is handed out again
 _FIRST_PAUSE: Final = 0.25  # seconds that an engine that is away is left alone; it doubles
@@ -47,18 +46,18 @@ async def work(
     *,
     records: Records,
     chunks_at_once: int = 4,
-    at_once: int = 64,
+    concurrency: int = 64,
     breaker: int | None = 25,
-    patience: float = 900.0,
+    outage_timeout: float = 900.0,
     until_empty: bool = False,
     wait_for_balance: bool = False,
     stopping: anyio.Event | None = None,
     on_event: Callable[[Event], object] | None = None,
-    clock: Clock = _SYSTEM_CLOCK,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> Stopped | None:
     """Send chunks as they come, *chunks_at_once* of them at a time, each as `send_chunk` does; gives why it ended.
 
-    It ends at a 401, at a run of refusals, and when the service has not answered for *patience* seconds; when
+    It ends at a 401, at a run of refusals, and when the service has not answered for *outage_timeout* seconds; when
     *stopping* is set (`asked`), once what is in flight has settled; with *until_empty*, when no chunk is left
     in the queue or with any worker: None. It ends at a 402 as well, its own or another worker's, unless it is
     to *wait_for_balance*: then it looks every 15 seconds, and lets all go on when there is money. One that
@@ -74,16 +73,16 @@ async def work(
         api=api,
         pace=Pace(shared=quota),
         records=records,
-        at_once=at_once,
+        concurrency=concurrency,
         breaker=breaker,
-        patience=patience,
+        outage_timeout=outage_timeout,
         clock=clock,
     )
     end = End(stopping)
     tell = on_event or _nobody
     till = Till(api, quota, clock, wait_for_balance, end, tell)
-    worker = _Worker(chunks, records, send, till, clock, patience, until_empty, end, tell)
-    await together([worker.hand] * chunks_at_once)
+    worker = _Worker(chunks, records, send, till, clock, outage_timeout, until_empty, end, tell)
+    await run_all([worker.hand] * chunks_at_once)
     return end.why
 
 
@@ -99,7 +98,7 @@ class _Worker:
     send: Callable[..., Coroutine[Any, Any, Sent]]
     till: Till
     clock: Clock
-    patience: float
+    outage_timeout: float
     until_empty: bool
     end: End
     tell: Callable[[Event], object]
@@ -135,7 +134,7 @@ class _Worker:
     async def _take(self, lease: Lease) -> None:
         _ = self.tell(Leased(lease.id, lease.delivery))
         held = Held(self.chunks, lease, self.clock, self._away)
-        async with beside(held.keep):
+        async with background(held.keep):
             try:
                 sent = await self._sent(held)
                 fate = await self._give(held, sent)
@@ -151,7 +150,7 @@ class _Worker:
             return Sent(unfit=_LOST)
 
         def told(outcome: Outcome[Accepted]) -> None:
-            if outcome.result.meta.status is not None and well(outcome.result):
+            if outcome.result.meta.status is not None and is_healthy(outcome.result):
                 self.well_at = self.clock.now()
             _ = self.tell(Told(lease.id, outcome))
 
@@ -178,7 +177,7 @@ class _Worker:
 
     def _ends(self, stopped: Stopped) -> bool:
         if stopped.reason == "outage":  # of a chunk that has seen no answer; others may have
-            return self.well_at is None or self.clock.now() - self.well_at >= self.patience
+            return self.well_at is None or self.clock.now() - self.well_at >= self.outage_timeout
         return stopped.reason not in {"asked", "balance"}
 
     async def _noted(self, lease: Lease, unfit: Unfit) -> bool:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..privacy import hidden
+from ..redact import hidden
 from ..results import Balance
 
 MessageType: TypeAlias = Literal["MESSAGE", "CONVERSATION", "NEWSLETTER"]

@@ -11,7 +11,7 @@ from typing import Final, TypedDict, Unpack
 
 from ..calls import Api, Call, new_key
 from ..codec import dump
-from ..constructors import constructor
+from ..codegen import constructor
 from ..forms import ask, check_key, invalid
 from ..results import Ok, Result
 from ..rules import day, one_of, whole, written

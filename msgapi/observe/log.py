@@ -7,7 +7,7 @@ import logging
 from typing import Final, final
 
 from ..calls import Call
-from ..privacy import HIDDEN, key, mask, word
+from ..redact import HIDDEN, key, mask, word
 from ..results import CALLED_OFF, ApiError, NotSent, Ok, Result, Unanswered
 from .naming import kind_of, route_of
 from .watching import BatchWatch, Observer, Watch

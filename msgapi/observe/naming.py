@@ -4,7 +4,7 @@ import sys
 from typing import Final
 
 from ..calls import Call
-from ..privacy import route
+from ..redact import route
 from ..results import Result
 
 OTHER: Final = "_OTHER"  # as the conventions of OpenTelemetry have it

@@ -5,7 +5,7 @@ from typing import final
 
 from attrs import define, field, frozen
 
-from ..privacy import hidden
+from ..redact import hidden
 from .answers import iso
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias, final
 import orjson
 from attrs import define, evolve, field, frozen
 
-from ..privacy import hidden
+from ..redact import hidden
 from .answers import iso
 
 Status: TypeAlias = Literal[

@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from ..forms import Form
 from ..layout import lay_flat
-from ..privacy import hidden
+from ..redact import hidden
 from ..rules import free, number, one_of, written
 from .dossiers import CARRIERS, Launched, Settled
 

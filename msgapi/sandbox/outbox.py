@@ -7,7 +7,7 @@ from typing import Final, final
 import orjson
 from attrs import define, field, frozen
 
-from ..privacy import hidden
+from ..redact import hidden
 from .answers import iso
 
 _KEPT: Final = 100_000  # events; beyond it the oldest go

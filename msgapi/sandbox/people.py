@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import define, field, frozen
 
-from ..privacy import hidden
+from ..redact import hidden
 from .answers import iso
 
 Figures: TypeAlias = dict[str, object]

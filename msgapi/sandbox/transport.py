@@ -10,7 +10,7 @@ from typing import Literal, final
 import anyio.lowlevel
 from attrs import define, field
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..http import Request
 from ..results import Balance, Unanswered
 from ..rules import number
@@ -40,7 +40,6 @@ from .state import State
 _PRICES = Prices()
 _TIMING = Timing()
 _NO_MISCHIEF = Mischief()
-_SYSTEM_CLOCK = SystemClock()
 _PLENTY = Decimal(1000)
 
 
@@ -86,7 +85,7 @@ class Sandbox:
         channels: Iterable[Channel] = CHANNELS,
         templates: Iterable[Template] = TEMPLATES,
         campaigns: Iterable[Campaign] = CAMPAIGNS,
-        clock: Clock = _SYSTEM_CLOCK,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Open an account."""
         state = State(

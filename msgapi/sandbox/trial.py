@@ -4,7 +4,7 @@ from typing import Final, final
 
 from attrs import define, field
 
-from ..privacy import hidden
+from ..redact import hidden
 from .senders import Agent
 
 TEST_AGENT: Final = Agent(agent_id="ag_test_demo", channel_id="ch_rcs_test")

@@ -16,7 +16,7 @@ from ..calls import Call
 from ..http import Request
 from ..observe import BatchWatch, Observer, Watch
 from ..observe.naming import kind_of, method_of, route_of
-from ..privacy import HIDDEN, route, word
+from ..redact import HIDDEN, route, word
 from ..results import ApiError, Ok, Result
 from ..version import VERSION
 from .batches import watched

@@ -15,7 +15,7 @@ import anyio.lowlevel
 import attrs
 from attrs import define, field
 
-from ..clock import Clock, SystemClock
+from ..clock import SYSTEM_CLOCK, Clock
 from ..http import Request, Response
 from ..results import NotSent, Unanswered
 from .protocol import Answer, Transport
@@ -27,7 +27,6 @@ Fault: TypeAlias = Literal[
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 _NO_RATES: Final[Mapping[Fault, float]] = MappingProxyType({})
-_SYSTEM_CLOCK: Final = SystemClock()
 _PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
@@ -97,7 +96,7 @@ class Faulty:
     slow: float = field(default=3.0, kw_only=True, validator=_checked_seconds)
     retry_after: float = field(default=1.0, kw_only=True, validator=_checked_seconds)
     limit_headers: bool = field(default=True, kw_only=True)
-    clock: Clock = field(default=_SYSTEM_CLOCK, kw_only=True, repr=False)
+    clock: Clock = field(default=SYSTEM_CLOCK, kw_only=True, repr=False)
     struck: list[Fault | None] = field(factory=list, init=False, repr=False)
 
     async def __call__(self, request: Request, /) -> Answer:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from attrs import define, field, frozen
 
-from ..privacy import HIDDEN, ROUTE_WORDS, mask, word
+from ..redact import HIDDEN, ROUTE_WORDS, mask, word
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 

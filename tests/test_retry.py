@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import msgapi
 from msgapi import ApiError, NotSent, Retry, ServerFault, Throttled, Unanswered, Unavailable
-from msgapi.retries import Budget
+from msgapi.retry import Budget
 
 LIMITED = Throttled(code="rate_limit_exceeded")
 NEVER: list[ApiError] = [

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgapi.privacy import HIDDEN, hidden, key, mask, word
+from msgapi.redact import HIDDEN, hidden, key, mask, word
 
 NUMBERS = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
 

@@ -11,7 +11,15 @@ from typing import final
 from attrs import define, field, frozen
 from attrs.validators import ge, gt
 
-from .results import ApiError, NotSent, ServerFault, Throttled, Unanswered, Unavailable
+from .results import ApiError, Throttled
+
+
+def may_be_retried(error: ApiError, *, repeatable: bool) -> bool:
+    """Return whether a call that ended in *error* can succeed if it is sent again, and cannot happen twice.
+
+    *repeatable* says whether a second request can do no more than the first one.
+    """
+    return error.scope == "service" and (repeatable or not error.may_have_happened)
 
 
 @final
@@ -37,25 +45,13 @@ class Retry:
 
         *chance* is a random number from 0 up to 1.
         """
-        if attempt >= self.attempts or not _worth_repeating(error, repeatable=repeatable):
+        if attempt >= self.attempts or not may_be_retried(error, repeatable=repeatable):
             return None
         asked = getattr(error, "retry_after", None)
         backoff = chance * min(self.longest_backoff, self.base * 2.0 ** min(attempt - 1, 64))
         if max(asked or 0.0, backoff) > self.longest_wait:
             return None
         return backoff if asked is None else max(asked, min(asked + backoff, self.longest_wait))
-
-
-def _worth_repeating(error: ApiError, *, repeatable: bool) -> bool:
-    match error:
-        case NotSent():
-            return True
-        case Throttled():
-            return error.rate_limited
-        case ServerFault() | Unavailable() | Unanswered():
-            return repeatable
-        case _:
-            return False
 
 
 @final

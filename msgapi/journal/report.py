@@ -1,4 +1,4 @@
-"""Summaries: what a journal comes to, counted and row by row."""
+"""Reports: the rows of a journal, counted and one by one."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -6,20 +6,20 @@ from typing import Any, Final, final
 
 from attrs import frozen
 
-from .entries import COLUMNS, State
-from .store import Store
+from .sqlite import JournalFile
+from .verdicts import COLUMNS, State
 
 ZERO: Final = Decimal(0)
 _GROUPS: Final = "SELECT state, kind, code, price, hold, count(*) FROM rows GROUP BY state, kind, code, price, hold"
 _NAMES: Final = ("id", "state", "started", "key", *COLUMNS)
 _MANY: Final = 500  # ids in one query
-_ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state = ? ORDER BY id"  # noqa: S608 - ours
+_ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state = ? ORDER BY id"  # noqa: S608 - our own names
 
 
 @final
 @frozen(kw_only=True)
 class Count:
-    """How many rows ended alike, and what they cost in EUR: *price* is charged, *hold* was reserved."""
+    """The number of rows with one result, and their cost in EUR: *price* is charged, *hold* was reserved."""
 
     state: State
     kind: str | None = None
@@ -32,29 +32,29 @@ class Count:
 @final
 @frozen
 class Summary:
-    """What a journal comes to."""
+    """The rows of a journal, counted by result."""
 
     counts: tuple[Count, ...]
 
     def rows(self, *states: State) -> int:
-        """Tell how many rows there are in these states; in all, if none is named."""
+        """Return the number of rows in *states*; of all rows, if none is given."""
         return sum(count.rows for count in self.counts if not states or count.state in states)
 
     @property
     def price(self) -> Decimal:
-        """What the accepted rows are charged for, in EUR."""
+        """The price of the accepted rows, in EUR."""
         return sum((count.price for count in self.counts), ZERO)
 
     @property
     def hold(self) -> Decimal:
-        """What was reserved for the accepted rows, in EUR."""
+        """The amount that was reserved for the accepted rows, in EUR."""
         return sum((count.hold for count in self.counts), ZERO)
 
 
 @final
 @frozen(kw_only=True)
-class Line:
-    """One row of a journal: *started* is Unix time, *key* None for the derived one."""
+class JournalRow:
+    """One row of a journal. *started* is Unix time; *key* is None if it is the derived one."""
 
     id: str
     state: State
@@ -70,10 +70,10 @@ class Line:
     hold: str | None
 
 
-def summarise(store: Store) -> Summary:
-    """Count the rows of *store* by how they ended."""
+def summarise(file: JournalFile) -> Summary:
+    """Count the rows of *file* by result."""
     found: dict[tuple[Any, ...], Count] = {}
-    for row in store.select(_GROUPS):
+    for row in file.select(_GROUPS):
         state, kind, code, price, hold, rows = row
         before = found.get((state, kind, code), Count(state=State(state), kind=kind, code=code))
         charged = Decimal(price) if price is not None else Decimal(hold or 0)
@@ -88,21 +88,21 @@ def summarise(store: Store) -> Summary:
     return Summary(tuple(found.values()))
 
 
-def lines_of(store: Store, ids: Sequence[str]) -> dict[str, Line]:
-    """Read the rows of *store* that have these *ids*."""
-    found: dict[str, Line] = {}
+def read_rows_by_id(file: JournalFile, ids: Sequence[str]) -> dict[str, JournalRow]:
+    """Return the rows of *file* with these *ids*, by id."""
+    found: dict[str, JournalRow] = {}
     for at in range(0, len(ids), _MANY):
         some = ids[at : at + _MANY]
-        query = f"SELECT {', '.join(_NAMES)} FROM rows WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - names of ours
-        found |= {line.id: line for line in map(_line, store.select(query, *some))}
+        query = f"SELECT {', '.join(_NAMES)} FROM rows WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - our own names
+        found |= {row.id: row for row in map(_row, file.select(query, *some))}
     return found
 
 
-def lines(store: Store, state: State | None = None) -> Iterator[Line]:
-    """Read the rows of *store*, in the order of their ids; those in one *state*, if one is named."""
-    yield from map(_line, store.select(_ROWS, state, state))
+def read_rows(file: JournalFile, state: State | None = None) -> Iterator[JournalRow]:
+    """Yield the rows of *file* in the order of their ids; only those in *state*, if one is given."""
+    yield from map(_row, file.select(_ROWS, state, state))
 
 
-def _line(row: tuple[Any, ...]) -> Line:
+def _row(row: tuple[Any, ...]) -> JournalRow:
     facts: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return Line(**{**facts, "state": State(facts["state"])})
+    return JournalRow(**{**facts, "state": State(facts["state"])})

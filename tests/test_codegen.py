@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from msgapi import Meta, Ok, Request, Response, messages
 from msgapi.calls import Call
-from msgapi.constructors import constructor
+from msgapi.codegen import constructor
 from msgapi.results import Balance, NotSent, RateLimit
 
 MODELS = [Meta, RateLimit, Balance, Request, Ok, messages.Accepted, messages.Text, Call]

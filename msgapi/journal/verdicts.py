@@ -1,0 +1,179 @@
+"""Verdicts: what a journal knows about a row, and what follows from it for the next run.
+
+Rules:
+- A settled row is not sent again. A row is settled if the service has carried its call out, or has refused it for a
+  reason that concerns the row.
+- A row whose outcome is unknown is sent again under its previous key, but only while the service is sure to remember
+  that key. After that the user decides. The same holds for rows that others may have sent.
+- An unknown outcome stays unknown: if such a row is not processed in the next run, for example because of a 401, its
+  outcome is still unknown.
+"""
+
+from enum import Enum, IntEnum, unique
+from typing import Final, Literal, TypeAlias, final
+
+from attrs import frozen
+
+from ..redact import mask
+from ..results import ApiError, Invalid, Meta, Ok, Result, Unanswered, Unreadable
+
+CHANGED: Final = "row_changed"
+REPEATED: Final = "row_repeated"
+UNKNOWN: Final = "outcome_unknown"
+OUTDATED: Final = "journal_outdated"
+_CLOCK_SLACK: Final = 300.0  # seconds by which the system clock may have been set back
+
+
+@unique
+class State(IntEnum):
+    """The state of a row. The numbers are stored in the files."""
+
+    STARTED = 0
+    ACCEPTED = 1
+    REFUSED = 2
+    NOT_SENT = 3
+    UNKNOWN = 4
+    INVALID = 5
+
+
+MAYBE_SENT: Final = frozenset({State.STARTED, State.UNKNOWN})
+_SETTLED: Final = frozenset({State.ACCEPTED, State.REFUSED})
+
+PRECEDENCE: Final = (
+    State.NOT_SENT,
+    State.INVALID,
+    State.STARTED,
+    State.UNKNOWN,
+    State.REFUSED,
+    State.ACCEPTED,
+)
+"""The states from the one that says least about a row to the one that says most, for merging."""
+
+
+class _Settled(Enum):
+    SETTLED = "settled"
+
+
+SETTLED: Final = _Settled.SETTLED
+
+
+@final
+@frozen
+class Send:
+    """The row is to be sent under *key*; *maybe_sent* if it may have been sent before, at the Unix time *started*."""
+
+    key: str | None
+    maybe_sent: bool
+    started: float
+
+
+Verdict: TypeAlias = Send | ApiError | Literal[_Settled.SETTLED]
+"""What to do with a row: send it, report an error without sending it, or skip it because it is settled."""
+
+
+@final
+@frozen
+class Entry:
+    """What the journal has stored about a row; *key* is None if it is the derived one."""
+
+    digest: bytes
+    state: State
+    started: float
+    key: str | None
+
+
+@final
+@frozen
+class ResumeRules:
+    """How rows of earlier runs are judged.
+
+    The service remembers keys for *remembered* seconds; *resend* sends rows with an unknown outcome that are older.
+    Since the Unix time *merged_at* others may have sent rows that are not settled: under their keys, before this run.
+    """
+
+    remembered: float
+    resend: bool
+    merged_at: float | None = None
+
+    def judge(self, entry: Entry | None, new: Send, digest: bytes, *, repeatable: bool) -> Verdict:
+        """Return the verdict on a row with *entry*, or None if the journal lacks it; a new row is sent as *new*."""
+        if entry is None or entry.state is State.INVALID:
+            return self._judge_unsent(new)
+        if entry.digest != digest:
+            return CHANGED_ROW
+        if entry.state in _SETTLED:
+            return SETTLED
+        now, key = new.started, entry.key or new.key
+        if entry.state not in MAYBE_SENT:
+            return self._judge_unsent(Send(key, maybe_sent=False, started=now))
+        remembered = repeatable and self._is_remembered(entry.started, now) and not self.is_outdated(now)
+        if remembered or self.resend:
+            return Send(key, maybe_sent=True, started=entry.started if remembered else now)
+        return _unknown_outcome(entry, now)
+
+    def is_outdated(self, now: float) -> bool:
+        """Return whether, at the Unix time *now*, others may have sent rows whose keys may be forgotten."""
+        return self.merged_at is not None and not self._is_remembered(self.merged_at, now)
+
+    def _judge_unsent(self, new: Send) -> Verdict:
+        if not self.is_outdated(new.started):
+            return new
+        return Send(new.key, maybe_sent=True, started=new.started) if self.resend else _OUTDATED_ROW
+
+    def _is_remembered(self, since: float, now: float) -> bool:
+        return -_CLOCK_SLACK <= now - since <= self.remembered
+
+
+def state_of(result: Result[object], *, maybe_sent: bool) -> State:
+    """Return the state of a row that ended in *result*; *maybe_sent* if it may have been sent before."""
+    if isinstance(result, Ok | Unreadable):
+        return State.ACCEPTED
+    if result.may_have_happened:
+        return State.UNKNOWN
+    if was_not_processed(result):
+        return State.UNKNOWN if maybe_sent else State.NOT_SENT
+    return State.REFUSED
+
+
+def was_not_processed(error: ApiError) -> bool:
+    """Return whether *error* came before the service looked at the row: it says nothing about an earlier attempt."""
+    return error.scope in {"account", "service"} and not error.may_have_happened
+
+
+COLUMNS: Final = ("kind", "code", "status", "message", "message_id", "unit", "price", "hold")
+StoredResult: TypeAlias = tuple[str, str | None, int | None, str | None, str | None, str | None, str | None, str | None]
+"""What a journal stores of a result, in the order of `COLUMNS`: no recipient and no content."""
+
+
+def stored_result(result: Result[object]) -> StoredResult:
+    """Return what a report needs of *result*."""
+    status = result.meta.status
+    if not isinstance(result, Ok):
+        return type(result).__name__, result.code, status, mask(result.message), None, None, None, None
+    name, billing = getattr(result.value, "message_id", None), getattr(result.value, "billing", None)
+    if billing is None:
+        return "Accepted", None, status, None, name, None, None, None
+    price, hold = billing.message_price, billing.hold_amount
+    price, hold = None if price is None else str(price), None if hold is None else str(hold)
+    return "Accepted", None, status, None, name, billing.message_type, price, hold
+
+
+CHANGED_ROW: Final = Invalid(
+    code=CHANGED, message="the journal has this row with other content: give the changed row a new id"
+)
+_OUTDATED_ROW: Final = Unanswered(
+    "a worker may have sent it since the journal was merged, too long ago for its key to be remembered",
+    code=OUTDATED,
+    message="a worker may have sent it: merge the journal again to find out",
+)
+REPEATED_ROW: Final = Invalid(code=REPEATED, message="an earlier row has the same id: give each row its own id")
+
+
+def _unknown_outcome(entry: Entry, now: float) -> Unanswered:
+    hours = (now - entry.started) / 3600
+    return Unanswered(
+        f"started {hours:.1f} hours ago and never settled; the service may have forgotten its key by now",
+        code=UNKNOWN,
+        message="it may have been sent, and sending it again may send it twice: look for it in the message log",
+        meta=Meta(idempotency_key=entry.key),
+    )
