@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msgapi import Balance, events
-from msgapi.events import HEADER, NAMES, Event, Known, Refused, Unknown
+from msgapi import Balance, webhooks
+from msgapi.webhooks import HEADER, NAMES, Event, Known, Refused, Unknown
 
 SECRET = "whsec_1"
 AT = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
@@ -26,7 +26,7 @@ VALUES: Mapping[object, Any] = {
     Balance: st.builds(Balance, free=st.decimals(0, 99, places=2)),
     Mapping[str, object]: st.dictionaries(st.sampled_from(["latitude", "brand_new"]), st.integers(0, 9)),
     tuple[str, ...]: st.lists(st.sampled_from(["email", "tags"])).map(tuple),
-    events.UserMessage: st.builds(events.UserMessage, type=st.just("text"), text=st.text(max_size=9)),
+    webhooks.UserMessage: st.builds(webhooks.UserMessage, type=st.just("text"), text=st.text(max_size=9)),
 }
 
 
@@ -47,33 +47,33 @@ SAMPLE = b'{"id":"evt_1","event":"message.read","timestamp":"2026-05-04T07:30:00
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
-    return {HEADER: events.sign(body, secret=secret)}
+    return {HEADER: webhooks.sign(body, secret=secret)}
 
 
 def read(value: object) -> Event | Refused:
     body = value if isinstance(value, bytes) else orjson.dumps(value)
-    return events.read(signed(body), body, secret=SECRET)
+    return webhooks.read(signed(body), body, secret=SECRET)
 
 
 def test_an_event_that_was_signed_is_read() -> None:
-    assert read(SAMPLE) == events.MessageRead(id="evt_1", timestamp=AT, message_id="msg_1")
+    assert read(SAMPLE) == webhooks.MessageRead(id="evt_1", timestamp=AT, message_id="msg_1")
 
 
 def test_the_signature_is_that_of_the_docs() -> None:
     expected = "sha256=" + hmac.new(b"whsec_1", SAMPLE, sha256).hexdigest()
-    assert events.sign(SAMPLE, secret=SECRET) == expected
+    assert webhooks.sign(SAMPLE, secret=SECRET) == expected
 
 
 @pytest.mark.parametrize("name", [HEADER, HEADER.lower(), HEADER.upper()])
 def test_the_header_is_found_in_any_case(name: str) -> None:
-    given_in = {"Host": "x", name: events.sign(SAMPLE, secret=SECRET).upper()}
-    assert isinstance(events.read(given_in, SAMPLE, secret=SECRET), events.MessageRead)
+    given_in = {"Host": "x", name: webhooks.sign(SAMPLE, secret=SECRET).upper()}
+    assert isinstance(webhooks.read(given_in, SAMPLE, secret=SECRET), webhooks.MessageRead)
 
 
 @given(EVENTS)
 def test_every_event_that_is_written_and_signed_is_read_again_as_it_was(event: Event) -> None:
-    body = events.write(event)
-    assert events.read(signed(body), body, secret=SECRET) == event
+    body = webhooks.write(event)
+    assert webhooks.read(signed(body), body, secret=SECRET) == event
 
 
 def test_there_are_twenty_three_events_and_each_has_a_class() -> None:
@@ -84,20 +84,20 @@ def test_there_are_twenty_three_events_and_each_has_a_class() -> None:
 
 def test_any_of_several_secrets_will_do_while_one_is_rotated_out() -> None:
     for secret in ("old", "new"):
-        assert isinstance(events.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), events.MessageRead)
-    assert isinstance(events.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), Refused)
+        assert isinstance(webhooks.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), webhooks.MessageRead)
+    assert isinstance(webhooks.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), Refused)
 
 
 @pytest.mark.parametrize("secret", ["", [], ["new", ""]])
 def test_an_empty_secret_is_a_mistake(secret: Any) -> None:  # noqa: ANN401 - as a caller may
     with pytest.raises(ValueError, match="secret"):
-        _ = events.read({}, b"", secret=secret)
+        _ = webhooks.read({}, b"", secret=secret)
 
 
 @pytest.mark.parametrize("body", ["{}", {"id": "evt_1"}, None, bytearray(b"{}")])
 def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # noqa: ANN401 - as a caller may
     with pytest.raises(TypeError, match="raw bytes"):
-        _ = events.read({}, body, secret=SECRET)
+        _ = webhooks.read({}, body, secret=SECRET)
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,20 @@ def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # no
     ["", "sha256=", "sha256", "ä", "\udcff", "sha256=" + "0" * 64, "sha256=" + "0" * 10_000, "md5=0", "=" * 71],
 )
 def test_a_signature_that_is_none_is_refused(header: str) -> None:
-    assert events.read({HEADER: header}, SAMPLE, secret=SECRET) == Refused(401, "the signature does not match the body")
+    assert webhooks.read({HEADER: header}, SAMPLE, secret=SECRET) == Refused(
+        401, "the signature does not match the body"
+    )
 
 
 def test_without_a_signature_it_is_refused() -> None:
-    assert events.read({}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+    assert webhooks.read({}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
 
 
 @given(st.integers(0, len(SAMPLE) * 8 - 1))
 def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
     body = bytearray(SAMPLE)
     body[at // 8] ^= 1 << at % 8
-    assert isinstance(events.read(signed(SAMPLE), bytes(body), secret=SECRET), Refused)
+    assert isinstance(webhooks.read(signed(SAMPLE), bytes(body), secret=SECRET), Refused)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +149,8 @@ def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
 
 @given(st.dictionaries(st.text(), st.text()), st.binary())
 def test_reading_never_raises_for_what_was_sent(headers: dict[str, str], body: bytes) -> None:
-    assert events.read(headers, body, secret=SECRET)
-    assert events.read({**headers, HEADER: events.sign(body, secret=SECRET)}, body, secret=SECRET)
+    assert webhooks.read(headers, body, secret=SECRET)
+    assert webhooks.read({**headers, HEADER: webhooks.sign(body, secret=SECRET)}, body, secret=SECRET)
 
 
 JSON = st.recursive(
@@ -181,7 +183,7 @@ def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str
 @settings(max_examples=400)
 def test_a_mutilated_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
     body = SAMPLE[:at] + more + SAMPLE[at + cut :]
-    assert isinstance(read(body), events.MessageRead | Unknown | Refused)
+    assert isinstance(read(body), webhooks.MessageRead | Unknown | Refused)
 
 
 def test_an_event_that_is_new_is_a_value() -> None:
@@ -204,7 +206,7 @@ def test_an_unknown_event_is_written_and_read_again() -> None:
         Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
         Unknown(id="evt_1", event="campaign.ended"),
     ):
-        assert read(events.write(event)) == event
+        assert read(webhooks.write(event)) == event
 
 
 def test_data_that_are_no_object_are_none() -> None:
@@ -218,21 +220,21 @@ def test_postback_data_are_plain_text_and_what_is_no_base64_is_kept(sent: str | 
     message = {"type": "suggested_reply", "text": "Yes", "postback_data": sent}
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message}
     event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
-    assert isinstance(event, events.ConversationStarted)
+    assert isinstance(event, webhooks.ConversationStarted)
     assert event.user_message is not None
     assert (event.user, event.user_message.postback_data) == ("+4915112345678", plain)
-    assert read(events.write(event)) == event
+    assert read(webhooks.write(event)) == event
 
 
 def test_what_the_docs_do_not_show_is_kept() -> None:
     message = {"type": "location", "location": {"latitude": 52.5}}
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message, "carrier": "one"}
     event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
-    assert isinstance(event, events.ConversationStarted)
+    assert isinstance(event, webhooks.ConversationStarted)
     assert event.user_message is not None
     assert event.user_message.extra == {"location": {"latitude": 52.5}}
     assert event.extra == {"carrier": "one"}
-    assert read(events.write(event)) == event
+    assert read(webhooks.write(event)) == event
 
 
 @pytest.mark.parametrize(
@@ -249,7 +251,7 @@ def test_what_the_docs_do_not_show_is_kept() -> None:
 def test_what_was_signed_is_read_though_no_strict_reader_would(written: bytes, text: str) -> None:
     head = b'{"id":"evt_1","event":"conversation.started","timestamp":"2026-05-04T07:30:00Z","data":'
     event = read(head + b'{"agent_id":"ag_1","user_message":{"text":' + written + b"}}}")
-    assert isinstance(event, events.ConversationStarted)
+    assert isinstance(event, webhooks.ConversationStarted)
     assert event.user_message is not None
     assert event.user_message.text == text
 
@@ -259,10 +261,10 @@ def test_a_field_that_is_called_as_one_of_ours_is_kept_and_takes_no_place(turned
     data = {"agent_id": "ag_1", "with": "+4915112345678", "user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
     given = dict(reversed(data.items())) if turned else data
     event = read({"id": "evt_1", "event": "conversation.ended", "timestamp": "2026-05-04T07:30:00Z", "data": given})
-    assert isinstance(event, events.ConversationEnded)
+    assert isinstance(event, webhooks.ConversationEnded)
     assert (event.id, event.timestamp, event.user) == ("evt_1", AT, "+4915112345678")
     assert event.extra == {"user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
-    assert read(events.write(event)) == event
+    assert read(webhooks.write(event)) == event
 
 
 @pytest.mark.parametrize("name", ["message.read", "other"])
@@ -272,8 +274,8 @@ def test_data_that_are_nested_beyond_reason_are_left_out_and_told_of(name: str, 
     head = b'{"id":"evt_1","event":"%b","timestamp":"2026-05-04T07:30:00Z","data":' % name.encode()
     event = read(head + b'{"message_id":"m","deep":%b}}' % deep)
     assert not isinstance(event, Refused)
-    assert isinstance(read(events.write(event)), type(event))
-    assert isinstance(event, events.MessageRead) is (levels == 150 and name == "message.read")
+    assert isinstance(read(webhooks.write(event)), type(event))
+    assert isinstance(event, webhooks.MessageRead) is (levels == 150 and name == "message.read")
     if levels > 150:
         told = ("data: is nested too deeply, and was left out",)
         assert event == Unknown(id="evt_1", event=name, timestamp=AT, problems=told)
@@ -293,11 +295,11 @@ def test_no_address_and_no_content_stands_in_a_repr() -> None:
 
 
 def test_headers_in_bytes_are_read_as_well_as_text() -> None:
-    signed = events.sign(SAMPLE, secret=SECRET)
-    assert not isinstance(events.read({HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), Refused)
-    assert events.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+    signed = webhooks.sign(SAMPLE, secret=SECRET)
+    assert not isinstance(webhooks.read({HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), Refused)
+    assert webhooks.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
 
 
 def test_a_secret_that_is_no_unicode_is_a_mistake_that_is_named() -> None:
     with pytest.raises(ValueError, match="Unicode"):
-        _ = events.sign(b"{}", secret="\udcff")
+        _ = webhooks.sign(b"{}", secret="\udcff")

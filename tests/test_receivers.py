@@ -18,11 +18,10 @@ from anyio.abc import TaskStatus
 from attrs import define, field
 from servers import by_uvicorn
 
-from msgapi import Request, Response, events, receivers
-from msgapi.events import Event
-from msgapi.receivers import Remembered
-from msgapi.receivers.asgi import Application
+from msgapi import Request, Response, webhooks
 from msgapi.transports import aiohttp as over_aiohttp
+from msgapi.webhooks import Event, Remembered
+from msgapi.webhooks.receivers.asgi_app import Application
 
 SECRET = "whsec_1"
 BODY = b'{"id":"evt_1","event":"message.read","timestamp":"2026-05-04T07:30:00Z","data":{"message_id":"msg_1"}}'
@@ -33,7 +32,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes on behind an answer goes on for a moment only."""
-    monkeypatch.setattr("msgapi.receivers.inbox._LINGER", 0.05)
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LINGER", 0.05)
 
 
 @define(eq=False)
@@ -52,7 +51,7 @@ async def post(
     app: Application, *parts: bytes, method: str = "POST", headers: dict[str, str] | None = None, hang: bool = False
 ) -> tuple[int, dict[str, str], Any] | None:
     """Send one request to an ASGI application, its body in *parts*; None if there was no answer."""
-    said = {"X-Arowana-Signature": events.sign(b"".join(parts), secret=SECRET)} if headers is None else headers
+    said = {"X-Arowana-Signature": webhooks.sign(b"".join(parts), secret=SECRET)} if headers is None else headers
     left, answer = list(parts), []
 
     async def receive() -> dict[str, Any]:
@@ -91,7 +90,7 @@ async def answered(app: Application, body: bytes, *, task_status: TaskStatus[lis
         if message["type"] == "http.response.start":
             task_status.started([message["status"]])
 
-    raw = [(events.HEADER.lower().encode(), events.sign(body, secret=SECRET).encode())]
+    raw = [(webhooks.HEADER.lower().encode(), webhooks.sign(body, secret=SECRET).encode())]
     await app({"type": "http", "method": "POST", "headers": raw}, receive, send)
 
 
@@ -103,21 +102,21 @@ async def status(app: Application, *parts: bytes, **more: Any) -> int:  # noqa: 
 
 async def test_an_event_is_handed_over_and_acknowledged() -> None:
     handler = Handler()
-    app = receivers.asgi(handler, secret=SECRET)
+    app = webhooks.asgi(handler, secret=SECRET)
     assert await post(app, BODY[:9], BODY[9:]) == (200, {"content-type": "application/json", "content-length": "2"}, {})
     assert [one.id for one in handler.got] == ["evt_1"]
 
 
 async def test_a_repeated_event_is_acknowledged_and_not_handed_over_again() -> None:
     handler = Handler()
-    app = receivers.asgi(handler, secret=["old", SECRET])
+    app = webhooks.asgi(handler, secret=["old", SECRET])
     assert [await status(app, BODY) for _ in range(3)] == [200, 200, 200]
     assert len(handler.got) == 1
 
 
 async def test_what_was_not_signed_is_401_and_what_is_no_event_400() -> None:
     handler = Handler()
-    app = receivers.asgi(handler, secret=SECRET)
+    app = webhooks.asgi(handler, secret=SECRET)
     answer = await post(app, BODY, headers={})
     assert answer is not None
     assert (answer[0], answer[2]["error"]) == (401, "unauthorized")
@@ -132,7 +131,7 @@ async def test_a_handler_that_raises_gets_the_event_again(caplog: pytest.LogCapt
         raise LookupError("no database")
 
     handler = Handler(then=fail)
-    app = receivers.asgi(handler, secret=SECRET)
+    app = webhooks.asgi(handler, secret=SECRET)
     with caplog.at_level(logging.ERROR, "msgapi"):
         assert await status(app, BODY) == 500
     assert "evt_1" in caplog.text
@@ -144,7 +143,7 @@ async def test_a_handler_that_raises_gets_the_event_again(caplog: pytest.LogCapt
 
 async def test_a_handler_that_takes_too_long_is_stopped_and_gets_the_event_again() -> None:
     handler = Handler(then=anyio.sleep_forever)
-    app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+    app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)
     assert await status(app, BODY) == 503
     handler.then = anyio.lowlevel.checkpoint
     assert await status(app, BODY) == 200
@@ -153,10 +152,10 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_gets_the_event_again
 async def test_a_handler_that_is_late_goes_on_and_the_event_does_not_come_to_it_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("msgapi.receivers.inbox._LINGER", 20)
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LINGER", 20)
     go, handler = anyio.Event(), Handler()
     handler.then = go.wait
-    app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+    app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)
     async with anyio.create_task_group() as tasks:
         answers = await tasks.start(answered, app, BODY)
         assert answers == [503]
@@ -182,7 +181,7 @@ async def test_the_answer_does_not_wait_for_a_thread_or_a_cleanup_that_takes_its
     for then in (in_a_thread, shielded):
         go.clear()
         handler = Handler(then=then)
-        app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+        app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)
         async with anyio.create_task_group() as tasks:
             assert await tasks.start(answered, app, BODY) == [503]
             go.set()
@@ -199,7 +198,7 @@ async def test_a_handler_that_takes_no_notice_of_being_stopped_has_not_handled_i
                 await anyio.lowlevel.checkpoint()
 
     handler = Handler(then=swallow)
-    app = receivers.asgi(handler, secret=SECRET, timeout=0.05)
+    app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)
     assert await status(app, BODY) == 503
     handler.then = anyio.lowlevel.checkpoint
     assert await status(app, BODY) == 200
@@ -212,7 +211,7 @@ async def test_what_ends_the_program_comes_out_of_a_handler_as_itself() -> None:
         raise SystemExit(3)
 
     handler = Handler(then=leave)
-    app = receivers.asgi(handler, secret=SECRET)
+    app = webhooks.asgi(handler, secret=SECRET)
     with pytest.raises(SystemExit):
         _ = await status(app, BODY)
     handler.then = anyio.lowlevel.checkpoint
@@ -228,9 +227,9 @@ async def test_an_answer_that_cannot_be_said_comes_out_as_itself() -> None:
         await anyio.lowlevel.checkpoint()
         yield BODY
 
-    inbox = receivers.Inbox(Handler(), SECRET, Remembered(), most=1000, timeout=1)
+    inbox = webhooks.Inbox(Handler(), SECRET, Remembered(), most=1000, timeout=1)
     with pytest.raises(LookupError, match="no line"):
-        await inbox.take({events.HEADER: events.sign(BODY, secret=SECRET)}, parts(), say)
+        await inbox.take({webhooks.HEADER: webhooks.sign(BODY, secret=SECRET)}, parts(), say)
 
 
 @ON_ASYNCIO
@@ -240,7 +239,7 @@ async def test_a_handler_that_is_cancelled_from_within_has_failed() -> None:
         raise asyncio.CancelledError
 
     handler = Handler(then=cancelled)
-    app = receivers.asgi(handler, secret=SECRET)
+    app = webhooks.asgi(handler, secret=SECRET)
     assert await status(app, BODY) == 500
     handler.then = anyio.lowlevel.checkpoint
     assert await status(app, BODY) == 200
@@ -253,7 +252,7 @@ async def test_a_second_delivery_is_not_acknowledged_while_the_first_may_still_f
         begun.set()
         await go.wait()
 
-    app = receivers.asgi(Handler(then=wait), secret=SECRET)
+    app = webhooks.asgi(Handler(then=wait), secret=SECRET)
     answers = []
 
     async def first() -> None:
@@ -270,7 +269,7 @@ async def test_a_second_delivery_is_not_acknowledged_while_the_first_may_still_f
 
 async def test_a_cancelled_delivery_is_not_remembered() -> None:
     handler = Handler(then=anyio.sleep_forever)
-    app = receivers.asgi(handler, secret=SECRET)
+    app = webhooks.asgi(handler, secret=SECRET)
     with anyio.move_on_after(0.05):
         _ = await status(app, BODY)
     handler.then = anyio.lowlevel.checkpoint
@@ -278,28 +277,28 @@ async def test_a_cancelled_delivery_is_not_remembered() -> None:
 
 
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
-    app = receivers.asgi(Handler(), secret=SECRET, most=1000)
+    app = webhooks.asgi(Handler(), secret=SECRET, most=1000)
     assert await status(app, b"x" * 600, b"x" * 600, b"x" * 600, hang=True, headers={}) == 413
 
 
 async def test_a_body_that_does_not_end_in_time_is_given_up() -> None:
-    app = receivers.asgi(Handler(), secret=SECRET, timeout=0.05)
+    app = webhooks.asgi(Handler(), secret=SECRET, timeout=0.05)
     assert await status(app, BODY, hang=True) == 408
 
 
 async def test_a_sender_that_goes_gets_no_answer() -> None:
-    app = receivers.asgi(Handler(), secret=SECRET)
+    app = webhooks.asgi(Handler(), secret=SECRET)
     assert await post(app) is None
 
 
 async def test_only_post_is_answered() -> None:
-    answer = await post(receivers.asgi(Handler(), secret=SECRET), b"", method="GET")
+    answer = await post(webhooks.asgi(Handler(), secret=SECRET), b"", method="GET")
     assert answer is not None
     assert (answer[0], answer[1]["allow"]) == (405, "POST")
 
 
 async def test_the_other_kinds_of_connection_are_served_as_asgi_asks_for() -> None:
-    app, said = receivers.asgi(Handler(), secret=SECRET), []
+    app, said = webhooks.asgi(Handler(), secret=SECRET), []
     stages = iter(["lifespan.startup", "lifespan.shutdown"])
 
     async def receive() -> dict[str, Any]:
@@ -330,7 +329,7 @@ async def test_a_store_of_the_users_is_asked() -> None:
     asked: list[str] = []
 
     class Store:
-        async def begin(self, event_id: str) -> receivers.Standing:
+        async def begin(self, event_id: str) -> webhooks.Standing:
             await anyio.lowlevel.checkpoint()
             asked.append(f"begin {event_id}")
             return "new"
@@ -342,7 +341,7 @@ async def test_a_store_of_the_users_is_asked() -> None:
         async def forget(self, event_id: str) -> None:
             raise AssertionError(event_id)
 
-    assert await status(receivers.asgi(Handler(), secret=SECRET, seen=Store()), BODY) == 200
+    assert await status(webhooks.asgi(Handler(), secret=SECRET, seen=Store()), BODY) == 200
     assert asked == ["begin evt_1", "done evt_1"]
 
 
@@ -353,7 +352,7 @@ class Shelf:
     begin_: Callable[[], Any] = anyio.lowlevel.checkpoint
     done_: Callable[[], Any] = anyio.lowlevel.checkpoint
 
-    async def begin(self, event_id: str) -> receivers.Standing:
+    async def begin(self, event_id: str) -> webhooks.Standing:
         await self.begin_()
         return "new" if event_id else "done"
 
@@ -373,14 +372,14 @@ async def broken() -> None:
 
 async def test_a_store_that_does_not_answer_in_time_is_a_delivery_to_come_again() -> None:
     handler = Handler()
-    app = receivers.asgi(handler, secret=SECRET, seen=Shelf(begin_=anyio.sleep_forever), timeout=0.05)
+    app = webhooks.asgi(handler, secret=SECRET, seen=Shelf(begin_=anyio.sleep_forever), timeout=0.05)
     assert await status(app, BODY) == 503
     assert handler.got == []
 
 
 async def test_a_store_that_raises_is_a_delivery_to_come_again(caplog: pytest.LogCaptureFixture) -> None:
     handler = Handler()
-    assert await status(receivers.asgi(handler, secret=SECRET, seen=Shelf(begin_=broken)), BODY) == 500
+    assert await status(webhooks.asgi(handler, secret=SECRET, seen=Shelf(begin_=broken)), BODY) == 500
     assert handler.got == []
     assert "no store" in caplog.text
 
@@ -392,7 +391,7 @@ async def test_a_store_that_says_something_else_is_a_defect_of_it(caplog: pytest
             return not event_id
 
     handler = Handler()
-    assert await status(receivers.asgi(handler, secret=SECRET, seen=Odd()), BODY) == 500
+    assert await status(webhooks.asgi(handler, secret=SECRET, seen=Odd()), BODY) == 500
     assert "must say new, busy or done" in caplog.text
     assert handler.got == []
 
@@ -400,10 +399,10 @@ async def test_a_store_that_says_something_else_is_a_defect_of_it(caplog: pytest
 async def test_an_event_that_was_handled_is_acknowledged_though_the_store_cannot_remember_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await status(receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=broken)), BODY) == 200
+    assert await status(webhooks.asgi(Handler(), secret=SECRET, seen=Shelf(done_=broken)), BODY) == 200
     assert "no store" in caplog.text
-    monkeypatch.setattr("msgapi.receivers.inbox._LINGER", 0.3)
-    slow = receivers.asgi(Handler(), secret=SECRET, seen=Shelf(done_=anyio.sleep_forever), timeout=0.05)
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LINGER", 0.3)
+    slow = webhooks.asgi(Handler(), secret=SECRET, seen=Shelf(done_=anyio.sleep_forever), timeout=0.05)
     assert await status(slow, BODY) == 200
     assert "took too long" in caplog.text
 
@@ -411,9 +410,9 @@ async def test_an_event_that_was_handled_is_acknowledged_though_the_store_cannot
 def test_a_receiver_without_a_secret_is_a_mistake() -> None:
     for secret in ("", [], ["a", ""]):
         with pytest.raises(ValueError, match="secret"):
-            _ = receivers.asgi(Handler(), secret=secret)
+            _ = webhooks.asgi(Handler(), secret=secret)
         with pytest.raises(ValueError, match="secret"):
-            _ = receivers.aiohttp.handler(Handler(), secret=secret)
+            _ = webhooks.aiohttp(Handler(), secret=secret)
 
 
 # In real applications, over a socket.
@@ -422,7 +421,7 @@ def test_a_receiver_without_a_secret_is_a_mistake() -> None:
 @asynccontextmanager
 async def in_aiohttp(handler: Handler) -> AsyncIterator[str]:
     app = web.Application()
-    _ = app.router.add_post("/webhooks", receivers.aiohttp.handler(handler, secret=SECRET, most=1000, timeout=0.5))
+    _ = app.router.add_post("/webhooks", webhooks.aiohttp(handler, secret=SECRET, most=1000, timeout=0.5))
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -438,7 +437,7 @@ async def in_fastapi(handler: Handler) -> AsyncIterator[str]:
     from starlette.routing import Route
 
     app = FastAPI()
-    app.routes.append(Route("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)))
+    app.routes.append(Route("/webhooks", webhooks.asgi(handler, secret=SECRET, most=1000, timeout=0.5)))
     async with by_uvicorn(app) as url:
         yield f"{url}/webhooks"
 
@@ -448,7 +447,7 @@ async def in_starlette(handler: Handler) -> AsyncIterator[str]:
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    app = Starlette(routes=[Route("/webhooks", receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5))])
+    app = Starlette(routes=[Route("/webhooks", webhooks.asgi(handler, secret=SECRET, most=1000, timeout=0.5))])
     async with by_uvicorn(app) as url:
         yield f"{url}/webhooks"
 
@@ -458,7 +457,7 @@ async def in_litestar(handler: Handler) -> AsyncIterator[str]:
     from litestar import Litestar
     from litestar.handlers import asgi
 
-    app = receivers.asgi(handler, secret=SECRET, most=1000, timeout=0.5)
+    app = webhooks.asgi(handler, secret=SECRET, most=1000, timeout=0.5)
     mounted = asgi("/webhooks", is_mount=True, copy_scope=True)(app)
     async with by_uvicorn(Litestar(route_handlers=[mounted])) as url:
         yield f"{url}/webhooks"
@@ -474,7 +473,7 @@ async def test_a_real_application_answers_as_the_docs_ask_for(application: Calla
     async with application(handler) as url, over_aiohttp.opened() as transport:
 
         async def sent(body: bytes, secret: str = SECRET) -> int:
-            headers = {"Content-Type": "application/json", events.HEADER: events.sign(body, secret=secret)}
+            headers = {"Content-Type": "application/json", webhooks.HEADER: webhooks.sign(body, secret=secret)}
             answer = await transport(Request("POST", url, headers, body))
             assert isinstance(answer, Response)
             return answer.status
@@ -495,7 +494,7 @@ async def test_a_packed_body_is_no_defect_of_the_receiver(caplog: pytest.LogCapt
     async with in_aiohttp(handler) as url, over_aiohttp.opened() as transport:
 
         async def sent(body: bytes, signed: bytes) -> int:
-            headers = {"Content-Encoding": "gzip", events.HEADER: events.sign(signed, secret=SECRET)}
+            headers = {"Content-Encoding": "gzip", webhooks.HEADER: webhooks.sign(signed, secret=SECRET)}
             answer = await transport(Request("POST", url, headers, body))
             assert isinstance(answer, Response)
             return answer.status
@@ -528,4 +527,4 @@ async def test_a_sender_that_goes_within_its_body_is_no_error_of_ours(
 
 def test_a_receiver_for_something_else_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'flask'"):
-        receivers.flask  # type: ignore[attr-defined]  # noqa: B018
+        webhooks.flask  # type: ignore[attr-defined]  # noqa: B018

@@ -7,7 +7,7 @@ import pytest
 from calling import call, done, post
 from sandboxing import NOW, fields_of, get, refusal, said, still
 
-from msgapi import NotFound, events, webhooks
+from msgapi import NotFound, webhooks
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.couriers import Delivery
 from msgapi.sandbox.samples import FIELDS, sample
@@ -67,9 +67,9 @@ def test_an_endpoint_on_this_machine_may_be_http(url: str) -> None:
 
 def test_every_documented_event_can_be_asked_for() -> None:
     box = still()
-    assert len(events.NAMES) == 23
-    one = made(box, events=tuple(events.NAMES))
-    assert done(box, webhooks.list()).webhooks[0].events == tuple(events.NAMES)
+    assert len(webhooks.NAMES) == 23
+    one = made(box, events=tuple(webhooks.NAMES))
+    assert done(box, webhooks.list()).webhooks[0].events == tuple(webhooks.NAMES)
     assert [found.id for found in box.account.state.endpoints.asking("agent.approved")] == [one]
 
 
@@ -116,22 +116,22 @@ def test_testing_an_endpoint_makes_up_an_event_for_it_alone() -> None:
     assert box.account.state.couriers.next_at() is None
 
 
-@pytest.mark.parametrize("name", events.NAMES)
+@pytest.mark.parametrize("name", webhooks.NAMES)
 def test_a_made_up_event_is_read_as_what_it_stands_for(name: str) -> None:
     box = still()
     one = made(box, events=(name,))
     _ = done(box, webhooks.test(one))
     happening = brought(box).event
     body = happening.body()
-    read = events.read({events.HEADER: events.sign(body, secret="s")}, body, secret="s")
-    assert type(read) is events.NAMES[name]
+    read = webhooks.read({webhooks.HEADER: webhooks.sign(body, secret="s")}, body, secret="s")
+    assert type(read) is webhooks.NAMES[name]
     assert happening.data == sample(name, NOW)
     if name.startswith("message.") and "status" in happening.data:
         assert happening.data["status"] == name.removeprefix("message.")
 
 
 def test_there_is_a_sample_of_every_event() -> None:
-    assert set(FIELDS) == set(events.NAMES)
+    assert set(FIELDS) == set(webhooks.NAMES)
 
 
 def test_the_same_key_makes_one_endpoint() -> None:

@@ -13,9 +13,8 @@ import anyio
 import orjson
 from attrs import define
 
-from .. import events, webhooks
-from ..events import Event, Refused, Unknown
-from ..webhooks import Endpoint, Endpoints, NewEndpoint
+from .. import webhooks
+from ..webhooks import Endpoint, Endpoints, Event, NewEndpoint, Refused, Unknown
 from .asking import answer
 from .connection import launch
 from .exits import Exit, Halt, unreadable
@@ -29,10 +28,10 @@ def show(cursor: str | None, limit: int | None, *, json: bool, sandbox: bool) ->
 
 def add(url: str, names: Sequence[str], secret: str, *, json: bool, sandbox: bool) -> int:
     """Make an endpoint for the events called *names*, all of them if there are none; gives the exit status."""
-    unknown = sorted(set(names) - events.NAMES.keys())
+    unknown = sorted(set(names) - webhooks.NAMES.keys())
     if unknown:
-        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(events.NAMES)})")
-    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(events.NAMES), secret=_given(secret))
+        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(webhooks.NAMES)})")
+    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(webhooks.NAMES), secret=_given(secret))
     return answer(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
 
 
@@ -53,14 +52,14 @@ def verify(path: str, signature: str, secret: str, *, json: bool) -> int:
         body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
-    event = events.read({events.HEADER: signature}, body, secret=_given(secret))
+    event = webhooks.read({webhooks.HEADER: signature}, body, secret=_given(secret))
     if isinstance(event, Refused):
         if json:
             emit_json({"valid": False, "reason": event.reason, "event": None})
         note(f"not valid: {event.reason}")
         return Exit.REFUSED
     if json:
-        emit_json({"valid": True, "reason": None, "event": orjson.loads(events.write(event))})
+        emit_json({"valid": True, "reason": None, "event": orjson.loads(webhooks.write(event))})
     else:
         emit(_told(event, json=False))
     return Exit.ACCEPTED
@@ -95,12 +94,10 @@ class Desk:
 async def _listen(port: int, secret: str, *, json: bool) -> int:
     from aiohttp import web
 
-    from ..receivers.aiohttp import handler
-
     listening = anyio.CancelScope()
     desk = Desk(json, listening.cancel)
     logging.getLogger("msgapi").addHandler(logging.NullHandler())  # what goes wrong is told at the end, in one line
-    receive = handler(desk.take, secret=secret)
+    receive = webhooks.aiohttp(desk.take, secret=secret)
 
     async def tell(request: web.Request) -> web.Response:
         response = await receive(request)
@@ -132,7 +129,7 @@ async def _listen(port: int, secret: str, *, json: bool) -> int:
 
 
 def _told(event: Event, *, json: bool) -> str:
-    plain: dict[str, Any] = orjson.loads(events.write(event))
+    plain: dict[str, Any] = orjson.loads(webhooks.write(event))
     if json:
         return orjson.dumps(plain).decode()
     lines = [line(f"{plain.get('timestamp', 'at an unknown time')}  {plain['event']}  {plain['id']}")]
@@ -164,6 +161,6 @@ def _given(secret: str) -> str:
     if not secret:
         raise Halt("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
     try:
-        return events.secrets(secret)[0]
+        return webhooks.secrets(secret)[0]
     except ValueError as error:
         raise Halt(f"the secret cannot be used: {error}") from None

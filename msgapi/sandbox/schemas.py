@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import attrs
 
-from ..events import NAMES
 from ..layout import marks_of, paths_of
 from ..rules import DURATION, NUMBER
+from ..webhooks import NAMES
 from .dossiers import CARRIERS
 
 Schema: TypeAlias = dict[str, Any]

@@ -3,8 +3,8 @@
 from attrs import evolve
 
 from .. import webhooks
-from ..events import NAMES
 from ..results import Detail
+from ..webhooks import NAMES
 from .answers import Reply, invalid, made, refuse, say
 from .endpoints import Endpoint
 from .intake import take

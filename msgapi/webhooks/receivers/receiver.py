@@ -16,9 +16,9 @@ import orjson
 from attrs import define, evolve, field, frozen
 from attrs.validators import gt
 
-from .. import events
-from ..events import Event, Refused
-from .seen import Seen, Standing
+from ..delivery import Refused, read, secrets
+from ..events import Event
+from .event_store import Seen, Standing
 
 Handle: TypeAlias = Callable[[Event], Awaitable[None]]
 _CODES: Final = {401: "unauthorized", 400: "validation_error"}
@@ -54,7 +54,7 @@ class Inbox:
     """
 
     handle: Handle
-    secret: tuple[str, ...] = field(repr=False, converter=events.secrets)
+    secret: tuple[str, ...] = field(repr=False, converter=secrets)
     seen: Seen
     most: int = field(validator=gt(0), kw_only=True)
     timeout: float = field(validator=gt(0), kw_only=True)
@@ -69,7 +69,7 @@ class Inbox:
         if isinstance(body, Answer):
             await say(body)
             return
-        event = events.read(headers, body, secret=self.secret)
+        event = read(headers, body, secret=self.secret)
         if isinstance(event, Refused):
             await say(refusal(event.status, _CODES[event.status], event.reason))
             return

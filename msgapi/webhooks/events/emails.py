@@ -6,7 +6,7 @@ from typing import final
 
 from attrs import field, frozen
 
-from ..privacy import hidden
+from ...privacy import hidden
 
 
 @final

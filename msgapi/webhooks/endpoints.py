@@ -10,29 +10,14 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from .calls import Api, Call
-from .forms import Form, ask
-from .guesses import keep
-from .layout import lay_flat
-from .paging import MANY, follow
-from .privacy import hidden
-from .results import Detail, Result
-from .rules import Found, many, optional, url, written
-
-__all__ = [
-    "FORMS",
-    "Changes",
-    "Done",
-    "Endpoint",
-    "Endpoints",
-    "NewEndpoint",
-    "create",
-    "delete",
-    "list",
-    "pages",
-    "test",
-    "update",
-]
+from ..calls import Api, Call
+from ..forms import Form, ask
+from ..guesses import keep
+from ..layout import lay_flat
+from ..paging import MANY, follow
+from ..privacy import hidden
+from ..results import Detail, Result
+from ..rules import Found, many, optional, url, written
 
 _ROUTE: Final = "/v1/webhooks"
 _ONE: Final = f"{_ROUTE}/{{webhook_id}}"

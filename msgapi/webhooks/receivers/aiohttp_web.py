@@ -1,14 +1,14 @@
-"""A receiver for aiohttp.web: `app.router.add_post("/webhooks", handler(handle, secret=...))`."""
+"""A receiver for aiohttp.web: `app.router.add_post("/webhooks", webhooks.aiohttp(handle, secret=...))`."""
 
 from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
-from .inbox import Answer, Handle, Inbox, refusal
-from .seen import Remembered, Seen
+from .event_store import Remembered, Seen
+from .receiver import Answer, Handle, Inbox, refusal
 
 
-def handler(
+def aiohttp(
     handle: Handle,
     *,
     secret: str | Iterable[str],

@@ -7,8 +7,8 @@ from typing import final
 
 from attrs import field, frozen
 
-from ..privacy import hidden
-from ..results import Balance
+from ...privacy import hidden
+from ...results import Balance
 
 
 @final

@@ -1,4 +1,4 @@
-"""A receiver as an ASGI 3 application: `app.routes.append(Route("/webhooks", receivers.asgi(handle, secret=...)))`."""
+"""A receiver as an ASGI 3 application: `app.routes.append(Route("/webhooks", webhooks.asgi(handle, secret=...)))`."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing, suppress
@@ -7,8 +7,8 @@ from typing import Any, TypeAlias, final
 
 from attrs import frozen
 
-from .inbox import Answer, Handle, Inbox, refusal
-from .seen import Remembered, Seen
+from .event_store import Remembered, Seen
+from .receiver import Answer, Handle, Inbox, refusal
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]

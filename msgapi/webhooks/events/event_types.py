@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..privacy import hidden
+from ...privacy import hidden
 from .account import (
     AgentApproved,
     AgentRejected,
@@ -24,7 +24,15 @@ from .account import (
     ContactCreated,
     ContactUpdated,
 )
-from .conversing import (
+from .emails import (
+    EmailBounced,
+    EmailClicked,
+    EmailComplained,
+    EmailDelivered,
+    EmailOpened,
+    EmailUnsubscribed,
+)
+from .messages import (
     ConversationEnded,
     ConversationStarted,
     MessageDelivered,
@@ -33,14 +41,6 @@ from .conversing import (
     MessageQueued,
     MessageRead,
     MessageRevoked,
-)
-from .mailing import (
-    EmailBounced,
-    EmailClicked,
-    EmailComplained,
-    EmailDelivered,
-    EmailOpened,
-    EmailUnsubscribed,
 )
 
 

@@ -1,4 +1,4 @@
-"""Webhooks in: the events that the service sends, verified and read."""
+"""The events that the service sends to a webhook endpoint, one class for each."""
 
 from .account import (
     AgentApproved,
@@ -11,7 +11,16 @@ from .account import (
     ContactCreated,
     ContactUpdated,
 )
-from .conversing import (
+from .emails import (
+    EmailBounced,
+    EmailClicked,
+    EmailComplained,
+    EmailDelivered,
+    EmailOpened,
+    EmailUnsubscribed,
+)
+from .event_types import NAMES, Event, Known, Unknown
+from .messages import (
     ConversationEnded,
     ConversationStarted,
     MessageDelivered,
@@ -22,19 +31,8 @@ from .conversing import (
     MessageRevoked,
     UserMessage,
 )
-from .mailing import (
-    EmailBounced,
-    EmailClicked,
-    EmailComplained,
-    EmailDelivered,
-    EmailOpened,
-    EmailUnsubscribed,
-)
-from .models import NAMES, Event, Known, Unknown
-from .reading import HEADER, Refused, read, secrets, sign, write
 
 __all__ = [
-    "HEADER",
     "NAMES",
     "AgentApproved",
     "AgentRejected",
@@ -61,11 +59,6 @@ __all__ = [
     "MessageQueued",
     "MessageRead",
     "MessageRevoked",
-    "Refused",
     "Unknown",
     "UserMessage",
-    "read",
-    "secrets",
-    "sign",
-    "write",
 ]

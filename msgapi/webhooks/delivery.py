@@ -7,12 +7,13 @@ Rules:
 """
 
 import hmac
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, cast, final
 
 import orjson
 from attrs import frozen
@@ -21,9 +22,8 @@ from ..codec import Problems, deeper, parse, plain
 from ..codec import read as read_model
 from ..guesses import keep
 from ..layout import mend
-from .conversing import ConversationEnded, ConversationStarted, UserMessage
-from .lenient import leniently
-from .models import NAMES, Event, Known, Unknown
+from .events.event_types import NAMES, Event, Known, Unknown
+from .events.messages import ConversationEnded, ConversationStarted, UserMessage
 
 HEADER: Final = "X-Arowana-Signature"
 """The header that carries the signature."""
@@ -65,7 +65,7 @@ def read(
     if not any([hmac.compare_digest(one, said) for one in expected]):  # noqa: C419 - each is compared, come what may
         return Refused(401, "the signature does not match the body")
     value = parse(body)
-    return _event(leniently(body) if isinstance(value, Problems) else value)
+    return _event(_leniently(body) if isinstance(value, Problems) else value)
 
 
 def sign(body: bytes, *, secret: str) -> str:
@@ -145,6 +145,34 @@ def _event(value: object) -> Event | Refused:
 def _moment(value: Mapping[str, object]) -> datetime | None:
     found = read_model(value.get("timestamp"), datetime)
     return None if isinstance(found, Problems) else found
+
+
+# Reading JSON that strict readers refuse, since what was signed is real: refused, it would come again and be lost.
+# A user's client may cut an emoji in half, and a number may have more digits than any computer's.
+
+
+def _leniently(body: bytes) -> object:
+    """Read *body* as JSON; None for what is none. What is no Unicode becomes U+FFFD, and NaN null."""
+    try:
+        return _whole(json.loads(body.decode(), parse_constant=_none, parse_int=_number))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _none(_: str) -> None:
+    return None
+
+
+def _number(digits: str) -> int | float:
+    return int(digits) if len(digits) < 300 else float(digits)  # noqa: PLR2004 - what a float can hold
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(name): _whole(part) for name, part in cast("dict[str, object]", value).items()}
+    return [_whole(part) for part in cast("list[object]", value)] if isinstance(value, list) else value
 
 
 # Where the wire has a field under another name, or in another form.
