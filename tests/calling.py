@@ -38,8 +38,8 @@ def told(box: Sandbox, *names: str) -> list[dict[str, object]]:
         if happening.event in names:
             assert set(happening.data) == set(FIELDS[happening.event].split())
             read = webhooks.read(
-                {webhooks.HEADER: webhooks.sign(happening.body(), secret="s")}, happening.body(), secret="s"
+                {webhooks.SIGNATURE_HEADER: webhooks.sign(happening.body(), secret="s")}, happening.body(), secret="s"
             )
-            assert type(read) is webhooks.NAMES[happening.event]
+            assert type(read) is webhooks.EVENT_TYPES[happening.event]
             found.append(orjson.loads(orjson.dumps(happening.data)))
     return found

@@ -62,7 +62,7 @@ CALLS: dict[Callable[..., Any], Callable[[], Call[Any]]] = {
     billing.invoices: billing.invoices,
     webhooks.create: lambda: webhooks.create(webhooks.NewEndpoint(url="https://a.example", events=("x",), secret="s")),
     webhooks.list: webhooks.list,
-    webhooks.update: lambda: webhooks.update("{id}", webhooks.Changes(secret="s")),
+    webhooks.update: lambda: webhooks.update("{id}", webhooks.EndpointChanges(secret="s")),
     webhooks.delete: lambda: webhooks.delete("{id}"),
     webhooks.test: lambda: webhooks.test("{id}"),
 }
@@ -77,7 +77,7 @@ def table() -> str:
         said = "yes" if (one.method, one.path) in EMULATED else "no"
         lines.append(f"| `{one.method} {one.path}` | `{one.name}` | {said} |")
     lines += ["", "| event | class | sandbox |", "|---|---|---|"]
-    for name, model in webhooks.NAMES.items():
+    for name, model in webhooks.EVENT_TYPES.items():
         said = "yes" if f'"{name}"' in TOLD else "as a test event"
         lines.append(f"| `{name}` | `webhooks.{model.__name__}` | {said} |")
     return "\n".join(lines) + "\n"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import Balance, webhooks
-from msgapi.webhooks import HEADER, NAMES, Event, Known, Refused, Unknown
+from msgapi.webhooks import EVENT_TYPES, SIGNATURE_HEADER, Event, InvalidDelivery, KnownEvent, UnknownEvent
 
 SECRET = "whsec_1"
 AT = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
@@ -37,20 +37,20 @@ def value_of(kind: object) -> st.SearchStrategy[Any]:
     return found if len(parts) == 1 else st.none() | found
 
 
-def made(model: type[Known]) -> st.SearchStrategy[Any]:
+def made(model: type[KnownEvent]) -> st.SearchStrategy[Any]:
     fields = {one.name: value_of(one.type) for one in attrs.fields(attrs.resolve_types(model)) if one.name != "id"}
     return st.builds(model, id=st.just("evt_1"), **{**fields, "timestamp": VALUES[datetime]})
 
 
-EVENTS: st.SearchStrategy[Any] = st.one_of(*(made(model) for model in NAMES.values()))
+EVENTS: st.SearchStrategy[Any] = st.one_of(*(made(model) for model in EVENT_TYPES.values()))
 SAMPLE = b'{"id":"evt_1","event":"message.read","timestamp":"2026-05-04T07:30:00Z","data":{"message_id":"msg_1"}}'
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
-    return {HEADER: webhooks.sign(body, secret=secret)}
+    return {SIGNATURE_HEADER: webhooks.sign(body, secret=secret)}
 
 
-def read(value: object) -> Event | Refused:
+def read(value: object) -> Event | InvalidDelivery:
     body = value if isinstance(value, bytes) else orjson.dumps(value)
     return webhooks.read(signed(body), body, secret=SECRET)
 
@@ -64,7 +64,7 @@ def test_the_signature_is_that_of_the_docs() -> None:
     assert webhooks.sign(SAMPLE, secret=SECRET) == expected
 
 
-@pytest.mark.parametrize("name", [HEADER, HEADER.lower(), HEADER.upper()])
+@pytest.mark.parametrize("name", [SIGNATURE_HEADER, SIGNATURE_HEADER.lower(), SIGNATURE_HEADER.upper()])
 def test_the_header_is_found_in_any_case(name: str) -> None:
     given_in = {"Host": "x", name: webhooks.sign(SAMPLE, secret=SECRET).upper()}
     assert isinstance(webhooks.read(given_in, SAMPLE, secret=SECRET), webhooks.MessageRead)
@@ -77,15 +77,15 @@ def test_every_event_that_is_written_and_signed_is_read_again_as_it_was(event: E
 
 
 def test_there_are_twenty_three_events_and_each_has_a_class() -> None:
-    assert len(NAMES) == len(set(NAMES.values())) == 23
-    assert set(get_args(Known)) == set(NAMES.values())
-    assert set(get_args(Event)) == {*NAMES.values(), Unknown}
+    assert len(EVENT_TYPES) == len(set(EVENT_TYPES.values())) == 23
+    assert set(get_args(KnownEvent)) == set(EVENT_TYPES.values())
+    assert set(get_args(Event)) == {*EVENT_TYPES.values(), UnknownEvent}
 
 
 def test_any_of_several_secrets_will_do_while_one_is_rotated_out() -> None:
     for secret in ("old", "new"):
         assert isinstance(webhooks.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), webhooks.MessageRead)
-    assert isinstance(webhooks.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), Refused)
+    assert isinstance(webhooks.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), InvalidDelivery)
 
 
 @pytest.mark.parametrize("secret", ["", [], ["new", ""]])
@@ -105,20 +105,20 @@ def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # no
     ["", "sha256=", "sha256", "ä", "\udcff", "sha256=" + "0" * 64, "sha256=" + "0" * 10_000, "md5=0", "=" * 71],
 )
 def test_a_signature_that_is_none_is_refused(header: str) -> None:
-    assert webhooks.read({HEADER: header}, SAMPLE, secret=SECRET) == Refused(
+    assert webhooks.read({SIGNATURE_HEADER: header}, SAMPLE, secret=SECRET) == InvalidDelivery(
         401, "the signature does not match the body"
     )
 
 
 def test_without_a_signature_it_is_refused() -> None:
-    assert webhooks.read({}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+    assert webhooks.read({}, SAMPLE, secret=SECRET) == InvalidDelivery(401, f"there is no {SIGNATURE_HEADER} header")
 
 
 @given(st.integers(0, len(SAMPLE) * 8 - 1))
 def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
     body = bytearray(SAMPLE)
     body[at // 8] ^= 1 << at % 8
-    assert isinstance(webhooks.read(signed(SAMPLE), bytes(body), secret=SECRET), Refused)
+    assert isinstance(webhooks.read(signed(SAMPLE), bytes(body), secret=SECRET), InvalidDelivery)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
 )
 def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
     refused = read(body)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, InvalidDelivery)
     assert refused.status == 400
 
 
 @given(st.dictionaries(st.text(), st.text()), st.binary())
 def test_reading_never_raises_for_what_was_sent(headers: dict[str, str], body: bytes) -> None:
     assert webhooks.read(headers, body, secret=SECRET)
-    assert webhooks.read({**headers, HEADER: webhooks.sign(body, secret=SECRET)}, body, secret=SECRET)
+    assert webhooks.read({**headers, SIGNATURE_HEADER: webhooks.sign(body, secret=SECRET)}, body, secret=SECRET)
 
 
 JSON = st.recursive(
@@ -165,16 +165,16 @@ JSON = st.recursive(
 
 
 @given(
-    st.sampled_from([*NAMES, "other"]),
-    st.dictionaries(st.sampled_from([one.name for model in NAMES.values() for one in attrs.fields(model)]), JSON),
+    st.sampled_from([*EVENT_TYPES, "other"]),
+    st.dictionaries(st.sampled_from([one.name for model in EVENT_TYPES.values() for one in attrs.fields(model)]), JSON),
     JSON,
 )
 @settings(max_examples=400)
 def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str, Any], timestamp: object) -> None:
     event = read({"id": "evt_1", "event": name, "timestamp": timestamp, "data": data})
-    assert not isinstance(event, Refused)
+    assert not isinstance(event, InvalidDelivery)
     assert event.id == "evt_1"
-    if isinstance(event, Unknown):
+    if isinstance(event, UnknownEvent):
         assert event.event == name
         assert (name == "other") == (not event.problems)
 
@@ -183,17 +183,17 @@ def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str
 @settings(max_examples=400)
 def test_a_mutilated_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
     body = SAMPLE[:at] + more + SAMPLE[at + cut :]
-    assert isinstance(read(body), webhooks.MessageRead | Unknown | Refused)
+    assert isinstance(read(body), webhooks.MessageRead | UnknownEvent | InvalidDelivery)
 
 
 def test_an_event_that_is_new_is_a_value() -> None:
     event = read({"id": "evt_1", "event": "campaign.ended", "timestamp": "2026-05-04T07:30:00Z", "data": {"a": 1}})
-    assert event == Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1})
+    assert event == UnknownEvent(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1})
 
 
 def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> None:
     event = read({"id": "evt_1", "event": "message.read", "timestamp": "soon", "data": {"to": 7, "message_id": "m"}})
-    assert isinstance(event, Unknown)
+    assert isinstance(event, UnknownEvent)
     assert event.problems == (
         "must be an ISO 8601 time @ $.timestamp",
         "must be a string, not a number @ $.to",
@@ -203,8 +203,8 @@ def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> 
 
 def test_an_unknown_event_is_written_and_read_again() -> None:
     for event in (
-        Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
-        Unknown(id="evt_1", event="campaign.ended"),
+        UnknownEvent(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
+        UnknownEvent(id="evt_1", event="campaign.ended"),
     ):
         assert read(webhooks.write(event)) == event
 
@@ -212,7 +212,7 @@ def test_an_unknown_event_is_written_and_read_again() -> None:
 def test_data_that_are_no_object_are_none() -> None:
     told = ("data: must be an object, and was left out",)
     event = read({"id": "evt_1", "event": "campaign.ended", "data": [1]})
-    assert event == Unknown(id="evt_1", event="campaign.ended", problems=told)
+    assert event == UnknownEvent(id="evt_1", event="campaign.ended", problems=told)
 
 
 @pytest.mark.parametrize(("sent", "plain"), [("eWVzLTc=", "yes-7"), ("Yes!", "Yes!"), ("/w==", "/w=="), (None, None)])
@@ -256,6 +256,15 @@ def test_what_was_signed_is_read_though_no_strict_reader_would(written: bytes, t
     assert event.user_message.text == text
 
 
+def test_a_field_of_a_user_message_that_is_called_extra_is_kept_under_its_name() -> None:
+    data = {"agent_id": "ag_1", "user_message": {"text": "Hi", "extra": {"text": "other"}}}
+    event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
+    assert isinstance(event, webhooks.ConversationStarted)
+    assert event.user_message is not None
+    assert (event.user_message.text, event.user_message.extra) == ("Hi", {"extra": {"text": "other"}})
+    assert read(webhooks.write(event)) == event
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_field_that_is_called_as_one_of_ours_is_kept_and_takes_no_place(turned: bool) -> None:
     data = {"agent_id": "ag_1", "with": "+4915112345678", "user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
@@ -273,17 +282,17 @@ def test_data_that_are_nested_beyond_reason_are_left_out_and_told_of(name: str, 
     deep = b"[" * levels + inmost + b"]" * levels
     head = b'{"id":"evt_1","event":"%b","timestamp":"2026-05-04T07:30:00Z","data":' % name.encode()
     event = read(head + b'{"message_id":"m","deep":%b}}' % deep)
-    assert not isinstance(event, Refused)
+    assert not isinstance(event, InvalidDelivery)
     assert isinstance(read(webhooks.write(event)), type(event))
     assert isinstance(event, webhooks.MessageRead) is (levels == 150 and name == "message.read")
     if levels > 150:
         told = ("data: is nested too deeply, and was left out",)
-        assert event == Unknown(id="evt_1", event=name, timestamp=AT, problems=told)
+        assert event == UnknownEvent(id="evt_1", event=name, timestamp=AT, problems=told)
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"{", b"[" * 100_000, b'{"id":' * 20_000])
 def test_what_is_no_json_at_all_is_refused(body: bytes) -> None:
-    assert read(body) == Refused(400, "the body is not a JSON object")
+    assert read(body) == InvalidDelivery(400, "the body is not a JSON object")
 
 
 def test_no_address_and_no_content_stands_in_a_repr() -> None:
@@ -296,8 +305,12 @@ def test_no_address_and_no_content_stands_in_a_repr() -> None:
 
 def test_headers_in_bytes_are_read_as_well_as_text() -> None:
     signed = webhooks.sign(SAMPLE, secret=SECRET)
-    assert not isinstance(webhooks.read({HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), Refused)
-    assert webhooks.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+    assert not isinstance(
+        webhooks.read({SIGNATURE_HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), InvalidDelivery
+    )
+    assert webhooks.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == InvalidDelivery(
+        401, f"there is no {SIGNATURE_HEADER} header"
+    )
 
 
 def test_a_secret_that_is_no_unicode_is_a_mistake_that_is_named() -> None:

@@ -20,7 +20,7 @@ from servers import by_uvicorn
 
 from msgapi import Request, Response, webhooks
 from msgapi.transports import aiohttp as over_aiohttp
-from msgapi.webhooks import Event, Remembered
+from msgapi.webhooks import Event, MemoryEventStore
 from msgapi.webhooks.receivers.asgi_app import Application
 
 SECRET = "whsec_1"
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes on behind an answer goes on for a moment only."""
-    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LINGER", 0.05)
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LATE_HANDLER_TIMEOUT", 0.05)
 
 
 @define(eq=False)
@@ -90,7 +90,7 @@ async def answered(app: Application, body: bytes, *, task_status: TaskStatus[lis
         if message["type"] == "http.response.start":
             task_status.started([message["status"]])
 
-    raw = [(webhooks.HEADER.lower().encode(), webhooks.sign(body, secret=SECRET).encode())]
+    raw = [(webhooks.SIGNATURE_HEADER.lower().encode(), webhooks.sign(body, secret=SECRET).encode())]
     await app({"type": "http", "method": "POST", "headers": raw}, receive, send)
 
 
@@ -152,7 +152,7 @@ async def test_a_handler_that_takes_too_long_is_stopped_and_gets_the_event_again
 async def test_a_handler_that_is_late_goes_on_and_the_event_does_not_come_to_it_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LINGER", 20)
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LATE_HANDLER_TIMEOUT", 20)
     go, handler = anyio.Event(), Handler()
     handler.then = go.wait
     app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)
@@ -227,9 +227,9 @@ async def test_an_answer_that_cannot_be_said_comes_out_as_itself() -> None:
         await anyio.lowlevel.checkpoint()
         yield BODY
 
-    inbox = webhooks.Inbox(Handler(), SECRET, Remembered(), most=1000, timeout=1)
+    receiver = webhooks.Receiver(Handler(), SECRET, MemoryEventStore(), max_body=1000, timeout=1)
     with pytest.raises(LookupError, match="no line"):
-        await inbox.take({webhooks.HEADER: webhooks.sign(BODY, secret=SECRET)}, parts(), say)
+        await receiver.receive({webhooks.SIGNATURE_HEADER: webhooks.sign(BODY, secret=SECRET)}, parts(), say)
 
 
 @ON_ASYNCIO
@@ -277,7 +277,7 @@ async def test_a_cancelled_delivery_is_not_remembered() -> None:
 
 
 async def test_a_body_that_is_too_large_is_not_read_to_its_end() -> None:
-    app = webhooks.asgi(Handler(), secret=SECRET, most=1000)
+    app = webhooks.asgi(Handler(), secret=SECRET, max_body=1000)
     assert await status(app, b"x" * 600, b"x" * 600, b"x" * 600, hang=True, headers={}) == 413
 
 
@@ -314,55 +314,55 @@ async def test_the_other_kinds_of_connection_are_served_as_asgi_asks_for() -> No
 
 
 async def test_no_more_ids_are_remembered_than_asked_for_and_the_oldest_go_first() -> None:
-    seen = Remembered(most=2)
+    store = MemoryEventStore(max_events=2)
     for name in ("a", "b"):
-        assert await seen.begin(name) == "new"
-        await seen.done(name)
-    assert await seen.begin("a") == "done"
-    assert await seen.begin("c") == "new"
-    assert await seen.begin("c") == "busy"
-    await seen.done("c")
-    assert [await seen.begin(name) for name in ("a", "b", "c")] == ["done", "new", "done"]
+        assert await store.claim(name) == "new"
+        await store.complete(name)
+    assert await store.claim("a") == "done"
+    assert await store.claim("c") == "new"
+    assert await store.claim("c") == "busy"
+    await store.complete("c")
+    assert [await store.claim(name) for name in ("a", "b", "c")] == ["done", "new", "done"]
 
 
 async def test_a_store_of_the_users_is_asked() -> None:
     asked: list[str] = []
 
     class Store:
-        async def begin(self, event_id: str) -> webhooks.Standing:
+        async def claim(self, event_id: str) -> webhooks.EventState:
             await anyio.lowlevel.checkpoint()
-            asked.append(f"begin {event_id}")
+            asked.append(f"claim {event_id}")
             return "new"
 
-        async def done(self, event_id: str) -> None:
+        async def complete(self, event_id: str) -> None:
             await anyio.lowlevel.checkpoint()
-            asked.append(f"done {event_id}")
+            asked.append(f"complete {event_id}")
 
-        async def forget(self, event_id: str) -> None:
+        async def release(self, event_id: str) -> None:
             raise AssertionError(event_id)
 
-    assert await status(webhooks.asgi(Handler(), secret=SECRET, seen=Store()), BODY) == 200
-    assert asked == ["begin evt_1", "done evt_1"]
+    assert await status(webhooks.asgi(Handler(), secret=SECRET, store=Store()), BODY) == 200
+    assert asked == ["claim evt_1", "complete evt_1"]
 
 
 @define(eq=False)
 class Shelf:
     """A user's store of seen events, of which some functions do not work."""
 
-    begin_: Callable[[], Any] = anyio.lowlevel.checkpoint
-    done_: Callable[[], Any] = anyio.lowlevel.checkpoint
+    claim_: Callable[[], Any] = anyio.lowlevel.checkpoint
+    record_: Callable[[], Any] = anyio.lowlevel.checkpoint
 
-    async def begin(self, event_id: str) -> webhooks.Standing:
-        await self.begin_()
+    async def claim(self, event_id: str) -> webhooks.EventState:
+        await self.claim_()
         return "new" if event_id else "done"
 
-    async def done(self, event_id: str) -> None:
+    async def complete(self, event_id: str) -> None:
         assert event_id
-        await self.done_()
+        await self.record_()
 
-    async def forget(self, event_id: str) -> None:
+    async def release(self, event_id: str) -> None:
         assert event_id
-        await self.done_()
+        await self.record_()
 
 
 async def broken() -> None:
@@ -372,37 +372,37 @@ async def broken() -> None:
 
 async def test_a_store_that_does_not_answer_in_time_is_a_delivery_to_come_again() -> None:
     handler = Handler()
-    app = webhooks.asgi(handler, secret=SECRET, seen=Shelf(begin_=anyio.sleep_forever), timeout=0.05)
+    app = webhooks.asgi(handler, secret=SECRET, store=Shelf(claim_=anyio.sleep_forever), timeout=0.05)
     assert await status(app, BODY) == 503
     assert handler.got == []
 
 
 async def test_a_store_that_raises_is_a_delivery_to_come_again(caplog: pytest.LogCaptureFixture) -> None:
     handler = Handler()
-    assert await status(webhooks.asgi(handler, secret=SECRET, seen=Shelf(begin_=broken)), BODY) == 500
+    assert await status(webhooks.asgi(handler, secret=SECRET, store=Shelf(claim_=broken)), BODY) == 500
     assert handler.got == []
     assert "no store" in caplog.text
 
 
 async def test_a_store_that_says_something_else_is_a_defect_of_it(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(Shelf):
-        async def begin(self, event_id: str) -> Any:  # noqa: ANN401 - which is the point
+        async def claim(self, event_id: str) -> Any:  # noqa: ANN401 - which is the point
             await anyio.lowlevel.checkpoint()
             return not event_id
 
     handler = Handler()
-    assert await status(webhooks.asgi(handler, secret=SECRET, seen=Odd()), BODY) == 500
-    assert "must say new, busy or done" in caplog.text
+    assert await status(webhooks.asgi(handler, secret=SECRET, store=Odd()), BODY) == 500
+    assert "must return 'new', 'busy' or 'done'" in caplog.text
     assert handler.got == []
 
 
 async def test_an_event_that_was_handled_is_acknowledged_though_the_store_cannot_remember_it(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await status(webhooks.asgi(Handler(), secret=SECRET, seen=Shelf(done_=broken)), BODY) == 200
+    assert await status(webhooks.asgi(Handler(), secret=SECRET, store=Shelf(record_=broken)), BODY) == 200
     assert "no store" in caplog.text
-    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LINGER", 0.3)
-    slow = webhooks.asgi(Handler(), secret=SECRET, seen=Shelf(done_=anyio.sleep_forever), timeout=0.05)
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._LATE_HANDLER_TIMEOUT", 0.3)
+    slow = webhooks.asgi(Handler(), secret=SECRET, store=Shelf(record_=anyio.sleep_forever), timeout=0.05)
     assert await status(slow, BODY) == 200
     assert "took too long" in caplog.text
 
@@ -421,7 +421,7 @@ def test_a_receiver_without_a_secret_is_a_mistake() -> None:
 @asynccontextmanager
 async def in_aiohttp(handler: Handler) -> AsyncIterator[str]:
     app = web.Application()
-    _ = app.router.add_post("/webhooks", webhooks.aiohttp(handler, secret=SECRET, most=1000, timeout=0.5))
+    _ = app.router.add_post("/webhooks", webhooks.aiohttp(handler, secret=SECRET, max_body=1000, timeout=0.5))
     runner = web.AppRunner(app)
     await runner.setup()
     try:
@@ -437,7 +437,7 @@ async def in_fastapi(handler: Handler) -> AsyncIterator[str]:
     from starlette.routing import Route
 
     app = FastAPI()
-    app.routes.append(Route("/webhooks", webhooks.asgi(handler, secret=SECRET, most=1000, timeout=0.5)))
+    app.routes.append(Route("/webhooks", webhooks.asgi(handler, secret=SECRET, max_body=1000, timeout=0.5)))
     async with by_uvicorn(app) as url:
         yield f"{url}/webhooks"
 
@@ -447,7 +447,7 @@ async def in_starlette(handler: Handler) -> AsyncIterator[str]:
     from starlette.applications import Starlette
     from starlette.routing import Route
 
-    app = Starlette(routes=[Route("/webhooks", webhooks.asgi(handler, secret=SECRET, most=1000, timeout=0.5))])
+    app = Starlette(routes=[Route("/webhooks", webhooks.asgi(handler, secret=SECRET, max_body=1000, timeout=0.5))])
     async with by_uvicorn(app) as url:
         yield f"{url}/webhooks"
 
@@ -457,7 +457,7 @@ async def in_litestar(handler: Handler) -> AsyncIterator[str]:
     from litestar import Litestar
     from litestar.handlers import asgi
 
-    app = webhooks.asgi(handler, secret=SECRET, most=1000, timeout=0.5)
+    app = webhooks.asgi(handler, secret=SECRET, max_body=1000, timeout=0.5)
     mounted = asgi("/webhooks", is_mount=True, copy_scope=True)(app)
     async with by_uvicorn(Litestar(route_handlers=[mounted])) as url:
         yield f"{url}/webhooks"
@@ -473,7 +473,10 @@ async def test_a_real_application_answers_as_the_docs_ask_for(application: Calla
     async with application(handler) as url, over_aiohttp.opened() as transport:
 
         async def sent(body: bytes, secret: str = SECRET) -> int:
-            headers = {"Content-Type": "application/json", webhooks.HEADER: webhooks.sign(body, secret=secret)}
+            headers = {
+                "Content-Type": "application/json",
+                webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret=secret),
+            }
             answer = await transport(Request("POST", url, headers, body))
             assert isinstance(answer, Response)
             return answer.status
@@ -494,7 +497,7 @@ async def test_a_packed_body_is_no_defect_of_the_receiver(caplog: pytest.LogCapt
     async with in_aiohttp(handler) as url, over_aiohttp.opened() as transport:
 
         async def sent(body: bytes, signed: bytes) -> int:
-            headers = {"Content-Encoding": "gzip", webhooks.HEADER: webhooks.sign(signed, secret=SECRET)}
+            headers = {"Content-Encoding": "gzip", webhooks.SIGNATURE_HEADER: webhooks.sign(signed, secret=SECRET)}
             answer = await transport(Request("POST", url, headers, body))
             assert isinstance(answer, Response)
             return answer.status

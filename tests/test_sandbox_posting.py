@@ -18,7 +18,7 @@ from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
 SECRET = "whsec_1"
-ALL = tuple(webhooks.NAMES)
+ALL = tuple(webhooks.EVENT_TYPES)
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
 
 
@@ -32,7 +32,7 @@ class Endpoint:
     async def __call__(self, request: Request, /) -> Answer:
         await anyio.lowlevel.checkpoint()
         event = webhooks.read(request.headers, request.body or b"", secret=SECRET)
-        assert not isinstance(event, webhooks.Refused)
+        assert not isinstance(event, webhooks.InvalidDelivery)
         self.got.append(event)
         return self.answers.pop(0) if self.answers else Response(200)
 
@@ -111,7 +111,7 @@ async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 -
     listed = await api(webhooks.list())
     assert isinstance(listed, Ok)
     name = listed.value.webhooks[0].id
-    result = await api(webhooks.update(name, webhooks.Changes(**changes)) if changes else webhooks.delete(name))
+    result = await api(webhooks.update(name, webhooks.EndpointChanges(**changes)) if changes else webhooks.delete(name))
     assert isinstance(result, Ok)
 
 
@@ -133,7 +133,7 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
     async def elsewhere(request: Request, /) -> Answer:
         await anyio.lowlevel.checkpoint()
         read = webhooks.read(request.headers, request.body or b"", secret="whsec_2")
-        seen.append((request.url, not isinstance(read, webhooks.Refused)))
+        seen.append((request.url, not isinstance(read, webhooks.InvalidDelivery)))
         return Response(500)
 
     box = Sandbox(clock=clock, timing=None)

@@ -7,7 +7,7 @@ import pytest
 from nouns import answered, route, sent, wrong
 
 from msgapi import Call, Ok, Result, webhooks
-from msgapi.webhooks import Changes, NewEndpoint
+from msgapi.webhooks import EndpointChanges, NewEndpoint
 
 T = TypeVar("T")
 NEW = NewEndpoint(url="https://shop.example/hook", events=("message.read",), secret="whsec_1")
@@ -25,15 +25,15 @@ def test_an_endpoint_is_made_and_its_secret_is_never_shown() -> None:
 def test_every_field_is_checked() -> None:
     bad: Any = {"url": "http://shop.example/hook", "events": (), "secret": ""}
     assert set(wrong(webhooks.create(NewEndpoint(**bad)))) == set(bad)
-    assert set(wrong(webhooks.update(ID, Changes(**bad)))) == set(bad)
-    assert wrong(webhooks.update(ID, Changes())) == {"": "must change something"}
+    assert set(wrong(webhooks.update(ID, EndpointChanges(**bad)))) == set(bad)
+    assert wrong(webhooks.update(ID, EndpointChanges())) == {"": "must change something"}
 
 
 def test_an_endpoint_on_this_machine_may_be_http_to_try_it_with_a_sandbox() -> None:
     for url in ("http://127.0.0.1:8080/hook", "http://localhost/hook", "http://[::1]/"):
         assert webhooks.create(NewEndpoint(url=url, events=("message.read",), secret="s")).invalid is None
     for url in ("http://127.0.0.1.example/", "http://10.0.0.1/", "ftp://localhost/"):
-        assert set(wrong(webhooks.update(ID, Changes(url=url)))) == {"url"}
+        assert set(wrong(webhooks.update(ID, EndpointChanges(url=url)))) == {"url"}
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_an_endpoint_on_this_machine_may_be_http_to_try_it_with_a_sandbox() -> N
     [
         (webhooks.list(), ("GET", "/v1/webhooks")),
         (webhooks.list(cursor="c2", limit=5), ("GET", "/v1/webhooks?cursor=c2&limit=5")),
-        (webhooks.update(ID, Changes(secret="whsec_2")), ("PATCH", f"/v1/webhooks/{ID}")),
+        (webhooks.update(ID, EndpointChanges(secret="whsec_2")), ("PATCH", f"/v1/webhooks/{ID}")),
         (webhooks.delete(ID), ("DELETE", f"/v1/webhooks/{ID}")),
         (webhooks.test(ID), ("POST", f"/v1/webhooks/{ID}/test")),
     ],

@@ -14,7 +14,7 @@ import orjson
 from attrs import define
 
 from .. import webhooks
-from ..webhooks import Endpoint, Endpoints, Event, NewEndpoint, Refused, Unknown
+from ..webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
 from .asking import answer
 from .connection import launch
 from .exits import Exit, Halt, unreadable
@@ -28,10 +28,10 @@ def show(cursor: str | None, limit: int | None, *, json: bool, sandbox: bool) ->
 
 def add(url: str, names: Sequence[str], secret: str, *, json: bool, sandbox: bool) -> int:
     """Make an endpoint for the events called *names*, all of them if there are none; gives the exit status."""
-    unknown = sorted(set(names) - webhooks.NAMES.keys())
+    unknown = sorted(set(names) - webhooks.EVENT_TYPES.keys())
     if unknown:
-        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(webhooks.NAMES)})")
-    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(webhooks.NAMES), secret=_given(secret))
+        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(webhooks.EVENT_TYPES)})")
+    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(webhooks.EVENT_TYPES), secret=_given(secret))
     return answer(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
 
 
@@ -52,8 +52,8 @@ def verify(path: str, signature: str, secret: str, *, json: bool) -> int:
         body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
-    event = webhooks.read({webhooks.HEADER: signature}, body, secret=_given(secret))
-    if isinstance(event, Refused):
+    event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=_given(secret))
+    if isinstance(event, InvalidDelivery):
         if json:
             emit_json({"valid": False, "reason": event.reason, "event": None})
         note(f"not valid: {event.reason}")
@@ -134,7 +134,7 @@ def _told(event: Event, *, json: bool) -> str:
         return orjson.dumps(plain).decode()
     lines = [line(f"{plain.get('timestamp', 'at an unknown time')}  {plain['event']}  {plain['id']}")]
     lines += [f"    {line(name):20}{_value(value)}" for name, value in plain["data"].items()]
-    problems = event.problems if isinstance(event, Unknown) else ()
+    problems = event.problems if isinstance(event, UnknownEvent) else ()
     return "\n".join([*lines, *(f"    not as documented: {line(one)}" for one in problems)])
 
 
@@ -142,7 +142,7 @@ def _value(value: object) -> str:
     return line(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
-def _table(found: Endpoints) -> str | Table:
+def _table(found: EndpointPage) -> str | Table:
     if found.next_cursor:
         note(f"there are more: the next ones are shown by --cursor {quote(found.next_cursor)}")
     if not found.webhooks:
@@ -153,7 +153,7 @@ def _table(found: Endpoints) -> str | Table:
     return table
 
 
-def _added(endpoint: Endpoint) -> str:
+def _added(endpoint: WebhookEndpoint) -> str:
     return f"added {endpoint.id}"
 
 
@@ -161,6 +161,6 @@ def _given(secret: str) -> str:
     if not secret:
         raise Halt("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
     try:
-        return webhooks.secrets(secret)[0]
+        return webhooks.parse_secrets(secret)[0]
     except ValueError as error:
         raise Halt(f"the secret cannot be used: {error}") from None

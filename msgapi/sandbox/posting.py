@@ -94,7 +94,7 @@ class Post:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "msgapi-sandbox",
-            webhooks.HEADER: webhooks.sign(body, secret=endpoint.secret),
+            webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret=endpoint.secret),
         }
         return await self.transport(Request("POST", endpoint.url, headers, body))
 

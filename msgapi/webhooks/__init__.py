@@ -1,15 +1,21 @@
-"""Webhooks: the endpoints to which the service sends its events, the events themselves, and receivers for them."""
+"""Webhooks: the service sends events to an endpoint of yours (docs: /api/webhooks/overview).
+
+- Calls: `create`, `list`, `pages`, `update`, `delete` and `test` manage the endpoints of the account.
+- Deliveries: `read` verifies and parses one, `sign` and `write` make one, for tests.
+- Events: one class for each (`MessageFailed`, `ConversationStarted`, ...), with `Event` as their union.
+- Receivers: `asgi` and `aiohttp` connect a handler to a web application, and call it once for each event.
+"""
 
 from typing import TYPE_CHECKING
 
-from .delivery import HEADER, Refused, read, secrets, sign, write
+from .delivery import SIGNATURE_HEADER, InvalidDelivery, parse_secrets, read, sign, write
 from .endpoints import (
     FORMS,
-    Changes,
-    Done,
-    Endpoint,
-    Endpoints,
+    Confirmation,
+    EndpointChanges,
+    EndpointPage,
     NewEndpoint,
+    WebhookEndpoint,
     create,
     delete,
     list,  # noqa: A004 - `webhooks.list` is the route
@@ -18,7 +24,7 @@ from .endpoints import (
     update,
 )
 from .events import (
-    NAMES,
+    EVENT_TYPES,
     AgentApproved,
     AgentRejected,
     AutoReloadFailed,
@@ -37,17 +43,17 @@ from .events import (
     EmailOpened,
     EmailUnsubscribed,
     Event,
-    Known,
+    KnownEvent,
     MessageDelivered,
     MessageExpired,
     MessageFailed,
     MessageQueued,
     MessageRead,
     MessageRevoked,
-    Unknown,
+    UnknownEvent,
     UserMessage,
 )
-from .receivers import Handle, Inbox, Remembered, Seen, Standing, asgi
+from .receivers import EventState, EventStore, Handler, MemoryEventStore, Receiver, asgi
 
 if TYPE_CHECKING:
     from .receivers.aiohttp_web import aiohttp
@@ -63,34 +69,36 @@ else:
 
 
 __all__ = [
+    "EVENT_TYPES",
     "FORMS",
-    "HEADER",
-    "NAMES",
+    "SIGNATURE_HEADER",
     "AgentApproved",
     "AgentRejected",
     "AutoReloadFailed",
     "AutoReloadSucceeded",
     "BalanceLow",
-    "Changes",
+    "Confirmation",
     "ConsentCreated",
     "ConsentUpdated",
     "ContactCreated",
     "ContactUpdated",
     "ConversationEnded",
     "ConversationStarted",
-    "Done",
     "EmailBounced",
     "EmailClicked",
     "EmailComplained",
     "EmailDelivered",
     "EmailOpened",
     "EmailUnsubscribed",
-    "Endpoint",
-    "Endpoints",
+    "EndpointChanges",
+    "EndpointPage",
     "Event",
-    "Handle",
-    "Inbox",
-    "Known",
+    "EventState",
+    "EventStore",
+    "Handler",
+    "InvalidDelivery",
+    "KnownEvent",
+    "MemoryEventStore",
     "MessageDelivered",
     "MessageExpired",
     "MessageFailed",
@@ -98,20 +106,18 @@ __all__ = [
     "MessageRead",
     "MessageRevoked",
     "NewEndpoint",
-    "Refused",
-    "Remembered",
-    "Seen",
-    "Standing",
-    "Unknown",
+    "Receiver",
+    "UnknownEvent",
     "UserMessage",
+    "WebhookEndpoint",
     "aiohttp",
     "asgi",
     "create",
     "delete",
     "list",
     "pages",
+    "parse_secrets",
     "read",
-    "secrets",
     "sign",
     "test",
     "update",

@@ -1,9 +1,12 @@
-"""Reading what arrives at a webhook endpoint: verified first, as raw bytes, and parsed only then.
+"""Delivery: one event on the wire. Verify its signature, parse it, write it, sign it.
 
 Rules:
-- `read` never raises for what was sent, whatever it is; only for how the program calls it.
+- `read` verifies the raw bytes first and parses them afterwards. It never raises for what was sent, only for a wrong
+  argument of the program.
 - Signatures are compared in constant time, with every secret.
-- No repr shows a secret, a body or what is in it.
+- An event with a valid signature is never refused because of its data: the service would repeat it and then drop it.
+  What does not fit the documentation becomes an `UnknownEvent`, and invalid Unicode or numbers are replaced.
+- No repr shows a secret or a body.
 """
 
 import hmac
@@ -11,35 +14,40 @@ import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from functools import partial
 from hashlib import sha256
 from typing import Any, Final, Literal, cast, final
 
 import orjson
-from attrs import frozen
+from attrs import fields, frozen
 
 from ..codec import Problems, deeper, parse, plain
 from ..codec import read as read_model
-from ..guesses import keep
-from ..layout import mend
-from .events.event_types import NAMES, Event, Known, Unknown
-from .events.messages import ConversationEnded, ConversationStarted, UserMessage
+from .events import EVENT_TYPES, ConversationEnded, ConversationStarted, Event, KnownEvent, UnknownEvent, UserMessage
 
-HEADER: Final = "X-Arowana-Signature"
-"""The header that carries the signature."""
+SIGNATURE_HEADER: Final = "X-Arowana-Signature"
+"""The HTTP header that carries the signature."""
 _SCHEME: Final = "sha256="
-_OTHER: Final[Mapping[type, str]] = {ConversationStarted: "from", ConversationEnded: "with"}  # for `user`
-_OURS: Final = ("id", "timestamp", "extra")  # fields of every event that are none of its data
-_LEVELS: Final = 200  # that data may be nested; orjson reads far more than it writes
-_NAME_OF: Final = {model: name for name, model in NAMES.items()}
+_MAX_DEPTH: Final = 200  # levels of nesting in the data; orjson can read deeper JSON than it can write
+_MAX_DIGITS: Final = 300  # a whole number of fewer digits fits a float
+_EVENT_NAMES: Final = {model: name for name, model in EVENT_TYPES.items()}
+_WIRE_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
+    ConversationStarted: {"user": "from"},
+    ConversationEnded: {"user": "with"},
+}
+"""The fields that have another name on the wire."""
+_DATA_FIELDS: Final[Mapping[type, tuple[str, ...]]] = {
+    model: tuple(one.name for one in fields(model) if one.name not in {"id", "timestamp", "extra"})
+    for model in (UserMessage, *EVENT_TYPES.values())
+}
 
 
 @final
 @frozen
-class Refused:
-    """What arrived is no event: answer it with *status*, 401 if the signature is wrong, 400 otherwise.
+class InvalidDelivery:
+    """A request that is not a delivery of the service. Answer it with the HTTP status *status*.
 
-    *reason* says what is wrong, and may be shown to the sender.
+    *status* is 401 if the signature is missing or wrong, and 400 if a signed body is not an event. *reason*
+    says what is wrong, quotes nothing of the request, and may be sent to the client.
     """
 
     status: Literal[400, 401]
@@ -48,113 +56,146 @@ class Refused:
 
 def read(
     headers: Mapping[str, str] | Mapping[bytes, bytes], body: bytes, *, secret: str | Iterable[str]
-) -> Event | Refused:
-    """Verify the raw *body* of a delivery and read its event (docs: /api/webhooks/verify-requests).
+) -> Event | InvalidDelivery:
+    """Verify the signature of a delivery and return its event (docs: /api/webhooks/verify-requests).
 
-    *secret* is that of the endpoint, or several while one is being rotated out. *body* must be the
-    bytes as they came: JSON that was parsed and written again has another signature. The service
-    signs no time, so an old delivery can be sent again by whoever has it: drop what has a known `id`.
+    *headers* are those of the request; names are compared without regard to case. *body* must be the raw
+    bytes of the request: JSON that was parsed and written again has another signature. *secret* is the secret
+    of the endpoint, or several while one is being replaced.
+
+    Return an `InvalidDelivery` if the signature or the body is wrong, and an `UnknownEvent` for an event that
+    this version does not know or whose data are not as documented. Data that are not an object, or nested in
+    more than 200 levels, are left out. Invalid Unicode becomes U+FFFD, and NaN becomes None.
+
+    Raise TypeError if *body* is not bytes, and ValueError if a secret is empty or not valid Unicode.
+
+    The service does not sign the time, so a copied delivery stays valid: ignore one whose `id` was handled
+    before. A `Receiver` does that.
     """
     if not isinstance(body, bytes):
         raise TypeError(f"body must be the raw bytes of the request, not {type(body).__name__}")
-    expected = [_signature(body, one) for one in secrets(secret)]
-    given = next((value for name, value in headers.items() if _text(name).lower() == HEADER.lower()), None)
-    if given is None:
-        return Refused(401, f"there is no {HEADER} header")
-    said = _text(given).strip().lower().encode(errors="replace")
-    if not any([hmac.compare_digest(one, said) for one in expected]):  # noqa: C419 - each is compared, come what may
-        return Refused(401, "the signature does not match the body")
+    expected = [_signature(body, one) for one in parse_secrets(secret)]
+    header = next((value for name, value in headers.items() if _text(name).lower() == SIGNATURE_HEADER.lower()), None)
+    if header is None:
+        return InvalidDelivery(401, f"there is no {SIGNATURE_HEADER} header")
+    given = _text(header).strip().lower().encode(errors="replace")
+    if not any([hmac.compare_digest(one, given) for one in expected]):  # noqa: C419 - every secret is compared
+        return InvalidDelivery(401, "the signature does not match the body")
     value = parse(body)
-    return _event(_leniently(body) if isinstance(value, Problems) else value)
-
-
-def sign(body: bytes, *, secret: str) -> str:
-    """Write the value of the signature header for *body*, as the service does."""
-    return _signature(body, *secrets(secret)).decode()
+    return _read_event(_parse_leniently(body) if isinstance(value, Problems) else value)
 
 
 def write(event: Event) -> bytes:
-    """Write *event* as the body of a delivery; `read` gives it back."""
-    if isinstance(event, Unknown):
-        name, data, at = event.event, dict(event.data), event.timestamp
+    """Return *event* as the JSON body of a delivery; `read` returns an equal event for it.
+
+    Fields that are None are left out. Raise TypeError for a value that JSON cannot hold, such as a whole
+    number of more than 64 bits in `extra` or `data`.
+    """
+    if isinstance(event, UnknownEvent):
+        name, data = event.event, dict(event.data)
     else:
-        name, data, at = _NAME_OF[type(event)], _data(event), event.timestamp
-    moment = {} if at is None else {"timestamp": plain(at)}
-    return orjson.dumps({"id": event.id, "event": name, **moment, "data": data})
+        name, data = _EVENT_NAMES[type(event)], _write_fields(event)
+    timestamp = {} if event.timestamp is None else {"timestamp": plain(event.timestamp)}
+    return orjson.dumps({"id": event.id, "event": name, **timestamp, "data": data})
 
 
-def _data(event: Known) -> dict[str, object]:
-    written: dict[str, Any] = plain(event)
-    own = {name: part for name, part in written.items() if name not in _OURS}
-    other = _OTHER.get(type(event))
-    if other is not None and "user" in own:
-        own[other] = own.pop("user")
-    if isinstance(event, ConversationStarted) and event.user_message:
-        own["user_message"] = _said(event.user_message, own["user_message"])
-    return {**written["extra"], **own}
+def sign(body: bytes, *, secret: str) -> str:
+    """Return the value of the signature header for *body*: `sha256=` and the HMAC-SHA256 in hexadecimal.
+
+    Raise ValueError if *secret* is empty or not valid Unicode.
+    """
+    return _signature(body, *parse_secrets(secret)).decode()
 
 
-def _said(message: UserMessage, written: dict[str, Any]) -> dict[str, Any]:
-    own = {**written.pop("extra"), **written}
-    if message.postback_data is None:
-        return own
-    return {**own, "postback_data": b64encode(message.postback_data.encode()).decode()}
+def parse_secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
+    """Return one secret or several as a tuple.
 
-
-def secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
-    """Take one secret or several; none, an empty one, or one that is no Unicode is a ValueError."""
+    Raise ValueError if there is none, or if one is empty or not valid Unicode.
+    """
     several = (secret,) if isinstance(secret, str) else tuple(secret)
     if not several or not all(several):
         raise ValueError("a secret must not be empty: anyone could sign with it")
     if any("\ud800" <= letter <= "\udfff" for one in several for letter in one):
-        raise ValueError("a secret must be Unicode text: this one has bytes that are none")
+        raise ValueError("a secret must be valid Unicode: this one was decoded from bytes that are not UTF-8")
     return several
-
-
-def _text(part: object) -> str:
-    return part.decode("latin-1") if isinstance(part, bytes) else str(part)
 
 
 def _signature(body: bytes, secret: str) -> bytes:
     return f"{_SCHEME}{hmac.new(secret.encode(), body, sha256).hexdigest()}".encode()
 
 
-def _event(value: object) -> Event | Refused:
+def _text(part: object) -> str:
+    return part.decode("latin-1") if isinstance(part, bytes) else str(part)
+
+
+def _read_event(value: object) -> Event | InvalidDelivery:
     if not isinstance(value, dict):
-        return Refused(400, "the body is not a JSON object")
+        return InvalidDelivery(400, "the body is not a JSON object")
     event_id, name, data = value.get("id"), value.get("event"), value.get("data")
     if not isinstance(event_id, str) or not event_id or not isinstance(name, str) or not name:
-        return Refused(400, "the body has no id, or no event")
-    odd = () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
-    if deeper(data, _LEVELS):
-        odd, data = ("data: is nested too deeply, and was left out",), None
-    fields = data if isinstance(data, dict) else {}
-    model = NAMES.get(name)
-    if model is None:
-        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=odd)
-    # What is in the data under a name of the envelope, or of ours, is kept beside the rest.
-    hidden = {"extra": {own: fields[own] for own in _OURS if own in fields}}
-    found: Known | Problems = read_model(
-        {**fields, "id": event_id, "timestamp": value.get("timestamp"), **hidden}, model
+        return InvalidDelivery(400, "the body has no id, or no event")
+    problems: tuple[str, ...] = (
+        () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
     )
-    if isinstance(found, Problems):
-        return Unknown(id=event_id, event=name, timestamp=_moment(value), data=fields, problems=odd or found.lines())
-    return found
+    if deeper(data, _MAX_DEPTH):
+        problems, data = ("data: is nested too deeply, and was left out",), None
+    found = data if isinstance(data, dict) else {}
+    model = EVENT_TYPES.get(name)
+    if model is not None:
+        envelope = {"id": event_id, "timestamp": value.get("timestamp")}
+        event: KnownEvent | Problems = read_model({**_read_fields(found, model), **envelope}, model)
+        if not isinstance(event, Problems):
+            return event
+        problems = problems or event.lines()
+    timestamp = read_model(value.get("timestamp"), datetime)
+    at = None if isinstance(timestamp, Problems) else timestamp
+    return UnknownEvent(id=event_id, event=name, timestamp=at, data=found, problems=problems)
 
 
-def _moment(value: Mapping[str, object]) -> datetime | None:
-    found = read_model(value.get("timestamp"), datetime)
-    return None if isinstance(found, Problems) else found
+def _read_fields(data: Mapping[str, Any], model: type) -> dict[str, Any]:
+    """Return the fields of *model* under their Python names, and everything else in `extra`."""
+    names, extra = _WIRE_NAMES.get(model, {}), dict(data)
+    known: dict[str, Any] = {}
+    for name in _DATA_FIELDS[model]:
+        wire_name = names.get(name, name)
+        if wire_name in extra:
+            known[name] = extra.pop(wire_name)
+    if type(known.get("user_message")) is dict:
+        known["user_message"] = _read_fields(known["user_message"], UserMessage)
+    if type(known.get("postback_data")) is str:
+        known["postback_data"] = _decode_postback(known["postback_data"])
+    return {**known, "extra": extra}
 
 
-# Reading JSON that strict readers refuse, since what was signed is real: refused, it would come again and be lost.
-# A user's client may cut an emoji in half, and a number may have more digits than any computer's.
-
-
-def _leniently(body: bytes) -> object:
-    """Read *body* as JSON; None for what is none. What is no Unicode becomes U+FFFD, and NaN null."""
+def _decode_postback(data: str) -> str:
     try:
-        return _whole(json.loads(body.decode(), parse_constant=_none, parse_int=_number))
+        return b64decode(data, validate=True).decode()
+    except ValueError:
+        return data
+
+
+def _write_fields(value: KnownEvent | UserMessage) -> dict[str, Any]:
+    """Return the data of an event, or its user message, as they stand on the wire."""
+    names: Mapping[str, str] = _WIRE_NAMES.get(type(value), {})
+    written = dict(value.extra)
+    for name in _DATA_FIELDS[type(value)]:
+        part = getattr(value, name)
+        if isinstance(part, UserMessage):
+            written[name] = _write_fields(part)
+        elif part is not None:
+            written[names.get(name, name)] = plain(part)
+    if isinstance(value, UserMessage) and value.postback_data is not None:
+        written["postback_data"] = b64encode(value.postback_data.encode()).decode()
+    return written
+
+
+# JSON that strict parsers refuse: the client of a user may cut a surrogate pair in half, for example.
+
+
+def _parse_leniently(body: bytes) -> object:
+    """Return the JSON value of *body*, or None if it is not JSON. Surrogates become U+FFFD, and NaN None."""
+    try:
+        return _without_surrogates(json.loads(body.decode(), parse_constant=_none, parse_int=_number))
     except (ValueError, RecursionError):
         return None
 
@@ -164,37 +205,15 @@ def _none(_: str) -> None:
 
 
 def _number(digits: str) -> int | float:
-    return int(digits) if len(digits) < 300 else float(digits)  # noqa: PLR2004 - what a float can hold
+    return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
 
 
-def _whole(value: object) -> object:
+def _without_surrogates(value: object) -> object:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_whole(name): _whole(part) for name, part in cast("dict[str, object]", value).items()}
-    return [_whole(part) for part in cast("list[object]", value)] if isinstance(value, list) else value
-
-
-# Where the wire has a field under another name, or in another form.
-
-
-def _renamed(value: dict[str, Any], other: str) -> dict[str, Any]:
-    rest = {name: part for name, part in value.items() if name not in {other, "user"}}
-    foreign = {"user": value["user"]} if "user" in value else {}
-    return {**rest, "user": value.get(other), "extra": {**value["extra"], **foreign}}
-
-
-def _plain_text(value: dict[str, Any]) -> dict[str, Any]:
-    data = value.get("postback_data")
-    try:
-        return {**value, "postback_data": b64decode(data, validate=True).decode()} if isinstance(data, str) else value
-    except ValueError:
-        return value
-
-
-keep(UserMessage, documented=True)  # before the events, which take it as it is then
-mend(UserMessage, _plain_text)
-for _model in NAMES.values():
-    keep(_model, documented=True)
-for _model, _other in _OTHER.items():
-    mend(_model, partial(_renamed, other=_other))
+        return {
+            _without_surrogates(name): _without_surrogates(part)
+            for name, part in cast("dict[str, object]", value).items()
+        }
+    return [_without_surrogates(part) for part in cast("list[object]", value)] if isinstance(value, list) else value

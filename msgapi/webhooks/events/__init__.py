@@ -19,7 +19,7 @@ from .emails import (
     EmailOpened,
     EmailUnsubscribed,
 )
-from .event_types import NAMES, Event, Known, Unknown
+from .event_types import EVENT_TYPES, Event, KnownEvent, UnknownEvent
 from .messages import (
     ConversationEnded,
     ConversationStarted,
@@ -33,7 +33,7 @@ from .messages import (
 )
 
 __all__ = [
-    "NAMES",
+    "EVENT_TYPES",
     "AgentApproved",
     "AgentRejected",
     "AutoReloadFailed",
@@ -52,13 +52,13 @@ __all__ = [
     "EmailOpened",
     "EmailUnsubscribed",
     "Event",
-    "Known",
+    "KnownEvent",
     "MessageDelivered",
     "MessageExpired",
     "MessageFailed",
     "MessageQueued",
     "MessageRead",
     "MessageRevoked",
-    "Unknown",
+    "UnknownEvent",
     "UserMessage",
 ]

@@ -1,7 +1,10 @@
-"""Receivers: where a service's webhooks arrive in an application, mounted in one line."""
+"""Receivers: answer the deliveries of a service inside a web application.
+
+`webhooks.aiohttp` is not exported here, since its module imports aiohttp.
+"""
 
 from .asgi_app import asgi
-from .event_store import Remembered, Seen, Standing
-from .receiver import Handle, Inbox
+from .event_store import EventState, EventStore, MemoryEventStore
+from .receiver import Handler, Receiver
 
-__all__ = ["Handle", "Inbox", "Remembered", "Seen", "Standing", "asgi"]
+__all__ = ["EventState", "EventStore", "Handler", "MemoryEventStore", "Receiver", "asgi"]

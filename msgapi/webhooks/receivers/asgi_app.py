@@ -1,4 +1,4 @@
-"""A receiver as an ASGI 3 application: `app.routes.append(Route("/webhooks", webhooks.asgi(handle, secret=...)))`."""
+"""A receiver as an ASGI 3 application, for FastAPI, Starlette, Litestar and other ASGI frameworks."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing, suppress
@@ -7,8 +7,8 @@ from typing import Any, TypeAlias, final
 
 from attrs import frozen
 
-from .event_store import Remembered, Seen
-from .receiver import Answer, Handle, Inbox, refusal
+from .event_store import EventStore, MemoryEventStore
+from .receiver import Handler, Receiver, WebhookResponse, error_response
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -17,75 +17,80 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def asgi(
-    handle: Handle,
+    handler: Handler,
     *,
     secret: str | Iterable[str],
-    seen: Seen | None = None,
-    most: int = 2**20,
+    store: EventStore | None = None,
+    max_body: int = 2**20,
     timeout: float = 4.5,
 ) -> Application:
-    """Make an ASGI application that gives each event to *handle*, once; what the others mean, `Inbox` says.
+    """Return an ASGI application that calls *handler* once for each event; see `Receiver` for the options.
 
-    It answers at whatever path it is put, and runs on asyncio and on trio. In FastAPI and Starlette put
-    it at a route: what is mounted at `/webhooks` there answers only at `/webhooks/`, and a sender of
-    webhooks does not follow the redirect from one to the other.
+    In FastAPI and Starlette: `app.routes.append(Route("/webhooks", webhooks.asgi(handler, secret=...)))`.
+    Do not use `mount` there: a mounted application answers at `/webhooks/` only, and the service does not
+    follow the redirect from `/webhooks`.
+
+    *store* is a new `MemoryEventStore` by default, so "once" holds for this application in this process.
+    *max_body* is in bytes, 1 MiB by default. *timeout* is in seconds, 4.5 by default, as the service waits 5.
+    The application answers at every path, and runs on asyncio and on trio.
     """
-    return _Receiver(Inbox(handle, secret, Remembered() if seen is None else seen, most=most, timeout=timeout))
+    store = MemoryEventStore() if store is None else store
+    return _AsgiApplication(Receiver(handler, secret, store, max_body=max_body, timeout=timeout))
 
 
 @final
 @frozen(eq=False)
-class _Receiver:
-    # An object and no function: a route of Starlette's calls a function with a request, and an object as ASGI.
-    inbox: Inbox
+class _AsgiApplication:
+    # An object and not a function: a Starlette route calls a function with a request, and an object as ASGI.
+    receiver: Receiver
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await _complete_lifespan(receive, send)
         elif scope["type"] == "http":
-            await _take(self.inbox, scope, receive, send)
+            await _answer(self.receiver, scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1003})
 
 
-async def _live(receive: Receive, send: Send) -> None:
+async def _complete_lifespan(receive: Receive, send: Send) -> None:
     for stage in ("startup", "shutdown"):
         _ = await receive()
         await send({"type": f"lifespan.{stage}.complete"})
 
 
-async def _take(inbox: Inbox, scope: Scope, receive: Receive, send: Send) -> None:
-    say = partial(_say, send)
+async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
+    respond = partial(_send_response, send)
     if scope["method"] != "POST":
-        await say(refusal(405, "method_not_allowed", "webhooks are sent by POST"))
+        await respond(error_response(405, "method_not_allowed", "webhooks are sent by POST"))
         return
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         _ = headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-    with suppress(_GoneError):
-        async with aclosing(_parts(receive)) as parts:
-            await inbox.take(headers, parts, say)
+    with suppress(_DisconnectedError):
+        async with aclosing(_body_chunks(receive)) as chunks:
+            await receiver.receive(headers, chunks, respond)
 
 
-async def _parts(receive: Receive) -> AsyncGenerator[bytes, None]:
+async def _body_chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
     more = True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise _GoneError
+            raise _DisconnectedError
         yield message.get("body", b"")
         more = message.get("more_body", False)
 
 
-class _GoneError(Exception):
-    """The sender went before its body was here: there is nobody to answer."""
+class _DisconnectedError(Exception):
+    """The sender disconnected before the end of its body, so a response cannot be sent."""
 
 
-async def _say(send: Send, answer: Answer) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer.body)).encode())]
-    if answer.status == 405:  # noqa: PLR2004
+async def _send_response(send: Send, response: WebhookResponse) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(response.body)).encode())]
+    if response.status == 405:  # noqa: PLR2004
         headers.append((b"allow", b"POST"))
-    if answer.close:
+    if response.close:
         headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": answer.body})
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

@@ -1,10 +1,11 @@
-"""Inbox: one delivery becomes an answer to the service, whatever the framework around it.
+"""Receiver: turns one webhook delivery into one HTTP response, whatever the web framework.
 
 Rules:
-- 2xx is answered only for what was handled, or was before: anything else comes again.
-- What can never be read is answered 400 or 401, as the docs have it; it comes again all the same, and ends.
-- The answer is there within the 5 seconds that the service waits, whatever the handler and the store do.
-- An event is `busy` until its handler has really ended, so no two handlers have it at once.
+- Only an event that was handled, now or earlier, is answered 200. After any other status the service delivers again.
+- A wrong signature is answered 401, a body that is not an event 400 (docs: /api/webhooks/verify-requests). The
+  service repeats these too, and stops after its fifth attempt (docs: /api/webhooks/retries).
+- The response is sent within the 5 seconds that the service waits, however long the handler and the store take.
+- An event stays claimed in the store until its handler has ended, so no two handlers run for it at the same time.
 """
 
 import logging
@@ -16,159 +17,175 @@ import orjson
 from attrs import define, evolve, field, frozen
 from attrs.validators import gt
 
-from ..delivery import Refused, read, secrets
+from ..delivery import InvalidDelivery, parse_secrets, read
 from ..events import Event
-from .event_store import Seen, Standing
+from .event_store import EventState, EventStore
 
-Handle: TypeAlias = Callable[[Event], Awaitable[None]]
+Handler: TypeAlias = Callable[[Event], Awaitable[None]]
+"""An async function that handles one event."""
 _CODES: Final = {401: "unauthorized", 400: "validation_error"}
-_GRACE: Final = 0.4  # seconds for the store to take down what became of an event that was called off
-_LINGER: Final = 55.0  # seconds; the service comes again after a minute
+_CANCELLED_STORE_TIMEOUT: Final = 0.4  # seconds for the store to record the result of a cancelled delivery
+_LATE_HANDLER_TIMEOUT: Final = 55.0  # seconds that a late handler may go on; the service repeats after a minute
 _log: Final = logging.getLogger("msgapi")
 
 
 @final
 @frozen
-class Answer:
-    """What to answer: a status, and a body of JSON; the connection is to *close* if the work goes on behind it."""
+class WebhookResponse:
+    """The response to a delivery: a status and a JSON body.
+
+    If *close* is true, the connection is to be closed, because the handler still runs.
+    """
 
     status: int
     body: bytes = b"{}"
     close: bool = False
 
 
-Say: TypeAlias = Callable[[Answer], Awaitable[None]]
+Respond: TypeAlias = Callable[[WebhookResponse], Awaitable[None]]
 
 
 @final
 @define(eq=False)
-class Inbox:
-    """Takes deliveries for *handle*: verified with *secret*, each event once, answered within *timeout* seconds.
+class Receiver:
+    """Receives deliveries: verifies them with *secret*, and calls *handler* once for each event.
 
-    A handler that raises has not handled its event: it is answered 500, and comes again after a minute
-    or more. One that is not done in time is answered 503 and goes on: if it ends well within a minute,
-    the event counts as handled, and the repeat of it is acknowledged. After that it is cancelled, and
-    gets the event again. So a handler should only put the event where it is safe, and may see one twice
-    if it fails halfway. *seen* knows the events that were handled; asking it counts towards *timeout*,
-    and one that fails is like a handler that fails. A body of more than *most* bytes is not read.
+    "Once" holds as far as *store* reaches: for `MemoryEventStore`, one process.
+
+    - A handler that raises has not handled its event. The delivery is answered 500, and the service repeats
+      it after a minute or more.
+    - A handler that has not returned after *timeout* seconds is not interrupted, but the delivery is answered
+      503. If the handler returns within 55 more seconds, the event counts as handled, and the repeated
+      delivery is answered 200. After that the handler is cancelled, and is called again for the repetition.
+    - So a handler should only store the event or put it into a queue, and must be able to run twice for an
+      event if it can fail halfway.
+    - A call of the store counts towards *timeout*. A store that raises is treated as a handler that raises.
+    - A body of more than *max_body* bytes is answered 413 and not read to its end; one that does not arrive
+      within *timeout* is answered 408.
+
+    *secret* is one secret, or several while one is being replaced. Raise ValueError if one is empty, or if
+    *max_body* or *timeout* is not positive.
     """
 
-    handle: Handle
-    secret: tuple[str, ...] = field(repr=False, converter=secrets)
-    seen: Seen
-    most: int = field(validator=gt(0), kw_only=True)
+    handler: Handler
+    secret: tuple[str, ...] = field(repr=False, converter=parse_secrets)
+    store: EventStore
+    max_body: int = field(validator=gt(0), kw_only=True)
     timeout: float = field(validator=gt(0), kw_only=True)
 
-    async def take(self, headers: Mapping[str, str], parts: AsyncIterable[bytes], say: Say) -> None:
-        """Take one delivery, whose body comes in *parts*, and *say* the answer to it (docs: /api/webhooks/retries).
+    async def receive(self, headers: Mapping[str, str], chunks: AsyncIterable[bytes], respond: Respond) -> None:
+        """Receive one delivery, whose body is *chunks*, and pass the response to *respond*, once.
 
-        It may return long after that: when the handler has ended.
+        Return when the handler has ended: as a rule at most 55 seconds after the response. An exception of
+        *respond* or of *chunks* is raised. An exception of the handler is logged, but for those that end
+        the program, such as KeyboardInterrupt: they are raised.
         """
         deadline = anyio.current_time() + self.timeout
-        body = await self._read(parts, deadline)
-        if isinstance(body, Answer):
-            await say(body)
+        body = await self._read_body(chunks, deadline)
+        if isinstance(body, WebhookResponse):
+            await respond(body)
             return
         event = read(headers, body, secret=self.secret)
-        if isinstance(event, Refused):
-            await say(refusal(event.status, _CODES[event.status], event.reason))
+        if isinstance(event, InvalidDelivery):
+            await respond(error_response(event.status, _CODES[event.status], event.reason))
             return
-        await self._handle(event, deadline, say)
+        await self._handle(event, deadline, respond)
 
-    async def _read(self, parts: AsyncIterable[bytes], deadline: float) -> bytes | Answer:
+    async def _read_body(self, chunks: AsyncIterable[bytes], deadline: float) -> bytes | WebhookResponse:
         body = bytearray()
         with anyio.CancelScope(deadline=deadline):
-            async for part in parts:
-                body += part
-                if len(body) > self.most:
-                    return refusal(413, "too_large", f"the body is larger than {self.most} bytes")
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > self.max_body:
+                    return error_response(413, "too_large", f"the body is larger than {self.max_body} bytes")
             return bytes(body)
-        return refusal(408, "timeout", "the body did not come in time")
+        return error_response(408, "timeout", "the body did not arrive in time")
 
-    async def _handle(self, event: Event, deadline: float, say: Say) -> None:
-        # The work is a task of its own, since neither a thread nor a shielded cleanup ends when it is told to.
-        work = _Work(self.handle, self.seen, event)
+    async def _handle(self, event: Event, deadline: float, respond: Respond) -> None:
+        # The handler runs in a task of its own: one that waits for a thread, or in a shielded scope, does not
+        # end when it is cancelled, and the response must not wait for it.
+        work = _EventTask(self.handler, self.store, event)
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             _ = tasks.start_soon(work.run)
             with anyio.CancelScope(deadline=deadline):
                 await work.ended.wait()
             try:
-                await say(self._answer(work))
-            except Exception as error:  # noqa: BLE001 - raised below, as itself and not in a group
+                await respond(self._response(work))
+            except Exception as error:  # noqa: BLE001 - raised below, so that it does not leave in an exception group
                 failure = error
-            work.scope.deadline = anyio.current_time() + _LINGER
+            work.scope.deadline = anyio.current_time() + _LATE_HANDLER_TIMEOUT
         for raised in (failure, work.fatal):
             if raised is not None:
                 raise raised
 
-    def _answer(self, work: "_Work") -> Answer:
-        if work.answer is not None:  # if the store is late, that is no reason for another
-            return evolve(work.answer, close=not work.ended.is_set())
-        _log.error("the handler of webhooks, or its store, took more than %s s for %s", self.timeout, work.event.id)
-        return evolve(refusal(503, "timeout", "the event was not handled in time"), close=True)
+    def _response(self, work: "_EventTask") -> WebhookResponse:
+        if work.response is not None:  # the handler has ended: a store that is late does not change its result
+            return evolve(work.response, close=not work.ended.is_set())
+        _log.error("webhook handler or event store took longer than %s s for event %s", self.timeout, work.event.id)
+        return evolve(error_response(503, "timeout", "the event was not handled in time"), close=True)
 
 
 @final
 @define(eq=False)
-class _Work:
-    # One event being handled, and the store told of it.
-    handle: Handle
-    seen: Seen
+class _EventTask:
+    # Handles one event and records the result in the store.
+    handler: Handler
+    store: EventStore
     event: Event
     handled: bool = field(default=False, init=False)
-    answer: Answer | None = field(default=None, init=False)
+    response: WebhookResponse | None = field(default=None, init=False)
     fatal: BaseException | None = field(default=None, init=False)
     ended: anyio.Event = field(factory=anyio.Event, init=False)
     scope: anyio.CancelScope = field(factory=anyio.CancelScope, init=False)
 
     async def run(self) -> None:
-        standing: Standing | None = None
-        patience = _LINGER
+        state: EventState | None = None
+        store_timeout = _LATE_HANDLER_TIMEOUT
         try:
             with self.scope:
-                standing = await self.seen.begin(self.event.id)
-                self.answer = await self._go_on(standing)
-        except Exception:  # noqa: BLE001 - it is logged whole, and the service sends the event again
-            _log.exception("the handler of webhooks, or its store, raised for %s", self.event.id)
-            self.answer = _FAILED
+                state = await self.store.claim(self.event.id)
+                self.response = await self._handle(state)
+        except Exception:  # noqa: BLE001 - it is logged with its traceback, and the service delivers the event again
+            _log.exception("webhook handler or event store raised for event %s", self.event.id)
+            self.response = _FAILED
         except anyio.get_cancelled_exc_class():
-            self.answer, patience = _FAILED, _GRACE
+            self.response, store_timeout = _FAILED, _CANCELLED_STORE_TIMEOUT
             raise
-        except BaseException as error:  # noqa: BLE001 - raised by whoever waits, and not in a group
-            self.answer, self.fatal = _FAILED, error
+        except BaseException as error:  # noqa: BLE001 - raised by `Receiver._handle`, outside of the task group
+            self.response, self.fatal = _FAILED, error
         finally:
-            if standing == "new":
-                await self._remember(patience)
+            if state == "new":
+                await self._record(store_timeout)
             self.ended.set()
 
-    async def _go_on(self, standing: Standing) -> Answer:
-        if standing == "busy":
-            return refusal(503, "busy", "this event is being handled")
-        if standing == "new":
-            await self.handle(self.event)
-            if self.scope.cancel_called:  # a handler that takes no notice of that has still not done its work
-                return refusal(503, "timeout", "the event was not handled in time")
+    async def _handle(self, state: EventState) -> WebhookResponse:
+        if state == "busy":
+            return error_response(503, "busy", "this event is being handled")
+        if state == "new":
+            await self.handler(self.event)
+            if self.scope.cancel_called:  # a handler that suppresses the cancellation has not finished its work
+                return error_response(503, "timeout", "the event was not handled in time")
             self.handled = True
-        elif standing not in get_args(Standing):
-            raise TypeError(f"a store of webhooks must say new, busy or done, not {standing!r}")
-        return Answer(200)
+        elif state not in get_args(EventState):
+            raise TypeError(f"claim() of an event store must return 'new', 'busy' or 'done', not {state!r}")
+        return WebhookResponse(200)
 
-    async def _remember(self, patience: float) -> None:
-        # What the store makes of it changes nothing about what happened, so it is no reason for another answer.
-        scope = anyio.CancelScope(deadline=anyio.current_time() + patience, shield=True)
+    async def _record(self, seconds: float) -> None:
+        # An error of the store does not change whether the event was handled, so it does not change the response.
+        scope = anyio.CancelScope(deadline=anyio.current_time() + seconds, shield=True)
         try:
             with scope:
-                await (self.seen.done if self.handled else self.seen.forget)(self.event.id)
-        except Exception:  # noqa: BLE001 - it is logged whole
-            _log.exception("the store of webhooks raised for %s", self.event.id)
+                await (self.store.complete if self.handled else self.store.release)(self.event.id)
+        except Exception:  # noqa: BLE001 - it is logged with its traceback
+            _log.exception("webhook event store raised for event %s", self.event.id)
         if scope.cancelled_caught:
-            _log.error("the store of webhooks took too long for %s", self.event.id)
+            _log.error("webhook event store took too long for event %s", self.event.id)
 
 
-def refusal(status: int, code: str, message: str) -> Answer:
-    """Make an answer in the form of the API's own errors."""
-    return Answer(status, orjson.dumps({"error": code, "message": message}))
+def error_response(status: int, code: str, message: str) -> WebhookResponse:
+    """Return a response in the form of the API's own errors: `error` and `message`."""
+    return WebhookResponse(status, orjson.dumps({"error": code, "message": message}))
 
 
-_FAILED: Final = refusal(500, "internal_error", "the event could not be handled")
+_FAILED: Final = error_response(500, "internal_error", "the event could not be handled")
