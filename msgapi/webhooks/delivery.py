@@ -30,9 +30,9 @@ _SCHEME: Final = "sha256="
 _MAX_DEPTH: Final = 200  # levels of nesting in the data; orjson can read deeper JSON than it can write
 _MAX_DIGITS: Final = 300  # a whole number of fewer digits fits a float
 _EVENT_NAMES: Final = {model: name for name, model in EVENT_TYPES.items()}
-_WIRE_NAMES: Final[Mapping[type, Mapping[str, str]]] = {
-    ConversationStarted: {"user": "from"},
-    ConversationEnded: {"user": "with"},
+_WIRE_NAMES: Final[Mapping[tuple[type, str], str]] = {
+    (ConversationStarted, "user"): "from",
+    (ConversationEnded, "user"): "with",
 }
 """The fields that have another name on the wire."""
 _DATA_FIELDS: Final[Mapping[type, tuple[str, ...]]] = {
@@ -154,10 +154,10 @@ def _read_event(value: object) -> Event | InvalidDelivery:
 
 def _read_fields(data: Mapping[str, Any], model: type) -> dict[str, Any]:
     """Return the fields of *model* under their Python names, and everything else in `extra`."""
-    names, extra = _WIRE_NAMES.get(model, {}), dict(data)
     known: dict[str, Any] = {}
+    extra = dict(data)
     for name in _DATA_FIELDS[model]:
-        wire_name = names.get(name, name)
+        wire_name = _WIRE_NAMES.get((model, name), name)
         if wire_name in extra:
             known[name] = extra.pop(wire_name)
     if type(known.get("user_message")) is dict:
@@ -176,14 +176,14 @@ def _decode_postback(data: str) -> str:
 
 def _write_fields(value: KnownEvent | UserMessage) -> dict[str, Any]:
     """Return the data of an event, or its user message, as they stand on the wire."""
-    names: Mapping[str, str] = _WIRE_NAMES.get(type(value), {})
-    written = dict(value.extra)
+    written: dict[str, Any] = dict(value.extra)
     for name in _DATA_FIELDS[type(value)]:
         part = getattr(value, name)
         if isinstance(part, UserMessage):
             written[name] = _write_fields(part)
         elif part is not None:
-            written[names.get(name, name)] = plain(part)
+            wire_name = _WIRE_NAMES.get((type(value), name), name)
+            written[wire_name] = plain(part)
     if isinstance(value, UserMessage) and value.postback_data is not None:
         written["postback_data"] = b64encode(value.postback_data.encode()).decode()
     return written
