@@ -157,7 +157,7 @@ def _read_fields(data: Mapping[str, Any], model: type) -> dict[str, Any]:
     known: dict[str, Any] = {}
     extra = dict(data)
     for name in _DATA_FIELDS[model]:
-        wire_name = _WIRE_NAMES.get((model, name), name)
+        wire_name = _wire_name(model, name)
         if wire_name in extra:
             known[name] = extra.pop(wire_name)
     if type(known.get("user_message")) is dict:
@@ -165,6 +165,10 @@ def _read_fields(data: Mapping[str, Any], model: type) -> dict[str, Any]:
     if type(known.get("postback_data")) is str:
         known["postback_data"] = _decode_postback(known["postback_data"])
     return {**known, "extra": extra}
+
+
+def _wire_name(model: type, name: str) -> str:
+    return _WIRE_NAMES.get((model, name), name)
 
 
 def _decode_postback(data: str) -> str:
@@ -182,8 +186,7 @@ def _write_fields(value: KnownEvent | UserMessage) -> dict[str, Any]:
         if isinstance(part, UserMessage):
             written[name] = _write_fields(part)
         elif part is not None:
-            wire_name = _WIRE_NAMES.get((type(value), name), name)
-            written[wire_name] = plain(part)
+            written[_wire_name(type(value), name)] = plain(part)
     if isinstance(value, UserMessage) and value.postback_data is not None:
         written["postback_data"] = b64encode(value.postback_data.encode()).decode()
     return written
