@@ -1,4 +1,4 @@
-"""events: verified, then read, whatever comes in."""
+"""webhooks.read, write and sign: deliveries are verified, then parsed."""
 
 import hmac
 from collections.abc import Mapping
@@ -55,23 +55,23 @@ def read(value: object) -> Event | InvalidDelivery:
     return webhooks.read(signed(body), body, secret=SECRET)
 
 
-def test_an_event_that_was_signed_is_read() -> None:
+def test_a_signed_event_is_read() -> None:
     assert read(SAMPLE) == webhooks.MessageRead(id="evt_1", timestamp=AT, message_id="msg_1")
 
 
-def test_the_signature_is_that_of_the_docs() -> None:
+def test_the_signature_is_the_documented_hmac() -> None:
     expected = "sha256=" + hmac.new(b"whsec_1", SAMPLE, sha256).hexdigest()
     assert webhooks.sign(SAMPLE, secret=SECRET) == expected
 
 
 @pytest.mark.parametrize("name", [SIGNATURE_HEADER, SIGNATURE_HEADER.lower(), SIGNATURE_HEADER.upper()])
-def test_the_header_is_found_in_any_case(name: str) -> None:
+def test_the_signature_header_is_found_in_any_case(name: str) -> None:
     given_in = {"Host": "x", name: webhooks.sign(SAMPLE, secret=SECRET).upper()}
     assert isinstance(webhooks.read(given_in, SAMPLE, secret=SECRET), webhooks.MessageRead)
 
 
 @given(EVENTS)
-def test_every_event_that_is_written_and_signed_is_read_again_as_it_was(event: Event) -> None:
+def test_reading_a_written_event_returns_an_equal_event(event: Event) -> None:
     body = webhooks.write(event)
     assert webhooks.read(signed(body), body, secret=SECRET) == event
 
@@ -82,20 +82,20 @@ def test_there_are_twenty_three_events_and_each_has_a_class() -> None:
     assert set(get_args(Event)) == {*EVENT_TYPES.values(), UnknownEvent}
 
 
-def test_any_of_several_secrets_will_do_while_one_is_rotated_out() -> None:
+def test_any_of_several_secrets_is_accepted() -> None:
     for secret in ("old", "new"):
         assert isinstance(webhooks.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), webhooks.MessageRead)
     assert isinstance(webhooks.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), InvalidDelivery)
 
 
 @pytest.mark.parametrize("secret", ["", [], ["new", ""]])
-def test_an_empty_secret_is_a_mistake(secret: Any) -> None:  # noqa: ANN401 - as a caller may
+def test_an_empty_secret_raises_value_error(secret: Any) -> None:  # noqa: ANN401 - as a caller may
     with pytest.raises(ValueError, match="secret"):
         _ = webhooks.read({}, b"", secret=secret)
 
 
 @pytest.mark.parametrize("body", ["{}", {"id": "evt_1"}, None, bytearray(b"{}")])
-def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # noqa: ANN401 - as a caller may
+def test_a_body_that_is_not_bytes_raises_type_error(body: Any) -> None:  # noqa: ANN401 - as a caller may
     with pytest.raises(TypeError, match="raw bytes"):
         _ = webhooks.read({}, body, secret=SECRET)
 
@@ -104,13 +104,13 @@ def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # no
     "header",
     ["", "sha256=", "sha256", "ä", "\udcff", "sha256=" + "0" * 64, "sha256=" + "0" * 10_000, "md5=0", "=" * 71],
 )
-def test_a_signature_that_is_none_is_refused(header: str) -> None:
+def test_a_malformed_signature_is_refused(header: str) -> None:
     assert webhooks.read({SIGNATURE_HEADER: header}, SAMPLE, secret=SECRET) == InvalidDelivery(
         401, "the signature does not match the body"
     )
 
 
-def test_without_a_signature_it_is_refused() -> None:
+def test_a_delivery_without_a_signature_is_refused() -> None:
     assert webhooks.read({}, SAMPLE, secret=SECRET) == InvalidDelivery(401, f"there is no {SIGNATURE_HEADER} header")
 
 
@@ -141,14 +141,14 @@ def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
+def test_a_signed_body_that_is_not_an_event_is_refused(body: bytes) -> None:
     refused = read(body)
     assert isinstance(refused, InvalidDelivery)
     assert refused.status == 400
 
 
 @given(st.dictionaries(st.text(), st.text()), st.binary())
-def test_reading_never_raises_for_what_was_sent(headers: dict[str, str], body: bytes) -> None:
+def test_reading_never_raises_for_any_headers_and_body(headers: dict[str, str], body: bytes) -> None:
     assert webhooks.read(headers, body, secret=SECRET)
     assert webhooks.read({**headers, SIGNATURE_HEADER: webhooks.sign(body, secret=SECRET)}, body, secret=SECRET)
 
@@ -170,7 +170,9 @@ JSON = st.recursive(
     JSON,
 )
 @settings(max_examples=400)
-def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str, Any], timestamp: object) -> None:
+def test_a_signed_event_is_never_refused_because_of_its_data(
+    name: str, data: dict[str, Any], timestamp: object
+) -> None:
     event = read({"id": "evt_1", "event": name, "timestamp": timestamp, "data": data})
     assert not isinstance(event, InvalidDelivery)
     assert event.id == "evt_1"
@@ -181,17 +183,17 @@ def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str
 
 @given(st.integers(0, len(SAMPLE)), st.binary(max_size=5), st.integers(0, 9))
 @settings(max_examples=400)
-def test_a_mutilated_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
+def test_a_damaged_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
     body = SAMPLE[:at] + more + SAMPLE[at + cut :]
     assert isinstance(read(body), webhooks.MessageRead | UnknownEvent | InvalidDelivery)
 
 
-def test_an_event_that_is_new_is_a_value() -> None:
+def test_an_event_with_an_unknown_name_is_an_unknown_event() -> None:
     event = read({"id": "evt_1", "event": "campaign.ended", "timestamp": "2026-05-04T07:30:00Z", "data": {"a": 1}})
     assert event == UnknownEvent(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1})
 
 
-def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> None:
+def test_an_event_with_wrong_data_names_the_paths_and_quotes_no_value() -> None:
     event = read({"id": "evt_1", "event": "message.read", "timestamp": "soon", "data": {"to": 7, "message_id": "m"}})
     assert isinstance(event, UnknownEvent)
     assert event.problems == (
@@ -201,7 +203,7 @@ def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> 
     assert event.timestamp is None
 
 
-def test_an_unknown_event_is_written_and_read_again() -> None:
+def test_reading_a_written_unknown_event_returns_an_equal_event() -> None:
     for event in (
         UnknownEvent(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
         UnknownEvent(id="evt_1", event="campaign.ended"),
@@ -209,14 +211,14 @@ def test_an_unknown_event_is_written_and_read_again() -> None:
         assert read(webhooks.write(event)) == event
 
 
-def test_data_that_are_no_object_are_none() -> None:
-    told = ("data: must be an object, and was left out",)
+def test_data_that_are_not_an_object_are_left_out() -> None:
+    problems = ("data: must be an object, and was left out",)
     event = read({"id": "evt_1", "event": "campaign.ended", "data": [1]})
-    assert event == UnknownEvent(id="evt_1", event="campaign.ended", problems=told)
+    assert event == UnknownEvent(id="evt_1", event="campaign.ended", problems=problems)
 
 
 @pytest.mark.parametrize(("sent", "plain"), [("eWVzLTc=", "yes-7"), ("Yes!", "Yes!"), ("/w==", "/w=="), (None, None)])
-def test_postback_data_are_plain_text_and_what_is_no_base64_is_kept(sent: str | None, plain: str | None) -> None:
+def test_postback_data_are_decoded_and_kept_if_they_are_not_base64(sent: str | None, plain: str | None) -> None:
     message = {"type": "suggested_reply", "text": "Yes", "postback_data": sent}
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message}
     event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
@@ -226,7 +228,7 @@ def test_postback_data_are_plain_text_and_what_is_no_base64_is_kept(sent: str | 
     assert read(webhooks.write(event)) == event
 
 
-def test_what_the_docs_do_not_show_is_kept() -> None:
+def test_undocumented_fields_are_kept_in_extra() -> None:
     message = {"type": "location", "location": {"latitude": 52.5}}
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message, "carrier": "one"}
     event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
@@ -248,7 +250,7 @@ def test_what_the_docs_do_not_show_is_kept() -> None:
         (b'"Hi", "n": NaN, "m": [-Infinity, "\\ud800", {"\\udfff": 1}]', "Hi"),
     ],
 )
-def test_what_was_signed_is_read_though_no_strict_reader_would(written: bytes, text: str) -> None:
+def test_signed_json_with_invalid_unicode_or_numbers_is_read(written: bytes, text: str) -> None:
     head = b'{"id":"evt_1","event":"conversation.started","timestamp":"2026-05-04T07:30:00Z","data":'
     event = read(head + b'{"agent_id":"ag_1","user_message":{"text":' + written + b"}}}")
     assert isinstance(event, webhooks.ConversationStarted)
@@ -266,7 +268,7 @@ def test_a_field_of_a_user_message_that_is_called_extra_is_kept_under_its_name()
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_field_that_is_called_as_one_of_ours_is_kept_and_takes_no_place(turned: bool) -> None:
+def test_a_data_field_with_the_name_of_an_envelope_field_is_kept_in_extra(turned: bool) -> None:
     data = {"agent_id": "ag_1", "with": "+4915112345678", "user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
     given = dict(reversed(data.items())) if turned else data
     event = read({"id": "evt_1", "event": "conversation.ended", "timestamp": "2026-05-04T07:30:00Z", "data": given})
@@ -278,7 +280,7 @@ def test_a_field_that_is_called_as_one_of_ours_is_kept_and_takes_no_place(turned
 
 @pytest.mark.parametrize("name", ["message.read", "other"])
 @pytest.mark.parametrize(("levels", "inmost"), [(150, b"1"), (150, b"NaN"), (400, b"1"), (400, b"NaN"), (900, b"1")])
-def test_data_that_are_nested_beyond_reason_are_left_out_and_told_of(name: str, levels: int, inmost: bytes) -> None:
+def test_data_nested_too_deeply_are_left_out_and_reported(name: str, levels: int, inmost: bytes) -> None:
     deep = b"[" * levels + inmost + b"]" * levels
     head = b'{"id":"evt_1","event":"%b","timestamp":"2026-05-04T07:30:00Z","data":' % name.encode()
     event = read(head + b'{"message_id":"m","deep":%b}}' % deep)
@@ -286,16 +288,16 @@ def test_data_that_are_nested_beyond_reason_are_left_out_and_told_of(name: str, 
     assert isinstance(read(webhooks.write(event)), type(event))
     assert isinstance(event, webhooks.MessageRead) is (levels == 150 and name == "message.read")
     if levels > 150:
-        told = ("data: is nested too deeply, and was left out",)
-        assert event == UnknownEvent(id="evt_1", event=name, timestamp=AT, problems=told)
+        problems = ("data: is nested too deeply, and was left out",)
+        assert event == UnknownEvent(id="evt_1", event=name, timestamp=AT, problems=problems)
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"{", b"[" * 100_000, b'{"id":' * 20_000])
-def test_what_is_no_json_at_all_is_refused(body: bytes) -> None:
+def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
     assert read(body) == InvalidDelivery(400, "the body is not a JSON object")
 
 
-def test_no_address_and_no_content_stands_in_a_repr() -> None:
+def test_a_repr_shows_no_recipient_and_no_content() -> None:
     data = {"message_id": "m", "to": "+4915112345678", "subject": "Secret", "url": "https://secret.example"}
     for name in ("message.read", "email.delivered", "email.clicked", "other"):
         shown = repr(read({"id": "evt_1", "event": name, "timestamp": "2026-05-04T07:30:00Z", "data": data}))
@@ -303,7 +305,7 @@ def test_no_address_and_no_content_stands_in_a_repr() -> None:
         assert "ecret" not in shown
 
 
-def test_headers_in_bytes_are_read_as_well_as_text() -> None:
+def test_headers_may_be_bytes_or_text() -> None:
     signed = webhooks.sign(SAMPLE, secret=SECRET)
     assert not isinstance(
         webhooks.read({SIGNATURE_HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), InvalidDelivery
@@ -313,6 +315,6 @@ def test_headers_in_bytes_are_read_as_well_as_text() -> None:
     )
 
 
-def test_a_secret_that_is_no_unicode_is_a_mistake_that_is_named() -> None:
+def test_a_secret_that_is_not_valid_unicode_raises_value_error() -> None:
     with pytest.raises(ValueError, match="Unicode"):
         _ = webhooks.sign(b"{}", secret="\udcff")
