@@ -5,7 +5,7 @@ from typing import TypeVar
 import orjson
 from sandboxing import NOW, ask, request
 
-from msgapi import Call, Ok, Response, Result, events
+from msgapi import Call, Ok, Response, Result, webhooks
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.samples import FIELDS
@@ -37,7 +37,9 @@ def told(box: Sandbox, *names: str) -> list[dict[str, object]]:
     for happening in box.account.state.outbox:
         if happening.event in names:
             assert set(happening.data) == set(FIELDS[happening.event].split())
-            read = events.read({events.HEADER: events.sign(happening.body(), secret="s")}, happening.body(), secret="s")
-            assert type(read) is events.NAMES[happening.event]
+            read = webhooks.read(
+                {webhooks.SIGNATURE_HEADER: webhooks.sign(happening.body(), secret="s")}, happening.body(), secret="s"
+            )
+            assert type(read) is webhooks.EVENT_TYPES[happening.event]
             found.append(orjson.loads(orjson.dumps(happening.data)))
     return found

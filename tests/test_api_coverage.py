@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from msgapi import Call, agents, billing, campaigns, contacts, events, messages, testagent, webhooks
+from msgapi import Call, agents, billing, campaigns, contacts, messages, testagent, webhooks
 from msgapi.sandbox.catalogue import OPERATIONS, Operation
 from msgapi.sandbox.routes import ROUTES
 
@@ -62,7 +62,7 @@ CALLS: dict[Callable[..., Any], Callable[[], Call[Any]]] = {
     billing.invoices: billing.invoices,
     webhooks.create: lambda: webhooks.create(webhooks.NewEndpoint(url="https://a.example", events=("x",), secret="s")),
     webhooks.list: webhooks.list,
-    webhooks.update: lambda: webhooks.update("{id}", webhooks.Changes(secret="s")),
+    webhooks.update: lambda: webhooks.update("{id}", webhooks.EndpointChanges(secret="s")),
     webhooks.delete: lambda: webhooks.delete("{id}"),
     webhooks.test: lambda: webhooks.test("{id}"),
 }
@@ -77,9 +77,9 @@ def table() -> str:
         said = "yes" if (one.method, one.path) in EMULATED else "no"
         lines.append(f"| `{one.method} {one.path}` | `{one.name}` | {said} |")
     lines += ["", "| event | class | sandbox |", "|---|---|---|"]
-    for name, model in events.NAMES.items():
+    for name, model in webhooks.EVENT_TYPES.items():
         said = "yes" if f'"{name}"' in TOLD else "as a test event"
-        lines.append(f"| `{name}` | `events.{model.__name__}` | {said} |")
+        lines.append(f"| `{name}` | `webhooks.{model.__name__}` | {said} |")
     return "\n".join(lines) + "\n"
 
 

@@ -20,7 +20,7 @@ from mailings import through
 from sandboxing import email, request, text
 from servers import free_port
 
-from msgapi import Request, Response, Unanswered, VirtualClock, events
+from msgapi import Request, Response, Unanswered, VirtualClock, webhooks
 from msgapi.cli import asking, doctor, hooks, main
 from msgapi.cli.exits import Halt
 from msgapi.sandbox import Sandbox
@@ -101,7 +101,7 @@ def test_an_id_that_is_not_known_says_so(box: Sandbox, capsys: Captured) -> None
 
 
 def signed(body: bytes, secret: str = SECRET) -> str:
-    return events.sign(body, secret=secret)
+    return webhooks.sign(body, secret=secret)
 
 
 def test_a_body_is_verified_and_shown(tmp_path: Path, capsys: Captured) -> None:
@@ -180,7 +180,7 @@ def post(url: str, body: bytes, secret: str) -> int:
     parts = urlsplit(url)
     assert parts.hostname
     connection = HTTPConnection(parts.hostname, parts.port, timeout=5)
-    connection.request("POST", "/any/path", body, {events.HEADER: signed(body, secret)})
+    connection.request("POST", "/any/path", body, {webhooks.SIGNATURE_HEADER: signed(body, secret)})
     status = connection.getresponse().status
     connection.close()
     return status
@@ -246,7 +246,7 @@ def test_what_comes_after_nothing_can_be_printed_is_refused_too() -> None:
     async def twice() -> None:
         for _ in range(2):
             with pytest.raises(Halt):
-                await desk.take(events.Unknown(id="evt_1", event="x", data={}))
+                await desk.take(webhooks.UnknownEvent(id="evt_1", event="x", data={}))
 
     with Path("/dev/full").open("w") as full, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", full)
@@ -463,7 +463,7 @@ def test_an_endpoint_is_added_listed_tried_and_removed(box: Sandbox, capsys: Cap
     assert name in run("list")
     assert run("test", name) == f"a made-up event is on its way to {name}\n"
     everything = orjson.loads(run("add", "https://shop.example/all", "--secret", SECRET, "--json"))
-    assert set(everything["events"]) == set(events.NAMES)
+    assert set(everything["events"]) == set(webhooks.EVENT_TYPES)
     assert run("remove", name) == f"removed {name}\n"
     assert name not in run("list")
     assert SECRET not in repr(box)

@@ -33,7 +33,6 @@ from msgapi import (
     campaigns,
     codec,
     contacts,
-    events,
     messages,
     webhooks,
 )
@@ -341,7 +340,7 @@ REQUESTS: list[tuple[Call[Any], Mapping[str, object]]] = [
     ),
     (billing.alert(billing.Alert(low_balance_threshold=Decimal(5))), {"low_balance_threshold": 5.0}),
     (webhooks.create(made(webhooks.NewEndpoint, HOOK)), HOOK),
-    (webhooks.update("w", made(webhooks.Changes, HOOK)), HOOK),
+    (webhooks.update("w", made(webhooks.EndpointChanges, HOOK)), HOOK),
 ]
 
 DAY = date(2026, 5, 4)
@@ -384,15 +383,15 @@ def test_every_route_of_the_contract_has_its_function_and_no_other_is_there() ->
 
 
 def test_every_event_of_the_contract_has_its_class() -> None:
-    assert list(events.NAMES) == list(EVENTS)
+    assert list(webhooks.EVENT_TYPES) == list(EVENTS)
 
 
 @pytest.mark.parametrize("name", EVENTS)
 def test_every_field_of_an_event_is_read(name: str) -> None:
     body = orjson.dumps({"id": "evt_1", "event": name, "timestamp": AT, "data": EVENTS[name]})
-    event = events.read({"X-Arowana-Signature": events.sign(body, secret="s")}, body, secret="s")
-    assert isinstance(event, events.NAMES[name])
-    assert orjson.loads(events.write(event)) == orjson.loads(body)
+    event = webhooks.read({"X-Arowana-Signature": webhooks.sign(body, secret="s")}, body, secret="s")
+    assert isinstance(event, webhooks.EVENT_TYPES[name])
+    assert orjson.loads(webhooks.write(event)) == orjson.loads(body)
 
 
 @pytest.mark.parametrize(("model", "body"), ANSWERS, ids=lambda one: getattr(one, "__name__", ""))

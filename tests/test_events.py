@@ -1,4 +1,4 @@
-"""events: verified, then read, whatever comes in."""
+"""webhooks.read, write and sign: deliveries are verified, then parsed."""
 
 import hmac
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msgapi import Balance, events
-from msgapi.events import HEADER, NAMES, Event, Known, Refused, Unknown
+from msgapi import Balance, webhooks
+from msgapi.webhooks import EVENT_TYPES, SIGNATURE_HEADER, Event, InvalidDelivery, KnownEvent, UnknownEvent
 
 SECRET = "whsec_1"
 AT = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
@@ -26,7 +26,7 @@ VALUES: Mapping[object, Any] = {
     Balance: st.builds(Balance, free=st.decimals(0, 99, places=2)),
     Mapping[str, object]: st.dictionaries(st.sampled_from(["latitude", "brand_new"]), st.integers(0, 9)),
     tuple[str, ...]: st.lists(st.sampled_from(["email", "tags"])).map(tuple),
-    events.UserMessage: st.builds(events.UserMessage, type=st.just("text"), text=st.text(max_size=9)),
+    webhooks.UserMessage: st.builds(webhooks.UserMessage, type=st.just("text"), text=st.text(max_size=9)),
 }
 
 
@@ -37,86 +37,88 @@ def value_of(kind: object) -> st.SearchStrategy[Any]:
     return found if len(parts) == 1 else st.none() | found
 
 
-def made(model: type[Known]) -> st.SearchStrategy[Any]:
+def made(model: type[KnownEvent]) -> st.SearchStrategy[Any]:
     fields = {one.name: value_of(one.type) for one in attrs.fields(attrs.resolve_types(model)) if one.name != "id"}
     return st.builds(model, id=st.just("evt_1"), **{**fields, "timestamp": VALUES[datetime]})
 
 
-EVENTS: st.SearchStrategy[Any] = st.one_of(*(made(model) for model in NAMES.values()))
+EVENTS: st.SearchStrategy[Any] = st.one_of(*(made(model) for model in EVENT_TYPES.values()))
 SAMPLE = b'{"id":"evt_1","event":"message.read","timestamp":"2026-05-04T07:30:00Z","data":{"message_id":"msg_1"}}'
 
 
 def signed(body: bytes, secret: str = SECRET) -> dict[str, str]:
-    return {HEADER: events.sign(body, secret=secret)}
+    return {SIGNATURE_HEADER: webhooks.sign(body, secret=secret)}
 
 
-def read(value: object) -> Event | Refused:
+def read(value: object) -> Event | InvalidDelivery:
     body = value if isinstance(value, bytes) else orjson.dumps(value)
-    return events.read(signed(body), body, secret=SECRET)
+    return webhooks.read(signed(body), body, secret=SECRET)
 
 
-def test_an_event_that_was_signed_is_read() -> None:
-    assert read(SAMPLE) == events.MessageRead(id="evt_1", timestamp=AT, message_id="msg_1")
+def test_a_signed_event_is_read() -> None:
+    assert read(SAMPLE) == webhooks.MessageRead(id="evt_1", timestamp=AT, message_id="msg_1")
 
 
-def test_the_signature_is_that_of_the_docs() -> None:
+def test_the_signature_is_the_documented_hmac() -> None:
     expected = "sha256=" + hmac.new(b"whsec_1", SAMPLE, sha256).hexdigest()
-    assert events.sign(SAMPLE, secret=SECRET) == expected
+    assert webhooks.sign(SAMPLE, secret=SECRET) == expected
 
 
-@pytest.mark.parametrize("name", [HEADER, HEADER.lower(), HEADER.upper()])
-def test_the_header_is_found_in_any_case(name: str) -> None:
-    given_in = {"Host": "x", name: events.sign(SAMPLE, secret=SECRET).upper()}
-    assert isinstance(events.read(given_in, SAMPLE, secret=SECRET), events.MessageRead)
+@pytest.mark.parametrize("name", [SIGNATURE_HEADER, SIGNATURE_HEADER.lower(), SIGNATURE_HEADER.upper()])
+def test_the_signature_header_is_found_in_any_case(name: str) -> None:
+    given_in = {"Host": "x", name: webhooks.sign(SAMPLE, secret=SECRET).upper()}
+    assert isinstance(webhooks.read(given_in, SAMPLE, secret=SECRET), webhooks.MessageRead)
 
 
 @given(EVENTS)
-def test_every_event_that_is_written_and_signed_is_read_again_as_it_was(event: Event) -> None:
-    body = events.write(event)
-    assert events.read(signed(body), body, secret=SECRET) == event
+def test_reading_a_written_event_returns_an_equal_event(event: Event) -> None:
+    body = webhooks.write(event)
+    assert webhooks.read(signed(body), body, secret=SECRET) == event
 
 
 def test_there_are_twenty_three_events_and_each_has_a_class() -> None:
-    assert len(NAMES) == len(set(NAMES.values())) == 23
-    assert set(get_args(Known)) == set(NAMES.values())
-    assert set(get_args(Event)) == {*NAMES.values(), Unknown}
+    assert len(EVENT_TYPES) == len(set(EVENT_TYPES.values())) == 23
+    assert set(get_args(KnownEvent)) == set(EVENT_TYPES.values())
+    assert set(get_args(Event)) == {*EVENT_TYPES.values(), UnknownEvent}
 
 
-def test_any_of_several_secrets_will_do_while_one_is_rotated_out() -> None:
+def test_any_of_several_secrets_is_accepted() -> None:
     for secret in ("old", "new"):
-        assert isinstance(events.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), events.MessageRead)
-    assert isinstance(events.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), Refused)
+        assert isinstance(webhooks.read(signed(SAMPLE, secret), SAMPLE, secret=["old", "new"]), webhooks.MessageRead)
+    assert isinstance(webhooks.read(signed(SAMPLE, "other"), SAMPLE, secret=iter(["old", "new"])), InvalidDelivery)
 
 
 @pytest.mark.parametrize("secret", ["", [], ["new", ""]])
-def test_an_empty_secret_is_a_mistake(secret: Any) -> None:  # noqa: ANN401 - as a caller may
+def test_an_empty_secret_raises_value_error(secret: Any) -> None:  # noqa: ANN401 - as a caller may
     with pytest.raises(ValueError, match="secret"):
-        _ = events.read({}, b"", secret=secret)
+        _ = webhooks.read({}, b"", secret=secret)
 
 
 @pytest.mark.parametrize("body", ["{}", {"id": "evt_1"}, None, bytearray(b"{}")])
-def test_a_body_that_is_not_the_raw_bytes_is_a_mistake(body: Any) -> None:  # noqa: ANN401 - as a caller may
+def test_a_body_that_is_not_bytes_raises_type_error(body: Any) -> None:  # noqa: ANN401 - as a caller may
     with pytest.raises(TypeError, match="raw bytes"):
-        _ = events.read({}, body, secret=SECRET)
+        _ = webhooks.read({}, body, secret=SECRET)
 
 
 @pytest.mark.parametrize(
     "header",
     ["", "sha256=", "sha256", "ä", "\udcff", "sha256=" + "0" * 64, "sha256=" + "0" * 10_000, "md5=0", "=" * 71],
 )
-def test_a_signature_that_is_none_is_refused(header: str) -> None:
-    assert events.read({HEADER: header}, SAMPLE, secret=SECRET) == Refused(401, "the signature does not match the body")
+def test_a_malformed_signature_is_refused(header: str) -> None:
+    assert webhooks.read({SIGNATURE_HEADER: header}, SAMPLE, secret=SECRET) == InvalidDelivery(
+        401, "the signature does not match the body"
+    )
 
 
-def test_without_a_signature_it_is_refused() -> None:
-    assert events.read({}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+def test_a_delivery_without_a_signature_is_refused() -> None:
+    assert webhooks.read({}, SAMPLE, secret=SECRET) == InvalidDelivery(401, f"there is no {SIGNATURE_HEADER} header")
 
 
 @given(st.integers(0, len(SAMPLE) * 8 - 1))
 def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
     body = bytearray(SAMPLE)
     body[at // 8] ^= 1 << at % 8
-    assert isinstance(events.read(signed(SAMPLE), bytes(body), secret=SECRET), Refused)
+    assert isinstance(webhooks.read(signed(SAMPLE), bytes(body), secret=SECRET), InvalidDelivery)
 
 
 @pytest.mark.parametrize(
@@ -139,16 +141,16 @@ def test_a_body_with_one_bit_changed_is_refused(at: int) -> None:
     ],
     ids=lambda body: repr(body[:30]),
 )
-def test_a_signed_body_that_is_no_event_is_refused(body: bytes) -> None:
+def test_a_signed_body_that_is_not_an_event_is_refused(body: bytes) -> None:
     refused = read(body)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, InvalidDelivery)
     assert refused.status == 400
 
 
 @given(st.dictionaries(st.text(), st.text()), st.binary())
-def test_reading_never_raises_for_what_was_sent(headers: dict[str, str], body: bytes) -> None:
-    assert events.read(headers, body, secret=SECRET)
-    assert events.read({**headers, HEADER: events.sign(body, secret=SECRET)}, body, secret=SECRET)
+def test_reading_never_raises_for_any_headers_and_body(headers: dict[str, str], body: bytes) -> None:
+    assert webhooks.read(headers, body, secret=SECRET)
+    assert webhooks.read({**headers, SIGNATURE_HEADER: webhooks.sign(body, secret=SECRET)}, body, secret=SECRET)
 
 
 JSON = st.recursive(
@@ -163,35 +165,37 @@ JSON = st.recursive(
 
 
 @given(
-    st.sampled_from([*NAMES, "other"]),
-    st.dictionaries(st.sampled_from([one.name for model in NAMES.values() for one in attrs.fields(model)]), JSON),
+    st.sampled_from([*EVENT_TYPES, "other"]),
+    st.dictionaries(st.sampled_from([one.name for model in EVENT_TYPES.values() for one in attrs.fields(model)]), JSON),
     JSON,
 )
 @settings(max_examples=400)
-def test_no_signed_event_is_lost_whatever_its_data_are(name: str, data: dict[str, Any], timestamp: object) -> None:
+def test_a_signed_event_is_never_refused_because_of_its_data(
+    name: str, data: dict[str, Any], timestamp: object
+) -> None:
     event = read({"id": "evt_1", "event": name, "timestamp": timestamp, "data": data})
-    assert not isinstance(event, Refused)
+    assert not isinstance(event, InvalidDelivery)
     assert event.id == "evt_1"
-    if isinstance(event, Unknown):
+    if isinstance(event, UnknownEvent):
         assert event.event == name
         assert (name == "other") == (not event.problems)
 
 
 @given(st.integers(0, len(SAMPLE)), st.binary(max_size=5), st.integers(0, 9))
 @settings(max_examples=400)
-def test_a_mutilated_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
+def test_a_damaged_body_that_was_signed_is_an_event_or_refused(at: int, more: bytes, cut: int) -> None:
     body = SAMPLE[:at] + more + SAMPLE[at + cut :]
-    assert isinstance(read(body), events.MessageRead | Unknown | Refused)
+    assert isinstance(read(body), webhooks.MessageRead | UnknownEvent | InvalidDelivery)
 
 
-def test_an_event_that_is_new_is_a_value() -> None:
+def test_an_event_with_an_unknown_name_is_an_unknown_event() -> None:
     event = read({"id": "evt_1", "event": "campaign.ended", "timestamp": "2026-05-04T07:30:00Z", "data": {"a": 1}})
-    assert event == Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1})
+    assert event == UnknownEvent(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1})
 
 
-def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> None:
+def test_an_event_with_wrong_data_names_the_paths_and_quotes_no_value() -> None:
     event = read({"id": "evt_1", "event": "message.read", "timestamp": "soon", "data": {"to": 7, "message_id": "m"}})
-    assert isinstance(event, Unknown)
+    assert isinstance(event, UnknownEvent)
     assert event.problems == (
         "must be an ISO 8601 time @ $.timestamp",
         "must be a string, not a number @ $.to",
@@ -199,40 +203,40 @@ def test_a_known_event_whose_data_do_not_fit_says_where_and_quotes_nothing() -> 
     assert event.timestamp is None
 
 
-def test_an_unknown_event_is_written_and_read_again() -> None:
+def test_reading_a_written_unknown_event_returns_an_equal_event() -> None:
     for event in (
-        Unknown(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
-        Unknown(id="evt_1", event="campaign.ended"),
+        UnknownEvent(id="evt_1", event="campaign.ended", timestamp=AT, data={"a": 1}),
+        UnknownEvent(id="evt_1", event="campaign.ended"),
     ):
-        assert read(events.write(event)) == event
+        assert read(webhooks.write(event)) == event
 
 
-def test_data_that_are_no_object_are_none() -> None:
-    told = ("data: must be an object, and was left out",)
+def test_data_that_are_not_an_object_are_left_out() -> None:
+    problems = ("data: must be an object, and was left out",)
     event = read({"id": "evt_1", "event": "campaign.ended", "data": [1]})
-    assert event == Unknown(id="evt_1", event="campaign.ended", problems=told)
+    assert event == UnknownEvent(id="evt_1", event="campaign.ended", problems=problems)
 
 
 @pytest.mark.parametrize(("sent", "plain"), [("eWVzLTc=", "yes-7"), ("Yes!", "Yes!"), ("/w==", "/w=="), (None, None)])
-def test_postback_data_are_plain_text_and_what_is_no_base64_is_kept(sent: str | None, plain: str | None) -> None:
+def test_postback_data_are_decoded_and_kept_if_they_are_not_base64(sent: str | None, plain: str | None) -> None:
     message = {"type": "suggested_reply", "text": "Yes", "postback_data": sent}
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message}
     event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
-    assert isinstance(event, events.ConversationStarted)
+    assert isinstance(event, webhooks.ConversationStarted)
     assert event.user_message is not None
     assert (event.user, event.user_message.postback_data) == ("+4915112345678", plain)
-    assert read(events.write(event)) == event
+    assert read(webhooks.write(event)) == event
 
 
-def test_what_the_docs_do_not_show_is_kept() -> None:
+def test_undocumented_fields_are_kept_in_extra() -> None:
     message = {"type": "location", "location": {"latitude": 52.5}}
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": message, "carrier": "one"}
     event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
-    assert isinstance(event, events.ConversationStarted)
+    assert isinstance(event, webhooks.ConversationStarted)
     assert event.user_message is not None
     assert event.user_message.extra == {"location": {"latitude": 52.5}}
     assert event.extra == {"carrier": "one"}
-    assert read(events.write(event)) == event
+    assert read(webhooks.write(event)) == event
 
 
 @pytest.mark.parametrize(
@@ -246,45 +250,54 @@ def test_what_the_docs_do_not_show_is_kept() -> None:
         (b'"Hi", "n": NaN, "m": [-Infinity, "\\ud800", {"\\udfff": 1}]', "Hi"),
     ],
 )
-def test_what_was_signed_is_read_though_no_strict_reader_would(written: bytes, text: str) -> None:
+def test_signed_json_with_invalid_unicode_or_numbers_is_read(written: bytes, text: str) -> None:
     head = b'{"id":"evt_1","event":"conversation.started","timestamp":"2026-05-04T07:30:00Z","data":'
     event = read(head + b'{"agent_id":"ag_1","user_message":{"text":' + written + b"}}}")
-    assert isinstance(event, events.ConversationStarted)
+    assert isinstance(event, webhooks.ConversationStarted)
     assert event.user_message is not None
     assert event.user_message.text == text
 
 
+def test_a_field_of_a_user_message_that_is_called_extra_is_kept_under_its_name() -> None:
+    data = {"agent_id": "ag_1", "user_message": {"text": "Hi", "extra": {"text": "other"}}}
+    event = read({"id": "evt_1", "event": "conversation.started", "timestamp": "2026-05-04T07:30:00Z", "data": data})
+    assert isinstance(event, webhooks.ConversationStarted)
+    assert event.user_message is not None
+    assert (event.user_message.text, event.user_message.extra) == ("Hi", {"extra": {"text": "other"}})
+    assert read(webhooks.write(event)) == event
+
+
 @pytest.mark.parametrize("turned", [False, True])
-def test_a_field_that_is_called_as_one_of_ours_is_kept_and_takes_no_place(turned: bool) -> None:
+def test_a_data_field_with_the_name_of_an_envelope_field_is_kept_in_extra(turned: bool) -> None:
     data = {"agent_id": "ag_1", "with": "+4915112345678", "user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
     given = dict(reversed(data.items())) if turned else data
     event = read({"id": "evt_1", "event": "conversation.ended", "timestamp": "2026-05-04T07:30:00Z", "data": given})
-    assert isinstance(event, events.ConversationEnded)
+    assert isinstance(event, webhooks.ConversationEnded)
     assert (event.id, event.timestamp, event.user) == ("evt_1", AT, "+4915112345678")
     assert event.extra == {"user": {"id": 1}, "id": "X", "timestamp": "T", "extra": 5}
-    assert read(events.write(event)) == event
+    assert read(webhooks.write(event)) == event
 
 
 @pytest.mark.parametrize("name", ["message.read", "other"])
 @pytest.mark.parametrize(("levels", "inmost"), [(150, b"1"), (150, b"NaN"), (400, b"1"), (400, b"NaN"), (900, b"1")])
-def test_data_that_are_nested_beyond_reason_are_left_out_and_told_of(name: str, levels: int, inmost: bytes) -> None:
+def test_data_nested_too_deeply_are_left_out_and_reported(name: str, levels: int, inmost: bytes) -> None:
     deep = b"[" * levels + inmost + b"]" * levels
     head = b'{"id":"evt_1","event":"%b","timestamp":"2026-05-04T07:30:00Z","data":' % name.encode()
     event = read(head + b'{"message_id":"m","deep":%b}}' % deep)
-    assert not isinstance(event, Refused)
-    assert isinstance(read(events.write(event)), type(event))
-    assert isinstance(event, events.MessageRead) is (levels == 150 and name == "message.read")
+    assert not isinstance(event, InvalidDelivery)
+    assert isinstance(read(webhooks.write(event)), type(event))
+    assert isinstance(event, webhooks.MessageRead) is (levels == 150 and name == "message.read")
     if levels > 150:
-        told = ("data: is nested too deeply, and was left out",)
-        assert event == Unknown(id="evt_1", event=name, timestamp=AT, problems=told)
+        problems = ("data: is nested too deeply, and was left out",)
+        assert event == UnknownEvent(id="evt_1", event=name, timestamp=AT, problems=problems)
 
 
 @pytest.mark.parametrize("body", [b"\xff", b"{", b"[" * 100_000, b'{"id":' * 20_000])
-def test_what_is_no_json_at_all_is_refused(body: bytes) -> None:
-    assert read(body) == Refused(400, "the body is not a JSON object")
+def test_a_body_that_is_not_json_is_refused(body: bytes) -> None:
+    assert read(body) == InvalidDelivery(400, "the body is not a JSON object")
 
 
-def test_no_address_and_no_content_stands_in_a_repr() -> None:
+def test_a_repr_shows_no_recipient_and_no_content() -> None:
     data = {"message_id": "m", "to": "+4915112345678", "subject": "Secret", "url": "https://secret.example"}
     for name in ("message.read", "email.delivered", "email.clicked", "other"):
         shown = repr(read({"id": "evt_1", "event": name, "timestamp": "2026-05-04T07:30:00Z", "data": data}))
@@ -292,12 +305,16 @@ def test_no_address_and_no_content_stands_in_a_repr() -> None:
         assert "ecret" not in shown
 
 
-def test_headers_in_bytes_are_read_as_well_as_text() -> None:
-    signed = events.sign(SAMPLE, secret=SECRET)
-    assert not isinstance(events.read({HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), Refused)
-    assert events.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == Refused(401, f"there is no {HEADER} header")
+def test_headers_may_be_bytes_or_text() -> None:
+    signed = webhooks.sign(SAMPLE, secret=SECRET)
+    assert not isinstance(
+        webhooks.read({SIGNATURE_HEADER.encode(): signed.encode()}, SAMPLE, secret=SECRET), InvalidDelivery
+    )
+    assert webhooks.read({b"\xff": b"\xff"}, SAMPLE, secret=SECRET) == InvalidDelivery(
+        401, f"there is no {SIGNATURE_HEADER} header"
+    )
 
 
-def test_a_secret_that_is_no_unicode_is_a_mistake_that_is_named() -> None:
+def test_a_secret_that_is_not_valid_unicode_raises_value_error() -> None:
     with pytest.raises(ValueError, match="Unicode"):
-        _ = events.sign(b"{}", secret="\udcff")
+        _ = webhooks.sign(b"{}", secret="\udcff")

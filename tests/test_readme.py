@@ -12,7 +12,7 @@ import anyio.lowlevel
 import orjson
 import pytest
 
-from msgapi import events
+from msgapi import webhooks
 from msgapi.sandbox import Sandbox, server
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
@@ -83,7 +83,7 @@ async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.Captu
     async def send(message: Any) -> None:  # noqa: ANN401 - as ASGI has it
         answers.append(message)
 
-    headers = [(events.HEADER.encode(), events.sign(body, secret="whsec_1").encode())]
+    headers = [(webhooks.SIGNATURE_HEADER.encode(), webhooks.sign(body, secret="whsec_1").encode())]
     await mounted({"type": "http", "method": "POST", "headers": headers}, receive, send)
     assert answers[0]["status"] == 200
     assert capsys.readouterr().out == "a user says Hello\n"
@@ -92,7 +92,7 @@ async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.Captu
 RECEIVING = """
 import logging
 import anyio
-from msgapi import Request, events
+from msgapi import Request, webhooks
 from msgapi.transports import aiohttp
 from servers import by_uvicorn
 
@@ -104,8 +104,8 @@ async def main():
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     async with by_uvicorn(in_litestar) as litestar, aiohttp.opened() as transport:
         for name, url in (("evt_1", litestar), ("evt_2", f"http://127.0.0.1:{runner.addresses[0][1]}")):
-            body = events.write(events.Unknown(id=name, event="other"))
-            headers = {events.HEADER: events.sign(body, secret="whsec_1")}
+            body = webhooks.write(webhooks.UnknownEvent(id=name, event="other"))
+            headers = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret="whsec_1")}
             print((await transport(Request("POST", f"{url}/webhooks", headers, body))).status)
     await runner.cleanup()
 

@@ -108,7 +108,7 @@ def test_an_operation_lists_its_own_refusals_and_no_others() -> None:
 
 def test_two_models_of_one_name_are_two_schemas() -> None:
     schemas = document()["components"]["schemas"]
-    assert {"AgentsChanges", "ContactsChanges", "WebhooksChanges"} <= schemas.keys()
+    assert {"AgentsChanges", "ContactsChanges", "EndpointChanges"} <= schemas.keys()
     assert "logo_url" not in schemas["ContactsChanges"]["properties"]
 
 

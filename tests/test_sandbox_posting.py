@@ -11,15 +11,14 @@ from aiohttp import web
 from sandboxing import KEY, TO
 
 import msgapi
-from msgapi import NotSent, Ok, Request, Response, VirtualClock, events, messages, webhooks
-from msgapi.receivers import aiohttp as for_aiohttp
+from msgapi import NotSent, Ok, Request, Response, VirtualClock, messages, webhooks
 from msgapi.sandbox import Mischief, Sandbox, couriers
 from msgapi.sandbox.server import serving
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
 SECRET = "whsec_1"
-ALL = tuple(events.NAMES)
+ALL = tuple(webhooks.EVENT_TYPES)
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
 
 
@@ -28,12 +27,12 @@ class Endpoint:
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
-        self.got: list[events.Event] = []
+        self.got: list[webhooks.Event] = []
 
     async def __call__(self, request: Request, /) -> Answer:
         await anyio.lowlevel.checkpoint()
-        event = events.read(request.headers, request.body or b"", secret=SECRET)
-        assert not isinstance(event, events.Refused)
+        event = webhooks.read(request.headers, request.body or b"", secret=SECRET)
+        assert not isinstance(event, webhooks.InvalidDelivery)
         self.got.append(event)
         return self.answers.pop(0) if self.answers else Response(200)
 
@@ -65,7 +64,7 @@ async def test_only_what_was_asked_for_is_told() -> None:
     async with clock.autojump(), asked(box, ("message.read",)) as api, box.posting(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(60)
-    assert [type(one) for one in endpoint.got] == [events.MessageRead]
+    assert [type(one) for one in endpoint.got] == [webhooks.MessageRead]
 
 
 async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five() -> None:
@@ -112,7 +111,7 @@ async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 -
     listed = await api(webhooks.list())
     assert isinstance(listed, Ok)
     name = listed.value.webhooks[0].id
-    result = await api(webhooks.update(name, webhooks.Changes(**changes)) if changes else webhooks.delete(name))
+    result = await api(webhooks.update(name, webhooks.EndpointChanges(**changes)) if changes else webhooks.delete(name))
     assert isinstance(result, Ok)
 
 
@@ -133,8 +132,8 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
 
     async def elsewhere(request: Request, /) -> Answer:
         await anyio.lowlevel.checkpoint()
-        read = events.read(request.headers, request.body or b"", secret="whsec_2")
-        seen.append((request.url, not isinstance(read, events.Refused)))
+        read = webhooks.read(request.headers, request.body or b"", secret="whsec_2")
+        seen.append((request.url, not isinstance(read, webhooks.InvalidDelivery)))
         return Response(500)
 
     box = Sandbox(clock=clock, timing=None)
@@ -169,17 +168,17 @@ async def test_an_error_in_the_users_block_comes_out_as_itself() -> None:
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends() -> None:
-    got: list[events.Event] = []
+    got: list[webhooks.Event] = []
     everything = anyio.Event()
 
-    async def handle(event: events.Event) -> None:
+    async def handle(event: webhooks.Event) -> None:
         got.append(event)
         if len(got) == 3:
             everything.set()
         await anyio.lowlevel.checkpoint()
 
     app = web.Application()
-    _ = app.router.add_post("/hook", for_aiohttp.handler(handle, secret=SECRET))
+    _ = app.router.add_post("/hook", webhooks.aiohttp(handle, secret=SECRET))
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -308,7 +307,7 @@ async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoi
         endpoint = Endpoint()
         async with box.posting(endpoint):
             await settled()
-        assert [type(one) for one in endpoint.got].count(events.MessageQueued) >= 25
+        assert [type(one) for one in endpoint.got].count(webhooks.MessageQueued) >= 25
         assert len(endpoint.got) == 50
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await changed(api)

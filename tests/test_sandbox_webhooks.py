@@ -7,11 +7,11 @@ import pytest
 from calling import call, done, post
 from sandboxing import NOW, fields_of, get, refusal, said, still
 
-from msgapi import NotFound, events, webhooks
+from msgapi import NotFound, webhooks
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.couriers import Delivery
 from msgapi.sandbox.samples import FIELDS, sample
-from msgapi.webhooks import Changes, NewEndpoint
+from msgapi.webhooks import EndpointChanges, NewEndpoint
 
 HOOK = NewEndpoint(url="https://shop.example/hook", events=("message.read", "email.opened"), secret="whsec_1")
 
@@ -67,17 +67,19 @@ def test_an_endpoint_on_this_machine_may_be_http(url: str) -> None:
 
 def test_every_documented_event_can_be_asked_for() -> None:
     box = still()
-    assert len(events.NAMES) == 23
-    one = made(box, events=tuple(events.NAMES))
-    assert done(box, webhooks.list()).webhooks[0].events == tuple(events.NAMES)
+    assert len(webhooks.EVENT_TYPES) == 23
+    one = made(box, events=tuple(webhooks.EVENT_TYPES))
+    assert done(box, webhooks.list()).webhooks[0].events == tuple(webhooks.EVENT_TYPES)
     assert [found.id for found in box.account.state.endpoints.asking("agent.approved")] == [one]
 
 
 def test_an_endpoint_is_changed_field_by_field() -> None:
     box = still()
     one = made(box)
-    assert done(box, webhooks.update(one, Changes(secret="whsec_2"))).extra["events"] == list(HOOK.events)
-    changed = done(box, webhooks.update(one, Changes(url="https://other.example/", events=("agent.approved",)))).extra
+    assert done(box, webhooks.update(one, EndpointChanges(secret="whsec_2"))).extra["events"] == list(HOOK.events)
+    changed = done(
+        box, webhooks.update(one, EndpointChanges(url="https://other.example/", events=("agent.approved",)))
+    ).extra
     assert (changed["url"], changed["events"]) == ("https://other.example/", ["agent.approved"])
     endpoints = box.account.state.endpoints
     (found,) = endpoints.asking("agent.approved")
@@ -93,7 +95,7 @@ def test_a_deleted_endpoint_is_gone() -> None:
     one, other = made(box), made(box)
     assert done(box, webhooks.delete(one)).extra == {"success": True}
     assert [found.id for found in done(box, webhooks.list()).webhooks] == [other]
-    for again in (webhooks.delete(one), webhooks.update(one, Changes(secret="s")), webhooks.test(one)):
+    for again in (webhooks.delete(one), webhooks.update(one, EndpointChanges(secret="s")), webhooks.test(one)):
         assert isinstance(call(box, again), NotFound)
     assert [found.id for found in box.account.state.endpoints] == [other]
 
@@ -116,22 +118,22 @@ def test_testing_an_endpoint_makes_up_an_event_for_it_alone() -> None:
     assert box.account.state.couriers.next_at() is None
 
 
-@pytest.mark.parametrize("name", events.NAMES)
+@pytest.mark.parametrize("name", webhooks.EVENT_TYPES)
 def test_a_made_up_event_is_read_as_what_it_stands_for(name: str) -> None:
     box = still()
     one = made(box, events=(name,))
     _ = done(box, webhooks.test(one))
     happening = brought(box).event
     body = happening.body()
-    read = events.read({events.HEADER: events.sign(body, secret="s")}, body, secret="s")
-    assert type(read) is events.NAMES[name]
+    read = webhooks.read({webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret="s")}, body, secret="s")
+    assert type(read) is webhooks.EVENT_TYPES[name]
     assert happening.data == sample(name, NOW)
     if name.startswith("message.") and "status" in happening.data:
         assert happening.data["status"] == name.removeprefix("message.")
 
 
 def test_there_is_a_sample_of_every_event() -> None:
-    assert set(FIELDS) == set(events.NAMES)
+    assert set(FIELDS) == set(webhooks.EVENT_TYPES)
 
 
 def test_the_same_key_makes_one_endpoint() -> None:

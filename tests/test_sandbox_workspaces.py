@@ -71,7 +71,7 @@ def by_id(message: str, agent: str, hook: str, contact: str) -> list[Call[object
         messages.get(message),
         agents.get(agent),
         agents.update(agent, agents.Changes(display_name="T")),
-        webhooks.update(hook, webhooks.Changes(secret="whsec_2")),
+        webhooks.update(hook, webhooks.EndpointChanges(secret="whsec_2")),
         webhooks.test(hook),
         contacts.get(contact),
         contacts.update(contact, contacts.Changes(first_name="Eve")),

@@ -13,9 +13,8 @@ import anyio
 import orjson
 from attrs import define
 
-from .. import events, webhooks
-from ..events import Event, Refused, Unknown
-from ..webhooks import Endpoint, Endpoints, NewEndpoint
+from .. import webhooks
+from ..webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
 from .asking import answer
 from .connection import launch
 from .exits import Exit, Halt, unreadable
@@ -29,10 +28,10 @@ def show(cursor: str | None, limit: int | None, *, json: bool, sandbox: bool) ->
 
 def add(url: str, names: Sequence[str], secret: str, *, json: bool, sandbox: bool) -> int:
     """Make an endpoint for the events called *names*, all of them if there are none; gives the exit status."""
-    unknown = sorted(set(names) - events.NAMES.keys())
+    unknown = sorted(set(names) - webhooks.EVENT_TYPES.keys())
     if unknown:
-        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(events.NAMES)})")
-    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(events.NAMES), secret=_given(secret))
+        raise Halt(f"no such event: {', '.join(unknown)} (all: {', '.join(webhooks.EVENT_TYPES)})")
+    endpoint = NewEndpoint(url=url, events=tuple(names) or tuple(webhooks.EVENT_TYPES), secret=_given(secret))
     return answer(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
 
 
@@ -53,14 +52,14 @@ def verify(path: str, signature: str, secret: str, *, json: bool) -> int:
         body = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise unreadable(path, error) from None
-    event = events.read({events.HEADER: signature}, body, secret=_given(secret))
-    if isinstance(event, Refused):
+    event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=_given(secret))
+    if isinstance(event, InvalidDelivery):
         if json:
             emit_json({"valid": False, "reason": event.reason, "event": None})
         note(f"not valid: {event.reason}")
         return Exit.REFUSED
     if json:
-        emit_json({"valid": True, "reason": None, "event": orjson.loads(events.write(event))})
+        emit_json({"valid": True, "reason": None, "event": orjson.loads(webhooks.write(event))})
     else:
         emit(_told(event, json=False))
     return Exit.ACCEPTED
@@ -95,12 +94,10 @@ class Desk:
 async def _listen(port: int, secret: str, *, json: bool) -> int:
     from aiohttp import web
 
-    from ..receivers.aiohttp import handler
-
     listening = anyio.CancelScope()
     desk = Desk(json, listening.cancel)
     logging.getLogger("msgapi").addHandler(logging.NullHandler())  # what goes wrong is told at the end, in one line
-    receive = handler(desk.take, secret=secret)
+    receive = webhooks.aiohttp(desk.take, secret=secret)
 
     async def tell(request: web.Request) -> web.Response:
         response = await receive(request)
@@ -132,12 +129,12 @@ async def _listen(port: int, secret: str, *, json: bool) -> int:
 
 
 def _told(event: Event, *, json: bool) -> str:
-    plain: dict[str, Any] = orjson.loads(events.write(event))
+    plain: dict[str, Any] = orjson.loads(webhooks.write(event))
     if json:
         return orjson.dumps(plain).decode()
     lines = [line(f"{plain.get('timestamp', 'at an unknown time')}  {plain['event']}  {plain['id']}")]
     lines += [f"    {line(name):20}{_value(value)}" for name, value in plain["data"].items()]
-    problems = event.problems if isinstance(event, Unknown) else ()
+    problems = event.problems if isinstance(event, UnknownEvent) else ()
     return "\n".join([*lines, *(f"    not as documented: {line(one)}" for one in problems)])
 
 
@@ -145,7 +142,7 @@ def _value(value: object) -> str:
     return line(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
-def _table(found: Endpoints) -> str | Table:
+def _table(found: EndpointPage) -> str | Table:
     if found.next_cursor:
         note(f"there are more: the next ones are shown by --cursor {quote(found.next_cursor)}")
     if not found.webhooks:
@@ -156,7 +153,7 @@ def _table(found: Endpoints) -> str | Table:
     return table
 
 
-def _added(endpoint: Endpoint) -> str:
+def _added(endpoint: WebhookEndpoint) -> str:
     return f"added {endpoint.id}"
 
 
@@ -164,6 +161,6 @@ def _given(secret: str) -> str:
     if not secret:
         raise Halt("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
     try:
-        return events.secrets(secret)[0]
+        return webhooks.parse_secrets(secret)[0]
     except ValueError as error:
         raise Halt(f"the secret cannot be used: {error}") from None

@@ -15,7 +15,7 @@ from ..contacts import Rows
 from ..messages import Accepted, Logged, Message, Page, Revoked
 from ..results import Balance
 from ..testagent import Registration, Standing, Verification
-from ..webhooks import Done
+from ..webhooks import Confirmation
 from . import controls, figures, orders
 from .dossiers import Launched
 from .topups import NewMethod
@@ -135,11 +135,18 @@ OPERATIONS: Final = (
         answers=figures.LedgerPage,
     ),
     Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices, answers=figures.MonthlyInvoices),
-    Operation("POST", "/v1/webhooks", webhooks.create, webhooks.Endpoint, webhooks.NewEndpoint, _CREATED),
-    Operation("GET", "/v1/webhooks", webhooks.list, webhooks.Endpoints),
-    Operation("PATCH", "/v1/webhooks/{id}", webhooks.update, Done, webhooks.Changes, answers=webhooks.Endpoint),
-    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Done, answers=figures.Success),
-    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Done, answers=figures.Tested),
+    Operation("POST", "/v1/webhooks", webhooks.create, webhooks.WebhookEndpoint, webhooks.NewEndpoint, _CREATED),
+    Operation("GET", "/v1/webhooks", webhooks.list, webhooks.EndpointPage),
+    Operation(
+        "PATCH",
+        "/v1/webhooks/{id}",
+        webhooks.update,
+        Confirmation,
+        webhooks.EndpointChanges,
+        answers=webhooks.WebhookEndpoint,
+    ),
+    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Confirmation, answers=figures.Success),
+    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Confirmation, answers=figures.Tested),
 )
 """Every operation that the docs have, in the order of their pages."""
 

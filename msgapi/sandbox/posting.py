@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 import anyio
 from attrs import define, field
 
-from .. import events
+from .. import webhooks
 from ..clock import Clock
 from ..http import Request, Response
 from ..transports import Answer, Transport
@@ -94,7 +94,7 @@ class Post:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "msgapi-sandbox",
-            events.HEADER: events.sign(body, secret=endpoint.secret),
+            webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret=endpoint.secret),
         }
         return await self.transport(Request("POST", endpoint.url, headers, body))
 

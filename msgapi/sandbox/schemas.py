@@ -9,9 +9,9 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import attrs
 
-from ..events import NAMES
 from ..layout import marks_of, paths_of
 from ..rules import DURATION, NUMBER
+from ..webhooks import EVENT_TYPES
 from .dossiers import CARRIERS
 
 Schema: TypeAlias = dict[str, Any]
@@ -47,8 +47,8 @@ _FIELDS: Final[Mapping[str, Schema]] = {
         "description": "Its contrast to white is at least 4.5 to 1.",
     },
     "NewTopUp.amount": {"type": ["number", "string"], "minimum": 10},
-    "NewEndpoint.events": {"type": "array", "minItems": 1, "items": {"enum": [*NAMES]}},
-    "WebhooksChanges.events": {"type": "array", "minItems": 1, "items": {"enum": [*NAMES]}},
+    "NewEndpoint.events": {"type": "array", "minItems": 1, "items": {"enum": [*EVENT_TYPES]}},
+    "EndpointChanges.events": {"type": "array", "minItems": 1, "items": {"enum": [*EVENT_TYPES]}},
     "code": {"type": "string", "pattern": "^[0-9]{4,10}$"},
     "text": {"type": "string", "minLength": 1, "maxLength": 25},
     "Text.text": {"type": "string", "minLength": 1, "maxLength": 3072},

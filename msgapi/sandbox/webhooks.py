@@ -3,8 +3,8 @@
 from attrs import evolve
 
 from .. import webhooks
-from ..events import NAMES
 from ..results import Detail
+from ..webhooks import EVENT_TYPES
 from .answers import Reply, invalid, made, refuse, say
 from .endpoints import Endpoint
 from .intake import take
@@ -40,7 +40,7 @@ def update(state: State, ask: Ask) -> Reply:
     found = state.endpoints.find(ask.id)
     if found is None:
         return _unknown()
-    given = take(_CHANGES, webhooks.Changes, ask.value)
+    given = take(_CHANGES, webhooks.EndpointChanges, ask.value)
     if isinstance(given, Reply):
         return given
     details = _strangers(given.events or ())
@@ -72,7 +72,9 @@ def test(state: State, ask: Ask) -> Reply:
 
 
 def _strangers(events: tuple[str, ...]) -> list[Detail]:
-    return [Detail(f"events[{at}]", "is not a known event") for at, event in enumerate(events) if event not in NAMES]
+    return [
+        Detail(f"events[{at}]", "is not a known event") for at, event in enumerate(events) if event not in EVENT_TYPES
+    ]
 
 
 def _once(events: tuple[str, ...]) -> tuple[str, ...]:

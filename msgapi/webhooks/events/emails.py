@@ -1,4 +1,4 @@
-"""Emails: what became of them."""
+"""Email events: delivered, bounced, opened, clicked, complained, unsubscribed."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,13 +6,13 @@ from typing import final
 
 from attrs import field, frozen
 
-from ..redact import hidden
+from ...redact import hidden
 
 
 @final
 @frozen(kw_only=True)
 class EmailDelivered:
-    """An email arrived.
+    """An email was delivered.
 
     Docs: /api/webhooks/email-delivered.
     """
@@ -30,7 +30,9 @@ class EmailDelivered:
 @final
 @frozen(kw_only=True)
 class EmailBounced:
-    """An email did not arrive; *bounce_type* is `hard`, which suppresses the contact, or `soft`.
+    """An email was not delivered.
+
+    *bounce_type* is `hard`, after which the service sends no more email to the contact, or `soft`.
 
     Docs: /api/webhooks/email-bounced.
     """
@@ -67,7 +69,7 @@ class EmailOpened:
 @final
 @frozen(kw_only=True)
 class EmailClicked:
-    """A link in an email was followed.
+    """A link in an email was clicked; *url* is its target.
 
     Docs: /api/webhooks/email-clicked.
     """
@@ -85,7 +87,7 @@ class EmailClicked:
 @final
 @frozen(kw_only=True)
 class EmailComplained:
-    """An email was reported as spam, which suppresses newsletters.
+    """The recipient reported an email as spam; the service sends them no more newsletters.
 
     Docs: /api/webhooks/email-complained.
     """
@@ -102,7 +104,7 @@ class EmailComplained:
 @final
 @frozen(kw_only=True)
 class EmailUnsubscribed:
-    """A user has unsubscribed, which revokes the consent to newsletters.
+    """The recipient unsubscribed; the service revokes their consent to email newsletters.
 
     Docs: /api/webhooks/email-unsubscribed.
     """

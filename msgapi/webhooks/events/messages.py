@@ -1,4 +1,4 @@
-"""Messages and conversations: what became of them."""
+"""RCS events: the state of a message, and conversations with users."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,15 +6,17 @@ from typing import final
 
 from attrs import field, frozen
 
-from ..redact import hidden
+from ...redact import hidden
 
 
 @final
 @frozen(kw_only=True)
 class UserMessage:
-    """What a user wrote or tapped; *type* is `text` or `suggested_reply`, more may come.
+    """What a user wrote or tapped.
 
-    *postback_data* is plain text, as in `messages.Reply`; what is no base64 of UTF-8 is kept as it came.
+    *type* is `text` or `suggested_reply`; the service may add more. *postback_data* is decoded from base64 to
+    plain text, as in `messages.Reply`. If it is not base64 of UTF-8, it is the string that was received.
+    *extra* holds the fields that this class does not have.
     """
 
     type: str | None = None
@@ -26,7 +28,7 @@ class UserMessage:
 @final
 @frozen(kw_only=True)
 class MessageQueued:
-    """A message was accepted.
+    """The service accepted a message.
 
     Docs: /api/webhooks/message-queued.
     """
@@ -44,7 +46,7 @@ class MessageQueued:
 @final
 @frozen(kw_only=True)
 class MessageDelivered:
-    """A message arrived on the device.
+    """A message was delivered to the device.
 
     Docs: /api/webhooks/message-delivered.
     """
@@ -62,7 +64,7 @@ class MessageDelivered:
 @final
 @frozen(kw_only=True)
 class MessageRead:
-    """A message was read; not every device tells.
+    """A message was read. Not every device reports that.
 
     Docs: /api/webhooks/message-read.
     """
@@ -80,7 +82,9 @@ class MessageRead:
 @final
 @frozen(kw_only=True)
 class MessageFailed:
-    """A message will not arrive; *failure_reason* is such as `UNKNOWN_RCS_USER`, more may come.
+    """A message cannot be delivered.
+
+    *failure_reason* is a code such as `UNKNOWN_RCS_USER`; the service may add more.
 
     Docs: /api/webhooks/message-failed.
     """
@@ -99,7 +103,7 @@ class MessageFailed:
 @final
 @frozen(kw_only=True)
 class MessageExpired:
-    """A message was not delivered in its time to live.
+    """A message was not delivered within its time to live.
 
     Docs: /api/webhooks/message-expired.
     """
@@ -117,7 +121,7 @@ class MessageExpired:
 @final
 @frozen(kw_only=True)
 class MessageRevoked:
-    """A message was taken back.
+    """A message was revoked before it was delivered.
 
     Docs: /api/webhooks/message-revoked.
     """
@@ -133,7 +137,9 @@ class MessageRevoked:
 @final
 @frozen(kw_only=True)
 class ConversationStarted:
-    """A user has answered: this comes with every reply, not only the first.
+    """A user sent a message. The service sends this event for every reply, not only the first.
+
+    *user* is the phone number (`from` on the wire). The session ends at *session_expires_at*.
 
     Docs: /api/webhooks/conversation-started.
     """
@@ -150,7 +156,9 @@ class ConversationStarted:
 @final
 @frozen(kw_only=True)
 class ConversationEnded:
-    """A session is over; *reason* is such as `ttl_expired`.
+    """A session with a user ended.
+
+    *user* is the phone number (`with` on the wire). *reason* is a code such as `ttl_expired`.
 
     Docs: /api/webhooks/conversation-ended.
     """

@@ -1,4 +1,4 @@
-"""The account: its agents, contacts, consent and money."""
+"""Account events: agents, contacts, consent and the balance."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -7,14 +7,14 @@ from typing import final
 
 from attrs import field, frozen
 
-from ..redact import hidden
-from ..results import Balance
+from ...redact import hidden
+from ...results import Balance
 
 
 @final
 @frozen(kw_only=True)
 class AgentApproved:
-    """An agent passed the review.
+    """An agent was approved.
 
     Docs: /api/webhooks/agent-approved.
     """
@@ -30,7 +30,7 @@ class AgentApproved:
 @final
 @frozen(kw_only=True)
 class AgentRejected:
-    """An agent did not pass the review.
+    """An agent was rejected; *reason* says why.
 
     Docs: /api/webhooks/agent-rejected.
     """
@@ -47,7 +47,7 @@ class AgentRejected:
 @final
 @frozen(kw_only=True)
 class ContactCreated:
-    """A contact is new.
+    """A contact was created.
 
     Docs: /api/webhooks/contact-created.
     """
@@ -63,7 +63,7 @@ class ContactCreated:
 @final
 @frozen(kw_only=True)
 class ContactUpdated:
-    """A contact has changed, in the fields that *updated_fields* names.
+    """A contact was changed; *updated_fields* are the names of the changed fields.
 
     Docs: /api/webhooks/contact-updated.
     """
@@ -101,7 +101,7 @@ class ConsentCreated:
 @final
 @frozen(kw_only=True)
 class ConsentUpdated:
-    """A consent has changed.
+    """A recorded consent was changed.
 
     Docs: /api/webhooks/consent-updated.
     """
@@ -123,7 +123,7 @@ class ConsentUpdated:
 @final
 @frozen(kw_only=True)
 class BalanceLow:
-    """The balance is below the *threshold* that was set.
+    """The balance is below the *threshold* of the alert. Amounts are in *currency*.
 
     Docs: /api/webhooks/billing-balance-low.
     """
@@ -139,7 +139,7 @@ class BalanceLow:
 @final
 @frozen(kw_only=True)
 class AutoReloadSucceeded:
-    """The balance was topped up by itself.
+    """The balance was topped up automatically. *amount_added* is in *currency*.
 
     Docs: /api/webhooks/billing-auto-reload-success.
     """
@@ -157,7 +157,9 @@ class AutoReloadSucceeded:
 @final
 @frozen(kw_only=True)
 class AutoReloadFailed:
-    """The balance could not be topped up; *failure_reason* is such as `card_declined`.
+    """An automatic top-up failed.
+
+    *failure_reason* is a code such as `card_declined`. *attempted_amount* is in *currency*.
 
     Docs: /api/webhooks/billing-auto-reload-failed.
     """

@@ -1,9 +1,12 @@
-"""The events that the service tells, one value each (docs: /api/webhooks/overview).
+"""The types of events that the service sends, by their names (docs: /api/webhooks/overview).
 
-Rules:
-- Beside the envelope's *id* and *timestamp*, only what says whose event it is must be there.
-- The API adds to its enums, so they are plain strings.
-- What an event has beyond its fields is kept in its *extra*: the docs don't show what a tapped action brings.
+Rules for the event classes:
+- *id* identifies the event and is the same in each repeated delivery. *timestamp* is in UTC; events can arrive in
+  another order.
+- Required are *id*, *timestamp* and the id of the message, agent or contact, if any. Every other field may be None.
+- Codes such as a status are plain strings, since the service may add values.
+- Fields that a class does not have are kept in *extra*, under the names that they have on the wire.
+- A repr shows neither recipients nor content.
 """
 
 from collections.abc import Mapping
@@ -12,7 +15,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..redact import hidden
+from ...redact import hidden
 from .account import (
     AgentApproved,
     AgentRejected,
@@ -24,7 +27,15 @@ from .account import (
     ContactCreated,
     ContactUpdated,
 )
-from .conversing import (
+from .emails import (
+    EmailBounced,
+    EmailClicked,
+    EmailComplained,
+    EmailDelivered,
+    EmailOpened,
+    EmailUnsubscribed,
+)
+from .messages import (
     ConversationEnded,
     ConversationStarted,
     MessageDelivered,
@@ -34,22 +45,15 @@ from .conversing import (
     MessageRead,
     MessageRevoked,
 )
-from .mailing import (
-    EmailBounced,
-    EmailClicked,
-    EmailComplained,
-    EmailDelivered,
-    EmailOpened,
-    EmailUnsubscribed,
-)
 
 
 @final
 @frozen(kw_only=True)
-class Unknown:
-    """An event that this version does not know, or whose *data* are not what the docs say: *problems* tell.
+class UnknownEvent:
+    """An event that this version does not know, or whose *data* are not as documented.
 
-    It was signed and is real, so it is given rather than refused: what is refused comes again, and is lost in the end.
+    *event* is its name. *problems* say what is not as documented; they are empty if only the name is unknown.
+    *timestamp* is None if it is missing or not an ISO 8601 time.
     """
 
     id: str
@@ -59,7 +63,7 @@ class Unknown:
     problems: tuple[str, ...] = ()
 
 
-Known: TypeAlias = (
+KnownEvent: TypeAlias = (
     MessageQueued
     | MessageDelivered
     | MessageRead
@@ -84,11 +88,11 @@ Known: TypeAlias = (
     | AutoReloadSucceeded
     | AutoReloadFailed
 )
-"""Every event that the docs have a page for."""
-Event: TypeAlias = Known | Unknown
-"""Whatever comes out of `read` but a refusal."""
+"""The documented events."""
+Event: TypeAlias = KnownEvent | UnknownEvent
+"""An event, as `read` returns it and a handler receives it."""
 
-NAMES: Final[Mapping[str, type[Known]]] = {
+EVENT_TYPES: Final[Mapping[str, type[KnownEvent]]] = {
     "message.queued": MessageQueued,
     "message.delivered": MessageDelivered,
     "message.read": MessageRead,
@@ -113,4 +117,4 @@ NAMES: Final[Mapping[str, type[Known]]] = {
     "billing.auto_reload_success": AutoReloadSucceeded,
     "billing.auto_reload_failed": AutoReloadFailed,
 }
-"""The name of each event, as an endpoint asks for it."""
+"""The class of each event by its name, as in the *events* of an endpoint."""

@@ -1,4 +1,4 @@
-"""Webhooks in: the events that the service sends, verified and read."""
+"""The events that the service sends to a webhook endpoint, one class for each."""
 
 from .account import (
     AgentApproved,
@@ -11,7 +11,16 @@ from .account import (
     ContactCreated,
     ContactUpdated,
 )
-from .conversing import (
+from .emails import (
+    EmailBounced,
+    EmailClicked,
+    EmailComplained,
+    EmailDelivered,
+    EmailOpened,
+    EmailUnsubscribed,
+)
+from .event_types import EVENT_TYPES, Event, KnownEvent, UnknownEvent
+from .messages import (
     ConversationEnded,
     ConversationStarted,
     MessageDelivered,
@@ -22,20 +31,9 @@ from .conversing import (
     MessageRevoked,
     UserMessage,
 )
-from .mailing import (
-    EmailBounced,
-    EmailClicked,
-    EmailComplained,
-    EmailDelivered,
-    EmailOpened,
-    EmailUnsubscribed,
-)
-from .models import NAMES, Event, Known, Unknown
-from .reading import HEADER, Refused, read, secrets, sign, write
 
 __all__ = [
-    "HEADER",
-    "NAMES",
+    "EVENT_TYPES",
     "AgentApproved",
     "AgentRejected",
     "AutoReloadFailed",
@@ -54,18 +52,13 @@ __all__ = [
     "EmailOpened",
     "EmailUnsubscribed",
     "Event",
-    "Known",
+    "KnownEvent",
     "MessageDelivered",
     "MessageExpired",
     "MessageFailed",
     "MessageQueued",
     "MessageRead",
     "MessageRevoked",
-    "Refused",
-    "Unknown",
+    "UnknownEvent",
     "UserMessage",
-    "read",
-    "secrets",
-    "sign",
-    "write",
 ]

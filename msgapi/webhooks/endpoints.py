@@ -1,0 +1,175 @@
+"""Webhook endpoints: the URLs to which the service sends its events (docs: /api/webhooks/overview).
+
+Rules:
+- Each function returns a call and does no I/O. It never raises for its input: what is wrong with it is in the call's
+  `invalid`, and is the result of the call (`Invalid`, as the service returns it).
+- The documentation does not show the bodies of the responses. They are read by likely names, and what is not
+  recognised is kept in `extra`.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Final, final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+
+from ..calls import Api, Call
+from ..forms import Form, ask
+from ..guesses import keep
+from ..layout import lay_flat
+from ..paging import MANY, follow
+from ..redact import hidden
+from ..results import Detail, Result
+from ..rules import Found, many, optional, url, written
+
+_ROUTE: Final = "/v1/webhooks"
+_ONE: Final = f"{_ROUTE}/{{webhook_id}}"
+
+
+@final
+@frozen(kw_only=True)
+class NewEndpoint:
+    """An endpoint to create: its *url*, the names of its *events*, and the *secret* that signs the deliveries.
+
+    *url* is https; a loopback address may be http, so that a sandbox can deliver to it. *events* has at least
+    one name; all names are in `EVENT_TYPES`. *secret* is chosen by the caller and not empty. The examples in
+    the documentation begin with `whsec_`; a minimum length is not documented.
+    """
+
+    url: str = field(repr=hidden)
+    events: tuple[str, ...]
+    secret: str = field(repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class EndpointChanges:
+    """The changes of `update`. A field that is None stays as it is; at least one must be set.
+
+    The service signs with a new *secret* from then on. Verify with the old and the new one meanwhile.
+    """
+
+    url: str | None = field(default=None, repr=hidden)
+    events: tuple[str, ...] | None = None
+    secret: str | None = field(default=None, repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class WebhookEndpoint:
+    """An endpoint of the account; *id* is a UUID. The secret is not returned."""
+
+    id: str
+    url: str | None = field(default=None, repr=hidden)
+    events: tuple[str, ...] = ()
+    created_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class EndpointPage:
+    """One page of endpoints. *next_cursor* is the cursor of the next page, or None on the last one.
+
+    The documentation does not say whether endpoints are paged.
+    """
+
+    webhooks: tuple[WebhookEndpoint, ...]
+    next_cursor: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Confirmation:
+    """A success without documented content; *extra* is the body of the response."""
+
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+def create(endpoint: NewEndpoint) -> Call[WebhookEndpoint]:
+    """Return a call that creates an endpoint (docs: /api/webhooks/overview).
+
+    No idempotency key is documented for it, so the client does not repeat it once a byte may have been sent.
+    """
+    return ask("POST", _ROUTE, WebhookEndpoint, body=endpoint, form=_NEW)
+
+
+def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
+    *, cursor: str | None = None, limit: int | None = None
+) -> Call[EndpointPage]:
+    """Return a call that lists one page of endpoints (docs: /api/webhooks/overview). It may be repeated.
+
+    *cursor* is the `next_cursor` of the page before; None is the first page. *limit* is the largest number of
+    endpoints in a page, at least 1; None leaves it to the service. Neither parameter is documented for this
+    route: they are those of the other lists.
+    """
+    return ask("GET", _ROUTE, EndpointPage, query={"cursor": (written, cursor), "limit": (MANY, limit)})
+
+
+async def pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
+    """Yield the pages of endpoints, from the first to the last.
+
+    An error is yielded as the last result. A cursor that was used before ends the pages, too.
+    """
+    async for page in follow(api, lambda at: list(cursor=at, limit=limit)):
+        yield page
+
+
+def update(webhook_id: str, changes: EndpointChanges) -> Call[Confirmation]:
+    """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview). It may be repeated."""
+    return ask("PATCH", _ONE, Confirmation, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
+
+
+def delete(webhook_id: str) -> Call[Confirmation]:
+    """Return a call that deletes an endpoint (docs: /api/webhooks/overview).
+
+    It may be repeated. If a first attempt succeeded but its response was lost, the result is `NotFound`.
+    """
+    return ask("DELETE", _ONE, Confirmation, ids={"webhook_id": webhook_id})
+
+
+def test(webhook_id: str) -> Call[Confirmation]:
+    """Return a call that makes the service send a made-up event to an endpoint (docs: /api/webhooks/overview).
+
+    It has no idempotency key, so the client does not repeat it once a byte may have been sent.
+    """
+    return ask("POST", f"{_ONE}/test", Confirmation, ids={"webhook_id": webhook_id})
+
+
+def _check_not_empty(changes: EndpointChanges) -> tuple[Detail, ...]:
+    return (Detail("", "must change something"),) if changes == EndpointChanges() else ()
+
+
+def _check_url(value: object) -> Found:
+    problem = _https(value)
+    local = problem is not None and isinstance(value, str) and _http(value) is None and _is_loopback(value)
+    return None if local else problem
+
+
+def _is_loopback(address: str) -> bool:
+    from ipaddress import ip_address
+
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_https: Final = url("https")
+_http: Final = url("http")
+_NEW: Final = Form(NewEndpoint, {"url": _check_url, "events": many(written, 1), "secret": written})
+_CHANGES: Final = Form(
+    EndpointChanges,
+    {"url": optional(_check_url), "events": optional(many(written, 1)), "secret": optional(written)},
+    _check_not_empty,
+)
+FORMS: Final = (_NEW, _CHANGES)
+"""The rules for the request bodies, for the sandbox."""
+
+lay_flat(NewEndpoint, EndpointChanges)
+keep(WebhookEndpoint, same={"webhook_id": "id"})
+keep(EndpointPage, array="webhooks", same={"endpoints": "webhooks"})
+keep(Confirmation)

@@ -1,0 +1,96 @@
+"""A receiver as an ASGI 3 application, for FastAPI, Starlette, Litestar and other ASGI frameworks."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any, TypeAlias, final
+
+from attrs import frozen
+
+from .event_store import EventStore, MemoryEventStore
+from .receiver import Handler, Receiver, WebhookResponse, error_response
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def asgi(
+    handler: Handler,
+    *,
+    secret: str | Iterable[str],
+    store: EventStore | None = None,
+    max_body: int = 2**20,
+    timeout: float = 4.5,
+) -> Application:
+    """Return an ASGI application that calls *handler* once for each event; see `Receiver` for the options.
+
+    In FastAPI and Starlette: `app.routes.append(Route("/webhooks", webhooks.asgi(handler, secret=...)))`.
+    Do not use `mount` there: a mounted application answers at `/webhooks/` only, and the service does not
+    follow the redirect from `/webhooks`.
+
+    *store* is a new `MemoryEventStore` by default, so "once" holds for this application in this process.
+    *max_body* is in bytes, 1 MiB by default. *timeout* is in seconds, 4.5 by default, as the service waits 5.
+    The application answers at every path, and runs on asyncio and on trio.
+    """
+    store = MemoryEventStore() if store is None else store
+    return _AsgiApplication(Receiver(handler, secret, store, max_body=max_body, timeout=timeout))
+
+
+@final
+@frozen(eq=False)
+class _AsgiApplication:
+    # An object and not a function: a Starlette route calls a function with a request, and an object as ASGI.
+    receiver: Receiver
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _complete_lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _answer(self.receiver, scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+
+async def _complete_lifespan(receive: Receive, send: Send) -> None:
+    for stage in ("startup", "shutdown"):
+        _ = await receive()
+        await send({"type": f"lifespan.{stage}.complete"})
+
+
+async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
+    respond = partial(_send_response, send)
+    if scope["method"] != "POST":
+        await respond(error_response(405, "method_not_allowed", "webhooks are sent by POST"))
+        return
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        _ = headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+    with suppress(_DisconnectedError):
+        async with aclosing(_body_chunks(receive)) as chunks:
+            await receiver.receive(headers, chunks, respond)
+
+
+async def _body_chunks(receive: Receive) -> AsyncGenerator[bytes, None]:
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _DisconnectedError
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
+
+
+class _DisconnectedError(Exception):
+    """The sender disconnected before the end of its body, so a response cannot be sent."""
+
+
+async def _send_response(send: Send, response: WebhookResponse) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(response.body)).encode())]
+    if response.status == 405:  # noqa: PLR2004
+        headers.append((b"allow", b"POST"))
+    if response.close:
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})
