@@ -36,13 +36,18 @@ def typing(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session) -> None:
+    """Run the tests in as many processes as there are cores; coverage measures each of them by `patch`."""
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", *session.posargs)
+    command = ("coverage", "run", "-m", "pytest", "-n", "logical", "--dist", "worksteal")
+    session.run(*command, *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Tests, on asyncio and trio, with every branch covered. `nox -s tests -- ARGS` passes ARGS to pytest."""
+    """Tests, on asyncio and trio, with every branch covered. `nox -s tests -- ARGS` passes ARGS to pytest.
+
+    Give `-- -n 0` to run them in one process, for example with `--pdb`.
+    """
     session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
     run_tests(session)
     if not session.posargs:
