@@ -13,18 +13,18 @@ from attrs import field, frozen
 
 from .calls import Call
 from .codec import parse
-from .forms import Form, ask
-from .guesses import keep
-from .layout import lay_flat
 from .results import Detail
-from .rules import address, flag, free, number, one_of, optional, url, written
+from .schema.requests import Schema, build_call
+from .schema.undocumented import allow_undocumented
+from .schema.validators import address, any_text, flag, nonempty_text, number, one_of, optional, url
+from .schema.wire_mapping import map_flat
 
 __all__ = [
-    "FORMS",
+    "SCHEMAS",
     "Agent",
+    "AgentChanges",
     "BillingCategory",
     "Carrier",
-    "Changes",
     "Launch",
     "NewAgent",
     "Region",
@@ -33,7 +33,7 @@ __all__ = [
     "contrast",
     "create",
     "get",
-    "launch",
+    "launch_status",
     "submit",
     "update",
 ]
@@ -80,7 +80,7 @@ class NewAgent:
 
 @final
 @frozen(kw_only=True)
-class Changes:
+class AgentChanges:
     """What `update` is to change; None leaves a field as it is.
 
     *description* has no HTML, JSON, script, escaped characters or commands, which we tell by what they
@@ -171,17 +171,17 @@ def create(agent: NewAgent) -> Call[Agent]:
 
     No idempotency key is documented here, so it is never repeated by itself once a byte may have left.
     """
-    return ask("POST", _ROUTE, Agent, body=agent, form=_NEW)
+    return build_call("POST", _ROUTE, Agent, body=agent, form=_NEW)
 
 
 def get(agent_id: str) -> Call[Agent]:
     """Make the call that reads an agent (docs: /api/rcs/agents-get)."""
-    return ask("GET", _ONE, Agent, ids={"agent_id": agent_id})
+    return build_call("GET", _ONE, Agent, ids={"agent_id": agent_id})
 
 
-def update(agent_id: str, changes: Changes) -> Call[Agent]:
+def update(agent_id: str, changes: AgentChanges) -> Call[Agent]:
     """Make the call that changes a draft or a rejected agent (docs: /api/rcs/agents-update). It may be repeated."""
-    return ask("PATCH", _ONE, Agent, ids={"agent_id": agent_id}, body=changes, form=_CHANGES)
+    return build_call("PATCH", _ONE, Agent, ids={"agent_id": agent_id}, body=changes, form=_CHANGES)
 
 
 def submit(agent_id: str) -> Call[Submitted]:
@@ -190,12 +190,12 @@ def submit(agent_id: str) -> Call[Submitted]:
     What is missing is `Unprocessable` with details, a wrong state `Conflict`. It is not repeated by
     itself: after an unanswered one, `get` tells whether it is under review.
     """
-    return ask("POST", f"{_ONE}/submit", Submitted, ids={"agent_id": agent_id})
+    return build_call("POST", f"{_ONE}/submit", Submitted, ids={"agent_id": agent_id})
 
 
-def launch(agent_id: str) -> Call[Launch]:
+def launch_status(agent_id: str) -> Call[Launch]:
     """Make the call that reads the launch of an approved agent (docs: /api/rcs/agents-launch)."""
-    return ask("GET", f"{_ONE}/launch", Launch, ids={"agent_id": agent_id})
+    return build_call("GET", f"{_ONE}/launch", Launch, ids={"agent_id": agent_id})
 
 
 def contrast(color: str) -> float:
@@ -214,34 +214,34 @@ def _color(value: object) -> str | None:
 
 
 def _prose(value: object) -> str | None:
-    said = free(value)
+    said = any_text(value)
     if isinstance(said, str) or not isinstance(value, str):
         return "must be a string"
     unsafe = _UNSAFE.search(value) or isinstance(parse(value.encode()), dict | list)
     return "must have no HTML, JSON, script, escaped characters or commands" if unsafe else None
 
 
-def _something(changes: Changes) -> Iterator[Detail]:
-    if changes == Changes():
+def _something(changes: AgentChanges) -> Iterator[Detail]:
+    if changes == AgentChanges():
         yield Detail("", "must change something")
 
 
 _https: Final = optional(url("https"))
 _page: Final = optional(url("http", "https"))
-_NEW: Final = Form(
+_NEW: Final = Schema(
     NewAgent,
     {
-        "display_name": written,
+        "display_name": nonempty_text,
         "region": one_of(Region),
         "billing_category": one_of(BillingCategory),
         "use_case": one_of(UseCase),
         "newsletter_enabled": flag,
     },
 )
-_CHANGES: Final = Form(
-    Changes,
+_CHANGES: Final = Schema(
+    AgentChanges,
     {
-        "display_name": optional(written),
+        "display_name": optional(nonempty_text),
         "description": optional(_prose),
         "color": optional(_color),
         "logo_url": _https,
@@ -254,8 +254,8 @@ _CHANGES: Final = Form(
     },
     _something,
 )
-FORMS: Final = (_NEW, _CHANGES)
+SCHEMAS: Final = (_NEW, _CHANGES)
 """What may be sent, for whoever reads it."""
 
-lay_flat(NewAgent, Changes)
-keep(Agent, same={"id": "agent_id"})
+map_flat(NewAgent, AgentChanges)
+allow_undocumented(Agent, same={"id": "agent_id"})

@@ -9,12 +9,12 @@ from typing import Final, final
 from attrs import field, frozen
 
 from .calls import Call, new_key
-from .forms import ask
-from .guesses import keep
+from .schema.requests import build_call
+from .schema.undocumented import allow_undocumented
 
 __all__ = [
-    "Progress",
-    "Run",
+    "CampaignProgress",
+    "CampaignRun",
     "pause",
     "resume",
     "status",
@@ -26,7 +26,7 @@ _ONE: Final = "/v1/campaigns/{campaign_id}"
 
 @final
 @frozen(kw_only=True)
-class Run:
+class CampaignRun:
     """One run of a campaign was accepted."""
 
     run_id: str
@@ -35,7 +35,7 @@ class Run:
 
 @final
 @frozen(kw_only=True)
-class Progress:
+class CampaignProgress:
     """The *status* of a campaign, if the answer has it, and in *extra* what else came, such as counts.
 
     The status is `DRAFT`, `SCHEDULED`, `RUNNING`, `PAUSED`, `PAUSED_ERROR`, `PAUSED_BALANCE`, `COMPLETED` or
@@ -52,7 +52,7 @@ class _Trigger:
     idempotency_key: str
 
 
-def trigger(campaign_id: str, *, idempotency_key: str | None = None) -> Call[Run]:
+def trigger(campaign_id: str, *, idempotency_key: str | None = None) -> Call[CampaignRun]:
     """Make the call that starts a run of a campaign.
 
     The *idempotency_key*, a fresh UUID if none is given, goes into the header and into the body,
@@ -60,25 +60,27 @@ def trigger(campaign_id: str, *, idempotency_key: str | None = None) -> Call[Run
     """
     name = new_key() if idempotency_key is None else idempotency_key
     body = _Trigger(idempotency_key=name)
-    return ask("POST", f"{_ONE}/trigger", Run, ids={"campaign_id": campaign_id}, body=body, idempotency_key=name)
+    return build_call(
+        "POST", f"{_ONE}/trigger", CampaignRun, ids={"campaign_id": campaign_id}, body=body, idempotency_key=name
+    )
 
 
-def pause(campaign_id: str) -> Call[Progress]:
+def pause(campaign_id: str) -> Call[CampaignProgress]:
     """Make the call that pauses a campaign; `Conflict` if it is paused or finished. Never repeated by itself."""
-    return ask("POST", f"{_ONE}/pause", Progress, ids={"campaign_id": campaign_id})
+    return build_call("POST", f"{_ONE}/pause", CampaignProgress, ids={"campaign_id": campaign_id})
 
 
-def resume(campaign_id: str) -> Call[Progress]:
+def resume(campaign_id: str) -> Call[CampaignProgress]:
     """Make the call that lets a paused campaign go on with what is pending; nothing is sent a second time.
 
     The balance is checked again first. Never repeated by itself.
     """
-    return ask("POST", f"{_ONE}/resume", Progress, ids={"campaign_id": campaign_id})
+    return build_call("POST", f"{_ONE}/resume", CampaignProgress, ids={"campaign_id": campaign_id})
 
 
-def status(campaign_id: str) -> Call[Progress]:
+def status(campaign_id: str) -> Call[CampaignProgress]:
     """Make the call that reads how far a campaign is."""
-    return ask("GET", f"{_ONE}/status", Progress, ids={"campaign_id": campaign_id})
+    return build_call("GET", f"{_ONE}/status", CampaignProgress, ids={"campaign_id": campaign_id})
 
 
-keep(Progress, same={"state": "status"})
+allow_undocumented(CampaignProgress, same={"state": "status"})

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from attrs import fields_dict
 
 from .calls import Call
-from .codec import Problems, deeper, load, parse, read
+from .codec import Problems, is_deeper, load, parse, read
 from .codegen import constructor
 from .http import Response
 from .results import (
@@ -94,7 +94,7 @@ def _failure(response: Response, meta: Meta) -> ApiError:
     status, headers = response.status, response.headers
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
     body = parse(response.body)
-    rest: Envelope = dict(body) if isinstance(body, dict) and not deeper(body, DEEPEST) else {}
+    rest: Envelope = dict(body) if isinstance(body, dict) and not is_deeper(body, DEEPEST) else {}
     known: dict[str, Any] = {}
     for name, take in (("error", _text), ("message", _text), *_READERS.items()):
         if name in _HELD[kind] and name in rest:

@@ -11,16 +11,16 @@ from typing import Final, final
 from attrs import evolve, field, frozen
 
 from .calls import Call
-from .forms import Form, ask
-from .guesses import keep
-from .layout import lay_flat
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .redact import hidden
-from .rules import number
+from .schema.requests import Schema, build_call
+from .schema.undocumented import allow_undocumented
+from .schema.validators import number
+from .schema.wire_mapping import map_flat
 
 __all__ = [
-    "FORMS",
+    "SCHEMAS",
     "Registration",
     "Standing",
     "Verification",
@@ -60,12 +60,14 @@ class Standing:
 
 def register(phone: str) -> Call[Standing]:
     """Make the call that sends a code by SMS to *phone* (E.164); never repeated by itself."""
-    return ask("POST", "/v1/test/register", Standing, body=Registration(phone=phone), form=_REGISTRATION)
+    return build_call("POST", "/v1/test/register", Standing, body=Registration(phone=phone), form=_REGISTRATION)
 
 
 def verify(phone: str, code: str) -> Call[Standing]:
     """Make the call that binds *phone* to the workspace by the *code* of the SMS; never repeated by itself."""
-    return ask("POST", "/v1/test/verify", Standing, body=Verification(phone=phone, code=code), form=_VERIFICATION)
+    return build_call(
+        "POST", "/v1/test/verify", Standing, body=Verification(phone=phone, code=code), form=_VERIFICATION
+    )
 
 
 def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accepted]:
@@ -79,7 +81,7 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
 
 def status() -> Call[Standing]:
     """Make the call that reads the quota that is left and the number that is bound."""
-    return ask("GET", "/v1/test/status", Standing)
+    return build_call("GET", "/v1/test/status", Standing)
 
 
 def _code(value: object) -> str | None:
@@ -87,10 +89,10 @@ def _code(value: object) -> str | None:
     return None if isinstance(value, str) and _CODE.fullmatch(value) else "must be 4 to 10 digits"
 
 
-_REGISTRATION: Final = Form(Registration, {"phone": number})
-_VERIFICATION: Final = Form(Verification, {"phone": number, "code": _code})
-FORMS: Final = (_REGISTRATION, _VERIFICATION)
+_REGISTRATION: Final = Schema(Registration, {"phone": number})
+_VERIFICATION: Final = Schema(Verification, {"phone": number, "code": _code})
+SCHEMAS: Final = (_REGISTRATION, _VERIFICATION)
 """What may be sent, for whoever reads it."""
 
-lay_flat(Registration, Verification)
-keep(Standing)
+map_flat(Registration, Verification)
+allow_undocumented(Standing)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nouns import answered, route, sent, wrong
 
 from msgapi import Call, agents
-from msgapi.agents import Changes, NewAgent
+from msgapi.agents import AgentChanges, NewAgent
 
 NEW = NewAgent(display_name="Shop", region="EUROPE", billing_category="CONVERSATIONAL", use_case="OTP")
 
@@ -41,9 +41,9 @@ def test_every_field_of_a_new_agent_is_checked() -> None:
     ("call", "expected"),
     [
         (agents.get("ag_1"), ("GET", "/v1/rcs/agents/ag_1")),
-        (agents.update("ag_1", Changes(color="#1a2b3c")), ("PATCH", "/v1/rcs/agents/ag_1")),
+        (agents.update("ag_1", AgentChanges(color="#1a2b3c")), ("PATCH", "/v1/rcs/agents/ag_1")),
         (agents.submit("ag_1"), ("POST", "/v1/rcs/agents/ag_1/submit")),
-        (agents.launch("ag_1"), ("GET", "/v1/rcs/agents/ag_1/launch")),
+        (agents.launch_status("ag_1"), ("GET", "/v1/rcs/agents/ag_1/launch")),
     ],
 )
 def test_an_id_stands_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
@@ -63,8 +63,8 @@ def test_every_change_is_checked() -> None:
         "privacy_policy_url": "shop",
         "terms_of_service_url": "shop",
     }
-    assert set(wrong(agents.update("ag_1", Changes(**bad)))) == set(bad)
-    assert wrong(agents.update("ag_1", Changes())) == {"": "must change something"}
+    assert set(wrong(agents.update("ag_1", AgentChanges(**bad)))) == set(bad)
+    assert wrong(agents.update("ag_1", AgentChanges())) == {"": "must change something"}
 
 
 UNSAFE = (
@@ -79,7 +79,7 @@ UNSAFE = (
 
 @pytest.mark.parametrize("text", UNSAFE)
 def test_a_description_with_what_is_not_prose_is_refused(text: str) -> None:
-    assert set(wrong(agents.update("ag_1", Changes(description=text)))) == {"description"}
+    assert set(wrong(agents.update("ag_1", AgentChanges(description=text)))) == {"description"}
 
 
 PROSE = (
@@ -91,7 +91,7 @@ PROSE = (
 
 @pytest.mark.parametrize("text", PROSE)
 def test_a_description_in_prose_may_be_sent(text: str) -> None:
-    assert sent(agents.update("ag_1", Changes(description=text))) == {"description": text}
+    assert sent(agents.update("ag_1", AgentChanges(description=text))) == {"description": text}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_description_in_prose_may_be_sent(text: str) -> None:
 )
 def test_the_contrast_to_white_is_that_of_wcag(color: str, contrast: float) -> None:
     assert agents.contrast(color) == pytest.approx(contrast, abs=0.01)
-    assert (agents.update("ag_1", Changes(color=color)).invalid is None) == (contrast >= 4.5)
+    assert (agents.update("ag_1", AgentChanges(color=color)).invalid is None) == (contrast >= 4.5)
 
 
 @given(st.integers(0, 0xFFFFFF))
@@ -113,11 +113,13 @@ def test_the_answers_are_read() -> None:
     submitted = {"agent_id": "ag_1", "status": "PENDING_REVIEW", "estimated_review_days": "5-10"}
     assert answered(agents.submit("ag_1"), submitted, 202).estimated_review_days == "5-10"
     carriers = [{"carrier": "vodafone_de", "status": "LAUNCHED", "launched_at": "2026-05-04T07:30:00Z"}]
-    launch = answered(agents.launch("ag_1"), {"agent_id": "ag_1", "agent_status": "APPROVED", "carriers": carriers})
+    launch = answered(
+        agents.launch_status("ag_1"), {"agent_id": "ag_1", "agent_status": "APPROVED", "carriers": carriers}
+    )
     assert [(one.carrier, one.status) for one in launch.carriers] == [("vodafone_de", "LAUNCHED")]
 
 
 @pytest.mark.parametrize(("color", "has"), [("#777777", "4.478"), ("#808080", "3.949")])
 def test_a_contrast_that_is_too_low_is_not_rounded_up_to_enough(color: str, has: str) -> None:
-    said = wrong(agents.update("ag_1", Changes(color=color)))["color"]
+    said = wrong(agents.update("ag_1", AgentChanges(color=color)))["color"]
     assert said == f"must have a contrast to white of 4.5 to 1, and has {has}"

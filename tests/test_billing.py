@@ -125,9 +125,9 @@ def test_settings_are_put() -> None:
     assert answered(billing.auto_reload(), told) == billing.Reloading(
         enabled=True, trigger_threshold=Decimal(5), reload_amount=Decimal(20)
     )
-    alert = billing.alert(billing.Alert(low_balance_threshold=Decimal(3)))
+    alert = billing.set_alert(billing.Alert(low_balance_threshold=Decimal(3)))
     assert (route(alert), sent(alert)) == (("PUT", "/v1/billing/alerts"), {"low_balance_threshold": 3.0})
-    assert set(wrong(billing.alert(billing.Alert(low_balance_threshold=Decimal(-1))))) == {"low_balance_threshold"}
+    assert set(wrong(billing.set_alert(billing.Alert(low_balance_threshold=Decimal(-1))))) == {"low_balance_threshold"}
 
 
 def test_a_payment_method_goes_out_as_it_is_given() -> None:
@@ -270,7 +270,7 @@ def test_nothing_that_is_owed_is_covered_by_a_balance_below_nothing() -> None:
 @pytest.mark.parametrize("status", [200, 202, 204])
 def test_a_write_that_is_answered_with_nothing_was_done(status: int, body: bytes) -> None:
     reload = billing.set_auto_reload(billing.AutoReload(enabled=False))
-    alert = billing.alert(billing.Alert(low_balance_threshold=Decimal(1)))
+    alert = billing.set_alert(billing.Alert(low_balance_threshold=Decimal(1)))
     for call in (reload, alert):
         result = decode(call, Response(status, {}, body))
         assert isinstance(result, Ok)

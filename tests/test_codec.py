@@ -19,7 +19,7 @@ from msgapi import (
     Ok,
 )
 from msgapi.codec import Problems, dump, load, load_error, parse, plain, read
-from msgapi.hooks import kind_of
+from msgapi.codec.converter import kind_of
 
 
 @frozen(kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 from nouns import answered, route, sent, wrong
 
 from msgapi import Call, codec, contacts
-from msgapi.contacts import Changes, NewConsent, NewContact, Row
+from msgapi.contacts import ContactChanges, ImportRow, NewConsent, NewContact
 
 AT = "2026-05-04T07:30:00Z"
 
@@ -57,8 +57,8 @@ def test_what_is_no_contact_is_refused_and_does_not_raise() -> None:
         (contacts.get("c_1"), ("GET", "/v1/contacts/c_1")),
         (contacts.get("a/b?c"), ("GET", "/v1/contacts/a%2Fb%3Fc")),
         (contacts.delete("c_1"), ("DELETE", "/v1/contacts/c_1")),
-        (contacts.consents("c_1"), ("GET", "/v1/contacts/c_1/consent")),
-        (contacts.update("c_1", Changes(tags=())), ("PATCH", "/v1/contacts/c_1")),
+        (contacts.list_consents("c_1"), ("GET", "/v1/contacts/c_1/consent")),
+        (contacts.update("c_1", ContactChanges(tags=())), ("PATCH", "/v1/contacts/c_1")),
     ],
 )
 def test_an_id_stands_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
@@ -72,39 +72,42 @@ def test_what_can_be_no_id_is_refused(contact_id: str) -> None:
 
 
 def test_only_what_is_to_change_is_sent() -> None:
-    assert sent(contacts.update("c_1", Changes(status="BLOCKED"))) == {"status": "BLOCKED"}
-    assert sent(contacts.update("c_1", Changes(tags=()))) == {"tags": []}
-    assert wrong(contacts.update("c_1", Changes())) == {"": "must change something"}
-    assert wrong(contacts.update("", Changes())) == {"contact_id": "must not be empty", "": "must change something"}
+    assert sent(contacts.update("c_1", ContactChanges(status="BLOCKED"))) == {"status": "BLOCKED"}
+    assert sent(contacts.update("c_1", ContactChanges(tags=()))) == {"tags": []}
+    assert wrong(contacts.update("c_1", ContactChanges())) == {"": "must change something"}
+    assert wrong(contacts.update("", ContactChanges())) == {
+        "contact_id": "must not be empty",
+        "": "must change something",
+    }
 
 
 def test_an_import_is_cut_into_calls_of_ten_thousand_rows_as_they_are_asked_for() -> None:
     taken = 0
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[ImportRow]:
         nonlocal taken
-        for row in repeat(Row(email="ada@shop.example"), 25_000):
+        for row in repeat(ImportRow(email="ada@shop.example"), 25_000):
             taken += 1
             yield row
 
-    calls = contacts.import_rows(rows())
+    calls = contacts.import_contacts(rows())
     assert len(sent(next(calls))["contacts"]) == 10_000  # type: ignore[index]
     assert taken == 10_000
     assert [len(sent(call)["contacts"]) for call in calls] == [10_000, 5_000]  # type: ignore[index]
 
 
 def test_an_import_of_nothing_is_no_call() -> None:
-    assert list(contacts.import_rows([])) == []
+    assert list(contacts.import_contacts([])) == []
 
 
 def test_a_bad_row_is_named_by_its_place() -> None:
-    call = next(contacts.import_rows([Row(phone="+4915112345678"), Row(first_name="Ada")]))
+    call = next(contacts.import_contacts([ImportRow(phone="+4915112345678"), ImportRow(first_name="Ada")]))
     assert wrong(call) == {"contacts[1]": "must have an email or a phone"}
 
 
 def test_a_consent_is_recorded() -> None:
     given = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="shop", enforced_doi=True)
-    call = contacts.consent("c_1", given)
+    call = contacts.create_consent("c_1", given)
     assert route(call) == ("POST", "/v1/contacts/c_1/consent")
     assert sent(call) == {
         "channel_type": "RCS",
@@ -113,7 +116,7 @@ def test_a_consent_is_recorded() -> None:
         "enforced_doi": True,
     }
     long = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="shop", proof_text="x" * 5001)
-    assert set(wrong(contacts.consent("c_1", long))) == {"proof_text"}
+    assert set(wrong(contacts.create_consent("c_1", long))) == {"proof_text"}
 
 
 def test_a_contact_comes_back_whole_and_what_is_new_is_kept() -> None:
@@ -143,19 +146,21 @@ def test_a_contact_comes_back_whole_and_what_is_new_is_kept() -> None:
     "body", [[{"id": "cr_1"}], {"consent_records": [{"id": "cr_1"}]}, {"records": [{"id": "cr_1"}]}]
 )
 def test_a_list_of_consents_is_read_in_any_of_its_likely_forms(body: object) -> None:
-    assert [one.id for one in answered(contacts.consents("c_1"), body).consent_records] == ["cr_1"]
+    assert [one.id for one in answered(contacts.list_consents("c_1"), body).consent_records] == ["cr_1"]
 
 
 def test_the_other_answers_are_read() -> None:
     assert answered(contacts.delete("c_1"), {"success": True}).success
-    assert answered(next(contacts.import_rows([Row(email="ada@shop.example")])), {"imported": 1}).imported == 1
+    assert (
+        answered(next(contacts.import_contacts([ImportRow(email="ada@shop.example")])), {"imported": 1}).imported == 1
+    )
 
 
 @pytest.mark.parametrize("name", ["id", "record_id", "consent_record_id"])
 def test_a_consent_record_is_known_by_any_of_its_names(name: str) -> None:
-    assert codec.read({name: "cr_1"}, contacts.Consent) == contacts.Consent(id="cr_1")
+    assert codec.read({name: "cr_1"}, contacts.ConsentRecord) == contacts.ConsentRecord(id="cr_1")
 
 
 def test_a_record_with_two_names_keeps_both() -> None:
-    found = codec.read({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.Consent)
-    assert found == contacts.Consent(id="cr_1", extra={"consent_record_id": "cr_2"})
+    found = codec.read({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.ConsentRecord)
+    assert found == contacts.ConsentRecord(id="cr_1", extra={"consent_record_id": "cr_2"})

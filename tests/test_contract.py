@@ -233,7 +233,7 @@ ANSWERS: list[tuple[type, dict[str, Any]]] = [
     ),
     (messages.Page, {"messages": [LOGGED]}),
     (
-        messages.Logged,
+        messages.MessageRecord,
         LOGGED
         | {
             "content": {"text": "Hi"},
@@ -274,11 +274,11 @@ ANSWERS: list[tuple[type, dict[str, Any]]] = [
             "updated_at": AT,
         },
     ),
-    (contacts.Consent, RECORD),
+    (contacts.ConsentRecord, RECORD),
     (contacts.Deleted, {"success": False}),
     (contacts.Imported, {"imported": 7}),
-    (campaigns.Run, {"run_id": "r", "status": "STARTED"}),
-    (campaigns.Progress, {"status": "PAUSED"}),
+    (campaigns.CampaignRun, {"run_id": "r", "status": "STARTED"}),
+    (campaigns.CampaignProgress, {"status": "PAUSED"}),
     (Balance, BALANCE),
     (billing.Reloading, {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}),
 ]
@@ -322,11 +322,11 @@ def made(model: Any, fields: Mapping[str, object]) -> Any:  # noqa: ANN401 - a c
 
 REQUESTS: list[tuple[Call[Any], Mapping[str, object]]] = [
     (agents.create(made(agents.NewAgent, NEW_AGENT)), NEW_AGENT),
-    (agents.update("a", made(agents.Changes, PROFILE)), PROFILE),
+    (agents.update("a", made(agents.AgentChanges, PROFILE)), PROFILE),
     (contacts.create(made(contacts.NewContact, NEW_CONTACT)), NEW_CONTACT),
-    (contacts.update("c", made(contacts.Changes, CHANGES)), CHANGES),
-    (next(contacts.import_rows([made(contacts.Row, ROW)])), {"contacts": [ROW]}),
-    (contacts.consent("c", made(contacts.NewConsent, CONSENT)), CONSENT),
+    (contacts.update("c", made(contacts.ContactChanges, CHANGES)), CHANGES),
+    (next(contacts.import_contacts([made(contacts.ImportRow, ROW)])), {"contacts": [ROW]}),
+    (contacts.create_consent("c", made(contacts.NewConsent, CONSENT)), CONSENT),
     (campaigns.trigger("x", idempotency_key="k"), {"idempotency_key": "k"}),
     (
         billing.top_up(Decimal(10), payment_method_id="pm_1"),
@@ -338,7 +338,7 @@ REQUESTS: list[tuple[Call[Any], Mapping[str, object]]] = [
         ),
         {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0},
     ),
-    (billing.alert(billing.Alert(low_balance_threshold=Decimal(5))), {"low_balance_threshold": 5.0}),
+    (billing.set_alert(billing.Alert(low_balance_threshold=Decimal(5))), {"low_balance_threshold": 5.0}),
     (webhooks.create(made(webhooks.NewEndpoint, HOOK)), HOOK),
     (webhooks.update("w", made(webhooks.EndpointChanges, HOOK)), HOOK),
 ]

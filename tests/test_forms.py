@@ -14,10 +14,10 @@ from sendable import JUNK, Kilos, Point
 from msgapi import Detail, agents, contacts, messages, testagent, webhooks
 from msgapi import billing as payments
 from msgapi.billing import models as billing
-from msgapi.forms import Form, ask, text
-from msgapi.rules import flag, month, written
+from msgapi.schema.requests import Schema, build_call, query_value
+from msgapi.schema.validators import flag, month, nonempty_text
 
-FORMS = (*agents.FORMS, *contacts.FORMS, *testagent.FORMS, *webhooks.FORMS, billing.TOP_UP, billing.AUTO_RELOAD)
+FORMS = (*agents.SCHEMAS, *contacts.SCHEMAS, *testagent.SCHEMAS, *webhooks.SCHEMAS, billing.TOP_UP, billing.AUTO_RELOAD)
 
 
 @frozen
@@ -26,13 +26,13 @@ class Thing:
 
 
 def test_what_concerns_the_whole_is_asked_only_where_each_field_is_right() -> None:
-    form = Form(Thing, {"name": written}, lambda _: [Detail("", "is never right")])
+    form = Schema(Thing, {"name": nonempty_text}, lambda _: [Detail("", "is never right")])
     assert form.check(Thing("")) == (Detail("name", "must not be empty"),)
     assert form.check(Thing("x")) == (Detail("", "is never right"),)
 
 
 def test_a_form_is_a_rule_for_a_field_of_another() -> None:
-    outer = Form(Thing, {"name": Form(Thing, {"name": written}).rule})
+    outer = Schema(Thing, {"name": Schema(Thing, {"name": nonempty_text}).rule})
     inner: Any = Thing("")
     assert outer.check(Thing(inner)) == (Detail("name.name", "must not be empty"),)
 
@@ -46,18 +46,21 @@ def test_no_form_raises_for_what_is_in_its_fields(junk: object) -> None:
 
 
 def test_what_is_none_is_left_out_of_a_query() -> None:
-    assert ask("GET", "/v1/x", Thing, query={"a": (written, None), "b": (written, "1")}).target == "/v1/x?b=1"
+    assert (
+        build_call("GET", "/v1/x", Thing, query={"a": (nonempty_text, None), "b": (nonempty_text, "1")}).target
+        == "/v1/x?b=1"
+    )
 
 
 def test_everything_that_is_wrong_is_told_at_once() -> None:
-    call = ask(
+    call = build_call(
         "POST",
         "/v1/{x_id}",
         Thing,
         ids={"x_id": ".."},
         query={"month": (month, "May"), "all": (flag, 1)},
         body=Thing(""),
-        form=Form(Thing, {"name": written}),
+        form=Schema(Thing, {"name": nonempty_text}),
         idempotency_key="a b",
     )
     assert call.invalid is not None
@@ -67,13 +70,13 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 def test_a_body_that_needs_no_form_is_a_mapping() -> None:
     body: Mapping[str, object] = {"a": [1, None]}
-    assert sent(ask("POST", "/v1/x", Thing, body=body)) == {"a": [1, None]}
+    assert sent(build_call("POST", "/v1/x", Thing, body=body)) == {"a": [1, None]}
 
 
 def test_values_of_a_query_are_written_as_the_docs_have_them() -> None:
     berlin = datetime(2026, 5, 4, 9, 30, tzinfo=timezone(timedelta(hours=2)))
     values = (berlin, datetime(2026, 5, 4, tzinfo=UTC), date(2026, 5, 4), True, False, 7, "x y")
-    assert [text(value) for value in values] == [
+    assert [query_value(value) for value in values] == [
         "2026-05-04T07:30:00Z",
         "2026-05-04T00:00:00Z",
         "2026-05-04",

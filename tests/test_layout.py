@@ -9,8 +9,8 @@ from attrs import frozen
 
 from msgapi import Detail, codec
 from msgapi.codec import Problems
-from msgapi.hooks import Mismatch
-from msgapi.layout import Coder, at, choose, lay_out, mend
+from msgapi.codec.converter import Mismatch
+from msgapi.schema.wire_mapping import FieldCodec, discriminate, map_fields, normalise, value_at
 
 
 @frozen
@@ -40,15 +40,15 @@ def _reverse(value: object) -> str:
     raise Mismatch("must be a string")
 
 
-PATHS = lay_out(
+PATHS = map_fields(
     Plain,
     {"name": "a.b.name", "size": "a.size"},
-    coders={"name": Coder(lambda text: text[::-1], _reverse)},
+    coders={"name": FieldCodec(lambda text: text[::-1], _reverse)},
 )
-_ = lay_out(Marked, {"name": "act.name"}, mark="act.do.it")
+_ = map_fields(Marked, {"name": "act.name"}, mark="act.do.it")
 Either: Any = Plain | Marked
-choose(Either, {"a": Plain, "act.do.it": Marked})
-mend(Answer, lambda value: {**value, "id": value["name"]} if "name" in value else value)
+discriminate(Either, {"a": Plain, "act.do.it": Marked})
+normalise(Answer, lambda value: {**value, "id": value["name"]} if "name" in value else value)
 
 
 def written(value: object) -> object:
@@ -115,7 +115,7 @@ def test_an_answer_is_mended_before_it_is_read_and_written_whole() -> None:
 
 
 def test_what_stands_at_a_path_is_found_or_none() -> None:
-    assert at({"a": {"b": 1}}, ("a", "b")) == 1
-    assert at({"a": None}, ("a", "b")) is None
+    assert value_at({"a": {"b": 1}}, ("a", "b")) == 1
+    assert value_at({"a": None}, ("a", "b")) is None
     with pytest.raises(Mismatch):
-        _ = at({"a": 5}, ("a", "b"))
+        _ = value_at({"a": 5}, ("a", "b"))

@@ -16,7 +16,7 @@ from msgapi.messages import (
     Accepted,
     Billing,
     Event,
-    Logged,
+    MessageRecord,
     Page,
     Revoked,
     Tier,
@@ -64,7 +64,7 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 def test_what_a_page_tells_beside_its_messages_is_kept() -> None:
     body = b'{"messages":[{"id":"m","status":"READ"}],"total":7,"has_more":true}'
     page = codec.load(body, Page)
-    assert page == Page(messages=(Logged(id="m", status="READ"),), extra={"total": 7, "has_more": True})
+    assert page == Page(messages=(MessageRecord(id="m", status="READ"),), extra={"total": 7, "has_more": True})
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,11 @@ def test_an_answer_that_is_none_says_why() -> None:
 
 def test_the_log_is_read_in_either_spelling() -> None:
     one = b'{"message_id":"m","status":"sent","cost":"0.1100","events":[{"type":"queued","at":null}],"content":null}'
-    assert codec.load(one, Logged) == Logged(
+    assert codec.load(one, MessageRecord) == MessageRecord(
         id="m", status="SENT", cost=Decimal("0.11"), events=(Event(type="queued"),)
     )
     page = b'{"messages":[{"id":"m","status":"SENT","events":null}],"total":1}'
-    assert codec.load(page, Page) == Page(messages=(Logged(id="m", status="SENT"),), extra={"total": 1})
+    assert codec.load(page, Page) == Page(messages=(MessageRecord(id="m", status="SENT"),), extra={"total": 1})
 
 
 @pytest.mark.parametrize("spelt", ["id", "message_id"])
@@ -123,12 +123,12 @@ def test_a_revoked_message_is_read_in_either_spelling(spelt: str) -> None:
 def test_a_flat_card_of_the_log_is_put_where_sends_have_it(standalone: object, expected: object) -> None:
     value = {"id": "m", "status": "SENT", "content": {"rich_card": {"standalone": standalone}}}
     before = json.dumps(value)
-    found = codec.read(value, Logged)
-    assert found == Logged(id="m", status="SENT", content={"rich_card": {"standalone": expected}})
+    found = codec.read(value, MessageRecord)
+    assert found == MessageRecord(id="m", status="SENT", content={"rich_card": {"standalone": expected}})
     assert json.dumps(value) == before
 
 
 @given(JUNK | st.dictionaries(st.sampled_from(["id", "status", "content", "billing", "in_session", "events"]), JUNK))
 def test_reading_an_answer_never_raises(value: object) -> None:
-    for model in (Accepted, Logged, Revoked, Page):
+    for model in (Accepted, MessageRecord, Revoked, Page):
         assert isinstance(codec.read(value, model), (model, Problems))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sendable import JUNK, MESSAGES
 
 from msgapi import Call, Ok, Result, ServerFault, messages
-from msgapi.messages import Accepted, Email, Filters, Logged, Message, Page, Reply, Revoked, Text
+from msgapi.messages import Accepted, Email, Filters, Message, MessageRecord, Page, Reply, Revoked, Text
 
 T = TypeVar("T")
 TEXT = Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
@@ -63,7 +63,7 @@ def test_a_key_that_no_header_can_hold_is_a_call_that_says_so(key: Any) -> None:
 
 @pytest.mark.parametrize(
     ("call", "method", "returns"),
-    [(messages.get("a/b?c#ä"), "GET", Logged), (messages.revoke("a/b?c#ä"), "DELETE", Revoked)],
+    [(messages.get("a/b?c#ä"), "GET", MessageRecord), (messages.revoke("a/b?c#ä"), "DELETE", Revoked)],
 )
 def test_an_id_is_quoted_into_one_segment_of_the_path(call: Call[Any], method: str, returns: type) -> None:
     assert call == Call(method, "/v1/messages/a%2Fb%3Fc%23%C3%A4", returns)
@@ -160,7 +160,7 @@ class Log:
         first, limit = int(dict(call.query)["offset"]), int(dict(call.query)["limit"])
         first = 0 if self.deaf else first
         found = range(first, min(first + limit, first + self.most, self.length))
-        page = Page(messages=tuple(Logged(id=str(number), status="SENT") for number in found))
+        page = Page(messages=tuple(MessageRecord(id=str(number), status="SENT") for number in found))
         return Ok(cast("T", page))
 
 

@@ -7,7 +7,7 @@ from calling import call, done, post, told
 from sandboxing import NOW, TO, delete, fields_of, get, refusal, said, send, still, subscribe, text
 
 from msgapi import Conflict, NotFound, Unprocessable, agents
-from msgapi.agents import Changes, NewAgent
+from msgapi.agents import AgentChanges, NewAgent
 from msgapi.sandbox import Agent, Sandbox
 from msgapi.sandbox.agency import approve, launch, reject
 from msgapi.sandbox.dossiers import Launched
@@ -33,9 +33,9 @@ PROFILE: dict[str, Any] = {
 }
 
 
-def draft(box: Sandbox, made: NewAgent = NEW, **profile: Any) -> str:  # noqa: ANN401 - those of `Changes`
+def draft(box: Sandbox, made: NewAgent = NEW, **profile: Any) -> str:  # noqa: ANN401 - those of `AgentChanges`
     name = done(box, agents.create(made)).agent_id
-    return done(box, agents.update(name, Changes(**{**PROFILE, **profile}))).agent_id
+    return done(box, agents.update(name, AgentChanges(**{**PROFILE, **profile}))).agent_id
 
 
 def pending(box: Sandbox, made: NewAgent = NEW) -> str:
@@ -102,7 +102,7 @@ def test_what_is_wrong_with_a_new_agent_is_told(body: object, fields: list[str])
 def test_a_draft_is_changed_field_by_field() -> None:
     box = still()
     name = draft(box)
-    changed = done(box, agents.update(name, Changes(display_name="Other", color="#111111")))
+    changed = done(box, agents.update(name, AgentChanges(display_name="Other", color="#111111")))
     assert (changed.display_name, changed.color, changed.website) == ("Other", "#111111", "https://shop.example")
     answer = post(box, f"/v1/rcs/agents/{name}", {"color": "#ffffff", "use_case": "OTP"}, method="PATCH")
     assert fields_of(answer) == ["use_case", "color"]
@@ -141,7 +141,7 @@ def test_what_a_draft_lacks_for_its_review_is_told() -> None:
     assert refused.code == "agent_incomplete"
     missing = {"description", "color", "logo_url", "banner_url", "privacy_policy_url", "terms_of_service_url", "phone"}
     assert {detail.field for detail in refused.details} == missing
-    _ = done(box, agents.update(name, Changes(**{**PROFILE, "website": None, "email": "a@shop.example"})))
+    _ = done(box, agents.update(name, AgentChanges(**{**PROFILE, "website": None, "email": "a@shop.example"})))
     assert done(box, agents.submit(name)).status == "PENDING_REVIEW"
 
 
@@ -149,7 +149,7 @@ def test_only_a_draft_or_a_rejected_agent_is_changed_or_submitted() -> None:
     box = still()
     live, waiting = approved(box), pending(box)
     for name, status in ((live, "APPROVED"), (waiting, "PENDING_REVIEW"), ("ag_live_demo", "APPROVED")):
-        for made in (agents.update(name, Changes(display_name="x")), agents.submit(name)):
+        for made in (agents.update(name, AgentChanges(display_name="x")), agents.submit(name)):
             refused = call(box, made)
             assert isinstance(refused, Conflict)
             assert (refused.code, refused.extra) == ("wrong_state", {"agent_status": status})
@@ -159,9 +159,9 @@ def test_an_unknown_agent_is_not_found() -> None:
     box = still()
     for made in (
         agents.get("ag_none"),
-        agents.update("ag_none", Changes(color="#000000")),
+        agents.update("ag_none", AgentChanges(color="#000000")),
         agents.submit("ag_none"),
-        agents.launch("ag_none"),
+        agents.launch_status("ag_none"),
     ):
         assert isinstance(call(box, made), NotFound)
     state = box.account.state
@@ -185,7 +185,7 @@ def test_a_rejected_agent_keeps_its_id_and_may_be_handed_in_again() -> None:
     ]
     assert not reject(box.account.state, name, "x", NOW)
     assert approve(box.account.state, name, NOW) is None
-    changed = done(box, agents.update(name, Changes(logo_url="https://shop.example/sharp.png")))
+    changed = done(box, agents.update(name, AgentChanges(logo_url="https://shop.example/sharp.png")))
     assert changed.rejection_reason == "The logo is blurred."
     assert done(box, agents.submit(name)).status == "PENDING_REVIEW"
     live = approve(box.account.state, name, NOW)
@@ -220,9 +220,9 @@ def test_an_approved_agent_has_a_new_id_and_the_old_one_leads_to_it() -> None:
 def test_an_agent_is_launched_carrier_by_carrier() -> None:
     box = still()
     waiting, live = pending(box), approved(box)
-    assert isinstance(call(box, agents.launch(waiting)), Conflict)
+    assert isinstance(call(box, agents.launch_status(waiting)), Conflict)
     assert not launch(box.account.state, waiting, Launched(carrier="telekom_de"), NOW)
-    before = done(box, agents.launch(live))
+    before = done(box, agents.launch_status(live))
     assert [(one.carrier, one.status, one.launched_at) for one in before.carriers] == [
         ("vodafone_de", "UNLAUNCHED", None),
         ("telekom_de", "UNLAUNCHED", None),
@@ -292,6 +292,6 @@ def test_an_agent_that_a_sandbox_is_given_is_as_its_status_says(status: Any) -> 
 
 def test_the_agents_that_a_sandbox_begins_with_are_launched_everywhere_or_nowhere() -> None:
     box = still()
-    assert {one.status for one in done(box, agents.launch("ag_live_demo")).carriers} == {"LAUNCHED"}
-    assert {one.status for one in done(box, agents.launch("ag_live_unlaunched")).carriers} == {"UNLAUNCHED"}
+    assert {one.status for one in done(box, agents.launch_status("ag_live_demo")).carriers} == {"LAUNCHED"}
+    assert {one.status for one in done(box, agents.launch_status("ag_live_unlaunched")).carriers} == {"UNLAUNCHED"}
     assert send(box, text(to=TO)).status == 200

@@ -7,7 +7,7 @@ from calling import done, post, told
 from sandboxing import NOW, TO, email, fields_of, get, refusal, said, send, still, subscribe, text
 
 from msgapi import contacts
-from msgapi.contacts import Changes, NewConsent, NewContact
+from msgapi.contacts import ContactChanges, NewConsent, NewContact
 from msgapi.sandbox import LUCK, Sandbox
 from msgapi.sandbox.consents import confirm
 
@@ -71,7 +71,7 @@ def test_a_consent_that_is_to_be_confirmed_is_pending_until_it_is() -> None:
     box = still()
     one = ada(box)
     asked = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="form", enforced_doi=True)
-    record = done(box, contacts.consent(one, asked))
+    record = done(box, contacts.create_consent(one, asked))
     assert (record.status, record.doi_status, record.doi_channel, record.granted_at) == (
         "PENDING",
         "DOI_SEND",
@@ -81,10 +81,10 @@ def test_a_consent_that_is_to_be_confirmed_is_pending_until_it_is() -> None:
     by_email = NewConsent(
         channel_type="RCS", message_type="MESSAGE", source="f", enforced_doi=True, doi_channel="EMAIL"
     )
-    assert done(box, contacts.consent(one, by_email)).doi_channel == "EMAIL"
+    assert done(box, contacts.create_consent(one, by_email)).doi_channel == "EMAIL"
     assert refusal(send(box, newsletter())) == (422, "consent_missing")
     assert [confirm(box.account.state, record.id, NOW + 5) for _ in range(2)] == [True, False]
-    first, second = done(box, contacts.consents(one)).consent_records
+    first, second = done(box, contacts.list_consents(one)).consent_records
     assert (first.status, first.doi_status, second.status) == ("GRANTED", "DOI_ACCEPTED", "PENDING")
     (event,) = told(box, "consent.updated")
     assert (event["previous_status"], event["status"], event["doi_status"]) == ("PENDING", "GRANTED", "DOI_ACCEPTED")
@@ -118,7 +118,9 @@ def test_what_is_wrong_with_a_consent_is_told(body: object, fields: list[str]) -
 
 
 def grant(box: Sandbox, contact_id: str, channel: Any = "RCS", kind: Any = "NEWSLETTER") -> None:  # noqa: ANN401
-    _ = done(box, contacts.consent(contact_id, NewConsent(channel_type=channel, message_type=kind, source="form")))
+    _ = done(
+        box, contacts.create_consent(contact_id, NewConsent(channel_type=channel, message_type=kind, source="form"))
+    )
 
 
 def test_a_newsletter_goes_to_nobody_whose_consent_is_not_on_record() -> None:
@@ -168,13 +170,13 @@ def test_a_contact_that_is_suppressed_gets_nothing_until_it_is_active_or_deleted
     box = still()
     one = ada(box)
     grant(box, one)
-    _ = done(box, contacts.update(one, Changes(status=status)))
+    _ = done(box, contacts.update(one, ContactChanges(status=status)))
     for body in (text(), newsletter(), email()):
         assert refusal(send(box, body)) == (422, "recipient_suppressed")
     assert send(box, text(to="+4915100000000")).status == 200
-    _ = done(box, contacts.update(one, Changes(status="ACTIVE")))
+    _ = done(box, contacts.update(one, ContactChanges(status="ACTIVE")))
     assert send(box).status == 200
-    _ = done(box, contacts.update(one, Changes(status=status)))
+    _ = done(box, contacts.update(one, ContactChanges(status=status)))
     assert done(box, contacts.delete(one)).success
     assert send(box).status == 200
     _ = subscribe(box)
@@ -214,7 +216,7 @@ def test_a_contact_that_is_blocked_stays_so_when_its_email_bounces() -> None:
     box = Sandbox()
     one = ada(box, email="bounce@ending.example")
     assert send(box, email(to="bounce@ending.example")).status == 200
-    _ = done(box, contacts.update(one, Changes(status="BLOCKED")))
+    _ = done(box, contacts.update(one, ContactChanges(status="BLOCKED")))
     assert done(box, contacts.get(one), now=NOW + DAY).status == "BLOCKED"
 
 

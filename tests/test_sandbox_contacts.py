@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sandboxing import NOW, TO, fields_of, get, refusal, said, still
 
 from msgapi import Conflict, NotFound, contacts
-from msgapi.contacts import Changes, NewConsent, NewContact, Row
+from msgapi.contacts import ContactChanges, ImportRow, NewConsent, NewContact
 from msgapi.sandbox import Sandbox
 
 ADA = NewContact(source="API", email="ada@shop.example", phone=TO, first_name="Ada", tags=("vip",))
@@ -85,7 +85,9 @@ def test_a_change_that_changes_nothing_is_not_told() -> None:
     box = still()
     one = done(box, contacts.create(ADA))
     assert done(box, contacts.create(ADA), now=NOW + 1).updated_at == one.updated_at
-    assert done(box, contacts.update(one.id, Changes(first_name="Ada")), now=NOW + 1).updated_at == one.updated_at
+    assert (
+        done(box, contacts.update(one.id, ContactChanges(first_name="Ada")), now=NOW + 1).updated_at == one.updated_at
+    )
     assert told(box, "contact.updated") == []
 
 
@@ -114,10 +116,10 @@ def test_a_phone_may_belong_to_several_contacts() -> None:
 def test_a_change_replaces_tags_and_merges_custom_fields() -> None:
     box = still()
     one = ada(box, tags=("a", "b"), custom_fields={"a": 1, "b": 2})
-    changes = Changes(tags=("c",), custom_fields={"b": 3, "c": 4}, last_name="L", phone="+4915100000000")
+    changes = ContactChanges(tags=("c",), custom_fields={"b": 3, "c": 4}, last_name="L", phone="+4915100000000")
     changed = done(box, contacts.update(one, changes))
     assert (changed.tags, changed.custom_fields) == (("c",), {"a": 1, "b": 3, "c": 4})
-    assert done(box, contacts.update(one, Changes(tags=()))).tags == ()
+    assert done(box, contacts.update(one, ContactChanges(tags=()))).tags == ()
     assert box.account.state.people.reached_by(TO) == ()
     assert [event["updated_fields"] for event in told(box, "contact.updated")] == [
         ["phone", "last_name", "tags", "custom_fields"],
@@ -128,10 +130,10 @@ def test_a_change_replaces_tags_and_merges_custom_fields() -> None:
 def test_a_change_of_email_must_not_give_that_of_another() -> None:
     box = still()
     one, other = ada(box), ada(box, email="bob@shop.example")
-    assert isinstance(call(box, contacts.update(other, Changes(email="Ada@Shop.example"))), Conflict)
-    assert done(box, contacts.update(one, Changes(email="Ada@Shop.example"))).email == "Ada@Shop.example"
-    assert done(box, contacts.update(one, Changes(email="ada.l@shop.example"))).email == "ada.l@shop.example"
-    assert done(box, contacts.update(other, Changes(email="ada@shop.example"))).id == other
+    assert isinstance(call(box, contacts.update(other, ContactChanges(email="Ada@Shop.example"))), Conflict)
+    assert done(box, contacts.update(one, ContactChanges(email="Ada@Shop.example"))).email == "Ada@Shop.example"
+    assert done(box, contacts.update(one, ContactChanges(email="ada.l@shop.example"))).email == "ada.l@shop.example"
+    assert done(box, contacts.update(other, ContactChanges(email="ada@shop.example"))).id == other
 
 
 @pytest.mark.parametrize(
@@ -149,10 +151,10 @@ def test_a_contact_that_is_unknown_or_deleted_is_not_found() -> None:
     consent = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="form")
     for made in (
         contacts.get(one),
-        contacts.update("c_none", Changes(first_name="x")),
+        contacts.update("c_none", ContactChanges(first_name="x")),
         contacts.delete(one),
-        contacts.consents(one),
-        contacts.consent(one, consent),
+        contacts.list_consents(one),
+        contacts.create_consent(one, consent),
     ):
         assert isinstance(call(box, made), NotFound)
     assert ada(box, external_id="7") != one
@@ -199,8 +201,8 @@ def test_an_import_with_an_invalid_row_is_refused_whole(body: object, fields: li
 def test_an_import_takes_ten_thousand_rows_of_any_length_and_no_more() -> None:
     box = still()
     row = {"phone": TO, "first_name": "x" * 100, "last_name": "y" * 100}
-    full = [Row(email=f"{number:05}@shop.example", **row) for number in range(10_000)]
-    (made,) = contacts.import_rows(full)
+    full = [ImportRow(email=f"{number:05}@shop.example", **row) for number in range(10_000)]
+    (made,) = contacts.import_contacts(full)
     assert len(made.body or b"") > 1_048_576
     assert done(box, made).imported == 10_000
     answer = post(box, "/v1/contacts/import", {"contacts": [{}] * 10_001})

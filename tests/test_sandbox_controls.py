@@ -12,7 +12,7 @@ from msgapi.sandbox import Sandbox
 from msgapi.sandbox.runs import CAMPAIGNS
 
 NEW = agents.NewAgent(display_name="Shop", region="EUROPE", billing_category="CONVERSATIONAL", use_case="MULTI_USE")
-WHOLE = agents.Changes(
+WHOLE = agents.AgentChanges(
     description="Parcels",
     color="#1a2b3c",
     logo_url="https://shop.example/logo.png",
@@ -87,14 +87,14 @@ def test_a_consent_is_confirmed_over_http_and_in_python() -> None:
         box = still(clock=VirtualClock(NOW))
         person = done(box, contacts.create(contacts.NewContact(source="API", phone=TO)))
         given = contacts.NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="shop", enforced_doi=True)
-        record = done(box, contacts.consent(person.id, given))
+        record = done(box, contacts.create_consent(person.id, given))
         if python:
             assert box.confirm(record.id)
             assert not box.confirm(record.id)
         else:
             assert control(box, f"consents/{record.id}/confirm")[0] == 200
             assert control(box, f"consents/{record.id}/confirm")[0] == 404
-        assert done(box, contacts.consents(person.id)).consent_records[0].status == "GRANTED"
+        assert done(box, contacts.list_consents(person.id)).consent_records[0].status == "GRANTED"
 
 
 def test_an_agent_goes_its_way_in_python() -> None:
@@ -135,7 +135,7 @@ def test_a_carrier_lets_an_agent_wait_rejects_launches_and_suspends_it(
             assert (code, told.get("status")) == ((200, status) if wanted else (404, None))
         else:
             assert box.launch(live, "telekom_de", status=status, reason="logo") == (wanted is not None)
-        found = done(box, agents.launch(live)).carriers[1]
+        found = done(box, agents.launch_status(live)).carriers[1]
         if wanted:
             assert (found.status, found.launched_at is not None, found.rejection_reason) == wanted
         assert (send(box, text(agent_id=live)).status == 200) == (found.status == "LAUNCHED")

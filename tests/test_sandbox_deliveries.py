@@ -10,7 +10,7 @@ from sandboxing import KEY, TO, email, text
 
 import msgapi
 from msgapi import Ok, VirtualClock, codec, messages, sandbox
-from msgapi.messages import Email, Logged, Message, OpenUrl, Reply, Text
+from msgapi.messages import Email, Message, MessageRecord, OpenUrl, Reply, Text
 from msgapi.sandbox import ENDINGS, Sandbox, Timing
 from msgapi.sandbox.endings import Plan, plan, seconds
 
@@ -29,7 +29,7 @@ async def queued(account: Sandbox, message: Message) -> str:
     return result.value.message_id
 
 
-async def shown(account: Sandbox, message_id: str) -> Logged:
+async def shown(account: Sandbox, message_id: str) -> MessageRecord:
     async with msgapi.connect(transport=account, api_key=KEY, clock=account.clock) as api:
         result = await api(messages.get(message_id))
     assert isinstance(result, Ok), result

@@ -8,7 +8,7 @@ import pytest
 from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, send, still, subscribe, text
 
 from msgapi import Response, codec, messages
-from msgapi.messages.models import Logged, Page
+from msgapi.messages.models import MessageRecord, Page
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.lifecycle import move
 
@@ -213,8 +213,8 @@ def test_what_the_log_answers_is_what_the_client_reads() -> None:
     page = codec.load(get(box, "/v1/messages").body, Page)
     assert isinstance(page, Page)
     assert len(page.messages) == 5
-    single = codec.load(get(box, f"/v1/messages/{one}").body, Logged)
-    assert isinstance(single, Logged)
+    single = codec.load(get(box, f"/v1/messages/{one}").body, MessageRecord)
+    assert isinstance(single, MessageRecord)
     assert single.content == {"text": "Hello"}
     assert messages.get(one).path == f"/v1/messages/{one}"
 

@@ -106,9 +106,9 @@ def test_an_operation_lists_its_own_refusals_and_no_others() -> None:
     assert created["502"]["content"].keys() == {"text/html"}
 
 
-def test_two_models_of_one_name_are_two_schemas() -> None:
+def test_each_model_of_changes_is_a_schema_of_its_own() -> None:
     schemas = document()["components"]["schemas"]
-    assert {"AgentsChanges", "ContactsChanges", "EndpointChanges"} <= schemas.keys()
+    assert {"AgentChanges", "ContactChanges", "EndpointChanges"} <= schemas.keys()
     assert "logo_url" not in schemas["ContactsChanges"]["properties"]
 
 
@@ -126,8 +126,8 @@ VARIED: list[tuple[str, Callable[[Asked], Asked]]] = [
     ),
     ("contacts.create", with_fields(phone=None, tags=None, custom_fields=None)),
     ("contacts.update", with_fields(email=None, status=None)),
-    ("contacts.consent", with_fields(doi_channel=None, enforced_doi=None)),
-    ("contacts.import_rows", with_fields(contacts=[{"email": "ada@shop.example", "phone": None}])),
+    ("contacts.create_consent", with_fields(doi_channel=None, enforced_doi=None)),
+    ("contacts.import_contacts", with_fields(contacts=[{"email": "ada@shop.example", "phone": None}])),
     ("agents.create", with_fields(newsletter_enabled=None)),
     ("agents.update", with_fields(color="#0057B8", website=None)),
     ("webhooks.update", with_fields(url=None, events=None)),

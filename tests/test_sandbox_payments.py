@@ -100,7 +100,7 @@ def test_a_top_up_by_an_unknown_or_failing_method_adds_nothing() -> None:
 
 def test_a_low_balance_is_told_each_time_that_it_falls_below_the_threshold() -> None:
     box = still(balance=Decimal(4), prices=PRICES)
-    saved = done(box, billing.alert(Alert(low_balance_threshold=Decimal(3))))
+    saved = done(box, billing.set_alert(Alert(low_balance_threshold=Decimal(3))))
     assert saved.extra == {"low_balance_threshold": 3.0}
     first, *_ = [said(send(box))["message_id"] for _ in range(3)]
     event = {"balance": {"free": 2.0, "reserved": 2.0, "total": 4.0}, "threshold": 3.0, "currency": "EUR"}

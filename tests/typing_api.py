@@ -49,7 +49,7 @@ async def a_forgotten_outcome_is_named(api: Client, call: Call[messages.Accepted
 
 async def calls_know_what_comes_back(api: Client) -> None:
     assert_type(await api(messages.list()), Result[messages.Page])
-    assert_type(await api(messages.get("msg_1")), Result[messages.Logged])
+    assert_type(await api(messages.get("msg_1")), Result[messages.MessageRecord])
     assert_type(await api(messages.revoke("msg_1")), Result[messages.Revoked])
     assert_type(await api(billing.balance()), Result[msgapi.Balance])
 

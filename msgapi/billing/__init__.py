@@ -2,6 +2,22 @@
 
 from ..messages.units import Unit, unit
 from ..results import Balance
+from .calls import (
+    add_payment_method,
+    auto_reload,
+    balance,
+    detailed_usage,
+    invoice_pages,
+    invoices,
+    pages,
+    payment_methods,
+    set_alert,
+    set_auto_reload,
+    tier,
+    top_up,
+    transactions,
+    usage,
+)
 from .estimates import Estimate, Prices, Shortage, Unsure, estimate, shortage
 from .models import (
     Alert,
@@ -16,22 +32,6 @@ from .models import (
     TopUp,
     Transaction,
     Transactions,
-)
-from .routes import (
-    add_payment_method,
-    alert,
-    auto_reload,
-    balance,
-    detailed_usage,
-    invoice_pages,
-    invoices,
-    pages,
-    payment_methods,
-    set_auto_reload,
-    tier,
-    top_up,
-    transactions,
-    usage,
 )
 
 __all__ = [
@@ -54,7 +54,6 @@ __all__ = [
     "Unit",
     "Unsure",
     "add_payment_method",
-    "alert",
     "auto_reload",
     "balance",
     "detailed_usage",
@@ -63,6 +62,7 @@ __all__ = [
     "invoices",
     "pages",
     "payment_methods",
+    "set_alert",
     "set_auto_reload",
     "shortage",
     "tier",

@@ -11,11 +11,11 @@ from typing import Literal, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..forms import Form
-from ..guesses import keep
-from ..layout import lay_flat
 from ..redact import hidden
-from ..rules import amount, flag, one_of, optional, written
+from ..schema.requests import Schema
+from ..schema.undocumented import allow_undocumented
+from ..schema.validators import amount, flag, nonempty_text, one_of, optional
+from ..schema.wire_mapping import map_flat
 
 Currency: TypeAlias = Literal["EUR"]
 LEAST_TOP_UP = Decimal(10)
@@ -161,24 +161,24 @@ class Saved:
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
-TOP_UP = Form(
+TOP_UP = Schema(
     NewTopUp,
-    {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(written)},
+    {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(nonempty_text)},
 )
-AUTO_RELOAD = Form(
+AUTO_RELOAD = Schema(
     AutoReload,
     {"enabled": flag, "trigger_threshold": optional(amount()), "reload_amount": optional(amount(LEAST_TOP_UP))},
 )
-ALERT = Form(Alert, {"low_balance_threshold": amount()})
+ALERT = Schema(Alert, {"low_balance_threshold": amount()})
 
-lay_flat(NewTopUp)
-keep(Statement)
-keep(Transaction, same={"transaction_id": "id"})
-keep(Transactions, array="transactions")
-keep(Invoice, same={"invoice_id": "id", "url": "pdf_url"})
-keep(Invoices, array="invoices")
-keep(PaymentMethod, same={"payment_method_id": "id"})
-keep(PaymentMethods, array="payment_methods")
-keep(Saved)
-keep(Reloading)
-keep(TopUp, same={"topup_id": "id"})
+map_flat(NewTopUp)
+allow_undocumented(Statement)
+allow_undocumented(Transaction, same={"transaction_id": "id"})
+allow_undocumented(Transactions, array="transactions")
+allow_undocumented(Invoice, same={"invoice_id": "id", "url": "pdf_url"})
+allow_undocumented(Invoices, array="invoices")
+allow_undocumented(PaymentMethod, same={"payment_method_id": "id"})
+allow_undocumented(PaymentMethods, array="payment_methods")
+allow_undocumented(Saved)
+allow_undocumented(Reloading)
+allow_undocumented(TopUp, same={"topup_id": "id"})

@@ -13,7 +13,7 @@ from attrs import frozen
 from ..calls import Call
 from ..journal.verdicts import REPEATED_ROW
 from ..messages import Accepted, send
-from ..messages.routes import ROUTE
+from ..messages.calls import ROUTE
 from ..results import Invalid
 from .draft import Plan, own_key, same
 from .exits import Halt

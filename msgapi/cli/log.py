@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from .. import codec, messages
-from ..messages import Logged, Page
+from ..messages import MessageRecord, Page
 from .asking import answer
 from .exits import Halt
 from .output import Table, line, table_of
@@ -45,7 +45,7 @@ def _table(page: Page) -> str | Table:
     return table
 
 
-def _lines(message: Logged) -> str:
+def _lines(message: MessageRecord) -> str:
     plain: dict[str, Any] = codec.plain(message)
     content = plain.pop("content", None)
     events = plain.pop("events", ())

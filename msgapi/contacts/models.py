@@ -6,12 +6,12 @@ from typing import Final, Literal, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..forms import Form
-from ..guesses import keep
-from ..layout import lay_flat
 from ..redact import hidden
 from ..results import Detail
-from ..rules import address, flag, json, many, number, one_of, optional, string, written
+from ..schema.requests import Schema
+from ..schema.undocumented import allow_undocumented
+from ..schema.validators import address, flag, items, json, nonempty_text, number, one_of, optional, string
+from ..schema.wire_mapping import map_flat
 
 Source: TypeAlias = Literal["API", "IMPORT", "LANDING_PAGE", "MANUAL"]
 Status: TypeAlias = Literal["ACTIVE", "UNSUBSCRIBED", "BOUNCED", "BLOCKED"]
@@ -42,7 +42,7 @@ class NewContact:
 
 @final
 @frozen(kw_only=True)
-class Changes:
+class ContactChanges:
     """What `update` is to change; None leaves a field as it is.
 
     *tags* replace all tags, an empty tuple removes them; *custom_fields* are merged into those there
@@ -60,7 +60,7 @@ class Changes:
 
 @final
 @frozen(kw_only=True)
-class Row:
+class ImportRow:
     """One row of an import; *email* or *phone* is needed.
 
     The service drops a row with neither without a word, so here it is refused.
@@ -74,10 +74,10 @@ class Row:
 
 @final
 @frozen(kw_only=True)
-class Rows:
+class ImportRows:
     """The body of one import: 1 to 10,000 rows."""
 
-    contacts: tuple[Row, ...]
+    contacts: tuple[ImportRow, ...]
 
 
 @final
@@ -99,7 +99,7 @@ class NewConsent:
 
 @final
 @frozen(kw_only=True)
-class Consent:
+class ConsentRecord:
     """One consent record: *status* is `GRANTED`, `REVOKED` or `PENDING`; *doi_status* `DOI_SEND` or `DOI_ACCEPTED`."""
 
     id: str
@@ -133,7 +133,7 @@ class Contact:
     source: str | None = None
     tags: tuple[str, ...] = ()
     custom_fields: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
-    consent_records: tuple[Consent, ...] = ()
+    consent_records: tuple[ConsentRecord, ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
@@ -141,10 +141,10 @@ class Contact:
 
 @final
 @frozen(kw_only=True)
-class Consents:
+class ConsentRecords:
     """The consent records of one contact. The docs don't show the body: an array is read as well."""
 
-    consent_records: tuple[Consent, ...]
+    consent_records: tuple[ConsentRecord, ...]
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
@@ -164,13 +164,13 @@ class Imported:
     imported: int
 
 
-def _reachable(contact: NewContact | Row) -> Iterator[Detail]:
+def _reachable(contact: NewContact | ImportRow) -> Iterator[Detail]:
     if contact.email is None and contact.phone is None:
         yield Detail("", "must have an email or a phone")
 
 
-def _something(changes: Changes) -> Iterator[Detail]:
-    if changes == Changes():
+def _something(changes: ContactChanges) -> Iterator[Detail]:
+    if changes == ContactChanges():
         yield Detail("", "must change something")
 
 
@@ -180,44 +180,44 @@ _person: Final = {
     "first_name": optional(string(100)),
     "last_name": optional(string(100)),
 }
-NEW: Final = Form(
+NEW: Final = Schema(
     NewContact,
     {
         **_person,
         "source": one_of(Source),
-        "external_id": optional(written),
-        "tags": many(written),
+        "external_id": optional(nonempty_text),
+        "tags": items(nonempty_text),
         "custom_fields": optional(json),
     },
     _reachable,
 )
-CHANGES: Final = Form(
-    Changes,
+CHANGES: Final = Schema(
+    ContactChanges,
     {
         **_person,
         "status": optional(one_of(Status)),
-        "tags": optional(many(written)),
+        "tags": optional(items(nonempty_text)),
         "custom_fields": optional(json),
     },
     _something,
 )
-ROW: Final = Form(Row, _person, _reachable)
-ROWS: Final = Form(Rows, {"contacts": many(ROW.rule, 1, MOST_ROWS)})
-CONSENT: Final = Form(
+ROW: Final = Schema(ImportRow, _person, _reachable)
+ROWS: Final = Schema(ImportRows, {"contacts": items(ROW.rule, 1, MOST_ROWS)})
+CONSENT: Final = Schema(
     NewConsent,
     {
         "channel_type": one_of(ChannelType),
         "message_type": one_of(ConsentType),
-        "source": written,
+        "source": nonempty_text,
         "proof_text": optional(string(5000)),
         "enforced_doi": flag,
         "doi_channel": optional(one_of(ChannelType)),
     },
 )
-FORMS: Final = (NEW, CHANGES, ROWS, CONSENT)
+SCHEMAS: Final = (NEW, CHANGES, ROWS, CONSENT)
 """What may be sent, for whoever reads it."""
 
-lay_flat(NewContact, Changes, Row, Rows, NewConsent)
-keep(Consent, same={"record_id": "id", "consent_record_id": "id"})
-keep(Contact, same={"contact_id": "id"})
-keep(Consents, array="consent_records", same={"records": "consent_records"})
+map_flat(NewContact, ContactChanges, ImportRow, ImportRows, NewConsent)
+allow_undocumented(ConsentRecord, same={"record_id": "id", "consent_record_id": "id"})
+allow_undocumented(Contact, same={"contact_id": "id"})
+allow_undocumented(ConsentRecords, array="consent_records", same={"records": "consent_records"})

@@ -13,7 +13,7 @@ from attrs import field, frozen
 from ..calls import Call
 from ..codec import Problems, dump, read
 from ..messages import Accepted
-from ..messages.routes import ROUTE
+from ..messages.calls import ROUTE
 from ..redact import hidden
 from ..results import Invalid
 

@@ -1,7 +1,7 @@
 """Messages: what can be sent, and the calls that send, list, read and revoke."""
 
-from ..forms import check_key
-from .limits import USE_CASES, UseCase, check
+from ..schema.requests import check_key
+from .calls import Filters, get, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
 from .models import (
     Accepted,
     Billing,
@@ -13,10 +13,10 @@ from .models import (
     Direction,
     Email,
     Event,
-    Logged,
     Media,
     MediaHeight,
     Message,
+    MessageRecord,
     MessageType,
     OpenUrl,
     OpenUrlInWebview,
@@ -34,8 +34,8 @@ from .models import (
     TrafficType,
     ViewLocation,
 )
-from .routes import Filters, get, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
 from .units import unit
+from .validation import USE_CASES, UseCase, check
 from .wire import read
 
 __all__ = [
@@ -51,10 +51,10 @@ __all__ = [
     "Email",
     "Event",
     "Filters",
-    "Logged",
     "Media",
     "MediaHeight",
     "Message",
+    "MessageRecord",
     "MessageType",
     "OpenUrl",
     "OpenUrlInWebview",

@@ -251,7 +251,7 @@ class Event:
 
 @final
 @frozen(kw_only=True)
-class Logged:
+class MessageRecord:
     """One message of the log, out or in. *content*, *events* and the error come from `get` only.
 
     *status* is in upper case whatever the page sent, such as `QUEUED`, `SENT`, `DELIVERED`, `READ`,
@@ -282,7 +282,7 @@ class Logged:
 class Page:
     """One page of the message log, in the order of the service; what else it tells, such as a total, is in *extra*."""
 
-    messages: tuple[Logged, ...]
+    messages: tuple[MessageRecord, ...]
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 

@@ -11,10 +11,10 @@ from typing import Any, Final, TypeAlias
 
 from ..codec import Problems
 from ..codec import read as read_model
-from ..guesses import keep
-from ..hooks import Mismatch
-from ..layout import Coder, at, choose, lay_out, mend
+from ..codec.converter import Mismatch
 from ..results import Detail
+from ..schema.undocumented import allow_undocumented
+from ..schema.wire_mapping import FieldCodec, discriminate, map_fields, normalise, value_at
 from .models import (
     Accepted,
     Card,
@@ -22,9 +22,9 @@ from .models import (
     CreateCalendarEvent,
     Dial,
     Email,
-    Logged,
     Media,
     Message,
+    MessageRecord,
     OpenUrl,
     OpenUrlInWebview,
     Page,
@@ -57,14 +57,14 @@ def _decode(value: object) -> str:
 def _action(model: type, mark: str, *names: str) -> Mapping[str, str]:
     inner = {name: f"action.{mark}.{name}" for name in names}
     common = {"text": "action.text", "fallback_url": "action.fallback_url"}
-    return lay_out(model, {**common, **inner}, mark=f"action.{mark}")
+    return map_fields(model, {**common, **inner}, mark=f"action.{mark}")
 
 
-_POSTBACK: Final = Coder(encode, _decode)
+_POSTBACK: Final = FieldCodec(encode, _decode)
 _ALONE: Final = "content.rich_card.standalone"
 _ROW: Final = "content.rich_card.carousel"
 PATHS: Final[Mapping[type, Mapping[str, str]]] = {
-    Reply: lay_out(
+    Reply: map_fields(
         Reply,
         {"text": "reply.text", "postback_data": "reply.postback_data"},
         coders={"postback_data": _POSTBACK},
@@ -77,16 +77,16 @@ PATHS: Final[Mapping[type, Mapping[str, str]]] = {
     CreateCalendarEvent: _action(
         CreateCalendarEvent, "create_calendar_event", "title", "start_time", "end_time", "description"
     ),
-    Media: lay_out(Media, {}),
-    Card: lay_out(Card, {}),
-    Text: lay_out(Text, {"text": "content.text", "suggestions": "content.suggestions"}),
-    RichCard: lay_out(RichCard, {"orientation": f"{_ALONE}.orientation", "card": f"{_ALONE}.content"}),
-    Carousel: lay_out(Carousel, {"card_width": f"{_ROW}.card_width", "cards": f"{_ROW}.cards"}),
-    Email: lay_out(Email, {"html": "content.html", "text": "content.text"}),
+    Media: map_fields(Media, {}),
+    Card: map_fields(Card, {}),
+    Text: map_fields(Text, {"text": "content.text", "suggestions": "content.suggestions"}),
+    RichCard: map_fields(RichCard, {"orientation": f"{_ALONE}.orientation", "card": f"{_ALONE}.content"}),
+    Carousel: map_fields(Carousel, {"card_width": f"{_ROW}.card_width", "cards": f"{_ROW}.cards"}),
+    Email: map_fields(Email, {"html": "content.html", "text": "content.text"}),
 }
 """For each model, the path of each field from the object that stands for the model."""
 
-choose(
+discriminate(
     Suggestion,
     {
         "reply": Reply,
@@ -144,7 +144,7 @@ def _ambiguous(value: Object) -> list[Detail]:
 
 def _has(value: Object, *path: str) -> bool:
     try:
-        return at(value, path) is not None
+        return value_at(value, path) is not None
     except Mismatch:
         return False
 
@@ -190,7 +190,7 @@ def _revoked(value: Object) -> Object:
     return _named(value, "id", "message_id")
 
 
-mend(Accepted, _accepted)
-mend(Logged, _logged)
-mend(Revoked, _revoked)
-keep(Page)
+normalise(Accepted, _accepted)
+normalise(MessageRecord, _logged)
+normalise(Revoked, _revoked)
+allow_undocumented(Page)

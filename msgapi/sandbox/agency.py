@@ -9,7 +9,7 @@ from .intake import take
 from .senders import Agent, AgentStatus
 from .state import Ask, State
 
-_NEW, _CHANGES = agents.FORMS
+_NEW, _CHANGES = agents.SCHEMAS
 
 
 def create(state: State, ask: Ask) -> Reply:
@@ -49,11 +49,11 @@ def update(state: State, ask: Ask) -> Reply:
         return _unknown()
     if not found.editable:
         return _wrong_state(found, "Only a draft or a rejected agent can be changed.")
-    given = take(_CHANGES, agents.Changes, ask.value)
+    given = take(_CHANGES, agents.AgentChanges, ask.value)
     if isinstance(given, Reply):
         return given
     name = given.display_name or found.display_name
-    parts = {one.name: getattr(given, one.name) for one in fields(agents.Changes)}
+    parts = {one.name: getattr(given, one.name) for one in fields(agents.AgentChanges)}
     profile = evolve(found.profile, **{one: part for one, part in parts.items() if part is not None})
     changed = evolve(found, display_name=name, profile=profile)
     state.agents.put(changed)

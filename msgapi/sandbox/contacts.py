@@ -5,10 +5,10 @@ from typing import Any
 from attrs import evolve
 
 from ..codec import Problems, read
-from ..contacts import MOST_ROWS, Changes, NewContact, Row, Rows
+from ..contacts import MOST_ROWS, ContactChanges, ImportRow, ImportRows, NewContact
 from ..contacts.models import CHANGES, NEW, ROW
 from ..results import Detail
-from ..rules import below
+from ..schema.validators import prefix_path
 from .answers import Reply, invalid, iso, made, refuse, say, written
 from .intake import take
 from .people import TOLD, Person
@@ -44,7 +44,7 @@ def update(state: State, ask: Ask) -> Reply:
     person = state.people.find(ask.id)
     if person is None:
         return unknown()
-    given = take(CHANGES, Changes, ask.value)
+    given = take(CHANGES, ContactChanges, ask.value)
     if isinstance(given, Reply):
         return given
     namesake = state.people.with_email(given.email)
@@ -69,17 +69,17 @@ def import_rows(state: State, ask: Ask) -> Reply:
         said = f"must be at most {MOST_ROWS}, and are {len(listed)}"
         details = written([Detail("contacts", said)])
         return refuse(422, "limit_exceeded", "Too many rows for one import.", details=details)
-    rows = read(ask.value, Rows)
+    rows = read(ask.value, ImportRows)
     if isinstance(rows, Problems):
         return invalid(rows.details)
     if not rows.contacts:
         return invalid([Detail("contacts", "must not be empty")])
     kept = [(at, row) for at, row in enumerate(rows.contacts) if row.email is not None or row.phone is not None]
-    wrong = [detail for at, row in kept for detail in below(f"contacts[{at}]", ROW.check(row))]
+    wrong = [detail for at, row in kept for detail in prefix_path(f"contacts[{at}]", ROW.check(row))]
     return invalid(wrong) if wrong else say({"imported": sum(_import(state, row, ask.now) for _, row in kept)})
 
 
-def _import(state: State, row: Row, now: float) -> bool:
+def _import(state: State, row: ImportRow, now: float) -> bool:
     if state.people.with_email(row.email) is not None:
         return False
     fields = {name: getattr(row, name) for name in ("email", "phone", "first_name", "last_name")}
@@ -95,7 +95,7 @@ def _enter(state: State, now: float, fields: dict[str, Any]) -> Person:
     return person
 
 
-def _change(state: State, person: Person, given: NewContact | Changes, now: float) -> Person:
+def _change(state: State, person: Person, given: NewContact | ContactChanges, now: float) -> Person:
     # What was not given stays; an upsert leaves the source as it was, as the contact came from there.
     fields = {name: getattr(given, name, None) for name in TOLD if name != "source"}
     if isinstance(given, NewContact):

@@ -6,7 +6,7 @@ from typing import Final, final
 
 from attrs import frozen
 
-from ..rules import month as month_rule
+from ..schema.validators import month as month_rule
 from .intake import Wrong
 
 MOMENT: Final = re.compile(

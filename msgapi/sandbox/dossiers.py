@@ -92,7 +92,7 @@ class Dossier:
     display_name: str
     region: str = "EUROPE"
     billing_category: str = "CONVERSATIONAL"
-    profile: agents.Changes = field(factory=agents.Changes)
+    profile: agents.AgentChanges = field(factory=agents.AgentChanges)
     created_at: float = _OPENED
     submitted_at: float | None = None
     approved_at: float | None = None

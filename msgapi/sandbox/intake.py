@@ -7,8 +7,8 @@ from urllib.parse import parse_qsl
 from attrs import NOTHING, fields
 
 from ..codec import Problems, read
-from ..forms import Form
 from ..results import Detail
+from ..schema.requests import Schema
 from .answers import Reply, invalid
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ class Wrong(ValueError):
     """A parameter does not fit; the text says how, and never quotes it."""
 
 
-def take(form: Form, model: type[T], value: Mapping[str, object]) -> T | Reply:
+def take(form: Schema, model: type[T], value: Mapping[str, object]) -> T | Reply:
     """Read the body *value* as the *model* of *form*, or refuse it.
 
     A field that has a default may be left out or be null; one that the model does not have is refused.

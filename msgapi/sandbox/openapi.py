@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from ..results import Balance
-from ..rules import KEY, MONTH
+from ..schema.validators import KEY, MONTH
 from ..version import VERSION
 from .catalogue import CONTROLS, OPERATIONS, Operation
 from .dates import MOMENT
@@ -83,7 +83,7 @@ _EXAMPLES: Final[Mapping[str, object]] = {
     "messages.send": _TEXT,
     "contacts.create": {"source": "API", "email": "ada@shop.example", "tags": ["vip"]},
     "contacts.update": {"first_name": "Ada", "tags": []},
-    "contacts.consent": {"channel_type": "EMAIL", "message_type": "NEWSLETTER", "source": "shop"},
+    "contacts.create_consent": {"channel_type": "EMAIL", "message_type": "NEWSLETTER", "source": "shop"},
     "agents.create": {
         "display_name": "Shop",
         "region": "EUROPE",
@@ -106,13 +106,13 @@ _LINKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "messages.send": ("message_id", ("messages.get", "messages.revoke")),
     "contacts.create": (
         "id",
-        ("contacts.get", "contacts.update", "contacts.consents", "contacts.consent", "contacts.delete"),
+        ("contacts.get", "contacts.update", "contacts.list_consents", "contacts.create_consent", "contacts.delete"),
     ),
     "agents.create": (
         "agent_id",
-        ("agents.get", "agents.update", "agents.submit", "agents.launch", "sandbox.approve", "sandbox.reject"),
+        ("agents.get", "agents.update", "agents.submit", "agents.launch_status", "sandbox.approve", "sandbox.reject"),
     ),
-    "contacts.consent": ("id", ("sandbox.confirm",)),
+    "contacts.create_consent": ("id", ("sandbox.confirm",)),
     "webhooks.create": ("id", ("webhooks.update", "webhooks.test", "webhooks.delete")),
 }
 """Which operations take the id that another one gives, and where it stands in the answer."""

@@ -4,10 +4,10 @@ from typing import Final, Literal, TypeAlias, final
 
 from attrs import field, frozen
 
-from ..forms import Form
-from ..layout import lay_flat
 from ..redact import hidden
-from ..rules import free, number, one_of, written
+from ..schema.requests import Schema
+from ..schema.validators import any_text, nonempty_text, number, one_of
+from ..schema.wire_mapping import map_flat
 from .dossiers import CARRIERS, Launched, Settled
 
 Halting: TypeAlias = Literal["PAUSED_ERROR", "PAUSED_BALANCE"]
@@ -119,11 +119,11 @@ def _count(value: object) -> str | None:
     return None if type(value) is int and 1 <= value <= _MOST else f"must be a whole number from 1 to {_MOST}"
 
 
-WRITTEN: Final = Form(Written, {"agent_id": written, "user": number, "text": free})
-TAPPED: Final = Form(Tapped, {"message_id": written, "text": written})
-REJECTION: Final = Form(Rejection, {"reason": written})
-LAUNCHED: Final = Form(Launched, {"carrier": _carrier, "status": one_of(Settled), "reason": written})
-HALTED: Final = Form(Halted, {"status": one_of(Halting)})
-FAILURES: Final = Form(Failures, {"executions": _count})
+WRITTEN: Final = Schema(Written, {"agent_id": nonempty_text, "user": number, "text": any_text})
+TAPPED: Final = Schema(Tapped, {"message_id": nonempty_text, "text": nonempty_text})
+REJECTION: Final = Schema(Rejection, {"reason": nonempty_text})
+LAUNCHED: Final = Schema(Launched, {"carrier": _carrier, "status": one_of(Settled), "reason": nonempty_text})
+HALTED: Final = Schema(Halted, {"status": one_of(Halting)})
+FAILURES: Final = Schema(Failures, {"executions": _count})
 
-lay_flat(Written, Tapped, Rejection, Launched, Halted, Failures)
+map_flat(Written, Tapped, Rejection, Launched, Halted, Failures)

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import attrs
 
-from ..layout import marks_of, paths_of
-from ..rules import DURATION, NUMBER
+from ..schema.validators import DURATION, NUMBER
+from ..schema.wire_mapping import marker_of, paths_of
 from ..webhooks import EVENT_TYPES
 from .dossiers import CARRIERS
 
@@ -116,7 +116,7 @@ def _model(model: Any, schemas: dict[str, Schema], *, asked: bool) -> Schema:  #
                 hint = _FIELDS.get(f"{name}.{field.name}", _FIELDS.get(field.name)) if asked else None
                 leaf = hint or _schema(field.type, schemas, asked=asked)
                 _put(schemas[name], where, leaf if needed or not asked else _or_null(leaf), needed=needed)
-        for mark in marks_of(model):
+        for mark in marker_of(model):
             _put(schemas[name], mark.split("."), closed(), needed=True)
         _open(schemas[name])
     return {"$ref": f"#/components/schemas/{name}"}

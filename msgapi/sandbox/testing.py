@@ -17,7 +17,7 @@ from .sending import accept
 from .state import Ask, State
 from .trial import MOST, TEST_AGENT
 
-_REGISTRATION, _VERIFICATION = testagent.FORMS
+_REGISTRATION, _VERIFICATION = testagent.SCHEMAS
 
 
 def register(state: State, ask: Ask) -> Reply:

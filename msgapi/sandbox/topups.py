@@ -7,9 +7,9 @@ from attrs import frozen
 from ..billing import Alert, AutoReload
 from ..billing.models import ALERT, AUTO_RELOAD, TOP_UP, NewTopUp
 from ..codec import plain
-from ..forms import Form
 from ..results import Detail
-from ..rules import one_of
+from ..schema.requests import Schema
+from ..schema.validators import one_of
 from .answers import Reply, invalid, iso, made, refuse, say, written
 from .intake import take
 from .payments import FAILURES, Method
@@ -27,7 +27,7 @@ class NewMethod:
     type: Type
 
 
-_METHOD = Form(NewMethod, {"type": one_of(Type)})
+_METHOD = Schema(NewMethod, {"type": one_of(Type)})
 
 
 def top_up(state: State, ask: Ask) -> Reply:

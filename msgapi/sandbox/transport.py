@@ -13,7 +13,7 @@ from attrs import define, field
 from ..clock import SYSTEM_CLOCK, Clock
 from ..http import Request
 from ..results import Balance, Unanswered
-from ..rules import number
+from ..schema.validators import number
 from ..transports import Answer, Transport
 from . import agency, consents
 from .account import Account

@@ -12,7 +12,7 @@ from .outbox import Happening
 from .samples import sample
 from .state import Ask, State
 
-_NEW, _CHANGES = webhooks.FORMS
+_NEW, _CHANGES = webhooks.SCHEMAS
 
 
 def create(state: State, ask: Ask) -> Reply:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .delivery import SIGNATURE_HEADER, InvalidDelivery, parse_secrets, read, sign, write
 from .endpoints import (
-    FORMS,
+    SCHEMAS,
     Confirmation,
     EndpointChanges,
     EndpointPage,
@@ -70,7 +70,7 @@ else:
 
 __all__ = [
     "EVENT_TYPES",
-    "FORMS",
+    "SCHEMAS",
     "SIGNATURE_HEADER",
     "AgentApproved",
     "AgentRejected",

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, cast, final
 import orjson
 from attrs import fields, frozen
 
-from ..codec import Problems, deeper, parse, plain
+from ..codec import Problems, is_deeper, parse, plain
 from ..codec import read as read_model
 from .events import EVENT_TYPES, ConversationEnded, ConversationStarted, Event, KnownEvent, UnknownEvent, UserMessage
 
@@ -137,7 +137,7 @@ def _read_event(value: object) -> Event | InvalidDelivery:
     problems: tuple[str, ...] = (
         () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
     )
-    if deeper(data, _MAX_DEPTH):
+    if is_deeper(data, _MAX_DEPTH):
         problems, data = ("data: is nested too deeply, and was left out",), None
     found = data if isinstance(data, dict) else {}
     model = EVENT_TYPES.get(name)

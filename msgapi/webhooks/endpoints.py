@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from ..calls import Api, Call
-from ..forms import Form, ask
-from ..guesses import keep
-from ..layout import lay_flat
-from ..paging import MANY, follow
 from ..redact import hidden
 from ..results import Detail, Result
-from ..rules import Found, many, optional, url, written
+from ..schema.pages import PAGE_SIZE, follow_pages
+from ..schema.requests import Schema, build_call
+from ..schema.undocumented import allow_undocumented
+from ..schema.validators import Problem, items, nonempty_text, optional, url
+from ..schema.wire_mapping import map_flat
 
 _ROUTE: Final = "/v1/webhooks"
 _ONE: Final = f"{_ROUTE}/{{webhook_id}}"
@@ -93,7 +93,7 @@ def create(endpoint: NewEndpoint) -> Call[WebhookEndpoint]:
 
     No idempotency key is documented for it, so the client does not repeat it once a byte may have been sent.
     """
-    return ask("POST", _ROUTE, WebhookEndpoint, body=endpoint, form=_NEW)
+    return build_call("POST", _ROUTE, WebhookEndpoint, body=endpoint, form=_NEW)
 
 
 def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
@@ -105,7 +105,9 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
     endpoints in a page, at least 1; None leaves it to the service. Neither parameter is documented for this
     route: they are those of the other lists.
     """
-    return ask("GET", _ROUTE, EndpointPage, query={"cursor": (written, cursor), "limit": (MANY, limit)})
+    return build_call(
+        "GET", _ROUTE, EndpointPage, query={"cursor": (nonempty_text, cursor), "limit": (PAGE_SIZE, limit)}
+    )
 
 
 async def pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
@@ -113,13 +115,13 @@ async def pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[E
 
     An error is yielded as the last result. A cursor that was used before ends the pages, too.
     """
-    async for page in follow(api, lambda at: list(cursor=at, limit=limit)):
+    async for page in follow_pages(api, lambda at: list(cursor=at, limit=limit)):
         yield page
 
 
 def update(webhook_id: str, changes: EndpointChanges) -> Call[Confirmation]:
     """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview). It may be repeated."""
-    return ask("PATCH", _ONE, Confirmation, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
+    return build_call("PATCH", _ONE, Confirmation, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
 
 
 def delete(webhook_id: str) -> Call[Confirmation]:
@@ -127,7 +129,7 @@ def delete(webhook_id: str) -> Call[Confirmation]:
 
     It may be repeated. If a first attempt succeeded but its response was lost, the result is `NotFound`.
     """
-    return ask("DELETE", _ONE, Confirmation, ids={"webhook_id": webhook_id})
+    return build_call("DELETE", _ONE, Confirmation, ids={"webhook_id": webhook_id})
 
 
 def test(webhook_id: str) -> Call[Confirmation]:
@@ -135,14 +137,14 @@ def test(webhook_id: str) -> Call[Confirmation]:
 
     It has no idempotency key, so the client does not repeat it once a byte may have been sent.
     """
-    return ask("POST", f"{_ONE}/test", Confirmation, ids={"webhook_id": webhook_id})
+    return build_call("POST", f"{_ONE}/test", Confirmation, ids={"webhook_id": webhook_id})
 
 
 def _check_not_empty(changes: EndpointChanges) -> tuple[Detail, ...]:
     return (Detail("", "must change something"),) if changes == EndpointChanges() else ()
 
 
-def _check_url(value: object) -> Found:
+def _check_url(value: object) -> Problem:
     problem = _https(value)
     local = problem is not None and isinstance(value, str) and _http(value) is None and _is_loopback(value)
     return None if local else problem
@@ -160,16 +162,16 @@ def _is_loopback(address: str) -> bool:
 
 _https: Final = url("https")
 _http: Final = url("http")
-_NEW: Final = Form(NewEndpoint, {"url": _check_url, "events": many(written, 1), "secret": written})
-_CHANGES: Final = Form(
+_NEW: Final = Schema(NewEndpoint, {"url": _check_url, "events": items(nonempty_text, 1), "secret": nonempty_text})
+_CHANGES: Final = Schema(
     EndpointChanges,
-    {"url": optional(_check_url), "events": optional(many(written, 1)), "secret": optional(written)},
+    {"url": optional(_check_url), "events": optional(items(nonempty_text, 1)), "secret": optional(nonempty_text)},
     _check_not_empty,
 )
-FORMS: Final = (_NEW, _CHANGES)
+SCHEMAS: Final = (_NEW, _CHANGES)
 """The rules for the request bodies, for the sandbox."""
 
-lay_flat(NewEndpoint, EndpointChanges)
-keep(WebhookEndpoint, same={"webhook_id": "id"})
-keep(EndpointPage, array="webhooks", same={"endpoints": "webhooks"})
-keep(Confirmation)
+map_flat(NewEndpoint, EndpointChanges)
+allow_undocumented(WebhookEndpoint, same={"webhook_id": "id"})
+allow_undocumented(EndpointPage, array="webhooks", same={"endpoints": "webhooks"})
+allow_undocumented(Confirmation)

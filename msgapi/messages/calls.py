@@ -12,11 +12,11 @@ from typing import Final, TypedDict, Unpack
 from ..calls import Api, Call, new_key
 from ..codec import dump
 from ..codegen import constructor
-from ..forms import ask, check_key, invalid
 from ..results import Ok, Result
-from ..rules import day, one_of, whole, written
-from .limits import check
-from .models import Accepted, Direction, Logged, Message, MessageType, Page, Revoked, Status
+from ..schema.requests import build_call, check_key, invalid
+from ..schema.validators import day, nonempty_text, one_of, whole
+from .models import Accepted, Direction, Message, MessageRecord, MessageType, Page, Revoked, Status
+from .validation import check
 
 ROUTE: Final = "/v1/messages"
 _ONE: Final = f"{ROUTE}/{{message_id}}"
@@ -53,9 +53,9 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
     return _call("POST", ROUTE, Accepted, (), dump(message), name)
 
 
-def get(message_id: str) -> Call[Logged]:
+def get(message_id: str) -> Call[MessageRecord]:
     """Make the call that reads one message of the log (docs: /api/messages/get-message)."""
-    return ask("GET", _ONE, Logged, ids={"message_id": message_id})
+    return build_call("GET", _ONE, MessageRecord, ids={"message_id": message_id})
 
 
 def revoke(message_id: str) -> Call[Revoked]:
@@ -63,7 +63,7 @@ def revoke(message_id: str) -> Call[Revoked]:
 
     It may be repeated; what the service answers for a message that is revoked already, the docs leave open.
     """
-    return ask("DELETE", _ONE, Revoked, ids={"message_id": message_id})
+    return build_call("DELETE", _ONE, Revoked, ids={"message_id": message_id})
 
 
 def list(  # noqa: A001 - the name of the route; read as `messages.list`
@@ -89,14 +89,14 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
         "offset": (whole(0, 2**63 - 1), offset),
         "direction": (_DIRECTION, direction),
         "status": (_STATUS, status),
-        "channel_id": (written, channel_id),
-        "contact_id": (written, contact_id),
-        "campaign_id": (written, campaign_id),
+        "channel_id": (nonempty_text, channel_id),
+        "contact_id": (nonempty_text, contact_id),
+        "campaign_id": (nonempty_text, campaign_id),
         "message_type": (_MESSAGE_TYPE, message_type),
         "from": (day, since),
         "to": (day, until),
     }
-    return ask("GET", ROUTE, Page, query=query)
+    return build_call("GET", ROUTE, Page, query=query)
 
 
 async def pages(api: Api, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:

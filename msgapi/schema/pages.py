@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol, TypeVar
 
-from .calls import Api, Call
-from .results import Ok, Result
-from .rules import Rule, whole
+from ..calls import Api, Call
+from ..results import Ok, Result
+from .validators import Rule, whole
 
-MANY: Final[Rule] = whole(1, 2**63 - 1)
+PAGE_SIZE: Final[Rule] = whole(1, 2**63 - 1)
 """Asks for how many a page may have, where the docs give no bounds."""
 
 
@@ -23,7 +23,7 @@ class Paged(Protocol):
 P = TypeVar("P", bound=Paged)
 
 
-async def follow(api: Api, page: Callable[[str | None], Call[P]]) -> AsyncIterator[Result[P]]:
+async def follow_pages(api: Api, page: Callable[[str | None], Call[P]]) -> AsyncIterator[Result[P]]:
     """Read one *page* after another to the last; an error is given once, and ends it.
 
     So does a cursor that leads back to where it came from.

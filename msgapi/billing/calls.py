@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Final
 
 from ..calls import Api, Call, new_key
-from ..forms import ask, invalid
-from ..paging import MANY, follow
 from ..results import Balance, Result
-from ..rules import below, date_alone, json, written
-from ..rules import month as month_rule
+from ..schema.pages import PAGE_SIZE, follow_pages
+from ..schema.requests import build_call, invalid
+from ..schema.validators import date_alone, json, nonempty_text, prefix_path
+from ..schema.validators import month as month_rule
 from .models import (
     ALERT,
     AUTO_RELOAD,
@@ -33,23 +33,23 @@ _ROUTE: Final = "/v1/billing"
 
 def balance() -> Call[Balance]:
     """Make the call that reads the balance, in EUR (docs: /api/billing). It may be repeated."""
-    return ask("GET", f"{_ROUTE}/balance", Balance)
+    return build_call("GET", f"{_ROUTE}/balance", Balance)
 
 
 def usage(month: str | None = None) -> Call[Statement]:
     """Make the call that reads the sums of a *month* such as `2026-05`, the current one if none is given."""
-    return ask("GET", f"{_ROUTE}/usage", Statement, query={"month": (month_rule, month)})
+    return build_call("GET", f"{_ROUTE}/usage", Statement, query={"month": (month_rule, month)})
 
 
 def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[Statement]:
     """Make the call that reads the usage from *since* to *until*; the docs don't say what *group_by* can be."""
-    query = {"from": (date_alone, since), "to": (date_alone, until), "group_by": (written, group_by)}
-    return ask("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
+    query = {"from": (date_alone, since), "to": (date_alone, until), "group_by": (nonempty_text, group_by)}
+    return build_call("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
 
 
 def tier(channel: str | None = None) -> Call[Statement]:
     """Make the call that reads the price tier of one *channel*, or of all."""
-    return ask("GET", f"{_ROUTE}/tier", Statement, query={"channel": (written, channel)})
+    return build_call("GET", f"{_ROUTE}/tier", Statement, query={"channel": (nonempty_text, channel)})
 
 
 def transactions(
@@ -60,12 +60,12 @@ def transactions(
     *cursor* comes from the page before; the docs give *limit* no bounds.
     """
     query = {
-        "cursor": (written, cursor),
-        "limit": (MANY, limit),
+        "cursor": (nonempty_text, cursor),
+        "limit": (PAGE_SIZE, limit),
         "from": (date_alone, since),
         "to": (date_alone, until),
     }
-    return ask("GET", f"{_ROUTE}/transactions", Transactions, query=query)
+    return build_call("GET", f"{_ROUTE}/transactions", Transactions, query=query)
 
 
 async def pages(
@@ -75,7 +75,7 @@ async def pages(
 
     So does a cursor that leads back to where it came from.
     """
-    async for page in follow(api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until)):
+    async for page in follow_pages(api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until)):
         yield page
 
 
@@ -84,19 +84,19 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
 
     That they come by *cursor* and *limit*, as transactions do, is how we read the docs, which don't say.
     """
-    query = {"cursor": (written, cursor), "limit": (MANY, limit)}
-    return ask("GET", f"{_ROUTE}/invoices", Invoices, query=query)
+    query = {"cursor": (nonempty_text, cursor), "limit": (PAGE_SIZE, limit)}
+    return build_call("GET", f"{_ROUTE}/invoices", Invoices, query=query)
 
 
 async def invoice_pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
     """Read the invoices page by page to the last, as `pages` does the transactions."""
-    async for page in follow(api, lambda at: invoices(cursor=at, limit=limit)):
+    async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit)):
         yield page
 
 
 def payment_methods() -> Call[PaymentMethods]:
     """Make the call that lists the payment methods."""
-    return ask("GET", f"{_ROUTE}/payment-methods", PaymentMethods)
+    return build_call("GET", f"{_ROUTE}/payment-methods", PaymentMethods)
 
 
 def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
@@ -104,10 +104,10 @@ def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
 
     The docs name the route, but nothing of what it takes: *given* goes out as it is, as JSON.
     """
-    path, details = f"{_ROUTE}/payment-methods", tuple(below("", json(given)))
+    path, details = f"{_ROUTE}/payment-methods", tuple(prefix_path("", json(given)))
     if details:
         return Call("POST", path, PaymentMethod, invalid=invalid(details))
-    return ask("POST", path, PaymentMethod, body=dict(given))
+    return build_call("POST", path, PaymentMethod, body=dict(given))
 
 
 def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency_key: str | None = None) -> Call[TopUp]:
@@ -118,19 +118,19 @@ def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency
     """
     body = NewTopUp(amount=amount, payment_method_id=payment_method_id)
     name = new_key() if idempotency_key is None else idempotency_key
-    return ask("POST", f"{_ROUTE}/topup", TopUp, body=body, form=TOP_UP, idempotency_key=name)
+    return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, form=TOP_UP, idempotency_key=name)
 
 
 def auto_reload() -> Call[Reloading]:
     """Make the call that reads how the balance is topped up by itself."""
-    return ask("GET", f"{_ROUTE}/auto-reload", Reloading)
+    return build_call("GET", f"{_ROUTE}/auto-reload", Reloading)
 
 
 def set_auto_reload(setting: AutoReload) -> Call[Saved]:
     """Make the call that sets how the balance is topped up by itself. It may be repeated."""
-    return ask("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, form=AUTO_RELOAD)
+    return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, form=AUTO_RELOAD)
 
 
-def alert(setting: Alert) -> Call[Saved]:
+def set_alert(setting: Alert) -> Call[Saved]:
     """Make the call that sets when a low balance is told. It may be repeated."""
-    return ask("PUT", f"{_ROUTE}/alerts", Saved, body=setting, form=ALERT)
+    return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, form=ALERT)

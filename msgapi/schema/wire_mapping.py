@@ -11,9 +11,8 @@ from cattrs import AttributeValidationNote, ClassValidationError
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 
-from .codec import explaining, fast
-from .codegen import Place, Tree, writer
-from .hooks import Mismatch, kind_of
+from ..codec import Mismatch, explaining, fast, kind_of
+from ..codegen import Place, Tree, writer
 
 T = TypeVar("T")
 Path = tuple[str, ...]
@@ -22,7 +21,7 @@ _LAID_OUT: Final[dict[type, tuple[Mapping[str, str], str]]] = {}
 
 @final
 @frozen
-class Coder:
+class FieldCodec:
     """How a string is written where the wire has it in another form, and how it is read again.
 
     *read* raises `Mismatch` for what was not written by *write*.
@@ -37,7 +36,7 @@ class Coder:
 class _Place:
     field: "Attribute[Any]"
     path: Path
-    coder: Coder | None
+    coder: FieldCodec | None
 
     @property
     def dotted(self) -> str:
@@ -53,8 +52,8 @@ class _Place:
         return () if self.field.default == () else None
 
 
-def lay_out(
-    model: type, paths: Mapping[str, str], *, mark: str = "", coders: Mapping[str, Coder] | None = None
+def map_fields(
+    model: type, paths: Mapping[str, str], *, mark: str = "", coders: Mapping[str, FieldCodec] | None = None
 ) -> Mapping[str, str]:
     """Say where on the wire the fields of a request *model* stand, as dotted *paths*, for both ways.
 
@@ -76,10 +75,10 @@ def lay_out(
     return found
 
 
-def lay_flat(*models: type) -> None:
+def map_flat(*models: type) -> None:
     """Say that the fields of request *models* stand under their own names."""
     for model in models:
-        _ = lay_out(model, {})
+        _ = map_fields(model, {})
 
 
 def paths_of(model: type) -> Mapping[str, str] | None:
@@ -87,7 +86,7 @@ def paths_of(model: type) -> Mapping[str, str] | None:
     return _LAID_OUT[model][0] if model in _LAID_OUT else None
 
 
-def marks_of(model: type) -> tuple[str, ...]:
+def marker_of(model: type) -> tuple[str, ...]:
     """Tell the path of the object that a model is told by where no field stands in it; empty for any other."""
     if model not in _LAID_OUT:
         return ()
@@ -115,7 +114,7 @@ def _reader(
         errors: list[Exception] = list(_strange(value, known, ""))
         for place in places if isinstance(value, dict) else ():
             try:
-                raw = at(value, place.path)
+                raw = value_at(value, place.path)
                 if raw is not None or not place.optional:
                     found[place.field.name] = part(place, raw)
             except _Elsewhere:
@@ -165,7 +164,7 @@ class _Elsewhere(Mismatch):
     """Something above is no object, which is said there."""
 
 
-def at(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON has no better type
+def value_at(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON has no better type
     """Find what stands in *value* at *path*, None if nothing does; something other than an object on the way raises."""
     for key in path:
         if value is None:
@@ -176,7 +175,7 @@ def at(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON has no better type
     return value
 
 
-def choose(union: object, marks: Mapping[str, type]) -> None:
+def discriminate(union: object, marks: Mapping[str, type]) -> None:
     """Read a *union* of laid-out models by which one of the paths in *marks* is present."""
     ways = [(tuple(path.split(".")), model) for path, model in marks.items()]
 
@@ -195,12 +194,12 @@ def choose(union: object, marks: Mapping[str, type]) -> None:
 
 def _is_at(value: object, path: Path) -> bool:
     try:
-        return at(value, path) is not None
+        return value_at(value, path) is not None
     except _Elsewhere:
         return False
 
 
-def mend(model: type, how: Callable[[Tree], Tree], *, array: str = "") -> None:
+def normalise(model: type, how: Callable[[Tree], Tree], *, array: str = "") -> None:
     """Read an answer's *model* from what *how* makes of the object that came; *how* must not change it.
 
     A bare array is read as if it stood in an object under the name *array*, if one is given. The

@@ -12,10 +12,10 @@ from sys import maxsize
 from typing import Any, Final, TypeAlias, get_args
 from urllib.parse import urlsplit
 
-from .results import Detail
+from ..results import Detail
 
-Found: TypeAlias = str | Iterable[Detail] | None
-Rule: TypeAlias = Callable[[Any], Found]
+Problem: TypeAlias = str | Iterable[Detail] | None
+Rule: TypeAlias = Callable[[Any], Problem]
 """Finds what is wrong with a value: a sentence about it, details below it, or nothing."""
 
 NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -55,8 +55,8 @@ def _type_of(value: object) -> str:
     return "None" if value is None else type(value).__name__
 
 
-written: Final = string()
-free: Final = string(empty=True)
+nonempty_text: Final = string()
+any_text: Final = string(empty=True)
 
 
 def optional(rule: Rule) -> Rule:
@@ -93,11 +93,11 @@ def address(value: object) -> str | None:
     return "must be one e-mail address such as name@example.org"
 
 
-def line(value: object) -> Found:
+def single_line(value: object) -> Problem:
     """Ask for a text without a line break, as it goes into a header."""
     if isinstance(value, str) and ("\r" in value or "\n" in value):
         return "must be a single line"
-    return written(value)
+    return nonempty_text(value)
 
 
 def duration(value: object) -> str | None:
@@ -135,7 +135,7 @@ def degrees(most: int) -> Rule:
     return rule
 
 
-def moment(value: object) -> str | None:
+def aware_time(value: object) -> str | None:
     """Ask for a time that says its zone and can be told in UTC."""
     try:
         if isinstance(value, datetime) and value.utcoffset() is not None and value.astimezone(UTC):
@@ -147,7 +147,9 @@ def moment(value: object) -> str | None:
 
 def day(value: object) -> str | None:
     """Ask for a date, or a time that says its zone."""
-    return None if type(value) is date or moment(value) is None else "must be a date, or a datetime with a time zone"
+    return (
+        None if type(value) is date or aware_time(value) is None else "must be a date, or a datetime with a time zone"
+    )
 
 
 def date_alone(value: object) -> str | None:
@@ -210,28 +212,28 @@ def _is_json(value: object, levels: int) -> bool:
         parts = value.values() if isinstance(value, Mapping) else value
         named = all(isinstance(name, str) and _is_unicode(name) for name in names)
         return levels > 0 and named and all(_is_json(part, levels - 1) for part in parts)
-    return value is None or (isinstance(value, int) and -(2**63) <= value < 2**64) or moment(value) is None
+    return value is None or (isinstance(value, int) and -(2**63) <= value < 2**64) or aware_time(value) is None
 
 
-def many(rule: Rule, least: int = 0, most: int = maxsize) -> Rule:
+def items(rule: Rule, least: int = 0, most: int = maxsize) -> Rule:
     """Ask for a tuple of *least* to *most* values, each as *rule* asks."""
     said = f"must be {least} to {most}" if least else f"must be at most {most}"
     if most == maxsize:
         said = f"must be at least {least}"
 
-    def wrong(value: object) -> Found:
+    def wrong(value: object) -> Problem:
         if not isinstance(value, tuple):
             return f"must be a tuple, not {_type_of(value)}"
         if not least <= len(value) <= most:
             return f"{said}, and are {len(value)}"
         if not value:
             return None
-        return [detail for index, one in enumerate(value) for detail in below(f"[{index}]", rule(one))]
+        return [detail for index, one in enumerate(value) for detail in prefix_path(f"[{index}]", rule(one))]
 
     return wrong
 
 
-def below(path: str, found: Found) -> Iterator[Detail]:
+def prefix_path(path: str, found: Problem) -> Iterator[Detail]:
     """Put what was *found* under *path*."""
     if isinstance(found, str):
         yield Detail(path, found)
@@ -248,6 +250,6 @@ def key(value: object) -> str | None:
     return "must be 1 to 255 visible ASCII characters"
 
 
-def segment(value: object) -> Found:
+def path_id(value: object) -> Problem:
     """Ask for an id that can stand in a path."""
-    return "must be an id" if isinstance(value, str) and value in {".", ".."} else written(value)
+    return "must be an id" if isinstance(value, str) and value in {".", ".."} else nonempty_text(value)

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 from attrs import field, frozen
 
-from .calls import Call
-from .codec import dump
-from .results import Detail, Invalid
-from .rules import Found, Rule, below, key, segment
+from ..calls import Call
+from ..codec import dump
+from ..results import Detail, Invalid
+from .validators import Problem, Rule, key, path_id, prefix_path
 
 T = TypeVar("T")
 Query: TypeAlias = Mapping[str, tuple[Rule, object]]
@@ -19,7 +19,7 @@ Query: TypeAlias = Mapping[str, tuple[Rule, object]]
 
 @final
 @frozen
-class Form:
+class Schema:
     """What a *model* of a request may hold: a rule for each field, and one for *whole* of it."""
 
     model: type
@@ -30,10 +30,10 @@ class Form:
         """Tell what is wrong with *value*; nothing if it may be sent. Never raises."""
         if type(value) is not self.model:
             return (Detail("", f"must be a {self.model.__name__}"),)
-        found = tuple(one for name, rule in self.rules.items() for one in below(name, rule(getattr(value, name))))
+        found = tuple(one for name, rule in self.rules.items() for one in prefix_path(name, rule(getattr(value, name))))
         return found or tuple(self.whole(value))
 
-    def rule(self, value: object) -> Found:
+    def rule(self, value: object) -> Problem:
         """Ask for a value that this form lets through, as a rule for the field of another model."""
         return self.check(value)
 
@@ -52,7 +52,7 @@ def check_key(idempotency_key: str) -> Detail | None:
     return None if said is None else Detail("idempotency_key", said)
 
 
-def ask(
+def build_call(
     method: str,
     path: str,
     returns: type[T],
@@ -60,13 +60,13 @@ def ask(
     ids: Mapping[str, str] | None = None,
     query: Query | None = None,
     body: object = None,
-    form: Form | None = None,
+    form: Schema | None = None,
     idempotency_key: str | None = None,
 ) -> Call[T]:
     """Make a call of *path*, whose `{names}` are those of *ids*; what is wrong is in the call's `invalid`."""
     ids, asked = ids or {}, {name: pair for name, pair in (query or {}).items() if pair[1] is not None}
-    details = [one for name, given in ids.items() for one in below(name, segment(given))]
-    details += [one for name, (rule, given) in asked.items() for one in below(name, rule(given))]
+    details = [one for name, given in ids.items() for one in prefix_path(name, path_id(given))]
+    details += [one for name, (rule, given) in asked.items() for one in prefix_path(name, rule(given))]
     details += form.check(body) if form else ()
     wrong = None if idempotency_key is None else check_key(idempotency_key)
     name = None if wrong else idempotency_key
@@ -74,11 +74,11 @@ def ask(
         found = (*details, wrong) if wrong else tuple(details)
         return Call(method, path, returns, idempotency_key=name, invalid=invalid(found))
     target = path.format_map({name: quote(given, safe="") for name, given in ids.items()})
-    pairs = tuple((name, text(given)) for name, (_, given) in asked.items())
+    pairs = tuple((name, query_value(given)) for name, (_, given) in asked.items())
     return Call(method, target, returns, pairs, None if body is None else dump(body), name)
 
 
-def text(value: object) -> str:
+def query_value(value: object) -> str:
     """Write one value of a query: a time in UTC with `Z`, a date as it is, true and false as JSON has them."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

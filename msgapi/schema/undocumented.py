@@ -10,9 +10,9 @@ from typing import Any, Final, TypeVar, cast
 
 from attrs import fields, resolve_types
 
-from .codec import Problems, explaining, fast, read
-from .codegen import Tree
-from .layout import mend
+from ..codec import Problems, explaining, fast, read
+from ..codegen import Tree
+from .wire_mapping import normalise
 
 T = TypeVar("T")
 
@@ -23,10 +23,12 @@ _MORE: Final = ("hasmore", "hasnext", "hasnextpage", "more")  # false on the las
 _BACK: Final = ("prev", "before", "start", "first")  # what a cursor is called that leads back
 
 
-def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None, documented: bool = False) -> None:
+def allow_undocumented(
+    model: type, *, array: str = "", same: Mapping[str, str] | None = None, documented: bool = False
+) -> None:
     """Read an answer's *model*, whose body the docs don't show, and keep what it has no field for in its `extra`.
 
-    *same* says under which other names a field may come, by those names. *array* is as in `mend`, and is what an
+    *same* says under which other names a field may come, by those names. *array* is as in `normalise`, and is what an
     array of another name is taken for where it is the only one that can be meant. A `next_cursor` may have
     any name with `cursor` in it that does not lead back, and stand in an object of its own. What is *documented*
     is no guess: a field of another type is in the way of reading.
@@ -46,7 +48,7 @@ def keep(model: type, *, array: str = "", same: Mapping[str, str] | None = None,
         before = value.get("extra", {})
         return {**known, "extra": {**(before if type(before) is dict else {"extra": before}), **extra}}
 
-    mend(model, how, array=array)
+    normalise(model, how, array=array)
     for converter in () if documented else (fast, explaining):
         converter.register_structure_hook(model, _patient(converter.get_structure_hook(model), model, how))
 

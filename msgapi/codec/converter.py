@@ -16,7 +16,7 @@ import attrs
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.preconf.orjson import OrjsonConverter, make_converter
 
-from .codegen import Part, reader
+from ..codegen import Part, reader
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]

@@ -5,23 +5,23 @@ from itertools import islice
 from typing import Final
 
 from ..calls import Call
-from ..forms import ask
+from ..schema.requests import build_call
 from .models import (
     CHANGES,
     CONSENT,
     MOST_ROWS,
     NEW,
     ROWS,
-    Changes,
-    Consent,
-    Consents,
+    ConsentRecord,
+    ConsentRecords,
     Contact,
+    ContactChanges,
     Deleted,
     Imported,
+    ImportRow,
+    ImportRows,
     NewConsent,
     NewContact,
-    Row,
-    Rows,
 )
 
 _ROUTE: Final = "/v1/contacts"
@@ -33,17 +33,17 @@ def create(contact: NewContact) -> Call[Contact]:
 
     No idempotency key is documented here, so it is never repeated by itself once a byte may have left.
     """
-    return ask("POST", _ROUTE, Contact, body=contact, form=NEW)
+    return build_call("POST", _ROUTE, Contact, body=contact, form=NEW)
 
 
 def get(contact_id: str) -> Call[Contact]:
     """Make the call that reads one contact with its consent records (docs: /api/contacts/get-contact)."""
-    return ask("GET", _ONE, Contact, ids={"contact_id": contact_id})
+    return build_call("GET", _ONE, Contact, ids={"contact_id": contact_id})
 
 
-def update(contact_id: str, changes: Changes) -> Call[Contact]:
+def update(contact_id: str, changes: ContactChanges) -> Call[Contact]:
     """Make the call that changes a contact (docs: /api/contacts/update-contact). It may be repeated."""
-    return ask("PATCH", _ONE, Contact, ids={"contact_id": contact_id}, body=changes, form=CHANGES)
+    return build_call("PATCH", _ONE, Contact, ids={"contact_id": contact_id}, body=changes, form=CHANGES)
 
 
 def delete(contact_id: str) -> Call[Deleted]:
@@ -51,10 +51,10 @@ def delete(contact_id: str) -> Call[Deleted]:
 
     It may be repeated; the second time it is `NotFound`.
     """
-    return ask("DELETE", _ONE, Deleted, ids={"contact_id": contact_id})
+    return build_call("DELETE", _ONE, Deleted, ids={"contact_id": contact_id})
 
 
-def import_rows(rows: Iterable[Row]) -> Iterator[Call[Imported]]:
+def import_contacts(rows: Iterable[ImportRow]) -> Iterator[Call[Imported]]:
     """Make the calls that import *rows*, 10,000 in each (docs: /api/contacts/import-contacts).
 
     Rows are taken as the calls are asked for, so any number of them takes the memory of one call. A
@@ -64,14 +64,16 @@ def import_rows(rows: Iterable[Row]) -> Iterator[Call[Imported]]:
     """
     left = iter(rows)
     while chunk := tuple(islice(left, MOST_ROWS)):
-        yield ask("POST", f"{_ROUTE}/import", Imported, body=Rows(contacts=chunk), form=ROWS)
+        yield build_call("POST", f"{_ROUTE}/import", Imported, body=ImportRows(contacts=chunk), form=ROWS)
 
 
-def consents(contact_id: str) -> Call[Consents]:
+def list_consents(contact_id: str) -> Call[ConsentRecords]:
     """Make the call that lists the consent records of a contact (docs: /api/contacts/consent)."""
-    return ask("GET", f"{_ONE}/consent", Consents, ids={"contact_id": contact_id})
+    return build_call("GET", f"{_ONE}/consent", ConsentRecords, ids={"contact_id": contact_id})
 
 
-def consent(contact_id: str, given: NewConsent) -> Call[Consent]:
+def create_consent(contact_id: str, given: NewConsent) -> Call[ConsentRecord]:
     """Make the call that records a consent (docs: /api/contacts/consent); never repeated by itself."""
-    return ask("POST", f"{_ONE}/consent", Consent, ids={"contact_id": contact_id}, body=given, form=CONSENT)
+    return build_call(
+        "POST", f"{_ONE}/consent", ConsentRecord, ids={"contact_id": contact_id}, body=given, form=CONSENT
+    )

@@ -13,8 +13,8 @@ import orjson
 from attrs import frozen
 from cattrs import ClassValidationError, IterableValidationError
 
-from .hooks import Mismatch, converter
-from .results import ApiError, Detail, Ok
+from ..results import ApiError, Detail, Ok
+from .converter import Mismatch, converter
 
 T = TypeVar("T")
 KIND: Final = "kind"
@@ -84,7 +84,7 @@ def read(value: object, model: type[T]) -> T | Problems:
         return _explain(value, model)
 
 
-def deeper(value: object, levels: int) -> bool:
+def is_deeper(value: object, levels: int) -> bool:
     """Tell whether objects and arrays in *value* are nested in more than so many *levels*."""
     layer: list[object] = [value]
     for _ in range(levels + 2):  # the body itself, and the leaves

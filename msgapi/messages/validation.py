@@ -12,24 +12,24 @@ from typing import Any, Final, Literal, final, get_args
 from attrs import NOTHING, fields_dict, frozen
 
 from ..results import Detail
-from ..rules import (
-    Found,
+from ..schema.validators import (
+    Problem,
     Rule,
     address,
-    below,
+    any_text,
+    aware_time,
     degrees,
     duration,
-    free,
+    items,
     json,
-    line,
-    many,
-    moment,
+    nonempty_text,
     number,
     one_of,
     optional,
+    prefix_path,
+    single_line,
     string,
     url,
-    written,
 )
 from .models import (
     Card,
@@ -92,9 +92,9 @@ def check(message: Message) -> tuple[Detail, ...]:
     return tuple(_parts(message) or ())
 
 
-def _postback(value: object) -> Found:
+def _postback(value: object) -> Problem:
     # Text that is short enough in base64, as it goes over the wire.
-    said = free(value)
+    said = any_text(value)
     if said is not None or not isinstance(value, str):
         return said
     size = len(encode(value))
@@ -106,7 +106,7 @@ def _names(kinds: tuple[type, ...]) -> str:
 
 
 def _a(*kinds: type) -> Rule:
-    def rule(value: object) -> Found:
+    def rule(value: object) -> Problem:
         return _parts(value) if type(value) in kinds else f"must be one of {_names(kinds)}"
 
     return rule
@@ -121,7 +121,7 @@ def _parts(value: object) -> list[Detail] | None:
             continue
         found = rule(part)
         if found is not None:
-            details = [*(details or ()), *below(path, found)]
+            details = [*(details or ()), *prefix_path(path, found)]
     if kind in _WHOLES:
         details = [*(details or ()), *_WHOLES[kind](value)]
     return details
@@ -147,7 +147,7 @@ def _is_empty(value: object) -> bool:
 
 def _event(event: CreateCalendarEvent) -> Iterator[Detail]:
     start, end = event.start_time, event.end_time
-    if moment(start) is None and moment(end) is None and end <= start:
+    if aware_time(start) is None and aware_time(end) is None and end <= start:
         yield Detail(PATHS[CreateCalendarEvent]["end_time"], "must be after start_time")
 
 
@@ -178,7 +178,7 @@ _file: Final = url("https")
 _action: Final[Mapping[str, Rule]] = {"text": string(25), "fallback_url": optional(_link)}
 _chip: Final = _a(*get_args(Suggestion))
 _rcs: Final[Mapping[str, Rule]] = {
-    "agent_id": written,
+    "agent_id": nonempty_text,
     "to": number,
     "message_type": one_of(MessageType),
     "traffic_type": one_of(TrafficType),
@@ -189,34 +189,34 @@ _RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
     OpenUrl: {**_action, "url": _link},
     OpenUrlInWebview: {**_action, "url": _link},
     Dial: {**_action, "phone_number": number},
-    ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(free)},
+    ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(any_text)},
     ShareLocation: _action,
     CreateCalendarEvent: {
         **_action,
-        "title": written,
-        "start_time": moment,
-        "end_time": moment,
-        "description": optional(free),
+        "title": nonempty_text,
+        "start_time": aware_time,
+        "end_time": aware_time,
+        "description": optional(any_text),
     },
     Media: {"url": _file, "thumbnail_url": optional(_file), "height": optional(one_of(MediaHeight))},
     Card: {
         "title": optional(string(200, empty=True)),
         "description": optional(string(2000, empty=True)),
         "media": optional(_a(Media)),
-        "suggestions": many(_chip, 0, 4),
+        "suggestions": items(_chip, 0, 4),
     },
-    Text: {**_rcs, "text": string(3072), "suggestions": many(_chip, 0, 11)},
+    Text: {**_rcs, "text": string(3072), "suggestions": items(_chip, 0, 11)},
     RichCard: {**_rcs, "orientation": one_of(Orientation), "card": _a(Card)},
-    Carousel: {**_rcs, "card_width": one_of(CardWidth), "cards": many(_a(Card), 2, 10)},
+    Carousel: {**_rcs, "card_width": one_of(CardWidth), "cards": items(_a(Card), 2, 10)},
     Email: {
-        "channel_id": written,
+        "channel_id": nonempty_text,
         "to": address,
         "message_type": one_of(Literal["MESSAGE", "NEWSLETTER"]),
-        "subject": optional(line),
-        "html": optional(free),
-        "text": optional(free),
-        "template_id": optional(written),
-        "template_version": optional(written),
+        "subject": optional(single_line),
+        "html": optional(any_text),
+        "text": optional(any_text),
+        "template_id": optional(nonempty_text),
+        "template_version": optional(nonempty_text),
         "template_data": optional(json),
     },
 }
