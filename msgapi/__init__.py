@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .addresses import Misconfigured
     from .client import Client, connect
     from .clock import Clock, SystemClock
-    from .pace import Pace
+    from .ratelimit.pace import Pace
     from .retries import Retry
     from .virtual import VirtualClock
 else:
@@ -125,7 +125,7 @@ _HOMES = {
     "Client": "client",
     "Clock": "clock",
     "Misconfigured": "addresses",
-    "Pace": "pace",
+    "Pace": "ratelimit.pace",
     "Retry": "retries",
     "SystemClock": "clock",
     "VirtualClock": "virtual",

@@ -13,7 +13,7 @@ from msgapi.cli.fleet_reach import Place
 from msgapi.clock import SystemClock
 from msgapi.fleet import MemoryChunks, MemoryRecords
 from msgapi.fleet.chunk import Chunk, load
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 
 RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
 REPORT = ["fleet", "report", "--batch", "may"]
@@ -42,7 +42,7 @@ class Fleet:
 
     chunks: MemoryChunks = field(factory=lambda: MemoryChunks(Hasty(), lease_seconds=1e9))
     records: MemoryRecords = field(factory=MemoryRecords)
-    quota: Local = field(factory=lambda: Local(SystemClock()))
+    quota: LocalSharedRate = field(factory=lambda: LocalSharedRate(SystemClock()))
     places: list[Place] = field(factory=list)
 
     def queued(self, batch: str = "may") -> list[Chunk]:

@@ -15,7 +15,7 @@ from mortal import Service, Weather
 
 from msgapi import Request
 from msgapi.fleet import Lease, MemoryChunks, MemoryRecords, Revision
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.transports import Answer
 
 Death: TypeAlias = Literal["killed", "cancelled", "frozen"]
@@ -31,7 +31,7 @@ class World(Service):
 
     chunks: MemoryChunks
     records: MemoryRecords
-    quota: Local
+    quota: LocalSharedRate
 
 
 @final

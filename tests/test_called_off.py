@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from msgapi import Call, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock, connect
-from msgapi.gate import Gate
-from msgapi.pace import Lane
+from msgapi.ratelimit import Lane
+from msgapi.ratelimit.queue import TurnQueue
 from msgapi.results import CALLED_OFF
 from msgapi.transports import Answer
 
@@ -69,7 +69,7 @@ async def test_doubt_of_earlier_attempts_is_kept() -> None:
 
 
 async def test_a_turn_that_is_waited_for_in_a_cancelled_scope_is_no_turn() -> None:
-    gate = Gate(Lane(), VirtualClock(), 60.0)
+    gate = TurnQueue(Lane(), VirtualClock(), 60.0)
     async with anyio.create_task_group() as tasks:
         await gate._turn.acquire()
         _ = tasks.start_soon(gate.enter)
@@ -77,6 +77,6 @@ async def test_a_turn_that_is_waited_for_in_a_cancelled_scope_is_no_turn() -> No
         assert not gate.enter_at_once(0.0)
         with anyio.CancelScope() as scope:
             scope.cancel()
-            _ = await gate.enter()  # which said 0: nothing to wait for, again and again
+            _ = await gate.enter()
         assert scope.cancelled_caught
         tasks.cancel_scope.cancel()

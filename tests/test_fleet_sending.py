@@ -41,7 +41,7 @@ from msgapi.fleet.entry import ChunkRecord, Found, load_record, settled
 from msgapi.fleet.leaf import TRIES
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.results import ApiError
 from msgapi.virtual import VirtualClock
 
@@ -121,7 +121,7 @@ async def test_what_is_no_chunk_is_unfit_and_nothing_is_written() -> None:
 
 async def test_a_402_pauses_all_and_what_did_not_go_is_as_though_it_had_never_been_begun() -> None:
     broke = InsufficientBalance(code="insufficient_balance")
-    api, records, quota = Counted({4: broke}), MemoryRecords(), Local(VirtualClock())
+    api, records, quota = Counted({4: broke}), MemoryRecords(), LocalSharedRate(VirtualClock())
     pace = Pace(shared=quota)
     sent = await send_chunk(chunk(), api, pace, records=records, at_once=1)
     assert (sent.done, sent.stopped, sent.left) == (False, Stopped("balance", broke), 7)
@@ -150,7 +150,7 @@ class Slow:
 
 async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
     clock, records = VirtualClock(), MemoryRecords()
-    quota = Local(clock)
+    quota = LocalSharedRate(clock)
     api = Slow(clock)
 
     async def pauses() -> None:

@@ -20,7 +20,7 @@ from msgapi import Invalid, Pace, connect, messages
 from msgapi.fleet import Chunk, ChunkRecord, Found, MemoryChunks, MemoryRecords, Row, row_of, work
 from msgapi.fleet.entry import load_record
 from msgapi.journal import State, key_of
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.sandbox import LUCK, Entry, Sandbox
 from msgapi.transports.faulty import FAULTS
 from msgapi.virtual import VirtualClock
@@ -82,7 +82,7 @@ class Fleets(RuleBasedStateMachine):
         clock = VirtualClock()
         box = Sandbox(clock=clock, timing=None, rate_limit=pace, balance=balance)
         self.shared = shared
-        self.world = World(clock, box, MemoryChunks(clock, lease_seconds=30.0), MemoryRecords(), Local(clock))
+        self.world = World(clock, box, MemoryChunks(clock, lease_seconds=30.0), MemoryRecords(), LocalSharedRate(clock))
         some = iter(range(1000))
         rows = [[row(at, f"+49151{at:08}") for _, at in zip(range(size), some, strict=False)] for size in sizes]
         for at, kind in enumerate(sorted(odd), 2000):

@@ -32,7 +32,7 @@ from msgapi.fleet.beside import beside
 from msgapi.fleet.held import Held
 from msgapi.fleet.leaf import TRIES
 from msgapi.journal import State
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.results import Balance, Meta
 from msgapi.virtual import VirtualClock
 
@@ -51,11 +51,11 @@ class Fleet:
     records: MemoryRecords = field(factory=MemoryRecords)
     told: list[Event] = field(factory=list)
     chunks: MemoryChunks = field(init=False)
-    quota: Local = field(init=False)
+    quota: LocalSharedRate = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.chunks = MemoryChunks(self.clock, lease_seconds=30.0)
-        self.quota = Local(self.clock)
+        self.quota = LocalSharedRate(self.clock)
 
     async def put(self, count: int, rows: int = 10) -> None:
         for number in range(count):
@@ -350,7 +350,7 @@ async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_
 class Deaf:
     """A pace whose store answers to all but these, for a while, to which it never comes back."""
 
-    def __init__(self, quota: Local, *names: str, until: float = inf) -> None:
+    def __init__(self, quota: LocalSharedRate, *names: str, until: float = inf) -> None:
         self.quota, self.names, self.until = quota, names, until
 
     def __getattr__(self, name: str) -> object:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi import Pace, RateLimit
-from msgapi.pace import Lane
+from msgapi.ratelimit import Lane
 
 
 @define
@@ -59,7 +59,7 @@ def storm(
     while done < sends:
         change(now, server)
         while waiting and len(flying) < at_once and lane.wait(now) <= 0:
-            lane.leave(now)
+            lane.record_sent(now)
             waiting -= 1
             run.departures.append(now)
             allowed, until, figures = server.answer(now + latency / 2)
@@ -68,10 +68,10 @@ def storm(
         if flying and flying[0][0] <= wake:
             now, _, left_at, allowed, until, figures = heapq.heappop(flying)
             if allowed:
-                lane.learn(now, now, figures=figures, server_time=floor(now + server.clock_error))
+                lane.record_response(now, now, figures=figures, server_time=floor(now + server.clock_error))
                 done += 1
             else:
-                lane.throttle(now, left_at, until)
+                lane.record_throttled(now, left_at, until)
                 run.refused += 1
                 waiting += 1
         else:
@@ -169,21 +169,21 @@ def test_a_closed_gate_stays_closed_for_the_longest_time_that_was_asked_for(
 ) -> None:
     lane = Lane()
     for each in (*others, retry_after):
-        lane.leave(0)
-        lane.throttle(0, 0, each)
+        lane.record_sent(0)
+        lane.record_throttled(0, 0, each)
     assert lane.wait(0) >= max([*others, retry_after]) - 1e-9
 
 
 def test_after_a_wait_requests_leave_spaced_and_not_all_at_once() -> None:
     lane = Lane()
     for _ in range(20):
-        lane.leave(0)
-        lane.learn(0.1, 0, figures=None, server_time=None)
-    lane.leave(0.1)
-    lane.throttle(0.1, 0.1, 0.9)
+        lane.record_sent(0)
+        lane.record_response(0.1, 0, figures=None, server_time=None)
+    lane.record_sent(0.1)
+    lane.record_throttled(0.1, 0.1, 0.9)
     assert lane.wait(0.1) == pytest.approx(0.9)
     assert lane.rate == pytest.approx(20)
-    lane.leave(1.0)
+    lane.record_sent(1.0)
     assert lane.wait(1.0) == pytest.approx(0.05)
     assert lane.wait(1.0, ahead=2) == pytest.approx(0.15)
 
@@ -193,9 +193,9 @@ def windows(lane: Lane, first: int, *remaining: int) -> list[float | None]:
     rates = []
     for second, left in enumerate(remaining, first):
         assert lane.wait(second) <= 0
-        lane.leave(second)
+        lane.record_sent(second)
         figures = RateLimit(limit=100, remaining=left, reset=second + 1.0)
-        lane.learn(second + 0.1, second + 0.1, figures=figures, server_time=None)
+        lane.record_response(second + 0.1, second + 0.1, figures=figures, server_time=None)
         rates.append(lane.rate)
     return rates
 
@@ -203,8 +203,8 @@ def windows(lane: Lane, first: int, *remaining: int) -> list[float | None]:
 def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_left() -> None:
     lane = Lane()
     _ = windows(lane, 0, 99, 99)
-    lane.leave(1.2)
-    lane.throttle(1.3, 1.2, 0.1, RateLimit(limit=100, remaining=0, reset=2.0))
+    lane.record_sent(1.2)
+    lane.record_throttled(1.3, 1.2, 0.1, RateLimit(limit=100, remaining=0, reset=2.0))
     first, second, third, fourth = windows(lane, 3, 5, 60, 90, 0)
     assert first is not None
     assert second is not None
@@ -217,24 +217,24 @@ def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_
 def test_a_long_queue_says_nothing_of_how_long_it_takes_while_the_limit_is_unknown() -> None:
     lane = Lane()
     while lane.wait(0) <= 0:
-        lane.leave(0)
+        lane.record_sent(0)
     assert 0 < lane.wait(0, ahead=10_000) < 0.1
 
 
 def test_a_429_that_names_no_time_closes_the_gate_for_a_second() -> None:
     lane = Lane()
-    lane.leave(0)
-    lane.throttle(0, 0, None)
+    lane.record_sent(0)
+    lane.record_throttled(0, 0, None)
     assert lane.wait(0) == pytest.approx(1)
 
 
 def test_refusals_of_one_wave_lower_the_rate_once() -> None:
     lane = Lane()
     for _ in range(5):
-        lane.leave(0)
+        lane.record_sent(0)
     rates = []
     for _ in range(5):
-        lane.throttle(0.1, 0, 1)
+        lane.record_throttled(0.1, 0, 1)
         rates.append(lane.rate)
     assert len(set(rates)) == 1
 
@@ -242,8 +242,8 @@ def test_refusals_of_one_wave_lower_the_rate_once() -> None:
 def test_each_kind_of_endpoint_has_a_lane_of_its_own() -> None:
     pace = Pace()
     sends, reads = pace.lane("POST messages"), pace.lane("GET billing")
-    sends.leave(0)
-    sends.throttle(0, 0, 30)
+    sends.record_sent(0)
+    sends.record_throttled(0, 0, 30)
     assert sends.wait(0) == 30
     assert reads.wait(0) == 0
     assert pace.lane("POST messages") is sends
@@ -251,9 +251,9 @@ def test_each_kind_of_endpoint_has_a_lane_of_its_own() -> None:
 
 def test_a_lost_request_is_no_longer_in_flight() -> None:
     lane = Lane()
-    lane.leave(0)
+    lane.record_sent(0)
     assert lane.in_flight == 1
-    lane.lose()
+    lane.record_unanswered()
     assert lane.in_flight == 0
     assert lane.rate is None
 
@@ -272,17 +272,17 @@ def test_a_lost_request_is_no_longer_in_flight() -> None:
 )
 def test_figures_that_cannot_be_so_are_not_followed(figures: RateLimit | None) -> None:
     lane = Lane()
-    lane.leave(0)
-    lane.learn(0, 0, figures=figures, server_time=None)
+    lane.record_sent(0)
+    lane.record_response(0, 0, figures=figures, server_time=None)
     assert lane.wait(0) == 0
 
 
 def test_an_answer_of_a_window_gone_by_changes_nothing() -> None:
     lane = Lane()
     for _ in range(2):
-        lane.leave(0)
-    lane.learn(0, 0, figures=RateLimit(limit=9, remaining=7, reset=5.0), server_time=None)
-    lane.learn(0, 0, figures=RateLimit(limit=9, remaining=0, reset=1.0), server_time=None)
+        lane.record_sent(0)
+    lane.record_response(0, 0, figures=RateLimit(limit=9, remaining=7, reset=5.0), server_time=None)
+    lane.record_response(0, 0, figures=RateLimit(limit=9, remaining=0, reset=1.0), server_time=None)
     assert lane.wait(0) == 0
 
 
@@ -293,8 +293,8 @@ def test_a_pace_that_makes_no_sense_is_refused() -> None:
 
 def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() -> None:
     lane = Lane()
-    lane.leave(0)
-    lane.throttle(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
+    lane.record_sent(0)
+    lane.record_throttled(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
     assert lane.wait(0) == pytest.approx(0.05)
     assert lane.rate is None
 
@@ -302,8 +302,8 @@ def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() 
 def test_a_window_whose_length_is_known_is_spaced_a_little_faster_than_it_lasts() -> None:
     lane = Pace().lane("POST messages")
     for now in (0, 10):
-        lane.leave(now)
-        lane.learn(now, now, figures=RateLimit(limit=100, remaining=99, reset=now + 10.0), server_time=None)
+        lane.record_sent(now)
+        lane.record_response(now, now, figures=RateLimit(limit=100, remaining=99, reset=now + 10.0), server_time=None)
     assert lane.rate == pytest.approx(12.5)
 
 
@@ -317,12 +317,12 @@ def crowd(lanes: list[Lane], server: Server, *, seconds: float, at_once: int = 3
         now, order, number, left_at, allowed, until, figures = event
         lane = lanes[number]
         if order >= 0 and allowed:
-            lane.learn(now, now, figures=figures, server_time=floor(now))
+            lane.record_response(now, now, figures=figures, server_time=floor(now))
         elif order >= 0:
-            lane.throttle(now, left_at, until)
+            lane.record_throttled(now, left_at, until)
             run.refused += 1
         while lane.in_flight < at_once and lane.wait(now) <= 0:
-            lane.leave(now)
+            lane.record_sent(now)
             run.departures.append(now)
             order = len(run.departures)
             heapq.heappush(due, (now + latency, order, number, now, *server.answer(now + latency / 2)))

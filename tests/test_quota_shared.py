@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from msgapi import Clock, SystemClock, VirtualClock
 from msgapi.fleet import quota_nats, quota_redis, redis
 from msgapi.fleet.quota_name import hashed
-from msgapi.quota import Grant, Local, Meter, Quota
+from msgapi.ratelimit import Grant, LocalSharedRate, RateState, SharedRate
 
 pytestmark = pytest.mark.anyio
 __all__ = ["nats_broker", "valkey_broker"]
-BAND = "POST messages"
+SEND_CLASS = "POST messages"
 KEY = "sk_test_secret"
 _numbers = count()
 """Opens a quota as another worker would: each has a connection of its own, and all have the same key."""
-Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Quota]]
+Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[SharedRate]]
 
 
 @contextlib.asynccontextmanager
@@ -55,24 +55,24 @@ def opening(request: pytest.FixtureRequest, anyio_backend: str) -> Opening:
         pytest.skip("nats-py is for asyncio alone")
     key = f"{KEY}{next(_numbers)}"
     if request.param == "local":
-        shared = Local(SystemClock())
+        shared = LocalSharedRate(SystemClock())
         return lambda: contextlib.nullcontext(shared)
     broker: Broker = request.getfixturevalue("valkey_broker" if request.param == "redis" else "nats_broker")
     return lambda: (on_redis if request.param == "redis" else on_nats)(broker.url, key)
 
 
-async def hangs(quota: Quota, broker: Broker) -> None:
+async def hangs(quota: SharedRate, broker: Broker) -> None:
     """Have a server hang that is there, and go on."""
-    await quota.tell(BAND, 100)
+    await quota.set_limit(SEND_CLASS, 100)
     broker.freeze()
     with anyio.fail_after(5):
-        assert (await quota.reserve(BAND, 1)).slots == 0
+        assert (await quota.reserve(SEND_CLASS, 1)).slots == 0
     broker.thaw()
     with anyio.fail_after(10):
         await granted(quota)
 
 
-async def comes_back(quota: Quota, broker: Broker) -> None:
+async def comes_back(quota: SharedRate, broker: Broker) -> None:
     """Start a server that is away, and that was paused before."""
     with anyio.move_on_after(0.3) as scope:
         await quota.resume()
@@ -85,9 +85,9 @@ async def comes_back(quota: Quota, broker: Broker) -> None:
     await granted(quota)
 
 
-async def granted(quota: Quota) -> None:
+async def granted(quota: SharedRate) -> None:
     for _ in range(50):
-        grant = await quota.reserve(BAND, 1)
+        grant = await quota.reserve(SEND_CLASS, 1)
         if grant.slots:
             return
         await anyio.sleep(grant.after)
@@ -96,8 +96,8 @@ async def granted(quota: Quota) -> None:
 
 async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> None:
     async with opening() as one, opening() as other:
-        await one.tell(BAND, 100)
-        first, second = await one.reserve(BAND, 2), await other.reserve(BAND, 2)
+        await one.set_limit(SEND_CLASS, 100)
+        first, second = await one.reserve(SEND_CLASS, 2), await other.reserve(SEND_CLASS, 2)
     assert (first.slots, second.slots) == (2, 2)
     assert first.spacing == second.spacing == pytest.approx(1 / 93)
     assert -0.05 < first.after <= 0
@@ -107,15 +107,15 @@ async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> 
 async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
     seconds, slots = 1.5, 0
 
-    async def work(quota: Quota) -> None:
+    async def work(quota: SharedRate) -> None:
         nonlocal slots
         while anyio.current_time() < began + seconds:
-            grant = await quota.reserve(BAND, 20)
+            grant = await quota.reserve(SEND_CLASS, 20)
             slots += grant.slots
             await anyio.sleep(max(0.0, grant.after + grant.slots * grant.spacing))
 
     async with opening() as one, opening() as two, opening() as three:
-        await one.tell(BAND, 400)
+        await one.set_limit(SEND_CLASS, 400)
         for quota in (two, three):
             assert await quota.paused() is None  # it is connected: what comes now is the rate's alone
         began = anyio.current_time()
@@ -128,18 +128,18 @@ async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
 
 async def test_a_limit_that_is_not_known_is_one_that_has_no_spacing(opening: Opening) -> None:
     async with opening() as quota:
-        assert await quota.reserve(BAND, 100) == Grant(8, 0.0, 0.0)
+        assert await quota.reserve(SEND_CLASS, 100) == Grant(8, 0.0, 0.0)
 
 
 async def test_what_the_user_allows_is_an_upper_bound(opening: Opening) -> None:
     async with opening() as quota:
-        assert (await quota.reserve(BAND, 1, 50.0)).spacing == pytest.approx(1 / 46.5)
+        assert (await quota.reserve(SEND_CLASS, 1, 50.0)).spacing == pytest.approx(1 / 46.5)
 
 
 async def test_a_penalty_is_for_all_workers_and_for_one_kind_of_endpoint(opening: Opening) -> None:
     async with opening() as one, opening() as other:
-        await one.penalise(BAND, 30)
-        closed, open_ = await other.reserve(BAND, 1), await other.reserve("GET billing", 1)
+        await one.throttle(SEND_CLASS, 30)
+        closed, open_ = await other.reserve(SEND_CLASS, 1), await other.reserve("GET billing", 1)
     assert closed.slots == 0
     assert 28 < closed.after <= 30
     assert open_.slots == 1
@@ -157,7 +157,7 @@ async def test_a_pause_is_for_all_workers_until_one_ends_it(opening: Opening) ->
 
 async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> None:
     async with on_redis(valkey_broker.url) as quota, coredis.Redis.from_url(valkey_broker.url) as client:
-        await quota.tell(BAND, 1)
+        await quota.set_limit(SEND_CLASS, 1)
         await quota.pause(b"x")
         names = await client.keys("*")
         await quota.resume()
@@ -168,8 +168,8 @@ async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> 
 async def test_a_client_that_decodes_what_it_reads_is_right_too(valkey_broker: Broker) -> None:
     async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
         quota = quota_redis.opened(client, key="sk_decoding")
-        await quota.tell(BAND, 100)
-        assert (await quota.reserve(BAND, 1)).slots == 1
+        await quota.set_limit(SEND_CLASS, 100)
+        assert (await quota.reserve(SEND_CLASS, 1)).slots == 1
         await quota.pause("Geld ist alle, schön".encode())
         assert await quota.paused() == "Geld ist alle, schön".encode()
 
@@ -183,7 +183,7 @@ def nats_url(anyio_backend: str, nats_broker: Broker) -> str:
 
 async def test_the_api_key_stands_in_no_name_on_nats(nats_url: str) -> None:
     async with on_nats(nats_url) as quota:
-        await quota.tell("POST mäßig/*>. x", 1)
+        await quota.set_limit("POST mäßig/*>. x", 1)
         await quota.pause(b"x")
         bucket = await quota._client.jetstream().key_value("msgapi-quota")
         names = await bucket.keys()
@@ -197,38 +197,38 @@ async def test_of_many_who_write_at_once_on_nats_each_is_counted(nats_url: str) 
     async with on_nats(nats_url, "sk_many") as quota:
 
         async def work() -> None:
-            grants.append(await quota.reserve(BAND, 1))
+            grants.append(await quota.reserve(SEND_CLASS, 1))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
                 tasks.start_soon(work)
         bucket = await quota._client.jetstream().key_value("msgapi-quota")
-        kept = await bucket.get(f"{hashed('sk_many')}.band.POST=20=messages")
+        kept = await bucket.get(f"{hashed('sk_many')}.rate.POST=20=messages")
     assert kept.value is not None
     assert orjson.loads(kept.value)["granted"] == sum(grant.slots for grant in grants) == 8
 
 
 async def test_a_worker_on_nats_goes_by_the_servers_time_and_asks_for_it_once_a_minute(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_time", clock := VirtualClock()) as quota, on_nats(nats_url, "sk_time") as other:
-        await other.penalise(BAND, 30)
-        assert 28 < (await quota.reserve(BAND, 1)).after <= 30
+        await other.throttle(SEND_CLASS, 30)
+        assert 28 < (await quota.reserve(SEND_CLASS, 1)).after <= 30
         clock.advance(25)  # a clock that is too fast
-        assert 3 < (await quota.reserve(BAND, 1)).after <= 5
+        assert 3 < (await quota.reserve(SEND_CLASS, 1)).after <= 5
         clock.advance(36)
-        assert 28 < (await quota.reserve(BAND, 1)).after <= 30
+        assert 28 < (await quota.reserve(SEND_CLASS, 1)).after <= 30
 
 
 async def test_what_others_have_done_to_the_bucket_is_got_over(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_bucket") as quota:
-        await quota.tell(BAND, 100)
+        await quota.set_limit(SEND_CLASS, 100)
         stream = quota._client.jetstream()
         bucket = await stream.key_value("msgapi-quota")
         for name in await bucket.keys():
             await bucket.delete(name)
-        assert (await quota.reserve(BAND, 9)).spacing == 0
+        assert (await quota.reserve(SEND_CLASS, 9)).spacing == 0
         for name in await bucket.keys():
             await bucket.put(name, b"{")
-        assert (await quota.reserve(BAND, 9)).slots == 8
+        assert (await quota.reserve(SEND_CLASS, 9)).slots == 8
         await stream.delete_key_value("msgapi-quota")
         await granted(quota)
 
@@ -251,10 +251,10 @@ class Outrun:
 
 async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_outrun", clock := VirtualClock()) as quota:
-        await quota.tell(BAND, 100)
+        await quota.set_limit(SEND_CLASS, 100)
         quota._bucket = outrun = Outrun(quota._bucket)  # type: ignore[assignment]
         async with clock.running():
-            assert (await quota.reserve(BAND, 1)).slots == 0
+            assert (await quota.reserve(SEND_CLASS, 1)).slots == 0
         assert 1 < outrun.tries < 100
 
 
@@ -265,10 +265,10 @@ async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_
     monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
-            await quota.tell(BAND, 100)
+            await quota.set_limit(SEND_CLASS, 100)
             await quota.pause(b"why")
             broker.kill()
-            pauses = [await quota.reserve(BAND, 1) for _ in range(2)]
+            pauses = [await quota.reserve(SEND_CLASS, 1) for _ in range(2)]
             assert [pause.slots for pause in pauses] == [0, 0]
             assert 0 < pauses[0].after < pauses[1].after
             await comes_back(quota, broker)
@@ -295,18 +295,18 @@ async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(
 
 
 RESERVE = st.tuples(st.just("reserve"), st.integers(1, 100), st.sampled_from([0.0, 0.0, 0.0, 30.0, 700.0]))
-PENALISE = st.tuples(st.just("penalise"), st.floats(0, 3), st.just(0.0))
-TELL = st.tuples(st.just("tell"), st.floats(0.01, 3000), st.just(0.0))
+THROTTLE = st.tuples(st.just("throttle"), st.floats(0, 3), st.just(0.0))
+SET_LIMIT = st.tuples(st.just("set_limit"), st.floats(0.01, 3000), st.just(0.0))
 LATER = st.floats(0, 0.05) | st.floats(0, 3)
-UNTOLD = st.lists(st.tuples(LATER, RESERVE | PENALISE), min_size=3, max_size=30)
-TOLD = st.lists(st.tuples(LATER, RESERVE | PENALISE | TELL), min_size=1, max_size=30)
+UNTOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE), min_size=3, max_size=30)
+TOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE | SET_LIMIT), min_size=1, max_size=30)
 
 
 def test_the_script_says_and_keeps_at_each_step_what_the_arithmetic_does(valkey_broker: Broker) -> None:
     async def run(steps: list[tuple[float, tuple[str, float, float]]]) -> None:
         async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
             script: Any = client.register_script(quota_redis.SCRIPT)
-            meter, now, name = Meter(), 1_800_000_000.0, f"steps:{next(_numbers)}"
+            meter, now, name = RateState(), 1_800_000_000.0, f"steps:{next(_numbers)}"
             for later, (what, one, other) in steps:
                 now += later
                 said = [float(part) for part in await script([name], [what, *map(repr, (one, other, now))])]
@@ -323,15 +323,15 @@ def test_the_script_says_and_keeps_at_each_step_what_the_arithmetic_does(valkey_
     each()
 
 
-def step(meter: Meter, now: float, what: str, one: float, other: float) -> tuple[Meter, Grant]:
+def step(meter: RateState, now: float, what: str, one: float, other: float) -> tuple[RateState, Grant]:
     nothing = Grant(0, 0.0, 0.0)
     match what:
         case "reserve":
             return meter.reserve(now, int(one), other)
-        case "penalise":
-            return meter.penalise(now, one), nothing
+        case "throttle":
+            return meter.throttle(now, one), nothing
         case _:
-            return meter.tell(one), nothing
+            return meter.set_limit(one), nothing
 
 
 # coredis leaves the channels of a connection that was lost to the collector
@@ -342,14 +342,14 @@ lossy = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarnin
 async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
-            await quota.tell(BAND, 100)
+            await quota.set_limit(SEND_CLASS, 100)
             await quota.pause(b"why")
             broker.kill()
-            pauses = [await quota.reserve(BAND, 1) for _ in range(3)]
+            pauses = [await quota.reserve(SEND_CLASS, 1) for _ in range(3)]
             assert [pause.slots for pause in pauses] == [0, 0, 0]
             assert 0 < pauses[0].after < pauses[1].after < pauses[2].after
-            await quota.penalise(BAND, 1)
-            await quota.tell(BAND, 100)
+            await quota.throttle(SEND_CLASS, 1)
+            await quota.set_limit(SEND_CLASS, 100)
             await comes_back(quota, broker)
     _ = gc.collect()
 

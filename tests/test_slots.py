@@ -10,13 +10,12 @@ from attrs import define, field
 
 import msgapi
 from msgapi import Call, NotSent, Ok, Pace, RateLimit, Request, Response, Result, Throttled, VirtualClock
-from msgapi.pace import Lane
-from msgapi.quota import Grant, Local, Quota
-from msgapi.slots import Slots
+from msgapi.ratelimit import Grant, Lane, LocalSharedRate, SharedRate
+from msgapi.ratelimit.reservation import ReservedSlots
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
-BAND = "POST messages"
+SEND_CLASS = "POST messages"
 SEND = Call("POST", "/v1/messages", int, body=b"{}", idempotency_key="k")
 OK = Response(200, {}, b"1")
 
@@ -30,17 +29,17 @@ class Asked:
     told: list[float] = field(factory=list)
     penalties: list[float] = field(factory=list)
 
-    async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
-        assert (band, at_most) == (BAND, None)
+    async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
+        assert (endpoint_class, at_most) == (SEND_CLASS, None)
         self.wanted.append(slots)
         return self.grants[min(len(self.wanted), len(self.grants)) - 1]
 
-    async def penalise(self, band: str, seconds: float) -> None:
-        assert band == BAND
+    async def throttle(self, endpoint_class: str, seconds: float) -> None:
+        assert endpoint_class == SEND_CLASS
         self.penalties.append(seconds)
 
-    async def tell(self, band: str, per_second: float) -> None:
-        assert band == BAND
+    async def set_limit(self, endpoint_class: str, per_second: float) -> None:
+        assert endpoint_class == SEND_CLASS
         self.told.append(per_second)
 
     async def pause(self, why: bytes) -> None: ...
@@ -50,9 +49,9 @@ class Asked:
     async def resume(self) -> None: ...
 
 
-def slots(*grants: Grant) -> tuple[Slots, Asked, VirtualClock]:
+def slots(*grants: Grant) -> tuple[ReservedSlots, Asked, VirtualClock]:
     clock, quota = VirtualClock(), Asked(list(grants))
-    return Slots(quota, BAND, Lane(), clock), quota, clock
+    return ReservedSlots(quota, SEND_CLASS, Lane(), clock), quota, clock
 
 
 async def test_a_slot_is_used_at_its_time_and_once() -> None:
@@ -79,13 +78,13 @@ async def test_slots_of_an_answer_that_came_late_are_as_old_as_they_may_be() -> 
     class Slow(Asked):
         clock: VirtualClock = field(factory=VirtualClock)
 
-        async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
-            grant = await super().reserve(band, slots, at_most)
+        async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
+            grant = await super().reserve(endpoint_class, slots, at_most)
             self.clock.advance(1.0)
             return grant
 
     quota = Slow([Grant(5, 0.0, 0.001), Grant(5, 0.72, 0.001)])
-    mine = Slots(quota, BAND, Lane(), quota.clock)
+    mine = ReservedSlots(quota, SEND_CLASS, Lane(), quota.clock)
     await mine.reserve(1)
     assert not mine.take(1.0)
     await mine.reserve(1)
@@ -111,9 +110,9 @@ async def test_as_many_are_asked_for_as_wait_or_one_more_than_were_used_lately()
 
 
 def learn(lane: Lane, now: float, *, limit: int = 100, length: float = 1.0) -> None:
-    lane.leave(now)
+    lane.record_sent(now)
     reset = (now // length + 1) * length
-    lane.learn(now, now, figures=RateLimit(limit=limit, remaining=limit - 1, reset=reset), server_time=None)
+    lane.record_response(now, now, figures=RateLimit(limit=limit, remaining=limit - 1, reset=reset), server_time=None)
 
 
 async def test_a_limit_is_told_once_and_again_when_it_changes() -> None:
@@ -152,15 +151,15 @@ def test_a_window_that_went_by_unseen_does_not_make_a_limit_smaller() -> None:
     lane = Lane()
     for second in (0, 5, 6, 7):
         learn(lane, second)
-        assert lane.told in (None, 100)
-    assert lane.told == 100
+        assert lane.header_rate in (None, 100)
+    assert lane.header_rate == 100
 
 
 Opened: TypeAlias = tuple[list[msgapi.Client], list[float], VirtualClock, list[Answer]]
 
 
 @contextlib.asynccontextmanager
-async def clients(number: int, quota: Callable[[VirtualClock], Quota], **how: object) -> AsyncIterator[Opened]:
+async def clients(number: int, quota: Callable[[VirtualClock], SharedRate], **how: object) -> AsyncIterator[Opened]:
     """So many clients that share nothing but the quota; when their requests left; what is answered next."""
     clock, left, answers = VirtualClock(), list[float](), list[Answer]()
 
@@ -198,9 +197,9 @@ def most_in_a_second(left: list[float]) -> int:
 
 
 async def test_clients_that_share_a_quota_stay_below_its_limit_together() -> None:
-    async with clients(3, Local) as (apis, left, clock, _):
+    async with clients(3, LocalSharedRate) as (apis, left, clock, _):
         assert apis[0]._pace.shared is not None
-        await apis[0]._pace.shared.tell(BAND, 100)
+        await apis[0]._pace.shared.set_limit(SEND_CLASS, 100)
         results = await send(apis, 80)
     assert all(isinstance(result, Ok) for result in results)
     assert most_in_a_second(left) <= 100
@@ -208,14 +207,14 @@ async def test_clients_that_share_a_quota_stay_below_its_limit_together() -> Non
 
 
 async def test_what_the_user_allows_is_for_all_together() -> None:
-    async with clients(3, Local, per_second=50) as (apis, left, clock, _):
+    async with clients(3, LocalSharedRate, per_second=50) as (apis, left, clock, _):
         await send(apis, 40)
     assert most_in_a_second(left) <= 50
     assert clock.now() <= 120 / 46.5 * 1.1
 
 
 async def test_one_429_cools_every_client() -> None:
-    async with clients(2, Local) as (apis, left, clock, answers):
+    async with clients(2, LocalSharedRate) as (apis, left, clock, answers):
         answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded","retry_after":20}'))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(apis[0], SEND)
@@ -226,7 +225,7 @@ async def test_one_429_cools_every_client() -> None:
 
 
 async def test_a_cap_on_one_recipient_cools_nobody() -> None:
-    async with clients(2, Local) as (apis, left, _, answers):
+    async with clients(2, LocalSharedRate) as (apis, left, _, answers):
         answers.append(Response(429, {}, b'{"error":"newsletter_daily_cap","retry_after":20}'))
         assert isinstance(await apis[0](SEND), Throttled)
         assert isinstance(await apis[1](SEND), Ok)
@@ -299,10 +298,10 @@ async def test_while_nothing_is_granted_a_cancellation_passes_through_and_leaves
 
 
 async def test_each_kind_of_endpoint_has_slots_of_its_own() -> None:
-    async with clients(1, Local) as (apis, left, _, _):
+    async with clients(1, LocalSharedRate) as (apis, left, _, _):
         shared = apis[0]._pace.shared
         assert shared is not None
-        await shared.penalise(BAND, 30)
+        await shared.throttle(SEND_CLASS, 30)
         assert isinstance(await apis[0](Call("GET", "/v1/rows/1", int)), Ok)
     assert len(left) == 1
 
@@ -310,7 +309,7 @@ async def test_each_kind_of_endpoint_has_slots_of_its_own() -> None:
 async def test_a_turn_of_the_lane_is_needed_beside_the_slot() -> None:
     quota = Asked([Grant(8, 0.0, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, _, _):
-        apis[0]._pace.lane(BAND)._closed_until = 5.0
+        apis[0]._pace.lane(SEND_CLASS)._closed_until = 5.0
         assert isinstance(await apis[0](SEND), Ok)
     assert left == pytest.approx([5.0])
     assert len(quota.wanted) == 1

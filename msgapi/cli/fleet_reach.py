@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from ..fleet import Chunks, Records, Taken, Unreachable
 from ..fleet.manifest import fit
-from ..quota import Quota
+from ..ratelimit import SharedRate
 from .exits import Exit, Halt
 
 _EXAMPLE: Final = "such as redis://127.0.0.1:6379 or nats://127.0.0.1:4222"
@@ -29,7 +29,7 @@ class Reached(Protocol):
         ...  # pragma: no cover
 
     @property
-    def quota(self) -> Quota:
+    def quota(self) -> SharedRate:
         """The pace that its workers share."""
         ...  # pragma: no cover
 

@@ -23,7 +23,7 @@ from ..fleet import Taken, Unreachable, disclaim
 from ..fleet.beside import beside
 from ..fleet.owner import claim
 from ..fleet.work import work
-from ..pace import Pace
+from ..ratelimit import Pace
 from ..results import Unauthorized
 from . import connection, fleet_reach
 from .connection import launch

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from ..clock import Clock, SystemClock
-from ..quota import Quota
+from ..ratelimit import SharedRate
 from .beside import as_itself
 from .chunks import Chunks, Unreachable
 from .keeping import kept
@@ -43,7 +43,7 @@ class Fleet:
 
     chunks: Chunks
     records: Records
-    quota: Quota
+    quota: SharedRate
 
 
 @final

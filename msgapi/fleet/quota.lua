@@ -1,29 +1,31 @@
--- What quota.Meter does, on the server: keep both the same, step by step (tests/test_quota_shared.py does).
--- KEYS: the state of one kind of endpoint. ARGV: what to do, two figures, and in tests alone the time.
+-- The arithmetic of ratelimit.shared.RateState, run by the server. Keep both the same: tests/test_quota_shared.py
+-- compares them step by step. The constants in capitals are set before this text (ratelimit.shared.FIGURES).
+-- KEYS: the hash with the state of one endpoint class. ARGV: the operation, its two numbers, and in tests the time.
 local names = {
-  'told', 'rate', 'goal', 'next_at', 'closed_until', 'since', 'granted', 'before', 'began', 'most', 'refused',
+  'limit', 'rate', 'goal', 'next_at', 'closed_until', 'granted_since', 'granted',
+  'rate_before', 'measured_since', 'measured', 'refused',
 }
-local m, kept = {}, redis.call('HMGET', KEYS[1], unpack(names))
-for i, name in ipairs(names) do m[name] = tonumber(kept[i] or '0') end
-local what, a, b, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local m, stored = {}, redis.call('HMGET', KEYS[1], unpack(names))
+for i, name in ipairs(names) do m[name] = tonumber(stored[i] or '0') end
+local operation, a, b, now = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
 local function count(slots)
-  if m.told ~= 0 or slots == 0 then return end
+  if m.limit ~= 0 or slots == 0 then return end
   if m.rate ~= 0 then
     local step = 0.7
     if m.goal ~= 0 and m.rate >= m.goal then step = math.max(1, 0.02 * m.rate) / m.rate end
     m.rate = m.rate + slots * step
   end
-  if m.granted == 0 then m.since = math.max(now, m.closed_until) end
+  if m.granted == 0 then m.granted_since = math.max(now, m.closed_until) end
   m.granted = m.granted + slots
 end
 
 local function reserve(slots, at_most)
-  local limit = m.told
+  local limit = m.limit
   if limit == 0 then limit = m.rate end
   if limit == 0 or (at_most ~= 0 and at_most < limit) then limit = at_most end
   if limit == 0 then
@@ -42,32 +44,32 @@ local function reserve(slots, at_most)
   return slots, first - now, spacing
 end
 
-local function penalise(seconds)
+local function throttle(seconds)
   local closed = m.closed_until
   m.closed_until = math.max(closed, now + seconds)
-  if m.told ~= 0 then return end
+  if m.limit ~= 0 then return end
   if m.refused ~= 0 and now < closed + WAVE then
     m.refused = m.refused + 1
   else
-    m.before, m.began, m.most, m.refused = m.rate, now, m.granted, 1
-    if m.granted ~= 0 then m.began = m.since end
+    m.rate_before, m.measured_since, m.measured, m.refused = m.rate, now, m.granted, 1
+    if m.granted ~= 0 then m.measured_since = m.granted_since end
     m.granted = 0
   end
-  local measured = math.max(m.most - m.refused, 0) / math.max(m.closed_until - m.began, LEAST)
-  if m.before == 0 then m.rate = math.max(measured, 1)
-  else m.rate = math.max(math.min(measured, 0.9 * m.before), 0.5 * m.before, LEAST) end
-  m.goal = measured >= 1 and measured or 0
+  local accepted = math.max(m.measured - m.refused, 0) / math.max(m.closed_until - m.measured_since, LEAST)
+  if m.rate_before == 0 then m.rate = math.max(accepted, 1)
+  else m.rate = math.max(math.min(accepted, 0.9 * m.rate_before), 0.5 * m.rate_before, LEAST) end
+  m.goal = accepted >= 1 and accepted or 0
 end
 
 local slots, after, spacing = 0, 0, 0
-if what == 'reserve' then slots, after, spacing = reserve(a, b)
-elseif what == 'penalise' then penalise(a)
-else m.told, m.rate, m.goal = a, 0, 0 end
-local keep = {}
+if operation == 'reserve' then slots, after, spacing = reserve(a, b)
+elseif operation == 'throttle' then throttle(a)
+else m.limit, m.rate, m.goal = a, 0, 0 end
+local fields = {}
 for _, name in ipairs(names) do
-  keep[#keep + 1] = name
-  keep[#keep + 1] = string.format('%.17g', m[name])
+  fields[#fields + 1] = name
+  fields[#fields + 1] = string.format('%.17g', m[name])
 end
-redis.call('HSET', KEYS[1], unpack(keep))
+redis.call('HSET', KEYS[1], unpack(fields))
 redis.call('EXPIRE', KEYS[1], 86400)
 return {string.format('%d', slots), string.format('%.17g', after), string.format('%.17g', spacing)}

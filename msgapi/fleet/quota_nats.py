@@ -1,4 +1,4 @@
-"""A quota on NATS: the state of `quota.Meter` in a key-value bucket of JetStream, written by compare-and-set.
+"""A quota on NATS: the state of `quota.RateState` in a key-value bucket of JetStream, written by compare-and-set.
 
 Rules:
 - The times in it are the server's: each worker knows by how much its own clock differs, and asks anew now and then.
@@ -21,7 +21,7 @@ from nats.js.kv import KeyValue
 
 from ..clock import Clock, SystemClock
 from ..codec import Problems, dump, load
-from ..quota import Grant, Meter
+from ..ratelimit import Grant, RateState
 from .away import Away
 from .quota_name import hashed
 
@@ -48,7 +48,7 @@ def opened(client: Client, *, key: str, clock: Clock = _SYSTEM_CLOCK) -> "NatsQu
 @final
 @define(eq=False, repr=False)
 class NatsQuota:
-    """A `Quota` on NATS: see `opened`."""
+    """A `SharedRate` on NATS: see `opened`."""
 
     _client: Client
     _name: str
@@ -58,27 +58,27 @@ class NatsQuota:
     _ahead: float = field(default=0.0, init=False)  # seconds by which the server's time is ahead of our clock's
     _sounded_at: float | None = field(default=None, init=False)
 
-    async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
+    async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
         """Reserve up to so many *slots* of a kind of endpoint; none while the server is away."""
         grant = Grant(0, 0.0, 0.0)
 
-        def step(meter: Meter, now: float) -> Meter:
+        def step(meter: RateState, now: float) -> RateState:
             nonlocal grant
             after, grant = meter.reserve(now, slots, at_most or 0.0)
             return after
 
-        if not await self._change(band, step):
+        if not await self._change(endpoint_class, step):
             return Grant(0, self._away.longer(), 0.0)
         self._away.over()
         return grant
 
-    async def penalise(self, band: str, seconds: float) -> None:
+    async def throttle(self, endpoint_class: str, seconds: float) -> None:
         """Close the kind of endpoint for all, for *seconds*, and lower its rate."""
-        _ = await self._change(band, lambda meter, now: meter.penalise(now, seconds))
+        _ = await self._change(endpoint_class, lambda meter, now: meter.throttle(now, seconds))
 
-    async def tell(self, band: str, per_second: float) -> None:
+    async def set_limit(self, endpoint_class: str, per_second: float) -> None:
         """Take down the limit that an answer told."""
-        _ = await self._change(band, lambda meter, _: meter.tell(per_second))
+        _ = await self._change(endpoint_class, lambda meter, _: meter.set_limit(per_second))
 
     async def pause(self, why: bytes) -> None:
         """Let nobody send for now; waits while the server is away."""
@@ -96,9 +96,9 @@ class NatsQuota:
     def _pause(self) -> str:
         return f"{self._name}.pause"
 
-    async def _change(self, band: str, step: Callable[[Meter, float], Meter]) -> bool:
+    async def _change(self, endpoint_class: str, step: Callable[[RateState, float], RateState]) -> bool:
         # False if it could not be written.
-        name = f"{self._name}.band.{''.join(_letter(one) for one in band)}"
+        name = f"{self._name}.rate.{''.join(_letter(one) for one in endpoint_class)}"
         try:
             bucket = await self._opened()
             for failed in range(1, _TRIES + 1):
@@ -158,9 +158,9 @@ async def _read(bucket: KeyValue, name: str) -> tuple[bytes | None, int]:
     return entry.value, entry.revision or 0
 
 
-def _meter(value: bytes | None) -> Meter:
-    meter = Meter() if value is None else load(value, Meter)
-    return Meter() if isinstance(meter, Problems) else meter
+def _meter(value: bytes | None) -> RateState:
+    meter = RateState() if value is None else load(value, RateState)
+    return RateState() if isinstance(meter, Problems) else meter
 
 
 def _letter(one: str) -> str:

@@ -1,7 +1,7 @@
-"""A quota on Redis or Valkey: the arithmetic of `quota.Meter` as a script, by the server's own time.
+"""A quota on Redis or Valkey: the arithmetic of `quota.RateState` as a script, by the server's own time.
 
 Rules:
-- The script and the `Meter` say the same of each step; a test holds one against the other.
+- The script and the `RateState` say the same of each step; a test holds one against the other.
 - Nothing is named after the API key itself.
 """
 
@@ -15,7 +15,7 @@ from coredis import Redis
 from coredis.commands import Script
 
 from ..clock import Clock, SystemClock
-from ..quota import FIGURES, Grant
+from ..ratelimit.shared import FIGURES, Grant
 from .away import Away
 from .chunks import Unreachable
 from .quota_name import hashed
@@ -40,7 +40,7 @@ def opened(client: Redis[Any], *, key: str, clock: Clock = _SYSTEM_CLOCK) -> "Re
 @final
 @define(eq=False, repr=False)
 class RedisQuota:
-    """A `Quota` on Redis: see `opened`."""
+    """A `SharedRate` on Redis: see `opened`."""
 
     _client: Redis[Any]
     _name: str
@@ -52,24 +52,24 @@ class RedisQuota:
         """Prepare the script; the server is sent it when it does not know it yet."""
         self._script = self._client.register_script(SCRIPT)
 
-    async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
+    async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
         """Reserve up to so many *slots* of a kind of endpoint; none while the server is away."""
         try:
-            number, after, spacing = await self._run(band, "reserve", slots, at_most or 0.0)
+            number, after, spacing = await self._run(endpoint_class, "reserve", slots, at_most or 0.0)
         except Unreachable:
             return Grant(0, self._away.longer(), 0.0)
         self._away.over()
         return Grant(int(number), float(after), float(spacing))
 
-    async def penalise(self, band: str, seconds: float) -> None:
+    async def throttle(self, endpoint_class: str, seconds: float) -> None:
         """Close the kind of endpoint for all, for *seconds*, and lower its rate."""
         with suppress(Unreachable):
-            _ = await self._run(band, "penalise", seconds)
+            _ = await self._run(endpoint_class, "throttle", seconds)
 
-    async def tell(self, band: str, per_second: float) -> None:
+    async def set_limit(self, endpoint_class: str, per_second: float) -> None:
         """Take down the limit that an answer told."""
         with suppress(Unreachable):
-            _ = await self._run(band, "tell", per_second)
+            _ = await self._run(endpoint_class, "set_limit", per_second)
 
     async def pause(self, why: bytes) -> None:
         """Let nobody send for now; waits while the server is away."""
@@ -88,9 +88,9 @@ class RedisQuota:
     def _pause(self) -> str:
         return f"{self._name}:pause"
 
-    async def _run(self, band: str, what: str, *figures: float) -> list[Any]:
+    async def _run(self, endpoint_class: str, what: str, *figures: float) -> list[Any]:
         told = (what, *map(repr, figures))  # coredis would cut a float's last digits off
-        answer: Any = await asked(self._client, self._script([f"{self._name}:{band}"], told))
+        answer: Any = await asked(self._client, self._script([f"{self._name}:{endpoint_class}"], told))
         return list(answer)
 
     async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:

@@ -19,8 +19,7 @@ from ..calls import Api
 from ..clock import Clock, SystemClock
 from ..codec import Problems, dump, load_error
 from ..messages import Accepted
-from ..pace import Pace
-from ..quota import Quota
+from ..ratelimit import Pace, SharedRate
 from ..results import InsufficientBalance
 from .beside import beside
 from .chunk import Chunk, Unfit, load
@@ -119,7 +118,7 @@ async def send_chunk(
 class _Run:
     # One chunk while its rows are sent.
     leaf: Leaf
-    quota: Quota | None
+    quota: SharedRate | None
     clock: Clock
     only_while: Callable[[], bool] | None
     on_outcome: OnOutcome | None

@@ -17,10 +17,9 @@ from ..batch import Outcome, Stopped
 from ..batch.outage import well
 from ..calls import Api
 from ..clock import Clock, SystemClock
-from ..gate import rest
 from ..messages import Accepted
-from ..pace import Pace
-from ..quota import Local
+from ..ratelimit import LocalSharedRate, Pace
+from ..ratelimit.queue import sleep_while
 from .beside import beside, together
 from .chunk import Unfit
 from .chunks import Chunks, Lease, Unreachable
@@ -68,7 +67,9 @@ async def work(
     """
     if chunks_at_once < 1:
         raise ValueError(f"chunks_at_once must be at least 1, not {chunks_at_once}")
-    quota = Local(clock) if pace.shared is None else pace.shared  # at least the chunks of this worker share it
+    quota = (
+        LocalSharedRate(clock) if pace.shared is None else pace.shared
+    )  # at least the chunks of this worker share it
     send = partial(
         send_chunk,
         api=api,
@@ -128,7 +129,7 @@ class _Worker:
                 pause = _FIRST_PAUSE
             except Unreachable as error:
                 self._away(error)
-                await rest(self.clock, pause, self.end.going)
+                await sleep_while(self.clock, pause, self.end.going)
                 pause = min(2 * pause, _LONGEST_PAUSE)
         return None
 
