@@ -87,7 +87,7 @@ async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None
     call = messages.send(
         messages.Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi")
     )
-    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.row_of("1", call),)).dump().decode()
+    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.make_row("1", call),)).dump().decode()
 
     def run() -> None:
         send.push_request(id="may/000000", args=(body,), kwargs={}, called_directly=False)
@@ -117,7 +117,7 @@ async def test_a_key_that_is_refused_fails_the_task_of_celery_and_owns_no_fleet(
 async def settled(url: str, key: str, directory: Path) -> int:
     """Tell how many rows are accepted, by what stands in the records."""
     path = directory / "may.journal"
-    async with fleet.opened(url, api_key=key) as there:
+    async with fleet.open(url, api_key=key) as there:
         assert await fleet.collect(there.records, "may", str(path)) is not None
     with journal.reading(str(path)) as record:
         return record.summary().rows(State.ACCEPTED)

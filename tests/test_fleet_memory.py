@@ -3,15 +3,15 @@
 import anyio
 import pytest
 
-from msgapi.fleet import Chunks, MemoryChunks, MemoryRecords, Records, Unreachable
+from msgapi.fleet import ChunkQueue, MemoryChunkQueue, MemoryRecordStore, RecordStore, Unreachable
 from msgapi.virtual import VirtualClock
 
 pytestmark = pytest.mark.anyio
 
 
-def chunks(clock: VirtualClock) -> MemoryChunks:
-    engine = MemoryChunks(clock, lease_seconds=10.0)
-    _: Chunks = engine
+def chunks(clock: VirtualClock) -> MemoryChunkQueue:
+    engine = MemoryChunkQueue(clock, lease_seconds=10.0)
+    _: ChunkQueue = engine
     return engine
 
 
@@ -25,12 +25,12 @@ async def test_a_chunk_is_handed_out_once_until_it_is_done() -> None:
     assert second
     assert [(first.id, first.body, first.delivery), (second.id, second.body)] == [("b/1", b"one", 1), ("b/2", b"two")]
     assert await engine.lease(0) is None
-    assert await engine.left() == 2
+    assert await engine.size() == 2
     await engine.ack(first)
     await engine.ack(first)
     await engine.bury(second)
     await engine.bury(second)
-    assert (await engine.left(), engine.buried) == (0, ["b/2"])
+    assert (await engine.size(), engine.buried) == (0, ["b/2"])
 
 
 async def test_a_lease_that_is_not_renewed_runs_out_and_is_ours_no_more() -> None:
@@ -66,7 +66,7 @@ async def test_a_chunk_that_was_released_comes_again_after_its_time() -> None:
 
 
 async def test_who_waits_gets_what_is_put_meanwhile() -> None:
-    engine = MemoryChunks()
+    engine = MemoryChunkQueue()
     got: list[str] = []
 
     async def wait() -> None:
@@ -82,8 +82,8 @@ async def test_who_waits_gets_what_is_put_meanwhile() -> None:
 
 
 async def test_of_two_who_write_over_the_same_revision_one_succeeds() -> None:
-    records = MemoryRecords()
-    _: Records = records
+    records = MemoryRecordStore()
+    _: RecordStore = records
     assert await records.read("b", "1") == (None, 0)
     assert await records.write("b", "1", b"x", 0)
     assert not await records.write("b", "1", b"y", 0)
@@ -95,8 +95,8 @@ async def test_of_two_who_write_over_the_same_revision_one_succeeds() -> None:
 
 
 async def test_an_engine_that_is_away_says_so() -> None:
-    engine, records = MemoryChunks(away=True), MemoryRecords(away=True)
-    with pytest.raises(Unreachable, match="away"):
+    engine, records = MemoryChunkQueue(unreachable=True), MemoryRecordStore(unreachable=True)
+    with pytest.raises(Unreachable, match="unreachable"):
         _ = await engine.lease(1)
-    with pytest.raises(Unreachable, match="away"):
+    with pytest.raises(Unreachable, match="unreachable"):
         _ = await records.read("b", "1")

@@ -15,7 +15,7 @@ from servers import GONE, Wire, serving
 from test_fleet_opening import works
 
 from msgapi.fleet import Unreachable
-from msgapi.fleet.opening import opened
+from msgapi.fleet.opening import open as open_fleet
 
 pytestmark = pytest.mark.anyio
 HERE = ("127.0.0.1", "localhost")
@@ -61,7 +61,7 @@ async def over_tls(broker: Broker, authority: Authority) -> AsyncIterator[str]:
 
 async def refused(url: str) -> None:
     with pytest.raises(Unreachable, match="certificate verify failed") as caught:
-        async with opened(url, api_key="key"):
+        async with open_fleet(url, api_key="key"):
             pass
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)

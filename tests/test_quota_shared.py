@@ -19,8 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import Clock, SystemClock, VirtualClock
-from msgapi.fleet import quota_nats, quota_redis, redis
-from msgapi.fleet.quota_name import hashed
+from msgapi.fleet.api_key import hash_key
+from msgapi.fleet.backends.nats import shared_rate as on_nats_server
+from msgapi.fleet.backends.nats.shared_rate import NatsSharedRate
+from msgapi.fleet.backends.redis import connection
+from msgapi.fleet.backends.redis import shared_rate as on_redis_server
+from msgapi.fleet.backends.redis.shared_rate import RedisSharedRate
 from msgapi.ratelimit import Grant, LocalSharedRate, RateState, SharedRate
 
 pytestmark = pytest.mark.anyio
@@ -33,18 +37,18 @@ Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[SharedRate]]
 
 
 @contextlib.asynccontextmanager
-async def on_redis(url: str, key: str = KEY) -> AsyncIterator[quota_redis.RedisQuota]:
-    async with redis.connected(url) as client:
-        yield quota_redis.opened(client, key=key)
+async def on_redis(url: str, key: str = KEY) -> AsyncIterator[RedisSharedRate]:
+    async with connection.connect(url) as client:
+        yield on_redis_server.open_shared_rate(client, key=key)
 
 
 @contextlib.asynccontextmanager
-async def on_nats(url: str, key: str = KEY, clock: Clock | None = None) -> AsyncIterator[quota_nats.NatsQuota]:
+async def on_nats(url: str, key: str = KEY, clock: Clock | None = None) -> AsyncIterator[NatsSharedRate]:
     async def say_nothing(_: Exception) -> None: ...
 
     client = await nats_client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=say_nothing)
     try:
-        yield quota_nats.opened(client, key=key, clock=clock or SystemClock())
+        yield on_nats_server.open_shared_rate(client, key=key, clock=clock or SystemClock())
     finally:
         await client.close()
 
@@ -167,7 +171,7 @@ async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> 
 
 async def test_a_client_that_decodes_what_it_reads_is_right_too(valkey_broker: Broker) -> None:
     async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
-        quota = quota_redis.opened(client, key="sk_decoding")
+        quota = on_redis_server.open_shared_rate(client, key="sk_decoding")
         await quota.set_limit(SEND_CLASS, 100)
         assert (await quota.reserve(SEND_CLASS, 1)).slots == 1
         await quota.pause("Geld ist alle, schön".encode())
@@ -203,7 +207,7 @@ async def test_of_many_who_write_at_once_on_nats_each_is_counted(nats_url: str) 
             for _ in range(8):
                 tasks.start_soon(work)
         bucket = await quota._client.jetstream().key_value("msgapi-quota")
-        kept = await bucket.get(f"{hashed('sk_many')}.rate.POST=20=messages")
+        kept = await bucket.get(f"{hash_key('sk_many')}.rate.POST=20=messages")
     assert kept.value is not None
     assert orjson.loads(kept.value)["granted"] == sum(grant.slots for grant in grants) == 8
 
@@ -262,7 +266,7 @@ async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
-    monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
+    monkeypatch.setattr(on_nats_server, "_COMMAND_TIMEOUT", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await quota.set_limit(SEND_CLASS, 100)
@@ -288,7 +292,7 @@ async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
-    monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
+    monkeypatch.setattr(on_nats_server, "_COMMAND_TIMEOUT", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await hangs(quota, broker)
@@ -305,7 +309,7 @@ TOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE | SET_LIMIT), min_size=1, ma
 def test_the_script_says_and_keeps_at_each_step_what_the_arithmetic_does(valkey_broker: Broker) -> None:
     async def run(steps: list[tuple[float, tuple[str, float, float]]]) -> None:
         async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
-            script: Any = client.register_script(quota_redis.SCRIPT)
+            script: Any = client.register_script(on_redis_server.SCRIPT)
             meter, now, name = RateState(), 1_800_000_000.0, f"steps:{next(_numbers)}"
             for later, (what, one, other) in steps:
                 now += later
@@ -358,7 +362,7 @@ async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(t
 async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis, "PATIENCE", 0.5)
+    monkeypatch.setattr(connection, "COMMAND_TIMEOUT", 0.5)
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
             await hangs(quota, broker)

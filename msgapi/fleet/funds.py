@@ -14,7 +14,7 @@ from ..ratelimit import SharedRate
 from ..ratelimit.queue import sleep_while
 from ..results import InsufficientBalance, Ok
 from .events import Event, Paused, Resumed
-from .sending import in_time, short_of_money
+from .sending import stop_for_balance, with_timeout
 
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
@@ -59,21 +59,21 @@ class Till:
 
         A quota that is away is `Unreachable`.
         """
-        why = await in_time(self.clock, self.quota.paused)
+        why = await with_timeout(self.clock, self.quota.paused)
         new, self._new = self._new, False
         if why is None:
             if self._paused:
                 self._paused = False
                 _ = self.tell(Resumed())
             return True
-        stopped = short_of_money(why)
+        stopped = stop_for_balance(why)
         if not self._paused and self.wait:
             self._paused = True
             _ = self.tell(Paused(stopped))
         if self.wait and not new and _blind(stopped):
             await sleep_while(self.clock, _EVERY, self.end.going)
         if (new or self.wait) and await _refilled(self.api, stopped):
-            await in_time(self.clock, self.quota.resume)
+            await with_timeout(self.clock, self.quota.resume)
         elif self.wait:
             await sleep_while(self.clock, _EVERY, self.end.going)
         else:
