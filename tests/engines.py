@@ -1,4 +1,4 @@
-"""The engines of a fleet as tests open them, each over a real server of its own or over none."""
+"""The backends of a fleet as tests open them, each on a server of its own or in memory."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -1,4 +1,4 @@
-"""What the tests of fleets share: chunks, a service that keeps count, and a quota in memory."""
+"""Shared by the tests of fleets: chunks, a service that counts requests, and their records."""
 
 from collections import Counter
 from collections.abc import Iterable

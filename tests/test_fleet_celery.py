@@ -96,12 +96,14 @@ async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None
     await anyio.to_thread.run_sync(run)
 
 
-async def test_a_chunk_stays_in_the_queue_of_celery_while_the_fleet_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_chunk_stays_in_the_celery_queue_while_the_fleet_is_unreachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(Retry, match="5s"):
         await attempted(monkeypatch, f"redis://127.0.0.1:{free_port()}", "k")
 
 
-async def test_a_key_that_is_refused_fails_the_task_of_celery_and_owns_no_fleet(
+async def test_a_refused_key_fails_the_celery_task_and_claims_no_fleet(
     monkeypatch: pytest.MonkeyPatch, valkey_broker: Broker
 ) -> None:
     url, sandbox = f"{valkey_broker.url}/7", Sandbox()

@@ -1,4 +1,4 @@
-"""What every engine of a fleet promises: the one in memory, streaq on Valkey, FastStream on NATS JetStream."""
+"""The queue and record protocols on every backend: in memory, streaq on Valkey, FastStream on NATS JetStream."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -59,7 +59,7 @@ async def leased(engine: Engine) -> Lease:
     return lease
 
 
-async def test_a_chunk_is_handed_out_as_it_was_put_and_is_gone_when_it_is_done(opened: Opened) -> None:
+async def test_a_chunk_is_delivered_as_it_was_put_and_removed_by_ack(opened: Opened) -> None:
     body = '{"a": "ü\\u0000"}'.encode()
     async with opened() as engine:
         await engine.queue.put("b/1", body)
@@ -70,7 +70,7 @@ async def test_a_chunk_is_handed_out_as_it_was_put_and_is_gone_when_it_is_done(o
         assert (await engine.queue.size(), await engine.queue.lease(0.1)) == (0, None)
 
 
-async def test_a_chunk_that_is_queued_or_with_a_worker_stays_as_it_is(opened: Opened) -> None:
+async def test_a_chunk_that_is_queued_or_leased_is_not_replaced(opened: Opened) -> None:
     async with opened() as engine:
         await engine.queue.put("b/1", b"{}")
         await engine.queue.put("b/1", b"[]")
@@ -101,14 +101,14 @@ async def test_a_chunk_that_is_done_can_be_queued_again(opened: Opened) -> None:
         assert await engine.queue.size() == 0
 
 
-async def test_a_chunk_is_buried_for_good(opened: Opened) -> None:
+async def test_a_buried_chunk_is_not_delivered_again(opened: Opened) -> None:
     async with opened() as engine:
         await engine.queue.put("b/1", b"{}")
         await engine.queue.bury(await leased(engine))
         assert (await engine.queue.size(), await engine.queue.lease(0.1)) == (0, None)
 
 
-async def test_no_chunk_is_with_two_workers_at_once(opened: Opened) -> None:
+async def test_no_chunk_is_leased_by_two_workers_at_once(opened: Opened) -> None:
     names = {f"b/{number}" for number in range(8)}
     async with opened() as engine:
         for name in names:
@@ -127,7 +127,7 @@ async def test_no_chunk_is_with_two_workers_at_once(opened: Opened) -> None:
         assert (sorted(seen), await engine.queue.size()) == (sorted(names), 0)
 
 
-async def test_who_waits_for_a_chunk_gets_it_when_it_is_put(opened: Opened) -> None:
+async def test_a_waiting_worker_gets_a_chunk_when_it_is_put(opened: Opened) -> None:
     async with opened() as engine, anyio.create_task_group() as tasks:
 
         async def put() -> None:
@@ -139,7 +139,7 @@ async def test_who_waits_for_a_chunk_gets_it_when_it_is_put(opened: Opened) -> N
             await engine.queue.ack(await leased(engine))
 
 
-async def test_a_lease_that_is_renewed_lasts(opened: Opened) -> None:
+async def test_a_renewed_lease_does_not_expire(opened: Opened) -> None:
     async with opened() as engine, opened() as other:
         await engine.queue.put("b/1", b"{}")
         lease = await leased(engine)
@@ -151,7 +151,7 @@ async def test_a_lease_that_is_renewed_lasts(opened: Opened) -> None:
         assert await engine.queue.size() == 0
 
 
-async def test_a_lease_that_is_not_renewed_runs_out_and_the_chunk_is_handed_out_again(opened: Opened) -> None:
+async def test_a_lease_that_is_not_renewed_expires_and_the_chunk_is_delivered_again(opened: Opened) -> None:
     async with opened() as engine:
         await engine.queue.put("b/1", b"{}")
         first = await leased(engine)
@@ -166,7 +166,7 @@ async def test_a_lease_that_is_not_renewed_runs_out_and_the_chunk_is_handed_out_
         assert (await engine.queue.size(), await engine.queue.renew(second)) == (0, False)
 
 
-async def test_a_chunk_that_is_given_back_comes_again_after_its_time_and_has_not_counted(opened: Opened) -> None:
+async def test_a_released_chunk_is_delivered_after_the_delay_and_not_counted(opened: Opened) -> None:
     async with opened() as engine:
         await engine.queue.put("b/1", b"{}")
         for _ in range(3):
@@ -182,7 +182,7 @@ async def test_a_chunk_that_is_given_back_comes_again_after_its_time_and_has_not
         await engine.queue.ack(again)
 
 
-async def test_of_two_writers_of_one_document_one_wins(opened: Opened) -> None:
+async def test_of_two_writers_of_one_document_one_succeeds(opened: Opened) -> None:
     async with opened() as one, opened() as other:
         records = one.records
         assert await records.read("b", "1") == (None, 0)
@@ -195,7 +195,7 @@ async def test_of_two_writers_of_one_document_one_wins(opened: Opened) -> None:
         assert (await records.read("b", "1"))[0] == b"third"
 
 
-async def test_a_scan_reads_all_documents_of_its_batch_alone(opened: Opened) -> None:
+async def test_a_scan_yields_all_documents_of_one_batch_only(opened: Opened) -> None:
     async with opened() as engine:
         records, wanted = engine.records, {f"{number:06}": b"%d" % number for number in range(120)}
         for batch in ("b", "b.c", "bb"):
@@ -209,7 +209,7 @@ async def test_a_scan_reads_all_documents_of_its_batch_alone(opened: Opened) -> 
         assert [one async for one in records.scan("b")] == [("manifest", b"b")]
 
 
-async def test_a_chunk_that_nobody_takes_or_has_at_the_end_is_not_kept_from_others(opened: Opened) -> None:
+async def test_a_chunk_that_is_not_taken_or_still_leased_at_the_end_goes_to_another_worker(opened: Opened) -> None:
     async with opened() as one, opened() as other:
         assert await one.queue.lease(0.1) is None
         await one.queue.put("b/1", b"{}")
@@ -219,7 +219,7 @@ async def test_a_chunk_that_nobody_takes_or_has_at_the_end_is_not_kept_from_othe
         await other.queue.ack(lease)
 
 
-async def test_who_closes_gives_its_chunks_back(opened: Opened, pair: tuple[str, str]) -> None:
+async def test_closing_the_queue_releases_its_chunks(opened: Opened, pair: tuple[str, str]) -> None:
     if pair[1] == "memory":
         return
     async with opened() as other:
@@ -232,14 +232,14 @@ async def test_who_closes_gives_its_chunks_back(opened: Opened, pair: tuple[str,
 
 
 @ON_REDIS
-async def test_a_scan_of_redis_goes_on_until_all_is_read(valkey_broker: Broker) -> None:
+async def test_a_redis_scan_continues_until_all_documents_are_read(valkey_broker: Broker) -> None:
     async with on_redis(valkey_broker.url, "many") as engine, connection.connect(valkey_broker.url) as client:
         _ = await client.hset("msgapi:many:records:b", {f"{number}": f"1 {number}" for number in range(700)})
         assert len([one async for one in engine.records.scan("b")]) == 700
 
 
 @ON_REDIS
-async def test_a_worker_of_streaq_learns_that_another_was_done_with_its_chunk(valkey_broker: Broker) -> None:
+async def test_a_streaq_worker_notices_that_another_worker_has_finished_its_chunk(valkey_broker: Broker) -> None:
     async with on_redis(valkey_broker.url, "done") as one, on_redis(valkey_broker.url, "done") as other:
         await one.queue.put("b/1", b"{}")
         lease = await leased(one)
@@ -248,7 +248,7 @@ async def test_a_worker_of_streaq_learns_that_another_was_done_with_its_chunk(va
 
 
 @ON_REDIS
-async def test_streaq_runs_no_task_whose_lease_we_have() -> None:
+async def test_streaq_does_not_run_a_task_that_is_leased_already() -> None:
     worker = StreaqWorker(redis_pool=connection.create_pool("redis://127.0.0.1", decode=True))
     worker.is_leased = lambda _: True
     await worker.run_task(StreamMessage("1-0", "b/1", "normal", 0))
@@ -256,7 +256,7 @@ async def test_streaq_runs_no_task_whose_lease_we_have() -> None:
 
 
 @ON_REDIS
-async def test_a_user_of_redis_who_may_not_run_streaq_is_told(valkey_broker: Broker) -> None:
+async def test_a_redis_user_without_the_rights_for_streaq_gets_an_error(valkey_broker: Broker) -> None:
     async with connection.connect(valkey_broker.url) as client:
         _ = await client.acl_setuser("limited", "on", ">pw", "~*", "&*", "+@all", "-function")
     address = valkey_broker.url.replace("//", "//limited:pw@")
@@ -266,7 +266,7 @@ async def test_a_user_of_redis_who_may_not_run_streaq_is_told(valkey_broker: Bro
 
 
 @ON_NATS
-async def test_what_nats_takes_not_is_told_in_one_line(opened: Opened) -> None:
+async def test_a_message_that_nats_rejects_is_a_one_line_error(opened: Opened) -> None:
     async with opened() as engine:
         with pytest.raises(Unreachable, match="max_payload"):
             await engine.queue.put("b/1", b" " * (2 << 20))
@@ -280,7 +280,7 @@ async def test_what_nats_takes_not_is_told_in_one_line(opened: Opened) -> None:
 
 
 @ON_NATS
-async def test_a_document_that_somebody_has_removed_is_none(opened: Opened) -> None:
+async def test_a_document_that_was_removed_is_none(opened: Opened) -> None:
     async with opened() as engine:
         records = engine.records
         assert isinstance(records, NatsRecordStore)

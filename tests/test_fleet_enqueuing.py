@@ -1,4 +1,4 @@
-"""enqueuing and collecting: what goes into a fleet, and what comes out of it as a journal."""
+"""fleet.queueing and fleet.collecting: what is queued on a fleet, and the journal that is collected from it."""
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
@@ -77,11 +77,11 @@ class Put:
         ("a\n", False),
     ],
 )
-def test_a_name_is_of_signs_that_every_engine_takes(name: str, fits: bool) -> None:
+def test_a_valid_name_has_characters_that_every_backend_accepts(name: str, fits: bool) -> None:
     assert is_valid_name(name) is fits
 
 
-async def test_each_row_is_in_one_chunk_and_the_manifest_knows_all_of_them() -> None:
+async def test_each_row_is_in_one_chunk_and_the_manifest_counts_all_chunks() -> None:
     queue, records, told = Put(), MemoryRecordStore(), list[int]()
     done = await enqueue(
         rows(1_000),
@@ -96,7 +96,7 @@ async def test_each_row_is_in_one_chunk_and_the_manifest_knows_all_of_them() -> 
     assert await read_manifest(records, "may") == done
 
 
-async def test_a_later_run_goes_on_where_the_queue_was_away() -> None:
+async def test_a_later_run_resumes_where_the_queue_was_unreachable() -> None:
     queue, records = Put(away_from=40), MemoryRecordStore()
     with pytest.raises(Unreachable, match="it is away"):
         _ = await enqueue(rows(1_000), MANY, queue=queue, records=records)
@@ -113,7 +113,7 @@ async def test_a_later_run_goes_on_where_the_queue_was_away() -> None:
     assert queue.calls == 0
 
 
-async def test_a_run_that_was_killed_between_two_writings_ends_like_any_other() -> None:
+async def test_a_run_that_was_killed_between_two_writes_can_be_resumed() -> None:
     queue, records = Put(), MemoryRecordStore()
     done = await enqueue(rows(640), MANY, queue=queue, records=records)
     value, revision = await records.read("may", "manifest")
@@ -134,14 +134,14 @@ async def test_other_rows_under_the_same_name_are_refused() -> None:
 
 
 @pytest.mark.parametrize("value", [b"{}", b"x", b'{"batch":"may","source":"abc","rows":1,"version":2}'])
-async def test_a_manifest_of_another_version_is_told(value: bytes) -> None:
+async def test_a_manifest_of_another_version_is_a_conflict(value: bytes) -> None:
     records = MemoryRecordStore()
     assert await records.write("may", "manifest", value, 0)
     with pytest.raises(FleetConflict, match="another version"):
         _ = await read_manifest(records, "may")
 
 
-async def test_a_chunk_is_cut_where_its_rows_get_long_and_alike_each_time() -> None:
+async def test_chunks_are_cut_by_rows_and_bytes_and_the_same_each_time() -> None:
     manifest = evolve(MANY, rows_per_chunk=10, bytes_per_chunk=1_000)
     long = [
         evolve(row, body="x" * length) for row, length in zip(rows(8), [10, 990, 10, 5_000, 1, 1, 1, 1], strict=True)
@@ -177,7 +177,7 @@ class Racing:
         return self.records.scan(batch)
 
 
-async def test_two_that_queue_the_same_batch_do_not_undo_what_the_other_noted() -> None:
+async def test_two_producers_of_one_batch_keep_each_others_progress() -> None:
     records = Racing(MemoryRecordStore())
     queue = Put()
     done = await enqueue(rows(1_000), MANY, queue=queue, records=records)
@@ -185,7 +185,7 @@ async def test_two_that_queue_the_same_batch_do_not_undo_what_the_other_noted() 
     assert await record_progress(records, evolve(MANY, chunks_queued=3)) == done
 
 
-async def test_a_manifest_that_somebody_has_deleted_is_written_again() -> None:
+async def test_a_deleted_manifest_is_written_again() -> None:
     records = MemoryRecordStore()
     assert await record_progress(records, evolve(MANY, chunks_queued=3)) == evolve(MANY, chunks_queued=3)
 
@@ -205,7 +205,7 @@ ACCEPTED: dict[str, Any] = {"kind": "Accepted", "status": 202, "message_id": "ms
 FORBIDDEN: dict[str, Any] = {"kind": "Forbidden", "status": 403, "code": "forbidden", "message": "no"}
 
 
-async def test_what_the_records_say_adds_up_to_a_journal(tmp_path: Path) -> None:
+async def test_the_records_are_collected_as_a_journal(tmp_path: Path) -> None:
     records, path = MemoryRecordStore(), str(tmp_path / "may.journal")
     manifest = evolve(MANY, rows_per_chunk=2, about={"rows": "7"})
     _ = await enqueue(rows(7), manifest, queue=Put(), records=records)
@@ -231,7 +231,7 @@ async def test_what_the_records_say_adds_up_to_a_journal(tmp_path: Path) -> None
     assert states == {"0": State.ACCEPTED, "1": State.REFUSED} | started
 
 
-async def test_a_local_batch_goes_on_with_what_was_collected(tmp_path: Path) -> None:
+async def test_a_local_batch_resumes_from_a_collected_journal(tmp_path: Path) -> None:
     records, path, api = MemoryRecordStore(), str(tmp_path / "run.db"), Service()
     _ = await enqueue(rows(4), evolve(MANY, batch="b1"), queue=Put(), records=records)
     rest = ChunkRecord(
@@ -246,7 +246,7 @@ async def test_a_local_batch_goes_on_with_what_was_collected(tmp_path: Path) -> 
     assert set(api.keys) == {journal.key_of("b1", f"{at}") for at in (1, 2, 3)}
 
 
-async def test_many_rows_are_collected_in_lots(tmp_path: Path) -> None:
+async def test_many_rows_are_collected_in_groups(tmp_path: Path) -> None:
     records = MemoryRecordStore()
     _ = await enqueue(rows(10), MANY, queue=Put(), records=records)
     all_rows = (finding(at, State.ACCEPTED, **ACCEPTED) for at in range(12_000))
@@ -257,7 +257,7 @@ async def test_many_rows_are_collected_in_lots(tmp_path: Path) -> None:
         assert record.summary().rows(State.ACCEPTED) == 12_000
 
 
-async def test_a_record_that_nobody_can_read_is_named_and_the_others_count(tmp_path: Path) -> None:
+async def test_an_unreadable_record_is_listed_and_the_others_are_counted(tmp_path: Path) -> None:
     records = MemoryRecordStore()
     _ = await enqueue(rows(4), MANY, queue=Put(), records=records)
     await recorded(
@@ -301,18 +301,18 @@ class _Listing:
         return await anext(self.inner)
 
 
-async def test_records_may_be_listed_by_any_iterator(tmp_path: Path) -> None:
+async def test_a_scan_may_return_any_async_iterator(tmp_path: Path) -> None:
     records = Listed(MemoryRecordStore())
     _ = await enqueue(rows(4), MANY, queue=Put(), records=records)
     assert await collect(records, "may", str(tmp_path / "j")) is not None
 
 
-async def test_a_batch_that_nobody_knows_leaves_no_file(tmp_path: Path) -> None:
+async def test_collecting_an_unknown_batch_leaves_no_file(tmp_path: Path) -> None:
     assert await collect(MemoryRecordStore(), "june", str(tmp_path / "j")) is None
     assert not (tmp_path / "j").exists()
 
 
-async def test_a_journal_of_another_batch_is_not_written_over(tmp_path: Path) -> None:
+async def test_a_journal_of_another_batch_is_not_overwritten(tmp_path: Path) -> None:
     records = MemoryRecordStore()
     _ = await enqueue(rows(4), MANY, queue=MemoryChunkQueue(), records=records)
     async with opened(tmp_path):
@@ -321,7 +321,7 @@ async def test_a_journal_of_another_batch_is_not_written_over(tmp_path: Path) ->
         _ = await collect(records, "may", str(tmp_path / "run.db"))
 
 
-async def test_the_bytes_of_a_chunk_are_counted_and_not_its_letters() -> None:
+async def test_the_size_of_a_chunk_is_in_bytes_and_not_in_characters() -> None:
     rows = [ChunkRow(id=f"{at}", body='{"text":"' + 2_600 * "\N{GRINNING FACE}" + '"}') for at in range(100)]
     sink, records = MemoryChunkQueue(), MemoryRecordStore()
     done = await enqueue(rows, Manifest(batch="b", source="s", rows=100), queue=sink, records=records)

@@ -1,4 +1,4 @@
-"""What an engine loses when its server or a worker goes away: nothing, and nobody is held up for ever."""
+"""What a backend does when its server or a worker is lost: no chunk is lost, and no call blocks forever."""
 
 import signal
 import subprocess
@@ -69,7 +69,7 @@ async def insisted(ask: Callable[[], Awaitable[object]]) -> object:
 
 
 @everywhere
-async def test_what_a_server_has_taken_outlives_it(server: Broker, name: str) -> None:
+async def test_queued_chunks_and_records_survive_a_restart_of_the_server(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f") as engine:
         await engine.queue.put("b/1", b"{}")
         assert await engine.records.write("b", "1", b"known", 0)
@@ -85,7 +85,7 @@ async def test_what_a_server_has_taken_outlives_it(server: Broker, name: str) ->
 
 
 @everywhere
-async def test_a_lease_outlives_the_server(server: Broker, name: str) -> None:
+async def test_a_lease_survives_a_restart_of_the_server(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
         await engine.queue.put("b/1", b"{}")
         lease = await leased(engine)
@@ -97,7 +97,7 @@ async def test_a_lease_outlives_the_server(server: Broker, name: str) -> None:
 
 
 @everywhere
-async def test_an_engine_is_closed_while_its_server_is_away(server: Broker, name: str) -> None:
+async def test_a_backend_can_be_closed_while_its_server_is_unreachable(server: Broker, name: str) -> None:
     with anyio.fail_after(4 * PATIENCE):
         async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
             await engine.queue.put("b/1", b"{}")
@@ -107,7 +107,7 @@ async def test_an_engine_is_closed_while_its_server_is_away(server: Broker, name
 
 
 @everywhere
-async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: Broker, name: str) -> None:
+async def test_an_unreachable_server_blocks_no_call_and_is_reconnected(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
         chunks, records = engine.queue, engine.records
         await chunks.put("b/1", b"{}")
@@ -139,7 +139,7 @@ async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: 
 
 
 @everywhere
-async def test_a_server_that_hangs_holds_nobody_up(server: Broker, name: str) -> None:
+async def test_a_hanging_server_blocks_no_call(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
         chunks, records = engine.queue, engine.records
         await chunks.put("b/1", b"{}")
@@ -180,7 +180,7 @@ async def test_a_worker_that_is_killed_loses_no_chunk(name: str, request: pytest
 
 
 @on_asyncio
-async def test_a_worker_that_hangs_loses_its_chunk_to_another_and_learns_of_it(
+async def test_a_hanging_worker_loses_its_chunk_to_another_and_notices_it(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     url, fleet = shared(request, name), f"t-{uuid4().hex[:8]}"
@@ -204,7 +204,7 @@ def shared(request: pytest.FixtureRequest, name: str) -> str:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_else(
+async def test_a_streaq_worker_that_fails_while_closing_breaks_nothing_else(
     valkey_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = anyio.Event()
@@ -231,7 +231,7 @@ async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_els
 
 
 @pytest.mark.parametrize(("anyio_backend", "name"), LOOPS[:2], ids=["asyncio", "trio"])
-async def test_a_chunk_that_waited_in_a_worker_while_the_server_was_away_is_handed_out_anew(
+async def test_a_chunk_that_waited_in_a_worker_while_the_server_was_unreachable_is_delivered_again(
     server: Broker, name: str
 ) -> None:
     async with OPENS[name](server.url, "f") as engine:

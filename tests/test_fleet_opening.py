@@ -1,4 +1,4 @@
-"""fleet.opening: which server an address names, and one line for each way in which there is none."""
+"""fleet.open: which server an address names, and one line for each error."""
 
 import sys
 from math import inf, nan
@@ -31,12 +31,12 @@ async def works(url: str) -> bool:
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
-async def test_a_fleet_on_redis_has_a_queue_records_and_a_pace(valkey_broker: Broker, scheme: str) -> None:
+async def test_a_fleet_on_redis_has_a_queue_records_and_a_shared_rate(valkey_broker: Broker, scheme: str) -> None:
     assert await works(f"{scheme}://127.0.0.1:{valkey_broker.port}/0")
 
 
 @asyncio_only
-async def test_a_fleet_on_nats_has_a_queue_records_and_a_pace(nats_broker: Broker) -> None:
+async def test_a_fleet_on_nats_has_a_queue_records_and_a_shared_rate(nats_broker: Broker) -> None:
     assert await works(nats_broker.url)
 
 
@@ -68,7 +68,7 @@ async def test_a_fleet_sends_with_one_key_and_may_be_read_with_any(request: pyte
 
 @pytest.mark.parametrize("engine", ["valkey_broker", "nats_broker"])
 @asyncio_only
-async def test_who_only_queues_claims_nothing_and_is_told_if_the_fleet_is_of_another_key(
+async def test_a_producer_claims_nothing_but_conflicts_with_another_key(
     request: pytest.FixtureRequest, engine: str
 ) -> None:
     url = request.getfixturevalue(engine).url
@@ -98,7 +98,7 @@ async def test_who_only_queues_claims_nothing_and_is_told_if_the_fleet_is_of_ano
         "nats://[s3cret",
     ],
 )
-async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: str) -> None:
+async def test_an_invalid_address_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"^the address of a fleet is one of redis://") as caught:
         async with open_fleet(url, api_key="key"):
             pass
@@ -108,7 +108,7 @@ async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: 
 
 @pytest.mark.parametrize("rest", ["?db=s3cret", "/s3cret", "/-1", "/1/2", "?decode_responses=s3cret", "/0?db=1"])
 @pytest.mark.parametrize("scheme", ["redis", "valkeys"])
-async def test_a_database_is_a_number_and_redis_is_told_nothing_else(scheme: str, rest: str) -> None:
+async def test_the_address_on_redis_ends_in_nothing_but_a_database_number(scheme: str, rest: str) -> None:
     said = "the address of a fleet on Redis ends in HOST:PORT, or in HOST:PORT/NUMBER for another database than 0"
     with pytest.raises(ValueError, match=f"^{said}$"):
         async with open_fleet(f"{scheme}://127.0.0.1:{free_port()}{rest}", api_key="key"):
@@ -120,7 +120,7 @@ async def test_a_fleet_may_be_in_another_database(valkey_broker: Broker, rest: s
     assert await works(f"{valkey_broker.url}{rest}")
 
 
-async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
+async def test_the_name_of_a_fleet_is_valid_on_every_backend() -> None:
     with pytest.raises(ValueError, match=r"^a fleet is named by up to 64 of"):
         async with open_fleet("redis://127.0.0.1", fleet="a/b", api_key="key"):
             pass
@@ -137,7 +137,7 @@ async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
     ],
 )
 @pytest.mark.parametrize(("anyio_backend", "scheme"), [("asyncio", "redis"), ("trio", "redis"), ("asyncio", "nats")])
-async def test_a_number_that_makes_no_sense_is_refused_before_anybody_is_asked(
+async def test_a_number_out_of_range_is_refused_before_connecting(
     scheme: str, number: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{said}$"):
@@ -146,7 +146,7 @@ async def test_a_number_that_makes_no_sense_is_refused_before_anybody_is_asked(
 
 
 @pytest.mark.parametrize(("anyio_backend", "scheme"), [("asyncio", "redis"), ("trio", "redis"), ("asyncio", "nats")])
-async def test_a_server_that_is_not_there_is_told_of_at_once_and_in_one_line(scheme: str) -> None:
+async def test_a_missing_server_is_a_one_line_error_at_once(scheme: str) -> None:
     with anyio.fail_after(3), pytest.raises(Unreachable) as caught:
         async with open_fleet(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}", api_key="key"):
             pass
@@ -155,7 +155,7 @@ async def test_a_server_that_is_not_there_is_told_of_at_once_and_in_one_line(sch
     assert "\n" not in str(caught.value)
 
 
-async def test_a_password_that_is_wrong_is_told_of_without_telling_it(valkey_broker: Broker) -> None:
+async def test_a_wrong_password_is_an_error_that_does_not_quote_it(valkey_broker: Broker) -> None:
     with pytest.raises(Unreachable, match=r"^Redis: ") as caught:
         async with open_fleet(f"redis://me:s3cret@127.0.0.1:{valkey_broker.port}", api_key="key"):
             pass
@@ -185,13 +185,13 @@ async def test_a_fleet_on_nats_says_that_it_needs_asyncio() -> None:
             pass
 
 
-async def test_what_is_raised_in_the_block_comes_out_as_itself(valkey_broker: Broker) -> None:
+async def test_an_exception_in_the_block_is_raised_without_a_group(valkey_broker: Broker) -> None:
     with pytest.raises(LookupError, match="mine"):
         async with open_fleet(valkey_broker.url, api_key="key"):
             raise LookupError("mine")
 
 
-async def test_a_block_that_is_cancelled_gives_its_chunks_back(valkey_broker: Broker) -> None:
+async def test_a_cancelled_block_releases_its_chunks(valkey_broker: Broker) -> None:
     async with open_fleet(valkey_broker.url, fleet="cancelled", api_key="key") as other:
         await other.queue.put("b/1", b"{}")
         with anyio.CancelScope() as scope:
@@ -220,7 +220,7 @@ class Hasty:
         return await self.kept.write(batch, name, value, revision)
 
 
-async def test_of_two_workers_with_one_key_that_begin_at_once_both_may_send() -> None:
+async def test_two_workers_with_one_key_can_claim_at_once() -> None:
     records = Hasty()
     await claim(records, "fleet", "key")
     assert records.writes == 1

@@ -1,4 +1,4 @@
-"""fleet.records_nats: the names of a batch's documents, all of them, whatever their number."""
+"""fleet.backends.nats.records: all names of the documents of a batch are listed."""
 
 from typing import Any, cast
 
@@ -46,14 +46,14 @@ class Paging:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
-async def test_names_come_a_page_at_a_time(count: int) -> None:
+async def test_names_are_listed_a_page_at_a_time(count: int) -> None:
     server = Paging([f"{number:06}" for number in range(count)])
     records = NatsRecordStore(cast("Any", server), "r", cast("Any", None))
     assert await records._names("b") == server.names
     assert server.asked[-1]["subjects_filter"] == "$KV.r.b.>"
 
 
-async def test_what_the_server_refuses_is_told_in_one_line() -> None:
+async def test_what_the_server_refuses_is_a_one_line_error() -> None:
     class Refusing:
         async def request(self, _: str, __: bytes, **___: object) -> Told:
             return Told(b'{"error":{"code":503,"description":"JetStream system temporarily unavailable"}}')

@@ -1,4 +1,4 @@
-"""fleet.send_chunk: rows of a chunk go out once, and its record says what became of them."""
+"""fleet.send_chunk: each row of a chunk is sent once, and its result is recorded."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -64,7 +64,7 @@ async def began(records: MemoryRecordStore, times: int, **changes: Any) -> None:
     assert await records.write("b", "000001", evolve(record, **changes).dump(), revision)
 
 
-async def test_a_chunk_is_sent_under_derived_keys_and_its_record_says_what_became_of_it() -> None:
+async def test_a_chunk_is_sent_under_derived_keys_and_its_results_are_recorded() -> None:
     api, records, clock = Counted(), MemoryRecordStore(), VirtualClock()
     told: list[Outcome[Accepted]] = []
     sent = await send_chunk(
@@ -88,7 +88,7 @@ async def test_a_chunk_is_sent_under_derived_keys_and_its_record_says_what_becam
     )  # fmt: skip
 
 
-async def test_a_chunk_that_comes_again_is_not_sent_again() -> None:
+async def test_a_chunk_that_is_delivered_again_is_not_sent_again() -> None:
     api, records = Counted(), MemoryRecordStore()
     for _ in range(3):
         sent = await send_chunk(chunk(10, "000001", UNFIT), api, ALONE, records=records)
@@ -97,7 +97,7 @@ async def test_a_chunk_that_comes_again_is_not_sent_again() -> None:
     assert (record.attempts, record.stage) == (1, "done")
 
 
-async def test_a_row_with_a_key_of_its_own_goes_out_under_it() -> None:
+async def test_a_row_with_a_key_of_its_own_is_sent_under_it() -> None:
     api, records = Counted(), MemoryRecordStore()
     one = Chunk(batch="b", id="000001", rows=(row(1, key="own"),))
     _ = await send_chunk(one, api, ALONE, records=records)
@@ -105,7 +105,7 @@ async def test_a_row_with_a_key_of_its_own_goes_out_under_it() -> None:
     assert [found.key for found in (await record_of(records)).rows] == ["own"]
 
 
-async def test_a_row_is_in_the_record_before_it_leaves() -> None:
+async def test_a_row_is_recorded_before_it_leaves() -> None:
     records, clock = MemoryRecordStore(), VirtualClock()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -120,13 +120,13 @@ async def test_a_row_is_in_the_record_before_it_leaves() -> None:
     assert states(await record_of(records)) == all_of(State.REFUSED, range(10))
 
 
-async def test_what_is_no_chunk_is_unfit_and_nothing_is_written() -> None:
+async def test_a_malformed_chunk_is_invalid_and_nothing_is_written() -> None:
     sent = await send_chunk(b"{}", Counted(), ALONE, records=MemoryRecordStore(unreachable=True))
     assert (sent.done, sent.batch) == (False, "")
     assert sent.invalid
 
 
-async def test_a_402_pauses_all_and_what_did_not_go_is_as_though_it_had_never_been_begun() -> None:
+async def test_a_402_pauses_all_workers_and_rows_not_sent_are_not_recorded() -> None:
     broke = InsufficientBalance(code="insufficient_balance")
     api, records, quota = Counted({4: broke}), MemoryRecordStore(), LocalSharedRate(VirtualClock())
     pace = Pace(shared=quota)
@@ -155,7 +155,7 @@ class Slow:
         return await self.inner(call)
 
 
-async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
+async def test_a_pause_by_another_worker_stops_sending() -> None:
     clock, records = VirtualClock(), MemoryRecordStore()
     quota = LocalSharedRate(clock)
     api = Slow(clock)
@@ -173,7 +173,7 @@ async def test_a_pause_by_another_worker_is_seen_while_sending() -> None:
     )
 
 
-async def test_a_chunk_that_is_no_longer_wanted_is_left_as_it_is() -> None:
+async def test_sending_stops_once_only_while_is_false() -> None:
     clock, records = VirtualClock(), MemoryRecordStore()
     api = Slow(clock)
     async with clock.running():
@@ -184,7 +184,7 @@ async def test_a_chunk_that_is_no_longer_wanted_is_left_as_it_is() -> None:
     assert (await record_of(records)).excused_attempts == 1
 
 
-async def test_rows_that_wait_out_an_outage_are_given_up_soon_when_they_are_no_longer_wanted() -> None:
+async def test_rows_that_wait_out_an_outage_are_given_up_once_only_while_is_false() -> None:
     clock, records = VirtualClock(), MemoryRecordStore()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -198,7 +198,7 @@ async def test_rows_that_wait_out_an_outage_are_given_up_soon_when_they_are_no_l
     assert states(await record_of(records)) == all_of(State.HELD_UP, range(2))
 
 
-async def test_a_chunk_that_takes_hours_is_left_and_its_record_looked_at_again() -> None:
+async def test_sending_of_a_chunk_stops_after_half_an_hour() -> None:
     clock, records = VirtualClock(), MemoryRecordStore()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -218,7 +218,7 @@ async def test_a_chunk_that_takes_hours_is_left_and_its_record_looked_at_again()
         (NotSent("no way there"), "outage", 20),
     ],
 )
-async def test_what_stops_a_batch_stops_a_chunk_and_is_not_held_against_it(
+async def test_what_stops_a_batch_stops_a_chunk_and_excuses_the_attempt(
     error: ApiError, reason: str, asked: int
 ) -> None:
     clock, records, seen = VirtualClock(), MemoryRecordStore(), 0
@@ -239,7 +239,7 @@ async def test_what_stops_a_batch_stops_a_chunk_and_is_not_held_against_it(
     assert ((await record_of(records)).excused_attempts, (await record_of(records)).attempts) == (1, 1)
 
 
-async def test_a_row_in_doubt_goes_again_under_its_key_for_a_day_and_then_is_told_of() -> None:
+async def test_a_row_of_unknown_outcome_is_sent_again_for_a_day_and_then_reported() -> None:
     api, records, clock = Counted({1: Unanswered("cut")}), MemoryRecordStore(), VirtualClock()
     sent = await send_chunk(chunk(1), api, ALONE, records=records, outage_timeout=0, clock=clock)
     assert (sent.done, sent.stopped, sent.rows_left) == (False, None, 1)
@@ -261,9 +261,7 @@ async def collected(records: MemoryRecordStore, clock: VirtualClock, path: Path,
 
 
 @pytest.mark.parametrize("hours", [22, 24])
-async def test_what_a_local_run_may_have_sent_goes_out_only_while_its_keys_are_known(
-    tmp_path: Path, hours: int
-) -> None:
+async def test_after_a_takeover_rows_are_sent_only_while_their_keys_are_remembered(tmp_path: Path, hours: int) -> None:
     broke = InsufficientBalance()
     api, records, clock = Counted({2: Unanswered("cut"), 3: broke}), MemoryRecordStore(), VirtualClock()
     clock.advance(50 * HOUR)
@@ -285,7 +283,7 @@ async def test_what_a_local_run_may_have_sent_goes_out_only_while_its_keys_are_k
     assert [getattr(outcome.result, "code", None) for outcome in told] == [UNKNOWN] * 6
 
 
-async def test_a_row_that_was_in_doubt_after_a_local_run_may_have_sent_it_is_as_old_as_that(tmp_path: Path) -> None:
+async def test_a_row_of_unknown_outcome_is_as_old_as_the_takeover(tmp_path: Path) -> None:
     api, records, clock = Counted({1: Unanswered("cut")}), MemoryRecordStore(), VirtualClock()
     await collected(records, clock, tmp_path / "j")
     clock.advance(22 * HOUR)
@@ -295,7 +293,7 @@ async def test_a_row_that_was_in_doubt_after_a_local_run_may_have_sent_it_is_as_
     assert (api.asked, states(await record_of(records))) == (1, {"0": State.DOUBTFUL})
 
 
-async def test_a_batch_that_was_only_looked_at_or_is_young_is_sent_whenever_it_comes(tmp_path: Path) -> None:
+async def test_a_batch_that_was_only_read_or_is_young_is_not_taken_over(tmp_path: Path) -> None:
     api, records, clock = Counted(), MemoryRecordStore(), VirtualClock()
     await collected(records, clock, tmp_path / "j", only_read=True)
     clock.advance(1_000 * HOUR)
@@ -341,14 +339,14 @@ async def test_what_is_queued_later_is_as_old_as_its_batch(tmp_path: Path) -> No
     assert api.asked == 0
 
 
-async def test_a_row_in_doubt_stays_so_when_it_is_held_up() -> None:
+async def test_a_row_of_unknown_outcome_stays_unknown_after_a_401() -> None:
     api, records = Counted({1: Unanswered("cut"), 2: Unauthorized()}), MemoryRecordStore()
     for _ in range(2):
         _ = await send_chunk(chunk(1), api, ALONE, records=records, outage_timeout=0)
     assert states(await record_of(records)) == {"0": State.DOUBTFUL}
 
 
-async def test_a_row_that_has_changed_and_one_whose_id_came_before_are_refused() -> None:
+async def test_a_changed_row_and_a_repeated_id_are_refused() -> None:
     api, records = Counted(), MemoryRecordStore()
     _ = await send_chunk(chunk(2), api, ALONE, records=records)
     told: list[Outcome[Accepted]] = []
@@ -359,7 +357,7 @@ async def test_a_row_that_has_changed_and_one_whose_id_came_before_are_refused()
     assert states(await record_of(records)) == all_of(State.ACCEPTED, range(3))
 
 
-async def test_a_row_that_was_unfit_and_is_mended_is_new() -> None:
+async def test_an_invalid_row_that_is_corrected_is_new() -> None:
     api, records = Counted(), MemoryRecordStore()
     mended = evolve(row(1), id="unfit")
     _ = await send_chunk(Chunk(batch="b", id="000001", rows=(UNFIT,)), api, ALONE, records=records)
@@ -369,7 +367,7 @@ async def test_a_row_that_was_unfit_and_is_mended_is_new() -> None:
     assert states(await record_of(records)) == {"unfit": State.ACCEPTED}
 
 
-async def test_a_chunk_that_never_ends_is_buried_and_can_be_revived() -> None:
+async def test_a_chunk_that_is_never_finished_is_buried_and_can_be_revived() -> None:
     api, records = Counted(), MemoryRecordStore()
     await began(records, MAX_ATTEMPTS)
     sent = await send_chunk(chunk(), api, ALONE, records=records)
@@ -383,7 +381,7 @@ async def test_a_chunk_that_never_ends_is_buried_and_can_be_revived() -> None:
     assert (await send_chunk(chunk(), api, ALONE, records=records)).done
 
 
-async def test_a_chunk_whose_workers_are_called_off_is_not_buried() -> None:
+async def test_a_chunk_whose_workers_are_cancelled_is_not_buried() -> None:
     api, records = Counted(), MemoryRecordStore()
 
     async def hangs(call: Call[T], /) -> Result[T]:
@@ -401,7 +399,7 @@ async def test_a_chunk_whose_workers_are_called_off_is_not_buried() -> None:
     assert (await send_chunk(chunk(), api, ALONE, records=records)).done
 
 
-async def test_what_the_api_raises_comes_out_and_what_ended_before_is_kept() -> None:
+async def test_an_exception_of_the_client_is_raised_and_earlier_results_are_kept() -> None:
     api, records = Counted(), MemoryRecordStore()
 
     async def raises(call: Call[T], /) -> Result[T]:
@@ -416,13 +414,13 @@ async def test_what_the_api_raises_comes_out_and_what_ended_before_is_kept() -> 
     assert (record.attempts, record.excused_attempts) == (1, 0)
 
 
-async def test_a_bad_number_is_refused() -> None:
+async def test_a_number_out_of_range_is_refused() -> None:
     records = MemoryRecordStore()
     with pytest.raises(ValueError, match="at_once"):
         _ = await send_chunk(chunk(), Counted(), ALONE, records=records, concurrency=0)
 
 
-async def test_a_record_that_cannot_be_read_is_left_as_it_is() -> None:
+async def test_an_unreadable_record_is_not_changed() -> None:
     api, records = Counted(), MemoryRecordStore()
     for broken in (b"?", ChunkRecord(id="1", rows=(RowRecord(id="0", request_hash="??"),)).dump(),
                    ChunkRecord(id="1", rows=(RowRecord(id="0", request_hash="00", state=99),)).dump()):  # fmt: skip
@@ -454,7 +452,7 @@ class Meddled:
         return self.inner.scan(batch)
 
 
-async def test_of_two_workers_with_one_chunk_neither_loses_what_the_other_found() -> None:
+async def test_two_workers_with_one_chunk_keep_each_others_results() -> None:
     api, records = Counted({1: NotFound()}), MemoryRecordStore()
 
     async def meanwhile(write: int) -> None:
@@ -466,7 +464,7 @@ async def test_of_two_workers_with_one_chunk_neither_loses_what_the_other_found(
     assert states(await record_of(records)) == all_of(State.ACCEPTED, range(4))
 
 
-async def test_a_row_that_another_may_still_be_sending_stays_in_doubt() -> None:
+async def test_a_row_that_another_worker_may_still_send_has_an_unknown_outcome() -> None:
     records = MemoryRecordStore()
 
     async def dies(call: Call[T], /) -> Result[T]:
@@ -482,7 +480,7 @@ async def test_a_row_that_another_may_still_be_sending_stays_in_doubt() -> None:
     assert (sent.rows_left, states(await record_of(records))) == (2, all_of(State.STARTED, range(2)))
 
 
-async def test_a_chunk_is_buried_over_what_another_writes_meanwhile() -> None:
+async def test_a_chunk_is_buried_although_another_worker_writes_meanwhile() -> None:
     records = MemoryRecordStore()
     await began(records, MAX_ATTEMPTS)
 
@@ -494,7 +492,7 @@ async def test_a_chunk_is_buried_over_what_another_writes_meanwhile() -> None:
     assert (await record_of(records)).stage == "buried"
 
 
-async def test_a_record_that_a_later_version_took_over_is_left_to_it() -> None:
+async def test_a_record_that_a_later_version_has_written_is_not_changed() -> None:
     records = MemoryRecordStore()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -506,7 +504,7 @@ async def test_a_record_that_a_later_version_took_over_is_left_to_it() -> None:
     assert (sent.rows_left, sent.done, (await records.read("b", "000001"))[0]) == (1, False, b"later")
 
 
-async def test_a_store_that_is_away_at_the_end_is_waited_for() -> None:
+async def test_a_store_that_is_unreachable_at_the_end_is_waited_for() -> None:
     clock, records = VirtualClock(), MemoryRecordStore()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -524,7 +522,7 @@ async def test_a_store_that_is_away_at_the_end_is_waited_for() -> None:
     assert states(await record_of(records)) == all_of(State.ACCEPTED, range(10))
 
 
-async def test_a_store_that_stays_away_is_unreachable_and_the_rows_are_in_doubt() -> None:
+async def test_a_store_that_stays_unreachable_raises_and_the_outcomes_are_unknown() -> None:
     clock, records = VirtualClock(), MemoryRecordStore(unreachable=True)
     with pytest.raises(Unreachable):
         _ = await send_chunk(chunk(), Counted(), ALONE, records=records, clock=clock)
@@ -543,7 +541,7 @@ async def test_a_store_that_stays_away_is_unreachable_and_the_rows_are_in_doubt(
     assert states(await record_of(records)) == all_of(State.STARTED, range(10))
 
 
-async def test_doubt_is_taken_back_only_by_whoever_had_it_alone() -> None:
+async def test_an_unknown_outcome_is_withdrawn_only_by_the_worker_that_was_alone() -> None:
     started, held = RowRecord(id="1", request_hash="00"), RowRecord(id="1", request_hash="00", state=State.HELD_UP)
     assert merge_row(started, None, started, alone=True) is None
     assert merge_row(started, None, started, alone=False) == started

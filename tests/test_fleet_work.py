@@ -1,4 +1,4 @@
-"""fleet.work: a worker takes chunks, sends them and gives them back, whatever comes between."""
+"""fleet.work: a worker takes chunks, sends them and gives them up, whatever fails meanwhile."""
 
 from collections import Counter
 from decimal import Decimal
@@ -137,7 +137,7 @@ async def test_workers_share_the_chunks() -> None:
     assert (fleet.api.asked, max(fleet.api.keys.values())) == (200, 1 + 19)  # ids repeat from chunk to chunk
 
 
-async def test_without_until_empty_a_worker_waits_for_chunks_until_it_is_asked_to_stop() -> None:
+async def test_without_until_empty_a_worker_waits_for_chunks_until_the_stop_event() -> None:
     fleet, stopping = Fleet(), anyio.Event()
 
     async def later() -> None:
@@ -165,7 +165,7 @@ class Slow:
         return await self.inner(call)
 
 
-async def test_a_worker_that_is_asked_to_stop_lets_settle_what_is_in_flight_and_gives_the_rest_back() -> None:
+async def test_a_stopping_worker_lets_requests_in_flight_settle_and_releases_the_rest() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 10.0)
     await fleet.put(6)
@@ -188,7 +188,7 @@ async def test_a_lease_is_renewed_for_as_long_as_its_chunk_is_sent() -> None:
     assert (fleet.api.inner.asked, fleet.fates()) == (3, ["done"])
 
 
-async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
+async def test_a_chunk_that_another_worker_has_leased_is_left_to_it() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 11.0)
     await fleet.put(1)
@@ -213,14 +213,14 @@ async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
     assert fleet.fates()[0] == "lost"
 
 
-async def test_a_401_ends_the_worker_and_gives_its_chunks_back() -> None:
+async def test_a_401_stops_the_worker_and_releases_its_chunks() -> None:
     fleet = Fleet(Counted({3: Unauthorized()}))
     await fleet.put(5)
     assert await fleet.worked(concurrent_chunks=1, concurrency=1) == Stopped("unauthorized", Unauthorized())
     assert (fleet.fates(), await fleet.queue.size(), fleet.api.asked) == (["released"], 5, 3)
 
 
-async def test_a_402_ends_a_worker_that_is_not_to_wait_and_one_that_comes_later_looks_once() -> None:
+async def test_a_402_stops_a_worker_and_a_later_one_checks_the_balance_once() -> None:
     fleet = Fleet(Till(Decimal("0.20")))
     await fleet.put(2, rows=3)
     for looks in (0, 1):
@@ -233,7 +233,7 @@ async def test_a_402_ends_a_worker_that_is_not_to_wait_and_one_that_comes_later_
 
 
 @pytest.mark.parametrize("shared", [True, False])
-async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) -> None:
+async def test_a_402_is_waited_out_with_wait_for_balance(*, shared: bool) -> None:
     fleet = Fleet(Till(Decimal("0.50")))
     await fleet.put(2)
 
@@ -250,7 +250,7 @@ async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) 
     assert [type(event) for event in money] == [Paused, Resumed]
 
 
-async def test_a_pause_whose_reason_says_nothing_of_money_ends_when_there_is_some() -> None:
+async def test_a_pause_without_a_balance_in_its_error_ends_when_there_is_a_balance() -> None:
     fleet = Fleet(Till(Decimal(10)))
     await fleet.put(1)
     await fleet.shared_rate.pause(dump(Unauthorized()))
@@ -261,7 +261,7 @@ async def test_a_pause_whose_reason_says_nothing_of_money_ends_when_there_is_som
     assert await fleet.worked() == Stopped("balance", BROKE)
 
 
-async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None:
+async def test_a_402_without_figures_is_tried_again_now_and_then() -> None:
     asked = Counter[str]()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -276,7 +276,7 @@ async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None
     assert asked[billing.balance().path] <= asked["/v1/messages"] <= 10
 
 
-async def test_a_service_that_never_answered_ends_the_worker_soon() -> None:
+async def test_a_service_that_never_answered_stops_the_worker_soon() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         return NotSent(call.path)
@@ -307,7 +307,7 @@ async def test_an_outage_is_waited_out_across_chunks() -> None:
     assert "released" in fleet.fates()
 
 
-async def test_an_engine_that_is_away_is_waited_for() -> None:
+async def test_an_unreachable_backend_is_waited_for() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 1.0)
     await fleet.put(10)
@@ -324,7 +324,7 @@ async def test_an_engine_that_is_away_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("leased", [False, True])
-async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_stop(*, leased: bool) -> None:
+async def test_an_unreachable_shared_rate_is_reported_and_does_not_delay_a_stop(*, leased: bool) -> None:
     fleet = Fleet()
     await fleet.put(1)
     asked = 0
@@ -364,7 +364,7 @@ class Deaf:
         await anyio.sleep_forever()
 
 
-async def test_a_402_that_cannot_be_told_to_others_holds_nobody_up_and_is_told_at_the_next() -> None:
+async def test_a_402_that_cannot_be_shared_does_not_block_and_the_next_one_is_shared() -> None:
     fleet = Fleet(Till(Decimal("0.20")))
     await fleet.put(1)
     deaf: Any = Deaf(fleet.shared_rate, "pause", until=12)
@@ -378,7 +378,7 @@ async def test_a_402_that_cannot_be_told_to_others_holds_nobody_up_and_is_told_a
     assert await fleet.shared_rate.paused() is not None
 
 
-async def test_that_there_is_money_is_told_again_when_the_pace_that_all_share_is_back() -> None:
+async def test_a_top_up_ends_the_pause_once_the_shared_rate_is_reachable_again() -> None:
     fleet = Fleet(Till(Decimal(10)))
     await fleet.put(1)
     await fleet.shared_rate.pause(dump(BROKE))
@@ -390,7 +390,7 @@ async def test_that_there_is_money_is_told_again_when_the_pace_that_all_share_is
     assert BackendUnreachable("the shared rate did not answer within 5 seconds") in fleet.told
 
 
-async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
+async def test_records_that_are_unreachable_when_a_chunk_is_leased_are_waited_for() -> None:
     fleet = Fleet()
     await fleet.put(1)
     fleet.records.unreachable = True
@@ -406,7 +406,7 @@ async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
     assert set(fleet.fates()) == {"released", "done"}
 
 
-async def test_what_is_no_chunk_is_buried_and_the_others_are_sent() -> None:
+async def test_a_malformed_chunk_is_buried_and_the_others_are_sent() -> None:
     fleet = Fleet()
     await fleet.put(2)
     await fleet.queue.put("b/bad", b"?")
@@ -443,7 +443,7 @@ async def test_a_chunk_that_loses_its_workers_is_buried() -> None:
     assert "5 workers" in f"{record.reason}"
 
 
-async def test_a_chunk_with_a_row_that_never_settles_is_given_up_in_the_end() -> None:
+async def test_a_chunk_with_a_row_that_never_settles_is_buried_in_the_end() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         return NotSent("no") if b"+4915100000003" in (call.body or b"") else await Counted()(call)
@@ -456,7 +456,7 @@ async def test_a_chunk_with_a_row_that_never_settles_is_given_up_in_the_end() ->
     assert states(record) == all_of(State.ACCEPTED, range(10)) | {"3": State.HELD_UP}
 
 
-async def test_what_the_api_raises_comes_out_and_the_chunk_goes_back_at_once() -> None:
+async def test_an_exception_of_the_client_is_raised_and_the_chunk_is_released_at_once() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         raise KeyError(call.path)
@@ -471,7 +471,7 @@ async def test_what_the_api_raises_comes_out_and_the_chunk_goes_back_at_once() -
         assert lease.delivery == 1
 
 
-async def test_what_is_raised_by_who_is_told_comes_out() -> None:
+async def test_an_exception_of_on_event_is_raised() -> None:
     fleet = Fleet()
     await fleet.put(1)
 
@@ -483,7 +483,7 @@ async def test_what_is_raised_by_who_is_told_comes_out() -> None:
         _ = await fleet.worked(on_event=told)
 
 
-async def test_a_worker_that_is_cancelled_gives_its_chunks_back() -> None:
+async def test_a_cancelled_worker_releases_its_chunks() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 1e9)
     await fleet.put(5)
@@ -497,7 +497,7 @@ async def test_a_worker_that_is_cancelled_gives_its_chunks_back() -> None:
     assert set(states(await record_of(fleet.records, "000000")).values()) == {State.STARTED}
 
 
-async def test_a_renewal_that_does_not_get_through_is_told_and_tried_again() -> None:
+async def test_a_failed_renewal_is_reported_and_tried_again() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 25.0)
     await fleet.put(1, rows=1)
@@ -509,7 +509,7 @@ async def test_a_renewal_that_does_not_get_through_is_told_and_tried_again() -> 
     assert fleet.fates() == ["done"]
 
 
-async def test_an_engine_that_stays_away_at_the_end_of_a_chunk_is_given_up_and_the_chunk_comes_again() -> None:
+async def test_a_queue_that_stays_unreachable_at_the_end_of_a_chunk_delivers_it_again() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 5.0)
     await fleet.put(1, rows=1)
@@ -525,7 +525,7 @@ async def test_fewer_than_one_chunk_at_once_is_refused() -> None:
         _ = await Fleet().work(concurrent_chunks=0)
 
 
-async def test_what_is_ours_no_more_is_not_given_back() -> None:
+async def test_an_expired_lease_is_not_released() -> None:
     chunks = MemoryChunkQueue(VirtualClock())
     await chunks.put("b/1", b"{}")
     lease = await chunks.lease(0)

@@ -81,26 +81,26 @@ def storm(
     return run
 
 
-def test_an_unknown_limit_is_found_with_few_refusals_and_little_time_lost() -> None:
+def test_an_unknown_limit_is_found_with_few_429s_and_little_time_lost() -> None:
     run = storm(Lane(), Server(50))
     assert run.refused <= 24
     assert run.wall <= 12 * 1.3
 
 
-def test_a_limit_told_in_the_headers_is_kept_to_without_any_refusal() -> None:
+def test_a_limit_from_headers_is_kept_without_any_429() -> None:
     run = storm(Lane(), Server(50, told=True))
     assert run.refused == 0
     assert run.wall <= 12 * 1.15
 
 
 @pytest.mark.parametrize("error", [3600.0, 3600.7, 1.3, -1.3, -3600.0, -3600.4])
-def test_a_server_whose_clock_is_off_is_read_by_its_own_clock(error: float) -> None:
+def test_resets_are_read_by_the_clock_of_the_server(error: float) -> None:
     run = storm(Lane(), Server(50, told=True, clock_error=error))
     assert run.refused == 0
     assert run.wall <= 12 * 1.05
 
 
-def test_a_clock_of_the_server_that_is_set_is_read_anew() -> None:
+def test_a_server_clock_that_was_set_is_measured_again() -> None:
     def put_right(now: float, server: Server) -> None:
         server.clock_error = 3600 if now < 5 else 0
 
@@ -109,7 +109,7 @@ def test_a_clock_of_the_server_that_is_set_is_read_anew() -> None:
     assert run.wall <= 12 * 1.15
 
 
-def test_room_that_others_leave_is_gone_into() -> None:
+def test_room_that_others_leave_is_used() -> None:
     def leave(now: float, server: Server) -> None:
         server.other = 0.5 if now < 6 else 0.0
 
@@ -140,7 +140,7 @@ def test_a_high_limit_is_reached() -> None:
     assert run.wall <= 10 * 1.5
 
 
-def test_without_any_limit_nothing_holds_a_batch_back_for_long() -> None:
+def test_without_any_limit_a_batch_is_not_slowed_for_long() -> None:
     run = storm(Lane(), Server(10**9), sends=10_000, at_once=100, latency=0.05)
     assert run.refused == 0
     assert run.wall <= 10_000 / 100 * 0.05 * 1.2
@@ -164,9 +164,7 @@ def test_its_own_limit_is_never_exceeded(
 
 
 @given(retry_after=st.floats(0, 100), others=st.lists(st.floats(0, 100), max_size=5))
-def test_a_closed_gate_stays_closed_for_the_longest_time_that_was_asked_for(
-    retry_after: float, others: list[float]
-) -> None:
+def test_a_lane_is_blocked_for_the_longest_retry_after(retry_after: float, others: list[float]) -> None:
     lane = Lane()
     for each in (*others, retry_after):
         lane.record_sent(0)
@@ -200,7 +198,7 @@ def windows(lane: Lane, first: int, *remaining: int) -> list[float | None]:
     return rates
 
 
-def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_left() -> None:
+def test_a_lowered_rate_is_raised_by_the_room_that_windows_have_left() -> None:
     lane = Lane()
     _ = windows(lane, 0, 99, 99)
     lane.record_sent(1.2)
@@ -214,21 +212,21 @@ def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_
     assert fourth is None  # the limit is kept to by what remains, as it was before
 
 
-def test_a_long_queue_says_nothing_of_how_long_it_takes_while_the_limit_is_unknown() -> None:
+def test_while_the_limit_is_unknown_a_long_queue_means_no_long_wait() -> None:
     lane = Lane()
     while lane.wait(0) <= 0:
         lane.record_sent(0)
     assert 0 < lane.wait(0, ahead=10_000) < 0.1
 
 
-def test_a_429_that_names_no_time_closes_the_gate_for_a_second() -> None:
+def test_a_429_without_retry_after_blocks_the_lane_for_a_second() -> None:
     lane = Lane()
     lane.record_sent(0)
     lane.record_throttled(0, 0, None)
     assert lane.wait(0) == pytest.approx(1)
 
 
-def test_refusals_of_one_wave_lower_the_rate_once() -> None:
+def test_429s_of_one_wave_lower_the_rate_once() -> None:
     lane = Lane()
     for _ in range(5):
         lane.record_sent(0)
@@ -239,7 +237,7 @@ def test_refusals_of_one_wave_lower_the_rate_once() -> None:
     assert len(set(rates)) == 1
 
 
-def test_each_kind_of_endpoint_has_a_lane_of_its_own() -> None:
+def test_each_endpoint_class_has_a_lane_of_its_own() -> None:
     pace = Pace()
     sends, reads = pace.lane("POST messages"), pace.lane("GET billing")
     sends.record_sent(0)
@@ -270,14 +268,14 @@ def test_a_lost_request_is_no_longer_in_flight() -> None:
         RateLimit(limit=5, remaining=0, reset=1e9),
     ],
 )
-def test_figures_that_cannot_be_so_are_not_followed(figures: RateLimit | None) -> None:
+def test_implausible_figures_are_ignored(figures: RateLimit | None) -> None:
     lane = Lane()
     lane.record_sent(0)
     lane.record_response(0, 0, figures=figures, server_time=None)
     assert lane.wait(0) == 0
 
 
-def test_an_answer_of_a_window_gone_by_changes_nothing() -> None:
+def test_a_response_of_an_earlier_window_changes_nothing() -> None:
     lane = Lane()
     for _ in range(2):
         lane.record_sent(0)
@@ -286,12 +284,12 @@ def test_an_answer_of_a_window_gone_by_changes_nothing() -> None:
     assert lane.wait(0) == 0
 
 
-def test_a_pace_that_makes_no_sense_is_refused() -> None:
+def test_a_pace_of_zero_or_less_is_refused() -> None:
     with pytest.raises(ValueError, match="must be"):
         Pace(per_second=0)
 
 
-def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() -> None:
+def test_a_429_with_requests_remaining_blocks_the_lane_and_lowers_no_rate() -> None:
     lane = Lane()
     lane.record_sent(0)
     lane.record_throttled(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
@@ -332,7 +330,7 @@ def crowd(lanes: list[Lane], server: Server, *, seconds: float, at_once: int = 3
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_processes_that_share_nothing_but_the_key_come_near_its_limit_by_what_the_answers_say(told: bool) -> None:
+def test_processes_that_share_only_the_key_come_near_its_limit(told: bool) -> None:
     run = crowd([Lane() for _ in range(4)], Server(100, told=told), seconds=8)
     assert len(run.departures) - run.refused >= 0.85 * 100 * 8
     assert run.refused <= 0.1 * len(run.departures)

@@ -1,4 +1,4 @@
-"""The quotas that workers share: one suite over all; and what each has alone."""
+"""The implementations of SharedRate: one suite for all of them, and what is specific to each."""
 
 import contextlib
 import gc
@@ -98,7 +98,7 @@ async def granted(quota: SharedRate) -> None:
     raise AssertionError(grant)
 
 
-async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> None:
+async def test_workers_get_slots_one_after_the_other(opening: Opening) -> None:
     async with opening() as one, opening() as other:
         await one.set_limit(SEND_CLASS, 100)
         first, second = await one.reserve(SEND_CLASS, 2), await other.reserve(SEND_CLASS, 2)
@@ -130,17 +130,17 @@ async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
     assert 0.6 * 380 * seconds <= slots <= 380 * (took + 0.2)
 
 
-async def test_a_limit_that_is_not_known_is_one_that_has_no_spacing(opening: Opening) -> None:
+async def test_slots_of_an_unknown_limit_have_no_spacing(opening: Opening) -> None:
     async with opening() as quota:
         assert await quota.reserve(SEND_CLASS, 100) == Grant(8, 0.0, 0.0)
 
 
-async def test_what_the_user_allows_is_an_upper_bound(opening: Opening) -> None:
+async def test_the_limit_of_the_user_is_an_upper_bound(opening: Opening) -> None:
     async with opening() as quota:
         assert (await quota.reserve(SEND_CLASS, 1, 50.0)).spacing == pytest.approx(1 / 46.5)
 
 
-async def test_a_penalty_is_for_all_workers_and_for_one_kind_of_endpoint(opening: Opening) -> None:
+async def test_a_throttle_is_for_all_workers_and_one_endpoint_class(opening: Opening) -> None:
     async with opening() as one, opening() as other:
         await one.throttle(SEND_CLASS, 30)
         closed, open_ = await other.reserve(SEND_CLASS, 1), await other.reserve("GET billing", 1)
@@ -159,7 +159,7 @@ async def test_a_pause_is_for_all_workers_until_one_ends_it(opening: Opening) ->
         await one.resume()
 
 
-async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> None:
+async def test_no_key_on_redis_contains_the_api_key(valkey_broker: Broker) -> None:
     async with on_redis(valkey_broker.url) as quota, coredis.Redis.from_url(valkey_broker.url) as client:
         await quota.set_limit(SEND_CLASS, 1)
         await quota.pause(b"x")
@@ -169,7 +169,7 @@ async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> 
     assert not any(KEY.encode() in name for name in names)
 
 
-async def test_a_client_that_decodes_what_it_reads_is_right_too(valkey_broker: Broker) -> None:
+async def test_a_redis_client_that_decodes_responses_works_too(valkey_broker: Broker) -> None:
     async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
         quota = on_redis_server.open_shared_rate(client, key="sk_decoding")
         await quota.set_limit(SEND_CLASS, 100)
@@ -185,7 +185,7 @@ def nats_url(anyio_backend: str, nats_broker: Broker) -> str:
     return nats_broker.url
 
 
-async def test_the_api_key_stands_in_no_name_on_nats(nats_url: str) -> None:
+async def test_no_key_on_nats_contains_the_api_key(nats_url: str) -> None:
     async with on_nats(nats_url) as quota:
         await quota.set_limit("POST mäßig/*>. x", 1)
         await quota.pause(b"x")
@@ -196,7 +196,7 @@ async def test_the_api_key_stands_in_no_name_on_nats(nats_url: str) -> None:
     assert not any(KEY in name for name in names)
 
 
-async def test_of_many_who_write_at_once_on_nats_each_is_counted(nats_url: str) -> None:
+async def test_concurrent_reservations_on_nats_are_all_counted(nats_url: str) -> None:
     grants: list[Grant] = []
     async with on_nats(nats_url, "sk_many") as quota:
 
@@ -222,7 +222,7 @@ async def test_a_worker_on_nats_goes_by_the_servers_time_and_asks_for_it_once_a_
         assert 28 < (await quota.reserve(SEND_CLASS, 1)).after <= 30
 
 
-async def test_what_others_have_done_to_the_bucket_is_got_over(nats_url: str) -> None:
+async def test_a_bucket_that_others_damaged_or_deleted_is_recovered(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_bucket") as quota:
         await quota.set_limit(SEND_CLASS, 100)
         stream = quota._client.jetstream()
@@ -253,7 +253,7 @@ class Outrun:
         await self.bucket.update(name, value, last=last)
 
 
-async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) -> None:
+async def test_a_worker_whose_every_write_fails_is_granted_nothing(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_outrun", clock := VirtualClock()) as quota:
         await quota.set_limit(SEND_CLASS, 100)
         quota._bucket = outrun = Outrun(quota._bucket)  # type: ignore[assignment]
@@ -262,7 +262,7 @@ async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) ->
         assert 1 < outrun.tries < 100
 
 
-async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_back(
+async def test_an_unreachable_nats_server_grants_nothing_until_it_is_back(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
@@ -278,7 +278,7 @@ async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_
             await comes_back(quota, broker)
 
 
-async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is_away(nats_url: str) -> None:
+async def test_reading_the_pause_backs_off_while_nats_is_unreachable(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_away", clock := VirtualClock()) as quota:
         await quota._client.close()
         with anyio.move_on_after(0.1) as scope:
@@ -288,7 +288,7 @@ async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is
     assert clock.now() >= 0.05 + 0.08
 
 
-async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(
+async def test_a_hanging_nats_server_grants_nothing_in_bounded_time(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
@@ -306,7 +306,7 @@ UNTOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE), min_size=3, max_size=30)
 TOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE | SET_LIMIT), min_size=1, max_size=30)
 
 
-def test_the_script_says_and_keeps_at_each_step_what_the_arithmetic_does(valkey_broker: Broker) -> None:
+def test_the_script_returns_and_stores_the_same_as_the_arithmetic_at_each_step(valkey_broker: Broker) -> None:
     async def run(steps: list[tuple[float, tuple[str, float, float]]]) -> None:
         async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
             script: Any = client.register_script(on_redis_server.SCRIPT)
@@ -343,7 +343,7 @@ lossy = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarnin
 
 
 @lossy
-async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+async def test_an_unreachable_redis_grants_nothing_until_it_is_back(tmp_path: Path) -> None:
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
             await quota.set_limit(SEND_CLASS, 100)
@@ -359,9 +359,7 @@ async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(t
 
 
 @lossy
-async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_hanging_redis_grants_nothing_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "COMMAND_TIMEOUT", 0.5)
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:

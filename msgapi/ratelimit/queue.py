@@ -34,7 +34,7 @@ class Cancelled:
     """`only_while` returned False before the request could leave. Nothing is counted."""
 
 
-Entry: TypeAlias = Turn | TooLate | Cancelled
+TurnOutcome: TypeAlias = Turn | TooLate | Cancelled
 """What a wait in the queue ends with."""
 
 _TURN: Final = Turn()
@@ -83,7 +83,7 @@ class TurnQueue:
         self.lane.record_sent(now)
         return True
 
-    async def enter(self, only_while: Callable[[], bool] | None = None) -> Entry:
+    async def enter(self, only_while: Callable[[], bool] | None = None) -> TurnOutcome:
         """Wait until the request may leave, and count it as sent.
 
         Return `TooLate` without waiting if the turn would come after the surrounding anyio deadline, and once the
@@ -105,7 +105,7 @@ class TurnQueue:
         finally:
             self._queued -= 1
 
-    async def _wait(self, only_while: Callable[[], bool] | None) -> Entry:
+    async def _wait(self, only_while: Callable[[], bool] | None) -> TurnOutcome:
         while True:
             if only_while is not None and not only_while():
                 return _CANCELLED
