@@ -17,9 +17,9 @@ from batch_cost import drained, served
 import msgapi
 from msgapi import Call, Pace, batch, fleet, journal, messages
 from msgapi.clock import Clock, SystemClock
-from msgapi.fleet import Lease, Manifest, MemoryChunks, MemoryRecords, Revision, row_of
+from msgapi.fleet import Lease, Manifest, MemoryChunkQueue, MemoryRecordStore, Revision, make_row
 from msgapi.messages import Accepted
-from msgapi.quota import Grant, Local
+from msgapi.ratelimit import Grant, LocalSharedRate
 
 Way = Callable[[str, int], Awaitable[None]]
 ASKED = dict.fromkeys(("lease", "renew", "ack", "read", "write", "reserve", "other"), 0)
@@ -45,7 +45,7 @@ class Counted:
 
     def __init__(self, clock: Clock) -> None:
         """Begin empty."""
-        self.queue, self.records, self.quota = MemoryChunks(clock), MemoryRecords(), Local(clock)
+        self.queue, self.records, self.quota = MemoryChunkQueue(clock), MemoryRecordStore(), LocalSharedRate(clock)
 
     async def put(self, id: str, body: bytes) -> None:  # noqa: A002 - as the protocol has it
         """Queue a chunk."""
@@ -77,10 +77,10 @@ class Counted:
         ASKED["other"] += 1
         await self.queue.bury(lease)
 
-    async def left(self) -> int:
+    async def size(self) -> int:
         """Count chunks."""
         ASKED["other"] += 1
-        return await self.queue.left()
+        return await self.queue.size()
 
     async def read(self, batch: str, name: str) -> tuple[bytes | None, Revision]:
         """Read a record."""
@@ -96,20 +96,20 @@ class Counted:
         """Read all records."""
         return self.records.scan(batch)
 
-    async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
+    async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
         """Reserve slots."""
         ASKED["reserve"] += 1
-        return await self.quota.reserve(band, slots, at_most)
+        return await self.quota.reserve(endpoint_class, slots, at_most)
 
-    async def penalise(self, band: str, seconds: float) -> None:
-        """Close a band."""
+    async def throttle(self, endpoint_class: str, seconds: float) -> None:
+        """Throttle an endpoint class."""
         ASKED["other"] += 1
-        await self.quota.penalise(band, seconds)
+        await self.quota.throttle(endpoint_class, seconds)
 
-    async def tell(self, band: str, per_second: float) -> None:
+    async def set_limit(self, endpoint_class: str, per_second: float) -> None:
         """Take down a limit."""
         ASKED["other"] += 1
-        await self.quota.tell(band, per_second)
+        await self.quota.set_limit(endpoint_class, per_second)
 
     async def pause(self, why: bytes) -> None:
         """Pause all."""
@@ -138,10 +138,12 @@ async def queued(url: str, count: int) -> None:
     """Queue a batch and work it off, as one worker of a fleet."""
     there = Counted(SystemClock())
     manifest = Manifest(batch="bench", source="", rows=count)
-    _ = await fleet.enqueue((row_of(*row) for row in rows(count)), manifest, chunks=there, records=there)
+    _ = await fleet.enqueue((make_row(*row) for row in rows(count)), manifest, queue=there, records=there)
     pace = Pace(1e6, shared=there)
     async with msgapi.connect(api_key="sk_bench", base_url=url, pace=pace) as api:
-        stopped = await fleet.work(there, api, pace, records=there, chunks_at_once=2, concurrency=32, until_empty=True)
+        stopped = await fleet.work(
+            there, api, pace, records=there, concurrent_chunks=2, concurrency=32, until_empty=True
+        )
     assert stopped is None
     BYTES["recorded"] += sum([len(value) async for _, value in there.records.scan("bench")])
 

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from .addresses import Misconfigured
     from .client import Client, connect
     from .clock import Clock, SystemClock, VirtualClock
-    from .pace import Pace
+    from .ratelimit.pace import Pace
     from .retry import Retry
 else:
 
@@ -120,7 +120,7 @@ _HOMES = {
     "Client": "client",
     "Clock": "clock",
     "Misconfigured": "addresses",
-    "Pace": "pace",
+    "Pace": "ratelimit.pace",
     "Retry": "retry",
     "SystemClock": "clock",
     "VirtualClock": "clock",

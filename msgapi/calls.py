@@ -52,9 +52,9 @@ class Call(Generic[T_co]):
         return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
 
     @property
-    def band(self) -> str:
-        """The kind of endpoint, such as `POST messages`: the service limits the rate of each by itself."""
-        return _band(self.method, self.path)
+    def endpoint_class(self) -> str:
+        """The endpoint class, such as `POST messages`: the service limits the rate of each one separately."""
+        return _endpoint_class(self.method, self.path)
 
     def under(self, key: str | None) -> "Call[T_co]":
         """Give the same call under another idempotency key."""
@@ -78,7 +78,7 @@ class Api(Protocol):
 
 
 @lru_cache(256)
-def _band(method: str, path: str) -> str:
+def _endpoint_class(method: str, path: str) -> str:
     return " ".join((method, *path.split("/", 3)[2:3]))
 
 

@@ -15,13 +15,13 @@ from .addresses import checked_key, checked_url
 from .calls import Call
 from .clock import SYSTEM_CLOCK, Clock
 from .codegen import constructor
-from .gate import Gate, rest, time_left
 from .http import Request, Response
 from .observe import Observer, Watch, both
-from .pace import Lane, Pace
+from .ratelimit.pace import Lane, Pace
+from .ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue, sleep_while, time_left
+from .ratelimit.reservation import ReservedSlots
 from .results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
 from .retry import Budget, Retry
-from .slots import Slots
 from .transports import Answer, Transport
 from .version import VERSION
 
@@ -58,7 +58,7 @@ class Client:
     _decode: "Decode"
     observer: Observer | None = None
     _budget: Budget = field(init=False)
-    _gates: dict[str, Gate] = field(factory=dict, init=False)
+    _gates: dict[str, TurnQueue] = field(factory=dict, init=False)
     _closed: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -102,23 +102,23 @@ class Client:
         if call.invalid is not None:
             await anyio.lowlevel.checkpoint()
             return call.invalid
-        request, gate = self._request(call), self._gates.get(call.band) or self._gate(call.band)
+        request, gate = self._request(call), self._gates.get(call.endpoint_class) or self._gate(call.endpoint_class)
         now, result = self._clock.now(), None
         course = _Course(now, watch)
         while True:
             if only_while is not None and not only_while():
                 return self._called_off(call, course, result)
             if not gate.enter_at_once(now):
-                wait = await gate.enter(only_while)
+                entry = await gate.enter(only_while)
                 now, since = self._clock.now(), now
                 course.waited(now - since)
-                if wait is not None:
-                    return self._kept_back(call, course, wait) if wait else self._called_off(call, course, result)
+                if not isinstance(entry, Turn):
+                    return self._without_turn(call, course, entry, result)
             course.attempts += 1
             try:
                 answer: Answer = await self._transport(request if watch is None else _marked(request, watch))
             except BaseException:
-                gate.lane.lose()
+                gate.lane.record_unanswered()
                 raise
             result = self._result(call, answer, gate.lane, course, left_at=now)
             if isinstance(result, Ok):
@@ -126,11 +126,11 @@ class Client:
                 return result
             course.doubtful |= result.may_have_happened
             if gate.slots is not None:
-                await gate.slots.answered(result)
+                await gate.slots.report_error(result)
             pause = self._pause(call, course, result)
             if pause is None:
                 return attrs.evolve(result, may_have_happened=course.doubtful)
-            await rest(self._clock, pause, only_while)
+            await sleep_while(self._clock, pause, only_while)
             now = self._clock.now()
 
     def _pause(self, call: Call[T], course: "_Course", error: ApiError) -> float | None:
@@ -145,15 +145,15 @@ class Client:
         now = self._clock.now()
         result: Result[T]
         if not isinstance(answer, Response):
-            lane.lose()
+            lane.record_unanswered()
             result = attrs.evolve(answer, meta=course.meta(call, now))
         else:
             result = self._decode(call, answer, attempts=course.attempts, elapsed=now - course.began)
             if isinstance(result, Throttled) and result.rate_limited:
-                lane.throttle(now, left_at, result.retry_after, result.meta.rate_limit)
+                lane.record_throttled(now, left_at, result.retry_after, result.meta.rate_limit)
             else:
                 meta = result.meta
-                lane.learn(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
+                lane.record_response(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
         if course.watch is not None:
             course.watch.answer(result)
         return result
@@ -166,10 +166,19 @@ class Client:
             headers["Idempotency-Key"] = call.idempotency_key
         return _new_request(call.method, f"{self._base_url}{call.target}", headers, call.body)
 
-    def _gate(self, band: str) -> Gate:
-        pace, lane, clock = self._pace, self._pace.lane(band), self._clock
-        slots = None if pace.shared is None else Slots(pace.shared, band, lane, clock, pace.per_second)
-        return self._gates.setdefault(band, Gate(lane, clock, self._retry.longest_wait, slots))
+    def _gate(self, endpoint_class: str) -> TurnQueue:
+        pace, lane, clock = self._pace, self._pace.lane(endpoint_class), self._clock
+        slots = None
+        if pace.shared is not None:
+            slots = ReservedSlots(pace.shared, endpoint_class, lane, clock, pace.per_second)
+        return self._gates.setdefault(endpoint_class, TurnQueue(lane, clock, self._retry.longest_wait, slots))
+
+    def _without_turn(
+        self, call: Call[T], course: "_Course", entry: TooLate | Cancelled, last: Result[T] | None
+    ) -> Result[T]:
+        if isinstance(entry, TooLate):
+            return self._kept_back(call, course, entry.seconds)
+        return self._called_off(call, course, last)
 
     def _called_off(self, call: Call[T], course: "_Course", last: Result[T] | None) -> Result[T]:
         if last is None or isinstance(last, Ok):

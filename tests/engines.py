@@ -1,4 +1,4 @@
-"""The engines of a fleet as tests open them, each over a real server of its own or over none."""
+"""The backends of a fleet as tests open them, each on a server of its own or in memory."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from msgapi.fleet import Chunks, MemoryChunks, MemoryRecords, Records
+from msgapi.fleet import ChunkQueue, MemoryChunkQueue, MemoryRecordStore, RecordStore
 
 LEASE = 1.0  # seconds, in tests that wait for one to run out
 
@@ -16,8 +16,8 @@ LEASE = 1.0  # seconds, in tests that wait for one to run out
 class Engine:
     """One engine, opened: its queue and its records."""
 
-    chunks: Chunks
-    records: Records
+    queue: ChunkQueue
+    records: RecordStore
 
 
 Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Engine]]
@@ -31,31 +31,31 @@ async def in_memory(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator
 
 @asynccontextmanager
 async def on_redis(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
-    from msgapi.fleet import chunks_streaq, redis
-    from msgapi.fleet.records_redis import RedisRecords
+    from msgapi.fleet.backends.redis import connection, queue
+    from msgapi.fleet.backends.redis.records import RedisRecordStore
 
     async with (
-        redis.connected(url) as client,
-        chunks_streaq.opened(url, fleet=fleet, lease_seconds=lease) as chunks,
+        connection.connect(url) as client,
+        queue.open_queue(url, fleet=fleet, lease_seconds=lease) as chunks,
     ):
-        yield Engine(chunks, RedisRecords(client, fleet))
+        yield Engine(chunks, RedisRecordStore(client, fleet))
 
 
 @asynccontextmanager
 async def on_nats(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
-    from msgapi.fleet import chunks_faststream, nats, records_nats
+    from msgapi.fleet.backends.nats import connection, queue, records
 
     async with (
-        nats.connected(url) as client,
-        chunks_faststream.opened(url, fleet=fleet, lease_seconds=lease) as chunks,
+        connection.connect(url) as client,
+        queue.open_queue(url, fleet=fleet, lease_seconds=lease) as chunks,
     ):
-        yield Engine(chunks, await records_nats.opened(client, fleet=fleet))
+        yield Engine(chunks, await records.open_records(client, fleet=fleet))
 
 
 @cache
 def _memories(fleet: str) -> Engine:
     del fleet
-    return Engine(MemoryChunks(lease_seconds=LEASE), MemoryRecords())
+    return Engine(MemoryChunkQueue(lease_seconds=LEASE), MemoryRecordStore())
 
 
 OPENS: dict[str, Open] = {"memory": in_memory, "streaq": on_redis, "faststream": on_nats}

@@ -11,9 +11,9 @@ from attrs import define, field
 from msgapi.cli import fleet_reach
 from msgapi.cli.fleet_reach import Place
 from msgapi.clock import SystemClock
-from msgapi.fleet import MemoryChunks, MemoryRecords
-from msgapi.fleet.chunk import Chunk, load
-from msgapi.quota import Local
+from msgapi.fleet import MemoryChunkQueue, MemoryRecordStore
+from msgapi.fleet.chunk import Chunk, load_chunk
+from msgapi.ratelimit import LocalSharedRate
 
 RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
 REPORT = ["fleet", "report", "--batch", "may"]
@@ -40,13 +40,13 @@ class Hasty:
 class Fleet:
     """A fleet in memory, and the places that it was asked for at."""
 
-    chunks: MemoryChunks = field(factory=lambda: MemoryChunks(Hasty(), lease_seconds=1e9))
-    records: MemoryRecords = field(factory=MemoryRecords)
-    quota: Local = field(factory=lambda: Local(SystemClock()))
+    queue: MemoryChunkQueue = field(factory=lambda: MemoryChunkQueue(Hasty(), lease_seconds=1e9))
+    records: MemoryRecordStore = field(factory=MemoryRecordStore)
+    shared_rate: LocalSharedRate = field(factory=lambda: LocalSharedRate(SystemClock()))
     places: list[Place] = field(factory=list)
 
     def queued(self, batch: str = "may") -> list[Chunk]:
-        found = [load(held.body) for name, held in self.chunks._chunks.items() if name.startswith(f"{batch}/")]
+        found = [load_chunk(held.body) for name, held in self.queue._chunks.items() if name.startswith(f"{batch}/")]
         assert all(isinstance(chunk, Chunk) for chunk in found)
         return [chunk for chunk in found if isinstance(chunk, Chunk)]
 

@@ -1,4 +1,4 @@
-"""What the tests of fleets share: chunks, a service that keeps count, and a quota in memory."""
+"""Shared by the tests of fleets: chunks, a service that counts requests, and their records."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,21 +10,21 @@ from journals import PRICE, message
 
 from msgapi import Call, Invalid, Ok, Result
 from msgapi.codec import Problems
-from msgapi.fleet import Chunk, ChunkRecord, MemoryRecords, Row, row_of
-from msgapi.fleet.entry import load_record
+from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryRecordStore, make_row
+from msgapi.fleet.records.chunk_record import load_record
 from msgapi.journal import State
 from msgapi.messages import Accepted
 
 T = TypeVar("T")
-UNFIT = Row(id="unfit", invalid=Invalid(message="no such number"))
+UNFIT = ChunkRow(id="unfit", invalid=Invalid(message="no such number"))
 
 
-def row(number: int, text: str = "Hi", key: str | None = None) -> Row:
-    made = row_of(f"{number}", message(number, text))
-    return Row(id=made.id, key=key, body=made.body)
+def row(number: int, text: str = "Hi", key: str | None = None) -> ChunkRow:
+    made = make_row(f"{number}", message(number, text))
+    return ChunkRow(id=made.id, key=key, body=made.body)
 
 
-def chunk(count: int = 10, name: str = "000001", *more: Row) -> Chunk:
+def chunk(count: int = 10, name: str = "000001", *more: ChunkRow) -> Chunk:
     return Chunk(batch="b", id=name, rows=(*map(row, range(count)), *more))
 
 
@@ -49,7 +49,7 @@ class Counted:
         return Ok(value)
 
 
-async def record_of(records: MemoryRecords, name: str = "000001") -> ChunkRecord:
+async def record_of(records: MemoryRecordStore, name: str = "000001") -> ChunkRecord:
     value, _ = await records.read("b", name)
     assert value is not None
     record = load_record(value)

@@ -14,14 +14,14 @@ from msgapi.fleet import Unreachable
 async def main(*names: str) -> None:
     engine, url, fleet = names
     async with OPENS[engine](url, fleet) as opened:
-        lease = await opened.chunks.lease(20)
+        lease = await opened.queue.lease(20)
         assert lease is not None
         print("leased", lease.id, lease.delivery, flush=True)  # noqa: T201 - for the test
         ours = True
         while ours:
             await anyio.sleep(LEASE / 4)
             try:
-                ours = await opened.chunks.renew(lease)
+                ours = await opened.queue.renew(lease)
             except Unreachable as error:
                 print("unreachable", error, flush=True)  # noqa: T201 - for the test
         print("lost", flush=True)  # noqa: T201 - for the test

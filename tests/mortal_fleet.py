@@ -14,8 +14,8 @@ from attrs import define, field
 from mortal import Service, Weather
 
 from msgapi import Request
-from msgapi.fleet import Lease, MemoryChunks, MemoryRecords, Revision
-from msgapi.quota import Local
+from msgapi.fleet import Lease, MemoryChunkQueue, MemoryRecordStore, Revision
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.transports import Answer
 
 Death: TypeAlias = Literal["killed", "cancelled", "frozen"]
@@ -29,9 +29,9 @@ class Killed(BaseException):
 class World(Service):
     """What outlives the workers."""
 
-    chunks: MemoryChunks
-    records: MemoryRecords
-    quota: Local
+    queue: MemoryChunkQueue
+    records: MemoryRecordStore
+    shared_rate: LocalSharedRate
 
 
 @final
@@ -84,7 +84,7 @@ class MortalChunks:
 
     @property
     def lease_seconds(self) -> float:
-        return self.who.world.chunks.lease_seconds
+        return self.who.world.queue.lease_seconds
 
     @lease_seconds.setter
     def lease_seconds(self, seconds: float) -> None:
@@ -95,32 +95,32 @@ class MortalChunks:
 
     async def lease(self, wait: float) -> Lease | None:
         await self.who.touch()
-        lease = await self.who.world.chunks.lease(wait)
+        lease = await self.who.world.queue.lease(wait)
         await self.who.touch()
         return lease
 
     async def renew(self, lease: Lease) -> bool:
         await self.who.touch()
-        return await self.who.world.chunks.renew(lease)
+        return await self.who.world.queue.renew(lease)
 
     async def ack(self, lease: Lease) -> None:
         await self.who.touch()
-        await self.who.world.chunks.ack(lease)
+        await self.who.world.queue.ack(lease)
         await self.who.touch()
 
     async def release(self, lease: Lease, after: float) -> None:
         await self.who.touch()
-        await self.who.world.chunks.release(lease, after)
+        await self.who.world.queue.release(lease, after)
         await self.who.touch()
 
     async def bury(self, lease: Lease) -> None:
         await self.who.touch()
-        await self.who.world.chunks.bury(lease)
+        await self.who.world.queue.bury(lease)
         await self.who.touch()
 
-    async def left(self) -> int:
+    async def size(self) -> int:
         await self.who.touch()
-        return await self.who.world.chunks.left()
+        return await self.who.world.queue.size()
 
 
 @final

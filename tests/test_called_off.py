@@ -6,8 +6,8 @@ import anyio
 import pytest
 
 from msgapi import Call, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock, connect
-from msgapi.gate import Gate
-from msgapi.pace import Lane
+from msgapi.ratelimit import Lane
+from msgapi.ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue
 from msgapi.results import CALLED_OFF
 from msgapi.transports import Answer
 
@@ -31,20 +31,20 @@ async def asked(
     return results, left, clock.now()
 
 
-async def test_what_is_called_off_before_it_left_was_not_sent() -> None:
+async def test_a_call_whose_only_while_is_false_is_not_sent() -> None:
     (result,), left, _ = await asked(lambda _: OK, until=0)
     assert isinstance(result, NotSent)
     assert (result.code, result.may_have_happened, result.meta.attempts) == (CALLED_OFF, False, 0)
     assert left == []
 
 
-async def test_while_the_condition_holds_nothing_is_different() -> None:
+async def test_only_while_that_stays_true_changes_nothing() -> None:
     results, left, _ = await asked(lambda _: OK, until=100, calls=5, pace=Pace(1))
     assert all(isinstance(result, Ok) for result in results)
     assert left == pytest.approx([0, 1, 2, 3, 4], abs=0.1)
 
 
-async def test_a_wait_for_ones_turn_ends_soon_after_it_was_called_off() -> None:
+async def test_a_wait_for_a_turn_ends_soon_after_only_while_is_false() -> None:
     (first, second), left, now = await asked(lambda _: OK, until=5, calls=2, pace=Pace(1 / 50))
     assert isinstance(first, Ok)
     assert isinstance(second, NotSent)
@@ -61,15 +61,15 @@ async def test_a_wait_for_the_next_attempt_ends_as_the_last_one_did() -> None:
     assert now == pytest.approx(5, abs=0.3)
 
 
-async def test_doubt_of_earlier_attempts_is_kept() -> None:
+async def test_a_possible_effect_of_earlier_attempts_is_kept() -> None:
     (result,), left, _ = await asked(lambda _: Response(500, {}, b""), until=0.01)
     assert isinstance(result, ServerFault)
     assert result.may_have_happened
     assert len(left) <= 2
 
 
-async def test_a_turn_that_is_waited_for_in_a_cancelled_scope_is_no_turn() -> None:
-    gate = Gate(Lane(), VirtualClock(), 60.0)
+async def test_waiting_for_a_turn_in_a_cancelled_scope_raises_the_cancellation() -> None:
+    gate = TurnQueue(Lane(), VirtualClock(), 60.0)
     async with anyio.create_task_group() as tasks:
         await gate._turn.acquire()
         _ = tasks.start_soon(gate.enter)
@@ -77,6 +77,17 @@ async def test_a_turn_that_is_waited_for_in_a_cancelled_scope_is_no_turn() -> No
         assert not gate.enter_at_once(0.0)
         with anyio.CancelScope() as scope:
             scope.cancel()
-            _ = await gate.enter()  # which said 0: nothing to wait for, again and again
+            _ = await gate.enter()
         assert scope.cancelled_caught
         tasks.cancel_scope.cancel()
+
+
+async def test_a_wait_in_the_queue_ends_with_a_turn_or_too_late_or_cancelled() -> None:
+    queue = TurnQueue(Lane(per_second=0.01), VirtualClock(), 60.0)
+    assert await queue.enter(lambda: False) == Cancelled()
+    assert queue.lane.in_flight == 0
+    assert await queue.enter() == Turn()
+    late = await queue.enter()
+    assert isinstance(late, TooLate)
+    assert late.seconds == pytest.approx(100 - 0.02)  # less what a late departure makes up for
+    assert queue.lane.in_flight == 1

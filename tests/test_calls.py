@@ -27,9 +27,9 @@ def test_a_post_without_a_key_is_the_one_call_that_may_not_be_repeated(
 
 
 def test_the_band_is_the_kind_of_endpoint_whatever_the_id() -> None:
-    assert Call("GET", "/v1/messages/msg_1", Balance).band == "GET messages"
-    assert Call("POST", "/v1/messages", Balance).band == "POST messages"
-    assert Call("GET", "/healthz", Balance).band == "GET"
+    assert Call("GET", "/v1/messages/msg_1", Balance).endpoint_class == "GET messages"
+    assert Call("POST", "/v1/messages", Balance).endpoint_class == "POST messages"
+    assert Call("GET", "/healthz", Balance).endpoint_class == "GET"
 
 
 def test_the_target_percent_encodes_the_query() -> None:

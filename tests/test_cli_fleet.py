@@ -15,7 +15,7 @@ from msgapi.cli import fleet_queue, main
 from msgapi.cli.fleet_reach import Place
 from msgapi.cli.rows import Table
 from msgapi.clock import VirtualClock
-from msgapi.fleet import ChunkRecord, Found, Manifest, MemoryRecords, Revision
+from msgapi.fleet import ChunkRecord, Manifest, MemoryRecordStore, Revision, RowRecord
 from msgapi.fleet.chunk import Chunk
 from msgapi.journal import State
 from msgapi.journal.keys import request_digest
@@ -29,10 +29,17 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Fleet:
 
 
 def ended(chunk: Chunk, **facts: Any) -> ChunkRecord:  # noqa: ANN401 - the fields of what was found
-    found = Found(
-        id="", mark="", state=State.ACCEPTED, started=1.8e9, kind="Accepted", status=202, price="0.07", hold="0.07"
+    found = RowRecord(
+        id="",
+        request_hash="",
+        state=State.ACCEPTED,
+        started=1.8e9,
+        kind="Accepted",
+        status=202,
+        price="0.07",
+        hold="0.07",
     )
-    rows = (evolve(found, id=row.id, mark=request_digest(row.call).hex(), **facts) for row in chunk.rows)
+    rows = (evolve(found, id=row.id, request_hash=request_digest(row.call).hex(), **facts) for row in chunk.rows)
     return ChunkRecord(id=chunk.id, stage="done", rows=tuple(rows))
 
 
@@ -40,9 +47,9 @@ async def _recorded(there: Fleet, *records: ChunkRecord) -> None:
     for record in records:
         _, revision = await there.records.read("may", record.id)
         assert await there.records.write("may", record.id, record.dump(), revision)
-        lease = await there.chunks.lease(0)
+        lease = await there.queue.lease(0)
         assert lease is not None
-        await there.chunks.ack(lease)
+        await there.queue.ack(lease)
 
 
 def recorded(there: Fleet, *records: ChunkRecord) -> None:
@@ -102,14 +109,14 @@ def test_of_two_that_begin_a_batch_at_once_with_other_options_the_second_is_told
     path, write = people(tmp_path, 3), there.records.write
     assert main(enqueue(path, "--allow-duplicates")) == 0
     quicker = there.records._documents.pop(("may", "manifest"))[0]
-    there.chunks._chunks.clear()
+    there.queue._chunks.clear()
 
     async def raced(batch: str, name: str, value: bytes, revision: Revision) -> bool:
         if ("may", "manifest") not in there.records._documents:
             assert await write(batch, name, quicker, 0)
         return await write(batch, name, value, revision)
 
-    monkeypatch.setattr(MemoryRecords, "write", staticmethod(raced))
+    monkeypatch.setattr(MemoryRecordStore, "write", staticmethod(raced))
     assert main(enqueue(path)) == 2
     assert "the batch may was queued with other options (--allow-duplicates): finish it" in capsys.readouterr().err
     assert not there.queued()
@@ -145,11 +152,11 @@ def test_what_goes_wrong_while_queueing_is_one_line_and_the_same_command_goes_on
     tmp_path: Path, there: Fleet, capsys: Captured
 ) -> None:
     path = people(tmp_path, 3)
-    there.chunks.away = True
+    there.queue.unreachable = True
     assert main(enqueue(path)) == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("; the same command goes on where this one ended")
-    there.chunks.away = False
+    there.queue.unreachable = False
     assert main(enqueue(path)) == 0
     assert len(there.queued()) == 1
 
@@ -225,13 +232,13 @@ def test_a_disk_that_fails_while_a_file_is_queued_ends_the_program(
 def test_how_far_the_queueing_is_is_told_every_few_seconds(capsys: Captured) -> None:
     clock = VirtualClock()
     shown = fleet_queue._Shown(clock)
-    manifest = Manifest(batch="may", source="", rows=1_050, put=5)
+    manifest = Manifest(batch="may", source="", rows=1_050, chunks_queued=5)
     shown.show(manifest)
     assert capsys.readouterr().err == ""
     clock.advance(5)
     shown.show(manifest)
     clock.advance(5)
-    shown.show(evolve(manifest, put=11))
+    shown.show(evolve(manifest, chunks_queued=11))
     assert capsys.readouterr().err == "msgapi: queued: 500/1,050 rows\nmsgapi: queued: 1,050/1,050 rows\n"
 
 
@@ -300,29 +307,29 @@ def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsy
     error = InsufficientBalance(
         code="insufficient_balance", message="no money", balance=Balance(), topup_url="https://t.example"
     )
-    anyio.run(there.quota.pause, codec.dump(error))
+    anyio.run(there.shared_rate.pause, codec.dump(error))
     recorded(
-        there, evolve(ended(first, state=State.STARTED, kind=None), stage="buried", why="it was handed out 6 times")
+        there, evolve(ended(first, state=State.STARTED, kind=None), stage="buried", reason="it was handed out 6 times")
     )
-    recorded(there, evolve(ended(first), id="000001", rows=(Found(id="x", mark="?"),)))
+    recorded(there, evolve(ended(first), id="000001", rows=(RowRecord(id="x", request_hash="?"),)))
     _ = capsys.readouterr()
     assert main(REPORT) == 3
     told = capsys.readouterr().err
     assert "msgapi: chunk 000000 was given up: it was handed out 6 times" in told
     assert "msgapi: these records cannot be read: 000001" in told
     assert "msgapi: nobody sends: no money. Top up at https://t.example" in told
-    anyio.run(there.quota.pause, b"nonsense")
+    anyio.run(there.shared_rate.pause, b"nonsense")
     assert main([*REPORT, "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
     assert (facts["paused"], facts["chunks"]["buried"]) == (None, {"000000": "it was handed out 6 times"})
 
 
 def test_a_batch_that_is_not_queued_whole_is_told(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
-    there.chunks.away = True
+    there.queue.unreachable = True
     assert main(enqueue(people(tmp_path, 150))) == 3
-    there.chunks.away = False
+    there.queue.unreachable = False
     assert main(REPORT) == 3
     assert "not all rows are queued: give the same `msgapi fleet enqueue` again" in capsys.readouterr().err
-    there.records.away = True
+    there.records.unreachable = True
     assert main(REPORT) == 3
     assert "what was collected is not complete, so there is no report" in capsys.readouterr().err

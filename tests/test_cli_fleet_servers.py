@@ -18,7 +18,7 @@ from msgapi import Call, Forbidden, Pace, Result, fleet, journal
 from msgapi.cli import fleet_reach, main
 from msgapi.cli.exits import Exit, Halt
 from msgapi.cli.fleet_reach import Place
-from msgapi.fleet.leaf import TRIES
+from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS
 from msgapi.sandbox import Sandbox
 
 T = TypeVar("T")
@@ -59,19 +59,19 @@ def test_a_file_goes_through_a_fleet_and_the_report_adds_up(
 
 
 async def _spoilt(there: fleet.Fleet) -> None:
-    await there.chunks.put(POISON, b"{")  # what is queued under this name stays as it is
+    await there.queue.put(POISON, b"{")  # what is queued under this name stays as it is
 
 
 async def _lost(there: fleet.Fleet) -> None:
     """Have workers take the chunk and never say anything of it again; the last one gives it back."""
     times = 0
-    while times < TRIES + 1:
-        lease = await there.chunks.lease(10)
+    while times < MAX_ATTEMPTS + 1:
+        lease = await there.queue.lease(10)
         assert lease is not None
         if lease.id == POISON:
             times = lease.delivery
         else:
-            await there.chunks.ack(lease)
+            await there.queue.ack(lease)
 
 
 async def _raising(there: fleet.Fleet) -> None:
@@ -83,9 +83,9 @@ async def _raising(there: fleet.Fleet) -> None:
             raise LookupError("a row that no worker can deal with")
         return Forbidden()
 
-    for _ in range(TRIES):
+    for _ in range(MAX_ATTEMPTS):
         with pytest.raises(LookupError):
-            _ = await fleet.work(there.chunks, api, Pace(), records=there.records, breaker=None)
+            _ = await fleet.work(there.queue, api, Pace(), records=there.records, breaker=None)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_chunk_that_can_never_succeed_is_buried_and_the_report_names_it(
     name, path = uuid4().hex, people(tmp_path, 150)
 
     async def done(what: Spoil) -> None:
-        async with fleet.opened(broker.url, fleet=name, api_key="", lease_seconds=lease, chunks_at_once=1) as there:
+        async with fleet.open(broker.url, fleet=name, api_key="", lease_seconds=lease, concurrent_chunks=1) as there:
             if what is not None:
                 await what(there)
 
@@ -143,9 +143,9 @@ def test_an_address_that_is_none_is_one_line(capsys: Captured) -> None:
 @pytest.mark.anyio
 async def test_a_fleet_is_reached_with_all_its_parts(valkey_broker: Broker) -> None:
     async with fleet_reach.reach(Place(url=valkey_broker.url, fleet="parts")) as there:
-        assert await there.chunks.left() == 0
+        assert await there.queue.size() == 0
         assert await there.records.read("may", "manifest") == (None, 0)
-        assert await there.quota.paused() is None
+        assert await there.shared_rate.paused() is None
 
 
 @pytest.mark.anyio

@@ -44,10 +44,10 @@ from msgapi.cli.exits import Exit
 from msgapi.cli.fleet_reach import Place
 from msgapi.cli.fleet_score import Score
 from msgapi.cli.fleet_work import Shift, Worker
-from msgapi.fleet import Manifest, Row, Unfit, row_of
-from msgapi.fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
-from msgapi.fleet.owner import claim
-from msgapi.fleet.sending import Sent
+from msgapi.fleet import ChunkRow, InvalidChunk, Manifest, make_row
+from msgapi.fleet.api_key import claim
+from msgapi.fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
+from msgapi.fleet.sending import ChunkResult
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
@@ -225,7 +225,7 @@ async def worked(
     **options: Any,  # noqa: ANN401 - those of a shift
 ) -> tuple[Worker, Paper]:
     clock, box, paper = clock or VirtualClock(), Sandbox(), Paper()
-    there.chunks.clock, there.chunks.lease_seconds = clock, 30.0
+    there.queue.clock, there.queue.lease_seconds = clock, 30.0
     pace = Pace()
     worker = Worker(Shift(**options), Score(paper, clock), clock)
     async with (
@@ -236,13 +236,13 @@ async def worked(
     return worker, paper
 
 
-async def _filled(there: Fleet, rows: int, *more: Row) -> None:
-    def row(at: int) -> Row:
+async def _filled(there: Fleet, rows: int, *more: ChunkRow) -> None:
+    def row(at: int) -> ChunkRow:
         text = messages.Text(agent_id="ag_live_demo", to=f"+49151{at:08}", traffic_type="TRANSACTION", text="Hi")
-        return row_of(f"{at}", messages.send(text, idempotency_key=journal.key_of("may", f"{at}")))
+        return make_row(f"{at}", messages.send(text, idempotency_key=journal.key_of("may", f"{at}")))
 
     manifest = Manifest(batch="may", source="x", rows=rows)
-    _ = await fleet.enqueue([*map(row, range(rows)), *more], manifest, chunks=there.chunks, records=there.records)
+    _ = await fleet.enqueue([*map(row, range(rows)), *more], manifest, queue=there.queue, records=there.records)
 
 
 def _itself(api: Client) -> Api:
@@ -295,13 +295,13 @@ def test_what_is_not_of_every_day_is_said_once() -> None:
     score, paper, _ = scored()
     short = Stopped("balance", InsufficientBalance(topup_url="https://top.example"))
     events: tuple[Event, ...] = (
-        *[Away("no answer from the server at 127.0.0.1")] * 3,
-        Leased("may/000001", 1),
-        Away("no answer from the server at 127.0.0.1"),
+        *[BackendUnreachable("no answer from the server at 127.0.0.1")] * 3,
+        ChunkLeased("may/000001", 1),
+        BackendUnreachable("no answer from the server at 127.0.0.1"),
         Paused(short),
         Resumed(),
-        Given("may/000001", "buried", Sent(unfit=Unfit("it is not JSON"))),
-        Given("may/000002", "done", Sent(done=True)),
+        ChunkFinished("may/000001", "buried", ChunkResult(invalid=InvalidChunk("it is not JSON"))),
+        ChunkFinished("may/000002", "done", ChunkResult(done=True)),
     )
     for event in events:
         score.take(event)
@@ -321,14 +321,14 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
     score, paper, clock = scored()
     score.show()
     assert not paper.drawn
-    score.take(Leased("may/000001", 1))
+    score.take(ChunkLeased("may/000001", 1))
     for at in range(100):
-        score.take(Told("may/000001", outcome(Ok(ACCEPTED), at)))
+        score.take(RowFinished("may/000001", outcome(Ok(ACCEPTED), at)))
     clock.advance(1)
     score.show()
     assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks in hand"]
     assert paper.fine
-    score.take(Told("may/000001", outcome(Forbidden(), 100)))
+    score.take(RowFinished("may/000001", outcome(Forbidden(), 100)))
     score.left = 1_234
     clock.advance(1)
     score.show()
@@ -346,11 +346,11 @@ def test_a_row_that_is_tried_again_counts_once_by_how_it_ended() -> None:
         [Ok(ACCEPTED), unfit, Forbidden()],
     ]
     for results in tries:
-        score.take(Leased("may/000001", 1))
+        score.take(ChunkLeased("may/000001", 1))
         for at, result in enumerate(results):
-            score.take(Told("may/000001", outcome(result, at)))
-        score.take(Given("may/000001", "released", Sent()))
-    score.take(Told("may/000002", outcome(unfit)))
+            score.take(RowFinished("may/000001", outcome(result, at)))
+        score.take(ChunkFinished("may/000001", "released", ChunkResult()))
+    score.take(RowFinished("may/000002", outcome(unfit)))
     tally = score.tally
     assert (tally.total, tally.accepted, tally.refused, tally.duplicates, tally.doubtful) == (6, 2, 4, 0, 0)
     assert sorted(kind for (kind, _), count in tally.errors.items() for _ in range(count)) == [
@@ -359,20 +359,20 @@ def test_a_row_that_is_tried_again_counts_once_by_how_it_ended() -> None:
         "Invalid",
         "NotSent",
     ]
-    score.take(Given("may/000001", "done", Sent(done=True)))
+    score.take(ChunkFinished("may/000001", "done", ChunkResult(done=True)))
     assert score._open == {"may/000002": {0: unfit}}
 
 
 def test_a_row_that_was_accepted_counts_and_costs_once_though_its_record_was_lost_and_it_goes_out_again() -> None:
     score, _, _ = scored()
     for result in (Ok(ACCEPTED), Ok(ACCEPTED), Unanswered("no answer in time")):
-        score.take(Leased("may/000001", 1))
-        score.take(Told("may/000001", outcome(result)))
-        score.take(Given("may/000001", "released", Sent()))
+        score.take(ChunkLeased("may/000001", 1))
+        score.take(RowFinished("may/000001", outcome(result)))
+        score.take(ChunkFinished("may/000001", "released", ChunkResult()))
     tally = score.tally
     assert (tally.total, tally.accepted, tally.refused, tally.doubtful) == (1, 1, 0, 0)
     assert tally.spend == ACCEPTED.billing.message_price
-    score.take(Given("may/000001", "done", Sent(done=True)))
+    score.take(ChunkFinished("may/000001", "done", ChunkResult(done=True)))
     assert not score._open
 
 
@@ -380,7 +380,7 @@ def test_of_many_kinds_of_refusal_the_right_one_is_taken_back() -> None:
     score, _, _ = scored()
     for _again in range(2):
         for at in range(45):
-            score.take(Told("may/000001", outcome(Forbidden(code=f"code_{at}"), at)))
+            score.take(RowFinished("may/000001", outcome(Forbidden(code=f"code_{at}"), at)))
         assert (score.tally.refused, score.tally.errors.total()) == (45, 45)
         assert score.tally.errors["Forbidden", "(others)"] == 5
 
@@ -399,7 +399,7 @@ class Flaky:
 
 @pytest.mark.anyio
 async def test_what_a_worker_says_at_its_end_is_what_the_records_say(there: Fleet) -> None:
-    await _filled(there, 250, Row(id="unfit", invalid=Invalid(message="no such number")))
+    await _filled(there, 250, ChunkRow(id="unfit", invalid=Invalid(message="no such number")))
     worker, _ = await worked(there, Flaky, outage_timeout=0, until_empty=True)
     tally = worker.score.tally
     assert (tally.total, tally.accepted, tally.refused) == (251, 250, 1)
@@ -438,19 +438,19 @@ def test_a_worker_exits_as_it_ended(
 @pytest.mark.anyio
 async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
     await _filled(there, 10)
-    there.chunks.away = True
+    there.queue.unreachable = True
 
     async def come_back() -> None:
-        await there.chunks.clock.sleep(30)
-        there.chunks.away = False
+        await there.queue.clock.sleep(30)
+        there.queue.unreachable = False
 
-    clock = there.chunks.clock = VirtualClock()
+    clock = there.queue.clock = VirtualClock()
     async with anyio.create_task_group() as tasks:
         _ = tasks.start_soon(come_back)
         worker, paper = await worked(there, _itself, clock, until_empty=True)
     assert (worker.status, worker.score.tally.accepted) == (Exit.ACCEPTED, 10)
     assert paper.said == [
-        "the engine in memory is away: its `away` is set; waiting for it",
+        "the backend in memory is unreachable: its `unreachable` is set; waiting for it",
         "it answers again: going on",
     ]
     assert worker.score.left is None

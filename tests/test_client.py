@@ -263,7 +263,7 @@ async def test_cancellation_passes_in_flight_and_between_attempts_and_frees_the_
             tasks.start_soon(api, SEND)
             await script.clock.sleep(when)
             tasks.cancel_scope.cancel()
-        assert api._pace.lane(SEND.band).in_flight == 0
+        assert api._pace.lane(SEND.endpoint_class).in_flight == 0
         assert len(script.asked) == 1
 
 

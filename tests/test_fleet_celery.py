@@ -87,7 +87,7 @@ async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None
     call = messages.send(
         messages.Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi")
     )
-    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.row_of("1", call),)).dump().decode()
+    body = fleet.Chunk(batch="may", id="000000", rows=(fleet.make_row("1", call),)).dump().decode()
 
     def run() -> None:
         send.push_request(id="may/000000", args=(body,), kwargs={}, called_directly=False)
@@ -96,12 +96,14 @@ async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None
     await anyio.to_thread.run_sync(run)
 
 
-async def test_a_chunk_stays_in_the_queue_of_celery_while_the_fleet_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_chunk_stays_in_the_celery_queue_while_the_fleet_is_unreachable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(Retry, match="5s"):
         await attempted(monkeypatch, f"redis://127.0.0.1:{free_port()}", "k")
 
 
-async def test_a_key_that_is_refused_fails_the_task_of_celery_and_owns_no_fleet(
+async def test_a_refused_key_fails_the_celery_task_and_claims_no_fleet(
     monkeypatch: pytest.MonkeyPatch, valkey_broker: Broker
 ) -> None:
     url, sandbox = f"{valkey_broker.url}/7", Sandbox()
@@ -117,7 +119,7 @@ async def test_a_key_that_is_refused_fails_the_task_of_celery_and_owns_no_fleet(
 async def settled(url: str, key: str, directory: Path) -> int:
     """Tell how many rows are accepted, by what stands in the records."""
     path = directory / "may.journal"
-    async with fleet.opened(url, api_key=key) as there:
+    async with fleet.open(url, api_key=key) as there:
         assert await fleet.collect(there.records, "may", str(path)) is not None
     with journal.open_readonly(str(path)) as record:
         return record.summary().rows(State.ACCEPTED)

@@ -1,4 +1,4 @@
-"""What every engine of a fleet promises: the one in memory, streaq on Valkey, FastStream on NATS JetStream."""
+"""The queue and record protocols on every backend: in memory, streaq on Valkey, FastStream on NATS JetStream."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -11,10 +11,12 @@ from brokers import Broker
 from engines import LEASE, Engine, in_memory, on_nats, on_redis
 from streaq.types import StreamMessage
 
-from msgapi.fleet import Lease, Unreachable, chunks_streaq, redis
-from msgapi.fleet.chunks_faststream import FastStreamChunks
-from msgapi.fleet.records_nats import NatsRecords
-from msgapi.fleet.streaq_worker import Running
+from msgapi.fleet import Lease, Unreachable
+from msgapi.fleet.backends.nats.queue import FastStreamChunkQueue
+from msgapi.fleet.backends.nats.records import NatsRecordStore
+from msgapi.fleet.backends.redis import connection
+from msgapi.fleet.backends.redis.queue import open_queue
+from msgapi.fleet.backends.redis.streaq_worker import StreaqWorker
 
 pytestmark = pytest.mark.anyio
 SOON = 5 * LEASE  # seconds in which anything that is to come has come
@@ -52,135 +54,135 @@ def opened(request: pytest.FixtureRequest, pair: tuple[str, str]) -> Opened:
 
 
 async def leased(engine: Engine) -> Lease:
-    lease = await engine.chunks.lease(SOON)
+    lease = await engine.queue.lease(SOON)
     assert lease is not None
     return lease
 
 
-async def test_a_chunk_is_handed_out_as_it_was_put_and_is_gone_when_it_is_done(opened: Opened) -> None:
+async def test_a_chunk_is_delivered_as_it_was_put_and_removed_by_ack(opened: Opened) -> None:
     body = '{"a": "ü\\u0000"}'.encode()
     async with opened() as engine:
-        await engine.chunks.put("b/1", body)
+        await engine.queue.put("b/1", body)
         lease = await leased(engine)
         assert (lease.id, lease.body, lease.delivery) == ("b/1", body, 1)
-        assert await engine.chunks.left() == 1
-        await engine.chunks.ack(lease)
-        assert (await engine.chunks.left(), await engine.chunks.lease(0.1)) == (0, None)
+        assert await engine.queue.size() == 1
+        await engine.queue.ack(lease)
+        assert (await engine.queue.size(), await engine.queue.lease(0.1)) == (0, None)
 
 
-async def test_a_chunk_that_is_queued_or_with_a_worker_stays_as_it_is(opened: Opened) -> None:
+async def test_a_chunk_that_is_queued_or_leased_is_not_replaced(opened: Opened) -> None:
     async with opened() as engine:
-        await engine.chunks.put("b/1", b"{}")
-        await engine.chunks.put("b/1", b"[]")
+        await engine.queue.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"[]")
         lease = await leased(engine)
-        await engine.chunks.put("b/1", b"[]")
-        assert (lease.body, await engine.chunks.left()) == (b"{}", 1)
-        await engine.chunks.ack(lease)
-        assert await engine.chunks.lease(0.1) is None
+        await engine.queue.put("b/1", b"[]")
+        assert (lease.body, await engine.queue.size()) == (b"{}", 1)
+        await engine.queue.ack(lease)
+        assert await engine.queue.lease(0.1) is None
 
 
 @pytest.mark.parametrize("name", ["b/1", "b.c/000042", ".b-_./1", "ü */>", "b/1/2"])
 async def test_a_chunk_keeps_its_id_whatever_is_in_it(opened: Opened, name: str) -> None:
     async with opened() as engine:
-        await engine.chunks.put(name, b"{}")
+        await engine.queue.put(name, b"{}")
         lease = await leased(engine)
         assert lease.id == name
-        await engine.chunks.ack(lease)
-        assert await engine.chunks.left() == 0
+        await engine.queue.ack(lease)
+        assert await engine.queue.size() == 0
 
 
 async def test_a_chunk_that_is_done_can_be_queued_again(opened: Opened) -> None:
     async with opened() as engine:
         for _ in range(2):
-            await engine.chunks.put("b/1", b"{}")
+            await engine.queue.put("b/1", b"{}")
             lease = await leased(engine)
             assert lease.delivery == 1
-            await engine.chunks.ack(lease)
-        assert await engine.chunks.left() == 0
+            await engine.queue.ack(lease)
+        assert await engine.queue.size() == 0
 
 
-async def test_a_chunk_is_buried_for_good(opened: Opened) -> None:
+async def test_a_buried_chunk_is_not_delivered_again(opened: Opened) -> None:
     async with opened() as engine:
-        await engine.chunks.put("b/1", b"{}")
-        await engine.chunks.bury(await leased(engine))
-        assert (await engine.chunks.left(), await engine.chunks.lease(0.1)) == (0, None)
+        await engine.queue.put("b/1", b"{}")
+        await engine.queue.bury(await leased(engine))
+        assert (await engine.queue.size(), await engine.queue.lease(0.1)) == (0, None)
 
 
-async def test_no_chunk_is_with_two_workers_at_once(opened: Opened) -> None:
+async def test_no_chunk_is_leased_by_two_workers_at_once(opened: Opened) -> None:
     names = {f"b/{number}" for number in range(8)}
     async with opened() as engine:
         for name in names:
-            await engine.chunks.put(name, b"{}")
+            await engine.queue.put(name, b"{}")
         seen = list[str]()
 
         async def work() -> None:
-            while (lease := await engine.chunks.lease(LEASE / 2)) is not None:
+            while (lease := await engine.queue.lease(LEASE / 2)) is not None:
                 seen.append(lease.id)
                 await anyio.sleep(0.01)
-                await engine.chunks.ack(lease)
+                await engine.queue.ack(lease)
 
         async with anyio.create_task_group() as tasks:
             for _ in range(3):
                 _ = tasks.start_soon(work)
-        assert (sorted(seen), await engine.chunks.left()) == (sorted(names), 0)
+        assert (sorted(seen), await engine.queue.size()) == (sorted(names), 0)
 
 
-async def test_who_waits_for_a_chunk_gets_it_when_it_is_put(opened: Opened) -> None:
+async def test_a_waiting_worker_gets_a_chunk_when_it_is_put(opened: Opened) -> None:
     async with opened() as engine, anyio.create_task_group() as tasks:
 
         async def put() -> None:
             await anyio.sleep(0.3)
-            await engine.chunks.put("b/1", b"{}")
+            await engine.queue.put("b/1", b"{}")
 
         _ = tasks.start_soon(put)
         with anyio.fail_after(0.3 + LEASE / 2):
-            await engine.chunks.ack(await leased(engine))
+            await engine.queue.ack(await leased(engine))
 
 
-async def test_a_lease_that_is_renewed_lasts(opened: Opened) -> None:
+async def test_a_renewed_lease_does_not_expire(opened: Opened) -> None:
     async with opened() as engine, opened() as other:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         lease = await leased(engine)
         for _ in range(8):
             await anyio.sleep(LEASE / 3)
-            assert await engine.chunks.renew(lease)
-            assert await other.chunks.lease(0.01) is None
-        await engine.chunks.ack(lease)
-        assert await engine.chunks.left() == 0
+            assert await engine.queue.renew(lease)
+            assert await other.queue.lease(0.01) is None
+        await engine.queue.ack(lease)
+        assert await engine.queue.size() == 0
 
 
-async def test_a_lease_that_is_not_renewed_runs_out_and_the_chunk_is_handed_out_again(opened: Opened) -> None:
+async def test_a_lease_that_is_not_renewed_expires_and_the_chunk_is_delivered_again(opened: Opened) -> None:
     async with opened() as engine:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         first = await leased(engine)
         second = await leased(engine)
         assert (second.id, second.body, second.delivery) == ("b/1", b"{}", 2)
-        assert await engine.chunks.renew(second)
-        assert not await engine.chunks.renew(first)
-        await engine.chunks.release(first, 0)
-        assert await engine.chunks.renew(second)
-        await engine.chunks.ack(second)
-        await engine.chunks.ack(first)
-        assert (await engine.chunks.left(), await engine.chunks.renew(second)) == (0, False)
+        assert await engine.queue.renew(second)
+        assert not await engine.queue.renew(first)
+        await engine.queue.release(first, 0)
+        assert await engine.queue.renew(second)
+        await engine.queue.ack(second)
+        await engine.queue.ack(first)
+        assert (await engine.queue.size(), await engine.queue.renew(second)) == (0, False)
 
 
-async def test_a_chunk_that_is_given_back_comes_again_after_its_time_and_has_not_counted(opened: Opened) -> None:
+async def test_a_released_chunk_is_delivered_after_the_delay_and_not_counted(opened: Opened) -> None:
     async with opened() as engine:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         for _ in range(3):
             lease = await leased(engine)
             assert lease.delivery == 1
-            await engine.chunks.release(lease, 0)
+            await engine.queue.release(lease, 0)
         lease, now = await leased(engine), anyio.current_time()
-        await engine.chunks.release(lease, 1.2)
-        assert await engine.chunks.left() == 1
+        await engine.queue.release(lease, 1.2)
+        assert await engine.queue.size() == 1
         again = await leased(engine)
         assert 1.1 < anyio.current_time() - now < SOON
         assert again.delivery == 1
-        await engine.chunks.ack(again)
+        await engine.queue.ack(again)
 
 
-async def test_of_two_writers_of_one_document_one_wins(opened: Opened) -> None:
+async def test_of_two_writers_of_one_document_one_succeeds(opened: Opened) -> None:
     async with opened() as one, opened() as other:
         records = one.records
         assert await records.read("b", "1") == (None, 0)
@@ -193,7 +195,7 @@ async def test_of_two_writers_of_one_document_one_wins(opened: Opened) -> None:
         assert (await records.read("b", "1"))[0] == b"third"
 
 
-async def test_a_scan_reads_all_documents_of_its_batch_alone(opened: Opened) -> None:
+async def test_a_scan_yields_all_documents_of_one_batch_only(opened: Opened) -> None:
     async with opened() as engine:
         records, wanted = engine.records, {f"{number:06}": b"%d" % number for number in range(120)}
         for batch in ("b", "b.c", "bb"):
@@ -207,69 +209,69 @@ async def test_a_scan_reads_all_documents_of_its_batch_alone(opened: Opened) -> 
         assert [one async for one in records.scan("b")] == [("manifest", b"b")]
 
 
-async def test_a_chunk_that_nobody_takes_or_has_at_the_end_is_not_kept_from_others(opened: Opened) -> None:
+async def test_a_chunk_that_is_not_taken_or_still_leased_at_the_end_goes_to_another_worker(opened: Opened) -> None:
     async with opened() as one, opened() as other:
-        assert await one.chunks.lease(0.1) is None
-        await one.chunks.put("b/1", b"{}")
+        assert await one.queue.lease(0.1) is None
+        await one.queue.put("b/1", b"{}")
         await anyio.sleep(LEASE / 2)
         lease = await leased(other)
         assert lease.delivery == 1
-        await other.chunks.ack(lease)
+        await other.queue.ack(lease)
 
 
-async def test_who_closes_gives_its_chunks_back(opened: Opened, pair: tuple[str, str]) -> None:
+async def test_closing_the_queue_releases_its_chunks(opened: Opened, pair: tuple[str, str]) -> None:
     if pair[1] == "memory":
         return
     async with opened() as other:
         async with opened() as one:
-            await one.chunks.put("b/1", b"{}")
+            await one.queue.put("b/1", b"{}")
             _ = await leased(one)
         lease = await leased(other)
         assert lease.delivery == 1
-        await other.chunks.ack(lease)
+        await other.queue.ack(lease)
 
 
 @ON_REDIS
-async def test_a_scan_of_redis_goes_on_until_all_is_read(valkey_broker: Broker) -> None:
-    async with on_redis(valkey_broker.url, "many") as engine, redis.connected(valkey_broker.url) as client:
+async def test_a_redis_scan_continues_until_all_documents_are_read(valkey_broker: Broker) -> None:
+    async with on_redis(valkey_broker.url, "many") as engine, connection.connect(valkey_broker.url) as client:
         _ = await client.hset("msgapi:many:records:b", {f"{number}": f"1 {number}" for number in range(700)})
         assert len([one async for one in engine.records.scan("b")]) == 700
 
 
 @ON_REDIS
-async def test_a_worker_of_streaq_learns_that_another_was_done_with_its_chunk(valkey_broker: Broker) -> None:
+async def test_a_streaq_worker_notices_that_another_worker_has_finished_its_chunk(valkey_broker: Broker) -> None:
     async with on_redis(valkey_broker.url, "done") as one, on_redis(valkey_broker.url, "done") as other:
-        await one.chunks.put("b/1", b"{}")
+        await one.queue.put("b/1", b"{}")
         lease = await leased(one)
-        await other.chunks.ack(lease)
-        assert not await one.chunks.renew(lease)
+        await other.queue.ack(lease)
+        assert not await one.queue.renew(lease)
 
 
 @ON_REDIS
-async def test_streaq_runs_no_task_whose_lease_we_have() -> None:
-    worker = Running(redis_pool=redis.pooled("redis://127.0.0.1", decode=True))
-    worker.busy = lambda _: True
+async def test_streaq_does_not_run_a_task_that_is_leased_already() -> None:
+    worker = StreaqWorker(redis_pool=connection.create_pool("redis://127.0.0.1", decode=True))
+    worker.is_leased = lambda _: True
     await worker.run_task(StreamMessage("1-0", "b/1", "normal", 0))
     assert worker.counters == {}
 
 
 @ON_REDIS
-async def test_a_user_of_redis_who_may_not_run_streaq_is_told(valkey_broker: Broker) -> None:
-    async with redis.connected(valkey_broker.url) as client:
+async def test_a_redis_user_without_the_rights_for_streaq_gets_an_error(valkey_broker: Broker) -> None:
+    async with connection.connect(valkey_broker.url) as client:
         _ = await client.acl_setuser("limited", "on", ">pw", "~*", "&*", "+@all", "-function")
     address = valkey_broker.url.replace("//", "//limited:pw@")
     with pytest.raises(Unreachable, match=r"^Redis: .*permissions"):
-        async with chunks_streaq.opened(address, fleet="f"):
+        async with open_queue(address, fleet="f"):
             pass
 
 
 @ON_NATS
-async def test_what_nats_takes_not_is_told_in_one_line(opened: Opened) -> None:
+async def test_a_message_that_nats_rejects_is_a_one_line_error(opened: Opened) -> None:
     async with opened() as engine:
         with pytest.raises(Unreachable, match="max_payload"):
-            await engine.chunks.put("b/1", b" " * (2 << 20))
-        chunks = engine.chunks
-        assert isinstance(chunks, FastStreamChunks)
+            await engine.queue.put("b/1", b" " * (2 << 20))
+        chunks = engine.queue
+        assert isinstance(chunks, FastStreamChunkQueue)
         config = (await chunks._stream.stream_info(chunks._name)).config
         config.max_msg_size = 10
         _ = await chunks._stream.update_stream(config)
@@ -278,10 +280,10 @@ async def test_what_nats_takes_not_is_told_in_one_line(opened: Opened) -> None:
 
 
 @ON_NATS
-async def test_a_document_that_somebody_has_removed_is_none(opened: Opened) -> None:
+async def test_a_document_that_was_removed_is_none(opened: Opened) -> None:
     async with opened() as engine:
         records = engine.records
-        assert isinstance(records, NatsRecords)
+        assert isinstance(records, NatsRecordStore)
         assert await records.write("b", "1", b"x", 0)
         _ = await records.bucket.purge("b.1")
         assert [one async for one in records.scan("b")] == []

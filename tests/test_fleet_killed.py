@@ -181,7 +181,7 @@ async def test_when_one_of_two_workers_is_killed_each_row_is_sent_once(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-async def test_when_one_of_two_workers_hangs_its_rows_go_to_the_other(engine: str, tmp_path: Path) -> None:
+async def test_when_one_of_two_workers_hangs_the_other_sends_its_rows(engine: str, tmp_path: Path) -> None:
     async with opened(engine, tmp_path) as fleet, fleet.worker("one") as one, fleet.worker("two") as two:
         await fleet.reached(0.4)
         two.send_signal(signal.SIGSTOP)
@@ -193,7 +193,7 @@ async def test_when_one_of_two_workers_hangs_its_rows_go_to_the_other(engine: st
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-async def test_when_the_broker_is_killed_and_started_again_the_workers_go_on(engine: str, tmp_path: Path) -> None:
+async def test_the_workers_continue_when_the_broker_is_killed_and_restarted(engine: str, tmp_path: Path) -> None:
     async with opened(engine, tmp_path) as fleet, fleet.worker("one") as one, fleet.worker("two") as two:
         await fleet.reached(0.4)
         await anyio.to_thread.run_sync(fleet.broker.kill)

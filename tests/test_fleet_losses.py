@@ -1,4 +1,4 @@
-"""What an engine loses when its server or a worker goes away: nothing, and nobody is held up for ever."""
+"""What a backend does when its server or a worker is lost: no chunk is lost, and no call blocks forever."""
 
 import signal
 import subprocess
@@ -16,7 +16,7 @@ from brokers import Broker, nats, valkey
 from engines import LEASE, OPENS, Engine
 
 from msgapi.fleet import Lease, Unreachable
-from msgapi.fleet.streaq_worker import Running
+from msgapi.fleet.backends.redis.streaq_worker import StreaqWorker
 
 pytestmark = pytest.mark.anyio
 SOON = 8 * LEASE
@@ -53,7 +53,7 @@ async def line(worker: "subprocess.Popen[str]") -> str:
 
 
 async def leased(engine: Engine) -> Lease:
-    lease = await engine.chunks.lease(SOON)
+    lease = await engine.queue.lease(SOON)
     assert lease is not None
     return lease
 
@@ -69,47 +69,47 @@ async def insisted(ask: Callable[[], Awaitable[object]]) -> object:
 
 
 @everywhere
-async def test_what_a_server_has_taken_outlives_it(server: Broker, name: str) -> None:
+async def test_queued_chunks_and_records_survive_a_restart_of_the_server(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f") as engine:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         assert await engine.records.write("b", "1", b"known", 0)
         server.restart()
-        assert await insisted(engine.chunks.left) == 1
+        assert await insisted(engine.queue.size) == 1
         assert (await engine.records.read("b", "1"))[0] == b"known"
         lease = await insisted(lambda: leased(engine))
         assert isinstance(lease, Lease)
         assert (lease.id, lease.delivery) == ("b/1", 1)
-        await engine.chunks.ack(lease)
-        await engine.chunks.put("b/2", b"{}")
-        assert await engine.chunks.left() == 1
+        await engine.queue.ack(lease)
+        await engine.queue.put("b/2", b"{}")
+        assert await engine.queue.size() == 1
 
 
 @everywhere
-async def test_a_lease_outlives_the_server(server: Broker, name: str) -> None:
+async def test_a_lease_survives_a_restart_of_the_server(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         lease = await leased(engine)
         server.restart()
-        assert await insisted(lambda: engine.chunks.renew(lease)) is True
-        await engine.chunks.ack(lease)
-        await engine.chunks.ack(lease)
-        assert await engine.chunks.left() == 0
+        assert await insisted(lambda: engine.queue.renew(lease)) is True
+        await engine.queue.ack(lease)
+        await engine.queue.ack(lease)
+        assert await engine.queue.size() == 0
 
 
 @everywhere
-async def test_an_engine_is_closed_while_its_server_is_away(server: Broker, name: str) -> None:
+async def test_a_backend_can_be_closed_while_its_server_is_unreachable(server: Broker, name: str) -> None:
     with anyio.fail_after(4 * PATIENCE):
         async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
-            await engine.chunks.put("b/1", b"{}")
+            await engine.queue.put("b/1", b"{}")
             _ = await leased(engine)
             server.kill()
-            await unreachable(engine.chunks.left)
+            await unreachable(engine.queue.size)
 
 
 @everywhere
-async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: Broker, name: str) -> None:
+async def test_an_unreachable_server_blocks_no_call_and_is_reconnected(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
-        chunks, records = engine.chunks, engine.records
+        chunks, records = engine.queue, engine.records
         await chunks.put("b/1", b"{}")
         await chunks.put("b/2", b"{}")
         one, other = await leased(engine), await leased(engine)
@@ -119,7 +119,7 @@ async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: 
             lambda: chunks.lease(0.5),
             lambda: chunks.ack(one),
             lambda: chunks.bury(one),
-            chunks.left,
+            chunks.size,
             lambda: records.read("b", "1"),
             lambda: records.write("b", "1", b"x", 0),
             lambda: anext(aiter(records.scan("b"))),
@@ -135,19 +135,19 @@ async def test_a_server_that_is_away_holds_nobody_up_and_is_found_again(server: 
         assert isinstance(last, Lease)
         assert last.id == "b/3"
         await chunks.ack(last)
-        assert await chunks.left() == 0
+        assert await chunks.size() == 0
 
 
 @everywhere
-async def test_a_server_that_hangs_holds_nobody_up(server: Broker, name: str) -> None:
+async def test_a_hanging_server_blocks_no_call(server: Broker, name: str) -> None:
     async with OPENS[name](server.url, "f", 10 * LEASE) as engine:
-        chunks, records = engine.chunks, engine.records
+        chunks, records = engine.queue, engine.records
         await chunks.put("b/1", b"{}")
         lease = await leased(engine)
         server.freeze()
         try:
             async with anyio.create_task_group() as tasks:
-                for ask in (lambda: chunks.put("b/2", b"{}"), chunks.left, lambda: records.read("b", "1")):
+                for ask in (lambda: chunks.put("b/2", b"{}"), chunks.size, lambda: records.read("b", "1")):
                     _ = tasks.start_soon(unreachable, ask)
                 _ = tasks.start_soon(unreachable, lambda: chunks.lease(0.5))
                 _ = tasks.start_soon(unreachable, lambda: chunks.ack(lease))
@@ -155,7 +155,7 @@ async def test_a_server_that_hangs_holds_nobody_up(server: Broker, name: str) ->
             server.thaw()
         assert (await insisted(lambda: records.read("b", "1"))) == (None, 0)
         await insisted(lambda: chunks.ack(lease))
-        assert await insisted(chunks.left) in {0, 1}  # what was put while it hung may have arrived
+        assert await insisted(chunks.size) in {0, 1}  # what was put while it hung may have arrived
 
 
 async def unreachable(ask: Callable[[], Awaitable[object]]) -> None:
@@ -168,24 +168,24 @@ async def unreachable(ask: Callable[[], Awaitable[object]]) -> None:
 async def test_a_worker_that_is_killed_loses_no_chunk(name: str, request: pytest.FixtureRequest) -> None:
     url, fleet = shared(request, name), f"t-{uuid4().hex[:8]}"
     async with OPENS[name](url, fleet) as engine:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         with working(name, url, fleet) as worker:
             assert await line(worker) == "leased b/1 1"
-            assert await engine.chunks.lease(2 * LEASE) is None
+            assert await engine.queue.lease(2 * LEASE) is None
             worker.kill()
             again = await leased(engine)
             assert (again.id, again.delivery) == ("b/1", 2)
-            await engine.chunks.ack(again)
-            assert await engine.chunks.left() == 0
+            await engine.queue.ack(again)
+            assert await engine.queue.size() == 0
 
 
 @on_asyncio
-async def test_a_worker_that_hangs_loses_its_chunk_to_another_and_learns_of_it(
+async def test_a_hanging_worker_loses_its_chunk_to_another_and_notices_it(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     url, fleet = shared(request, name), f"t-{uuid4().hex[:8]}"
     async with OPENS[name](url, fleet) as engine:
-        await engine.chunks.put("b/1", b"{}")
+        await engine.queue.put("b/1", b"{}")
         with working(name, url, fleet) as worker:
             assert await line(worker) == "leased b/1 1"
             worker.send_signal(signal.SIGSTOP)
@@ -193,8 +193,8 @@ async def test_a_worker_that_hangs_loses_its_chunk_to_another_and_learns_of_it(
             assert (again.id, again.delivery) == ("b/1", 2)
             worker.send_signal(signal.SIGCONT)
             assert await line(worker) == "lost"
-            await engine.chunks.ack(again)
-            assert await engine.chunks.left() == 0
+            await engine.queue.ack(again)
+            assert await engine.queue.size() == 0
 
 
 def shared(request: pytest.FixtureRequest, name: str) -> str:
@@ -204,7 +204,7 @@ def shared(request: pytest.FixtureRequest, name: str) -> str:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_else(
+async def test_a_streaq_worker_that_fails_while_closing_breaks_nothing_else(
     valkey_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = anyio.Event()
@@ -215,7 +215,7 @@ async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_els
         finally:
             raise OSError("lost")
 
-    async def run_async(worker: Running) -> None:
+    async def run_async(worker: StreaqWorker) -> None:
         del worker
         async with anyio.create_task_group() as tasks:
             _ = tasks.start_soon(anyio.sleep_forever)
@@ -224,24 +224,24 @@ async def test_a_worker_of_streaq_that_breaks_as_it_is_closed_breaks_nothing_els
             running.set()
             await anyio.sleep_forever()
 
-    monkeypatch.setattr(Running, "run_async", run_async)
+    monkeypatch.setattr(StreaqWorker, "run_async", run_async)
     async with OPENS["streaq"](valkey_broker.url, "broken") as engine:
-        assert await engine.chunks.lease(0.1) is None
+        assert await engine.queue.lease(0.1) is None
         await running.wait()
 
 
 @pytest.mark.parametrize(("anyio_backend", "name"), LOOPS[:2], ids=["asyncio", "trio"])
-async def test_a_chunk_that_waited_in_a_worker_while_the_server_was_away_is_handed_out_anew(
+async def test_a_chunk_that_waited_in_a_worker_while_the_server_was_unreachable_is_delivered_again(
     server: Broker, name: str
 ) -> None:
     async with OPENS[name](server.url, "f") as engine:
-        assert await engine.chunks.lease(0.1) is None
-        await engine.chunks.put("b/1", b"{}")
+        assert await engine.queue.lease(0.1) is None
+        await engine.queue.put("b/1", b"{}")
         await anyio.sleep(LEASE / 2)
         server.kill()
         await anyio.sleep(1.5 * LEASE)
         server.start()
         lease = await insisted(lambda: leased(engine))
         assert isinstance(lease, Lease)
-        await engine.chunks.ack(lease)
-        assert await engine.chunks.left() == 0
+        await engine.queue.ack(lease)
+        assert await engine.queue.size() == 0

@@ -1,21 +1,21 @@
-"""fleet.memory: an engine in this process that keeps the promises of a real one."""
+"""fleet.backends.memory: the backend in memory behaves as a server does."""
 
 import anyio
 import pytest
 
 from msgapi.clock import VirtualClock
-from msgapi.fleet import Chunks, MemoryChunks, MemoryRecords, Records, Unreachable
+from msgapi.fleet import ChunkQueue, MemoryChunkQueue, MemoryRecordStore, RecordStore, Unreachable
 
 pytestmark = pytest.mark.anyio
 
 
-def chunks(clock: VirtualClock) -> MemoryChunks:
-    engine = MemoryChunks(clock, lease_seconds=10.0)
-    _: Chunks = engine
+def chunks(clock: VirtualClock) -> MemoryChunkQueue:
+    engine = MemoryChunkQueue(clock, lease_seconds=10.0)
+    _: ChunkQueue = engine
     return engine
 
 
-async def test_a_chunk_is_handed_out_once_until_it_is_done() -> None:
+async def test_a_chunk_is_delivered_once_until_ack() -> None:
     engine = chunks(VirtualClock())
     await engine.put("b/1", b"one")
     await engine.put("b/1", b"other")
@@ -25,15 +25,15 @@ async def test_a_chunk_is_handed_out_once_until_it_is_done() -> None:
     assert second
     assert [(first.id, first.body, first.delivery), (second.id, second.body)] == [("b/1", b"one", 1), ("b/2", b"two")]
     assert await engine.lease(0) is None
-    assert await engine.left() == 2
+    assert await engine.size() == 2
     await engine.ack(first)
     await engine.ack(first)
     await engine.bury(second)
     await engine.bury(second)
-    assert (await engine.left(), engine.buried) == (0, ["b/2"])
+    assert (await engine.size(), engine.buried) == (0, ["b/2"])
 
 
-async def test_a_lease_that_is_not_renewed_runs_out_and_is_ours_no_more() -> None:
+async def test_an_expired_lease_cannot_be_renewed() -> None:
     clock = VirtualClock()
     engine = chunks(clock)
     await engine.put("b/1", b"one")
@@ -51,7 +51,7 @@ async def test_a_lease_that_is_not_renewed_runs_out_and_is_ours_no_more() -> Non
     assert await engine.lease(0) is None
 
 
-async def test_a_chunk_that_was_released_comes_again_after_its_time() -> None:
+async def test_a_released_chunk_is_delivered_after_the_delay() -> None:
     clock = VirtualClock()
     engine = chunks(clock)
     await engine.put("b/1", b"one")
@@ -65,8 +65,8 @@ async def test_a_chunk_that_was_released_comes_again_after_its_time() -> None:
     assert (again.id, again.delivery, clock.now()) == ("b/1", 1, 3)
 
 
-async def test_who_waits_gets_what_is_put_meanwhile() -> None:
-    engine = MemoryChunks()
+async def test_a_chunk_that_is_put_ends_a_wait() -> None:
+    engine = MemoryChunkQueue()
     got: list[str] = []
 
     async def wait() -> None:
@@ -81,9 +81,9 @@ async def test_who_waits_gets_what_is_put_meanwhile() -> None:
     assert got == ["b/1"]
 
 
-async def test_of_two_who_write_over_the_same_revision_one_succeeds() -> None:
-    records = MemoryRecords()
-    _: Records = records
+async def test_of_two_writes_over_one_revision_one_succeeds() -> None:
+    records = MemoryRecordStore()
+    _: RecordStore = records
     assert await records.read("b", "1") == (None, 0)
     assert await records.write("b", "1", b"x", 0)
     assert not await records.write("b", "1", b"y", 0)
@@ -94,9 +94,9 @@ async def test_of_two_who_write_over_the_same_revision_one_succeeds() -> None:
     assert [found async for found in records.scan("b")] == [("1", b"z")]
 
 
-async def test_an_engine_that_is_away_says_so() -> None:
-    engine, records = MemoryChunks(away=True), MemoryRecords(away=True)
-    with pytest.raises(Unreachable, match="away"):
+async def test_an_unreachable_memory_backend_raises() -> None:
+    engine, records = MemoryChunkQueue(unreachable=True), MemoryRecordStore(unreachable=True)
+    with pytest.raises(Unreachable, match="unreachable"):
         _ = await engine.lease(1)
-    with pytest.raises(Unreachable, match="away"):
+    with pytest.raises(Unreachable, match="unreachable"):
         _ = await records.read("b", "1")

@@ -1,4 +1,4 @@
-"""fleet.opening: which server an address names, and one line for each way in which there is none."""
+"""fleet.open: which server an address names, and one line for each error."""
 
 import sys
 from math import inf, nan
@@ -9,34 +9,34 @@ import pytest
 from brokers import Broker
 from servers import free_port
 
-from msgapi.fleet import MemoryRecords, Revision, Taken, Unreachable, disclaim
-from msgapi.fleet.opening import opened
-from msgapi.fleet.owner import claim
+from msgapi.fleet import FleetConflict, MemoryRecordStore, Revision, Unreachable, disclaim
+from msgapi.fleet.api_key import claim
+from msgapi.fleet.opening import open as open_fleet
 
 pytestmark = pytest.mark.anyio
 asyncio_only = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 
 
 async def works(url: str) -> bool:
-    async with opened(url, fleet="opening", api_key="key") as fleet:
-        await fleet.chunks.put("b/1", b"{}")
-        lease = await fleet.chunks.lease(5)
+    async with open_fleet(url, fleet="opening", api_key="key") as fleet:
+        await fleet.queue.put("b/1", b"{}")
+        lease = await fleet.queue.lease(5)
         assert lease is not None
-        await fleet.chunks.ack(lease)
+        await fleet.queue.ack(lease)
         value, revision = await fleet.records.read("b", "1")
         assert await fleet.records.write("b", "1", b"x", revision)
         assert await fleet.records.read("b", "1") != (value, revision)
-        assert await fleet.quota.paused() is None
-        return (await fleet.quota.reserve("POST messages", 1)).slots == 1
+        assert await fleet.shared_rate.paused() is None
+        return (await fleet.shared_rate.reserve("POST messages", 1)).slots == 1
 
 
 @pytest.mark.parametrize("scheme", ["redis", "valkey"])
-async def test_a_fleet_on_redis_has_a_queue_records_and_a_pace(valkey_broker: Broker, scheme: str) -> None:
+async def test_a_fleet_on_redis_has_a_queue_records_and_a_shared_rate(valkey_broker: Broker, scheme: str) -> None:
     assert await works(f"{scheme}://127.0.0.1:{valkey_broker.port}/0")
 
 
 @asyncio_only
-async def test_a_fleet_on_nats_has_a_queue_records_and_a_pace(nats_broker: Broker) -> None:
+async def test_a_fleet_on_nats_has_a_queue_records_and_a_shared_rate(nats_broker: Broker) -> None:
     assert await works(nats_broker.url)
 
 
@@ -44,39 +44,45 @@ async def test_a_fleet_on_nats_has_a_queue_records_and_a_pace(nats_broker: Broke
 @asyncio_only
 async def test_a_fleet_sends_with_one_key_and_may_be_read_with_any(request: pytest.FixtureRequest, engine: str) -> None:
     url = request.getfixturevalue(engine).url
-    async with opened(url, fleet="owned", api_key="", only_reading=True), opened(url, fleet="owned", api_key="key"):
+    async with (
+        open_fleet(url, fleet="owned", api_key="", read_only=True),
+        open_fleet(url, fleet="owned", api_key="key"),
+    ):
         pass
     async with (
-        opened(url, fleet="owned", api_key="key"),
-        opened(url, fleet="owned", api_key="other", only_reading=True),
+        open_fleet(url, fleet="owned", api_key="key"),
+        open_fleet(url, fleet="owned", api_key="other", read_only=True),
     ):
-        with pytest.raises(Taken, match="the fleet owned sends with another API key"):
-            async with opened(url, fleet="owned", api_key="other"):
+        with pytest.raises(FleetConflict, match="the fleet owned sends with another API key"):
+            async with open_fleet(url, fleet="owned", api_key="other"):
                 pass
-    async with opened(url, fleet="owned", api_key="other", only_reading=True) as fleet:
+    async with open_fleet(url, fleet="owned", api_key="other", read_only=True) as fleet:
         await disclaim(fleet.records, "other")  # says nothing of a fleet that is not its own
-        with pytest.raises(Taken):
-            async with opened(url, fleet="owned", api_key="other"):
+        with pytest.raises(FleetConflict):
+            async with open_fleet(url, fleet="owned", api_key="other"):
                 pass
         await disclaim(fleet.records, "key")
-    async with opened(url, fleet="owned", api_key="other"):
+    async with open_fleet(url, fleet="owned", api_key="other"):
         pass
 
 
 @pytest.mark.parametrize("engine", ["valkey_broker", "nats_broker"])
 @asyncio_only
-async def test_who_only_queues_claims_nothing_and_is_told_if_the_fleet_is_of_another_key(
+async def test_a_producer_claims_nothing_but_conflicts_with_another_key(
     request: pytest.FixtureRequest, engine: str
 ) -> None:
     url = request.getfixturevalue(engine).url
-    async with opened(url, fleet="queued", api_key="mistyped", claiming=False):
+    async with open_fleet(url, fleet="queued", api_key="mistyped", claim_key=False):
         pass
-    async with opened(url, fleet="queued", api_key="key"), opened(url, fleet="queued", api_key="key", claiming=False):
+    async with (
+        open_fleet(url, fleet="queued", api_key="key"),
+        open_fleet(url, fleet="queued", api_key="key", claim_key=False),
+    ):
         pass
-    with pytest.raises(Taken, match="the fleet queued sends with another API key"):
-        async with opened(url, fleet="queued", api_key="mistyped", claiming=False):
+    with pytest.raises(FleetConflict, match="the fleet queued sends with another API key"):
+        async with open_fleet(url, fleet="queued", api_key="mistyped", claim_key=False):
             pass
-    async with opened(url, fleet="queued", api_key="", claiming=False):  # whoever queues needs no key
+    async with open_fleet(url, fleet="queued", api_key="", claim_key=False):  # whoever queues needs no key
         pass
 
 
@@ -92,9 +98,9 @@ async def test_who_only_queues_claims_nothing_and_is_told_if_the_fleet_is_of_ano
         "nats://[s3cret",
     ],
 )
-async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: str) -> None:
+async def test_an_invalid_address_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"^the address of a fleet is one of redis://") as caught:
-        async with opened(url, api_key="key"):
+        async with open_fleet(url, api_key="key"):
             pass
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -102,10 +108,10 @@ async def test_what_is_no_address_of_a_fleet_is_refused_without_quoting_it(url: 
 
 @pytest.mark.parametrize("rest", ["?db=s3cret", "/s3cret", "/-1", "/1/2", "?decode_responses=s3cret", "/0?db=1"])
 @pytest.mark.parametrize("scheme", ["redis", "valkeys"])
-async def test_a_database_is_a_number_and_redis_is_told_nothing_else(scheme: str, rest: str) -> None:
+async def test_the_address_on_redis_ends_in_nothing_but_a_database_number(scheme: str, rest: str) -> None:
     said = "the address of a fleet on Redis ends in HOST:PORT, or in HOST:PORT/NUMBER for another database than 0"
     with pytest.raises(ValueError, match=f"^{said}$"):
-        async with opened(f"{scheme}://127.0.0.1:{free_port()}{rest}", api_key="key"):
+        async with open_fleet(f"{scheme}://127.0.0.1:{free_port()}{rest}", api_key="key"):
             pass
 
 
@@ -114,9 +120,9 @@ async def test_a_fleet_may_be_in_another_database(valkey_broker: Broker, rest: s
     assert await works(f"{valkey_broker.url}{rest}")
 
 
-async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
+async def test_the_name_of_a_fleet_is_valid_on_every_backend() -> None:
     with pytest.raises(ValueError, match=r"^a fleet is named by up to 64 of"):
-        async with opened("redis://127.0.0.1", fleet="a/b", api_key="key"):
+        async with open_fleet("redis://127.0.0.1", fleet="a/b", api_key="key"):
             pass
 
 
@@ -127,31 +133,31 @@ async def test_a_fleet_has_a_name_that_fits_every_engine() -> None:
         ({"lease_seconds": -1.5}, "lease_seconds must be a number of seconds above 0, not -1.5"),
         ({"lease_seconds": nan}, "lease_seconds must be a number of seconds above 0, not nan"),
         ({"lease_seconds": inf}, "lease_seconds must be a number of seconds above 0, not inf"),
-        ({"chunks_at_once": 0}, "chunks_at_once must be at least 1, not 0"),
+        ({"concurrent_chunks": 0}, "concurrent_chunks must be at least 1, not 0"),
     ],
 )
 @pytest.mark.parametrize(("anyio_backend", "scheme"), [("asyncio", "redis"), ("trio", "redis"), ("asyncio", "nats")])
-async def test_a_number_that_makes_no_sense_is_refused_before_anybody_is_asked(
+async def test_a_number_out_of_range_is_refused_before_connecting(
     scheme: str, number: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=f"^{said}$"):
-        async with opened(f"{scheme}://127.0.0.1:{free_port()}", api_key="key", **number):
+        async with open_fleet(f"{scheme}://127.0.0.1:{free_port()}", api_key="key", **number):
             pass
 
 
 @pytest.mark.parametrize(("anyio_backend", "scheme"), [("asyncio", "redis"), ("trio", "redis"), ("asyncio", "nats")])
-async def test_a_server_that_is_not_there_is_told_of_at_once_and_in_one_line(scheme: str) -> None:
+async def test_a_missing_server_is_a_one_line_error_at_once(scheme: str) -> None:
     with anyio.fail_after(3), pytest.raises(Unreachable) as caught:
-        async with opened(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}", api_key="key"):
+        async with open_fleet(f"{scheme}://me:s3cret@127.0.0.1:{free_port()}", api_key="key"):
             pass
     assert "s3cret" not in str(caught.value)
     assert str(caught.value).startswith(scheme.replace("redis", "Redis").replace("nats", "NATS"))
     assert "\n" not in str(caught.value)
 
 
-async def test_a_password_that_is_wrong_is_told_of_without_telling_it(valkey_broker: Broker) -> None:
+async def test_a_wrong_password_is_an_error_that_does_not_quote_it(valkey_broker: Broker) -> None:
     with pytest.raises(Unreachable, match=r"^Redis: ") as caught:
-        async with opened(f"redis://me:s3cret@127.0.0.1:{valkey_broker.port}", api_key="key"):
+        async with open_fleet(f"redis://me:s3cret@127.0.0.1:{valkey_broker.port}", api_key="key"):
             pass
     assert "s3cret" not in str(caught.value)
 
@@ -162,48 +168,48 @@ async def test_a_password_that_is_wrong_is_told_of_without_telling_it(valkey_bro
 async def test_an_extra_that_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, library: str, extra: str, url: str
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith("msgapi.fleet.chunks_")]:
-        monkeypatch.delitem(sys.modules, name)
-        monkeypatch.delattr("msgapi.fleet." + name.rpartition(".")[2], raising=False)
+    for name in ("msgapi.fleet.backends.redis.queue", "msgapi.fleet.backends.nats.queue"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delattr(name, raising=False)
     for name in [library, *(name for name in sys.modules if name.startswith(f"{library}."))]:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(Unreachable, match=rf"pip install 'msgapi-sdk\[{extra}\]'"):
-        async with opened(url, api_key="key"):
+        async with open_fleet(url, api_key="key"):
             pass
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 async def test_a_fleet_on_nats_says_that_it_needs_asyncio() -> None:
     with pytest.raises(ValueError, match="asyncio only"):
-        async with opened("nats://127.0.0.1", api_key="key"):
+        async with open_fleet("nats://127.0.0.1", api_key="key"):
             pass
 
 
-async def test_what_is_raised_in_the_block_comes_out_as_itself(valkey_broker: Broker) -> None:
+async def test_an_exception_in_the_block_is_raised_without_a_group(valkey_broker: Broker) -> None:
     with pytest.raises(LookupError, match="mine"):
-        async with opened(valkey_broker.url, api_key="key"):
+        async with open_fleet(valkey_broker.url, api_key="key"):
             raise LookupError("mine")
 
 
-async def test_a_block_that_is_cancelled_gives_its_chunks_back(valkey_broker: Broker) -> None:
-    async with opened(valkey_broker.url, fleet="cancelled", api_key="key") as other:
-        await other.chunks.put("b/1", b"{}")
+async def test_a_cancelled_block_releases_its_chunks(valkey_broker: Broker) -> None:
+    async with open_fleet(valkey_broker.url, fleet="cancelled", api_key="key") as other:
+        await other.queue.put("b/1", b"{}")
         with anyio.CancelScope() as scope:
-            async with opened(valkey_broker.url, fleet="cancelled", api_key="key") as fleet:
-                assert await fleet.chunks.lease(5)
+            async with open_fleet(valkey_broker.url, fleet="cancelled", api_key="key") as fleet:
+                assert await fleet.queue.lease(5)
                 scope.cancel()
                 await anyio.sleep_forever()
-        lease = await other.chunks.lease(5)
+        lease = await other.queue.lease(5)
         assert lease is not None
         assert lease.delivery == 1
-        await other.chunks.ack(lease)
+        await other.queue.ack(lease)
 
 
 class Hasty:
     """Records in which another with the same key is quicker, once."""
 
     def __init__(self) -> None:
-        self.kept = MemoryRecords()
+        self.kept = MemoryRecordStore()
         self.read, self.scan = self.kept.read, self.kept.scan
         self.writes = 0
 
@@ -214,7 +220,7 @@ class Hasty:
         return await self.kept.write(batch, name, value, revision)
 
 
-async def test_of_two_workers_with_one_key_that_begin_at_once_both_may_send() -> None:
+async def test_two_workers_with_one_key_can_claim_at_once() -> None:
     records = Hasty()
     await claim(records, "fleet", "key")
     assert records.writes == 1

@@ -1,4 +1,4 @@
-"""fleet.records_nats: the names of a batch's documents, all of them, whatever their number."""
+"""fleet.backends.nats.records: all names of the documents of a batch are listed."""
 
 from typing import Any, cast
 
@@ -7,15 +7,16 @@ import pytest
 from attrs import define, field, frozen
 from brokers import Broker
 
-from msgapi.fleet import Unreachable, nats, records_nats
-from msgapi.fleet.records_nats import NatsRecords
+from msgapi.fleet import Unreachable
+from msgapi.fleet.backends.nats import connection
+from msgapi.fleet.backends.nats.records import NatsRecordStore, open_records
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 
 async def test_a_scan_leaves_nothing_behind_on_the_server(nats_broker: Broker) -> None:
-    async with nats.connected(nats_broker.url) as client:
-        records = await records_nats.opened(client, fleet="scanned")
+    async with connection.connect(nats_broker.url) as client:
+        records = await open_records(client, fleet="scanned")
         assert await records.write("b", "000001", b"x", 0)
         for _ in range(5):
             assert [one async for one in records.scan("b")] == [("000001", b"x")]
@@ -45,18 +46,18 @@ class Paging:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
-async def test_names_come_a_page_at_a_time(count: int) -> None:
+async def test_names_are_listed_a_page_at_a_time(count: int) -> None:
     server = Paging([f"{number:06}" for number in range(count)])
-    records = NatsRecords(cast("Any", server), "r", cast("Any", None))
+    records = NatsRecordStore(cast("Any", server), "r", cast("Any", None))
     assert await records._names("b") == server.names
     assert server.asked[-1]["subjects_filter"] == "$KV.r.b.>"
 
 
-async def test_what_the_server_refuses_is_told_in_one_line() -> None:
+async def test_what_the_server_refuses_is_a_one_line_error() -> None:
     class Refusing:
         async def request(self, _: str, __: bytes, **___: object) -> Told:
             return Told(b'{"error":{"code":503,"description":"JetStream system temporarily unavailable"}}')
 
-    records = NatsRecords(cast("Any", Refusing()), "r", cast("Any", None))
+    records = NatsRecordStore(cast("Any", Refusing()), "r", cast("Any", None))
     with pytest.raises(Unreachable, match="NATS: JetStream system temporarily unavailable"):
         _ = [one async for one in records.scan("b")]

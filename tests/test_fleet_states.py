@@ -18,10 +18,10 @@ from mortal_fleet import Death, Killed, Mortal, MortalChunks, MortalRecords, Wor
 
 from msgapi import Invalid, Pace, connect, messages
 from msgapi.clock import VirtualClock
-from msgapi.fleet import Chunk, ChunkRecord, Found, MemoryChunks, MemoryRecords, Row, row_of, work
-from msgapi.fleet.entry import load_record
+from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryChunkQueue, MemoryRecordStore, RowRecord, make_row, work
+from msgapi.fleet.records.chunk_record import load_record
 from msgapi.journal import State, key_of
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.sandbox import LUCK, Entry, Sandbox
 from msgapi.transports.faulty import FAULTS
 
@@ -39,7 +39,7 @@ _LONGEST = 60.0  # real seconds of one life
 class Worker:
     """How a worker is run once, and what it meets."""
 
-    chunks_at_once: int
+    concurrent_chunks: int
     concurrency: int
     outage_timeout: float
     weather: Weather
@@ -50,7 +50,7 @@ class Worker:
 
 WORKERS = st.builds(
     Worker,
-    chunks_at_once=st.integers(1, 3),
+    concurrent_chunks=st.integers(1, 3),
     concurrency=st.integers(1, 6),
     outage_timeout=st.sampled_from([0.0, 30.0, 900.0]),
     weather=WEATHER,
@@ -58,12 +58,12 @@ WORKERS = st.builds(
     at=st.integers(1, 90),
     frozen=st.sampled_from([5.0, 40.0, 1200.0]),
 )
-WELL = Worker(chunks_at_once=2, concurrency=4, outage_timeout=900.0, weather=[], death=None, at=0, frozen=0.0)
+WELL = Worker(concurrent_chunks=2, concurrency=4, outage_timeout=900.0, weather=[], death=None, at=0, frozen=0.0)
 
 
-def row(number: int, to: str) -> Row:
+def row(number: int, to: str) -> ChunkRow:
     made = messages.Text(agent_id="ag_live_demo", to=to, traffic_type="TRANSACTION", text="Hi")
-    return row_of(f"{number}", messages.send(made, idempotency_key=key_of("b", f"{number}")))
+    return make_row(f"{number}", messages.send(made, idempotency_key=key_of("b", f"{number}")))
 
 
 class Fleets(RuleBasedStateMachine):
@@ -82,11 +82,13 @@ class Fleets(RuleBasedStateMachine):
         clock = VirtualClock()
         box = Sandbox(clock=clock, timing=None, rate_limit=pace, balance=balance)
         self.shared = shared
-        self.world = World(clock, box, MemoryChunks(clock, lease_seconds=30.0), MemoryRecords(), Local(clock))
+        self.world = World(
+            clock, box, MemoryChunkQueue(clock, lease_seconds=30.0), MemoryRecordStore(), LocalSharedRate(clock)
+        )
         some = iter(range(1000))
         rows = [[row(at, f"+49151{at:08}") for _, at in zip(range(size), some, strict=False)] for size in sizes]
         for at, kind in enumerate(sorted(odd), 2000):
-            unfit = Row(id=f"{at}", invalid=Invalid(message="no"))
+            unfit = ChunkRow(id=f"{at}", invalid=Invalid(message="no"))
             rows[at % len(rows)].append(unfit if kind == "invalid" else row(at, kind))
         self.chunks = [Chunk(batch="b", id=f"{at:06}", rows=tuple(some)) for at, some in enumerate(rows)]
         self.names = {key_of("b", row.id): row.id for chunk in self.chunks for row in chunk.rows}
@@ -94,7 +96,7 @@ class Fleets(RuleBasedStateMachine):
 
     async def _put(self) -> None:
         for chunk in self.chunks:
-            await self.world.chunks.put(chunk.name, chunk.dump())
+            await self.world.queue.put(chunk.name, chunk.dump())
 
     @rule(workers=st.lists(WORKERS, min_size=1, max_size=3))
     def run(self, *, workers: list[Worker]) -> None:
@@ -115,7 +117,7 @@ class Fleets(RuleBasedStateMachine):
     async def _work(self, how: Worker) -> None:
         world = self.world
         who = Mortal(world, list(how.weather), how.death, how.at, how.frozen)
-        pace = Pace(shared=world.quota) if self.shared else Pace()
+        pace = Pace(shared=world.shared_rate) if self.shared else Pace()
         try:
             with who.scope:
                 async with connect(
@@ -126,7 +128,7 @@ class Fleets(RuleBasedStateMachine):
                         api,
                         pace,
                         records=MortalRecords(who),
-                        chunks_at_once=how.chunks_at_once,
+                        concurrent_chunks=how.concurrent_chunks,
                         concurrency=how.concurrency,
                         outage_timeout=how.outage_timeout,
                         until_empty=True,
@@ -170,7 +172,7 @@ class Fleets(RuleBasedStateMachine):
         for name, found in rows.items():
             self._check(found, accepted.get(name, []))
 
-    def _check(self, found: Found, entries: list[Entry]) -> None:
+    def _check(self, found: RowRecord, entries: list[Entry]) -> None:
         match State(found.state):
             case State.ACCEPTED:
                 assert [found.message_id or entries[0].id] == [entry.id for entry in entries]
@@ -186,7 +188,7 @@ class Fleets(RuleBasedStateMachine):
         self.world.box.top_up(PLENTY)
         for _ in range(2):
             self.run(workers=[WELL, WELL])
-        assert anyio.run(self.world.chunks.left, backend=self.backend) == 0
+        assert anyio.run(self.world.queue.size, backend=self.backend) == 0
         self.check_end()
 
     def check_end(self) -> None:
@@ -196,7 +198,7 @@ class Fleets(RuleBasedStateMachine):
             record = records[chunk.id]
             found = {found.id: found for found in record.rows}
             if record.stage == "buried":
-                assert record.begun - record.excused >= 5
+                assert record.attempts - record.excused_attempts >= 5
                 continue
             assert record.stage == "done"
             for row in chunk.rows:
@@ -204,7 +206,7 @@ class Fleets(RuleBasedStateMachine):
         self.nothing_is_accepted_twice()
         self.the_records_claim_nothing_that_is_not_so()
 
-    def _check_row(self, found: Found, entries: list[Entry]) -> None:
+    def _check_row(self, found: RowRecord, entries: list[Entry]) -> None:
         match State(found.state):
             case State.ACCEPTED:
                 assert len(entries) == 1

@@ -1,4 +1,4 @@
-"""A fleet over TLS: certificates are checked, and that of an authority of one's own is trusted if it is named."""
+"""A fleet over TLS: certificates are checked, and a CA of your own is trusted if it is named."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from servers import GONE, Wire, serving
 from test_fleet_opening import works
 
 from msgapi.fleet import Unreachable
-from msgapi.fleet.opening import opened
+from msgapi.fleet.opening import open as open_fleet
 
 pytestmark = pytest.mark.anyio
 HERE = ("127.0.0.1", "localhost")
@@ -61,14 +61,14 @@ async def over_tls(broker: Broker, authority: Authority) -> AsyncIterator[str]:
 
 async def refused(url: str) -> None:
     with pytest.raises(Unreachable, match="certificate verify failed") as caught:
-        async with opened(url, api_key="key"):
+        async with open_fleet(url, api_key="key"):
             pass
     assert "s3cret" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("scheme", ["rediss", "valkeys"])
-async def test_a_fleet_on_redis_goes_over_tls_to_a_server_whose_authority_is_known(
+async def test_a_fleet_on_redis_connects_over_tls_if_the_ca_is_trusted(
     valkey_broker: Broker, authority: Authority, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with over_tls(valkey_broker, authority) as place:
@@ -78,7 +78,7 @@ async def test_a_fleet_on_redis_goes_over_tls_to_a_server_whose_authority_is_kno
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_fleet_on_nats_goes_over_tls_to_a_server_whose_authority_is_known(
+async def test_a_fleet_on_nats_connects_over_tls_if_the_ca_is_trusted(
     authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with nats(tmp_path / "nats", authority.certificate) as broker:

@@ -1,4 +1,4 @@
-"""fleet.work: a worker takes chunks, sends them and gives them back, whatever comes between."""
+"""fleet.work: a worker takes chunks, sends them and gives them up, whatever fails meanwhile."""
 
 from collections import Counter
 from decimal import Decimal
@@ -18,22 +18,22 @@ from msgapi.clock import VirtualClock
 from msgapi.codec import dump
 from msgapi.concurrency import background
 from msgapi.fleet import (
-    Away,
+    BackendUnreachable,
+    ChunkFinished,
+    ChunkLeased,
     Event,
-    Given,
     Lease,
-    Leased,
-    MemoryChunks,
-    MemoryRecords,
+    MemoryChunkQueue,
+    MemoryRecordStore,
     Paused,
     Resumed,
-    Told,
+    RowFinished,
     work,
 )
-from msgapi.fleet.held import Held
-from msgapi.fleet.leaf import TRIES
+from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS
+from msgapi.fleet.worker import LeasedChunk
 from msgapi.journal import State
-from msgapi.quota import Local
+from msgapi.ratelimit import LocalSharedRate
 from msgapi.results import Balance, Meta
 
 T = TypeVar("T")
@@ -48,23 +48,23 @@ class Fleet:
 
     api: Any = field(factory=Counted)
     clock: VirtualClock = field(factory=VirtualClock)
-    records: MemoryRecords = field(factory=MemoryRecords)
+    records: MemoryRecordStore = field(factory=MemoryRecordStore)
     told: list[Event] = field(factory=list)
-    chunks: MemoryChunks = field(init=False)
-    quota: Local = field(init=False)
+    queue: MemoryChunkQueue = field(init=False)
+    shared_rate: LocalSharedRate = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.chunks = MemoryChunks(self.clock, lease_seconds=30.0)
-        self.quota = Local(self.clock)
+        self.queue = MemoryChunkQueue(self.clock, lease_seconds=30.0)
+        self.shared_rate = LocalSharedRate(self.clock)
 
     async def put(self, count: int, rows: int = 10) -> None:
         for number in range(count):
             made = chunk(rows, f"{number:06}")
-            await self.chunks.put(made.name, made.dump())
+            await self.queue.put(made.name, made.dump())
 
     async def work(self, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
-        given = {"pace": Pace(shared=self.quota), "until_empty": True, "on_event": self.told.append, **options}
-        return await work(self.chunks, self.api, records=self.records, clock=self.clock, **given)
+        given = {"pace": Pace(shared=self.shared_rate), "until_empty": True, "on_event": self.told.append, **options}
+        return await work(self.queue, self.api, records=self.records, clock=self.clock, **given)
 
     async def worked(self, **options: Any) -> Stopped | None:  # noqa: ANN401 - those of `work`
         async with self.clock.autojump():
@@ -79,17 +79,17 @@ class Fleet:
             stopping.set()
 
         async with self.clock.autojump(), background(later):
-            return await self.work(stopping=stopping, **options)
+            return await self.work(stop_event=stopping, **options)
 
-    async def away(self, store: MemoryChunks | MemoryRecords, after: float, seconds: float) -> None:
+    async def away(self, store: MemoryChunkQueue | MemoryRecordStore, after: float, seconds: float) -> None:
         """Have *store* go away after a while, and come back."""
         await self.clock.sleep(after)
-        store.away = True
+        store.unreachable = True
         await self.clock.sleep(seconds)
-        store.away = False
+        store.unreachable = False
 
     def fates(self) -> list[str]:
-        return [event.fate for event in self.told if isinstance(event, Given)]
+        return [event.disposition for event in self.told if isinstance(event, ChunkFinished)]
 
     async def stages(self, count: int) -> list[str]:
         return [(await record_of(self.records, f"{number:06}")).stage for number in range(count)]
@@ -120,11 +120,11 @@ async def test_a_worker_sends_all_chunks_and_ends_when_none_is_left() -> None:
     fleet = Fleet()
     await fleet.put(20)
     assert await fleet.worked() is None
-    assert (fleet.api.asked, await fleet.chunks.left(), await fleet.stages(20)) == (200, 0, ["done"] * 20)
+    assert (fleet.api.asked, await fleet.queue.size(), await fleet.stages(20)) == (200, 0, ["done"] * 20)
     kinds = [type(event) for event in fleet.told]
-    assert (kinds.count(Leased), kinds.count(Told), kinds.count(Given)) == (20, 200, 20)
+    assert (kinds.count(ChunkLeased), kinds.count(RowFinished), kinds.count(ChunkFinished)) == (20, 200, 20)
     assert fleet.fates() == ["done"] * 20
-    assert isinstance(fleet.told[0], Leased)
+    assert isinstance(fleet.told[0], ChunkLeased)
     assert fleet.told[0].delivery == 1
 
 
@@ -137,7 +137,7 @@ async def test_workers_share_the_chunks() -> None:
     assert (fleet.api.asked, max(fleet.api.keys.values())) == (200, 1 + 19)  # ids repeat from chunk to chunk
 
 
-async def test_without_until_empty_a_worker_waits_for_chunks_until_it_is_asked_to_stop() -> None:
+async def test_without_until_empty_a_worker_waits_for_chunks_until_the_stop_event() -> None:
     fleet, stopping = Fleet(), anyio.Event()
 
     async def later() -> None:
@@ -148,7 +148,7 @@ async def test_without_until_empty_a_worker_waits_for_chunks_until_it_is_asked_t
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(later)
-        assert await fleet.work(until_empty=False, stopping=stopping) == Stopped("asked")
+        assert await fleet.work(until_empty=False, stop_event=stopping) == Stopped("asked")
     assert (fleet.fates(), fleet.clock.now() < 203) == (["done"], True)
 
 
@@ -165,15 +165,15 @@ class Slow:
         return await self.inner(call)
 
 
-async def test_a_worker_that_is_asked_to_stop_lets_settle_what_is_in_flight_and_gives_the_rest_back() -> None:
+async def test_a_stopping_worker_lets_requests_in_flight_settle_and_releases_the_rest() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 10.0)
     await fleet.put(6)
     assert await fleet.worked_for(15, concurrency=2) == Stopped("asked")
     assert fleet.clock.now() < 23
-    assert (fleet.api.inner.asked, fleet.fates(), await fleet.chunks.left()) == (16, ["released"] * 4, 6)
+    assert (fleet.api.inner.asked, fleet.fates(), await fleet.queue.size()) == (16, ["released"] * 4, 6)
     assert sorted(states(await record_of(fleet.records, "000000")).values()) == [State.ACCEPTED] * 4
-    lease = await fleet.chunks.lease(0)
+    lease = await fleet.queue.lease(0)
     assert lease
     assert lease.delivery == 1
 
@@ -188,7 +188,7 @@ async def test_a_lease_is_renewed_for_as_long_as_its_chunk_is_sent() -> None:
     assert (fleet.api.inner.asked, fleet.fates()) == (3, ["done"])
 
 
-async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
+async def test_a_chunk_that_another_worker_has_leased_is_left_to_it() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 11.0)
     await fleet.put(1)
@@ -196,31 +196,31 @@ async def test_a_chunk_that_another_has_taken_over_is_left_to_it() -> None:
 
     async def frozen() -> None:
         await fleet.clock.sleep(5)
-        fleet.chunks.lease_seconds = 0.0  # those who come now have it no longer than that
-        for held in fleet.chunks._chunks.values():
+        fleet.queue.lease_seconds = 0.0  # those who come now have it no longer than that
+        for held in fleet.queue._chunks.values():
             held.due = fleet.clock.now()
-            fleet.chunks._due[:] = [(held.due, held.token, "b/000000")]
-        theirs.append(await fleet.chunks.lease(0))
-        fleet.chunks.lease_seconds = 30.0
+            fleet.queue._due[:] = [(held.due, held.token, "b/000000")]
+        theirs.append(await fleet.queue.lease(0))
+        fleet.queue.lease_seconds = 30.0
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(frozen)
         stopping = anyio.Event()
-        _ = tasks.start_soon(partial(fleet.work, concurrency=1, stopping=stopping))
+        _ = tasks.start_soon(partial(fleet.work, concurrency=1, stop_event=stopping))
         await fleet.clock.sleep(30)
         stopping.set()
     assert theirs[0]
     assert fleet.fates()[0] == "lost"
 
 
-async def test_a_401_ends_the_worker_and_gives_its_chunks_back() -> None:
+async def test_a_401_stops_the_worker_and_releases_its_chunks() -> None:
     fleet = Fleet(Counted({3: Unauthorized()}))
     await fleet.put(5)
-    assert await fleet.worked(chunks_at_once=1, concurrency=1) == Stopped("unauthorized", Unauthorized())
-    assert (fleet.fates(), await fleet.chunks.left(), fleet.api.asked) == (["released"], 5, 3)
+    assert await fleet.worked(concurrent_chunks=1, concurrency=1) == Stopped("unauthorized", Unauthorized())
+    assert (fleet.fates(), await fleet.queue.size(), fleet.api.asked) == (["released"], 5, 3)
 
 
-async def test_a_402_ends_a_worker_that_is_not_to_wait_and_one_that_comes_later_looks_once() -> None:
+async def test_a_402_stops_a_worker_and_a_later_one_checks_the_balance_once() -> None:
     fleet = Fleet(Till(Decimal("0.20")))
     await fleet.put(2, rows=3)
     for looks in (0, 1):
@@ -229,11 +229,11 @@ async def test_a_402_ends_a_worker_that_is_not_to_wait_and_one_that_comes_later_
         assert (stopped.reason, fleet.api.sent, fleet.api.looks) == ("balance", 2, looks)
     fleet.api.free = Decimal(10)
     assert await fleet.worked() is None
-    assert (fleet.api.looks, await fleet.quota.paused(), await fleet.stages(2)) == (2, None, ["done"] * 2)
+    assert (fleet.api.looks, await fleet.shared_rate.paused(), await fleet.stages(2)) == (2, None, ["done"] * 2)
 
 
 @pytest.mark.parametrize("shared", [True, False])
-async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) -> None:
+async def test_a_402_is_waited_out_with_wait_for_balance(*, shared: bool) -> None:
     fleet = Fleet(Till(Decimal("0.50")))
     await fleet.put(2)
 
@@ -241,7 +241,7 @@ async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) 
         await fleet.clock.sleep(100)
         fleet.api.free += Decimal(10)
 
-    pace = Pace(shared=fleet.quota) if shared else Pace()
+    pace = Pace(shared=fleet.shared_rate) if shared else Pace()
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(tops_up)
         assert await fleet.work(wait_for_balance=True, pace=pace) is None
@@ -250,18 +250,18 @@ async def test_a_402_is_waited_out_by_a_worker_that_is_to_wait(*, shared: bool) 
     assert [type(event) for event in money] == [Paused, Resumed]
 
 
-async def test_a_pause_whose_reason_says_nothing_of_money_ends_when_there_is_some() -> None:
+async def test_a_pause_without_a_balance_in_its_error_ends_when_there_is_a_balance() -> None:
     fleet = Fleet(Till(Decimal(10)))
     await fleet.put(1)
-    await fleet.quota.pause(dump(Unauthorized()))
+    await fleet.shared_rate.pause(dump(Unauthorized()))
     assert await fleet.worked() is None
-    await fleet.quota.pause(dump(BROKE))
+    await fleet.shared_rate.pause(dump(BROKE))
     fleet.api = Counted({1: NotSent("no way there")})
     await fleet.put(1)
     assert await fleet.worked() == Stopped("balance", BROKE)
 
 
-async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None:
+async def test_a_402_without_figures_is_tried_again_now_and_then() -> None:
     asked = Counter[str]()
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -276,7 +276,7 @@ async def test_a_402_that_tells_no_figures_is_tried_again_now_and_then() -> None
     assert asked[billing.balance().path] <= asked["/v1/messages"] <= 10
 
 
-async def test_a_service_that_never_answered_ends_the_worker_soon() -> None:
+async def test_a_service_that_never_answered_stops_the_worker_soon() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         return NotSent(call.path)
@@ -302,36 +302,36 @@ async def test_an_outage_is_waited_out_across_chunks() -> None:
 
     fleet.api = api
     await fleet.put(10)
-    assert await fleet.worked(chunks_at_once=2, concurrency=2) is None
+    assert await fleet.worked(concurrent_chunks=2, concurrency=2) is None
     assert (inner.asked, await fleet.stages(10)) == (100, ["done"] * 10)
     assert "released" in fleet.fates()
 
 
-async def test_an_engine_that_is_away_is_waited_for() -> None:
+async def test_an_unreachable_backend_is_waited_for() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 1.0)
     await fleet.put(10)
 
     async def away() -> None:
-        for store in (fleet.chunks, fleet.records, fleet.chunks):
+        for store in (fleet.queue, fleet.records, fleet.queue):
             await fleet.away(store, 7.5, 40)
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(away)
-        assert await fleet.work(concurrency=2, chunks_at_once=3) is None
-    assert (fleet.api.inner.asked, await fleet.stages(10), await fleet.chunks.left()) == (100, ["done"] * 10, 0)
-    assert any(isinstance(event, Away) for event in fleet.told)
+        assert await fleet.work(concurrency=2, concurrent_chunks=3) is None
+    assert (fleet.api.inner.asked, await fleet.stages(10), await fleet.queue.size()) == (100, ["done"] * 10, 0)
+    assert any(isinstance(event, BackendUnreachable) for event in fleet.told)
 
 
 @pytest.mark.parametrize("leased", [False, True])
-async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_stop(*, leased: bool) -> None:
+async def test_an_unreachable_shared_rate_is_reported_and_does_not_delay_a_stop(*, leased: bool) -> None:
     fleet = Fleet()
     await fleet.put(1)
     asked = 0
 
     class Gone:
         def __getattr__(self, name: str) -> object:
-            return getattr(fleet.quota, name)
+            return getattr(fleet.shared_rate, name)
 
         async def paused(self) -> bytes | None:
             nonlocal asked
@@ -341,59 +341,63 @@ async def test_a_pace_that_is_away_is_told_of_and_holds_up_no_worker_that_is_to_
             return None
 
     gone: Any = Gone()
-    assert await fleet.worked_for(20, pace=Pace(shared=gone), chunks_at_once=1) == Stopped("asked")
+    assert await fleet.worked_for(20, pace=Pace(shared=gone), concurrent_chunks=1) == Stopped("asked")
     assert fleet.clock.now() < 30
-    assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
-    assert (await fleet.chunks.left(), fleet.fates()) == (1, ["released"] * leased)
+    assert BackendUnreachable("the shared rate did not answer within 5 seconds") in fleet.told
+    assert (await fleet.queue.size(), fleet.fates()) == (1, ["released"] * leased)
 
 
 class Deaf:
     """A pace whose store answers to all but these, for a while, to which it never comes back."""
 
-    def __init__(self, quota: Local, *names: str, until: float = inf) -> None:
-        self.quota, self.names, self.until = quota, names, until
+    def __init__(self, quota: LocalSharedRate, *names: str, until: float = inf) -> None:
+        self.shared_rate, self.names, self.until = quota, names, until
 
     def __getattr__(self, name: str) -> object:
-        return self.never if name in self.names and self.quota.clock.now() < self.until else getattr(self.quota, name)
+        return (
+            self.never
+            if name in self.names and self.shared_rate.clock.now() < self.until
+            else getattr(self.shared_rate, name)
+        )
 
     async def never(self, *_: object) -> None:
         await anyio.sleep_forever()
 
 
-async def test_a_402_that_cannot_be_told_to_others_holds_nobody_up_and_is_told_at_the_next() -> None:
+async def test_a_402_that_cannot_be_shared_does_not_block_and_the_next_one_is_shared() -> None:
     fleet = Fleet(Till(Decimal("0.20")))
     await fleet.put(1)
-    deaf: Any = Deaf(fleet.quota, "pause", until=12)
+    deaf: Any = Deaf(fleet.shared_rate, "pause", until=12)
     with anyio.fail_after(9):
         async with fleet.clock.autojump():
-            stopped = await fleet.work(pace=Pace(shared=deaf), concurrency=1, chunks_at_once=1)
+            stopped = await fleet.work(pace=Pace(shared=deaf), concurrency=1, concurrent_chunks=1)
     assert stopped
     assert (stopped.reason, fleet.api.sent, fleet.fates()) == ("balance", 2, ["released"] * 4)
     assert fleet.clock.now() < 20
     assert states(await record_of(fleet.records, "000000")) == all_of(State.ACCEPTED, range(2)) | {"2": State.NOT_SENT}
-    assert await fleet.quota.paused() is not None
+    assert await fleet.shared_rate.paused() is not None
 
 
-async def test_that_there_is_money_is_told_again_when_the_pace_that_all_share_is_back() -> None:
+async def test_a_top_up_ends_the_pause_once_the_shared_rate_is_reachable_again() -> None:
     fleet = Fleet(Till(Decimal(10)))
     await fleet.put(1)
-    await fleet.quota.pause(dump(BROKE))
-    deaf: Any = Deaf(fleet.quota, "resume", until=12)
+    await fleet.shared_rate.pause(dump(BROKE))
+    deaf: Any = Deaf(fleet.shared_rate, "resume", until=12)
     with anyio.fail_after(9):
         async with fleet.clock.autojump():
             assert await fleet.work(pace=Pace(shared=deaf), wait_for_balance=True) is None
     assert (fleet.api.sent, fleet.clock.now() < 60) == (10, True)
-    assert Away("the pace that all share did not answer within 5 seconds") in fleet.told
+    assert BackendUnreachable("the shared rate did not answer within 5 seconds") in fleet.told
 
 
-async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
+async def test_records_that_are_unreachable_when_a_chunk_is_leased_are_waited_for() -> None:
     fleet = Fleet()
     await fleet.put(1)
-    fleet.records.away = True
+    fleet.records.unreachable = True
 
     async def back() -> None:
         await fleet.clock.sleep(12)
-        fleet.records.away = False
+        fleet.records.unreachable = False
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(back)
@@ -402,24 +406,24 @@ async def test_records_that_are_away_as_a_chunk_comes_are_waited_for() -> None:
     assert set(fleet.fates()) == {"released", "done"}
 
 
-async def test_what_is_no_chunk_is_buried_and_the_others_are_sent() -> None:
+async def test_a_malformed_chunk_is_buried_and_the_others_are_sent() -> None:
     fleet = Fleet()
     await fleet.put(2)
-    await fleet.chunks.put("b/bad", b"?")
+    await fleet.queue.put("b/bad", b"?")
     assert await fleet.worked() is None
     record = await record_of(fleet.records, "bad")
-    assert (record.stage, record.why, fleet.chunks.buried) == ("buried", "it is not JSON", ["b/bad"])
+    assert (record.stage, record.reason, fleet.queue.buried) == ("buried", "it is not JSON", ["b/bad"])
     assert sorted(fleet.fates()) == ["buried", "done", "done"]
 
 
 async def test_a_chunk_is_buried_only_when_its_record_says_so() -> None:
     fleet = Fleet()
-    await fleet.chunks.put("b/bad", b"?")
-    fleet.records.away = True
+    await fleet.queue.put("b/bad", b"?")
+    fleet.records.unreachable = True
 
     async def back() -> None:
         await fleet.clock.sleep(3)
-        fleet.records.away = False
+        fleet.records.unreachable = False
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
         _ = tasks.start_soon(back)
@@ -430,16 +434,16 @@ async def test_a_chunk_is_buried_only_when_its_record_says_so() -> None:
 async def test_a_chunk_that_loses_its_workers_is_buried() -> None:
     fleet = Fleet()
     await fleet.put(1)
-    for _ in range(TRIES):
-        assert await fleet.chunks.lease(0)
+    for _ in range(MAX_ATTEMPTS):
+        assert await fleet.queue.lease(0)
         fleet.clock.advance(31)
     assert await fleet.worked() is None
     record = await record_of(fleet.records, "000000")
-    assert (record.stage, fleet.api.asked, fleet.chunks.buried) == ("buried", 0, ["b/000000"])
-    assert "5 workers" in f"{record.why}"
+    assert (record.stage, fleet.api.asked, fleet.queue.buried) == ("buried", 0, ["b/000000"])
+    assert "5 workers" in f"{record.reason}"
 
 
-async def test_a_chunk_with_a_row_that_never_settles_is_given_up_in_the_end() -> None:
+async def test_a_chunk_with_a_row_that_never_settles_is_buried_in_the_end() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         return NotSent("no") if b"+4915100000003" in (call.body or b"") else await Counted()(call)
@@ -448,11 +452,11 @@ async def test_a_chunk_with_a_row_that_never_settles_is_given_up_in_the_end() ->
     await fleet.put(1)
     assert await fleet.worked(outage_timeout=0) is None
     record = await record_of(fleet.records, "000000")
-    assert fleet.fates() == ["released"] * TRIES + ["buried"]
+    assert fleet.fates() == ["released"] * MAX_ATTEMPTS + ["buried"]
     assert states(record) == all_of(State.ACCEPTED, range(10)) | {"3": State.NOT_SENT}
 
 
-async def test_what_the_api_raises_comes_out_and_the_chunk_goes_back_at_once() -> None:
+async def test_an_exception_of_the_client_is_raised_and_the_chunk_is_released_at_once() -> None:
     async def api(call: Call[T], /) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         raise KeyError(call.path)
@@ -462,24 +466,24 @@ async def test_what_the_api_raises_comes_out_and_the_chunk_goes_back_at_once() -
     with pytest.raises(KeyError):
         _ = await fleet.worked()
     for _ in range(5):
-        lease = await fleet.chunks.lease(0)
+        lease = await fleet.queue.lease(0)
         assert lease
         assert lease.delivery == 1
 
 
-async def test_what_is_raised_by_who_is_told_comes_out() -> None:
+async def test_an_exception_of_on_event_is_raised() -> None:
     fleet = Fleet()
     await fleet.put(1)
 
     def told(event: Event) -> None:
-        if isinstance(event, Given):
+        if isinstance(event, ChunkFinished):
             raise KeyError(event.chunk)
 
     with pytest.raises(KeyError):
         _ = await fleet.worked(on_event=told)
 
 
-async def test_a_worker_that_is_cancelled_gives_its_chunks_back() -> None:
+async def test_a_cancelled_worker_releases_its_chunks() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 1e9)
     await fleet.put(5)
@@ -487,48 +491,48 @@ async def test_a_worker_that_is_cancelled_gives_its_chunks_back() -> None:
         _ = tasks.start_soon(fleet.work)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert await fleet.chunks.left() == 5
-    leases = [await fleet.chunks.lease(0) for _ in range(5)]
+    assert await fleet.queue.size() == 5
+    leases = [await fleet.queue.lease(0) for _ in range(5)]
     assert [lease.delivery for lease in leases if lease] == [1] * 5
     assert set(states(await record_of(fleet.records, "000000")).values()) == {State.STARTED}
 
 
-async def test_a_renewal_that_does_not_get_through_is_told_and_tried_again() -> None:
+async def test_a_failed_renewal_is_reported_and_tried_again() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 25.0)
     await fleet.put(1, rows=1)
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(fleet.away, fleet.chunks, 5, 7)
-        assert await fleet.work(chunks_at_once=1) is None
-    assert [event.why for event in fleet.told if isinstance(event, Away)]
+        _ = tasks.start_soon(fleet.away, fleet.queue, 5, 7)
+        assert await fleet.work(concurrent_chunks=1) is None
+    assert [event.reason for event in fleet.told if isinstance(event, BackendUnreachable)]
     assert fleet.fates() == ["done"]
 
 
-async def test_an_engine_that_stays_away_at_the_end_of_a_chunk_is_given_up_and_the_chunk_comes_again() -> None:
+async def test_a_queue_that_stays_unreachable_at_the_end_of_a_chunk_delivers_it_again() -> None:
     fleet = Fleet()
     fleet.api = Slow(fleet.clock, 5.0)
     await fleet.put(1, rows=1)
 
     async with fleet.clock.autojump(), anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(fleet.away, fleet.chunks, 3, 120)
+        _ = tasks.start_soon(fleet.away, fleet.queue, 3, 120)
         assert await fleet.work() is None
     assert (fleet.fates(), fleet.api.inner.asked) == (["done", "done"], 1)
 
 
 async def test_fewer_than_one_chunk_at_once_is_refused() -> None:
-    with pytest.raises(ValueError, match="chunks_at_once"):
-        _ = await Fleet().work(chunks_at_once=0)
+    with pytest.raises(ValueError, match="concurrent_chunks"):
+        _ = await Fleet().work(concurrent_chunks=0)
 
 
-async def test_what_is_ours_no_more_is_not_given_back() -> None:
-    chunks = MemoryChunks(VirtualClock())
+async def test_an_expired_lease_is_not_released() -> None:
+    chunks = MemoryChunkQueue(VirtualClock())
     await chunks.put("b/1", b"{}")
     lease = await chunks.lease(0)
     assert lease is not None
-    held = Held(chunks, lease, VirtualClock(), lambda _: None)
-    held.ours = False
-    chunks.away = True  # whoever asks it anything is told so, and asks again for a minute
+    held = LeasedChunk(chunks, lease, VirtualClock(), lambda _: None)
+    held.valid = False
+    chunks.unreachable = True  # whoever asks it anything is told so, and asks again for a minute
     await held.release(0)
-    chunks.away = False
+    chunks.unreachable = False
     assert await chunks.lease(0) is None

@@ -74,7 +74,7 @@ def test_an_id_is_quoted_into_one_segment_of_the_path(call: Call[Any], method: s
 def test_an_id_that_is_no_segment_is_a_call_that_says_so(name: Any) -> None:  # noqa: ANN401 - from an untyped caller
     assert fields_of(messages.get(name)) == ["message_id"]
     assert fields_of(messages.revoke(name)) == ["message_id"]
-    assert "messages" in messages.get(name).band
+    assert "messages" in messages.get(name).endpoint_class
 
 
 def test_a_page_is_asked_for_with_its_bounds_alone() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi import Pace, RateLimit
-from msgapi.pace import Lane
+from msgapi.ratelimit import Lane
 
 
 @define
@@ -59,7 +59,7 @@ def storm(
     while done < sends:
         change(now, server)
         while waiting and len(flying) < concurrency and lane.wait(now) <= 0:
-            lane.leave(now)
+            lane.record_sent(now)
             waiting -= 1
             run.departures.append(now)
             allowed, until, figures = server.answer(now + latency / 2)
@@ -68,10 +68,10 @@ def storm(
         if flying and flying[0][0] <= wake:
             now, _, left_at, allowed, until, figures = heapq.heappop(flying)
             if allowed:
-                lane.learn(now, now, figures=figures, server_time=floor(now + server.clock_error))
+                lane.record_response(now, now, figures=figures, server_time=floor(now + server.clock_error))
                 done += 1
             else:
-                lane.throttle(now, left_at, until)
+                lane.record_throttled(now, left_at, until)
                 run.refused += 1
                 waiting += 1
         else:
@@ -81,26 +81,26 @@ def storm(
     return run
 
 
-def test_an_unknown_limit_is_found_with_few_refusals_and_little_time_lost() -> None:
+def test_an_unknown_limit_is_found_with_few_429s_and_little_time_lost() -> None:
     run = storm(Lane(), Server(50))
     assert run.refused <= 24
     assert run.wall <= 12 * 1.3
 
 
-def test_a_limit_told_in_the_headers_is_kept_to_without_any_refusal() -> None:
+def test_a_limit_from_headers_is_kept_without_any_429() -> None:
     run = storm(Lane(), Server(50, told=True))
     assert run.refused == 0
     assert run.wall <= 12 * 1.15
 
 
 @pytest.mark.parametrize("error", [3600.0, 3600.7, 1.3, -1.3, -3600.0, -3600.4])
-def test_a_server_whose_clock_is_off_is_read_by_its_own_clock(error: float) -> None:
+def test_resets_are_read_by_the_clock_of_the_server(error: float) -> None:
     run = storm(Lane(), Server(50, told=True, clock_error=error))
     assert run.refused == 0
     assert run.wall <= 12 * 1.05
 
 
-def test_a_clock_of_the_server_that_is_set_is_read_anew() -> None:
+def test_a_server_clock_that_was_set_is_measured_again() -> None:
     def put_right(now: float, server: Server) -> None:
         server.clock_error = 3600 if now < 5 else 0
 
@@ -109,7 +109,7 @@ def test_a_clock_of_the_server_that_is_set_is_read_anew() -> None:
     assert run.wall <= 12 * 1.15
 
 
-def test_room_that_others_leave_is_gone_into() -> None:
+def test_room_that_others_leave_is_used() -> None:
     def leave(now: float, server: Server) -> None:
         server.other = 0.5 if now < 6 else 0.0
 
@@ -140,7 +140,7 @@ def test_a_high_limit_is_reached() -> None:
     assert run.wall <= 10 * 1.5
 
 
-def test_without_any_limit_nothing_holds_a_batch_back_for_long() -> None:
+def test_without_any_limit_a_batch_is_not_slowed_for_long() -> None:
     run = storm(Lane(), Server(10**9), sends=10_000, concurrency=100, latency=0.05)
     assert run.refused == 0
     assert run.wall <= 10_000 / 100 * 0.05 * 1.2
@@ -164,26 +164,24 @@ def test_its_own_limit_is_never_exceeded(
 
 
 @given(retry_after=st.floats(0, 100), others=st.lists(st.floats(0, 100), max_size=5))
-def test_a_closed_gate_stays_closed_for_the_longest_time_that_was_asked_for(
-    retry_after: float, others: list[float]
-) -> None:
+def test_a_lane_is_blocked_for_the_longest_retry_after(retry_after: float, others: list[float]) -> None:
     lane = Lane()
     for each in (*others, retry_after):
-        lane.leave(0)
-        lane.throttle(0, 0, each)
+        lane.record_sent(0)
+        lane.record_throttled(0, 0, each)
     assert lane.wait(0) >= max([*others, retry_after]) - 1e-9
 
 
 def test_after_a_wait_requests_leave_spaced_and_not_all_at_once() -> None:
     lane = Lane()
     for _ in range(20):
-        lane.leave(0)
-        lane.learn(0.1, 0, figures=None, server_time=None)
-    lane.leave(0.1)
-    lane.throttle(0.1, 0.1, 0.9)
+        lane.record_sent(0)
+        lane.record_response(0.1, 0, figures=None, server_time=None)
+    lane.record_sent(0.1)
+    lane.record_throttled(0.1, 0.1, 0.9)
     assert lane.wait(0.1) == pytest.approx(0.9)
     assert lane.rate == pytest.approx(20)
-    lane.leave(1.0)
+    lane.record_sent(1.0)
     assert lane.wait(1.0) == pytest.approx(0.05)
     assert lane.wait(1.0, ahead=2) == pytest.approx(0.15)
 
@@ -193,18 +191,18 @@ def windows(lane: Lane, first: int, *remaining: int) -> list[float | None]:
     rates = []
     for second, left in enumerate(remaining, first):
         assert lane.wait(second) <= 0
-        lane.leave(second)
+        lane.record_sent(second)
         figures = RateLimit(limit=100, remaining=left, reset=second + 1.0)
-        lane.learn(second + 0.1, second + 0.1, figures=figures, server_time=None)
+        lane.record_response(second + 0.1, second + 0.1, figures=figures, server_time=None)
         rates.append(lane.rate)
     return rates
 
 
-def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_left() -> None:
+def test_a_lowered_rate_is_raised_by_the_room_that_windows_have_left() -> None:
     lane = Lane()
     _ = windows(lane, 0, 99, 99)
-    lane.leave(1.2)
-    lane.throttle(1.3, 1.2, 0.1, RateLimit(limit=100, remaining=0, reset=2.0))
+    lane.record_sent(1.2)
+    lane.record_throttled(1.3, 1.2, 0.1, RateLimit(limit=100, remaining=0, reset=2.0))
     first, second, third, fourth = windows(lane, 3, 5, 60, 90, 0)
     assert first is not None
     assert second is not None
@@ -214,36 +212,36 @@ def test_a_rate_that_refusals_have_lowered_goes_into_the_room_that_windows_have_
     assert fourth is None  # the limit is kept to by what remains, as it was before
 
 
-def test_a_long_queue_says_nothing_of_how_long_it_takes_while_the_limit_is_unknown() -> None:
+def test_while_the_limit_is_unknown_a_long_queue_means_no_long_wait() -> None:
     lane = Lane()
     while lane.wait(0) <= 0:
-        lane.leave(0)
+        lane.record_sent(0)
     assert 0 < lane.wait(0, ahead=10_000) < 0.1
 
 
-def test_a_429_that_names_no_time_closes_the_gate_for_a_second() -> None:
+def test_a_429_without_retry_after_blocks_the_lane_for_a_second() -> None:
     lane = Lane()
-    lane.leave(0)
-    lane.throttle(0, 0, None)
+    lane.record_sent(0)
+    lane.record_throttled(0, 0, None)
     assert lane.wait(0) == pytest.approx(1)
 
 
-def test_refusals_of_one_wave_lower_the_rate_once() -> None:
+def test_429s_of_one_wave_lower_the_rate_once() -> None:
     lane = Lane()
     for _ in range(5):
-        lane.leave(0)
+        lane.record_sent(0)
     rates = []
     for _ in range(5):
-        lane.throttle(0.1, 0, 1)
+        lane.record_throttled(0.1, 0, 1)
         rates.append(lane.rate)
     assert len(set(rates)) == 1
 
 
-def test_each_kind_of_endpoint_has_a_lane_of_its_own() -> None:
+def test_each_endpoint_class_has_a_lane_of_its_own() -> None:
     pace = Pace()
     sends, reads = pace.lane("POST messages"), pace.lane("GET billing")
-    sends.leave(0)
-    sends.throttle(0, 0, 30)
+    sends.record_sent(0)
+    sends.record_throttled(0, 0, 30)
     assert sends.wait(0) == 30
     assert reads.wait(0) == 0
     assert pace.lane("POST messages") is sends
@@ -251,9 +249,9 @@ def test_each_kind_of_endpoint_has_a_lane_of_its_own() -> None:
 
 def test_a_lost_request_is_no_longer_in_flight() -> None:
     lane = Lane()
-    lane.leave(0)
+    lane.record_sent(0)
     assert lane.in_flight == 1
-    lane.lose()
+    lane.record_unanswered()
     assert lane.in_flight == 0
     assert lane.rate is None
 
@@ -270,31 +268,31 @@ def test_a_lost_request_is_no_longer_in_flight() -> None:
         RateLimit(limit=5, remaining=0, reset=1e9),
     ],
 )
-def test_figures_that_cannot_be_so_are_not_followed(figures: RateLimit | None) -> None:
+def test_implausible_figures_are_ignored(figures: RateLimit | None) -> None:
     lane = Lane()
-    lane.leave(0)
-    lane.learn(0, 0, figures=figures, server_time=None)
+    lane.record_sent(0)
+    lane.record_response(0, 0, figures=figures, server_time=None)
     assert lane.wait(0) == 0
 
 
-def test_an_answer_of_a_window_gone_by_changes_nothing() -> None:
+def test_a_response_of_an_earlier_window_changes_nothing() -> None:
     lane = Lane()
     for _ in range(2):
-        lane.leave(0)
-    lane.learn(0, 0, figures=RateLimit(limit=9, remaining=7, reset=5.0), server_time=None)
-    lane.learn(0, 0, figures=RateLimit(limit=9, remaining=0, reset=1.0), server_time=None)
+        lane.record_sent(0)
+    lane.record_response(0, 0, figures=RateLimit(limit=9, remaining=7, reset=5.0), server_time=None)
+    lane.record_response(0, 0, figures=RateLimit(limit=9, remaining=0, reset=1.0), server_time=None)
     assert lane.wait(0) == 0
 
 
-def test_a_pace_that_makes_no_sense_is_refused() -> None:
+def test_a_pace_of_zero_or_less_is_refused() -> None:
     with pytest.raises(ValueError, match="must be"):
         Pace(per_second=0)
 
 
-def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() -> None:
+def test_a_429_with_requests_remaining_blocks_the_lane_and_lowers_no_rate() -> None:
     lane = Lane()
-    lane.leave(0)
-    lane.throttle(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
+    lane.record_sent(0)
+    lane.record_throttled(0, 0, 0.05, RateLimit(limit=800, remaining=600, reset=1.0))
     assert lane.wait(0) == pytest.approx(0.05)
     assert lane.rate is None
 
@@ -302,8 +300,8 @@ def test_a_429_whose_own_figures_show_room_closes_the_gate_and_lowers_no_rate() 
 def test_a_window_whose_length_is_known_is_spaced_a_little_faster_than_it_lasts() -> None:
     lane = Pace().lane("POST messages")
     for now in (0, 10):
-        lane.leave(now)
-        lane.learn(now, now, figures=RateLimit(limit=100, remaining=99, reset=now + 10.0), server_time=None)
+        lane.record_sent(now)
+        lane.record_response(now, now, figures=RateLimit(limit=100, remaining=99, reset=now + 10.0), server_time=None)
     assert lane.rate == pytest.approx(12.5)
 
 
@@ -317,12 +315,12 @@ def crowd(lanes: list[Lane], server: Server, *, seconds: float, concurrency: int
         now, order, number, left_at, allowed, until, figures = event
         lane = lanes[number]
         if order >= 0 and allowed:
-            lane.learn(now, now, figures=figures, server_time=floor(now))
+            lane.record_response(now, now, figures=figures, server_time=floor(now))
         elif order >= 0:
-            lane.throttle(now, left_at, until)
+            lane.record_throttled(now, left_at, until)
             run.refused += 1
         while lane.in_flight < concurrency and lane.wait(now) <= 0:
-            lane.leave(now)
+            lane.record_sent(now)
             run.departures.append(now)
             order = len(run.departures)
             heapq.heappush(due, (now + latency, order, number, now, *server.answer(now + latency / 2)))
@@ -332,7 +330,7 @@ def crowd(lanes: list[Lane], server: Server, *, seconds: float, concurrency: int
 
 
 @pytest.mark.parametrize("told", [True, False])
-def test_processes_that_share_nothing_but_the_key_come_near_its_limit_by_what_the_answers_say(told: bool) -> None:
+def test_processes_that_share_only_the_key_come_near_its_limit(told: bool) -> None:
     run = crowd([Lane() for _ in range(4)], Server(100, told=told), seconds=8)
     assert len(run.departures) - run.refused >= 0.85 * 100 * 8
     assert run.refused <= 0.1 * len(run.departures)

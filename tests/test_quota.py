@@ -1,4 +1,4 @@
-"""quota: the arithmetic of a shared rate, step by step, and many workers of it in simulated time."""
+"""ratelimit.shared: the arithmetic of a shared rate, and many workers that use it, in simulated time."""
 
 import heapq
 from math import ceil, floor
@@ -10,36 +10,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import VirtualClock
-from msgapi.quota import Grant, Local, Meter
+from msgapi.ratelimit import Grant, LocalSharedRate, RateState
 
-BAND = "POST messages"
+SEND_CLASS = "POST messages"
 
 
 def near(value: float) -> Any:  # noqa: ANN401 - stands where a number does
     return pytest.approx(value, abs=1e-6)
 
 
-def told(per_second: float) -> Meter:
-    return Meter().tell(per_second)
+def told(per_second: float) -> RateState:
+    return RateState().set_limit(per_second)
 
 
-def test_slots_of_a_told_limit_are_spaced_a_little_wider_than_it() -> None:
+def test_slots_of_a_known_limit_are_spaced_a_little_wider_than_it() -> None:
     _, grant = told(100).reserve(50.0, 3)
     assert grant == Grant(3, near(-0.03), near(1 / 93))
 
 
-def test_one_block_is_fifty_thousandths_of_a_second_of_the_rate_at_the_most_and_one_slot_at_least() -> None:
+def test_one_block_is_at_most_fifty_milliseconds_of_the_rate_and_at_least_one_slot() -> None:
     assert told(1500).reserve(50.0, 1000)[1].slots == 75
     assert told(3).reserve(50.0, 1000)[1].slots == 1
 
 
-def test_slots_follow_each_other_whoever_reserves_them() -> None:
+def test_slots_of_different_workers_follow_each_other() -> None:
     meter, first = told(100).reserve(50.0, 2)
     meter, second = meter.reserve(50.0, 2)
     assert second.after == near(first.after + 2 / 93)
 
 
-def test_who_asks_late_has_no_more_made_good_than_a_moment() -> None:
+def test_a_late_reservation_makes_up_for_a_moment_only() -> None:
     meter, _ = told(100).reserve(50.0, 5)
     _, later = meter.reserve(90.0, 5)
     assert later.after == near(-0.03)
@@ -54,74 +54,74 @@ def test_slots_further_off_than_a_block_are_not_reserved_yet() -> None:
 
 
 def test_an_unknown_rate_grants_a_few_at_a_time_without_spacing() -> None:
-    assert Meter().reserve(50.0, 100)[1] == Grant(8, 0.0, 0.0)
-    assert Meter().reserve(50.0, 2)[1] == Grant(2, 0.0, 0.0)
+    assert RateState().reserve(50.0, 100)[1] == Grant(8, 0.0, 0.0)
+    assert RateState().reserve(50.0, 2)[1] == Grant(2, 0.0, 0.0)
 
 
-@pytest.mark.parametrize("known", [Meter(), Meter(told=500.0), Meter(rate=500.0)])
-def test_what_the_user_allows_is_never_gone_beyond(known: Meter) -> None:
+@pytest.mark.parametrize("known", [RateState(), RateState(limit=500.0), RateState(rate=500.0)])
+def test_the_limit_of_the_user_is_never_exceeded(known: RateState) -> None:
     assert known.reserve(50.0, 5, 100.0)[1].spacing == near(1 / 93)
 
 
-def test_a_lower_limit_holds_whatever_the_user_allows() -> None:
+def test_a_lower_known_limit_takes_precedence_over_that_of_the_user() -> None:
     assert told(50).reserve(50.0, 5, 100.0)[1].spacing == near(1 / 46.5)
 
 
-def test_a_penalty_closes_for_as_long_as_it_says_and_slots_begin_at_its_end() -> None:
-    meter = told(100).penalise(50.0, 3.0)
+def test_a_throttle_grants_nothing_for_its_seconds_and_slots_begin_at_its_end() -> None:
+    meter = told(100).throttle(50.0, 3.0)
     assert meter.reserve(50.0, 5)[1].slots == 0
     assert meter.reserve(50.0, 5)[1].after == near(3.0)
     assert meter.reserve(53.0, 5)[1].after == near(0.0)
 
 
-def test_a_shorter_penalty_does_not_shorten_a_longer_one() -> None:
-    assert told(100).penalise(50.0, 3.0).penalise(50.0, 1.0).closed_until == 53.0
+def test_a_shorter_throttle_does_not_shorten_a_longer_one() -> None:
+    assert told(100).throttle(50.0, 3.0).throttle(50.0, 1.0).closed_until == 53.0
 
 
-def test_a_limit_that_headers_told_is_not_lowered() -> None:
-    assert told(100).penalise(50.0, 1.0).reserve(51.0, 1)[1].spacing == near(1 / 93)
+def test_a_limit_from_headers_is_not_lowered() -> None:
+    assert told(100).throttle(50.0, 1.0).reserve(51.0, 1)[1].spacing == near(1 / 93)
 
 
-def test_a_refusal_sets_the_rate_to_what_was_let_through_while_none_was_known() -> None:
-    meter = Meter()
+def test_a_429_sets_an_unknown_rate_to_what_was_accepted() -> None:
+    meter = RateState()
     for _ in range(5):
         meter, _ = meter.reserve(50.0, 8)
     for _ in range(20):
-        meter = meter.penalise(50.1, 0.9)
+        meter = meter.throttle(50.1, 0.9)
     assert meter.rate == near(20)  # 40 granted, 20 refused, in a second
     assert meter.reserve(50.5, 8)[1].after == near(0.5)
 
 
-def test_a_refusal_of_the_first_request_leaves_one_a_second() -> None:
-    assert Meter().penalise(50.0, 1.0).rate == 1.0
+def test_a_429_to_the_first_request_leaves_one_request_a_second() -> None:
+    assert RateState().throttle(50.0, 1.0).rate == 1.0
 
 
-def test_an_unknown_rate_that_is_closed_is_waited_for() -> None:
-    assert Meter(closed_until=51.0).reserve(50.0, 8)[1] == Grant(0, 1.0, 0.0)
+def test_a_throttled_unknown_rate_is_waited_for() -> None:
+    assert RateState(closed_until=51.0).reserve(50.0, 8)[1] == Grant(0, 1.0, 0.0)
 
 
-def test_refusals_of_one_wave_lower_a_rate_once_and_those_of_the_next_again() -> None:
-    first = Meter(rate=100.0, granted=1000, since=40.0).penalise(50.0, 0.01)
+def test_429s_of_one_wave_lower_a_rate_once_and_those_of_the_next_again() -> None:
+    first = RateState(rate=100.0, granted=1000, granted_since=40.0).throttle(50.0, 0.01)
     assert first.rate == near(90)
-    second = first.penalise(50.005, 0.005).penalise(50.05, 0.01)
+    second = first.throttle(50.005, 0.005).throttle(50.05, 0.01)
     assert second.rate == near(90)
-    third = second.penalise(51.0, 0.01)
+    third = second.throttle(51.0, 0.01)
     assert 45 <= third.rate <= 81
 
 
-def test_a_rate_is_raised_quickly_up_to_what_was_let_through_and_slowly_beyond() -> None:
-    quick, _ = Meter(rate=100.0, goal=200.0).reserve(50.0, 5)
-    slow, _ = Meter(rate=300.0, goal=200.0).reserve(50.0, 5)
+def test_a_rate_is_raised_quickly_up_to_what_was_accepted_and_slowly_beyond() -> None:
+    quick, _ = RateState(rate=100.0, goal=200.0).reserve(50.0, 5)
+    slow, _ = RateState(rate=300.0, goal=200.0).reserve(50.0, 5)
     assert quick.rate == near(103.5)
     assert slow.rate == near(300.1)
 
 
-def test_a_told_limit_takes_the_place_of_a_found_rate_and_of_another_one() -> None:
-    assert Meter(rate=10.0, goal=3.0).tell(100).reserve(50.0, 1)[1].spacing == near(1 / 93)
-    assert told(100).tell(10).reserve(50.0, 1)[1].spacing == near(1 / 9.3)
+def test_a_limit_from_headers_replaces_a_learned_rate_and_an_earlier_limit() -> None:
+    assert RateState(rate=10.0, goal=3.0).set_limit(100).reserve(50.0, 1)[1].spacing == near(1 / 93)
+    assert told(100).set_limit(10).reserve(50.0, 1)[1].spacing == near(1 / 9.3)
 
 
-def test_a_slot_that_is_hours_away_is_that_of_a_clock_that_was_set_back() -> None:
+def test_a_slot_hours_ahead_is_ignored_because_a_clock_was_set_back() -> None:
     meter, _ = told(100).reserve(50_000.0, 5)
     _, grant = meter.reserve(50.0, 5)
     assert grant.slots == 0
@@ -142,7 +142,7 @@ STEPS = st.lists(st.tuples(st.floats(0, 0.08), st.integers(1, 200), st.floats(0,
 
 @settings(max_examples=50)
 @given(limit=st.integers(1, 2000), workers=st.lists(STEPS, min_size=1, max_size=5), start=st.floats(0, 2e9))
-def test_in_no_second_more_slots_are_used_than_the_limit_allows_whoever_asks_when(
+def test_in_no_second_are_more_slots_used_than_the_limit_allows(
     limit: int, workers: list[list[tuple[float, int, float]]], start: float
 ) -> None:
     meter, used = told(limit), []
@@ -183,7 +183,7 @@ class Service:
         return None
 
 
-def play(service: Service, meter: Meter, until: float, workers: int = 3) -> None:
+def play(service: Service, meter: RateState, until: float, workers: int = 3) -> None:
     due: list[tuple[float, int, str]] = [(0.001 * n, n, "ask") for n in range(workers)]
     while due[0][0] < until:
         now, number, what = heapq.heappop(due)
@@ -194,18 +194,18 @@ def play(service: Service, meter: Meter, until: float, workers: int = 3) -> None
             wait = max(grant.after + grant.slots * grant.spacing, 0.004 if grant.slots else 1e-4)
             heapq.heappush(due, (now + wait, number, "ask"))
         elif (wait_for := service.answer(now)) is not None:
-            meter = meter.penalise(now, wait_for)
+            meter = meter.throttle(now, wait_for)
 
 
 @pytest.mark.parametrize("limit", [10, 50, 400])
-def test_workers_that_are_told_nothing_find_the_limit_by_what_is_refused(limit: int) -> None:
+def test_workers_without_headers_find_the_limit_by_429s(limit: int) -> None:
     service = Service(limit)
-    play(service, Meter(), until=20)
+    play(service, RateState(), until=20)
     assert service.accepted >= 0.75 * 20 * limit
     assert service.refused <= 0.1 * service.accepted + 3 * limit
 
 
-def test_workers_that_were_told_the_limit_are_never_refused_and_lose_little() -> None:
+def test_workers_with_a_known_limit_get_no_429_and_lose_little() -> None:
     service = Service(400)
     play(service, told(400), until=20, workers=4)
     assert service.refused == 0
@@ -213,13 +213,13 @@ def test_workers_that_were_told_the_limit_are_never_refused_and_lose_little() ->
 
 
 @pytest.mark.anyio
-async def test_a_quota_in_memory_goes_by_the_clock_that_it_is_given() -> None:
+async def test_a_local_shared_rate_goes_by_the_given_clock() -> None:
     clock = VirtualClock()
-    quota = Local(clock)
-    await quota.tell(BAND, 100)
-    first, second = await quota.reserve(BAND, 5), await quota.reserve(BAND, 5)
+    quota = LocalSharedRate(clock)
+    await quota.set_limit(SEND_CLASS, 100)
+    first, second = await quota.reserve(SEND_CLASS, 5), await quota.reserve(SEND_CLASS, 5)
     clock.advance(10)
-    third = await quota.reserve(BAND, 5)
+    third = await quota.reserve(SEND_CLASS, 5)
     assert (first.slots, first.after) == (5, 0.0)
     assert (second.slots, second.after) == (0, near(5 / 93))
     assert (third.slots, third.after) == (5, near(-0.03))

@@ -1,4 +1,4 @@
-"""The quotas that workers share: one suite over all; and what each has alone."""
+"""The implementations of SharedRate: one suite for all of them, and what is specific to each."""
 
 import contextlib
 import gc
@@ -19,32 +19,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import Clock, SystemClock, VirtualClock
-from msgapi.fleet import quota_nats, quota_redis, redis
-from msgapi.fleet.quota_name import hashed
-from msgapi.quota import Grant, Local, Meter, Quota
+from msgapi.fleet.api_key import hash_key
+from msgapi.fleet.backends.nats import shared_rate as on_nats_server
+from msgapi.fleet.backends.nats.shared_rate import NatsSharedRate
+from msgapi.fleet.backends.redis import connection
+from msgapi.fleet.backends.redis import shared_rate as on_redis_server
+from msgapi.fleet.backends.redis.shared_rate import RedisSharedRate
+from msgapi.ratelimit import Grant, LocalSharedRate, RateState, SharedRate
 
 pytestmark = pytest.mark.anyio
 __all__ = ["nats_broker", "valkey_broker"]
-BAND = "POST messages"
+SEND_CLASS = "POST messages"
 KEY = "sk_test_secret"
 _numbers = count()
 """Opens a quota as another worker would: each has a connection of its own, and all have the same key."""
-Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[Quota]]
+Opening: TypeAlias = Callable[[], AbstractAsyncContextManager[SharedRate]]
 
 
 @contextlib.asynccontextmanager
-async def on_redis(url: str, key: str = KEY) -> AsyncIterator[quota_redis.RedisQuota]:
-    async with redis.connected(url) as client:
-        yield quota_redis.opened(client, key=key)
+async def on_redis(url: str, key: str = KEY) -> AsyncIterator[RedisSharedRate]:
+    async with connection.connect(url) as client:
+        yield on_redis_server.open_shared_rate(client, key=key)
 
 
 @contextlib.asynccontextmanager
-async def on_nats(url: str, key: str = KEY, clock: Clock | None = None) -> AsyncIterator[quota_nats.NatsQuota]:
+async def on_nats(url: str, key: str = KEY, clock: Clock | None = None) -> AsyncIterator[NatsSharedRate]:
     async def say_nothing(_: Exception) -> None: ...
 
     client = await nats_client.connect(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, error_cb=say_nothing)
     try:
-        yield quota_nats.opened(client, key=key, clock=clock or SystemClock())
+        yield on_nats_server.open_shared_rate(client, key=key, clock=clock or SystemClock())
     finally:
         await client.close()
 
@@ -55,24 +59,24 @@ def opening(request: pytest.FixtureRequest, anyio_backend: str) -> Opening:
         pytest.skip("nats-py is for asyncio alone")
     key = f"{KEY}{next(_numbers)}"
     if request.param == "local":
-        shared = Local(SystemClock())
+        shared = LocalSharedRate(SystemClock())
         return lambda: contextlib.nullcontext(shared)
     broker: Broker = request.getfixturevalue("valkey_broker" if request.param == "redis" else "nats_broker")
     return lambda: (on_redis if request.param == "redis" else on_nats)(broker.url, key)
 
 
-async def hangs(quota: Quota, broker: Broker) -> None:
+async def hangs(quota: SharedRate, broker: Broker) -> None:
     """Have a server hang that is there, and go on."""
-    await quota.tell(BAND, 100)
+    await quota.set_limit(SEND_CLASS, 100)
     broker.freeze()
     with anyio.fail_after(5):
-        assert (await quota.reserve(BAND, 1)).slots == 0
+        assert (await quota.reserve(SEND_CLASS, 1)).slots == 0
     broker.thaw()
     with anyio.fail_after(10):
         await granted(quota)
 
 
-async def comes_back(quota: Quota, broker: Broker) -> None:
+async def comes_back(quota: SharedRate, broker: Broker) -> None:
     """Start a server that is away, and that was paused before."""
     with anyio.move_on_after(0.3) as scope:
         await quota.resume()
@@ -85,19 +89,19 @@ async def comes_back(quota: Quota, broker: Broker) -> None:
     await granted(quota)
 
 
-async def granted(quota: Quota) -> None:
+async def granted(quota: SharedRate) -> None:
     for _ in range(50):
-        grant = await quota.reserve(BAND, 1)
+        grant = await quota.reserve(SEND_CLASS, 1)
         if grant.slots:
             return
         await anyio.sleep(grant.after)
     raise AssertionError(grant)
 
 
-async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> None:
+async def test_workers_get_slots_one_after_the_other(opening: Opening) -> None:
     async with opening() as one, opening() as other:
-        await one.tell(BAND, 100)
-        first, second = await one.reserve(BAND, 2), await other.reserve(BAND, 2)
+        await one.set_limit(SEND_CLASS, 100)
+        first, second = await one.reserve(SEND_CLASS, 2), await other.reserve(SEND_CLASS, 2)
     assert (first.slots, second.slots) == (2, 2)
     assert first.spacing == second.spacing == pytest.approx(1 / 93)
     assert -0.05 < first.after <= 0
@@ -107,15 +111,15 @@ async def test_workers_are_given_slots_one_after_the_other(opening: Opening) -> 
 async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
     seconds, slots = 1.5, 0
 
-    async def work(quota: Quota) -> None:
+    async def work(quota: SharedRate) -> None:
         nonlocal slots
         while anyio.current_time() < began + seconds:
-            grant = await quota.reserve(BAND, 20)
+            grant = await quota.reserve(SEND_CLASS, 20)
             slots += grant.slots
             await anyio.sleep(max(0.0, grant.after + grant.slots * grant.spacing))
 
     async with opening() as one, opening() as two, opening() as three:
-        await one.tell(BAND, 400)
+        await one.set_limit(SEND_CLASS, 400)
         for quota in (two, three):
             assert await quota.paused() is None  # it is connected: what comes now is the rate's alone
         began = anyio.current_time()
@@ -126,20 +130,20 @@ async def test_a_rate_is_kept_over_many_reservations(opening: Opening) -> None:
     assert 0.6 * 380 * seconds <= slots <= 380 * (took + 0.2)
 
 
-async def test_a_limit_that_is_not_known_is_one_that_has_no_spacing(opening: Opening) -> None:
+async def test_slots_of_an_unknown_limit_have_no_spacing(opening: Opening) -> None:
     async with opening() as quota:
-        assert await quota.reserve(BAND, 100) == Grant(8, 0.0, 0.0)
+        assert await quota.reserve(SEND_CLASS, 100) == Grant(8, 0.0, 0.0)
 
 
-async def test_what_the_user_allows_is_an_upper_bound(opening: Opening) -> None:
+async def test_the_limit_of_the_user_is_an_upper_bound(opening: Opening) -> None:
     async with opening() as quota:
-        assert (await quota.reserve(BAND, 1, 50.0)).spacing == pytest.approx(1 / 46.5)
+        assert (await quota.reserve(SEND_CLASS, 1, 50.0)).spacing == pytest.approx(1 / 46.5)
 
 
-async def test_a_penalty_is_for_all_workers_and_for_one_kind_of_endpoint(opening: Opening) -> None:
+async def test_a_throttle_is_for_all_workers_and_one_endpoint_class(opening: Opening) -> None:
     async with opening() as one, opening() as other:
-        await one.penalise(BAND, 30)
-        closed, open_ = await other.reserve(BAND, 1), await other.reserve("GET billing", 1)
+        await one.throttle(SEND_CLASS, 30)
+        closed, open_ = await other.reserve(SEND_CLASS, 1), await other.reserve("GET billing", 1)
     assert closed.slots == 0
     assert 28 < closed.after <= 30
     assert open_.slots == 1
@@ -155,9 +159,9 @@ async def test_a_pause_is_for_all_workers_until_one_ends_it(opening: Opening) ->
         await one.resume()
 
 
-async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> None:
+async def test_no_key_on_redis_contains_the_api_key(valkey_broker: Broker) -> None:
     async with on_redis(valkey_broker.url) as quota, coredis.Redis.from_url(valkey_broker.url) as client:
-        await quota.tell(BAND, 1)
+        await quota.set_limit(SEND_CLASS, 1)
         await quota.pause(b"x")
         names = await client.keys("*")
         await quota.resume()
@@ -165,11 +169,11 @@ async def test_the_api_key_stands_in_no_name_on_redis(valkey_broker: Broker) -> 
     assert not any(KEY.encode() in name for name in names)
 
 
-async def test_a_client_that_decodes_what_it_reads_is_right_too(valkey_broker: Broker) -> None:
+async def test_a_redis_client_that_decodes_responses_works_too(valkey_broker: Broker) -> None:
     async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
-        quota = quota_redis.opened(client, key="sk_decoding")
-        await quota.tell(BAND, 100)
-        assert (await quota.reserve(BAND, 1)).slots == 1
+        quota = on_redis_server.open_shared_rate(client, key="sk_decoding")
+        await quota.set_limit(SEND_CLASS, 100)
+        assert (await quota.reserve(SEND_CLASS, 1)).slots == 1
         await quota.pause("Geld ist alle, schön".encode())
         assert await quota.paused() == "Geld ist alle, schön".encode()
 
@@ -181,9 +185,9 @@ def nats_url(anyio_backend: str, nats_broker: Broker) -> str:
     return nats_broker.url
 
 
-async def test_the_api_key_stands_in_no_name_on_nats(nats_url: str) -> None:
+async def test_no_key_on_nats_contains_the_api_key(nats_url: str) -> None:
     async with on_nats(nats_url) as quota:
-        await quota.tell("POST mäßig/*>. x", 1)
+        await quota.set_limit("POST mäßig/*>. x", 1)
         await quota.pause(b"x")
         bucket = await quota._client.jetstream().key_value("msgapi-quota")
         names = await bucket.keys()
@@ -192,43 +196,43 @@ async def test_the_api_key_stands_in_no_name_on_nats(nats_url: str) -> None:
     assert not any(KEY in name for name in names)
 
 
-async def test_of_many_who_write_at_once_on_nats_each_is_counted(nats_url: str) -> None:
+async def test_concurrent_reservations_on_nats_are_all_counted(nats_url: str) -> None:
     grants: list[Grant] = []
     async with on_nats(nats_url, "sk_many") as quota:
 
         async def work() -> None:
-            grants.append(await quota.reserve(BAND, 1))
+            grants.append(await quota.reserve(SEND_CLASS, 1))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(8):
                 tasks.start_soon(work)
         bucket = await quota._client.jetstream().key_value("msgapi-quota")
-        kept = await bucket.get(f"{hashed('sk_many')}.band.POST=20=messages")
+        kept = await bucket.get(f"{hash_key('sk_many')}.rate.POST=20=messages")
     assert kept.value is not None
     assert orjson.loads(kept.value)["granted"] == sum(grant.slots for grant in grants) == 8
 
 
 async def test_a_worker_on_nats_goes_by_the_servers_time_and_asks_for_it_once_a_minute(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_time", clock := VirtualClock()) as quota, on_nats(nats_url, "sk_time") as other:
-        await other.penalise(BAND, 30)
-        assert 28 < (await quota.reserve(BAND, 1)).after <= 30
+        await other.throttle(SEND_CLASS, 30)
+        assert 28 < (await quota.reserve(SEND_CLASS, 1)).after <= 30
         clock.advance(25)  # a clock that is too fast
-        assert 3 < (await quota.reserve(BAND, 1)).after <= 5
+        assert 3 < (await quota.reserve(SEND_CLASS, 1)).after <= 5
         clock.advance(36)
-        assert 28 < (await quota.reserve(BAND, 1)).after <= 30
+        assert 28 < (await quota.reserve(SEND_CLASS, 1)).after <= 30
 
 
-async def test_what_others_have_done_to_the_bucket_is_got_over(nats_url: str) -> None:
+async def test_a_bucket_that_others_damaged_or_deleted_is_recovered(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_bucket") as quota:
-        await quota.tell(BAND, 100)
+        await quota.set_limit(SEND_CLASS, 100)
         stream = quota._client.jetstream()
         bucket = await stream.key_value("msgapi-quota")
         for name in await bucket.keys():
             await bucket.delete(name)
-        assert (await quota.reserve(BAND, 9)).spacing == 0
+        assert (await quota.reserve(SEND_CLASS, 9)).spacing == 0
         for name in await bucket.keys():
             await bucket.put(name, b"{")
-        assert (await quota.reserve(BAND, 9)).slots == 8
+        assert (await quota.reserve(SEND_CLASS, 9)).slots == 8
         await stream.delete_key_value("msgapi-quota")
         await granted(quota)
 
@@ -249,32 +253,32 @@ class Outrun:
         await self.bucket.update(name, value, last=last)
 
 
-async def test_who_is_always_outrun_is_granted_nothing_for_now(nats_url: str) -> None:
+async def test_a_worker_whose_every_write_fails_is_granted_nothing(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_outrun", clock := VirtualClock()) as quota:
-        await quota.tell(BAND, 100)
+        await quota.set_limit(SEND_CLASS, 100)
         quota._bucket = outrun = Outrun(quota._bucket)  # type: ignore[assignment]
         async with clock.autojump():
-            assert (await quota.reserve(BAND, 1)).slots == 0
+            assert (await quota.reserve(SEND_CLASS, 1)).slots == 0
         assert 1 < outrun.tries < 100
 
 
-async def test_a_nats_server_that_is_away_grants_nothing_and_goes_on_when_it_is_back(
+async def test_an_unreachable_nats_server_grants_nothing_until_it_is_back(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
-    monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
+    monkeypatch.setattr(on_nats_server, "_COMMAND_TIMEOUT", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
-            await quota.tell(BAND, 100)
+            await quota.set_limit(SEND_CLASS, 100)
             await quota.pause(b"why")
             broker.kill()
-            pauses = [await quota.reserve(BAND, 1) for _ in range(2)]
+            pauses = [await quota.reserve(SEND_CLASS, 1) for _ in range(2)]
             assert [pause.slots for pause in pauses] == [0, 0]
             assert 0 < pauses[0].after < pauses[1].after
             await comes_back(quota, broker)
 
 
-async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is_away(nats_url: str) -> None:
+async def test_reading_the_pause_backs_off_while_nats_is_unreachable(nats_url: str) -> None:
     async with on_nats(nats_url, "sk_away", clock := VirtualClock()) as quota:
         await quota._client.close()
         with anyio.move_on_after(0.1) as scope:
@@ -284,29 +288,29 @@ async def test_a_pause_is_asked_for_again_a_little_later_each_time_while_nats_is
     assert clock.now() >= 0.05 + 0.08
 
 
-async def test_a_nats_server_that_hangs_is_given_up_for_now_in_bounded_time(
+async def test_a_hanging_nats_server_grants_nothing_in_bounded_time(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
-    monkeypatch.setattr(quota_nats, "_PATIENCE", 0.5)
+    monkeypatch.setattr(on_nats_server, "_COMMAND_TIMEOUT", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await hangs(quota, broker)
 
 
 RESERVE = st.tuples(st.just("reserve"), st.integers(1, 100), st.sampled_from([0.0, 0.0, 0.0, 30.0, 700.0]))
-PENALISE = st.tuples(st.just("penalise"), st.floats(0, 3), st.just(0.0))
-TELL = st.tuples(st.just("tell"), st.floats(0.01, 3000), st.just(0.0))
+THROTTLE = st.tuples(st.just("throttle"), st.floats(0, 3), st.just(0.0))
+SET_LIMIT = st.tuples(st.just("set_limit"), st.floats(0.01, 3000), st.just(0.0))
 LATER = st.floats(0, 0.05) | st.floats(0, 3)
-UNTOLD = st.lists(st.tuples(LATER, RESERVE | PENALISE), min_size=3, max_size=30)
-TOLD = st.lists(st.tuples(LATER, RESERVE | PENALISE | TELL), min_size=1, max_size=30)
+UNTOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE), min_size=3, max_size=30)
+TOLD = st.lists(st.tuples(LATER, RESERVE | THROTTLE | SET_LIMIT), min_size=1, max_size=30)
 
 
-def test_the_script_says_and_keeps_at_each_step_what_the_arithmetic_does(valkey_broker: Broker) -> None:
+def test_the_script_returns_and_stores_the_same_as_the_arithmetic_at_each_step(valkey_broker: Broker) -> None:
     async def run(steps: list[tuple[float, tuple[str, float, float]]]) -> None:
         async with coredis.Redis.from_url(valkey_broker.url, decode_responses=True) as client:
-            script: Any = client.register_script(quota_redis.SCRIPT)
-            meter, now, name = Meter(), 1_800_000_000.0, f"steps:{next(_numbers)}"
+            script: Any = client.register_script(on_redis_server.SCRIPT)
+            meter, now, name = RateState(), 1_800_000_000.0, f"steps:{next(_numbers)}"
             for later, (what, one, other) in steps:
                 now += later
                 said = [float(part) for part in await script([name], [what, *map(repr, (one, other, now))])]
@@ -323,15 +327,15 @@ def test_the_script_says_and_keeps_at_each_step_what_the_arithmetic_does(valkey_
     each()
 
 
-def step(meter: Meter, now: float, what: str, one: float, other: float) -> tuple[Meter, Grant]:
+def step(meter: RateState, now: float, what: str, one: float, other: float) -> tuple[RateState, Grant]:
     nothing = Grant(0, 0.0, 0.0)
     match what:
         case "reserve":
             return meter.reserve(now, int(one), other)
-        case "penalise":
-            return meter.penalise(now, one), nothing
+        case "throttle":
+            return meter.throttle(now, one), nothing
         case _:
-            return meter.tell(one), nothing
+            return meter.set_limit(one), nothing
 
 
 # coredis leaves the channels of a connection that was lost to the collector
@@ -339,26 +343,24 @@ lossy = pytest.mark.filterwarnings("ignore:Unclosed <MemoryObject:ResourceWarnin
 
 
 @lossy
-async def test_a_redis_that_is_away_grants_nothing_and_goes_on_when_it_is_back(tmp_path: Path) -> None:
+async def test_an_unreachable_redis_grants_nothing_until_it_is_back(tmp_path: Path) -> None:
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
-            await quota.tell(BAND, 100)
+            await quota.set_limit(SEND_CLASS, 100)
             await quota.pause(b"why")
             broker.kill()
-            pauses = [await quota.reserve(BAND, 1) for _ in range(3)]
+            pauses = [await quota.reserve(SEND_CLASS, 1) for _ in range(3)]
             assert [pause.slots for pause in pauses] == [0, 0, 0]
             assert 0 < pauses[0].after < pauses[1].after < pauses[2].after
-            await quota.penalise(BAND, 1)
-            await quota.tell(BAND, 100)
+            await quota.throttle(SEND_CLASS, 1)
+            await quota.set_limit(SEND_CLASS, 100)
             await comes_back(quota, broker)
     _ = gc.collect()
 
 
 @lossy
-async def test_a_redis_that_hangs_is_given_up_for_now_in_bounded_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis, "PATIENCE", 0.5)
+async def test_a_hanging_redis_grants_nothing_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "COMMAND_TIMEOUT", 0.5)
     with valkey(tmp_path) as broker:
         async with on_redis(broker.url) as quota:
             await hangs(quota, broker)

@@ -1,4 +1,4 @@
-"""slots: what a worker does with those of a shared quota, and the gate and the client that need them."""
+"""ratelimit.reservation: the slots that a worker reserves, and the queue and the client that use them."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -10,13 +10,12 @@ from attrs import define, field
 
 import msgapi
 from msgapi import Call, NotSent, Ok, Pace, RateLimit, Request, Response, Result, Throttled, VirtualClock
-from msgapi.pace import Lane
-from msgapi.quota import Grant, Local, Quota
-from msgapi.slots import Slots
+from msgapi.ratelimit import Grant, Lane, LocalSharedRate, SharedRate
+from msgapi.ratelimit.reservation import ReservedSlots
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
-BAND = "POST messages"
+SEND_CLASS = "POST messages"
 SEND = Call("POST", "/v1/messages", int, body=b"{}", idempotency_key="k")
 OK = Response(200, {}, b"1")
 
@@ -30,17 +29,17 @@ class Asked:
     told: list[float] = field(factory=list)
     penalties: list[float] = field(factory=list)
 
-    async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
-        assert (band, at_most) == (BAND, None)
+    async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
+        assert (endpoint_class, at_most) == (SEND_CLASS, None)
         self.wanted.append(slots)
         return self.grants[min(len(self.wanted), len(self.grants)) - 1]
 
-    async def penalise(self, band: str, seconds: float) -> None:
-        assert band == BAND
+    async def throttle(self, endpoint_class: str, seconds: float) -> None:
+        assert endpoint_class == SEND_CLASS
         self.penalties.append(seconds)
 
-    async def tell(self, band: str, per_second: float) -> None:
-        assert band == BAND
+    async def set_limit(self, endpoint_class: str, per_second: float) -> None:
+        assert endpoint_class == SEND_CLASS
         self.told.append(per_second)
 
     async def pause(self, why: bytes) -> None: ...
@@ -50,9 +49,9 @@ class Asked:
     async def resume(self) -> None: ...
 
 
-def slots(*grants: Grant) -> tuple[Slots, Asked, VirtualClock]:
+def slots(*grants: Grant) -> tuple[ReservedSlots, Asked, VirtualClock]:
     clock, quota = VirtualClock(), Asked(list(grants))
-    return Slots(quota, BAND, Lane(), clock), quota, clock
+    return ReservedSlots(quota, SEND_CLASS, Lane(), clock), quota, clock
 
 
 async def test_a_slot_is_used_at_its_time_and_once() -> None:
@@ -65,7 +64,7 @@ async def test_a_slot_is_used_at_its_time_and_once() -> None:
     assert (mine.take(0.03), mine.take(0.03), mine.wait(0.03)) == (True, False, 0.0)
 
 
-async def test_a_slot_whose_time_is_over_is_lost() -> None:
+async def test_a_slot_that_is_not_used_in_its_time_is_lost() -> None:
     mine, _, _ = slots(Grant(10, 0.0, 0.02))
     await mine.reserve(1)
     assert sum(mine.take(0.1) for _ in range(10)) == 3  # those of 0.06, 0.08 and 0.1
@@ -74,31 +73,31 @@ async def test_a_slot_whose_time_is_over_is_lost() -> None:
     assert mine.wait(5.0) == 0
 
 
-async def test_slots_of_an_answer_that_came_late_are_as_old_as_they_may_be() -> None:
+async def test_slots_of_a_slow_response_are_as_old_as_they_may_be() -> None:
     @define
     class Slow(Asked):
         clock: VirtualClock = field(factory=VirtualClock)
 
-        async def reserve(self, band: str, slots: int, at_most: float | None = None) -> Grant:
-            grant = await super().reserve(band, slots, at_most)
+        async def reserve(self, endpoint_class: str, slots: int, at_most: float | None = None) -> Grant:
+            grant = await super().reserve(endpoint_class, slots, at_most)
             self.clock.advance(1.0)
             return grant
 
     quota = Slow([Grant(5, 0.0, 0.001), Grant(5, 0.72, 0.001)])
-    mine = Slots(quota, BAND, Lane(), quota.clock)
+    mine = ReservedSlots(quota, SEND_CLASS, Lane(), quota.clock)
     await mine.reserve(1)
     assert not mine.take(1.0)
     await mine.reserve(1)
     assert mine.take(2.0)
 
 
-async def test_where_nothing_is_granted_it_is_not_asked_again_before_the_time() -> None:
+async def test_after_an_empty_grant_no_reservation_is_made_before_its_time() -> None:
     mine, _, _ = slots(Grant(0, 3.0, 0.1))
     await mine.reserve(1)
     assert (mine.wait(1.0), mine.wait(3.5), mine.take(3.5)) == (2.0, 0.0, False)
 
 
-async def test_as_many_are_asked_for_as_wait_or_one_more_than_were_used_lately() -> None:
+async def test_as_many_slots_are_reserved_as_requests_wait_or_one_more_than_were_used() -> None:
     mine, quota, clock = slots(Grant(5, 0.0, 0.0))
     await mine.reserve(3)
     for _ in range(4):
@@ -111,12 +110,12 @@ async def test_as_many_are_asked_for_as_wait_or_one_more_than_were_used_lately()
 
 
 def learn(lane: Lane, now: float, *, limit: int = 100, length: float = 1.0) -> None:
-    lane.leave(now)
+    lane.record_sent(now)
     reset = (now // length + 1) * length
-    lane.learn(now, now, figures=RateLimit(limit=limit, remaining=limit - 1, reset=reset), server_time=None)
+    lane.record_response(now, now, figures=RateLimit(limit=limit, remaining=limit - 1, reset=reset), server_time=None)
 
 
-async def test_a_limit_is_told_once_and_again_when_it_changes() -> None:
+async def test_a_limit_is_reported_once_and_again_when_it_changes() -> None:
     mine, quota, _ = slots(Grant(1, 0.0, 1 / 93))
     for second in range(4):
         learn(mine.lane, second)
@@ -127,7 +126,7 @@ async def test_a_limit_is_told_once_and_again_when_it_changes() -> None:
     assert quota.told == [100, 50]
 
 
-async def test_a_limit_that_the_store_has_lost_is_told_again() -> None:
+async def test_a_limit_that_the_store_has_lost_is_reported_again() -> None:
     mine, quota, _ = slots(Grant(1, 0.0, 0.0))
     for second in range(4):
         learn(mine.lane, second)
@@ -136,7 +135,7 @@ async def test_a_limit_that_the_store_has_lost_is_told_again() -> None:
     assert quota.told == [100, 100]
 
 
-async def test_until_windows_tell_how_long_they_last_the_most_that_it_can_be_is_told_where_more_is_supposed() -> None:
+async def test_an_upper_bound_is_reported_until_the_length_of_the_window_is_known() -> None:
     unknown, first, _ = slots(Grant(1, 0.0, 0.0))
     learn(unknown.lane, 10, limit=600, length=60)
     await unknown.reserve(1)
@@ -148,19 +147,19 @@ async def test_until_windows_tell_how_long_they_last_the_most_that_it_can_be_is_
     assert second.told == []
 
 
-def test_a_window_that_went_by_unseen_does_not_make_a_limit_smaller() -> None:
+def test_a_window_without_a_response_does_not_make_a_limit_smaller() -> None:
     lane = Lane()
     for second in (0, 5, 6, 7):
         learn(lane, second)
-        assert lane.told in (None, 100)
-    assert lane.told == 100
+        assert lane.header_rate in (None, 100)
+    assert lane.header_rate == 100
 
 
 Opened: TypeAlias = tuple[list[msgapi.Client], list[float], VirtualClock, list[Answer]]
 
 
 @contextlib.asynccontextmanager
-async def clients(number: int, quota: Callable[[VirtualClock], Quota], **how: object) -> AsyncIterator[Opened]:
+async def clients(number: int, quota: Callable[[VirtualClock], SharedRate], **how: object) -> AsyncIterator[Opened]:
     """So many clients that share nothing but the quota; when their requests left; what is answered next."""
     clock, left, answers = VirtualClock(), list[float](), list[Answer]()
 
@@ -197,25 +196,25 @@ def most_in_a_second(left: list[float]) -> int:
     return max(sum(first <= other < first + 1 - 1e-6 for other in left[i:]) for i, first in enumerate(left))
 
 
-async def test_clients_that_share_a_quota_stay_below_its_limit_together() -> None:
-    async with clients(3, Local) as (apis, left, clock, _):
+async def test_clients_with_one_shared_rate_stay_below_its_limit_together() -> None:
+    async with clients(3, LocalSharedRate) as (apis, left, clock, _):
         assert apis[0]._pace.shared is not None
-        await apis[0]._pace.shared.tell(BAND, 100)
+        await apis[0]._pace.shared.set_limit(SEND_CLASS, 100)
         results = await send(apis, 80)
     assert all(isinstance(result, Ok) for result in results)
     assert most_in_a_second(left) <= 100
     assert clock.now() <= 240 / 93 * 1.1
 
 
-async def test_what_the_user_allows_is_for_all_together() -> None:
-    async with clients(3, Local, per_second=50) as (apis, left, clock, _):
+async def test_the_limit_of_the_user_is_for_all_clients_together() -> None:
+    async with clients(3, LocalSharedRate, per_second=50) as (apis, left, clock, _):
         await send(apis, 40)
     assert most_in_a_second(left) <= 50
     assert clock.now() <= 120 / 46.5 * 1.1
 
 
-async def test_one_429_cools_every_client() -> None:
-    async with clients(2, Local) as (apis, left, clock, answers):
+async def test_one_429_throttles_every_client() -> None:
+    async with clients(2, LocalSharedRate) as (apis, left, clock, answers):
         answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded","retry_after":20}'))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(apis[0], SEND)
@@ -225,15 +224,15 @@ async def test_one_429_cools_every_client() -> None:
     assert min(left[1:]) >= 20
 
 
-async def test_a_cap_on_one_recipient_cools_nobody() -> None:
-    async with clients(2, Local) as (apis, left, _, answers):
+async def test_a_cap_on_one_recipient_throttles_no_client() -> None:
+    async with clients(2, LocalSharedRate) as (apis, left, _, answers):
         answers.append(Response(429, {}, b'{"error":"newsletter_daily_cap","retry_after":20}'))
         assert isinstance(await apis[0](SEND), Throttled)
         assert isinstance(await apis[1](SEND), Ok)
     assert left[1] < 1
 
 
-async def test_a_429_that_names_no_time_closes_for_a_second() -> None:
+async def test_a_429_without_retry_after_throttles_for_a_second() -> None:
     quota = Asked([Grant(1, 0.0, 0.0)])
     async with clients(1, lambda _: quota) as (apis, _, _, answers):
         answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded"}'))
@@ -241,7 +240,7 @@ async def test_a_429_that_names_no_time_closes_for_a_second() -> None:
     assert quota.penalties == [1.0]
 
 
-async def test_a_wait_for_slots_longer_than_the_longest_is_returned_at_once_and_the_store_not_asked_each_time() -> None:
+async def test_a_wait_for_slots_above_longest_wait_is_returned_at_once_without_asking_each_time() -> None:
     quota = Asked([Grant(0, 100.0, 0.1)])
     async with clients(1, lambda _: quota) as (apis, left, clock, _):
         for _ in range(3):
@@ -261,7 +260,7 @@ async def test_a_wait_for_slots_beyond_the_deadline_is_returned_at_once() -> Non
         assert clock.now() == 0
 
 
-async def test_who_would_wait_behind_another_beyond_the_deadline_does_not_join_the_queue() -> None:
+async def test_a_call_that_would_wait_beyond_its_deadline_does_not_join_the_queue() -> None:
     async def transport(_: Request, /) -> Answer:
         raise AssertionError  # pragma: no cover
 
@@ -277,7 +276,7 @@ async def test_who_would_wait_behind_another_beyond_the_deadline_does_not_join_t
         tasks.cancel_scope.cancel()
 
 
-async def test_while_nothing_is_granted_it_is_asked_again_until_it_is_called_off() -> None:
+async def test_reservations_are_repeated_until_only_while_is_false() -> None:
     quota = Asked([Grant(0, 0.5, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, clock, _):
         result = await apis[0](SEND, only_while=lambda: clock.now() < 5)
@@ -286,7 +285,7 @@ async def test_while_nothing_is_granted_it_is_asked_again_until_it_is_called_off
     assert 8 <= len(quota.wanted) <= 12
 
 
-async def test_while_nothing_is_granted_a_cancellation_passes_through_and_leaves_the_queue_as_it_was() -> None:
+async def test_a_cancellation_during_a_wait_for_slots_leaves_the_queue_intact() -> None:
     quota = Asked([Grant(0, 0.5, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, clock, _):
         async with anyio.create_task_group() as tasks:
@@ -298,25 +297,25 @@ async def test_while_nothing_is_granted_a_cancellation_passes_through_and_leaves
     assert len(left) == 1
 
 
-async def test_each_kind_of_endpoint_has_slots_of_its_own() -> None:
-    async with clients(1, Local) as (apis, left, _, _):
+async def test_each_endpoint_class_has_slots_of_its_own() -> None:
+    async with clients(1, LocalSharedRate) as (apis, left, _, _):
         shared = apis[0]._pace.shared
         assert shared is not None
-        await shared.penalise(BAND, 30)
+        await shared.throttle(SEND_CLASS, 30)
         assert isinstance(await apis[0](Call("GET", "/v1/rows/1", int)), Ok)
     assert len(left) == 1
 
 
-async def test_a_turn_of_the_lane_is_needed_beside_the_slot() -> None:
+async def test_a_request_needs_a_turn_of_its_lane_as_well_as_a_slot() -> None:
     quota = Asked([Grant(8, 0.0, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, _, _):
-        apis[0]._pace.lane(BAND)._closed_until = 5.0
+        apis[0]._pace.lane(SEND_CLASS)._closed_until = 5.0
         assert isinstance(await apis[0](SEND), Ok)
     assert left == pytest.approx([5.0])
     assert len(quota.wanted) == 1
 
 
-async def test_a_call_that_is_cancelled_before_it_has_a_slot_is_cancelled_and_not_told_as_called_off() -> None:
+async def test_a_call_in_a_cancelled_scope_raises_the_cancellation_and_returns_nothing() -> None:
     async def transport(request: Request, /) -> Answer:
         raise AssertionError(request)
 

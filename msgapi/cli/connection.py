@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import anyio
 
 from ..client import Client, connect
-from ..pace import Pace
+from ..ratelimit import Pace
 from ..retry import Retry
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Final, final
 from attrs import frozen
 
 from ..client import connect
-from ..pace import Pace
+from ..ratelimit import Pace
 from ..sandbox import Sandbox
 from . import audit, people, rows
 from .connection import PATIENT, launch

@@ -7,7 +7,8 @@ from typing import Final, Protocol, final
 
 from .. import fleet
 from ..clock import SYSTEM_CLOCK, Clock
-from ..fleet import Manifest, manifest
+from ..fleet import Manifest
+from ..fleet.records.manifest import begin_batch
 from ..journal import key_of
 from . import diary, fleet_reach
 from .calls import Calls
@@ -43,9 +44,9 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
         with told(_GOES_ON):
             begun = await _begun(there, mailing, wanted)
             done = await fleet.enqueue(
-                rows(counts), wanted, chunks=there.chunks, records=there.records, on_put=_Shown(SYSTEM_CLOCK).show
+                rows(counts), wanted, queue=there.queue, records=there.records, on_progress=_Shown(SYSTEM_CLOCK).show
             )
-    new = begun.chunks is None
+    new = begun.chunks_total is None
     if mailing.json:
         emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
         return Exit.ACCEPTED
@@ -55,7 +56,7 @@ async def _queued(mailing: Mailing, place: Place, wanted: Manifest, rows: "_Rows
 
 async def _begun(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest:
     # Whoever has begun the batch has written it down, so of two that begin at once both see the same.
-    begun = await manifest.begun(there.records, wanted, SYSTEM_CLOCK.time())
+    begun = await begin_batch(there.records, wanted, SYSTEM_CLOCK.time())
     other = diary.differing(diary.command_of(begun.about, f"the batch {wanted.batch}"), mailing.command)
     if other is not None:
         raise Halt(
@@ -66,12 +67,12 @@ async def _begun(there: Reached, mailing: Mailing, wanted: Manifest) -> Manifest
 
 
 class _Rows(Protocol):
-    def __call__(self, counts: Counter[str], /) -> Iterator[fleet.Row]: ...  # pragma: no cover
+    def __call__(self, counts: Counter[str], /) -> Iterator[fleet.ChunkRow]: ...  # pragma: no cover
 
 
-def _rows(table: Table, calls: Calls, batch: str, counts: Counter[str]) -> Iterator[fleet.Row]:
+def _rows(table: Table, calls: Calls, batch: str, counts: Counter[str]) -> Iterator[fleet.ChunkRow]:
     for _, name, call in calls.over(_read(table), table.count, partial(key_of, batch)):
-        made = fleet.row_of(name, call)
+        made = fleet.make_row(name, call)
         if made.invalid is not None:
             counts["duplicates" if made.invalid.code == DUPLICATE else "invalid"] += 1
         yield made
@@ -98,14 +99,15 @@ class _Shown:
     def show(self, manifest: Manifest) -> None:
         if self._clock.now() - self._last >= _EVERY:
             self._last = self._clock.now()
-            note(f"queued: {min(manifest.put * manifest.size, manifest.rows):,}/{manifest.rows:,} rows")
+            queued = min(manifest.chunks_queued * manifest.rows_per_chunk, manifest.rows)
+            note(f"queued: {queued:,}/{manifest.rows:,} rows")
 
 
 def _facts(done: Manifest, counts: Counter[str]) -> dict[str, object]:
     return {
         "batch": done.batch,
         "rows": done.rows,
-        "chunks": done.chunks,
+        "chunks": done.chunks_total,
         "invalid": counts["invalid"],
         "duplicates": counts["duplicates"],
     }
@@ -113,7 +115,7 @@ def _facts(done: Manifest, counts: Counter[str]) -> dict[str, object]:
 
 def _tell(done: Manifest, counts: Counter[str], *, new: bool) -> None:
     if new:
-        emit(f"{done.rows:,} rows are queued as the batch {done.batch}, in {done.chunks:,} chunks")
+        emit(f"{done.rows:,} rows are queued as the batch {done.batch}, in {done.chunks_total:,} chunks")
     else:
         emit(f"nothing was queued: all {done.rows:,} rows of the batch {done.batch} were before")
     if counts["invalid"]:

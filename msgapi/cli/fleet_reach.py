@@ -7,9 +7,9 @@ from typing import Final, Protocol, final
 
 from attrs import field, frozen
 
-from ..fleet import Chunks, Records, Taken, Unreachable
-from ..fleet.manifest import fit
-from ..quota import Quota
+from ..fleet import ChunkQueue, FleetConflict, RecordStore, Unreachable
+from ..fleet.records.manifest import is_valid_name
+from ..ratelimit import SharedRate
 from .exits import Exit, Halt
 
 _EXAMPLE: Final = "such as redis://127.0.0.1:6379 or nats://127.0.0.1:4222"
@@ -19,17 +19,17 @@ class Reached(Protocol):
     """A fleet that is reached: its parts."""
 
     @property
-    def chunks(self) -> Chunks:
+    def queue(self) -> ChunkQueue:
         """Its queue."""
         ...  # pragma: no cover
 
     @property
-    def records(self) -> Records:
+    def records(self) -> RecordStore:
         """What became of its batches."""
         ...  # pragma: no cover
 
     @property
-    def quota(self) -> Quota:
+    def shared_rate(self) -> SharedRate:
         """The pace that its workers share."""
         ...  # pragma: no cover
 
@@ -47,7 +47,7 @@ class Place:
     def check(self, batch: str | None = None) -> None:
         """Refuse what cannot be a fleet, or the name of a *batch*, before anything is asked of anybody."""
         for option, name in [("--fleet", self.fleet), *([("--batch", batch)] if batch is not None else [])]:
-            if not fit(name):
+            if not is_valid_name(name):
                 raise Halt(f"{option} takes up to 64 of A-Z a-z 0-9 . _ - and no sign first, not {name!r}")
         if not self.url:
             raise Halt(f"which fleet? give --fleet-url or set MSGAPI_FLEET_URL, {_EXAMPLE}", Exit.CONFIGURATION)
@@ -59,23 +59,23 @@ async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Reached]
 
     It is not claimed for the key: who is about to send with that tries it first.
     """
-    from ..fleet.opening import opened
+    from ..fleet.opening import open as open_fleet
 
     key = os.environ.get("MSGAPI_API_KEY", "")
     async with AsyncExitStack() as stack:
         try:
             fleet = await stack.enter_async_context(
-                opened(
+                open_fleet(
                     place.url,
                     fleet=place.fleet,
                     api_key=key,
                     lease_seconds=place.lease,
-                    chunks_at_once=chunks_at_once,
-                    claiming=False,
-                    only_reading=place.only_reading,
+                    concurrent_chunks=chunks_at_once,
+                    claim_key=False,
+                    read_only=place.only_reading,
                 )
             )
-        except (Taken, Unreachable, ValueError) as error:
+        except (FleetConflict, Unreachable, ValueError) as error:
             raise Halt(f"{error}", Exit.CONFIGURATION) from None
         yield fleet
 
@@ -87,5 +87,5 @@ def told(rest: str) -> Iterator[None]:
         yield
     except Unreachable as error:
         raise Halt(f"{error}; {rest}", Exit.STOPPED) from None
-    except Taken as error:
+    except FleetConflict as error:
         raise Halt(f"{error}") from None

@@ -86,10 +86,10 @@ async def _collected(asked: Asked, place: Place, path: str) -> _Standing:
                 raise Halt(f"{error}") from None
             if collection is None:
                 raise Halt(f"there is no batch {batch} on the fleet {place.fleet}: `msgapi fleet enqueue` makes one")
-            left = await there.chunks.left()
+            left = await there.queue.size()
         why: bytes | None = None
         with anyio.move_on_after(_WAIT):
-            why = await there.quota.paused()
+            why = await there.shared_rate.paused()
     return _Standing(collection=collection, left=left, paused=_error(why))
 
 
@@ -102,8 +102,8 @@ def _plain(standing: _Standing) -> dict[str, object]:
     found = standing.collection
     return {
         "chunks": {
-            "total": found.manifest.chunks,
-            "queued": found.manifest.put,
+            "total": found.manifest.chunks_total,
+            "queued": found.manifest.chunks_queued,
             "begun": found.begun,
             "done": found.done,
             "buried": found.buried,
@@ -116,12 +116,12 @@ def _plain(standing: _Standing) -> dict[str, object]:
 
 def _notices(standing: _Standing, asked: Asked) -> Iterator[str]:
     found, manifest = standing.collection, standing.collection.manifest
-    waiting = max(0, manifest.put - found.done - found.begun - len(found.buried))
-    if manifest.chunks is None:
+    waiting = max(0, manifest.chunks_queued - found.done - found.begun - len(found.buried))
+    if manifest.chunks_total is None:
         yield "not all rows are queued: give the same `msgapi fleet enqueue` again"
     if waiting or found.begun:
-        said = f"{found.done:,} of {manifest.put:,} chunks are done, {found.begun:,} are begun, {waiting:,} are waiting"
-        yield f"{said}; `msgapi fleet work` goes on"
+        said = f"{found.done:,} of {manifest.chunks_queued:,} chunks are done, {found.begun:,} are begun"
+        yield f"{said}, {waiting:,} are waiting; `msgapi fleet work` goes on"
     for name, why in sorted(found.buried.items()):
         yield f"chunk {name} was given up: {why}"
     if found.unreadable:

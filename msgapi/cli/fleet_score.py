@@ -12,7 +12,7 @@ from attrs import define, field
 
 from ..batch import Stopped
 from ..clock import Clock
-from ..fleet.events import Away, Event, Given, Leased, Paused, Resumed, Told
+from ..fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from ..results import ApiError, InsufficientBalance, Ok
 from .progress import Screen, Speed
 from .rows import Row
@@ -41,16 +41,16 @@ class Score:
     def take(self, event: Event) -> None:
         """Take in what has happened, and say what is not of every day."""
         match event:
-            case Away(why=why):
-                self._wait(why)
-            case Leased(chunk=chunk):
+            case BackendUnreachable(reason=reason):
+                self._wait(reason)
+            case ChunkLeased(chunk=chunk):
                 if self._away is not None:
                     self.screen.say("it answers again: going on")
                 self._away = None
                 self.held.add(chunk)
-            case Told():
+            case RowFinished():
                 self._count(event)
-            case Given():
+            case ChunkFinished():
                 self._give(event)
             case Paused(stopped=stopped):
                 self.screen.say(f"the balance is used up{where(stopped)}: waiting for a top-up; Ctrl-C ends it")
@@ -64,7 +64,7 @@ class Score:
             self.screen.say(f"{why}; waiting for it")
         self._away = why
 
-    def _count(self, event: Told) -> None:
+    def _count(self, event: RowFinished) -> None:
         before, outcome = self._open.setdefault(event.chunk, {}), event.outcome
         told = outcome.index in before
         last = before.get(outcome.index)
@@ -77,13 +77,13 @@ class Score:
             self.tally.take_back(last)
         before[outcome.index] = None if isinstance(outcome.result, Ok) else outcome.result
 
-    def _give(self, event: Given) -> None:
+    def _give(self, event: ChunkFinished) -> None:
         self.held.discard(event.chunk)
-        if event.fate in {"done", "buried"}:
+        if event.disposition in {"done", "buried"}:
             _ = self._open.pop(event.chunk, None)
-        self.chunks[event.fate] += 1
-        if event.fate == "buried" and event.sent.unfit is not None:
-            self.screen.say(f"the chunk {event.chunk} was given up: {event.sent.unfit.why}")
+        self.chunks[event.disposition] += 1
+        if event.disposition == "buried" and event.result.invalid is not None:
+            self.screen.say(f"the chunk {event.chunk} was given up: {event.result.invalid.reason}")
 
     def show(self) -> None:
         """Show how far it is."""

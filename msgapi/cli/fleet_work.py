@@ -20,10 +20,10 @@ from ..batch import Stopped
 from ..calls import Api
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import background
-from ..fleet import Taken, Unreachable, disclaim
-from ..fleet.owner import claim
-from ..fleet.work import work
-from ..pace import Pace
+from ..fleet import FleetConflict, Unreachable, disclaim
+from ..fleet.api_key import claim
+from ..fleet.worker import work
+from ..ratelimit import Pace
 from ..results import Unauthorized
 from . import connection, fleet_reach
 from .connection import launch
@@ -85,16 +85,16 @@ class Worker:
             listen, count = partial(self._listen, signals, scope), partial(self._count, there)
             async with background(listen), background(self._show), background(count):
                 self.stopped = await work(
-                    there.chunks,
+                    there.queue,
                     api,
                     pace,
                     records=there.records,
-                    chunks_at_once=self.shift.chunks_at_once,
+                    concurrent_chunks=self.shift.chunks_at_once,
                     concurrency=self.shift.concurrency,
                     outage_timeout=self.shift.outage_timeout,
                     until_empty=self.shift.until_empty,
                     wait_for_balance=self.shift.wait,
-                    stopping=self._stopping,
+                    stop_event=self._stopping,
                     on_event=self.score.take,
                     clock=self.clock,
                 )
@@ -122,7 +122,7 @@ class Worker:
     async def _count(self, there: Reached) -> None:
         while True:
             try:
-                self.score.left = await there.chunks.left()
+                self.score.left = await there.queue.size()
             except Unreachable:  # the worker tells of it
                 self.score.left = None
             await self.clock.sleep(_COUNTING)
@@ -146,7 +146,7 @@ async def _worked(shift: Shift, place: Place) -> int:
 
 
 async def _done(shift: Shift, there: Reached, fleet: str) -> Worker:
-    pace, clock = Pace(shift.per_second, shared=there.quota), SYSTEM_CLOCK
+    pace, clock = Pace(shift.per_second, shared=there.shared_rate), SYSTEM_CLOCK
     async with connection.reach(pace=pace) as api:
         with screen() as shown:
             worker = Worker(shift, Score(shown, clock), clock)
@@ -169,7 +169,7 @@ async def _accepted(api: Api, worker: Worker) -> bool:
 async def _claim(there: Reached, fleet: str) -> None:
     try:
         await claim(there.records, fleet, os.environ["MSGAPI_API_KEY"])
-    except (Taken, Unreachable) as error:
+    except (FleetConflict, Unreachable) as error:
         raise Halt(f"{error}", Exit.CONFIGURATION) from None
 
 

@@ -11,7 +11,7 @@ from attrs import evolve, field, frozen
 
 from ..billing import Estimate
 from ..calls import Api
-from ..pace import Pace
+from ..ratelimit import Pace
 from . import diary, ledger, preview, progress, rows
 from .calls import Calls, Naming
 from .connection import launch, private, reach

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from ..clock import SYSTEM_CLOCK, Clock
-from ..pace import Pace
+from ..ratelimit import Pace
 from .output import note
 from .run import Progress
 from .tally import Tally

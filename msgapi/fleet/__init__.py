@@ -1,51 +1,65 @@
-"""Fleets: one batch on many workers, over an engine that exists already, at the pace of one key."""
+"""Fleets: one batch sent by many workers, over a Redis, Valkey or NATS server, at the shared rate of one API key.
 
-from .chunk import SIZE, Chunk, Row, Unfit, row_of
-from .chunks import Chunks, Lease, Sink, Unreachable
+A producer cuts the rows of a batch into chunks and queues them (`enqueue`). Workers take chunks and send their rows
+(`work`, or `send_chunk` in a task queue of your own). One record per chunk keeps the result of each row, so that a
+chunk may be sent any number of times and each row is carried out once. `collect` writes the records as an ordinary
+journal.
+"""
+
+from .api_key import disclaim
+from .backend import ChunkQueue, ChunkSink, Lease, RecordStore, Revision, Unreachable
+from .backends.memory import MemoryChunkQueue, MemoryRecordStore
+from .chunk import DEFAULT_CHUNK_ROWS, Chunk, ChunkRow, InvalidChunk, make_row
 from .collecting import Collection, collect
-from .enqueuing import enqueue
-from .entry import ChunkRecord, Found
-from .events import Away, Event, Given, Leased, Paused, Resumed, Told
-from .manifest import Manifest, Taken
-from .memory import MemoryChunks, MemoryRecords
-from .opening import Fleet, opened
-from .owner import disclaim
-from .records import Records, Revision
-from .sending import Sent, send_chunk
-from .work import work
+from .events import (
+    BackendUnreachable,
+    ChunkFinished,
+    ChunkLeased,
+    Disposition,
+    Event,
+    Paused,
+    Resumed,
+    RowFinished,
+)
+from .opening import Fleet, open  # noqa: A004 - used as `fleet.open`
+from .queueing import enqueue
+from .records import ChunkRecord, FleetConflict, Manifest, RowRecord
+from .sending import ChunkResult, send_chunk
+from .worker import work
 
 __all__ = [
-    "SIZE",
-    "Away",
+    "DEFAULT_CHUNK_ROWS",
+    "BackendUnreachable",
     "Chunk",
+    "ChunkFinished",
+    "ChunkLeased",
+    "ChunkQueue",
     "ChunkRecord",
-    "Chunks",
+    "ChunkResult",
+    "ChunkRow",
+    "ChunkSink",
     "Collection",
+    "Disposition",
     "Event",
     "Fleet",
-    "Found",
-    "Given",
+    "FleetConflict",
+    "InvalidChunk",
     "Lease",
-    "Leased",
     "Manifest",
-    "MemoryChunks",
-    "MemoryRecords",
+    "MemoryChunkQueue",
+    "MemoryRecordStore",
     "Paused",
-    "Records",
+    "RecordStore",
     "Resumed",
     "Revision",
-    "Row",
-    "Sent",
-    "Sink",
-    "Taken",
-    "Told",
-    "Unfit",
+    "RowFinished",
+    "RowRecord",
     "Unreachable",
     "collect",
     "disclaim",
     "enqueue",
-    "opened",
-    "row_of",
+    "make_row",
+    "open",
     "send_chunk",
     "work",
 ]

@@ -1,8 +1,8 @@
-"""Chunk: about a hundred rows of a batch with their keys, as they travel.
+"""Chunks: about a hundred rows of a batch with their idempotency keys, as a queue carries them.
 
 Rules:
-- What goes out is fixed here to the byte, so that every worker sends the same request under the same key.
-- A row that was refused before it was sent travels too, with what is wrong: each row ends in one record.
+- The body of each request is fixed here to the byte, so that every worker sends the same request under the same key.
+- A row that is invalid before it is sent is part of its chunk, with its error: each row ends in one record.
 """
 
 from typing import Final, final
@@ -17,16 +17,19 @@ from ..messages.calls import ROUTE
 from ..redact import hidden
 from ..results import Invalid
 
-SIZE: Final = 100
-"""Rows in a chunk: a worker that dies has so many to send again, and two writings of a record pay for so many."""
+DEFAULT_CHUNK_ROWS: Final = 100
+"""Rows in a chunk: a lost worker leaves this many to send again, and two writes of a record serve this many."""
 
 _VERSION: Final = 1
 
 
 @final
 @frozen(kw_only=True)
-class Row:
-    """One row: its *id* in the batch, the JSON that is sent, under which key; or what is wrong with it."""
+class ChunkRow:
+    """One row: its *id* in the batch, the JSON *body* that is sent and its idempotency key; or why it is *invalid*.
+
+    A *key* of None is the one that `journal.key_of` derives from the batch and the id.
+    """
 
     id: str
     key: str | None = field(default=None, repr=hidden)
@@ -35,7 +38,7 @@ class Row:
 
     @property
     def call(self) -> Call[Accepted]:
-        """The call that sends it; one that is *invalid* comes to that and is never sent."""
+        """The call that sends the row; that of an invalid row returns its error and is never sent."""
         body = None if self.invalid is not None else self.body.encode()
         return Call("POST", ROUTE, Accepted, (), body, self.key, invalid=self.invalid)
 
@@ -43,53 +46,56 @@ class Row:
 @final
 @frozen(kw_only=True)
 class Chunk:
-    """Rows of one *batch*, begun *at* this Unix time; *id* names the chunk in it, the same each time it is queued."""
+    """Rows of one *batch*, which was begun at the Unix time *created_at*.
+
+    *id* names the chunk in its batch, and is the same each time it is queued.
+    """
 
     batch: str
     id: str
-    rows: tuple[Row, ...]
-    at: float = 0.0
+    rows: tuple[ChunkRow, ...]
+    created_at: float = 0.0
     version: int = _VERSION
 
     @property
     def name(self) -> str:
-        """What the chunk is called in the engine, where there may be other batches: `BATCH/ID`."""
+        """The id of the chunk in a queue, which may hold several batches: `BATCH/ID`."""
         return f"{self.batch}/{self.id}"
 
     def dump(self) -> bytes:
-        """Write it as JSON, as the engine carries it."""
+        """Return the chunk as JSON, as a queue carries it; `load_chunk` reads it."""
         return dump(self)
 
 
 @final
 @frozen
-class Unfit:
-    """A chunk that nobody can send: *why*, in one line that quotes nothing of it."""
+class InvalidChunk:
+    """A chunk that no worker can send; *reason* is one line that quotes nothing of it."""
 
-    why: str
+    reason: str
 
 
-def row_of(name: str, call: Call[Accepted]) -> Row:
-    """Make a row of a *call* to `messages.send`."""
+def make_row(id: str, call: Call[Accepted]) -> ChunkRow:  # noqa: A002 - it is an id
+    """Return the row with this *id* that sends *call*, which `messages.send` made; else raise ValueError."""
     if call.invalid is not None:
-        return Row(id=name, key=call.idempotency_key, invalid=call.invalid)
+        return ChunkRow(id=id, key=call.idempotency_key, invalid=call.invalid)
     if (call.method, call.target) != ("POST", ROUTE) or call.body is None:
         raise ValueError(f"a chunk holds calls that send messages, not {call!r}")
-    return Row(id=name, key=call.idempotency_key, body=call.body.decode())
+    return ChunkRow(id=id, key=call.idempotency_key, body=call.body.decode())
 
 
-def load(body: bytes) -> Chunk | Unfit:
-    """Read a chunk that came from an engine; what is none, or is of a later version, is `Unfit`."""
+def load_chunk(body: bytes) -> Chunk | InvalidChunk:
+    """Read a chunk from a queue; return `InvalidChunk` if it is malformed or of another version."""
     try:
         value: object = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return Unfit("it is not JSON")
+        return InvalidChunk("it is not JSON")
     version = value.get("version", _VERSION) if isinstance(value, dict) else _VERSION
     if version != _VERSION:
-        return Unfit("it is of another version of msgapi-sdk")
+        return InvalidChunk("it is of another version of msgapi-sdk")
     chunk = read(value, Chunk)
     if isinstance(chunk, Problems):
-        return Unfit(f"{chunk}")
+        return InvalidChunk(f"{chunk}")
     if not chunk.batch or not chunk.id or not all(row.id and (row.invalid or row.body) for row in chunk.rows):
-        return Unfit("a name or a body is missing")
+        return InvalidChunk("a name or a body is missing")
     return chunk

@@ -1,4 +1,4 @@
-"""Collecting: the records of a batch as an ordinary journal, for the report that a local batch gets."""
+"""Collecting: write the records of a batch as an ordinary journal, for the report that a local batch gets."""
 
 from collections.abc import AsyncGenerator
 from typing import Any, Final, final
@@ -10,21 +10,22 @@ from .. import journal
 from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems
 from ..journal import JournalRow, State
-from . import elsewhere
-from .entry import Found, load_record
-from .manifest import NAME, Manifest, found
-from .records import Records
+from .backend import RecordStore
+from .records import takeover
+from .records.chunk_record import RowRecord, load_record
+from .records.manifest import NAME, Manifest, read_manifest
 
-_OTHERS: Final = (NAME, elsewhere.NAME)  # records that are of no chunk
-_LOT: Final = 5_000  # rows that are written together
+_NOT_CHUNKS: Final = (NAME, takeover.NAME)  # documents that are not the record of a chunk
+_GROUP: Final = 5_000  # rows that are written to the journal at once
 
 
 @final
 @define(eq=False)
 class Collection:
-    """What a batch on a fleet has come to: so many chunks of *manifest* are *begun*, *done* or *buried*, and why.
+    """How far a batch on a fleet is: the numbers of chunks of *manifest* that are *begun* and *done*.
 
-    *unreadable* names the records that nobody can read.
+    *buried* gives for each chunk that can never succeed the reason. *unreadable* lists the names of the records that
+    are damaged or of a later version.
     """
 
     manifest: Manifest
@@ -33,8 +34,8 @@ class Collection:
     buried: dict[str, str] = field(factory=dict)
     unreadable: list[str] = field(factory=list)
 
-    def take(self, name: str, value: bytes) -> list[tuple[bytes, JournalRow]]:
-        """Count the chunk whose record of this *name* is *value*; gives its rows, none if nobody can read it."""
+    def add(self, name: str, value: bytes) -> list[tuple[bytes, JournalRow]]:
+        """Count the chunk whose record *name* has this *value*; return its rows, none if it is unreadable."""
         record = load_record(value)
         if isinstance(record, Problems):
             self.unreadable.append(name)
@@ -42,45 +43,47 @@ class Collection:
         self.begun += record.stage == "begun"
         self.done += record.stage == "done"
         if record.stage == "buried":
-            self.buried[name] = record.why or "nobody says why"
+            self.buried[name] = record.reason or "no reason is recorded"
         return [_line(row) for row in record.rows]
 
 
 async def collect(
-    records: Records, batch: str, path: str, *, only_read: bool = False, clock: Clock = SYSTEM_CLOCK
+    records: RecordStore, batch: str, path: str, *, only_read: bool = False, clock: Clock = SYSTEM_CLOCK
 ) -> Collection | None:
-    """Write what became of *batch* so far as a journal at *path*; None if there is no such batch.
+    """Write the results of *batch* so far as a journal at *path*; return None if there is no such batch.
 
-    The journal is as one that a local batch has written: `journal.reading` reads it, and a batch goes on with it.
-    One that is there must be of the same batch (else `journal.Unusable`); where it says more of a row, that stays.
-    It may be collected any number of times, also while the batch is being sent.
+    The journal is one as a local batch writes: `journal.reading` reads it, and a batch can be resumed with it. If there
+    is one at *path*, it must be of the same batch (else raise `journal.Unusable`); where it says more of a row, that
+    stays. May be repeated at any time, also while the batch is being sent. Raise `Unreachable` if the backend fails,
+    and `FleetConflict` if another version queued the batch.
 
-    A day after it was first collected the workers send no more of the batch, as a local one may have sent it since:
-    what is not settled is in doubt then. Not so if the journal is *only_read*, and no batch goes on with it.
+    A day after the first collection the workers stop sending the batch, since a local batch may have sent it meanwhile:
+    rows that are not settled then have an unknown outcome. With *only_read* this does not apply, and no batch may be
+    resumed with the journal.
     """
-    manifest = await found(records, batch)
+    manifest = await read_manifest(records, batch)
     if manifest is None:
         return None
     if not only_read:
-        await elsewhere.noted(records, batch, clock.time())
+        await takeover.record_takeover(records, batch, clock.time())
     collection = Collection(manifest)
     with journal.merge(path, batch=batch, about=manifest.about, clock=clock) as collected:
         documents = records.scan(batch)
         try:
-            lot: list[tuple[bytes, JournalRow]] = []
+            group: list[tuple[bytes, JournalRow]] = []
             async for name, value in documents:
-                lot += () if name in _OTHERS else collection.take(name, value)
-                if len(lot) >= _LOT:
-                    await anyio.to_thread.run_sync(collected.add, lot)
-                    lot = []
-            await anyio.to_thread.run_sync(collected.add, lot)
+                group += () if name in _NOT_CHUNKS else collection.add(name, value)
+                if len(group) >= _GROUP:
+                    await anyio.to_thread.run_sync(collected.add, group)
+                    group = []
+            await anyio.to_thread.run_sync(collected.add, group)
         finally:
-            if isinstance(documents, AsyncGenerator):  # it must not be left to the garbage collector
+            if isinstance(documents, AsyncGenerator):  # close it here, not at garbage collection
                 await documents.aclose()
     return collection
 
 
-def _line(found: Found) -> tuple[bytes, JournalRow]:
-    facts: dict[str, Any] = asdict(found) | {"state": State(found.state)}
-    mark = bytes.fromhex(facts.pop("mark"))
-    return mark, JournalRow(**facts)
+def _line(row: RowRecord) -> tuple[bytes, JournalRow]:
+    fields: dict[str, Any] = asdict(row) | {"state": State(row.state)}
+    request_hash = bytes.fromhex(fields.pop("request_hash"))
+    return request_hash, JournalRow(**fields)

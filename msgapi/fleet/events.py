@@ -1,4 +1,4 @@
-"""Events: what a worker tells of its chunks and rows, while it works."""
+"""Events: what a worker reports of its chunks and rows while it works."""
 
 from typing import Literal, TypeAlias, final
 
@@ -6,15 +6,21 @@ from attrs import frozen
 
 from ..batch import Outcome, Stopped
 from ..messages import Accepted
-from .sending import Sent
+from .sending import ChunkResult
 
-Fate: TypeAlias = Literal["done", "released", "buried", "lost"]
+Disposition: TypeAlias = Literal["done", "released", "buried", "lost"]
+"""How a worker gives up a chunk.
+
+`done`: each row is settled, and the chunk is removed from the queue. `released`: it is returned to the queue, to be
+delivered again. `buried`: it can never succeed, and is removed from the queue. `lost`: the lease expired, and another
+worker may have the chunk.
+"""
 
 
 @final
 @frozen
-class Leased:
-    """The worker has taken a *chunk*, the how many-eth that did."""
+class ChunkLeased:
+    """The worker has taken a *chunk*; *delivery* is the number of the delivery, from 1."""
 
     chunk: str
     delivery: int
@@ -22,8 +28,8 @@ class Leased:
 
 @final
 @frozen
-class Told:
-    """A row of a *chunk* has ended."""
+class RowFinished:
+    """A row of a *chunk* has an *outcome*."""
 
     chunk: str
     outcome: Outcome[Accepted]
@@ -31,26 +37,26 @@ class Told:
 
 @final
 @frozen
-class Given:
-    """The worker has given a *chunk* out of its hands; *lost* is one that another has taken over meanwhile."""
+class ChunkFinished:
+    """The worker has given up a *chunk*, with this *result*."""
 
     chunk: str
-    fate: Fate
-    sent: Sent
+    disposition: Disposition
+    result: ChunkResult
 
 
 @final
 @frozen
-class Away:
-    """The engine or the store does not answer, and the worker waits: *why* is one line."""
+class BackendUnreachable:
+    """The backend or the shared rate does not answer, and the worker waits for it; *reason* is one line."""
 
-    why: str
+    reason: str
 
 
 @final
 @frozen
 class Paused:
-    """Nobody sends, for want of money, and the worker waits for it."""
+    """All workers of the key are paused because the balance is used up, and this one waits for a top-up."""
 
     stopped: Stopped
 
@@ -58,8 +64,8 @@ class Paused:
 @final
 @frozen
 class Resumed:
-    """There is money again."""
+    """The balance was topped up, and the workers send again."""
 
 
-Event: TypeAlias = Leased | Told | Given | Away | Paused | Resumed
-"""What `work` tells its *on_event*."""
+Event: TypeAlias = ChunkLeased | RowFinished | ChunkFinished | BackendUnreachable | Paused | Resumed
+"""What `work` passes to *on_event*."""

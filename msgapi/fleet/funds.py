@@ -10,11 +10,11 @@ from .. import billing
 from ..batch import Stopped
 from ..calls import Api
 from ..clock import Clock
-from ..gate import rest
-from ..quota import Quota
+from ..ratelimit import SharedRate
+from ..ratelimit.queue import sleep_while
 from ..results import InsufficientBalance, Ok
 from .events import Event, Paused, Resumed
-from .sending import in_time, short_of_money
+from .sending import stop_for_balance, with_timeout
 
 _EVERY: Final = 15.0  # seconds between two looks at the balance
 
@@ -46,7 +46,7 @@ class Till:
     """Whether there is money: if there is none a worker waits for some, or ends if it is not to *wait*."""
 
     api: Api
-    quota: Quota
+    quota: SharedRate
     clock: Clock
     wait: bool
     end: End
@@ -59,23 +59,23 @@ class Till:
 
         A quota that is away is `Unreachable`.
         """
-        why = await in_time(self.clock, self.quota.paused)
+        why = await with_timeout(self.clock, self.quota.paused)
         new, self._new = self._new, False
         if why is None:
             if self._paused:
                 self._paused = False
                 _ = self.tell(Resumed())
             return True
-        stopped = short_of_money(why)
+        stopped = stop_for_balance(why)
         if not self._paused and self.wait:
             self._paused = True
             _ = self.tell(Paused(stopped))
         if self.wait and not new and _blind(stopped):
-            await rest(self.clock, _EVERY, self.end.going)
+            await sleep_while(self.clock, _EVERY, self.end.going)
         if (new or self.wait) and await _refilled(self.api, stopped):
-            await in_time(self.clock, self.quota.resume)
+            await with_timeout(self.clock, self.quota.resume)
         elif self.wait:
-            await rest(self.clock, _EVERY, self.end.going)
+            await sleep_while(self.clock, _EVERY, self.end.going)
         else:
             self.end.come(stopped)
         return False

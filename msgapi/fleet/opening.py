@@ -1,7 +1,7 @@
-"""Opening a fleet: the queue, the records and the shared pace that are on one server, by its address.
+"""Opening a fleet: the queue, the records and the shared rate on one server, by its address.
 
 Rules:
-- An address may hold a password, so none is ever quoted.
+- An address may hold a password, so error messages never quote one.
 """
 
 import asyncio
@@ -16,19 +16,17 @@ from attrs import frozen
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import unwrapped
-from ..quota import Quota
-from .chunks import Chunks, Unreachable
-from .keeping import kept
-from .manifest import fit
-from .owner import check, claim
-from .records import Records
+from ..ratelimit import SharedRate
+from .api_key import check, claim
+from .backend import ChunkQueue, RecordStore, Unreachable
+from .records.manifest import is_valid_name
 
 _REDIS: Final = {
     "redis": "redis",
     "rediss": "rediss",
     "valkey": "redis",
     "valkeys": "rediss",
-}  # as coredis knows them
+}  # our scheme: the scheme that coredis knows
 _NATS: Final = ("nats", "tls")
 _DATABASE: Final = re.compile(r"(/?|/[0-9]+/?)\?|/?\?db=[0-9]+")
 _END: Final = "HOST:PORT, or in HOST:PORT/NUMBER for another database than 0"
@@ -38,110 +36,112 @@ _EXAMPLE: Final = "redis://HOST:6379, rediss://…, valkey://…, valkeys://…,
 @final
 @frozen(eq=False)
 class Fleet:
-    """A fleet that is open: its queue, what became of its batches, and the pace of the key."""
+    """An open fleet: its *queue* of chunks, the *records* of its batches, and the *shared_rate* of the API key."""
 
-    chunks: Chunks
-    records: Records
-    quota: Quota
+    queue: ChunkQueue
+    records: RecordStore
+    shared_rate: SharedRate
 
 
 @final
 @frozen(kw_only=True, repr=False)
-class _Asked:
+class _Options:
     url: str
     fleet: str
     api_key: str
     lease_seconds: float
-    chunks_at_once: int
+    concurrent_chunks: int
     clock: Clock
 
 
 @asynccontextmanager
-async def opened(
+async def open(  # noqa: A001 - used as `fleet.open`
     url: str,
     *,
     fleet: str = "msgapi",
     api_key: str,
     lease_seconds: float = 3.0,
-    chunks_at_once: int = 4,
-    claiming: bool = True,
-    only_reading: bool = False,
+    concurrent_chunks: int = 4,
+    claim_key: bool = True,
+    read_only: bool = False,
     clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[Fleet]:
-    """Open the *fleet* on the server at *url*, whose pace is that of *api_key*; it closes with the block.
+    """Open the *fleet* on the server at *url*, with the shared rate of *api_key*, for the time of a block.
 
-    *url* begins with `redis://`, `rediss://`, `valkey://` or `valkeys://` for Redis and Valkey, which needs the extra
+    *url* begins with `redis://`, `rediss://`, `valkey://` or `valkeys://` for Redis and Valkey, which need the extra
     `msgapi-sdk[redis]`, or with `nats://` or `tls://` for NATS, which needs `msgapi-sdk[nats]` and runs on asyncio.
-    What is none of these raises `ValueError`, and so does a bad name or number. A server that cannot be reached now,
-    or an extra that is not installed, is `Unreachable`; a server that goes away later is it for each call, and comes
-    back by itself.
+    Over TLS, certificates are checked; a CA of your own is trusted if it is in the bundle that `SSL_CERT_FILE` names.
 
-    Over TLS certificates are checked; a CA of one's own is trusted if it is in the bundle that `SSL_CERT_FILE` names.
+    A chunk whose worker is lost is delivered again after *lease_seconds*. Up to *concurrent_chunks* chunks can be
+    leased at a time. A fleet sends with one key: that of the first worker that opens it with *claim_key*, until
+    `disclaim` says that the service has refused it. Set *claim_key* to False to queue only, since the key is not tried
+    then. With *read_only* any key may be given.
 
-    A chunk whose worker is lost is handed out again after *lease_seconds*. To us come up to *chunks_at_once*.
-
-    A fleet sends with one key: the first one that opens it *claiming*; with another it is `Taken`, until `disclaim`
-    says that the service has refused the first. Who only queues does not claim it, as nobody has tried the key yet,
-    and who is *only_reading* may have any key.
+    Raise ValueError if *url*, a name or a number is invalid; `Unreachable` if the server cannot be reached now or the
+    extra is not installed; `FleetConflict` if the fleet sends with another key. A server that fails later raises
+    `Unreachable` from each call, and is reconnected automatically.
     """
-    asked = _Asked(
-        url=_address(url),
+    options = _Options(
+        url=_normalise_url(url),
         fleet=fleet,
         api_key=api_key,
         lease_seconds=lease_seconds,
-        chunks_at_once=chunks_at_once,
+        concurrent_chunks=concurrent_chunks,
         clock=clock,
     )
-    _check(asked)
-    async with unwrapped(_on_nats(asked) if url.startswith(_NATS) else _on_redis(asked), _first) as found:
-        if api_key and not only_reading:
-            await (claim if claiming else check)(found.records, fleet, api_key)
-        yield found
+    _check(options)
+    backend = _open_on_nats(options) if url.startswith(_NATS) else _open_on_redis(options)
+    async with unwrapped(backend, _first_error) as opened:
+        if api_key and not read_only:
+            await (claim if claim_key else check)(opened.records, fleet, api_key)
+        yield opened
 
 
 @asynccontextmanager
-async def _on_redis(asked: _Asked) -> AsyncIterator[Fleet]:
+async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("redis"):
-        from . import chunks_streaq, quota_redis, redis
-        from .records_redis import RedisRecords
-    queue = chunks_streaq.opened(
-        asked.url, fleet=asked.fleet, lease_seconds=asked.lease_seconds, chunks_at_once=asked.chunks_at_once
+        from .backends.redis import connection, queue, records, shared_rate
+    opening_queue = queue.open_queue(
+        options.url,
+        fleet=options.fleet,
+        lease_seconds=options.lease_seconds,
+        concurrent_chunks=options.concurrent_chunks,
     )
-    async with kept(redis.connected(asked.url)) as client:
-        _ = await redis.asked(client, client.ping())
-        quota = quota_redis.opened(client, key=asked.api_key, clock=asked.clock)
-        async with queue as chunks:
-            yield Fleet(chunks, RedisRecords(client, asked.fleet), quota)
+    async with connection.open_shielded(connection.connect(options.url)) as client:
+        _ = await connection.run_command(client, client.ping())
+        rate = shared_rate.open_shared_rate(client, key=options.api_key, clock=options.clock)
+        async with opening_queue as chunks:
+            yield Fleet(chunks, records.RedisRecordStore(client, options.fleet), rate)
 
 
 @asynccontextmanager
-async def _on_nats(asked: _Asked) -> AsyncIterator[Fleet]:
+async def _open_on_nats(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("nats"):
-        from . import chunks_faststream, nats, quota_nats, records_nats
+        from .backends.nats import connection, queue, records, shared_rate
     try:
         _ = asyncio.get_running_loop()
     except RuntimeError:
         raise ValueError("a fleet on NATS runs on asyncio only; on trio, take Redis or Valkey") from None
-    queue = chunks_faststream.opened(asked.url, fleet=asked.fleet, lease_seconds=asked.lease_seconds)
-    async with nats.connected(asked.url) as client, queue as chunks:
-        records = await records_nats.opened(client, fleet=asked.fleet)
-        yield Fleet(chunks, records, quota_nats.opened(client, key=asked.api_key, clock=asked.clock))
+    opening_queue = queue.open_queue(options.url, fleet=options.fleet, lease_seconds=options.lease_seconds)
+    async with connection.connect(options.url) as client, opening_queue as chunks:
+        store = await records.open_records(client, fleet=options.fleet)
+        yield Fleet(chunks, store, shared_rate.open_shared_rate(client, key=options.api_key, clock=options.clock))
 
 
-def _check(asked: _Asked) -> None:
-    if not fit(asked.fleet):
-        raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {asked.fleet!r}")
-    if not 0 < asked.lease_seconds < inf:
-        raise ValueError(f"lease_seconds must be a number of seconds above 0, not {asked.lease_seconds}")
-    if asked.chunks_at_once < 1:
-        raise ValueError(f"chunks_at_once must be at least 1, not {asked.chunks_at_once}")
+def _check(options: _Options) -> None:
+    if not is_valid_name(options.fleet):
+        raise ValueError(f"a fleet is named by up to 64 of A-Z a-z 0-9 . _ -, no sign first, not {options.fleet!r}")
+    if not 0 < options.lease_seconds < inf:
+        raise ValueError(f"lease_seconds must be a number of seconds above 0, not {options.lease_seconds}")
+    if options.concurrent_chunks < 1:
+        raise ValueError(f"concurrent_chunks must be at least 1, not {options.concurrent_chunks}")
 
 
-def _first(error: BaseException) -> BaseException:
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+def _first_error(error: BaseException) -> BaseException:
+    return _first_error(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _address(url: str) -> str:
+def _normalise_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         if not parts.hostname or parts.port == 0 or parts.scheme not in {*_REDIS, *_NATS}:

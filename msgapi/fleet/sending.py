@@ -1,9 +1,9 @@
-"""Sending a chunk: what a worker of any engine does with one, from its JSON to what stands in its record.
+"""Sending a chunk: what any worker does with one, from its JSON to the results in its record.
 
 Rules:
-- It may be called for one chunk any number of times, by several workers at once: a row that is settled is
-  passed over, and one that is in doubt goes out under the key it had.
-- A chunk that is not done is the engine's to hand out again; nothing of it is lost or sent twice by that.
+- It may be called for one chunk any number of times, by several workers at once: a row that is settled is skipped, and
+  one with an unknown outcome is sent under the key that it had.
+- A chunk that is not done stays in the queue, to be delivered again; nothing of it is lost or carried out twice.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,23 +20,22 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems, dump, load_error
 from ..concurrency import background
 from ..messages import Accepted
-from ..pace import Pace
-from ..quota import Quota
+from ..ratelimit import Pace, SharedRate
 from ..results import InsufficientBalance
-from .chunk import Chunk, Unfit, load
-from .chunks import Unreachable
-from .entry import ChunkRecord, Found
-from .leaf import Leaf, Place, begun
-from .records import Records
+from .backend import RecordStore, Unreachable
+from .backoff import Backoff
+from .chunk import Chunk, InvalidChunk, load_chunk
+from .records.chunk_journal import ChunkJournal, begin_chunk
+from .records.chunk_record import ChunkDocument, ChunkRecord, RowRecord
 
 T = TypeVar("T")
-_LOOK: Final = 1.0  # seconds between looks at whether the rows are still wanted
-_LONGEST: Final = 1800.0  # seconds for which a chunk that was begun is sent: then its record is looked at again
-_PERSIST: Final = 60.0  # seconds for which what became of a chunk is held on to while the store is away
-_FIRST_PAUSE: Final = 0.25  # seconds; it doubles
+_CHECK_INTERVAL: Final = 1.0  # seconds between two checks whether the rows are still to be sent
+_LONGEST: Final = 1800.0  # seconds after which sending stops, so that the record is read again
+_WRITE_TIMEOUT: Final = 60.0  # seconds for which writing the results is tried again
+_FIRST_PAUSE: Final = 0.25  # seconds between two tries; it doubles
 _LONGEST_PAUSE: Final = 5.0
-_FAREWELL: Final = 5.0  # seconds to write it in, when cancelled
-_PATIENCE: Final = 5.0  # seconds that the quota may take to tell or to be told whether all are paused
+_CANCEL_TIMEOUT: Final = 5.0  # seconds to write the results in after a cancellation or an exception
+_PAUSE_TIMEOUT: Final = 5.0  # seconds that the shared rate may take to read or to set the pause
 
 
 OnOutcome: TypeAlias = Callable[[Outcome[Accepted]], object]
@@ -44,159 +43,194 @@ OnOutcome: TypeAlias = Callable[[Outcome[Accepted]], object]
 
 @final
 @frozen(kw_only=True)
-class Sent:
-    """What came of a chunk.
+class ChunkResult:
+    """The result of sending a chunk.
 
-    *done*: each of its rows is settled, and the engine may forget it. *unfit*: nobody can send it, and its
-    record says so. Neither: it is to be handed out again, as *left* rows are not settled. *stopped* is why
-    sending stopped, if it did: what stopped a local batch would stop the other chunks too. *rows* is what
-    the record says now.
+    If *done*, each row is settled and the chunk may be removed from the queue. If *invalid* is set, no worker can send
+    the chunk, and its record says why. Otherwise *rows_left* rows are not settled and the chunk is to be delivered
+    again. *stopped* is why sending stopped, if it did; what stops a batch would stop the other chunks too. *rows* are
+    those of the record now.
     """
 
     batch: str = ""
     id: str = ""
     done: bool = False
-    unfit: Unfit | None = None
+    invalid: InvalidChunk | None = None
     stopped: Stopped | None = None
-    left: int = 0
-    rows: tuple[Found, ...] = field(default=(), repr=False)
+    rows_left: int = 0
+    rows: tuple[RowRecord, ...] = field(default=(), repr=False)
+
+
+@final
+@frozen(kw_only=True)
+class SendOptions:
+    """The options of `send_chunk`."""
+
+    concurrency: int = 64
+    breaker: int | None = 25
+    outage_timeout: float = 900.0
+    only_while: Callable[[], bool] | None = None
+    on_outcome: OnOutcome | None = None
+    clock: Clock = SYSTEM_CLOCK
 
 
 async def send_chunk(
     chunk: bytes | Chunk,
-    api: Api,
+    client: Api,
     pace: Pace,
     *,
-    records: Records,
+    records: RecordStore,
     concurrency: int = 64,
     breaker: int | None = 25,
     outage_timeout: float = 900.0,
     only_while: Callable[[], bool] | None = None,
     on_outcome: OnOutcome | None = None,
     clock: Clock = SYSTEM_CLOCK,
-) -> Sent:
-    """Send the rows of *chunk*, as its JSON or read already, and write into *records* what became of them.
+) -> ChunkResult:
+    """Send the rows of *chunk*, given as JSON or parsed, and write their results into *records*.
 
-    *pace* is the one that *api* was made with. A 402 pauses all who share its quota, or the next one does if that
-    is away; while it is paused nothing is sent. *concurrency*, *breaker*, *outage_timeout*: as in `batch.send`.
-    *only_while* is asked before each row leaves and once a second; *on_outcome* is told of each row that ends.
+    *pace* is the one that *client* was made with. A 402 pauses all clients that share its rate; if the shared rate is
+    unreachable, the next 402 does. While they are paused, nothing is sent. *concurrency*, *breaker* and
+    *outage_timeout* (in seconds) are those of `batch.send`. *only_while* is called before each row leaves and once a
+    second: once it returns False, sending stops. *on_outcome* is called with each row that ends.
 
-    May be called again for the same chunk after any end, and by several workers. A store that is away
-    is `Unreachable`; it is waited for only where it must take what has been found. What *api* or
-    *on_outcome* raises comes out as itself, and the rows it left are in doubt. A bad number is a ValueError.
+    May be repeated for the same chunk after any end, and called by several workers at once. JSON that is not a chunk
+    is a `ChunkResult` with *invalid*. Raise `Unreachable` if the backend fails: only writing the results is tried
+    again, for a minute. Whatever *client* or *on_outcome* raises is raised, not in a group, and the rows in flight have
+    an unknown outcome. Raise ValueError if *concurrency*, *breaker* or *outage_timeout* is out of range.
     """
-    loaded = load(chunk) if isinstance(chunk, bytes) else chunk
-    if isinstance(loaded, Unfit):
-        return Sent(unfit=loaded)
-    quota = pace.shared
-    paused = None if quota is None else await in_time(clock, quota.paused)
-    if paused is not None:
-        return Sent(batch=loaded.batch, id=loaded.id, stopped=short_of_money(paused), left=len(loaded.rows))
-    place = Place(loaded.batch, loaded.id, records)
-    leaf = await begun(loaded, place, clock.time())
-    if isinstance(leaf, Unfit):
-        await place.bury(leaf.why)
-        return Sent(batch=loaded.batch, id=loaded.id, unfit=leaf)
-    run = _Run(leaf, quota, clock, only_while, on_outcome)
-    calls = ((row.id, row.call) for row in loaded.rows)
-    how = send(
-        api,
-        calls,
-        journal=leaf,
+    options = SendOptions(
         concurrency=concurrency,
         breaker=breaker,
         outage_timeout=outage_timeout,
+        only_while=only_while,
+        on_outcome=on_outcome,
         clock=clock,
-        only_while=run.wanted,
     )
-    stopped, record, left = await run.through(how)
-    return Sent(batch=loaded.batch, id=loaded.id, done=not left, stopped=stopped, left=left, rows=record.rows)
+    return await send_with_options(chunk, client, pace.shared, records, options)
+
+
+async def send_with_options(
+    chunk: bytes | Chunk, client: Api, shared: SharedRate | None, records: RecordStore, options: SendOptions
+) -> ChunkResult:
+    """Send the rows of *chunk* as `send_chunk` does, by *options* and the *shared* rate of its pace."""
+    loaded = load_chunk(chunk) if isinstance(chunk, bytes) else chunk
+    if isinstance(loaded, InvalidChunk):
+        return ChunkResult(invalid=loaded)
+    error = None if shared is None else await with_timeout(options.clock, shared.paused)
+    if error is not None:
+        return ChunkResult(
+            batch=loaded.batch, id=loaded.id, stopped=stop_for_balance(error), rows_left=len(loaded.rows)
+        )
+    document = ChunkDocument(loaded.batch, loaded.id, records)
+    journal = await begin_chunk(loaded, document, options.clock.time())
+    if isinstance(journal, InvalidChunk):
+        await document.bury(journal.reason)
+        return ChunkResult(batch=loaded.batch, id=loaded.id, invalid=journal)
+    run = _ChunkRun(journal, shared, options)
+    batch = send(
+        client,
+        ((row.id, row.call) for row in loaded.rows),
+        journal=journal,
+        concurrency=options.concurrency,
+        breaker=options.breaker,
+        outage_timeout=options.outage_timeout,
+        clock=options.clock,
+        only_while=run.is_wanted,
+    )
+    stopped, record, left = await run.send(batch)
+    return ChunkResult(
+        batch=loaded.batch, id=loaded.id, done=not left, stopped=stopped, rows_left=left, rows=record.rows
+    )
 
 
 @final
 @define(eq=False, repr=False)
-class _Run:
+class _ChunkRun:
     # One chunk while its rows are sent.
-    leaf: Leaf
-    quota: Quota | None
-    clock: Clock
-    only_while: Callable[[], bool] | None
-    on_outcome: OnOutcome | None
+    journal: ChunkJournal
+    shared: SharedRate | None
+    options: SendOptions
     paused: Stopped | None = field(default=None, init=False)
 
-    def wanted(self) -> bool:
-        fresh = self.clock.time() - self.leaf.at < _LONGEST
-        return self.paused is None and fresh and (self.only_while is None or self.only_while())
+    @property
+    def clock(self) -> Clock:
+        return self.options.clock
 
-    async def through(
-        self, how: AbstractAsyncContextManager[Outcomes[Accepted]]
+    def is_wanted(self) -> bool:
+        fresh = self.clock.time() - self.journal.started_at < _LONGEST
+        only_while = self.options.only_while
+        return self.paused is None and fresh and (only_while is None or only_while())
+
+    async def send(
+        self, batch: AbstractAsyncContextManager[Outcomes[Accepted]]
     ) -> tuple[Stopped | None, ChunkRecord, int]:
         stopped: Stopped | None = None
         try:
-            async with how as outcomes, background(partial(self._look, outcomes)):
+            async with batch as outcomes, background(partial(self._watch, outcomes)):
                 async for outcome in outcomes:
-                    if self.on_outcome is not None:
-                        _ = self.on_outcome(outcome)
+                    if self.options.on_outcome is not None:
+                        _ = self.options.on_outcome(outcome)
                 stopped = outcomes.stopped
-            if self.quota is not None and stopped is not None and stopped.reason == "balance":
-                with suppress(Unreachable):  # whoever sends next gets a 402 as well, and tells of it
-                    await in_time(self.clock, partial(self.quota.pause, dump(stopped.error)))
+            if self.shared is not None and stopped is not None and stopped.reason == "balance":
+                with suppress(Unreachable):  # the next client that sends gets a 402 as well, and sets the pause
+                    await with_timeout(self.clock, partial(self.shared.pause, dump(stopped.error)))
             if stopped is not None and stopped.reason == "asked":
                 stopped = self.paused or stopped
-            return stopped, *await self._written(stopped)
+            return stopped, *await self._write_results(stopped)
         except BaseException as error:
-            await self._leave(error)
+            await self._write_after(error)
             raise
 
-    async def _look(self, outcomes: Outcomes[Accepted]) -> None:
+    async def _watch(self, outcomes: Outcomes[Accepted]) -> None:
         while True:
-            await self.clock.sleep(_LOOK)
-            why = None if self.quota is None else await self.quota.paused()
-            if why is not None:
-                self.paused = short_of_money(why)
-            if outcomes.stopped is None and not self.wanted():
+            await self.clock.sleep(_CHECK_INTERVAL)
+            error = None if self.shared is None else await self.shared.paused()
+            if error is not None:
+                self.paused = stop_for_balance(error)
+            if outcomes.stopped is None and not self.is_wanted():
                 outcomes.stop()
 
-    async def _written(self, stopped: Stopped | None) -> tuple[ChunkRecord, int]:
-        until, pause = self.clock.now() + _PERSIST, _FIRST_PAUSE
+    async def _write_results(self, stopped: Stopped | None) -> tuple[ChunkRecord, int]:
+        until, backoff = self.clock.now() + _WRITE_TIMEOUT, Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
+            pause = backoff.next()
             try:
-                return await self.leaf.close(stopped)
+                return await self.journal.close(stopped)
             except Unreachable:
                 if self.clock.now() + pause > until:
                     raise
             await self.clock.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE)
 
-    async def _leave(self, error: BaseException) -> None:
-        # A worker that is called off is not held against the chunk; whatever raises may be.
-        called_off = isinstance(error, anyio.get_cancelled_exc_class())
-        with anyio.move_on_after(_FAREWELL, shield=True):
+    async def _write_after(self, error: BaseException) -> None:
+        # A cancelled worker is not counted against the chunk; one that raises may be.
+        cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+        with anyio.move_on_after(_CANCEL_TIMEOUT, shield=True):
             try:
-                _ = await self.leaf.close(Stopped("asked") if called_off else None)
-            except Unreachable as lost:  # nothing is: those rows go out again under their keys
+                _ = await self.journal.close(Stopped("asked") if cancelled else None)
+            except Unreachable as lost:  # no row is lost: they are sent again under their keys
                 error.add_note(f"msgapi: the last outcomes are not in the record: {lost}")
 
 
-async def in_time(clock: Clock, ask: Callable[[], Awaitable[T]]) -> T:
-    """Await what a quota is asked about its pause; one that does not answer in time is `Unreachable`.
+async def with_timeout(clock: Clock, operation: Callable[[], Awaitable[T]]) -> T:
+    """Await an *operation* on the pause of a shared rate; raise `Unreachable` if it takes more than 5 seconds.
 
-    It waits for its store, for as long as that is away; who may be asked to end meanwhile does not.
+    The operation itself waits for as long as its store is unreachable, also when the worker is asked to stop.
     """
 
-    async def give_up() -> None:
-        await clock.sleep(_PATIENCE)
+    async def cancel_later() -> None:
+        await clock.sleep(_PAUSE_TIMEOUT)
         scope.cancel()
 
     with anyio.CancelScope() as scope:
-        async with background(give_up):
-            return await ask()
-    raise Unreachable(f"the pace that all share did not answer within {_PATIENCE:g} seconds")
+        async with background(cancel_later):
+            return await operation()
+    raise Unreachable(f"the shared rate did not answer within {_PAUSE_TIMEOUT:g} seconds")
 
 
-def short_of_money(why: bytes) -> Stopped:
-    """Read what a quota says of *why* it is paused."""
-    error = load_error(why)
-    if isinstance(error, Problems):
-        error = InsufficientBalance(message="all who send with this key are paused")
-    return Stopped("balance", error)
+def stop_for_balance(error: bytes) -> Stopped:
+    """Return the stop for the *error* that a shared rate is paused for, as JSON; a default if it is unreadable."""
+    loaded = load_error(error)
+    if isinstance(loaded, Problems):
+        loaded = InsufficientBalance(message="all clients that use this API key are paused")
+    return Stopped("balance", loaded)

@@ -1,4 +1,4 @@
-"""Workers of streaq as a fleet runs them: they take chunks out of the queue, and hold them until we are done."""
+"""The streaq worker of a fleet: it takes chunks from the queue and holds each one until its lease is given up."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -11,25 +11,29 @@ from streaq import Worker
 from streaq.types import StreamMessage
 
 MESSAGE: Final[ContextVar[StreamMessage]] = ContextVar("MESSAGE")
-"""What the task that runs came as."""
+"""The message that the running task came as."""
 
 
 @final
-class Running(Worker[None]):
-    """A worker of streaq whose tasks wait for us, and which leaves signals and finishing to us."""
+class StreaqWorker(Worker[None]):
+    """A streaq worker that leaves signals and the end of each task to the queue.
 
-    busy: Callable[[str], bool]
-    begun: Callable[[], None]
-    ended: Callable[[], None]
+    *is_leased* returns whether a task is one that the queue has leased; *on_start* and *on_end* are called when the
+    worker starts and ends.
+    """
+
+    is_leased: Callable[[str], bool]
+    on_start: Callable[[], None]
+    on_end: Callable[[], None]
 
     async def run_task(self, msg: StreamMessage) -> None:
-        """Run a task, unless it is the one of a lease that we have: that was renewed too late for streaq."""
-        if not self.busy(msg.task_id):
+        """Run a task, unless the queue has leased it already: then its lease was renewed too late for streaq."""
+        if not self.is_leased(msg.task_id):
             _ = MESSAGE.set(msg)
             await super().run_task(msg)
 
     async def finish_task(self, msg: StreamMessage, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - streaq's
-        """Do nothing: it is done where it was decided."""
+        """Do nothing: the queue finishes the task when the lease is given up."""
 
     async def run_consumers(
         self,
@@ -39,14 +43,14 @@ class Running(Worker[None]):
         *,
         task_status: TaskStatus[anyio.CapacityLimiter] = anyio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Run the tasks, and close what streaq 7.2 leaves open."""
+        """Run the tasks, and close the stream, which streaq 7.2 leaves open."""
         with receive:
             await super().run_consumers(receive, renew_scope, produce_scope, task_status=task_status)
 
     async def signal_handler(self, scope: anyio.CancelScope) -> None:  # noqa: ARG002 - streaq's
-        """Leave signals to the program, and tell when the worker ends: its tasks can't be cancelled."""
+        """Leave signals to the program, and report the end of the worker, whose tasks cannot be cancelled."""
         try:
-            self.begun()
+            self.on_start()
             await anyio.sleep_forever()
         finally:
-            self.ended()
+            self.on_end()

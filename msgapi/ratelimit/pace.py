@@ -1,10 +1,13 @@
-"""Pacing: what the answers say about the rate limit becomes when the next request may leave.
+"""The pace: when the next request may leave, by what the responses say about the rate limit.
+
+Terms: an endpoint class is a method and the first path segment after the version, such as `POST messages`; the service
+limits each one separately. A lane is the pace of one endpoint class.
 
 Rules:
-- Arithmetic only: every moment is passed in, as seconds of a clock that never goes back.
-- Only the key's rate limit closes the gate; a cap on one recipient does not.
+- Arithmetic only: every time is passed in, as seconds of a monotonic clock.
+- Only the key's rate limit blocks a lane; a cap on one recipient does not.
 - After a wait, requests are spaced: those that all leave at once only collide again.
-- Figures of one kind of endpoint say nothing about another: each has a lane of its own.
+- The figures of one endpoint class say nothing about another: each has a lane of its own.
 """
 
 from math import inf
@@ -13,55 +16,57 @@ from typing import Final, final
 from attrs import define, field
 from attrs.validators import gt, optional
 
-from .quota import Quota
-from .results import RateLimit
+from ..results import RateLimit
+from .shared import SharedRate
 
-UNTOLD_WAIT: Final = 1.0
-"""Seconds to wait after a 429 that names none."""
+DEFAULT_RETRY_AFTER: Final = 1.0
+"""Seconds to wait after a 429 that gives no `retry_after`."""
 
-_UNTOLD_WINDOW: Final = 1.0  # seconds that a window lasts until two resets tell
-_CATCH_UP: Final = 0.02  # seconds of slots that may be made good after waking late
-_TRICKLE: Final = 0.01  # seconds between requests beyond the window while the limit is unknown
+_DEFAULT_WINDOW: Final = 1.0  # seconds: the length of a rate-limit window until two resets show it
+_CATCH_UP: Final = 0.02  # seconds of missed departures that may be made up for after waking late
+_TRICKLE: Final = 0.01  # seconds between requests beyond the concurrency window while the limit is unknown
 _WINDOW: Final = 8.0  # requests in flight before anything is known of the limit
-_WIDEN: Final = 0.2  # by how much each answer widens that window
-_WIDEN_TOLD: Final = 1.0  # the same for an answer that tells what remains
-_ROOM: Final = 0.1  # share of a window that is left at its end, from which it has room for more
-_SAME_RESET: Final = 0.25  # seconds by which two tellings of one reset may differ
-_HASTE: Final = 1.25  # within a known window, how much faster than the limit requests may leave
-_LONGEST_RESET: Final = 86_400.0  # seconds; a reset further off is a wrong clock's
-_RIGHT_CLOCK: Final = -1.25, 0.25  # seconds by which a `Date`, which is cut to the second, differs from the same clock
+_WIDEN: Final = 0.2  # by how much each response widens that window
+_WIDEN_WITH_HEADERS: Final = 1.0  # the same for a response with `X-RateLimit-Remaining`
+_ROOM: Final = 0.1  # share of a rate-limit window that must be left at its end for the rate to be raised
+_SAME_RESET: Final = 0.25  # seconds by which two readings of one reset may differ
+_HASTE: Final = 1.25  # how much faster than the average rate requests may leave within a known window
+_LONGEST_RESET: Final = 86_400.0  # seconds; a reset further ahead comes from a wrong clock
+_RIGHT_CLOCK: Final = -1.25, 0.25  # seconds by which a `Date`, cut to the second, may differ from an equal clock
 
 
 @final
 @define(eq=False)
 class Pace:
-    """How fast a client may go: what its answers say, and never faster than *per_second* requests.
+    """How fast a client may send: by what the responses say, and never faster than *per_second* requests a second.
 
-    Without a limit from the server a few requests leave at first, and more with each answer. The
-    figures of `X-RateLimit-*` are kept to; a 429 closes the gate for its `retry_after`, lowers the
-    rate to what was really accepted, and each answer after it raises the rate a little.
+    Until a response gives a limit, a few requests leave at first, and more with each response. The figures of
+    `X-RateLimit-*` are kept. A 429 blocks the lane for its `retry_after` and lowers the rate to what was accepted; each
+    response after it raises the rate a little.
 
-    The service has a limit for each kind of endpoint (docs: /api/conventions), so each has its lane.
-    Clients of one process that share a key share one Pace. With *shared* the workers of many processes
-    go by one rate: each request needs a slot of that quota as well, and *per_second* is for all together.
+    The service limits each endpoint class separately (docs: /api/conventions), so each one has its own lane.
+    Clients of one process that use the same API key share one Pace. With *shared*, workers of several processes share
+    one rate: each request needs a slot of it as well, and *per_second* is for all of them together.
+
+    *per_second* is None (no bound of one's own) or above 0, otherwise a ValueError.
     """
 
     per_second: float | None = field(default=None, validator=optional(gt(0)))
-    shared: Quota | None = field(default=None, kw_only=True)
+    shared: SharedRate | None = field(default=None, kw_only=True)
     _lanes: "dict[str, Lane]" = field(factory=dict, init=False, repr=False)
 
-    def lane(self, band: str) -> "Lane":
-        """Find the lane of one kind of endpoint, such as `POST messages`."""
-        lane = self._lanes.get(band)
+    def lane(self, endpoint_class: str) -> "Lane":
+        """Return the lane of *endpoint_class*, such as `POST messages`; the same object each time."""
+        lane = self._lanes.get(endpoint_class)
         if lane is None:
-            lane = self._lanes[band] = Lane(self.per_second)
+            lane = self._lanes[endpoint_class] = Lane(self.per_second)
         return lane
 
 
 @final
 @define(eq=False)
 class Lane:
-    """The pace of one kind of endpoint: see `Pace`."""
+    """The pace of one endpoint class: see `Pace`."""
 
     per_second: float | None = None
     _in_flight: int = field(default=0, init=False)
@@ -83,31 +88,31 @@ class Lane:
     _reset: float = field(default=-inf, init=False)
     _between: float = field(default=0.0, init=False)
     _span: float = field(default=inf, init=False)
-    _least_span: float = field(default=_UNTOLD_WINDOW, init=False)
+    _least_span: float = field(default=_DEFAULT_WINDOW, init=False)
 
     @property
     def in_flight(self) -> int:
-        """How many requests have left and are not answered yet."""
+        """The number of requests that were sent and have no response yet."""
         return self._in_flight
 
     @property
     def rate(self) -> float | None:
-        """Requests a second at which they are spaced now; None while nothing asks for spacing."""
+        """The rate at which requests are spaced now, in requests per second; None while they are not spaced."""
         spacing = self._spacing()
         return 1 / spacing if spacing else None
 
     @property
-    def told(self) -> float | None:
-        """Requests a second by the limit that answers told, once windows in a row have told how long one lasts."""
+    def header_rate(self) -> float | None:
+        """The limit by the response headers, in requests per second; None until resets in a row show the window."""
         return self._limit / self._span if self._limit and self._span < inf else None
 
     @property
-    def supposed(self) -> float | None:
-        """The most that this may turn out to be, as soon as a limit is told."""
+    def header_rate_bound(self) -> float | None:
+        """The upper bound of `header_rate`, by the shortest window possible; None until a response gives a limit."""
         return self._limit / self._least_span if self._limit else None
 
     def wait(self, now: float, ahead: int = 0) -> float:
-        """Tell the seconds until a request may leave that has *ahead* others before it, at the least; 0 is now."""
+        """Return the least number of seconds until a request with *ahead* others before it may leave; 0.0 for now."""
         self._roll(now)
         at = self._next_at + ahead * self._spacing() if ahead else self._next_at
         at = max(at, self._closed_until)
@@ -117,8 +122,8 @@ class Lane:
             at = max(at, self._next_at + _TRICKLE)
         return at - now if at > now else 0.0
 
-    def leave(self, now: float) -> None:
-        """Count a request that leaves now."""
+    def record_sent(self, now: float) -> None:
+        """Count a request that leaves *now*."""
         self._since = now if self._since is None else self._since
         self._in_flight += 1
         if self._remaining is not None:
@@ -126,37 +131,40 @@ class Lane:
         spacing = self._spacing()
         self._next_at = max(self._next_at, now - _CATCH_UP) + spacing if spacing else now
 
-    def lose(self) -> None:
-        """Count a request that ended without an answer."""
+    def record_unanswered(self) -> None:
+        """Count a request that ended without a response."""
         self._in_flight -= 1
 
-    def learn(self, now: float, wall: float, *, figures: RateLimit | None, server_time: float | None) -> None:
-        """Count an answer that was let through, and what its headers say.
+    def record_response(self, now: float, wall: float, *, figures: RateLimit | None, server_time: float | None) -> None:
+        """Count a response other than a 429 of the rate limit, with the *figures* of its headers.
 
-        *wall* is this machine's Unix time and *server_time* the answer's `Date`: where they differ, the
-        reset is read by the server's clock.
+        *wall* is this machine's Unix time and *server_time* the `Date` of the response: where they differ, the reset
+        is read by the server's clock. Figures that are incomplete or implausible are ignored.
         """
         self._in_flight -= 1
         self._accepted += 1
-        self._window += _WIDEN if self._remaining is None else _WIDEN_TOLD
+        self._window += _WIDEN if self._remaining is None else _WIDEN_WITH_HEADERS
         if self._rate is not None:
             self._rate += 0.7 if self._rate < self._goal else max(1.0, 0.02 * self._rate) / self._rate
         self._read(now, wall, figures, server_time)
 
-    def throttle(self, now: float, left_at: float, retry_after: float | None, figures: RateLimit | None = None) -> None:
-        """Count a 429 of the key's rate limit for a request that left at *left_at*; close the gate.
+    def record_throttled(
+        self, now: float, sent_at: float, retry_after: float | None, figures: RateLimit | None = None
+    ) -> None:
+        """Count a 429 of the key's rate limit for a request that left at *sent_at*, and block the lane.
 
-        Where its own *figures* say that there was room, the rate is not lowered: it is not the reason.
+        *retry_after* is in seconds; None for the default of 1 second. The rate is lowered unless *figures* say that
+        requests remained: then the rate is not the reason.
         """
         self._in_flight -= 1
-        until = now + (UNTOLD_WAIT if retry_after is None else retry_after)
+        until = now + (DEFAULT_RETRY_AFTER if retry_after is None else retry_after)
         self._closed_until = max(self._closed_until, until)
         self._next_at = max(self._next_at, self._closed_until)
         if figures is not None and figures.remaining:
             return
-        if left_at < self._cut_at:
-            return  # it left before the last cut, and says nothing about the rate since
-        since = left_at if self._since is None else self._since
+        if sent_at < self._cut_at:
+            return  # it left before the rate was last lowered, and says nothing about the rate since
+        since = sent_at if self._since is None else self._since
         measured = self._accepted / max(self._closed_until - since, 1e-3)
         if self._rate is None:
             self._rate = max(measured, 1.0)
@@ -174,11 +182,11 @@ class Lane:
         return seconds
 
     def _roll(self, now: float) -> None:
-        # The known window is over: take the next for as large, until an answer tells.
+        # The known window is over: assume that the next one is as large, until a response says otherwise.
         if self._remaining is not None and now >= self._reset_at:
             self._use_room(self._remaining)
             self._remaining = max(1, self._limit - self._in_flight)
-            self._reset_at = now + (self._length or _UNTOLD_WINDOW)
+            self._reset_at = now + (self._length or _DEFAULT_WINDOW)
 
     def _read(self, now: float, wall: float, figures: RateLimit | None, server_time: float | None) -> None:
         if figures is None or not figures.limit or figures.remaining is None or figures.reset is None:
@@ -194,7 +202,7 @@ class Lane:
         elif reset_at > self._reset_at - _SAME_RESET:
             self._remaining = min(self._remaining, figures.remaining)
         self._limit = figures.limit
-        between = figures.reset - self._reset  # by the server's clock alone; too long where windows went by unseen
+        between = figures.reset - self._reset  # by the server's clock alone; too long if it missed windows
         if between > _SAME_RESET:
             if abs(between - self._between) < _SAME_RESET:
                 self._span = min(self._span, between)
@@ -202,7 +210,7 @@ class Lane:
             self._least_span = max(self._least_span, ahead + _RIGHT_CLOCK[0])
 
     def _clock_error(self, wall: float, server_time: float | None) -> float:
-        # Of many `Date`s the one least cut off is the nearest; a clock that was set is taken anew.
+        # Each `Date` is cut to the second, so the largest difference is the nearest; a clock that was set starts anew.
         if server_time is not None:
             seen = server_time - wall
             self._skew = max(seen, self._skew) if seen > self._skew - 2.0 else seen
@@ -210,10 +218,10 @@ class Lane:
         return 0.0 if self._skew == -inf or earliest <= self._skew <= latest else self._skew
 
     def _use_room(self, left: int) -> None:
-        # What the window that ends had left over is gone into, by half, as others may do the same.
+        # Raise the rate by half of what the window that ends had left: other clients may do the same.
         if self._rate is None or left < _ROOM * self._limit:
             return
-        length = self._length or _UNTOLD_WINDOW
+        length = self._length or _DEFAULT_WINDOW
         self._rate += left / length / 2
         if self._rate >= self._limit / length:
             self._rate = None

@@ -1,0 +1,270 @@
+"""The worker: takes chunks from a queue and sends them until there are none left, or until it has to stop.
+
+Rules:
+- What stops a local batch stops the worker: its chunks are returned to the queue at once, for other workers.
+- While the workers of the key are paused because the balance is used up, it takes no chunk.
+- It waits for a queue or a store that is unreachable.
+- A queue that is unreachable when a chunk is given up is asked again for a minute. After that the lease expires, the
+  chunk is delivered again, and its record says which rows are settled.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, final
+
+import anyio
+from attrs import define, evolve, field, frozen
+
+from ..batch import Outcome, Stopped
+from ..batch.outage import is_healthy
+from ..calls import Api
+from ..clock import SYSTEM_CLOCK, Clock
+from ..concurrency import background, run_all
+from ..messages import Accepted
+from ..ratelimit import LocalSharedRate, Pace, SharedRate
+from ..ratelimit.queue import sleep_while
+from .backend import ChunkQueue, Lease, RecordStore, Unreachable
+from .backoff import Backoff
+from .chunk import InvalidChunk
+from .events import BackendUnreachable, ChunkFinished, ChunkLeased, Disposition, Event, RowFinished
+from .funds import End, Till
+from .records.chunk_journal import MAX_ATTEMPTS
+from .records.chunk_record import ChunkDocument
+from .sending import ChunkResult, SendOptions, send_with_options
+
+_LEASE_WAIT: Final = 1.0  # seconds to wait for a chunk before it is checked whether to stop
+_REDELIVERY: Final = 5.0  # seconds until a chunk with rows that are not settled is delivered again
+_FIRST_PAUSE: Final = 0.25  # seconds until an unreachable backend is asked again; it doubles
+_LONGEST_PAUSE: Final = 15.0
+_CANCEL_TIMEOUT: Final = 5.0  # seconds to return a chunk in after a cancellation or an exception
+_RENEWAL: Final = 1 / 3  # share of the lease after which it is renewed: two renewals may fail
+_GIVE_UP_TIMEOUT: Final = 60.0  # seconds for which giving up a chunk is tried again
+_LONGEST_GIVE_UP_PAUSE: Final = 5.0
+_LOST: Final = InvalidChunk(f"{MAX_ATTEMPTS} workers have had it and were lost with it: it may be what ends them")
+
+
+@final
+@frozen(kw_only=True)
+class WorkerOptions:
+    """The options of `work`; *send* are those of each chunk."""
+
+    send: SendOptions
+    concurrent_chunks: int
+    until_empty: bool
+    wait_for_balance: bool
+    stop_event: anyio.Event | None
+    on_event: Callable[[Event], object]
+
+
+async def work(
+    queue: ChunkQueue,
+    client: Api,
+    pace: Pace,
+    *,
+    records: RecordStore,
+    concurrent_chunks: int = 4,
+    concurrency: int = 64,
+    breaker: int | None = 25,
+    outage_timeout: float = 900.0,
+    until_empty: bool = False,
+    wait_for_balance: bool = False,
+    stop_event: anyio.Event | None = None,
+    on_event: Callable[[Event], object] | None = None,
+    clock: Clock = SYSTEM_CLOCK,
+) -> Stopped | None:
+    """Send chunks of *queue* as they come, up to *concurrent_chunks* at a time; return why it stopped.
+
+    Each chunk is sent as by `send_chunk`, with *concurrency* requests in flight. The worker stops at a 401, at a run of
+    *breaker* refusals, and when the service has not answered for *outage_timeout* seconds. It stops with the reason
+    `asked` once *stop_event* is set and what is in flight has settled. With *until_empty* it returns None when no chunk
+    is queued or leased by any worker.
+
+    It stops at a 402 of its own or of another worker, unless *wait_for_balance* is set: then it checks the balance
+    every 15 seconds, and lets all workers of the key send again after a top-up. A worker that starts during such a
+    pause checks the balance once.
+
+    A backend that is unreachable is waited for, and reported to *on_event*. Whatever *client* or *on_event* raises is
+    raised, not in a group. When it is cancelled, the worker returns its chunks to the queue. Raise ValueError if a
+    number is out of range.
+    """
+    if concurrent_chunks < 1:
+        raise ValueError(f"concurrent_chunks must be at least 1, not {concurrent_chunks}")
+    send = SendOptions(concurrency=concurrency, breaker=breaker, outage_timeout=outage_timeout, clock=clock)
+    options = WorkerOptions(
+        send=send,
+        concurrent_chunks=concurrent_chunks,
+        until_empty=until_empty,
+        wait_for_balance=wait_for_balance,
+        stop_event=stop_event,
+        on_event=on_event or _ignore,
+    )
+    shared = LocalSharedRate(clock) if pace.shared is None else pace.shared  # the chunks of this worker share one
+    worker = _Worker(queue, client, shared, records, options)
+    await run_all([worker.send_chunks] * concurrent_chunks)
+    return worker.end.why
+
+
+def _ignore(event: Event) -> None:
+    """Ignore *event*."""
+
+
+@final
+@define(eq=False, repr=False)
+class LeasedChunk:
+    """A chunk that a worker has leased: the lease is renewed while it is sent, and given up at the end.
+
+    *on_unreachable* is called each time the queue does not answer. *valid* is False once the lease has expired.
+    """
+
+    queue: ChunkQueue
+    lease: Lease
+    clock: Clock
+    on_unreachable: Callable[[Unreachable], None]
+    valid: bool = field(default=True, init=False)
+
+    async def renew_forever(self) -> None:
+        """Renew the lease in time, until it is no longer valid."""
+        while self.valid:
+            await self.clock.sleep(self.queue.lease_seconds * _RENEWAL)
+            try:
+                self.valid = await self.queue.renew(self.lease)
+            except Unreachable as error:
+                self.on_unreachable(error)
+
+    async def ack(self) -> None:
+        """Remove the chunk from the queue because it is done."""
+        await self._retry(lambda: self.queue.ack(self.lease))
+
+    async def bury(self) -> None:
+        """Remove the chunk from the queue because it can never succeed."""
+        await self._retry(lambda: self.queue.bury(self.lease))
+
+    async def release(self, after: float) -> None:
+        """Return the chunk to the queue, to be delivered again *after* so many seconds."""
+        if self.valid:
+            await self._retry(lambda: self.queue.release(self.lease, after))
+
+    async def _retry(self, operation: Callable[[], Awaitable[None]]) -> None:
+        until, backoff = self.clock.now() + _GIVE_UP_TIMEOUT, Backoff(_FIRST_PAUSE, _LONGEST_GIVE_UP_PAUSE)
+        while self.clock.now() < until:
+            try:
+                await operation()
+            except Unreachable as error:
+                self.on_unreachable(error)
+                await self.clock.sleep(backoff.next())
+            else:
+                return
+
+
+@final
+@define(eq=False, repr=False)
+class _Worker:
+    queue: ChunkQueue
+    client: Api
+    shared: SharedRate
+    records: RecordStore
+    options: WorkerOptions
+    answered_at: float | None = field(default=None, init=False)  # when the service last answered a row
+    end: End = field(init=False)
+    _till: Till = field(init=False)
+    _turn: anyio.Lock = field(factory=anyio.Lock, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        options = self.options
+        self.end = End(options.stop_event)
+        self._till = Till(self.client, self.shared, self._clock, options.wait_for_balance, self.end, options.on_event)
+
+    @property
+    def _clock(self) -> Clock:
+        return self.options.send.clock
+
+    async def send_chunks(self) -> None:
+        # One of several tasks that send a chunk each; one at a time waits for the next chunk.
+        while True:
+            async with self._turn:
+                lease = await self._next()
+            if lease is None:
+                return
+            await self._handle(lease)
+
+    async def _next(self) -> Lease | None:
+        backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
+        while self.end.going():
+            try:
+                if await self._till.open():
+                    lease = await self.queue.lease(_LEASE_WAIT)
+                    if lease is not None:
+                        return lease
+                    if self.options.until_empty and not await self.queue.size():
+                        self.end.come(None)
+                backoff.reset()
+            except Unreachable as error:
+                self._report(error)
+                await sleep_while(self._clock, backoff.next(), self.end.going)
+        return None
+
+    async def _handle(self, lease: Lease) -> None:
+        _ = self.options.on_event(ChunkLeased(lease.id, lease.delivery))
+        chunk = LeasedChunk(self.queue, lease, self._clock, self._report)
+        async with background(chunk.renew_forever):
+            try:
+                result = await self._send(chunk)
+                disposition = await self._give_up(chunk, result)
+            except BaseException:
+                with anyio.move_on_after(_CANCEL_TIMEOUT, shield=True):
+                    await chunk.release(0)
+                raise
+        _ = self.options.on_event(ChunkFinished(lease.id, disposition, result))
+
+    async def _send(self, chunk: LeasedChunk) -> ChunkResult:
+        lease = chunk.lease
+        if lease.delivery > MAX_ATTEMPTS:
+            return ChunkResult(invalid=_LOST)
+        options = evolve(
+            self.options.send,
+            only_while=lambda: chunk.valid and self.end.going(),
+            on_outcome=partial(self._report_row, lease.id),
+        )
+        try:
+            return await send_with_options(lease.body, self.client, self.shared, self.records, options)
+        except Unreachable as error:
+            self._report(error)
+            return ChunkResult()
+
+    def _report_row(self, chunk: str, outcome: Outcome[Accepted]) -> None:
+        if outcome.result.meta.status is not None and is_healthy(outcome.result):
+            self.answered_at = self._clock.now()
+        _ = self.options.on_event(RowFinished(chunk, outcome))
+
+    async def _give_up(self, chunk: LeasedChunk, result: ChunkResult) -> Disposition:
+        stopped = result.stopped
+        if stopped is not None and self._stops_worker(stopped):
+            self.end.come(stopped)
+        if result.invalid is not None and await self._record_burial(chunk.lease, result.invalid):
+            await chunk.bury()
+            return "buried"
+        if result.done:
+            await chunk.ack()
+            return "done"
+        if not chunk.valid:
+            return "lost"
+        await chunk.release(_REDELIVERY if stopped is None or stopped.reason == "outage" else 0)
+        return "released"
+
+    def _stops_worker(self, stopped: Stopped) -> bool:
+        if stopped.reason == "outage":  # this chunk has seen no answer, but another one may have
+            timeout = self.options.send.outage_timeout
+            return self.answered_at is None or self._clock.now() - self.answered_at >= timeout
+        return stopped.reason not in {"asked", "balance"}
+
+    async def _record_burial(self, lease: Lease, invalid: InvalidChunk) -> bool:
+        batch, _, name = lease.id.partition("/")
+        try:
+            await ChunkDocument(batch, name, self.records).bury(invalid.reason)
+        except Unreachable as error:
+            self._report(error)
+            return False
+        return True
+
+    def _report(self, error: Unreachable) -> None:
+        _ = self.options.on_event(BackendUnreachable(f"{error}"))
