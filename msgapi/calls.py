@@ -1,23 +1,15 @@
 """Call: one operation of the API as a value, before anything has been sent."""
 
-import os
 from collections.abc import Coroutine
 from functools import lru_cache
-from math import inf
-from os import urandom
-from time import monotonic
-from typing import Any, Final, Generic, Protocol, TypeVar, final
+from typing import Any, Generic, Protocol, TypeVar, final
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 from attrs import field, frozen
 
 from .redact import key, mask
 from .results import Invalid, Result
-
-_VARIANT: Final = "89ab"  # the digit whose two other bits are random
-
-_LOT: Final = 32  # keys that are made ahead
-_USABLE: Final = 0.01  # seconds for which they may be used
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -83,33 +75,5 @@ def _endpoint_class(method: str, path: str) -> str:
 
 
 def new_key() -> str:
-    """Make a fresh idempotency key: a random UUID, as the docs ask for (/api/conventions).
-
-    Where keys are made in quick succession, the randomness for some of them is asked for at once: the
-    system call costs more than all else. What is left of it is not used in a forked process, nor a
-    moment later, say in a copy of a machine that was saved while it had nothing to do.
-    """
-    global _usable_until  # noqa: PLW0603 - of the process, as the randomness is
-    now = monotonic()
-    size = 1
-    if now < _usable_until:
-        try:
-            return _made.pop()
-        except IndexError:  # or another thread took the last
-            size = _LOT
-    raw = urandom(16 * size)
-    first, *more = (_uuid(raw[at : at + 16]) for at in range(0, len(raw), 16))
-    _made[:] = more
-    _usable_until = now + _USABLE
-    return first
-
-
-def _uuid(raw: bytes) -> str:
-    text = raw.hex()  # a third of the time of str(uuid4())
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{_VARIANT[raw[8] >> 6]}{text[17:20]}-{text[20:]}"
-
-
-_made: Final[list[str]] = []
-_usable_until = -inf
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=_made.clear)
+    """Return a new idempotency key: a random UUID, as the API asks for (/api/conventions)."""
+    return str(uuid4())
