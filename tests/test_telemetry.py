@@ -1,7 +1,5 @@
 """telemetry: spans and figures, against the SDK of OpenTelemetry in memory."""
 
-from decimal import Decimal
-
 import anyio
 import attrs
 import pytest
@@ -13,7 +11,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import msgapi
 from msgapi import Call, Invalid, Ok, Pace, Response, Retry, Throttled, batch, telemetry
-from msgapi.messages import Accepted, Billing
+from msgapi.messages import Accepted
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
@@ -162,53 +160,6 @@ async def test_attempts_are_measured_by_the_conventions(seen: Seen) -> None:
     assert (failed[1].count, well[1].count) == (1, 2)
     assert (well[1].explicit_bounds[0], well[1].explicit_bounds[-1]) == (0.005, 10)
     assert seen.counts("msgapi.calls") == {("POST /v1/messages", "Ok"): 2}
-
-
-@pytest.mark.parametrize(
-    ("bill", "spent"),
-    [
-        (Billing(message_price=Decimal("0.07"), message_type="mau"), {("mau",): 0.07}),
-        (Billing(message_price=Decimal("0.07"), message_type="of +4915112345678"), {("_OTHER",): 0.07}),
-        (Billing(message_price=Decimal("0.07")), {("_OTHER",): 0.07}),
-        (Billing(message_price=Decimal(0)), {}),
-        (Billing(message_price=Decimal(-1)), {}),
-        (Billing(hold_amount=Decimal(1)), {}),
-    ],
-)
-def test_what_accepted_messages_cost_is_counted_by_their_unit(
-    seen: Seen, bill: Billing, spent: dict[tuple[str, ...], float]
-) -> None:
-    watch = seen.observer().call(SEND)
-    assert watch is not None
-    watch.result(Ok(Accepted(message_id="msg_1", billing=bill)))
-    assert seen.counts("msgapi.spend") == spent
-
-
-async def test_only_messages_cost(seen: Seen) -> None:
-    async with observed(seen.observer(), Response(200, {}, b'{"free":1}'), ACCEPTED) as (api, _):
-        assert isinstance(await api(Call("GET", "/v1/billing/balance", msgapi.Balance)), Ok)
-        assert isinstance(await api(SEND), Ok)
-    assert seen.counts("msgapi.spend") == {("basic_message",): 0.07}
-
-
-async def test_a_message_that_is_answered_for_again_costs_once(seen: Seen) -> None:
-    observer = seen.observer()
-    async with observed(observer, ACCEPTED) as (api, _), observed(observer, ACCEPTED) as (another, _):
-        for client in (api, api, another):
-            assert isinstance(await client(SEND), Ok)
-    assert seen.counts("msgapi.calls") == {("POST /v1/messages", "Ok"): 3}
-    assert seen.counts("msgapi.spend") == {("basic_message",): 0.07}
-
-
-def test_messages_cost_each_for_itself_and_for_each_observer(seen: Seen) -> None:
-    bill = Billing(message_price=Decimal("0.25"), message_type="mau")
-    other = Seen()
-    for observer in (seen.observer(), other.observer()):
-        for name in ("msg_1", "msg_2", "", ""):  # without an id nothing tells it from another
-            watch = observer.call(SEND)
-            assert watch is not None
-            watch.result(Ok(Accepted(message_id=name, billing=bill)))
-    assert seen.counts("msgapi.spend") == other.counts("msgapi.spend") == {("mau",): 1.0}
 
 
 async def test_the_rows_of_a_batch_are_counted(seen: Seen) -> None:

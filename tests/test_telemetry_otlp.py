@@ -91,4 +91,4 @@ async def test_spans_and_figures_arrive_at_a_receiver(receiver: "subprocess.Pope
     (resource,) = came["/v1/metrics"]["resourceMetrics"]
     (scope,) = resource["scopeMetrics"]
     names = {metric["name"] for metric in scope["metrics"]}
-    assert names == {"http.client.request.duration", "msgapi.calls", "msgapi.spend"}
+    assert names == {"http.client.request.duration", "msgapi.calls"}

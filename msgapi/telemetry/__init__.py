@@ -18,21 +18,15 @@ def observer(
 
     A call is an INTERNAL span below the current one, and each attempt a CLIENT span below that, by the
     stable conventions for HTTP, with `traceparent` in the request. The figures are
-    `http.client.request.duration`, `msgapi.calls`, `msgapi.wait.duration`, `msgapi.spend` and
-    `msgapi.batch.rows`. Routes are named with `{id}` for what differs from call to call: no id, no
-    query and nothing of a recipient or a content is in any of them.
+    `http.client.request.duration`, `msgapi.calls`, `msgapi.wait.duration` and `msgapi.batch.rows`.
+    Routes are named with `{id}` for what differs from call to call: no id, no query and nothing of a
+    recipient or a content is in any of them.
 
     A batch, and so each chunk of a fleet, is an INTERNAL span `batch` below the one that is current as
     it begins, exported when it ends. It has the outcomes by their kind (`msgapi.rows.Ok` and so on),
     `msgapi.stopped` if it ended so, and each stop and resume as an event; it is an error if it was
     broken off, or stopped unasked. Its calls are not below it: they stay below what is current where
     the batch is iterated, since a trace that lasts for days is more than a backend takes.
-
-    `msgapi.spend` adds up what the service expects accepted messages to cost (`message_price`), in EUR,
-    by the unit that they are billed by; what is not delivered is not charged in the end. A call that is
-    made again under its key is answered with the same message, which one observer counts once among the
-    last 65,536. Two observers, or two processes, count it twice if both are answered, and what a killed
-    process had counted since its last export is lost: the account has the truth, not this figure.
     """
     from .figures import Figures
     from .spans import Spans

@@ -1,22 +1,18 @@
-"""Figures: how many calls, how long, and for how much; few labels, so that there are few series."""
+"""Figures: how many calls, and how long; few labels, so that there are few series."""
 
 import time
-from decimal import Decimal
-from typing import Final, final, get_args
+from typing import Final, final
 
 from opentelemetry import metrics
 from opentelemetry.metrics import Counter, Histogram, MeterProvider
 
 from ..calls import Call
 from ..http import Request
-from ..messages import Accepted
-from ..messages.units import Unit
 from ..observe import BatchWatch, Observer, Watch
-from ..observe.naming import OTHER, kind_of, route_of
-from ..results import ApiError, Ok, Result
+from ..observe.naming import kind_of, route_of
+from ..results import ApiError, Result
 from ..version import VERSION
 from .conventions import Attributes, answered, asked
-from .counted import Counted
 
 _SECONDS: Final = (
     0.005,
@@ -35,7 +31,6 @@ _SECONDS: Final = (
     10,
 )  # as the conventions have it
 _WAITS: Final = (0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300, 900)
-_UNITS: Final = frozenset(get_args(Unit))
 
 
 @final
@@ -52,9 +47,7 @@ class Figures(Observer):
             "msgapi.wait.duration", "s", "Waits before an attempt", explicit_bucket_boundaries_advisory=_WAITS
         )
         self.calls: Counter = meter.create_counter("msgapi.calls", "{call}", "Calls by what they came to")
-        self.spend: Counter = meter.create_counter("msgapi.spend", "EUR", "Expected cost of accepted messages")
         self.rows: Counter = meter.create_counter("msgapi.batch.rows", "{row}", "Rows of batches by what they came to")
-        self.counted: Final = Counted()
 
     def call(self, call: Call[object], /) -> Watch:
         """Count and measure *call*."""
@@ -89,13 +82,6 @@ class _CallFigures(Watch):
     def result(self, result: Result[object] | None, /) -> None:
         self.answer(None)  # what is still open was cut off
         self._figures.calls.add(1, {"msgapi.route": self._route, "msgapi.outcome": kind_of(result)})
-        if isinstance(result, Ok) and isinstance(result.value, Accepted):
-            self._spend(result.value)
-
-    def _spend(self, accepted: Accepted) -> None:
-        price, unit = accepted.billing.message_price, accepted.billing.message_type
-        if isinstance(price, Decimal) and price > 0 and self._figures.counted.new(accepted.message_id):
-            self._figures.spend.add(float(price), {"msgapi.unit": unit if unit in _UNITS else OTHER})
 
 
 @final
