@@ -33,6 +33,7 @@ from .models import (
     Transaction,
     Transactions,
 )
+from .waiting import wait_for_top_up
 
 __all__ = [
     "Alert",
@@ -70,4 +71,5 @@ __all__ = [
     "transactions",
     "unit",
     "usage",
+    "wait_for_top_up",
 ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_UP, Decimal
-from typing import Final, final
+from typing import final
 
 from attrs import define, field
 
@@ -11,11 +11,9 @@ from ..batch import Outcome, SpendLimit, Stopped
 from ..calls import Api
 from ..clock import SYSTEM_CLOCK, Clock
 from ..messages import Accepted
-from ..results import InsufficientBalance, Ok, Unauthorized
+from ..results import InsufficientBalance
 from .exits import Halt
 from .tally import Tally
-
-_EVERY: Final = 15.0  # seconds between two looks at the balance
 
 
 def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Decimal) -> SpendLimit | None:
@@ -49,21 +47,8 @@ class Till:
         return self.wait and stopped is not None and stopped.reason == "balance"
 
     async def refilled(self, api: Api, stopped: Stopped) -> bool:
-        """Wait for more free money than there was at the stop; False where nobody can tell."""
-        error = stopped.error
-        balance = error.balance if isinstance(error, InsufficientBalance) else None
-        before = None if balance is None else balance.free
-        needed = error.required_amount if isinstance(error, InsufficientBalance) else None
-        while True:
-            result = await api(billing.balance())
-            if isinstance(result, Unauthorized):
-                return False
-            free = result.value.free if isinstance(result, Ok) else None
-            if free is not None:
-                if (before is None or free > before) and (needed is None or free >= needed):
-                    return True
-                before = free if before is None else min(before, free)
-            await self.clock.sleep(_EVERY)
+        """Wait until the balance covers what was refused at the stop; False if the key is refused."""
+        return await billing.wait_for_top_up(api, stopped.error, clock=self.clock)
 
     def taken(self) -> list[Outcome[Accepted]]:
         """Give up the rows that are kept."""

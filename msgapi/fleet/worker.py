@@ -25,9 +25,9 @@ from ..ratelimit import LocalSharedRate, Pace, SharedRate
 from ..ratelimit.queue import sleep_while
 from .backend import ChunkQueue, Lease, RecordStore, Unreachable
 from .backoff import Backoff
+from .balance_gate import BalanceGate, StopState
 from .chunk import InvalidChunk
 from .events import BackendUnreachable, ChunkFinished, ChunkLeased, Disposition, Event, RowFinished
-from .funds import End, Till
 from .records.chunk_journal import MAX_ATTEMPTS
 from .records.chunk_record import ChunkDocument
 from .sending import ChunkResult, SendOptions, send_with_options
@@ -101,7 +101,7 @@ async def work(
     shared = LocalSharedRate(clock) if pace.shared is None else pace.shared  # the chunks of this worker share one
     worker = _Worker(queue, client, shared, records, options)
     await run_all([worker.send_chunks] * concurrent_chunks)
-    return worker.end.why
+    return worker.stop_state.reason
 
 
 def _ignore(event: Event) -> None:
@@ -165,14 +165,16 @@ class _Worker:
     records: RecordStore
     options: WorkerOptions
     answered_at: float | None = field(default=None, init=False)  # when the service last answered a row
-    end: End = field(init=False)
-    _till: Till = field(init=False)
+    stop_state: StopState = field(init=False)
+    _balance: BalanceGate = field(init=False)
     _turn: anyio.Lock = field(factory=anyio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         options = self.options
-        self.end = End(options.stop_event)
-        self._till = Till(self.client, self.shared, self._clock, options.wait_for_balance, self.end, options.on_event)
+        self.stop_state = StopState(options.stop_event)
+        self._balance = BalanceGate(
+            self.client, self.shared, self._clock, options.wait_for_balance, self.stop_state, options.on_event
+        )
 
     @property
     def _clock(self) -> Clock:
@@ -189,18 +191,18 @@ class _Worker:
 
     async def _next(self) -> Lease | None:
         backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE)
-        while self.end.going():
+        while self.stop_state.is_running():
             try:
-                if await self._till.open():
+                if await self._balance.is_open():
                     lease = await self.queue.lease(_LEASE_WAIT)
                     if lease is not None:
                         return lease
                     if self.options.until_empty and not await self.queue.size():
-                        self.end.come(None)
+                        self.stop_state.stop(None)
                 backoff.reset()
             except Unreachable as error:
                 self._report(error)
-                await sleep_while(self._clock, backoff.next(), self.end.going)
+                await sleep_while(self._clock, backoff.next(), self.stop_state.is_running)
         return None
 
     async def _handle(self, lease: Lease) -> None:
@@ -222,7 +224,7 @@ class _Worker:
             return ChunkResult(invalid=_LOST)
         options = evolve(
             self.options.send,
-            only_while=lambda: chunk.valid and self.end.going(),
+            only_while=lambda: chunk.valid and self.stop_state.is_running(),
             on_outcome=partial(self._report_row, lease.id),
         )
         try:
@@ -239,7 +241,7 @@ class _Worker:
     async def _give_up(self, chunk: LeasedChunk, result: ChunkResult) -> Disposition:
         stopped = result.stopped
         if stopped is not None and self._stops_worker(stopped):
-            self.end.come(stopped)
+            self.stop_state.stop(stopped)
         if result.invalid is not None and await self._record_burial(chunk.lease, result.invalid):
             await chunk.bury()
             return "buried"
