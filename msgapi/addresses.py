@@ -27,12 +27,13 @@ def checked_url(url: str) -> str:
         raise Misconfigured("the base URL must be like https://api.arowana.app (check MSGAPI_BASE_URL)")
     if parts.username is not None or parts.query or parts.fragment:
         raise Misconfigured("the base URL must have no user, no query and no fragment")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured("the base URL must be https: the API key would be readable on its way")
     return url.rstrip("/")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether *host*, a name or an address, is this machine."""
     from ipaddress import ip_address
 
     try:

@@ -14,6 +14,7 @@ PACKAGE = Path(msgapi.__file__).parent
 ORDER = [
     "version",
     "redact",
+    "addresses",
     "codegen",
     "concurrency",
     "clock",
@@ -34,7 +35,6 @@ ORDER = [
     "testagent",
     "webhooks",
     "transports",
-    "addresses",
     "client",
     "journal",
     "batch",

@@ -151,7 +151,8 @@ def _write_decimal(value: Decimal) -> float | str:
     return str(value)
 
 
-def _write_datetime(value: datetime) -> str:
+def format_time(value: datetime) -> str:
+    """Return *value* as ISO 8601 in UTC, with `Z`."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -186,7 +187,7 @@ def converter(*, detailed: bool) -> OrjsonConverter:
     made.register_structure_hook_func(lambda kind: kind is object, _json)
     made.register_structure_hook_func(lambda kind: kind == Mapping[str, object], _mapping)
     made.register_unstructure_hook(Decimal, _write_decimal)
-    made.register_unstructure_hook(datetime, _write_datetime)
+    made.register_unstructure_hook(datetime, format_time)
     # What a library has of its own, such as numpy.float64 or a named tuple, which orjson does not take.
     made.register_unstructure_hook_func(_derived(float), float)
     made.register_unstructure_hook_func(_derived(tuple), lambda value: [made.unstructure(part) for part in value])

@@ -1,14 +1,14 @@
 """Forms: how the functions of a noun turn what they are given into a call, or into what is wrong with it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, TypeAlias, TypeVar, final
 from urllib.parse import quote
 
 from attrs import field, frozen
 
 from ..calls import Call
-from ..codec import dump
+from ..codec import dump, format_time
 from ..results import Detail, Invalid
 from .validators import Problem, Rule, key, path_id, prefix_path
 
@@ -81,7 +81,7 @@ def build_call(
 def query_value(value: object) -> str:
     """Write one value of a query: a time in UTC with `Z`, a date as it is, true and false as JSON has them."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return format_time(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     return value.isoformat() if isinstance(value, date) else f"{value}"

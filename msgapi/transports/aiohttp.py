@@ -8,11 +8,12 @@ Rules, whichever way it goes:
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import aiohttp
 
 from .answers import Limit
+from .bounds import MAX_RESPONSE
 from .connections import OverConnections
 from .deadlines import Deadlines
 from .outbox import Outbox
@@ -22,8 +23,6 @@ from .urls import Urls
 
 if TYPE_CHECKING:
     from ssl import SSLContext
-
-MAX_RESPONSE: Final = 10 * 2**20  # bytes
 
 
 @asynccontextmanager

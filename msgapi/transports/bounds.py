@@ -10,6 +10,7 @@ from ..http import Response
 from ..results import Unanswered
 from .protocol import Answer
 
+MAX_RESPONSE: Final = 10 * 2**20  # bytes
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _PACKED: Final = frozenset({"content-encoding", "content-length"})
 

@@ -10,7 +10,6 @@ import asyncio
 import ssl as tls
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from socket import SOCK_STREAM, gaierror
 from typing import Final, TypeAlias, final
 
@@ -20,6 +19,8 @@ from yarl import URL
 
 from ..http import Request
 from ..results import NotSent, Unanswered
+from .bounds import MAX_RESPONSE
+from .connecting import NotConnected, default_ssl_context
 from .deadlines import Deadlines
 from .exchanges import Exchanges
 from .heads import written
@@ -27,7 +28,6 @@ from .outbox import Outbox
 from .protocol import Answer, Transport
 from .urls import Urls
 
-MAX_RESPONSE: Final = 10 * 2**20  # bytes
 _IDLE: Final = 15.0  # seconds for which a connection is kept
 _STAGGER: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 _Origin: TypeAlias = tuple[str, str | None, int | None]
@@ -59,15 +59,6 @@ async def opened(
         deadlines.close()
         over.close()
         await asyncio.sleep(0)  # in which asyncio closes the sockets
-
-
-@final
-class NotConnected(Exception):
-    """There is no connection, and *answer* is why: nothing was sent."""
-
-    def __init__(self, answer: NotSent) -> None:
-        super().__init__()
-        self.answer: Final = answer
 
 
 @final
@@ -167,14 +158,9 @@ class OverSockets:
         loop = self._loop
         found = await loop.getaddrinfo(host, port, type=SOCK_STREAM)
         socket = await start_connection(found, happy_eyeballs_delay=_STAGGER, interleave=1, loop=loop)
-        context = (self.ssl or _trusting()) if secure else None
+        context = (self.ssl or default_ssl_context()) if secure else None
         name = host.rstrip(".") if secure else None
         _, connection = await loop.create_connection(
             lambda: Exchanges(self.most, self.outbox), sock=socket, ssl=context, server_hostname=name
         )
         return connection
-
-
-@lru_cache(1)
-def _trusting() -> tls.SSLContext:
-    return tls.create_default_context()  # once: it reads every certificate that the system trusts

@@ -11,7 +11,6 @@ import logging
 import ssl as tls
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from typing import Any, Final, final
 
 import anyio
@@ -22,13 +21,13 @@ from yarl import URL
 
 from ..http import Request
 from ..results import NotSent, Unanswered
-from .bounds import answered, collected
+from .bounds import MAX_RESPONSE, answered, collected
+from .connecting import NotConnected, default_ssl_context
 from .heads import FRAMING, head
 from .protocol import Answer, Transport
 from .urls import Urls
-from .wires import LATE, Network, NotConnected, Wire
+from .wires import LATE, Network, Wire
 
-MAX_RESPONSE: Final = 10 * 2**20  # bytes
 _IDLE: Final = 15.0  # seconds for which a connection is kept
 _INVALID: Final = NotSent("the URL is not valid")
 _LOST: Final = Unanswered("the connection was lost")
@@ -73,7 +72,7 @@ async def opened(
         yield OverClient(client, connecting, timeout, max_response)
         return
     pool = httpcore2.AsyncConnectionPool(
-        ssl_context=_trusting() if ssl is None else ssl,
+        ssl_context=default_ssl_context() if ssl is None else ssl,
         max_connections=None,
         keepalive_expiry=_IDLE,
         network_backend=Network(connecting),
@@ -192,11 +191,6 @@ def _explain(error: Exception) -> NotSent | Unanswered:
     if isinstance(error, _NOT_HTTP) and not str(error).startswith("Server disconnected"):
         return Unanswered("the answer is not HTTP")
     return _LOST
-
-
-@lru_cache(1)
-def _trusting() -> tls.SSLContext:
-    return tls.create_default_context()  # once: it reads every certificate that the system trusts
 
 
 @final

@@ -16,20 +16,13 @@ import httpcore2
 from attrs import define
 
 from ..results import NotSent
+from .connecting import NotConnected
 
 if TYPE_CHECKING:
     from httpcore2 import SOCKET_OPTION
 
 LATE: Final = NotSent("could not connect in time")
 _ANYIO: Final = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())  # a stub without anyio, says pyright
-
-
-class NotConnected(Exception):
-    """There is no connection, and *answer* is why: nothing was sent."""
-
-    def __init__(self, answer: NotSent) -> None:
-        super().__init__()
-        self.answer: Final = answer
 
 
 @final

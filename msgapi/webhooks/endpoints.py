@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from ..addresses import is_loopback
 from ..calls import Api, Call
 from ..redact import hidden
 from ..results import Detail, Result
@@ -146,18 +147,9 @@ def _check_not_empty(changes: EndpointChanges) -> tuple[Detail, ...]:
 
 def _check_url(value: object) -> Problem:
     problem = _https(value)
-    local = problem is not None and isinstance(value, str) and _http(value) is None and _is_loopback(value)
-    return None if local else problem
-
-
-def _is_loopback(address: str) -> bool:
-    from ipaddress import ip_address
-
-    host = urlsplit(address).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    if problem is not None and isinstance(value, str) and _http(value) is None:
+        return None if is_loopback(urlsplit(value).hostname or "") else problem
+    return problem
 
 
 _https: Final = url("https")
