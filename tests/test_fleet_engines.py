@@ -116,7 +116,7 @@ async def test_no_chunk_is_with_two_workers_at_once(opened: Opened) -> None:
         async def work() -> None:
             while (lease := await engine.chunks.lease(LEASE / 2)) is not None:
                 seen.append(lease.id)
-                await anyio.sleep(0.01)
+                await engine.clock.sleep(0.01)
                 await engine.chunks.ack(lease)
 
         async with anyio.create_task_group() as tasks:
@@ -129,7 +129,7 @@ async def test_who_waits_for_a_chunk_gets_it_when_it_is_put(opened: Opened) -> N
     async with opened() as engine, anyio.create_task_group() as tasks:
 
         async def put() -> None:
-            await anyio.sleep(0.3)
+            await engine.clock.sleep(0.3)
             await engine.chunks.put("b/1", b"{}")
 
         _ = tasks.start_soon(put)
@@ -142,7 +142,7 @@ async def test_a_lease_that_is_renewed_lasts(opened: Opened) -> None:
         await engine.chunks.put("b/1", b"{}")
         lease = await leased(engine)
         for _ in range(8):
-            await anyio.sleep(LEASE / 3)
+            await engine.clock.sleep(LEASE / 3)
             assert await engine.chunks.renew(lease)
             assert await other.chunks.lease(0.01) is None
         await engine.chunks.ack(lease)
@@ -171,11 +171,11 @@ async def test_a_chunk_that_is_given_back_comes_again_after_its_time_and_has_not
             lease = await leased(engine)
             assert lease.delivery == 1
             await engine.chunks.release(lease, 0)
-        lease, now = await leased(engine), anyio.current_time()
+        lease, now = await leased(engine), engine.clock.now()
         await engine.chunks.release(lease, 1.2)
         assert await engine.chunks.left() == 1
         again = await leased(engine)
-        assert 1.1 < anyio.current_time() - now < SOON
+        assert 1.1 < engine.clock.now() - now < SOON
         assert again.delivery == 1
         await engine.chunks.ack(again)
 
@@ -211,7 +211,7 @@ async def test_a_chunk_that_nobody_takes_or_has_at_the_end_is_not_kept_from_othe
     async with opened() as one, opened() as other:
         assert await one.chunks.lease(0.1) is None
         await one.chunks.put("b/1", b"{}")
-        await anyio.sleep(LEASE / 2)
+        await one.clock.sleep(LEASE / 2)
         lease = await leased(other)
         assert lease.delivery == 1
         await other.chunks.ack(lease)
