@@ -1,4 +1,4 @@
-"""Every check of this project. `nox` runs lint, typing and tests; the others are asked for by name."""
+"""Every check of this project. `nox` runs lint, typing and tests; the others run with `nox -s NAME`."""
 
 import re
 from pathlib import Path
@@ -12,6 +12,8 @@ nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 HERE = ["msgapi", "tests", "benchmarks", "noxfile.py"]
+# `worksteal`: a process that has no test left takes some from another, so a few long tests do not delay the end.
+ALL_TESTS = ["-n", "auto", "--dist", "worksteal"]
 
 
 def group(name: str) -> list[str]:
@@ -20,7 +22,7 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style: ruff's rules, and its format."""
+    """Check the style: the rules and the format of ruff."""
     session.install(*group("lint"))
     session.run("ruff", "check", *HERE)
     session.run("ruff", "format", "--check", *HERE)
@@ -28,7 +30,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Types: mypy strict, pyright with no dropped result, and a public surface that is typed whole."""
+    """Check the types with mypy and pyright; every result must be used, and every public name must be typed."""
     session.install(*group("typing"), ".[cli,fast,nats,otel,redis]")
     session.run("mypy")
     session.run("pyright")
@@ -36,17 +38,17 @@ def typing(session: nox.Session) -> None:
 
 
 def run_tests(session: nox.Session) -> None:
-    """Run the tests in as many processes as there are cores; coverage measures each of them by `patch`."""
+    """Run pytest under coverage: all tests in one process per core, or with ARGS what they name, in one process."""
     session.run("coverage", "erase")
-    command = ("coverage", "run", "-m", "pytest", "-n", "logical", "--dist", "worksteal")
-    session.run(*command, *session.posargs)
+    session.run("coverage", "run", "-m", "pytest", *(session.posargs or ALL_TESTS))
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Tests, on asyncio and trio, with every branch covered. `nox -s tests -- ARGS` passes ARGS to pytest.
+    """Run all tests, on asyncio and trio, in one process per core; fail if a branch is not covered.
 
-    Give `-- -n 0` to run them in one process, for example with `--pdb`.
+    `nox -s tests -- ARGS` passes ARGS to pytest, which then runs in one process (add `-n auto` for more) and requires
+    no coverage.
     """
     session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
     run_tests(session)
@@ -57,7 +59,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def tests_oldest(session: nox.Session) -> None:
-    """Tests, with the oldest version of each dependency that we allow."""
+    """Run all tests with the oldest allowed version of each dependency."""
     extras = PROJECT["project"]["optional-dependencies"]
     wanted = [*PROJECT["project"]["dependencies"], *extras["cli"], *extras["nats"], *extras["otel"], *extras["redis"]]
     oldest = [re.sub(r">=([\w.]+).*", r"==\1", one) for one in wanted]
@@ -69,7 +71,7 @@ def tests_oldest(session: nox.Session) -> None:
 
 @nox.session
 def conform(session: nox.Session) -> None:
-    """The sandbox over HTTP, against its own OpenAPI document, by schemathesis."""
+    """Test the sandbox over HTTP against its own OpenAPI document, with schemathesis."""
     session.install(".[cli]", "schemathesis>=4.3,<5")
     program = ["msgapi", "sandbox", "--rate", "1000000", "--", "python", "tests/conforming.py"]
     session.run(*program, *session.posargs)
@@ -77,15 +79,15 @@ def conform(session: nox.Session) -> None:
 
 @nox.session
 def chaos(session: nox.Session) -> None:
-    """Batches and fleets that die, of 20,000 rows, behind a hostile proxy; and thousands of schedules in memory.
+    """Kill batches and fleets of 20,000 rows behind a proxy that injects faults; run thousands of schedules in memory.
 
-    `nox -s chaos -- 500 5x2000 2x5000` plays 500 schedules on each loop, 5 rounds of 2,000 rows, and 2 of 5,000 rows
-    for each engine and moment at which one of two workers of a fleet is killed.
+    `nox -s chaos -- 500 5x2000 2x5000` runs 500 schedules on each event loop, 5 batches of 2,000 rows, and, for each
+    engine and each moment at which one of two workers of a fleet is killed, 2 batches of 5,000 rows.
     """
     session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
     asked = ("2000", "50x20000", "5x20000")
     schedules, rounds, fleets = [*session.posargs, *asked[len(session.posargs) :]]
-    kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # of a round that failed, to be looked at
+    kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # keeps the files of a batch that failed
     session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
     session.run("pytest", "-q", "-s", *kept, "tests/test_fleet_killed.py", env={"MSGAPI_FLEET": fleets})
     states = ("tests/test_batch_states.py", "tests/test_fleet_states.py")
@@ -94,7 +96,7 @@ def chaos(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Benchmarks: ratios to raw aiohttp in the same run; then beside the clients of others, each in its environment."""
+    """Run the benchmarks: ratios to raw aiohttp in one run, then other clients, each in an environment of its own."""
     session.install(".[cli,fast,otel]", "opentelemetry-sdk>=1.30,<2")
     for program in ("import_time.py", "call_cpu.py", "observed.py", "batch_cost.py", "storm.py", "fleet_cost.py"):
         session.run("python", f"benchmarks/{program}")

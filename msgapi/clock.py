@@ -13,9 +13,10 @@ from attrs import define, field
 
 from .concurrency import background
 
-# Rounds of the event loop in which the tasks may become blocked before `wait_all_tasks_blocked` is called: on asyncio
-# that function sleeps for a tenth of a real second whenever they are not.
+# Rounds of the event loop in which the tasks may become blocked before `wait_all_tasks_blocked` is called. On asyncio
+# that function sleeps for a tenth of a real second whenever they are not, so it is called again after a shorter time.
 _ROUNDS: Final = 10
+_LONGEST_WAIT: Final = 0.001  # real seconds
 
 
 class Clock(Protocol):
@@ -112,7 +113,10 @@ class VirtualClock:
         while True:
             for _ in range(_ROUNDS):
                 await anyio.lowlevel.checkpoint()
-            await anyio.wait_all_tasks_blocked()
+            with anyio.move_on_after(_LONGEST_WAIT) as waiting:
+                await anyio.wait_all_tasks_blocked()
+            if waiting.cancelled_caught:
+                continue
             if self._sleepers:
                 self._move(self._sleepers[0][0])
             else:

@@ -1,4 +1,7 @@
-"""The backends of a fleet as tests open them, each on a server of its own or in memory."""
+"""The backends of a fleet as tests open them, each on a server of its own or in memory.
+
+The backend in memory runs on a virtual clock, so its leases expire without a real wait; a server has a real clock.
+"""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,6 +10,8 @@ from typing import TypeAlias
 
 from attrs import frozen
 
+from msgapi import VirtualClock
+from msgapi.clock import SYSTEM_CLOCK, Clock
 from msgapi.fleet import ChunkQueue, MemoryChunkQueue, MemoryRecordStore, RecordStore
 
 LEASE = 1.0  # seconds, in tests that wait for one to run out
@@ -14,10 +19,11 @@ LEASE = 1.0  # seconds, in tests that wait for one to run out
 
 @frozen
 class Engine:
-    """One engine, opened: its queue and its records."""
+    """One engine, opened: its queue, its records, and the clock that its leases go by."""
 
     queue: ChunkQueue
     records: RecordStore
+    clock: Clock = SYSTEM_CLOCK
 
 
 Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Engine]]
@@ -26,7 +32,9 @@ Open: TypeAlias = Callable[..., AbstractAsyncContextManager[Engine]]
 @asynccontextmanager
 async def in_memory(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
     del url, lease
-    yield _memories(fleet)
+    engine, clock = _memories(fleet)
+    async with clock.autojump():
+        yield engine
 
 
 @asynccontextmanager
@@ -53,9 +61,10 @@ async def on_nats(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[E
 
 
 @cache
-def _memories(fleet: str) -> Engine:
+def _memories(fleet: str) -> tuple[Engine, VirtualClock]:
     del fleet
-    return Engine(MemoryChunkQueue(lease_seconds=LEASE), MemoryRecordStore())
+    clock = VirtualClock()
+    return Engine(MemoryChunkQueue(clock, lease_seconds=LEASE), MemoryRecordStore(), clock), clock
 
 
 OPENS: dict[str, Open] = {"memory": in_memory, "streaq": on_redis, "faststream": on_nats}

@@ -631,8 +631,10 @@ async def test_a_cancelled_call_leaves_nothing_for_the_next_one_to_read(over: Ov
 @pytest.mark.parametrize("later", [False, True], ids=["with the answer", "after it"])
 async def test_an_answer_that_comes_twice_is_not_read_by_the_next_call(*, later: bool) -> None:
     connections = set()
+    sent = 0
 
     async def serve(wire: Wire) -> None:
+        nonlocal sent
         connections.add(wire.number)
         while True:
             request = await wire.request()
@@ -641,12 +643,15 @@ async def test_an_answer_that_comes_twice_is_not_read_by_the_next_call(*, later:
             if later:
                 await anyio.sleep(0.01)
                 await wire.send(twice)
+            sent += 1
 
     async with between(serve) as (transport, url):
         for body in (b"one", b"two", b"three"):
             answer = await transport(post(url, body))
             assert isinstance(answer, Response)
             assert answer.body == body
+            while sent < len(connections):  # noqa: ASYNC110 - the server and this test share a loop
+                await anyio.sleep(0.01)
             await anyio.sleep(0.03)
     assert len(connections) == 3
 

@@ -3,6 +3,7 @@
 import time
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from msgapi import SystemClock, VirtualClock
@@ -82,3 +83,21 @@ async def test_a_running_clock_with_nobody_asleep_waits() -> None:
     async with clock.autojump():
         await anyio.sleep(0.01)
     assert clock.now() == 0
+
+
+async def test_time_stands_still_while_a_task_is_busy_and_goes_on_as_soon_as_it_is_not() -> None:
+    clock, ended = VirtualClock(), list[float]()
+
+    async def be_busy() -> None:
+        until = time.monotonic() + 0.005
+        while time.monotonic() < until:
+            await anyio.lowlevel.checkpoint()
+        ended.append(clock.now())
+
+    began = time.monotonic()
+    async with clock.autojump(), anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(be_busy)
+            await clock.sleep(1)
+    assert ended == [float(second) for second in range(30)]
+    assert time.monotonic() - began < 2  # a tenth of a second for each would be 3

@@ -118,7 +118,7 @@ async def test_no_chunk_is_leased_by_two_workers_at_once(opened: Opened) -> None
         async def work() -> None:
             while (lease := await engine.queue.lease(LEASE / 2)) is not None:
                 seen.append(lease.id)
-                await anyio.sleep(0.01)
+                await engine.clock.sleep(0.01)
                 await engine.queue.ack(lease)
 
         async with anyio.create_task_group() as tasks:
@@ -131,7 +131,7 @@ async def test_a_waiting_worker_gets_a_chunk_when_it_is_put(opened: Opened) -> N
     async with opened() as engine, anyio.create_task_group() as tasks:
 
         async def put() -> None:
-            await anyio.sleep(0.3)
+            await engine.clock.sleep(0.3)
             await engine.queue.put("b/1", b"{}")
 
         _ = tasks.start_soon(put)
@@ -144,7 +144,7 @@ async def test_a_renewed_lease_does_not_expire(opened: Opened) -> None:
         await engine.queue.put("b/1", b"{}")
         lease = await leased(engine)
         for _ in range(8):
-            await anyio.sleep(LEASE / 3)
+            await engine.clock.sleep(LEASE / 3)
             assert await engine.queue.renew(lease)
             assert await other.queue.lease(0.01) is None
         await engine.queue.ack(lease)
@@ -173,11 +173,11 @@ async def test_a_released_chunk_is_delivered_after_the_delay_and_not_counted(ope
             lease = await leased(engine)
             assert lease.delivery == 1
             await engine.queue.release(lease, 0)
-        lease, now = await leased(engine), anyio.current_time()
+        lease, now = await leased(engine), engine.clock.now()
         await engine.queue.release(lease, 1.2)
         assert await engine.queue.size() == 1
         again = await leased(engine)
-        assert 1.1 < anyio.current_time() - now < SOON
+        assert 1.1 < engine.clock.now() - now < SOON
         assert again.delivery == 1
         await engine.queue.ack(again)
 
@@ -213,7 +213,7 @@ async def test_a_chunk_that_is_not_taken_or_still_leased_at_the_end_goes_to_anot
     async with opened() as one, opened() as other:
         assert await one.queue.lease(0.1) is None
         await one.queue.put("b/1", b"{}")
-        await anyio.sleep(LEASE / 2)
+        await one.clock.sleep(LEASE / 2)
         lease = await leased(other)
         assert lease.delivery == 1
         await other.queue.ack(lease)
