@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .calls import Api, Call
+from .calls import Call, Caller
 from .http import Request, Response
 from .results import (
     ApiError,
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
-    from .addresses import Misconfigured
-    from .client import Client, connect
+    from .client import Client
     from .clock import Clock, SystemClock
+    from .config import Misconfigured
     from .pace import Pace
     from .retries import Retry
     from .virtual import VirtualClock
@@ -68,10 +68,10 @@ else:
 
 
 __all__ = [
-    "Api",
     "ApiError",
     "Balance",
     "Call",
+    "Caller",
     "Client",
     "Clock",
     "Conflict",
@@ -106,7 +106,6 @@ __all__ = [
     "billing",
     "campaigns",
     "codec",
-    "connect",
     "contacts",
     "events",
     "journal",
@@ -124,12 +123,11 @@ __version__ = VERSION
 _HOMES = {
     "Client": "client",
     "Clock": "clock",
-    "Misconfigured": "addresses",
+    "Misconfigured": "config",
     "Pace": "pace",
     "Retry": "retries",
     "SystemClock": "clock",
     "VirtualClock": "virtual",
-    "connect": "client",
 }
 _NOUNS = frozenset(
     {

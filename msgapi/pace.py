@@ -11,8 +11,9 @@ from math import inf
 from typing import Final, final
 
 from attrs import define, field
-from attrs.validators import gt, optional
+from attrs.validators import optional
 
+from .config import check_methods, number
 from .quota import Quota
 from .results import RateLimit
 
@@ -46,9 +47,14 @@ class Pace:
     go by one rate: each request needs a slot of that quota as well, and *per_second* is for all together.
     """
 
-    per_second: float | None = field(default=None, validator=optional(gt(0)))
+    per_second: float | None = field(default=None, validator=optional(number(above=0)))
     shared: Quota | None = field(default=None, kw_only=True)
     _lanes: "dict[str, Lane]" = field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Check what is shared."""
+        if self.shared is not None:
+            check_methods("shared", self.shared, ("reserve",), "the quota of a fleet")
 
     def lane(self, band: str) -> "Lane":
         """Find the lane of one kind of endpoint, such as `POST messages`."""

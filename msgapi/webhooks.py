@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from .calls import Api, Call
+from .calls import Call, Caller
 from .forms import Form, ask
 from .guesses import keep
 from .layout import lay_flat
@@ -110,7 +110,7 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
     return ask("GET", _ROUTE, Endpoints, query={"cursor": (written, cursor), "limit": (MANY, limit)})
 
 
-async def pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[Endpoints]]:
+async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[Endpoints]]:
     """Read the endpoints page by page to the last; an error is given once, and ends it.
 
     So does a cursor that leads back to where it came from.

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from msgapi import Api, Call, Ok, Result, batch
+from msgapi import Call, Caller, Ok, Result, batch
 
 T = TypeVar("T")
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -38,7 +38,7 @@ async def drain(outcomes: batch.Outcomes[int], taken: list[int] | None = None) -
     return taken
 
 
-async def run(api: Api, calls: Iterable[Call[int]], taken: list[int], at_once: int) -> None:
+async def run(api: Caller, calls: Iterable[Call[int]], taken: list[int], at_once: int) -> None:
     async with batch.sending(api, calls, at_once=at_once) as outcomes:
         _ = await drain(outcomes, taken)
 

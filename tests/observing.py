@@ -51,12 +51,12 @@ class Script:
 async def observed(
     observer: Observer | None,
     *answers: Answer | Exception,
-    **how: Any,  # noqa: ANN401 - what `connect` takes
+    **how: Any,  # noqa: ANN401 - what `Client` takes
 ) -> AsyncIterator[tuple[Client, Script]]:
     clock = VirtualClock()
     script = Script(answers, clock)
     options = {"api_key": "sk_test", "transport": script, "clock": clock, "observer": observer, **how}
-    async with clock.running(), msgapi.connect(**options) as api:
+    async with clock.running(), msgapi.Client(**options) as api:
         yield api, script
 
 

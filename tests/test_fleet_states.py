@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mortal import Weather
 from mortal_fleet import Death, Killed, Mortal, MortalChunks, MortalRecords, World
 
-from msgapi import Invalid, Pace, connect, messages
+from msgapi import Client, Invalid, Pace, messages
 from msgapi.fleet import Chunk, ChunkRecord, Found, MemoryChunks, MemoryRecords, Row, row_of, work
 from msgapi.fleet.entry import load_record
 from msgapi.journal import State, key_of
@@ -118,7 +118,7 @@ class Fleets(RuleBasedStateMachine):
         pace = Pace(shared=world.quota) if self.shared else Pace()
         try:
             with who.scope:
-                async with connect(
+                async with Client(
                     api_key=world.box.api_key, transport=who.transport, clock=world.clock, pace=pace
                 ) as api:
                     _ = await work(

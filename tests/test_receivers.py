@@ -471,7 +471,7 @@ APPLICATIONS = pytest.mark.parametrize("application", [in_aiohttp, in_fastapi, i
 @APPLICATIONS
 async def test_a_real_application_answers_as_the_docs_ask_for(application: Callable[[Handler], Any]) -> None:
     handler = Handler()
-    async with application(handler) as url, over_aiohttp.opened() as transport:
+    async with application(handler) as url, over_aiohttp.open() as transport:
 
         async def sent(body: bytes, secret: str = SECRET) -> int:
             headers = {"Content-Type": "application/json", events.HEADER: events.sign(body, secret=secret)}
@@ -492,7 +492,7 @@ async def test_a_real_application_answers_as_the_docs_ask_for(application: Calla
 @ON_ASYNCIO
 async def test_a_packed_body_is_no_defect_of_the_receiver(caplog: pytest.LogCaptureFixture) -> None:
     handler = Handler()
-    async with in_aiohttp(handler) as url, over_aiohttp.opened() as transport:
+    async with in_aiohttp(handler) as url, over_aiohttp.open() as transport:
 
         async def sent(body: bytes, signed: bytes) -> int:
             headers = {"Content-Encoding": "gzip", events.HEADER: events.sign(signed, secret=SECRET)}

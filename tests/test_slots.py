@@ -173,7 +173,7 @@ async def clients(number: int, quota: Callable[[VirtualClock], Quota], **how: ob
     async with clock.running(), contextlib.AsyncExitStack() as stack:
         opened = [
             await stack.enter_async_context(
-                msgapi.connect(api_key="k", transport=transport, clock=clock, pace=Pace(shared=shared, **how))  # type: ignore[arg-type]
+                msgapi.Client(api_key="k", transport=transport, clock=clock, pace=Pace(shared=shared, **how))  # type: ignore[arg-type]
             )
             for _ in range(number)
         ]
@@ -267,7 +267,7 @@ async def test_who_would_wait_behind_another_beyond_the_deadline_does_not_join_t
 
     pace, clock = Pace(shared=Asked([Grant(0, 30.0, 0.1)])), VirtualClock()  # stands still
     async with (
-        msgapi.connect(api_key="k", transport=transport, clock=clock, pace=pace) as api,
+        msgapi.Client(api_key="k", transport=transport, clock=clock, pace=pace) as api,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(api, SEND)
@@ -321,7 +321,7 @@ async def test_a_call_that_is_cancelled_before_it_has_a_slot_is_cancelled_and_no
         raise AssertionError(request)
 
     pace, results = Pace(shared=Asked([Grant(8, 0.0, 0.0)])), list[object]()
-    async with msgapi.connect(api_key="k", transport=transport, pace=pace, clock=VirtualClock()) as api:
+    async with msgapi.Client(api_key="k", transport=transport, pace=pace, clock=VirtualClock()) as api:
         with anyio.CancelScope() as scope:
             scope.cancel()
             results.append(await api(SEND))

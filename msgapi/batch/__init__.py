@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 import anyio
 from anyio.abc import TaskGroup
 
-from ..calls import Api, Call
+from ..calls import Call, Caller
 from ..client import Client
 from ..clock import Clock, SystemClock
 from ..observe import Observer, both
@@ -32,7 +32,7 @@ _SYSTEM_CLOCK = SystemClock()
 
 @overload
 def sending(
-    api: Api,
+    api: Caller,
     items: Iterable[Call[T]] | AsyncIterable[Call[T]],
     *,
     at_once: int = 64,
@@ -48,7 +48,7 @@ def sending(
 
 @overload
 def sending(
-    api: Api,
+    api: Caller,
     items: Iterable[tuple[str, Call[T]]] | AsyncIterable[tuple[str, Call[T]]],
     *,
     journal: Book,
@@ -65,7 +65,7 @@ def sending(
 
 
 def sending(
-    api: Api,
+    api: Caller,
     items: Iterable[Any] | AsyncIterable[Any],
     *,
     journal: Book | None = None,
@@ -170,7 +170,7 @@ async def _tasks() -> AsyncIterator[TaskGroup]:
         raise left
 
 
-def _observer(api: Api, given: Observer | None) -> Observer | None:
+def _observer(api: Caller, given: Observer | None) -> Observer | None:
     if given is not None:
         return both(given)
     return api.observer if isinstance(api, Client) else None

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field
 
-from ..calls import Api
+from ..calls import Caller
 from ..client import Client
 from ..clock import Clock
 from ..observe import BatchWatch
@@ -39,7 +39,7 @@ _ZERO: Final = Decimal(0)
 class Crew(Generic[T]):
     """Sends what is in *queue* through *api*; *wake* tells whoever waits that something has changed."""
 
-    api: Api
+    api: Caller
     queue: Queue[T]
     breaker: Breaker
     outage: Outage[T]
@@ -63,8 +63,8 @@ class Crew(Generic[T]):
     _probing: bool = field(default=False, init=False)
     _round: int = field(default=0, init=False)
     _again: deque[Due[T]] = field(factory=deque, init=False)
-    _send_now: Api = field(init=False)
-    _send_probe: Api = field(init=False)
+    _send_now: Caller = field(init=False)
+    _send_probe: Caller = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Take from a client the promise that nothing leaves after a stop."""
@@ -169,7 +169,7 @@ class Crew(Generic[T]):
             self._workers -= 1
             self.wake()
 
-    async def _send(self, due: Due[T], api: Api) -> None:
+    async def _send(self, due: Due[T], api: Caller) -> None:
         if due.last is None:
             self.started += 1
         if due.verdict is not None or due.call.invalid is not None:
@@ -193,7 +193,7 @@ class Crew(Generic[T]):
         if (stopped := self.breaker.judge(result)) is not None:
             self.stop(self._explain(stopped))
 
-    async def _carried(self, due: Due[T], api: Api) -> Result[T]:
+    async def _carried(self, due: Due[T], api: Caller) -> Result[T]:
         if self.spending is not None:
             self.spending.leave()
         try:

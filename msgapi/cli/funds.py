@@ -8,7 +8,7 @@ from attrs import define, field
 
 from .. import billing
 from ..batch import Limit, Outcome, Stopped
-from ..calls import Api
+from ..calls import Caller
 from ..clock import Clock, SystemClock
 from ..messages import Accepted
 from ..results import InsufficientBalance, Ok, Unauthorized
@@ -48,7 +48,7 @@ class Till:
         """Tell whether this stop is to be waited out."""
         return self.wait and stopped is not None and stopped.reason == "balance"
 
-    async def refilled(self, api: Api, stopped: Stopped) -> bool:
+    async def refilled(self, api: Caller, stopped: Stopped) -> bool:
         """Wait for more free money than there was at the stop; False where nobody can tell."""
         error = stopped.error
         balance = error.balance if isinstance(error, InsufficientBalance) else None

@@ -102,7 +102,12 @@ def _said(message: UserMessage, written: dict[str, Any]) -> dict[str, Any]:
 
 
 def secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
-    """Take one secret or several; none, an empty one, or one that is no Unicode is a ValueError."""
+    """Return one secret or several as a tuple.
+
+    Raise ValueError for none, for an empty one, and for one that is no Unicode; TypeError for what is no string.
+    """
+    if not isinstance(secret, str | Iterable) or isinstance(secret, bytes | bytearray | memoryview):
+        raise TypeError(f"secret must be a string, or several in a list, not {type(secret).__name__}")
     several = (secret,) if isinstance(secret, str) else tuple(secret)
     if not several or not all(several):
         raise ValueError("a secret must not be empty: anyone could sign with it")

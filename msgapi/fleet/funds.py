@@ -8,7 +8,7 @@ from attrs import define, field
 
 from .. import billing
 from ..batch import Stopped
-from ..calls import Api
+from ..calls import Caller
 from ..clock import Clock
 from ..gate import rest
 from ..quota import Quota
@@ -45,7 +45,7 @@ class End:
 class Till:
     """Whether there is money: if there is none a worker waits for some, or ends if it is not to *wait*."""
 
-    api: Api
+    api: Caller
     quota: Quota
     clock: Clock
     wait: bool
@@ -87,7 +87,7 @@ def _blind(stopped: Stopped) -> bool:
     return isinstance(error, InsufficientBalance) and error.balance is None and error.required_amount is None
 
 
-async def _refilled(api: Api, stopped: Stopped) -> bool:
+async def _refilled(api: Caller, stopped: Stopped) -> bool:
     # More free money than at the stop, and as much as was wanted then.
     error = stopped.error
     balance = error.balance if isinstance(error, InsufficientBalance) else None

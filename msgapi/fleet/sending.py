@@ -15,7 +15,7 @@ import anyio
 from attrs import define, field, frozen
 
 from ..batch import Outcome, Outcomes, Stopped, sending
-from ..calls import Api
+from ..calls import Caller
 from ..clock import Clock, SystemClock
 from ..codec import Problems, dump, load_error
 from ..messages import Accepted
@@ -65,7 +65,7 @@ class Sent:
 
 async def send_chunk(
     chunk: bytes | Chunk,
-    api: Api,
+    api: Caller,
     pace: Pace,
     *,
     records: Records,

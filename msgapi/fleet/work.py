@@ -15,7 +15,7 @@ from attrs import define, field
 
 from ..batch import Outcome, Stopped
 from ..batch.outage import well
-from ..calls import Api
+from ..calls import Caller
 from ..clock import Clock, SystemClock
 from ..gate import rest
 from ..messages import Accepted
@@ -42,7 +42,7 @@ _LOST: Final = Unfit(f"{TRIES} workers have had it and were lost with it: it may
 
 async def work(
     chunks: Chunks,
-    api: Api,
+    api: Caller,
     pace: Pace,
     *,
     records: Records,

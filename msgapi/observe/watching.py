@@ -63,7 +63,7 @@ class BatchWatch:
 class Observer:
     """Whoever wants to know: is asked at the start of each call and of each batch what to tell of it to.
 
-    Subclass it and give it to `connect` or `batch.sending`. One that raises changes nothing about the
+    Subclass it and pass it to `Client` or `batch.sending`. One that raises changes nothing about the
     call: that is logged, and it is told no more of that call or batch.
     """
 
