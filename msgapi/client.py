@@ -171,7 +171,7 @@ class Client:
             return self._carry(call, only_while, None)
         return self._watched(call, only_while, self.observer)
 
-    if not TYPE_CHECKING:  # so that a type checker reports these
+    if not TYPE_CHECKING:  # pragma: no branch - so that a type checker reports these
 
         def __getattr__(self, name: str) -> NoReturn:
             """Raise AttributeError; for what is a module or a function of the API, with the line to write."""

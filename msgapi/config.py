@@ -82,7 +82,8 @@ def number(*, above: float = -inf, at_least: float = -inf, whole: bool = False) 
 def check_instance(name: str, value: object, kind: type, example: str) -> None:
     """Raise TypeError unless the option *name* is an instance of *kind*; *example* is one."""
     if not isinstance(value, kind):
-        raise TypeError(f"{name} must be a {kind.__name__}, such as {example}, not {_kind(value)}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {kind.__name__}, such as {example}, not {_kind(value)}")
 
 
 def check_methods(name: str, value: object, methods: tuple[str, ...], example: str) -> None:

@@ -41,7 +41,7 @@ class Held:
     closed: bool = False
     inherited: bool = False
     _reported: bool = False
-    _sentinel: AsyncGenerator[None, None] | None = None
+    _sentinel: AsyncGenerator[None, None] = field(init=False)
 
     async def begin(self) -> None:
         """Have it closed when the event loop ends."""
@@ -54,8 +54,7 @@ class Held:
         try:
             await self._close()
         finally:
-            if self._sentinel is not None:
-                await anext(self._sentinel, None)
+            await anext(self._sentinel, None)
 
     def abandon(self) -> None:
         """Report that nobody closed it, and close it in its loop; callable in any thread."""
@@ -70,11 +69,10 @@ class Held:
     def abandon_at_exit(self) -> None:
         """Do the same when no loop will run any more."""
         self.abandon()
-        if not self.closed and not self.inherited and isinstance(self.loop, asyncio.AbstractEventLoop):
-            if self.loop.is_closed():
-                _run_without_loop(self.close)
-            elif not self.loop.is_running():
-                self.loop.run_until_complete(asyncio.wait([self.loop.create_task(self._end())], timeout=_PATIENCE))
+        loop = self.loop
+        left = isinstance(loop, asyncio.AbstractEventLoop) and not (self.closed or self.inherited or loop.is_running())
+        if left:
+            _ = loop.run_until_complete(asyncio.wait([loop.create_task(self._end())], timeout=_PATIENCE))
 
     def _leave_to_loop(self) -> None:
         if not isinstance(self.loop, asyncio.AbstractEventLoop):
