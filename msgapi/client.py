@@ -81,7 +81,7 @@ class Client:
     - *timeout*: seconds for one attempt over the default transport, 30 by default; a transport that is passed
       in has its own. For a deadline over all attempts, put the call into `anyio.fail_after`.
     - *clock*: what is used to wait and to read the time, such as a `VirtualClock` in tests.
-    - *observer*: an `observe.Observer` of all calls; see `observe.combine`, `observe.log`, `telemetry.observer`.
+    - *observer*: an `observe.Observer` of all calls; see `observe.both`, `observe.log`, `telemetry.observer`.
 
     An argument of a wrong type is TypeError, one of a wrong value is ValueError; a URL or key that is unsafe is
     `Misconfigured`, which is a ValueError. What the environment lacks is `Misconfigured` when the client opens.
