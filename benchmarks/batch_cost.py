@@ -57,7 +57,7 @@ async def journalled(api: Client, count: int, path: str) -> None:
 
 async def cost(way: Way, url: str, count: int, directory: Path) -> tuple[float, float]:
     """Run *way* once; gives CPU and wall in µs a row."""
-    async with msgapi.connect(api_key="sk_bench", base_url=url, pace=Pace()) as api:
+    async with msgapi.Client(api_key="sk_bench", base_url=url, pace=Pace()) as api:
         before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         await way(api, count, str(directory / f"{time.monotonic_ns()}.db"))
         wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)

@@ -33,7 +33,7 @@ async def transport(url: str) -> AsyncIterator[Once]:
     """Send by ours without the client: a Request becomes a Response."""
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
     request = Request("POST", f"{url}/v1/messages", headers, orjson.dumps(BODY))
-    async with over_aiohttp.opened() as send:
+    async with over_aiohttp.open() as send:
 
         async def once() -> None:
             assert isinstance(await send(request), Response)
@@ -44,7 +44,7 @@ async def transport(url: str) -> AsyncIterator[Once]:
 @asynccontextmanager
 async def typed(url: str) -> AsyncIterator[Once]:
     """Send by ours whole: a model, a call, checks, a key, the pace, retries, decoding."""
-    async with msgapi.connect(api_key=KEY, base_url=url) as api:
+    async with msgapi.Client(api_key=KEY, base_url=url) as api:
 
         async def once() -> None:
             result = await api(messages.send(TEXT))
@@ -58,8 +58,8 @@ async def typed(url: str) -> AsyncIterator[Once]:
 async def fast(url: str) -> AsyncIterator[Once]:
     """Send by ours whole, over the transport of the extra `fast`."""
     async with (
-        over_httptools.opened() as transport,
-        msgapi.connect(api_key=KEY, base_url=url, transport=transport) as api,
+        over_httptools.open() as transport,
+        msgapi.Client(api_key=KEY, base_url=url, transport=transport) as api,
     ):
 
         async def once() -> None:

@@ -128,7 +128,7 @@ class Counted:
 async def alone(url: str, count: int) -> None:
     """Send a batch from one machine, with nothing kept."""
     async with (
-        msgapi.connect(api_key="sk_bench", base_url=url) as api,
+        msgapi.Client(api_key="sk_bench", base_url=url) as api,
         batch.send(api, (call for _, call in rows(count))) as outcomes,
     ):
         await drained(outcomes)
@@ -140,7 +140,7 @@ async def queued(url: str, count: int) -> None:
     manifest = Manifest(batch="bench", source="", rows=count)
     _ = await fleet.enqueue((make_row(*row) for row in rows(count)), manifest, queue=there, records=there)
     pace = Pace(1e6, shared=there)
-    async with msgapi.connect(api_key="sk_bench", base_url=url, pace=pace) as api:
+    async with msgapi.Client(api_key="sk_bench", base_url=url, pace=pace) as api:
         stopped = await fleet.work(
             there, api, pace, records=there, concurrent_chunks=2, concurrency=32, until_empty=True
         )

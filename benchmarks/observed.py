@@ -42,7 +42,7 @@ async def accept(_: Request, /) -> Response:
 @asynccontextmanager
 async def sending(observer: Observer | None) -> AsyncIterator[Once]:
     """Send by a client that *observer* watches."""
-    async with msgapi.connect(api_key=KEY, transport=accept, observer=observer) as api:
+    async with msgapi.Client(api_key=KEY, transport=accept, observer=observer) as api:
 
         async def once() -> None:
             result = await api(messages.send(TEXT))

@@ -54,7 +54,7 @@ async def send(url: str, first: int, count: int, pace: Pace | None = None) -> in
     )
     accepted = 0
     async with (
-        msgapi.connect(api_key="sk_bench", base_url=url, pace=pace) as api,
+        msgapi.Client(api_key="sk_bench", base_url=url, pace=pace) as api,
         batch.send(api, calls, concurrency=AT_ONCE) as outcomes,
     ):
         async for outcome in outcomes:

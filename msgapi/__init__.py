@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .calls import Api, Call
+from .calls import Call, Caller
 from .http import Request, Response
 from .results import (
     ApiError,
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
-    from .addresses import Misconfigured
-    from .client import Client, connect
+    from .client import Client
     from .clock import Clock, SystemClock, VirtualClock
+    from .config import Misconfigured
     from .ratelimit.pace import Pace
     from .retry import Retry
 else:
@@ -65,10 +65,10 @@ else:
 
 
 __all__ = [
-    "Api",
     "ApiError",
     "Balance",
     "Call",
+    "Caller",
     "Client",
     "Clock",
     "Conflict",
@@ -103,7 +103,6 @@ __all__ = [
     "billing",
     "campaigns",
     "codec",
-    "connect",
     "contacts",
     "journal",
     "messages",
@@ -119,12 +118,11 @@ __version__ = VERSION
 _HOMES = {
     "Client": "client",
     "Clock": "clock",
-    "Misconfigured": "addresses",
+    "Misconfigured": "config",
     "Pace": "ratelimit.pace",
     "Retry": "retry",
     "SystemClock": "clock",
     "VirtualClock": "clock",
-    "connect": "client",
 }
 _NOUNS = frozenset(
     {

@@ -61,7 +61,7 @@ class Call(Generic[T_co]):
         return f"Call({self.method} {mask(self.path)} -> {self.returns.__name__}{named}{state})"
 
 
-class Api(Protocol):
+class Caller(Protocol):
     """Anything that turns a call into its result: a `Client`, or an async function in a test."""
 
     def __call__(self, call: Call[T], /) -> Coroutine[Any, Any, Result[T]]:

@@ -1,21 +1,37 @@
 """Client: carries calls out, over any transport, with retries and at the service's pace."""
 
+import inspect
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+import weakref
+from asyncio import AbstractEventLoop, current_task
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from random import random
-from typing import Any, Protocol, TypeVar, final
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, final
 
 import anyio.lowlevel
 import attrs
-from attrs import define, field
+from anyio.lowlevel import current_token
+from attrs import define
 
-from .addresses import checked_key, checked_url
 from .calls import Call
 from .clock import SYSTEM_CLOCK, Clock
 from .codegen import constructor
+from .config import (
+    Misconfigured,
+    check_instance,
+    check_methods,
+    check_seconds,
+    check_transport,
+    check_url,
+    is_unopened,
+    key_problem,
+)
 from .http import Request, Response
+from .lifetime import Held, Lifetime, hold
 from .observe import Observer, Watch, both
 from .ratelimit.pace import Lane, Pace
 from .ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue, sleep_while, time_left
@@ -27,9 +43,10 @@ from .version import VERSION
 
 T = TypeVar("T")
 
-BASE_URL = "https://api.arowana.app"
+BASE_URL: Final = "https://api.arowana.app"
 _DEFAULT_RETRY = Retry()
 _new_request = constructor(Request)
+_NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webhooks", "testagent")
 
 
 class Decode(Protocol):
@@ -41,53 +58,158 @@ class Decode(Protocol):
 
 
 @final
-@define(eq=False, repr=False)
 class Client:
-    """Carries out calls: `await client(call)`. Made by `connect`, and usable only inside it.
+    """Carries out calls: `await client(call)`.
 
-    Any number of tasks may share one client. It never raises for what the network or the server
-    does; an exception is a mistake in the program, or one that the transport raised.
+        async with msgapi.Client() as client:
+            result = await client(messages.send(text))
+
+    To make one does no I/O and needs neither an event loop nor a key. It opens at its first call, or on entry
+    of `async with`, and is closed by the end of that or by `await client.aclose()`. Any number of tasks may
+    share one client. It never raises for what the network or the server does.
+
+    Arguments, all by name:
+
+    - *api_key*, *base_url*: if None, those of the environment when the client opens: `MSGAPI_API_KEY`, and
+      `MSGAPI_BASE_URL` or else https://api.arowana.app. The URL must be https, or http to this machine.
+    - *transport*: what requests are sent over. One that is not open yet, such as `transports.httptools.open()`,
+      is opened and closed with the client. One that is open, which is any async function from `Request` to
+      `Response`, is not closed. If None, aiohttp is used, on asyncio only.
+    - *retry*: which failed attempts are repeated, and when; by default `Retry()`.
+    - *pace*: how fast requests may leave. Clients of one process that share a key can share one `Pace`.
+    - *timeout*: seconds for one attempt over the default transport, 30 by default; a transport that is passed
+      in has its own. For a deadline over all attempts, put the call into `anyio.fail_after`.
+    - *clock*: what is used to wait and to read the time, such as a `VirtualClock` in tests.
+    - *observer*: an `observe.Observer` of all calls; see `observe.both`, `observe.log`, `telemetry.observer`.
+
+    An argument of a wrong type is TypeError, one of a wrong value is ValueError; a URL or key that is unsafe is
+    `Misconfigured`, which is a ValueError. What the environment lacks is `Misconfigured` when the client opens.
+
+    A client belongs to the event loop, the thread and the process that used it first. A call from another
+    one, and a call after the client was closed, is RuntimeError, and nothing is sent. A client that opened a
+    transport and is never closed gives one ResourceWarning when it is collected or when the event loop ends.
     """
 
-    _base_url: str
-    _headers: Mapping[str, str]
-    _transport: Transport
-    _retry: Retry
-    _pace: Pace
-    _clock: Clock
-    _decode: "Decode"
-    observer: Observer | None = None
-    _budget: Budget = field(init=False)
-    _gates: dict[str, TurnQueue] = field(factory=dict, init=False)
-    _closed: bool = field(default=False, init=False)
+    observer: Observer | None
 
-    def __attrs_post_init__(self) -> None:
-        """Fill the retry budget."""
-        self._budget = Budget(self._retry)
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str | None = None,
+        transport: Transport | AbstractAsyncContextManager[Transport] | None = None,
+        retry: Retry = _DEFAULT_RETRY,
+        pace: Pace | None = None,
+        timeout: float = 30.0,
+        clock: Clock = SYSTEM_CLOCK,
+        observer: Observer | None = None,
+    ) -> None:
+        self._api_key = api_key
+        del api_key  # an error tracker shows the local variables of a frame that raises
+        self._base_url: str | None = None
+        self._lifetime = Lifetime()
+        if base_url is not None:
+            self._base_url = check_url(base_url)
+        check_instance("retry", retry, Retry, "Retry(attempts=3)")
+        check_seconds("timeout", timeout)
+        check_methods("clock", clock, ("now", "time", "sleep"), "msgapi.VirtualClock()")
+        if transport is not None:
+            check_transport(transport)
+        if pace is not None:
+            check_instance("pace", pace, Pace, "Pace(per_second=5)")
+        if observer is not None:
+            check_instance("observer", observer, Observer, "observe.log()")
+        if self._api_key is not None and (problem := key_problem(self._api_key)) is not None:
+            raise problem
+        self.observer = None if observer is None else both(observer)
+        self._given, self._timeout = transport, timeout
+        self._retry, self._clock = retry, clock
+        self._pace = Pace() if pace is None else pace
+        self._budget = Budget(retry)
+        self._gates: dict[str, TurnQueue] = {}
+        self._headers: Mapping[str, str]
+        self._transport: Transport
+        self._decode: Decode
 
     def __repr__(self) -> str:
-        """Show where it sends to; never the key."""
-        return f"Client({self._base_url}{', closed' if self._closed else ''})"
+        """Show where it sends to and whether it is open; never the key."""
+        where = "" if self._base_url is None else f"{self._base_url}, "
+        return f"Client({where}{self._lifetime.state})"
+
+    async def __aenter__(self) -> "Client":
+        """Open it; raise Misconfigured if there is no key, or one of the environment's values is unsafe."""
+        await self._lifetime.enter(self._open)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close it, and the transport that it has opened; a second time does nothing.
+
+        Every call after that is RuntimeError. Closing an open client in another event loop is RuntimeError too.
+        """
+        await self._lifetime.close()
 
     def __call__(
         self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
     ) -> Coroutine[Any, Any, Result[T]]:
-        """Carry *call* out: its value in an `Ok`, or the error that it came to.
+        """Carry *call* out: return its value in an `Ok`, or the error that it ended in.
 
-        Repeats by itself what may be repeated, as the `Retry` of `connect` says. Awaiting the same
+        What may be repeated is repeated as the `Retry` of the client says. Awaiting the same
         call again is safe if it has an idempotency key: it is the same operation.
 
-        *only_while* is asked before each request leaves, and a few times a second while one waits for
-        its turn. Once it says no, the call ends as its last attempt did, or as a `NotSent` with the
+        *only_while* is called before each request leaves, and a few times a second while one waits for
+        its turn. Once it returns False, the call ends as its last attempt did, or as a `NotSent` with the
         code `called_off` if there was none.
         """
-        if self._closed:
-            raise RuntimeError("this client is closed: make calls inside its `async with msgapi.connect()`")
+        if type(call) is not Call:
+            raise TypeError(f"a client takes a call, such as messages.send(...), not {type(call).__name__}")
         if self.observer is None:
             return self._carry(call, only_while, None)
         return self._watched(call, only_while, self.observer)
 
+    if not TYPE_CHECKING:  # pragma: no branch - so that a type checker reports these
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Raise AttributeError; for what is a module or a function of the API, with the line to write."""
+            remedy = _advice(name)
+            raise AttributeError(f"'Client' has no attribute {name!r}{f': {remedy}' if remedy else ''}")
+
+        def __await__(self) -> NoReturn:
+            """Raise TypeError."""
+            raise TypeError("a client is not awaited: write `async with msgapi.Client() as client`")
+
+        def __enter__(self) -> NoReturn:
+            """Raise TypeError."""
+            raise TypeError("a client is closed by await: write `async with`, not `with`")
+
+        def __exit__(self, *_: object) -> None:
+            """Do nothing, as `with` ends before."""
+
+    async def _open(self) -> Held | None:
+        if self._base_url is None:
+            self._base_url = check_url(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
+        self._api_key = self._api_key or os.environ.get("MSGAPI_API_KEY")
+        if (problem := key_problem(self._api_key)) is not None:
+            raise problem
+        held, given = None, self._given
+        if given is None or is_unopened(given):
+            manager = _default(self._timeout) if given is None else given
+            held, self._transport = await hold(cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client")
+            _ = weakref.finalize(self, held.abandon)
+        else:
+            self._transport = cast("Transport", given)
+        self._headers = _headers(self._api_key)
+        from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
+
+        self._decode = decode
+        return held
+
     async def _watched(self, call: Call[T], only_while: Callable[[], bool] | None, observer: Observer) -> Result[T]:
+        if get_ident() != self._lifetime.thread or current_task(self._lifetime.loop) is None:
+            await self._lifetime.enter(self._open)
         watch = observer.call(call)
         if watch is None:
             return await self._carry(call, only_while, None)
@@ -99,6 +221,9 @@ class Client:
             watch.result(ended)
 
     async def _carry(self, call: Call[T], only_while: Callable[[], bool] | None, watch: Watch | None) -> Result[T]:
+        lifetime = self._lifetime
+        if get_ident() != lifetime.thread or current_task(lifetime.loop) is None:  # else open, and in its loop
+            await lifetime.enter(self._open)
         if call.invalid is not None:
             await anyio.lowlevel.checkpoint()
             return call.invalid
@@ -125,15 +250,15 @@ class Client:
                 self._budget.earn()
                 return result
             course.doubtful |= result.may_have_happened
-            if gate.slots is not None:
-                await gate.slots.report_error(result)
-            pause = self._pause(call, course, result)
+            pause = await self._pause(call, course, result, gate)
             if pause is None:
                 return attrs.evolve(result, may_have_happened=course.doubtful)
             await sleep_while(self._clock, pause, only_while)
             now = self._clock.now()
 
-    def _pause(self, call: Call[T], course: "_Course", error: ApiError) -> float | None:
+    async def _pause(self, call: Call[T], course: "_Course", error: ApiError, gate: TurnQueue) -> float | None:
+        if gate.slots is not None:
+            await gate.slots.report_error(error)
         pause = self._retry.wait(error, attempt=course.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
         if pause is None or pause > time_left() or not self._budget.spend(error):
             return None
@@ -217,59 +342,53 @@ def _marked(request: Request, watch: Watch) -> Request:
     return attrs.evolve(request, headers={**more, **request.headers}) if more else request
 
 
-@asynccontextmanager
-async def connect(
-    *,
-    api_key: str | None = None,
-    base_url: str | None = None,
-    transport: Transport | None = None,
-    retry: Retry = _DEFAULT_RETRY,
-    pace: Pace | None = None,
-    timeout: float = 30.0,  # noqa: ASYNC109 - of one attempt, as a value; a deadline is the caller's `fail_after`
-    clock: Clock = SYSTEM_CLOCK,
-    observer: Observer | None = None,
-) -> AsyncIterator[Client]:
-    """Open a client for the time of an `async with`, and close what was opened at its end.
-
-    *api_key* and *base_url* come from `MSGAPI_API_KEY` and `MSGAPI_BASE_URL` when not given; what is
-    missing or unsafe is `Misconfigured`. A *transport* that was passed in is not closed; without
-    one, aiohttp is used, with *timeout* seconds for each attempt. For a deadline over all attempts
-    put the call into `anyio.fail_after`. *pace* can be shared by clients that share a key. *observer*
-    is told what calls do.
-    """
-    key = checked_key(os.environ.get("MSGAPI_API_KEY") if api_key is None else api_key)
-    url = checked_url((os.environ.get("MSGAPI_BASE_URL") or BASE_URL) if base_url is None else base_url)
-    async with AsyncExitStack() as stack:
-        if transport is None:
-            from .transports import aiohttp
-
-            transport = await stack.enter_async_context(aiohttp.opened(timeout=timeout))
-        client = over(transport, key, url, retry=retry, pace=pace, clock=clock, observer=observer)
-        yield stack.enter_context(client)
-
-
-@contextmanager
-def over(
-    transport: Transport,
-    api_key: str,
-    base_url: str = BASE_URL,
-    *,
-    retry: Retry = _DEFAULT_RETRY,
-    pace: Pace | None = None,
-    clock: Clock = SYSTEM_CLOCK,
-    observer: Observer | None = None,
-) -> Iterator[Client]:
-    """Make a client over *transport*, with nothing checked and nothing to wait for; it is closed at the end."""
-    from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
-
-    headers = {
+def _headers(api_key: str | None) -> Mapping[str, str]:
+    return {
         "Authorization": f"Bearer {api_key}",
         "Accept": "application/json",
         "User-Agent": f"msgapi-sdk/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}",
     }
-    own, watched = Pace() if pace is None else pace, None if observer is None else both(observer)
-    client = Client(base_url, headers, transport, retry, own, clock, decode, watched)
-    try:
-        yield client
-    finally:
-        client._closed = True  # noqa: SLF001 - the client's own lifetime
+
+
+def _default(timeout: float) -> AbstractAsyncContextManager[Transport]:
+    if not isinstance(current_token().native_token, AbstractEventLoop):
+        raise Misconfigured(
+            "the default transport runs on asyncio only: on trio, "
+            'pip install "msgapi-sdk[trio]" and pass transport=transports.httpx2.open()'
+        )
+    from .transports import aiohttp
+
+    return aiohttp.open(timeout=timeout)
+
+
+def _advice(name: str) -> str | None:
+    # What to write instead of `client.<name>`; None if it looks like nothing of the API.
+    if name == "close":
+        return "await client.aclose()"
+    if name == "batch":
+        return "a batch takes the client: batch.send(client, calls)"
+    if name.startswith("_"):
+        return None
+    lines = [_line(name, *_functions(name)[0])] if name in _NOUNS else [*_lines(name)]
+    return f"a call is a value: {' or '.join(lines)}" if lines else None
+
+
+def _lines(wanted: str) -> Iterator[str]:
+    for noun in _NOUNS:
+        for name, function in _functions(noun):
+            if name == wanted:
+                yield _line(noun, name, function)
+
+
+def _line(noun: str, name: str, function: object) -> str:
+    if inspect.isasyncgenfunction(function):
+        return f"async for page in {noun}.{name}(client)"
+    return f"await client({noun}.{name}(...))"
+
+
+def _functions(noun: str) -> list[tuple[str, object]]:
+    # Those that make a call or take a client: the first is `send` or `create` where there is one.
+    module = import_module(f".{noun}", __package__)
+    found = [(name, getattr(module, name)) for name in module.__all__]
+    functions = [(name, value) for name, value in found if inspect.isfunction(value)]
+    return sorted(functions, key=lambda one: (one[0] not in {"send", "create"}, one[0]))

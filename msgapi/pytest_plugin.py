@@ -4,7 +4,6 @@ Found by pytest as soon as the package is installed; client and sandbox are load
 No fixture needs an event loop, so whichever plugin runs the tests will do: anyio's, pytest-asyncio, pytest-trio.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,7 +24,7 @@ def msgapi_clock() -> "VirtualClock":
 
 @pytest.fixture
 def msgapi_sandbox(msgapi_clock: "VirtualClock") -> "Sandbox":
-    """Give a fresh sandbox: a transport for `msgapi.connect`, whose messages and events are values.
+    """Give a fresh sandbox: a transport for `msgapi.Client`, whose messages and events are values.
 
     A test that needs another one, with less money or with faults, makes its own `Sandbox`.
     """
@@ -35,9 +34,8 @@ def msgapi_sandbox(msgapi_clock: "VirtualClock") -> "Sandbox":
 
 
 @pytest.fixture
-def msgapi_client(msgapi_sandbox: "Sandbox", msgapi_clock: "VirtualClock") -> "Iterator[Client]":
+def msgapi_client(msgapi_sandbox: "Sandbox", msgapi_clock: "VirtualClock") -> "Client":
     """Give a client that is connected to `msgapi_sandbox`; its waits are those of `msgapi_clock`."""
-    from .client import over
+    from .client import BASE_URL, Client
 
-    with over(msgapi_sandbox, msgapi_sandbox.api_key, clock=msgapi_clock) as client:
-        yield client
+    return Client(transport=msgapi_sandbox, api_key=msgapi_sandbox.api_key, base_url=BASE_URL, clock=msgapi_clock)

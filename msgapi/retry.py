@@ -9,8 +9,8 @@ Rules:
 from typing import final
 
 from attrs import define, field, frozen
-from attrs.validators import ge, gt
 
+from .config import number
 from .results import ApiError, Throttled
 
 
@@ -33,12 +33,12 @@ class Retry:
     the successes that pay for them, each success pays for *refill* of one (rate limits cost nothing).
     """
 
-    attempts: int = field(default=5, validator=ge(1))
-    base: float = field(default=0.2, validator=gt(0))
-    longest_backoff: float = field(default=10.0, validator=gt(0))
-    longest_wait: float = field(default=60.0, validator=ge(0))
-    budget: float = field(default=100.0, validator=ge(0))
-    refill: float = field(default=0.1, validator=ge(0))
+    attempts: int = field(default=5, validator=number(at_least=1, whole=True))
+    base: float = field(default=0.2, validator=number(above=0))
+    longest_backoff: float = field(default=10.0, validator=number(above=0))
+    longest_wait: float = field(default=60.0, validator=number(at_least=0))
+    budget: float = field(default=100.0, validator=number(at_least=0))
+    refill: float = field(default=0.1, validator=number(at_least=0))
 
     def wait(self, error: ApiError, *, attempt: int, repeatable: bool, chance: float) -> float | None:
         """Tell how long to wait after attempt number *attempt* ended in *error*, None to give up.

@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from msgapi import Api, Call, Ok, Result, batch
+from msgapi import Call, Caller, Ok, Result, batch
 
 T = TypeVar("T")
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -38,7 +38,7 @@ async def drain(outcomes: batch.Outcomes[int], taken: list[int] | None = None) -
     return taken
 
 
-async def run(api: Api, calls: Iterable[Call[int]], taken: list[int], concurrency: int) -> None:
+async def run(api: Caller, calls: Iterable[Call[int]], taken: list[int], concurrency: int) -> None:
     async with batch.send(api, calls, concurrency=concurrency) as outcomes:
         _ = await drain(outcomes, taken)
 

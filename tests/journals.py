@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import anyio.lowlevel
 from attrs import define, field
 
-from msgapi import Api, Call, Ok, Result, batch, journal, messages
+from msgapi import Call, Caller, Ok, Result, batch, journal, messages
 from msgapi.clock import VirtualClock
 from msgapi.journal import Journal
 from msgapi.messages import Accepted, Billing
@@ -57,7 +57,7 @@ Rows = Iterable[tuple[str, Call[Accepted]]] | AsyncIterable[tuple[str, Call[Acce
 
 
 async def sent(
-    api: Api,
+    api: Caller,
     items: Rows,
     record: Journal,
     **options: Any,  # noqa: ANN401 - those of `sending`
@@ -69,7 +69,9 @@ async def sent(
     return found, outcomes
 
 
-async def drained(directory: Path, api: Api, items: Rows, taken: list[str], clock: VirtualClock | None = None) -> None:
+async def drained(
+    directory: Path, api: Caller, items: Rows, taken: list[str], clock: VirtualClock | None = None
+) -> None:
     async with (
         opened(directory, clock=clock) as record,
         batch.send(api, items, journal=record, concurrency=4, outage_timeout=0) as outcomes,

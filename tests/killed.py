@@ -15,7 +15,7 @@ from msgapi.messages import Accepted
 from msgapi.sandbox import LUCK
 from msgapi.transports import aiohttp, httptools
 
-TRANSPORTS = {"aiohttp": aiohttp.opened, "httptools": httptools.opened}
+TRANSPORTS = {"aiohttp": aiohttp.open, "httptools": httptools.open}
 REFUSED = [luck.phone for luck in LUCK if luck.digits in {"403", "404", "422"}]
 ODD = 97  # of so many rows one is refused by the service, and one before it is sent
 
@@ -31,7 +31,7 @@ def rows(count: int) -> Iterator[tuple[str, Call[Accepted]]]:
 async def main(path: str, count: int, transport: str) -> None:
     async with (
         TRANSPORTS[transport](timeout=1.0) as opened,
-        msgapi.connect(transport=opened, retry=Retry(attempts=8)) as api,
+        msgapi.Client(transport=opened, retry=Retry(attempts=8)) as api,
         journal.open(path, batch="killed") as record,
         batch.send(api, rows(count), journal=record, concurrency=32) as outcomes,
     ):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import orjson
 import pytest
 
-from msgapi import Call, Client, Pace, Result, Retry, connect
+from msgapi import Call, Client, Pace, Result, Retry
 from msgapi.cli import connection, rows
 from msgapi.cli.mailing import Mailing, mail
 from msgapi.cli.run import Run
@@ -70,8 +70,8 @@ def through(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
 
     def connected(**options: object) -> AbstractAsyncContextManager[Client]:
         more: dict[str, Any] = {**options, "transport": transport, "retry": Retry(attempts=1)}
-        return connect(**more)
+        return Client(**more)
 
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_sandbox")
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr(connection, "connect", connected)
+    monkeypatch.setattr(connection, "Client", connected)

@@ -56,7 +56,7 @@ async def observed(
     clock = VirtualClock()
     script = Script(answers, clock)
     options = {"api_key": "sk_test", "transport": script, "clock": clock, "observer": observer, **how}
-    async with clock.autojump(), msgapi.connect(**options) as api:
+    async with clock.autojump(), msgapi.Client(**options) as api:
         yield api, script
 
 

@@ -49,21 +49,21 @@ def saying(*parts: bytes) -> Serve:
 
 @asynccontextmanager
 async def a_session(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401 - those of `opened`
-    async with library.ClientSession() as session, aiohttp.opened(session=session, **options) as transport:
+    async with library.ClientSession() as session, aiohttp.open(session=session, **options) as transport:
         yield transport
 
 
 Over = Callable[..., AbstractAsyncContextManager[Transport]]
-BOTH = pytest.mark.parametrize("over", [aiohttp.opened, a_session])
+BOTH = pytest.mark.parametrize("over", [aiohttp.open, a_session])
 
 
 @asynccontextmanager
-async def between(serve: Serve, over: Over = aiohttp.opened, **options: object) -> AsyncIterator[tuple[Transport, str]]:
+async def between(serve: Serve, over: Over = aiohttp.open, **options: object) -> AsyncIterator[tuple[Transport, str]]:
     async with serving(serve) as url, over(**options) as transport:
         yield transport, url
 
 
-async def asked(serve: Serve, over: Over = aiohttp.opened, **options: object) -> Answer:
+async def asked(serve: Serve, over: Over = aiohttp.open, **options: object) -> Answer:
     async with between(serve, over, **options) as (transport, url):
         return await transport(post(url))
 
@@ -78,7 +78,7 @@ async def test_a_refused_connection_is_not_sent(over: Over) -> None:
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
-    async with aiohttp.opened() as transport:
+    async with aiohttp.open() as transport:
         assert await transport(post("http://nothing.invalid")) == NotSent("the host name could not be resolved")
 
 
@@ -108,14 +108,14 @@ async def test_a_url_that_is_none_is_not_sent(over: Over, url: str) -> None:
 
 
 async def test_a_host_that_only_looks_like_an_address_is_not_sent() -> None:
-    async with aiohttp.opened() as transport:
+    async with aiohttp.open() as transport:
         assert isinstance(await transport(get(f"http://127.1:{free_port()}")), NotSent)
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_not_sent() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(server)
-    async with serving(saying(OK), tls=server) as url, aiohttp.opened() as transport:
+    async with serving(saying(OK), tls=server) as url, aiohttp.open() as transport:
         assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
 
 
@@ -124,7 +124,7 @@ async def test_a_certificate_for_another_host_is_not_sent() -> None:
     authority.issue_cert("other.test").configure_cert(server)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    async with serving(saying(OK), tls=server) as url, aiohttp.opened(ssl=trusting) as transport:
+    async with serving(saying(OK), tls=server) as url, aiohttp.open(ssl=trusting) as transport:
         assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
 
 
@@ -133,7 +133,7 @@ async def test_a_certificate_that_is_trusted_lets_the_request_through() -> None:
     authority.issue_cert("127.0.0.1").configure_cert(server)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
-    async with serving(saying(OK), tls=server) as url, aiohttp.opened(ssl=trusting) as transport:
+    async with serving(saying(OK), tls=server) as url, aiohttp.open(ssl=trusting) as transport:
         assert isinstance(await transport(post(url)), Response)
 
 
@@ -169,7 +169,7 @@ async def test_a_proxy_that_refuses_is_not_sent() -> None:
     async with (
         serving(serve) as proxy,
         library.ClientSession(proxy=proxy) as session,
-        aiohttp.opened(session=session) as transport,
+        aiohttp.open(session=session) as transport,
     ):
         assert await transport(post("https://127.0.0.1:9")) == NotSent("the proxy refused to connect")
 
@@ -181,7 +181,7 @@ async def test_another_certificate_than_the_pinned_one_is_not_sent() -> None:
     async with (
         serving(saying(OK), tls=server) as url,
         library.ClientSession(connector=connector) as session,
-        aiohttp.opened(session=session) as transport,
+        aiohttp.open(session=session) as transport,
     ):
         assert isinstance(await transport(post(url)), NotSent)
 
@@ -348,7 +348,7 @@ async def test_nothing_that_a_server_says_raises(over: Over, parts: list[bytes])
 # What goes over the wire.
 
 
-async def arrived(request: Request, over: Over = aiohttp.opened, **options: object) -> Arrived:
+async def arrived(request: Request, over: Over = aiohttp.open, **options: object) -> Arrived:
     found: list[Arrived] = []
 
     async def serve(wire: Wire) -> None:
@@ -405,21 +405,21 @@ async def test_a_header_with_a_line_break_raises_and_nothing_arrives(over: Over)
 
 @pytest.mark.parametrize("name", ["", "X Own", "X-Own:", "X-Own\r\nX-Injected", "Ä"])
 async def test_a_header_with_a_name_that_none_can_have_raises(name: str) -> None:
-    async with aiohttp.opened() as transport:
+    async with aiohttp.open() as transport:
         with pytest.raises(ValueError, match="header"):
             _ = await transport(Request("GET", "http://127.0.0.1:9", {name: "1"}))
 
 
 @pytest.mark.parametrize("method", ["", "GET /", "GET\r\n"])
 async def test_a_method_that_is_none_raises(method: str) -> None:
-    async with aiohttp.opened() as transport:
+    async with aiohttp.open() as transport:
         with pytest.raises(ValueError, match="method"):
             _ = await transport(Request(method, "http://127.0.0.1:9"))
 
 
 @pytest.mark.parametrize("name", ["Content-Length", "Transfer-Encoding", "connection", "Upgrade", "Expect"])
 async def test_a_header_that_would_frame_the_body_anew_raises(name: str) -> None:
-    async with aiohttp.opened() as transport:
+    async with aiohttp.open() as transport:
         with pytest.raises(ValueError, match=name.lower()):
             _ = await transport(Request("POST", "http://127.0.0.1:9", {name: "1"}, b"{}"))
 
@@ -478,7 +478,7 @@ async def test_a_connection_that_is_lost_as_soon_as_it_is_there_is_unanswered() 
 
 
 async def test_more_origins_than_are_kept_still_answer() -> None:
-    async with aiohttp.opened() as transport:
+    async with aiohttp.open() as transport:
         for port in range(1, 70):
             assert isinstance(await transport(get(f"http://127.1.2.3:{port}")), NotSent)
 
@@ -685,7 +685,7 @@ async def test_a_session_that_was_passed_in_is_used_and_not_closed() -> None:
             await wire.send(reply(200, request.headers["x-own"].encode()))
 
     async with serving(serve) as url, library.ClientSession(headers={"X-Own": "mine"}) as session:
-        async with aiohttp.opened(session=session) as transport:
+        async with aiohttp.open(session=session) as transport:
             answer = await transport(post(url))
             assert isinstance(answer, Response)
             assert answer.body == b"mine"
@@ -697,7 +697,7 @@ async def test_a_session_that_raises_for_a_status_and_unpacks_does_neither_here(
     async with (
         serving(saying(reply(404, packed, headers={"Content-Encoding": "gzip"}))) as url,
         library.ClientSession(raise_for_status=True, auto_decompress=True) as session,
-        aiohttp.opened(session=session, max_response=100) as transport,
+        aiohttp.open(session=session, max_response=100) as transport,
     ):
         assert await transport(post(url)) == Unanswered("the answer is larger than 100 bytes")
 

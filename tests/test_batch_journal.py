@@ -20,6 +20,7 @@ from journals import Service, drained, message, opened, rows, sent
 from msgapi import (
     ApiError,
     Call,
+    Client,
     Forbidden,
     InsufficientBalance,
     Invalid,
@@ -29,7 +30,6 @@ from msgapi import (
     Unanswered,
     Unauthorized,
     batch,
-    connect,
     journal,
 )
 from msgapi.clock import VirtualClock
@@ -289,7 +289,7 @@ def test_resumed_any_number_of_times_every_row_is_accepted_under_one_key_or_refu
     async def scenario(directory: Path) -> None:
         box = Sandbox(clock=clock, timing=None, rate_limit=10**6)
         api = Service(instead)
-        async with connect(api_key=box.api_key, transport=box, clock=clock) as client:
+        async with Client(api_key=box.api_key, transport=box, clock=clock) as client:
 
             async def both(call: Call[T]) -> Result[T]:
                 said = await api(call)

@@ -11,6 +11,7 @@ from batches import number, rows
 from msgapi import (
     ApiError,
     Call,
+    Client,
     Forbidden,
     InsufficientBalance,
     NotSent,
@@ -23,7 +24,6 @@ from msgapi import (
     Unanswered,
     Unavailable,
     batch,
-    connect,
 )
 from msgapi.clock import VirtualClock
 from msgapi.http import Request, Response
@@ -251,7 +251,7 @@ async def test_nothing_leaves_a_client_after_the_stop_not_even_what_waits_for_it
 
     async with (
         clock.autojump(),
-        connect(api_key="k", transport=transport, clock=clock, pace=Pace(50), retry=Retry(budget=0)) as api,
+        Client(api_key="k", transport=transport, clock=clock, pace=Pace(50), retry=Retry(budget=0)) as api,
         batch.send(api, rows(500), clock=clock, concurrency=64, outage_timeout=30) as outcomes,
     ):
         taken = [outcome async for outcome in outcomes]
@@ -299,7 +299,7 @@ async def test_with_a_client_nothing_that_waits_for_its_turn_leaves_once_it_is_n
 
     async with (
         clock.autojump(),
-        connect(api_key="k", transport=transport, clock=clock, pace=Pace(per_second=1)) as api,
+        Client(api_key="k", transport=transport, clock=clock, pace=Pace(per_second=1)) as api,
         batch.send(api, rows(10), clock=clock, only_while=lambda: clock.now() < 2.5) as outcomes,
     ):
         found = [outcome.index async for outcome in outcomes]

@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 from mortal import Dead, Death, Process, Weather, World
 
-from msgapi import Call, Ok, Result, batch, connect, journal, messages
+from msgapi import Call, Client, Ok, Result, batch, journal, messages
 from msgapi.batch import Outcome, Outcomes, SpendLimit
 from msgapi.clock import VirtualClock
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, JournalRow, State, Unusable
@@ -138,7 +138,7 @@ class Batches(RuleBasedStateMachine):
             items = [(row.id, row.call()) for row in self.rows]
             async with (
                 clock.autojump(),
-                connect(api_key=self.world.box.api_key, transport=process.transport, clock=clock) as client,
+                Client(api_key=self.world.box.api_key, transport=process.transport, clock=clock) as client,
                 journal.open(
                     self.world.journal, batch="b", unknown=life.unknown, keys=self.keys, clock=clock
                 ) as record,

@@ -9,9 +9,9 @@ import pytest
 from batches import answer, call, drain, number, rows, rows_later
 
 from msgapi import (
-    Api,
     ApiError,
     Call,
+    Caller,
     Conflict,
     Detail,
     Forbidden,
@@ -53,7 +53,7 @@ OF_THE_ROW: list[ApiError] = [
 ]
 
 
-def refusing(refusal: Callable[[int], ApiError | None]) -> Api:
+def refusing(refusal: Callable[[int], ApiError | None]) -> Caller:
     async def api(a_call: Call[T]) -> Result[T]:
         await anyio.lowlevel.checkpoint()
         if a_call.invalid is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from msgapi import Call, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock, connect
+from msgapi import Call, Client, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock
 from msgapi.ratelimit import Lane
 from msgapi.ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue
 from msgapi.results import CALLED_OFF
@@ -26,7 +26,7 @@ async def asked(
         left.append(clock.now())
         return answer(clock.now())
 
-    async with clock.autojump(), connect(api_key="k", transport=transport, clock=clock, pace=pace) as api:
+    async with clock.autojump(), Client(api_key="k", transport=transport, clock=clock, pace=pace) as api:
         results = [await api(READ, only_while=lambda: clock.now() < until) for _ in range(calls)]
     return results, left, clock.now()
 

@@ -11,7 +11,7 @@ import pytest
 from batches import BACKENDS
 from journals import rows
 
-from msgapi import Client, Ok, Retry, batch, connect, journal
+from msgapi import Client, Ok, Retry, batch, journal
 from msgapi.journal import State, Unusable
 from msgapi.sandbox import Sandbox
 from msgapi.transports.faulty import Faulty
@@ -53,7 +53,7 @@ async def cancelled(steps: int, path: Path) -> bool:
     """Send a batch, and cancel it after so many *steps* of the loop; tells whether it had ended before."""
     box, before, ended = Sandbox(timing=None), len(anyio.get_running_tasks()), False
     lossy = Faulty(box, rates={"lost": 0.2, "unavailable": 0.2}, seed=7)
-    async with connect(api_key=box.api_key, transport=lossy, retry=Retry(base=1e-6, attempts=20)) as api:
+    async with Client(api_key=box.api_key, transport=lossy, retry=Retry(base=1e-6, attempts=20)) as api:
         async with anyio.create_task_group() as tasks:
             with anyio.CancelScope() as scope:
                 tasks.start_soon(cancel_after, steps, scope)

@@ -18,8 +18,8 @@ from journals import PRICE
 from mailings import people, through
 
 from msgapi import (
-    Api,
     Call,
+    Caller,
     Client,
     Forbidden,
     InsufficientBalance,
@@ -33,7 +33,6 @@ from msgapi import (
     Unanswered,
     Unavailable,
     VirtualClock,
-    connect,
     fleet,
     journal,
     messages,
@@ -220,7 +219,7 @@ class Service:
 
 async def worked(
     there: Fleet,
-    service: Callable[[Client], Api],
+    service: Callable[[Client], Caller],
     clock: VirtualClock | None = None,
     **options: Any,  # noqa: ANN401 - those of a shift
 ) -> tuple[Worker, Paper]:
@@ -230,7 +229,7 @@ async def worked(
     worker = Worker(Shift(**options), Score(paper, clock), clock)
     async with (
         clock.autojump(),
-        connect(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
+        Client(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
     ):
         await worker.go(there, service(api), pace)
     return worker, paper
@@ -245,7 +244,7 @@ async def _filled(there: Fleet, rows: int, *more: ChunkRow) -> None:
     _ = await fleet.enqueue([*map(row, range(rows)), *more], manifest, queue=there.queue, records=there.records)
 
 
-def _itself(api: Client) -> Api:
+def _itself(api: Client) -> Caller:
     return api
 
 

@@ -359,15 +359,15 @@ def test_what_tells_no_balance_is_not_the_service(
 def at(monkeypatch: pytest.MonkeyPatch, account: Transport, key: str | None) -> None:
     from contextlib import asynccontextmanager
 
-    from msgapi import connect
+    from msgapi import Client
 
     @asynccontextmanager
     async def reach(**options: object):  # type: ignore[no-untyped-def]  # noqa: ANN202
         more: dict[str, object] = {**options, "transport": account, "base_url": "http://127.0.0.1"}
-        async with connect(**more) as api:  # type: ignore[arg-type]
+        async with Client(**more) as api:  # type: ignore[arg-type]
             yield api
 
-    monkeypatch.setattr(doctor, "connect", reach)
+    monkeypatch.setattr(doctor, "Client", reach)
     monkeypatch.delenv("MSGAPI_BASE_URL", raising=False)
     if key is None:
         monkeypatch.delenv("MSGAPI_API_KEY", raising=False)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from mailings import lines, people, text
 
-from msgapi import Balance, Client, InsufficientBalance, Pace, Retry, connect, journal
+from msgapi import Balance, Client, InsufficientBalance, Pace, Retry, journal
 from msgapi.batch import Stopped
 from msgapi.cli import funds, mailing, main
 from msgapi.cli.tally import Tally
@@ -26,7 +26,7 @@ def reached(monkeypatch: pytest.MonkeyPatch, box: Sandbox) -> Sandbox:
     @asynccontextmanager
     async def reach(_: object = None, *, pace: Pace | None = None) -> AsyncIterator[Client]:
         options: dict[str, Any] = {"api_key": box.api_key, "base_url": "http://127.0.0.1", "transport": box}
-        async with connect(**options, retry=Retry(attempts=8), pace=pace) as api:
+        async with Client(**options, retry=Retry(attempts=8), pace=pace) as api:
             yield api
 
     monkeypatch.setattr(mailing, "reach", reach)

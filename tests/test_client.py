@@ -56,7 +56,7 @@ async def scripted(*answers: Answer, **how: object) -> AsyncIterator[tuple[Clien
     clock = VirtualClock()
     script = Script(answers, clock)
     options: dict[str, object] = {"api_key": "sk_test", "transport": script, "clock": clock, **how}
-    async with clock.autojump(), msgapi.connect(**options) as api:  # type: ignore[arg-type]
+    async with clock.autojump(), msgapi.Client(**options) as api:  # type: ignore[arg-type]
         yield api, script
 
 
@@ -221,7 +221,7 @@ async def test_a_call_kept_back_after_a_lost_answer_says_that_it_may_have_happen
     clock = VirtualClock()  # stands still until told
     script = Script([LOST, limited(61)], clock)
     results: list[msgapi.Result[Balance]] = []
-    async with msgapi.connect(api_key="sk", transport=script, clock=clock) as api:
+    async with msgapi.Client(api_key="sk", transport=script, clock=clock) as api:
 
         async def send() -> None:
             results.append(await api(SEND))
@@ -250,7 +250,7 @@ async def test_an_exception_of_the_transport_is_the_programs_own_and_passes() ->
     async def broken(_: Request) -> Answer:
         raise LookupError("a bug")
 
-    async with msgapi.connect(api_key="sk", transport=broken) as api:
+    async with msgapi.Client(api_key="sk", transport=broken) as api:
         with pytest.raises(LookupError, match="a bug"):
             await api(SEND)
 
@@ -282,7 +282,7 @@ async def test_cancellation_in_the_queue_lets_the_next_one_in() -> None:
 
 async def test_a_client_lives_inside_its_async_with_and_nowhere_else() -> None:
     async with scripted(OK) as (api, _):
-        assert repr(api) == "Client(https://api.arowana.app)"
+        assert repr(api) == "Client(https://api.arowana.app, open)"
     assert repr(api) == "Client(https://api.arowana.app, closed)"
     with pytest.raises(RuntimeError, match="closed"):
         await api(SEND)
@@ -290,7 +290,7 @@ async def test_a_client_lives_inside_its_async_with_and_nowhere_else() -> None:
 
 async def test_an_exception_in_the_block_comes_out_as_itself() -> None:
     with pytest.raises(KeyError, match="mine"):
-        async with msgapi.connect(api_key="sk", transport=Script([OK], VirtualClock())):
+        async with msgapi.Client(api_key="sk", transport=Script([OK], VirtualClock())):
             raise KeyError("mine")
 
 
@@ -298,7 +298,7 @@ async def test_key_and_address_come_from_the_environment(monkeypatch: pytest.Mon
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_env")
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:8025")
     script = Script([OK], VirtualClock())
-    async with msgapi.connect(transport=script) as api:
+    async with msgapi.Client(transport=script) as api:
         await api(READ)
     assert script.asked[0].url == "http://127.0.0.1:8025/v1/billing/balance"
     assert script.asked[0].headers["Authorization"] == "Bearer sk_env"
@@ -316,14 +316,14 @@ async def test_what_is_passed_in_wins_over_the_environment(monkeypatch: pytest.M
 async def test_a_missing_key_is_one_clear_error(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
     monkeypatch.delenv("MSGAPI_API_KEY", raising=False)
     with pytest.raises(msgapi.Misconfigured, match="no API key: set MSGAPI_API_KEY, or pass"):
-        async with msgapi.connect(api_key=key, transport=Script([OK], VirtualClock())):
+        async with msgapi.Client(api_key=key, transport=Script([OK], VirtualClock())):
             pass  # pragma: no cover
 
 
 @pytest.mark.parametrize("key", ["a b", "a\r\nX-Evil: 1", "a\n", "schlüssel", "a\x00"])
 async def test_a_key_that_could_break_a_header_is_refused_without_being_shown(key: str) -> None:
     with pytest.raises(msgapi.Misconfigured, match="characters that no key has") as error:
-        async with msgapi.connect(api_key=key, transport=Script([OK], VirtualClock())):
+        async with msgapi.Client(api_key=key, transport=Script([OK], VirtualClock())):
             pass  # pragma: no cover
     assert key not in str(error.value)
 
@@ -351,7 +351,7 @@ async def test_a_key_that_could_break_a_header_is_refused_without_being_shown(ke
 )
 async def test_an_address_that_is_wrong_or_unsafe_is_refused(url: str) -> None:
     with pytest.raises(msgapi.Misconfigured, match="base URL"):
-        async with msgapi.connect(api_key="sk", base_url=url, transport=Script([OK], VirtualClock())):
+        async with msgapi.Client(api_key="sk", base_url=url, transport=Script([OK], VirtualClock())):
             pass  # pragma: no cover
 
 

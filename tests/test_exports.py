@@ -8,7 +8,7 @@ import pytest
 import msgapi
 
 PROMISED = """
-    connect Client Call Ok Result ApiError Invalid Unauthorized InsufficientBalance Forbidden NotFound Conflict
+    Client Call Caller Ok Result ApiError Invalid Unauthorized InsufficientBalance Forbidden NotFound Conflict
     Unprocessable Throttled ServerFault Unavailable Unexpected Unreadable NotSent Unanswered Request Response Retry
     Pace messages billing batch journal sandbox transports
 """.split()

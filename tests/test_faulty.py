@@ -212,7 +212,7 @@ async def test_a_client_gets_through_a_storm_of_faults() -> None:
     plan: list[Fault | None] = ["not_sent", "lost", None]
     faulty = Faulty(sandbox, plan=plan, clock=clock)
     text = msgapi.messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
-    async with clock.autojump(), msgapi.connect(transport=faulty, api_key=sandbox.api_key, clock=clock) as api:
+    async with clock.autojump(), msgapi.Client(transport=faulty, api_key=sandbox.api_key, clock=clock) as api:
         assert isinstance(await api(msgapi.messages.send(text)), Ok)
     assert faulty.struck == plan
     assert len(sandbox.messages) == 1

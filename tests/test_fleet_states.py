@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from mortal import Weather
 from mortal_fleet import Death, Killed, Mortal, MortalChunks, MortalRecords, World
 
-from msgapi import Invalid, Pace, connect, messages
+from msgapi import Client, Invalid, Pace, messages
 from msgapi.clock import VirtualClock
 from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryChunkQueue, MemoryRecordStore, RowRecord, make_row, work
 from msgapi.fleet.records.chunk_record import load_record
@@ -120,7 +120,7 @@ class Fleets(RuleBasedStateMachine):
         pace = Pace(shared=world.shared_rate) if self.shared else Pace()
         try:
             with who.scope:
-                async with connect(
+                async with Client(
                     api_key=world.box.api_key, transport=who.transport, clock=world.clock, pace=pace
                 ) as api:
                     _ = await work(

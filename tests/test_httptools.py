@@ -32,7 +32,7 @@ LOST = Unanswered("the connection was lost")
 
 @asynccontextmanager
 async def between(serve: Serve, **options: float) -> AsyncIterator[tuple[Transport, str]]:
-    async with serving(serve) as url, httptools.opened(**options) as transport:  # type: ignore[arg-type]
+    async with serving(serve) as url, httptools.open(**options) as transport:  # type: ignore[arg-type]
         yield transport, url
 
 
@@ -58,7 +58,7 @@ async def arrived(request: Request) -> Arrived:
 
 
 async def test_a_refused_connection_is_not_sent() -> None:
-    async with httptools.opened() as transport:
+    async with httptools.open() as transport:
         assert await transport(post(f"http://127.0.0.1:{free_port()}")) == NotSent("could not connect")
 
 
@@ -69,13 +69,13 @@ async def test_each_address_of_a_host_is_tried() -> None:
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
-    async with httptools.opened() as transport:
+    async with httptools.open() as transport:
         assert await transport(post("http://nothing.invalid")) == NotSent("the host name could not be resolved")
 
 
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1/", "http://127.0.0.1/\r\nX-Injected: 1", "http://[::1/"])
 async def test_a_url_that_is_none_is_not_sent(url: str) -> None:
-    async with httptools.opened() as transport:
+    async with httptools.open() as transport:
         assert await transport(Request("GET", url)) == NotSent("the URL is not valid")
 
 
@@ -83,7 +83,7 @@ async def test_a_url_that_is_none_is_not_sent(url: str) -> None:
 async def test_a_certificate_that_does_not_fit_is_not_sent(host: str) -> None:
     server, trusting = secured(host)
     trusted = None if host == "127.0.0.1" else trusting
-    async with serving(saying(OK), tls=server) as url, httptools.opened(ssl=trusted) as transport:
+    async with serving(saying(OK), tls=server) as url, httptools.open(ssl=trusted) as transport:
         assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
 
 
@@ -93,7 +93,7 @@ async def test_over_a_certificate_that_is_trusted_any_number_of_requests_go() ->
             await wire.send(reply(200, b"%d" % len((await wire.request()).body)))
 
     server, trusting = secured("127.0.0.1")
-    async with serving(serve, tls=server) as url, httptools.opened(ssl=trusting) as transport:
+    async with serving(serve, tls=server) as url, httptools.open(ssl=trusting) as transport:
         for size in (0, 1, 2**20):
             assert await transport(post(url, b"x" * size)) == Response(
                 200, {"content-length": str(len(str(size)))}, b"%d" % size
@@ -235,7 +235,7 @@ async def test_no_header_is_added_but_the_host_and_what_frames_the_body() -> Non
 
 @pytest.mark.parametrize("headers", [{"X-Key": "secret\r\nX-Injected: 1"}, {"Transfer-Encoding": "secret"}])
 async def test_a_head_that_cannot_be_sent_raises_and_nothing_arrives(headers: dict[str, str]) -> None:
-    async with httptools.opened() as transport:
+    async with httptools.open() as transport:
         with pytest.raises(ValueError, match="header") as caught:
             _ = await transport(Request("GET", f"http://127.0.0.1:{free_port()}", headers))
         assert "secret" not in str(caught.value)
@@ -263,7 +263,7 @@ async def test_a_redirect_is_an_answer_and_an_interim_answer_is_not() -> None:
 
 async def test_on_trio_it_says_where_it_runs() -> None:
     async def main() -> None:
-        async with httptools.opened():
+        async with httptools.open():
             raise AssertionError
 
     with pytest.raises(RuntimeError, match="asyncio only"):

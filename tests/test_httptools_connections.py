@@ -165,7 +165,7 @@ async def test_a_cancellation_passes_and_closes_the_connection(secure: bool) -> 
             gone.set()
 
     server, trusting = secured("127.0.0.1")
-    async with serving(serve, tls=server if secure else None) as url, httptools.opened(ssl=trusting) as transport:
+    async with serving(serve, tls=server if secure else None) as url, httptools.open(ssl=trusting) as transport:
         with scope:
             _ = await transport(post(url))
         assert scope.cancelled_caught
@@ -268,7 +268,7 @@ async def test_of_two_idle_connections_only_the_older_one_is_closed() -> None:
 async def test_at_the_end_the_connections_are_closed_and_then_a_call_is_a_mistake() -> None:
     gone = anyio.Event()
     async with serving(echo([], gone)) as url:
-        async with httptools.opened() as transport:
+        async with httptools.open() as transport:
             assert isinstance(await transport(post(url)), Response)
         await gone.wait()
         with pytest.raises(RuntimeError, match="closed"):
@@ -289,7 +289,7 @@ async def test_a_call_that_outlives_its_transport_closes_its_connection() -> Non
             gone.set()
 
     async with serving(serve) as url, anyio.create_task_group() as tasks:
-        async with httptools.opened() as transport:
+        async with httptools.open() as transport:
             tasks.start_soon(transport, post(url))
             await asked.wait()
         closed.set()

@@ -26,27 +26,27 @@ pytestmark = pytest.mark.anyio
 async def a_client(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401 - those of `opened`
     async with (
         library.AsyncClient(verify=options.pop("ssl", True), trust_env=False) as client,
-        httpx2.opened(client=client, **options) as transport,
+        httpx2.open(client=client, **options) as transport,
     ):
         yield transport
 
 
 Over = Callable[..., AbstractAsyncContextManager[Transport]]
-BOTH = pytest.mark.parametrize("over", [httpx2.opened, a_client])
+BOTH = pytest.mark.parametrize("over", [httpx2.open, a_client])
 
 
 @asynccontextmanager
-async def between(serve: Serve, over: Over = httpx2.opened, **options: object) -> AsyncIterator[tuple[Transport, str]]:
+async def between(serve: Serve, over: Over = httpx2.open, **options: object) -> AsyncIterator[tuple[Transport, str]]:
     async with serving(serve) as url, over(**options) as transport:
         yield transport, url
 
 
-async def asked(serve: Serve, over: Over = httpx2.opened, **options: object) -> Answer:
+async def asked(serve: Serve, over: Over = httpx2.open, **options: object) -> Answer:
     async with between(serve, over, **options) as (transport, url):
         return await transport(post(url))
 
 
-async def arrived(request: Request, over: Over = httpx2.opened, **options: object) -> Arrived:
+async def arrived(request: Request, over: Over = httpx2.open, **options: object) -> Arrived:
     found: list[Arrived] = []
 
     async def serve(wire: Wire) -> None:
@@ -78,7 +78,7 @@ async def test_a_refused_connection_is_not_sent(over: Over) -> None:
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
-    async with httpx2.opened() as transport:
+    async with httpx2.open() as transport:
         assert await transport(post("http://nothing.invalid")) == NotSent("the host name could not be resolved")
 
 
@@ -95,7 +95,7 @@ async def test_a_url_that_only_httpx2_finds_fault_with_is_not_sent() -> None:
 
 
 async def test_port_zero_is_not_taken_for_the_usual_one() -> None:
-    async with httpx2.opened() as transport:
+    async with httpx2.open() as transport:
         assert await transport(get("http://127.0.0.1:0")) == NotSent("the URL is not valid")
 
 
@@ -103,7 +103,7 @@ async def test_port_zero_is_not_taken_for_the_usual_one() -> None:
 async def test_a_certificate_that_does_not_fit_is_not_sent(host: str) -> None:
     server, trusting = secured(host)
     trusted = ssl.create_default_context() if host == "127.0.0.1" else trusting
-    async with serving(saying(OK), tls=server) as url, httpx2.opened(ssl=trusted) as transport:
+    async with serving(saying(OK), tls=server) as url, httpx2.open(ssl=trusted) as transport:
         assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
 
 
@@ -392,7 +392,7 @@ async def test_an_answer_that_came_before_the_request_is_no_answer_to_it(more: b
     ]
 
 
-@pytest.mark.parametrize(("over", "scheme"), [(httpx2.opened, "http"), (httpx2.opened, "https"), (a_client, "http")])
+@pytest.mark.parametrize(("over", "scheme"), [(httpx2.open, "http"), (httpx2.open, "https"), (a_client, "http")])
 async def test_a_cancellation_passes_and_closes_the_connection(over: Over, scheme: str) -> None:
     gone, scope = anyio.Event(), anyio.CancelScope()
 
@@ -412,7 +412,7 @@ async def test_a_cancellation_passes_and_closes_the_connection(over: Over, schem
 
 
 async def test_a_call_after_the_end_is_a_mistake_and_raises() -> None:
-    for over in (httpx2.opened, a_client):
+    for over in (httpx2.open, a_client):
         async with over() as transport:
             pass
         with pytest.raises(RuntimeError, match="closed"):
@@ -429,7 +429,7 @@ async def test_a_client_that_was_passed_in_is_used_and_not_closed() -> None:
 
     mock = library.MockTransport(respond)
     async with library.AsyncClient(transport=mock, auth=("me", "pw"), headers={"X-Own": "1"}) as client:
-        async with httpx2.opened(client=client) as transport:
+        async with httpx2.open(client=client) as transport:
             for _ in range(2):
                 answer = await transport(Request("GET", "https://a.test/b", {"Authorization": "Bearer sk"}))
                 assert isinstance(answer, Response)
@@ -454,7 +454,7 @@ async def test_what_a_client_raises_is_a_value(error: Exception, answer: Answer)
 
     async with (
         library.AsyncClient(transport=library.MockTransport(respond)) as client,
-        httpx2.opened(client=client) as transport,
+        httpx2.open(client=client) as transport,
     ):
         assert await transport(get("http://a.test")) == answer
 
@@ -470,7 +470,7 @@ async def test_a_call_for_which_a_client_has_no_connection_left_is_not_sent() ->
     async with (
         serving(serve) as url,
         library.AsyncClient(limits=library.Limits(max_connections=1), trust_env=False) as client,
-        httpx2.opened(client=client, connect_timeout=0.5) as transport,
+        httpx2.open(client=client, connect_timeout=0.5) as transport,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(transport, post(url))

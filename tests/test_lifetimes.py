@@ -13,7 +13,7 @@ from batches import call, rows
 from journals import rows as rows_with_ids
 from servers import Wire, reply, serving
 
-from msgapi import Client, Ok, Pace, batch, connect, journal
+from msgapi import Client, Ok, Pace, batch, journal
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
 
@@ -56,10 +56,10 @@ async def use(api: Client, number: int) -> None:
 @pytest.mark.parametrize(
     ("anyio_backend", "opened"),
     [
-        ("asyncio", aiohttp.opened),
-        ("asyncio", httptools.opened),
-        ("asyncio", httpx2.opened),
-        ("trio", httpx2.opened),
+        ("asyncio", aiohttp.open),
+        ("asyncio", httptools.open),
+        ("asyncio", httpx2.open),
+        ("trio", httpx2.open),
     ],
 )
 async def test_a_thousand_clients_leave_no_task_no_connection_and_no_memory_behind(
@@ -68,7 +68,7 @@ async def test_a_thousand_clients_leave_no_task_no_connection_and_no_memory_behi
     clients = WeakSet[Client]()
     async with serving(answering) as url:
         for number in range(1001):
-            async with opened() as transport, connect(api_key="k", base_url=url, transport=transport) as api:
+            async with opened() as transport, Client(api_key="k", base_url=url, transport=transport) as api:
                 clients.add(api)
                 await use(api, number)
             if number == 0:
@@ -86,7 +86,7 @@ async def test_a_hundred_batches_with_journals_leave_no_file_open(tmp_path: Path
     before = held()
     for number in range(100):
         async with (
-            connect(api_key=box.api_key, transport=box) as api,
+            Client(api_key=box.api_key, transport=box) as api,
             journal.open(str(tmp_path / f"{number}.db"), batch=f"{number}") as record,
             batch.send(api, rows_with_ids(3), journal=record) as outcomes,
         ):
@@ -101,8 +101,8 @@ async def test_ten_thousand_calls_that_wait_for_their_turn_are_no_time_outs() ->
     # The last of them waits for longer than an exchange may take.
     async with (
         serving(answering) as url,
-        aiohttp.opened(timeout=3.0) as transport,
-        connect(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=2500)) as api,
+        aiohttp.open(timeout=3.0) as transport,
+        Client(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=2500)) as api,
         batch.send(api, rows(10_001), concurrency=10_001) as outcomes,
     ):
         async for outcome in outcomes:

@@ -246,7 +246,7 @@ async def test_what_is_told_shows_no_key_no_recipient_and_no_content() -> None:
 
 async def test_a_closed_client_tells_nobody() -> None:
     notes = Notes()
-    async with msgapi.connect(api_key="sk", transport=Script([ACCEPTED], VirtualClock()), observer=notes) as api:
+    async with msgapi.Client(api_key="sk", transport=Script([ACCEPTED], VirtualClock()), observer=notes) as api:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         await api(SEND)

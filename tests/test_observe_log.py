@@ -10,7 +10,7 @@ import pytest
 from batches import answer, rows
 from observing import ACCEPTED, DOWN, KEY, LOST, REFUSED, SEND, observed
 
-from msgapi import Api, Invalid, NotSent, Ok, Pace, Response, Retry, batch, observe
+from msgapi import Caller, Invalid, NotSent, Ok, Pace, Response, Retry, batch, observe
 from msgapi.results import ApiError, Unauthorized
 from msgapi.transports import Answer
 
@@ -134,7 +134,7 @@ async def test_the_stop_of_a_batch_is_worth_knowing(result: ApiError | None, rec
     async def refusing(_: Any) -> Any:  # noqa: ANN401
         return result
 
-    api: Api = answer if result is None else refusing
+    api: Caller = answer if result is None else refusing
     async with batch.send(api, rows(3), concurrency=1, observer=observe.log()) as outcomes:
         async for _ in outcomes:
             if result is None:

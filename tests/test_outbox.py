@@ -22,7 +22,7 @@ from msgapi.transports.outbox import Outbox
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]
 
 Opened: TypeAlias = Callable[[], AbstractAsyncContextManager[Transport]]
-BOTH = pytest.mark.parametrize("opened", [httptools.opened, aiohttp.opened], ids=["httptools", "aiohttp"])
+BOTH = pytest.mark.parametrize("opened", [httptools.open, aiohttp.open], ids=["httptools", "aiohttp"])
 
 
 @asynccontextmanager
@@ -189,7 +189,7 @@ async def test_what_has_just_come_over_aiohttp_before_it_left_is_no_answer_to_it
         asking(handler, **how)
 
     monkeypatch.setattr(ResponseHandler, "set_response_params", asked_of)
-    async with leaving(aiohttp.opened, service, answers) as leave:
+    async with leaving(aiohttp.open, service, answers) as leave:
         reading[-1].data_received(reply(408, b""))
         _ = leave()  # before the call learns of it
     assert [type(answer) for answer in answers] == [NotSent]

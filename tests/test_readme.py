@@ -102,7 +102,7 @@ async def main():
     runner = web.AppRunner(in_aiohttp)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with by_uvicorn(in_litestar) as litestar, aiohttp.opened() as transport:
+    async with by_uvicorn(in_litestar) as litestar, aiohttp.open() as transport:
         for name, url in (("evt_1", litestar), ("evt_2", f"http://127.0.0.1:{runner.addresses[0][1]}")):
             body = webhooks.write(webhooks.UnknownEvent(id=name, event="other"))
             headers = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret="whsec_1")}

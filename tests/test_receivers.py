@@ -470,7 +470,7 @@ APPLICATIONS = pytest.mark.parametrize("application", [in_aiohttp, in_fastapi, i
 @APPLICATIONS
 async def test_a_receiver_in_a_real_application_answers_as_documented(application: Callable[[Handler], Any]) -> None:
     handler = Handler()
-    async with application(handler) as url, over_aiohttp.opened() as transport:
+    async with application(handler) as url, over_aiohttp.open() as transport:
 
         async def sent(body: bytes, secret: str = SECRET) -> int:
             headers = {
@@ -494,7 +494,7 @@ async def test_a_receiver_in_a_real_application_answers_as_documented(applicatio
 @ON_ASYNCIO
 async def test_a_compressed_body_is_read_and_a_broken_one_is_400(caplog: pytest.LogCaptureFixture) -> None:
     handler = Handler()
-    async with in_aiohttp(handler) as url, over_aiohttp.opened() as transport:
+    async with in_aiohttp(handler) as url, over_aiohttp.open() as transport:
 
         async def sent(body: bytes, signed: bytes) -> int:
             headers = {"Content-Encoding": "gzip", webhooks.SIGNATURE_HEADER: webhooks.sign(signed, secret=SECRET)}

@@ -285,7 +285,7 @@ async def test_a_conversation_with_the_sandbox_gives_the_same_results_again(path
 
     async def outcomes(transport: Transport) -> list[tuple[type, str]]:
         found = []
-        async with msgapi.connect(transport=transport, api_key=sandbox.api_key, retry=msgapi.Retry(attempts=1)) as api:
+        async with msgapi.Client(transport=transport, api_key=sandbox.api_key, retry=msgapi.Retry(attempts=1)) as api:
             for call in calls():
                 result = await api(call)
                 found.append((type(result), result.value.message_id if isinstance(result, Ok) else result.code))

@@ -237,7 +237,7 @@ def test_a_sandbox_can_be_given_its_senders_and_prices() -> None:
 async def test_a_client_works_over_the_sandbox_in_memory() -> None:
     box = still(clock=VirtualClock())
     message = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
-    async with msgapi.connect(transport=box, api_key=box.api_key) as api:
+    async with msgapi.Client(transport=box, api_key=box.api_key) as api:
         accepted = await api(messages.send(message))
         assert isinstance(accepted, Ok)
         listed = await api(messages.list())

@@ -23,14 +23,14 @@ def box(**options: Any) -> tuple[Sandbox, VirtualClock]:  # noqa: ANN401 - those
 
 
 async def queued(account: Sandbox, message: Message) -> str:
-    async with msgapi.connect(transport=account, api_key=KEY, clock=account.clock) as api:
+    async with msgapi.Client(transport=account, api_key=KEY, clock=account.clock) as api:
         result = await api(messages.send(message))
     assert isinstance(result, Ok), result
     return result.value.message_id
 
 
 async def shown(account: Sandbox, message_id: str) -> MessageRecord:
-    async with msgapi.connect(transport=account, api_key=KEY, clock=account.clock) as api:
+    async with msgapi.Client(transport=account, api_key=KEY, clock=account.clock) as api:
         result = await api(messages.get(message_id))
     assert isinstance(result, Ok), result
     return result.value
@@ -163,7 +163,7 @@ async def test_an_email_ends_as_its_recipient_has_it(name: str, events: list[str
 async def test_a_revoked_message_goes_no_further() -> None:
     account, clock = box()
     name = await queued(account, rcs())
-    async with msgapi.connect(transport=account, api_key=KEY, clock=clock) as api:
+    async with msgapi.Client(transport=account, api_key=KEY, clock=clock) as api:
         assert isinstance(await api(messages.revoke(name)), Ok)
     clock.advance(60)
     assert (await shown(account, name)).status == "REVOKED"
@@ -209,7 +209,7 @@ async def test_a_reply_opens_a_session_is_told_and_stands_in_the_log() -> None:
     inbound = await shown(account, entry.id)
     assert (inbound.direction, inbound.cost, inbound.content) == ("INBOUND", None, {"text": "Where is it?"})
     assert [one.type for one in inbound.events] == ["received"]
-    async with msgapi.connect(transport=account, api_key=KEY, clock=clock) as api:
+    async with msgapi.Client(transport=account, api_key=KEY, clock=clock) as api:
         result = await api(messages.list(direction="INBOUND"))
     assert isinstance(result, Ok)
     assert [one.id for one in result.value.messages] == [entry.id]

@@ -97,7 +97,7 @@ async def test_over_the_transport_a_slow_answer_waits_and_a_lost_one_never_comes
     box = Sandbox(clock=clock, slow=30)
     async with (
         clock.autojump(),
-        msgapi.connect(transport=box, api_key=box.api_key, clock=clock, retry=Retry(attempts=1)) as api,
+        msgapi.Client(transport=box, api_key=box.api_key, clock=clock, retry=Retry(attempts=1)) as api,
     ):
         slow = await api(messages.send(message(BY_FATE["slow"])))
         lost = await api(messages.send(message(BY_FATE["lost"])))
@@ -115,7 +115,7 @@ async def test_a_client_that_repeats_gets_through_whatever_happens_once() -> Non
     clock = VirtualClock()
     box = Sandbox(clock=clock)
     fates = ("500-once", "503-once", "429-once", "lost")
-    async with clock.autojump(), msgapi.connect(transport=box, api_key=box.api_key, clock=clock) as api:
+    async with clock.autojump(), msgapi.Client(transport=box, api_key=box.api_key, clock=clock) as api:
         results = [await api(messages.send(message(luck))) for luck in LUCK if luck.fate in fates]
     assert [result.meta.attempts for result in results if isinstance(result, Ok)] == [2] * 4
     assert len(box.messages) == 4
@@ -206,7 +206,7 @@ def test_no_request_whatever_gets_an_answer_that_is_not_documented_or_a_5xx(
 @pytest.mark.anyio
 async def test_the_kinds_of_faults_are_told_apart_by_a_client() -> None:
     box = Sandbox(faults=1, clock=VirtualClock())
-    async with msgapi.connect(transport=box, api_key=box.api_key, retry=Retry(attempts=1)) as api:
+    async with msgapi.Client(transport=box, api_key=box.api_key, retry=Retry(attempts=1)) as api:
         kinds = {type(await api(messages.list(offset=number))) for number in range(40)}
     assert kinds == {ServerFault, Unavailable, Unanswered, Throttled}
 

@@ -38,8 +38,8 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> AsyncIterator[msgapi.Client]:  # noqa: ANN401 - of `connect`
-    async with msgapi.connect(transport=box, api_key=KEY, clock=box.clock, **options) as api:
+async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> AsyncIterator[msgapi.Client]:  # noqa: ANN401 - of `Client`
+    async with msgapi.Client(transport=box, api_key=KEY, clock=box.clock, **options) as api:
         endpoint = webhooks.NewEndpoint(url="https://shop.example/hook", events=names, secret=SECRET)
         assert isinstance(await api(webhooks.create(endpoint)), Ok)
         yield api
@@ -184,7 +184,7 @@ async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         box = Sandbox(timing=msgapi.sandbox.Timing(sent=0, delivered=0, read=0))
-        async with serving(box) as url, msgapi.connect(api_key=KEY, base_url=url) as api:
+        async with serving(box) as url, msgapi.Client(api_key=KEY, base_url=url) as api:
             where = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
             endpoint = webhooks.NewEndpoint(url=where, events=ALL, secret=SECRET)
             assert isinstance(await api(webhooks.create(endpoint)), Ok)

@@ -94,7 +94,7 @@ async def test_a_client_works_over_the_served_sandbox() -> None:
     def to(phone: str) -> messages.Text:
         return messages.Text(agent_id="ag_live_demo", to=phone, traffic_type="TRANSACTION", text="Hello")
 
-    async with serving(box) as url, msgapi.connect(base_url=url, api_key=box.api_key, retry=Retry(attempts=2)) as api:
+    async with serving(box) as url, msgapi.Client(base_url=url, api_key=box.api_key, retry=Retry(attempts=2)) as api:
         fine = await api(messages.send(to("+4915112345678")))
         lost = await api(messages.send(to(PHONE["lost"])))
         once = await api(messages.send(to(PHONE["500-once"])))
@@ -114,7 +114,7 @@ async def test_a_client_works_over_the_served_sandbox() -> None:
 async def test_a_lost_answer_closes_the_connection_without_one() -> None:
     box = Sandbox()
     call = messages.send(messages.Text(agent_id="ag_live_demo", to=PHONE["lost"], traffic_type="TRANSACTION", text="x"))
-    async with serving(box) as url, msgapi.connect(base_url=url, api_key=box.api_key, retry=Retry(attempts=1)) as api:
+    async with serving(box) as url, msgapi.Client(base_url=url, api_key=box.api_key, retry=Retry(attempts=1)) as api:
         assert isinstance(await api(call), Unanswered)
         assert len(box.messages) == 1
         assert isinstance(await api(call), Ok)
@@ -198,7 +198,7 @@ async def test_many_requests_at_once_are_each_answered() -> None:
         messages.send(messages.Text(agent_id="ag_live_demo", to=f"+49151{n:08d}", traffic_type="PROMOTION", text="x"))
         for n in range(200)
     ]
-    async with serving(box) as url, msgapi.connect(base_url=url, api_key=box.api_key) as api:
+    async with serving(box) as url, msgapi.Client(base_url=url, api_key=box.api_key) as api:
 
         async def send(one: msgapi.Call[messages.Accepted]) -> None:
             assert isinstance(await api(one), Ok)

@@ -36,11 +36,11 @@ def two() -> tuple[Sandbox, Sandbox, Workspaces]:
 
 async def test_a_key_sees_its_own_workspace_only() -> None:
     one, other, both = two()
-    async with msgapi.connect(transport=both, api_key="sk_one") as api:
+    async with msgapi.Client(transport=both, api_key="sk_one") as api:
         sent = await api(messages.send(TEXT))
         assert isinstance(sent, Ok)
         assert isinstance(await api(messages.get(sent.value.message_id)), Ok)
-    async with msgapi.connect(transport=both, api_key="sk_two") as api:
+    async with msgapi.Client(transport=both, api_key="sk_two") as api:
         assert isinstance(await api(messages.get(sent.value.message_id)), NotFound)
         listed, balance = await api(messages.list()), await api(billing.balance())
         assert isinstance(listed, Ok)
@@ -88,8 +88,8 @@ async def test_nothing_of_one_workspace_is_found_by_its_id_with_the_key_of_anoth
     one, other = Sandbox(api_key="sk_one", campaigns=(*CAMPAIGNS, OWN)), Sandbox(api_key="sk_two")
     both = Workspaces([one, other])
     async with (
-        msgapi.connect(transport=both, api_key="sk_one") as owner,
-        msgapi.connect(transport=both, api_key="sk_two") as stranger,
+        msgapi.Client(transport=both, api_key="sk_one") as owner,
+        msgapi.Client(transport=both, api_key="sk_two") as stranger,
     ):
         ids, others = await filled(owner), await filled(stranger)
         assert not {*ids} & {*others}
@@ -111,7 +111,7 @@ def test_the_ids_of_a_sandbox_follow_from_its_seed_and_its_key() -> None:
 @pytest.mark.parametrize("key", ["sk_three", ""])
 async def test_a_key_of_none_is_refused(key: str) -> None:
     _, _, both = two()
-    async with msgapi.connect(transport=both, api_key=key or "x") as api:
+    async with msgapi.Client(transport=both, api_key=key or "x") as api:
         assert isinstance(await api(messages.list()), Unauthorized)
     assert both.handle(request("GET", "/v1/messages", Authorization=key)).response.status == 401
 
@@ -146,7 +146,7 @@ def test_each_workspace_has_a_key_of_its_own() -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_they_are_served_behind_one_address() -> None:
     one, _, both = two()
-    async with serving(both) as url, msgapi.connect(api_key="sk_one", base_url=url) as api:
+    async with serving(both) as url, msgapi.Client(api_key="sk_one", base_url=url) as api:
         assert isinstance(await api(messages.send(TEXT)), Ok)
     assert len(one.messages) == 1
 

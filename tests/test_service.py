@@ -43,7 +43,7 @@ async def without_faults(_: Path) -> AsyncIterator[tuple[str, Transport | None]]
 async def replayed(folder: Path) -> AsyncIterator[tuple[str, Transport | None]]:
     path = folder / "conversation.jsonl"
     with Recording(sandbox(), path, unmasked=True) as recording:
-        async with msgapi.connect(api_key=KEY, base_url=LONELY, transport=recording, retry=Retry(attempts=1)) as api:
+        async with msgapi.Client(api_key=KEY, base_url=LONELY, transport=recording, retry=Retry(attempts=1)) as api:
             _ = await converse(api)
     yield LONELY, Replay(path)
 
@@ -98,16 +98,16 @@ STAGINGS = [
 
 @pytest.mark.parametrize(("staging", "anyio_backend"), STAGINGS)
 async def test_a_conversation_comes_to_the_same_whichever_way_it_goes(staging: Staging, tmp_path: Path) -> None:
-    expected = ["Accepted", "Accepted", "Conflict", "Balance", "Logged", "NotFound", "NotFound", "Page", "Revoked"]
+    expected = ["Accepted", "Accepted", "Conflict", "Balance", "MessageRecord", "NotFound", "NotFound", "Page", "Revoked"]
     expected += ["Conflict", "NotFound", "Invalid", "Invalid", "InsufficientBalance", "Forbidden", "NotFound"]
     expected += ["Unprocessable", "Throttled", "ServerFault", "ServerFault", "ServerFault", "Unavailable", "Throttled"]
     async with (
         staging(tmp_path) as (url, transport),
-        msgapi.connect(api_key=KEY, base_url=url, transport=transport, retry=Retry(attempts=1)) as api,
+        msgapi.Client(api_key=KEY, base_url=url, transport=transport, retry=Retry(attempts=1)) as api,
     ):
         found = await converse(api)
     assert [one[0] if isinstance(one, tuple) else type(one).__name__ for one in found] == expected
-    async with msgapi.connect(api_key=KEY, base_url=LONELY, transport=sandbox(), retry=Retry(attempts=1)) as api:
+    async with msgapi.Client(api_key=KEY, base_url=LONELY, transport=sandbox(), retry=Retry(attempts=1)) as api:
         assert found == await converse(api)
 
 
@@ -115,7 +115,7 @@ async def test_a_conversation_comes_to_the_same_whichever_way_it_goes(staging: S
 async def test_a_wrong_key_is_unauthorized_whichever_way_it_goes(staging: Staging, tmp_path: Path) -> None:
     async with (
         staging(tmp_path) as (url, transport),
-        msgapi.connect(api_key="sk_wrong", base_url=url, transport=transport) as api,
+        msgapi.Client(api_key="sk_wrong", base_url=url, transport=transport) as api,
     ):
         assert isinstance(await api(billing.balance()), msgapi.Unauthorized)
 
@@ -126,7 +126,7 @@ async def test_an_answer_lost_after_acceptance_is_found_again_under_its_key(stag
     call = messages.send(text(luck.phone))
     async with (
         staging(tmp_path) as (url, transport),
-        msgapi.connect(api_key=KEY, base_url=url, transport=transport, retry=Retry(attempts=1)) as api,
+        msgapi.Client(api_key=KEY, base_url=url, transport=transport, retry=Retry(attempts=1)) as api,
     ):
         first, second = await api(call), await api(call)
         page = await api(messages.list())
@@ -141,5 +141,5 @@ async def test_a_three_line_function_is_a_transport() -> None:
     async def transport(_: Request) -> Answer:
         return msgapi.Response(200, {}, b'{"free": 1.5}')
 
-    async with msgapi.connect(api_key=KEY, transport=transport) as api:
+    async with msgapi.Client(api_key=KEY, transport=transport) as api:
         assert told(await api(billing.balance())) == msgapi.Balance(free=Decimal("1.5"))

@@ -172,7 +172,7 @@ async def clients(number: int, quota: Callable[[VirtualClock], SharedRate], **ho
     async with clock.autojump(), contextlib.AsyncExitStack() as stack:
         opened = [
             await stack.enter_async_context(
-                msgapi.connect(api_key="k", transport=transport, clock=clock, pace=Pace(shared=shared, **how))  # type: ignore[arg-type]
+                msgapi.Client(api_key="k", transport=transport, clock=clock, pace=Pace(shared=shared, **how))  # type: ignore[arg-type]
             )
             for _ in range(number)
         ]
@@ -266,7 +266,7 @@ async def test_a_call_that_would_wait_beyond_its_deadline_does_not_join_the_queu
 
     pace, clock = Pace(shared=Asked([Grant(0, 30.0, 0.1)])), VirtualClock()  # stands still
     async with (
-        msgapi.connect(api_key="k", transport=transport, clock=clock, pace=pace) as api,
+        msgapi.Client(api_key="k", transport=transport, clock=clock, pace=pace) as api,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(api, SEND)
@@ -320,7 +320,7 @@ async def test_a_call_in_a_cancelled_scope_raises_the_cancellation_and_returns_n
         raise AssertionError(request)
 
     pace, results = Pace(shared=Asked([Grant(8, 0.0, 0.0)])), list[object]()
-    async with msgapi.connect(api_key="k", transport=transport, pace=pace, clock=VirtualClock()) as api:
+    async with msgapi.Client(api_key="k", transport=transport, pace=pace, clock=VirtualClock()) as api:
         with anyio.CancelScope() as scope:
             scope.cancel()
             results.append(await api(SEND))

@@ -190,7 +190,7 @@ async def test_a_broken_processor_of_spans_changes_nothing_and_the_figures_go_on
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_an_address_without_a_port_has_that_of_its_scheme(seen: Seen, scheme: str) -> None:
     script = Script([ACCEPTED], msgapi.VirtualClock())
-    async with msgapi.connect(
+    async with msgapi.Client(
         api_key="sk", base_url=f"{scheme}://127.0.0.1/prefix", transport=script, observer=seen.observer()
     ) as api:
         assert isinstance(await api(SEND), Ok)

@@ -49,14 +49,14 @@ def told(receiver: "subprocess.Popen[str]", count: int) -> dict[str, dict[str, A
 async def calls(tracers: TracerProvider, meters: MeterProvider) -> list[Request]:
     sent: list[Request] = []
     sandbox = Sandbox()
-    async with server.serving(sandbox, host="127.0.0.1", port=0) as url, aiohttp.opened() as transport:
+    async with server.serving(sandbox, host="127.0.0.1", port=0) as url, aiohttp.open() as transport:
 
         async def noting(request: Request) -> Answer:
             sent.append(request)
             return await transport(request)
 
         observer = telemetry.observer(tracer_provider=tracers, meter_provider=meters)
-        async with msgapi.connect(api_key=sandbox.api_key, base_url=url, transport=noting, observer=observer) as api:
+        async with msgapi.Client(api_key=sandbox.api_key, base_url=url, transport=noting, observer=observer) as api:
             assert isinstance(await api(messages.send(TEXT)), Ok)
             assert isinstance(await api(messages.get("msg_unknown")), NotFound)
     return sent

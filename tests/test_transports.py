@@ -82,15 +82,15 @@ async def by_socket(opened: Opened, **options: object) -> AsyncIterator[Stage]:
 
 
 def by_aiohttp(_: Path, **options: object) -> AbstractAsyncContextManager[Stage]:
-    return by_socket(over_aiohttp.opened, **options)
+    return by_socket(over_aiohttp.open, **options)
 
 
 def by_httpx2(_: Path) -> AbstractAsyncContextManager[Stage]:
-    return by_socket(over_httpx2.opened)
+    return by_socket(over_httpx2.open)
 
 
 def by_httptools(_: Path) -> AbstractAsyncContextManager[Stage]:
-    return by_socket(over_httptools.opened)
+    return by_socket(over_httptools.open)
 
 
 @asynccontextmanager

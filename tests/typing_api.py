@@ -66,7 +66,7 @@ async def a_plain_function_is_a_transport(request: Request) -> Answer:
 
 async def it_can_be_connected() -> None:
     transport: Transport = a_plain_function_is_a_transport
-    async with msgapi.connect(transport=transport) as api:
+    async with msgapi.Client(transport=transport) as api:
         assert_type(api, Client)
 
 
@@ -80,7 +80,7 @@ class Counting(observe.Observer, observe.Watch):
 
 
 async def it_can_be_watched(call: Call[messages.Accepted]) -> None:
-    async with msgapi.connect(observer=observe.both(Counting(), observe.log(), telemetry.observer())) as api:
+    async with msgapi.Client(observer=observe.both(Counting(), observe.log(), telemetry.observer())) as api:
         assert_type(await api(call), Result[messages.Accepted])
     batch.send(api, [call], observer=Counting())
 

@@ -9,7 +9,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..calls import Api, Call
+from ..calls import Call, Caller
 from ..client import Client
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import task_group
@@ -31,7 +31,7 @@ Items: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 
 @overload
 def send(
-    client: Api,
+    client: Caller,
     calls: Iterable[Call[T]] | AsyncIterable[Call[T]],
     *,
     concurrency: int = 64,
@@ -47,7 +47,7 @@ def send(
 
 @overload
 def send(
-    client: Api,
+    client: Caller,
     calls: Iterable[tuple[str, Call[T]]] | AsyncIterable[tuple[str, Call[T]]],
     *,
     journal: JournalProtocol,
@@ -64,7 +64,7 @@ def send(
 
 
 def send(
-    client: Api,
+    client: Caller,
     calls: Iterable[Any] | AsyncIterable[Any],
     *,
     journal: JournalProtocol | None = None,
@@ -140,7 +140,7 @@ def send(
 
 @asynccontextmanager
 async def _run(
-    client: Api,
+    client: Caller,
     open_queue: Callable[[TaskGroup], RowQueue[Any]],
     journal: JournalProtocol | None,
     options: WorkerOptions[Any],
@@ -156,7 +156,7 @@ async def _run(
         yield Outcomes(pool)
 
 
-def _observer(client: Api, given: Observer | None) -> Observer | None:
+def _observer(client: Caller, given: Observer | None) -> Observer | None:
     if given is not None:
         return both(given)
     return client.observer if isinstance(client, Client) else None

@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field, frozen
 
-from ..calls import Api
+from ..calls import Caller
 from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
@@ -53,7 +53,7 @@ class WorkerOptions(Generic[T]):
 class WorkerPool(Generic[T]):
     """Sends the rows of *queue* through *api*; *wake* is called when something has changed for the consumer."""
 
-    api: Api
+    api: Caller
     queue: RowQueue[T]
     options: WorkerOptions[T]
     tasks: TaskGroup
@@ -71,8 +71,8 @@ class WorkerPool(Generic[T]):
     _probing: bool = field(default=False, init=False)
     _round: int = field(default=0, init=False)
     _again: deque[PendingRow[T]] = field(factory=deque, init=False)
-    _send_now: Api = field(init=False)
-    _send_probe: Api = field(init=False)
+    _send_now: Caller = field(init=False)
+    _send_probe: Caller = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Have a client check before each request that the batch has not stopped."""
@@ -209,7 +209,7 @@ class WorkerPool(Generic[T]):
             self._workers -= 1
             self.wake()
 
-    async def _send(self, row: PendingRow[T], api: Api) -> None:
+    async def _send(self, row: PendingRow[T], api: Caller) -> None:
         if row.last is None:
             self.started += 1
         if row.verdict is not None or row.call.invalid is not None:
@@ -234,7 +234,7 @@ class WorkerPool(Generic[T]):
         if (stopped := self.options.breaker.judge(result)) is not None:
             self.stop(self._with_missing_amount(stopped))
 
-    async def _call(self, row: PendingRow[T], api: Api) -> Result[T]:
+    async def _call(self, row: PendingRow[T], api: Caller) -> Result[T]:
         spending = self.options.spending
         if spending is not None:
             spending.reserve()

@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from ..calls import Api, Call, new_key
+from ..calls import Call, Caller, new_key
 from ..results import Balance, Result
 from ..schema.pages import PAGE_SIZE, follow_pages
 from ..schema.requests import build_call, invalid
@@ -69,7 +69,7 @@ def transactions(
 
 
 async def pages(
-    api: Api, *, limit: int | None = None, since: date | None = None, until: date | None = None
+    api: Caller, *, limit: int | None = None, since: date | None = None, until: date | None = None
 ) -> AsyncIterator[Result[Transactions]]:
     """Read the transactions page by page to the last; an error is given once, and ends it.
 
@@ -88,7 +88,7 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
     return build_call("GET", f"{_ROUTE}/invoices", Invoices, query=query)
 
 
-async def invoice_pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
+async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
     """Read the invoices page by page to the last, as `pages` does the transactions."""
     async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit)):
         yield page

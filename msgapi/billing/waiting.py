@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from ..calls import Api
+from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..results import ApiError, InsufficientBalance, Ok, Unauthorized
 from .calls import balance
@@ -11,7 +11,7 @@ INTERVAL: Final = 15.0  # seconds between two requests for the balance
 
 
 async def wait_for_top_up(
-    api: Api,
+    api: Caller,
     error: ApiError | None,
     *,
     clock: Clock = SYSTEM_CLOCK,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
 
-from ..addresses import Misconfigured
+from ..config import Misconfigured
 from .exits import Exit, Halt
 from .streams import fill
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
 
-from ..client import Client, connect
+from ..client import Client
 from ..ratelimit import Pace
 from ..retry import Retry
 
@@ -46,8 +46,8 @@ def private(given: Mapping[str, str]) -> "Sandbox":
 async def reach(box: "Sandbox | None" = None, *, pace: Pace | None = None) -> AsyncIterator[Client]:
     """Open a client to the service of the environment, or to the sandbox *box* in memory."""
     if box is None:
-        async with connect(retry=PATIENT, pace=pace, timeout=_TIMEOUT) as api:
+        async with Client(retry=PATIENT, pace=pace, timeout=_TIMEOUT) as api:
             yield api
     else:
-        async with connect(api_key=box.api_key, base_url=_IN_MEMORY, transport=box, retry=PATIENT, pace=pace) as api:
+        async with Client(api_key=box.api_key, base_url=_IN_MEMORY, transport=box, retry=PATIENT, pace=pace) as api:
             yield api

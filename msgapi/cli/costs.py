@@ -6,7 +6,7 @@ from typing import Final, TypeAlias
 
 from .. import billing
 from ..billing import Estimate, Unsure
-from ..calls import Api
+from ..calls import Caller
 from ..messages import Email, Message
 from ..results import Ok
 from .advice import facts
@@ -47,7 +47,7 @@ def price(message: Message, known: Prices) -> Decimal:
     return found
 
 
-async def check(api: Api, estimate: Estimate) -> None:
+async def check(api: Caller, estimate: Estimate) -> None:
     """End the program unless it is certain that the free balance covers *estimate*."""
     call = billing.balance()
     result = await api(call)

@@ -9,7 +9,7 @@ from typing import Final, final
 
 from attrs import frozen
 
-from ..client import connect
+from ..client import Client
 from ..ratelimit import Pace
 from ..sandbox import Sandbox
 from . import audit, people, rows
@@ -80,7 +80,7 @@ async def _played(stage: Stage) -> Run:
     )
     async with (
         serving(stage.box) as url,
-        connect(api_key=stage.box.api_key, base_url=url, retry=PATIENT, pace=pace) as api,
+        Client(api_key=stage.box.api_key, base_url=url, retry=PATIENT, pace=pace) as api,
     ):
         with rows.opened(mailing.path) as table:
             plan: Plan = mailing.draft.over(table.columns)

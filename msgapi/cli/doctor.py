@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from .. import billing
-from ..addresses import Misconfigured
-from ..client import BASE_URL, connect
+from ..client import BASE_URL, Client
+from ..config import Misconfigured
 from ..results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ..retry import Retry
 from ..version import VERSION
@@ -84,14 +84,14 @@ async def _there() -> list[Finding]:
     key = await _usable("key", api_key=_key(), base_url=BASE_URL) if _key() else None
     if url.todo or key is not None:
         return [url, *([] if key is None else [key])]
-    async with connect(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
+    async with Client(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
         result = await api(_CALL)
     return [url, *_reached(result), *_clock(result)]
 
 
 async def _usable(name: str, *, api_key: str, base_url: str | None = None) -> Finding | None:
     try:
-        async with connect(api_key=api_key, base_url=base_url):
+        async with Client(api_key=api_key, base_url=base_url):
             return None
     except Misconfigured as error:
         return Finding(name, "not usable", str(error))

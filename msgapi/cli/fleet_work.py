@@ -15,11 +15,11 @@ import anyio
 from attrs import define, field, frozen
 
 from .. import billing
-from ..addresses import Misconfigured, checked_key
 from ..batch import Stopped
-from ..calls import Api
+from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import background
+from ..config import Misconfigured, key_problem
 from ..fleet import FleetConflict, Unreachable, disclaim
 from ..fleet.api_key import claim
 from ..fleet.worker import work
@@ -79,7 +79,7 @@ class Worker:
             return Exit.STOPPED
         return Exit.REFUSED if self.score.tally.refused else Exit.ACCEPTED
 
-    async def go(self, there: Reached, api: Api, pace: Pace) -> None:
+    async def go(self, there: Reached, api: Caller, pace: Pace) -> None:
         """Send what is queued *there* through *api*."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
             listen, count = partial(self._listen, signals, scope), partial(self._count, there)
@@ -131,8 +131,9 @@ class Worker:
 def start(shift: Shift, place: Place) -> int:
     """Work at the fleet at *place*; gives the exit status."""
     place.check()
+    if (problem := key_problem(os.environ.get("MSGAPI_API_KEY"))) is not None:  # before anything is sent
+        raise Halt(f"{problem}", Exit.CONFIGURATION)
     try:
-        _ = checked_key(os.environ.get("MSGAPI_API_KEY"))  # before anybody is asked anything
         return launch(partial(_worked, shift, place))
     except Misconfigured as error:
         raise Halt(f"{error}", Exit.CONFIGURATION) from None
@@ -156,7 +157,7 @@ async def _done(shift: Shift, there: Reached, fleet: str) -> Worker:
     return worker
 
 
-async def _accepted(api: Api, worker: Worker) -> bool:
+async def _accepted(api: Caller, worker: Worker) -> bool:
     # A key that is not known must not own the fleet. A service that is away says nothing of it: the first 401 will.
     result: object = None
     with anyio.move_on_after(_TRYING):

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from .. import billing
 from ..batch import Outcome, SpendLimit, Stopped
-from ..calls import Api
+from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..messages import Accepted
 from ..results import InsufficientBalance
@@ -46,7 +46,7 @@ class Till:
         """Tell whether this stop is to be waited out."""
         return self.wait and stopped is not None and stopped.reason == "balance"
 
-    async def refilled(self, api: Api, stopped: Stopped) -> bool:
+    async def refilled(self, api: Caller, stopped: Stopped) -> bool:
         """Wait until the balance covers what was refused at the stop; False if the key is refused."""
         return await billing.wait_for_top_up(api, stopped.error, clock=self.clock)
 

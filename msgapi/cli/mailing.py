@@ -10,7 +10,7 @@ from typing import Final, cast, final
 from attrs import evolve, field, frozen
 
 from ..billing import Estimate
-from ..calls import Api
+from ..calls import Caller
 from ..ratelimit import Pace
 from . import diary, ledger, preview, progress, rows
 from .calls import Calls, Naming
@@ -164,7 +164,7 @@ async def mail(
     table: rows.Table,
     plan: Plan,
     *,
-    api: Api,
+    api: Caller,
     pace: Pace,
     diary: Diary | None = None,
     estimate: Estimate | None = None,

@@ -12,7 +12,7 @@ from attrs import define, field
 from .. import billing
 from ..billing import Estimate
 from ..calls import Call
-from ..client import connect
+from ..client import Client
 from ..http import Request
 from ..messages import Accepted, send
 from ..results import Invalid, NotSent
@@ -164,6 +164,6 @@ async def _captured(call: Call[Accepted]) -> Request:
         caught.append(request)
         return NotSent("a dry run")
 
-    async with connect(api_key="hidden", transport=catch, retry=Retry(attempts=1)) as api:
+    async with Client(api_key="hidden", transport=catch, retry=Retry(attempts=1)) as api:
         _ = await api(call)
     return caught[0]

@@ -18,7 +18,7 @@ from attrs import define, field
 
 from ..batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ..billing import Estimate
-from ..calls import Api, Call
+from ..calls import Call, Caller
 from ..journal import JournalReader, Unusable
 from ..messages import Accepted
 from .calls import Calls, Keys
@@ -91,7 +91,7 @@ class Run:
             return Exit.STOPPED
         return Exit.REFUSED if self.tally.refused else Exit.ACCEPTED
 
-    async def go(self, api: Api, progress: Progress) -> None:
+    async def go(self, api: Caller, progress: Progress) -> None:
         """Send every row through *api*; what became of them stands in `tally`, `stopped` and `status`."""
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
             async with AsyncExitStack() as stack:
@@ -106,7 +106,7 @@ class Run:
         self._account_for_the_rest()
         progress.update(self.tally, 0)
 
-    async def _sending(self, api: Api, stack: AsyncExitStack) -> AbstractAsyncContextManager[Outcomes[Accepted]]:
+    async def _sending(self, api: Caller, stack: AsyncExitStack) -> AbstractAsyncContextManager[Outcomes[Accepted]]:
         send_ = partial(
             send,
             api,
@@ -122,7 +122,7 @@ class Run:
         self._key = journal.key
         return send_(calls, journal=journal, on_skip=self._pass_over)
 
-    async def _drain(self, api: Api, outcomes: Outcomes[Accepted], progress: Progress) -> None:
+    async def _drain(self, api: Caller, outcomes: Outcomes[Accepted], progress: Progress) -> None:
         while True:
             try:
                 await self._take_all(outcomes)
@@ -145,7 +145,7 @@ class Run:
             if self.ledger.failure is not None:
                 outcomes.stop()
 
-    async def _refilled(self, api: Api, stopped: Stopped) -> bool:
+    async def _refilled(self, api: Caller, stopped: Stopped) -> bool:
         refilled = False
         self._waiting = anyio.CancelScope()
         with self._waiting:

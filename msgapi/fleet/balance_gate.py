@@ -9,7 +9,7 @@ from attrs import define, field
 from .. import billing
 from ..batch import Stopped
 from ..billing.waiting import INTERVAL
-from ..calls import Api
+from ..calls import Caller
 from ..clock import Clock
 from ..ratelimit import SharedRate
 from ..ratelimit.queue import sleep_while
@@ -47,7 +47,7 @@ class BalanceGate:
     While they are paused, the worker polls the balance if *wait* is set, and stops otherwise.
     """
 
-    client: Api
+    client: Caller
     shared: SharedRate
     clock: Clock
     wait: bool

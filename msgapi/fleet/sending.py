@@ -15,7 +15,7 @@ import anyio
 from attrs import define, field, frozen
 
 from ..batch import Outcome, Outcomes, Stopped, send
-from ..calls import Api
+from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems, dump, load_error
 from ..concurrency import background
@@ -76,7 +76,7 @@ class SendOptions:
 
 async def send_chunk(
     chunk: bytes | Chunk,
-    client: Api,
+    client: Caller,
     pace: Pace,
     *,
     records: RecordStore,
@@ -111,7 +111,7 @@ async def send_chunk(
 
 
 async def send_with_options(
-    chunk: bytes | Chunk, client: Api, shared: SharedRate | None, records: RecordStore, options: SendOptions
+    chunk: bytes | Chunk, client: Caller, shared: SharedRate | None, records: RecordStore, options: SendOptions
 ) -> ChunkResult:
     """Send the rows of *chunk* as `send_chunk` does, by *options* and the *shared* rate of its pace."""
     loaded = load_chunk(chunk) if isinstance(chunk, bytes) else chunk

@@ -17,7 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from ..batch import Outcome, Stopped
 from ..batch.outage import is_healthy
-from ..calls import Api
+from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import background, run_all
 from ..messages import Accepted
@@ -58,7 +58,7 @@ class WorkerOptions:
 
 async def work(
     queue: ChunkQueue,
-    client: Api,
+    client: Caller,
     pace: Pace,
     *,
     records: RecordStore,
@@ -160,7 +160,7 @@ class LeasedChunk:
 @define(eq=False, repr=False)
 class _Worker:
     queue: ChunkQueue
-    client: Api
+    client: Caller
     shared: SharedRate
     records: RecordStore
     options: WorkerOptions

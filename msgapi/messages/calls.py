@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import date, datetime
 from typing import Final, TypedDict, Unpack
 
-from ..calls import Api, Call, new_key
+from ..calls import Call, Caller, new_key
 from ..codec import dump
 from ..codegen import constructor
 from ..results import Ok, Result
@@ -99,7 +99,7 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
     return build_call("GET", ROUTE, Page, query=query)
 
 
-async def pages(api: Api, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
+async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
     """Read the log page by page until an empty one, which is not given; an error is given once, and ends it.
 
     Nothing in a page says whether it is the last, and a service may give fewer messages than asked for. A

@@ -14,8 +14,9 @@ from math import inf
 from typing import Final, final
 
 from attrs import define, field
-from attrs.validators import gt, optional
+from attrs.validators import optional
 
+from ..config import check_methods, number
 from ..results import RateLimit
 from .shared import SharedRate
 
@@ -51,9 +52,14 @@ class Pace:
     *per_second* is None (no bound of one's own) or above 0, otherwise a ValueError.
     """
 
-    per_second: float | None = field(default=None, validator=optional(gt(0)))
+    per_second: float | None = field(default=None, validator=optional(number(above=0)))
     shared: SharedRate | None = field(default=None, kw_only=True)
     _lanes: "dict[str, Lane]" = field(factory=dict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Check *shared*."""
+        if self.shared is not None:
+            check_methods("shared", self.shared, ("reserve",), "the shared rate of a fleet")
 
     def lane(self, endpoint_class: str) -> "Lane":
         """Return the lane of *endpoint_class*, such as `POST messages`; the same object each time."""

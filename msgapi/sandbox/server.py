@@ -12,7 +12,7 @@ import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from ..http import Request
-from ..transports.aiohttp import opened
+from ..transports import aiohttp as over_aiohttp
 from . import guard
 from .guard import Guard, Guards
 from .posting import PATIENCE
@@ -52,7 +52,7 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
         address, bound = listener.sockets[0].getsockname()[:2]
         if ip_address(address).is_unspecified:  # every address of this machine: a client takes http for this one only
             host = "::1" if ":" in address else "127.0.0.1"
-        async with opened(timeout=PATIENCE) as transport, sandbox.posting(transport):
+        async with over_aiohttp.open(timeout=PATIENCE) as transport, sandbox.posting(transport):
             yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
     finally:
         if listener is not None:

@@ -46,7 +46,7 @@ _PLENTY = Decimal(1000)
 @final
 @define(eq=False, init=False, repr=False)
 class Sandbox:
-    """The API in memory: `msgapi.connect(transport=sandbox, api_key=sandbox.api_key)`.
+    """The API in memory: `msgapi.Client(transport=sandbox, api_key=sandbox.api_key)`.
 
     *balance* is in EUR; the key has a *role*. *rate_limit* sends, and *read_limit* requests of each other kind, are let
     through in every *window* seconds. *faults* is the share of the requests that are struck by a
@@ -150,7 +150,7 @@ class Sandbox:
     async def posting(self, transport: Transport) -> AsyncIterator[None]:
         """Let webhooks go out over *transport* for the time of an `async with`, as they become due on the clock.
 
-        For real HTTP take `transports.aiohttp.opened(timeout=5)`: 5 seconds is what the service waits.
+        For real HTTP take `transports.aiohttp.open(timeout=5)`: 5 seconds is what the service waits.
         """
         async with posting(self.account.state, self.clock, transport) as ring:
             self._ring = ring

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Final, Protocol, TypeVar
 
-from ..calls import Api, Call
+from ..calls import Call, Caller
 from ..results import Ok, Result
 from .validators import Rule, whole
 
@@ -23,7 +23,7 @@ class Paged(Protocol):
 P = TypeVar("P", bound=Paged)
 
 
-async def follow_pages(api: Api, page: Callable[[str | None], Call[P]]) -> AsyncIterator[Result[P]]:
+async def follow_pages(api: Caller, page: Callable[[str | None], Call[P]]) -> AsyncIterator[Result[P]]:
     """Read one *page* after another to the last; an error is given once, and ends it.
 
     So does a cursor that leads back to where it came from.

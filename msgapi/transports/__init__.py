@@ -1,6 +1,6 @@
 """Ways to send a request: the protocol, and the doubles that ship with it.
 
-The transport over aiohttp is `msgapi.transports.aiohttp.opened`; importing this loads no HTTP library.
+The transport over aiohttp is `msgapi.transports.aiohttp.open`; importing this loads no HTTP library.
 """
 
 from importlib import import_module

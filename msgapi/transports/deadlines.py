@@ -83,3 +83,11 @@ class Deadline:
             del self.running[self]
         elif self.task.uncancel() <= self.before and kind is asyncio.CancelledError:
             raise TimeoutError
+
+
+def deadlines_of(seconds: float) -> Deadlines:
+    """Make the deadlines of a transport on asyncio; raise RuntimeError on any other event loop."""
+    try:
+        return Deadlines(seconds)
+    except RuntimeError:
+        raise RuntimeError("this transport runs on asyncio only: on trio, use msgapi.transports.httpx2") from None

@@ -8,8 +8,7 @@ Rules:
 
 import asyncio
 import ssl as tls
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from socket import SOCK_STREAM, gaierror
 from typing import Final, TypeAlias, final
 
@@ -17,13 +16,15 @@ from aiohappyeyeballs import start_connection
 from attrs import define, field
 from yarl import URL
 
+from ..config import check_seconds
 from ..http import Request
 from ..results import NotSent, Unanswered
 from .bounds import MAX_RESPONSE
 from .connecting import NotConnected, default_ssl_context
-from .deadlines import Deadlines
+from .deadlines import Deadlines, deadlines_of
 from .exchanges import Exchanges
 from .heads import written
+from .opening import Opened, Unopened
 from .outbox import Outbox
 from .protocol import Answer, Transport
 from .urls import Urls
@@ -33,32 +34,35 @@ _STAGGER: Final = 0.25  # seconds after which the next address of a host is trie
 _Origin: TypeAlias = tuple[str, str | None, int | None]
 
 
-@asynccontextmanager
-async def opened(
+def open(  # noqa: A001 - `transports.httptools.open`
     *,
-    timeout: float = 30.0,  # noqa: ASYNC109 - becomes a value, Unanswered; a deadline is the caller's `fail_after`
+    timeout: float = 30.0,
     connect_timeout: float = 10.0,
     max_response: int = MAX_RESPONSE,
     ssl: tls.SSLContext | None = None,
-) -> AsyncIterator[Transport]:
-    """Open a transport over sockets, on asyncio (or uvloop) only; its connections are closed at the end.
+) -> AbstractAsyncContextManager[Transport]:
+    """Make a transport over sockets, for asyncio or uvloop only, opened and closed by `async with` or a `Client`.
 
     *timeout* is in seconds for one whole exchange, of which at most *connect_timeout* (and nine
     tenths) may go into connecting. An answer of more than *max_response* bytes is `Unanswered`.
     There are never more connections than calls in flight, and no waiting for one. A proxy is not
     used: for one, pass a session to `msgapi.transports.aiohttp`.
     """
-    try:
-        deadlines = Deadlines(timeout)
-    except RuntimeError:
-        raise RuntimeError("this transport runs on asyncio only: on trio, take msgapi.transports.httpx2") from None
-    over = OverSockets(deadlines, Outbox(deadlines), min(connect_timeout, 0.9 * timeout), max_response, ssl)
-    try:
-        yield over
-    finally:
-        deadlines.close()
-        over.close()
-        await asyncio.sleep(0)  # in which asyncio closes the sockets
+    check_seconds("timeout", timeout)
+    check_seconds("connect_timeout", connect_timeout)
+
+    def start() -> Opened:
+        deadlines = deadlines_of(timeout)
+        over = OverSockets(deadlines, Outbox(deadlines), min(connect_timeout, 0.9 * timeout), max_response, ssl)
+
+        async def close() -> None:
+            deadlines.close()
+            over.close()
+            await asyncio.sleep(0)  # in which asyncio closes the sockets
+
+        return over, close
+
+    return Unopened(start)
 
 
 @final

@@ -9,8 +9,8 @@ Rules, whichever way it goes:
 
 import logging
 import ssl as tls
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, final
 
 import anyio
@@ -19,11 +19,13 @@ import httpx2
 from attrs import define, field
 from yarl import URL
 
+from ..config import check_seconds
 from ..http import Request
 from ..results import NotSent, Unanswered
 from .bounds import MAX_RESPONSE, answered, collected
 from .connecting import NotConnected, default_ssl_context
 from .heads import FRAMING, head
+from .opening import Opened, Unopened
 from .protocol import Answer, Transport
 from .urls import Urls
 from .wires import LATE, Network, Wire
@@ -45,44 +47,49 @@ _REASONS: Final = (
 )
 
 
-@asynccontextmanager
-async def opened(
+def open(  # noqa: A001 - `transports.httpx2.open`
     *,
-    timeout: float = 30.0,  # noqa: ASYNC109 - becomes a value, Unanswered; a deadline is the caller's `fail_after`
+    timeout: float = 30.0,
     connect_timeout: float = 10.0,
     max_response: int = MAX_RESPONSE,
     ssl: tls.SSLContext | None = None,
     client: httpx2.AsyncClient | None = None,
-) -> AsyncIterator[Transport]:
-    """Open a transport over httpx2, on asyncio or trio; its connections are closed at the end.
+) -> AbstractAsyncContextManager[Transport]:
+    """Make a transport over httpx2, for asyncio or trio, opened and closed by `async with` or a `Client`.
 
     *timeout* is in seconds for one whole exchange, of which at most *connect_timeout* (and nine
     tenths) may go into connecting. An answer of more than *max_response* bytes is `Unanswered`.
     There are never more connections than calls in flight, and no waiting for one.
 
-    A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is for it
-    to say. Its time-outs, cookies, parameters, redirects and authentication are left out. It is not
+    A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is set
+    there. Its time-outs, cookies, parameters, redirects and authentication are left out. It is not
     closed. It must not repeat requests by itself: what is `NotSent` would no longer be certain. An answer
-    that came before its request, from a server that says more than it was asked, is only told from a real
-    one over connections of our own.
+    that came before its request, from a server that says more than it was asked, is only distinguished from
+    a real one over connections of our own.
     """
+    check_seconds("timeout", timeout)
+    check_seconds("connect_timeout", connect_timeout)
     connecting = min(connect_timeout, 0.9 * timeout)
-    if client is not None:
-        _LOG.addFilter(_without_paths)
-        yield OverClient(client, connecting, timeout, max_response)
-        return
-    pool = httpcore2.AsyncConnectionPool(
-        ssl_context=default_ssl_context() if ssl is None else ssl,
-        max_connections=None,
-        keepalive_expiry=_IDLE,
-        network_backend=Network(connecting),
-    )
-    over = OverPool(pool, timeout, max_response)
-    async with pool:
-        try:
-            yield over
-        finally:
+
+    def start() -> Opened:
+        if client is not None:
+            _LOG.addFilter(_without_paths)
+            return OverClient(client, connecting, timeout, max_response), lambda: None
+        pool = httpcore2.AsyncConnectionPool(
+            ssl_context=default_ssl_context() if ssl is None else ssl,
+            max_connections=None,
+            keepalive_expiry=_IDLE,
+            network_backend=Network(connecting),
+        )
+        over = OverPool(pool, timeout, max_response)
+
+        async def close() -> None:
             over.closed = True
+            await pool.aclose()
+
+        return over, close
+
+    return Unopened(start)
 
 
 @final

@@ -110,8 +110,10 @@ def sign(body: bytes, *, secret: str) -> str:
 def parse_secrets(secret: str | Iterable[str]) -> tuple[str, ...]:
     """Return one secret or several as a tuple.
 
-    Raise ValueError if there is none, or if one is empty or not valid Unicode.
+    Raise ValueError if there is none, or if one is empty or not valid Unicode, and TypeError for another type.
     """
+    if not isinstance(secret, str | Iterable) or isinstance(secret, bytes | bytearray | memoryview):
+        raise TypeError(f"secret must be a string, or several in a list, not {type(secret).__name__}")
     several = (secret,) if isinstance(secret, str) else tuple(secret)
     if not several or not all(several):
         raise ValueError("a secret must not be empty: anyone could sign with it")

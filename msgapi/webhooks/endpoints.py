@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from ..addresses import is_loopback
-from ..calls import Api, Call
+from ..calls import Call, Caller
+from ..config import is_loopback
 from ..redact import hidden
 from ..results import Detail, Result
 from ..schema.pages import PAGE_SIZE, follow_pages
@@ -111,7 +111,7 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
     )
 
 
-async def pages(api: Api, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
+async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
     """Yield the pages of endpoints, from the first to the last.
 
     An error is yielded as the last result. A cursor that was used before ends the pages, too.

@@ -1,0 +1,139 @@
+"""Checks of what a client is given: its key, its address, its options.
+
+Rules:
+- A wrong type is TypeError, a wrong value ValueError; each is one sentence that names the option and the remedy.
+- No error shows the key, nor does a local variable of a frame that raises.
+"""
+
+import inspect
+import sys
+from collections.abc import Callable
+from contextlib import AsyncContextDecorator
+from math import inf
+from types import ModuleType
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+_LIBRARIES = {
+    "ClientSession": "transports.aiohttp.open(session=...), with the session in it",
+    "AsyncClient": "transports.httpx2.open(client=...), with an httpx2.AsyncClient in it",
+}
+
+
+class Misconfigured(ValueError):
+    """The client cannot be made or opened: the text says what is missing or wrong, and what to do."""
+
+
+def key_problem(key: object) -> Exception | None:
+    """Return the error to raise for an API key; None if it can stand in a header."""
+    if key is None or key == "":
+        return Misconfigured("no API key: set MSGAPI_API_KEY, or pass Client(api_key=...)")
+    if not isinstance(key, str):
+        return TypeError(f"api_key must be a string, not {_kind(key)}")
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        return Misconfigured("the API key has characters that no key has, such as a space or a line break")
+    return None
+
+
+def check_url(url: str) -> str:
+    """Return a base URL without its last slash; raise Misconfigured if the key would not be safe on its way there."""
+    if not isinstance(url, str):
+        raise TypeError(f"base_url must be a string such as https://api.arowana.app, not {_kind(url)}")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        raise Misconfigured("the base URL is not a URL: give one such as https://api.arowana.app") from None
+    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
+        raise Misconfigured("the base URL must be like https://api.arowana.app (check MSGAPI_BASE_URL)")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Misconfigured("the base URL must have no user, no query and no fragment")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise Misconfigured("the base URL must be https: the API key would be readable on its way")
+    return url.rstrip("/")
+
+
+def check_seconds(name: str, value: object) -> None:
+    """Raise unless the option *name* is a number of seconds that is finite and above 0."""
+    check_number(name, value, "a number of seconds, such as 30.0")
+    if not (isinstance(value, int | float) and 0 < value < inf):
+        raise ValueError(f"{name} must be a number of seconds above 0 and finite, not {value}")
+
+
+def check_number(name: str, value: object, what: str, *, whole: bool = False) -> None:
+    """Raise TypeError unless the option *name* is a number: an int if *whole*, else an int or a float."""
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise TypeError(f"{name} must be {what}, not {_kind(value)}")
+
+
+def number(*, above: float = -inf, at_least: float = -inf, whole: bool = False) -> Callable[[Any, Any, Any], None]:
+    """Make a validator of attrs for a number that is *above* one bound, or *at_least* another."""
+
+    def check(_: object, field: Any, value: Any) -> None:  # noqa: ANN401 - as attrs calls it
+        check_number(field.name, value, "a whole number" if whole else "a number", whole=whole)
+        if not value > above or not value >= at_least:
+            bound = f"above {above:g}" if above > -inf else f"at least {at_least:g}"
+            raise ValueError(f"{field.name} must be {bound}, not {value}")
+
+    return check
+
+
+def check_instance(name: str, value: object, kind: type, example: str) -> None:
+    """Raise TypeError unless the option *name* is an instance of *kind*; *example* is one."""
+    if not isinstance(value, kind):
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {kind.__name__}, such as {example}, not {_kind(value)}")
+
+
+def check_methods(name: str, value: object, methods: tuple[str, ...], example: str) -> None:
+    """Raise TypeError unless the option *name* is an object with these *methods*; *example* is one."""
+    if inspect.isclass(value) or not all(callable(getattr(value, method, None)) for method in methods):
+        raise TypeError(f"{name} must have the methods {', '.join(methods)}, such as {example}, not {_kind(value)}")
+
+
+def is_unopened(transport: object) -> bool:
+    """Return whether a *transport* is one to open, an async context manager, and not one to send over."""
+    entered = hasattr(type(transport), "__aenter__")
+    return entered and (not callable(transport) or isinstance(transport, AsyncContextDecorator))
+
+
+def check_transport(transport: object) -> None:
+    """Raise TypeError for what is not a transport, opened or not; the text says what to pass."""
+    remedy = next((_LIBRARIES[kind.__name__] for kind in type(transport).__mro__ if _is_library(kind)), None)
+    if remedy is None and isinstance(transport, ModuleType):
+        name = transport.__name__.rpartition(".")[2]
+        remedy = f"transports.{name}.open()" if hasattr(transport, "open") else "transports.aiohttp.open()"
+    if remedy is None and inspect.isfunction(transport) and _is_ours(transport):
+        remedy = f"transports.{transport.__module__.rpartition('.')[2]}.open(), which is called"
+    if remedy is None and (inspect.isclass(transport) or not (callable(transport) or is_unopened(transport))):
+        remedy = "transports.aiohttp.open(), or an async function from Request to Response"
+    if remedy is not None:
+        raise TypeError(f"transport must be a transport, not {_kind(transport)}: pass {remedy}")
+
+
+def _is_library(kind: type) -> bool:
+    return kind.__name__ in _LIBRARIES and kind.__module__.partition(".")[0] in {"aiohttp", "httpx", "httpx2"}
+
+
+def _is_ours(function: Any) -> bool:  # noqa: ANN401 - any function
+    module = sys.modules.get(f"{__package__}.transports.{function.__module__.rpartition('.')[2]}")
+    return function is getattr(module, "open", None)
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "None"
+    if isinstance(value, ModuleType) or inspect.isclass(value):
+        return f"the {'module' if isinstance(value, ModuleType) else 'class'} {value.__name__}"
+    return f"the function {value.__name__}" if inspect.isfunction(value) else type(value).__name__
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host*, a name or an address, is this machine."""
+    from ipaddress import ip_address
+
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
