@@ -124,7 +124,7 @@ def test_a_value_of_a_wrong_type_is_one_sentence(make: Callable[[], object], tex
         ("balance", r"await client\(billing.balance\(...\)\)"),
         ("list", r"await client\(messages.list\(...\)\)"),
         ("pages", r"async for page in messages.pages\(client\)"),
-        ("batch", r"batch.sending\(client, calls\)"),
+        ("batch", r"batch.send\(client, calls\)"),
         ("close", r"await client.aclose\(\)"),
         ("nonsense", "'Client' has no attribute 'nonsense'$"),
         ("_nonsense", "'Client' has no attribute '_nonsense'$"),

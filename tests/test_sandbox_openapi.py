@@ -109,7 +109,7 @@ def test_an_operation_lists_its_own_refusals_and_no_others() -> None:
 def test_each_model_of_changes_is_a_schema_of_its_own() -> None:
     schemas = document()["components"]["schemas"]
     assert {"AgentChanges", "ContactChanges", "EndpointChanges"} <= schemas.keys()
-    assert "logo_url" not in schemas["ContactsChanges"]["properties"]
+    assert "logo_url" not in schemas["ContactChanges"]["properties"]
 
 
 def test_another_method_on_its_path_is_not_found() -> None:
