@@ -1,6 +1,6 @@
-"""Campaigns: running those that were built in the dashboard (docs: /api/campaigns).
+"""Campaigns: run campaigns that were built in the dashboard (docs: /api/campaigns).
 
-The docs show no route that lists or makes campaigns.
+The docs show no route that lists or creates campaigns.
 """
 
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from attrs import field, frozen
 
 from .calls import Call, new_key
 from .schema.requests import build_call
-from .schema.undocumented import allow_undocumented
+from .schema.undocumented import read_leniently
 
 __all__ = [
-    "CampaignProgress",
     "CampaignRun",
+    "CampaignStatus",
     "pause",
     "resume",
     "status",
@@ -27,7 +27,7 @@ _ONE: Final = "/v1/campaigns/{campaign_id}"
 @final
 @frozen(kw_only=True)
 class CampaignRun:
-    """One run of a campaign was accepted."""
+    """An accepted run of a campaign."""
 
     run_id: str
     status: str = "RUNNING"
@@ -35,11 +35,12 @@ class CampaignRun:
 
 @final
 @frozen(kw_only=True)
-class CampaignProgress:
-    """The *status* of a campaign, if the answer has it, and in *extra* what else came, such as counts.
+class CampaignStatus:
+    """The *status* of a campaign. Other fields of the answer, such as counts, are in *extra*.
 
-    The status is `DRAFT`, `SCHEDULED`, `RUNNING`, `PAUSED`, `PAUSED_ERROR`, `PAUSED_BALANCE`, `COMPLETED` or
-    `COMPLETED_PARTIAL`; more may come. The docs don't show the names of the counts.
+    *status* is `DRAFT`, `SCHEDULED`, `RUNNING`, `PAUSED`, `PAUSED_ERROR`, `PAUSED_BALANCE`, `COMPLETED` or
+    `COMPLETED_PARTIAL`; the service may add more. It is None if the answer has none. The docs do not show the names
+    of the counts.
     """
 
     status: str | None = None
@@ -53,34 +54,42 @@ class _Trigger:
 
 
 def trigger(campaign_id: str, *, idempotency_key: str | None = None) -> Call[CampaignRun]:
-    """Make the call that starts a run of a campaign.
+    """Return the call that starts a run of a campaign (docs: /api/campaigns). It may be repeated.
 
-    The *idempotency_key*, a fresh UUID if none is given, goes into the header and into the body,
-    where the docs show it: for 24 hours the same key gives the same run. So it may be repeated.
+    *idempotency_key* defaults to a new UUID. It is sent in the header and in the body, where the docs show it. For
+    24 hours, the same key returns the same run. If the key is not valid, the call returns `Invalid` with details
+    and is not sent. A balance that is too low is `InsufficientBalance`; a campaign that is running, or that is not
+    triggered through the API, is `Conflict`; an unknown id is `NotFound`.
     """
-    name = new_key() if idempotency_key is None else idempotency_key
-    body = _Trigger(idempotency_key=name)
-    return build_call(
-        "POST", f"{_ONE}/trigger", CampaignRun, ids={"campaign_id": campaign_id}, body=body, idempotency_key=name
-    )
+    key = new_key() if idempotency_key is None else idempotency_key
+    params, body = {"campaign_id": campaign_id}, _Trigger(idempotency_key=key)
+    return build_call("POST", f"{_ONE}/trigger", CampaignRun, path_params=params, body=body, idempotency_key=key)
 
 
-def pause(campaign_id: str) -> Call[CampaignProgress]:
-    """Make the call that pauses a campaign; `Conflict` if it is paused or finished. Never repeated by itself."""
-    return build_call("POST", f"{_ONE}/pause", CampaignProgress, ids={"campaign_id": campaign_id})
+def pause(campaign_id: str) -> Call[CampaignStatus]:
+    """Return the call that pauses a campaign (docs: /api/campaigns).
 
-
-def resume(campaign_id: str) -> Call[CampaignProgress]:
-    """Make the call that lets a paused campaign go on with what is pending; nothing is sent a second time.
-
-    The balance is checked again first. Never repeated by itself.
+    A campaign that is paused or finished is `Conflict`. The call is not repeated automatically once a byte may have
+    been sent.
     """
-    return build_call("POST", f"{_ONE}/resume", CampaignProgress, ids={"campaign_id": campaign_id})
+    return build_call("POST", f"{_ONE}/pause", CampaignStatus, path_params={"campaign_id": campaign_id})
 
 
-def status(campaign_id: str) -> Call[CampaignProgress]:
-    """Make the call that reads how far a campaign is."""
-    return build_call("GET", f"{_ONE}/status", CampaignProgress, ids={"campaign_id": campaign_id})
+def resume(campaign_id: str) -> Call[CampaignStatus]:
+    """Return the call that resumes a paused campaign (docs: /api/campaigns).
+
+    The service checks the balance again, then continues with pending executions only; nothing is sent twice. The
+    call is not repeated automatically once a byte may have been sent.
+    """
+    return build_call("POST", f"{_ONE}/resume", CampaignStatus, path_params={"campaign_id": campaign_id})
 
 
-allow_undocumented(CampaignProgress, same={"state": "status"})
+def status(campaign_id: str) -> Call[CampaignStatus]:
+    """Return the call that reads the status of a campaign (docs: /api/campaigns).
+
+    It may be repeated. An unknown id is `NotFound`.
+    """
+    return build_call("GET", f"{_ONE}/status", CampaignStatus, path_params={"campaign_id": campaign_id})
+
+
+read_leniently(CampaignStatus, aliases={"state": "status"})

@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 from attrs import fields_dict
 
 from .calls import Call
-from .codec import Problems, is_deeper, load, parse, read
+from .codec import Problems, from_plain, is_nested_deeper, load, parse
 from .codegen import constructor
 from .http import Response
 from .results import (
@@ -94,7 +94,7 @@ def _failure(response: Response, meta: Meta) -> ApiError:
     status, headers = response.status, response.headers
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
     body = parse(response.body)
-    rest: Envelope = dict(body) if isinstance(body, dict) and not is_deeper(body, DEEPEST) else {}
+    rest: Envelope = dict(body) if isinstance(body, dict) and not is_nested_deeper(body, DEEPEST) else {}
     known: dict[str, Any] = {}
     for name, take in (("error", _text), ("message", _text), *_READERS.items()):
         if name in _HELD[kind] and name in rest:
@@ -137,12 +137,12 @@ def _details(value: object) -> tuple[Detail, ...] | None:
 
 
 def _balance(value: object) -> Balance | None:
-    found = read(value, Balance)
+    found = from_plain(value, Balance)
     return None if isinstance(found, Problems) else found
 
 
 def _amount(value: object) -> Decimal | None:
-    found = read(value, Decimal)
+    found = from_plain(value, Decimal)
     return None if isinstance(found, Problems) else found
 
 

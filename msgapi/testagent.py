@@ -1,7 +1,6 @@
-"""Test agent: five messages to one number of one's own, without an approved agent.
+"""Test agent: send five messages to one verified number, without an approved agent.
 
-Its page is /guides/quickstart-rcs-sandbox. The docs don't show the bodies of the answers: what comes
-is kept in `extra`.
+Docs: /guides/quickstart-rcs-sandbox. They do not show the bodies of the answers, so their fields are in `extra`.
 """
 
 import re
@@ -14,15 +13,15 @@ from .calls import Call
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .redact import hidden
+from .schema.mapping import map_fields_by_name
 from .schema.requests import Schema, build_call
-from .schema.undocumented import allow_undocumented
-from .schema.validators import number
-from .schema.wire_mapping import map_flat
+from .schema.undocumented import read_leniently
+from .schema.validators import phone_number
 
 __all__ = [
     "SCHEMAS",
     "Registration",
-    "Standing",
+    "TestAgentStatus",
     "Verification",
     "register",
     "send",
@@ -52,47 +51,59 @@ class Verification:
 
 @final
 @frozen(kw_only=True)
-class Standing:
-    """How it stands with the test agent; everything that the service told is in *extra*."""
+class TestAgentStatus:
+    """The status of the test agent. All fields of the answer are in *extra*."""
 
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
-def register(phone: str) -> Call[Standing]:
-    """Make the call that sends a code by SMS to *phone* (E.164); never repeated by itself."""
-    return build_call("POST", "/v1/test/register", Standing, body=Registration(phone=phone), form=_REGISTRATION)
+def register(phone: str) -> Call[TestAgentStatus]:
+    """Return the call that sends a code by SMS to *phone*, in E.164 (docs: /guides/quickstart-rcs-sandbox).
+
+    If *phone* is not valid, the call returns `Invalid` with details and is not sent. The call is not repeated
+    automatically once a byte may have been sent.
+    """
+    body = Registration(phone=phone)
+    return build_call("POST", "/v1/test/register", TestAgentStatus, body=body, schema=_REGISTRATION)
 
 
-def verify(phone: str, code: str) -> Call[Standing]:
-    """Make the call that binds *phone* to the workspace by the *code* of the SMS; never repeated by itself."""
-    return build_call(
-        "POST", "/v1/test/verify", Standing, body=Verification(phone=phone, code=code), form=_VERIFICATION
-    )
+def verify(phone: str, code: str) -> Call[TestAgentStatus]:
+    """Return the call that binds *phone* to the workspace with the *code* of the SMS.
+
+    *code* is 4 to 10 digits. If the input is not valid, the call returns `Invalid` with details and is not sent.
+    The call is not repeated automatically once a byte may have been sent.
+    Docs: /guides/quickstart-rcs-sandbox.
+    """
+    body = Verification(phone=phone, code=code)
+    return build_call("POST", "/v1/test/verify", TestAgentStatus, body=body, schema=_VERIFICATION)
 
 
 def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accepted]:
-    """Make the call that sends *message* through the test agent, as `messages.send` does through one's own.
+    """Return the call that sends *message* through the test agent (docs: /guides/quickstart-rcs-sandbox).
 
-    At most five, and to the verified number only: anything else is one and the same `Forbidden`, so
-    that numbers cannot be found out.
+    Keys, validation and repetition are as in `messages.send`. At most five messages can be sent, and only to the
+    verified number. Everything else is the same `Forbidden`, so that numbers cannot be enumerated.
     """
     return evolve(send_message(message, idempotency_key=idempotency_key), path="/v1/test/messages")
 
 
-def status() -> Call[Standing]:
-    """Make the call that reads the quota that is left and the number that is bound."""
-    return build_call("GET", "/v1/test/status", Standing)
+def status() -> Call[TestAgentStatus]:
+    """Return the call that reads the remaining quota and the verified number. It may be repeated.
+
+    Docs: /guides/quickstart-rcs-sandbox.
+    """
+    return build_call("GET", "/v1/test/status", TestAgentStatus)
 
 
 def _code(value: object) -> str | None:
-    # Six digits in the docs' example; the length is not said.
+    # The example in the docs has six digits; they do not state the length.
     return None if isinstance(value, str) and _CODE.fullmatch(value) else "must be 4 to 10 digits"
 
 
-_REGISTRATION: Final = Schema(Registration, {"phone": number})
-_VERIFICATION: Final = Schema(Verification, {"phone": number, "code": _code})
+_REGISTRATION: Final = Schema(Registration, {"phone": phone_number})
+_VERIFICATION: Final = Schema(Verification, {"phone": phone_number, "code": _code})
 SCHEMAS: Final = (_REGISTRATION, _VERIFICATION)
-"""What may be sent, for whoever reads it."""
+"""The schemas of all request bodies."""
 
-map_flat(Registration, Verification)
-allow_undocumented(Standing)
+map_fields_by_name(Registration, Verification)
+read_leniently(TestAgentStatus)

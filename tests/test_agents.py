@@ -1,4 +1,4 @@
-"""agents: what goes over the wire, what is refused before it, and what comes back."""
+"""agents: what is sent, what is refused before it is sent, and what is returned."""
 
 from typing import Any, cast
 
@@ -46,7 +46,7 @@ def test_every_field_of_a_new_agent_is_checked() -> None:
         (agents.launch_status("ag_1"), ("GET", "/v1/rcs/agents/ag_1/launch")),
     ],
 )
-def test_an_id_stands_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
+def test_the_id_is_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
     assert route(call) == expected
 
 
@@ -78,7 +78,7 @@ UNSAFE = (
 
 
 @pytest.mark.parametrize("text", UNSAFE)
-def test_a_description_with_what_is_not_prose_is_refused(text: str) -> None:
+def test_a_description_with_markup_or_code_is_invalid(text: str) -> None:
     assert set(wrong(agents.update("ag_1", AgentChanges(description=text)))) == {"description"}
 
 
@@ -90,14 +90,14 @@ PROSE = (
 
 
 @pytest.mark.parametrize("text", PROSE)
-def test_a_description_in_prose_may_be_sent(text: str) -> None:
+def test_a_description_in_prose_is_valid(text: str) -> None:
     assert sent(agents.update("ag_1", AgentChanges(description=text))) == {"description": text}
 
 
 @pytest.mark.parametrize(
     ("color", "contrast"), [("#000000", 21.0), ("#ffffff", 1.0), ("#767676", 4.54), ("#777777", 4.48)]
 )
-def test_the_contrast_to_white_is_that_of_wcag(color: str, contrast: float) -> None:
+def test_the_contrast_to_white_is_computed_as_in_wcag(color: str, contrast: float) -> None:
     assert agents.contrast(color) == pytest.approx(contrast, abs=0.01)
     assert (agents.update("ag_1", AgentChanges(color=color)).invalid is None) == (contrast >= 4.5)
 
@@ -120,6 +120,6 @@ def test_the_answers_are_read() -> None:
 
 
 @pytest.mark.parametrize(("color", "has"), [("#777777", "4.478"), ("#808080", "3.949")])
-def test_a_contrast_that_is_too_low_is_not_rounded_up_to_enough(color: str, has: str) -> None:
+def test_a_contrast_that_is_too_low_is_not_shown_rounded_up(color: str, has: str) -> None:
     said = wrong(agents.update("ag_1", AgentChanges(color=color)))["color"]
     assert said == f"must have a contrast to white of 4.5 to 1, and has {has}"

@@ -1,4 +1,4 @@
-"""campaigns: the four calls about one."""
+"""campaigns: the four calls about a campaign."""
 
 import pytest
 from nouns import answered, route, sent, wrong
@@ -13,14 +13,14 @@ def test_a_trigger_has_its_key_in_the_header_and_in_the_body() -> None:
     assert call.repeatable
 
 
-def test_a_trigger_without_a_key_is_given_one_that_stays() -> None:
+def test_a_trigger_without_a_key_gets_one_that_is_fixed() -> None:
     call = campaigns.trigger("11")
     assert call.idempotency_key
     assert sent(call) == {"idempotency_key": call.idempotency_key}
     assert campaigns.trigger("11").idempotency_key != call.idempotency_key
 
 
-def test_a_key_that_cannot_stand_in_a_header_is_refused() -> None:
+def test_a_key_that_does_not_fit_into_a_header_is_invalid() -> None:
     assert set(wrong(campaigns.trigger("", idempotency_key="a b"))) == {"campaign_id", "idempotency_key"}
 
 
@@ -32,7 +32,7 @@ def test_a_key_that_cannot_stand_in_a_header_is_refused() -> None:
         (campaigns.status("11"), ("GET", "/v1/campaigns/11/status"), True),
     ],
 )
-def test_the_others_have_no_body(call: Call[object], expected: tuple[str, str], repeatable: bool) -> None:
+def test_the_other_calls_have_no_body(call: Call[object], expected: tuple[str, str], repeatable: bool) -> None:
     assert (route(call), sent(call), call.repeatable) == (expected, None, repeatable)
 
 

@@ -1,4 +1,4 @@
-"""codec: exact both ways, and every problem at its path without its value."""
+"""codec: values are written and read exactly, and every problem has its path and not its value."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -18,8 +18,7 @@ from msgapi import (
     Meta,
     Ok,
 )
-from msgapi.codec import Problems, dump, load, load_error, parse, plain, read
-from msgapi.codec.converter import kind_of
+from msgapi.codec import Problems, dump, from_plain, json_type_name, load, load_error, parse, to_plain
 
 
 @frozen(kw_only=True)
@@ -42,19 +41,19 @@ class Outer:
 
 
 def lines(value: object, model: type = Outer) -> set[str]:
-    found = read(value, model)
+    found = from_plain(value, model)
     assert isinstance(found, Problems)
     return set(found.lines())
 
 
-def test_unknown_fields_are_passed_over_and_nulls_are_the_defaults() -> None:
+def test_unknown_fields_are_ignored_and_null_is_read_as_the_default() -> None:
     nulls = dict.fromkeys(["on", "ratio", "at", "way", "inner", "inners", "anything", "mapping"])
-    assert read({"count": 1, "new": [1]}, Outer) == Outer(count=1)
-    assert read({"count": 1, **nulls}, Outer) == Outer(count=1)
+    assert from_plain({"count": 1, "new": [1]}, Outer) == Outer(count=1)
+    assert from_plain({"count": 1, **nulls}, Outer) == Outer(count=1)
 
 
 def test_a_value_outside_a_literal_is_accepted() -> None:
-    assert read({"count": 1, "way": "SIDEWAYS"}, Outer) == Outer(count=1, way=cast("Any", "SIDEWAYS"))
+    assert from_plain({"count": 1, "way": "SIDEWAYS"}, Outer) == Outer(count=1, way=cast("Any", "SIDEWAYS"))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_a_value_outside_a_literal_is_accepted() -> None:
         ({"count": 1, "mapping": []}, "must be an object, not an array @ $.mapping"),
     ],
 )
-def test_nothing_is_coerced_and_the_problem_is_told_at_its_path(value: object, problem: str) -> None:
+def test_no_value_is_coerced_and_the_problem_has_its_path(value: object, problem: str) -> None:
     assert lines(value) == {problem}
 
 
@@ -102,19 +101,19 @@ class Filled:
     _hidden: int = 7
 
 
-def test_what_is_not_told_is_filled_in_as_the_model_says() -> None:
+def test_missing_fields_get_the_defaults_of_the_model() -> None:
     assert load(b'{"name":"x","sizes":null}', Filled) == Filled(name="x") == Filled(name="x", sizes=[], label="for x")
 
 
 @pytest.mark.parametrize("amount", [0.0, -0.0, 0.1, 1e22, 5e-324, 1.7976931348623157e308, 123456.789])
-def test_a_decimal_is_the_shortest_number_that_reads_as_the_float(amount: float) -> None:
+def test_a_float_is_read_as_its_shortest_decimal(amount: float) -> None:
     for _ in range(2):  # the second is the one that is remembered
-        found = read({"name": "x", "amount": amount}, Inner)
+        found = from_plain({"name": "x", "amount": amount}, Inner)
         assert isinstance(found, Inner)
         assert str(found.amount) == str(Decimal(repr(amount or 0.0)))
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_returned_together() -> None:
     value = {"on": "secret", "inner": {"amount": "secret"}, "inners": [{"name": 1}, {}]}
     assert lines(value) == {
         "is required @ $.count",
@@ -124,11 +123,11 @@ def test_all_problems_are_told_at_once() -> None:
         "must be a string, not a number @ $.inners[0].name",
         "is required @ $.inners[1].name",
     }
-    assert "secret" not in str(read(value, Outer))
-    assert "secret" not in repr(read(value, Outer))
+    assert "secret" not in str(from_plain(value, Outer))
+    assert "secret" not in repr(from_plain(value, Outer))
 
 
-def test_problems_in_one_line() -> None:
+def test_problems_are_formatted_in_one_line() -> None:
     assert str(Problems((Detail("a.b", "is required"), Detail("", "is empty")))) == "is required @ $.a.b; is empty @ $"
 
 
@@ -144,7 +143,7 @@ def test_problems_in_one_line() -> None:
         (b"[" * 5000 + b"]" * 5000, "is not JSON"),
     ],
 )
-def test_what_is_not_json_is_one_problem_at_the_root(body: bytes, said: str) -> None:
+def test_a_body_that_is_not_json_is_one_problem_at_the_root(body: bytes, said: str) -> None:
     assert parse(body) == Problems((Detail("", said),))
     assert load(body, Outer) == Problems((Detail("", said),))
     assert load_error(body) == Problems((Detail("", said),))
@@ -159,11 +158,11 @@ def test_reading_bytes_never_raises(body: bytes) -> None:
 
 @given(st.one_of(JUNK, JSON, st.fixed_dictionaries({}, optional={one.name: JUNK for one in attrs.fields(Outer)})))
 def test_reading_a_value_never_raises(value: object) -> None:
-    assert isinstance(read(value, Outer), Outer | Problems)
+    assert isinstance(from_plain(value, Outer), Outer | Problems)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
-def test_a_decimal_is_exact_both_ways(amount: Decimal) -> None:
+def test_a_decimal_is_written_and_read_exactly(amount: Decimal) -> None:
     inner = Inner(name="x", amount=amount)
     assert load(dump(inner), Inner) == inner
 
@@ -181,7 +180,7 @@ def test_a_decimal_is_exact_both_ways(amount: Decimal) -> None:
         ("-Infinity", b'"-Infinity"'),
     ],
 )
-def test_a_decimal_is_a_number_where_that_says_exactly_it(amount: str, written: bytes) -> None:
+def test_a_decimal_is_written_as_a_number_only_if_that_is_exact(amount: str, written: bytes) -> None:
     assert dump(Decimal(amount)) == written
 
 
@@ -195,7 +194,7 @@ def test_a_decimal_is_a_number_where_that_says_exactly_it(amount: str, written: 
     ],
 )
 def test_every_time_is_read_as_utc(text: str, read_as: datetime) -> None:
-    found = read({"count": 1, "at": text}, Outer)
+    found = from_plain({"count": 1, "at": text}, Outer)
     assert isinstance(found, Outer)
     assert found.at == read_as
     assert found.at.tzinfo is UTC
@@ -206,8 +205,8 @@ def test_a_time_is_written_in_utc() -> None:
     assert orjson.loads(dump(Outer(count=1, at=at))) == {"count": 1, "at": "2026-05-04T07:30:00Z"}
 
 
-def test_a_value_can_be_had_as_plain_json() -> None:
-    assert plain(Inner(name="x", amount=Decimal("0.5"))) == {"name": "x", "amount": 0.5}
+def test_a_model_is_converted_to_plain_json_types() -> None:
+    assert to_plain(Inner(name="x", amount=Decimal("0.5"))) == {"name": "x", "amount": 0.5}
 
 
 def test_a_success_is_written_with_its_kind() -> None:
@@ -218,9 +217,9 @@ def test_a_success_is_written_with_its_kind() -> None:
     }
 
 
-def test_kinds_are_named_in_words() -> None:
+def test_json_types_are_named_in_words() -> None:
     values: list[object] = [None, True, 1, 1.5, "x", {}, [], ()]
-    assert [kind_of(value) for value in values] == [
+    assert [json_type_name(value) for value in values] == [
         "null",
         "a boolean",
         "a number",

@@ -1,4 +1,4 @@
-"""contacts: what goes over the wire, what is refused before it, and what comes back."""
+"""contacts: what is sent, what is refused before it is sent, and what is returned."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from msgapi.contacts import ContactChanges, ImportRow, NewConsent, NewContact
 AT = "2026-05-04T07:30:00Z"
 
 
-def test_a_contact_is_created_with_what_is_known_of_it() -> None:
+def test_a_contact_is_created_with_the_given_fields() -> None:
     call = contacts.create(
         NewContact(source="API", email="ada@shop.example", tags=("vip",), custom_fields={"size": 7, "deep": {"a": []}})
     )
@@ -28,7 +28,7 @@ def test_a_contact_is_created_with_what_is_known_of_it() -> None:
     assert not call.repeatable
 
 
-def test_a_contact_needs_an_address() -> None:
+def test_a_contact_requires_an_email_or_a_phone() -> None:
     assert wrong(contacts.create(NewContact(source="API"))) == {"": "must have an email or a phone"}
 
 
@@ -46,7 +46,7 @@ def test_every_field_of_a_contact_is_checked() -> None:
     assert set(wrong(contacts.create(NewContact(**bad)))) == set(bad)
 
 
-def test_what_is_no_contact_is_refused_and_does_not_raise() -> None:
+def test_a_value_that_is_not_a_contact_is_invalid_and_does_not_raise() -> None:
     nothing: Any = None
     assert wrong(contacts.create(nothing)) == {"": "must be a NewContact"}
 
@@ -61,17 +61,17 @@ def test_what_is_no_contact_is_refused_and_does_not_raise() -> None:
         (contacts.update("c_1", ContactChanges(tags=())), ("PATCH", "/v1/contacts/c_1")),
     ],
 )
-def test_an_id_stands_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
+def test_the_id_is_in_the_path(call: Call[object], expected: tuple[str, str]) -> None:
     assert route(call) == expected
     assert call.repeatable
 
 
 @pytest.mark.parametrize("contact_id", ["", ".", "..", cast("str", 7), cast("str", None)])
-def test_what_can_be_no_id_is_refused(contact_id: str) -> None:
+def test_a_value_that_cannot_be_an_id_is_invalid(contact_id: str) -> None:
     assert set(wrong(contacts.get(contact_id))) == {"contact_id"}
 
 
-def test_only_what_is_to_change_is_sent() -> None:
+def test_only_the_changed_fields_are_sent() -> None:
     assert sent(contacts.update("c_1", ContactChanges(status="BLOCKED"))) == {"status": "BLOCKED"}
     assert sent(contacts.update("c_1", ContactChanges(tags=()))) == {"tags": []}
     assert wrong(contacts.update("c_1", ContactChanges())) == {"": "must change something"}
@@ -81,7 +81,7 @@ def test_only_what_is_to_change_is_sent() -> None:
     }
 
 
-def test_an_import_is_cut_into_calls_of_ten_thousand_rows_as_they_are_asked_for() -> None:
+def test_an_import_is_split_lazily_into_calls_of_ten_thousand_rows() -> None:
     taken = 0
 
     def rows() -> Iterator[ImportRow]:
@@ -96,11 +96,11 @@ def test_an_import_is_cut_into_calls_of_ten_thousand_rows_as_they_are_asked_for(
     assert [len(sent(call)["contacts"]) for call in calls] == [10_000, 5_000]  # type: ignore[index]
 
 
-def test_an_import_of_nothing_is_no_call() -> None:
+def test_an_empty_import_has_no_calls() -> None:
     assert list(contacts.import_contacts([])) == []
 
 
-def test_a_bad_row_is_named_by_its_place() -> None:
+def test_the_problem_of_a_row_names_its_index() -> None:
     call = next(contacts.import_contacts([ImportRow(phone="+4915112345678"), ImportRow(first_name="Ada")]))
     assert wrong(call) == {"contacts[1]": "must have an email or a phone"}
 
@@ -119,7 +119,7 @@ def test_a_consent_is_recorded() -> None:
     assert set(wrong(contacts.create_consent("c_1", long))) == {"proof_text"}
 
 
-def test_a_contact_comes_back_whole_and_what_is_new_is_kept() -> None:
+def test_a_contact_is_read_with_all_fields_and_unknown_ones_are_kept() -> None:
     body = {
         "id": "c_1",
         "email": "ada@shop.example",
@@ -145,7 +145,7 @@ def test_a_contact_comes_back_whole_and_what_is_new_is_kept() -> None:
 @pytest.mark.parametrize(
     "body", [[{"id": "cr_1"}], {"consent_records": [{"id": "cr_1"}]}, {"records": [{"id": "cr_1"}]}]
 )
-def test_a_list_of_consents_is_read_in_any_of_its_likely_forms(body: object) -> None:
+def test_a_list_of_consents_is_read_in_each_of_its_likely_forms(body: object) -> None:
     assert [one.id for one in answered(contacts.list_consents("c_1"), body).consent_records] == ["cr_1"]
 
 
@@ -157,10 +157,10 @@ def test_the_other_answers_are_read() -> None:
 
 
 @pytest.mark.parametrize("name", ["id", "record_id", "consent_record_id"])
-def test_a_consent_record_is_known_by_any_of_its_names(name: str) -> None:
-    assert codec.read({name: "cr_1"}, contacts.ConsentRecord) == contacts.ConsentRecord(id="cr_1")
+def test_the_id_of_a_consent_record_is_read_under_each_of_its_names(name: str) -> None:
+    assert codec.from_plain({name: "cr_1"}, contacts.Consent) == contacts.Consent(id="cr_1")
 
 
 def test_a_record_with_two_names_keeps_both() -> None:
-    found = codec.read({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.ConsentRecord)
-    assert found == contacts.ConsentRecord(id="cr_1", extra={"consent_record_id": "cr_2"})
+    found = codec.from_plain({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.Consent)
+    assert found == contacts.Consent(id="cr_1", extra={"consent_record_id": "cr_2"})

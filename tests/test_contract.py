@@ -249,7 +249,7 @@ ANSWERS: list[tuple[type, dict[str, Any]]] = [
         {"agent_id": "a", "status": "REJECTED", "submitted_at": AT, "estimated_review_days": "5-10"},
     ),
     (
-        agents.Launch,
+        agents.LaunchStatus,
         {
             "agent_id": "a",
             "agent_status": "APPROVED",
@@ -274,11 +274,11 @@ ANSWERS: list[tuple[type, dict[str, Any]]] = [
             "updated_at": AT,
         },
     ),
-    (contacts.ConsentRecord, RECORD),
+    (contacts.Consent, RECORD),
     (contacts.Deleted, {"success": False}),
     (contacts.Imported, {"imported": 7}),
     (campaigns.CampaignRun, {"run_id": "r", "status": "STARTED"}),
-    (campaigns.CampaignProgress, {"status": "PAUSED"}),
+    (campaigns.CampaignStatus, {"status": "PAUSED"}),
     (Balance, BALANCE),
     (billing.Reloading, {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}),
 ]
@@ -399,7 +399,7 @@ def test_every_field_of_an_answer_is_read(model: type, body: dict[str, Any]) -> 
     found = codec.load(orjson.dumps(body), model)
     assert isinstance(found, model), found
     assert not getattr(found, "extra", None)
-    plain = {name: part for name, part in codec.plain(found).items() if name != "extra"}
+    plain = {name: part for name, part in codec.to_plain(found).items() if name != "extra"}
     assert without(plain) == body
 
 
@@ -438,7 +438,7 @@ def test_every_field_of_an_error_is_read(status: int, kind: Any) -> None:  # noq
     if status in {400, 422}:
         assert [(one.field, one.message) for one in found.details] == [("status", "no")]
     if status == 402:
-        assert codec.plain(found.balance) == BALANCE
+        assert codec.to_plain(found.balance) == BALANCE
         assert (found.required_amount, found.topup_url) == (Decimal("0.12"), "https://top.example")
     if status == 429:
         assert found.retry_after == 7

@@ -1,4 +1,4 @@
-"""forms: a call, or what is wrong with what it was to be made of."""
+"""schema.requests: a call is built from checked input, or carries the problems found."""
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, timezone
@@ -14,8 +14,8 @@ from sendable import JUNK, Kilos, Point
 from msgapi import Detail, agents, contacts, messages, testagent, webhooks
 from msgapi import billing as payments
 from msgapi.billing import models as billing
-from msgapi.schema.requests import Schema, build_call, query_value
-from msgapi.schema.validators import flag, month, nonempty_text
+from msgapi.schema.requests import Schema, build_call, format_query_value
+from msgapi.schema.validators import boolean, month, non_empty
 
 FORMS = (*agents.SCHEMAS, *contacts.SCHEMAS, *testagent.SCHEMAS, *webhooks.SCHEMAS, billing.TOP_UP, billing.AUTO_RELOAD)
 
@@ -25,42 +25,41 @@ class Thing:
     name: str = "x"
 
 
-def test_what_concerns_the_whole_is_asked_only_where_each_field_is_right() -> None:
-    form = Schema(Thing, {"name": nonempty_text}, lambda _: [Detail("", "is never right")])
+def test_the_whole_is_checked_only_if_every_field_is_valid() -> None:
+    form = Schema(Thing, {"name": non_empty}, lambda _: [Detail("", "is never right")])
     assert form.check(Thing("")) == (Detail("name", "must not be empty"),)
     assert form.check(Thing("x")) == (Detail("", "is never right"),)
 
 
-def test_a_form_is_a_rule_for_a_field_of_another() -> None:
-    outer = Schema(Thing, {"name": Schema(Thing, {"name": nonempty_text}).rule})
+def test_the_check_of_a_schema_is_a_validator_for_a_field_of_another() -> None:
+    outer = Schema(Thing, {"name": Schema(Thing, {"name": non_empty}).check})
     inner: Any = Thing("")
     assert outer.check(Thing(inner)) == (Detail("name.name", "must not be empty"),)
 
 
 @given(JUNK)
-def test_no_form_raises_for_what_is_in_its_fields(junk: object) -> None:
+def test_no_schema_raises_whatever_its_fields_hold(junk: object) -> None:
     for form in FORMS:
         assert form.check(junk)
-        given_everywhere = form.model(**dict.fromkeys(form.rules, junk))
+        given_everywhere = form.model(**dict.fromkeys(form.validators, junk))
         assert isinstance(form.check(given_everywhere), tuple)
 
 
-def test_what_is_none_is_left_out_of_a_query() -> None:
+def test_a_query_value_of_none_is_omitted() -> None:
     assert (
-        build_call("GET", "/v1/x", Thing, query={"a": (nonempty_text, None), "b": (nonempty_text, "1")}).target
-        == "/v1/x?b=1"
+        build_call("GET", "/v1/x", Thing, query={"a": (non_empty, None), "b": (non_empty, "1")}).target == "/v1/x?b=1"
     )
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_of_a_call_are_returned_together() -> None:
     call = build_call(
         "POST",
         "/v1/{x_id}",
         Thing,
-        ids={"x_id": ".."},
-        query={"month": (month, "May"), "all": (flag, 1)},
+        path_params={"x_id": ".."},
+        query={"month": (month, "May"), "all": (boolean, 1)},
         body=Thing(""),
-        form=Schema(Thing, {"name": nonempty_text}),
+        schema=Schema(Thing, {"name": non_empty}),
         idempotency_key="a b",
     )
     assert call.invalid is not None
@@ -68,15 +67,15 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert (call.path, call.idempotency_key, call.body) == ("/v1/{x_id}", None, None)
 
 
-def test_a_body_that_needs_no_form_is_a_mapping() -> None:
+def test_a_body_without_a_schema_is_a_mapping() -> None:
     body: Mapping[str, object] = {"a": [1, None]}
     assert sent(build_call("POST", "/v1/x", Thing, body=body)) == {"a": [1, None]}
 
 
-def test_values_of_a_query_are_written_as_the_docs_have_them() -> None:
+def test_query_values_are_formatted_as_in_the_docs() -> None:
     berlin = datetime(2026, 5, 4, 9, 30, tzinfo=timezone(timedelta(hours=2)))
     values = (berlin, datetime(2026, 5, 4, tzinfo=UTC), date(2026, 5, 4), True, False, 7, "x y")
-    assert [query_value(value) for value in values] == [
+    assert [format_query_value(value) for value in values] == [
         "2026-05-04T07:30:00Z",
         "2026-05-04T00:00:00Z",
         "2026-05-04",
@@ -96,7 +95,7 @@ def test_values_of_a_query_are_written_as_the_docs_have_them() -> None:
         ({"a": Point(None, (Decimal("1.5"),))}, {"a": [None, [1.5]]}),
     ],
 )
-def test_what_a_library_has_of_its_own_goes_out_as_what_it_is(value: object, expected: object) -> None:
+def test_subclasses_of_json_types_are_written_as_their_base_type(value: object, expected: object) -> None:
     contact = contacts.NewContact(source="API", email="a@shop.example", custom_fields={"a": value})
     mail = messages.Email(channel_id="c", to="a@shop.example", template_id="t", template_data={"a": value})
     for call in (contacts.create(contact), messages.send(mail), payments.add_payment_method({"a": value})):
@@ -106,6 +105,6 @@ def test_what_a_library_has_of_its_own_goes_out_as_what_it_is(value: object, exp
 
 
 @given(JUNK)
-def test_whatever_a_rule_lets_through_can_be_written(junk: object) -> None:
+def test_every_value_that_is_valid_can_be_written(junk: object) -> None:
     call = payments.add_payment_method({"a": junk})
     assert (call.body is None) == (call.invalid is not None)

@@ -1,4 +1,4 @@
-"""layout: where fields stand on the wire, for models of any kind."""
+"""schema.mapping: at which path of the JSON body each field is, for any model."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,9 +8,8 @@ import pytest
 from attrs import frozen
 
 from msgapi import Detail, codec
-from msgapi.codec import Problems
-from msgapi.codec.converter import Mismatch
-from msgapi.schema.wire_mapping import FieldCodec, discriminate, map_fields, normalise, value_at
+from msgapi.codec import Mismatch, Problems
+from msgapi.schema.mapping import FieldCodec, map_fields, map_union, normalise, value_at
 
 
 @frozen
@@ -43,11 +42,11 @@ def _reverse(value: object) -> str:
 PATHS = map_fields(
     Plain,
     {"name": "a.b.name", "size": "a.size"},
-    coders={"name": FieldCodec(lambda text: text[::-1], _reverse)},
+    codecs={"name": FieldCodec(lambda text: text[::-1], _reverse)},
 )
-_ = map_fields(Marked, {"name": "act.name"}, mark="act.do.it")
+_ = map_fields(Marked, {"name": "act.name"}, marker="act.do.it")
 Either: Any = Plain | Marked
-discriminate(Either, {"a": Plain, "act.do.it": Marked})
+map_union(Either, {"a": Plain, "act.do.it": Marked})
 normalise(Answer, lambda value: {**value, "id": value["name"]} if "name" in value else value)
 
 
@@ -56,26 +55,26 @@ def written(value: object) -> object:
 
 
 def lines(value: object, model: type) -> set[str]:
-    found = codec.read(value, model)
+    found = codec.from_plain(value, model)
     assert isinstance(found, Problems)
     return set(found.lines())
 
 
-def test_the_paths_of_all_fields_are_given() -> None:
+def test_the_paths_of_all_fields_are_returned() -> None:
     assert PATHS == {"name": "a.b.name", "size": "a.size", "tags": "tags", "level": "level"}
 
 
-def test_fields_are_written_and_read_where_they_were_laid() -> None:
+def test_fields_are_written_and_read_at_their_paths() -> None:
     whole = Plain("xyz", 5, ("t",), "HIGH")
     assert written(whole) == {"a": {"b": {"name": "zyx"}, "size": 5}, "tags": ["t"], "level": "HIGH"}
-    assert codec.read(written(whole), Plain) == whole
+    assert codec.from_plain(written(whole), Plain) == whole
     assert written(Plain("x")) == {"a": {"b": {"name": "x"}}, "level": "LOW"}
-    assert codec.read({"a": {"b": {"name": "x"}, "size": None}, "level": "LOW"}, Plain) == Plain("x")
+    assert codec.from_plain({"a": {"b": {"name": "x"}, "size": None}, "level": "LOW"}, Plain) == Plain("x")
 
 
-def test_a_mark_is_written_beside_the_fields_and_must_be_empty() -> None:
+def test_a_marker_is_written_beside_the_fields_and_must_be_empty() -> None:
     assert written(Marked("x")) == {"act": {"do": {"it": {}}, "name": "x"}}
-    assert codec.read(written(Marked("x")), Marked) == Marked("x")
+    assert codec.from_plain(written(Marked("x")), Marked) == Marked("x")
     assert lines({"act": {"do": {"it": {"y": 1}}, "name": "x"}}, Marked) == {"is not a known field @ $.act.do.it.y"}
     assert lines({"act": {"do": {"it": 1}, "name": "x"}}, Marked) == {"must be an object, not a number @ $.act.do.it"}
 
@@ -93,28 +92,28 @@ def test_a_mark_is_written_beside_the_fields_and_must_be_empty() -> None:
         ),
     ],
 )
-def test_a_laid_out_model_is_strict(value: object, problems: set[str]) -> None:
+def test_a_mapped_model_refuses_unknown_and_missing_fields(value: object, problems: set[str]) -> None:
     assert lines(value, Plain) == problems
 
 
 @pytest.mark.parametrize("value", [{}, {"act": {}}, {"act": 5}, {"a": {}, "act": {"do": {"it": {}}}}, None, "a"])
-def test_a_union_is_told_by_exactly_one_mark(value: object) -> None:
-    assert codec.read(value, Either) == Problems((Detail("", "must have exactly one of a, act.do.it"),))
+def test_a_union_requires_exactly_one_marker(value: object) -> None:
+    assert codec.from_plain(value, Either) == Problems((Detail("", "must have exactly one of a, act.do.it"),))
 
 
-def test_a_union_is_read_as_the_model_with_the_mark() -> None:
+def test_a_union_is_read_as_the_model_whose_marker_is_present() -> None:
     for one in (Plain("x"), Marked("x")):
-        assert codec.read(written(one), Either) == one
+        assert codec.from_plain(written(one), Either) == one
 
 
-def test_an_answer_is_mended_before_it_is_read_and_written_whole() -> None:
-    assert codec.read({"name": "x", "state": None, "new": 1}, Answer) == Answer("x")
-    assert codec.read([], Answer) == Problems((Detail("", "must be an object, not an array"),))
+def test_an_answer_is_normalised_before_it_is_read_and_written_with_all_fields() -> None:
+    assert codec.from_plain({"name": "x", "state": None, "new": 1}, Answer) == Answer("x")
+    assert codec.from_plain([], Answer) == Problems((Detail("", "must be an object, not an array"),))
     assert written(Answer("x")) == {"id": "x", "state": "new", "tags": []}
     assert written(Answer("x", at=datetime(2026, 5, 4, tzinfo=UTC)))["at"] == "2026-05-04T00:00:00Z"  # type: ignore[index]
 
 
-def test_what_stands_at_a_path_is_found_or_none() -> None:
+def test_the_value_at_a_path_is_returned_or_none() -> None:
     assert value_at({"a": {"b": 1}}, ("a", "b")) == 1
     assert value_at({"a": None}, ("a", "b")) is None
     with pytest.raises(Mismatch):

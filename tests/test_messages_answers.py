@@ -1,4 +1,4 @@
-"""messages: what the service says of a message, read in every form that the docs show."""
+"""messages: the answers about messages, read in every form that the docs show."""
 
 import json
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from msgapi.codec import Problems
 from msgapi.messages import (
     Accepted,
     Billing,
-    Event,
+    MessageEvent,
     MessageRecord,
     Page,
     Revoked,
@@ -56,12 +56,12 @@ def test_an_answer_is_written_with_its_documented_names() -> None:
     }
 
 
-def test_a_whole_number_may_be_written_with_a_point() -> None:
+def test_an_integer_may_be_written_with_a_decimal_point() -> None:
     assert codec.load(ANSWER.replace(b":310}", b":310.0}"), Accepted) == ACCEPTED
     assert isinstance(codec.load(ANSWER.replace(b":310}", b":310.5}"), Accepted), Problems)
 
 
-def test_what_a_page_tells_beside_its_messages_is_kept() -> None:
+def test_other_fields_of_a_page_are_kept() -> None:
     body = b'{"messages":[{"id":"m","status":"READ"}],"total":7,"has_more":true}'
     page = codec.load(body, Page)
     assert page == Page(messages=(MessageRecord(id="m", status="READ"),), extra={"total": 7, "has_more": True})
@@ -86,7 +86,7 @@ def test_an_answer_is_read_in_every_form_that_the_docs_show(body: bytes, billing
     assert codec.load(body, Accepted) == Accepted(message_id="m", billing=billing)
 
 
-def test_an_answer_that_is_none_says_why() -> None:
+def test_an_answer_that_cannot_be_read_has_problems() -> None:
     found = codec.load(b'{"status":1,"in_session":true,"billing":[1]}', Accepted)
     assert isinstance(found, Problems)
     assert set(found.lines()) == {
@@ -99,7 +99,7 @@ def test_an_answer_that_is_none_says_why() -> None:
 def test_the_log_is_read_in_either_spelling() -> None:
     one = b'{"message_id":"m","status":"sent","cost":"0.1100","events":[{"type":"queued","at":null}],"content":null}'
     assert codec.load(one, MessageRecord) == MessageRecord(
-        id="m", status="SENT", cost=Decimal("0.11"), events=(Event(type="queued"),)
+        id="m", status="SENT", cost=Decimal("0.11"), events=(MessageEvent(type="queued"),)
     )
     page = b'{"messages":[{"id":"m","status":"SENT","events":null}],"total":1}'
     assert codec.load(page, Page) == Page(messages=(MessageRecord(id="m", status="SENT"),), extra={"total": 1})
@@ -120,10 +120,10 @@ def test_a_revoked_message_is_read_in_either_spelling(spelt: str) -> None:
         ("odd", "odd"),
     ],
 )
-def test_a_flat_card_of_the_log_is_put_where_sends_have_it(standalone: object, expected: object) -> None:
+def test_a_flat_card_of_the_log_is_nested_as_in_sends(standalone: object, expected: object) -> None:
     value = {"id": "m", "status": "SENT", "content": {"rich_card": {"standalone": standalone}}}
     before = json.dumps(value)
-    found = codec.read(value, MessageRecord)
+    found = codec.from_plain(value, MessageRecord)
     assert found == MessageRecord(id="m", status="SENT", content={"rich_card": {"standalone": expected}})
     assert json.dumps(value) == before
 
@@ -131,4 +131,4 @@ def test_a_flat_card_of_the_log_is_put_where_sends_have_it(standalone: object, e
 @given(JUNK | st.dictionaries(st.sampled_from(["id", "status", "content", "billing", "in_session", "events"]), JUNK))
 def test_reading_an_answer_never_raises(value: object) -> None:
     for model in (Accepted, MessageRecord, Revoked, Page):
-        assert isinstance(codec.read(value, model), (model, Problems))
+        assert isinstance(codec.from_plain(value, model), (model, Problems))

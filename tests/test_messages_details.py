@@ -1,4 +1,4 @@
-"""messages.limits: what is told about a message that cannot be sent."""
+"""messages.validation: the details of a message that is not valid."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
@@ -120,11 +120,11 @@ def with_chip(chip: Suggestion) -> Text:
         (Text, "", "must be one of Text, RichCard, Carousel, Email"),
     ],
 )
-def test_a_detail_says_the_limit_and_what_was_found(message: object, field: str, said: str) -> None:
+def test_a_detail_states_the_limit_and_the_size_found(message: object, field: str, said: str) -> None:
     assert told(message) == {field: said}
 
 
-def test_every_field_that_is_wrong_is_told() -> None:
+def test_every_invalid_field_has_a_detail() -> None:
     message = Text(
         agent_id="",
         to="secret",
@@ -174,7 +174,7 @@ def test_the_use_cases_are_those_of_the_docs() -> None:
 
 
 @given(any_message() | JUNK)
-def test_checking_never_raises_and_sending_neither(value: Any) -> None:  # noqa: ANN401 - anything at all
+def test_neither_checking_nor_sending_raises(value: Any) -> None:  # noqa: ANN401 - anything at all
     details = check(value)
     call = messages.send(value)
     assert (call.invalid is None) == (details == ()) == (call.body is not None)
@@ -183,17 +183,17 @@ def test_checking_never_raises_and_sending_neither(value: Any) -> None:  # noqa:
 
 
 @pytest.mark.parametrize("key", ["a", "x" * 255, "batch-7/row!~"])
-def test_a_key_of_visible_ascii_is_good(key: str) -> None:
+def test_a_key_of_visible_ascii_is_valid(key: str) -> None:
     assert check_key(key) is None
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a b", "a\r\nX: y", "a\n", "ä", "\x7f", None, 5])
-def test_a_key_that_no_header_should_hold_is_told(key: Any) -> None:  # noqa: ANN401 - from an untyped caller
+def test_a_key_that_does_not_fit_into_a_header_is_a_problem(key: Any) -> None:  # noqa: ANN401 - from an untyped caller
     detail = check_key(key)
     assert detail is not None
     assert (detail.field, detail.message) == ("idempotency_key", "must be 1 to 255 visible ASCII characters")
 
 
 @given(st.text(max_size=300))
-def test_a_key_is_good_or_told_whatever_its_text(key: str) -> None:
+def test_any_key_is_either_valid_or_a_problem(key: str) -> None:
     assert (check_key(key) is None) == (0 < len(key) <= 255 and all("!" <= sign <= "~" for sign in key))

@@ -1,4 +1,4 @@
-"""messages.limits: every documented limit, on both sides of its boundary."""
+"""messages.validation: every documented limit, on both sides of its boundary."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -54,7 +54,7 @@ def with_chip(chip: Suggestion) -> Text:
 
 
 @pytest.mark.parametrize("message", [TEXT, RICH, ROW, INLINE, RENDERED])
-def test_a_good_message_has_nothing_told_about_it(message: Message) -> None:
+def test_a_valid_message_has_no_problems(message: Message) -> None:
     assert check(message) == ()
 
 
@@ -234,12 +234,12 @@ def cases(table: list[tuple[Any, str, list[Any]]]) -> Iterator[tuple[Message, st
 
 
 @pytest.mark.parametrize(("message", "name"), list(cases(GOOD)))
-def test_what_the_contract_allows_passes(message: Message, name: str) -> None:
+def test_a_value_that_the_contract_allows_has_no_problem(message: Message, name: str) -> None:
     assert check(message) == (), name
 
 
 @pytest.mark.parametrize(("message", "name"), list(cases(BAD)))
-def test_what_the_contract_does_not_allow_is_told_once_where_it_stands(message: Message, name: str) -> None:
+def test_a_value_that_the_contract_does_not_allow_has_one_problem_at_its_path(message: Message, name: str) -> None:
     ((field, said),) = told(message).items()
     parent, _, leaf = name.rpartition(".")
     assert field.endswith({"card": "standalone.content"}.get(leaf, leaf))

@@ -1,4 +1,4 @@
-"""messages.routes: the calls that send, list, read and revoke."""
+"""messages.calls: the calls that send, list, read and revoke."""
 
 import re
 from collections.abc import Mapping
@@ -36,11 +36,11 @@ def test_sending_fixes_the_body_and_a_fresh_key() -> None:
     assert call.repeatable
 
 
-def test_sending_takes_a_key() -> None:
+def test_sending_uses_the_given_key() -> None:
     assert messages.send(TEXT, idempotency_key="batch-7/1").idempotency_key == "batch-7/1"
 
 
-def test_what_cannot_be_sent_is_a_call_that_says_so() -> None:
+def test_a_message_that_is_not_valid_is_an_invalid_call() -> None:
     call = messages.send(cast("Message", Text(agent_id="", to="+1", traffic_type="TRANSACTION", text="")))
     assert fields_of(call) == ["agent_id", "to", "content.text"]
     assert call.invalid is not None
@@ -55,7 +55,7 @@ def test_what_cannot_be_sent_is_a_call_that_says_so() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a b", "a\r\nX: y", 5, ["k"]])
-def test_a_key_that_no_header_can_hold_is_a_call_that_says_so(key: Any) -> None:  # noqa: ANN401 - untyped caller
+def test_a_key_that_does_not_fit_into_a_header_is_an_invalid_call(key: Any) -> None:  # noqa: ANN401 - untyped caller
     call = messages.send(TEXT, idempotency_key=key)
     assert fields_of(call) == ["idempotency_key"]
     assert call.idempotency_key is None
@@ -71,13 +71,13 @@ def test_an_id_is_quoted_into_one_segment_of_the_path(call: Call[Any], method: s
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "\ud800", None, 5, b"msg", ["."]])
-def test_an_id_that_is_no_segment_is_a_call_that_says_so(name: Any) -> None:  # noqa: ANN401 - from an untyped caller
+def test_an_id_that_is_not_a_path_segment_is_an_invalid_call(name: Any) -> None:  # noqa: ANN401 - from an untyped caller
     assert fields_of(messages.get(name)) == ["message_id"]
     assert fields_of(messages.revoke(name)) == ["message_id"]
     assert "messages" in messages.get(name).endpoint_class
 
 
-def test_a_page_is_asked_for_with_its_bounds_alone() -> None:
+def test_a_page_without_filters_has_only_limit_and_offset() -> None:
     assert messages.list() == Call("GET", "/v1/messages", Page, (("limit", "50"), ("offset", "0")))
 
 
@@ -130,7 +130,7 @@ def test_every_filter_goes_into_the_query() -> None:
         ("until", datetime.max.replace(tzinfo=timezone(timedelta(hours=-9))), "to"),
     ],
 )
-def test_a_filter_that_cannot_be_is_a_call_that_says_so(name: str, value: object, field: str) -> None:
+def test_a_filter_that_is_not_valid_is_an_invalid_call(name: str, value: object, field: str) -> None:
     assert fields_of(messages.list(**cast("Any", {name: value}))) == [field]
 
 
@@ -176,25 +176,25 @@ async def test_all_pages_are_read_up_to_an_empty_one(length: int, sizes: list[in
 
 
 @pytest.mark.anyio
-async def test_a_service_that_gives_less_than_asked_for_is_read_to_its_end() -> None:
+async def test_pages_shorter_than_the_limit_are_read_to_the_end() -> None:
     found = [page async for page in messages.pages(Log(7, most=3), limit=5)]
     assert [len(page.value.messages) for page in found if isinstance(page, Ok)] == [3, 3, 1]
 
 
 @pytest.mark.anyio
-async def test_a_service_that_passes_over_the_offset_is_read_once() -> None:
+async def test_a_service_that_ignores_the_offset_is_read_once() -> None:
     found = [page async for page in messages.pages(Log(3, deaf=True), limit=3)]
     assert len(found) == 1
 
 
 @pytest.mark.anyio
-async def test_an_error_ends_the_pages_and_is_given_once() -> None:
+async def test_an_error_ends_the_pages_and_is_yielded_once() -> None:
     found = [page async for page in messages.pages(Log(12, fails=2), limit=5)]
     assert [type(page) for page in found] == [Ok, ServerFault]
 
 
 @pytest.mark.anyio
-async def test_bad_bounds_end_the_pages_before_the_first() -> None:
+async def test_an_invalid_limit_is_yielded_as_the_only_result() -> None:
     log = Log(12)
     (page,) = [page async for page in messages.pages(log, limit=0)]
     assert not isinstance(page, Ok)
@@ -202,7 +202,7 @@ async def test_bad_bounds_end_the_pages_before_the_first() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_filter_without_such_a_name_is_a_mistake_in_the_program() -> None:
+async def test_an_unknown_filter_raises_type_error() -> None:
     with pytest.raises(TypeError, match="stauts"):
         _ = [page async for page in messages.pages(Log(1), **cast("Any", {"stauts": "SENT"}))]
 
@@ -226,6 +226,6 @@ def test_no_repr_shows_recipient_or_content(secret: str) -> None:
 
 
 @given(MESSAGES)
-def test_no_repr_of_a_message_shows_to_whom_it_goes(message: Message) -> None:
+def test_no_repr_of_a_message_shows_the_recipient(message: Message) -> None:
     assert message.to not in repr(message)
     assert message.to not in repr(messages.send(message))

@@ -281,8 +281,8 @@ async def test_an_account_that_nobody_asks_says_when_something_is_due_next() -> 
 def test_the_log_of_a_restless_account_is_read_by_the_client() -> None:
     account = Sandbox(clock=VirtualClock())
     _ = account.handle(request_to(TO))
-    body = codec.plain([entry.summary() for entry in account.messages])
-    assert codec.read({"messages": body}, messages.Page)
+    body = codec.to_plain([entry.summary() for entry in account.messages])
+    assert codec.from_plain({"messages": body}, messages.Page)
 
 
 @pytest.mark.parametrize("steps", [1, 20])

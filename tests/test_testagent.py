@@ -20,11 +20,11 @@ def test_a_number_is_registered_and_verified() -> None:
 
 
 @pytest.mark.parametrize("code", ["", "12x456", "1" * 11, cast("str", 123456), cast("str", None)])
-def test_what_is_no_code_is_refused(code: str) -> None:
+def test_a_value_that_is_not_a_code_is_invalid(code: str) -> None:
     assert set(wrong(testagent.verify("0151", code))) == {"phone", "code"}
 
 
-def test_a_message_goes_out_as_any_other_but_on_its_own_route() -> None:
+def test_a_message_is_sent_like_any_other_but_on_its_own_route() -> None:
     call = testagent.send(TEXT, idempotency_key="k")
     assert route(call) == ("POST", "/v1/test/messages")
     assert (call.body, call.idempotency_key) == (messages.send(TEXT).body, "k")
@@ -32,6 +32,6 @@ def test_a_message_goes_out_as_any_other_but_on_its_own_route() -> None:
     assert set(wrong(empty)) == {"agent_id"}
 
 
-def test_whatever_the_service_tells_is_kept() -> None:
+def test_all_fields_of_an_answer_are_kept() -> None:
     assert route(testagent.status()) == ("GET", "/v1/test/status")
     assert answered(testagent.status(), {"remaining": 5}).extra == {"remaining": 5}

@@ -7,9 +7,9 @@ from typing import Final
 
 from ..calls import Call, Caller, new_key
 from ..results import Balance, Result
-from ..schema.pages import PAGE_SIZE, follow_pages
-from ..schema.requests import build_call, invalid
-from ..schema.validators import date_alone, json, nonempty_text, prefix_path
+from ..schema.cursor_pages import PAGE_SIZE, follow_pages
+from ..schema.requests import build_call, make_invalid
+from ..schema.validators import date_only, json_object, non_empty, prefix_path
 from ..schema.validators import month as month_rule
 from .models import (
     ALERT,
@@ -43,13 +43,13 @@ def usage(month: str | None = None) -> Call[Statement]:
 
 def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[Statement]:
     """Make the call that reads the usage from *since* to *until*; the docs don't say what *group_by* can be."""
-    query = {"from": (date_alone, since), "to": (date_alone, until), "group_by": (nonempty_text, group_by)}
+    query = {"from": (date_only, since), "to": (date_only, until), "group_by": (non_empty, group_by)}
     return build_call("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
 
 
 def tier(channel: str | None = None) -> Call[Statement]:
     """Make the call that reads the price tier of one *channel*, or of all."""
-    return build_call("GET", f"{_ROUTE}/tier", Statement, query={"channel": (nonempty_text, channel)})
+    return build_call("GET", f"{_ROUTE}/tier", Statement, query={"channel": (non_empty, channel)})
 
 
 def transactions(
@@ -60,10 +60,10 @@ def transactions(
     *cursor* comes from the page before; the docs give *limit* no bounds.
     """
     query = {
-        "cursor": (nonempty_text, cursor),
+        "cursor": (non_empty, cursor),
         "limit": (PAGE_SIZE, limit),
-        "from": (date_alone, since),
-        "to": (date_alone, until),
+        "from": (date_only, since),
+        "to": (date_only, until),
     }
     return build_call("GET", f"{_ROUTE}/transactions", Transactions, query=query)
 
@@ -84,7 +84,7 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
 
     That they come by *cursor* and *limit*, as transactions do, is how we read the docs, which don't say.
     """
-    query = {"cursor": (nonempty_text, cursor), "limit": (PAGE_SIZE, limit)}
+    query = {"cursor": (non_empty, cursor), "limit": (PAGE_SIZE, limit)}
     return build_call("GET", f"{_ROUTE}/invoices", Invoices, query=query)
 
 
@@ -104,9 +104,9 @@ def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
 
     The docs name the route, but nothing of what it takes: *given* goes out as it is, as JSON.
     """
-    path, details = f"{_ROUTE}/payment-methods", tuple(prefix_path("", json(given)))
+    path, details = f"{_ROUTE}/payment-methods", tuple(prefix_path("", json_object(given)))
     if details:
-        return Call("POST", path, PaymentMethod, invalid=invalid(details))
+        return Call("POST", path, PaymentMethod, invalid=make_invalid(details))
     return build_call("POST", path, PaymentMethod, body=dict(given))
 
 
@@ -118,7 +118,7 @@ def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency
     """
     body = NewTopUp(amount=amount, payment_method_id=payment_method_id)
     name = new_key() if idempotency_key is None else idempotency_key
-    return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, form=TOP_UP, idempotency_key=name)
+    return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, schema=TOP_UP, idempotency_key=name)
 
 
 def auto_reload() -> Call[Reloading]:
@@ -128,9 +128,9 @@ def auto_reload() -> Call[Reloading]:
 
 def set_auto_reload(setting: AutoReload) -> Call[Saved]:
     """Make the call that sets how the balance is topped up by itself. It may be repeated."""
-    return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, form=AUTO_RELOAD)
+    return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, schema=AUTO_RELOAD)
 
 
 def set_alert(setting: Alert) -> Call[Saved]:
     """Make the call that sets when a low balance is told. It may be repeated."""
-    return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, form=ALERT)
+    return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, schema=ALERT)

@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..redact import hidden
+from ..schema.mapping import map_fields_by_name
 from ..schema.requests import Schema
-from ..schema.undocumented import allow_undocumented
-from ..schema.validators import amount, flag, nonempty_text, one_of, optional
-from ..schema.wire_mapping import map_flat
+from ..schema.undocumented import read_leniently
+from ..schema.validators import amount, boolean, non_empty, one_of, optional
 
 Currency: TypeAlias = Literal["EUR"]
 LEAST_TOP_UP = Decimal(10)
@@ -163,22 +163,22 @@ class Saved:
 
 TOP_UP = Schema(
     NewTopUp,
-    {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(nonempty_text)},
+    {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(non_empty)},
 )
 AUTO_RELOAD = Schema(
     AutoReload,
-    {"enabled": flag, "trigger_threshold": optional(amount()), "reload_amount": optional(amount(LEAST_TOP_UP))},
+    {"enabled": boolean, "trigger_threshold": optional(amount()), "reload_amount": optional(amount(LEAST_TOP_UP))},
 )
 ALERT = Schema(Alert, {"low_balance_threshold": amount()})
 
-map_flat(NewTopUp)
-allow_undocumented(Statement)
-allow_undocumented(Transaction, same={"transaction_id": "id"})
-allow_undocumented(Transactions, array="transactions")
-allow_undocumented(Invoice, same={"invoice_id": "id", "url": "pdf_url"})
-allow_undocumented(Invoices, array="invoices")
-allow_undocumented(PaymentMethod, same={"payment_method_id": "id"})
-allow_undocumented(PaymentMethods, array="payment_methods")
-allow_undocumented(Saved)
-allow_undocumented(Reloading)
-allow_undocumented(TopUp, same={"topup_id": "id"})
+map_fields_by_name(NewTopUp)
+read_leniently(Statement)
+read_leniently(Transaction, aliases={"transaction_id": "id"})
+read_leniently(Transactions, array="transactions")
+read_leniently(Invoice, aliases={"invoice_id": "id", "url": "pdf_url"})
+read_leniently(Invoices, array="invoices")
+read_leniently(PaymentMethod, aliases={"payment_method_id": "id"})
+read_leniently(PaymentMethods, array="payment_methods")
+read_leniently(Saved)
+read_leniently(Reloading)
+read_leniently(TopUp, aliases={"topup_id": "id"})

@@ -72,5 +72,5 @@ def explain(error: ApiError) -> str:
 
 def facts(error: ApiError) -> dict[str, Any]:
     """Put *error* into plain JSON, with what every error has even where it is as usual."""
-    plain: dict[str, Any] = codec.plain(error)
+    plain: dict[str, Any] = codec.to_plain(error)
     return plain | {"code": error.code, "message": error.message, "may_have_happened": error.may_have_happened}

@@ -44,7 +44,7 @@ def answer(call: Call[T], show: Callable[[T], str | Table], *, json: bool, sandb
     result = launch(partial(_asked, call, sandbox=sandbox))
     if isinstance(result, Ok):
         if json:
-            emit_json(codec.plain(result.value))
+            emit_json(codec.to_plain(result.value))
         else:
             emit(show(result.value))
         return Exit.ACCEPTED

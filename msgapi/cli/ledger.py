@@ -111,7 +111,7 @@ class Ledger:
 
 
 def _number(amount: str | None) -> object:
-    return None if amount is None else codec.plain(Decimal(amount))
+    return None if amount is None else codec.to_plain(Decimal(amount))
 
 
 def _findings(result: Result[Accepted], with_recipients: bool) -> dict[str, object]:  # noqa: FBT001 - private
@@ -122,8 +122,8 @@ def _findings(result: Result[Accepted], with_recipients: bool) -> dict[str, obje
         return found | {
             "message_id": result.value.message_id,
             "unit": billing.message_type,
-            "price": codec.plain(billing.message_price),
-            "hold": codec.plain(billing.hold_amount),
+            "price": codec.to_plain(billing.message_price),
+            "hold": codec.to_plain(billing.hold_amount),
         }
     found |= {"code": result.code, "message": shown(result.message), "may_have_happened": result.may_have_happened}
     if isinstance(result, Invalid | Unprocessable):

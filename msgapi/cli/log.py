@@ -46,7 +46,7 @@ def _table(page: Page) -> str | Table:
 
 
 def _lines(message: MessageRecord) -> str:
-    plain: dict[str, Any] = codec.plain(message)
+    plain: dict[str, Any] = codec.to_plain(message)
     content = plain.pop("content", None)
     events = plain.pop("events", ())
     lines = [f"{name:15}{line(str(value))}" for name, value in plain.items()]

@@ -130,7 +130,7 @@ async def _sent(call: Call[Accepted], box: "Sandbox | None") -> Result[Accepted]
 
 def _facts(result: Result[Accepted]) -> dict[str, Any]:
     if isinstance(result, Ok):
-        plain: dict[str, Any] = codec.plain(result.value)
+        plain: dict[str, Any] = codec.to_plain(result.value)
         return {"kind": "Accepted", **plain, "idempotency_key": result.meta.idempotency_key}
     return facts(result)
 

@@ -1,20 +1,21 @@
-"""JSON: models and results are written and read by one converter, which reports every problem with its path."""
+"""Convert models and outcomes to JSON and back.
 
-from .converter import Mismatch, format_time, kind_of
-from .json import Problems, dump, explaining, fast, is_deeper, load, load_error, parse, plain, read
+Reading never raises: it returns the model, or `Problems` that name a path and quote no value.
+"""
+
+from .converter import Mismatch, format_time, json_type_name
+from .json import Problems, dump, from_plain, is_nested_deeper, load, load_error, parse, to_plain
 
 __all__ = [
     "Mismatch",
     "Problems",
     "dump",
-    "explaining",
-    "fast",
     "format_time",
-    "is_deeper",
-    "kind_of",
+    "from_plain",
+    "is_nested_deeper",
+    "json_type_name",
     "load",
     "load_error",
     "parse",
-    "plain",
-    "read",
+    "to_plain",
 ]

@@ -1,9 +1,9 @@
-"""Hooks: how the converter reads and writes each type that a field can have.
+"""Converter: the cattrs hooks that define how each type of a field is read and written.
 
 Rules:
-- A str is a str: nothing is coerced from one JSON type to another, but a Decimal from a number.
-- A null where a field has a default is that default.
-- A Literal is read as a str: the API adds to its enums. What may be sent is checked elsewhere.
+- No value is coerced from one JSON type to another, except that a Decimal is read from a number or a string.
+- A null where a field has a default is read as that default.
+- A Literal is read as a str, since the API adds to its enums. `schema.validators` checks what may be sent.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,21 +14,22 @@ from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_orig
 
 import attrs
 from cattrs.cols import homogenous_tuple_structure_factory
-from cattrs.preconf.orjson import OrjsonConverter, make_converter
+from cattrs.preconf.orjson import OrjsonConverter
+from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from ..codegen import Part, reader
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
-_NUMBERS: Final = frozenset({float, int, str})  # what a Decimal is read from
+_DECIMAL_SOURCES: Final = frozenset({float, int, str})
 
 
 class Mismatch(TypeError):
-    """A value is not of the type that its place asks for; the text says which, never the value."""
+    """A value is not of the expected type. The text names the expected type, never the value."""
 
 
-def kind_of(value: object) -> str:
-    """Name the JSON type of *value*, with its article."""
+def json_type_name(value: object) -> str:
+    """Return the name of the JSON type of *value* with its article, such as "an object"."""
     names = {type(None): "null", bool: "a boolean", int: "a number", float: "a number", str: "a string"}
     return names.get(type(value), "an object" if isinstance(value, Mapping) else "an array")
 
@@ -37,29 +38,29 @@ def _strict(expected: type[T], name: str) -> Structure[T]:
     def structure(value: object, _: object) -> T:
         if type(value) is expected:
             return value
-        raise Mismatch(f"must be {name}, not {kind_of(value)}")
+        raise Mismatch(f"must be {name}, not {json_type_name(value)}")
 
     return structure
 
 
-def _whole(value: object, _: object) -> int:
-    # JSON has one kind of number: 310.0 is whole.
+def _integer(value: object, _: object) -> int:
+    # JSON has one type of number: 310.0 is an integer.
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer():
         return int(value)
-    raise Mismatch(f"must be a whole number, not {kind_of(value)}")
+    raise Mismatch(f"must be a whole number, not {json_type_name(value)}")
 
 
 def _float(value: object, _: object) -> float:
     if type(value) is float or type(value) is int:
         return float(value)
-    raise Mismatch(f"must be a number, not {kind_of(value)}")
+    raise Mismatch(f"must be a number, not {json_type_name(value)}")
 
 
 def _decimal(value: object, _: object) -> Decimal:
-    if type(value) not in _NUMBERS:
-        raise Mismatch(f"must be a number, not {kind_of(value)}")
+    if type(value) not in _DECIMAL_SOURCES:
+        raise Mismatch(f"must be a number, not {json_type_name(value)}")
     try:
         number = Decimal(str(value))
     except InvalidOperation:
@@ -71,7 +72,7 @@ def _decimal(value: object, _: object) -> Decimal:
 
 def _datetime(value: object, _: object) -> datetime:
     if type(value) is not str:
-        raise Mismatch(f"must be an ISO 8601 time, not {kind_of(value)}")
+        raise Mismatch(f"must be an ISO 8601 time, not {json_type_name(value)}")
     try:
         read = datetime.fromisoformat(value)
         if read.tzinfo is UTC:
@@ -81,14 +82,14 @@ def _datetime(value: object, _: object) -> datetime:
         raise Mismatch("must be an ISO 8601 time") from None
 
 
-def _json(value: object, _: object) -> object:
+def _any_json(value: object, _: object) -> object:
     return value
 
 
 def _mapping(value: object, _: object) -> Mapping[str, object]:
     if isinstance(value, dict):
         return value
-    raise Mismatch(f"must be an object, not {kind_of(value)}")
+    raise Mismatch(f"must be an object, not {json_type_name(value)}")
 
 
 def _object(converter: OrjsonConverter, model: Any) -> Structure[T]:  # noqa: ANN401 - a class, as cattrs passes it
@@ -97,14 +98,14 @@ def _object(converter: OrjsonConverter, model: Any) -> Structure[T]:  # noqa: AN
     def checked(value: object, model: object) -> T:
         if type(value) is dict:
             return structure(_without_nulls(value), model)
-        raise Mismatch(f"must be an object, not {kind_of(value)}")
+        raise Mismatch(f"must be an object, not {json_type_name(value)}")
 
     return checked
 
 
-def _object_in_one_go(converter: OrjsonConverter, model: Any) -> Structure[T]:  # noqa: ANN401 - a class, as cattrs passes it
-    # Without a call for the fields that need nothing but to be of their type: less than half of the time
-    # that cattrs takes with a hook for each. What it refuses is explained elsewhere.
+def _compiled_object(converter: OrjsonConverter, model: Any) -> Structure[T]:  # noqa: ANN401 - a class, as cattrs passes it
+    # Fields that only need a type check are read without a function call each, which takes less than half of
+    # the time of a cattrs hook per field. The detailed converter explains what this one refuses.
     parts = []
     for one in attrs.fields(attrs.resolve_types(model)):
         kind = _inner(one.type) if _is_optional(one.type) else cast("Any", one.type)
@@ -123,7 +124,7 @@ def _array(converter: OrjsonConverter, kind: Any) -> Structure[T]:  # noqa: ANN4
     def checked(value: object, kind: object) -> T:
         if type(value) is list or type(value) is tuple:
             return structure(value, kind)
-        raise Mismatch(f"must be an array, not {kind_of(value)}")
+        raise Mismatch(f"must be an array, not {json_type_name(value)}")
 
     return checked
 
@@ -143,7 +144,7 @@ def _optional(converter: OrjsonConverter, kind: object) -> Structure[T | None]:
 
 
 def _write_decimal(value: Decimal) -> float | str:
-    # As a JSON number where one says exactly this, else as a string: nothing is rounded.
+    # Write a JSON number if one equals the value exactly, otherwise a string: nothing is rounded.
     if value.is_finite():
         number = float(value)
         if Decimal(repr(number)) == value:
@@ -152,13 +153,13 @@ def _write_decimal(value: Decimal) -> float | str:
 
 
 def format_time(value: datetime) -> str:
-    """Return *value* as ISO 8601 in UTC, with `Z`."""
+    """Return *value*, an aware datetime, in ISO 8601 and UTC with a `Z` (docs: /api/conventions)."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 _SIMPLE: Final[Mapping[type, Structure[Any]]] = {
     str: _strict(str, "a string"),
-    int: _whole,
+    int: _integer,
     bool: _strict(bool, "true or false"),
     float: _float,
     Decimal: _decimal,
@@ -166,7 +167,7 @@ _SIMPLE: Final[Mapping[type, Structure[Any]]] = {
 }
 
 
-def _derived(base: type) -> Callable[[object], bool]:
+def _is_subclass_of(base: type) -> Callable[[object], bool]:
     return lambda kind: isinstance(kind, type) and kind is not base and issubclass(kind, base)
 
 
@@ -174,22 +175,28 @@ def _origin(kind: object) -> object:
     return get_origin(kind)
 
 
-def converter(*, detailed: bool) -> OrjsonConverter:
-    """Make a converter; a *detailed* one says what is wrong where, the other one is quick."""
-    made = make_converter(detailed_validation=detailed, omit_if_default=True)
+def make_converter(*, locate_problems: bool) -> OrjsonConverter:
+    """Return a converter for all models: one that locates every problem, or a faster one that only refuses."""
+    made = make_orjson_converter(detailed_validation=locate_problems, omit_if_default=True)
     for kind, structure in _SIMPLE.items():
         made.register_structure_hook(kind, structure)
-    read_object = _object if detailed else _object_in_one_go
+    read_object = _object if locate_problems else _compiled_object
     _ = made.register_structure_hook_factory(attrs.has, lambda model: read_object(made, model))
     _ = made.register_structure_hook_factory(lambda kind: _origin(kind) is tuple, lambda kind: _array(made, kind))
     _ = made.register_structure_hook_factory(_is_optional, lambda kind: _optional(made, kind))
     made.register_structure_hook_func(lambda kind: _origin(kind) is Literal, _strict(str, "a string"))
-    made.register_structure_hook_func(lambda kind: kind is object, _json)
+    made.register_structure_hook_func(lambda kind: kind is object, _any_json)
     made.register_structure_hook_func(lambda kind: kind == Mapping[str, object], _mapping)
     made.register_unstructure_hook(Decimal, _write_decimal)
     made.register_unstructure_hook(datetime, format_time)
-    # What a library has of its own, such as numpy.float64 or a named tuple, which orjson does not take.
-    made.register_unstructure_hook_func(_derived(float), float)
-    made.register_unstructure_hook_func(_derived(tuple), lambda value: [made.unstructure(part) for part in value])
+    # orjson does not accept subclasses that libraries define, such as numpy.float64 or a named tuple.
+    made.register_unstructure_hook_func(_is_subclass_of(float), float)
+    made.register_unstructure_hook_func(
+        _is_subclass_of(tuple), lambda value: [made.unstructure(part) for part in value]
+    )
     made.register_unstructure_hook_func(lambda kind: kind == Mapping[str, object], lambda value: value)
     return made
+
+
+fast: Final = make_converter(locate_problems=False)
+detailed: Final = make_converter(locate_problems=True)

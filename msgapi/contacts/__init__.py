@@ -1,15 +1,14 @@
-"""Contacts: the people of a workspace, their consent, and the calls about both (docs: /api/contacts/create-contact).
+"""Contacts: the recipients of a workspace and their consent (docs: /api/contacts/create-contact).
 
 The docs show no route that lists contacts, and none that changes a consent record.
 """
 
 from .calls import create, create_consent, delete, get, import_contacts, list_consents, update
 from .models import (
-    MOST_ROWS,
-    SCHEMAS,
+    MAX_IMPORT_ROWS,
     ChannelType,
-    ConsentRecord,
-    ConsentRecords,
+    Consent,
+    Consents,
     ConsentType,
     Contact,
     ContactChanges,
@@ -22,14 +21,15 @@ from .models import (
     Source,
     Status,
 )
+from .validation import SCHEMAS
 
 __all__ = [
-    "MOST_ROWS",
+    "MAX_IMPORT_ROWS",
     "SCHEMAS",
     "ChannelType",
-    "ConsentRecord",
-    "ConsentRecords",
+    "Consent",
     "ConsentType",
+    "Consents",
     "Contact",
     "ContactChanges",
     "Deleted",

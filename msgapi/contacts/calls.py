@@ -1,4 +1,4 @@
-"""Routes: the calls about contacts and their consent."""
+"""Calls: create, read, change, delete and import contacts, and list and create consent records."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -7,13 +7,9 @@ from typing import Final
 from ..calls import Call
 from ..schema.requests import build_call
 from .models import (
-    CHANGES,
-    CONSENT,
-    MOST_ROWS,
-    NEW,
-    ROWS,
-    ConsentRecord,
-    ConsentRecords,
+    MAX_IMPORT_ROWS,
+    Consent,
+    Consents,
     Contact,
     ContactChanges,
     Deleted,
@@ -23,57 +19,73 @@ from .models import (
     NewConsent,
     NewContact,
 )
+from .validation import CHANGES, CONSENT, IMPORT, NEW
 
 _ROUTE: Final = "/v1/contacts"
 _ONE: Final = f"{_ROUTE}/{{contact_id}}"
 
 
 def create(contact: NewContact) -> Call[Contact]:
-    """Make the call that creates a contact, or updates the one with its email (docs: /api/contacts/create-contact).
+    """Return the call that creates a contact, or updates the one with its email (docs: /api/contacts/create-contact).
 
-    No idempotency key is documented here, so it is never repeated by itself once a byte may have left.
+    If *contact* is not valid, the call returns `Invalid` with details and is not sent. The key needs the role
+    editor. No idempotency key is documented here, so the call is not repeated automatically once a byte may have
+    been sent.
     """
-    return build_call("POST", _ROUTE, Contact, body=contact, form=NEW)
+    return build_call("POST", _ROUTE, Contact, body=contact, schema=NEW)
 
 
 def get(contact_id: str) -> Call[Contact]:
-    """Make the call that reads one contact with its consent records (docs: /api/contacts/get-contact)."""
-    return build_call("GET", _ONE, Contact, ids={"contact_id": contact_id})
+    """Return the call that reads one contact with its consent records (docs: /api/contacts/get-contact).
+
+    It may be repeated. An unknown id is `NotFound`.
+    """
+    return build_call("GET", _ONE, Contact, path_params={"contact_id": contact_id})
 
 
 def update(contact_id: str, changes: ContactChanges) -> Call[Contact]:
-    """Make the call that changes a contact (docs: /api/contacts/update-contact). It may be repeated."""
-    return build_call("PATCH", _ONE, Contact, ids={"contact_id": contact_id}, body=changes, form=CHANGES)
+    """Return the call that changes a contact (docs: /api/contacts/update-contact). It may be repeated.
+
+    If *changes* is empty or not valid, the call returns `Invalid` with details and is not sent. The key needs the
+    role editor. An unknown id is `NotFound`.
+    """
+    return build_call("PATCH", _ONE, Contact, path_params={"contact_id": contact_id}, body=changes, schema=CHANGES)
 
 
 def delete(contact_id: str) -> Call[Deleted]:
-    """Make the call that deletes a contact (docs: /api/contacts/delete-contact); it needs the role of a manager.
+    """Return the call that deletes a contact (docs: /api/contacts/delete-contact).
 
-    It may be repeated; the second time it is `NotFound`.
+    It may be repeated: the second answer is `NotFound`. The key needs the role manager, otherwise the answer is
+    `Forbidden`.
     """
-    return build_call("DELETE", _ONE, Deleted, ids={"contact_id": contact_id})
+    return build_call("DELETE", _ONE, Deleted, path_params={"contact_id": contact_id})
 
 
 def import_contacts(rows: Iterable[ImportRow]) -> Iterator[Call[Imported]]:
-    """Make the calls that import *rows*, 10,000 in each (docs: /api/contacts/import-contacts).
+    """Yield the calls that import *rows*, 10,000 rows in each (docs: /api/contacts/import-contacts).
 
-    Rows are taken as the calls are asked for, so any number of them takes the memory of one call. A
-    row that cannot be imported makes its call `Invalid`, and its details say which row. An import
-    skips the contacts that are there already, so a lost answer may be followed by the same call again,
-    but it is not repeated by itself.
+    Rows are read as the calls are requested, so memory holds one call at a time. If a row is not valid, its call
+    returns `Invalid` with details that name the row, and is not sent. A call is not repeated automatically, but
+    repeating it after a lost answer is safe: an import skips contacts that already exist.
     """
-    left = iter(rows)
-    while chunk := tuple(islice(left, MOST_ROWS)):
-        yield build_call("POST", f"{_ROUTE}/import", Imported, body=ImportRows(contacts=chunk), form=ROWS)
+    remaining = iter(rows)
+    while chunk := tuple(islice(remaining, MAX_IMPORT_ROWS)):
+        yield build_call("POST", f"{_ROUTE}/import", Imported, body=ImportRows(contacts=chunk), schema=IMPORT)
 
 
-def list_consents(contact_id: str) -> Call[ConsentRecords]:
-    """Make the call that lists the consent records of a contact (docs: /api/contacts/consent)."""
-    return build_call("GET", f"{_ONE}/consent", ConsentRecords, ids={"contact_id": contact_id})
+def list_consents(contact_id: str) -> Call[Consents]:
+    """Return the call that lists the consent records of a contact (docs: /api/contacts/consent).
+
+    It may be repeated. An unknown id is `NotFound`.
+    """
+    return build_call("GET", f"{_ONE}/consent", Consents, path_params={"contact_id": contact_id})
 
 
-def create_consent(contact_id: str, given: NewConsent) -> Call[ConsentRecord]:
-    """Make the call that records a consent (docs: /api/contacts/consent); never repeated by itself."""
-    return build_call(
-        "POST", f"{_ONE}/consent", ConsentRecord, ids={"contact_id": contact_id}, body=given, form=CONSENT
-    )
+def create_consent(contact_id: str, consent: NewConsent) -> Call[Consent]:
+    """Return the call that records a consent of a contact (docs: /api/contacts/consent).
+
+    If *consent* is not valid, the call returns `Invalid` with details and is not sent. The call is not repeated
+    automatically once a byte may have been sent. An unknown id is `NotFound`.
+    """
+    params = {"contact_id": contact_id}
+    return build_call("POST", f"{_ONE}/consent", Consent, path_params=params, body=consent, schema=CONSENT)

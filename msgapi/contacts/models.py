@@ -1,31 +1,28 @@
-"""What the contact routes take and give, and what may be in it."""
+"""Models: what is sent and returned about contacts and their consent."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal, TypeAlias, final
 
 from attrs import field, frozen
 
 from ..redact import hidden
-from ..results import Detail
-from ..schema.requests import Schema
-from ..schema.undocumented import allow_undocumented
-from ..schema.validators import address, flag, items, json, nonempty_text, number, one_of, optional, string
-from ..schema.wire_mapping import map_flat
+from ..schema.mapping import map_fields_by_name
+from ..schema.undocumented import read_leniently
 
 Source: TypeAlias = Literal["API", "IMPORT", "LANDING_PAGE", "MANUAL"]
 Status: TypeAlias = Literal["ACTIVE", "UNSUBSCRIBED", "BOUNCED", "BLOCKED"]
 ChannelType: TypeAlias = Literal["EMAIL", "RCS", "SMS"]
 ConsentType: TypeAlias = Literal["MESSAGE", "NEWSLETTER"]
 
-MOST_ROWS: Final = 10_000
-"""The most rows of one import."""
+MAX_IMPORT_ROWS: Final = 10_000
+"""The maximum number of rows in one import (docs: /api/contacts/import-contacts)."""
 
 
 @final
 @frozen(kw_only=True)
 class NewContact:
-    """A contact to be created; *email* or *phone* (E.164) is needed, names have at most 100 characters.
+    """A contact to create. *email* or *phone* (E.164) is required; names have at most 100 characters.
 
     *external_id* is unique in the workspace.
     """
@@ -43,10 +40,10 @@ class NewContact:
 @final
 @frozen(kw_only=True)
 class ContactChanges:
-    """What `update` is to change; None leaves a field as it is.
+    """The fields for `update` to change; a field that is None is left as it is.
 
-    *tags* replace all tags, an empty tuple removes them; *custom_fields* are merged into those there
-    are. `UNSUBSCRIBED` and `BLOCKED` suppress the contact at once.
+    *tags* replaces all tags, and an empty tuple removes them; *custom_fields* is merged into the existing ones.
+    The status `UNSUBSCRIBED` or `BLOCKED` suppresses the contact immediately.
     """
 
     email: str | None = field(default=None, repr=hidden)
@@ -61,9 +58,9 @@ class ContactChanges:
 @final
 @frozen(kw_only=True)
 class ImportRow:
-    """One row of an import; *email* or *phone* is needed.
+    """One row of an import. *email* or *phone* (E.164) is required.
 
-    The service drops a row with neither without a word, so here it is refused.
+    The service silently drops a row with neither, so here it is invalid.
     """
 
     email: str | None = field(default=None, repr=hidden)
@@ -75,7 +72,7 @@ class ImportRow:
 @final
 @frozen(kw_only=True)
 class ImportRows:
-    """The body of one import: 1 to 10,000 rows."""
+    """The body of one import, with 1 to 10,000 rows."""
 
     contacts: tuple[ImportRow, ...]
 
@@ -83,10 +80,10 @@ class ImportRows:
 @final
 @frozen(kw_only=True)
 class NewConsent:
-    """A consent to be recorded; *source* is free text, *proof_text* has at most 5,000 characters.
+    """A consent to record. *source* is free text, *proof_text* has at most 5,000 characters.
 
-    With *enforced_doi* it is `PENDING` until the contact confirms it over *doi_channel*; without, it
-    is granted at once.
+    If *enforced_doi* (double opt-in) is true, the consent is `PENDING` until the contact confirms it through
+    *doi_channel*; otherwise it is granted immediately.
     """
 
     channel_type: ChannelType
@@ -99,8 +96,11 @@ class NewConsent:
 
 @final
 @frozen(kw_only=True)
-class ConsentRecord:
-    """One consent record: *status* is `GRANTED`, `REVOKED` or `PENDING`; *doi_status* `DOI_SEND` or `DOI_ACCEPTED`."""
+class Consent:
+    """One consent record. Unknown fields are in *extra*.
+
+    *status* is `GRANTED`, `REVOKED` or `PENDING`; *doi_status* is `DOI_SEND`, `DOI_ACCEPTED` or None.
+    """
 
     id: str
     contact_id: str | None = None
@@ -121,7 +121,7 @@ class ConsentRecord:
 @final
 @frozen(kw_only=True)
 class Contact:
-    """A contact; *consent_records* come from `get` only."""
+    """A contact. Only `get` returns its *consent_records*. Unknown fields are in *extra*."""
 
     id: str
     external_id: str | None = field(default=None, repr=hidden)
@@ -133,7 +133,7 @@ class Contact:
     source: str | None = None
     tags: tuple[str, ...] = ()
     custom_fields: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
-    consent_records: tuple[ConsentRecord, ...] = ()
+    consent_records: tuple[Consent, ...] = ()
     created_at: datetime | None = None
     updated_at: datetime | None = None
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
@@ -141,17 +141,17 @@ class Contact:
 
 @final
 @frozen(kw_only=True)
-class ConsentRecords:
-    """The consent records of one contact. The docs don't show the body: an array is read as well."""
+class Consents:
+    """The consent records of one contact. The docs do not show the body, so a bare array is accepted too."""
 
-    consent_records: tuple[ConsentRecord, ...]
+    consent_records: tuple[Consent, ...]
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
 @frozen(kw_only=True)
 class Deleted:
-    """The contact is gone, and with it its consent and suppression history."""
+    """The contact was deleted, with its consent and suppression history."""
 
     success: bool = True
 
@@ -159,65 +159,12 @@ class Deleted:
 @final
 @frozen(kw_only=True)
 class Imported:
-    """How many rows were new; those whose email was there already are skipped."""
+    """The number of rows that became new contacts. A row whose email already exists is skipped."""
 
     imported: int
 
 
-def _reachable(contact: NewContact | ImportRow) -> Iterator[Detail]:
-    if contact.email is None and contact.phone is None:
-        yield Detail("", "must have an email or a phone")
-
-
-def _something(changes: ContactChanges) -> Iterator[Detail]:
-    if changes == ContactChanges():
-        yield Detail("", "must change something")
-
-
-_person: Final = {
-    "email": optional(address),
-    "phone": optional(number),
-    "first_name": optional(string(100)),
-    "last_name": optional(string(100)),
-}
-NEW: Final = Schema(
-    NewContact,
-    {
-        **_person,
-        "source": one_of(Source),
-        "external_id": optional(nonempty_text),
-        "tags": items(nonempty_text),
-        "custom_fields": optional(json),
-    },
-    _reachable,
-)
-CHANGES: Final = Schema(
-    ContactChanges,
-    {
-        **_person,
-        "status": optional(one_of(Status)),
-        "tags": optional(items(nonempty_text)),
-        "custom_fields": optional(json),
-    },
-    _something,
-)
-ROW: Final = Schema(ImportRow, _person, _reachable)
-ROWS: Final = Schema(ImportRows, {"contacts": items(ROW.rule, 1, MOST_ROWS)})
-CONSENT: Final = Schema(
-    NewConsent,
-    {
-        "channel_type": one_of(ChannelType),
-        "message_type": one_of(ConsentType),
-        "source": nonempty_text,
-        "proof_text": optional(string(5000)),
-        "enforced_doi": flag,
-        "doi_channel": optional(one_of(ChannelType)),
-    },
-)
-SCHEMAS: Final = (NEW, CHANGES, ROWS, CONSENT)
-"""What may be sent, for whoever reads it."""
-
-map_flat(NewContact, ContactChanges, ImportRow, ImportRows, NewConsent)
-allow_undocumented(ConsentRecord, same={"record_id": "id", "consent_record_id": "id"})
-allow_undocumented(Contact, same={"contact_id": "id"})
-allow_undocumented(ConsentRecords, array="consent_records", same={"records": "consent_records"})
+map_fields_by_name(NewContact, ContactChanges, ImportRow, ImportRows, NewConsent)
+read_leniently(Consent, aliases={"record_id": "id", "consent_record_id": "id"})
+read_leniently(Contact, aliases={"contact_id": "id"})
+read_leniently(Consents, array="consent_records", aliases={"records": "consent_records"})

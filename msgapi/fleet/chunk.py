@@ -11,7 +11,7 @@ import orjson
 from attrs import field, frozen
 
 from ..calls import Call
-from ..codec import Problems, dump, read
+from ..codec import Problems, dump, from_plain
 from ..messages import Accepted
 from ..messages.calls import ROUTE
 from ..redact import hidden
@@ -93,7 +93,7 @@ def load_chunk(body: bytes) -> Chunk | InvalidChunk:
     version = value.get("version", _VERSION) if isinstance(value, dict) else _VERSION
     if version != _VERSION:
         return InvalidChunk("it is of another version of msgapi-sdk")
-    chunk = read(value, Chunk)
+    chunk = from_plain(value, Chunk)
     if isinstance(chunk, Problems):
         return InvalidChunk(f"{chunk}")
     if not chunk.batch or not chunk.id or not all(row.id and (row.invalid or row.body) for row in chunk.rows):

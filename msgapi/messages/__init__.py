@@ -1,4 +1,4 @@
-"""Messages: what can be sent, and the calls that send, list, read and revoke."""
+"""Messages: what can be sent, and the calls that send, list, read and revoke (docs: /api/messages/overview)."""
 
 from ..schema.requests import check_key
 from .calls import Filters, get, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
@@ -12,10 +12,10 @@ from .models import (
     Dial,
     Direction,
     Email,
-    Event,
     Media,
     MediaHeight,
     Message,
+    MessageEvent,
     MessageRecord,
     MessageType,
     OpenUrl,
@@ -49,11 +49,11 @@ __all__ = [
     "Dial",
     "Direction",
     "Email",
-    "Event",
     "Filters",
     "Media",
     "MediaHeight",
     "Message",
+    "MessageEvent",
     "MessageRecord",
     "MessageType",
     "OpenUrl",

@@ -1,8 +1,8 @@
-"""Routes: the calls that send, list, read and revoke messages.
+"""Calls: send, list, read and revoke messages.
 
 Rules:
-- No function raises for its input: what the limits refuse is in the call's `invalid`.
-- `list` is the name of the route, and shadows the built-in here and nowhere else.
+- No function raises for its input: problems are in the `invalid` of the call, which is then not sent.
+- `list` is the name of the route, and shadows the built-in in this module only.
 """
 
 from collections.abc import AsyncIterator
@@ -13,8 +13,8 @@ from ..calls import Call, Caller, new_key
 from ..codec import dump
 from ..codegen import constructor
 from ..results import Ok, Result
-from ..schema.requests import build_call, check_key, invalid
-from ..schema.validators import day, nonempty_text, one_of, whole
+from ..schema.requests import build_call, check_key, make_invalid
+from ..schema.validators import date_or_datetime, integer, non_empty, one_of
 from .models import Accepted, Direction, Message, MessageRecord, MessageType, Page, Revoked, Status
 from .validation import check
 
@@ -27,7 +27,7 @@ _MESSAGE_TYPE: Final = one_of(MessageType)
 
 
 class Filters(TypedDict, total=False):
-    """What `list` and `pages` can be asked for; None is the same as leaving it out."""
+    """The filters of `list` and `pages`; None is the same as omitting a filter."""
 
     direction: Direction | None
     status: Status | None
@@ -40,30 +40,40 @@ class Filters(TypedDict, total=False):
 
 
 def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accepted]:
-    """Make the call that sends *message* (docs: /api/messages/overview).
+    """Return the call that sends *message* (docs: /api/messages/overview). It may be repeated.
 
-    The *idempotency_key*, a fresh UUID if none is given, and the body are fixed here: awaiting the
-    call again is the same operation. What `check` finds comes back as `Invalid` when it is awaited.
+    *idempotency_key* is 1 to 255 visible ASCII characters and defaults to a new UUID. The key and the body are
+    fixed here, so awaiting the call again is the same operation. If `check` finds problems, or the key is not valid,
+    the call returns `Invalid` with details and is not sent. `Ok` means that the message is queued, not delivered.
+
+    Errors to expect: `InsufficientBalance`; `Forbidden` for an agent or sender that is not approved; `NotFound` for
+    an unknown id or a recipient without RCS; `Unprocessable` for a conversation without an open session
+    (`no_active_session`), and for a recipient without consent or on the suppression list; `Throttled` for the rate
+    limit and for a second newsletter on one day.
     """
-    wrong = None if idempotency_key is None else check_key(idempotency_key)
-    details = (*check(message), wrong) if wrong else check(message)
-    name = None if wrong else idempotency_key or new_key()
+    key_problem = None if idempotency_key is None else check_key(idempotency_key)
+    details = (*check(message), key_problem) if key_problem else check(message)
+    key = None if key_problem else idempotency_key or new_key()
     if details:
-        return Call("POST", ROUTE, Accepted, idempotency_key=name, invalid=invalid(details))
-    return _call("POST", ROUTE, Accepted, (), dump(message), name)
+        return Call("POST", ROUTE, Accepted, idempotency_key=key, invalid=make_invalid(details))
+    return _call("POST", ROUTE, Accepted, (), dump(message), key)
 
 
 def get(message_id: str) -> Call[MessageRecord]:
-    """Make the call that reads one message of the log (docs: /api/messages/get-message)."""
-    return build_call("GET", _ONE, MessageRecord, ids={"message_id": message_id})
+    """Return the call that reads one message of the log (docs: /api/messages/get-message). It may be repeated.
+
+    An unknown id is `NotFound`.
+    """
+    return build_call("GET", _ONE, MessageRecord, path_params={"message_id": message_id})
 
 
 def revoke(message_id: str) -> Call[Revoked]:
-    """Make the call that takes a message back before delivery (docs: /api/messages/revoke-and-status).
+    """Return the call that revokes a message before delivery (docs: /api/messages/revoke-and-status).
 
-    It may be repeated; what the service answers for a message that is revoked already, the docs leave open.
+    It may be repeated. A message that is delivered already or unknown is `NotFound`. The docs do not say what the
+    service answers for a message that is revoked already.
     """
-    return build_call("DELETE", _ONE, Revoked, ids={"message_id": message_id})
+    return build_call("DELETE", _ONE, Revoked, path_params={"message_id": message_id})
 
 
 def list(  # noqa: A001 - the name of the route; read as `messages.list`
@@ -79,34 +89,37 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
     since: datetime | date | None = None,
     until: datetime | date | None = None,
 ) -> Call[Page]:
-    """Make the call that reads one page of the log (docs: /api/messages/list-messages).
+    """Return the call that reads one page of the log (docs: /api/messages/list-messages). It may be repeated.
 
-    *limit* is 1 to 200 messages, from the one at *offset*. *since* and *until* are included: a date,
-    or a datetime with a time zone. They are `from` and `to` on the wire, and so in the details.
+    *limit* is 1 to 200 messages, starting at *offset*. *since* and *until* are inclusive: a date, or a datetime with
+    a time zone. On the wire, and so in details, they are `from` and `to`. If a parameter is not valid, the call
+    returns `Invalid` with details and is not sent.
     """
     query = {
-        "limit": (whole(1, 200), limit),
-        "offset": (whole(0, 2**63 - 1), offset),
+        "limit": (integer(1, 200), limit),
+        "offset": (integer(0, 2**63 - 1), offset),
         "direction": (_DIRECTION, direction),
         "status": (_STATUS, status),
-        "channel_id": (nonempty_text, channel_id),
-        "contact_id": (nonempty_text, contact_id),
-        "campaign_id": (nonempty_text, campaign_id),
+        "channel_id": (non_empty, channel_id),
+        "contact_id": (non_empty, contact_id),
+        "campaign_id": (non_empty, campaign_id),
         "message_type": (_MESSAGE_TYPE, message_type),
-        "from": (day, since),
-        "to": (day, until),
+        "from": (date_or_datetime, since),
+        "to": (date_or_datetime, until),
     }
     return build_call("GET", ROUTE, Page, query=query)
 
 
 async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
-    """Read the log page by page until an empty one, which is not given; an error is given once, and ends it.
+    """Yield the pages of the log, up to the last (docs: /api/messages/list-messages).
 
-    Nothing in a page says whether it is the last, and a service may give fewer messages than asked for. A
-    page that shows nothing but what the one before has shown ends it too, for a service that passes over
-    the offset. The service counts from the newest message: while messages arrive, one can be shown twice. Go by
-    its id.
+    *limit* is 1 to 200 messages a page, *filters* are those of `list`. An error is yielded once and ends the
+    iteration. So does an empty page, which is not yielded: a page does not say whether it is the last, and may have
+    fewer messages than *limit*. A page that has only messages of the page before ends the iteration too, in case the
+    service ignores the offset. The service counts from the newest message, so a message can be yielded twice while
+    others arrive; compare the ids.
     """
+    # `before` holds the ids of the previous page.
     offset, before = 0, set[str]()
     while True:
         result = await api(list(limit=limit, offset=offset, **filters))

@@ -1,4 +1,4 @@
-"""What can be sent, and what the service says of it."""
+"""Models: the messages that can be sent, and what the service returns about them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,16 +17,16 @@ CardWidth: TypeAlias = Literal["SMALL", "MEDIUM"]
 MediaHeight: TypeAlias = Literal["SHORT", "MEDIUM", "TALL"]
 Direction: TypeAlias = Literal["OUTBOUND", "INBOUND"]
 Status: TypeAlias = Literal["QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED"]
-"""The statuses by which the log can be asked; a message can have others."""
+"""The statuses by which the log can be filtered; a message can have others."""
 
 
 @final
 @frozen(kw_only=True)
 class Reply:
-    """A chip that answers with *text* (at most 25 characters).
+    """A suggestion that replies with *text* (at most 25 characters).
 
-    *postback_data* is plain text here, and comes back with the reply; on the wire it is base64, at
-    most 2,048 characters of it.
+    *postback_data* is plain text, and is returned with the reply. On the wire it is base64 of at most 2,048
+    characters.
     """
 
     text: str = field(repr=hidden)
@@ -36,7 +36,7 @@ class Reply:
 @final
 @frozen(kw_only=True)
 class OpenUrl:
-    """A chip that opens *url* (http or https) in the browser."""
+    """A suggestion that opens *url* (http or https) in the browser."""
 
     text: str = field(repr=hidden)
     url: str = field(repr=hidden)
@@ -46,7 +46,7 @@ class OpenUrl:
 @final
 @frozen(kw_only=True)
 class OpenUrlInWebview:
-    """A chip that opens *url* (http or https) inside the messaging app."""
+    """A suggestion that opens *url* (http or https) inside the messaging app."""
 
     text: str = field(repr=hidden)
     url: str = field(repr=hidden)
@@ -56,7 +56,7 @@ class OpenUrlInWebview:
 @final
 @frozen(kw_only=True)
 class Dial:
-    """A chip that dials *phone_number* (E.164). The docs name the action, not its inner field."""
+    """A suggestion that dials *phone_number* (E.164). The docs name the action, but not its inner field."""
 
     text: str = field(repr=hidden)
     phone_number: str = field(repr=hidden)
@@ -66,7 +66,7 @@ class Dial:
 @final
 @frozen(kw_only=True)
 class ViewLocation:
-    """A chip that shows a place on the map, in degrees. The docs name the action, not its inner fields."""
+    """A suggestion that shows a location on the map, in degrees. The docs name the action, but not its inner fields."""
 
     text: str = field(repr=hidden)
     latitude: float = field(repr=hidden)
@@ -78,7 +78,7 @@ class ViewLocation:
 @final
 @frozen(kw_only=True)
 class ShareLocation:
-    """A chip that asks for the recipient's place."""
+    """A suggestion that asks for the location of the recipient."""
 
     text: str = field(repr=hidden)
     fallback_url: str | None = field(default=None, repr=hidden)
@@ -87,7 +87,7 @@ class ShareLocation:
 @final
 @frozen(kw_only=True)
 class CreateCalendarEvent:
-    """A chip that enters an event into the calendar. The docs name the action, not its inner fields."""
+    """A suggestion that creates a calendar event. The docs name the action, but not its inner fields."""
 
     text: str = field(repr=hidden)
     title: str = field(repr=hidden)
@@ -98,15 +98,15 @@ class CreateCalendarEvent:
 
 
 Suggestion: TypeAlias = Reply | OpenUrl | OpenUrlInWebview | Dial | ViewLocation | ShareLocation | CreateCalendarEvent
-"""A chip under a message or a card: a reply, or one of the six actions."""
+"""A suggestion under a message or a card: a reply, or one of the six actions."""
 
 
 @final
 @frozen(kw_only=True)
 class Media:
-    """An image, a video or a GIF at a public HTTPS address, fetched when the message is submitted.
+    """An image, a video or a GIF at a public HTTPS URL, which the service fetches when the message is submitted.
 
-    The docs advise at most 100 MB for *url* and 100 kB for *thumbnail_url*; no redirects.
+    The docs advise at most 100 MB for *url* and 100 kB for *thumbnail_url*. Redirects are not followed.
     """
 
     url: str = field(repr=hidden)
@@ -117,7 +117,10 @@ class Media:
 @final
 @frozen(kw_only=True)
 class Card:
-    """One card: title (at most 200 characters), description (2,000), media, and up to 4 chips."""
+    """A card: title (at most 200 characters), description (at most 2,000), media, and up to 4 suggestions.
+
+    At least one of them is required.
+    """
 
     title: str | None = field(default=None, repr=hidden)
     description: str | None = field(default=None, repr=hidden)
@@ -128,11 +131,11 @@ class Card:
 @final
 @frozen(kw_only=True)
 class Text:
-    """An RCS text of at most 3,072 characters with up to 11 chips (docs: /api/messages/rcs-text).
+    """An RCS text of at most 3,072 characters with up to 11 suggestions (docs: /api/messages/rcs-text).
 
-    *to* is a number in E.164. *ttl* is a duration such as `"900s"`, after which an undelivered
-    message is revoked. With `message_type="CONVERSATION"` it needs an open session with the
-    recipient, with `"NEWSLETTER"` a subscribed one.
+    *to* is a phone number in E.164. *ttl* is a duration such as `"900s"`, after which an undelivered message is
+    revoked; by default it is not. A `CONVERSATION` requires an open session with the recipient, a `NEWSLETTER` a
+    subscribed recipient.
     """
 
     agent_id: str
@@ -147,7 +150,7 @@ class Text:
 @final
 @frozen(kw_only=True)
 class RichCard:
-    """One RCS card on its own (docs: /api/messages/rcs-rich-card); the rest as in `Text`."""
+    """A single RCS card (docs: /api/messages/rcs-rich-card). The other fields are those of `Text`."""
 
     agent_id: str
     to: str = field(repr=hidden)
@@ -161,7 +164,7 @@ class RichCard:
 @final
 @frozen(kw_only=True)
 class Carousel:
-    """2 to 10 RCS cards in a row (docs: /api/messages/rcs-carousel); the rest as in `Text`.
+    """A row of 2 to 10 RCS cards (docs: /api/messages/rcs-carousel). The other fields are those of `Text`.
 
     *card_width* is `SMALL` (120 dp) or `MEDIUM` (232 dp).
     """
@@ -180,8 +183,8 @@ class Carousel:
 class Email:
     """An email: inline content (*html*, *text* or both, with a *subject*), or a published template.
 
-    `message_type` is `MESSAGE` (docs: /api/messages/email-action-based) or `NEWSLETTER`
-    (/api/messages/email-subscription). *template_version* such as `"4"`; the latest if left out.
+    *message_type* is `MESSAGE` (docs: /api/messages/email-action-based) or `NEWSLETTER`
+    (docs: /api/messages/email-subscription). *template_version* is text such as `"4"`, and defaults to the latest.
     """
 
     channel_id: str
@@ -197,13 +200,13 @@ class Email:
 
 Rcs: TypeAlias = Text | RichCard | Carousel
 Message: TypeAlias = Text | RichCard | Carousel | Email
-"""Anything that `send` takes."""
+"""Any message that `send` accepts."""
 
 
 @final
 @frozen(kw_only=True)
 class Tier:
-    """The price tier of a channel; *volume_used* is this month's messages toward the next."""
+    """The price tier of a channel. *volume_used* is the number of messages this month, counted toward the next tier."""
 
     channel: str | None = None
     current: str | None = None
@@ -213,10 +216,10 @@ class Tier:
 @final
 @frozen(kw_only=True)
 class Billing:
-    """What a send costs, in EUR: *hold_amount* is reserved now, *message_price* the expected cost.
+    """The cost of a message in EUR: *hold_amount* is reserved now, *message_price* is the expected cost.
 
-    *message_type* is the billing unit. *in_session* comes with a conversation, *mau_charged* with a
-    newsletter. What an answer left out is None.
+    *message_type* is the billing unit. Only a conversation has *in_session*, only a newsletter has *mau_charged*.
+    A field that the answer omits is None.
     """
 
     channel: str | None = None
@@ -232,7 +235,7 @@ class Billing:
 @final
 @frozen(kw_only=True)
 class Accepted:
-    """A message was queued: accepted and paid for by a hold, not delivered yet."""
+    """A queued message: accepted, with its cost on hold, but not delivered yet."""
 
     message_id: str
     status: str = "queued"
@@ -242,8 +245,8 @@ class Accepted:
 
 @final
 @frozen(kw_only=True)
-class Event:
-    """One step in the life of a message, such as `queued` or `delivered`."""
+class MessageEvent:
+    """One event in the log of a message. *type* is such as `queued` or `delivered`."""
 
     type: str
     at: datetime | None = None
@@ -252,10 +255,10 @@ class Event:
 @final
 @frozen(kw_only=True)
 class MessageRecord:
-    """One message of the log, out or in. *content*, *events* and the error come from `get` only.
+    """One message of the log, outbound or inbound. Only `get` returns *content*, *events* and the error.
 
-    *status* is in upper case whatever the page sent, such as `QUEUED`, `SENT`, `DELIVERED`, `READ`,
-    `FAILED`, `REVOKED`; more may come. *cost* is in EUR, None for an inbound message.
+    *status* is always in upper case, such as `QUEUED`, `SENT`, `DELIVERED`, `READ`, `FAILED` or `REVOKED`; the
+    service may add more. *cost* is in EUR, and None for an inbound message.
     """
 
     id: str
@@ -274,13 +277,13 @@ class MessageRecord:
     content: Mapping[str, object] | None = field(default=None, repr=hidden, hash=False)
     error_code: str | None = None
     error_message: str | None = field(default=None, repr=hidden)
-    events: tuple[Event, ...] = ()
+    events: tuple[MessageEvent, ...] = ()
 
 
 @final
 @frozen(kw_only=True)
 class Page:
-    """One page of the message log, in the order of the service; what else it tells, such as a total, is in *extra*."""
+    """One page of the message log, in the order of the service. Other fields, such as a total, are in *extra*."""
 
     messages: tuple[MessageRecord, ...]
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
@@ -289,7 +292,7 @@ class Page:
 @final
 @frozen(kw_only=True)
 class Revoked:
-    """A message that was taken back before delivery; its hold is released."""
+    """A message that was revoked before delivery. Its hold is released."""
 
     id: str
     status: str = "REVOKED"

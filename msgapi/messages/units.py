@@ -1,19 +1,19 @@
-"""Units: by which of the four a message is billed."""
+"""Units: which of the four billing units a message is billed by (docs: /learn/billing-units)."""
 
 from typing import Final, Literal, TypeAlias
 
 from .models import Carousel, Email, Message, RichCard, Text
 
 Unit: TypeAlias = Literal["basic_message", "single_message", "conversation", "mau"]
-BASIC_MOST: Final = 160
+BASIC_MAX_LENGTH: Final = 160
 
 
 def unit(message: Message) -> Unit:
-    """Tell the billing unit of *message* (docs: /learn/billing-units).
+    """Return the billing unit of *message* (docs: /learn/billing-units).
 
-    A text without chips is basic up to 160 characters. The docs don't say of which kind; here they
-    are Unicode code points. What the service bills is in the answer's `billing.message_type`.
-    Raises nothing: what is no message, or has a value of a wrong type in it, is a single message.
+    A text without suggestions is `basic_message` up to 160 characters. The docs do not define a character; here it is
+    a Unicode code point. The unit that the service bills is in `billing.message_type` of the answer. Never raise: a
+    value that is not a message, or has fields of a wrong type, is `single_message`.
     """
     if isinstance(message, Email):
         return "basic_message"
@@ -28,5 +28,5 @@ def unit(message: Message) -> Unit:
 
 
 def _is_short(message: Text) -> bool:
-    said: object = message.text
-    return isinstance(said, str) and len(said) <= BASIC_MOST and message.suggestions == ()
+    text: object = message.text
+    return isinstance(text, str) and len(text) <= BASIC_MAX_LENGTH and message.suggestions == ()

@@ -1,9 +1,9 @@
-"""Limits: what the contract allows in a message, checked before the wire and by the sandbox alike.
+"""Validation: the documented limits of a message, checked before it is sent, and by the sandbox.
 
 Rules:
-- Checking never raises, whatever an untyped caller put into a field.
-- A detail names the field by its path on the wire, says the limit and what was found in numbers,
-  and quotes neither recipient nor content.
+- Checking never raises, whatever type the fields have.
+- A detail names the field by its path on the wire and states the limit and the size found. It quotes neither
+  recipient nor content.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -14,21 +14,21 @@ from attrs import NOTHING, fields_dict, frozen
 from ..results import Detail
 from ..schema.validators import (
     Problem,
-    Rule,
-    address,
-    any_text,
-    aware_time,
+    Validator,
+    any_string,
+    aware_datetime,
     degrees,
     duration,
-    items,
-    json,
-    nonempty_text,
-    number,
+    email_address,
+    json_object,
+    non_empty,
     one_of,
     optional,
+    phone_number,
     prefix_path,
     single_line,
     string,
+    tuple_of,
     url,
 )
 from .models import (
@@ -53,15 +53,15 @@ from .models import (
     TrafficType,
     ViewLocation,
 )
-from .wire import PATHS, encode
+from .wire import PATHS, encode_postback
 
-_POSTBACK_MOST: Final = 2048
+_MAX_POSTBACK: Final = 2048
 
 
 @final
 @frozen(kw_only=True)
 class UseCase:
-    """What an agent with this use case may send (docs: /learn/rcs-agents)."""
+    """The message and traffic types that an agent with one use case may send (docs: /learn/rcs-agents)."""
 
     message_types: tuple[MessageType, ...]
     traffic_types: tuple[TrafficType, ...]
@@ -75,68 +75,69 @@ USE_CASES: Final[Mapping[str, UseCase]] = {
     "PROMOTIONAL": UseCase(message_types=("MESSAGE", "NEWSLETTER"), traffic_types=("PROMOTION",)),
     "MULTI_USE": UseCase(message_types=get_args(MessageType), traffic_types=get_args(TrafficType)),
 }
-"""Which message and traffic types go together, by the use case of the agent.
+"""The message and traffic types that an agent may send, by its use case.
 
-Only the service knows the use case of an agent, and `MULTI_USE` allows every pair. So `check`
-refuses no pair, only values that no use case has; the rest is for the service to refuse.
+Only the service knows the use case of an agent, and `MULTI_USE` allows every pair. So `check` accepts every pair of
+known values; the service refuses the others.
 """
 
 
 def check(message: Message) -> tuple[Detail, ...]:
-    """Tell what is wrong with *message* by the documented limits; nothing if it can be sent.
+    """Return the problems found in *message*, by the documented limits; empty if valid. Never raise.
 
-    Anything that is not a message, and any value of a wrong type in one, is a detail as well.
+    A value that is not a message, or a field of a wrong type, is a problem too.
     """
     if type(message) not in _MESSAGES:
         return (Detail("", f"must be one of {_names(_MESSAGES)}"),)
-    return tuple(_parts(message) or ())
+    return tuple(_check_fields(message) or ())
 
 
 def _postback(value: object) -> Problem:
-    # Text that is short enough in base64, as it goes over the wire.
-    said = any_text(value)
-    if said is not None or not isinstance(value, str):
-        return said
-    size = len(encode(value))
-    return f"must have at most {_POSTBACK_MOST} characters in base64, and has {size}" if size > _POSTBACK_MOST else None
+    # The limit applies to the base64 form.
+    problem = any_string(value)
+    if problem is not None or not isinstance(value, str):
+        return problem
+    size = len(encode_postback(value))
+    return f"must have at most {_MAX_POSTBACK} characters in base64, and has {size}" if size > _MAX_POSTBACK else None
 
 
 def _names(kinds: tuple[type, ...]) -> str:
     return ", ".join(kind.__name__ for kind in kinds)
 
 
-def _a(*kinds: type) -> Rule:
-    def rule(value: object) -> Problem:
-        return _parts(value) if type(value) in kinds else f"must be one of {_names(kinds)}"
+def _model(*kinds: type) -> Validator:
+    def validate(value: object) -> Problem:
+        return _check_fields(value) if type(value) in kinds else f"must be one of {_names(kinds)}"
 
-    return rule
+    return validate
 
 
-def _parts(value: object) -> list[Detail] | None:
-    details: list[Detail] | None = None  # made only where something is wrong: every message that is sent comes by
+def _check_fields(value: object) -> list[Detail] | None:
+    # Every message is checked and most have no problems: the list is created with the first problem.
+    details: list[Detail] | None = None
     kind = type(value)
-    for name, path, rule, good in _PLANS[kind]:
+    for name, path, validate, valid in _FIELDS[kind]:
         part = getattr(value, name)
-        if part is good:
+        if part is valid:
             continue
-        found = rule(part)
-        if found is not None:
-            details = [*(details or ()), *prefix_path(path, found)]
-    if kind in _WHOLES:
-        details = [*(details or ()), *_WHOLES[kind](value)]
+        problem = validate(part)
+        if problem is not None:
+            details = [*(details or ()), *prefix_path(path, problem)]
+    if kind in _WHOLE_CHECKS:
+        details = [*(details or ()), *_WHOLE_CHECKS[kind](value)]
     return details
 
 
-def _good(kind: type, name: str, rule: Rule) -> object:
-    # The default of a field, which needs no look if it keeps to the rule.
+def _valid_default(kind: type, name: str, validate: Validator) -> object:
+    # A field that has its default is not checked again, if the default is valid.
     default: object = fields_dict(kind)[name].default
-    return default if rule(default) is None else NOTHING
+    return default if validate(default) is None else NOTHING
 
 
-# What concerns more than one field.
+# Rules over more than one field.
 
 
-def _card(card: Card) -> Iterator[Detail]:
+def _check_card(card: Card) -> Iterator[Detail]:
     if all(_is_empty(part) for part in (card.title, card.description, card.media, card.suggestions)):
         yield Detail("", "must have a title, a description, media or suggestions")
 
@@ -145,13 +146,13 @@ def _is_empty(value: object) -> bool:
     return value is None or (isinstance(value, str | tuple) and not value)
 
 
-def _event(event: CreateCalendarEvent) -> Iterator[Detail]:
+def _check_event(event: CreateCalendarEvent) -> Iterator[Detail]:
     start, end = event.start_time, event.end_time
-    if aware_time(start) is None and aware_time(end) is None and end <= start:
+    if aware_datetime(start) is None and aware_datetime(end) is None and end <= start:
         yield Detail(PATHS[CreateCalendarEvent]["end_time"], "must be after start_time")
 
 
-def _email(email: Email) -> Iterator[Detail]:
+def _check_email(email: Email) -> Iterator[Detail]:
     if email.template_id is None:
         if _is_empty(email.html) and _is_empty(email.text):
             yield Detail("content", "is required without a template_id")
@@ -165,62 +166,65 @@ def _email(email: Email) -> Iterator[Detail]:
 
 
 _MESSAGES: Final = get_args(Message)
-_WHOLES: Final[Mapping[type, Callable[[Any], Iterator[Detail]]]] = {
-    Card: _card,
-    CreateCalendarEvent: _event,
-    Email: _email,
+_WHOLE_CHECKS: Final[Mapping[type, Callable[[Any], Iterator[Detail]]]] = {
+    Card: _check_card,
+    CreateCalendarEvent: _check_event,
+    Email: _check_email,
 }
 
 # The table of limits; lengths are counted in Unicode code points.
 
 _link: Final = url("http", "https")
 _file: Final = url("https")
-_action: Final[Mapping[str, Rule]] = {"text": string(25), "fallback_url": optional(_link)}
-_chip: Final = _a(*get_args(Suggestion))
-_rcs: Final[Mapping[str, Rule]] = {
-    "agent_id": nonempty_text,
-    "to": number,
+_action: Final[Mapping[str, Validator]] = {"text": string(25), "fallback_url": optional(_link)}
+_chip: Final = _model(*get_args(Suggestion))
+_rcs: Final[Mapping[str, Validator]] = {
+    "agent_id": non_empty,
+    "to": phone_number,
     "message_type": one_of(MessageType),
     "traffic_type": one_of(TrafficType),
     "ttl": optional(duration),
 }
-_RULES: Final[Mapping[type, Mapping[str, Rule]]] = {
+_VALIDATORS: Final[Mapping[type, Mapping[str, Validator]]] = {
     Reply: {"text": string(25), "postback_data": optional(_postback)},
     OpenUrl: {**_action, "url": _link},
     OpenUrlInWebview: {**_action, "url": _link},
-    Dial: {**_action, "phone_number": number},
-    ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(any_text)},
+    Dial: {**_action, "phone_number": phone_number},
+    ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(any_string)},
     ShareLocation: _action,
     CreateCalendarEvent: {
         **_action,
-        "title": nonempty_text,
-        "start_time": aware_time,
-        "end_time": aware_time,
-        "description": optional(any_text),
+        "title": non_empty,
+        "start_time": aware_datetime,
+        "end_time": aware_datetime,
+        "description": optional(any_string),
     },
     Media: {"url": _file, "thumbnail_url": optional(_file), "height": optional(one_of(MediaHeight))},
     Card: {
         "title": optional(string(200, empty=True)),
         "description": optional(string(2000, empty=True)),
-        "media": optional(_a(Media)),
-        "suggestions": items(_chip, 0, 4),
+        "media": optional(_model(Media)),
+        "suggestions": tuple_of(_chip, 0, 4),
     },
-    Text: {**_rcs, "text": string(3072), "suggestions": items(_chip, 0, 11)},
-    RichCard: {**_rcs, "orientation": one_of(Orientation), "card": _a(Card)},
-    Carousel: {**_rcs, "card_width": one_of(CardWidth), "cards": items(_a(Card), 2, 10)},
+    Text: {**_rcs, "text": string(3072), "suggestions": tuple_of(_chip, 0, 11)},
+    RichCard: {**_rcs, "orientation": one_of(Orientation), "card": _model(Card)},
+    Carousel: {**_rcs, "card_width": one_of(CardWidth), "cards": tuple_of(_model(Card), 2, 10)},
     Email: {
-        "channel_id": nonempty_text,
-        "to": address,
+        "channel_id": non_empty,
+        "to": email_address,
         "message_type": one_of(Literal["MESSAGE", "NEWSLETTER"]),
         "subject": optional(single_line),
-        "html": optional(any_text),
-        "text": optional(any_text),
-        "template_id": optional(nonempty_text),
-        "template_version": optional(nonempty_text),
-        "template_data": optional(json),
+        "html": optional(any_string),
+        "text": optional(any_string),
+        "template_id": optional(non_empty),
+        "template_version": optional(non_empty),
+        "template_data": optional(json_object),
     },
 }
-_PLANS: Final = {
-    kind: tuple((name, PATHS[kind][name], rule, _good(kind, name, rule)) for name, rule in rules.items())
-    for kind, rules in _RULES.items()
+_FIELDS: Final = {
+    kind: tuple(
+        (name, PATHS[kind][name], validate, _valid_default(kind, name, validate))
+        for name, validate in validators.items()
+    )
+    for kind, validators in _VALIDATORS.items()
 }

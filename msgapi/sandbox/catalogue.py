@@ -10,11 +10,11 @@ from attrs import frozen
 
 from .. import agents, billing, campaigns, contacts, messages, testagent, webhooks
 from ..billing.models import NewTopUp
-from ..campaigns import CampaignProgress, CampaignRun
+from ..campaigns import CampaignRun, CampaignStatus
 from ..contacts import ImportRows
 from ..messages import Accepted, Message, MessageRecord, Page, Revoked
 from ..results import Balance
-from ..testagent import Registration, Standing, Verification
+from ..testagent import Registration, TestAgentStatus, Verification
 from ..webhooks import Confirmation
 from . import controls, figures, orders
 from .dossiers import Launched
@@ -61,33 +61,35 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/messages", messages.list, Page, query=_LOG),
     Operation("GET", "/v1/messages/{id}", messages.get, MessageRecord),
     Operation("DELETE", "/v1/messages/{id}", messages.revoke, Revoked),
-    Operation("POST", "/v1/test/register", testagent.register, Standing, Registration, answers=figures.CodeSent),
-    Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification, answers=figures.TrialStanding),
+    Operation("POST", "/v1/test/register", testagent.register, TestAgentStatus, Registration, answers=figures.CodeSent),
+    Operation(
+        "POST", "/v1/test/verify", testagent.verify, TestAgentStatus, Verification, answers=figures.TrialStanding
+    ),
     Operation("POST", "/v1/test/messages", testagent.send, Accepted, Message),
-    Operation("GET", "/v1/test/status", testagent.status, Standing, answers=figures.TrialStanding),
+    Operation("GET", "/v1/test/status", testagent.status, TestAgentStatus, answers=figures.TrialStanding),
     Operation("POST", "/v1/rcs/agents", agents.create, agents.Agent, agents.NewAgent, _CREATED),
     Operation("GET", "/v1/rcs/agents/{id}", agents.get, agents.Agent),
     Operation("PATCH", "/v1/rcs/agents/{id}", agents.update, agents.Agent, agents.AgentChanges),
     Operation("POST", "/v1/rcs/agents/{id}/submit", agents.submit, agents.Submitted, statuses=_ACCEPTED),
-    Operation("GET", "/v1/rcs/agents/{id}/launch", agents.launch_status, agents.Launch),
+    Operation("GET", "/v1/rcs/agents/{id}/launch", agents.launch_status, agents.LaunchStatus),
     Operation("POST", "/v1/contacts", contacts.create, contacts.Contact, contacts.NewContact, (201, 200)),
     Operation("GET", "/v1/contacts/{id}", contacts.get, contacts.Contact),
     Operation("PATCH", "/v1/contacts/{id}", contacts.update, contacts.Contact, contacts.ContactChanges),
     Operation("DELETE", "/v1/contacts/{id}", contacts.delete, contacts.Deleted),
     Operation("POST", "/v1/contacts/import", contacts.import_contacts, contacts.Imported, ImportRows),
-    Operation("GET", "/v1/contacts/{id}/consent", contacts.list_consents, contacts.ConsentRecords),
+    Operation("GET", "/v1/contacts/{id}/consent", contacts.list_consents, contacts.Consents),
     Operation(
         "POST",
         "/v1/contacts/{id}/consent",
         contacts.create_consent,
-        contacts.ConsentRecord,
+        contacts.Consent,
         contacts.NewConsent,
         _CREATED,
     ),
     Operation("POST", "/v1/campaigns/{id}/trigger", campaigns.trigger, CampaignRun, statuses=_ACCEPTED),
-    Operation("POST", "/v1/campaigns/{id}/pause", campaigns.pause, CampaignProgress),
-    Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, CampaignProgress),
-    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, CampaignProgress, answers=figures.CampaignStanding),
+    Operation("POST", "/v1/campaigns/{id}/pause", campaigns.pause, CampaignStatus),
+    Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, CampaignStatus),
+    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, CampaignStatus, answers=figures.CampaignStanding),
     Operation("GET", "/v1/billing/balance", billing.balance, Balance),
     Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",), answers=figures.Usage),
     Operation(

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from ..contacts import NewConsent
-from ..contacts.models import CONSENT
+from ..contacts.validation import CONSENT
 from .answers import Reply, iso, made, say
 from .contacts import alter, unknown
 from .intake import take

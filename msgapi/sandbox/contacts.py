@@ -4,9 +4,9 @@ from typing import Any
 
 from attrs import evolve
 
-from ..codec import Problems, read
-from ..contacts import MOST_ROWS, ContactChanges, ImportRow, ImportRows, NewContact
-from ..contacts.models import CHANGES, NEW, ROW
+from ..codec import Problems, from_plain
+from ..contacts import MAX_IMPORT_ROWS, ContactChanges, ImportRow, ImportRows, NewContact
+from ..contacts.validation import CHANGES, IMPORT_ROW, NEW
 from ..results import Detail
 from ..schema.validators import prefix_path
 from .answers import Reply, invalid, iso, made, refuse, say, written
@@ -65,17 +65,17 @@ def delete(state: State, ask: Ask) -> Reply:
 def import_rows(state: State, ask: Ask) -> Reply:
     """Import contacts that are not there yet (docs: /api/contacts/import-contacts)."""
     listed = ask.value.get("contacts")
-    if isinstance(listed, list) and len(listed) > MOST_ROWS:
-        said = f"must be at most {MOST_ROWS}, and are {len(listed)}"
+    if isinstance(listed, list) and len(listed) > MAX_IMPORT_ROWS:
+        said = f"must be at most {MAX_IMPORT_ROWS}, and are {len(listed)}"
         details = written([Detail("contacts", said)])
         return refuse(422, "limit_exceeded", "Too many rows for one import.", details=details)
-    rows = read(ask.value, ImportRows)
+    rows = from_plain(ask.value, ImportRows)
     if isinstance(rows, Problems):
         return invalid(rows.details)
     if not rows.contacts:
         return invalid([Detail("contacts", "must not be empty")])
     kept = [(at, row) for at, row in enumerate(rows.contacts) if row.email is not None or row.phone is not None]
-    wrong = [detail for at, row in kept for detail in prefix_path(f"contacts[{at}]", ROW.check(row))]
+    wrong = [detail for at, row in kept for detail in prefix_path(f"contacts[{at}]", IMPORT_ROW.check(row))]
     return invalid(wrong) if wrong else say({"imported": sum(_import(state, row, ask.now) for _, row in kept)})
 
 

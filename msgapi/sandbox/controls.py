@@ -3,7 +3,7 @@
 They stand below `/_sandbox`, so that nobody takes them for routes of the service.
 """
 
-from ..codec import plain
+from ..codec import to_plain
 from . import agency, campaigns, consents, orders
 from .answers import Reply, refuse, say
 from .dossiers import Launched
@@ -84,7 +84,7 @@ def confirm(state: State, ask: Ask) -> Reply:
 
 
 def _done(what: object, status: int = 200) -> Reply:
-    return say(plain(what), status)
+    return say(to_plain(what), status)
 
 
 def _noted(entry: Entry | None) -> Reply:

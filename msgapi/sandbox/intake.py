@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 from attrs import NOTHING, fields
 
-from ..codec import Problems, read
+from ..codec import Problems, from_plain
 from ..results import Detail
 from ..schema.requests import Schema
 from .answers import Reply, invalid
@@ -30,7 +30,7 @@ def take(form: Schema, model: type[T], value: Mapping[str, object]) -> T | Reply
     strange = [Detail(name, "is not a known field") for name in value if name not in known]
     defaults = {name: default for name, default in known.items() if default is not NOTHING}
     given = {name: part for name, part in value.items() if part is not None and name in known}
-    found = read({**defaults, **given}, model)
+    found = from_plain({**defaults, **given}, model)
     if isinstance(found, Problems):
         return invalid([*strange, *found.details])
     details = (*strange, *form.check(found))

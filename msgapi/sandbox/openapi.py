@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from ..results import Balance
-from ..schema.validators import KEY, MONTH
+from ..schema.validators import IDEMPOTENCY_KEY, MONTH
 from ..version import VERSION
 from .catalogue import CONTROLS, OPERATIONS, Operation
 from .dates import MOMENT
@@ -50,7 +50,7 @@ _PAGE: Final[Schema] = {
 }
 _STATUS: Final[Mapping[str, int]] = {one.code: one.status for one in CODES}
 _ROUTES: Final = {(route.method, route.path): route for route in ROUTES}
-_KEY: Final = like(KEY)
+_KEY: Final = like(IDEMPOTENCY_KEY)
 _HEADERS: Final[Mapping[str, Schema]] = {
     "X-RateLimit-Limit": {"type": "integer", "minimum": 1},
     "X-RateLimit-Remaining": {"type": "integer", "minimum": 0},

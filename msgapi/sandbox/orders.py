@@ -5,9 +5,9 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..redact import hidden
+from ..schema.mapping import map_fields_by_name
 from ..schema.requests import Schema
-from ..schema.validators import any_text, nonempty_text, number, one_of
-from ..schema.wire_mapping import map_flat
+from ..schema.validators import any_string, non_empty, one_of, phone_number
 from .dossiers import CARRIERS, Launched, Settled
 
 Halting: TypeAlias = Literal["PAUSED_ERROR", "PAUSED_BALANCE"]
@@ -119,11 +119,11 @@ def _count(value: object) -> str | None:
     return None if type(value) is int and 1 <= value <= _MOST else f"must be a whole number from 1 to {_MOST}"
 
 
-WRITTEN: Final = Schema(Written, {"agent_id": nonempty_text, "user": number, "text": any_text})
-TAPPED: Final = Schema(Tapped, {"message_id": nonempty_text, "text": nonempty_text})
-REJECTION: Final = Schema(Rejection, {"reason": nonempty_text})
-LAUNCHED: Final = Schema(Launched, {"carrier": _carrier, "status": one_of(Settled), "reason": nonempty_text})
+WRITTEN: Final = Schema(Written, {"agent_id": non_empty, "user": phone_number, "text": any_string})
+TAPPED: Final = Schema(Tapped, {"message_id": non_empty, "text": non_empty})
+REJECTION: Final = Schema(Rejection, {"reason": non_empty})
+LAUNCHED: Final = Schema(Launched, {"carrier": _carrier, "status": one_of(Settled), "reason": non_empty})
 HALTED: Final = Schema(Halted, {"status": one_of(Halting)})
 FAILURES: Final = Schema(Failures, {"executions": _count})
 
-map_flat(Written, Tapped, Rejection, Launched, Halted, Failures)
+map_fields_by_name(Written, Tapped, Rejection, Launched, Halted, Failures)

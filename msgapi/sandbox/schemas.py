@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import attrs
 
-from ..schema.validators import DURATION, NUMBER
-from ..schema.wire_mapping import marker_of, paths_of
+from ..schema.mapping import field_paths, marker_paths
+from ..schema.validators import DURATION, PHONE_NUMBER
 from ..webhooks import EVENT_TYPES
 from .dossiers import CARRIERS
 
@@ -36,9 +36,9 @@ def like(pattern: Pattern[str], *, some: str = "") -> Schema:
 
 
 _FIELDS: Final[Mapping[str, Schema]] = {
-    "phone": like(NUMBER),
-    "phone_number": like(NUMBER),
-    "user": like(NUMBER),
+    "phone": like(PHONE_NUMBER),
+    "phone_number": like(PHONE_NUMBER),
+    "user": like(PHONE_NUMBER),
     "email": {"type": "string", "format": "email"},
     "ttl": like(DURATION, some="[1-9]"),
     "color": {
@@ -101,7 +101,7 @@ def _schema(kind: Any, schemas: dict[str, Schema], *, asked: bool) -> Schema:  #
 
 
 def _model(model: Any, schemas: dict[str, Schema], *, asked: bool) -> Schema:  # noqa: ANN401 - an attrs class
-    paths = paths_of(model) or {}
+    paths = field_paths(model) or {}
     noun = model.__module__.removeprefix("msgapi.").partition(".")[0]
     name = model.__name__ if model.__name__ not in {"Changes", "Status"} else f"{noun.title()}{model.__name__}"
     # A request that is laid out in objects is read whole; one that is flat may leave out what has a default.
@@ -116,7 +116,7 @@ def _model(model: Any, schemas: dict[str, Schema], *, asked: bool) -> Schema:  #
                 hint = _FIELDS.get(f"{name}.{field.name}", _FIELDS.get(field.name)) if asked else None
                 leaf = hint or _schema(field.type, schemas, asked=asked)
                 _put(schemas[name], where, leaf if needed or not asked else _or_null(leaf), needed=needed)
-        for mark in marker_of(model):
+        for mark in marker_paths(model):
             _put(schemas[name], mark.split("."), closed(), needed=True)
         _open(schemas[name])
     return {"$ref": f"#/components/schemas/{name}"}

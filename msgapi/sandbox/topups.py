@@ -6,7 +6,7 @@ from attrs import frozen
 
 from ..billing import Alert, AutoReload
 from ..billing.models import ALERT, AUTO_RELOAD, TOP_UP, NewTopUp
-from ..codec import plain
+from ..codec import to_plain
 from ..results import Detail
 from ..schema.requests import Schema
 from ..schema.validators import one_of
@@ -95,7 +95,7 @@ def set_reload(state: State, ask: Ask) -> Reply:
 
 
 def _written(setting: AutoReload) -> dict[str, object]:
-    return {"trigger_threshold": None, "reload_amount": None, **plain(setting)}
+    return {"trigger_threshold": None, "reload_amount": None, **to_plain(setting)}
 
 
 def set_alert(state: State, ask: Ask) -> Reply:

@@ -13,7 +13,7 @@ from attrs import define, field
 from ..clock import SYSTEM_CLOCK, Clock
 from ..http import Request
 from ..results import Balance, Unanswered
-from ..schema.validators import number
+from ..schema.validators import phone_number
 from ..transports import Answer, Transport
 from . import agency, consents
 from .account import Account
@@ -189,7 +189,7 @@ class Sandbox:
 
         ValueError if there is no such agent that is launched, or if *to* is no phone number.
         """
-        wrong = number(to)
+        wrong = phone_number(to)
         if wrong is not None:
             raise ValueError(f"to {wrong}")
         return self._reply(to, agent_id, {"type": "text", "text": text})

@@ -1,1 +1,1 @@
-"""Request schemas, validators, the mapping of fields to the wire, undocumented bodies and pages of lists."""
+"""What requests may hold, where models stand on the wire, and how answers are read that the docs do not show."""

@@ -1,4 +1,4 @@
-"""Forms: how the functions of a noun turn what they are given into a call, or into what is wrong with it."""
+"""Requests: build a call from checked input, or a call that carries the problems found."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
@@ -10,46 +10,50 @@ from attrs import field, frozen
 from ..calls import Call
 from ..codec import dump, format_time
 from ..results import Detail, Invalid
-from .validators import Problem, Rule, key, path_id, prefix_path
+from .validators import Validator, path_segment, prefix_path
+from .validators import idempotency_key as validate_key
 
 T = TypeVar("T")
-Query: TypeAlias = Mapping[str, tuple[Rule, object]]
-"""The parameters of a query: the rule for each, and what was given; None is left out."""
+Query: TypeAlias = Mapping[str, tuple[Validator, object]]
+"""The parameters of a query: for each name its validator and its value. A value of None is omitted."""
 
 
 @final
 @frozen
 class Schema:
-    """What a *model* of a request may hold: a rule for each field, and one for *whole* of it."""
+    """What a request *model* may hold: a validator for each field, and *check_whole* for rules over several fields.
+
+    *check_whole* runs only if every field is valid by itself.
+    """
 
     model: type
-    rules: Mapping[str, Rule]
-    whole: Callable[[Any], Iterable[Detail]] = field(default=lambda _: ())
+    validators: Mapping[str, Validator]
+    check_whole: Callable[[Any], Iterable[Detail]] = field(default=lambda _: ())
 
     def check(self, value: object) -> tuple[Detail, ...]:
-        """Tell what is wrong with *value*; nothing if it may be sent. Never raises."""
+        """Return the problems found in *value*; empty if valid. Never raise. It is itself a validator."""
         if type(value) is not self.model:
             return (Detail("", f"must be a {self.model.__name__}"),)
-        found = tuple(one for name, rule in self.rules.items() for one in prefix_path(name, rule(getattr(value, name))))
-        return found or tuple(self.whole(value))
+        details = tuple(
+            detail
+            for name, validate in self.validators.items()
+            for detail in prefix_path(name, validate(getattr(value, name)))
+        )
+        return details or tuple(self.check_whole(value))
 
-    def rule(self, value: object) -> Problem:
-        """Ask for a value that this form lets through, as a rule for the field of another model."""
-        return self.check(value)
 
-
-def invalid(details: tuple[Detail, ...]) -> Invalid:
-    """Make the value that the service itself gives for a request with these *details*."""
+def make_invalid(details: tuple[Detail, ...]) -> Invalid:
+    """Return the error that the service itself returns for a request with these *details*."""
     return Invalid(message="; ".join(f"{one.field} {one.message}".strip() for one in details), details=details)
 
 
 def check_key(idempotency_key: str) -> Detail | None:
-    """Tell what is wrong with an idempotency key: it must be 1 to 255 visible ASCII characters.
+    """Return the problem found in an idempotency key; None if valid: 1 to 255 visible ASCII characters.
 
-    The docs advise a UUID and give no limit (/api/conventions): this is what a header holds safely.
+    The docs advise a UUID and state no limit (docs: /api/conventions). This is what a header can hold.
     """
-    said = key(idempotency_key)
-    return None if said is None else Detail("idempotency_key", said)
+    problem = validate_key(idempotency_key)
+    return None if problem is None else Detail("idempotency_key", problem)
 
 
 def build_call(
@@ -57,29 +61,33 @@ def build_call(
     path: str,
     returns: type[T],
     *,
-    ids: Mapping[str, str] | None = None,
+    path_params: Mapping[str, str] | None = None,
     query: Query | None = None,
     body: object = None,
-    form: Schema | None = None,
+    schema: Schema | None = None,
     idempotency_key: str | None = None,
 ) -> Call[T]:
-    """Make a call of *path*, whose `{names}` are those of *ids*; what is wrong is in the call's `invalid`."""
-    ids, asked = ids or {}, {name: pair for name, pair in (query or {}).items() if pair[1] is not None}
-    details = [one for name, given in ids.items() for one in prefix_path(name, path_id(given))]
-    details += [one for name, (rule, given) in asked.items() for one in prefix_path(name, rule(given))]
-    details += form.check(body) if form else ()
-    wrong = None if idempotency_key is None else check_key(idempotency_key)
-    name = None if wrong else idempotency_key
-    if details or wrong:
-        found = (*details, wrong) if wrong else tuple(details)
-        return Call(method, path, returns, idempotency_key=name, invalid=invalid(found))
-    target = path.format_map({name: quote(given, safe="") for name, given in ids.items()})
-    pairs = tuple((name, query_value(given)) for name, (_, given) in asked.items())
-    return Call(method, target, returns, pairs, None if body is None else dump(body), name)
+    """Return the call of *method* and *path*, whose `{names}` are replaced by *path_params*.
+
+    If the input has problems, the call carries all of them in `invalid` and is never sent.
+    """
+    path_params = path_params or {}
+    params = {name: pair for name, pair in (query or {}).items() if pair[1] is not None}
+    details = [one for name, given in path_params.items() for one in prefix_path(name, path_segment(given))]
+    details += [one for name, (validate, given) in params.items() for one in prefix_path(name, validate(given))]
+    details += schema.check(body) if schema else ()
+    key_problem = None if idempotency_key is None else check_key(idempotency_key)
+    key = None if key_problem else idempotency_key
+    if details or key_problem:
+        found = (*details, key_problem) if key_problem else tuple(details)
+        return Call(method, path, returns, idempotency_key=key, invalid=make_invalid(found))
+    target = path.format_map({name: quote(given, safe="") for name, given in path_params.items()})
+    pairs = tuple((name, format_query_value(given)) for name, (_, given) in params.items())
+    return Call(method, target, returns, pairs, None if body is None else dump(body), key)
 
 
-def query_value(value: object) -> str:
-    """Write one value of a query: a time in UTC with `Z`, a date as it is, true and false as JSON has them."""
+def format_query_value(value: object) -> str:
+    """Return *value* as text for a query: a time in UTC with `Z`, a date in ISO 8601, `true` or `false`."""
     if isinstance(value, datetime):
         return format_time(value)
     if isinstance(value, bool):

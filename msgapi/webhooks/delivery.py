@@ -20,8 +20,8 @@ from typing import Any, Final, Literal, cast, final
 import orjson
 from attrs import fields, frozen
 
-from ..codec import Problems, is_deeper, parse, plain
-from ..codec import read as read_model
+from ..codec import Problems, is_nested_deeper, parse, to_plain
+from ..codec import from_plain as read_model
 from .events import EVENT_TYPES, ConversationEnded, ConversationStarted, Event, KnownEvent, UnknownEvent, UserMessage
 
 SIGNATURE_HEADER: Final = "X-Arowana-Signature"
@@ -95,7 +95,7 @@ def write(event: Event) -> bytes:
         name, data = event.event, dict(event.data)
     else:
         name, data = _EVENT_NAMES[type(event)], _write_fields(event)
-    timestamp = {} if event.timestamp is None else {"timestamp": plain(event.timestamp)}
+    timestamp = {} if event.timestamp is None else {"timestamp": to_plain(event.timestamp)}
     return orjson.dumps({"id": event.id, "event": name, **timestamp, "data": data})
 
 
@@ -139,7 +139,7 @@ def _read_event(value: object) -> Event | InvalidDelivery:
     problems: tuple[str, ...] = (
         () if isinstance(data, dict) or data is None else ("data: must be an object, and was left out",)
     )
-    if is_deeper(data, _MAX_DEPTH):
+    if is_nested_deeper(data, _MAX_DEPTH):
         problems, data = ("data: is nested too deeply, and was left out",), None
     found = data if isinstance(data, dict) else {}
     model = EVENT_TYPES.get(name)
@@ -188,7 +188,7 @@ def _write_fields(value: KnownEvent | UserMessage) -> dict[str, Any]:
         if isinstance(part, UserMessage):
             written[name] = _write_fields(part)
         elif part is not None:
-            written[_wire_name(type(value), name)] = plain(part)
+            written[_wire_name(type(value), name)] = to_plain(part)
     if isinstance(value, UserMessage) and value.postback_data is not None:
         written["postback_data"] = b64encode(value.postback_data.encode()).decode()
     return written

@@ -18,11 +18,11 @@ from ..calls import Call, Caller
 from ..config import is_loopback
 from ..redact import hidden
 from ..results import Detail, Result
-from ..schema.pages import PAGE_SIZE, follow_pages
+from ..schema.cursor_pages import PAGE_SIZE, follow_pages
+from ..schema.mapping import map_fields_by_name
 from ..schema.requests import Schema, build_call
-from ..schema.undocumented import allow_undocumented
-from ..schema.validators import Problem, items, nonempty_text, optional, url
-from ..schema.wire_mapping import map_flat
+from ..schema.undocumented import read_leniently
+from ..schema.validators import Problem, non_empty, optional, tuple_of, url
 
 _ROUTE: Final = "/v1/webhooks"
 _ONE: Final = f"{_ROUTE}/{{webhook_id}}"
@@ -94,7 +94,7 @@ def create(endpoint: NewEndpoint) -> Call[WebhookEndpoint]:
 
     No idempotency key is documented for it, so the client does not repeat it once a byte may have been sent.
     """
-    return build_call("POST", _ROUTE, WebhookEndpoint, body=endpoint, form=_NEW)
+    return build_call("POST", _ROUTE, WebhookEndpoint, body=endpoint, schema=_NEW)
 
 
 def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
@@ -106,9 +106,7 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
     endpoints in a page, at least 1; None leaves it to the service. Neither parameter is documented for this
     route: they are those of the other lists.
     """
-    return build_call(
-        "GET", _ROUTE, EndpointPage, query={"cursor": (nonempty_text, cursor), "limit": (PAGE_SIZE, limit)}
-    )
+    return build_call("GET", _ROUTE, EndpointPage, query={"cursor": (non_empty, cursor), "limit": (PAGE_SIZE, limit)})
 
 
 async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
@@ -122,7 +120,9 @@ async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Resul
 
 def update(webhook_id: str, changes: EndpointChanges) -> Call[Confirmation]:
     """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview). It may be repeated."""
-    return build_call("PATCH", _ONE, Confirmation, ids={"webhook_id": webhook_id}, body=changes, form=_CHANGES)
+    return build_call(
+        "PATCH", _ONE, Confirmation, path_params={"webhook_id": webhook_id}, body=changes, schema=_CHANGES
+    )
 
 
 def delete(webhook_id: str) -> Call[Confirmation]:
@@ -130,7 +130,7 @@ def delete(webhook_id: str) -> Call[Confirmation]:
 
     It may be repeated. If a first attempt succeeded but its response was lost, the result is `NotFound`.
     """
-    return build_call("DELETE", _ONE, Confirmation, ids={"webhook_id": webhook_id})
+    return build_call("DELETE", _ONE, Confirmation, path_params={"webhook_id": webhook_id})
 
 
 def test(webhook_id: str) -> Call[Confirmation]:
@@ -138,7 +138,7 @@ def test(webhook_id: str) -> Call[Confirmation]:
 
     It has no idempotency key, so the client does not repeat it once a byte may have been sent.
     """
-    return build_call("POST", f"{_ONE}/test", Confirmation, ids={"webhook_id": webhook_id})
+    return build_call("POST", f"{_ONE}/test", Confirmation, path_params={"webhook_id": webhook_id})
 
 
 def _check_not_empty(changes: EndpointChanges) -> tuple[Detail, ...]:
@@ -154,16 +154,16 @@ def _check_url(value: object) -> Problem:
 
 _https: Final = url("https")
 _http: Final = url("http")
-_NEW: Final = Schema(NewEndpoint, {"url": _check_url, "events": items(nonempty_text, 1), "secret": nonempty_text})
+_NEW: Final = Schema(NewEndpoint, {"url": _check_url, "events": tuple_of(non_empty, 1), "secret": non_empty})
 _CHANGES: Final = Schema(
     EndpointChanges,
-    {"url": optional(_check_url), "events": optional(items(nonempty_text, 1)), "secret": optional(nonempty_text)},
+    {"url": optional(_check_url), "events": optional(tuple_of(non_empty, 1)), "secret": optional(non_empty)},
     _check_not_empty,
 )
 SCHEMAS: Final = (_NEW, _CHANGES)
 """The rules for the request bodies, for the sandbox."""
 
-map_flat(NewEndpoint, EndpointChanges)
-allow_undocumented(WebhookEndpoint, same={"webhook_id": "id"})
-allow_undocumented(EndpointPage, array="webhooks", same={"endpoints": "webhooks"})
-allow_undocumented(Confirmation)
+map_fields_by_name(NewEndpoint, EndpointChanges)
+read_leniently(WebhookEndpoint, aliases={"webhook_id": "id"})
+read_leniently(EndpointPage, array="webhooks", aliases={"endpoints": "webhooks"})
+read_leniently(Confirmation)

@@ -1,0 +1,223 @@
+"""Mapping: at which path of the JSON body each field of a model is, defined beside the models and not in them.
+
+Only models that are mapped here refuse unknown fields: they are requests. Answers accept unknown fields.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar, cast, final
+
+from attrs import Attribute, fields, frozen
+from cattrs import AttributeValidationNote, ClassValidationError
+from cattrs.gen import make_dict_unstructure_fn, override
+from cattrs.preconf.orjson import OrjsonConverter
+
+from ..codec.converter import Mismatch, detailed, fast, json_type_name
+from ..codegen import Place, Tree, writer
+
+T = TypeVar("T")
+Path = tuple[str, ...]
+_MAPPED: Final[dict[type, tuple[Mapping[str, str], str]]] = {}  # the paths of the fields, and the marker
+
+
+@final
+@frozen
+class FieldCodec:
+    """How a string is encoded where its form on the wire differs, and how it is decoded.
+
+    *decode* raises `Mismatch` for a value that *encode* cannot have written.
+    """
+
+    encode: Callable[[str], str]
+    decode: Callable[[object], str]
+
+
+@final
+@frozen
+class _MappedField:
+    field: "Attribute[Any]"
+    path: Path
+    codec: FieldCodec | None
+
+    @property
+    def dotted(self) -> str:
+        return ".".join(self.path)
+
+    @property
+    def optional(self) -> bool:
+        return self.field.default is None or self.field.default == ()
+
+    @property
+    def omitted(self) -> object:
+        # An empty tuple is omitted only where it is the default: elsewhere it differs from None, as in tags to replace.
+        return () if self.field.default == () else None
+
+
+def map_fields(
+    model: type, paths: Mapping[str, str], *, marker: str = "", codecs: Mapping[str, FieldCodec] | None = None
+) -> Mapping[str, str]:
+    """Define where in the JSON body the fields of a request *model* are, for writing and reading.
+
+    *paths* are dotted. A field without a path is at its own name. *marker* is the path of an object that is always
+    written, since its presence identifies the model. *codecs* are for fields whose form on the wire differs.
+    None, and an empty tuple where that is the default, are not written; every other field is required on reading.
+    Return the paths of all fields, for error messages.
+    """
+    codecs = codecs or {}
+    mapped = [
+        _MappedField(one, tuple(paths.get(one.name, one.name).split(".")), codecs.get(one.name))
+        for one in fields(model)
+    ]
+    marker_path = tuple(marker.split(".")) if marker else ()
+    fast.register_unstructure_hook(model, _writer(mapped, marker_path))
+    for converter in (fast, detailed):
+        converter.register_structure_hook(model, _reader(converter, model, mapped, marker_path))
+    all_paths = {one.field.name: one.dotted for one in mapped}
+    _MAPPED[model] = all_paths, marker
+    return all_paths
+
+
+def map_fields_by_name(*models: type) -> None:
+    """Define that the fields of request *models* are at their own names."""
+    for model in models:
+        _ = map_fields(model, {})
+
+
+def field_paths(model: type) -> Mapping[str, str] | None:
+    """Return the path of each field of *model*, by the name of the field. If *model* is not mapped, return None."""
+    return _MAPPED[model][0] if model in _MAPPED else None
+
+
+def marker_paths(model: type) -> tuple[str, ...]:
+    """Return the path of the marker of *model* if no field is inside it; otherwise an empty tuple."""
+    if model not in _MAPPED:
+        return ()
+    paths, marker = _MAPPED[model]
+    return () if not marker or any(path.startswith(f"{marker}.") for path in paths.values()) else (marker,)
+
+
+def _writer(mapped: list[_MappedField], marker: Path) -> Callable[[object], Tree]:
+    places = [Place(one.field.name, one.path, one.codec.encode if one.codec else None, one.omitted) for one in mapped]
+    return writer(places, marker, fast.unstructure)
+
+
+def _reader(
+    converter: OrjsonConverter, model: type[T], mapped: list[_MappedField], marker: Path
+) -> Callable[[object, object], T]:
+    known = _tree([one.path for one in mapped], marker)
+
+    def read_field(one: _MappedField, raw: object) -> object:
+        if raw is None:
+            raise KeyError(one.dotted)
+        return one.codec.decode(raw) if one.codec else converter.structure(raw, cast("Any", one.field.type))
+
+    def structure(value: object, _: object) -> T:
+        found: Tree = {}
+        errors: list[Exception] = list(_unknown_fields(value, known, ""))
+        for one in mapped if isinstance(value, dict) else ():
+            try:
+                raw = value_at(value, one.path)
+                if raw is not None or not one.optional:
+                    found[one.field.name] = read_field(one, raw)
+            except _ParentIsNoObject:
+                continue
+            except Exception as error:  # noqa: BLE001 - collected, and raised as one below
+                errors.append(_with_path(error, one.dotted))
+        if errors:
+            raise ClassValidationError("does not fit", errors, model)  # pyright: ignore[reportCallIssue] - its base takes two
+        return model(**found)
+
+    return structure
+
+
+def _with_path(error: Exception, path: str) -> Exception:
+    error.add_note(AttributeValidationNote("", path, None))
+    return error
+
+
+def _tree(paths: Iterable[Path], marker: Path) -> Tree:
+    root: Tree = {}
+    for path in paths:
+        level = root
+        for key in path[:-1]:
+            level = level.setdefault(key, {})
+        level[path[-1]] = None
+    level = root
+    for key in marker:
+        level = level.setdefault(key, {})
+    return root
+
+
+def _unknown_fields(value: object, known: Tree, path: str) -> Iterable[Exception]:
+    # Yields an error for each unknown field, and for each value that should be an object and is not.
+    if not isinstance(value, dict):
+        problem = Mismatch(f"must be an object, not {json_type_name(value)}")
+        yield _with_path(problem, path) if path else problem
+        return
+    for key, part in value.items():
+        child_path = f"{path}.{key}" if path else key
+        if key not in known:
+            yield _with_path(Mismatch("is not a known field"), child_path)
+        elif known[key] is not None and part is not None:
+            yield from _unknown_fields(part, known[key], child_path)
+
+
+class _ParentIsNoObject(Mismatch):
+    """A parent of the value is not an object, which is reported for the parent."""
+
+
+def value_at(value: Any, path: Path) -> Any:  # noqa: ANN401 - JSON has no better type
+    """Return what is at *path* in *value*, or None if nothing is. Raise `Mismatch` if a parent is not an object."""
+    for key in path:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise _ParentIsNoObject("must be an object")
+        value = value.get(key)
+    return value
+
+
+def map_union(union: object, markers: Mapping[str, type]) -> None:
+    """Read a *union* of mapped models as the model of the one path in *markers* that is present."""
+    candidates = [(tuple(path.split(".")), model) for path, model in markers.items()]
+
+    def union_reader(converter: OrjsonConverter) -> Callable[[object, object], object]:
+        def structure(value: object, _: object) -> object:
+            present = [model for path, model in candidates if _is_present(value, path)]
+            if len(present) != 1:
+                raise Mismatch(f"must have exactly one of {', '.join(markers)}")
+            return converter.structure(value, present[0])
+
+        return structure
+
+    for converter in (fast, detailed):
+        converter.register_structure_hook_func(lambda kind: kind == union, union_reader(converter))
+
+
+def _is_present(value: object, path: Path) -> bool:
+    try:
+        return value_at(value, path) is not None
+    except _ParentIsNoObject:
+        return False
+
+
+def normalise(model: type, transform: Callable[[Tree], Tree], *, array: str = "") -> None:
+    """Read the answer *model* from what *transform* returns for the object that arrived, which it must not change.
+
+    If *array* is given, a bare array is read as an object that has it under that name. The model is written with
+    all fields, except those that are None by default and in value.
+    """
+    for converter in (fast, detailed):
+        converter.register_structure_hook(model, _normalising(converter.get_structure_hook(model), transform, array))
+    overrides = {one.name: override(omit_if_default=one.default is None) for one in fields(model)}
+    fast.register_unstructure_hook(model, make_dict_unstructure_fn(model, fast, **cast("dict[str, Any]", overrides)))
+
+
+def _normalising(
+    structure: Callable[[Any, Any], T], transform: Callable[[Tree], Tree], array: str
+) -> Callable[[Any, Any], T]:
+    def read(value: object, model: object) -> T:
+        if array and type(value) is list:
+            value = {array: value}
+        return structure(transform(value) if type(value) is dict else value, model)
+
+    return read
