@@ -8,7 +8,7 @@ from sandboxing import NOW, ask, request
 from msgapi import Call, Ok, Response, Result, webhooks
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.samples import FIELDS
+from msgapi.sandbox.model.event_samples import FIELDS
 
 T = TypeVar("T")
 

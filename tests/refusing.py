@@ -8,8 +8,8 @@ from attrs import evolve, frozen
 from sandboxing import NOW, TO, ask, delete, email, request, said, send, subscribe, text
 
 from msgapi.sandbox import LUCK, Sandbox
-from msgapi.sandbox.lifecycle import move
-from msgapi.sandbox.runs import CAMPAIGNS
+from msgapi.sandbox.model.campaigns import CAMPAIGNS
+from msgapi.sandbox.rules.lifecycle import move
 
 
 @frozen

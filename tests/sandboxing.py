@@ -9,8 +9,8 @@ from schemas import problems, resolved
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Account, Reply, Sandbox
-from msgapi.sandbox.openapi import document as written
-from msgapi.sandbox.routes import find
+from msgapi.sandbox.openapi.document import document as written
+from msgapi.sandbox.routes.table import find
 
 NOW = 1_777_852_800.0  # 2026-05-04T00:00:00Z
 TO = "+4915112345678"

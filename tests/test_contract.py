@@ -38,7 +38,7 @@ from msgapi import (
 )
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.catalogue import OPERATIONS
+from msgapi.sandbox.openapi.operations import OPERATIONS
 
 AT = "2026-05-04T07:30:00Z"
 

@@ -9,8 +9,8 @@ from sandboxing import NOW, TO, delete, fields_of, get, refusal, said, send, sti
 from msgapi import Conflict, NotFound, Unprocessable, agents
 from msgapi.agents import Changes, NewAgent
 from msgapi.sandbox import Agent, Sandbox
-from msgapi.sandbox.agency import approve, launch, reject
-from msgapi.sandbox.dossiers import Launched
+from msgapi.sandbox.model.agents import Launched
+from msgapi.sandbox.routes.agents import approve, launch, reject
 
 VODAFONE = Launched(carrier="vodafone_de")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from sandboxing import NOW, fields_of, get, refusal, said, still
 
 from msgapi import Conflict, InsufficientBalance, NotFound, campaigns
-from msgapi.sandbox.campaigns import halt
-from msgapi.sandbox.runs import CAMPAIGNS, Campaign, Run
+from msgapi.sandbox.model.campaigns import CAMPAIGNS, Campaign, Run
+from msgapi.sandbox.routes.campaigns import halt
 
 ONE, NOT_BY_API, DEAR = (campaign.campaign_id for campaign in CAMPAIGNS)
 DAY = 86_400.0

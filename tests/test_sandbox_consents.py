@@ -9,7 +9,7 @@ from sandboxing import NOW, TO, email, fields_of, get, refusal, said, send, stil
 from msgapi import contacts
 from msgapi.contacts import Changes, NewConsent, NewContact
 from msgapi.sandbox import LUCK, Sandbox
-from msgapi.sandbox.consents import confirm
+from msgapi.sandbox.routes.consents import confirm
 
 ADA = NewContact(source="API", email="ada@shop.example", phone=TO, first_name="Ada", tags=("vip",))
 MOMENT = "2026-05-04T00:00:00.000Z"

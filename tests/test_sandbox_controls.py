@@ -9,7 +9,7 @@ from sandboxing import NOW, TO, ask, delete, refusal, request, said, send, still
 
 from msgapi import Ok, VirtualClock, agents, campaigns, contacts, messages
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.runs import CAMPAIGNS
+from msgapi.sandbox.model.campaigns import CAMPAIGNS
 
 NEW = agents.NewAgent(display_name="Shop", region="EUROPE", billing_category="CONVERSATIONAL", use_case="MULTI_USE")
 WHOLE = agents.Changes(

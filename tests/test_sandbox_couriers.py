@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sandboxing import NOW
 
-from msgapi.sandbox.couriers import Couriers, Delivery, Mischief
-from msgapi.sandbox.outbox import Happening
+from msgapi.sandbox.model.outbox import Happening
+from msgapi.sandbox.model.webhooks import Couriers, Delivery, Mischief
 
 ONE, TWO = "one", "two"
 

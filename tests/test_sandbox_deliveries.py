@@ -12,7 +12,7 @@ import msgapi
 from msgapi import Ok, VirtualClock, codec, messages, sandbox
 from msgapi.messages import Email, Logged, Message, OpenUrl, Reply, Text
 from msgapi.sandbox import ENDINGS, Sandbox, Timing
-from msgapi.sandbox.endings import Plan, plan, seconds
+from msgapi.sandbox.model.endings import Plan, plan, seconds
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, se
 from msgapi import Response, codec, messages
 from msgapi.messages.models import Logged, Page
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.lifecycle import move
+from msgapi.sandbox.rules.lifecycle import move
 
 DAY = 86_400.0
 CARD = {"title": "Hello", "media": {"url": "https://x.example/a.png", "height": "TALL"}}

@@ -10,7 +10,7 @@ from sandboxing import email, refusal, reply, request, said, send, text
 import msgapi
 from msgapi import Ok, Retry, ServerFault, Throttled, Unanswered, Unavailable, VirtualClock, messages
 from msgapi.sandbox import LUCK, Luck, Sandbox
-from msgapi.sandbox import luck as module
+from msgapi.sandbox.model import faults as module
 
 BY_FATE = {luck.fate: luck for luck in LUCK}
 REFUSED = {

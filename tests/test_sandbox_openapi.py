@@ -12,8 +12,8 @@ from sandboxing import ask, check_documented, fields_of, request, said, still, t
 
 from msgapi import Request
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.catalogue import CONTROLS, OPERATIONS, Operation
-from msgapi.sandbox.routes import ROUTES
+from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
+from msgapi.sandbox.routes.table import ROUTES
 
 
 def document() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import orjson
 from sandboxing import NOW
 
-from msgapi.sandbox.outbox import Outbox
+from msgapi.sandbox.model.outbox import Outbox
 
 
 def test_events_are_kept_in_their_order_and_written_as_the_docs_show_them() -> None:

@@ -12,7 +12,8 @@ from sandboxing import KEY, TO
 
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, VirtualClock, messages, webhooks
-from msgapi.sandbox import Mischief, Sandbox, couriers
+from msgapi.sandbox import Mischief, Sandbox
+from msgapi.sandbox.model import webhooks as couriers
 from msgapi.sandbox.server import serving
 from msgapi.transports import Answer
 

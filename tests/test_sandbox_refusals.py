@@ -11,9 +11,9 @@ from sandboxing import ask, document, request, said, still
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Sandbox
-from msgapi.sandbox.catalogue import CONTROLS, OPERATIONS, Operation
-from msgapi.sandbox.limit import Limit
-from msgapi.sandbox.routes import ROUTES
+from msgapi.sandbox.http.rate_limit import Limit
+from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
+from msgapi.sandbox.routes.table import ROUTES
 
 ALL = (*OPERATIONS, *CONTROLS)
 Way = Callable[[Sandbox, Operation], Response]

@@ -4,7 +4,7 @@ import pytest
 from sandboxing import request, text
 
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.routes import ROLES, ROUTES, Role
+from msgapi.sandbox.routes.table import ROLES, ROUTES, Role
 
 CONTACT = {"source": "API", "email": "ada@shop.example"}
 

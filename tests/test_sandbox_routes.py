@@ -11,8 +11,8 @@ from sandboxing import TO, ask, email, get, refusal, request, said, still, text
 
 from msgapi import Request
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.routes import ROUTES, Route, find, room
-from msgapi.sandbox.runs import CAMPAIGNS
+from msgapi.sandbox.model.campaigns import CAMPAIGNS
+from msgapi.sandbox.routes.table import ROUTES, Route, find, room
 
 VALUES: Final[st.SearchStrategy[object]] = st.sampled_from(
     [

@@ -18,7 +18,8 @@ from sandboxing import email, request, said, text
 
 import msgapi
 from msgapi import InsufficientBalance, NotFound, Ok, Request, Response, Retry, ServerFault, Unanswered, messages
-from msgapi.sandbox import LUCK, Sandbox, guard
+from msgapi.sandbox import LUCK, Sandbox
+from msgapi.sandbox import connection_timeouts as guard
 from msgapi.sandbox.server import serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

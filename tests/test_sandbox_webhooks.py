@@ -9,8 +9,8 @@ from sandboxing import NOW, fields_of, get, refusal, said, still
 
 from msgapi import NotFound, webhooks
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.couriers import Delivery
-from msgapi.sandbox.samples import FIELDS, sample
+from msgapi.sandbox.model.event_samples import FIELDS, sample
+from msgapi.sandbox.model.webhooks import Delivery
 from msgapi.webhooks import EndpointChanges, NewEndpoint
 
 HOOK = NewEndpoint(url="https://shop.example/hook", events=("message.read", "email.opened"), secret="whsec_1")

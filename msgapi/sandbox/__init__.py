@@ -1,17 +1,17 @@
 """The API emulated: a strict account in memory, to test against and to try things on."""
 
 from .account import Account
-from .answers import Reply
-from .couriers import Attempt, Mischief
 from .decisions import CODES, DECISIONS, Code, Decision
-from .endings import ENDINGS, Ending, Timing
-from .log import Entry
-from .luck import LUCK, Luck
-from .outbox import Happening
-from .prices import Prices
-from .runs import CAMPAIGNS, Campaign
-from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
-from .transport import Sandbox
+from .http.responses import Reply
+from .model.campaigns import CAMPAIGNS, Campaign
+from .model.email_channels import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
+from .model.endings import ENDINGS, Ending, Timing
+from .model.faults import LUCK, Luck
+from .model.messages import Entry
+from .model.outbox import Happening
+from .model.prices import Prices
+from .model.webhooks import Attempt, Mischief
+from .sandbox import Sandbox
 from .workspaces import Workspaces
 
 __all__ = [

@@ -16,11 +16,13 @@ from attrs import define, evolve, field
 
 from ..http import Request, Response
 from ..results import Detail
-from . import bodies, luck, routes
-from .answers import JSON, Reply, invalid, refuse
-from .lifecycle import advance
-from .limit import Figures, Limit, Window
-from .state import Ask, State
+from .http import requests as bodies
+from .http.rate_limit import Figures, Limit, Window
+from .http.responses import JSON, Reply, invalid, refuse
+from .model import faults as luck
+from .model.state import Ask, State
+from .routes import table as routes
+from .rules.lifecycle import advance
 
 _BEARER: Final = "bearer "
 _SOON: Final = 0.05  # seconds; the retry_after of a 429 that came by chance
@@ -119,7 +121,7 @@ class Account:
 
 
 def _document() -> Reply:
-    from .openapi import document  # goes through every model, for the few that ask for it
+    from .openapi.document import document  # goes through every model, for the few that ask for it
 
     return Reply(Response(200, JSON, document()))
 

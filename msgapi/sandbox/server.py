@@ -13,11 +13,11 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 
 from ..http import Request
 from ..transports.aiohttp import opened
-from . import guard
-from .guard import Guard, Guards
-from .posting import PATIENCE
-from .routes import room
-from .transport import Sandbox
+from . import connection_timeouts as guard
+from .connection_timeouts import Guard, Guards
+from .routes.table import room
+from .sandbox import Sandbox
+from .webhook_sender import PATIENCE
 from .workspaces import Workspaces
 
 _NO_LOG: Final = cast("Logger", None)  # what aiohttp takes for none, and does not say so

@@ -7,8 +7,8 @@ from typing import final
 from ..clock import Clock
 from ..http import Request
 from ..transports import Answer, Transport
-from .answers import Reply
-from .transport import Sandbox, carried_out
+from .http.responses import Reply
+from .sandbox import Sandbox, carried_out
 
 _BEARER = "bearer "
 

@@ -1,0 +1,1 @@
+"""The state of an account, one file for each noun."""

@@ -1,0 +1,1 @@
+"""Rules that need several nouns of the model."""
