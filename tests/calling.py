@@ -8,7 +8,7 @@ from sandboxing import NOW, ask, request
 from msgapi import Call, Ok, Response, Result, webhooks
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.model.event_samples import FIELDS
+from msgapi.sandbox.model.event_samples import EVENT_FIELDS
 
 T = TypeVar("T")
 
@@ -34,9 +34,9 @@ def post(
 def told(box: Sandbox, *names: str) -> list[dict[str, object]]:
     """The data of all events with these names, each as the docs show it and as the client reads it."""
     found = []
-    for happening in box.account.state.outbox:
+    for happening in box.account.state.events:
         if happening.event in names:
-            assert set(happening.data) == set(FIELDS[happening.event].split())
+            assert set(happening.data) == set(EVENT_FIELDS[happening.event].split())
             read = webhooks.read(
                 {webhooks.SIGNATURE_HEADER: webhooks.sign(happening.body(), secret="s")}, happening.body(), secret="s"
             )

@@ -9,7 +9,7 @@ from sandboxing import KEY, TO, ask, email, fields_of, get, refusal, request, sa
 
 import msgapi
 from msgapi import Invalid, Ok, Request, Response, VirtualClock, billing, messages, sandbox
-from msgapi.sandbox import CODES, DECISIONS, Agent, Channel, Prices, Sandbox, Template
+from msgapi.sandbox import CODES, DECISIONS, EmailChannel, EmailTemplate, PriceList, Sandbox, SandboxAgent
 
 
 def test_an_accepted_text_is_answered_as_the_docs_show() -> None:
@@ -222,10 +222,10 @@ def test_the_same_seed_gives_the_same_answers() -> None:
 
 def test_a_sandbox_can_be_given_its_senders_and_prices() -> None:
     box = still(
-        agents=[Agent(agent_id="ag_mine", channel_id="ch_mine")],
-        channels=[Channel(channel_id="ch_mail")],
-        templates=[Template(template_id="tpl_mine", versions=("1",))],
-        prices=Prices(basic_message=Decimal("0.0123"), email=Decimal(2)),
+        agents=[SandboxAgent(agent_id="ag_mine", channel_id="ch_mine")],
+        channels=[EmailChannel(channel_id="ch_mail")],
+        templates=[EmailTemplate(template_id="tpl_mine", versions=("1",))],
+        prices=PriceList(basic_message=Decimal("0.0123"), email=Decimal(2)),
     )
     assert refusal(send(box)) == (404, "not_found")
     assert said(send(box, text(agent_id="ag_mine")))["billing"]["hold_amount"] == 0.0123

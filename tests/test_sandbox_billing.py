@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sandboxing import NOW, TO, delete, email, fields_of, get, said, send, still, text
 
 from msgapi import billing
-from msgapi.sandbox import Prices, Sandbox
+from msgapi.sandbox import PriceList, Sandbox
 
 DAY = 86_400.0
-PRICES = Prices(basic_message=Decimal(1))
+PRICES = PriceList(basic_message=Decimal(1))
 MOMENT = "2026-05-04T00:00:00.000Z"
 
 
@@ -41,7 +41,7 @@ def test_the_ledger_has_charges_releases_top_ups_and_credits_but_no_holds() -> N
 
 
 def test_a_message_that_cost_nothing_is_no_transaction() -> None:
-    box = still(prices=Prices(basic_message=Decimal(0)))
+    box = still(prices=PriceList(basic_message=Decimal(0)))
     assert box.deliver(said(send(box))["message_id"])
     assert kinds(box) == []
     assert said(get(box, "/v1/billing/invoices")) == {"invoices": []}
@@ -193,7 +193,7 @@ def test_there_is_an_invoice_for_each_month_with_charges() -> None:
     box = still(prices=PRICES)
     for days in (0, 1, 40):
         one = said(send(box, now=NOW + days * DAY))["message_id"]
-        box.account.state.purse.settle(one, NOW + days * DAY)
+        box.account.state.wallet.charge(one, NOW + days * DAY)
     listed = said(get(box, "/v1/billing/invoices", now=NOW + 40 * DAY))["invoices"]
     assert listed == [
         {"id": "inv_2026-06", "month": "2026-06", "amount": 1.0, "currency": "EUR", "status": "open", "pdf_url": None},

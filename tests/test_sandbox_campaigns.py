@@ -7,11 +7,11 @@ import pytest
 from calling import call, done, post
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, fields_of, get, refusal, said, still
+from sandboxing import NOW, fields_of, get, refusal, refused, said, still
 
 from msgapi import Conflict, InsufficientBalance, NotFound, campaigns
-from msgapi.sandbox.model.campaigns import CAMPAIGNS, Campaign, Run
-from msgapi.sandbox.routes.campaigns import halt
+from msgapi.sandbox.model.campaigns import CAMPAIGNS, Campaign, CampaignRun
+from msgapi.sandbox.rules.controls import halt
 
 ONE, NOT_BY_API, DEAR = (campaign.campaign_id for campaign in CAMPAIGNS)
 DAY = 86_400.0
@@ -79,7 +79,7 @@ def test_an_unknown_campaign_is_not_found() -> None:
     box = still()
     for made in (campaigns.trigger("x"), campaigns.pause("x"), campaigns.resume("x"), campaigns.status("x")):
         assert isinstance(call(box, made), NotFound)
-    assert not halt(box.account.state, "x", "PAUSED_ERROR", NOW)
+    assert refused(halt, box.account.state, "x", "PAUSED_ERROR", NOW)
 
 
 def test_a_paused_run_waits_and_goes_on_where_it_was() -> None:
@@ -115,7 +115,7 @@ def test_the_balance_must_cover_what_is_pending_when_a_run_begins_or_goes_on() -
     assert refused.balance.free == 7
     _ = done(box, campaigns.trigger(ONE))
     _ = done(box, campaigns.pause(ONE), now=NOW + 50)
-    box.account.state.purse.free = Decimal("3.49")
+    box.account.state.wallet.free = Decimal("3.49")
     short = call(box, campaigns.resume(ONE), now=NOW + 60)
     assert isinstance(short, InsufficientBalance)
     assert short.required_amount == Decimal("3.5")
@@ -127,7 +127,8 @@ def test_the_balance_must_cover_what_is_pending_when_a_run_begins_or_goes_on() -
 def test_a_run_that_the_service_has_stopped_can_be_resumed(status: Any) -> None:  # noqa: ANN401
     box = still()
     _ = done(box, campaigns.trigger(ONE))
-    assert [halt(box.account.state, ONE, status, NOW + 5) for _ in range(2)] == [True, False]
+    halt(box.account.state, ONE, status, NOW + 5)
+    assert refused(halt, box.account.state, ONE, status, NOW + 5)
     assert counts(box, now=NOW + 9) == (status, 5, 95)
     assert done(box, campaigns.resume(ONE), now=NOW + 9).status == "RUNNING"
 
@@ -159,7 +160,7 @@ def test_a_run_never_goes_back_and_never_does_more_than_it_has(steps: list[tuple
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 1.0, 7.0])
 def test_an_execution_is_done_when_its_time_is_over(seconds: float) -> None:
-    run = Run(id="run_1", campaign=Campaign(campaign_id="c", executions=10, seconds=seconds), since=NOW + 0.7)
+    run = CampaignRun(id="run_1", campaign=Campaign(campaign_id="c", executions=10, seconds=seconds), since=NOW + 0.7)
     for count in range(1, 11):
         assert run.at(NOW + 0.7 + count * seconds).done == count
         assert run.at(NOW + 0.7 + count * seconds - seconds / 2).done == count - 1

@@ -64,7 +64,7 @@ def test_a_new_contact_is_answered_with_its_place_and_all_its_fields() -> None:
 def test_what_is_wrong_with_a_contact_is_told_field_by_field(body: object, fields: list[str]) -> None:
     box = still()
     assert sorted(fields_of(post(box, "/v1/contacts", body))) == sorted(fields)
-    assert list(box.account.state.people) == []
+    assert list(box.account.state.contacts) == []
 
 
 def test_creating_a_contact_with_a_known_email_updates_it() -> None:
@@ -108,7 +108,7 @@ def test_a_phone_may_belong_to_several_contacts() -> None:
     assert len(ids) == 3
     gone, *_ = ids
     assert done(box, contacts.delete(gone)).success
-    assert len(box.account.state.people.reached_by(TO)) == 2
+    assert len(box.account.state.contacts.find_by_recipient(TO)) == 2
 
 
 def test_a_change_replaces_tags_and_merges_custom_fields() -> None:
@@ -118,7 +118,7 @@ def test_a_change_replaces_tags_and_merges_custom_fields() -> None:
     changed = done(box, contacts.update(one, changes))
     assert (changed.tags, changed.custom_fields) == (("c",), {"a": 1, "b": 3, "c": 4})
     assert done(box, contacts.update(one, Changes(tags=()))).tags == ()
-    assert box.account.state.people.reached_by(TO) == ()
+    assert box.account.state.contacts.find_by_recipient(TO) == ()
     assert [event["updated_fields"] for event in told(box, "contact.updated")] == [
         ["phone", "last_name", "tags", "custom_fields"],
         ["tags"],
@@ -193,7 +193,7 @@ def test_an_import_counts_new_rows_and_skips_those_whose_email_is_there() -> Non
 def test_an_import_with_an_invalid_row_is_refused_whole(body: object, fields: list[str]) -> None:
     box = still()
     assert fields_of(post(box, "/v1/contacts/import", body)) == fields
-    assert list(box.account.state.people) == []
+    assert list(box.account.state.contacts) == []
 
 
 def test_an_import_takes_ten_thousand_rows_of_any_length_and_no_more() -> None:
@@ -221,17 +221,17 @@ _STEP = st.tuples(st.sampled_from(["POST", "PATCH", "DELETE"]), _EMAILS, _PHONES
 def test_no_two_contacts_ever_have_one_email_or_one_external_id(steps: list[tuple[str, Any, Any, Any, int]]) -> None:
     box = still()
     for method, address, phone, external_id, number in steps:
-        people = list(box.account.state.people)
+        people = list(box.account.state.contacts)
         target = f"/v1/contacts/{people[number % len(people)].id if people else 'c_none'}"
         fields = {"email": address, "phone": phone}
         if method == "POST":
             _ = post(box, "/v1/contacts", {**fields, "external_id": external_id, "source": "API"})
         else:
             _ = post(box, target, fields if method == "PATCH" else None, method=method)
-    people = list(box.account.state.people)
+    people = list(box.account.state.contacts)
     for values in ([one.email and one.email.casefold() for one in people], [one.external_id for one in people]):
         known = [value for value in values if value]
         assert len(known) == len(set(known))
     for one in people:
-        assert not one.email or box.account.state.people.with_email(one.email) == one
-        assert not one.phone or one in box.account.state.people.reached_by(one.phone)
+        assert not one.email or box.account.state.contacts.find_by_email(one.email) == one
+        assert not one.phone or one in box.account.state.contacts.find_by_recipient(one.phone)

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import KEY, TO, email, text
+from sandboxing import KEY, TO, email, refused, text
 
 import msgapi
 from msgapi import Ok, VirtualClock, codec, messages, sandbox
 from msgapi.messages import Email, Logged, Message, OpenUrl, Reply, Text
-from msgapi.sandbox import ENDINGS, Sandbox, Timing
-from msgapi.sandbox.model.endings import Plan, plan, seconds
+from msgapi.sandbox import DELIVERY_OUTCOMES, Sandbox, Timing
+from msgapi.sandbox.model.faults import DeliverySteps, parse_ttl, plan_delivery
 
 pytestmark = pytest.mark.anyio
 
@@ -78,8 +78,8 @@ async def test_a_delivered_message_is_paid_for_and_a_failed_one_gives_its_hold_b
     assert (account.balance.free, account.balance.reserved) == (Decimal("0.93"), Decimal(0))
 
 
-@pytest.mark.parametrize("ending", [one for one in ENDINGS if one.phone][:5], ids=lambda one: one.name)
-async def test_a_recipient_whose_messages_fail_has_its_documented_reason(ending: sandbox.Ending) -> None:
+@pytest.mark.parametrize("ending", [one for one in DELIVERY_OUTCOMES if one.phone][:5], ids=lambda one: one.name)
+async def test_a_recipient_whose_messages_fail_has_its_documented_reason(ending: sandbox.DeliveryOutcome) -> None:
     account, clock = box()
     name = await queued(account, rcs(ending.phone))
     clock.advance(60)
@@ -106,15 +106,15 @@ async def test_what_is_not_delivered_in_its_time_expires_and_costs_nothing() -> 
     ],
 )
 def test_some_recipients_never_come_to_the_end(name: str, statuses: list[str]) -> None:
-    phone = next(one.phone for one in ENDINGS if one.name == name and one.phone)
+    phone = next(one.phone for one in DELIVERY_OUTCOMES if one.name == name and one.phone)
     assert [step.status for step in steps(phone)] == statuses
 
 
-def steps(to: str, ttl: float | None = None) -> Plan:
+def steps(to: str, ttl: float | None = None) -> DeliverySteps:
     account = Sandbox(timing=None)
     reply = account.handle(request_to(to))
     assert reply.response.status == 200
-    return plan(account.messages[0], Timing(sent=1, delivered=2, read=10), ttl)
+    return plan_delivery(account.messages[0], Timing(sent=1, delivered=2, read=10), ttl)
 
 
 def request_to(to: str) -> msgapi.Request:
@@ -135,7 +135,7 @@ def test_no_step_before_the_delivery_is_later_than_the_time_to_live(ttl: float) 
 
 @pytest.mark.parametrize(("ttl", "expected"), [(None, None), ("900s", 900.0), ("0.5s", 0.5), ("24h", 86_400.0)])
 def test_a_time_to_live_is_read_in_both_its_forms(ttl: str | None, expected: float | None) -> None:
-    assert seconds(ttl) == expected
+    assert parse_ttl(ttl) == expected
 
 
 @pytest.mark.parametrize(
@@ -173,15 +173,12 @@ async def test_a_revoked_message_goes_no_further() -> None:
 async def test_a_message_can_be_moved_by_hand() -> None:
     account = Sandbox(timing=None, clock=VirtualClock())
     name = await queued(account, rcs())
-    assert (account.read(name), account.deliver(name), account.read(name), account.read(name)) == (
-        False,
-        True,
-        True,
-        False,
-    )
-    assert not account.fail(name, "REJECTED_SPAM")
+    assert refused(account.read, name)
+    assert (account.deliver(name).status, account.read(name).status) == ("DELIVERED", "READ")
+    assert refused(account.read, name)
+    assert refused(account.fail, name, "REJECTED_SPAM")
     other = await queued(account, rcs())
-    assert account.fail(other, "REJECTED_SPAM")
+    assert account.fail(other, "REJECTED_SPAM").status == "FAILED"
     assert account.events[-1].data["failure_reason"] == "REJECTED_SPAM"
 
 
@@ -190,7 +187,7 @@ async def test_an_email_that_is_made_to_fail_bounces_and_says_so(reason: str, ki
     account = Sandbox(timing=None, clock=VirtualClock())
     name = await queued(account, mail("ada@shop.example"))
     assert account.fail(name, reason) if reason else account.fail(name)
-    assert not account.fail(name)
+    assert refused(account.fail, name)
     assert [entry.status for entry in account.messages] == ["BOUNCED"]
     assert account.balance.reserved == 0
     (event,) = account.events
@@ -293,14 +290,14 @@ async def test_a_top_up_comes_after_what_was_due_before_it(steps: int) -> None:
         clock.advance(20 / steps)
         _ = account.due_at if steps > 1 else None
     account.top_up(Decimal(10))
-    ledger = account.account.state.purse.ledger
-    assert [(ledger[at].kind, round(ledger[at].at - clock.start)) for at in range(2)] == [("charge", 3), ("credit", 20)]
+    ledger = account.account.state.wallet.ledger
+    assert [(ledger[at].type, round(ledger[at].at - clock.start)) for at in range(2)] == [("charge", 3), ("credit", 20)]
 
 
 @pytest.mark.parametrize("ttl", ["9" * 400 + "h", "9" * 13 + "s"])
 async def test_a_ttl_beyond_all_calendars_does_no_harm(ttl: str) -> None:
     account, clock = box()
     _ = await queued(account, rcs("+447700900710", ttl=ttl))
-    async with clock.running(), account.posting(account):
+    async with clock.running(), account.deliver_webhooks(account):
         await clock.sleep(2e9)
     assert [entry.status for entry in account.messages] == ["EXPIRED"]

@@ -10,7 +10,7 @@ from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, se
 from msgapi import Response, codec, messages
 from msgapi.messages.models import Logged, Page
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.rules.lifecycle import move
+from msgapi.sandbox.rules.lifecycle import change_status
 
 DAY = 86_400.0
 CARD = {"title": "Hello", "media": {"url": "https://x.example/a.png", "height": "TALL"}}
@@ -176,11 +176,11 @@ def test_a_queued_message_can_be_revoked_once() -> None:
 def test_a_message_that_was_sent_can_be_revoked_and_a_delivered_or_failed_one_cannot() -> None:
     box, (one, two, three, *_) = filled()
     for message_id in (one, two):
-        assert move(box.account.state, message_id, "SENT", NOW) is not None
-    assert move(box.account.state, one, "SENT", NOW) is None
-    assert move(box.account.state, one, "QUEUED", NOW) is None
+        assert change_status(box.account.state, message_id, "SENT", NOW) is not None
+    assert change_status(box.account.state, one, "SENT", NOW) is None
+    assert change_status(box.account.state, one, "QUEUED", NOW) is None
     assert box.deliver(two)
-    assert move(box.account.state, two, "READ", NOW) is not None
+    assert change_status(box.account.state, two, "READ", NOW) is not None
     assert box.fail(three)
     assert delete(box, one).status == 200
     assert refusal(delete(box, two)) == (404, "already_delivered")
@@ -191,7 +191,7 @@ def test_a_message_that_was_sent_can_be_revoked_and_a_delivered_or_failed_one_ca
 def test_an_email_that_was_sent_cannot_be_revoked_any_more() -> None:
     box = still()
     queued, sent = (said(send(box, email()))["message_id"] for _ in range(2))
-    assert move(box.account.state, sent, "SENT", NOW) is not None
+    assert change_status(box.account.state, sent, "SENT", NOW) is not None
     assert refusal(delete(box, sent)) == (404, "already_delivered")
     assert delete(box, queued).status == 200
     assert {entry.id: entry.status for entry in box.messages} == {queued: "REVOKED", sent: "SENT"}
@@ -202,7 +202,7 @@ def test_an_email_that_was_sent_cannot_be_revoked_any_more() -> None:
 def test_what_was_never_delivered_is_in_the_wrong_state_to_be_revoked(status: Any) -> None:  # noqa: ANN401
     box = still()
     name = said(send(box))["message_id"]
-    assert move(box.account.state, name, status, NOW) is not None
+    assert change_status(box.account.state, name, status, NOW) is not None
     answer = delete(box, name)
     assert refusal(answer) == (409, "wrong_state")
     assert said(answer)["message_status"] == status

@@ -9,10 +9,10 @@ from sandboxing import email, refusal, reply, request, said, send, text
 
 import msgapi
 from msgapi import Ok, Retry, ServerFault, Throttled, Unanswered, Unavailable, VirtualClock, messages
-from msgapi.sandbox import LUCK, Luck, Sandbox
+from msgapi.sandbox import MAGIC_RECIPIENTS, MagicRecipient, Sandbox
 from msgapi.sandbox.model import faults as module
 
-BY_FATE = {luck.fate: luck for luck in LUCK}
+BY_FATE = {luck.fault: luck for luck in MAGIC_RECIPIENTS}
 REFUSED = {
     "402": (402, "insufficient_balance"),
     "403": (403, "forbidden"),
@@ -26,8 +26,10 @@ REFUSED = {
 
 
 def test_every_luck_has_a_number_and_an_address_of_its_own_that_can_be_sent_to() -> None:
-    assert len({luck.phone for luck in LUCK} | {luck.email for luck in LUCK}) == 2 * len(LUCK)
-    for luck in LUCK:
+    assert len({luck.phone for luck in MAGIC_RECIPIENTS} | {luck.email for luck in MAGIC_RECIPIENTS}) == 2 * len(
+        MAGIC_RECIPIENTS
+    )
+    for luck in MAGIC_RECIPIENTS:
         assert re.fullmatch(r"\+[1-9]\d{6,14}", luck.phone)
         assert not messages.check(messages.Email(channel_id="ch_demo", to=luck.email, subject="s", text="t"))
 
@@ -35,7 +37,7 @@ def test_every_luck_has_a_number_and_an_address_of_its_own_that_can_be_sent_to()
 @pytest.mark.parametrize("fate", REFUSED)
 def test_a_recipient_that_is_refused_is_refused_every_time_and_costs_nothing(fate: str) -> None:
     box = Sandbox()
-    luck = next(luck for luck in LUCK if luck.fate == fate)
+    luck = next(luck for luck in MAGIC_RECIPIENTS if luck.fault == fate)
     answers = [send(box, text(to=luck.phone), key="k1") for _ in range(3)]
     assert [refusal(answer) for answer in answers] == [REFUSED[fate]] * 3
     by_mail = refusal(send(box, email(to=luck.email)))
@@ -64,7 +66,7 @@ def test_a_proxys_page_is_html_and_has_none_of_the_apis_headers() -> None:
 @pytest.mark.parametrize("fate", ["500-once", "503-once", "429-once"])
 def test_a_recipient_that_fails_once_works_under_the_same_key(fate: str) -> None:
     box = Sandbox()
-    luck = next(luck for luck in LUCK if luck.fate == fate)
+    luck = next(luck for luck in MAGIC_RECIPIENTS if luck.fault == fate)
     body = text(to=luck.phone)
     assert refusal(send(box, body, key="k1")) == REFUSED[fate[:3]]
     assert send(box, body, key="k1").status == 200
@@ -87,7 +89,7 @@ def test_a_slow_answer_takes_its_time_once() -> None:
     assert [reply(box, asked).delay for _ in range(2)] == [7, 0]
 
 
-def message(luck: Luck) -> messages.Text:
+def message(luck: MagicRecipient) -> messages.Text:
     return messages.Text(agent_id="ag_live_demo", to=luck.phone, traffic_type="TRANSACTION", text="Hello")
 
 
@@ -116,7 +118,7 @@ async def test_a_client_that_repeats_gets_through_whatever_happens_once() -> Non
     box = Sandbox(clock=clock)
     fates = ("500-once", "503-once", "429-once", "lost")
     async with clock.running(), msgapi.connect(transport=box, api_key=box.api_key, clock=clock) as api:
-        results = [await api(messages.send(message(luck))) for luck in LUCK if luck.fate in fates]
+        results = [await api(messages.send(message(luck))) for luck in MAGIC_RECIPIENTS if luck.fault in fates]
     assert [result.meta.attempts for result in results if isinstance(result, Ok)] == [2] * 4
     assert len(box.messages) == 4
 
@@ -200,7 +202,7 @@ def test_no_request_whatever_gets_an_answer_that_is_not_documented_or_a_5xx(
         assert not answer.lost
         assert answer.response.status < 500
     for entry in box.messages:
-        assert entry.whole()["id"] == entry.id
+        assert entry.to_json()["id"] == entry.id
 
 
 @pytest.mark.anyio
@@ -212,7 +214,7 @@ async def test_the_kinds_of_faults_are_told_apart_by_a_client() -> None:
 
 
 def test_what_was_struck_is_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 3)
-    chance = module.Chance(1.0, 1)
+    monkeypatch.setattr(module, "MAX_NAMES", 3)
+    chance = module.RandomFaults(1.0, 1)
     assert all(chance.draw(b"%d" % number) for number in range(4))
     assert [chance.draw(b"%d" % number) is None for number in (1, 2, 3, 0)] == [True, True, True, False]

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, TO, delete, email, get, refusal, said, send, still, subscribe, text
+from sandboxing import NOW, TO, delete, email, get, refusal, refused, said, send, still, subscribe, text
 
-from msgapi.sandbox import Campaign, Prices, Sandbox
+from msgapi.sandbox import Campaign, PriceList, Sandbox
 
 DAY = 86_400.0
 CARD = {"rich_card": {"standalone": {"orientation": "VERTICAL", "content": {"title": "Hello"}}}}
@@ -51,7 +51,7 @@ def test_a_message_holds_the_price_of_its_unit(body: dict[str, object], unit: st
 
 
 def test_the_balance_runs_dry_exactly() -> None:
-    box = still(balance=Decimal("0.22"), prices=Prices(basic_message=Decimal("0.11")))
+    box = still(balance=Decimal("0.22"), prices=PriceList(basic_message=Decimal("0.11")))
     assert [send(box).status for _ in range(2)] == [200, 200]
     answer = send(box)
     assert figures(box) == (Decimal(0), Decimal("0.22"))
@@ -75,7 +75,7 @@ def test_an_amount_that_is_no_money_is_refused(amount: Any) -> None:  # noqa: AN
     with pytest.raises(ValueError, match="Decimal of EUR"):
         _ = still(balance=amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
-        _ = Prices(email=amount)
+        _ = PriceList(email=amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
         still().top_up(amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
@@ -97,12 +97,12 @@ def test_a_delivered_message_is_paid_for_and_a_failed_or_revoked_one_is_not() ->
     assert figures(box) == (Decimal("0.86"), Decimal("0.07"))
     assert delete(box, revoked).status == 200
     assert figures(box) == (Decimal("0.93"), Decimal(0))
-    assert not any(act(one) for act in (box.deliver, box.fail) for one in (paid, failed, revoked, "msg_none"))
+    assert all(refused(act, one) for act in (box.deliver, box.fail) for one in (paid, failed, revoked, "msg_none"))
     assert said(get(box, "/v1/billing/balance")) == {"free": 0.93, "reserved": 0.0, "total": 0.93}
 
 
 def opened(box: Sandbox, at: float) -> None:
-    _ = box.account.state.sessions.reply(("ag_live_demo", TO), at)
+    _ = box.account.state.sessions.open_or_extend(("ag_live_demo", TO), at)
 
 
 def test_a_conversation_needs_an_open_session() -> None:
@@ -214,11 +214,11 @@ def _step(box: Sandbox, kind: str, to: str, number: int, now: float) -> None:
     if kind in sends:
         _ = send(box, sends[kind](to=to), key=f"k{number % 7}" if number % 2 else None, now=now)
     elif kind == "reply":
-        _ = box.account.state.sessions.reply(("ag_live_demo", to), now)
+        _ = box.account.state.sessions.open_or_extend(("ag_live_demo", to), now)
     elif kind == "revoke":
         _ = delete(box, chosen, now=now)
     else:
-        _ = box.deliver(chosen) if kind == "deliver" else box.fail(chosen)
+        _ = refused(box.deliver if kind == "deliver" else box.fail, chosen)
 
 
 _KINDS = st.sampled_from(["text", "conversation", "newsletter", "reply", "revoke", "deliver", "fail"])

@@ -90,9 +90,9 @@ def test_a_field_has_the_bounds_of_its_own_model_and_is_required_where_it_is_nee
     schemas = document()["components"]["schemas"]
     assert schemas["Text"]["properties"]["content"]["properties"]["text"]["maxLength"] == 3072
     assert schemas["Reply"]["properties"]["reply"]["properties"]["text"]["maxLength"] == 25
-    assert "maxLength" not in schemas["Written"]["properties"]["text"]
-    assert schemas["Launched"]["required"] == ["carrier"]
-    assert "required" not in schemas["Halted"]
+    assert "maxLength" not in schemas["UserReply"]["properties"]["text"]
+    assert schemas["CarrierDecision"]["required"] == ["carrier"]
+    assert "required" not in schemas["CampaignHalt"]
     assert {"message_type", "traffic_type"} <= {*schemas["Text"]["required"]}
 
 

@@ -7,14 +7,14 @@ from attrs import astuple
 from calling import call, done, post, told
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, fields_of, get, refusal, said, send, still
+from sandboxing import NOW, fields_of, get, refusal, refused, said, send, still
 
 from msgapi import NotFound, Unprocessable, VirtualClock, billing
 from msgapi.billing import Alert, AutoReload
-from msgapi.sandbox import Prices, Sandbox
+from msgapi.sandbox import PriceList, Sandbox
 
 DAY = 86_400.0
-PRICES = Prices(basic_message=Decimal(1))
+PRICES = PriceList(basic_message=Decimal(1))
 MOMENT = "2026-05-04T00:00:00.000Z"
 
 
@@ -171,7 +171,7 @@ def test_setting_an_auto_reload_on_a_low_balance_tops_it_up_at_once() -> None:
 
 
 def test_the_balance_is_reloaded_three_times_a_day_at_most() -> None:
-    box = still(balance=Decimal(5), prices=Prices(basic_message=Decimal(10)))
+    box = still(balance=Decimal(5), prices=PriceList(basic_message=Decimal(10)))
     _ = method(box), reloading(box, trigger=20)
     assert [send(box).status for _ in range(4)] == [200, 200, 200, 402]
     assert len(told(box, "billing.auto_reload_success")) == 3
@@ -194,7 +194,7 @@ def test_a_reload_without_a_payment_method_fails_and_is_tried_once_more_a_day_la
         "failed_at": MOMENT,
     }
     assert told(box, "billing.auto_reload_failed") == [failed]
-    free = {"prices": Prices(basic_message=Decimal(0))}
+    free = {"prices": PriceList(basic_message=Decimal(0))}
     box.account.state.prices = free["prices"]
     assert send(box).status == 200
     assert send(box, now=NOW + DAY - 1).status == 200
@@ -233,7 +233,7 @@ def test_a_refused_top_up_may_be_tried_again_under_its_key() -> None:
     box = still(balance=Decimal(4999))
     body = {"amount": 10}
     assert refusal(post(box, "/v1/billing/topup", body, key="k"))[0] == 422
-    box.account.state.purse.free = Decimal(0)
+    box.account.state.wallet.free = Decimal(0)
     assert post(box, "/v1/billing/topup", body, key="k").status == 200
 
 
@@ -253,26 +253,26 @@ def test_the_ledger_and_the_holds_explain_the_balance(acts: list[tuple[str, int]
             case "send":
                 _ = send(box, now=now)
             case "deliver":
-                _ = box.deliver(chosen)
+                _ = refused(box.deliver, chosen)
             case "fail":
-                _ = box.fail(chosen)
+                _ = refused(box.fail, chosen)
             case "topup":
                 _ = post(box, "/v1/billing/topup", {"amount": 5 + number}, now=now)
             case "reload":
                 _ = reloading(box, trigger=number)
             case _:
                 now += number * 3600
-        ledger = box.account.state.purse.ledger
+        ledger = box.account.state.wallet.ledger
         sums = dict.fromkeys(("charge", "release", "topup", "credit"), Decimal(0))
         for at in range(len(ledger)):
-            sums[ledger[at].kind] += ledger[at].amount
+            sums[ledger[at].type] += ledger[at].amount
         assert box.balance.total == 20 + sums["topup"] - sums["charge"]
         assert (box.balance.free or 0) >= 0
-        assert sum(ledger.charged.values()) == sums["charge"]
+        assert sum(ledger.charged_by_month.values()) == sums["charge"]
 
 
 def test_a_hold_that_is_not_covered_is_reloaded_for_on_a_new_day() -> None:
-    box = still(balance=Decimal("0.5"), prices=Prices(basic_message=Decimal(10)))
+    box = still(balance=Decimal("0.5"), prices=PriceList(basic_message=Decimal(10)))
     _ = method(box), reloading(box, trigger=1)
     assert [send(box).status for _ in range(4)] == [200, 200, 200, 402]
     assert len(told(box, "billing.auto_reload_success")) == 3

@@ -12,9 +12,8 @@ from sandboxing import KEY, TO
 
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, VirtualClock, messages, webhooks
-from msgapi.sandbox import Mischief, Sandbox
-from msgapi.sandbox.model import webhooks as couriers
-from msgapi.sandbox.server import serving
+from msgapi.sandbox import Sandbox, WebhookFaults, serve
+from msgapi.sandbox.model import webhooks as model
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
@@ -49,20 +48,20 @@ async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> A
 async def test_what_happens_is_told_signed_and_in_its_time() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         _ = box.reply_from(TO, "ag_live_demo", text="Thanks")
         await clock.sleep(60)
     names = [type(one).__name__ for one in endpoint.got]
     assert set(names[:2]) == {"MessageQueued", "ConversationStarted"}  # of one moment, so in any order
     assert names[2:] == ["MessageDelivered", "MessageRead"]
-    assert all(one.good for one in box.attempts)
+    assert all(one.succeeded for one in box.attempts)
 
 
 async def test_only_what_was_asked_for_is_told() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.running(), asked(box, ("message.read",)) as api, box.posting(endpoint):
+    async with clock.running(), asked(box, ("message.read",)) as api, box.deliver_webhooks(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(60)
     assert [type(one) for one in endpoint.got] == [webhooks.MessageRead]
@@ -71,7 +70,7 @@ async def test_only_what_was_asked_for_is_told() -> None:
 async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), NotSent("could not connect"))
     box = Sandbox(clock=clock, timing=None)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
         result = await api(messages.send(TEXT))
         assert isinstance(result, Ok)
         await clock.sleep(3600)
@@ -85,7 +84,7 @@ async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five
 async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
         other = webhooks.NewEndpoint(url="https://other.example/hook", events=ALL, secret=SECRET)
         made = await api(webhooks.create(other))
         assert isinstance(made, Ok)
@@ -103,7 +102,7 @@ async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None
         name = listed.value.webhooks[0].id
         assert isinstance(await api(webhooks.test(name)), Ok)
         assert isinstance(await api(webhooks.delete(name)), Ok)
-    async with clock.running(), box.posting(endpoint):
+    async with clock.running(), box.deliver_webhooks(endpoint):
         await clock.sleep(1)
     assert endpoint.got == []
 
@@ -119,7 +118,7 @@ async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 -
 async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), Response(500))
     box = Sandbox(clock=clock, timing=None)
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(90)
         await changed(api)
@@ -138,7 +137,7 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
         return Response(500)
 
     box = Sandbox(clock=clock, timing=None)
-    async with clock.running(), asked(box) as api, box.posting(elsewhere):
+    async with clock.running(), asked(box) as api, box.deliver_webhooks(elsewhere):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(30)
         await changed(api, url="https://other.example/hook", secret="whsec_2", events=("message.read",))
@@ -148,8 +147,8 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
 
 async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
-    box = Sandbox(clock=clock, webhooks=Mischief(repeated=1.0, late=0.5, reordered=0.5))
-    async with clock.running(), asked(box) as api, box.posting(endpoint):
+    box = Sandbox(clock=clock, webhooks=WebhookFaults(repeated=1.0, late=0.5, reordered=0.5))
+    async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
         for _ in range(10):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(3600)
@@ -162,7 +161,7 @@ async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
 async def test_an_error_in_the_users_block_comes_out_as_itself() -> None:
     box = Sandbox(clock=VirtualClock())
     with pytest.raises(LookupError, match="mine"):
-        async with box.posting(Endpoint()):
+        async with box.deliver_webhooks(Endpoint()):
             raise LookupError("mine")
     _ = box.reply_from(TO, "ag_live_demo")
 
@@ -185,7 +184,7 @@ async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         box = Sandbox(timing=msgapi.sandbox.Timing(sent=0, delivered=0, read=0))
-        async with serving(box) as url, msgapi.connect(api_key=KEY, base_url=url) as api:
+        async with serve(box) as url, msgapi.connect(api_key=KEY, base_url=url) as api:
             where = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
             endpoint = webhooks.NewEndpoint(url=where, events=ALL, secret=SECRET)
             assert isinstance(await api(webhooks.create(endpoint)), Ok)
@@ -225,24 +224,24 @@ async def test_what_was_on_its_way_when_posting_ended_is_brought_when_it_begins_
     async with asked(box) as api:
         for _ in range(70):
             assert isinstance(await api(messages.send(TEXT)), Ok)
-        async with box.posting(hanging):
+        async with box.deliver_webhooks(hanging):
             await settled()
         assert (len(hanging.got), box.attempts) == (64, ())
         endpoint = Endpoint()
-        async with box.posting(endpoint):
+        async with box.deliver_webhooks(endpoint):
             await settled()
     assert len({one.id for one in endpoint.got}) == 70
-    assert [(one.attempt, one.good) for one in box.attempts] == [(1, True)] * 70
+    assert [(one.attempt, one.succeeded) for one in box.attempts] == [(1, True)] * 70
 
 
 async def test_one_posting_that_ends_leaves_alone_what_another_is_bringing() -> None:
     clock, hanging = VirtualClock(), Hanging()
     box = Sandbox(clock=clock, timing=None)
-    async with asked(box) as api, box.posting(hanging):
+    async with asked(box) as api, box.deliver_webhooks(hanging):
         for _ in range(10):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await settled()
-        async with box.posting(Endpoint()):
+        async with box.deliver_webhooks(Endpoint()):
             await settled()
         await settled()
         assert len(hanging.got) == 10
@@ -255,7 +254,7 @@ async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
     async with asked(box) as api:
         other = webhooks.NewEndpoint(url=hanging.but, events=ALL, secret=SECRET)
         assert isinstance(await api(webhooks.create(other)), Ok)
-        async with box.posting(hanging):
+        async with box.deliver_webhooks(hanging):
             for _ in range(70):
                 assert isinstance(await api(messages.send(TEXT)), Ok)
             await settled()
@@ -265,7 +264,7 @@ async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
 async def test_what_waits_for_an_endpoint_that_is_deleted_is_not_brought_and_not_tried_again() -> None:
     clock, hanging = VirtualClock(), Hanging(*[Response(500)] * 64)
     box = Sandbox(clock=clock, timing=None)
-    async with asked(box) as api, box.posting(hanging):
+    async with asked(box) as api, box.deliver_webhooks(hanging):
         for _ in range(70):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await settled()
@@ -285,7 +284,7 @@ async def test_the_schedule_does_not_depend_on_how_the_clock_is_moved(steps: int
     async with asked(box) as api:
         assert isinstance(await api(messages.send(TEXT)), Ok)
         clock.advance(1000)
-        async with box.posting(endpoint):
+        async with box.deliver_webhooks(endpoint):
             await settled()
             for _ in range(steps):
                 clock.advance(3 * 86_400 / steps)
@@ -297,7 +296,7 @@ async def test_the_schedule_does_not_depend_on_how_the_clock_is_moved(steps: int
 async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(couriers, "KEPT", 50)
+    monkeypatch.setattr(model, "MAX_KEPT", 50)
     box = Sandbox(clock=VirtualClock(), timing=None)
     async with asked(box) as api:
         listed = await api(webhooks.list())
@@ -306,10 +305,10 @@ async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoi
             assert isinstance(await api(messages.send(TEXT)), Ok)
             assert isinstance(await api(webhooks.test(listed.value.webhooks[0].id)), Ok)
         endpoint = Endpoint()
-        async with box.posting(endpoint):
+        async with box.deliver_webhooks(endpoint):
             await settled()
         assert [type(one) for one in endpoint.got].count(webhooks.MessageQueued) >= 25
         assert len(endpoint.got) == 50
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await changed(api)
-        assert box.account.state.couriers.next_at() is None
+        assert box.account.state.webhook_queue.next_at() is None

@@ -36,7 +36,7 @@ def test_what_is_forgotten_takes_no_room() -> None:
     for number in range(50):
         _ = send(box, key=f"k{number}", now=NOW + number)
     _ = send(box, key="last", now=NOW + 90_020)
-    assert len(box.account.state.keys._seen) == 1
+    assert len(box.account.state.idempotency._stored) == 1
 
 
 def test_what_was_refused_may_be_tried_again_under_its_key() -> None:

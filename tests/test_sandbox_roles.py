@@ -4,7 +4,8 @@ import pytest
 from sandboxing import request, text
 
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.routes.table import ROLES, ROUTES, Role
+from msgapi.sandbox.model.state import ROLES, Role
+from msgapi.sandbox.routes.table import ROUTES
 
 CONTACT = {"source": "API", "email": "ada@shop.example"}
 

@@ -12,7 +12,7 @@ from sandboxing import TO, ask, email, get, refusal, request, said, still, text
 from msgapi import Request
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.model.campaigns import CAMPAIGNS
-from msgapi.sandbox.routes.table import ROUTES, Route, find, room
+from msgapi.sandbox.routes.table import ROUTES, Route, find_route, max_body_of
 
 VALUES: Final[st.SearchStrategy[object]] = st.sampled_from(
     [
@@ -126,7 +126,10 @@ def test_a_body_of_another_form_than_asked_for_is_refused(route: Route, value: A
 def test_routes_are_told_once_each_and_found_by_their_paths() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
     for route in ROUTES:
-        assert find(route.method, route.path.replace("{id}", "a%5Fb")) == (route, "a_b" if "{id}" in route.path else "")
+        assert find_route(route.method, route.path.replace("{id}", "a%5Fb")) == (
+            route,
+            "a_b" if "{id}" in route.path else "",
+        )
 
 
 @pytest.mark.parametrize(
@@ -138,11 +141,11 @@ def test_routes_are_told_once_each_and_found_by_their_paths() -> None:
     ],
 )
 def test_a_body_has_as_many_bytes_as_its_route_lets_it(method: str, path: str, bytes_: int) -> None:
-    assert room(method, path) == bytes_
+    assert max_body_of(method, path) == bytes_
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.writes and not route.bare], ids=lambda one: one.path
+    "route", [route for route in ROUTES if route.writes and not route.without_fields], ids=lambda one: one.path
 )
 def test_a_route_that_writes_needs_a_json_object(route: Route) -> None:
     box, ids = full()

@@ -32,7 +32,7 @@ def test_a_number_is_bound_by_the_code_that_was_sent_there() -> None:
     bound = {**standing, "phone": TO, "verified": True}
     assert done(box, testagent.verify(TO, "000000")).extra == bound
     assert done(box, testagent.status()).extra == bound
-    assert TO not in repr(box.account.state.trial)
+    assert TO not in repr(box.account.state.test_agent)
 
 
 def test_five_messages_go_to_the_verified_number_for_nothing() -> None:
@@ -98,7 +98,7 @@ def test_a_conversation_with_the_test_agent_needs_a_session() -> None:
     box = still()
     verified(box)
     assert refusal(tried(box, message_type="CONVERSATION")) == (422, "no_active_session")
-    _ = box.account.state.sessions.reply(("ag_test_demo", TO), NOW)
+    _ = box.account.state.sessions.open_or_extend(("ag_test_demo", TO), NOW)
     answer = tried(box, message_type="CONVERSATION")
     assert said(answer)["billing"]["in_session"] is True
     assert said(answer)["billing"]["hold_amount"] == 0

@@ -9,8 +9,8 @@ from sandboxing import NOW, fields_of, get, refusal, said, still
 
 from msgapi import NotFound, webhooks
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.model.event_samples import FIELDS, sample
-from msgapi.sandbox.model.webhooks import Delivery
+from msgapi.sandbox.model.event_samples import EVENT_FIELDS, sample_data
+from msgapi.sandbox.model.webhooks import PendingDelivery
 from msgapi.webhooks import EndpointChanges, NewEndpoint
 
 HOOK = NewEndpoint(url="https://shop.example/hook", events=("message.read", "email.opened"), secret="whsec_1")
@@ -70,7 +70,7 @@ def test_every_documented_event_can_be_asked_for() -> None:
     assert len(webhooks.EVENT_TYPES) == 23
     one = made(box, events=tuple(webhooks.EVENT_TYPES))
     assert done(box, webhooks.list()).webhooks[0].events == tuple(webhooks.EVENT_TYPES)
-    assert [found.id for found in box.account.state.endpoints.asking("agent.approved")] == [one]
+    assert [found.id for found in box.account.state.endpoints.subscribed_to("agent.approved")] == [one]
 
 
 def test_an_endpoint_is_changed_field_by_field() -> None:
@@ -82,8 +82,8 @@ def test_an_endpoint_is_changed_field_by_field() -> None:
     ).extra
     assert (changed["url"], changed["events"]) == ("https://other.example/", ["agent.approved"])
     endpoints = box.account.state.endpoints
-    (found,) = endpoints.asking("agent.approved")
-    assert (found.secret, endpoints.asking("message.read")) == ("whsec_2", ())
+    (found,) = endpoints.subscribed_to("agent.approved")
+    assert (found.secret, endpoints.subscribed_to("message.read")) == ("whsec_2", ())
     target = f"/v1/webhooks/{one}"
     assert fields_of(post(box, target, {}, method="PATCH")) == [""]
     assert fields_of(post(box, target, {"events": ["none"]}, method="PATCH")) == ["events[0]"]
@@ -100,8 +100,8 @@ def test_a_deleted_endpoint_is_gone() -> None:
     assert [found.id for found in box.account.state.endpoints] == [other]
 
 
-def brought(box: Sandbox) -> Delivery:
-    delivery = box.account.state.couriers.take(NOW)
+def brought(box: Sandbox) -> PendingDelivery:
+    delivery = box.account.state.webhook_queue.take(NOW)
     assert delivery is not None
     return delivery
 
@@ -115,7 +115,7 @@ def test_testing_an_endpoint_makes_up_an_event_for_it_alone() -> None:
     happening = delivery.event
     assert (delivery.webhook_id, happening.event, happening.at) == (one, "billing.balance_low", NOW)
     assert answered == {"success": True, "event_id": happening.id, "event": "billing.balance_low"}
-    assert box.account.state.couriers.next_at() is None
+    assert box.account.state.webhook_queue.next_at() is None
 
 
 @pytest.mark.parametrize("name", webhooks.EVENT_TYPES)
@@ -127,13 +127,13 @@ def test_a_made_up_event_is_read_as_what_it_stands_for(name: str) -> None:
     body = happening.body()
     read = webhooks.read({webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret="s")}, body, secret="s")
     assert type(read) is webhooks.EVENT_TYPES[name]
-    assert happening.data == sample(name, NOW)
+    assert happening.data == sample_data(name, NOW)
     if name.startswith("message.") and "status" in happening.data:
         assert happening.data["status"] == name.removeprefix("message.")
 
 
 def test_there_is_a_sample_of_every_event() -> None:
-    assert set(FIELDS) == set(webhooks.EVENT_TYPES)
+    assert set(EVENT_FIELDS) == set(webhooks.EVENT_TYPES)
 
 
 def test_the_same_key_makes_one_endpoint() -> None:

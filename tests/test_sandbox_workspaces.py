@@ -22,8 +22,7 @@ from msgapi import (
     messages,
     webhooks,
 )
-from msgapi.sandbox import CAMPAIGNS, LUCK, Campaign, Sandbox, Workspaces
-from msgapi.sandbox.server import serving
+from msgapi.sandbox import CAMPAIGNS, MAGIC_RECIPIENTS, Campaign, Sandbox, Workspaces, serve
 
 pytestmark = pytest.mark.anyio
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
@@ -119,7 +118,7 @@ async def test_a_key_of_none_is_refused(key: str) -> None:
 async def test_a_lost_answer_is_lost_and_a_slow_one_slow() -> None:
     clock = VirtualClock()
     both = Workspaces([Sandbox(api_key="sk_one", clock=clock)])
-    phone = {one.fate: one.phone for one in LUCK}
+    phone = {one.fault: one.phone for one in MAGIC_RECIPIENTS}
     body = {"agent_id": "ag_live_demo", "message_type": "MESSAGE", "traffic_type": "TRANSACTION"}
     asked = [
         request(
@@ -146,7 +145,7 @@ def test_each_workspace_has_a_key_of_its_own() -> None:
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_they_are_served_behind_one_address() -> None:
     one, _, both = two()
-    async with serving(both) as url, msgapi.connect(api_key="sk_one", base_url=url) as api:
+    async with serve(both) as url, msgapi.connect(api_key="sk_one", base_url=url) as api:
         assert isinstance(await api(messages.send(TEXT)), Ok)
     assert len(one.messages) == 1
 
@@ -173,6 +172,6 @@ def test_two_workspaces_have_no_id_in_common() -> None:
 
 def test_what_cannot_be_read_belongs_to_no_workspace_and_is_answered_by_the_first() -> None:
     both = Workspaces([still(api_key="sk_one"), still(api_key="sk_two", read_limit=7)])
-    answer = both.unreadable().response
+    answer = both.handle_malformed().response
     assert (answer.status, said(answer)["error"]) == (400, "validation_error")
     assert answer.headers["x-ratelimit-remaining"] == "50000"

@@ -1,291 +1,266 @@
-"""Sandbox: an account behind the transport protocol, with a clock."""
+"""Sandbox: an account in memory, with a clock, that a client uses as its transport."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
-from hashlib import blake2b
-from random import Random
-from typing import Literal, final
+from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
 import anyio.lowlevel
-from attrs import define, field
+from attrs import define
 
 from ..clock import Clock, SystemClock
 from ..http import Request
 from ..results import Balance, Unanswered
-from ..rules import number
 from ..transports import Answer, Transport
 from .account import Account
-from .http.rate_limit import Limit
-from .http.responses import Reply
-from .model.agents import FAULT, Launched, Settled
-from .model.campaigns import CAMPAIGNS, Campaign
-from .model.deliveries import Deliveries
-from .model.email_channels import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
-from .model.endings import Timing
-from .model.faults import Chance
-from .model.messages import Entry, Status
-from .model.outbox import Happening
-from .model.prices import Prices
-from .model.purse import Purse
-from .model.state import State
-from .model.webhooks import Attempt, Couriers, Mischief
-from .routes import agents as agency
-from .routes import consents
-from .routes.campaigns import fail_some, halt
-from .routes.table import Role
-from .rules.controls import reply, suggestion
-from .rules.lifecycle import advance, fail, move
-from .webhook_sender import posting
+from .http.responses import SimulatedResponse
+from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent
+from .model.billing import PriceList
+from .model.campaigns import Campaign
+from .model.email_channels import EmailChannel, EmailTemplate
+from .model.faults import Timing
+from .model.messages import LogEntry
+from .model.state import AccountOptions, AccountState, Role
+from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
+from .rules import controls
+from .rules.controls import HaltStatus
+from .rules.lifecycle import advance
+from .webhook_sender import deliver_webhooks
 
-_PRICES = Prices()
-_TIMING = Timing()
-_NO_MISCHIEF = Mischief()
-_SYSTEM_CLOCK = SystemClock()
-_PLENTY = Decimal(1000)
+P = ParamSpec("P")
+T = TypeVar("T")
+_DEFAULTS: Final = AccountOptions()
+_SYSTEM_CLOCK: Final = SystemClock()
 
 
 @final
 @define(eq=False, init=False, repr=False)
 class Sandbox:
-    """The API in memory: `msgapi.connect(transport=sandbox, api_key=sandbox.api_key)`.
+    """The API in memory: `msgapi.connect(transport=sandbox, api_key=sandbox.api_key)`. It sends no real messages.
 
-    *balance* is in EUR; the key has a *role*. *rate_limit* sends, and *read_limit* requests of each other kind, are let
-    through in every *window* seconds. *faults* is the share of the requests that are struck by a
-    fault of the server or the network, once for each idempotency key; which ones follows from
-    *seed*. *slow* is how many seconds a slow answer takes. Messages are sent, delivered and read as
-    time passes on *clock*, as *timing* says; with None they stay queued until `deliver` or `fail`.
-    *webhooks* says what happens to deliveries on their way; they go out inside `posting`, or where
-    the sandbox is served. Ids follow from *seed* and *api_key*, so two workspaces have no id in common,
-    but for the *agents*, *channels*, *templates* and *campaigns* that each begins with.
+    The keyword arguments are:
 
-    It sends no message anywhere. Every rule that the docs leave open stands in `DECISIONS`, and the
-    recipients to which things happen in `LUCK`.
+    - *api_key*: the key of the account; `"sk_sandbox"` by default.
+    - *role*: the role of the key, `"viewer"`, `"editor"` or `"manager"` (the default).
+    - *balance*: the free balance in EUR; 1000 by default.
+    - *prices*: what the units cost in EUR; illustrative by default.
+    - *rate_limit*: how many sends are accepted in each window; 10,000 by default.
+    - *read_limit*: how many requests of each other endpoint class are accepted in each window; 50,000 by default.
+    - *window*: the length of a window in seconds; 1 by default.
+    - *faults*: the share of the requests, from 0 (the default) to 1, that have a random fault of the server or the
+      network, once for each idempotency key.
+    - *seed*: determines the random faults, and with *api_key* the ids; 1 by default.
+    - *slow*: the delay of a slow response in seconds; 3 by default.
+    - *timing*: after how many seconds messages are sent (0.5), delivered (1.5 later) and read (10 later). If it is
+      None, they stay queued until `deliver` or `fail` is called.
+    - *webhooks*: which shares of the webhook deliveries are late, repeated or reordered; none by default.
+    - *agents*, *channels*, *templates*, *campaigns*: what exists at the start; `AGENTS`, `CHANNELS`, `TEMPLATES` and
+      `CAMPAIGNS` by default.
+    - *clock*: the source of the time; the system clock by default.
+
+    Webhooks are sent inside `deliver_webhooks`, or while the sandbox is served. `DECISIONS` lists what the docs of
+    the API leave open and what the sandbox does, `MAGIC_RECIPIENTS` and `DELIVERY_OUTCOMES` the recipients with a
+    fixed effect.
+
+    A method that controls the account, such as `approve` or `deliver`, raises ControlError, a ValueError, if it is
+    not possible: if what it refers to does not exist, or is in another state.
     """
 
     api_key: str
     clock: Clock
-    account: Account = field(repr=False)
-    _ring: Callable[[], None] = field(repr=False)
+    account: Account
+    _wake_sender: Callable[[], None]
 
     def __init__(
         self,
         *,
-        api_key: str = "sk_sandbox",
-        role: Role = "manager",
-        balance: Decimal = _PLENTY,
-        prices: Prices = _PRICES,
-        rate_limit: int = 10_000,
-        read_limit: int = 50_000,
-        window: float = 1.0,
-        faults: float = 0.0,
-        seed: int = 1,
-        slow: float = 3.0,
-        timing: Timing | None = _TIMING,
-        webhooks: Mischief = _NO_MISCHIEF,
-        agents: Iterable[Agent] = AGENTS,
-        channels: Iterable[Channel] = CHANNELS,
-        templates: Iterable[Template] = TEMPLATES,
-        campaigns: Iterable[Campaign] = CAMPAIGNS,
+        api_key: str = _DEFAULTS.api_key,
+        role: Role = _DEFAULTS.role,
+        balance: Decimal = _DEFAULTS.balance,
+        prices: PriceList = _DEFAULTS.prices,
+        rate_limit: int = _DEFAULTS.rate_limit,
+        read_limit: int = _DEFAULTS.read_limit,
+        window: float = _DEFAULTS.window,
+        faults: float = _DEFAULTS.faults,
+        seed: int = _DEFAULTS.seed,
+        slow: float = _DEFAULTS.slow,
+        timing: Timing | None = _DEFAULTS.timing,
+        webhooks: WebhookFaults = _DEFAULTS.webhooks,
+        agents: Iterable[SandboxAgent] = _DEFAULTS.agents,
+        channels: Iterable[EmailChannel] = _DEFAULTS.channels,
+        templates: Iterable[EmailTemplate] = _DEFAULTS.templates,
+        campaigns: Iterable[Campaign] = _DEFAULTS.campaigns,
         clock: Clock = _SYSTEM_CLOCK,
     ) -> None:
-        """Open an account."""
-        state = State(
-            purse=Purse(balance),
-            prices=prices,
-            chance=Chance(faults, seed),
-            agents={agent.agent_id: agent for agent in agents},
-            channels={channel.channel_id: channel for channel in channels},
-            templates={template.template_id: template for template in templates},
-            campaigns={campaign.campaign_id: campaign for campaign in campaigns},
-            slow=slow,
-            deliveries=Deliveries(timing),
-            couriers=Couriers(webhooks),
-            random=Random(f"{seed} {api_key}"),  # noqa: S311 - ids that can be foretold are the point
-            salt=blake2b(f"{seed} {api_key}".encode()).digest(),
-        )
-        self._ring = _nobody
-        self.api_key = api_key
-        self.clock = clock
-        self.account = Account(
+        """Create an account. Raises ValueError if an option is invalid."""
+        options = AccountOptions(
             api_key=api_key,
             role=role,
-            state=state,
-            sends=Limit(rate_limit, window),
-            reads=Limit(read_limit, window),
+            balance=balance,
+            prices=prices,
+            rate_limit=rate_limit,
+            read_limit=read_limit,
+            window=window,
+            faults=faults,
+            seed=seed,
+            slow=slow,
+            timing=timing,
+            webhooks=webhooks,
+            agents=agents,
+            channels=channels,
+            templates=templates,
+            campaigns=campaigns,
         )
+        self.api_key = api_key
+        self.clock = clock
+        self.account = Account(options)
+        self._wake_sender = _do_nothing
 
     def __repr__(self) -> str:
-        """Show how much has happened; never the key."""
+        """Return the number of messages and requests, without the key."""
         return f"Sandbox({len(self.account.state.log)} messages, {self.requests} requests)"
 
     async def __call__(self, request: Request, /) -> Answer:
-        """Answer *request*, after a while or never where that is its lot."""
-        return await carried_out(self.handle, request, self.clock)
+        """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
+        return await respond(self.handle, request, self.clock)
 
-    def handle(self, request: Request) -> Reply:
-        """Answer *request* at once, by the sandbox's clock; the caller acts on delay and loss."""
-        reply = self.account.handle(request, self.clock.time())
-        self._ring()
-        return reply
+    def handle(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request* at once. The caller applies its delay and its loss."""
+        response = self.account.handle(request, self.clock.time())
+        self._wake_sender()
+        return response
 
-    def unreadable(self) -> Reply:
-        """Answer what is no request that can be read."""
-        return self.account.unreadable(self.clock.time())
-
-    @property
-    def messages(self) -> tuple[Entry, ...]:
-        """Every message that was accepted, and every reply, the oldest first."""
-        return self._state.log.entries()
-
-    @property
-    def events(self) -> tuple[Happening, ...]:
-        """Everything that has happened and that a webhook may ask for, the oldest first."""
-        return tuple(self._state.outbox)
-
-    @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """Every attempt to bring an event to an endpoint, the oldest first."""
-        return self.account.state.couriers.made
+    def handle_malformed(self) -> SimulatedResponse:
+        """Return the response to bytes that are not a valid HTTP request."""
+        return self.account.handle_malformed(self.clock.time())
 
     @asynccontextmanager
-    async def posting(self, transport: Transport) -> AsyncIterator[None]:
-        """Let webhooks go out over *transport* for the time of an `async with`, as they become due on the clock.
+    async def deliver_webhooks(self, transport: Transport) -> AsyncIterator[None]:
+        """Send webhooks over *transport*, as they become due on the clock, for the duration of an `async with`.
 
-        For real HTTP take `transports.aiohttp.opened(timeout=5)`: 5 seconds is what the service waits.
+        For real HTTP use `transports.aiohttp.opened(timeout=5)`: the service waits 5 seconds for a response.
         """
-        async with posting(self.account.state, self.clock, transport) as ring:
-            self._ring = ring
+        async with deliver_webhooks(self.account.state, self.clock, transport) as wake:
+            self._wake_sender = wake
             try:
                 yield
             finally:
-                self._ring = _nobody
+                self._wake_sender = _do_nothing
 
     @property
-    def due_at(self) -> float | None:
-        """When something happens next by itself, in Unix seconds by its clock; None if nothing is to come."""
-        return self._state.deliveries.next_at()
+    def messages(self) -> tuple[LogEntry, ...]:
+        """Every message that was accepted, and every reply, oldest first."""
+        return self._state.log.entries()
 
     @property
-    def _state(self) -> State:
-        # As it is by now.
-        advance(self.account.state, self.clock.time())
-        return self.account.state
+    def events(self) -> tuple[EmittedEvent, ...]:
+        """Every event to which a webhook can subscribe, oldest first."""
+        return tuple(self._state.events)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt to deliver an event to an endpoint, oldest first."""
+        return self.account.state.webhook_queue.attempts
 
     @property
     def balance(self) -> Balance:
-        """The balance as it is now."""
-        return self._state.purse.balance
+        """The current balance."""
+        return self._state.wallet.balance
 
     @property
     def requests(self) -> int:
-        """How many requests came, whatever their answer."""
+        """The number of requests, whatever their responses."""
         return self.account.requests
 
+    @property
+    def due_at(self) -> float | None:
+        """When something next happens by itself, in Unix seconds on the clock; None if nothing is scheduled."""
+        return self._state.schedule.next_at()
+
+    @property
+    def _state(self) -> AccountState:
+        advance(self.account.state, self.clock.time())
+        return self.account.state
+
     def top_up(self, amount: Decimal) -> None:
-        """Add *amount* in EUR to the balance, as the dashboard would."""
-        self._state.purse.add(amount, self.clock.time())
+        """Add *amount* in EUR to the balance, as the dashboard does. Raises ValueError if it is not a valid amount."""
+        self._state.wallet.add(amount, self.clock.time())
 
-    def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> Entry:
-        """Let the user *to* write *text* to *agent_id*: opens a session, or keeps it open for 24 hours more.
+    def deliver(self, message_id: str) -> LogEntry:
+        """Deliver a queued or sent message, and debit its hold; return the message."""
+        return self._control(controls.set_status, message_id, "DELIVERED", self.clock.time())
 
-        ValueError if there is no such agent that is launched, or if *to* is no phone number.
+    def read(self, message_id: str) -> LogEntry:
+        """Let a delivered message be read, or an email be opened; return the message."""
+        return self._control(controls.set_status, message_id, "READ", self.clock.time())
+
+    def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> LogEntry:
+        """Let the delivery of a message fail for *reason*, and release its hold; return the message.
+
+        An email bounces, permanently unless *reason* is `full`. A hard bounce suppresses the contact.
         """
-        wrong = number(to)
-        if wrong is not None:
-            raise ValueError(f"to {wrong}")
-        return self._reply(to, agent_id, {"type": "text", "text": text})
+        return self._control(controls.fail, message_id, reason, self.clock.time())
 
-    def tap(self, message_id: str, text: str) -> Entry:
-        """Let the recipient of a message tap its suggestion with this *text*, be it a reply or an action.
+    def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> LogEntry:
+        """Let the user *to* write *text* to an agent, which opens a session or extends it to 24 hours from now.
 
-        ValueError if there is no such message that was sent, or no such suggestion in it.
+        Raises ControlError if *to* is not a phone number, or if there is no such agent that is launched.
         """
-        entry = self._state.log.find(message_id)
-        found = None if entry is None else suggestion(entry, text)
-        if entry is None or found is None:
-            raise ValueError("there is no such message that was sent, or no suggestion with this text in it")
-        return self._reply(entry.to, entry.sender, found)
+        return self._control(controls.reply, to, agent_id, text, self.clock.time())
 
-    def approve(self, agent_id: str) -> str | None:
-        """Let an agent that is under review pass it; gives the id that it has from then on, None if there is none."""
-        live = agency.approve(self._state, agent_id, self.clock.time())
-        self._ring()
-        return live
+    def tap(self, message_id: str, text: str) -> LogEntry:
+        """Let the recipient of a message tap its suggestion with this *text*, which is a reply or an action."""
+        return self._control(controls.tap, message_id, text, self.clock.time())
 
-    def reject(self, agent_id: str, reason: str) -> bool:
-        """Let an agent that is under review not pass it, for a *reason*. False if there is none."""
-        done = agency.reject(self._state, agent_id, reason, self.clock.time())
-        self._ring()
-        return done
+    def approve(self, agent_id: str) -> str:
+        """Approve an agent that is under review; return its new id."""
+        return self._control(controls.approve, agent_id, self.clock.time())
+
+    def reject(self, agent_id: str, reason: str) -> None:
+        """Reject an agent that is under review, for a *reason*."""
+        self._control(controls.reject, agent_id, reason, self.clock.time())
 
     def launch(
-        self, agent_id: str, carrier: str = "vodafone_de", *, status: Settled = "LAUNCHED", reason: str = FAULT
-    ) -> bool:
-        """Let a *carrier* launch an approved agent, which can send while one carrier has launched it.
+        self,
+        agent_id: str,
+        carrier: str = "vodafone_de",
+        *,
+        status: CarrierStatus = "LAUNCHED",
+        reason: str = CARRIER_REASON,
+    ) -> None:
+        """Set the launch status of an approved agent on a *carrier*; it can send while one carrier has launched it.
 
-        The launch may also be `PENDING`, `REJECTED` for a *reason*, or, once it was there, `SUSPENDED`.
-        False if there is no such agent or carrier, or no way from its status to this one.
+        The status may also be `PENDING`, `REJECTED` for a *reason*, or, once it was launched, `SUSPENDED`.
         """
-        settled = Launched(carrier=carrier, status=status, reason=reason)
-        return agency.launch(self._state, agent_id, settled, self.clock.time())
+        decision = CarrierDecision(carrier=carrier, status=status, reason=reason)
+        self._control(controls.launch, agent_id, decision, self.clock.time())
 
-    def confirm(self, record_id: str) -> bool:
-        """Let a contact confirm a consent that waits for it (double opt-in). False if there is none."""
-        done = consents.confirm(self._state, record_id, self.clock.time())
-        self._ring()
-        return done
+    def confirm(self, consent_id: str) -> None:
+        """Confirm a consent that is pending, as the contact does in a double opt-in."""
+        self._control(controls.confirm, consent_id, self.clock.time())
 
-    def halt(self, campaign_id: str, status: Literal["PAUSED_ERROR", "PAUSED_BALANCE"] = "PAUSED_ERROR") -> bool:
-        """Let a campaign stop by itself in the middle of its run. False if none runs."""
-        return halt(self._state, campaign_id, status, self.clock.time())
+    def halt(self, campaign_id: str, status: HaltStatus = "PAUSED_ERROR") -> None:
+        """Pause a running campaign, as the service does."""
+        self._control(controls.halt, campaign_id, status, self.clock.time())
 
-    def fail_executions(self, campaign_id: str, count: int = 1) -> bool:
-        """Let *count* of the pending executions of a campaign that runs fail; it ends as `COMPLETED_PARTIAL`.
+    def fail_executions(self, campaign_id: str, count: int = 1) -> None:
+        """Let *count* of the pending executions of a running campaign fail; it ends as `COMPLETED_PARTIAL`."""
+        self._control(controls.fail_executions, campaign_id, count, self.clock.time())
 
-        False if none runs, or if fewer are pending.
-        """
-        return fail_some(self._state, campaign_id, count, self.clock.time())
-
-    def _reply(self, to: str, agent_id: str, message: dict[str, object]) -> Entry:
-        state, now = self._state, self.clock.time()
-        entry = reply(state, to, agent_id, now, message)
-        if entry is None:
-            raise ValueError("there is no such agent that is approved and launched")
-        self._ring()
-        return entry
-
-    def _move(self, message_id: str, status: Status) -> bool:
-        moved = move(self._state, message_id, status, self.clock.time())
-        self._ring()
-        return moved is not None
-
-    def deliver(self, message_id: str) -> bool:
-        """Deliver a queued message: its hold is debited. False if it can't be, or is unknown."""
-        return self._move(message_id, "DELIVERED")
-
-    def read(self, message_id: str) -> bool:
-        """Let a delivered message be read, or an email be opened. False if it can't be, or is unknown."""
-        return self._move(message_id, "READ")
-
-    def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> bool:
-        """Let the delivery of a message fail: its hold is released. False if it can't, or is unknown.
-
-        An email bounces, for good unless *reason* is `full`; a hard bounce suppresses the contact.
-        """
-        failed = fail(self._state, message_id, reason, self.clock.time())
-        self._ring()
-        return failed is not None
+    def _control(self, control: Callable[Concatenate[AccountState, P], T], *args: P.args, **named: P.kwargs) -> T:
+        result = control(self._state, *args, **named)
+        self._wake_sender()
+        return result
 
 
-async def carried_out(handle: Callable[[Request], Reply], request: Request, clock: Clock) -> Answer:
-    """Have *request* handled, and act on the delay and the loss of its answer."""
+async def respond(handle: Callable[[Request], SimulatedResponse], request: Request, clock: Clock) -> Answer:
+    """Return the response of *handle* to *request* after its delay, or Unanswered if it is lost."""
     await anyio.lowlevel.checkpoint()
-    reply = handle(request)
-    if reply.delay:
-        await clock.sleep(reply.delay)
-    return Unanswered("the sandbox lost the answer") if reply.lost else reply.response
+    simulated = handle(request)
+    if simulated.delay:
+        await clock.sleep(simulated.delay)
+    return Unanswered("the sandbox lost the answer") if simulated.lost else simulated.response
 
 
-def _nobody() -> None:
-    """Ring where nobody listens."""
+def _do_nothing() -> None:
+    """Wake no sender."""

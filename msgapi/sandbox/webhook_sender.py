@@ -1,4 +1,4 @@
-"""Posting: webhooks on their way over real HTTP, signed, at the moments that the couriers and the clock give."""
+"""The webhook sender: signs the deliveries and sends them over a transport when they are due on the clock."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,84 +12,84 @@ from .. import webhooks
 from ..clock import Clock
 from ..http import Request, Response
 from ..transports import Answer, Transport
-from .model.state import State
-from .model.webhooks import Delivery
+from .model.state import AccountState
+from .model.webhooks import PendingDelivery
 from .rules.lifecycle import advance
 
-PATIENCE: Final = 5.0  # seconds in which an endpoint has to answer
-_AT_ONCE: Final = 64  # deliveries on their way to one endpoint
+ENDPOINT_TIMEOUT: Final = 5.0  # seconds in which an endpoint has to respond
+_MAX_CONCURRENT: Final = 64  # deliveries to one endpoint
 
 
 @final
 @define(eq=False)
-class Post:
-    """Brings what is due, until it is cancelled; `ring` tells it that there may be something new.
+class WebhookSender:
+    """Sends what is due, until it is cancelled; `wake` makes it look for new deliveries.
 
-    An attempt is made when it is due, or when the posting begins if that is later.
+    An attempt is made when it is due, or when the sender starts if that is later.
     """
 
-    state: State
+    state: AccountState
     clock: Clock
     transport: Transport
-    _bell: anyio.Event = field(factory=anyio.Event, init=False)
-    _begun: float = field(default=0.0, init=False)
-    _taken: dict[int, Delivery] = field(factory=dict, init=False)
-    _rooms: WeakValueDictionary[str, anyio.CapacityLimiter] = field(factory=WeakValueDictionary, init=False)
+    _woken: anyio.Event = field(factory=anyio.Event, init=False)
+    _started: float = field(default=0.0, init=False)
+    _taken: dict[int, PendingDelivery] = field(factory=dict, init=False)
+    _limiters: WeakValueDictionary[str, anyio.CapacityLimiter] = field(factory=WeakValueDictionary, init=False)
 
-    def ring(self) -> None:
-        """Look again."""
-        self._bell.set()
+    def wake(self) -> None:
+        """Look for deliveries that are due."""
+        self._woken.set()
 
     async def run(self) -> None:
-        """Bring what is due, and wait for what will be; what is under way at the end will be due again."""
-        self._begun = self.clock.time()
+        """Send the deliveries when they are due; those that are cancelled return to the queue."""
+        self._started = self.clock.time()
         try:
             async with anyio.create_task_group() as tasks:
                 while True:
-                    self._bell = anyio.Event()
+                    self._woken = anyio.Event()
                     now = self.clock.time()
                     advance(self.state, now)
-                    while (delivery := self.state.couriers.take(now)) is not None:
+                    while (delivery := self.state.webhook_queue.take(now)) is not None:
                         self._taken[delivery.number] = delivery
-                        _ = tasks.start_soon(self._bring, delivery, self._room(delivery.webhook_id))
+                        _ = tasks.start_soon(self._send, delivery, self._limiter(delivery.webhook_id))
                     await self._wait(self._next_at(), now)
         finally:
-            self.state.couriers.recall(self._taken.values())
+            self.state.webhook_queue.put_back(self._taken.values())
 
-    def _room(self, webhook_id: str) -> anyio.CapacityLimiter:
-        # One for each endpoint, so that one that hangs holds up no other; it is there while a delivery has it.
-        return self._rooms.setdefault(webhook_id, anyio.CapacityLimiter(_AT_ONCE))
+    def _limiter(self, webhook_id: str) -> anyio.CapacityLimiter:
+        # One for each endpoint, so that a slow endpoint does not delay the others. It exists while it is in use.
+        return self._limiters.setdefault(webhook_id, anyio.CapacityLimiter(_MAX_CONCURRENT))
 
     def _next_at(self) -> float | None:
-        moments = (self.state.couriers.next_at(), self.state.deliveries.next_at())
-        return min((one for one in moments if one is not None), default=None)
+        times = (self.state.webhook_queue.next_at(), self.state.schedule.next_at())
+        return min((one for one in times if one is not None), default=None)
 
     async def _wait(self, until: float | None, now: float) -> None:
         async with anyio.create_task_group() as tasks:
             if until is not None:
-                _ = tasks.start_soon(self._ring_after, until - now)
-            await self._bell.wait()
+                _ = tasks.start_soon(self._wake_after, until - now)
+            await self._woken.wait()
             tasks.cancel_scope.cancel()
 
-    async def _ring_after(self, seconds: float) -> None:
+    async def _wake_after(self, seconds: float) -> None:
         await self.clock.sleep(seconds)
-        self._bell.set()
+        self._woken.set()
 
-    async def _bring(self, delivery: Delivery, room: anyio.CapacityLimiter) -> None:
-        async with room:
+    async def _send(self, delivery: PendingDelivery, limiter: anyio.CapacityLimiter) -> None:
+        async with limiter:
             answer = await self._attempt(delivery)
         del self._taken[delivery.number]
         if answer is None:
             return
         status, reason = (answer.status, "") if isinstance(answer, Response) else (None, answer.reason)
-        at = max(delivery.due, self._begun)
-        _ = self.state.couriers.settle(delivery, at, status=status, reason=reason)
-        self.ring()
+        at = max(delivery.due, self._started)
+        _ = self.state.webhook_queue.record_attempt(delivery, at, status=status, reason=reason)
+        self.wake()
 
-    async def _attempt(self, delivery: Delivery) -> Answer | None:
+    async def _attempt(self, delivery: PendingDelivery) -> Answer | None:
         endpoint = self.state.endpoints.find(delivery.webhook_id)
         if endpoint is None:
-            return None  # it was deleted since, so nothing more goes there
+            return None  # deleted since, so nothing more is sent to it
         body = delivery.event.body()
         headers = {
             "Content-Type": "application/json",
@@ -100,14 +100,16 @@ class Post:
 
 
 @asynccontextmanager
-async def posting(state: State, clock: Clock, transport: Transport) -> AsyncIterator[Callable[[], None]]:
-    """Let webhooks go out over *transport* for the time of an `async with`; gives what tells of something new."""
-    post = Post(state, clock, transport)
+async def deliver_webhooks(
+    state: AccountState, clock: Clock, transport: Transport
+) -> AsyncIterator[Callable[[], None]]:
+    """Send webhooks over *transport* for the duration of an `async with`; yields the sender's `wake`."""
+    sender = WebhookSender(state, clock, transport)
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(post.run)
+        _ = tasks.start_soon(sender.run)
         try:
-            yield post.ring
+            yield sender.wake
         except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group
             failure = error
         finally:

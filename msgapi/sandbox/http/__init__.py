@@ -1,1 +1,1 @@
-"""Requests and responses of the sandbox."""
+"""HTTP as the sandbox reads and writes it: bodies, queries, error envelopes, idempotency keys and rate limits."""

@@ -1,4 +1,4 @@
-"""Idempotency: under one key there is one operation, and one answer."""
+"""Idempotency keys: one key stands for one operation, which has one response."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -9,32 +9,32 @@ from attrs import define, field, frozen
 from ...http import Response
 from ...messages import check_key
 from ...results import Detail
-from .responses import Reply, refuse
+from .responses import SimulatedResponse, error_response
 
-RETENTION: Final = 86_400.0  # seconds for which an answer is remembered
-SWEEP: Final = 3_600.0  # seconds between two sweeps of those whose time is over
+RETENTION: Final = 86_400.0  # seconds for which a response is kept
+SWEEP_INTERVAL: Final = 3_600.0  # seconds between two removals of expired responses
 HEADER: Final = "idempotency-key"
 FIELD: Final = "idempotency_key"
 
 
-def key_of(headers: Mapping[str, str], value: Mapping[str, object]) -> str | Detail | None:
-    """Find the key of a request, in the header or in the body *value*, or say what is wrong with it."""
-    written = [(name, given[name]) for name, given in ((HEADER, headers), (FIELD, value)) if name in given]
-    for name, key in written:
-        wrong = check_key(key) if isinstance(key, str) else Detail(name, "must be a string")
-        if wrong is not None:
-            return Detail(name, wrong.message)
-    if not written:
+def find_key(headers: Mapping[str, str], fields: Mapping[str, object]) -> str | Detail | None:
+    """Return the idempotency key from the headers or the body *fields*, or the problem with it; None without one."""
+    given = [(name, source[name]) for name, source in ((HEADER, headers), (FIELD, fields)) if name in source]
+    for name, key in given:
+        problem = check_key(key) if isinstance(key, str) else Detail(name, "must be a string")
+        if problem is not None:
+            return Detail(name, problem.message)
+    if not given:
         return None
-    if written[0][1] != written[-1][1]:
+    if given[0][1] != given[-1][1]:
         return Detail(FIELD, "differs from the Idempotency-Key header")
-    return str(written[0][1])
+    return str(given[0][1])
 
 
 @final
 @frozen
-class Remembered:
-    """The answer to an operation that was accepted, and a digest of what had been asked."""
+class StoredResponse:
+    """The response to an accepted operation, with a digest of the request; *until* is in Unix seconds."""
 
     digest: bytes
     response: Response
@@ -43,27 +43,27 @@ class Remembered:
 
 @final
 @define(eq=False, repr=False)
-class Keys:
-    """The operations of the last 24 hours, by route and key."""
+class IdempotencyStore:
+    """The accepted operations of the last 24 hours, by route and key."""
 
-    _seen: dict[tuple[str, str], Remembered] = field(factory=dict, init=False)
+    _stored: dict[tuple[str, str], StoredResponse] = field(factory=dict, init=False)
     _sweep_at: float = field(default=0.0, init=False)
 
-    def recall(self, name: tuple[str, str], body: bytes, now: float) -> Reply | None:
-        """Answer as the first time; a conflict if the *body* is another; None if *name* is new."""
-        seen = self._seen.get(name)
-        if seen is None or seen.until <= now:
+    def replay(self, name: tuple[str, str], body: bytes, now: float) -> SimulatedResponse | None:
+        """Return the stored response, or a conflict if *body* differs; None if *name* is unknown."""
+        stored = self._stored.get(name)
+        if stored is None or stored.until <= now:
             return None
-        if seen.digest != _digest(body):
-            return refuse(409, "idempotency_conflict", "This idempotency key belongs to another request.")
-        return Reply(seen.response)
+        if stored.digest != _digest(body):
+            return error_response(409, "idempotency_conflict", "This idempotency key belongs to another request.")
+        return SimulatedResponse(stored.response)
 
-    def remember(self, name: tuple[str, str], body: bytes, response: Response, now: float) -> None:
-        """Remember the *response* to an operation for 24 hours from *now*."""
+    def store(self, name: tuple[str, str], body: bytes, response: Response, now: float) -> None:
+        """Store the *response* to an operation for 24 hours."""
         if now >= self._sweep_at:
-            self._seen = {one: seen for one, seen in self._seen.items() if seen.until > now}
-            self._sweep_at = now + SWEEP
-        self._seen[name] = Remembered(_digest(body), response, now + RETENTION)
+            self._stored = {one: stored for one, stored in self._stored.items() if stored.until > now}
+            self._sweep_at = now + SWEEP_INTERVAL
+        self._stored[name] = StoredResponse(_digest(body), response, now + RETENTION)
 
 
 def _digest(body: bytes) -> bytes:

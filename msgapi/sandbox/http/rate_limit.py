@@ -1,4 +1,4 @@
-"""The rate limit: so many requests in each window of time, counted for each kind of endpoint."""
+"""The rate limit: a number of requests in each window of time, counted separately for each endpoint class."""
 
 from math import ceil, floor
 from typing import final
@@ -9,7 +9,7 @@ from attrs.validators import ge, gt
 
 @final
 @frozen
-class Limit:
+class WindowLimit:
     """At most *requests* in each fixed window of *window* seconds; windows begin at multiples of it."""
 
     requests: int = field(validator=ge(1))
@@ -18,8 +18,11 @@ class Limit:
 
 @final
 @frozen
-class Figures:
-    """What the headers say after one request; *wait* is the seconds until the reset if it was refused."""
+class WindowState:
+    """The values of the rate limit headers after a request.
+
+    *wait* is the number of seconds until the reset if the request was refused, else None.
+    """
 
     limit: int
     remaining: int
@@ -27,7 +30,7 @@ class Figures:
     wait: float | None = None
 
     def headers(self) -> dict[str, str]:
-        """Write them as `X-RateLimit-*` (docs: /api/conventions); the reset is in Unix seconds."""
+        """Return the `X-RateLimit-*` headers (docs: /api/conventions); the reset is in Unix seconds."""
         return {
             "x-ratelimit-limit": str(self.limit),
             "x-ratelimit-remaining": str(self.remaining),
@@ -37,25 +40,25 @@ class Figures:
 
 @final
 @define(eq=False)
-class Window:
-    """The count of one kind of endpoint. A refused request is not counted."""
+class WindowCounter:
+    """The request count of one endpoint class. A refused request is not counted."""
 
-    limit: Limit
+    limit: WindowLimit
     _number: int = field(default=-1, init=False)
     _used: int = field(default=0, init=False)
 
-    def take(self, now: float) -> Figures:
+    def count(self, now: float) -> WindowState:
         """Count a request at *now*, in Unix seconds, or refuse it."""
         number = floor(now / self.limit.window)
         if number != self._number:
             self._number, self._used = number, 0
         reset = (number + 1) * self.limit.window
         if self._used >= self.limit.requests:
-            return Figures(self.limit.requests, 0, reset, wait=ceil(max(reset - now, 0.0) * 1000 + 1) / 1000)
+            return WindowState(self.limit.requests, 0, reset, wait=ceil(max(reset - now, 0.0) * 1000 + 1) / 1000)
         self._used += 1
-        return Figures(self.limit.requests, self.limit.requests - self._used, reset)
+        return WindowState(self.limit.requests, self.limit.requests - self._used, reset)
 
-    def untouched(self, now: float) -> Figures:
-        """Tell the figures of a window in which nothing was counted."""
+    def unused(self, now: float) -> WindowState:
+        """Return the state of a window in which no request was counted."""
         most, window = self.limit.requests, self.limit.window
-        return Figures(most, most, (floor(now / window) + 1) * window)
+        return WindowState(most, most, (floor(now / window) + 1) * window)

@@ -1,24 +1,26 @@
-"""Answers: success bodies, error envelopes, and what the world does to them on the way back."""
+"""Responses: success bodies, error envelopes, and the delay or loss that is simulated on the way back."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Final, final
+from decimal import Decimal
+from typing import Any, Final, final
 
+import attrs
 import orjson
 from attrs import frozen
 
 from ...http import Response
 from ...results import Detail
 
-JSON: Final = {"content-type": "application/json"}
+JSON_HEADERS: Final = {"content-type": "application/json"}
 
 
 @final
 @frozen
-class Reply:
-    """An answer, and what the shell is to do about it: hold it back for *delay* seconds, or lose it.
+class SimulatedResponse:
+    """A response, and what the caller has to do to it: wait *delay* seconds first, or drop it.
 
-    A *lost* answer was given, and what it says has happened; only nobody gets to read it.
+    A *lost* response was produced and its effects are in the account, but the client never receives it.
     """
 
     response: Response
@@ -26,42 +28,65 @@ class Reply:
     lost: bool = False
 
 
-def say(body: object, status: int = 200) -> Reply:
-    """Answer with a JSON *body*."""
-    return Reply(Response(status, JSON, fit(orjson.dumps(body))))
+def json_response(body: object, status: int = 200) -> SimulatedResponse:
+    """Return a response with a JSON *body*, which may contain attrs models."""
+    return SimulatedResponse(Response(status, JSON_HEADERS, compact(_dump(body))))
 
 
-def made(body: object, location: str) -> Reply:
-    """Answer 201 with a JSON *body*, which is found at *location* from now on."""
-    return Reply(Response(201, {**JSON, "location": location}, fit(orjson.dumps(body))))
+def created(body: object, location: str) -> SimulatedResponse:
+    """Return a 201 response with a JSON *body* and a Location header."""
+    return SimulatedResponse(Response(201, {**JSON_HEADERS, "location": location}, compact(_dump(body))))
 
 
-def fit(body: bytes) -> bytes:
-    """Copy *body* into as much memory as it needs: what orjson writes keeps some 4 kB, however short."""
-    return memoryview(body).tobytes()
+def error_response(status: int, code: str, message: str, **fields: object) -> SimulatedResponse:
+    """Return an error envelope (docs: /api/errors) with the additional *fields* of this error code."""
+    return json_response({"error": code, "message": message, **fields}, status)
 
 
-def refuse(status: int, code: str, message: str, **more: object) -> Reply:
-    """Answer with an error envelope (docs: /api/errors); *more* are the fields of this code."""
-    return say({"error": code, "message": message, **more}, status)
+def invalid_request(details: Iterable[Detail], message: str = "The request is not valid.") -> SimulatedResponse:
+    """Return a 400 response that names the invalid fields."""
+    return error_response(400, "validation_error", message, details=details_to_json(details))
 
 
-def invalid(details: Iterable[Detail], message: str = "The request is not valid.") -> Reply:
-    """Answer 400, with what is wrong where."""
-    return refuse(400, "validation_error", message, details=written(details))
+def not_found(what: str) -> SimulatedResponse:
+    """Return a 404 response for *what*, such as `contact`."""
+    return error_response(404, "not_found", f"There is no such {what}.")
 
 
-def written(details: Iterable[Detail]) -> list[Mapping[str, str]]:
-    """Write *details* as the envelope has them."""
+def details_to_json(details: Iterable[Detail]) -> list[Mapping[str, str]]:
+    """Return *details* as the error envelope contains them."""
     return [{"field": one.field, "message": one.message} for one in details]
 
 
-def shown(moment: float) -> datetime:
-    """Tell the time in UTC as which a *moment* in Unix seconds is shown: to the millisecond."""
+def compact(body: bytes) -> bytes:
+    """Return a copy of *body* that uses no more memory than needed: orjson's own result keeps about 4 kB."""
+    return memoryview(body).tobytes()
+
+
+def to_datetime(moment: float) -> datetime:
+    """Return a *moment* in Unix seconds as a datetime in UTC, truncated to milliseconds."""
     found = datetime.fromtimestamp(moment, UTC)
     return found.replace(microsecond=found.microsecond // 1000 * 1000)
 
 
-def iso(moment: float) -> str:
-    """Write a *moment* in Unix seconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def format_time(moment: float) -> str:
+    """Return a *moment* in Unix seconds as ISO 8601 in UTC, with milliseconds."""
+    return _format(datetime.fromtimestamp(moment, UTC))
+
+
+def _format(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _dump(body: object) -> bytes:
+    return orjson.dumps(body, default=_default, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def _default(value: Any) -> object:  # noqa: ANN401 - any value that a model holds
+    if isinstance(value, datetime):
+        return _format(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    # A field that has its default is left out, as the OpenAPI document does not require it.
+    fields = ((one, getattr(value, one.name)) for one in attrs.fields(type(value)))
+    return {one.name: part for one, part in fields if one.default is attrs.NOTHING or part != one.default}

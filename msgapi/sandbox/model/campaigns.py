@@ -1,8 +1,8 @@
-"""Runs: the campaigns that were built in the dashboard, and how far a run of each is.
+"""Campaigns, and the progress of their runs.
 
 Rules:
-- The executions of a run are done one after the other, as long as it is running.
-- A run sends nothing and costs nothing; the balance has to cover what is pending when it begins or goes on.
+- The executions of a run are carried out one after the other, while it is running.
+- A run sends nothing and costs nothing. The balance must cover its pending executions when it starts or resumes.
 """
 
 from decimal import Decimal
@@ -11,26 +11,27 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import evolve, field, frozen
 from attrs.validators import ge, gt
 
-from .prices import check_amount
+from .billing import check_amount
 
-Status: TypeAlias = Literal["RUNNING", "PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE", "COMPLETED", "COMPLETED_PARTIAL"]
-Planned: TypeAlias = Literal["DRAFT", "SCHEDULED"]
-OVER: Final = frozenset({"COMPLETED", "COMPLETED_PARTIAL"})
-_FINEST: Final = 1e-6  # seconds; a moment in Unix seconds is no finer than that
+RunStatus: TypeAlias = Literal["RUNNING", "PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE", "COMPLETED", "COMPLETED_PARTIAL"]
+PauseStatus: TypeAlias = Literal["PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"]
+COMPLETED: Final = frozenset({"COMPLETED", "COMPLETED_PARTIAL"})
 PAUSED: Final = frozenset({"PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"})
+_RESOLUTION: Final = 1e-6  # seconds; a float of Unix seconds is no more precise
 
 
 @final
 @frozen(kw_only=True)
 class Campaign:
-    """A campaign: how many *executions* a run has, how many seconds and EUR *each* of them takes.
+    """A campaign of *executions* per run, each of which takes *seconds* and costs *price* in EUR.
 
-    *status* is the one that it has before its first run.
+    The defaults are 100 executions of 1 second and 0.07 EUR. *status* is its status before its first run. If
+    *by_api* is False, the API does not trigger it.
     """
 
     campaign_id: str
     by_api: bool = True
-    status: Planned = "SCHEDULED"
+    status: Literal["DRAFT", "SCHEDULED"] = "SCHEDULED"
     executions: int = field(default=100, validator=ge(1))
     seconds: float = field(default=1.0, validator=gt(0))
     price: Decimal = field(default=Decimal("0.07"), validator=check_amount)
@@ -38,43 +39,39 @@ class Campaign:
 
 @final
 @frozen(kw_only=True)
-class Run:
-    """One run of a *campaign*: *done* executions at *since*, in Unix seconds, and the others from then on.
-
-    *failed* of those that are done have failed.
-    """
+class CampaignRun:
+    """One run of a *campaign*: *done* executions at the time *since*, of which *failed* have failed."""
 
     id: str
     campaign: Campaign
     since: float
     done: int = 0
     failed: int = 0
-    status: Status = "RUNNING"
+    status: RunStatus = "RUNNING"
 
-    def at(self, now: float) -> "Run":
-        """Tell how far the run is at *now*."""
+    def at(self, now: float) -> "CampaignRun":
+        """Return the run as it is at *now*."""
         if self.status != "RUNNING":
             return self
-        done = self.done + int(max(now - self.since + _FINEST, 0.0) / self.campaign.seconds)
+        done = self.done + int(max(now - self.since + _RESOLUTION, 0.0) / self.campaign.seconds)
         if done >= self.campaign.executions:
-            status: Status = "COMPLETED_PARTIAL" if self.failed else "COMPLETED"
+            status: RunStatus = "COMPLETED_PARTIAL" if self.failed else "COMPLETED"
             return evolve(self, done=self.campaign.executions, status=status)
         return evolve(self, done=done, since=self.since + (done - self.done) * self.campaign.seconds)
 
-    def counts(self) -> dict[str, int]:
-        """Tell how many executions there are, and how many of them are how far."""
-        completed = self.done - self.failed
-        total = self.campaign.executions
-        return {"total": total, "completed": completed, "pending": self.pending, "failed": self.failed}
+    @property
+    def completed(self) -> int:
+        """The number of executions that have succeeded."""
+        return self.done - self.failed
 
     @property
     def pending(self) -> int:
-        """How many executions are still to be done."""
+        """The number of executions that are not carried out yet."""
         return self.campaign.executions - self.done
 
     @property
-    def needed(self) -> Decimal:
-        """What those that are pending would cost, in EUR."""
+    def pending_cost(self) -> Decimal:
+        """The cost of the pending executions, in EUR."""
         return self.pending * self.campaign.price
 
 
@@ -83,4 +80,4 @@ CAMPAIGNS: Final = (
     Campaign(campaign_id="6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e02", by_api=False),
     Campaign(campaign_id="6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e03", executions=10_000, price=Decimal(1)),
 )
-"""The campaigns that a new sandbox has: one that the API triggers, one that it does not, and one that is dear."""
+"""The campaigns of a new sandbox: one that the API triggers, one that it does not trigger, and an expensive one."""

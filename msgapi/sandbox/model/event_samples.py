@@ -1,12 +1,12 @@
-"""Samples: the data of each event as the docs list them, made up for an endpoint that is tested."""
+"""Event samples: made-up data for each event, with the fields that the docs show, to test an endpoint with."""
 
 from collections.abc import Mapping
 from typing import Final
 
-from ..http.responses import iso
+from ..http.responses import format_time
 
 _CONSENT: Final = "contact_id consent_record_id channel_type message_type status source doi_status"
-FIELDS: Final[Mapping[str, str]] = {
+EVENT_FIELDS: Final[Mapping[str, str]] = {
     "message.queued": "message_id agent_id to status queued_at",
     "message.delivered": "message_id agent_id to status delivered_at",
     "message.read": "message_id agent_id to status read_at",
@@ -73,8 +73,8 @@ _OTHER: Final[Mapping[str, Mapping[str, object]]] = {
 }
 
 
-def sample(event: str, now: float) -> dict[str, object]:
-    """Make up the data of one *event* that happened at *now*."""
+def sample_data(event: str, now: float) -> dict[str, object]:
+    """Return made-up data of an *event* at *now*."""
     noun, _, verb = event.partition(".")
     values = {**_VALUES, **_OTHER.get(noun, {}), **({"status": verb} if noun == "message" else {})}
-    return {name: iso(now) if name.endswith("_at") else values[name] for name in FIELDS[event].split()}
+    return {name: format_time(now) if name.endswith("_at") else values[name] for name in EVENT_FIELDS[event].split()}

@@ -1,34 +1,19 @@
-"""Sessions and newsletter months: what has been paid for once and is free until it ends."""
+"""Conversation sessions and monthly newsletters: what is paid for once and free until it ends."""
 
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import Final, TypeAlias, final
+from typing import TypeAlias, final
 
 from attrs import define, field
 
-DAY: Final = 86_400.0
-Pair: TypeAlias = tuple[str, str]  # an agent's id and a recipient
+from .billing import DAY, month_of
 
-
-def month_of(moment: float) -> str:
-    """Tell the calendar month in UTC of a *moment* in Unix seconds, as `2026-05`."""
-    return _month(moment // DAY)
-
-
-@lru_cache(maxsize=8)
-def _month(day: float) -> str:
-    return datetime.fromtimestamp(day * DAY, UTC).strftime("%Y-%m")
-
-
-def next_day(moment: float) -> float:
-    """Tell the next midnight in UTC after a *moment*, both in Unix seconds."""
-    return (moment // DAY + 1) * DAY
+Pair: TypeAlias = tuple[str, str]
+"""The id of an agent, and a recipient."""
 
 
 @final
 @define(eq=False)
 class Session:
-    """A conversation that a user's reply has opened; *paid_by* is the message that holds its price."""
+    """A conversation that a reply of the user has opened. *paid_by* is the message that holds its price."""
 
     ends: float
     paid_by: str | None = None
@@ -37,12 +22,12 @@ class Session:
 @final
 @define(eq=False, repr=False)
 class Sessions:
-    """The open conversations: each reply moves the end to 24 hours from then."""
+    """The open conversations. Each reply moves the end to 24 hours from then."""
 
     _open: dict[Pair, Session] = field(factory=dict, init=False)
 
-    def reply(self, pair: Pair, now: float) -> Session:
-        """Count a user's reply: opens the session, or keeps it open for longer."""
+    def open_or_extend(self, pair: Pair, now: float) -> Session:
+        """Open the session of *pair* for 24 hours, or extend it to 24 hours from *now*."""
         session = self.find(pair, now)
         if session is None:
             session = self._open[pair] = Session(now + DAY)
@@ -50,12 +35,12 @@ class Sessions:
         return session
 
     def find(self, pair: Pair, now: float) -> Session | None:
-        """Find the session that is open at *now*."""
+        """Return the session that is open at *now*."""
         session = self._open.get(pair)
         return session if session is not None and now < session.ends else None
 
-    def close(self, pair: Pair, now: float) -> bool:
-        """Forget the session of *pair* if it is over at *now*; False if it goes on, or was closed before."""
+    def close_expired(self, pair: Pair, now: float) -> bool:
+        """Remove the session of *pair* if it has ended; return False if it is still open or already removed."""
         session = self._open.get(pair)
         if session is None or now < session.ends:
             return False
@@ -63,12 +48,12 @@ class Sessions:
         return True
 
     def pay(self, pair: Pair, message_id: str) -> None:
-        """Let *message_id* pay for the session of *pair*, unless that is paid for."""
+        """Let a message pay for the session of *pair*, unless it is paid."""
         session = self._open[pair]
         session.paid_by = session.paid_by or message_id
 
-    def undo(self, pair: Pair, message_id: str) -> None:
-        """Forget that *message_id* paid: the next message of the session does."""
+    def undo_payment(self, pair: Pair, message_id: str) -> None:
+        """If this message paid for the session, let the next message pay for it."""
         session = self._open.get(pair)
         if session is not None and session.paid_by == message_id:
             session.paid_by = None
@@ -77,9 +62,9 @@ class Sessions:
 @final
 @define(eq=False)
 class Subscriber:
-    """One recipient of one agent's newsletter: when the last one was sent, and who paid the month.
+    """One recipient of one agent's newsletters: the day of the last one, and the message that paid for the month.
 
-    *month* is the last one that has counted for the tier, whatever has become of its messages.
+    *month* is the last month counted for the tier, even if its messages failed.
     """
 
     month: str = ""
@@ -91,36 +76,36 @@ class Subscriber:
 @final
 @define(eq=False, repr=False)
 class Newsletters:
-    """The newsletters of the month: one price a month, one message a day, for each pair."""
+    """The newsletters: one price a month and one message a day for each agent and recipient."""
 
-    _seen: dict[Pair, Subscriber] = field(factory=dict, init=False)
+    _subscribers: dict[Pair, Subscriber] = field(factory=dict, init=False)
 
-    def capped(self, pair: Pair, now: float) -> bool:
-        """Tell whether the recipient had a newsletter of this agent today."""
-        seen = self._seen.get(pair)
-        return seen is not None and seen.day == now // DAY
+    def sent_today(self, pair: Pair, now: float) -> bool:
+        """Return whether the recipient has received a newsletter of this agent today."""
+        subscriber = self._subscribers.get(pair)
+        return subscriber is not None and subscriber.day == now // DAY
 
-    def paid(self, pair: Pair, now: float) -> bool:
-        """Tell whether this month is paid for."""
-        seen = self._seen.get(pair)
-        return seen is not None and seen.month == month_of(now) and seen.paid_by is not None
+    def is_paid(self, pair: Pair, now: float) -> bool:
+        """Return whether this month is paid for."""
+        subscriber = self._subscribers.get(pair)
+        return subscriber is not None and subscriber.month == month_of(now) and subscriber.paid_by is not None
 
-    def counted(self, pair: Pair, now: float) -> bool:
-        """Tell whether the recipient is counted for this month."""
-        seen = self._seen.get(pair)
-        return seen is not None and seen.month == month_of(now)
+    def is_counted(self, pair: Pair, now: float) -> bool:
+        """Return whether the recipient is counted for this month's tier."""
+        subscriber = self._subscribers.get(pair)
+        return subscriber is not None and subscriber.month == month_of(now)
 
     def count(self, pair: Pair, message_id: str, now: float) -> None:
-        """Count a newsletter sent *now*; it pays the month if that was unpaid."""
-        paid = self.paid(pair, now)
-        seen = self._seen.setdefault(pair, Subscriber())
-        seen.paid_by = seen.paid_by if paid else message_id
-        seen.month, seen.day, seen.sent_by = month_of(now), now // DAY, message_id
+        """Count a newsletter sent at *now*; it pays for the month if that is unpaid."""
+        paid = self.is_paid(pair, now)
+        subscriber = self._subscribers.setdefault(pair, Subscriber())
+        subscriber.paid_by = subscriber.paid_by if paid else message_id
+        subscriber.month, subscriber.day, subscriber.sent_by = month_of(now), now // DAY, message_id
 
     def undo(self, pair: Pair, message_id: str) -> None:
-        """Forget that *message_id* was sent: the day is free again, and the month unpaid if it paid."""
-        seen = self._seen.get(pair)
-        if seen is not None and seen.paid_by == message_id:
-            seen.paid_by = None
-        if seen is not None and seen.sent_by == message_id:
-            seen.day = -1.0
+        """Undo a newsletter: the day is free again, and the month is unpaid if this message paid for it."""
+        subscriber = self._subscribers.get(pair)
+        if subscriber is not None and subscriber.paid_by == message_id:
+            subscriber.paid_by = None
+        if subscriber is not None and subscriber.sent_by == message_id:
+            subscriber.day = -1.0

@@ -1,38 +1,121 @@
-"""Couriers: which event is to be brought to which endpoint, and when again if that does not go well. Arithmetic only.
+"""Webhooks: the endpoints, the emitted events, and the queue of deliveries. Arithmetic only, no input or output.
 
 Rules:
-- An attempt is made at once, and after it failed 1 minute, 5 minutes, 1 hour and 24 hours later; then never again.
-- A pause counts from when the attempt before was due, so a clock that jumps leaves none out.
-- What was taken and not settled is not lost: it can be called back.
-- Where an endpoint is, its secret, and whether it is there at all is looked up at each attempt, by whoever makes it.
-- What makes deliveries late, repeated or out of order is drawn from the seed and the event.
+- An attempt is made at once; after a failure it is repeated 1 minute, 5 minutes, 1 hour and 24 hours later.
+- A pause counts from when the previous attempt was due, so a clock that jumps skips no attempt.
+- A delivery that was taken and not recorded is not lost: it can be returned to the queue.
+- The URL, the secret and the existence of an endpoint are looked up by the sender at each attempt.
+- Delayed, repeated and reordered deliveries depend on the seed and the event.
 """
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from itertools import count
 from typing import Final, final
 
+import orjson
 from attrs import define, evolve, field, frozen
 from attrs.validators import and_, ge, le
 
-from .outbox import Happening
+from ...privacy import hidden
+from ..http.responses import format_time
 
-SCHEDULE: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
+RETRY_DELAYS: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
 """The seconds before each attempt, counted from the one before (docs: /api/webhooks/retries)."""
-KEPT = 100_000  # attempts, and deliveries that are still to be made; beyond it the oldest go
-_GOOD: Final = range(200, 300)
+MAX_KEPT: Final = 100_000  # events, attempts and pending deliveries; beyond it the oldest are dropped
+_SUCCESS: Final = range(200, 300)
 
 
 @final
 @frozen(kw_only=True)
-class Mischief:
-    """What happens to deliveries on their way, as shares of the events: the docs warn of all three.
+class Endpoint:
+    """A webhook endpoint and the *events* that it subscribes to. *secret* signs the deliveries, and is never shown."""
 
-    A *late* one comes *late_by* seconds later, a *repeated* one twice, a *reordered* one after those of
-    the next few seconds.
+    id: str
+    url: str = field(repr=hidden)
+    events: tuple[str, ...]
+    secret: str = field(repr=hidden)
+    created_at: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the endpoint as the API shows it (docs: /api/webhooks/overview)."""
+        return {"id": self.id, "url": self.url, "events": self.events, "created_at": format_time(self.created_at)}
+
+
+@final
+@define(eq=False, repr=False)
+class Endpoints:
+    """All endpoints, by id."""
+
+    _by_id: dict[str, Endpoint] = field(factory=dict, init=False)
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        """Iterate over the endpoints, oldest first."""
+        return iter(tuple(self._by_id.values()))
+
+    def find(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint by its id."""
+        return self._by_id.get(endpoint_id)
+
+    def put(self, endpoint: Endpoint) -> None:
+        """Add an endpoint, or replace the one with its id."""
+        self._by_id[endpoint.id] = endpoint
+
+    def remove(self, endpoint_id: str) -> bool:
+        """Remove an endpoint; return False if there is none."""
+        return self._by_id.pop(endpoint_id, None) is not None
+
+    def subscribed_to(self, event: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints that subscribe to *event*."""
+        return tuple(one for one in self._by_id.values() if event in one.events) if self._by_id else ()
+
+
+@final
+@frozen(kw_only=True)
+class EmittedEvent:
+    """One event: *at* is in Unix seconds, *data* has the fields that the docs show for the *event*."""
+
+    id: str
+    event: str
+    at: float
+    data: dict[str, object] = field(repr=hidden, hash=False)
+
+    def body(self) -> bytes:
+        """Return the event as JSON (docs: /api/webhooks/overview)."""
+        return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
+
+
+@final
+@define(eq=False, repr=False)
+class EventLog:
+    """The last emitted events, in their order."""
+
+    _events: deque[EmittedEvent] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
+
+    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> EmittedEvent:
+        """Add an event."""
+        emitted = EmittedEvent(id=event_id, event=event, at=now, data=data)
+        self._events.append(emitted)
+        return emitted
+
+    def __iter__(self) -> Iterator[EmittedEvent]:
+        """Iterate over the events, oldest first."""
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return len(self._events)
+
+
+@final
+@frozen(kw_only=True)
+class WebhookFaults:
+    """Which shares of the deliveries, from 0 to 1, are delayed, repeated or reordered: the docs warn of all three.
+
+    A *late* delivery comes *late_by* seconds later (30 by default), a *repeated* one twice, a *reordered* one after
+    those of the next few seconds. All shares are 0 by default; *seed* (1 by default) determines which deliveries.
     """
 
     late: float = field(default=0.0, validator=and_(ge(0), le(1)))
@@ -41,27 +124,24 @@ class Mischief:
     reordered: float = field(default=0.0, validator=and_(ge(0), le(1)))
     seed: int = 1
 
-    def delays(self, event_id: str) -> tuple[float, ...]:
-        """Tell after how many seconds the event is brought, once for each time."""
-        late, repeated, reordered, by = self._draw(event_id)
+    def delays(self, name: str) -> tuple[float, ...]:
+        """Return the delay in seconds of each delivery of the event and endpoint called *name*."""
+        late, repeated, reordered, by = self._draw(name)
         delay = (self.late_by if late < self.late else 0.0) + (5 * by if reordered < self.reordered else 0.0)
         return (delay, delay + by) if repeated < self.repeated else (delay,)
 
-    def _draw(self, event_id: str) -> tuple[float, float, float, float]:
-        drawn = blake2b(event_id.encode(), digest_size=32, key=str(self.seed).encode()[:64]).digest()
+    def _draw(self, name: str) -> tuple[float, float, float, float]:
+        drawn = blake2b(name.encode(), digest_size=32, key=str(self.seed).encode()[:64]).digest()
         one, two, three, four = (int.from_bytes(drawn[at : at + 8], "big") / 2**64 for at in (0, 8, 16, 24))
         return one, two, three, four
 
 
 @final
 @frozen(kw_only=True)
-class Delivery:
-    """An event on its way to the endpoint with this id, *due* in Unix seconds; *attempt* counts from 1.
+class PendingDelivery:
+    """A delivery of an event to an endpoint, *due* in Unix seconds. *attempt* counts from 1; *number* is unique."""
 
-    No two have the same *number*.
-    """
-
-    event: Happening
+    event: EmittedEvent
     webhook_id: str
     due: float
     number: int
@@ -71,7 +151,7 @@ class Delivery:
 @final
 @frozen(kw_only=True)
 class Attempt:
-    """One attempt that was made: what the endpoint answered, or None with the *reason* why there was no answer."""
+    """One attempt to deliver an event: the *status* of the response, or None and the *reason* why there was none."""
 
     event_id: str
     event: str
@@ -82,60 +162,60 @@ class Attempt:
     reason: str = ""
 
     @property
-    def good(self) -> bool:
-        """True if the endpoint took it: 2xx."""
-        return self.status in _GOOD
+    def succeeded(self) -> bool:
+        """Whether the endpoint responded with 2xx."""
+        return self.status in _SUCCESS
 
 
 @final
 @define(eq=False, repr=False)
-class Couriers:
-    """All deliveries that are still to be made, and the attempts that were."""
+class WebhookQueue:
+    """The pending deliveries, and the attempts that were made."""
 
-    mischief: Mischief = field(factory=Mischief)
-    _due: list[tuple[float, int, Delivery]] = field(factory=list, init=False)
-    _under_way: dict[int, Delivery] = field(factory=dict, init=False)
-    _made: deque[Attempt] = field(factory=lambda: deque(maxlen=KEPT), init=False)
-    _order: "count[int]" = field(factory=count, init=False)
+    faults: WebhookFaults = field(factory=WebhookFaults)
+    _due: list[tuple[float, int, PendingDelivery]] = field(factory=list, init=False)
+    _taken: dict[int, PendingDelivery] = field(factory=dict, init=False)
+    _attempts: deque[Attempt] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
+    _numbers: "count[int]" = field(factory=count, init=False)
 
     @property
-    def made(self) -> tuple[Attempt, ...]:
-        """The attempts that were made, the oldest first."""
-        return tuple(self._made)
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that were made, oldest first."""
+        return tuple(self._attempts)
 
     def next_at(self) -> float | None:
-        """Tell when the next attempt is due, in Unix seconds."""
+        """Return when the next attempt is due, in Unix seconds."""
         return self._due[0][0] if self._due else None
 
-    def bring(self, event: Happening, webhook_ids: Iterable[str], now: float) -> None:
-        """Let *event* be brought to each of the endpoints with these ids."""
+    def schedule(self, event: EmittedEvent, webhook_ids: Iterable[str], now: float) -> None:
+        """Schedule the delivery of *event* to each of the endpoints with these ids."""
         for webhook_id in webhook_ids:
-            for delay in self.mischief.delays(f"{event.id} {webhook_id}"):
-                number = next(self._order)
-                self._push(Delivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
+            for delay in self.faults.delays(f"{event.id} {webhook_id}"):
+                number = next(self._numbers)
+                self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
 
-    def take(self, now: float) -> Delivery | None:
-        """Take a delivery that is due by *now*."""
+    def take(self, now: float) -> PendingDelivery | None:
+        """Return a delivery that is due by *now*, or None; it is no longer pending."""
         if not self._due or self._due[0][0] > now:
             return None
         delivery = heapq.heappop(self._due)[2]
-        self._under_way[delivery.number] = delivery
+        self._taken[delivery.number] = delivery
         return delivery
 
-    def recall(self, deliveries: Iterable[Delivery]) -> None:
-        """Let those that were taken, and are not settled, be due again."""
+    def put_back(self, deliveries: Iterable[PendingDelivery]) -> None:
+        """Return deliveries to the queue that were taken and have no recorded attempt."""
         for delivery in deliveries:
-            if self._under_way.pop(delivery.number, None) is not None:
+            if self._taken.pop(delivery.number, None) is not None:
                 self._push(delivery)
 
-    def drop(self, webhook_id: str) -> None:
-        """Forget what is still to be brought to an endpoint, and don't try again what is under way."""
+    def remove_endpoint(self, webhook_id: str) -> None:
+        """Remove the deliveries to an endpoint, and do not repeat those that were taken."""
         self._due = [one for one in self._due if one[2].webhook_id != webhook_id]
         heapq.heapify(self._due)
-        self._under_way = {name: one for name, one in self._under_way.items() if one.webhook_id != webhook_id}
+        self._taken = {name: one for name, one in self._taken.items() if one.webhook_id != webhook_id}
 
-    def settle(self, delivery: Delivery, now: float, *, status: int | None, reason: str = "") -> Attempt:
-        """Note how an attempt went that was due *now*; one that failed is made again by the schedule, four times."""
+    def record_attempt(self, delivery: PendingDelivery, now: float, *, status: int | None, reason: str = "") -> Attempt:
+        """Record an attempt that was due at *now*; schedule the next one if it failed, up to four times."""
         attempt = Attempt(
             event_id=delivery.event.id,
             event=delivery.event.event,
@@ -145,14 +225,14 @@ class Couriers:
             status=status,
             reason=reason,
         )
-        self._made.append(attempt)
-        wanted = self._under_way.pop(delivery.number, None) is not None
-        if wanted and not attempt.good and delivery.attempt < len(SCHEDULE):
-            due = now + SCHEDULE[delivery.attempt]
-            self._push(evolve(delivery, due=due, number=next(self._order), attempt=delivery.attempt + 1))
+        self._attempts.append(attempt)
+        wanted = self._taken.pop(delivery.number, None) is not None
+        if wanted and not attempt.succeeded and delivery.attempt < len(RETRY_DELAYS):
+            due = now + RETRY_DELAYS[delivery.attempt]
+            self._push(evolve(delivery, due=due, number=next(self._numbers), attempt=delivery.attempt + 1))
         return attempt
 
-    def _push(self, delivery: Delivery) -> None:
+    def _push(self, delivery: PendingDelivery) -> None:
         heapq.heappush(self._due, (delivery.due, delivery.number, delivery))
-        if len(self._due) > KEPT:
+        if len(self._due) > MAX_KEPT:
             _ = heapq.heappop(self._due)

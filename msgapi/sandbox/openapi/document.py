@@ -1,6 +1,6 @@
-"""OpenAPI: the document of what the sandbox serves, made from the models that it reads and the client gives.
+"""The OpenAPI document, made from the table of routes and the models of their requests and responses.
 
-The service publishes none. What the docs leave open is in it as the sandbox decided it.
+The service publishes none. Where its docs are incomplete, the document says what the sandbox does.
 """
 
 from collections.abc import Mapping
@@ -13,12 +13,19 @@ from ...results import Balance
 from ...rules import KEY, MONTH
 from ...version import VERSION
 from ..decisions import CODES
-from ..http.dates import MOMENT
 from ..http.idempotency import FIELD
+from ..http.requests import DATE_OR_TIME
 from ..model.campaigns import CAMPAIGNS
 from ..routes.table import ROUTES
 from .operations import CONTROLS, OPERATIONS, Operation
-from .schemas import Schema, answered, asked_for, closed, like, refs_of
+from .schemas import (
+    Schema,
+    closed_object,
+    pattern_schema,
+    referenced_models,
+    request_schema,
+    response_schema,
+)
 
 _ERROR: Final[Schema] = {
     "type": "object",
@@ -45,33 +52,33 @@ _ERROR: Final[Schema] = {
     },
 }
 _PAGE: Final[Schema] = {
-    "description": "A proxy's page; by bad luck or chance only.",
+    "description": "The page of a proxy; only as a simulated fault.",
     "content": {"text/html": {"schema": {"type": "string"}}},
 }
 _STATUS: Final[Mapping[str, int]] = {one.code: one.status for one in CODES}
 _ROUTES: Final = {(route.method, route.path): route for route in ROUTES}
-_KEY: Final = like(KEY)
+_KEY: Final = pattern_schema(KEY)
 _HEADERS: Final[Mapping[str, Schema]] = {
     "X-RateLimit-Limit": {"type": "integer", "minimum": 1},
     "X-RateLimit-Remaining": {"type": "integer", "minimum": 0},
     "X-RateLimit-Reset": {"type": "number"},
 }
-"""What is said with every answer but a proxy's."""
-_SAID: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
-_MADE: Final = 201
+"""The headers of every response except that of a proxy."""
+_HEADER_REFS: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+_CREATED: Final = 201
 _PARAMETERS: Final[Mapping[str, Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     "offset": {"type": "integer", "minimum": 0},
     "direction": {"enum": ["OUTBOUND", "INBOUND"]},
-    "month": like(MONTH),
+    "month": pattern_schema(MONTH),
     "channel": {"enum": ["RCS", "EMAIL"]},
     "group_by": {"enum": ["day", "channel", "message_type", "unit"]},
     "from": {"type": "string", "format": "date"},
     "to": {"type": "string", "format": "date"},
-    "messages.list from": like(MOMENT),
-    "messages.list to": like(MOMENT),
+    "messages.list from": pattern_schema(DATE_OR_TIME),
+    "messages.list to": pattern_schema(DATE_OR_TIME),
 }
-"""What a parameter holds, or that of one operation."""
+"""The schema of a query parameter, or of that of one operation."""
 _TEXT: Final = {
     "agent_id": "ag_live_demo",
     "to": "+4915112345678",
@@ -101,7 +108,7 @@ _IDS: Final[Mapping[str, str]] = {
     "/v1/campaigns": CAMPAIGNS[0].campaign_id,
     "/_sandbox/campaigns": CAMPAIGNS[0].campaign_id,
 }
-"""What there is from the beginning, by where its path begins."""
+"""Ids of a new sandbox, by the beginning of the path."""
 _LINKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "messages.send": ("message_id", ("messages.get", "messages.revoke")),
     "contacts.create": (
@@ -115,17 +122,17 @@ _LINKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "contacts.consent": ("id", ("sandbox.confirm",)),
     "webhooks.create": ("id", ("webhooks.update", "webhooks.test", "webhooks.delete")),
 }
-"""Which operations take the id that another one gives, and where it stands in the answer."""
+"""For an operation, the field of its response that has an id, and the operations that take this id."""
 
 
 @lru_cache(1)
 def document() -> bytes:
-    """Write the document as JSON."""
+    """Return the document as JSON."""
     schemas: dict[str, Schema] = {}
     paths: dict[str, dict[str, Schema]] = {}
     for one in (*OPERATIONS, *CONTROLS):
         paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
-    _ = answered(Balance, schemas)
+    _ = response_schema(Balance, schemas)
     schemas["Error"] = _ERROR
     return orjson.dumps(
         {
@@ -148,7 +155,7 @@ def _headers() -> Schema:
 
 def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
     writes = _ROUTES[one.method, one.path].writes
-    made: Schema = {
+    described: Schema = {
         "operationId": one.name,
         "tags": [one.noun],
         "summary": (one.function.__doc__ or "").partition("\n")[0],
@@ -162,26 +169,26 @@ def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
     if writes:
         media: Schema = {"schema": _body(one, schemas)}
         media |= {"example": _EXAMPLES[one.name]} if one.name in _EXAMPLES else {}
-        made["requestBody"] = {"required": one.takes is not None, "content": {"application/json": media}}
-    return made
+        described["requestBody"] = {"required": one.takes is not None, "content": {"application/json": media}}
+    return described
 
 
 def _body(one: Operation, schemas: dict[str, Schema]) -> Schema:
-    # An idempotency key may stand beside the fields of any body.
+    # Any body may contain an idempotency key.
     if one.takes is None:
-        return {**closed(), "properties": {FIELD: _KEY}}
-    schema = asked_for(one.takes, schemas)
-    for name in refs_of(schema):
+        return {**closed_object(), "properties": {FIELD: _KEY}}
+    schema = request_schema(one.takes, schemas)
+    for name in referenced_models(schema):
         schemas[name]["properties"][FIELD] = _KEY
-    return _lenient(schema, schemas) if one.name == "testagent.send" else schema
+    return _without_message_type(schema, schemas) if one.name == "testagent.send" else schema
 
 
-def _lenient(schema: Schema, schemas: dict[str, Schema]) -> Schema:
-    # The test agent needs no message_type.
-    for name in refs_of(schema):
+def _without_message_type(schema: Schema, schemas: dict[str, Schema]) -> Schema:
+    # The test agent does not require a message_type.
+    for name in referenced_models(schema):
         needed = [field for field in schemas[name]["required"] if field != "message_type"]
         schemas[f"Test{name}"] = {**schemas[name], "required": needed}
-    return {"anyOf": [{"$ref": f"#/components/schemas/Test{name}"} for name in refs_of(schema)]}
+    return {"anyOf": [{"$ref": f"#/components/schemas/Test{name}"} for name in referenced_models(schema)]}
 
 
 def _id_of(one: Operation) -> Schema:
@@ -199,30 +206,30 @@ def _parameter(one: Operation, name: str) -> Schema:
 
 def _responses(one: Operation, schemas: dict[str, Schema]) -> Schema:
     by_status: dict[int, list[str]] = {}
-    for code in sorted(_ROUTES[one.method, one.path].refusals):
+    for code in sorted(_ROUTES[one.method, one.path].error_codes):
         by_status.setdefault(_STATUS[code], []).append(code)
-    refused = {str(status): _refused(codes) for status, codes in sorted(by_status.items())}
-    return {**{str(status): _good(one, status, schemas) for status in one.statuses}, **refused, "502": _PAGE}
+    errors = {str(status): _error_response(codes) for status, codes in sorted(by_status.items())}
+    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, "502": _PAGE}
 
 
-def _good(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
+def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
     name, others = _LINKS.get(one.name, ("", ()))
     links = {other: {"operationId": other, "parameters": {"id": f"$response.body#/{name}"}} for other in others}
-    schema = answered(one.answers or one.gives, schemas)
-    made = (
+    schema = response_schema(one.answers or one.gives, schemas)
+    location = (
         {"Location": {"required": True, "schema": {"type": "string"}}}
-        if status == _MADE and one.noun != "sandbox"
+        if status == _CREATED and one.noun != "sandbox"
         else {}
     )
     return {
         "description": "Done.",
-        "headers": {**_SAID, **made},
+        "headers": {**_HEADER_REFS, **location},
         "content": {"application/json": {"schema": schema}},
         "links": links,
     }
 
 
-def _refused(codes: list[str]) -> Schema:
+def _error_response(codes: list[str]) -> Schema:
     schema = {"$ref": "#/components/schemas/Error", "properties": {"error": {"enum": codes}}}
     content = {"application/json": {"schema": schema}}
-    return {"description": ", ".join(codes), "headers": _SAID, "content": content}
+    return {"description": ", ".join(codes), "headers": _HEADER_REFS, "content": content}

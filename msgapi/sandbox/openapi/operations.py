@@ -1,6 +1,6 @@
-"""The catalogue: every operation of the API, the function of the client that calls it, and its models.
+"""Every operation of the API, the function of the client that calls it, and the models of its request and response.
 
-The README's table of coverage and the OpenAPI document are made from it.
+The table of coverage in the README and the OpenAPI document are made from it.
 """
 
 from collections.abc import Callable
@@ -16,19 +16,35 @@ from ...messages import Accepted, Logged, Message, Page, Revoked
 from ...results import Balance
 from ...testagent import Registration, Standing, Verification
 from ...webhooks import Confirmation
-from ..model.agents import Launched
-from ..routes import controls, orders
-from ..routes.billing import NewMethod
-from . import figures
+from ..routes.billing import (
+    AlertResponse,
+    AutoReloadResponse,
+    NewPaymentMethod,
+    PaymentMethodResponse,
+    PaymentMethodsResponse,
+    TopUpResponse,
+    TransactionsResponse,
+)
+from ..routes.campaigns import CampaignStatusResponse
+from ..routes.controls import CONTROLS as _CONTROLS
+from ..routes.testagent import CodeSentResponse, TestAgentResponse
+from ..routes.usage import (
+    DetailedUsageResponse,
+    InvoicesResponse,
+    TierResponse,
+    TiersResponse,
+    UsageResponse,
+)
+from ..routes.webhooks import DeletedResponse, WebhookTestResponse
 
 
 @final
 @frozen
 class Operation:
-    """One operation: its route, the *function* that makes its call, what it takes and what it gives.
+    """One operation: its route, the *function* that makes its call, and the models *takes* and *gives*.
 
-    *takes* None is no body, or one without fields. *statuses* are those of a success. *answers* is what the
-    sandbox gives where the docs show no body, so that the client keeps whatever comes.
+    *takes* is None if there is no body, or one without fields. *statuses* are those of a success. *answers* is the
+    model that the sandbox returns if the docs show none, so that the client keeps any fields.
     """
 
     method: str
@@ -42,12 +58,12 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """What a user calls: the module and the function."""
+        """The name of the function with its module, as a user calls it."""
         return f"{self.noun}.{self.function.__name__}"
 
     @property
     def noun(self) -> str:
-        """The module; `sandbox` for what the service has no route for."""
+        """The name of the module; `sandbox` for a control."""
         return self.function.__module__.removeprefix("msgapi.").partition(".")[0]
 
 
@@ -62,10 +78,10 @@ OPERATIONS: Final = (
     Operation("GET", "/v1/messages", messages.list, Page, query=_LOG),
     Operation("GET", "/v1/messages/{id}", messages.get, Logged),
     Operation("DELETE", "/v1/messages/{id}", messages.revoke, Revoked),
-    Operation("POST", "/v1/test/register", testagent.register, Standing, Registration, answers=figures.CodeSent),
-    Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification, answers=figures.TrialStanding),
+    Operation("POST", "/v1/test/register", testagent.register, Standing, Registration, answers=CodeSentResponse),
+    Operation("POST", "/v1/test/verify", testagent.verify, Standing, Verification, answers=TestAgentResponse),
     Operation("POST", "/v1/test/messages", testagent.send, Accepted, Message),
-    Operation("GET", "/v1/test/status", testagent.status, Standing, answers=figures.TrialStanding),
+    Operation("GET", "/v1/test/status", testagent.status, Standing, answers=TestAgentResponse),
     Operation("POST", "/v1/rcs/agents", agents.create, agents.Agent, agents.NewAgent, _CREATED),
     Operation("GET", "/v1/rcs/agents/{id}", agents.get, agents.Agent),
     Operation("PATCH", "/v1/rcs/agents/{id}", agents.update, agents.Agent, agents.Changes),
@@ -81,16 +97,16 @@ OPERATIONS: Final = (
     Operation("POST", "/v1/campaigns/{id}/trigger", campaigns.trigger, Run, statuses=_ACCEPTED),
     Operation("POST", "/v1/campaigns/{id}/pause", campaigns.pause, Progress),
     Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, Progress),
-    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, Progress, answers=figures.CampaignStanding),
+    Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, Progress, answers=CampaignStatusResponse),
     Operation("GET", "/v1/billing/balance", billing.balance, Balance),
-    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",), answers=figures.Usage),
+    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",), answers=UsageResponse),
     Operation(
         "GET",
         "/v1/billing/usage/detailed",
         billing.detailed_usage,
         billing.Statement,
         query=("from", "to", "group_by"),
-        answers=figures.DetailedUsage,
+        answers=DetailedUsageResponse,
     ),
     Operation(
         "GET",
@@ -98,44 +114,44 @@ OPERATIONS: Final = (
         billing.tier,
         billing.Statement,
         query=("channel",),
-        answers=figures.Tiers | figures.TierStanding,
+        answers=TiersResponse | TierResponse,
     ),
-    Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp, answers=figures.ToppedUp),
+    Operation("POST", "/v1/billing/topup", billing.top_up, billing.TopUp, NewTopUp, answers=TopUpResponse),
     Operation(
         "GET",
         "/v1/billing/payment-methods",
         billing.payment_methods,
         billing.PaymentMethods,
-        answers=figures.AddedMethods,
+        answers=PaymentMethodsResponse,
     ),
     Operation(
         "POST",
         "/v1/billing/payment-methods",
         billing.add_payment_method,
         billing.PaymentMethod,
-        NewMethod,
+        NewPaymentMethod,
         _CREATED,
-        answers=figures.AddedMethod,
+        answers=PaymentMethodResponse,
     ),
-    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading, answers=figures.SavedReload),
+    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading, answers=AutoReloadResponse),
     Operation(
         "PUT",
         "/v1/billing/auto-reload",
         billing.set_auto_reload,
         billing.Saved,
         billing.AutoReload,
-        answers=figures.SavedReload,
+        answers=AutoReloadResponse,
     ),
-    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert, answers=figures.SavedAlert),
+    Operation("PUT", "/v1/billing/alerts", billing.alert, billing.Saved, billing.Alert, answers=AlertResponse),
     Operation(
         "GET",
         "/v1/billing/transactions",
         billing.transactions,
         billing.Transactions,
         query=("cursor", "limit", "from", "to"),
-        answers=figures.LedgerPage,
+        answers=TransactionsResponse,
     ),
-    Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices, answers=figures.MonthlyInvoices),
+    Operation("GET", "/v1/billing/invoices", billing.invoices, billing.Invoices, answers=InvoicesResponse),
     Operation("POST", "/v1/webhooks", webhooks.create, webhooks.WebhookEndpoint, webhooks.NewEndpoint, _CREATED),
     Operation("GET", "/v1/webhooks", webhooks.list, webhooks.EndpointPage),
     Operation(
@@ -146,19 +162,13 @@ OPERATIONS: Final = (
         webhooks.EndpointChanges,
         answers=webhooks.WebhookEndpoint,
     ),
-    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Confirmation, answers=figures.Success),
-    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Confirmation, answers=figures.Tested),
+    Operation("DELETE", "/v1/webhooks/{id}", webhooks.delete, Confirmation, answers=DeletedResponse),
+    Operation("POST", "/v1/webhooks/{id}/test", webhooks.test, Confirmation, answers=WebhookTestResponse),
 )
 """Every operation that the docs have, in the order of their pages."""
 
-CONTROLS: Final = (
-    Operation("POST", "/_sandbox/replies", controls.reply, orders.Noted, orders.Written, _CREATED),
-    Operation("POST", "/_sandbox/taps", controls.tap, orders.Noted, orders.Tapped, _CREATED),
-    Operation("POST", "/_sandbox/agents/{id}/approve", controls.approve, orders.Reviewed),
-    Operation("POST", "/_sandbox/agents/{id}/reject", controls.reject, orders.Reviewed, orders.Rejection),
-    Operation("POST", "/_sandbox/agents/{id}/launch", controls.launch, orders.Placed, Launched),
-    Operation("POST", "/_sandbox/campaigns/{id}/halt", controls.halt, orders.Stopped, orders.Halted),
-    Operation("POST", "/_sandbox/campaigns/{id}/fail", controls.fail_executions, orders.Failed, orders.Failures),
-    Operation("POST", "/_sandbox/consents/{id}/confirm", controls.confirm, orders.Confirmed),
+CONTROLS: Final = tuple(
+    Operation("POST", one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,))
+    for one in _CONTROLS
 )
-"""What somebody else does, which the service has no routes for."""
+"""The controls, for which the service has no routes."""

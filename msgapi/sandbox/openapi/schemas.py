@@ -1,4 +1,4 @@
-"""Schemas: the JSON Schemas of the models that the sandbox reads and the client gives."""
+"""JSON Schemas of the models of requests and responses."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -25,22 +25,22 @@ _SIMPLE: Final[Mapping[object, Schema]] = {
     object: {},
 }
 _NULL: Final[Schema] = {"type": "null"}
-_OPEN: Final = frozenset({"NewMethod"})
-"""Requests in which what is not known is passed over."""
+_OPEN: Final = frozenset({"NewPaymentMethod"})
+"""Request models whose unknown fields are ignored."""
 
 
-def like(pattern: Pattern[str], *, some: str = "") -> Schema:
-    """Describe a string that a *pattern* matches whole; *some* is what it must have somewhere."""
+def pattern_schema(pattern: Pattern[str], *, some: str = "") -> Schema:
+    """Return the schema of a string that a *pattern* matches as a whole, and that contains a match of *some*."""
     ahead = f"(?=.*{some})" if some else ""
     return {"type": "string", "pattern": f"^{ahead}({pattern.pattern})$"}
 
 
 _FIELDS: Final[Mapping[str, Schema]] = {
-    "phone": like(NUMBER),
-    "phone_number": like(NUMBER),
-    "user": like(NUMBER),
+    "phone": pattern_schema(NUMBER),
+    "phone_number": pattern_schema(NUMBER),
+    "user": pattern_schema(NUMBER),
     "email": {"type": "string", "format": "email"},
-    "ttl": like(DURATION, some="[1-9]"),
+    "ttl": pattern_schema(DURATION, some="[1-9]"),
     "color": {
         "type": "string",
         "pattern": "^#[0-9A-Fa-f]{6}$",
@@ -53,72 +53,75 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "text": {"type": "string", "minLength": 1, "maxLength": 25},
     "Text.text": {"type": "string", "minLength": 1, "maxLength": 3072},
     "Email.text": {"type": "string"},
-    "Written.text": {"type": "string"},
-    "Tapped.text": {"type": "string", "minLength": 1},
+    "UserReply.text": {"type": "string"},
+    "SuggestionTap.text": {"type": "string", "minLength": 1},
     "carrier": {"enum": [*CARRIERS]},
     "executions": {"type": "integer", "minimum": 1},
     "latitude": {"type": "number", "minimum": -90, "maximum": 90},
     "longitude": {"type": "number", "minimum": -180, "maximum": 180},
 }
-"""What a field of a request holds, or that of one model, where its type alone does not say it."""
+"""The schema of a field of any request, or of one model, if its type is not enough to describe it."""
 
 
-def answered(kind: Any, schemas: dict[str, Schema]) -> Schema:  # noqa: ANN401 - any type that a field can have
-    """Describe what is answered as *kind*; the models in it go into *schemas*."""
-    return _schema(kind, schemas, asked=False)
+def response_schema(kind: Any, schemas: dict[str, Schema]) -> Schema:  # noqa: ANN401 - any type of a field
+    """Return the schema of a response of the type *kind*, and add its models to *schemas*."""
+    return _schema(kind, schemas, request=False)
 
 
-def asked_for(kind: Any, schemas: dict[str, Schema]) -> Schema:  # noqa: ANN401 - as above
-    """Describe what is asked for as *kind*: what has a default may be null, and there is nothing else."""
-    return _schema(kind, schemas, asked=True)
+def request_schema(kind: Any, schemas: dict[str, Schema]) -> Schema:  # noqa: ANN401 - as above
+    """Return the schema of a request of the type *kind*, and add its models to *schemas*.
+
+    A field that has a default may be null. An object has no other properties.
+    """
+    return _schema(kind, schemas, request=True)
 
 
-def refs_of(schema: Schema) -> Iterable[str]:
-    """Name the models that a *schema* is, or is one of."""
+def referenced_models(schema: Schema) -> Iterable[str]:
+    """Return the names of the models that a *schema* refers to, or chooses from."""
     refs = (one["$ref"] for one in (schema, *schema.get("anyOf", ())) if "$ref" in one)
     return tuple(ref.rpartition("/")[2] for ref in refs)
 
 
-def closed() -> Schema:
-    """Describe an object that has nothing yet."""
+def closed_object() -> Schema:
+    """Return the schema of an object without properties."""
     return {"type": "object", "properties": {}, "additionalProperties": False}
 
 
-def _schema(kind: Any, schemas: dict[str, Schema], *, asked: bool) -> Schema:  # noqa: ANN401 - as above
+def _schema(kind: Any, schemas: dict[str, Schema], *, request: bool) -> Schema:  # noqa: ANN401 - as above
     origin, parts = get_origin(kind), get_args(kind)
     if kind in _SIMPLE:
         return _SIMPLE[kind]
     if origin is Literal:
         return {"enum": [*parts]}
     if origin in {Union, UnionType}:
-        inner = [_schema(part, schemas, asked=asked) for part in parts if part is not NoneType]
+        inner = [_schema(part, schemas, request=request) for part in parts if part is not NoneType]
         return {"anyOf": [*inner, *([_NULL] if NoneType in parts else [])]}
     if origin is tuple:
-        return {"type": "array", "items": _schema(parts[0], schemas, asked=asked)}
+        return {"type": "array", "items": _schema(parts[0], schemas, request=request)}
     if attrs.has(kind):
-        return _model(kind, schemas, asked=asked)
+        return _model(kind, schemas, request=request)
     return {"type": "object"}
 
 
-def _model(model: Any, schemas: dict[str, Schema], *, asked: bool) -> Schema:  # noqa: ANN401 - an attrs class
+def _model(model: Any, schemas: dict[str, Schema], *, request: bool) -> Schema:  # noqa: ANN401 - an attrs class
     paths = paths_of(model) or {}
     noun = model.__module__.removeprefix("msgapi.").partition(".")[0]
     name = model.__name__ if model.__name__ not in {"Changes", "Status"} else f"{noun.title()}{model.__name__}"
-    # A request that is laid out in objects is read whole; one that is flat may leave out what has a default.
-    deep = any(path != field for field, path in paths.items())
+    # A request with nested objects is read as a whole; a flat one may leave out fields that have a default.
+    nested = any(path != field for field, path in paths.items())
     if name not in schemas:
-        schemas[name] = {}  # so that a model that holds itself ends
-        schemas[name] = closed() if asked and name not in _OPEN else {"type": "object", "properties": {}}
+        schemas[name] = {}  # a model that contains itself refers to this entry
+        schemas[name] = closed_object() if request and name not in _OPEN else {"type": "object", "properties": {}}
         for field in attrs.fields(attrs.resolve_types(model)):
             if field.name != "extra":
-                where = (paths.get(field.name) or field.name).split(".")
-                needed = field.default is attrs.NOTHING or (deep and field.default not in {None, ()})
-                hint = _FIELDS.get(f"{name}.{field.name}", _FIELDS.get(field.name)) if asked else None
-                leaf = hint or _schema(field.type, schemas, asked=asked)
-                _put(schemas[name], where, leaf if needed or not asked else _or_null(leaf), needed=needed)
+                path = (paths.get(field.name) or field.name).split(".")
+                required = field.default is attrs.NOTHING or (nested and field.default not in {None, ()})
+                hint = _FIELDS.get(f"{name}.{field.name}", _FIELDS.get(field.name)) if request else None
+                leaf = hint or _schema(field.type, schemas, request=request)
+                _put(schemas[name], path, leaf if required or not request else _or_null(leaf), required=required)
         for mark in marks_of(model):
-            _put(schemas[name], mark.split("."), closed(), needed=True)
-        _open(schemas[name])
+            _put(schemas[name], mark.split("."), closed_object(), required=True)
+        _allow_null(schemas[name])
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -127,26 +130,26 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [*either, *([] if _NULL in either else [_NULL])]}
 
 
-def _put(schema: Schema, where: list[str], leaf: Schema, *, needed: bool) -> None:
-    # Where a field stands deeper, the objects on the way to it are made, and are needed where it is.
-    for name in where[:-1]:
-        if needed:
-            _need(schema, name)
-        schema = schema["properties"].setdefault(name, closed())
-    schema["properties"][where[-1]] = leaf
-    if needed:
-        _need(schema, where[-1])
+def _put(schema: Schema, path: list[str], leaf: Schema, *, required: bool) -> None:
+    # The objects that contain a nested field are added, and are required if the field is.
+    for name in path[:-1]:
+        if required:
+            _require(schema, name)
+        schema = schema["properties"].setdefault(name, closed_object())
+    schema["properties"][path[-1]] = leaf
+    if required:
+        _require(schema, path[-1])
 
 
-def _need(schema: Schema, name: str) -> None:
+def _require(schema: Schema, name: str) -> None:
     if name not in schema.setdefault("required", []):
         schema["required"].append(name)
 
 
-def _open(schema: Schema) -> None:
-    # An object on the way to fields none of which is needed may be null as well.
+def _allow_null(schema: Schema) -> None:
+    # An object that contains no required field may be null.
     for name, part in schema["properties"].items():
         if part.get("additionalProperties") is False:
-            _open(part)
+            _allow_null(part)
             if name not in schema.get("required", ()):
                 part["type"] = ["object", "null"]

@@ -1,23 +1,30 @@
-"""Agency: an RCS agent's life over the API, and what the review and the carriers make of it."""
+"""The routes of RCS agents: create, show, update and submit one, and show its launch (docs: /api/rcs)."""
 
 from attrs import evolve, fields
 
 from ... import agents
-from ..http.intake import take
-from ..http.responses import Reply, iso, made, refuse, say, written
-from ..model.agents import Dossier, Launched
-from ..model.email_channels import Agent, AgentStatus
-from ..model.state import Ask, State
+from ..http.requests import RouteRequest, parse_body
+from ..http.responses import (
+    SimulatedResponse,
+    created,
+    details_to_json,
+    error_response,
+    format_time,
+    json_response,
+    not_found,
+)
+from ..model.agents import AgentRecord, SandboxAgent
+from ..model.state import AccountState
 
 _NEW, _CHANGES = agents.FORMS
 
 
-def create(state: State, ask: Ask) -> Reply:
+def create(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     """Create an agent as a draft (docs: /api/rcs/agents-create)."""
-    given = take(_NEW, agents.NewAgent, ask.value)
-    if isinstance(given, Reply):
+    given = parse_body(_NEW, agents.NewAgent, request.fields)
+    if isinstance(given, SimulatedResponse):
         return given
-    agent = Agent(
+    agent = SandboxAgent(
         agent_id=state.new_id("ag_draft_"),
         channel_id=state.new_id("ch_"),
         use_case=given.use_case,
@@ -25,110 +32,69 @@ def create(state: State, ask: Ask) -> Reply:
         launched=False,
         newsletter_enabled=given.newsletter_enabled,
     )
-    dossier = Dossier(
+    record = AgentRecord(
         agent=agent,
         display_name=given.display_name,
         region=given.region,
         billing_category=given.billing_category,
-        created_at=ask.now,
+        created_at=request.now,
     )
-    state.agents.put(dossier)
-    return made(dossier.whole(), f"/v1/rcs/agents/{agent.agent_id}")
+    state.agents.put(record)
+    return created(record.all_fields(), f"/v1/rcs/agents/{agent.agent_id}")
 
 
-def show(state: State, ask: Ask) -> Reply:
-    """Show an agent, by its draft's id too (docs: /api/rcs/agents-get)."""
-    found = state.agents.find(ask.id)
-    return _unknown() if found is None else say(found.figures())
+def show(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Return an agent; the id of its draft is accepted too (docs: /api/rcs/agents-get)."""
+    found = state.agents.find(request.id)
+    return not_found("agent") if found is None else json_response(found.to_json())
 
 
-def update(state: State, ask: Ask) -> Reply:
-    """Change a draft or a rejected agent (docs: /api/rcs/agents-update)."""
-    found = state.agents.find(ask.id)
+def update(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Update a draft or a rejected agent (docs: /api/rcs/agents-update)."""
+    found = state.agents.find(request.id)
     if found is None:
-        return _unknown()
-    if not found.editable:
+        return not_found("agent")
+    if not found.is_editable:
         return _wrong_state(found, "Only a draft or a rejected agent can be changed.")
-    given = take(_CHANGES, agents.Changes, ask.value)
-    if isinstance(given, Reply):
+    given = parse_body(_CHANGES, agents.Changes, request.fields)
+    if isinstance(given, SimulatedResponse):
         return given
     name = given.display_name or found.display_name
     parts = {one.name: getattr(given, one.name) for one in fields(agents.Changes)}
     profile = evolve(found.profile, **{one: part for one, part in parts.items() if part is not None})
-    changed = evolve(found, display_name=name, profile=profile)
-    state.agents.put(changed)
-    return say(changed.whole())
+    updated = evolve(found, display_name=name, profile=profile)
+    state.agents.put(updated)
+    return json_response(updated.all_fields())
 
 
-def submit(state: State, ask: Ask) -> Reply:
-    """Hand an agent in for review (docs: /api/rcs/agents-submit)."""
-    found = state.agents.find(ask.id)
+def submit(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Submit an agent for review (docs: /api/rcs/agents-submit)."""
+    found = state.agents.find(request.id)
     if found is None:
-        return _unknown()
-    if not found.editable:
+        return not_found("agent")
+    if not found.is_editable:
         return _wrong_state(found, "Only a draft or a rejected agent can be submitted.")
     missing = found.missing()
     if missing:
-        return refuse(422, "agent_incomplete", "The agent is not complete.", details=written(missing))
-    handed_in = evolve(found, submitted_at=ask.now, rejected_at=None, rejection_reason=None)
-    _ = _move(state, handed_in, "PENDING_REVIEW")
-    said = {"agent_id": found.agent.agent_id, "status": "PENDING_REVIEW", "submitted_at": iso(ask.now)}
-    return say({**said, "estimated_review_days": "5–10"}, 202)  # noqa: RUF001 - the docs have this dash
+        details = details_to_json(missing)
+        return error_response(422, "agent_incomplete", "The agent is not complete.", details=details)
+    agent = evolve(found.agent, status="PENDING_REVIEW")
+    state.agents.put(evolve(found, agent=agent, submitted_at=request.now, rejected_at=None, rejection_reason=None))
+    body = {"agent_id": agent.agent_id, "status": agent.status, "submitted_at": format_time(request.now)}
+    return json_response({**body, "estimated_review_days": "5–10"}, 202)  # noqa: RUF001 - the docs have this dash
 
 
-def launch_status(state: State, ask: Ask) -> Reply:
-    """Show how far the launch of an approved agent is (docs: /api/rcs/agents-launch)."""
-    found = state.agents.find(ask.id)
+def launch_status(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Return the launch status of an approved agent on each carrier (docs: /api/rcs/agents-launch)."""
+    found = state.agents.find(request.id)
     if found is None:
-        return _unknown()
+        return not_found("agent")
     agent = found.agent
     if agent.status != "APPROVED":
         return _wrong_state(found, "Only an approved agent is launched.")
-    return say({"agent_id": agent.agent_id, "agent_status": agent.status, "carriers": found.carriers()})
+    body = {"agent_id": agent.agent_id, "agent_status": agent.status, "carriers": found.launches_to_json()}
+    return json_response(body)
 
 
-def approve(state: State, agent_id: str, now: float) -> str | None:
-    """Let the review approve an agent, and give its id from then on; None unless it is under review."""
-    found = state.agents.find(agent_id)
-    if found is None or found.agent.status != "PENDING_REVIEW":
-        return None
-    approved = _move(state, evolve(found, approved_at=now), "APPROVED")
-    live = state.agents.rename(approved, state.new_id("ag_live_")).agent.agent_id
-    data = {"agent_id": live, "display_name": found.display_name, "approved_at": iso(now)}
-    state.emit("agent.approved", now, data)
-    return live
-
-
-def reject(state: State, agent_id: str, reason: str, now: float) -> bool:
-    """Let the review reject an agent for a *reason*; False unless it is under review."""
-    found = state.agents.find(agent_id)
-    if found is None or found.agent.status != "PENDING_REVIEW":
-        return False
-    _ = _move(state, evolve(found, rejected_at=now, rejection_reason=reason), "REJECTED")
-    data = {"agent_id": found.agent.agent_id, "display_name": found.display_name}
-    state.emit("agent.rejected", now, {**data, "rejected_at": iso(now), "reason": reason})
-    return True
-
-
-def launch(state: State, agent_id: str, given: Launched, now: float) -> bool:
-    """Let a carrier launch an agent, or do what else is *given*; False if it is not approved, or cannot come there."""
-    found = state.agents.find(agent_id)
-    settled = None if found is None else found.settle(given, now)
-    if settled is None:
-        return False
-    state.agents.put(settled)
-    return True
-
-
-def _move(state: State, dossier: Dossier, status: AgentStatus) -> Dossier:
-    moved = evolve(dossier, agent=evolve(dossier.agent, status=status))
-    state.agents.put(moved)
-    return moved
-
-
-def _unknown() -> Reply:
-    return refuse(404, "not_found", "There is no such agent.")
-
-
-def _wrong_state(dossier: Dossier, message: str) -> Reply:
-    return refuse(409, "wrong_state", message, agent_status=dossier.agent.status)
+def _wrong_state(record: AgentRecord, message: str) -> SimulatedResponse:
+    return error_response(409, "wrong_state", message, agent_status=record.agent.status)

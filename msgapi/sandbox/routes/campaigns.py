@@ -1,107 +1,105 @@
-"""Campaigns: the routes that trigger, pause and resume a run, and tell how far it is (docs: /api/campaigns)."""
+"""The routes of campaigns: trigger, pause and resume a run, and show its progress (docs: /api/campaigns)."""
 
-from typing import Literal
+from typing import final
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from ..http.responses import Reply, refuse, say
-from ..model.campaigns import OVER, PAUSED, Campaign, Run
-from ..model.state import Ask, State
-from ..rules.billing import short
+from ..http.requests import RouteRequest
+from ..http.responses import SimulatedResponse, error_response, json_response, not_found
+from ..model.campaigns import COMPLETED, PAUSED, Campaign, CampaignRun
+from ..model.state import AccountState
+from ..rules.billing import insufficient_balance
 
 
-def trigger(state: State, ask: Ask) -> Reply:
-    """Begin a run."""
-    campaign = state.campaigns.get(ask.id)
+@final
+@frozen(kw_only=True)
+class Executions:
+    """The number of executions of a run, and how many of them have succeeded, are pending, or have failed."""
+
+    total: int
+    completed: int
+    pending: int
+    failed: int
+
+
+@final
+@frozen(kw_only=True)
+class CampaignStatusResponse:
+    """The progress of a campaign; *run_id* is None before its first run."""
+
+    campaign_id: str
+    status: str
+    run_id: str | None
+    executions: Executions
+
+
+def trigger(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Start a run."""
+    campaign = state.campaigns.get(request.id)
     if campaign is None:
-        return _unknown()
+        return not_found("campaign")
     if not campaign.by_api:
-        return refuse(409, "not_api_triggered", "This campaign is not triggered over the API.")
-    before = _run(state, campaign, ask.now)
-    if before is not None and before.status not in OVER:
+        return error_response(409, "not_api_triggered", "This campaign is not triggered over the API.")
+    before = state.run_of(request.id, request.now)
+    if before is not None and before.status not in COMPLETED:
         return _wrong_state(before.status, "A run of this campaign is under way.")
-    run = Run(id=state.new_id("run_"), campaign=campaign, since=ask.now)
-    if run.needed > state.purse.free:
-        return short(state.purse.figures(), run.needed)
+    run = CampaignRun(id=state.new_id("run_"), campaign=campaign, since=request.now)
+    if run.pending_cost > state.wallet.free:
+        return insufficient_balance(state.wallet.to_json(), run.pending_cost)
     state.runs[campaign.campaign_id] = run
-    return say({"run_id": run.id, "status": run.status}, 202)
+    return json_response({"run_id": run.id, "status": run.status}, 202)
 
 
-def pause(state: State, ask: Ask) -> Reply:
-    """Pause the run; what is pending waits."""
-    campaign = state.campaigns.get(ask.id)
+def pause(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Pause the run; its pending executions wait."""
+    campaign = state.campaigns.get(request.id)
     if campaign is None:
-        return _unknown()
-    if not halt(state, ask.id, "PAUSED", ask.now):
-        return _wrong_state(_status(state, campaign, ask.now), "The campaign is not running.")
-    return say({"status": "PAUSED"})
+        return not_found("campaign")
+    run = state.run_of(request.id, request.now)
+    if run is None or run.status != "RUNNING":
+        return _wrong_state(_status(campaign, run), "The campaign is not running.")
+    state.runs[request.id] = evolve(run, status="PAUSED")
+    return json_response({"status": "PAUSED"})
 
 
-def resume(state: State, ask: Ask) -> Reply:
-    """Let a paused run go on with what is pending, if the balance covers it."""
-    campaign = state.campaigns.get(ask.id)
+def resume(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Resume a paused run, if the balance covers its pending executions."""
+    campaign = state.campaigns.get(request.id)
     if campaign is None:
-        return _unknown()
-    run = _run(state, campaign, ask.now)
+        return not_found("campaign")
+    run = state.run_of(request.id, request.now)
     if run is None or run.status not in PAUSED:
-        return _wrong_state(_status(state, campaign, ask.now), "The campaign is not paused.")
-    if run.needed > state.purse.free:
-        return short(state.purse.figures(), run.needed)
-    state.runs[ask.id] = evolve(run, status="RUNNING", since=ask.now)
-    return say({"status": "RUNNING"})
+        return _wrong_state(_status(campaign, run), "The campaign is not paused.")
+    if run.pending_cost > state.wallet.free:
+        return insufficient_balance(state.wallet.to_json(), run.pending_cost)
+    state.runs[request.id] = evolve(run, status="RUNNING", since=request.now)
+    return json_response({"status": "RUNNING"})
 
 
-def status(state: State, ask: Ask) -> Reply:
-    """Tell the state of a campaign, and how many executions its run has and has done."""
-    campaign = state.campaigns.get(ask.id)
+def show_status(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Return the status of a campaign, and the progress of its run."""
+    campaign = state.campaigns.get(request.id)
     if campaign is None:
-        return _unknown()
-    run = _run(state, campaign, ask.now)
-    counts = dict.fromkeys(("total", "completed", "pending", "failed"), 0) if run is None else run.counts()
-    run_id = None if run is None else run.id
-    said = {"campaign_id": campaign.campaign_id, "status": _status(state, campaign, ask.now), "run_id": run_id}
-    return say({**said, "executions": counts})
+        return not_found("campaign")
+    run = state.run_of(request.id, request.now)
+    body = CampaignStatusResponse(
+        campaign_id=campaign.campaign_id,
+        status=_status(campaign, run),
+        run_id=None if run is None else run.id,
+        executions=_executions(run),
+    )
+    return json_response(body)
 
 
-def halt(
-    state: State, campaign_id: str, status: Literal["PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"], now: float
-) -> bool:
-    """Let a run stop for the reason that *status* tells, as the service itself may; False if none is running."""
-    run = _running(state, campaign_id, now)
+def _executions(run: CampaignRun | None) -> Executions:
     if run is None:
-        return False
-    state.runs[campaign_id] = evolve(run, status=status)
-    return True
+        return Executions(total=0, completed=0, pending=0, failed=0)
+    return Executions(total=run.campaign.executions, completed=run.completed, pending=run.pending, failed=run.failed)
 
 
-def fail_some(state: State, campaign_id: str, count: int, now: float) -> bool:
-    """Let *count* of the pending executions of a run fail; False if none is running, or fewer are pending."""
-    run = _running(state, campaign_id, now)
-    if run is None or not 1 <= count <= run.pending:
-        return False
-    state.runs[campaign_id] = evolve(run, done=run.done + count, failed=run.failed + count)
-    return True
-
-
-def _running(state: State, campaign_id: str, now: float) -> Run | None:
-    campaign = state.campaigns.get(campaign_id)
-    run = None if campaign is None else _run(state, campaign, now)
-    return run if run is not None and run.status == "RUNNING" else None
-
-
-def _run(state: State, campaign: Campaign, now: float) -> Run | None:
-    run = state.runs.get(campaign.campaign_id)
-    return None if run is None else run.at(now)
-
-
-def _status(state: State, campaign: Campaign, now: float) -> str:
-    run = _run(state, campaign, now)
+def _status(campaign: Campaign, run: CampaignRun | None) -> str:
     return campaign.status if run is None else run.status
 
 
-def _unknown() -> Reply:
-    return refuse(404, "not_found", "There is no such campaign.")
-
-
-def _wrong_state(status: str, message: str) -> Reply:
-    return refuse(409, "wrong_state", message, campaign_status=status)
+def _wrong_state(status: str, message: str) -> SimulatedResponse:
+    return error_response(409, "wrong_state", message, campaign_status=status)

@@ -1,104 +1,221 @@
-"""Controls: what the API has no route for, as somebody else does it: users answer, carriers decide, campaigns fail.
+"""The routes below `/_sandbox`: the controls of `rules.controls` over HTTP.
 
-They stand below `/_sandbox`, so that nobody takes them for routes of the service.
+A control that is not possible is answered with 404 not_found.
 """
 
-from ...codec import plain
-from ..http.intake import take
-from ..http.responses import Reply, refuse, say
-from ..model.agents import Launched
-from ..model.messages import Entry
-from ..model.state import Ask, State
-from ..rules.controls import reply as answer
-from ..rules.controls import suggestion
-from . import agents as agency
-from . import campaigns, consents, orders
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias, final
+
+from attrs import field, frozen
+
+from ...forms import Form
+from ...layout import lay_flat
+from ...privacy import hidden
+from ...rules import free, number, one_of, written
+from ..http.requests import RouteRequest, parse_body
+from ..http.responses import SimulatedResponse, error_response, json_response
+from ..model.agents import CARRIERS, CarrierDecision, CarrierStatus
+from ..model.state import AccountState
+from ..rules import controls
+from ..rules.controls import ControlError, HaltStatus
+
+_MAX_COUNT: Final = 2**31 - 1
 
 
-def reply(state: State, ask: Ask) -> Reply:
+@final
+@frozen(kw_only=True)
+class UserReply:
+    """A text that a user writes to an agent."""
+
+    agent_id: str
+    user: str = field(repr=hidden)
+    text: str = field(repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class SuggestionTap:
+    """A tap on the suggestion with this text, by the recipient of a message."""
+
+    message_id: str
+    text: str = field(repr=hidden)
+
+
+@final
+@frozen(kw_only=True)
+class AgentRejection:
+    """The reason why the review rejects an agent."""
+
+    reason: str
+
+
+@final
+@frozen(kw_only=True)
+class CampaignHalt:
+    """The status that a campaign gets when the service pauses it."""
+
+    status: HaltStatus = "PAUSED_ERROR"
+
+
+@final
+@frozen(kw_only=True)
+class ExecutionFailures:
+    """How many of the pending executions of a campaign fail."""
+
+    executions: int = 1
+
+
+@final
+@frozen(kw_only=True)
+class ReceivedResponse:
+    """The id of the received message in the log."""
+
+    message_id: str
+
+
+@final
+@frozen(kw_only=True)
+class ReviewedResponse:
+    """The new id and status of an agent."""
+
+    agent_id: str
+    status: Literal["APPROVED", "REJECTED"]
+
+
+@final
+@frozen(kw_only=True)
+class CarrierResponse:
+    """The new launch status of an agent on a carrier."""
+
+    agent_id: str
+    carrier: str
+    status: CarrierStatus
+
+
+@final
+@frozen(kw_only=True)
+class HaltedResponse:
+    """The new status of a campaign."""
+
+    campaign_id: str
+    status: HaltStatus
+
+
+@final
+@frozen(kw_only=True)
+class FailedResponse:
+    """How many more executions of a campaign have failed."""
+
+    campaign_id: str
+    failed: int
+
+
+@final
+@frozen(kw_only=True)
+class ConfirmedResponse:
+    """The consent that is granted now."""
+
+    id: str
+    status: Literal["GRANTED"]
+
+
+def _check_carrier(value: object) -> str | None:
+    return None if value in CARRIERS else f"must be one of {', '.join(CARRIERS)}"
+
+
+def _check_count(value: object) -> str | None:
+    return None if type(value) is int and 1 <= value <= _MAX_COUNT else f"must be a whole number from 1 to {_MAX_COUNT}"
+
+
+Handler: TypeAlias = Callable[[AccountState, RouteRequest, Any], object]
+
+
+@final
+@frozen
+class Control:
+    """One control: its path, the form of its body (None if it has none), what it *returns*, and the success status."""
+
+    path: str
+    handler: Handler
+    form: Form | None
+    returns: type
+    status: int = 200
+
+    def respond(self, state: AccountState, request: RouteRequest) -> SimulatedResponse:
+        """Parse the body, carry out the control, and return the response."""
+        given = None if self.form is None else parse_body(self.form, self.form.model, request.fields)
+        if isinstance(given, SimulatedResponse):
+            return given
+        try:
+            return json_response(self.handler(state, request, given), self.status)
+        except ControlError as error:
+            return error_response(404, "not_found", str(error))
+
+
+def reply(state: AccountState, request: RouteRequest, given: UserReply) -> ReceivedResponse:
     """Let a user write to an agent: `{"agent_id", "user", "text"}`."""
-    given = take(orders.WRITTEN, orders.Written, ask.value)
-    if isinstance(given, Reply):
-        return given
-    return _noted(answer(state, given.user, given.agent_id, ask.now, {"type": "text", "text": given.text}))
+    entry = controls.reply(state, given.user, given.agent_id, given.text, request.now)
+    return ReceivedResponse(message_id=entry.id)
 
 
-def tap(state: State, ask: Ask) -> Reply:
+def tap(state: AccountState, request: RouteRequest, given: SuggestionTap) -> ReceivedResponse:
     """Let the recipient of a message tap one of its suggestions: `{"message_id", "text"}`."""
-    given = take(orders.TAPPED, orders.Tapped, ask.value)
-    if isinstance(given, Reply):
-        return given
-    entry = state.log.find(given.message_id)
-    found = None if entry is None else suggestion(entry, given.text)
-    if entry is None or found is None:
-        return _nothing("message that was sent, or no suggestion with this text in it")
-    return _noted(answer(state, entry.to, entry.sender, ask.now, found))
+    return ReceivedResponse(message_id=controls.tap(state, given.message_id, given.text, request.now).id)
 
 
-def approve(state: State, ask: Ask) -> Reply:
-    """Let an agent pass its review; the answer has the id that it has from now on."""
-    live = agency.approve(state, ask.id, ask.now)
-    return _no_agent() if live is None else _done(orders.Reviewed(agent_id=live, status="APPROVED"))
+def approve(state: AccountState, request: RouteRequest, _: None) -> ReviewedResponse:
+    """Approve an agent that is under review; the response has its new id."""
+    return ReviewedResponse(agent_id=controls.approve(state, request.id, request.now), status="APPROVED")
 
 
-def reject(state: State, ask: Ask) -> Reply:
-    """Let an agent not pass its review: `{"reason"}`."""
-    given = take(orders.REJECTION, orders.Rejection, ask.value)
-    if isinstance(given, Reply):
-        return given
-    done = agency.reject(state, ask.id, given.reason, ask.now)
-    return _done(orders.Reviewed(agent_id=ask.id, status="REJECTED")) if done else _no_agent()
+def reject(state: AccountState, request: RouteRequest, given: AgentRejection) -> ReviewedResponse:
+    """Reject an agent that is under review: `{"reason"}`."""
+    controls.reject(state, request.id, given.reason, request.now)
+    return ReviewedResponse(agent_id=request.id, status="REJECTED")
 
 
-def launch(state: State, ask: Ask) -> Reply:
-    """Let a carrier launch an approved agent, or do else with it: `{"carrier", "status", "reason"}`."""
-    given = take(orders.LAUNCHED, Launched, ask.value)
-    if isinstance(given, Reply):
-        return given
-    done = agency.launch(state, ask.id, given, ask.now)
-    placed = orders.Placed(agent_id=ask.id, carrier=given.carrier, status=given.status)
-    return _done(placed) if done else _no_agent()
+def launch(state: AccountState, request: RouteRequest, given: CarrierDecision) -> CarrierResponse:
+    """Set the launch status of an approved agent on a carrier: `{"carrier", "status", "reason"}`."""
+    controls.launch(state, request.id, given, request.now)
+    return CarrierResponse(agent_id=request.id, carrier=given.carrier, status=given.status)
 
 
-def halt(state: State, ask: Ask) -> Reply:
-    """Let a campaign stop by itself in the middle of its run: `{"status"}`."""
-    given = take(orders.HALTED, orders.Halted, ask.value)
-    if isinstance(given, Reply):
-        return given
-    done = campaigns.halt(state, ask.id, given.status, ask.now)
-    return _done(orders.Stopped(campaign_id=ask.id, status=given.status)) if done else _no_run()
+def halt(state: AccountState, request: RouteRequest, given: CampaignHalt) -> HaltedResponse:
+    """Pause a running campaign, as the service does: `{"status"}`."""
+    controls.halt(state, request.id, given.status, request.now)
+    return HaltedResponse(campaign_id=request.id, status=given.status)
 
 
-def fail_executions(state: State, ask: Ask) -> Reply:
-    """Let some of the pending executions of a campaign fail, so that it ends as COMPLETED_PARTIAL: `{"executions"}`."""
-    given = take(orders.FAILURES, orders.Failures, ask.value)
-    if isinstance(given, Reply):
-        return given
-    done = campaigns.fail_some(state, ask.id, given.executions, ask.now)
-    return _done(orders.Failed(campaign_id=ask.id, failed=given.executions)) if done else _no_run()
+def fail_executions(state: AccountState, request: RouteRequest, given: ExecutionFailures) -> FailedResponse:
+    """Let pending executions of a campaign fail, so that it ends as COMPLETED_PARTIAL: `{"executions"}`."""
+    controls.fail_executions(state, request.id, given.executions, request.now)
+    return FailedResponse(campaign_id=request.id, failed=given.executions)
 
 
-def confirm(state: State, ask: Ask) -> Reply:
-    """Let a contact confirm the consent with this id, as in a double opt-in."""
-    done = consents.confirm(state, ask.id, ask.now)
-    return _done(orders.Confirmed(id=ask.id)) if done else _nothing("consent that waits to be confirmed")
+def confirm(state: AccountState, request: RouteRequest, _: None) -> ConfirmedResponse:
+    """Confirm a pending consent, as the contact does in a double opt-in."""
+    controls.confirm(state, request.id, request.now)
+    return ConfirmedResponse(id=request.id, status="GRANTED")
 
 
-def _done(what: object, status: int = 200) -> Reply:
-    return say(plain(what), status)
+_REPLY: Final = Form(UserReply, {"agent_id": written, "user": number, "text": free})
+_TAP: Final = Form(SuggestionTap, {"message_id": written, "text": written})
+_REJECTION: Final = Form(AgentRejection, {"reason": written})
+_DECISION: Final = Form(
+    CarrierDecision, {"carrier": _check_carrier, "status": one_of(CarrierStatus), "reason": written}
+)
+_HALT: Final = Form(CampaignHalt, {"status": one_of(HaltStatus)})
+_FAILURES: Final = Form(ExecutionFailures, {"executions": _check_count})
+lay_flat(UserReply, SuggestionTap, AgentRejection, CarrierDecision, CampaignHalt, ExecutionFailures)
 
-
-def _noted(entry: Entry | None) -> Reply:
-    return _nothing("agent that is launched") if entry is None else _done(orders.Noted(message_id=entry.id), 201)
-
-
-def _no_agent() -> Reply:
-    return _nothing("agent in the state for that")
-
-
-def _no_run() -> Reply:
-    return _nothing("campaign that runs, or too little of it is pending")
-
-
-def _nothing(what: str) -> Reply:
-    return refuse(404, "not_found", f"There is no such {what}.")
+CONTROLS: Final = (
+    Control("/_sandbox/replies", reply, _REPLY, ReceivedResponse, 201),
+    Control("/_sandbox/taps", tap, _TAP, ReceivedResponse, 201),
+    Control("/_sandbox/agents/{id}/approve", approve, None, ReviewedResponse),
+    Control("/_sandbox/agents/{id}/reject", reject, _REJECTION, ReviewedResponse),
+    Control("/_sandbox/agents/{id}/launch", launch, _DECISION, CarrierResponse),
+    Control("/_sandbox/campaigns/{id}/halt", halt, _HALT, HaltedResponse),
+    Control("/_sandbox/campaigns/{id}/fail", fail_executions, _FAILURES, FailedResponse),
+    Control("/_sandbox/consents/{id}/confirm", confirm, None, ConfirmedResponse),
+)
+"""All controls. The table of routes and the OpenAPI document are made from them."""

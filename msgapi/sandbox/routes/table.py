@@ -1,64 +1,57 @@
-"""Routes: which method and path leads to which function, and under which rate limit."""
+"""The table of routes: which method and path leads to which function, and what each route requires."""
 
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, TypeAlias, final
 from urllib.parse import unquote, urlsplit
 
 from attrs import frozen
 
-from ..http.requests import LARGEST
-from ..http.responses import Reply
-from ..model.state import Ask, State
-from . import agents as agency
-from . import billing as topups
-from . import campaigns, consents, contacts, controls, sending, webhooks
-from . import messages as history
-from . import statements as bills
-from . import testagent as testing
+from ..http.requests import MAX_BODY, RouteRequest
+from ..http.responses import SimulatedResponse
+from ..model.state import AccountState, Role
+from . import agents, billing, campaigns, contacts, messages, testagent, usage, webhooks
+from .controls import CONTROLS
 
-_ANYWHERE: Final = ("unauthorized", "rate_limit_exceeded", "internal_error", "service_unavailable")
-Action: TypeAlias = Callable[[State, Ask], Reply]
-Role: TypeAlias = Literal["viewer", "editor", "manager"]
-ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
-"""The roles that a key can have, each with what those before it may do."""
+Action: TypeAlias = Callable[[AccountState, RouteRequest], SimulatedResponse]
+_EVERY_ROUTE: Final = ("unauthorized", "rate_limit_exceeded", "internal_error", "service_unavailable")
+_ID: Final = "{id}"
 
 
 @final
 @frozen
 class Route:
-    """One route: `{id}` in *path* takes any one segment. *band* is the kind of endpoint that it is counted as.
+    """One route. `{id}` in *path* matches any one segment. *endpoint_class* is the class for the rate limit.
 
-    *role* is the least that the key must have. One with *writes* has a JSON object of at most *most*
-    bytes as its body, and an idempotency key if the caller likes. The object of a *bare* one has no
-    fields, so it may be left out. *codes* are the error codes with which its action refuses, apart from
-    `validation_error` for a body.
+    *role* is the least that the key must have. A route that *writes* has a JSON object of at most *max_body* bytes as
+    its body, and an optional idempotency key. If it is *without_fields*, the object has no fields and may be left out.
+    *codes* are the error codes of its action, without the `validation_error` of a body.
     """
 
     method: str
     path: str
-    band: str
+    endpoint_class: str
     action: Action
     writes: bool = False
-    bare: bool = False
-    most: int = LARGEST
+    without_fields: bool = False
+    max_body: int = MAX_BODY
     role: Role = "viewer"
     codes: tuple[str, ...] = ()
 
     @property
-    def refusals(self) -> frozenset[str]:
-        """Every error code that the route answers with, whoever refuses the request; a 502 has none."""
-        keyed = {"idempotency_conflict"} if self.writes and not self.bare else set[str]()
-        written = {"validation_error"} if self.writes else set[str]()
-        barred = set[str]() if self.role == "viewer" else {"forbidden"}
-        return frozenset({*_ANYWHERE, *keyed, *written, *barred, *self.codes})
+    def error_codes(self) -> frozenset[str]:
+        """Every error code of the route; a 502 has none."""
+        keyed = {"idempotency_conflict"} if self.writes and not self.without_fields else set[str]()
+        invalid = {"validation_error"} if self.writes else set[str]()
+        forbidden = set[str]() if self.role == "viewer" else {"forbidden"}
+        return frozenset({*_EVERY_ROUTE, *keyed, *invalid, *forbidden, *self.codes})
 
     @property
     def segments(self) -> tuple[str, ...]:
-        """The path, cut at its slashes."""
+        """The segments of the path."""
         return tuple(self.path.split("/"))
 
 
-_NONE: Final = ("not_found",)
+_UNKNOWN: Final = ("not_found",)
 _STATE: Final = ("not_found", "wrong_state")
 _QUERY: Final = ("validation_error",)
 _SEND: Final = (
@@ -67,20 +60,20 @@ _SEND: Final = (
     *("no_active_session", "message_type_not_allowed", "traffic_type_not_allowed", "recipient_suppressed"),
     *("consent_missing", "template_not_published", "subject_missing", "newsletter_daily_cap"),
 )
-_IMPORT: Final = 16 * LARGEST  # 10,000 rows, however long their names and addresses
+_MAX_IMPORT: Final = 16 * MAX_BODY  # 10,000 rows, however long their names and addresses
 ROUTES: Final = (
-    Route("POST", "/v1/messages", "sends", sending.send, writes=True, role="editor", codes=_SEND),
-    Route("GET", "/v1/messages", "messages", history.list_messages, codes=_QUERY),
-    Route("GET", "/v1/messages/{id}", "messages", history.show, codes=_NONE),
+    Route("POST", "/v1/messages", "sends", messages.send, writes=True, role="editor", codes=_SEND),
+    Route("GET", "/v1/messages", "messages", messages.list_messages, codes=_QUERY),
+    Route("GET", "/v1/messages/{id}", "messages", messages.show, codes=_UNKNOWN),
     Route(
         "DELETE",
         "/v1/messages/{id}",
         "messages",
-        history.revoke,
+        messages.revoke,
         codes=(*_STATE, "already_delivered", "already_revoked"),
     ),
     Route("POST", "/v1/contacts", "contacts", contacts.create, writes=True, role="editor", codes=("already_exists",)),
-    Route("GET", "/v1/contacts/{id}", "contacts", contacts.show, codes=_NONE),
+    Route("GET", "/v1/contacts/{id}", "contacts", contacts.show, codes=_UNKNOWN),
     Route(
         "PATCH",
         "/v1/contacts/{id}",
@@ -88,100 +81,100 @@ ROUTES: Final = (
         contacts.update,
         writes=True,
         role="editor",
-        codes=(*_NONE, "already_exists"),
+        codes=(*_UNKNOWN, "already_exists"),
     ),
-    Route("DELETE", "/v1/contacts/{id}", "contacts", contacts.delete, role="manager", codes=_NONE),
+    Route("DELETE", "/v1/contacts/{id}", "contacts", contacts.delete, role="manager", codes=_UNKNOWN),
     Route(
         "POST",
         "/v1/contacts/import",
         "contacts",
         contacts.import_rows,
         writes=True,
-        most=_IMPORT,
+        max_body=_MAX_IMPORT,
         role="editor",
         codes=("limit_exceeded",),
     ),
-    Route("GET", "/v1/contacts/{id}/consent", "contacts", consents.list_consents, codes=_NONE),
-    Route("POST", "/v1/contacts/{id}/consent", "contacts", consents.create, writes=True, codes=_NONE),
-    Route("POST", "/v1/rcs/agents", "agents", agency.create, writes=True),
-    Route("GET", "/v1/rcs/agents/{id}", "agents", agency.show, codes=_NONE),
-    Route("PATCH", "/v1/rcs/agents/{id}", "agents", agency.update, writes=True, codes=_STATE),
+    Route("GET", "/v1/contacts/{id}/consent", "contacts", contacts.list_consents, codes=_UNKNOWN),
+    Route("POST", "/v1/contacts/{id}/consent", "contacts", contacts.create_consent, writes=True, codes=_UNKNOWN),
+    Route("POST", "/v1/rcs/agents", "agents", agents.create, writes=True),
+    Route("GET", "/v1/rcs/agents/{id}", "agents", agents.show, codes=_UNKNOWN),
+    Route("PATCH", "/v1/rcs/agents/{id}", "agents", agents.update, writes=True, codes=_STATE),
     Route(
         "POST",
         "/v1/rcs/agents/{id}/submit",
         "agents",
-        agency.submit,
+        agents.submit,
         writes=True,
-        bare=True,
+        without_fields=True,
         codes=(*_STATE, "agent_incomplete"),
     ),
-    Route("GET", "/v1/rcs/agents/{id}/launch", "agents", agency.launch_status, codes=_STATE),
+    Route("GET", "/v1/rcs/agents/{id}/launch", "agents", agents.launch_status, codes=_STATE),
     Route("POST", "/v1/webhooks", "webhooks", webhooks.create, writes=True),
     Route("GET", "/v1/webhooks", "webhooks", webhooks.list_endpoints),
-    Route("PATCH", "/v1/webhooks/{id}", "webhooks", webhooks.update, writes=True, codes=_NONE),
-    Route("DELETE", "/v1/webhooks/{id}", "webhooks", webhooks.delete, codes=_NONE),
-    Route("POST", "/v1/webhooks/{id}/test", "webhooks", webhooks.test, writes=True, bare=True, codes=_NONE),
+    Route("PATCH", "/v1/webhooks/{id}", "webhooks", webhooks.update, writes=True, codes=_UNKNOWN),
+    Route("DELETE", "/v1/webhooks/{id}", "webhooks", webhooks.delete, codes=_UNKNOWN),
+    Route(
+        "POST", "/v1/webhooks/{id}/test", "webhooks", webhooks.test, writes=True, without_fields=True, codes=_UNKNOWN
+    ),
     Route(
         "POST",
         "/v1/campaigns/{id}/trigger",
         "campaigns",
         campaigns.trigger,
         writes=True,
-        bare=True,
+        without_fields=True,
         codes=(*_STATE, "not_api_triggered", "insufficient_balance"),
     ),
-    Route("POST", "/v1/campaigns/{id}/pause", "campaigns", campaigns.pause, writes=True, bare=True, codes=_STATE),
+    Route(
+        "POST", "/v1/campaigns/{id}/pause", "campaigns", campaigns.pause, writes=True, without_fields=True, codes=_STATE
+    ),
     Route(
         "POST",
         "/v1/campaigns/{id}/resume",
         "campaigns",
         campaigns.resume,
         writes=True,
-        bare=True,
+        without_fields=True,
         codes=(*_STATE, "insufficient_balance"),
     ),
-    Route("GET", "/v1/campaigns/{id}/status", "campaigns", campaigns.status, codes=_NONE),
-    Route("POST", "/v1/test/register", "test", testing.register, writes=True),
-    Route("POST", "/v1/test/verify", "test", testing.verify, writes=True, codes=("forbidden",)),
+    Route("GET", "/v1/campaigns/{id}/status", "campaigns", campaigns.show_status, codes=_UNKNOWN),
+    Route("POST", "/v1/test/register", "test", testagent.register, writes=True),
+    Route("POST", "/v1/test/verify", "test", testagent.verify, writes=True, codes=("forbidden",)),
     Route(
         "POST",
         "/v1/test/messages",
         "test",
-        testing.send,
+        testagent.send,
         writes=True,
         role="editor",
         codes=("forbidden", "no_active_session"),
     ),
-    Route("GET", "/v1/test/status", "test", testing.status),
-    Route("GET", "/v1/billing/balance", "billing", bills.balance),
-    Route("GET", "/v1/billing/usage", "billing", bills.usage, codes=_QUERY),
-    Route("GET", "/v1/billing/usage/detailed", "billing", bills.detailed, codes=_QUERY),
-    Route("GET", "/v1/billing/tier", "billing", bills.tier, codes=_QUERY),
+    Route("GET", "/v1/test/status", "test", testagent.show_status),
+    Route("GET", "/v1/billing/balance", "billing", billing.show_balance),
+    Route("GET", "/v1/billing/usage", "billing", usage.show_usage, codes=_QUERY),
+    Route("GET", "/v1/billing/usage/detailed", "billing", usage.show_detailed_usage, codes=_QUERY),
+    Route("GET", "/v1/billing/tier", "billing", usage.show_tiers, codes=_QUERY),
     Route(
         "POST",
         "/v1/billing/topup",
         "billing",
-        topups.top_up,
+        billing.top_up,
         writes=True,
-        codes=(*_NONE, "payment_failed", "balance_limit_exceeded"),
+        codes=(*_UNKNOWN, "payment_failed", "balance_limit_exceeded"),
     ),
-    Route("GET", "/v1/billing/payment-methods", "billing", topups.list_methods),
-    Route("POST", "/v1/billing/payment-methods", "billing", topups.add_method, writes=True),
-    Route("GET", "/v1/billing/auto-reload", "billing", topups.show_reload),
-    Route("PUT", "/v1/billing/auto-reload", "billing", topups.set_reload, writes=True),
-    Route("PUT", "/v1/billing/alerts", "billing", topups.set_alert, writes=True),
-    Route("GET", "/v1/billing/transactions", "billing", bills.transactions, codes=_QUERY),
-    Route("GET", "/v1/billing/invoices", "billing", bills.invoices),
-    Route("POST", "/_sandbox/replies", "controls", controls.reply, writes=True, codes=_NONE),
-    Route("POST", "/_sandbox/taps", "controls", controls.tap, writes=True, codes=_NONE),
-    Route("POST", "/_sandbox/agents/{id}/approve", "controls", controls.approve, writes=True, bare=True, codes=_NONE),
-    Route("POST", "/_sandbox/agents/{id}/reject", "controls", controls.reject, writes=True, codes=_NONE),
-    Route("POST", "/_sandbox/agents/{id}/launch", "controls", controls.launch, writes=True, codes=_NONE),
-    Route("POST", "/_sandbox/campaigns/{id}/halt", "controls", controls.halt, writes=True, codes=_NONE),
-    Route("POST", "/_sandbox/campaigns/{id}/fail", "controls", controls.fail_executions, writes=True, codes=_NONE),
-    Route("POST", "/_sandbox/consents/{id}/confirm", "controls", controls.confirm, writes=True, bare=True, codes=_NONE),
+    Route("GET", "/v1/billing/payment-methods", "billing", billing.list_payment_methods),
+    Route("POST", "/v1/billing/payment-methods", "billing", billing.add_payment_method, writes=True),
+    Route("GET", "/v1/billing/auto-reload", "billing", billing.show_auto_reload),
+    Route("PUT", "/v1/billing/auto-reload", "billing", billing.set_auto_reload, writes=True),
+    Route("PUT", "/v1/billing/alerts", "billing", billing.set_alert, writes=True),
+    Route("GET", "/v1/billing/transactions", "billing", billing.list_transactions, codes=_QUERY),
+    Route("GET", "/v1/billing/invoices", "billing", usage.list_invoices),
+    *(
+        Route("POST", one.path, "controls", one.respond, writes=True, without_fields=one.form is None, codes=_UNKNOWN)
+        for one in CONTROLS
+    ),
 )
-"""All routes of the sandbox: those of the service below /v1, and those of `controls`."""
+"""All routes: those of the service below `/v1`, and those of the controls below `/_sandbox`."""
 
 _BY_METHOD: Final = {
     method: tuple((route, route.segments) for route in ROUTES if route.method == method)
@@ -189,28 +182,28 @@ _BY_METHOD: Final = {
 }
 
 
-def target(url: str) -> tuple[str, str]:
-    """Find the path and the query in a *url*; there is none in what is no URL."""
+def split_url(url: str) -> tuple[str, str]:
+    """Return the path and the query of a *url*; both are empty if it is not a URL."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return "", ""
-    # A lone surrogate is no text that an answer could quote.
+    # A lone surrogate cannot be encoded in a response that quotes the query.
     return parts.path, parts.query.encode(errors="replace").decode()
 
 
-def room(method: str, url: str) -> int:
-    """Tell how many bytes the body of a request may have."""
-    found = find(method, target(url)[0])
-    return found[0].most if found else LARGEST
+def max_body_of(method: str, url: str) -> int:
+    """Return how many bytes the body of a request may have."""
+    found = find_route(method, split_url(url)[0])
+    return found[0].max_body if found else MAX_BODY
 
 
-def find(method: str, path: str) -> tuple[Route, str] | None:
-    """Find the route of a request and the id in its *path*, which is percent-encoded as it came."""
+def find_route(method: str, path: str) -> tuple[Route, str] | None:
+    """Return the route of a request and the unquoted id in its *path*; None if there is no such route."""
     given = path.split("/")
     for route, segments in _BY_METHOD.get(method, ()):
         if len(segments) == len(given):
             pairs = list(zip(segments, given, strict=True))
-            if all(wanted in {one, "{id}"} for wanted, one in pairs):
-                return route, next((unquote(one) for wanted, one in pairs if wanted == "{id}"), "")
+            if all(wanted in {one, _ID} for wanted, one in pairs):
+                return route, next((unquote(one) for wanted, one in pairs if wanted == _ID), "")
     return None

@@ -1,71 +1,102 @@
-"""Testing: the routes of the test agent (docs: /guides/quickstart-rcs-sandbox).
+"""The routes of the test agent (docs: /guides/quickstart-rcs-sandbox).
 
 Rules:
-- Whatever it does not do is one and the same 403, so that nothing can be found out about numbers.
-- Its messages cost nothing, and count for no tier.
+- Everything that it refuses has the same 403 response, so that nothing can be found out about numbers.
+- Its messages cost nothing, and do not count for a tier.
 """
 
-from attrs import evolve
+from typing import Literal, final
+
+from attrs import evolve, frozen
 
 from ... import messages, testagent
 from ...codec import Problems
 from ...messages.models import Email, Message
-from ..http.intake import take
-from ..http.responses import Reply, invalid, refuse, say
-from ..model.state import Ask, State
-from ..model.trial import MOST, TEST_AGENT
-from ..rules.billing import FREE, price
-from .sending import accept
+from ..http.requests import RouteRequest, parse_body
+from ..http.responses import SimulatedResponse, error_response, invalid_request, json_response
+from ..model.agents import MAX_TEST_MESSAGES, TEST_AGENT
+from ..model.state import AccountState
+from ..rules.acceptance import accept
+from ..rules.billing import FREE, price_of
 
 _REGISTRATION, _VERIFICATION = testagent.FORMS
 
 
-def register(state: State, ask: Ask) -> Reply:
-    """Send a code to a number."""
-    given = take(_REGISTRATION, testagent.Registration, ask.value)
-    if isinstance(given, Reply):
+@final
+@frozen(kw_only=True)
+class CodeSentResponse:
+    """A code was sent to this number."""
+
+    phone: str
+    status: Literal["code_sent"]
+
+
+@final
+@frozen(kw_only=True)
+class TestAgentResponse:
+    """The verified number, if there is one, and the remaining quota."""
+
+    agent_id: str
+    phone: str | None
+    verified: bool
+    sends_used: int
+    sends_remaining: int
+
+
+def register(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Send a verification code to a number."""
+    given = parse_body(_REGISTRATION, testagent.Registration, request.fields)
+    if isinstance(given, SimulatedResponse):
         return given
-    state.trial.waiting = given.phone
-    return say({"phone": given.phone, "status": "code_sent"})
+    state.test_agent.awaits_code = given.phone
+    return json_response(CodeSentResponse(phone=given.phone, status="code_sent"))
 
 
-def verify(state: State, ask: Ask) -> Reply:
-    """Bind a number to the workspace by the code that was sent there."""
-    given = take(_VERIFICATION, testagent.Verification, ask.value)
-    if isinstance(given, Reply):
+def verify(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Bind a number to the account, with the code that was sent to it."""
+    given = parse_body(_VERIFICATION, testagent.Verification, request.fields)
+    if isinstance(given, SimulatedResponse):
         return given
-    return say(state.trial.figures()) if state.trial.verify(given.phone, given.code) else _forbidden()
+    return show_status(state, request) if state.test_agent.verify(given.phone, given.code) else _forbidden()
 
 
-def send(state: State, ask: Ask) -> Reply:
-    """Send a message to the verified number; a `message_type` that is left out is MESSAGE."""
-    message = messages.read({"message_type": "MESSAGE", **ask.value})
+def send(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Send a message to the verified number; the default of `message_type` is MESSAGE."""
+    message = messages.read({"message_type": "MESSAGE", **request.fields})
     if isinstance(message, Problems):
-        return invalid(message.details)
+        return invalid_request(message.details)
     details = messages.check(message)
     if details:
-        return invalid(details)
-    if not _allowed(state, message):
+        return invalid_request(details)
+    if not _is_allowed(state, message):
         return _forbidden()
-    cost = price(state, message, ask.now)
-    if isinstance(cost, Reply):
-        return cost
-    state.trial.sent += 1
-    free = evolve(cost, price=FREE, counts=False)
-    return accept(state, ask, message, free, channel_id=TEST_AGENT.channel_id)
+    charge = price_of(state, message, request.now)
+    if isinstance(charge, SimulatedResponse):
+        return charge
+    state.test_agent.sent += 1
+    return accept(state, request, message, evolve(charge, price=FREE, counts=False), channel_id=TEST_AGENT.channel_id)
 
 
-def status(state: State, _: Ask) -> Reply:
-    """Tell the quota that is left and the number that is bound."""
-    return say(state.trial.figures())
+def show_status(state: AccountState, _: RouteRequest) -> SimulatedResponse:
+    """Return the verified number and the remaining quota."""
+    test_agent = state.test_agent
+    body = TestAgentResponse(
+        agent_id=TEST_AGENT.agent_id,
+        phone=test_agent.phone,
+        verified=test_agent.phone is not None,
+        sends_used=test_agent.sent,
+        sends_remaining=MAX_TEST_MESSAGES - test_agent.sent,
+    )
+    return json_response(body)
 
 
-def _allowed(state: State, message: Message) -> bool:
+def _is_allowed(state: AccountState, message: Message) -> bool:
     if isinstance(message, Email) or message.message_type == "NEWSLETTER":
         return False
-    trial = state.trial
-    return (message.agent_id, message.to) == (TEST_AGENT.agent_id, trial.phone) and trial.sent < MOST
+    test_agent = state.test_agent
+    to_verified = (message.agent_id, message.to) == (TEST_AGENT.agent_id, test_agent.phone)
+    return to_verified and test_agent.sent < MAX_TEST_MESSAGES
 
 
-def _forbidden() -> Reply:
-    return refuse(403, "forbidden", "The test agent does not do this.")
+def _forbidden() -> SimulatedResponse:
+    return error_response(403, "forbidden", "The test agent does not do this.")

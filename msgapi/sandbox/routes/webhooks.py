@@ -1,85 +1,104 @@
-"""Webhooks: the routes that make, list, change, delete and test endpoints (docs: /api/webhooks/overview)."""
+"""The routes of webhook endpoints: create, list, update, delete and test them (docs: /api/webhooks/overview)."""
 
-from attrs import evolve
+from typing import final
+
+from attrs import evolve, frozen
 
 from ... import webhooks
 from ...results import Detail
 from ...webhooks import EVENT_TYPES
-from ..http.intake import take
-from ..http.responses import Reply, invalid, made, refuse, say
-from ..model.endpoints import Endpoint
-from ..model.event_samples import sample
-from ..model.outbox import Happening
-from ..model.state import Ask, State
+from ..http.requests import RouteRequest, parse_body
+from ..http.responses import SimulatedResponse, created, invalid_request, json_response, not_found
+from ..model.event_samples import sample_data
+from ..model.state import AccountState
+from ..model.webhooks import EmittedEvent, Endpoint
 
 _NEW, _CHANGES = webhooks.FORMS
 
 
-def create(state: State, ask: Ask) -> Reply:
-    """Make an endpoint."""
-    given = take(_NEW, webhooks.NewEndpoint, ask.value)
-    if isinstance(given, Reply):
+@final
+@frozen(kw_only=True)
+class DeletedResponse:
+    """The endpoint is deleted."""
+
+    success: bool
+
+
+@final
+@frozen(kw_only=True)
+class WebhookTestResponse:
+    """A made-up event is scheduled."""
+
+    success: bool
+    event_id: str
+    event: str
+
+
+def create(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Create an endpoint."""
+    given = parse_body(_NEW, webhooks.NewEndpoint, request.fields)
+    if isinstance(given, SimulatedResponse):
         return given
-    details = _strangers(given.events)
+    details = _unknown_events(given.events)
     if details:
-        return invalid(details)
+        return invalid_request(details)
     endpoint = Endpoint(
-        id=state.new_uuid(), url=given.url, events=_once(given.events), secret=given.secret, created_at=ask.now
+        id=state.new_uuid(),
+        url=given.url,
+        events=_without_duplicates(given.events),
+        secret=given.secret,
+        created_at=request.now,
     )
     state.endpoints.put(endpoint)
-    return made(endpoint.figures(), f"/v1/webhooks/{endpoint.id}")
+    return created(endpoint.to_json(), f"/v1/webhooks/{endpoint.id}")
 
 
-def list_endpoints(state: State, _: Ask) -> Reply:
-    """List the endpoints, the oldest first."""
-    return say({"webhooks": [one.figures() for one in state.endpoints]})
+def list_endpoints(state: AccountState, _: RouteRequest) -> SimulatedResponse:
+    """List the endpoints, oldest first."""
+    return json_response({"webhooks": [one.to_json() for one in state.endpoints]})
 
 
-def update(state: State, ask: Ask) -> Reply:
-    """Change where an endpoint is, what it asks for, or its secret."""
-    found = state.endpoints.find(ask.id)
+def update(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Update the URL, the events or the secret of an endpoint."""
+    found = state.endpoints.find(request.id)
     if found is None:
-        return _unknown()
-    given = take(_CHANGES, webhooks.EndpointChanges, ask.value)
-    if isinstance(given, Reply):
+        return not_found("webhook endpoint")
+    given = parse_body(_CHANGES, webhooks.EndpointChanges, request.fields)
+    if isinstance(given, SimulatedResponse):
         return given
-    details = _strangers(given.events or ())
+    details = _unknown_events(given.events or ())
     if details:
-        return invalid(details)
-    events = found.events if given.events is None else _once(given.events)
-    changed = evolve(found, url=given.url or found.url, events=events, secret=given.secret or found.secret)
-    state.endpoints.put(changed)
-    return say(changed.figures())
+        return invalid_request(details)
+    events = found.events if given.events is None else _without_duplicates(given.events)
+    updated = evolve(found, url=given.url or found.url, events=events, secret=given.secret or found.secret)
+    state.endpoints.put(updated)
+    return json_response(updated.to_json())
 
 
-def delete(state: State, ask: Ask) -> Reply:
-    """Delete an endpoint; nothing more goes there."""
-    if not state.endpoints.drop(ask.id):
-        return _unknown()
-    state.couriers.drop(ask.id)
-    return say({"success": True})
+def delete(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Delete an endpoint with its pending deliveries."""
+    if not state.endpoints.remove(request.id):
+        return not_found("webhook endpoint")
+    state.webhook_queue.remove_endpoint(request.id)
+    return json_response(DeletedResponse(success=True))
 
 
-def test(state: State, ask: Ask) -> Reply:
-    """Have a made-up event sent to one endpoint: the first of those that it asks for."""
-    found = state.endpoints.find(ask.id)
+def test(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Schedule a made-up event for one endpoint: the first of those that it subscribes to."""
+    found = state.endpoints.find(request.id)
     if found is None:
-        return _unknown()
-    event = found.events[0]
-    made_up = Happening(id=state.new_id("evt_"), event=event, at=ask.now, data=sample(event, ask.now))
-    state.couriers.bring(made_up, [found.id], ask.now)
-    return say({"success": True, "event_id": made_up.id, "event": event})
+        return not_found("webhook endpoint")
+    name = found.events[0]
+    event = EmittedEvent(id=state.new_id("evt_"), event=name, at=request.now, data=sample_data(name, request.now))
+    state.webhook_queue.schedule(event, [found.id], request.now)
+    return json_response(WebhookTestResponse(success=True, event_id=event.id, event=name))
 
 
-def _strangers(events: tuple[str, ...]) -> list[Detail]:
+def _unknown_events(events: tuple[str, ...]) -> list[Detail]:
     return [
         Detail(f"events[{at}]", "is not a known event") for at, event in enumerate(events) if event not in EVENT_TYPES
     ]
 
 
-def _once(events: tuple[str, ...]) -> tuple[str, ...]:
+def _without_duplicates(events: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(events))
-
-
-def _unknown() -> Reply:
-    return refuse(404, "not_found", "There is no such webhook endpoint.")

@@ -1,1 +1,1 @@
-"""Rules that need several nouns of the model."""
+"""Rules that involve several parts of the model."""
