@@ -1,4 +1,4 @@
-"""For each operation of the sandbox what it accepts, and for each of its own error codes what it refuses so."""
+"""Requests that each operation of the sandbox accepts, and requests that lead to each of its own error codes."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -22,7 +22,7 @@ class Asked:
 
 
 Case: TypeAlias = Callable[[Sandbox], Asked]
-PHONE = {fate.fault: fate.phone for fate in MAGIC_RECIPIENTS}
+PHONE = {recipient.fault: recipient.phone for recipient in MAGIC_RECIPIENTS}
 NEW_AGENT = {"display_name": "Shop", "region": "EUROPE", "billing_category": "CONVERSATIONAL", "use_case": "OTP"}
 WHOLE = {
     "description": "Parcels",

@@ -1,4 +1,4 @@
-"""Requests to a sandbox, and what every answer of it must look like."""
+"""Requests to a sandbox, and checks that every response must pass."""
 
 from collections.abc import Callable
 from functools import lru_cache

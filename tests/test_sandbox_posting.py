@@ -1,4 +1,4 @@
-"""Webhooks of the sandbox: signed, on the clock, and over real HTTP to a real receiver."""
+"""Webhooks sent by the sandbox: signed, on the clock, and over real HTTP to a real receiver."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,7 +45,7 @@ async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> A
         yield api
 
 
-async def test_what_happens_is_told_signed_and_in_its_time() -> None:
+async def test_events_are_delivered_signed_and_when_they_are_due() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
     async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
@@ -58,7 +58,7 @@ async def test_what_happens_is_told_signed_and_in_its_time() -> None:
     assert all(one.succeeded for one in box.attempts)
 
 
-async def test_only_what_was_asked_for_is_told() -> None:
+async def test_only_the_subscribed_events_are_delivered() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
     async with clock.running(), asked(box, ("message.read",)) as api, box.deliver_webhooks(endpoint):
@@ -67,7 +67,7 @@ async def test_only_what_was_asked_for_is_told() -> None:
     assert [type(one) for one in endpoint.got] == [webhooks.MessageRead]
 
 
-async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five() -> None:
+async def test_a_failed_delivery_is_repeated_after_one_and_after_five_minutes() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), NotSent("could not connect"))
     box = Sandbox(clock=clock, timing=None)
     async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
@@ -81,7 +81,7 @@ async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five
     assert len({one.id for one in endpoint.got}) == 1
 
 
-async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() -> None:
+async def test_a_test_event_is_delivered_to_the_tested_endpoint_only() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
     async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
@@ -93,7 +93,7 @@ async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() ->
     assert [one.webhook_id for one in box.attempts] == [made.value.id]
 
 
-async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None:
+async def test_a_deleted_endpoint_receives_no_test_event() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
     async with asked(box) as api:
@@ -115,7 +115,7 @@ async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 -
     assert isinstance(result, Ok)
 
 
-async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
+async def test_a_failed_delivery_to_a_deleted_endpoint_is_not_repeated() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), Response(500))
     box = Sandbox(clock=clock, timing=None)
     async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
@@ -127,7 +127,7 @@ async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
     assert len(endpoint.got) == 2
 
 
-async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_of_then() -> None:
+async def test_each_attempt_uses_the_current_url_and_secret_of_the_endpoint() -> None:
     clock, seen = VirtualClock(), list[tuple[str, bool]]()
 
     async def elsewhere(request: Request, /) -> Answer:
@@ -145,7 +145,7 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
     assert seen == [("https://shop.example/hook", False), ("https://other.example/hook", True)]
 
 
-async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
+async def test_every_event_can_be_delivered_twice_late_and_out_of_order() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock, webhooks=WebhookFaults(repeated=1.0, late=0.5, reordered=0.5))
     async with clock.running(), asked(box) as api, box.deliver_webhooks(endpoint):
@@ -158,7 +158,7 @@ async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
     assert sorted(moments) != moments  # type: ignore[type-var]
 
 
-async def test_an_error_in_the_users_block_comes_out_as_itself() -> None:
+async def test_an_exception_in_the_users_block_is_raised_unchanged() -> None:
     box = Sandbox(clock=VirtualClock())
     with pytest.raises(LookupError, match="mine"):
         async with box.deliver_webhooks(Endpoint()):
@@ -167,7 +167,7 @@ async def test_an_error_in_the_users_block_comes_out_as_itself() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends() -> None:
+async def test_a_real_receiver_gets_what_the_served_sandbox_sends() -> None:
     got: list[webhooks.Event] = []
     everything = anyio.Event()
 
@@ -218,7 +218,7 @@ async def settled() -> None:
     await anyio.wait_all_tasks_blocked()
 
 
-async def test_what_was_on_its_way_when_posting_ended_is_brought_when_it_begins_again() -> None:
+async def test_a_cancelled_delivery_is_repeated_when_webhooks_are_sent_again() -> None:
     clock, hanging = VirtualClock(), Hanging()
     box = Sandbox(clock=clock, timing=None)
     async with asked(box) as api:
@@ -234,7 +234,7 @@ async def test_what_was_on_its_way_when_posting_ended_is_brought_when_it_begins_
     assert [(one.attempt, one.succeeded) for one in box.attempts] == [(1, True)] * 70
 
 
-async def test_one_posting_that_ends_leaves_alone_what_another_is_bringing() -> None:
+async def test_a_sender_that_ends_does_not_cancel_the_deliveries_of_another() -> None:
     clock, hanging = VirtualClock(), Hanging()
     box = Sandbox(clock=clock, timing=None)
     async with asked(box) as api, box.deliver_webhooks(hanging):
@@ -248,7 +248,7 @@ async def test_one_posting_that_ends_leaves_alone_what_another_is_bringing() -> 
     assert box.attempts == ()
 
 
-async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
+async def test_a_hanging_endpoint_does_not_delay_the_others() -> None:
     clock, hanging = VirtualClock(), Hanging(but="https://other.example/hook")
     box = Sandbox(clock=clock, timing=None)
     async with asked(box) as api:
@@ -261,7 +261,7 @@ async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
             assert len(box.attempts) == hanging.got.count(hanging.but) == 70
 
 
-async def test_what_waits_for_an_endpoint_that_is_deleted_is_not_brought_and_not_tried_again() -> None:
+async def test_pending_deliveries_to_a_deleted_endpoint_are_dropped() -> None:
     clock, hanging = VirtualClock(), Hanging(*[Response(500)] * 64)
     box = Sandbox(clock=clock, timing=None)
     async with asked(box) as api, box.deliver_webhooks(hanging):
@@ -293,7 +293,7 @@ async def test_the_schedule_does_not_depend_on_how_the_clock_is_moved(steps: int
     assert [one.at - begun for one in box.attempts] == [0, 60, 360, 3960, 90_360]
 
 
-async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoint(
+async def test_the_number_of_pending_deliveries_is_bounded_and_a_deleted_endpoint_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(model, "MAX_KEPT", 50)

@@ -1,4 +1,4 @@
-"""The refusals that the OpenAPI document has for each operation: each one is reached, and by that operation."""
+"""Every error response that the OpenAPI document has for an operation is reached by that operation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -135,6 +135,6 @@ def test_every_code_of_the_sandbox_belongs_to_an_operation_and_has_one_status() 
     assert {(status, code) for _, status, code in REFUSALS} == {*((one.status, one.code) for one in CODES), (502, "")}
 
 
-def test_what_is_refused_here_is_in_the_document() -> None:
+def test_the_refusals_of_these_tests_are_in_the_document() -> None:
     assert {(one.name, code) for one, _, code in REFUSALS} >= {*OWN}
     assert {one.name for one in ALL} == {*ACCEPTED}

@@ -1,4 +1,4 @@
-"""The sandbox over a socket: the same answers, byte for byte, and what only a socket can do."""
+"""The sandbox over a socket: the same responses, byte for byte, and what is special to a socket."""
 
 import asyncio
 import gzip
@@ -21,7 +21,7 @@ from msgapi import InsufficientBalance, NotFound, Ok, Request, Response, Retry, 
 from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox, serve, server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
-PHONE = {luck.fault: luck.phone for luck in MAGIC_RECIPIENTS}
+PHONE = {recipient.fault: recipient.phone for recipient in MAGIC_RECIPIENTS}
 BEARER = b"Host: x\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
 
 
@@ -70,7 +70,7 @@ async def test_over_a_socket_a_request_is_answered_as_in_memory(asked: Request) 
             assert like(await whole(answer)) == like(alone.handle(asked).response)
 
 
-async def test_the_server_listens_on_loopback_and_is_gone_afterwards() -> None:
+async def test_the_server_listens_on_loopback_and_is_closed_afterwards() -> None:
     async with serve(Sandbox()) as url:
         host, port = url.removeprefix("http://").split(":")
         assert host == "127.0.0.1"
@@ -80,7 +80,7 @@ async def test_the_server_listens_on_loopback_and_is_gone_afterwards() -> None:
         _ = socket.create_connection((host, int(port)), timeout=5)
 
 
-async def test_an_ipv6_host_stands_in_brackets() -> None:
+async def test_an_ipv6_host_is_in_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
     async with serve(Sandbox(), host="::1") as url:
@@ -110,7 +110,7 @@ async def test_a_client_works_over_the_served_sandbox() -> None:
     assert [entry.id for entry in box.messages] == [one.value.message_id for one in (fine, lost, once)]
 
 
-async def test_a_lost_answer_closes_the_connection_without_one() -> None:
+async def test_a_lost_response_closes_the_connection() -> None:
     box = Sandbox()
     call = messages.send(messages.Text(agent_id="ag_live_demo", to=PHONE["lost"], traffic_type="TRANSACTION", text="x"))
     async with serve(box) as url, msgapi.connect(base_url=url, api_key=box.api_key, retry=Retry(attempts=1)) as api:
@@ -120,7 +120,7 @@ async def test_a_lost_answer_closes_the_connection_without_one() -> None:
     assert len(box.messages) == 1
 
 
-async def test_a_slow_answer_comes_later() -> None:
+async def test_a_slow_response_is_sent_later() -> None:
     box = Sandbox(slow=0.05)
     async with (
         over_http(box) as (url, session),
@@ -169,7 +169,7 @@ async def test_a_large_body_that_is_allowed_arrives_whole() -> None:
     assert html.encode() in box.messages[0].body
 
 
-async def test_a_header_that_is_said_twice_counts_as_both() -> None:
+async def test_a_repeated_header_is_joined() -> None:
     box = Sandbox()
     async with over_http(box) as (url, session):
         headers = [("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
@@ -179,7 +179,7 @@ async def test_a_header_that_is_said_twice_counts_as_both() -> None:
 
 
 @pytest.mark.parametrize("target", ["*", "http://other.example/v1/messages", "/v1/messages#a", "//"])
-async def test_a_target_that_is_no_path_of_ours_is_not_found(target: str) -> None:
+async def test_an_unknown_request_target_is_not_found(target: str) -> None:
     box = Sandbox()
     async with serve(box) as url:
         host, port = url.removeprefix("http://").split(":")
@@ -217,7 +217,9 @@ async def test_many_requests_at_once_are_each_answered() -> None:
         pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", id="half a body"),
     ],
 )
-async def test_a_request_that_does_not_come_to_its_end_is_cut(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+async def test_a_request_that_does_not_arrive_in_time_closes_the_connection(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
     box = Sandbox()
     async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
@@ -228,7 +230,7 @@ async def test_a_request_that_does_not_come_to_its_end_is_cut(monkeypatch: pytes
     assert box.requests == 0
 
 
-async def test_a_body_that_comes_bit_by_bit_is_read_and_the_connection_stays() -> None:
+async def test_a_body_that_arrives_in_parts_is_read_and_the_connection_stays_open() -> None:
     body = b'{"agent_id":"ag_live_demo"}'
     head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     box = Sandbox()
@@ -241,7 +243,7 @@ async def test_a_body_that_comes_bit_by_bit_is_read_and_the_connection_stays() -
     assert box.requests == 2
 
 
-async def test_a_guard_passes_on_what_it_does_not_need() -> None:
+async def test_a_connection_timeout_passes_everything_to_the_inner_protocol() -> None:
     told: list[str] = []
 
     class Inner(asyncio.Protocol):
@@ -266,7 +268,7 @@ async def test_a_guard_passes_on_what_it_does_not_need() -> None:
     assert told == ["pause", "pause", "resume", "lost"]
 
 
-async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
+async def test_closing_a_closed_connection_has_no_effect() -> None:
     from types import SimpleNamespace
     from typing import Any, cast
 
@@ -276,7 +278,7 @@ async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
 
 
 @pytest.mark.parametrize("body", [b"nonsense", gzip.compress(orjson.dumps(text()))], ids=["nonsense", "packed"])
-async def test_a_packed_body_is_refused_with_the_envelope(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_compressed_body_is_refused_with_the_envelope(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with over_http(Sandbox()) as (url, session):
         session.headers["Content-Encoding"] = "gzip"
         async with session.post(f"{url}/v1/messages", data=body) as answer:
@@ -296,7 +298,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "version", "two", "none", "length", "control", "long"])
-async def test_bytes_that_are_no_http_get_the_envelope_and_nothing_of_them_is_shown_or_logged(
+async def test_malformed_requests_get_the_envelope_and_are_neither_quoted_nor_logged(
     sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
@@ -325,7 +327,7 @@ async def test_a_defect_of_the_sandbox_is_a_500_and_is_logged(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_during_its_body_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     head = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
     async with serve(Sandbox()) as url:
         async with await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
@@ -371,7 +373,7 @@ async def until_the_end(stream: anyio.abc.ByteStream) -> bytes:
         pytest.param([ONE_BYTE + b"G"], 1, id="what looks like the body before"),
     ],
 )
-async def test_a_slow_request_is_cut_wherever_it_stands_on_its_connection(
+async def test_a_slow_request_closes_the_connection_whatever_came_before_it(
     monkeypatch: pytest.MonkeyPatch, sent: list[bytes], answered: int
 ) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.1)
@@ -384,7 +386,9 @@ async def test_a_slow_request_is_cut_wherever_it_stands_on_its_connection(
     assert got.count(b"HTTP/1.1 200 ") == answered == box.requests
 
 
-async def test_what_comes_during_a_slow_answer_is_answered_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_request_that_arrives_during_a_slow_response_is_answered_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
     box = Sandbox(slow=0.2)
     async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
@@ -400,7 +404,7 @@ async def test_what_comes_during_a_slow_answer_is_answered_after_it(monkeypatch:
     assert box.requests == 2
 
 
-async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
     monkeypatch.setattr(server, "KEEP_ALIVE", 0.3)
     async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
@@ -411,7 +415,7 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatc
     assert got.count(b"HTTP/1.1 200 ") == 3
 
 
-async def test_a_head_whose_last_bytes_come_late_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_whose_last_bytes_arrive_late_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.1)
     async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for cut in (1, 2, 3):
@@ -422,7 +426,7 @@ async def test_a_head_whose_last_bytes_come_late_is_whole(monkeypatch: pytest.Mo
             assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_client_that_does_not_read_its_answers_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_does_not_read_its_responses_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.2)
     box, asked = Sandbox(rate_limit=10**6), b"GET /v1/messages?limit=200 HTTP/1.1\r\n" + BEARER + b"\r\n"
     for _ in range(200):
