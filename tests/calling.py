@@ -1,4 +1,4 @@
-"""Calls on a sandbox without a client: each answer is held against the docs, and read as the client would."""
+"""Calls on a sandbox without a client; each response is checked against the docs and decoded as the client does."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ from sandboxing import NOW, ask, request
 from msgapi import Call, Ok, Response, Result, webhooks
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.samples import FIELDS
+from msgapi.sandbox.model.event_samples import EVENT_FIELDS
 
 T = TypeVar("T")
 
@@ -31,15 +31,15 @@ def post(
     return ask(box, request(method, target, body=body, key=key), now=now)
 
 
-def told(box: Sandbox, *names: str) -> list[dict[str, object]]:
+def emitted(box: Sandbox, *names: str) -> list[dict[str, object]]:
     """The data of all events with these names, each as the docs show it and as the client reads it."""
     found = []
-    for happening in box.account.state.outbox:
-        if happening.event in names:
-            assert set(happening.data) == set(FIELDS[happening.event].split())
+    for event in box.account.state.events:
+        if event.event in names:
+            assert set(event.data) == set(EVENT_FIELDS[event.event].split())
             read = webhooks.read(
-                {webhooks.SIGNATURE_HEADER: webhooks.sign(happening.body(), secret="s")}, happening.body(), secret="s"
+                {webhooks.SIGNATURE_HEADER: webhooks.sign(event.body(), secret="s")}, event.body(), secret="s"
             )
-            assert type(read) is webhooks.EVENT_TYPES[happening.event]
-            found.append(orjson.loads(orjson.dumps(happening.data)))
+            assert type(read) is webhooks.EVENT_TYPES[event.event]
+            found.append(orjson.loads(orjson.dumps(event.data)))
     return found

@@ -12,11 +12,11 @@ import anyio
 import msgapi
 from msgapi import Call, Ok, Retry, batch, journal, messages
 from msgapi.messages import Accepted
-from msgapi.sandbox import LUCK
+from msgapi.sandbox import MAGIC_RECIPIENTS
 from msgapi.transports import aiohttp, httptools
 
 TRANSPORTS = {"aiohttp": aiohttp.open, "httptools": httptools.open}
-REFUSED = [luck.phone for luck in LUCK if luck.digits in {"403", "404", "422"}]
+REFUSED = [luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422"}]
 ODD = 97  # of so many rows one is refused by the service, and one before it is sent
 
 

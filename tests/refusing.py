@@ -1,4 +1,4 @@
-"""For each operation of the sandbox what it accepts, and for each of its own error codes what it refuses so."""
+"""Requests that each operation of the sandbox accepts, and requests that lead to each of its own error codes."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 from attrs import evolve, frozen
 from sandboxing import NOW, TO, ask, delete, email, request, said, send, subscribe, text
 
-from msgapi.sandbox import LUCK, Sandbox
-from msgapi.sandbox.lifecycle import move
-from msgapi.sandbox.runs import CAMPAIGNS
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
+from msgapi.sandbox.model.campaigns import CAMPAIGNS
+from msgapi.sandbox.rules.lifecycle import change_status
 
 
 @frozen
@@ -22,7 +22,7 @@ class Asked:
 
 
 Case: TypeAlias = Callable[[Sandbox], Asked]
-PHONE = {fate.fate: fate.phone for fate in LUCK}
+PHONE = {recipient.fault: recipient.phone for recipient in MAGIC_RECIPIENTS}
 NEW_AGENT = {"display_name": "Shop", "region": "EUROPE", "billing_category": "CONVERSATIONAL", "use_case": "OTP"}
 WHOLE = {
     "description": "Parcels",
@@ -67,7 +67,7 @@ def sent(box: Sandbox, **fields: object) -> str:
 def in_status(status: Any) -> Callable[[Sandbox], str]:  # noqa: ANN401 - a status
     def prepared(box: Sandbox) -> str:
         name = sent(box)
-        assert move(box.account.state, name, status, box.clock.time()) is not None
+        assert change_status(box.account.state, name, status, box.clock.time()) is not None
         return name
 
     return prepared
@@ -129,7 +129,7 @@ def paused(box: Sandbox) -> str:
 
 def paused_and_poor(box: Sandbox) -> str:
     name = paused(box)
-    box.account.state.purse.free = Decimal(0)
+    box.account.state.wallet.free = Decimal(0)
     return name
 
 
@@ -144,7 +144,7 @@ def verified(box: Sandbox) -> None:
 
 def chips_sent(box: Sandbox) -> Asked:
     name = sent(box, content={"text": "Well?", "suggestions": [{"reply": {"text": "Yes"}}]})
-    assert move(box.account.state, name, "SENT", NOW) is not None
+    assert change_status(box.account.state, name, "SENT", NOW) is not None
     return Asked(body={"message_id": name, "text": "Yes"})
 
 

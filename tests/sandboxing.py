@@ -1,5 +1,6 @@
-"""Requests to a sandbox, and what every answer of it must look like."""
+"""Requests to a sandbox, and checks that every response must pass."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -8,9 +9,9 @@ import orjson
 from schemas import problems, resolved
 
 from msgapi import Request, Response
-from msgapi.sandbox import CODES, Account, Reply, Sandbox
-from msgapi.sandbox.openapi import document as written
-from msgapi.sandbox.routes import find
+from msgapi.sandbox import CODES, Account, ControlError, Sandbox, SimulatedResponse
+from msgapi.sandbox.openapi.document import document as written
+from msgapi.sandbox.routes.table import find_route
 
 NOW = 1_777_852_800.0  # 2026-05-04T00:00:00Z
 TO = "+4915112345678"
@@ -52,7 +53,7 @@ def request(method: str, target: str, *, body: object = None, key: str | None = 
     return Request(method, f"https://sandbox.example{target}", said, raw)
 
 
-def reply(sandbox: Sandbox | Account, asked: Request, *, now: float = NOW) -> Reply:
+def reply(sandbox: Sandbox | Account, asked: Request, *, now: float = NOW) -> SimulatedResponse:
     account = sandbox.account if isinstance(sandbox, Sandbox) else sandbox
     got = account.handle(asked, now)
     check(got.response)
@@ -90,6 +91,15 @@ def delete(sandbox: Sandbox, message_id: object, *, now: float = NOW) -> Respons
     return ask(sandbox, request("DELETE", f"/v1/messages/{message_id}"), now=now)
 
 
+def refused(control: Callable[..., object], *args: object, **options: object) -> bool:
+    """Whether a control is not possible."""
+    try:
+        _ = control(*args, **options)
+    except ControlError:
+        return True
+    return False
+
+
 def said(response: Response) -> Any:  # noqa: ANN401 - JSON has no better type
     return orjson.loads(response.body)
 
@@ -111,7 +121,7 @@ def document() -> Any:  # noqa: ANN401 - JSON has no better type
 def operation(asked: Request, whole: Any) -> Any:  # noqa: ANN401 - JSON has no better type
     """What the OpenAPI document *whole* has for a request, None if that is not of a route."""
     try:
-        found = find(asked.method, urlsplit(asked.url).path)
+        found = find_route(asked.method, urlsplit(asked.url).path)
     except ValueError:
         found = None
     return None if found is None else whole["paths"][found[0].path][asked.method.lower()]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from msgapi import Call, agents, billing, campaigns, contacts, messages, testagent, webhooks
-from msgapi.sandbox.catalogue import OPERATIONS, Operation
-from msgapi.sandbox.routes import ROUTES
+from msgapi.sandbox.openapi.operations import OPERATIONS, Operation
+from msgapi.sandbox.routes.table import ROUTES
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- coverage -->\n", "<!-- /coverage -->\n"
@@ -68,7 +68,7 @@ CALLS: dict[Callable[..., Any], Callable[[], Call[Any]]] = {
 }
 EMULATED = {(route.method, route.path) for route in ROUTES}
 SANDBOX = Path(__file__).parents[1] / "msgapi" / "sandbox"
-TOLD = "".join(path.read_text() for path in SANDBOX.glob("*.py") if path.name != "samples.py")
+TOLD = "".join(path.read_text() for path in SANDBOX.rglob("*.py") if path.name != "event_samples.py")
 
 
 def table() -> str:

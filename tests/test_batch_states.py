@@ -31,13 +31,15 @@ from msgapi.batch import Outcome, Outcomes, SpendLimit
 from msgapi.clock import VirtualClock
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, JournalRow, State, Unusable
 from msgapi.messages import Accepted
-from msgapi.sandbox import LUCK, Entry, Sandbox
+from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
 from msgapi.transports.faulty import FAULTS
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "60"))
 DAY, EACH, PLENTY = 86_400.0, Decimal("0.11"), Decimal(1000)
-REFUSED = {luck.phone for luck in LUCK if luck.digits in {"403", "404", "422"}}
-BAD_LUCK = [luck.phone for luck in LUCK if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}]
+REFUSED = {luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422"}}
+BAD_LUCK = [
+    luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}
+]
 MAYBE_SENT = {State.STARTED, State.UNKNOWN}
 Told: TypeAlias = "dict[str, list[Result[Accepted]]]"
 
@@ -206,8 +208,8 @@ class Batches(RuleBasedStateMachine):
         at = data.draw(st.integers(0, len(self.rows) - 1))
         self.rows[at] = evolve(self.rows[at], text=text)
 
-    def accepted(self) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = {}
+    def accepted(self) -> dict[str, list[LogEntry]]:
+        found: dict[str, list[LogEntry]] = {}
         names = {self._key(row.id): row.id for row in self.rows}
         for entry in self.world.box.messages:
             found.setdefault(names[entry.idempotency_key or ""], []).append(entry)

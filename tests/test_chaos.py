@@ -22,7 +22,7 @@ from killed import ODD
 
 from msgapi import journal
 from msgapi.journal import JournalRow, State, Summary
-from msgapi.sandbox import Sandbox, server
+from msgapi.sandbox import Sandbox, serve
 
 ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_CHAOS", "1x1500").split("x"))
 KILLS, PUT = 5, Decimal(10_000)
@@ -174,7 +174,7 @@ async def test_killed_behind_a_hostile_proxy_each_row_is_sent_once_or_told_of(tm
         disk.mkdir()
         one, began = Round(seed, disk), time.monotonic()
         print(f"round {number + 1}, seed {seed}:", end=" ", flush=True)  # noqa: T201 - to be had again
-        async with server.serving(one.sandbox) as url, hostile(int(url.split(":")[2]), seed) as (before, done):
+        async with serve(one.sandbox) as url, hostile(int(url.split(":")[2]), seed) as (before, done):
             await one.play(before)
         reported = one.check()
         print(  # noqa: T201

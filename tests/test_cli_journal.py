@@ -447,9 +447,9 @@ def test_waiting_for_a_top_up_ends_with_ctrl_c(
 def test_a_row_that_was_refused_in_an_earlier_run_is_told_of_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from msgapi.sandbox import LUCK
+    from msgapi.sandbox import MAGIC_RECIPIENTS
 
-    (unknown,) = [luck.phone for luck in LUCK if luck.fate == "404"]
+    (unknown,) = [luck.phone for luck in MAGIC_RECIPIENTS if luck.fault == "404"]
     path, box = people(tmp_path, 2, more=f"3,{unknown},Ann\n"), reached(monkeypatch, poor(9))
     command = ["batch", path, *RCS, "--results", str(tmp_path / "r.jsonl"), "--failed", str(tmp_path / "f.jsonl")]
     assert main(command) == 1

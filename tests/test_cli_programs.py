@@ -15,7 +15,7 @@ import pytest
 from msgapi.cli import demo, main, people, serve
 from msgapi.cli.mailing import mail
 from msgapi.cli.run import Run
-from msgapi.sandbox import ENDINGS, LUCK
+from msgapi.sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS
 
 Captured = pytest.CaptureFixture[str]
 
@@ -37,7 +37,7 @@ def test_the_sandbox_prints_its_variables_and_ends_with_ctrl_c(
 def test_luck_is_a_table(capsys: Captured) -> None:
     assert main(["sandbox", "--luck"]) == 0
     told = capsys.readouterr().out
-    assert all(luck.phone in told for luck in LUCK)
+    assert all(luck.phone in told for luck in MAGIC_RECIPIENTS)
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: Captured) -> None:
@@ -142,7 +142,9 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: Cap
 def test_luck_and_endings_are_json_too(capsys: Captured) -> None:
     assert main(["sandbox", "--luck", "--json"]) == 0
     found = orjson.loads(capsys.readouterr().out)
-    assert {one["phone"] for one in found} >= {one.phone for one in LUCK} | {one.phone for one in ENDINGS}
+    assert {one["phone"] for one in found} >= {one.phone for one in MAGIC_RECIPIENTS} | {
+        one.phone for one in DELIVERY_OUTCOMES
+    }
 
 
 def test_the_variables_are_json_too(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -19,7 +19,7 @@ from test_readme import EXAMPLES
 
 from msgapi import Misconfigured, fleet, journal, messages
 from msgapi.journal import State
-from msgapi.sandbox import Sandbox, server
+from msgapi.sandbox import Sandbox, serve
 
 ROWS = 1200
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(
     sandbox = Sandbox(rate_limit=300, timing=None)
     _ = (tmp_path / "shop.py").write_text(EXAMPLES[9])
     with valkey(tmp_path / "broker") as broker:
-        async with server.serving(sandbox) as url:
+        async with serve(sandbox) as url:
             settings = {"MSGAPI_FLEET_URL": broker.url, "MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
             env = os.environ | settings | {"PYTHONPATH": f"{HERE.parent}:{tmp_path}"}
             _ = await anyio.run_process([sys.executable, "-c", QUEUE], env=env)
@@ -107,7 +107,7 @@ async def test_a_refused_key_fails_the_celery_task_and_claims_no_fleet(
     monkeypatch: pytest.MonkeyPatch, valkey_broker: Broker
 ) -> None:
     url, sandbox = f"{valkey_broker.url}/7", Sandbox()
-    async with server.serving(sandbox) as service:
+    async with serve(sandbox) as service:
         monkeypatch.setenv("MSGAPI_BASE_URL", service)
         with pytest.raises(Misconfigured, match="the API key was refused"):
             await attempted(monkeypatch, url, "mistyped")

@@ -24,7 +24,7 @@ from brokers import Broker, nats, valkey
 
 from msgapi.concurrency import background
 from msgapi.http import Request
-from msgapi.sandbox import LUCK, Sandbox, server
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox, serve
 
 ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_FLEET", "1x3000").split("x"))
 ALLOWED = (
@@ -33,7 +33,7 @@ ALLOWED = (
 LIMIT = 1500  # requests a second
 STALL = 0.03  # seconds for which a service stands still if it is to be its own fault that it refuses
 ODD = 97  # of so many rows one is refused by the service, and one before it is sent
-REFUSED = [luck.phone for luck in LUCK if luck.digits in {"403", "404", "422"}]
+REFUSED = [luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422"}]
 ENGINES = {"redis": valkey, "nats": nats}
 HERE = Path(__file__).parent
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -148,7 +148,7 @@ async def opened(engine: str, directory: Path) -> AsyncIterator[Fleet]:
     with ENGINES[engine](directory / "broker") as broker:
         fleet = Fleet(broker, directory)
         with fleet.watched():
-            async with server.serving(fleet.sandbox) as url:
+            async with serve(fleet.sandbox) as url:
                 fleet.environment = {
                     "MSGAPI_API_KEY": fleet.sandbox.api_key,
                     "MSGAPI_BASE_URL": url,

@@ -22,12 +22,14 @@ from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryChunkQueue, MemoryR
 from msgapi.fleet.records.chunk_record import load_record
 from msgapi.journal import State, key_of
 from msgapi.ratelimit import LocalSharedRate
-from msgapi.sandbox import LUCK, Entry, Sandbox
+from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
 from msgapi.transports.faulty import FAULTS
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "30"))
 PLENTY, REMEMBERED = Decimal(1000), 23 * 3600
-BAD_LUCK = [luck.phone for luck in LUCK if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}]
+BAD_LUCK = [
+    luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}
+]
 WEATHER = st.lists(
     st.tuples(st.sampled_from([None, None, "late", *FAULTS]), st.integers(1, 8)).map(lambda run: [run[0]] * run[1]),
     max_size=4,
@@ -146,8 +148,8 @@ class Fleets(RuleBasedStateMachine):
     def top_up(self, cents: int) -> None:
         self.world.box.top_up(Decimal(cents) / 100)
 
-    def accepted(self) -> dict[str, list[Entry]]:
-        found: dict[str, list[Entry]] = {}
+    def accepted(self) -> dict[str, list[LogEntry]]:
+        found: dict[str, list[LogEntry]] = {}
         for entry in self.world.box.messages:
             found.setdefault(self.names[entry.idempotency_key or ""], []).append(entry)
         return found
@@ -172,7 +174,7 @@ class Fleets(RuleBasedStateMachine):
         for name, found in rows.items():
             self._check(found, accepted.get(name, []))
 
-    def _check(self, found: RowRecord, entries: list[Entry]) -> None:
+    def _check(self, found: RowRecord, entries: list[LogEntry]) -> None:
         match State(found.state):
             case State.ACCEPTED:
                 assert [found.message_id or entries[0].id] == [entry.id for entry in entries]
@@ -206,7 +208,7 @@ class Fleets(RuleBasedStateMachine):
         self.nothing_is_accepted_twice()
         self.the_records_claim_nothing_that_is_not_so()
 
-    def _check_row(self, found: RowRecord, entries: list[Entry]) -> None:
+    def _check_row(self, found: RowRecord, entries: list[LogEntry]) -> None:
         match State(found.state):
             case State.ACCEPTED:
                 assert len(entries) == 1

@@ -14,7 +14,7 @@ from msgapi import Call, Invalid, Ok, Pace, Request, Retry, Throttled, VirtualCl
 from msgapi.observe import Observer, Watch
 from msgapi.observe.naming import kind_of, route_of
 from msgapi.results import CALLED_OFF
-from msgapi.sandbox.catalogue import OPERATIONS
+from msgapi.sandbox.openapi.operations import OPERATIONS
 
 pytestmark = pytest.mark.anyio
 

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from msgapi import webhooks
-from msgapi.sandbox import Sandbox, server
+from msgapi.sandbox import Sandbox, serve
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyn
 
 
 async def run(program: str, sandbox: Sandbox) -> str:
-    async with server.serving(sandbox, host="127.0.0.1", port=0) as url:
+    async with serve(sandbox, host="127.0.0.1", port=0) as url:
         environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
         done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False)
     assert done.returncode == 0, done.stderr.decode()

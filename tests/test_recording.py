@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, Unanswered, messages
-from msgapi.sandbox import LUCK, Sandbox
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
 from msgapi.transports import Answer, Recording, Replay, Transport
 
 PHONE, TEXT, KEY = "+4915112345678", "Your parcel waits at Elm Street", "sk_live_topsecret"
@@ -277,7 +277,7 @@ async def test_no_body_and_an_empty_body_are_the_same(path: Path) -> None:
 
 async def test_a_conversation_with_the_sandbox_gives_the_same_results_again(path: Path) -> None:
     def calls() -> list[msgapi.Call[messages.Accepted]]:
-        to = [PHONE, *(luck.phone for luck in LUCK if luck.fate in {"402", "404", "422", "502", "430"})]
+        to = [PHONE, *(luck.phone for luck in MAGIC_RECIPIENTS if luck.fault in {"402", "404", "422", "502", "430"})]
         return [
             messages.send(messages.Text(agent_id="ag_live_demo", to=one, traffic_type="TRANSACTION", text=TEXT))
             for one in to

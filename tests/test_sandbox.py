@@ -1,4 +1,4 @@
-"""The sandbox's way of sending: keys, validation, policy, idempotency, the rate limit."""
+"""Sending in the sandbox: keys, validation, policy, and the options of a sandbox."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from sandboxing import KEY, TO, ask, email, fields_of, get, refusal, request, sa
 
 import msgapi
 from msgapi import Invalid, Ok, Request, Response, VirtualClock, billing, messages, sandbox
-from msgapi.sandbox import CODES, DECISIONS, Agent, Channel, Prices, Sandbox, Template
+from msgapi.sandbox import CODES, DECISIONS, EmailChannel, EmailTemplate, PriceList, Sandbox, SandboxAgent
 
 
 def test_an_accepted_text_is_answered_as_the_docs_show() -> None:
@@ -57,7 +57,7 @@ def test_the_scheme_of_the_key_is_read_in_any_case() -> None:
     assert send(still(), authorization=f"bearer {KEY}", Authorization=f"bearer {KEY}").status == 200
 
 
-def test_a_request_without_a_valid_key_uses_up_no_rate() -> None:
+def test_a_request_without_a_valid_key_does_not_count_for_the_rate_limit() -> None:
     box = still(rate_limit=1)
     refused = send(box, Authorization="Bearer sk_other")
     assert refused.headers["x-ratelimit-remaining"] == "1"
@@ -85,7 +85,7 @@ def test_an_unknown_route_method_or_id_is_not_found(method: str, target: str) ->
     assert refusal(ask(still(), request(method, target, body=b"{}"))) == (404, "not_found")
 
 
-def test_a_url_that_is_none_is_not_found() -> None:
+def test_an_invalid_url_is_not_found() -> None:
     headers = {"Authorization": f"Bearer {KEY}"}
     assert refusal(ask(still(), Request("GET", "http://[", headers))) == (404, "not_found")
 
@@ -97,7 +97,7 @@ def test_an_id_may_be_percent_encoded() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"a":NaN}', b"[]", b'"text"', b"null", b"[" * 5000])
-def test_a_body_that_is_no_json_object_is_invalid(body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_invalid(body: bytes) -> None:
     assert fields_of(send(still(), body)) == [""]
 
 
@@ -185,7 +185,7 @@ def test_a_sender_may_send_what_its_state_and_use_case_allow(
     assert len(box.messages) == (answer.status == 200)
 
 
-def test_a_refusal_for_the_agents_state_or_use_case_says_which() -> None:
+def test_a_refusal_for_the_state_or_use_case_of_the_agent_names_it() -> None:
     assert said(send(still(), text(agent_id="ag_draft_demo")))["agent_status"] == "DRAFT"
     details = said(send(still(), text(agent_id="ag_live_otp")))["details"]
     assert details == [{"field": "traffic_type", "message": "is not allowed for the use case OTP"}]
@@ -203,7 +203,7 @@ def test_a_refusal_for_the_agents_state_or_use_case_says_which() -> None:
         ({"template_id": "tpl_bare", "subject": "Hello"}, (200, "")),
     ],
 )
-def test_a_template_must_be_there_published_and_have_a_subject(
+def test_a_template_must_exist_be_published_and_have_a_subject(
     fields: dict[str, object], expected: tuple[int, str]
 ) -> None:
     body = {"channel_id": "ch_demo", "to": "ada@shop.example", "message_type": "MESSAGE", **fields}
@@ -222,10 +222,10 @@ def test_the_same_seed_gives_the_same_answers() -> None:
 
 def test_a_sandbox_can_be_given_its_senders_and_prices() -> None:
     box = still(
-        agents=[Agent(agent_id="ag_mine", channel_id="ch_mine")],
-        channels=[Channel(channel_id="ch_mail")],
-        templates=[Template(template_id="tpl_mine", versions=("1",))],
-        prices=Prices(basic_message=Decimal("0.0123"), email=Decimal(2)),
+        agents=[SandboxAgent(agent_id="ag_mine", channel_id="ch_mine")],
+        channels=[EmailChannel(channel_id="ch_mail")],
+        templates=[EmailTemplate(template_id="tpl_mine", versions=("1",))],
+        prices=PriceList(basic_message=Decimal("0.0123"), email=Decimal(2)),
     )
     assert refusal(send(box)) == (404, "not_found")
     assert said(send(box, text(agent_id="ag_mine")))["billing"]["hold_amount"] == 0.0123
@@ -256,7 +256,7 @@ def test_importing_the_sandbox_loads_no_http_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - ours
 
 
-def test_codes_and_decisions_are_told_once_each() -> None:
+def test_no_code_or_decision_is_listed_twice() -> None:
     assert len({(code.status, code.code) for code in CODES}) == len(CODES)
     assert len({decision.topic for decision in DECISIONS}) == len(DECISIONS)
     assert sandbox.Sandbox is Sandbox

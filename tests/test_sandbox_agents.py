@@ -1,18 +1,18 @@
-"""The sandbox's agents: from the draft over the review to the launch, and sending by them."""
+"""Agents of the sandbox: from the draft and the review to the launch, and their sends."""
 
 from typing import Any
 
 import pytest
-from calling import call, done, post, told
-from sandboxing import NOW, TO, delete, fields_of, get, refusal, said, send, still, subscribe, text
+from calling import call, done, emitted, post
+from sandboxing import NOW, TO, delete, fields_of, get, refusal, refused, said, send, still, subscribe, text
 
 from msgapi import Conflict, NotFound, Unprocessable, agents
 from msgapi.agents import AgentChanges, NewAgent
-from msgapi.sandbox import Agent, Sandbox
-from msgapi.sandbox.agency import approve, launch, reject
-from msgapi.sandbox.dossiers import Launched
+from msgapi.sandbox import Sandbox, SandboxAgent
+from msgapi.sandbox.model.agents import CarrierDecision
+from msgapi.sandbox.rules.controls import approve, launch, reject
 
-VODAFONE = Launched(carrier="vodafone_de")
+VODAFONE = CarrierDecision(carrier="vodafone_de")
 
 MOMENT = "2026-05-04T00:00:00.000Z"
 NEW = NewAgent(
@@ -95,7 +95,7 @@ def test_a_new_agent_is_a_draft() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_new_agent_is_told(body: object, fields: list[str]) -> None:
+def test_the_problems_of_a_new_agent_are_returned(body: object, fields: list[str]) -> None:
     assert fields_of(post(still(), "/v1/rcs/agents", body)) == fields
 
 
@@ -133,7 +133,7 @@ def test_a_submission_has_no_fields() -> None:
     assert fields_of(post(box, f"/v1/rcs/agents/{draft(box)}/submit", {"now": True})) == ["now"]
 
 
-def test_what_a_draft_lacks_for_its_review_is_told() -> None:
+def test_the_fields_that_a_draft_lacks_for_its_review_are_returned() -> None:
     box = still()
     name = done(box, agents.create(NEW)).agent_id
     refused = call(box, agents.submit(name))
@@ -165,14 +165,15 @@ def test_an_unknown_agent_is_not_found() -> None:
     ):
         assert isinstance(call(box, made), NotFound)
     state = box.account.state
-    assert (approve(state, "ag_none", NOW), reject(state, "ag_none", "x", NOW)) == (None, False)
-    assert not launch(state, "ag_none", VODAFONE, NOW)
+    assert refused(approve, state, "ag_none", NOW)
+    assert refused(reject, state, "ag_none", "x", NOW)
+    assert refused(launch, state, "ag_none", VODAFONE, NOW)
 
 
-def test_a_rejected_agent_keeps_its_id_and_may_be_handed_in_again() -> None:
+def test_a_rejected_agent_keeps_its_id_and_may_be_submitted_again() -> None:
     box = still()
     name = pending(box)
-    assert reject(box.account.state, name, "The logo is blurred.", NOW + 5)
+    reject(box.account.state, name, "The logo is blurred.", NOW + 5)
     moment = "2026-05-04T00:00:05.000Z"
     assert said(get(box, f"/v1/rcs/agents/{name}")) == {
         "agent_id": name,
@@ -180,24 +181,22 @@ def test_a_rejected_agent_keeps_its_id_and_may_be_handed_in_again() -> None:
         "rejection_reason": "The logo is blurred.",
         "rejected_at": moment,
     }
-    assert told(box, "agent.rejected") == [
+    assert emitted(box, "agent.rejected") == [
         {"agent_id": name, "display_name": "Shop", "rejected_at": moment, "reason": "The logo is blurred."}
     ]
-    assert not reject(box.account.state, name, "x", NOW)
-    assert approve(box.account.state, name, NOW) is None
+    assert refused(reject, box.account.state, name, "x", NOW)
+    assert refused(approve, box.account.state, name, NOW)
     changed = done(box, agents.update(name, AgentChanges(logo_url="https://shop.example/sharp.png")))
     assert changed.rejection_reason == "The logo is blurred."
     assert done(box, agents.submit(name)).status == "PENDING_REVIEW"
     live = approve(box.account.state, name, NOW)
-    assert live is not None
     assert "rejection_reason" not in said(get(box, f"/v1/rcs/agents/{live}"))
 
 
-def test_an_approved_agent_has_a_new_id_and_the_old_one_leads_to_it() -> None:
+def test_an_approved_agent_has_a_new_id_and_the_old_one_refers_to_it() -> None:
     box = still()
     name = pending(box)
     live = approve(box.account.state, name, NOW)
-    assert live is not None
     assert live.startswith("ag_live_")
     expected = {
         "agent_id": live,
@@ -214,25 +213,23 @@ def test_an_approved_agent_has_a_new_id_and_the_old_one_leads_to_it() -> None:
         "created_at": MOMENT,
     }
     assert [said(get(box, f"/v1/rcs/agents/{one}")) for one in (live, name)] == [expected, expected]
-    assert told(box, "agent.approved") == [{"agent_id": live, "display_name": "Shop", "approved_at": MOMENT}]
+    assert emitted(box, "agent.approved") == [{"agent_id": live, "display_name": "Shop", "approved_at": MOMENT}]
 
 
 def test_an_agent_is_launched_carrier_by_carrier() -> None:
     box = still()
     waiting, live = pending(box), approved(box)
     assert isinstance(call(box, agents.launch_status(waiting)), Conflict)
-    assert not launch(box.account.state, waiting, Launched(carrier="telekom_de"), NOW)
+    assert refused(launch, box.account.state, waiting, CarrierDecision(carrier="telekom_de"), NOW)
     before = done(box, agents.launch_status(live))
     assert [(one.carrier, one.status, one.launched_at) for one in before.carriers] == [
         ("vodafone_de", "UNLAUNCHED", None),
         ("telekom_de", "UNLAUNCHED", None),
         ("telefonica_de", "UNLAUNCHED", None),
     ]
-    assert not launch(box.account.state, live, Launched(carrier="nobody_de"), NOW)
-    assert [launch(box.account.state, live, Launched(carrier="telekom_de"), NOW + later) for later in (0, 9)] == [
-        True,
-        True,
-    ]
+    assert refused(launch, box.account.state, live, CarrierDecision(carrier="nobody_de"), NOW)
+    for later in (0, 9):
+        launch(box.account.state, live, CarrierDecision(carrier="telekom_de"), NOW + later)
     assert said(get(box, f"/v1/rcs/agents/{live}/launch")) == {
         "agent_id": live,
         "agent_status": "APPROVED",
@@ -244,7 +241,7 @@ def test_an_agent_is_launched_carrier_by_carrier() -> None:
     }
 
 
-def test_an_agent_made_over_the_api_sends_once_it_is_approved_and_launched() -> None:
+def test_an_agent_created_over_the_api_sends_after_approval_and_launch() -> None:
     box = still()
     name = draft(box)
     assert refusal(send(box, text(agent_id=name))) == (403, "agent_not_approved")
@@ -252,7 +249,7 @@ def test_an_agent_made_over_the_api_sends_once_it_is_approved_and_launched() -> 
     assert said(send(box, text(agent_id=name)))["agent_status"] == "PENDING_REVIEW"
     live = approve(box.account.state, name, NOW)
     assert refusal(send(box, text(agent_id=live))) == (403, "agent_not_launched")
-    assert launch(box.account.state, str(live), VODAFONE, NOW)
+    launch(box.account.state, live, VODAFONE, NOW)
     newsletter = text(agent_id=live, message_type="NEWSLETTER", traffic_type="PROMOTION")
     _ = subscribe(box)
     assert [send(box, text(agent_id=live)).status, send(box, newsletter).status] == [200, 200]
@@ -263,11 +260,11 @@ def test_an_agent_made_over_the_api_sends_once_it_is_approved_and_launched() -> 
     assert delete(box, box.messages[0].id).status == 200
 
 
-def test_what_an_agent_was_made_for_bounds_what_it_sends() -> None:
+def test_the_use_case_of_an_agent_limits_what_it_sends() -> None:
     box = still()
     made = NewAgent(display_name="P", region="EUROPE", billing_category="NON_CONVERSATIONAL", use_case="PROMOTIONAL")
     live = approved(box, made)
-    assert launch(box.account.state, live, VODAFONE, NOW)
+    launch(box.account.state, live, VODAFONE, NOW)
     assert refusal(send(box, text(agent_id=live))) == (422, "traffic_type_not_allowed")
     newsletter = text(agent_id=live, message_type="NEWSLETTER", traffic_type="PROMOTION")
     assert refusal(send(box, newsletter)) == (403, "newsletter_not_enabled")
@@ -275,8 +272,8 @@ def test_what_an_agent_was_made_for_bounds_what_it_sends() -> None:
 
 
 @pytest.mark.parametrize("status", ["DRAFT", "PENDING_REVIEW", "APPROVED", "REJECTED"])
-def test_an_agent_that_a_sandbox_is_given_is_as_its_status_says(status: Any) -> None:  # noqa: ANN401
-    box = still(agents=[Agent(agent_id="ag_mine", channel_id="ch_mine", status=status, launched=False)])
+def test_an_agent_that_a_sandbox_starts_with_has_the_fields_of_its_status(status: Any) -> None:  # noqa: ANN401
+    box = still(agents=[SandboxAgent(agent_id="ag_mine", channel_id="ch_mine", status=status, launched=False)])
     agent = done(box, agents.get("ag_mine"))
     moments = {
         "DRAFT": "created_at",
@@ -290,7 +287,7 @@ def test_an_agent_that_a_sandbox_is_given_is_as_its_status_says(status: Any) -> 
     assert done(box, agents.get("ag_mine")) == agent
 
 
-def test_the_agents_that_a_sandbox_begins_with_are_launched_everywhere_or_nowhere() -> None:
+def test_the_agents_of_a_new_sandbox_are_launched_on_all_carriers_or_on_none() -> None:
     box = still()
     assert {one.status for one in done(box, agents.launch_status("ag_live_demo")).carriers} == {"LAUNCHED"}
     assert {one.status for one in done(box, agents.launch_status("ag_live_unlaunched")).carriers} == {"UNLAUNCHED"}

@@ -1,4 +1,4 @@
-"""The sandbox's billing: the ledger, what was spent, and how money comes in."""
+"""Billing in the sandbox: transactions, usage, tiers and invoices."""
 
 from datetime import date
 from decimal import Decimal
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sandboxing import NOW, TO, delete, email, fields_of, get, said, send, still, text
 
 from msgapi import billing
-from msgapi.sandbox import Prices, Sandbox
+from msgapi.sandbox import PriceList, Sandbox
 
 DAY = 86_400.0
-PRICES = Prices(basic_message=Decimal(1))
+PRICES = PriceList(basic_message=Decimal(1))
 MOMENT = "2026-05-04T00:00:00.000Z"
 
 
@@ -40,15 +40,15 @@ def test_the_ledger_has_charges_releases_top_ups_and_credits_but_no_holds() -> N
     assert last["id"].startswith("txn_")
 
 
-def test_a_message_that_cost_nothing_is_no_transaction() -> None:
-    box = still(prices=Prices(basic_message=Decimal(0)))
+def test_a_message_that_costs_nothing_makes_no_transaction() -> None:
+    box = still(prices=PriceList(basic_message=Decimal(0)))
     assert box.deliver(said(send(box))["message_id"])
     assert kinds(box) == []
     assert said(get(box, "/v1/billing/invoices")) == {"invoices": []}
 
 
 @given(st.integers(0, 12), st.integers(1, 5))
-def test_pages_of_transactions_give_each_once_the_newest_first(count: int, limit: int) -> None:
+def test_pages_of_transactions_contain_each_once_newest_first(count: int, limit: int) -> None:
     box = still()
     for number in range(count):
         _ = done(box, billing.top_up(Decimal(10 + number)), now=NOW + number)
@@ -65,7 +65,7 @@ def test_pages_of_transactions_give_each_once_the_newest_first(count: int, limit
     assert found == [Decimal(10 + number) for number in reversed(range(count))]
 
 
-def test_transactions_are_those_of_the_days_asked_for() -> None:
+def test_transactions_can_be_limited_to_a_span_of_days() -> None:
     box = still()
     for number in range(4):
         _ = done(box, billing.top_up(Decimal(10 + number)), now=NOW + number * DAY)
@@ -96,7 +96,7 @@ def test_transactions_are_those_of_the_days_asked_for() -> None:
         (f"tier?{'&'.join('x' * 51)}", "query"),
     ],
 )
-def test_what_is_wrong_with_a_query_is_told(target: str, field: str) -> None:
+def test_the_problems_of_a_query_are_returned(target: str, field: str) -> None:
     assert fields_of(get(still(), f"/v1/billing/{target}")) == [field]
 
 
@@ -162,7 +162,7 @@ def test_the_usage_of_a_month_adds_up_what_was_sent_in_it() -> None:
         ("unit", [("basic_message", 4), ("single_message", 1)]),
     ],
 )
-def test_detailed_usage_comes_in_groups(group: str, rows: list[tuple[str, int]]) -> None:
+def test_detailed_usage_is_grouped(group: str, rows: list[tuple[str, int]]) -> None:
     box = still(prices=PRICES)
     spent(box)
     asked = billing.detailed_usage(since=date(2026, 5, 1), until=date(2026, 5, 31), group_by=group or None)
@@ -173,7 +173,7 @@ def test_detailed_usage_comes_in_groups(group: str, rows: list[tuple[str, int]])
     assert said(get(box, "/v1/billing/usage/detailed?from=2026-05-05&to=2026-05-05"))["rows"][0]["messages"] == 1
 
 
-def test_the_tier_is_told_for_one_channel_or_for_all() -> None:
+def test_the_tier_is_returned_for_one_channel_or_for_all() -> None:
     box = still()
     spent(box)
     rcs = {
@@ -193,7 +193,7 @@ def test_there_is_an_invoice_for_each_month_with_charges() -> None:
     box = still(prices=PRICES)
     for days in (0, 1, 40):
         one = said(send(box, now=NOW + days * DAY))["message_id"]
-        box.account.state.purse.settle(one, NOW + days * DAY)
+        box.account.state.wallet.charge(one, NOW + days * DAY)
     listed = said(get(box, "/v1/billing/invoices", now=NOW + 40 * DAY))["invoices"]
     assert listed == [
         {"id": "inv_2026-06", "month": "2026-06", "amount": 1.0, "currency": "EUR", "status": "open", "pdf_url": None},

@@ -1,4 +1,4 @@
-"""The sandbox's campaigns: triggering, pausing and resuming a run, and how far it is."""
+"""Campaigns of the sandbox: trigger, pause and resume a run, and its progress."""
 
 from decimal import Decimal
 from typing import Any
@@ -7,11 +7,11 @@ import pytest
 from calling import call, done, post
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, fields_of, get, refusal, said, still
+from sandboxing import NOW, fields_of, get, refusal, refused, said, still
 
 from msgapi import Conflict, InsufficientBalance, NotFound, campaigns
-from msgapi.sandbox.campaigns import halt
-from msgapi.sandbox.runs import CAMPAIGNS, Campaign, Run
+from msgapi.sandbox.model.campaigns import CAMPAIGNS, Campaign, CampaignRun
+from msgapi.sandbox.rules.controls import halt
 
 ONE, NOT_BY_API, DEAR = (campaign.campaign_id for campaign in CAMPAIGNS)
 DAY = 86_400.0
@@ -45,7 +45,7 @@ def test_a_campaign_is_triggered_and_runs_to_its_end() -> None:
     assert counts(box, now=NOW + 100) == ("RUNNING", 0, 100)
 
 
-def test_the_same_key_is_the_same_run_for_a_day_wherever_it_stands() -> None:
+def test_the_same_key_in_header_or_body_is_the_same_run_for_a_day() -> None:
     box = still()
     target = f"/v1/campaigns/{ONE}/trigger"
     ways: list[tuple[Any, str | None]] = [(None, "spring"), ({}, "spring"), ({"idempotency_key": "spring"}, None)]
@@ -79,10 +79,10 @@ def test_an_unknown_campaign_is_not_found() -> None:
     box = still()
     for made in (campaigns.trigger("x"), campaigns.pause("x"), campaigns.resume("x"), campaigns.status("x")):
         assert isinstance(call(box, made), NotFound)
-    assert not halt(box.account.state, "x", "PAUSED_ERROR", NOW)
+    assert refused(halt, box.account.state, "x", "PAUSED_ERROR", NOW)
 
 
-def test_a_paused_run_waits_and_goes_on_where_it_was() -> None:
+def test_a_paused_run_waits_and_resumes_where_it_was() -> None:
     box = still()
     _ = done(box, campaigns.trigger(ONE))
     assert said(post(box, f"/v1/campaigns/{ONE}/pause", {}, now=NOW + 40)) == {"status": "PAUSED"}
@@ -106,7 +106,7 @@ def test_only_a_paused_campaign_is_resumed() -> None:
     assert isinstance(call(box, campaigns.resume(ONE)), Conflict)
 
 
-def test_the_balance_must_cover_what_is_pending_when_a_run_begins_or_goes_on() -> None:
+def test_the_balance_must_cover_the_pending_executions_when_a_run_starts_or_resumes() -> None:
     box = still(balance=Decimal(7))
     refused = call(box, campaigns.trigger(DEAR))
     assert isinstance(refused, InsufficientBalance)
@@ -115,7 +115,7 @@ def test_the_balance_must_cover_what_is_pending_when_a_run_begins_or_goes_on() -
     assert refused.balance.free == 7
     _ = done(box, campaigns.trigger(ONE))
     _ = done(box, campaigns.pause(ONE), now=NOW + 50)
-    box.account.state.purse.free = Decimal("3.49")
+    box.account.state.wallet.free = Decimal("3.49")
     short = call(box, campaigns.resume(ONE), now=NOW + 60)
     assert isinstance(short, InsufficientBalance)
     assert short.required_amount == Decimal("3.5")
@@ -127,12 +127,13 @@ def test_the_balance_must_cover_what_is_pending_when_a_run_begins_or_goes_on() -
 def test_a_run_that_the_service_has_stopped_can_be_resumed(status: Any) -> None:  # noqa: ANN401
     box = still()
     _ = done(box, campaigns.trigger(ONE))
-    assert [halt(box.account.state, ONE, status, NOW + 5) for _ in range(2)] == [True, False]
+    halt(box.account.state, ONE, status, NOW + 5)
+    assert refused(halt, box.account.state, ONE, status, NOW + 5)
     assert counts(box, now=NOW + 9) == (status, 5, 95)
     assert done(box, campaigns.resume(ONE), now=NOW + 9).status == "RUNNING"
 
 
-def test_what_is_wrong_with_a_trigger_is_told() -> None:
+def test_the_problems_of_a_trigger_are_returned() -> None:
     box = still()
     target = f"/v1/campaigns/{ONE}/trigger"
     assert fields_of(post(box, target, {"contact_id": "c_1"})) == ["contact_id"]
@@ -145,7 +146,7 @@ _STEPS = st.lists(st.tuples(st.sampled_from(["trigger", "pause", "resume", "stat
 
 
 @given(_STEPS)
-def test_a_run_never_goes_back_and_never_does_more_than_it_has(steps: list[tuple[str, int]]) -> None:
+def test_the_progress_of_a_run_never_decreases_and_never_exceeds_its_executions(steps: list[tuple[str, int]]) -> None:
     box, now, before = still(), NOW, 0
     for verb, seconds in steps:
         now += seconds / 2
@@ -158,8 +159,8 @@ def test_a_run_never_goes_back_and_never_does_more_than_it_has(steps: list[tuple
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 1.0, 7.0])
-def test_an_execution_is_done_when_its_time_is_over(seconds: float) -> None:
-    run = Run(id="run_1", campaign=Campaign(campaign_id="c", executions=10, seconds=seconds), since=NOW + 0.7)
+def test_an_execution_is_complete_when_its_time_has_passed(seconds: float) -> None:
+    run = CampaignRun(id="run_1", campaign=Campaign(campaign_id="c", executions=10, seconds=seconds), since=NOW + 0.7)
     for count in range(1, 11):
         assert run.at(NOW + 0.7 + count * seconds).done == count
         assert run.at(NOW + 0.7 + count * seconds - seconds / 2).done == count - 1

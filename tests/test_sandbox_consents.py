@@ -1,15 +1,15 @@
-"""The sandbox's consents and suppressions: what may be sent to a contact, and what changes that."""
+"""Consents and suppressions of the sandbox: what may be sent to a contact, and what changes that."""
 
 from typing import Any
 
 import pytest
-from calling import done, post, told
-from sandboxing import NOW, TO, email, fields_of, get, refusal, said, send, still, subscribe, text
+from calling import done, emitted, post
+from sandboxing import NOW, TO, email, fields_of, get, refusal, refused, said, send, still, subscribe, text
 
 from msgapi import contacts
 from msgapi.contacts import ContactChanges, NewConsent, NewContact
-from msgapi.sandbox import LUCK, Sandbox
-from msgapi.sandbox.consents import confirm
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
+from msgapi.sandbox.rules.controls import confirm
 
 ADA = NewContact(source="API", email="ada@shop.example", phone=TO, first_name="Ada", tags=("vip",))
 MOMENT = "2026-05-04T00:00:00.000Z"
@@ -52,7 +52,7 @@ def test_a_consent_is_granted_at_once() -> None:
     assert record["id"].startswith("cr_")
     assert said(get(box, f"/v1/contacts/{one}/consent")) == {"consent_records": [record]}
     assert said(get(box, f"/v1/contacts/{one}"))["consent_records"] == [record]
-    assert told(box, "consent.created") == [
+    assert emitted(box, "consent.created") == [
         {
             "contact_id": one,
             "consent_record_id": record["id"],
@@ -67,7 +67,7 @@ def test_a_consent_is_granted_at_once() -> None:
     ]
 
 
-def test_a_consent_that_is_to_be_confirmed_is_pending_until_it_is() -> None:
+def test_a_consent_with_double_opt_in_is_pending_until_it_is_confirmed() -> None:
     box = still()
     one = ada(box)
     asked = NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="form", enforced_doi=True)
@@ -83,10 +83,11 @@ def test_a_consent_that_is_to_be_confirmed_is_pending_until_it_is() -> None:
     )
     assert done(box, contacts.create_consent(one, by_email)).doi_channel == "EMAIL"
     assert refusal(send(box, newsletter())) == (422, "consent_missing")
-    assert [confirm(box.account.state, record.id, NOW + 5) for _ in range(2)] == [True, False]
+    confirm(box.account.state, record.id, NOW + 5)
+    assert refused(confirm, box.account.state, record.id, NOW + 5)
     first, second = done(box, contacts.list_consents(one)).consent_records
     assert (first.status, first.doi_status, second.status) == ("GRANTED", "DOI_ACCEPTED", "PENDING")
-    (event,) = told(box, "consent.updated")
+    (event,) = emitted(box, "consent.updated")
     assert (event["previous_status"], event["status"], event["doi_status"]) == ("PENDING", "GRANTED", "DOI_ACCEPTED")
     assert send(box, newsletter()).status == 200
 
@@ -112,7 +113,7 @@ def test_a_consent_that_is_to_be_confirmed_is_pending_until_it_is() -> None:
         ({"channel_type": "SMS", "message_type": "MESSAGE", "source": "f", "proof_text": "x" * 5001}, ["proof_text"]),
     ],
 )
-def test_what_is_wrong_with_a_consent_is_told(body: object, fields: list[str]) -> None:
+def test_the_problems_of_a_consent_are_returned(body: object, fields: list[str]) -> None:
     box = still()
     assert fields_of(post(box, f"/v1/contacts/{ada(box)}/consent", body)) == fields
 
@@ -123,7 +124,7 @@ def grant(box: Sandbox, contact_id: str, channel: Any = "RCS", kind: Any = "NEWS
     )
 
 
-def test_a_newsletter_goes_to_nobody_whose_consent_is_not_on_record() -> None:
+def test_a_newsletter_without_a_consent_record_is_refused() -> None:
     box = still()
     sent = [send(box, body) for body in (email(message_type="NEWSLETTER"), newsletter())]
     assert [refusal(one) for one in sent] == [(422, "consent_missing")] * 2
@@ -135,8 +136,8 @@ def test_a_newsletter_goes_to_nobody_whose_consent_is_not_on_record() -> None:
     assert refusal(send(box, newsletter(), now=NOW + DAY)) == (422, "consent_missing")
 
 
-def test_bad_luck_comes_before_the_question_of_consent() -> None:
-    box, to = still(), {one.fate: one.phone for one in LUCK}
+def test_the_fault_of_a_magic_recipient_comes_before_the_consent_check() -> None:
+    box, to = still(), {one.fault: one.phone for one in MAGIC_RECIPIENTS}
     assert refusal(send(box, newsletter(to=to["430"]))) == (429, "newsletter_daily_cap")
     assert refusal(send(box, newsletter(to=to["lost"]))) == (422, "consent_missing")
     _ = subscribe(box, to["lost"])
@@ -166,7 +167,7 @@ def test_a_message_to_a_contact_needs_no_consent() -> None:
 
 
 @pytest.mark.parametrize("status", ["UNSUBSCRIBED", "BLOCKED", "BOUNCED"])
-def test_a_contact_that_is_suppressed_gets_nothing_until_it_is_active_or_deleted(status: Any) -> None:  # noqa: ANN401
+def test_a_suppressed_contact_receives_nothing_until_it_is_active_or_deleted(status: Any) -> None:  # noqa: ANN401
     box = still()
     one = ada(box)
     grant(box, one)
@@ -183,7 +184,7 @@ def test_a_contact_that_is_suppressed_gets_nothing_until_it_is_active_or_deleted
     assert send(box, newsletter()).status == 200
 
 
-ENDINGS = [
+DELIVERY_OUTCOMES = [
     ("bounce", "BOUNCED", "GRANTED"),
     ("full", "ACTIVE", "GRANTED"),
     ("complain", "ACTIVE", "REVOKED"),
@@ -191,8 +192,8 @@ ENDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "status", "consent"), ENDINGS)
-def test_what_becomes_of_an_email_has_its_effect_on_the_contact(name: str, status: str, consent: str) -> None:
+@pytest.mark.parametrize(("name", "status", "consent"), DELIVERY_OUTCOMES)
+def test_the_status_of_an_email_changes_the_contact(name: str, status: str, consent: str) -> None:
     box, to = Sandbox(), f"{name}@ending.example"
     one = ada(box, email=to)
     for channel, kind in (("EMAIL", "NEWSLETTER"), ("EMAIL", "MESSAGE"), ("RCS", "NEWSLETTER")):
@@ -206,7 +207,7 @@ def test_what_becomes_of_an_email_has_its_effect_on_the_contact(name: str, statu
         [consent, "GRANTED", "GRANTED"],
     )
     expected = [("GRANTED", "REVOKED")] if consent == "REVOKED" else []
-    assert [(event["previous_status"], event["status"]) for event in told(box, "consent.updated")] == expected
+    assert [(event["previous_status"], event["status"]) for event in emitted(box, "consent.updated")] == expected
     again = send(box, email(to=to, message_type="NEWSLETTER"), now=NOW + DAY)
     wanted = {"bounce": "recipient_suppressed", "full": None}.get(name, "consent_missing")
     assert said(again).get("error") == wanted
@@ -220,10 +221,10 @@ def test_a_contact_that_is_blocked_stays_so_when_its_email_bounces() -> None:
     assert done(box, contacts.get(one), now=NOW + DAY).status == "BLOCKED"
 
 
-def test_contacts_and_consents_show_nobody() -> None:
+def test_the_repr_of_contacts_and_consents_contains_no_personal_data() -> None:
     box = still()
     one = ada(box, first_name="Ada", tags=("vip",), custom_fields={"plan": "gold"})
     grant(box, one)
-    shown = repr(list(box.account.state.people)) + repr(box.account.state.people)
+    shown = repr(list(box.account.state.contacts)) + repr(box.account.state.contacts)
     for secret in ("ada@", TO, "Ada", "vip", "gold"):
         assert secret not in shown

@@ -1,10 +1,10 @@
-"""The sandbox's contacts: who is the same, their consent, and what may be sent to them."""
+"""Contacts of the sandbox: create, update, delete and import them."""
 
 from typing import Any
 
 import orjson
 import pytest
-from calling import call, done, post, told
+from calling import call, done, emitted, post
 from hypothesis import given
 from hypothesis import strategies as st
 from sandboxing import NOW, TO, fields_of, get, refusal, said, still
@@ -24,7 +24,7 @@ def ada(box: Sandbox, **fields: Any) -> str:  # noqa: ANN401 - those of a contac
     ).id
 
 
-def test_a_new_contact_is_answered_with_its_place_and_all_its_fields() -> None:
+def test_the_response_to_a_new_contact_has_its_location_and_all_its_fields() -> None:
     box = still()
     answer = post(box, "/v1/contacts", {"source": "API", "phone": TO, "custom_fields": {"plan": [1, None]}})
     assert answer.status == 201
@@ -46,7 +46,7 @@ def test_a_new_contact_is_answered_with_its_place_and_all_its_fields() -> None:
     }
     assert contact["id"].startswith("c_")
     assert said(get(box, answer.headers["location"])) == {**contact, "consent_records": []}
-    assert told(box, "contact.created") == [{"contact_id": contact["id"], "source": "API", "created_at": MOMENT}]
+    assert emitted(box, "contact.created") == [{"contact_id": contact["id"], "source": "API", "created_at": MOMENT}]
 
 
 @pytest.mark.parametrize(
@@ -61,10 +61,10 @@ def test_a_new_contact_is_answered_with_its_place_and_all_its_fields() -> None:
         ({"source": "API", "phone": 1, "tags": "vip", "custom_fields": []}, ["phone", "tags", "custom_fields"]),
     ],
 )
-def test_what_is_wrong_with_a_contact_is_told_field_by_field(body: object, fields: list[str]) -> None:
+def test_the_problems_of_a_contact_are_returned_field_by_field(body: object, fields: list[str]) -> None:
     box = still()
     assert sorted(fields_of(post(box, "/v1/contacts", body))) == sorted(fields)
-    assert list(box.account.state.people) == []
+    assert list(box.account.state.contacts) == []
 
 
 def test_creating_a_contact_with_a_known_email_updates_it() -> None:
@@ -76,19 +76,19 @@ def test_creating_a_contact_with_a_known_email_updates_it() -> None:
     contact = done(box, contacts.get(first.id))
     assert (contact.source, contact.first_name, contact.last_name, contact.tags) == ("API", "Ada", "L", ("vip",))
     assert (contact.email, contact.custom_fields) == ("ADA@shop.example", {"a": 1})
-    (event,) = told(box, "contact.updated")
+    (event,) = emitted(box, "contact.updated")
     assert event["updated_fields"] == ["email", "last_name", "custom_fields"]
     assert event["updated_at"] == "2026-05-04T00:00:01.000Z"
 
 
-def test_a_change_that_changes_nothing_is_not_told() -> None:
+def test_a_change_that_changes_nothing_emits_no_event() -> None:
     box = still()
     one = done(box, contacts.create(ADA))
     assert done(box, contacts.create(ADA), now=NOW + 1).updated_at == one.updated_at
     assert (
         done(box, contacts.update(one.id, ContactChanges(first_name="Ada")), now=NOW + 1).updated_at == one.updated_at
     )
-    assert told(box, "contact.updated") == []
+    assert emitted(box, "contact.updated") == []
 
 
 def test_an_external_id_belongs_to_one_contact() -> None:
@@ -110,7 +110,7 @@ def test_a_phone_may_belong_to_several_contacts() -> None:
     assert len(ids) == 3
     gone, *_ = ids
     assert done(box, contacts.delete(gone)).success
-    assert len(box.account.state.people.reached_by(TO)) == 2
+    assert len(box.account.state.contacts.find_by_recipient(TO)) == 2
 
 
 def test_a_change_replaces_tags_and_merges_custom_fields() -> None:
@@ -120,14 +120,14 @@ def test_a_change_replaces_tags_and_merges_custom_fields() -> None:
     changed = done(box, contacts.update(one, changes))
     assert (changed.tags, changed.custom_fields) == (("c",), {"a": 1, "b": 3, "c": 4})
     assert done(box, contacts.update(one, ContactChanges(tags=()))).tags == ()
-    assert box.account.state.people.reached_by(TO) == ()
-    assert [event["updated_fields"] for event in told(box, "contact.updated")] == [
+    assert box.account.state.contacts.find_by_recipient(TO) == ()
+    assert [event["updated_fields"] for event in emitted(box, "contact.updated")] == [
         ["phone", "last_name", "tags", "custom_fields"],
         ["tags"],
     ]
 
 
-def test_a_change_of_email_must_not_give_that_of_another() -> None:
+def test_a_contact_cannot_get_the_email_of_another() -> None:
     box = still()
     one, other = ada(box), ada(box, email="bob@shop.example")
     assert isinstance(call(box, contacts.update(other, ContactChanges(email="Ada@Shop.example"))), Conflict)
@@ -139,7 +139,7 @@ def test_a_change_of_email_must_not_give_that_of_another() -> None:
 @pytest.mark.parametrize(
     ("body", "fields"), [({}, [""]), ({"status": "GONE"}, ["status"]), ({"source": "API"}, ["source", ""])]
 )
-def test_what_is_wrong_with_a_change_is_told(body: object, fields: list[str]) -> None:
+def test_the_problems_of_a_change_are_returned(body: object, fields: list[str]) -> None:
     box = still()
     assert fields_of(post(box, f"/v1/contacts/{ada(box)}", body, method="PATCH")) == fields
 
@@ -160,7 +160,7 @@ def test_a_contact_that_is_unknown_or_deleted_is_not_found() -> None:
     assert ada(box, external_id="7") != one
 
 
-def test_an_import_counts_new_rows_and_skips_those_whose_email_is_there() -> None:
+def test_an_import_counts_new_rows_and_skips_known_emails() -> None:
     box = still()
     one = ada(box)
     rows = [
@@ -173,7 +173,7 @@ def test_an_import_counts_new_rows_and_skips_those_whose_email_is_there() -> Non
     ]
     assert said(post(box, "/v1/contacts/import", {"contacts": rows})) == {"imported": 2}
     assert done(box, contacts.get(one)).first_name is None
-    assert [event["source"] for event in told(box, "contact.created")] == ["API", "IMPORT", "IMPORT"]
+    assert [event["source"] for event in emitted(box, "contact.created")] == ["API", "IMPORT", "IMPORT"]
 
 
 @pytest.mark.parametrize(
@@ -195,10 +195,10 @@ def test_an_import_counts_new_rows_and_skips_those_whose_email_is_there() -> Non
 def test_an_import_with_an_invalid_row_is_refused_whole(body: object, fields: list[str]) -> None:
     box = still()
     assert fields_of(post(box, "/v1/contacts/import", body)) == fields
-    assert list(box.account.state.people) == []
+    assert list(box.account.state.contacts) == []
 
 
-def test_an_import_takes_ten_thousand_rows_of_any_length_and_no_more() -> None:
+def test_an_import_accepts_ten_thousand_rows_of_any_length_and_no_more() -> None:
     box = still()
     row = {"phone": TO, "first_name": "x" * 100, "last_name": "y" * 100}
     full = [ImportRow(email=f"{number:05}@shop.example", **row) for number in range(10_000)]
@@ -220,20 +220,20 @@ _STEP = st.tuples(st.sampled_from(["POST", "PATCH", "DELETE"]), _EMAILS, _PHONES
 
 
 @given(st.lists(_STEP, max_size=30))
-def test_no_two_contacts_ever_have_one_email_or_one_external_id(steps: list[tuple[str, Any, Any, Any, int]]) -> None:
+def test_no_two_contacts_have_the_same_email_or_external_id(steps: list[tuple[str, Any, Any, Any, int]]) -> None:
     box = still()
     for method, address, phone, external_id, number in steps:
-        people = list(box.account.state.people)
+        people = list(box.account.state.contacts)
         target = f"/v1/contacts/{people[number % len(people)].id if people else 'c_none'}"
         fields = {"email": address, "phone": phone}
         if method == "POST":
             _ = post(box, "/v1/contacts", {**fields, "external_id": external_id, "source": "API"})
         else:
             _ = post(box, target, fields if method == "PATCH" else None, method=method)
-    people = list(box.account.state.people)
+    people = list(box.account.state.contacts)
     for values in ([one.email and one.email.casefold() for one in people], [one.external_id for one in people]):
         known = [value for value in values if value]
         assert len(known) == len(set(known))
     for one in people:
-        assert not one.email or box.account.state.people.with_email(one.email) == one
-        assert not one.phone or one in box.account.state.people.reached_by(one.phone)
+        assert not one.email or box.account.state.contacts.find_by_email(one.email) == one
+        assert not one.phone or one in box.account.state.contacts.find_by_recipient(one.phone)

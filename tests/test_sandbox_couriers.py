@@ -1,101 +1,100 @@
-"""sandbox.couriers: each event to each endpoint, by the documented schedule."""
+"""The queue of webhook deliveries: each event for each endpoint, by the documented schedule."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sandboxing import NOW
 
-from msgapi.sandbox.couriers import Couriers, Delivery, Mischief
-from msgapi.sandbox.outbox import Happening
+from msgapi.sandbox.model.webhooks import EmittedEvent, PendingDelivery, WebhookFaults, WebhookQueue
 
 ONE, TWO = "one", "two"
 
 
-def event(number: int) -> Happening:
-    return Happening(id=f"evt_{number}", event="message.read", at=NOW, data={})
+def event(number: int) -> EmittedEvent:
+    return EmittedEvent(id=f"evt_{number}", event="message.read", at=NOW, data={})
 
 
-def taken(couriers: Couriers, now: float) -> list[Delivery]:
+def taken(queue: WebhookQueue, now: float) -> list[PendingDelivery]:
     found = []
-    while (delivery := couriers.take(now)) is not None:
+    while (delivery := queue.take(now)) is not None:
         found.append(delivery)
     return found
 
 
-def test_an_event_is_brought_to_each_endpoint_at_once_and_once() -> None:
-    couriers = Couriers(Mischief())
-    assert couriers.next_at() is None
-    couriers.bring(event(1), [ONE, TWO], NOW)
-    assert couriers.next_at() == NOW
-    found = taken(couriers, NOW)
+def test_an_event_is_due_for_each_endpoint_at_once_and_once() -> None:
+    queue = WebhookQueue(WebhookFaults())
+    assert queue.next_at() is None
+    queue.schedule(event(1), [ONE, TWO], NOW)
+    assert queue.next_at() == NOW
+    found = taken(queue, NOW)
     assert [(one.event.id, one.webhook_id, one.attempt) for one in found] == [("evt_1", "one", 1), ("evt_1", "two", 1)]
     for one in found:
-        assert couriers.settle(one, NOW, status=204).good
-    assert couriers.next_at() is None
-    assert len(couriers.made) == 2
+        assert queue.record_attempt(one, NOW, status=204).succeeded
+    assert queue.next_at() is None
+    assert len(queue.attempts) == 2
 
 
 @pytest.mark.parametrize("status", [None, 199, 300, 401, 500])
-def test_what_was_not_taken_is_brought_again_by_the_schedule_and_then_never(status: int | None) -> None:
-    couriers = Couriers(Mischief())
-    couriers.bring(event(1), [ONE], NOW)
+def test_a_failed_delivery_is_repeated_by_the_schedule_and_then_given_up(status: int | None) -> None:
+    queue = WebhookQueue(WebhookFaults())
+    queue.schedule(event(1), [ONE], NOW)
     now, gaps = NOW, []
-    while (due := couriers.next_at()) is not None:
+    while (due := queue.next_at()) is not None:
         gaps.append(due - now)
         now = due
-        assert taken(couriers, now - 0.001) == []
-        (delivery,) = taken(couriers, now)
-        assert not couriers.settle(delivery, now, status=status, reason="no").good
+        assert taken(queue, now - 0.001) == []
+        (delivery,) = taken(queue, now)
+        assert not queue.record_attempt(delivery, now, status=status, reason="no").succeeded
     assert gaps == [0, 60, 300, 3600, 86_400]
-    assert [one.attempt for one in couriers.made] == [1, 2, 3, 4, 5]
+    assert [one.attempt for one in queue.attempts] == [1, 2, 3, 4, 5]
 
 
 def test_the_second_attempt_may_be_the_last() -> None:
-    couriers = Couriers(Mischief())
-    couriers.bring(event(1), [ONE], NOW)
-    (first,) = taken(couriers, NOW)
-    _ = couriers.settle(first, NOW, status=503)
-    (second,) = taken(couriers, NOW + 60)
-    _ = couriers.settle(second, NOW + 60, status=200)
-    assert [one.good for one in couriers.made] == [False, True]
-    assert couriers.next_at() is None
+    queue = WebhookQueue(WebhookFaults())
+    queue.schedule(event(1), [ONE], NOW)
+    (first,) = taken(queue, NOW)
+    _ = queue.record_attempt(first, NOW, status=503)
+    (second,) = taken(queue, NOW + 60)
+    _ = queue.record_attempt(second, NOW + 60, status=200)
+    assert [one.succeeded for one in queue.attempts] == [False, True]
+    assert queue.next_at() is None
 
 
-def test_what_was_taken_can_be_called_back_unless_its_endpoint_is_gone() -> None:
-    couriers = Couriers(Mischief())
-    couriers.bring(event(1), [ONE, TWO], NOW)
-    under_way = taken(couriers, NOW)
-    couriers.drop(ONE)
-    couriers.recall(under_way)
-    assert [one.webhook_id for one in taken(couriers, NOW)] == [TWO]
+def test_taken_deliveries_can_be_put_back_unless_their_endpoint_is_removed() -> None:
+    queue = WebhookQueue(WebhookFaults())
+    queue.schedule(event(1), [ONE, TWO], NOW)
+    under_way = taken(queue, NOW)
+    queue.remove_endpoint(ONE)
+    queue.put_back(under_way)
+    assert [one.webhook_id for one in taken(queue, NOW)] == [TWO]
 
 
 @given(st.integers(0, 2**32), st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_whatever_happens_on_the_way_each_event_comes_at_least_once(
+def test_with_any_webhook_faults_each_event_is_due_at_least_once(
     seed: int, late: float, repeated: float, reordered: float
 ) -> None:
-    mischief = Mischief(late=late, late_by=9, repeated=repeated, reordered=reordered, seed=seed)
-    couriers = Couriers(mischief)
+    faults = WebhookFaults(late=late, late_by=9, repeated=repeated, reordered=reordered, seed=seed)
+    queue = WebhookQueue(faults)
     for number in range(20):
-        couriers.bring(event(number), [ONE], NOW)
-    found = taken(couriers, NOW + 9 + 5 + 1)
+        queue.schedule(event(number), [ONE], NOW)
+    found = taken(queue, NOW + 9 + 5 + 1)
     assert {one.event.id for one in found} == {event(number).id for number in range(20)}
     assert len(found) <= 40
 
 
-def test_a_share_of_one_strikes_every_event() -> None:
-    late = Mischief(late=1.0, late_by=9)
+def test_a_share_of_one_affects_every_event() -> None:
+    late = WebhookFaults(late=1.0, late_by=9)
     assert all(late.delays(f"evt_{number}") == (9.0,) for number in range(20))
-    assert all(len(Mischief(repeated=1.0).delays(f"evt_{number}")) == 2 for number in range(20))
-    couriers = Couriers(Mischief(reordered=1.0))
+    assert all(len(WebhookFaults(repeated=1.0).delays(f"evt_{number}")) == 2 for number in range(20))
+    queue = WebhookQueue(WebhookFaults(reordered=1.0))
     for number in range(20):
-        couriers.bring(event(number), [ONE], NOW)
-    order = [one.event.id for one in taken(couriers, NOW + 5)]
+        queue.schedule(event(number), [ONE], NOW)
+    order = [one.event.id for one in taken(queue, NOW + 5)]
     assert sorted(order) != order or len(order) < 20
     assert order != [event(number).id for number in range(20)]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1])
-def test_a_share_is_a_share(share: float) -> None:
+def test_a_share_is_between_zero_and_one(share: float) -> None:
     with pytest.raises(ValueError, match="must be"):
-        _ = Mischief(late=share)
+        _ = WebhookFaults(late=share)

@@ -1,4 +1,4 @@
-"""What becomes of a message in the sandbox as time passes, and what the user answers."""
+"""The delivery of messages in the sandbox as time passes, and the replies of users."""
 
 from decimal import Decimal
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import KEY, TO, email, text
+from sandboxing import KEY, TO, email, refused, text
 
 import msgapi
 from msgapi import Ok, VirtualClock, codec, messages, sandbox
 from msgapi.messages import Email, Message, MessageRecord, OpenUrl, Reply, Text
-from msgapi.sandbox import ENDINGS, Sandbox, Timing
-from msgapi.sandbox.endings import Plan, plan, seconds
+from msgapi.sandbox import DELIVERY_OUTCOMES, Sandbox, Timing
+from msgapi.sandbox.model.faults import DeliverySteps, parse_ttl, plan_delivery
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,7 @@ def mail(to: str) -> Email:
     return Email(channel_id="ch_demo", to=to, subject="Hello", text="Hello")
 
 
-def told(account: Sandbox) -> list[str]:
+def emitted(account: Sandbox) -> list[str]:
     return [one.event for one in account.events]
 
 
@@ -56,10 +56,10 @@ async def test_a_message_is_sent_delivered_and_read_as_time_passes() -> None:
         clock.advance(pause)
         seen.append((await shown(account, name)).status)
     assert seen == ["QUEUED", "SENT", "DELIVERED", "READ"]
-    assert told(account) == ["message.queued", "message.delivered", "message.read"]
+    assert emitted(account) == ["message.queued", "message.delivered", "message.read"]
 
 
-async def test_what_was_due_carries_its_moment_however_late_it_is_looked_at() -> None:
+async def test_a_step_has_the_time_at_which_it_was_due_even_if_it_is_read_later() -> None:
     account, clock = box()
     name = await queued(account, rcs())
     clock.advance(86_400)
@@ -69,7 +69,7 @@ async def test_what_was_due_carries_its_moment_however_late_it_is_looked_at() ->
     assert passed == [0, 1, 3, 13]
 
 
-async def test_a_delivered_message_is_paid_for_and_a_failed_one_gives_its_hold_back() -> None:
+async def test_a_delivered_message_is_charged_and_the_hold_of_a_failed_one_is_released() -> None:
     account, clock = box(balance=Decimal(1))
     _ = await queued(account, rcs())
     _ = await queued(account, rcs("+447700900701"))
@@ -78,8 +78,8 @@ async def test_a_delivered_message_is_paid_for_and_a_failed_one_gives_its_hold_b
     assert (account.balance.free, account.balance.reserved) == (Decimal("0.93"), Decimal(0))
 
 
-@pytest.mark.parametrize("ending", [one for one in ENDINGS if one.phone][:5], ids=lambda one: one.name)
-async def test_a_recipient_whose_messages_fail_has_its_documented_reason(ending: sandbox.Ending) -> None:
+@pytest.mark.parametrize("ending", [one for one in DELIVERY_OUTCOMES if one.phone][:5], ids=lambda one: one.name)
+async def test_a_recipient_whose_messages_fail_has_its_documented_reason(ending: sandbox.DeliveryOutcome) -> None:
     account, clock = box()
     name = await queued(account, rcs(ending.phone))
     clock.advance(60)
@@ -88,14 +88,14 @@ async def test_a_recipient_whose_messages_fail_has_its_documented_reason(ending:
     assert account.events[-1].data["failure_reason"] == ending.name
 
 
-async def test_what_is_not_delivered_in_its_time_expires_and_costs_nothing() -> None:
+async def test_a_message_that_is_not_delivered_within_its_ttl_expires_and_costs_nothing() -> None:
     account, clock = box()
     name = await queued(account, rcs("+447700900710", ttl="60s"))
     clock.advance(59)
     assert (await shown(account, name)).status == "SENT"
     clock.advance(1)
     assert (await shown(account, name)).status == "EXPIRED"
-    assert (account.balance.reserved, told(account)[-1]) == (Decimal(0), "message.expired")
+    assert (account.balance.reserved, emitted(account)[-1]) == (Decimal(0), "message.expired")
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ async def test_what_is_not_delivered_in_its_time_expires_and_costs_nothing() -> 
         ("unread", ["SENT", "DELIVERED"]),
     ],
 )
-def test_some_recipients_never_come_to_the_end(name: str, statuses: list[str]) -> None:
-    phone = next(one.phone for one in ENDINGS if one.name == name and one.phone)
+def test_the_messages_to_some_recipients_are_never_read(name: str, statuses: list[str]) -> None:
+    phone = next(one.phone for one in DELIVERY_OUTCOMES if one.name == name and one.phone)
     assert [step.status for step in steps(phone)] == statuses
 
 
-def steps(to: str, ttl: float | None = None) -> Plan:
+def steps(to: str, ttl: float | None = None) -> DeliverySteps:
     account = Sandbox(timing=None)
     reply = account.handle(request_to(to))
     assert reply.response.status == 200
-    return plan(account.messages[0], Timing(sent=1, delivered=2, read=10), ttl)
+    return plan_delivery(account.messages[0], Timing(sent=1, delivered=2, read=10), ttl)
 
 
 def request_to(to: str) -> msgapi.Request:
@@ -124,7 +124,7 @@ def request_to(to: str) -> msgapi.Request:
 
 
 @given(st.floats(0.1, 100))
-def test_no_step_before_the_delivery_is_later_than_the_time_to_live(ttl: float) -> None:
+def test_no_step_before_the_delivery_is_later_than_the_ttl(ttl: float) -> None:
     found = steps(TO, ttl)
     passed, names = 0.0, [step.status for step in found]
     for step in found[: names.index("DELIVERED") + 1 if "DELIVERED" in names else len(names)]:
@@ -134,8 +134,8 @@ def test_no_step_before_the_delivery_is_later_than_the_time_to_live(ttl: float) 
 
 
 @pytest.mark.parametrize(("ttl", "expected"), [(None, None), ("900s", 900.0), ("0.5s", 0.5), ("24h", 86_400.0)])
-def test_a_time_to_live_is_read_in_both_its_forms(ttl: str | None, expected: float | None) -> None:
-    assert seconds(ttl) == expected
+def test_a_ttl_is_parsed_in_both_of_its_formats(ttl: str | None, expected: float | None) -> None:
+    assert parse_ttl(ttl) == expected
 
 
 @pytest.mark.parametrize(
@@ -150,47 +150,44 @@ def test_a_time_to_live_is_read_in_both_its_forms(ttl: str | None, expected: flo
         ("unsubscribe", ["email.delivered", "email.opened", "email.unsubscribed"], "UNSUBSCRIBED"),
     ],
 )
-async def test_an_email_ends_as_its_recipient_has_it(name: str, events: list[str], status: str) -> None:
+async def test_an_email_has_the_outcome_of_its_recipient(name: str, events: list[str], status: str) -> None:
     account, clock = box()
     message = await queued(account, mail(f"{name}@ending.example"))
     clock.advance(3600)
-    assert told(account) == events
+    assert emitted(account) == events
     assert (await shown(account, message)).status == status
     if status == "BOUNCED":
         assert account.events[-1].data["bounce_type"] == ("soft" if name == "full" else "hard")
 
 
-async def test_a_revoked_message_goes_no_further() -> None:
+async def test_the_status_of_a_revoked_message_does_not_change() -> None:
     account, clock = box()
     name = await queued(account, rcs())
     async with msgapi.Client(transport=account, api_key=KEY, clock=clock) as api:
         assert isinstance(await api(messages.revoke(name)), Ok)
     clock.advance(60)
     assert (await shown(account, name)).status == "REVOKED"
-    assert told(account) == ["message.queued", "message.revoked"]
+    assert emitted(account) == ["message.queued", "message.revoked"]
 
 
-async def test_a_message_can_be_moved_by_hand() -> None:
+async def test_the_status_of_a_message_can_be_changed_by_a_control() -> None:
     account = Sandbox(timing=None, clock=VirtualClock())
     name = await queued(account, rcs())
-    assert (account.read(name), account.deliver(name), account.read(name), account.read(name)) == (
-        False,
-        True,
-        True,
-        False,
-    )
-    assert not account.fail(name, "REJECTED_SPAM")
+    assert refused(account.read, name)
+    assert (account.deliver(name).status, account.read(name).status) == ("DELIVERED", "READ")
+    assert refused(account.read, name)
+    assert refused(account.fail, name, "REJECTED_SPAM")
     other = await queued(account, rcs())
-    assert account.fail(other, "REJECTED_SPAM")
+    assert account.fail(other, "REJECTED_SPAM").status == "FAILED"
     assert account.events[-1].data["failure_reason"] == "REJECTED_SPAM"
 
 
 @pytest.mark.parametrize(("reason", "kind", "code"), [("", "hard", "550"), ("full", "soft", "452")])
-async def test_an_email_that_is_made_to_fail_bounces_and_says_so(reason: str, kind: str, code: str) -> None:
+async def test_an_email_that_is_made_to_fail_emits_a_bounce(reason: str, kind: str, code: str) -> None:
     account = Sandbox(timing=None, clock=VirtualClock())
     name = await queued(account, mail("ada@shop.example"))
     assert account.fail(name, reason) if reason else account.fail(name)
-    assert not account.fail(name)
+    assert refused(account.fail, name)
     assert [entry.status for entry in account.messages] == ["BOUNCED"]
     assert account.balance.reserved == 0
     (event,) = account.events
@@ -198,7 +195,7 @@ async def test_an_email_that_is_made_to_fail_bounces_and_says_so(reason: str, ki
     assert (event.data["message_id"], event.data["bounce_type"], event.data["bounce_code"]) == (name, kind, code)
 
 
-async def test_a_reply_opens_a_session_is_told_and_stands_in_the_log() -> None:
+async def test_a_reply_opens_a_session_emits_an_event_and_is_in_the_log() -> None:
     account, clock = box()
     entry = account.reply_from(TO, "ag_live_demo", text="Where is it?")
     assert isinstance(entry.id, str)
@@ -215,27 +212,27 @@ async def test_a_reply_opens_a_session_is_told_and_stands_in_the_log() -> None:
     assert [one.id for one in result.value.messages] == [entry.id]
 
 
-async def test_every_reply_is_told_and_only_the_last_one_ends_the_session() -> None:
+async def test_every_reply_emits_an_event_and_the_session_ends_after_the_last_one() -> None:
     account, clock = box()
     _ = account.reply_from(TO, "ag_live_demo")
     clock.advance(80_000)
     _ = account.reply_from(TO, "ag_live_demo")
     clock.advance(80_000)
-    assert told(account) == ["conversation.started", "conversation.started"]
+    assert emitted(account) == ["conversation.started", "conversation.started"]
     clock.advance(80_000)
-    assert told(account) == ["conversation.started", "conversation.started", "conversation.ended"]
+    assert emitted(account) == ["conversation.started", "conversation.started", "conversation.ended"]
     assert account.events[-1].data["reason"] == "ttl_expired"
 
 
-async def test_a_session_that_two_replies_of_one_moment_opened_ends_once() -> None:
+async def test_a_session_with_two_simultaneous_replies_ends_once() -> None:
     account, clock = box()
     for _ in range(2):
         _ = account.reply_from("+447700900000", "ag_live_shop")
     clock.advance(90_000)
-    assert told(account).count("conversation.ended") == 1
+    assert emitted(account).count("conversation.ended") == 1
 
 
-async def test_a_tapped_suggestion_comes_back_with_its_postback() -> None:
+async def test_the_event_of_a_tapped_suggestion_has_its_postback_data() -> None:
     account, clock = box()
     chips = (Reply(text="Yes", postback_data="yes-7"), OpenUrl(text="Open", url="https://shop.example"))
     name = await queued(account, rcs(suggestions=chips))
@@ -260,7 +257,7 @@ async def test_a_suggestion_on_a_card_is_found() -> None:
     assert account.events[-1].event == "conversation.started"
 
 
-async def test_what_is_not_there_cannot_be_tapped() -> None:
+async def test_a_tap_on_an_unknown_suggestion_is_refused() -> None:
     account, clock = box()
     card = messages.Card(title="Hello", suggestions=(Reply(text="No"),))
     row = messages.Carousel(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", cards=(card, card))
@@ -271,14 +268,14 @@ async def test_what_is_not_there_cannot_be_tapped() -> None:
             _ = account.tap(message_id, "Yes")
 
 
-async def test_an_account_that_nobody_asks_says_when_something_is_due_next() -> None:
+async def test_an_idle_account_returns_when_something_is_due_next() -> None:
     account, clock = box()
     assert account.due_at is None
     _ = await queued(account, rcs())
     assert account.due_at == pytest.approx(clock.time() + 1)
 
 
-def test_the_log_of_a_restless_account_is_read_by_the_client() -> None:
+def test_the_client_reads_the_log_of_a_busy_account() -> None:
     account = Sandbox(clock=VirtualClock())
     _ = account.handle(request_to(TO))
     body = codec.to_plain([entry.summary() for entry in account.messages])
@@ -286,21 +283,21 @@ def test_the_log_of_a_restless_account_is_read_by_the_client() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 20])
-async def test_a_top_up_comes_after_what_was_due_before_it(steps: int) -> None:
+async def test_a_top_up_is_recorded_after_what_was_due_before_it(steps: int) -> None:
     account, clock = box()
     _ = await queued(account, rcs())
     for _ in range(steps):
         clock.advance(20 / steps)
         _ = account.due_at if steps > 1 else None
     account.top_up(Decimal(10))
-    ledger = account.account.state.purse.ledger
-    assert [(ledger[at].kind, round(ledger[at].at - clock.start)) for at in range(2)] == [("charge", 3), ("credit", 20)]
+    ledger = account.account.state.wallet.ledger
+    assert [(ledger[at].type, round(ledger[at].at - clock.start)) for at in range(2)] == [("charge", 3), ("credit", 20)]
 
 
 @pytest.mark.parametrize("ttl", ["9" * 400 + "h", "9" * 13 + "s"])
-async def test_a_ttl_beyond_all_calendars_does_no_harm(ttl: str) -> None:
+async def test_a_ttl_beyond_the_calendar_is_accepted(ttl: str) -> None:
     account, clock = box()
     _ = await queued(account, rcs("+447700900710", ttl=ttl))
-    async with clock.autojump(), account.posting(account):
+    async with clock.autojump(), account.deliver_webhooks(account):
         await clock.sleep(2e9)
     assert [entry.status for entry in account.messages] == ["EXPIRED"]

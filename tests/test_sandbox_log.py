@@ -1,4 +1,4 @@
-"""The sandbox's message log: listing, showing, and taking back."""
+"""The message log of the sandbox: list, show and revoke messages."""
 
 from decimal import Decimal
 from typing import Any
@@ -10,7 +10,7 @@ from sandboxing import NOW, TO, delete, email, fields_of, get, refusal, said, se
 from msgapi import Response, codec, messages
 from msgapi.messages.models import MessageRecord, Page
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.lifecycle import move
+from msgapi.sandbox.rules.lifecycle import change_status
 
 DAY = 86_400.0
 CARD = {"title": "Hello", "media": {"url": "https://x.example/a.png", "height": "TALL"}}
@@ -37,7 +37,7 @@ def test_the_log_lists_the_newest_first_fifty_to_a_page() -> None:
     assert ids(get(box, f"/v1/messages?offset={2**63 - 1}&limit=200")) == []
 
 
-def test_an_item_of_the_log_is_as_the_docs_show() -> None:
+def test_an_item_of_the_log_has_the_documented_fields() -> None:
     box, sent = filled()
     assert box.deliver(sent[0])
     item = said(get(box, "/v1/messages?offset=4"))["messages"][0]
@@ -104,11 +104,11 @@ def test_the_log_can_be_filtered() -> None:
         ("&".join(f"p{number}=1" for number in range(60)), "query"),
     ],
 )
-def test_a_parameter_that_does_not_fit_is_invalid(query: str, field: str) -> None:
+def test_an_invalid_parameter_is_refused(query: str, field: str) -> None:
     assert fields_of(get(filled()[0], f"/v1/messages?{query}")) == [field]
 
 
-def test_all_that_is_wrong_with_a_query_is_told_at_once() -> None:
+def test_all_problems_of_a_query_are_returned_together() -> None:
     assert fields_of(get(still(), "/v1/messages?limit=0&page=2&status=NEW")) == ["limit", "page", "status"]
 
 
@@ -120,7 +120,7 @@ def test_a_message_is_shown_with_its_content_and_events() -> None:
     assert (shown["error_code"], shown["error_message"]) == (None, None)
 
 
-def test_a_message_that_failed_says_why_and_costs_nothing() -> None:
+def test_a_failed_message_has_its_reason_and_costs_nothing() -> None:
     box, (one, *_) = filled()
     assert box.fail(one)
     shown = said(get(box, f"/v1/messages/{one}"))
@@ -176,11 +176,11 @@ def test_a_queued_message_can_be_revoked_once() -> None:
 def test_a_message_that_was_sent_can_be_revoked_and_a_delivered_or_failed_one_cannot() -> None:
     box, (one, two, three, *_) = filled()
     for message_id in (one, two):
-        assert move(box.account.state, message_id, "SENT", NOW) is not None
-    assert move(box.account.state, one, "SENT", NOW) is None
-    assert move(box.account.state, one, "QUEUED", NOW) is None
+        assert change_status(box.account.state, message_id, "SENT", NOW) is not None
+    assert change_status(box.account.state, one, "SENT", NOW) is None
+    assert change_status(box.account.state, one, "QUEUED", NOW) is None
     assert box.deliver(two)
-    assert move(box.account.state, two, "READ", NOW) is not None
+    assert change_status(box.account.state, two, "READ", NOW) is not None
     assert box.fail(three)
     assert delete(box, one).status == 200
     assert refusal(delete(box, two)) == (404, "already_delivered")
@@ -191,7 +191,7 @@ def test_a_message_that_was_sent_can_be_revoked_and_a_delivered_or_failed_one_ca
 def test_an_email_that_was_sent_cannot_be_revoked_any_more() -> None:
     box = still()
     queued, sent = (said(send(box, email()))["message_id"] for _ in range(2))
-    assert move(box.account.state, sent, "SENT", NOW) is not None
+    assert change_status(box.account.state, sent, "SENT", NOW) is not None
     assert refusal(delete(box, sent)) == (404, "already_delivered")
     assert delete(box, queued).status == 200
     assert {entry.id: entry.status for entry in box.messages} == {queued: "REVOKED", sent: "SENT"}
@@ -199,16 +199,16 @@ def test_an_email_that_was_sent_cannot_be_revoked_any_more() -> None:
 
 
 @pytest.mark.parametrize("status", ["FAILED", "BOUNCED", "EXPIRED"])
-def test_what_was_never_delivered_is_in_the_wrong_state_to_be_revoked(status: Any) -> None:  # noqa: ANN401
+def test_a_message_that_will_not_be_delivered_cannot_be_revoked(status: Any) -> None:  # noqa: ANN401
     box = still()
     name = said(send(box))["message_id"]
-    assert move(box.account.state, name, status, NOW) is not None
+    assert change_status(box.account.state, name, status, NOW) is not None
     answer = delete(box, name)
     assert refusal(answer) == (409, "wrong_state")
     assert said(answer)["message_status"] == status
 
 
-def test_what_the_log_answers_is_what_the_client_reads() -> None:
+def test_the_client_reads_the_responses_of_the_log() -> None:
     box, (one, *_) = filled()
     page = codec.load(get(box, "/v1/messages").body, Page)
     assert isinstance(page, Page)
@@ -219,13 +219,13 @@ def test_what_the_log_answers_is_what_the_client_reads() -> None:
     assert messages.get(one).path == f"/v1/messages/{one}"
 
 
-def test_the_recipient_stands_nowhere_in_the_log_as_it_is_listed() -> None:
+def test_the_listed_log_does_not_contain_the_recipient() -> None:
     box, _ = filled()
     assert TO.encode() not in get(box, "/v1/messages").body
 
 
 @pytest.mark.parametrize("after", [0.0, 4192 / 2**22, 4193 / 2**22, 4194 / 2**22, 0.0015, 0.1, 0.9999999])
-def test_a_message_is_found_from_and_to_the_moment_that_is_shown_for_it(after: float) -> None:
+def test_a_message_is_found_from_and_to_the_time_that_is_shown_for_it(after: float) -> None:
     box = still()
     _ = send(box, now=NOW + after)
     shown = said(get(box, "/v1/messages", now=NOW + 9))["messages"][0]["created_at"]

@@ -1,4 +1,4 @@
-"""Bad luck in the sandbox: recipients to which things happen, and faults by chance."""
+"""Simulated faults of the sandbox: magic recipients and random faults."""
 
 import re
 
@@ -9,10 +9,10 @@ from sandboxing import email, refusal, reply, request, said, send, text
 
 import msgapi
 from msgapi import Ok, Retry, ServerFault, Throttled, Unanswered, Unavailable, VirtualClock, messages
-from msgapi.sandbox import LUCK, Luck, Sandbox
-from msgapi.sandbox import luck as module
+from msgapi.sandbox import MAGIC_RECIPIENTS, MagicRecipient, Sandbox
+from msgapi.sandbox.model import faults as module
 
-BY_FATE = {luck.fate: luck for luck in LUCK}
+BY_FAULT = {recipient.fault: recipient for recipient in MAGIC_RECIPIENTS}
 REFUSED = {
     "402": (402, "insufficient_balance"),
     "403": (403, "forbidden"),
@@ -25,83 +25,85 @@ REFUSED = {
 }
 
 
-def test_every_luck_has_a_number_and_an_address_of_its_own_that_can_be_sent_to() -> None:
-    assert len({luck.phone for luck in LUCK} | {luck.email for luck in LUCK}) == 2 * len(LUCK)
-    for luck in LUCK:
-        assert re.fullmatch(r"\+[1-9]\d{6,14}", luck.phone)
-        assert not messages.check(messages.Email(channel_id="ch_demo", to=luck.email, subject="s", text="t"))
+def test_every_magic_recipient_has_its_own_valid_number_and_address() -> None:
+    assert len(
+        {recipient.phone for recipient in MAGIC_RECIPIENTS} | {recipient.email for recipient in MAGIC_RECIPIENTS}
+    ) == 2 * len(MAGIC_RECIPIENTS)
+    for recipient in MAGIC_RECIPIENTS:
+        assert re.fullmatch(r"\+[1-9]\d{6,14}", recipient.phone)
+        assert not messages.check(messages.Email(channel_id="ch_demo", to=recipient.email, subject="s", text="t"))
 
 
-@pytest.mark.parametrize("fate", REFUSED)
-def test_a_recipient_that_is_refused_is_refused_every_time_and_costs_nothing(fate: str) -> None:
+@pytest.mark.parametrize("fault", REFUSED)
+def test_a_recipient_that_is_refused_is_refused_every_time_and_costs_nothing(fault: str) -> None:
     box = Sandbox()
-    luck = next(luck for luck in LUCK if luck.fate == fate)
-    answers = [send(box, text(to=luck.phone), key="k1") for _ in range(3)]
-    assert [refusal(answer) for answer in answers] == [REFUSED[fate]] * 3
-    by_mail = refusal(send(box, email(to=luck.email)))
-    assert by_mail == ((404, "not_found") if fate == "404" else REFUSED[fate])
+    recipient = next(recipient for recipient in MAGIC_RECIPIENTS if recipient.fault == fault)
+    answers = [send(box, text(to=recipient.phone), key="k1") for _ in range(3)]
+    assert [refusal(answer) for answer in answers] == [REFUSED[fault]] * 3
+    by_mail = refusal(send(box, email(to=recipient.email)))
+    assert by_mail == ((404, "not_found") if fault == "404" else REFUSED[fault])
     assert box.messages == ()
     assert box.balance.reserved == 0
 
 
-def test_a_402_by_luck_names_the_price_and_shows_nothing_free() -> None:
-    body = said(send(Sandbox(), text(to=BY_FATE["402"].phone)))
+def test_a_simulated_402_has_the_price_and_nothing_free() -> None:
+    body = said(send(Sandbox(), text(to=BY_FAULT["402"].phone)))
     assert (body["required_amount"], body["balance"]) == (0.07, {"free": 0.0, "reserved": 0.0, "total": 0.0})
 
 
-def test_bad_luck_does_not_hide_a_mistake() -> None:
+def test_a_fault_does_not_hide_an_invalid_request() -> None:
     box = Sandbox()
-    assert send(box, text(to=BY_FATE["500"].phone, content={"text": ""})).status == 400
-    assert send(box, text(to=BY_FATE["500"].phone, agent_id="ag_live_none")).status == 404
+    assert send(box, text(to=BY_FAULT["500"].phone, content={"text": ""})).status == 400
+    assert send(box, text(to=BY_FAULT["500"].phone, agent_id="ag_live_none")).status == 404
 
 
-def test_a_proxys_page_is_html_and_has_none_of_the_apis_headers() -> None:
-    answer = send(Sandbox(), text(to=BY_FATE["502"].phone))
+def test_the_page_of_a_proxy_is_html_without_the_headers_of_the_api() -> None:
+    answer = send(Sandbox(), text(to=BY_FAULT["502"].phone))
     assert (answer.status, answer.body[:6]) == (502, b"<html>")
     assert not [name for name in answer.headers if name.startswith("x-ratelimit")]
 
 
-@pytest.mark.parametrize("fate", ["500-once", "503-once", "429-once"])
-def test_a_recipient_that_fails_once_works_under_the_same_key(fate: str) -> None:
+@pytest.mark.parametrize("fault", ["500-once", "503-once", "429-once"])
+def test_a_recipient_that_fails_once_works_under_the_same_key(fault: str) -> None:
     box = Sandbox()
-    luck = next(luck for luck in LUCK if luck.fate == fate)
-    body = text(to=luck.phone)
-    assert refusal(send(box, body, key="k1")) == REFUSED[fate[:3]]
+    recipient = next(recipient for recipient in MAGIC_RECIPIENTS if recipient.fault == fault)
+    body = text(to=recipient.phone)
+    assert refusal(send(box, body, key="k1")) == REFUSED[fault[:3]]
     assert send(box, body, key="k1").status == 200
-    assert refusal(send(box, body, key="k2")) == REFUSED[fate[:3]]
+    assert refusal(send(box, body, key="k2")) == REFUSED[fault[:3]]
     assert len(box.messages) == 1
 
 
-def test_a_lost_answer_leaves_the_message_accepted_and_a_repeat_is_answered() -> None:
+def test_a_message_with_a_lost_response_is_accepted_and_a_retry_gets_the_response() -> None:
     box = Sandbox()
-    asked = request("POST", "/v1/messages", body=text(to=BY_FATE["lost"].phone), key="k1")
+    asked = request("POST", "/v1/messages", body=text(to=BY_FAULT["lost"].phone), key="k1")
     first, again = reply(box, asked), reply(box, asked)
     assert (first.lost, again.lost) == (True, False)
     assert first.response.body == again.response.body
     assert len(box.messages) == 1
 
 
-def test_a_slow_answer_takes_its_time_once() -> None:
+def test_a_slow_response_is_slow_once() -> None:
     box = Sandbox(slow=7)
-    asked = request("POST", "/v1/messages", body=text(to=BY_FATE["slow"].phone), key="k1")
+    asked = request("POST", "/v1/messages", body=text(to=BY_FAULT["slow"].phone), key="k1")
     assert [reply(box, asked).delay for _ in range(2)] == [7, 0]
 
 
-def message(luck: Luck) -> messages.Text:
-    return messages.Text(agent_id="ag_live_demo", to=luck.phone, traffic_type="TRANSACTION", text="Hello")
+def message(recipient: MagicRecipient) -> messages.Text:
+    return messages.Text(agent_id="ag_live_demo", to=recipient.phone, traffic_type="TRANSACTION", text="Hello")
 
 
 @pytest.mark.anyio
-async def test_over_the_transport_a_slow_answer_waits_and_a_lost_one_never_comes() -> None:
+async def test_over_the_transport_a_slow_response_waits_and_a_lost_one_is_unanswered() -> None:
     clock = VirtualClock()
     box = Sandbox(clock=clock, slow=30)
     async with (
         clock.autojump(),
         msgapi.Client(transport=box, api_key=box.api_key, clock=clock, retry=Retry(attempts=1)) as api,
     ):
-        slow = await api(messages.send(message(BY_FATE["slow"])))
-        lost = await api(messages.send(message(BY_FATE["lost"])))
-        page = await api(messages.send(message(BY_FATE["502"])))
+        slow = await api(messages.send(message(BY_FAULT["slow"])))
+        lost = await api(messages.send(message(BY_FAULT["lost"])))
+        page = await api(messages.send(message(BY_FAULT["502"])))
     assert isinstance(slow, Ok)
     assert clock.now() == 30
     assert isinstance(lost, Unanswered)
@@ -111,12 +113,14 @@ async def test_over_the_transport_a_slow_answer_waits_and_a_lost_one_never_comes
 
 
 @pytest.mark.anyio
-async def test_a_client_that_repeats_gets_through_whatever_happens_once() -> None:
+async def test_a_client_that_retries_succeeds_after_any_single_fault() -> None:
     clock = VirtualClock()
     box = Sandbox(clock=clock)
-    fates = ("500-once", "503-once", "429-once", "lost")
+    faults = ("500-once", "503-once", "429-once", "lost")
     async with clock.autojump(), msgapi.Client(transport=box, api_key=box.api_key, clock=clock) as api:
-        results = [await api(messages.send(message(luck))) for luck in LUCK if luck.fate in fates]
+        results = [
+            await api(messages.send(message(recipient))) for recipient in MAGIC_RECIPIENTS if recipient.fault in faults
+        ]
     assert [result.meta.attempts for result in results if isinstance(result, Ok)] == [2] * 4
     assert len(box.messages) == 4
 
@@ -126,7 +130,7 @@ def faulted(box: Sandbox, key: str) -> str:
     return "lost" if got.lost else str(got.response.status)
 
 
-def test_about_as_many_requests_are_struck_as_was_asked_for_in_every_way() -> None:
+def test_the_share_of_random_faults_is_about_the_configured_one_with_every_kind() -> None:
     box = Sandbox(faults=0.2, seed=3)
     first = [faulted(box, f"k{number}") for number in range(1000)]
     struck = [one for one in first if one != "200"]
@@ -137,7 +141,7 @@ def test_about_as_many_requests_are_struck_as_was_asked_for_in_every_way() -> No
     assert len({entry.idempotency_key for entry in box.messages}) == 1000
 
 
-def test_which_requests_are_struck_does_not_depend_on_their_order() -> None:
+def test_which_requests_have_a_random_fault_does_not_depend_on_their_order() -> None:
     keys = [f"k{number}" for number in range(200)]
     one, other = Sandbox(faults=0.3, seed=5), Sandbox(faults=0.3, seed=5)
     forward = {key: faulted(one, key) for key in keys}
@@ -146,7 +150,7 @@ def test_which_requests_are_struck_does_not_depend_on_their_order() -> None:
     assert forward != {key: faulted(Sandbox(faults=0.3, seed=6), key) for key in keys}
 
 
-def test_faults_strike_reads_and_requests_without_a_key_too() -> None:
+def test_reads_and_requests_without_a_key_have_random_faults_too() -> None:
     box = Sandbox(faults=0.5, seed=1)
     reads = [reply(box, request("GET", "/v1/billing/balance")) for _ in range(50)]
     sends = [reply(box, request("POST", "/v1/messages", body=text(content={"text": f"{n}"}))) for n in range(50)]
@@ -155,7 +159,7 @@ def test_faults_strike_reads_and_requests_without_a_key_too() -> None:
         assert 10 <= len(struck) <= 40
 
 
-def test_a_429_by_chance_asks_for_a_short_wait() -> None:
+def test_a_random_429_has_a_short_retry_after() -> None:
     box = Sandbox(faults=1)
     answers = [reply(box, request("GET", "/v1/messages")).response for _ in range(50)]
     waits = {said(answer)["retry_after"] for answer in answers if answer.status == 429}
@@ -163,7 +167,7 @@ def test_a_429_by_chance_asks_for_a_short_wait() -> None:
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
-def test_a_share_of_faults_that_is_none_is_refused(rate: float) -> None:
+def test_a_share_of_faults_outside_zero_to_one_is_refused(rate: float) -> None:
     with pytest.raises(ValueError, match="rate"):
         _ = Sandbox(faults=rate)
 
@@ -190,7 +194,7 @@ _BODIES = (
 
 
 @given(_METHODS, _TARGETS, st.text(max_size=20), _HEADERS, _BODIES)
-def test_no_request_whatever_gets_an_answer_that_is_not_documented_or_a_5xx(
+def test_every_request_gets_a_documented_response_below_500(
     method: str, target: str, query: str, headers: dict[str, str], body: object
 ) -> None:
     asked = request(method, f"{target}?{query}", body=body, **headers)
@@ -200,19 +204,19 @@ def test_no_request_whatever_gets_an_answer_that_is_not_documented_or_a_5xx(
         assert not answer.lost
         assert answer.response.status < 500
     for entry in box.messages:
-        assert entry.whole()["id"] == entry.id
+        assert entry.to_json()["id"] == entry.id
 
 
 @pytest.mark.anyio
-async def test_the_kinds_of_faults_are_told_apart_by_a_client() -> None:
+async def test_a_client_distinguishes_the_kinds_of_faults() -> None:
     box = Sandbox(faults=1, clock=VirtualClock())
     async with msgapi.Client(transport=box, api_key=box.api_key, retry=Retry(attempts=1)) as api:
         kinds = {type(await api(messages.list(offset=number))) for number in range(40)}
     assert kinds == {ServerFault, Unavailable, Unanswered, Throttled}
 
 
-def test_what_was_struck_is_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT", 3)
-    chance = module.Chance(1.0, 1)
+def test_the_number_of_remembered_faults_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_NAMES", 3)
+    chance = module.RandomFaults(1.0, 1)
     assert all(chance.draw(b"%d" % number) for number in range(4))
     assert [chance.draw(b"%d" % number) is None for number in (1, 2, 3, 0)] == [True, True, True, False]

@@ -1,4 +1,4 @@
-"""The sandbox's money: prices, holds, sessions, newsletters, and a balance that can run dry."""
+"""Money in the sandbox: prices, holds, sessions, newsletters, and an insufficient balance."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, TO, delete, email, get, refusal, said, send, still, subscribe, text
+from sandboxing import NOW, TO, delete, email, get, refusal, refused, said, send, still, subscribe, text
 
-from msgapi.sandbox import Campaign, Prices, Sandbox
+from msgapi.sandbox import Campaign, PriceList, Sandbox
 
 DAY = 86_400.0
 CARD = {"rich_card": {"standalone": {"orientation": "VERTICAL", "content": {"title": "Hello"}}}}
@@ -50,8 +50,8 @@ def test_a_message_holds_the_price_of_its_unit(body: dict[str, object], unit: st
     assert float(box.balance.reserved or 0) == price
 
 
-def test_the_balance_runs_dry_exactly() -> None:
-    box = still(balance=Decimal("0.22"), prices=Prices(basic_message=Decimal("0.11")))
+def test_the_balance_can_be_used_up_exactly() -> None:
+    box = still(balance=Decimal("0.22"), prices=PriceList(basic_message=Decimal("0.11")))
     assert [send(box).status for _ in range(2)] == [200, 200]
     answer = send(box)
     assert figures(box) == (Decimal(0), Decimal("0.22"))
@@ -71,11 +71,11 @@ NO_MONEY = ("-1", "-1e999", "0.00001", "1e-9999999", "1000000000", "1e30", "1e99
 
 
 @pytest.mark.parametrize("amount", [*map(Decimal, NO_MONEY), 1.5, 1, "1", None], ids=str)
-def test_an_amount_that_is_no_money_is_refused(amount: Any) -> None:  # noqa: ANN401 - what must not be one
+def test_an_invalid_amount_is_refused(amount: Any) -> None:  # noqa: ANN401 - what must not be one
     with pytest.raises(ValueError, match="Decimal of EUR"):
         _ = still(balance=amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
-        _ = Prices(email=amount)
+        _ = PriceList(email=amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
         still().top_up(amount)
     with pytest.raises(ValueError, match="Decimal of EUR"):
@@ -83,11 +83,11 @@ def test_an_amount_that_is_no_money_is_refused(amount: Any) -> None:  # noqa: AN
 
 
 @pytest.mark.parametrize("amount", ["0", "-0", "0.0001", "0.10000", "1e3", "999999999.9999"])
-def test_an_amount_of_four_places_is_money_however_it_is_written(amount: str) -> None:
+def test_an_amount_of_four_decimal_places_is_accepted_in_any_notation(amount: str) -> None:
     assert still(balance=Decimal(amount)).balance.free == Decimal(amount)
 
 
-def test_a_delivered_message_is_paid_for_and_a_failed_or_revoked_one_is_not() -> None:
+def test_a_delivered_message_is_charged_and_a_failed_or_revoked_one_is_not() -> None:
     box = still(balance=Decimal(1))
     paid, failed, revoked = (said(send(box))["message_id"] for _ in range(3))
     assert figures(box) == (Decimal("0.79"), Decimal("0.21"))
@@ -97,12 +97,12 @@ def test_a_delivered_message_is_paid_for_and_a_failed_or_revoked_one_is_not() ->
     assert figures(box) == (Decimal("0.86"), Decimal("0.07"))
     assert delete(box, revoked).status == 200
     assert figures(box) == (Decimal("0.93"), Decimal(0))
-    assert not any(act(one) for act in (box.deliver, box.fail) for one in (paid, failed, revoked, "msg_none"))
+    assert all(refused(act, one) for act in (box.deliver, box.fail) for one in (paid, failed, revoked, "msg_none"))
     assert said(get(box, "/v1/billing/balance")) == {"free": 0.93, "reserved": 0.0, "total": 0.93}
 
 
 def opened(box: Sandbox, at: float) -> None:
-    _ = box.account.state.sessions.reply(("ag_live_demo", TO), at)
+    _ = box.account.state.sessions.open_or_extend(("ag_live_demo", TO), at)
 
 
 def test_a_conversation_needs_an_open_session() -> None:
@@ -133,7 +133,7 @@ def test_the_first_message_of_a_session_holds_its_price_and_the_next_are_free() 
     assert figures(box)[1] == Decimal("0.32")
 
 
-def test_a_session_whose_payer_was_revoked_is_paid_by_the_next() -> None:
+def test_a_session_whose_paying_message_was_revoked_is_paid_by_the_next() -> None:
     box = still()
     opened(box, NOW)
     first = said(send(box, conversation()))["message_id"]
@@ -191,7 +191,7 @@ def test_the_tier_counts_the_messages_of_the_month_on_each_channel() -> None:
     assert [used(newsletter(), NOW + DAY), used(text(), NOW + 28 * DAY)] == [3, 1]
 
 
-def test_a_subscriber_counts_once_a_month_however_often_the_newsletter_is_taken_back() -> None:
+def test_a_subscriber_counts_once_a_month_even_if_newsletters_are_revoked() -> None:
     box = still()
     _ = subscribe(box)
     used = []
@@ -214,11 +214,11 @@ def _step(box: Sandbox, kind: str, to: str, number: int, now: float) -> None:
     if kind in sends:
         _ = send(box, sends[kind](to=to), key=f"k{number % 7}" if number % 2 else None, now=now)
     elif kind == "reply":
-        _ = box.account.state.sessions.reply(("ag_live_demo", to), now)
+        _ = box.account.state.sessions.open_or_extend(("ag_live_demo", to), now)
     elif kind == "revoke":
         _ = delete(box, chosen, now=now)
     else:
-        _ = box.deliver(chosen) if kind == "deliver" else box.fail(chosen)
+        _ = refused(box.deliver if kind == "deliver" else box.fail, chosen)
 
 
 _KINDS = st.sampled_from(["text", "conversation", "newsletter", "reply", "revoke", "deliver", "fail"])
@@ -231,7 +231,7 @@ _NUMBERS = st.sampled_from(_TO)
     st.lists(st.tuples(_KINDS, _NUMBERS, st.integers(0, 50), st.sampled_from([0.0, 60.0, DAY])), max_size=40),
     st.sampled_from([0.0, 0.3]),
 )
-def test_money_is_neither_made_nor_lost_and_never_negative(
+def test_the_sum_of_money_is_constant_and_never_negative(
     balance: Decimal, steps: list[tuple[str, str, int, float]], faults: float
 ) -> None:
     box = still(balance=balance, faults=faults)

@@ -1,4 +1,4 @@
-"""sandbox.openapi: the document is whole, and what the client sends and reads is in it."""
+"""The OpenAPI document is complete, and contains what the client sends and reads."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,8 @@ from sandboxing import ask, check_documented, fields_of, request, said, still, t
 
 from msgapi import Request
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.catalogue import CONTROLS, OPERATIONS, Operation
-from msgapi.sandbox.routes import ROUTES
+from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
+from msgapi.sandbox.routes.table import ROUTES
 
 
 def document() -> dict[str, Any]:
@@ -69,14 +69,14 @@ def test_every_operation_is_in_it_and_needs_a_key() -> None:
     assert tags["sandbox"] == ["sandbox"]
 
 
-def test_every_reference_leads_to_a_schema() -> None:
+def test_every_reference_has_a_schema() -> None:
     found = document()
     names = {f"#/components/{kind}/{name}" for kind in ("schemas", "headers") for name in found["components"][kind]}
     assert set(map(str, every(found, "$ref"))) <= names
     assert all(found["components"]["schemas"].values())
 
 
-def test_a_message_stands_in_it_as_it_goes_over_the_wire() -> None:
+def test_the_schema_of_a_message_is_that_of_its_json() -> None:
     schemas = document()["components"]["schemas"]
     assert schemas["Text"]["properties"].keys() == {*text(), "ttl", "idempotency_key"}
     assert schemas["Text"]["properties"]["content"]["required"] == ["text"]
@@ -90,9 +90,9 @@ def test_a_field_has_the_bounds_of_its_own_model_and_is_required_where_it_is_nee
     schemas = document()["components"]["schemas"]
     assert schemas["Text"]["properties"]["content"]["properties"]["text"]["maxLength"] == 3072
     assert schemas["Reply"]["properties"]["reply"]["properties"]["text"]["maxLength"] == 25
-    assert "maxLength" not in schemas["Written"]["properties"]["text"]
-    assert schemas["Launched"]["required"] == ["carrier"]
-    assert "required" not in schemas["Halted"]
+    assert "maxLength" not in schemas["UserReply"]["properties"]["text"]
+    assert schemas["CarrierDecision"]["required"] == ["carrier"]
+    assert "required" not in schemas["CampaignHalt"]
     assert {"message_type", "traffic_type"} <= {*schemas["Text"]["required"]}
 
 
@@ -112,7 +112,7 @@ def test_each_model_of_changes_is_a_schema_of_its_own() -> None:
     assert "logo_url" not in schemas["ContactChanges"]["properties"]
 
 
-def test_another_method_on_its_path_is_not_found() -> None:
+def test_another_method_on_the_path_of_the_document_is_not_found() -> None:
     assert Sandbox().handle(request("POST", "/openapi.json", body={})).response.status == 404
 
 
@@ -153,13 +153,13 @@ def test_what_is_accepted_is_in_the_document(name: str, vary: Callable[[Asked], 
     assert ask(box, request(one.method, target, body=asked.body)).status in one.statuses
 
 
-def test_a_moment_in_another_form_is_refused() -> None:
+def test_a_time_in_another_format_is_refused() -> None:
     for moment in ("20260504", "2026-W19-1", "2026-05-04T00", "2026-05-04T00:00:00+0200"):
         assert fields_of(ask(still(), request("GET", f"/v1/messages?from={quote(moment)}"))) == ["from"]
 
 
 @pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
-def test_a_header_or_a_property_that_the_document_lacks_is_noticed(one: Operation) -> None:
+def test_a_header_or_a_property_that_the_document_lacks_is_an_error(one: Operation) -> None:
     box = still()
     asked = ACCEPTED[one.name](box)
     sent = request(one.method, one.path.replace("{id}", asked.id) + asked.query, body=asked.body)

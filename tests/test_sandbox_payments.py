@@ -1,20 +1,20 @@
-"""The sandbox's payments: top-ups, payment methods, the auto-reload and the alert."""
+"""Payments in the sandbox: top-ups, payment methods, the automatic reload and the alert."""
 
 from decimal import Decimal
 
 import pytest
 from attrs import astuple
-from calling import call, done, post, told
+from calling import call, done, emitted, post
 from hypothesis import given
 from hypothesis import strategies as st
-from sandboxing import NOW, fields_of, get, refusal, said, send, still
+from sandboxing import NOW, fields_of, get, refusal, refused, said, send, still
 
 from msgapi import NotFound, Unprocessable, VirtualClock, billing
 from msgapi.billing import Alert, AutoReload
-from msgapi.sandbox import Prices, Sandbox
+from msgapi.sandbox import PriceList, Sandbox
 
 DAY = 86_400.0
-PRICES = Prices(basic_message=Decimal(1))
+PRICES = PriceList(basic_message=Decimal(1))
 MOMENT = "2026-05-04T00:00:00.000Z"
 
 
@@ -61,13 +61,13 @@ def test_a_top_up_adds_to_the_balance_once_for_each_key() -> None:
         ({"amount": True}, ["amount"]),
     ],
 )
-def test_what_is_wrong_with_a_top_up_is_told(body: object, fields: list[str]) -> None:
+def test_the_problems_of_a_top_up_are_returned(body: object, fields: list[str]) -> None:
     box = still()
     assert fields_of(post(box, "/v1/billing/topup", body)) == fields
     assert kinds(box) == []
 
 
-def test_the_balance_goes_up_to_five_thousand_with_what_is_reserved() -> None:
+def test_the_balance_with_what_is_reserved_is_at_most_five_thousand() -> None:
     box = still(balance=Decimal(4990), prices=PRICES)
     assert send(box).status == 200
     refused = call(box, billing.top_up(Decimal("10.01")))
@@ -76,7 +76,7 @@ def test_the_balance_goes_up_to_five_thousand_with_what_is_reserved() -> None:
     assert done(box, billing.top_up(Decimal(10))).status == "succeeded"
 
 
-def test_a_payment_method_is_told_by_its_type_alone() -> None:
+def test_only_the_type_of_a_payment_method_is_shown() -> None:
     box = still()
     one = method(box, number="4111111111111111", holder="Ada")
     sepa = post(box, "/v1/billing/payment-methods", {"type": "sepa"})
@@ -98,17 +98,17 @@ def test_a_top_up_by_an_unknown_or_failing_method_adds_nothing() -> None:
     assert kinds(box) == []
 
 
-def test_a_low_balance_is_told_each_time_that_it_falls_below_the_threshold() -> None:
+def test_an_event_is_emitted_each_time_the_balance_falls_below_the_threshold() -> None:
     box = still(balance=Decimal(4), prices=PRICES)
     saved = done(box, billing.set_alert(Alert(low_balance_threshold=Decimal(3))))
     assert saved.extra == {"low_balance_threshold": 3.0}
     first, *_ = [said(send(box))["message_id"] for _ in range(3)]
     event = {"balance": {"free": 2.0, "reserved": 2.0, "total": 4.0}, "threshold": 3.0, "currency": "EUR"}
-    assert told(box, "billing.balance_low") == [event]
+    assert emitted(box, "billing.balance_low") == [event]
     _ = done(box, billing.top_up(Decimal(10)))
     assert box.fail(first)
     assert len([send(box) for _ in range(10)]) == 10
-    assert len(told(box, "billing.balance_low")) == 2
+    assert len(emitted(box, "billing.balance_low")) == 2
     assert fields_of(post(box, "/v1/billing/alerts", {"low_balance_threshold": -1}, method="PUT")) == [
         "low_balance_threshold"
     ]
@@ -144,7 +144,7 @@ def test_the_auto_reload_is_off_until_it_is_set() -> None:
         ({"enabled": False, "amount": 1}, ["amount"]),
     ],
 )
-def test_what_is_wrong_with_an_auto_reload_is_told(body: object, fields: list[str]) -> None:
+def test_the_problems_of_an_auto_reload_are_returned(body: object, fields: list[str]) -> None:
     assert fields_of(post(still(), "/v1/billing/auto-reload", body, method="PUT")) == fields
 
 
@@ -152,7 +152,7 @@ def test_a_hold_that_takes_the_balance_below_the_trigger_tops_it_up() -> None:
     box = still(balance=Decimal(4), prices=PRICES)
     _ = method(box), reloading(box)
     assert [said(send(box))["billing"]["balance"]["free"] for _ in range(2)] == [3.0, 12.0]
-    assert told(box, "billing.auto_reload_success") == [
+    assert emitted(box, "billing.auto_reload_success") == [
         {
             "amount_added": 10.0,
             "currency": "EUR",
@@ -171,19 +171,19 @@ def test_setting_an_auto_reload_on_a_low_balance_tops_it_up_at_once() -> None:
 
 
 def test_the_balance_is_reloaded_three_times_a_day_at_most() -> None:
-    box = still(balance=Decimal(5), prices=Prices(basic_message=Decimal(10)))
+    box = still(balance=Decimal(5), prices=PriceList(basic_message=Decimal(10)))
     _ = method(box), reloading(box, trigger=20)
     assert [send(box).status for _ in range(4)] == [200, 200, 200, 402]
-    assert len(told(box, "billing.auto_reload_success")) == 3
+    assert len(emitted(box, "billing.auto_reload_success")) == 3
     box.top_up(Decimal(10))
     assert send(box).status == 200
-    assert len(told(box, "billing.auto_reload_success")) == 3
+    assert len(emitted(box, "billing.auto_reload_success")) == 3
     box.top_up(Decimal(10))
     assert send(box, now=NOW + DAY).status == 200
-    assert len(told(box, "billing.auto_reload_success")) == 4
+    assert len(emitted(box, "billing.auto_reload_success")) == 4
 
 
-def test_a_reload_without_a_payment_method_fails_and_is_tried_once_more_a_day_later() -> None:
+def test_a_reload_without_a_payment_method_fails_and_is_retried_once_a_day_later() -> None:
     box = still(balance=Decimal(2), prices=PRICES)
     _ = reloading(box)
     failed = {
@@ -193,33 +193,33 @@ def test_a_reload_without_a_payment_method_fails_and_is_tried_once_more_a_day_la
         "balance": {"free": 2.0, "reserved": 0.0, "total": 2.0},
         "failed_at": MOMENT,
     }
-    assert told(box, "billing.auto_reload_failed") == [failed]
-    free = {"prices": Prices(basic_message=Decimal(0))}
+    assert emitted(box, "billing.auto_reload_failed") == [failed]
+    free = {"prices": PriceList(basic_message=Decimal(0))}
     box.account.state.prices = free["prices"]
     assert send(box).status == 200
     assert send(box, now=NOW + DAY - 1).status == 200
-    assert len(told(box, "billing.auto_reload_failed")) == 1
+    assert len(emitted(box, "billing.auto_reload_failed")) == 1
     assert [send(box, now=NOW + days * DAY).status for days in (1, 2, 3)] == [200] * 3
-    assert len(told(box, "billing.auto_reload_failed")) == 2
+    assert len(emitted(box, "billing.auto_reload_failed")) == 2
     _ = method(box)
     assert send(box, now=NOW + 3 * DAY).status == 200
     assert box.balance.free == 12
 
 
 @pytest.mark.parametrize("reason", ["card_declined", "insufficient_funds", "payment_method_expired"])
-def test_a_reload_by_a_failing_method_says_why(reason: str) -> None:
+def test_a_reload_with_a_failing_method_emits_the_reason(reason: str) -> None:
     box = still(balance=Decimal(2))
     _ = method(box), method(box, token=reason), reloading(box)
-    assert [event["failure_reason"] for event in told(box, "billing.auto_reload_failed")] == [reason]
+    assert [event["failure_reason"] for event in emitted(box, "billing.auto_reload_failed")] == [reason]
     _ = method(box), reloading(box)
     assert box.balance.free == 12
 
 
-def test_a_reload_that_would_bring_the_balance_too_high_is_not_made() -> None:
+def test_a_reload_that_would_exceed_the_highest_balance_is_not_made() -> None:
     box = still(balance=Decimal(4995), prices=PRICES)
     _ = method(box), reloading(box, trigger=5000)
     assert send(box).status == 200
-    assert told(box, "billing.auto_reload_success", "billing.auto_reload_failed") == []
+    assert emitted(box, "billing.auto_reload_success", "billing.auto_reload_failed") == []
 
 
 def test_an_auto_reload_that_is_off_does_nothing() -> None:
@@ -233,7 +233,7 @@ def test_a_refused_top_up_may_be_tried_again_under_its_key() -> None:
     box = still(balance=Decimal(4999))
     body = {"amount": 10}
     assert refusal(post(box, "/v1/billing/topup", body, key="k"))[0] == 422
-    box.account.state.purse.free = Decimal(0)
+    box.account.state.wallet.free = Decimal(0)
     assert post(box, "/v1/billing/topup", body, key="k").status == 200
 
 
@@ -253,35 +253,35 @@ def test_the_ledger_and_the_holds_explain_the_balance(acts: list[tuple[str, int]
             case "send":
                 _ = send(box, now=now)
             case "deliver":
-                _ = box.deliver(chosen)
+                _ = refused(box.deliver, chosen)
             case "fail":
-                _ = box.fail(chosen)
+                _ = refused(box.fail, chosen)
             case "topup":
                 _ = post(box, "/v1/billing/topup", {"amount": 5 + number}, now=now)
             case "reload":
                 _ = reloading(box, trigger=number)
             case _:
                 now += number * 3600
-        ledger = box.account.state.purse.ledger
+        ledger = box.account.state.wallet.ledger
         sums = dict.fromkeys(("charge", "release", "topup", "credit"), Decimal(0))
         for at in range(len(ledger)):
-            sums[ledger[at].kind] += ledger[at].amount
+            sums[ledger[at].type] += ledger[at].amount
         assert box.balance.total == 20 + sums["topup"] - sums["charge"]
         assert (box.balance.free or 0) >= 0
-        assert sum(ledger.charged.values()) == sums["charge"]
+        assert sum(ledger.charged_by_month.values()) == sums["charge"]
 
 
 def test_a_hold_that_is_not_covered_is_reloaded_for_on_a_new_day() -> None:
-    box = still(balance=Decimal("0.5"), prices=Prices(basic_message=Decimal(10)))
+    box = still(balance=Decimal("0.5"), prices=PriceList(basic_message=Decimal(10)))
     _ = method(box), reloading(box, trigger=1)
     assert [send(box).status for _ in range(4)] == [200, 200, 200, 402]
-    assert len(told(box, "billing.auto_reload_success")) == 3
+    assert len(emitted(box, "billing.auto_reload_success")) == 3
     assert [send(box, now=NOW + 2 * DAY).status for _ in range(4)] == [200, 200, 200, 402]
-    assert len(told(box, "billing.auto_reload_success")) == 6
+    assert len(emitted(box, "billing.auto_reload_success")) == 6
 
 
 @pytest.mark.parametrize("steps", [1, 100])
-def test_a_reload_that_failed_is_tried_once_more_by_itself(steps: int) -> None:
+def test_a_failed_reload_is_retried_once_automatically(steps: int) -> None:
     clock = VirtualClock(NOW)
     box = still(balance=Decimal("0.5"), prices=PRICES, clock=clock)
     _ = method(box, token="card_declined"), reloading(box, trigger=5)
@@ -291,7 +291,7 @@ def test_a_reload_that_failed_is_tried_once_more_by_itself(steps: int) -> None:
     for _ in range(steps):
         clock.advance(3 * DAY / steps)
         _ = box.balance
-    assert [event["failed_at"] for event in told(box, "billing.auto_reload_failed")] == [
+    assert [event["failed_at"] for event in emitted(box, "billing.auto_reload_failed")] == [
         MOMENT,
         "2026-05-05T00:00:00.000Z",
     ]
@@ -301,7 +301,7 @@ def test_a_reload_that_failed_is_tried_once_more_by_itself(steps: int) -> None:
     assert send(box, now=clock.time()).status == 200
 
 
-def test_a_reload_that_is_tried_once_more_may_succeed_and_one_that_was_forgiven_is_not_tried_again() -> None:
+def test_a_retried_reload_may_succeed_and_one_whose_failure_was_reset_is_not_retried() -> None:
     clock = VirtualClock(NOW)
     box = still(balance=Decimal("0.5"), prices=PRICES, clock=clock)
     _ = reloading(box, trigger=5)

@@ -1,4 +1,4 @@
-"""Webhooks of the sandbox: signed, on the clock, and over real HTTP to a real receiver."""
+"""Webhooks sent by the sandbox: signed, on the clock, and over real HTTP to a real receiver."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from sandboxing import KEY, TO
 
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, VirtualClock, messages, webhooks
-from msgapi.sandbox import Mischief, Sandbox, couriers
-from msgapi.sandbox.server import serving
+from msgapi.sandbox import Sandbox, WebhookFaults, serve
+from msgapi.sandbox.model import webhooks as model
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio
@@ -38,39 +38,39 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> AsyncIterator[msgapi.Client]:  # noqa: ANN401 - of `Client`
+async def asked(box: Sandbox, names: tuple[str, ...] = ALL, **options: Any) -> AsyncIterator[msgapi.Client]:  # noqa: ANN401 - of `connect`
     async with msgapi.Client(transport=box, api_key=KEY, clock=box.clock, **options) as api:
         endpoint = webhooks.NewEndpoint(url="https://shop.example/hook", events=names, secret=SECRET)
         assert isinstance(await api(webhooks.create(endpoint)), Ok)
         yield api
 
 
-async def test_what_happens_is_told_signed_and_in_its_time() -> None:
+async def test_events_are_delivered_signed_and_when_they_are_due() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.deliver_webhooks(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         _ = box.reply_from(TO, "ag_live_demo", text="Thanks")
         await clock.sleep(60)
     names = [type(one).__name__ for one in endpoint.got]
     assert set(names[:2]) == {"MessageQueued", "ConversationStarted"}  # of one moment, so in any order
     assert names[2:] == ["MessageDelivered", "MessageRead"]
-    assert all(one.good for one in box.attempts)
+    assert all(one.succeeded for one in box.attempts)
 
 
-async def test_only_what_was_asked_for_is_told() -> None:
+async def test_only_the_subscribed_events_are_delivered() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.autojump(), asked(box, ("message.read",)) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box, ("message.read",)) as api, box.deliver_webhooks(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(60)
     assert [type(one) for one in endpoint.got] == [webhooks.MessageRead]
 
 
-async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five() -> None:
+async def test_a_failed_delivery_is_repeated_after_one_and_after_five_minutes() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), NotSent("could not connect"))
     box = Sandbox(clock=clock, timing=None)
-    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.deliver_webhooks(endpoint):
         result = await api(messages.send(TEXT))
         assert isinstance(result, Ok)
         await clock.sleep(3600)
@@ -81,10 +81,10 @@ async def test_what_was_not_taken_is_brought_again_after_a_minute_and_after_five
     assert len({one.id for one in endpoint.got}) == 1
 
 
-async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() -> None:
+async def test_a_test_event_is_delivered_to_the_tested_endpoint_only() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
-    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.deliver_webhooks(endpoint):
         other = webhooks.NewEndpoint(url="https://other.example/hook", events=ALL, secret=SECRET)
         made = await api(webhooks.create(other))
         assert isinstance(made, Ok)
@@ -93,7 +93,7 @@ async def test_a_made_up_event_goes_to_the_endpoint_that_asked_for_it_alone() ->
     assert [one.webhook_id for one in box.attempts] == [made.value.id]
 
 
-async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None:
+async def test_a_deleted_endpoint_receives_no_test_event() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
     box = Sandbox(clock=clock)
     async with asked(box) as api:
@@ -102,7 +102,7 @@ async def test_an_endpoint_that_is_gone_gets_no_made_up_event_any_more() -> None
         name = listed.value.webhooks[0].id
         assert isinstance(await api(webhooks.test(name)), Ok)
         assert isinstance(await api(webhooks.delete(name)), Ok)
-    async with clock.autojump(), box.posting(endpoint):
+    async with clock.autojump(), box.deliver_webhooks(endpoint):
         await clock.sleep(1)
     assert endpoint.got == []
 
@@ -115,10 +115,10 @@ async def changed(api: msgapi.Client, **changes: Any) -> None:  # noqa: ANN401 -
     assert isinstance(result, Ok)
 
 
-async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
+async def test_a_failed_delivery_to_a_deleted_endpoint_is_not_repeated() -> None:
     clock, endpoint = VirtualClock(), Endpoint(Response(500), Response(500))
     box = Sandbox(clock=clock, timing=None)
-    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
+    async with clock.autojump(), asked(box) as api, box.deliver_webhooks(endpoint):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(90)
         await changed(api)
@@ -127,7 +127,7 @@ async def test_an_endpoint_that_is_gone_gets_no_older_event_again() -> None:
     assert len(endpoint.got) == 2
 
 
-async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_of_then() -> None:
+async def test_each_attempt_uses_the_current_url_and_secret_of_the_endpoint() -> None:
     clock, seen = VirtualClock(), list[tuple[str, bool]]()
 
     async def elsewhere(request: Request, /) -> Answer:
@@ -137,7 +137,7 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
         return Response(500)
 
     box = Sandbox(clock=clock, timing=None)
-    async with clock.autojump(), asked(box) as api, box.posting(elsewhere):
+    async with clock.autojump(), asked(box) as api, box.deliver_webhooks(elsewhere):
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(30)
         await changed(api, url="https://other.example/hook", secret="whsec_2", events=("message.read",))
@@ -145,10 +145,10 @@ async def test_each_attempt_goes_where_the_endpoint_is_by_then_with_its_secret_o
     assert seen == [("https://shop.example/hook", False), ("https://other.example/hook", True)]
 
 
-async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
+async def test_every_event_can_be_delivered_twice_late_and_out_of_order() -> None:
     clock, endpoint = VirtualClock(), Endpoint()
-    box = Sandbox(clock=clock, webhooks=Mischief(repeated=1.0, late=0.5, reordered=0.5))
-    async with clock.autojump(), asked(box) as api, box.posting(endpoint):
+    box = Sandbox(clock=clock, webhooks=WebhookFaults(repeated=1.0, late=0.5, reordered=0.5))
+    async with clock.autojump(), asked(box) as api, box.deliver_webhooks(endpoint):
         for _ in range(10):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await clock.sleep(3600)
@@ -158,16 +158,16 @@ async def test_every_event_can_come_twice_late_and_out_of_order() -> None:
     assert sorted(moments) != moments  # type: ignore[type-var]
 
 
-async def test_an_error_in_the_users_block_comes_out_as_itself() -> None:
+async def test_an_exception_in_the_users_block_is_raised_unchanged() -> None:
     box = Sandbox(clock=VirtualClock())
     with pytest.raises(LookupError, match="mine"):
-        async with box.posting(Endpoint()):
+        async with box.deliver_webhooks(Endpoint()):
             raise LookupError("mine")
     _ = box.reply_from(TO, "ag_live_demo")
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends() -> None:
+async def test_a_real_receiver_gets_what_the_served_sandbox_sends() -> None:
     got: list[webhooks.Event] = []
     everything = anyio.Event()
 
@@ -184,7 +184,7 @@ async def test_over_a_socket_a_real_receiver_gets_what_the_served_sandbox_sends(
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         box = Sandbox(timing=msgapi.sandbox.Timing(sent=0, delivered=0, read=0))
-        async with serving(box) as url, msgapi.Client(api_key=KEY, base_url=url) as api:
+        async with serve(box) as url, msgapi.Client(api_key=KEY, base_url=url) as api:
             where = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
             endpoint = webhooks.NewEndpoint(url=where, events=ALL, secret=SECRET)
             assert isinstance(await api(webhooks.create(endpoint)), Ok)
@@ -218,53 +218,53 @@ async def settled() -> None:
     await anyio.wait_all_tasks_blocked()
 
 
-async def test_what_was_on_its_way_when_posting_ended_is_brought_when_it_begins_again() -> None:
+async def test_a_cancelled_delivery_is_repeated_when_webhooks_are_sent_again() -> None:
     clock, hanging = VirtualClock(), Hanging()
     box = Sandbox(clock=clock, timing=None)
     async with asked(box) as api:
         for _ in range(70):
             assert isinstance(await api(messages.send(TEXT)), Ok)
-        async with box.posting(hanging):
+        async with box.deliver_webhooks(hanging):
             await settled()
         assert (len(hanging.got), box.attempts) == (64, ())
         endpoint = Endpoint()
-        async with box.posting(endpoint):
+        async with box.deliver_webhooks(endpoint):
             await settled()
     assert len({one.id for one in endpoint.got}) == 70
-    assert [(one.attempt, one.good) for one in box.attempts] == [(1, True)] * 70
+    assert [(one.attempt, one.succeeded) for one in box.attempts] == [(1, True)] * 70
 
 
-async def test_one_posting_that_ends_leaves_alone_what_another_is_bringing() -> None:
+async def test_a_sender_that_ends_does_not_cancel_the_deliveries_of_another() -> None:
     clock, hanging = VirtualClock(), Hanging()
     box = Sandbox(clock=clock, timing=None)
-    async with asked(box) as api, box.posting(hanging):
+    async with asked(box) as api, box.deliver_webhooks(hanging):
         for _ in range(10):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await settled()
-        async with box.posting(Endpoint()):
+        async with box.deliver_webhooks(Endpoint()):
             await settled()
         await settled()
         assert len(hanging.got) == 10
     assert box.attempts == ()
 
 
-async def test_an_endpoint_that_hangs_holds_up_no_other() -> None:
+async def test_a_hanging_endpoint_does_not_delay_the_others() -> None:
     clock, hanging = VirtualClock(), Hanging(but="https://other.example/hook")
     box = Sandbox(clock=clock, timing=None)
     async with asked(box) as api:
         other = webhooks.NewEndpoint(url=hanging.but, events=ALL, secret=SECRET)
         assert isinstance(await api(webhooks.create(other)), Ok)
-        async with box.posting(hanging):
+        async with box.deliver_webhooks(hanging):
             for _ in range(70):
                 assert isinstance(await api(messages.send(TEXT)), Ok)
             await settled()
             assert len(box.attempts) == hanging.got.count(hanging.but) == 70
 
 
-async def test_what_waits_for_an_endpoint_that_is_deleted_is_not_brought_and_not_tried_again() -> None:
+async def test_pending_deliveries_to_a_deleted_endpoint_are_dropped() -> None:
     clock, hanging = VirtualClock(), Hanging(*[Response(500)] * 64)
     box = Sandbox(clock=clock, timing=None)
-    async with asked(box) as api, box.posting(hanging):
+    async with asked(box) as api, box.deliver_webhooks(hanging):
         for _ in range(70):
             assert isinstance(await api(messages.send(TEXT)), Ok)
         await settled()
@@ -284,7 +284,7 @@ async def test_the_schedule_does_not_depend_on_how_the_clock_is_moved(steps: int
     async with asked(box) as api:
         assert isinstance(await api(messages.send(TEXT)), Ok)
         clock.advance(1000)
-        async with box.posting(endpoint):
+        async with box.deliver_webhooks(endpoint):
             await settled()
             for _ in range(steps):
                 clock.advance(3 * 86_400 / steps)
@@ -293,10 +293,10 @@ async def test_the_schedule_does_not_depend_on_how_the_clock_is_moved(steps: int
     assert [one.at - begun for one in box.attempts] == [0, 60, 360, 3960, 90_360]
 
 
-async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoint(
+async def test_the_number_of_pending_deliveries_is_bounded_and_a_deleted_endpoint_has_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(couriers, "KEPT", 50)
+    monkeypatch.setattr(model, "MAX_KEPT", 50)
     box = Sandbox(clock=VirtualClock(), timing=None)
     async with asked(box) as api:
         listed = await api(webhooks.list())
@@ -305,10 +305,10 @@ async def test_what_nobody_brings_is_kept_up_to_a_bound_and_goes_with_its_endpoi
             assert isinstance(await api(messages.send(TEXT)), Ok)
             assert isinstance(await api(webhooks.test(listed.value.webhooks[0].id)), Ok)
         endpoint = Endpoint()
-        async with box.posting(endpoint):
+        async with box.deliver_webhooks(endpoint):
             await settled()
         assert [type(one) for one in endpoint.got].count(webhooks.MessageQueued) >= 25
         assert len(endpoint.got) == 50
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await changed(api)
-        assert box.account.state.couriers.next_at() is None
+        assert box.account.state.webhook_queue.next_at() is None

@@ -1,4 +1,4 @@
-"""The refusals that the OpenAPI document has for each operation: each one is reached, and by that operation."""
+"""Every error response that the OpenAPI document has for an operation is reached by that operation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,9 @@ from sandboxing import ask, document, request, said, still
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Sandbox
-from msgapi.sandbox.catalogue import CONTROLS, OPERATIONS, Operation
-from msgapi.sandbox.limit import Limit
-from msgapi.sandbox.routes import ROUTES
+from msgapi.sandbox.http.rate_limit import WindowLimit
+from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
+from msgapi.sandbox.routes.table import ROUTES
 
 ALL = (*OPERATIONS, *CONTROLS)
 Way = Callable[[Sandbox, Operation], Response]
@@ -56,8 +56,8 @@ def as_a_viewer(box: Sandbox, one: Operation) -> Response:
 
 def too_often(box: Sandbox, one: Operation) -> Response:
     asked = ACCEPTED[one.name](box)
-    box.account.sends = box.account.reads = Limit(1, 1e9)
-    box.account._windows.clear()  # as if the preparations had been in another window
+    box.account.send_limit = box.account.read_limit = WindowLimit(1, 1e9)
+    box.account._counters.clear()  # as if the preparations had been in another window
     _ = ask(box, make(one, asked))
     return ask(box, make(one, asked))
 
@@ -80,7 +80,7 @@ def under_the_same_key(box: Sandbox, one: Operation) -> Response:
 def by_chance(status: int) -> Way:
     def way(box: Sandbox, one: Operation) -> Response:
         asked = ACCEPTED[one.name](box)
-        box.account.state.chance.rate = 1.0
+        box.account.state.faults.rate = 1.0
         answers = (ask(box, make(one, asked, Idempotency_Key=f"k{number}")) for number in range(100))
         return next(answer for answer in answers if answer.status == status)
 
@@ -131,10 +131,10 @@ def test_a_refusal_by_role_and_one_by_the_operation_are_both_reached() -> None:
 def test_every_code_of_the_sandbox_belongs_to_an_operation_and_has_one_status() -> None:
     codes = {code.code for code in CODES}
     assert len(codes) == len(CODES)
-    assert {code for route in ROUTES for code in route.refusals} == codes
+    assert {code for route in ROUTES for code in route.error_codes} == codes
     assert {(status, code) for _, status, code in REFUSALS} == {*((one.status, one.code) for one in CODES), (502, "")}
 
 
-def test_what_is_refused_here_is_in_the_document() -> None:
+def test_the_refusals_of_these_tests_are_in_the_document() -> None:
     assert {(one.name, code) for one, _, code in REFUSALS} >= {*OWN}
     assert {one.name for one in ALL} == {*ACCEPTED}

@@ -1,4 +1,4 @@
-"""Requests that come again to the sandbox: under one idempotency key, and faster than the rate limit."""
+"""Repeated requests to the sandbox: idempotency keys, and the rate limit."""
 
 from decimal import Decimal
 
@@ -22,7 +22,7 @@ def test_the_same_key_with_another_body_is_a_conflict() -> None:
     assert len(box.messages) == 1
 
 
-def test_a_key_is_forgotten_after_a_day() -> None:
+def test_a_key_expires_after_a_day() -> None:
     box = still()
     _ = send(box, key="k1")
     _ = send(box, key="k2", now=NOW + 80_000)
@@ -31,15 +31,15 @@ def test_a_key_is_forgotten_after_a_day() -> None:
     assert len(box.messages) == 3
 
 
-def test_what_is_forgotten_takes_no_room() -> None:
+def test_an_expired_key_is_removed() -> None:
     box = still()
     for number in range(50):
         _ = send(box, key=f"k{number}", now=NOW + number)
     _ = send(box, key="last", now=NOW + 90_020)
-    assert len(box.account.state.keys._seen) == 1
+    assert len(box.account.state.idempotency._stored) == 1
 
 
-def test_what_was_refused_may_be_tried_again_under_its_key() -> None:
+def test_a_refused_request_may_be_repeated_with_its_key() -> None:
     box = still(balance=Decimal(0))
     assert send(box, key="k1").status == 402
     box.top_up(Decimal(1))
@@ -54,7 +54,7 @@ def test_requests_without_a_key_are_each_an_operation() -> None:
     assert len(box.messages) == 2
 
 
-def test_the_key_may_stand_in_the_body() -> None:
+def test_the_key_may_be_in_the_body() -> None:
     box = still()
     body = text(idempotency_key="k1")
     assert send(box, body).body == send(box, body).body == send(box, body, key="k1").body
@@ -77,16 +77,16 @@ def test_two_different_keys_are_invalid() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "a b", "é", "k" * 256])
-def test_a_key_that_no_header_holds_safely_is_invalid(key: str) -> None:
+def test_a_key_that_is_not_a_safe_header_value_is_invalid(key: str) -> None:
     assert fields_of(send(still(), key=key)) == ["idempotency-key"]
     assert fields_of(send(still(), text(idempotency_key=key))) == ["idempotency_key"]
 
 
-def test_a_key_that_is_no_string_is_invalid() -> None:
+def test_a_key_that_is_not_a_string_is_invalid() -> None:
     assert fields_of(send(still(), text(idempotency_key=None))) == ["idempotency_key"]
 
 
-def test_the_rate_limit_lets_so_many_through_in_a_window_and_says_when_to_come_back() -> None:
+def test_the_rate_limit_accepts_its_number_of_requests_in_a_window_and_returns_retry_after() -> None:
     box = still(rate_limit=2, window=10)
     first, second, third = (send(box, now=NOW + 4.25) for _ in range(3))
     assert [one.headers["x-ratelimit-remaining"] for one in (first, second, third)] == ["1", "0", "0"]
@@ -98,7 +98,7 @@ def test_the_rate_limit_lets_so_many_through_in_a_window_and_says_when_to_come_b
     assert len(box.messages) == 3
 
 
-def test_each_kind_of_endpoint_has_its_own_count() -> None:
+def test_each_endpoint_class_has_its_own_count() -> None:
     box = still(rate_limit=1, read_limit=2, window=0.3)
     statuses = [send(box).status, send(box).status, get(box, "/v1/messages").status, get(box, "/v1/messages").status]
     assert [*statuses, delete(box, "msg_0").status, get(box, "/v1/billing/balance").status] == [

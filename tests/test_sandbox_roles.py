@@ -1,10 +1,11 @@
-"""sandbox: what a key may do by its role."""
+"""What a key of the sandbox may do by its role."""
 
 import pytest
 from sandboxing import request, text
 
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.routes import ROLES, ROUTES, Role
+from msgapi.sandbox.model.state import ROLES, Role
+from msgapi.sandbox.routes.table import ROUTES
 
 CONTACT = {"source": "API", "email": "ada@shop.example"}
 
@@ -26,5 +27,5 @@ def test_a_key_may_do_what_its_role_allows(role: Role, statuses: tuple[int, ...]
     assert found == statuses
 
 
-def test_every_route_needs_a_role_that_there_is() -> None:
+def test_every_route_requires_an_existing_role() -> None:
     assert {route.role for route in ROUTES} == set(ROLES)

@@ -1,4 +1,4 @@
-"""The sandbox's routes: whatever is asked of any of them, it is answered as the docs have it."""
+"""Every request to any route of the sandbox has a documented response."""
 
 from typing import Any, Final
 
@@ -11,8 +11,8 @@ from sandboxing import TO, ask, email, get, refusal, request, said, still, text
 
 from msgapi import Request
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.routes import ROUTES, Route, find, room
-from msgapi.sandbox.runs import CAMPAIGNS
+from msgapi.sandbox.model.campaigns import CAMPAIGNS
+from msgapi.sandbox.routes.table import ROUTES, Route, find_route, max_body_of
 
 VALUES: Final[st.SearchStrategy[object]] = st.sampled_from(
     [
@@ -102,7 +102,7 @@ _BODIES = st.one_of(
 
 
 @given(st.lists(st.tuples(st.sampled_from(ROUTES), st.integers(0, 20), QUERIES, _BODIES), max_size=8), st.data())
-def test_any_body_query_and_id_on_any_route_is_answered(
+def test_any_body_query_and_id_on_any_route_has_a_response(
     steps: list[tuple[Route, int, str, bytes | None]], data: st.DataObject
 ) -> None:
     box, ids = full()
@@ -116,17 +116,20 @@ def test_any_body_query_and_id_on_any_route_is_answered(
 
 
 @given(st.sampled_from(ROUTES), _JSON)
-def test_a_body_of_another_form_than_asked_for_is_refused(route: Route, value: Any) -> None:  # noqa: ANN401
+def test_a_body_of_another_schema_is_refused(route: Route, value: Any) -> None:  # noqa: ANN401
     box, ids = full()
     for one in ids:
         answer = post(box, route.path.replace("{id}", one), value, method=route.method)
         assert answer.status < 300 or "error" in said(answer)
 
 
-def test_routes_are_told_once_each_and_found_by_their_paths() -> None:
+def test_routes_are_listed_once_and_found_by_their_paths() -> None:
     assert len({(route.method, route.path) for route in ROUTES}) == len(ROUTES)
     for route in ROUTES:
-        assert find(route.method, route.path.replace("{id}", "a%5Fb")) == (route, "a_b" if "{id}" in route.path else "")
+        assert find_route(route.method, route.path.replace("{id}", "a%5Fb")) == (
+            route,
+            "a_b" if "{id}" in route.path else "",
+        )
 
 
 @pytest.mark.parametrize(
@@ -137,12 +140,12 @@ def test_routes_are_told_once_each_and_found_by_their_paths() -> None:
         ("POST", "/nowhere", 1_048_576),
     ],
 )
-def test_a_body_has_as_many_bytes_as_its_route_lets_it(method: str, path: str, bytes_: int) -> None:
-    assert room(method, path) == bytes_
+def test_the_size_of_a_body_is_limited_by_its_route(method: str, path: str, bytes_: int) -> None:
+    assert max_body_of(method, path) == bytes_
 
 
 @pytest.mark.parametrize(
-    "route", [route for route in ROUTES if route.writes and not route.bare], ids=lambda one: one.path
+    "route", [route for route in ROUTES if route.writes and not route.without_fields], ids=lambda one: one.path
 )
 def test_a_route_that_writes_needs_a_json_object(route: Route) -> None:
     box, ids = full()

@@ -1,4 +1,4 @@
-"""The sandbox over a socket: the same answers, byte for byte, and what only a socket can do."""
+"""The sandbox over a socket: the same responses, byte for byte, and what is special to a socket."""
 
 import asyncio
 import gzip
@@ -18,18 +18,17 @@ from sandboxing import email, request, said, text
 
 import msgapi
 from msgapi import InsufficientBalance, NotFound, Ok, Request, Response, Retry, ServerFault, Unanswered, messages
-from msgapi.sandbox import LUCK, Sandbox, guard
-from msgapi.sandbox.server import serving
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox, serve, server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
-PHONE = {luck.fate: luck.phone for luck in LUCK}
+PHONE = {recipient.fault: recipient.phone for recipient in MAGIC_RECIPIENTS}
 BEARER = b"Host: x\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
 
 
 @asynccontextmanager
 async def over_http(box: Sandbox, **headers: str) -> AsyncIterator[tuple[str, aiohttp.ClientSession]]:
     said_by_all = {"Authorization": f"Bearer {box.api_key}", "Content-Type": "application/json", **headers}
-    async with serving(box) as url, aiohttp.ClientSession(headers=said_by_all) as session:
+    async with serve(box) as url, aiohttp.ClientSession(headers=said_by_all) as session:
         yield url, session
 
 
@@ -63,7 +62,7 @@ async def test_over_a_socket_a_request_is_answered_as_in_memory(asked: Request) 
 
     box, alone = Sandbox(), Sandbox()
     target = asked.url.removeprefix("https://sandbox.example")
-    async with serving(box) as url, aiohttp.ClientSession() as session:
+    async with serve(box) as url, aiohttp.ClientSession() as session:
         call = session.request(
             asked.method, yarl.URL(url + target, encoded=True), headers=dict(asked.headers), data=asked.body
         )
@@ -71,8 +70,8 @@ async def test_over_a_socket_a_request_is_answered_as_in_memory(asked: Request) 
             assert like(await whole(answer)) == like(alone.handle(asked).response)
 
 
-async def test_the_server_listens_on_loopback_and_is_gone_afterwards() -> None:
-    async with serving(Sandbox()) as url:
+async def test_the_server_listens_on_loopback_and_is_closed_afterwards() -> None:
+    async with serve(Sandbox()) as url:
         host, port = url.removeprefix("http://").split(":")
         assert host == "127.0.0.1"
         with socket.create_connection((host, int(port)), timeout=5):
@@ -81,10 +80,10 @@ async def test_the_server_listens_on_loopback_and_is_gone_afterwards() -> None:
         _ = socket.create_connection((host, int(port)), timeout=5)
 
 
-async def test_an_ipv6_host_stands_in_brackets() -> None:
+async def test_an_ipv6_host_is_in_brackets() -> None:
     if not socket.has_ipv6:
         pytest.skip("this machine has no IPv6")
-    async with serving(Sandbox(), host="::1") as url:
+    async with serve(Sandbox(), host="::1") as url:
         assert url.startswith("http://[::1]:")
 
 
@@ -94,7 +93,7 @@ async def test_a_client_works_over_the_served_sandbox() -> None:
     def to(phone: str) -> messages.Text:
         return messages.Text(agent_id="ag_live_demo", to=phone, traffic_type="TRANSACTION", text="Hello")
 
-    async with serving(box) as url, msgapi.Client(base_url=url, api_key=box.api_key, retry=Retry(attempts=2)) as api:
+    async with serve(box) as url, msgapi.Client(base_url=url, api_key=box.api_key, retry=Retry(attempts=2)) as api:
         fine = await api(messages.send(to("+4915112345678")))
         lost = await api(messages.send(to(PHONE["lost"])))
         once = await api(messages.send(to(PHONE["500-once"])))
@@ -111,17 +110,17 @@ async def test_a_client_works_over_the_served_sandbox() -> None:
     assert [entry.id for entry in box.messages] == [one.value.message_id for one in (fine, lost, once)]
 
 
-async def test_a_lost_answer_closes_the_connection_without_one() -> None:
+async def test_a_lost_response_closes_the_connection() -> None:
     box = Sandbox()
     call = messages.send(messages.Text(agent_id="ag_live_demo", to=PHONE["lost"], traffic_type="TRANSACTION", text="x"))
-    async with serving(box) as url, msgapi.Client(base_url=url, api_key=box.api_key, retry=Retry(attempts=1)) as api:
+    async with serve(box) as url, msgapi.Client(base_url=url, api_key=box.api_key, retry=Retry(attempts=1)) as api:
         assert isinstance(await api(call), Unanswered)
         assert len(box.messages) == 1
         assert isinstance(await api(call), Ok)
     assert len(box.messages) == 1
 
 
-async def test_a_slow_answer_comes_later() -> None:
+async def test_a_slow_response_is_sent_later() -> None:
     box = Sandbox(slow=0.05)
     async with (
         over_http(box) as (url, session),
@@ -151,7 +150,7 @@ async def test_a_body_without_end_is_refused_before_its_end() -> None:
     head = (
         f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {box.api_key}\r\nContent-Length: 9000000\r\n"
     )
-    async with serving(box) as url:
+    async with serve(box) as url:
         host, port = url.removeprefix("http://").split(":")
         async with await anyio.connect_tcp(host, int(port)) as stream:
             await stream.send(head.encode() + b"\r\n" + b" " * 1_100_000)
@@ -170,7 +169,7 @@ async def test_a_large_body_that_is_allowed_arrives_whole() -> None:
     assert html.encode() in box.messages[0].body
 
 
-async def test_a_header_that_is_said_twice_counts_as_both() -> None:
+async def test_a_repeated_header_is_joined() -> None:
     box = Sandbox()
     async with over_http(box) as (url, session):
         headers = [("Idempotency-Key", "k1"), ("Idempotency-Key", "k2")]
@@ -180,9 +179,9 @@ async def test_a_header_that_is_said_twice_counts_as_both() -> None:
 
 
 @pytest.mark.parametrize("target", ["*", "http://other.example/v1/messages", "/v1/messages#a", "//"])
-async def test_a_target_that_is_no_path_of_ours_is_not_found(target: str) -> None:
+async def test_an_unknown_request_target_is_not_found(target: str) -> None:
     box = Sandbox()
-    async with serving(box) as url:
+    async with serve(box) as url:
         host, port = url.removeprefix("http://").split(":")
         stream = await anyio.connect_tcp(host, int(port))
         async with stream:
@@ -198,7 +197,7 @@ async def test_many_requests_at_once_are_each_answered() -> None:
         messages.send(messages.Text(agent_id="ag_live_demo", to=f"+49151{n:08d}", traffic_type="PROMOTION", text="x"))
         for n in range(200)
     ]
-    async with serving(box) as url, msgapi.Client(base_url=url, api_key=box.api_key) as api:
+    async with serve(box) as url, msgapi.Client(base_url=url, api_key=box.api_key) as api:
 
         async def send(one: msgapi.Call[messages.Accepted]) -> None:
             assert isinstance(await api(one), Ok)
@@ -218,10 +217,12 @@ async def test_many_requests_at_once_are_each_answered() -> None:
         pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", id="half a body"),
     ],
 )
-async def test_a_request_that_does_not_come_to_its_end_is_cut(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr(guard, "SLOWEST", 0.05)
+async def test_a_request_that_does_not_arrive_in_time_closes_the_connection(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
     box = Sandbox()
-    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         if sent:
             await stream.send(sent)
         with anyio.fail_after(5), pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
@@ -229,11 +230,11 @@ async def test_a_request_that_does_not_come_to_its_end_is_cut(monkeypatch: pytes
     assert box.requests == 0
 
 
-async def test_a_body_that_comes_bit_by_bit_is_read_and_the_connection_stays() -> None:
+async def test_a_body_that_arrives_in_parts_is_read_and_the_connection_stays_open() -> None:
     body = b'{"agent_id":"ag_live_demo"}'
     head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     box = Sandbox()
-    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for _ in range(2):
             for part in (head[:9], head[9:], body[:5], body[5:]):
                 await stream.send(part)
@@ -242,7 +243,7 @@ async def test_a_body_that_comes_bit_by_bit_is_read_and_the_connection_stays() -
     assert box.requests == 2
 
 
-async def test_a_guard_passes_on_what_it_does_not_need() -> None:
+async def test_a_connection_timeout_passes_everything_to_the_inner_protocol() -> None:
     told: list[str] = []
 
     class Inner(asyncio.Protocol):
@@ -256,30 +257,28 @@ async def test_a_guard_passes_on_what_it_does_not_need() -> None:
             told.append("lost" if exc is None else "broken")
 
     await anyio.lowlevel.checkpoint()
-    guards = guard.Guards()
-    one = guards.around(Inner())
+    guards = server.ConnectionTimeouts()
+    one = guards.wrap(Inner())
     one.pause_writing()
     one.pause_writing()
     one.resume_writing()
     one.connection_lost(None)
-    one._cut()
-    guards.of(None).connection_lost(None)
+    one._close()
+    guards.find(None).connection_lost(None)
     assert told == ["pause", "pause", "resume", "lost"]
 
 
-async def test_a_connection_that_is_gone_needs_no_cutting() -> None:
+async def test_closing_a_closed_connection_has_no_effect() -> None:
     from types import SimpleNamespace
     from typing import Any, cast
 
-    from msgapi.sandbox import server
-
     await anyio.lowlevel.checkpoint()
     gone = cast("Any", SimpleNamespace(transport=None))
-    assert server._cut(gone).status == server._unreadable(Sandbox(), gone).status == 200
+    assert server._abort(gone).status == server._respond_to_malformed(Sandbox(), gone).status == 200
 
 
 @pytest.mark.parametrize("body", [b"nonsense", gzip.compress(orjson.dumps(text()))], ids=["nonsense", "packed"])
-async def test_a_packed_body_is_refused_with_the_envelope(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_compressed_body_is_refused_with_the_envelope(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with over_http(Sandbox()) as (url, session):
         session.headers["Content-Encoding"] = "gzip"
         async with session.post(f"{url}/v1/messages", data=body) as answer:
@@ -299,10 +298,10 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("sent", UNREADABLE, ids=["tls", "version", "two", "none", "length", "control", "long"])
-async def test_bytes_that_are_no_http_get_the_envelope_and_nothing_of_them_is_shown_or_logged(
+async def test_malformed_requests_get_the_envelope_and_are_neither_quoted_nor_logged(
     sent: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         await stream.send(sent)
         with anyio.fail_after(5):
             answer = b"".join([part async for part in stream])
@@ -328,9 +327,9 @@ async def test_a_defect_of_the_sandbox_is_a_500_and_is_logged(
     assert "ZeroDivisionError" in caplog.text
 
 
-async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_defect(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_during_its_body_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
     head = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
-    async with serving(Sandbox()) as url:
+    async with serve(Sandbox()) as url:
         async with await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
             await stream.send(head)
             await anyio.sleep(0.05)
@@ -374,12 +373,12 @@ async def until_the_end(stream: anyio.abc.ByteStream) -> bytes:
         pytest.param([ONE_BYTE + b"G"], 1, id="what looks like the body before"),
     ],
 )
-async def test_a_slow_request_is_cut_wherever_it_stands_on_its_connection(
+async def test_a_slow_request_closes_the_connection_whatever_came_before_it(
     monkeypatch: pytest.MonkeyPatch, sent: list[bytes], answered: int
 ) -> None:
-    monkeypatch.setattr(guard, "SLOWEST", 0.1)
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.1)
     box = Sandbox(slow=0.05)
-    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for part in sent:
             await stream.send(part)
             await anyio.sleep(0.02)
@@ -387,10 +386,12 @@ async def test_a_slow_request_is_cut_wherever_it_stands_on_its_connection(
     assert got.count(b"HTTP/1.1 200 ") == answered == box.requests
 
 
-async def test_what_comes_during_a_slow_answer_is_answered_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SLOWEST", 0.05)
+async def test_a_request_that_arrives_during_a_slow_response_is_answered_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
     box = Sandbox(slow=0.2)
-    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         await stream.send(posted(text(to=PHONE["slow"])))
         await anyio.sleep(0.02)
         await stream.send(BALANCE[:20])
@@ -403,10 +404,10 @@ async def test_what_comes_during_a_slow_answer_is_answered_after_it(monkeypatch:
     assert box.requests == 2
 
 
-async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SLOWEST", 0.05)
-    monkeypatch.setattr(guard, "IDLE", 0.3)
-    async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
+    monkeypatch.setattr(server, "KEEP_ALIVE", 0.3)
+    async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for asked in (posted(text(), chunked=True), b"0\r\n\r\n", posted(text()), BALANCE):
             await stream.send(asked)
             await anyio.sleep(0.15 if asked.endswith((b"\r\n\r\n", b"}")) else 0.01)
@@ -414,9 +415,9 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_closed(monkeypatc
     assert got.count(b"HTTP/1.1 200 ") == 3
 
 
-async def test_a_head_whose_last_bytes_come_late_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SLOWEST", 0.1)
-    async with serving(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+async def test_a_head_whose_last_bytes_arrive_late_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.1)
+    async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for cut in (1, 2, 3):
             await stream.send(BALANCE[:-cut])
             await anyio.sleep(0.02)
@@ -425,12 +426,12 @@ async def test_a_head_whose_last_bytes_come_late_is_whole(monkeypatch: pytest.Mo
             assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_client_that_does_not_read_its_answers_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "SLOWEST", 0.2)
+async def test_a_client_that_does_not_read_its_responses_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.2)
     box, asked = Sandbox(rate_limit=10**6), b"GET /v1/messages?limit=200 HTTP/1.1\r\n" + BEARER + b"\r\n"
     for _ in range(200):
         assert box.handle(request("POST", "/v1/messages", body=text())).response.status == 200
-    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         await stream.send(asked * 400)
         await anyio.sleep(1.0)
         got = await until_the_end(stream)
@@ -441,7 +442,7 @@ async def test_a_client_that_does_not_read_its_answers_is_cut(monkeypatch: pytes
 async def test_a_target_may_have_a_host(host: str) -> None:
     box = Sandbox()
     body = orjson.dumps({**text(), "ttl": "9s"})
-    async with serving(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
+    async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for asked in (
             f"GET {host}/v1/messages?limit=1 HTTP/1.1\r\n".encode() + BEARER + b"\r\n",
             f"POST {host}/v1/messages HTTP/1.1\r\nContent-Length: {len(body)}\r\n".encode() + BEARER + b"\r\n" + body,

@@ -1,4 +1,4 @@
-"""The sandbox's test agent: one number, five messages, and one refusal for all else."""
+"""The test agent of the sandbox: one number, five messages, and one error for everything else."""
 
 from typing import Any
 
@@ -32,10 +32,10 @@ def test_a_number_is_bound_by_the_code_that_was_sent_there() -> None:
     bound = {**standing, "phone": TO, "verified": True}
     assert done(box, testagent.verify(TO, "000000")).extra == bound
     assert done(box, testagent.status()).extra == bound
-    assert TO not in repr(box.account.state.trial)
+    assert TO not in repr(box.account.state.test_agent)
 
 
-def test_five_messages_go_to_the_verified_number_for_nothing() -> None:
+def test_five_messages_to_the_verified_number_are_free() -> None:
     box = still()
     verified(box)
     body = {name: part for name, part in text(agent_id="ag_test_demo").items() if name != "message_type"}
@@ -54,7 +54,7 @@ def test_five_messages_go_to_the_verified_number_for_nothing() -> None:
     assert box.balance.reserved == 0
 
 
-def test_whatever_the_test_agent_does_not_do_is_refused_alike() -> None:
+def test_everything_that_the_test_agent_refuses_has_the_same_response() -> None:
     box = still()
     refusals = [tried(box)]
     refusals.append(post(box, "/v1/test/verify", {"phone": TO, "code": "000000"}))
@@ -79,11 +79,11 @@ def test_whatever_the_test_agent_does_not_do_is_refused_alike() -> None:
     assert said(get(box, "/v1/test/status"))["sends_remaining"] == 5
 
 
-def test_the_test_agent_is_no_sender_of_ones_own() -> None:
+def test_the_test_agent_cannot_be_used_for_real_sends() -> None:
     assert refusal(send(still(), text(agent_id="ag_test_demo"))) == (404, "not_found")
 
 
-def test_a_second_number_takes_the_place_of_the_first_and_the_quota_stays() -> None:
+def test_a_second_number_replaces_the_first_and_the_quota_stays() -> None:
     box = still()
     verified(box)
     assert tried(box).status == 200
@@ -98,7 +98,7 @@ def test_a_conversation_with_the_test_agent_needs_a_session() -> None:
     box = still()
     verified(box)
     assert refusal(tried(box, message_type="CONVERSATION")) == (422, "no_active_session")
-    _ = box.account.state.sessions.reply(("ag_test_demo", TO), NOW)
+    _ = box.account.state.sessions.open_or_extend(("ag_test_demo", TO), NOW)
     answer = tried(box, message_type="CONVERSATION")
     assert said(answer)["billing"]["in_session"] is True
     assert said(answer)["billing"]["hold_amount"] == 0
@@ -117,6 +117,6 @@ def test_a_conversation_with_the_test_agent_needs_a_session() -> None:
         ("messages", text(agent_id="", to="1"), ["agent_id", "to"]),
     ],
 )
-def test_what_is_wrong_with_a_test_is_told(target: str, body: object, fields: list[str] | None) -> None:
+def test_the_problems_of_a_test_message_are_returned(target: str, body: object, fields: list[str] | None) -> None:
     answer = post(still(), f"/v1/test/{target}", body)
     assert fields_of(answer) == (fields or fields_of(answer))

@@ -1,4 +1,4 @@
-"""The sandbox's webhook endpoints: making, changing and testing them."""
+"""Webhook endpoints of the sandbox: create, update, delete and test them."""
 
 from typing import Any
 from uuid import UUID
@@ -9,8 +9,8 @@ from sandboxing import NOW, fields_of, get, refusal, said, still
 
 from msgapi import NotFound, webhooks
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.couriers import Delivery
-from msgapi.sandbox.samples import FIELDS, sample
+from msgapi.sandbox.model.event_samples import EVENT_FIELDS, sample_data
+from msgapi.sandbox.model.webhooks import PendingDelivery
 from msgapi.webhooks import EndpointChanges, NewEndpoint
 
 HOOK = NewEndpoint(url="https://shop.example/hook", events=("message.read", "email.opened"), secret="whsec_1")
@@ -21,7 +21,7 @@ def made(box: Sandbox, **fields: Any) -> str:  # noqa: ANN401 - those of an endp
     return done(box, webhooks.create(NewEndpoint(**given))).id
 
 
-def test_a_new_endpoint_is_answered_with_its_place_and_without_its_secret() -> None:
+def test_the_response_to_a_new_endpoint_has_its_location_and_not_its_secret() -> None:
     box = still()
     body = {"url": "https://shop.example/hook", "events": ["message.read", "message.read"], "secret": "whsec_1"}
     answer = post(box, "/v1/webhooks", body)
@@ -50,7 +50,7 @@ def test_a_new_endpoint_is_answered_with_its_place_and_without_its_secret() -> N
         ({"url": "https://shop.example", "events": ["message.read"], "secret": "s", "id": "x"}, ["id"]),
     ],
 )
-def test_what_is_wrong_with_an_endpoint_is_told(body: object, fields: list[str]) -> None:
+def test_the_problems_of_an_endpoint_are_returned(body: object, fields: list[str]) -> None:
     box = still()
     assert fields_of(post(box, "/v1/webhooks", body)) == fields
     assert said(get(box, "/v1/webhooks")) == {"webhooks": []}
@@ -65,12 +65,12 @@ def test_an_endpoint_on_this_machine_may_be_http(url: str) -> None:
     assert [(found.id, found.url) for found in done(box, webhooks.list()).webhooks] == [(one, url)]
 
 
-def test_every_documented_event_can_be_asked_for() -> None:
+def test_an_endpoint_can_subscribe_to_every_documented_event() -> None:
     box = still()
     assert len(webhooks.EVENT_TYPES) == 23
     one = made(box, events=tuple(webhooks.EVENT_TYPES))
     assert done(box, webhooks.list()).webhooks[0].events == tuple(webhooks.EVENT_TYPES)
-    assert [found.id for found in box.account.state.endpoints.asking("agent.approved")] == [one]
+    assert [found.id for found in box.account.state.endpoints.subscribed_to("agent.approved")] == [one]
 
 
 def test_an_endpoint_is_changed_field_by_field() -> None:
@@ -82,15 +82,15 @@ def test_an_endpoint_is_changed_field_by_field() -> None:
     ).extra
     assert (changed["url"], changed["events"]) == ("https://other.example/", ["agent.approved"])
     endpoints = box.account.state.endpoints
-    (found,) = endpoints.asking("agent.approved")
-    assert (found.secret, endpoints.asking("message.read")) == ("whsec_2", ())
+    (found,) = endpoints.subscribed_to("agent.approved")
+    assert (found.secret, endpoints.subscribed_to("message.read")) == ("whsec_2", ())
     target = f"/v1/webhooks/{one}"
     assert fields_of(post(box, target, {}, method="PATCH")) == [""]
     assert fields_of(post(box, target, {"events": ["none"]}, method="PATCH")) == ["events[0]"]
     assert fields_of(post(box, target, {"url": "ftp://x.example"}, method="PATCH")) == ["url"]
 
 
-def test_a_deleted_endpoint_is_gone() -> None:
+def test_a_deleted_endpoint_is_not_found() -> None:
     box = still()
     one, other = made(box), made(box)
     assert done(box, webhooks.delete(one)).extra == {"success": True}
@@ -100,43 +100,43 @@ def test_a_deleted_endpoint_is_gone() -> None:
     assert [found.id for found in box.account.state.endpoints] == [other]
 
 
-def brought(box: Sandbox) -> Delivery:
-    delivery = box.account.state.couriers.take(NOW)
+def brought(box: Sandbox) -> PendingDelivery:
+    delivery = box.account.state.webhook_queue.take(NOW)
     assert delivery is not None
     return delivery
 
 
-def test_testing_an_endpoint_makes_up_an_event_for_it_alone() -> None:
+def test_a_test_event_is_scheduled_for_the_tested_endpoint_only() -> None:
     box = still()
     _, one = made(box), made(box, events=("billing.balance_low", "message.read"))
     answered = done(box, webhooks.test(one)).extra
     assert box.events == ()
     delivery = brought(box)
-    happening = delivery.event
-    assert (delivery.webhook_id, happening.event, happening.at) == (one, "billing.balance_low", NOW)
-    assert answered == {"success": True, "event_id": happening.id, "event": "billing.balance_low"}
-    assert box.account.state.couriers.next_at() is None
+    event = delivery.event
+    assert (delivery.webhook_id, event.event, event.at) == (one, "billing.balance_low", NOW)
+    assert answered == {"success": True, "event_id": event.id, "event": "billing.balance_low"}
+    assert box.account.state.webhook_queue.next_at() is None
 
 
 @pytest.mark.parametrize("name", webhooks.EVENT_TYPES)
-def test_a_made_up_event_is_read_as_what_it_stands_for(name: str) -> None:
+def test_a_test_event_is_read_as_its_event_class(name: str) -> None:
     box = still()
     one = made(box, events=(name,))
     _ = done(box, webhooks.test(one))
-    happening = brought(box).event
-    body = happening.body()
+    event = brought(box).event
+    body = event.body()
     read = webhooks.read({webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret="s")}, body, secret="s")
     assert type(read) is webhooks.EVENT_TYPES[name]
-    assert happening.data == sample(name, NOW)
-    if name.startswith("message.") and "status" in happening.data:
-        assert happening.data["status"] == name.removeprefix("message.")
+    assert event.data == sample_data(name, NOW)
+    if name.startswith("message.") and "status" in event.data:
+        assert event.data["status"] == name.removeprefix("message.")
 
 
 def test_there_is_a_sample_of_every_event() -> None:
-    assert set(FIELDS) == set(webhooks.EVENT_TYPES)
+    assert set(EVENT_FIELDS) == set(webhooks.EVENT_TYPES)
 
 
-def test_the_same_key_makes_one_endpoint() -> None:
+def test_the_same_key_creates_one_endpoint() -> None:
     box = still()
     body = {"url": HOOK.url, "events": ["message.read"], "secret": "s"}
     first, again = (post(box, "/v1/webhooks", body, key="k") for _ in range(2))

@@ -1,4 +1,4 @@
-"""sandbox.workspaces: a key sees its own workspace, and nothing of another."""
+"""Workspaces: a key has access to its own sandbox, and to no other."""
 
 from decimal import Decimal
 from typing import Any
@@ -22,8 +22,7 @@ from msgapi import (
     messages,
     webhooks,
 )
-from msgapi.sandbox import CAMPAIGNS, LUCK, Campaign, Sandbox, Workspaces
-from msgapi.sandbox.server import serving
+from msgapi.sandbox import CAMPAIGNS, MAGIC_RECIPIENTS, Campaign, Sandbox, Workspaces, serve
 
 pytestmark = pytest.mark.anyio
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
@@ -84,7 +83,7 @@ def by_id(message: str, agent: str, hook: str, contact: str) -> list[Call[object
     ]
 
 
-async def test_nothing_of_one_workspace_is_found_by_its_id_with_the_key_of_another() -> None:
+async def test_a_key_finds_nothing_of_another_workspace_by_its_id() -> None:
     one, other = Sandbox(api_key="sk_one", campaigns=(*CAMPAIGNS, OWN)), Sandbox(api_key="sk_two")
     both = Workspaces([one, other])
     async with (
@@ -109,7 +108,7 @@ def test_the_ids_of_a_sandbox_follow_from_its_seed_and_its_key() -> None:
 
 
 @pytest.mark.parametrize("key", ["sk_three", ""])
-async def test_a_key_of_none_is_refused(key: str) -> None:
+async def test_an_unknown_key_is_refused(key: str) -> None:
     _, _, both = two()
     async with msgapi.Client(transport=both, api_key=key or "x") as api:
         assert isinstance(await api(messages.list()), Unauthorized)
@@ -119,16 +118,16 @@ async def test_a_key_of_none_is_refused(key: str) -> None:
 async def test_a_lost_answer_is_lost_and_a_slow_one_slow() -> None:
     clock = VirtualClock()
     both = Workspaces([Sandbox(api_key="sk_one", clock=clock)])
-    phone = {one.fate: one.phone for one in LUCK}
+    phone = {one.fault: one.phone for one in MAGIC_RECIPIENTS}
     body = {"agent_id": "ag_live_demo", "message_type": "MESSAGE", "traffic_type": "TRANSACTION"}
     asked = [
         request(
             "POST",
             "/v1/messages",
-            body={**body, "to": phone[fate], "content": {"text": "x"}},
+            body={**body, "to": phone[fault], "content": {"text": "x"}},
             Authorization="Bearer sk_one",
         )
-        for fate in ("lost", "slow")
+        for fault in ("lost", "slow")
     ]
     async with clock.autojump():
         assert isinstance(await both(asked[0]), Unanswered)
@@ -144,9 +143,9 @@ def test_each_workspace_has_a_key_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_they_are_served_behind_one_address() -> None:
+async def test_workspaces_are_served_at_one_address() -> None:
     one, _, both = two()
-    async with serving(both) as url, msgapi.Client(api_key="sk_one", base_url=url) as api:
+    async with serve(both) as url, msgapi.Client(api_key="sk_one", base_url=url) as api:
         assert isinstance(await api(messages.send(TEXT)), Ok)
     assert len(one.messages) == 1
 
@@ -171,8 +170,8 @@ def test_two_workspaces_have_no_id_in_common() -> None:
     assert ids[0] & ids[1] == set()
 
 
-def test_what_cannot_be_read_belongs_to_no_workspace_and_is_answered_by_the_first() -> None:
+def test_a_malformed_request_is_answered_by_the_first_workspace() -> None:
     both = Workspaces([still(api_key="sk_one"), still(api_key="sk_two", read_limit=7)])
-    answer = both.unreadable().response
+    answer = both.handle_malformed().response
     assert (answer.status, said(answer)["error"]) == (400, "validation_error")
     assert answer.headers["x-ratelimit-remaining"] == "50000"

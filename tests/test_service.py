@@ -9,7 +9,7 @@ import pytest
 
 import msgapi
 from msgapi import Client, Ok, Request, Retry, VirtualClock, billing, messages
-from msgapi.sandbox import Sandbox, server
+from msgapi.sandbox import Sandbox, serve
 from msgapi.transports import Answer, Faulty, Recording, Replay, Transport
 
 Staging = Callable[[Path], AbstractAsyncContextManager[tuple[str, Transport | None]]]
@@ -30,7 +30,7 @@ async def in_memory(_: Path) -> AsyncIterator[tuple[str, Transport | None]]:
 
 @asynccontextmanager
 async def over_a_socket(_: Path) -> AsyncIterator[tuple[str, Transport | None]]:
-    async with server.serving(sandbox(), host="127.0.0.1", port=0) as url:
+    async with serve(sandbox(), host="127.0.0.1", port=0) as url:
         yield url, None
 
 
@@ -123,7 +123,7 @@ async def test_a_wrong_key_is_unauthorized_whichever_way_it_goes(staging: Stagin
 
 @pytest.mark.parametrize(("staging", "anyio_backend"), STAGINGS[:3])
 async def test_an_answer_lost_after_acceptance_is_found_again_under_its_key(staging: Staging, tmp_path: Path) -> None:
-    luck = next(one for one in msgapi.sandbox.LUCK if one.fate == "lost")
+    luck = next(one for one in msgapi.sandbox.MAGIC_RECIPIENTS if one.fault == "lost")
     call = messages.send(text(luck.phone))
     async with (
         staging(tmp_path) as (url, transport),

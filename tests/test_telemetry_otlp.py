@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 import msgapi
 from msgapi import NotFound, Ok, Request, messages, telemetry
-from msgapi.sandbox import Sandbox, server
+from msgapi.sandbox import Sandbox, serve
 from msgapi.transports import Answer, aiohttp
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -49,7 +49,7 @@ def told(receiver: "subprocess.Popen[str]", count: int) -> dict[str, dict[str, A
 async def calls(tracers: TracerProvider, meters: MeterProvider) -> list[Request]:
     sent: list[Request] = []
     sandbox = Sandbox()
-    async with server.serving(sandbox, host="127.0.0.1", port=0) as url, aiohttp.open() as transport:
+    async with serve(sandbox, host="127.0.0.1", port=0) as url, aiohttp.open() as transport:
 
         async def noting(request: Request) -> Answer:
             sent.append(request)

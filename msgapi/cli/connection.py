@@ -30,15 +30,15 @@ def launch(program: Callable[[], Awaitable[T]]) -> T:
 
 def private(given: Mapping[str, str]) -> "Sandbox":
     """Open a sandbox with money enough, where the senders and the template that were *given* exist."""
-    from ..sandbox import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Sandbox, Template
+    from ..sandbox import AGENTS, CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, Sandbox, SandboxAgent
 
     agent, channel, template = (given.get(name) for name in ("agent_id", "channel_id", "template_id"))
     versions = (given.get("template_version") or "1",)
     return Sandbox(
         balance=_PLENTY,
-        agents=(*([Agent(agent_id=agent, channel_id="ch_rcs_private")] if agent else []), *AGENTS),
-        channels=(*([Channel(channel_id=channel)] if channel else []), *CHANNELS),
-        templates=(*([Template(template_id=template, versions=versions)] if template else []), *TEMPLATES),
+        agents=(*([SandboxAgent(agent_id=agent, channel_id="ch_rcs_private")] if agent else []), *AGENTS),
+        channels=(*([EmailChannel(channel_id=channel)] if channel else []), *CHANNELS),
+        templates=(*([EmailTemplate(template_id=template, versions=versions)] if template else []), *TEMPLATES),
     )
 
 

@@ -68,7 +68,7 @@ def _told(run: Run, audited: Callable[[], tuple[audit.Check, ...]], keep: str | 
 
 
 async def _played(stage: Stage) -> Run:
-    from ..sandbox.server import serving
+    from ..sandbox import serve
 
     pace = Pace()
     mailing = Mailing(
@@ -79,7 +79,7 @@ async def _played(stage: Stage) -> Run:
         overwrite=True,
     )
     async with (
-        serving(stage.box) as url,
+        serve(stage.box) as url,
         Client(api_key=stage.box.api_key, base_url=url, retry=PATIENT, pace=pace) as api,
     ):
         with rows.opened(mailing.path) as table:

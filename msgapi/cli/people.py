@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import frozen
 
-from ..sandbox import LUCK, Prices
+from ..sandbox import MAGIC_RECIPIENTS, PriceList
 from .exits import Halt, unwritable
 
 Cells: TypeAlias = tuple[str, ...]
@@ -17,7 +17,7 @@ HEADER: Final[Cells] = ("id", "to", "name", "parcel")
 _NAMES: Final = ("Ada", "Björn", "Chloé", "Dmitri", "Eun-ji", "Fatima", "O'Neil, Gus", 'Hal "Ace" Ito', "İpek", "Jörg")
 _BAD_NUMBERS: Final = ("0151 23456", "+49", "+0123456789", "none", "")
 _UNLUCKY: Final = {"403": "Forbidden", "404": "NotFound", "422": "Unprocessable"}
-_PHONES: Final[Mapping[str, str]] = {luck.fate: luck.phone for luck in LUCK}
+_PHONES: Final[Mapping[str, str]] = {luck.fault: luck.phone for luck in MAGIC_RECIPIENTS}
 _SHARE: Final = 50  # one row in so many is bad
 
 
@@ -50,7 +50,7 @@ def write(path: Path, rows: int, seed: int) -> tuple[Person, ...]:
 
 def money_for(rows: int) -> Decimal:
     """Tell a balance that is enough for so many texts."""
-    return Prices().single_message * rows
+    return PriceList().single_message * rows
 
 
 def _rows(rows: int, random: Random) -> Iterator[tuple[Person, Cells]]:

@@ -14,7 +14,7 @@ import anyio
 import orjson
 from attrs import frozen
 
-from ..sandbox import ENDINGS, LUCK, Mischief, Sandbox, Timing
+from ..sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
 from .connection import launch
 from .exits import Exit, Halt
 from .output import emit, emit_json, note, table_of
@@ -52,14 +52,14 @@ class Site:
             faults=self.faults,
             seed=self.seed,
             timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
-            webhooks=Mischief(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
+            webhooks=WebhookFaults(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
         )
 
 
 def show_luck(*, json: bool) -> int:
     """Print which recipients something happens to: to the send itself, or to the message later."""
-    found = [(one.phone, one.email, one.happens) for one in LUCK]
-    found += [(one.phone, one.email, one.happens) for one in ENDINGS]
+    found = [(one.phone, one.email, one.effect) for one in MAGIC_RECIPIENTS]
+    found += [(one.phone, one.email, one.effect) for one in DELIVERY_OUTCOMES]
     if json:
         emit_json([{"phone": phone, "email": email, "happens": happens} for phone, email, happens in found])
         return Exit.ACCEPTED
@@ -77,7 +77,7 @@ def start(site: Site, command: tuple[str, ...], *, json: bool = False) -> int:
 
 @asynccontextmanager
 async def _served(site: Site, port: int) -> AsyncIterator[Mapping[str, str]]:
-    from ..sandbox.server import serving
+    from ..sandbox import serve
 
     if not site.host:
         raise Halt("--host must name where to listen, such as 127.0.0.1")
@@ -87,7 +87,7 @@ async def _served(site: Site, port: int) -> AsyncIterator[Mapping[str, str]]:
         raise Halt(f"the sandbox cannot be like that: {error}") from None
     async with AsyncExitStack() as stack:
         try:
-            url = await stack.enter_async_context(serving(sandbox, host=site.host, port=port))
+            url = await stack.enter_async_context(serve(sandbox, host=site.host, port=port))
         except (OSError, UnicodeError) as error:
             raise Halt(f"cannot serve on {site.host} port {port}: {_why(error)}") from None
         yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}

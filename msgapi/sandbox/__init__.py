@@ -1,18 +1,34 @@
-"""The API emulated: a strict account in memory, to test against and to try things on."""
+"""The API emulated: a strict account in memory, to test against and to try things out."""
+
+from typing import TYPE_CHECKING
 
 from .account import Account
-from .answers import Reply
-from .couriers import Attempt, Mischief
 from .decisions import CODES, DECISIONS, Code, Decision
-from .endings import ENDINGS, Ending, Timing
-from .log import Entry
-from .luck import LUCK, Luck
-from .outbox import Happening
-from .prices import Prices
-from .runs import CAMPAIGNS, Campaign
-from .senders import AGENTS, CHANNELS, TEMPLATES, Agent, Channel, Template
-from .transport import Sandbox
+from .http.responses import SimulatedResponse
+from .model.agents import AGENTS, SandboxAgent
+from .model.billing import PriceList
+from .model.campaigns import CAMPAIGNS, Campaign
+from .model.email_channels import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate
+from .model.faults import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, DeliveryOutcome, MagicRecipient, Timing
+from .model.messages import LogEntry
+from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
+from .rules.controls import ControlError
+from .sandbox import Sandbox
 from .workspaces import Workspaces
+
+if TYPE_CHECKING:
+    from .server import serve
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import `serve` when it is first used, because it needs aiohttp."""
+        if name != "serve":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from .server import serve
+
+        globals()[name] = serve
+        return serve
+
 
 __all__ = [
     "AGENTS",
@@ -20,25 +36,27 @@ __all__ = [
     "CHANNELS",
     "CODES",
     "DECISIONS",
-    "ENDINGS",
-    "LUCK",
+    "DELIVERY_OUTCOMES",
+    "MAGIC_RECIPIENTS",
     "TEMPLATES",
     "Account",
-    "Agent",
     "Attempt",
     "Campaign",
-    "Channel",
     "Code",
+    "ControlError",
     "Decision",
-    "Ending",
-    "Entry",
-    "Happening",
-    "Luck",
-    "Mischief",
-    "Prices",
-    "Reply",
+    "DeliveryOutcome",
+    "EmailChannel",
+    "EmailTemplate",
+    "EmittedEvent",
+    "LogEntry",
+    "MagicRecipient",
+    "PriceList",
     "Sandbox",
-    "Template",
+    "SandboxAgent",
+    "SimulatedResponse",
     "Timing",
+    "WebhookFaults",
     "Workspaces",
+    "serve",
 ]

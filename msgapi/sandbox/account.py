@@ -1,9 +1,9 @@
-"""Account: the API emulated as a pure model. A request and the time go in, a reply comes out.
+"""One account of the API as a pure model: `Account.handle` takes a request and the time, and returns a response.
 
 Rules:
-- No clock, no sleep, no socket, no randomness but the seed's: the same requests give the same answers.
-- Every request gets a documented answer; nothing that it holds makes the model raise.
-- What the world does to an answer, such as losing it, is data that the shells act on.
+- No clock, no sleep, no socket, and no randomness except the seed's: the same requests have the same responses.
+- Every request has a documented response; no content of a request makes the model raise.
+- The delay or the loss of a response is data, on which the callers act.
 """
 
 from collections.abc import Mapping
@@ -12,125 +12,139 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, final
 
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from ..http import Request, Response
 from ..results import Detail
-from . import bodies, luck, routes
-from .answers import JSON, Reply, invalid, refuse
-from .lifecycle import advance
-from .limit import Figures, Limit, Window
-from .state import Ask, State
+from .http.rate_limit import WindowCounter, WindowLimit, WindowState
+from .http.requests import RouteRequest, bearer_token, canonical_body, read_body
+from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
+from .model.faults import fault_response
+from .model.state import ROLES, AccountOptions, AccountState, Role
+from .routes.table import Route, find_route, split_url
+from .rules.lifecycle import advance
 
-_BEARER: Final = "bearer "
-_SOON: Final = 0.05  # seconds; the retry_after of a 429 that came by chance
+_RETRY_AFTER: Final = 0.05  # seconds; of a 429 that is a random fault
 
 
 @final
-@define(eq=False, kw_only=True)
+@define(eq=False, init=False, repr=False)
 class Account:
-    """One account with one API key: `handle` is the whole of its API."""
+    """One account with one API key."""
 
-    api_key: str = field(repr=False)
-    state: State
-    sends: Limit
-    reads: Limit
-    role: routes.Role = "manager"
-    requests: int = field(default=0, init=False)
-    _windows: dict[str, Window] = field(factory=dict, init=False)
+    api_key: str
+    role: Role
+    state: AccountState
+    send_limit: WindowLimit
+    read_limit: WindowLimit
+    requests: int
+    _counters: dict[str, WindowCounter]
 
-    def handle(self, request: Request, now: float) -> Reply:
-        """Answer *request* at the moment *now*, in Unix seconds."""
+    def __init__(self, options: AccountOptions) -> None:
+        """Create an account."""
+        self.api_key = options.api_key
+        self.role = options.role
+        self.state = AccountState(options)
+        self.send_limit = WindowLimit(options.rate_limit, options.window)
+        self.read_limit = WindowLimit(options.read_limit, options.window)
+        self.requests = 0
+        self._counters = {}
+
+    def handle(self, request: Request, now: float) -> SimulatedResponse:
+        """Respond to *request* at the time *now*, in Unix seconds."""
         self.requests += 1
         advance(self.state, now)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        path, query = routes.target(request.url)
+        path, query = split_url(request.url)
         if (request.method, path) == ("GET", "/openapi.json"):
             return _document()
-        found = routes.find(request.method, path)
-        window = self._window(found[0].band if found else "other")
-        refused = self._unauthorized(headers)
-        if refused is not None:
-            return _stamped(refused, window.untouched(now), now)
-        figures = window.take(now)
-        if figures.wait is not None:
-            reply = refuse(429, "rate_limit_exceeded", "Too many requests.", retry_after=figures.wait)
+        found = find_route(request.method, path)
+        counter = self._counter(found[0].endpoint_class if found else "other")
+        unauthorized = self._check_key(headers)
+        if unauthorized is not None:
+            return _with_headers(unauthorized, counter.unused(now), now)
+        limit = counter.count(now)
+        if limit.wait is not None:
+            response = error_response(429, "rate_limit_exceeded", "Too many requests.", retry_after=limit.wait)
         elif found is None:
-            reply = refuse(404, "not_found", "There is no such route.")
-        elif routes.ROLES.index(self.role) < routes.ROLES.index(found[0].role):
-            reply = refuse(403, "forbidden", f"The key needs the role of {found[0].role} for this.")
+            response = not_found("route")
+        elif ROLES.index(self.role) < ROLES.index(found[0].role):
+            response = error_response(403, "forbidden", f"The key needs the role of {found[0].role} for this.")
         else:
-            ask = Ask(now, id=found[1], query=query, body=request.body or b"")
-            reply = self._by_chance(found[0], headers, ask)
-        return _stamped(reply, figures, now)
+            received = RouteRequest(now, id=found[1], query=query, body=request.body or b"")
+            response = self._with_random_fault(found[0], headers, received)
+        return _with_headers(response, limit, now)
 
-    def unreadable(self, now: float) -> Reply:
-        """Answer what came at the moment *now* and could not be read as a request."""
-        reply = invalid([Detail("", "is not HTTP/1.1 that can be read")], "The request is not HTTP that can be read.")
-        return _stamped(reply, self._window("other").untouched(now), now)
+    def handle_malformed(self, now: float) -> SimulatedResponse:
+        """Respond, at the time *now*, to bytes that are not a valid HTTP request."""
+        detail = Detail("", "is not HTTP/1.1 that can be read")
+        response = invalid_request([detail], "The request is not HTTP that can be read.")
+        return _with_headers(response, self._counter("other").unused(now), now)
 
-    def _by_chance(self, route: routes.Route, headers: Mapping[str, str], ask: Ask) -> Reply:
-        fate = self.state.chance.draw(self._name(headers, ask.body)) if self.state.chance.rate else None
-        struck = luck.strike(fate, wait=_SOON) if fate else None
-        if struck is not None:
-            return struck
-        reply = self._act(route, headers, ask)
-        return evolve(reply, lost=True) if fate == "lost" else reply
+    def _with_random_fault(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
+        faults = self.state.faults
+        fault = faults.draw(self._name_of(headers, request.body)) if faults.rate else None
+        failed = fault_response(fault, retry_after=_RETRY_AFTER) if fault else None
+        if failed is not None:
+            return failed
+        response = self._run(route, headers, request)
+        return evolve(response, lost=True) if fault == "lost" else response
 
-    def _act(self, route: routes.Route, headers: Mapping[str, str], ask: Ask) -> Reply:
+    def _run(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
         if not route.writes:
-            return route.action(self.state, ask)
-        read = bodies.read(headers, ask.body, most=route.most, bare=route.bare)
-        if isinstance(read, Reply):
+            return route.action(self.state, request)
+        read = read_body(headers, request.body, max_bytes=route.max_body, without_fields=route.without_fields)
+        if isinstance(read, SimulatedResponse):
             return read
-        value, key = read
-        body = bodies.content(value, ask.body) if key else b""
-        keys, name = self.state.keys, (f"{route.method} {route.path} {ask.id}", key or "")
-        again = keys.recall(name, body, ask.now) if key else None
-        if again is not None:
-            return again
-        reply = route.action(self.state, evolve(ask, value=value, key=key))
-        if key and reply.response.status < 300:  # noqa: PLR2004 - accepted
-            keys.remember(name, body, reply.response, ask.now)
-        return reply
+        fields, key = read
+        body = canonical_body(fields, request.body) if key else b""
+        store, name = self.state.idempotency, (f"{route.method} {route.path} {request.id}", key or "")
+        stored = store.replay(name, body, request.now) if key else None
+        if stored is not None:
+            return stored
+        response = route.action(self.state, evolve(request, fields=fields, key=key))
+        if key and response.response.status < 300:  # noqa: PLR2004 - accepted
+            store.store(name, body, response.response, request.now)
+        return response
 
-    def _name(self, headers: Mapping[str, str], body: bytes) -> bytes:
-        # What chance knows a request by: its key, its body, or else its number.
+    def _name_of(self, headers: Mapping[str, str], body: bytes) -> bytes:
+        # The name of a request for random faults: its key, else its body, else its number.
         key = headers.get("idempotency-key")
         if key is not None:
             return key.encode(errors="replace")
         return blake2b(body).digest() if body else str(self.requests).encode()
 
-    def _window(self, band: str) -> Window:
-        window = self._windows.get(band)
-        if window is None:
-            window = self._windows[band] = Window(self.sends if band == "sends" else self.reads)
-        return window
+    def _counter(self, endpoint_class: str) -> WindowCounter:
+        counter = self._counters.get(endpoint_class)
+        if counter is None:
+            limit = self.send_limit if endpoint_class == "sends" else self.read_limit
+            counter = self._counters[endpoint_class] = WindowCounter(limit)
+        return counter
 
-    def _unauthorized(self, headers: Mapping[str, str]) -> Reply | None:
+    def _check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
         given = headers.get("authorization", "")
         if not given:
-            return refuse(401, "unauthorized", "There is no API key: send `Authorization: Bearer <api_key>`.")
-        if given[: len(_BEARER)].lower() != _BEARER:
-            return refuse(401, "unauthorized", "The Authorization header is not of the form `Bearer <api_key>`.")
-        if given[len(_BEARER) :] != self.api_key:
-            return refuse(401, "unauthorized", "The API key is not valid.")
-        return None
+            return error_response(401, "unauthorized", "There is no API key: send `Authorization: Bearer <api_key>`.")
+        token = bearer_token(given)
+        if token is None:
+            message = "The Authorization header is not of the form `Bearer <api_key>`."
+            return error_response(401, "unauthorized", message)
+        return None if token == self.api_key else error_response(401, "unauthorized", "The API key is not valid.")
 
 
-def _document() -> Reply:
-    from .openapi import document  # goes through every model, for the few that ask for it
+def _document() -> SimulatedResponse:
+    from .openapi.document import document  # describes every model, which few programs need
 
-    return Reply(Response(200, JSON, document()))
+    return SimulatedResponse(Response(200, JSON_HEADERS, document()))
 
 
-def _stamped(reply: Reply, figures: Figures, now: float) -> Reply:
-    # A proxy's own page has none of the API's headers.
-    given = reply.response
-    headers = {**given.headers, "date": _date(int(now))}
-    if "server" not in given.headers:
-        headers.update(figures.headers())
-    return Reply(Response(given.status, headers, given.body), reply.delay, reply.lost)
+def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) -> SimulatedResponse:
+    # The page of a proxy has none of the API's headers.
+    response = simulated.response
+    headers = {**response.headers, "date": _date(int(now))}
+    if "server" not in response.headers:
+        headers.update(limit.headers())
+    return SimulatedResponse(Response(response.status, headers, response.body), simulated.delay, simulated.lost)
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,11 @@
-"""The sandbox over a socket, with aiohttp.web: the same account behind HTTP."""
+"""The sandbox over HTTP, on a socket of this machine, with aiohttp.web.
+
+Rules:
+- A connection is closed if the head or the body of a request takes more than REQUEST_TIMEOUT seconds, or if the client
+  does not read its responses for as long.
+- The timeout does not run while a request is being answered, however long that takes and whatever arrives meanwhile.
+- A connection without a request is closed after KEEP_ALIVE seconds.
+"""
 
 import asyncio
 import re
@@ -6,42 +13,45 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from logging import Logger
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast, final
 
 import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
 
 from ..http import Request
-from ..transports import aiohttp as over_aiohttp
-from . import guard
-from .guard import Guard, Guards
-from .posting import PATIENCE
-from .routes import room
-from .transport import Sandbox
+from ..transports import aiohttp
+from .routes.table import max_body_of
+from .sandbox import Sandbox
+from .webhook_sender import ENDPOINT_TIMEOUT
 from .workspaces import Workspaces
 
-_NO_LOG: Final = cast("Logger", None)  # what aiohttp takes for none, and does not say so
-_WITH_HOST: Final = re.compile("https?://", re.IGNORECASE)
-_GRACE = 0.2  # seconds for what is under way when the server closes
+REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
+KEEP_ALIVE = 75.0  # seconds for which a connection may wait for its next request
+Served: TypeAlias = Sandbox | Workspaces
+_NO_LOG: Final = cast("Logger", None)  # disables aiohttp's access log, though its type does not allow None
+_ABSOLUTE_URL: Final = re.compile("https?://", re.IGNORECASE)
+_SHUTDOWN_TIMEOUT = 0.2  # seconds for the requests that are under way when the server closes
+_END_OF_REQUEST = b"\r\n\r\n"
+_TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
 
 @asynccontextmanager
-async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """Serve *sandbox* for the time of an `async with`, on asyncio only; gives the base URL. Webhooks go out.
+async def serve(sandbox: Served, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
-    Port 0 takes a free one. Anyone who can reach *host* can use the account. A lost answer is a
-    connection that is closed without one.
+    Port 0 selects a free port. Everyone who can reach *host* can use the account. A lost response is a connection
+    that is closed without a response.
     """
-    guards = Guards()
-    server = web.Server(_answering(sandbox, guards))
-    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_GRACE)
+    timeouts = ConnectionTimeouts()
+    server = web.Server(_handler(sandbox, timeouts))
+    runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
     try:
         listener = await loop.create_server(
-            lambda: guards.around(
-                _Speaker(
-                    server, sandbox, loop=loop, access_log=_NO_LOG, auto_decompress=False, keepalive_timeout=guard.IDLE
+            lambda: timeouts.wrap(
+                _RequestHandler(
+                    server, sandbox, loop=loop, access_log=_NO_LOG, auto_decompress=False, keepalive_timeout=KEEP_ALIVE
                 )
             ),
             host,
@@ -50,9 +60,9 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
             backlog=128,
         )
         address, bound = listener.sockets[0].getsockname()[:2]
-        if ip_address(address).is_unspecified:  # every address of this machine: a client takes http for this one only
+        if ip_address(address).is_unspecified:  # every address; clients accept http only for a loopback address
             host = "::1" if ":" in address else "127.0.0.1"
-        async with over_aiohttp.open(timeout=PATIENCE) as transport, sandbox.posting(transport):
+        async with aiohttp.open(timeout=ENDPOINT_TIMEOUT) as transport, sandbox.deliver_webhooks(transport):
             yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
     finally:
         if listener is not None:
@@ -61,82 +71,82 @@ async def serving(sandbox: Sandbox | Workspaces, *, host: str = "127.0.0.1", por
             await runner.cleanup()
 
 
-class _Speaker(web.RequestHandler):
-    """Speaks HTTP on one connection, and the envelope to whoever does not.
+class _RequestHandler(web.RequestHandler):
+    """Responds to malformed requests with the error envelope.
 
-    What aiohttp says and logs of bytes that are no HTTP quotes them, and so may show a key.
+    aiohttp's own response and log entry quote the received bytes, which may contain a key.
     """
 
     __slots__ = ("_sandbox",)
 
-    def __init__(self, server: web.Server, sandbox: Sandbox | Workspaces, **options: Any) -> None:  # noqa: ANN401 - those of its base
-        """Speak for *sandbox*."""
+    def __init__(self, server: web.Server, sandbox: Served, **options: Any) -> None:  # noqa: ANN401 - those of its base
+        """Handle the requests for *sandbox*."""
         super().__init__(server, **options)
         self._sandbox = sandbox
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """Answer what could not be read; what broke in here is a defect of ours, and stays loud."""
+        """Respond to a malformed request; an exception of the sandbox is a defect, which aiohttp logs."""
         if status >= 500:  # noqa: PLR2004
             return super().handle_error(request, status, exc, message)
-        return _unreadable(self._sandbox, request)
+        return _respond_to_malformed(self._sandbox, request)
 
 
-def _answering(
-    sandbox: Sandbox | Workspaces, guards: Guards
+def _handler(
+    sandbox: Served, timeouts: "ConnectionTimeouts"
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        guarding = guards.of(request.transport)
-        guarding.begin()
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        connection = timeouts.find(request.transport)
+        connection.begin_response()
         try:
-            return await _answer(sandbox, request, guarding)
+            return await _respond(sandbox, request, connection)
         finally:
-            guarding.end()
+            connection.end_response()
 
-    return answer
+    return handle
 
 
-async def _answer(sandbox: Sandbox | Workspaces, request: web.BaseRequest, guarding: Guard) -> web.StreamResponse:
+async def _respond(sandbox: Served, request: web.BaseRequest, connection: "ConnectionTimeout") -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
-        return _unreadable(sandbox, request)
+        return _respond_to_malformed(sandbox, request)
     body = None
-    url = request.raw_path if _WITH_HOST.match(request.raw_path) else f"http://sandbox{request.raw_path}"
-    with anyio.move_on_after(guard.SLOWEST), suppress(ConnectionError):
-        body = await _body(request, url)
+    url = request.raw_path if _ABSOLUTE_URL.match(request.raw_path) else f"http://sandbox{request.raw_path}"
+    with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+        body = await _read_body(request, url)
     if body is None:
-        return _cut(request)
-    guarding.read(body)
-    reply = sandbox.handle(Request(request.method, url, _headers(request), body))
-    if reply.delay:
-        await sandbox.clock.sleep(reply.delay)
-    given = reply.response
-    if reply.lost:
-        return _cut(request)
-    return web.Response(status=given.status, headers=given.headers, body=given.body)
+        return _abort(request)
+    connection.body_received(body)
+    simulated = sandbox.handle(Request(request.method, url, _headers(request), body))
+    if simulated.delay:
+        await sandbox.clock.sleep(simulated.delay)
+    if simulated.lost:
+        return _abort(request)
+    response = simulated.response
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
-def _unreadable(sandbox: Sandbox | Workspaces, request: web.BaseRequest) -> web.Response:
-    # Written here, as aiohttp would answer in the version of HTTP that was asked in, whatever that is.
-    given = sandbox.unreadable().response
-    headers = {**given.headers, "content-length": f"{len(given.body)}", "connection": "close"}
+def _respond_to_malformed(sandbox: Served, request: web.BaseRequest) -> web.Response:
+    # Written here, because aiohttp would respond in the HTTP version of the request, whatever that is.
+    response = sandbox.handle_malformed().response
+    headers = {**response.headers, "content-length": f"{len(response.body)}", "connection": "close"}
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     if request.transport is not None:
-        request.transport.write(f"HTTP/1.1 400 Bad Request\r\n{head}\r\n".encode() + given.body)
+        request.transport.write(f"HTTP/1.1 400 Bad Request\r\n{head}\r\n".encode() + response.body)
         request.transport.close()
     return web.Response()
 
 
-def _cut(request: web.BaseRequest) -> web.Response:
-    # What is answered does not matter: nothing can be said over a connection that is gone.
+def _abort(request: web.BaseRequest) -> web.Response:
+    # The returned response is not sent, because the connection is closed.
     if request.transport is not None:
         request.transport.abort()
     return web.Response()
 
 
-async def _body(request: web.BaseRequest, url: str) -> bytes:
-    # One byte more than is allowed tells the account all that it needs to refuse the rest.
-    most = room(request.method, url)
+async def _read_body(request: web.BaseRequest, url: str) -> bytes:
+    # One byte more than is allowed is enough for the account to refuse the body.
+    most = max_body_of(request.method, url)
     parts = bytearray()
     while len(parts) <= most and (part := await request.content.readany()):
         parts += part
@@ -144,9 +154,109 @@ async def _body(request: web.BaseRequest, url: str) -> bytes:
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:
-    # What is said twice is a list, as HTTP has it; so two different keys are no key.
+    # A repeated header is a list, as HTTP defines it; so two different keys are not a valid key.
     headers: dict[str, str] = {}
     for name, value in request.headers.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
     return headers
+
+
+@final
+class ConnectionTimeouts:
+    """The timeouts of all connections of a server, by their transports."""
+
+    def __init__(self) -> None:
+        """Start without connections."""
+        self._all: dict[asyncio.BaseTransport, ConnectionTimeout] = {}
+
+    def wrap(self, inner: asyncio.Protocol) -> "ConnectionTimeout":
+        """Return a protocol for a new connection that applies the timeout and passes everything to *inner*."""
+        return ConnectionTimeout(inner, self._all)
+
+    def find(self, transport: asyncio.BaseTransport | None) -> "ConnectionTimeout":
+        """Return the timeout of a connection; for a closed connection, one without effect."""
+        found = None if transport is None else self._all.get(transport)
+        return self.wrap(asyncio.Protocol()) if found is None else found
+
+
+@final
+class ConnectionTimeout(asyncio.Protocol):
+    """Passes everything to *inner*, and closes the connection if a request takes too long to arrive."""
+
+    def __init__(self, inner: asyncio.Protocol, connections: "dict[asyncio.BaseTransport, ConnectionTimeout]") -> None:
+        """Wrap *inner*; while it is connected, it is one of *connections*."""
+        self._inner = inner
+        self._all = connections
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self._tail = b""
+        self._responding = False
+        self._begun = False
+
+    def begin_response(self) -> None:
+        """Stop the timer: the head of a request has arrived and is being answered."""
+        self._stop_timer()
+        self._responding = True
+
+    def body_received(self, body: bytes) -> None:
+        """Note that the *body* of the request has arrived."""
+        # The last bytes are the end of this request; otherwise the next request has begun to arrive.
+        self._begun = not self._tail.endswith((_END_OF_REQUEST, (_END_OF_REQUEST + body)[-_TAIL_SIZE:]))
+
+    def end_response(self) -> None:
+        """Note that the request is answered; start the timer if the next request has begun to arrive."""
+        self._responding = False
+        if self._begun:
+            self._start_timer()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the timer for the first request."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._all[transport] = self
+        self._start_timer()
+        self._inner.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Start the timer for the rest of the request."""
+        self._tail = (self._tail + data[-_TAIL_SIZE:])[-_TAIL_SIZE:]
+        if self._responding:
+            self._begun = True
+        elif self._timer is None:
+            self._start_timer()
+        self._inner.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the timer."""
+        self._stop_timer()
+        if self._transport is not None:
+            _ = self._all.pop(self._transport, None)
+            self._transport = None
+        self._inner.connection_lost(exc)
+
+    def eof_received(self) -> bool | None:
+        """Pass the end of the input to the inner protocol."""
+        return self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Start the timer: the client has to read its responses."""
+        if self._timer is None:
+            self._start_timer()
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Stop the timer: the client has read some of its responses."""
+        self._stop_timer()
+        self._inner.resume_writing()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start_timer(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, self._close)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()

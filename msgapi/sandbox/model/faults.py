@@ -1,0 +1,238 @@
+"""Simulated faults: magic recipients, random faults, and how messages to other recipients are delivered.
+
+Rules:
+- A magic recipient has the same effect every time. The numbers are from a range reserved for fiction.
+- Random faults depend on the seed and the request, not on the order of the requests.
+- A request that had a random fault has none again under the same idempotency key.
+- The delivery of a message depends on the message alone.
+"""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Final, Literal, TypeAlias, final
+
+from attrs import define, field, frozen
+from attrs.validators import and_, ge, le
+
+from ...http import Response
+from ..http.responses import SimulatedResponse, error_response
+from .messages import LogEntry, MessageStatus
+
+Fault: TypeAlias = Literal[
+    "402", "403", "404", "422", "429", "430", "500", "502", "503", "500-once", "503-once", "429-once", "lost", "slow"
+]
+"""What happens to a request."""
+MAX_NAMES: Final = 100_000  # requests whose fault is remembered; beyond it the oldest are forgotten
+_PHONE_PREFIX: Final = "+447700900"
+_RANDOM_FAULTS: Final[tuple[Fault, ...]] = ("500", "503", "429", "lost", "502")
+_ERRORS: Final = {
+    "403": ("forbidden", "A policy forbids this message."),
+    "404": ("not_found", "There is no such recipient."),
+    "422": ("recipient_suppressed", "The recipient is suppressed or has not consented."),
+    "429": ("rate_limit_exceeded", "Too many requests."),
+    "500": ("internal_error", "Something went wrong on our side."),
+    "503": ("service_unavailable", "A service behind this one is down."),
+}
+_PROXY_PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
+
+
+@final
+@frozen
+class MagicRecipient:
+    """A recipient to whom every send has a *fault*; *digits* are the last three of its phone number."""
+
+    fault: Fault
+    digits: str
+    effect: str
+
+    @property
+    def phone(self) -> str:
+        """The phone number of the recipient."""
+        return f"{_PHONE_PREFIX}{self.digits}"
+
+    @property
+    def email(self) -> str:
+        """The email address of the recipient."""
+        return f"{self.fault}@luck.example"
+
+
+MAGIC_RECIPIENTS: Final = (
+    MagicRecipient("402", "402", "402 insufficient_balance, whatever the balance is"),
+    MagicRecipient("403", "403", "403 forbidden by a policy"),
+    MagicRecipient("404", "404", "404 not_rcs_capable; by email 404 not_found"),
+    MagicRecipient("422", "422", "422 recipient_suppressed: no consent, or suppressed"),
+    MagicRecipient("429", "429", "429 rate_limit_exceeded with retry_after 1, every time"),
+    MagicRecipient("430", "430", "429 newsletter_daily_cap with retry_after up to a day, every time"),
+    MagicRecipient("500", "500", "500 internal_error before acceptance, every time"),
+    MagicRecipient("502", "502", "an HTML page of a proxy with status 502, every time"),
+    MagicRecipient("503", "503", "503 service_unavailable before acceptance, every time"),
+    MagicRecipient("500-once", "501", "500 internal_error once for each idempotency key, then accepted"),
+    MagicRecipient("503-once", "504", "503 service_unavailable once for each idempotency key, then accepted"),
+    MagicRecipient("429-once", "428", "429 rate_limit_exceeded once for each idempotency key, then accepted"),
+    MagicRecipient("lost", "600", "accepted, but the response is lost; a retry with the same key gets it"),
+    MagicRecipient("slow", "601", "accepted, but the response is slow; a retry with the same key is fast"),
+)
+"""Every recipient for which a send has a fault."""
+
+_FAULTS: Final[Mapping[str, Fault]] = {to: one.fault for one in MAGIC_RECIPIENTS for to in (one.phone, one.email)}
+
+
+def find_fault(to: str) -> Fault | None:
+    """Return the fault of the recipient *to*, or None."""
+    return _FAULTS.get(to)
+
+
+def fault_response(fault: Fault, *, retry_after: float = 1.0) -> SimulatedResponse | None:
+    """Return the response of a *fault*; None if the request is accepted, or if the response needs the account.
+
+    *retry_after* is that of a 429, in seconds.
+    """
+    name = fault.removesuffix("-once")
+    if name == "502":
+        headers = {"content-type": "text/html; charset=utf-8", "server": "proxy"}
+        return SimulatedResponse(Response(502, headers, _PROXY_PAGE))
+    if name not in _ERRORS:
+        return None
+    code, message = _ERRORS[name]
+    fields: Mapping[str, Mapping[str, object]] = {"429": {"retry_after": retry_after}, "422": {"details": []}}
+    return error_response(int(name), code, message, **fields.get(name, {}))
+
+
+@final
+@define(eq=False, repr=False)
+class RandomFaults:
+    """Faults of the share *rate* of the requests; which ones depends on *seed*."""
+
+    rate: float = field(validator=and_(ge(0), le(1)))
+    seed: int
+    _names: dict[bytes, None] = field(factory=dict, init=False)
+
+    def draw(self, name: bytes) -> Fault | None:
+        """Return the fault of the request called *name*; None for none, or if it had one before."""
+        drawn = int.from_bytes(blake2b(name, digest_size=8, key=str(self.seed).encode()[:64]).digest(), "big")
+        if drawn / 2**64 >= self.rate or not self.is_first(name):
+            return None
+        return _RANDOM_FAULTS[drawn % len(_RANDOM_FAULTS)]
+
+    def is_first(self, name: bytes) -> bool:
+        """Return whether *name* is new, and remember it."""
+        if name in self._names:
+            return False
+        self._names[name] = None
+        if len(self._names) > MAX_NAMES:
+            del self._names[next(iter(self._names))]
+        return True
+
+
+@final
+@frozen(kw_only=True)
+class Timing:
+    """After how many seconds a message is sent, delivered and read, each counted from the step before.
+
+    The defaults are 0.5, 1.5 and 10 seconds.
+    """
+
+    sent: float = field(default=0.5, validator=ge(0))
+    delivered: float = field(default=1.5, validator=ge(0))
+    read: float = field(default=10.0, validator=ge(0))
+
+
+@final
+@frozen
+class DeliveryStep:
+    """A status that a message gets *after* so many seconds; *reason* is why it failed or bounced."""
+
+    after: float
+    status: MessageStatus
+    reason: str = ""
+
+
+DeliverySteps: TypeAlias = tuple[DeliveryStep, ...]
+
+
+@final
+@frozen
+class DeliveryOutcome:
+    """A recipient for whom the delivery of every message has the same *effect*.
+
+    It has a phone number that ends in *digits*, or without them an email address.
+    """
+
+    name: str
+    effect: str
+    digits: str = ""
+
+    @property
+    def phone(self) -> str:
+        """The phone number of the recipient; empty if it has an email address."""
+        return f"{_PHONE_PREFIX}{self.digits}" if self.digits else ""
+
+    @property
+    def email(self) -> str:
+        """The email address of the recipient; empty if it has a phone number."""
+        return "" if self.digits else f"{self.name}@ending.example"
+
+
+_MAX_TTL: Final = 1e9  # seconds; so that every time is a valid date
+_REASONS: Final = ("UNKNOWN_RCS_USER", "CARRIER_NOT_LAUNCHED", "MESSAGE_EXPIRED", "REJECTED_SPAM", "ACCOUNT_SUSPENDED")
+DELIVERY_OUTCOMES: Final = (
+    *(DeliveryOutcome(reason, f"fails with {reason}", f"{701 + at}") for at, reason in enumerate(_REASONS)),
+    DeliveryOutcome("offline", "is sent and never delivered; expires with its ttl", "710"),
+    DeliveryOutcome("unread", "is delivered and never read", "711"),
+    DeliveryOutcome("bounce", "bounces permanently: hard, 550"),
+    DeliveryOutcome("full", "bounces temporarily: soft, 452"),
+    DeliveryOutcome("unread", "is delivered and never opened"),
+    DeliveryOutcome("click", "is opened, and its link is clicked"),
+    DeliveryOutcome("complain", "is opened, and reported as spam"),
+    DeliveryOutcome("unsubscribe", "is opened, and unsubscribed from"),
+)
+"""Every recipient whose messages are accepted, and do not simply end as read."""
+
+_OUTCOMES: Final[Mapping[str, str]] = {to: one.name for one in DELIVERY_OUTCOMES for to in (one.phone, one.email) if to}
+
+
+def plan_delivery(entry: LogEntry, timing: Timing, ttl: float | None) -> DeliverySteps:
+    """Return the steps of a queued message, which expires *ttl* seconds from now unless it is delivered."""
+    outcome = _OUTCOMES.get(entry.to, "")
+    sent, delivered, read = (
+        DeliveryStep(timing.sent, "SENT"),
+        DeliveryStep(timing.delivered, "DELIVERED"),
+        DeliveryStep(timing.read, "READ"),
+    )
+    if outcome in _REASONS:
+        steps: DeliverySteps = (sent, DeliveryStep(timing.delivered, "FAILED", outcome))
+    elif outcome == "offline":
+        steps = (sent,)
+    elif outcome in {"bounce", "full"}:
+        steps = (sent, DeliveryStep(timing.delivered, "BOUNCED", outcome))
+    elif outcome == "unread":
+        steps = (sent, delivered)
+    else:
+        last: Mapping[str, MessageStatus] = {
+            "click": "CLICKED",
+            "complain": "COMPLAINED",
+            "unsubscribe": "UNSUBSCRIBED",
+        }
+        steps = (sent, delivered, read, *([DeliveryStep(timing.read, last[outcome])] if outcome in last else ()))
+    return steps if ttl is None else _expire(steps, ttl)
+
+
+def parse_ttl(ttl: str | None) -> float | None:
+    """Return the seconds of a duration such as `900s` or `24h`, at most 10**9; None if it is None."""
+    if ttl is None:
+        return None
+    return min(float(ttl[:-1]) * (3600 if ttl.endswith("h") else 1), _MAX_TTL)
+
+
+def _expire(steps: DeliverySteps, ttl: float) -> DeliverySteps:
+    # A message that is not delivered within its time to live expires instead.
+    kept: list[DeliveryStep] = []
+    elapsed = 0.0
+    for step in steps:
+        if elapsed + step.after >= ttl:
+            break
+        elapsed += step.after
+        kept.append(step)
+        if step.status == "DELIVERED":
+            return steps
+    return (*kept, DeliveryStep(ttl - elapsed, "EXPIRED"))

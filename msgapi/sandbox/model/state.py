@@ -1,0 +1,202 @@
+"""The state of an account between two requests, the options it is created with, and what is scheduled in it."""
+
+import heapq
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from hashlib import blake2b
+from itertools import count
+from random import Random
+from typing import Final, Literal, TypeAlias, final
+from uuid import UUID
+
+from attrs import define, field, frozen
+
+from ...messages import Tier
+from ..http.idempotency import IdempotencyStore
+from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
+from .billing import PaymentSettings, PriceList, Wallet
+from .campaigns import CAMPAIGNS, Campaign, CampaignRun
+from .contacts import ContactRecords
+from .email_channels import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate
+from .faults import DeliverySteps, RandomFaults, Timing
+from .messages import MessageLog
+from .sessions import Newsletters, Pair, Sessions
+from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
+
+Role: TypeAlias = Literal["viewer", "editor", "manager"]
+ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
+"""The roles of a key. Each one may do what those before it may do."""
+
+
+CURRENT_TIER: Final = "tier_1"
+_PRICES: Final = PriceList()
+_TIMING: Final = Timing()
+_NO_FAULTS: Final = WebhookFaults()
+
+
+@final
+@frozen(kw_only=True)
+class AccountOptions:
+    """The options of a new account. `Sandbox` documents each of them."""
+
+    api_key: str = field(default="sk_sandbox", repr=False)
+    role: Role = "manager"
+    balance: Decimal = Decimal(1000)
+    prices: PriceList = _PRICES
+    rate_limit: int = 10_000
+    read_limit: int = 50_000
+    window: float = 1.0
+    faults: float = 0.0
+    seed: int = 1
+    slow: float = 3.0
+    timing: Timing | None = _TIMING
+    webhooks: WebhookFaults = _NO_FAULTS
+    agents: Iterable[SandboxAgent] = AGENTS
+    channels: Iterable[EmailChannel] = CHANNELS
+    templates: Iterable[EmailTemplate] = TEMPLATES
+    campaigns: Iterable[Campaign] = CAMPAIGNS
+
+
+@final
+@frozen
+class NextStep:
+    """The next of the *steps* of a message."""
+
+    message_id: str
+    steps: DeliverySteps
+
+
+@final
+@frozen
+class ReloadRetry:
+    """The retry of a failed reload."""
+
+
+ScheduledItem: TypeAlias = NextStep | ReloadRetry | Pair
+"""A step of a message, the retry of a reload, or the pair whose session may have ended."""
+
+
+@final
+@define(eq=False, repr=False)
+class Schedule:
+    """What happens next, and when. Without a *timing*, messages stay queued until a control changes their status."""
+
+    timing: Timing | None
+    _heap: list[tuple[float, int, ScheduledItem]] = field(factory=list, init=False)
+    _order: "count[int]" = field(factory=count, init=False)
+
+    def next_at(self) -> float | None:
+        """Return when the next item is due, in Unix seconds."""
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, item: ScheduledItem, at: float) -> None:
+        """Schedule an item."""
+        heapq.heappush(self._heap, (at, next(self._order), item))
+
+    def add_steps(self, message_id: str, steps: DeliverySteps, now: float) -> None:
+        """Schedule the first of *steps*, counted from *now*; it carries the others with it."""
+        if steps:
+            self.add(NextStep(message_id, steps), now + steps[0].after)
+
+    def take(self, now: float) -> tuple[float, ScheduledItem] | None:
+        """Remove and return the earliest item that is due by *now*, with its time; None if there is none."""
+        if not self._heap or self._heap[0][0] > now:
+            return None
+        at, _, item = heapq.heappop(self._heap)
+        return at, item
+
+
+@final
+@define(eq=False, init=False, repr=False)
+class AccountState:
+    """The state of an account. The current time is passed in; ids follow from the seed and the key."""
+
+    wallet: Wallet
+    prices: PriceList
+    faults: RandomFaults
+    agents: AgentRecords
+    channels: Mapping[str, EmailChannel]
+    templates: Mapping[str, EmailTemplate]
+    campaigns: Mapping[str, Campaign]
+    slow: float
+    schedule: Schedule
+    webhook_queue: WebhookQueue
+    log: MessageLog
+    idempotency: IdempotencyStore
+    sessions: Sessions
+    newsletters: Newsletters
+    events: EventLog
+    contacts: ContactRecords
+    endpoints: Endpoints
+    payments: PaymentSettings
+    test_agent: TestAgentState
+    runs: dict[str, CampaignRun]
+    _random: Random
+    _salt: bytes
+    _volumes: dict[tuple[str, str], int]
+
+    def __init__(self, options: AccountOptions) -> None:
+        """Create the state of a new account."""
+        self.wallet = Wallet(options.balance)
+        self.prices = options.prices
+        self.faults = RandomFaults(options.faults, options.seed)
+        self.agents = create_records(options.agents)
+        self.channels = {channel.channel_id: channel for channel in options.channels}
+        self.templates = {template.template_id: template for template in options.templates}
+        self.campaigns = {campaign.campaign_id: campaign for campaign in options.campaigns}
+        self.slow = options.slow
+        self.schedule = Schedule(options.timing)
+        self.webhook_queue = WebhookQueue(options.webhooks)
+        self.log = MessageLog()
+        self.idempotency = IdempotencyStore()
+        self.sessions = Sessions()
+        self.newsletters = Newsletters()
+        self.events = EventLog()
+        self.contacts = ContactRecords()
+        self.endpoints = Endpoints()
+        self.payments = PaymentSettings()
+        self.test_agent = TestAgentState()
+        self.runs = {}
+        name = f"{options.seed} {options.api_key}"
+        self._random = Random(name)  # noqa: S311 - predictable ids are intended
+        self._salt = blake2b(name.encode()).digest()
+        self._volumes = {}
+
+    def new_id(self, prefix: str) -> str:
+        """Return a new id: *prefix*, such as `msg_`, and 16 hex digits."""
+        return f"{prefix}{self._random.getrandbits(64):016x}"
+
+    def new_uuid(self) -> str:
+        """Return a new UUID."""
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    def derive_id(self, prefix: str, name: str) -> str:
+        """Return the id for *name*, which is always the same in this account."""
+        return f"{prefix}{blake2b(name.encode(errors='replace'), digest_size=8, key=self._salt).hexdigest()}"
+
+    def contact_id_of(self, to: str) -> str:
+        """Return the id of the contact with this address; without one, an id derived from the address."""
+        found = self.contacts.find_by_recipient(to)
+        return found[0].id if found else self.derive_id("c_", to)
+
+    def emit_event(self, event: str, now: float, data: Mapping[str, object]) -> None:
+        """Log *event*, and schedule its delivery to the endpoints that subscribe to it."""
+        emitted = self.events.add(self.new_id("evt_"), event, now, dict(data))
+        self.webhook_queue.schedule(emitted, (one.id for one in self.endpoints.subscribed_to(event)), now)
+
+    def run_of(self, campaign_id: str, now: float) -> CampaignRun | None:
+        """Return the last run of a campaign, as it is at *now*; None before its first run."""
+        run = self.runs.get(campaign_id)
+        return None if run is None else run.at(now)
+
+    def count_volume(self, channel: str, month: str) -> None:
+        """Count one more message of *channel* for the tier of a *month* such as `2026-05`."""
+        self._volumes[channel, month] = self.volume(channel, month) + 1
+
+    def volume(self, channel: str, month: str) -> int:
+        """Return how many messages of *channel* count for the tier of a *month*."""
+        return self._volumes.get((channel, month), 0)
+
+    def tier(self, channel: str, month: str) -> Tier:
+        """Return the tier of *channel* in a *month*."""
+        return Tier(channel=channel, current=CURRENT_TIER, volume_used=self.volume(channel, month))

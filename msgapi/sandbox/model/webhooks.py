@@ -1,0 +1,238 @@
+"""Webhooks: the endpoints, the emitted events, and the queue of deliveries. Arithmetic only, no input or output.
+
+Rules:
+- An attempt is made at once; after a failure it is repeated 1 minute, 5 minutes, 1 hour and 24 hours later.
+- A pause counts from when the previous attempt was due, so a clock that jumps skips no attempt.
+- A delivery that was taken and not recorded is not lost: it can be returned to the queue.
+- The URL, the secret and the existence of an endpoint are looked up by the sender at each attempt.
+- Delayed, repeated and reordered deliveries depend on the seed and the event.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import count
+from typing import Final, final
+
+import orjson
+from attrs import define, evolve, field, frozen
+from attrs.validators import and_, ge, le
+
+from ...redact import hidden
+from ..http.responses import format_time
+
+RETRY_DELAYS: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
+"""The seconds before each attempt, counted from the one before (docs: /api/webhooks/retries)."""
+MAX_KEPT: Final = 100_000  # events, attempts and pending deliveries; beyond it the oldest are dropped
+_SUCCESS: Final = range(200, 300)
+
+
+@final
+@frozen(kw_only=True)
+class Endpoint:
+    """A webhook endpoint and the *events* that it subscribes to. *secret* signs the deliveries, and is never shown."""
+
+    id: str
+    url: str = field(repr=hidden)
+    events: tuple[str, ...]
+    secret: str = field(repr=hidden)
+    created_at: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the endpoint as the API shows it (docs: /api/webhooks/overview)."""
+        return {"id": self.id, "url": self.url, "events": self.events, "created_at": format_time(self.created_at)}
+
+
+@final
+@define(eq=False, repr=False)
+class Endpoints:
+    """All endpoints, by id."""
+
+    _by_id: dict[str, Endpoint] = field(factory=dict, init=False)
+
+    def __iter__(self) -> Iterator[Endpoint]:
+        """Iterate over the endpoints, oldest first."""
+        return iter(tuple(self._by_id.values()))
+
+    def find(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint by its id."""
+        return self._by_id.get(endpoint_id)
+
+    def put(self, endpoint: Endpoint) -> None:
+        """Add an endpoint, or replace the one with its id."""
+        self._by_id[endpoint.id] = endpoint
+
+    def remove(self, endpoint_id: str) -> bool:
+        """Remove an endpoint; return False if there is none."""
+        return self._by_id.pop(endpoint_id, None) is not None
+
+    def subscribed_to(self, event: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints that subscribe to *event*."""
+        return tuple(one for one in self._by_id.values() if event in one.events) if self._by_id else ()
+
+
+@final
+@frozen(kw_only=True)
+class EmittedEvent:
+    """One event: *at* is in Unix seconds, *data* has the fields that the docs show for the *event*."""
+
+    id: str
+    event: str
+    at: float
+    data: dict[str, object] = field(repr=hidden, hash=False)
+
+    def body(self) -> bytes:
+        """Return the event as JSON (docs: /api/webhooks/overview)."""
+        return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
+
+
+@final
+@define(eq=False, repr=False)
+class EventLog:
+    """The last emitted events, in their order."""
+
+    _events: deque[EmittedEvent] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
+
+    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> EmittedEvent:
+        """Add an event."""
+        emitted = EmittedEvent(id=event_id, event=event, at=now, data=data)
+        self._events.append(emitted)
+        return emitted
+
+    def __iter__(self) -> Iterator[EmittedEvent]:
+        """Iterate over the events, oldest first."""
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return len(self._events)
+
+
+@final
+@frozen(kw_only=True)
+class WebhookFaults:
+    """Which shares of the deliveries, from 0 to 1, are delayed, repeated or reordered: the docs warn of all three.
+
+    A *late* delivery comes *late_by* seconds later (30 by default), a *repeated* one twice, a *reordered* one after
+    those of the next few seconds. All shares are 0 by default; *seed* (1 by default) determines which deliveries.
+    """
+
+    late: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    late_by: float = field(default=30.0, validator=ge(0))
+    repeated: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    reordered: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    seed: int = 1
+
+    def delays(self, name: str) -> tuple[float, ...]:
+        """Return the delay in seconds of each delivery of the event and endpoint called *name*."""
+        late, repeated, reordered, by = self._draw(name)
+        delay = (self.late_by if late < self.late else 0.0) + (5 * by if reordered < self.reordered else 0.0)
+        return (delay, delay + by) if repeated < self.repeated else (delay,)
+
+    def _draw(self, name: str) -> tuple[float, float, float, float]:
+        drawn = blake2b(name.encode(), digest_size=32, key=str(self.seed).encode()[:64]).digest()
+        one, two, three, four = (int.from_bytes(drawn[at : at + 8], "big") / 2**64 for at in (0, 8, 16, 24))
+        return one, two, three, four
+
+
+@final
+@frozen(kw_only=True)
+class PendingDelivery:
+    """A delivery of an event to an endpoint, *due* in Unix seconds. *attempt* counts from 1; *number* is unique."""
+
+    event: EmittedEvent
+    webhook_id: str
+    due: float
+    number: int
+    attempt: int = 1
+
+
+@final
+@frozen(kw_only=True)
+class Attempt:
+    """One attempt to deliver an event: the *status* of the response, or None and the *reason* why there was none."""
+
+    event_id: str
+    event: str
+    webhook_id: str
+    attempt: int
+    at: float
+    status: int | None = None
+    reason: str = ""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the endpoint responded with 2xx."""
+        return self.status in _SUCCESS
+
+
+@final
+@define(eq=False, repr=False)
+class WebhookQueue:
+    """The pending deliveries, and the attempts that were made."""
+
+    faults: WebhookFaults = field(factory=WebhookFaults)
+    _due: list[tuple[float, int, PendingDelivery]] = field(factory=list, init=False)
+    _taken: dict[int, PendingDelivery] = field(factory=dict, init=False)
+    _attempts: deque[Attempt] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
+    _numbers: "count[int]" = field(factory=count, init=False)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that were made, oldest first."""
+        return tuple(self._attempts)
+
+    def next_at(self) -> float | None:
+        """Return when the next attempt is due, in Unix seconds."""
+        return self._due[0][0] if self._due else None
+
+    def schedule(self, event: EmittedEvent, webhook_ids: Iterable[str], now: float) -> None:
+        """Schedule the delivery of *event* to each of the endpoints with these ids."""
+        for webhook_id in webhook_ids:
+            for delay in self.faults.delays(f"{event.id} {webhook_id}"):
+                number = next(self._numbers)
+                self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
+
+    def take(self, now: float) -> PendingDelivery | None:
+        """Return a delivery that is due by *now*, or None; it is no longer pending."""
+        if not self._due or self._due[0][0] > now:
+            return None
+        delivery = heapq.heappop(self._due)[2]
+        self._taken[delivery.number] = delivery
+        return delivery
+
+    def put_back(self, deliveries: Iterable[PendingDelivery]) -> None:
+        """Return deliveries to the queue that were taken and have no recorded attempt."""
+        for delivery in deliveries:
+            if self._taken.pop(delivery.number, None) is not None:
+                self._push(delivery)
+
+    def remove_endpoint(self, webhook_id: str) -> None:
+        """Remove the deliveries to an endpoint, and do not repeat those that were taken."""
+        self._due = [one for one in self._due if one[2].webhook_id != webhook_id]
+        heapq.heapify(self._due)
+        self._taken = {name: one for name, one in self._taken.items() if one.webhook_id != webhook_id}
+
+    def record_attempt(self, delivery: PendingDelivery, now: float, *, status: int | None, reason: str = "") -> Attempt:
+        """Record an attempt that was due at *now*; schedule the next one if it failed, up to four times."""
+        attempt = Attempt(
+            event_id=delivery.event.id,
+            event=delivery.event.event,
+            webhook_id=delivery.webhook_id,
+            attempt=delivery.attempt,
+            at=now,
+            status=status,
+            reason=reason,
+        )
+        self._attempts.append(attempt)
+        wanted = self._taken.pop(delivery.number, None) is not None
+        if wanted and not attempt.succeeded and delivery.attempt < len(RETRY_DELAYS):
+            due = now + RETRY_DELAYS[delivery.attempt]
+            self._push(evolve(delivery, due=due, number=next(self._numbers), attempt=delivery.attempt + 1))
+        return attempt
+
+    def _push(self, delivery: PendingDelivery) -> None:
+        heapq.heappush(self._due, (delivery.due, delivery.number, delivery))
+        if len(self._due) > MAX_KEPT:
+            _ = heapq.heappop(self._due)

@@ -1,0 +1,1 @@
+"""Rules that involve several parts of the model."""

@@ -1,0 +1,188 @@
+"""Controls: what recipients, reviewers, carriers and the service itself do, for which the API has no routes.
+
+`Sandbox` has a method for each of them, and `routes.controls` a route below `/_sandbox`.
+
+Rules:
+- A control that is not possible raises ControlError, and changes nothing.
+"""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+import orjson
+from attrs import evolve
+
+from ...schema.validators import phone_number
+from ..http.responses import compact, format_time
+from ..model.agents import TEST_AGENT, AgentRecord, AgentStatus, CarrierDecision
+from ..model.campaigns import CampaignRun
+from ..model.messages import LogEntry, MessageStatus
+from ..model.state import AccountState
+from .contacts import change_consent
+from .lifecycle import change_status, fail_delivery
+
+HaltStatus: TypeAlias = Literal["PAUSED_ERROR", "PAUSED_BALANCE"]
+
+
+class ControlError(ValueError):
+    """The control is not possible: what it refers to does not exist, or is in another state."""
+
+
+def reply(state: AccountState, user: str, agent_id: str, text: str, now: float) -> LogEntry:
+    """Let *user* write *text* to an agent, which opens a session or extends it to 24 hours from *now*."""
+    problem = phone_number(user)
+    if problem is not None:
+        raise ControlError(f"to {problem}")
+    return _receive(state, user, agent_id, {"type": "text", "text": text}, now)
+
+
+def tap(state: AccountState, message_id: str, text: str, now: float) -> LogEntry:
+    """Let the recipient of a message tap its suggestion with this *text*, which also opens or extends a session."""
+    entry = state.log.find(message_id)
+    found = None if entry is None else _find_suggestion(entry, text)
+    if entry is None or found is None:
+        raise ControlError("There is no such message that was sent, or no suggestion with this text in it.")
+    return _receive(state, entry.to, entry.sender, found, now)
+
+
+def approve(state: AccountState, agent_id: str, now: float) -> str:
+    """Approve an agent that is under review; return its new id."""
+    approved = _review(state, agent_id, "APPROVED", approved_at=now)
+    live = state.agents.rename(approved, state.new_id("ag_live_")).agent.agent_id
+    data = {"agent_id": live, "display_name": approved.display_name, "approved_at": format_time(now)}
+    state.emit_event("agent.approved", now, data)
+    return live
+
+
+def reject(state: AccountState, agent_id: str, reason: str, now: float) -> None:
+    """Reject an agent that is under review."""
+    rejected = _review(state, agent_id, "REJECTED", rejected_at=now, rejection_reason=reason)
+    data = {"agent_id": rejected.agent.agent_id, "display_name": rejected.display_name}
+    state.emit_event("agent.rejected", now, {**data, "rejected_at": format_time(now), "reason": reason})
+
+
+def launch(state: AccountState, agent_id: str, decision: CarrierDecision, now: float) -> None:
+    """Apply the *decision* of a carrier to an approved agent."""
+    found = state.agents.find(agent_id)
+    decided = None if found is None else found.decide_launch(decision, now)
+    if decided is None:
+        raise ControlError("There is no such agent or carrier, or the launch cannot change to this status.")
+    state.agents.put(decided)
+
+
+def halt(state: AccountState, campaign_id: str, status: HaltStatus, now: float) -> None:
+    """Pause a running campaign, as the service does after an error or for want of balance."""
+    state.runs[campaign_id] = evolve(_running(state, campaign_id, now), status=status)
+
+
+def fail_executions(state: AccountState, campaign_id: str, count: int, now: float) -> None:
+    """Let *count* of the pending executions of a running campaign fail."""
+    run = _running(state, campaign_id, now)
+    if not 1 <= count <= run.pending:
+        raise ControlError(f"The campaign has {run.pending} pending executions.")
+    state.runs[campaign_id] = evolve(run, done=run.done + count, failed=run.failed + count)
+
+
+def confirm(state: AccountState, consent_id: str, now: float) -> None:
+    """Confirm a consent that is pending, as the contact does in a double opt-in."""
+    for contact in state.contacts:
+        for one in contact.consents:
+            if (one.id, one.status) == (consent_id, "PENDING"):
+                granted = evolve(one, status="GRANTED", doi_status="DOI_ACCEPTED", granted_at=now)
+                _ = change_consent(state, contact, granted, now)
+                return
+    raise ControlError("There is no such consent that is pending.")
+
+
+def set_status(state: AccountState, message_id: str, status: MessageStatus, now: float) -> LogEntry:
+    """Change the status of a message."""
+    return _changed(change_status(state, message_id, status, now), status)
+
+
+def fail(state: AccountState, message_id: str, reason: str, now: float) -> LogEntry:
+    """Let the delivery of a message fail; an email bounces, permanently unless *reason* is `full`."""
+    return _changed(fail_delivery(state, message_id, reason, now), "FAILED")
+
+
+def _changed(entry: LogEntry | None, status: str) -> LogEntry:
+    if entry is None:
+        raise ControlError(f"There is no such message, or its status cannot change to {status}.")
+    return entry
+
+
+def _review(state: AccountState, agent_id: str, status: AgentStatus, **changes: Any) -> AgentRecord:  # noqa: ANN401 - fields
+    found = state.agents.find(agent_id)
+    if found is None or found.agent.status != "PENDING_REVIEW":
+        raise ControlError("There is no such agent that is under review.")
+    reviewed = evolve(found, agent=evolve(found.agent, status=status), **changes)
+    state.agents.put(reviewed)
+    return reviewed
+
+
+def _running(state: AccountState, campaign_id: str, now: float) -> CampaignRun:
+    run = state.run_of(campaign_id, now)
+    if run is None or run.status != "RUNNING":
+        raise ControlError("There is no such campaign that is running.")
+    return run
+
+
+def _receive(state: AccountState, user: str, agent_id: str, message: dict[str, object], now: float) -> LogEntry:
+    # The docs show the message types `text` and `suggested_reply`; a tapped action is sent as the latter.
+    agent = TEST_AGENT if agent_id == TEST_AGENT.agent_id else state.agents.sender(agent_id)
+    if agent is None or agent.status != "APPROVED" or not agent.launched:
+        raise ControlError("There is no such agent that is approved and launched.")
+    entry = LogEntry(
+        id=state.new_id("msg_"),
+        to=user,
+        sender=agent.agent_id,
+        channel="RCS",
+        channel_id=agent.channel_id,
+        contact_id=state.contact_id_of(user),
+        message_type="CONVERSATION",
+        content_type="TEXT" if message["type"] == "text" else "INTERACTIVE",
+        unit="",
+        hold=Decimal(0),
+        created_at=now,
+        body=compact(orjson.dumps({"content": {name: part for name, part in message.items() if name != "type"}})),
+        status="DELIVERED",
+        events=(("received", now),),
+        direction="INBOUND",
+    )
+    state.log.add(entry)
+    pair = (agent.agent_id, user)
+    session = state.sessions.open_or_extend(pair, now)
+    state.schedule.add(pair, session.ends)
+    data = {
+        "agent_id": agent.agent_id,
+        "from": user,
+        "session_expires_at": format_time(session.ends),
+        "user_message": message,
+    }
+    state.emit_event("conversation.started", now, data)  # for every reply, not only the first
+    return entry
+
+
+def _find_suggestion(entry: LogEntry, text: str) -> dict[str, object] | None:
+    # None if there is none with this text, or if the message was not sent or has failed.
+    if not entry.was_sent:
+        return None
+    for suggestion in _suggestions(orjson.loads(entry.body)):
+        inner = suggestion.get("reply") or suggestion.get("action")
+        if isinstance(inner, dict) and inner.get("text") == text:
+            data = inner.get("postback_data")
+            return {"type": "suggested_reply", "text": text, **({"postback_data": data} if data else {})}
+    return None
+
+
+def _suggestions(value: object) -> Iterator[dict[str, Any]]:
+    # A message has suggestions under its text, or on its cards.
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name == "suggestions" and isinstance(part, list):
+                yield from (one for one in part if isinstance(one, dict))
+            else:
+                yield from _suggestions(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _suggestions(part)

@@ -1,0 +1,265 @@
+"""Sandbox: an account in memory, with a clock, that a client uses as its transport."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Concatenate, Final, ParamSpec, TypeVar, final
+
+import anyio.lowlevel
+from attrs import define
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..http import Request
+from ..results import Balance, Unanswered
+from ..transports import Answer, Transport
+from .account import Account
+from .http.responses import SimulatedResponse
+from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent
+from .model.billing import PriceList
+from .model.campaigns import Campaign
+from .model.email_channels import EmailChannel, EmailTemplate
+from .model.faults import Timing
+from .model.messages import LogEntry
+from .model.state import AccountOptions, AccountState, Role
+from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
+from .rules import controls
+from .rules.controls import HaltStatus
+from .rules.lifecycle import advance
+from .webhook_sender import deliver_webhooks
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_DEFAULTS: Final = AccountOptions()
+
+
+@final
+@define(eq=False, init=False, repr=False)
+class Sandbox:
+    """The API in memory: `msgapi.Client(transport=sandbox, api_key=sandbox.api_key)`. It sends no real messages.
+
+    The keyword arguments are:
+
+    - *api_key*: the key of the account; `"sk_sandbox"` by default.
+    - *role*: the role of the key, `"viewer"`, `"editor"` or `"manager"` (the default).
+    - *balance*: the free balance in EUR; 1000 by default.
+    - *prices*: what the units cost in EUR; illustrative by default.
+    - *rate_limit*: how many sends are accepted in each window; 10,000 by default.
+    - *read_limit*: how many requests of each other endpoint class are accepted in each window; 50,000 by default.
+    - *window*: the length of a window in seconds; 1 by default.
+    - *faults*: the share of the requests, from 0 (the default) to 1, that have a random fault of the server or the
+      network, once for each idempotency key.
+    - *seed*: determines the random faults, and with *api_key* the ids; 1 by default.
+    - *slow*: the delay of a slow response in seconds; 3 by default.
+    - *timing*: after how many seconds messages are sent (0.5), delivered (1.5 later) and read (10 later). If it is
+      None, they stay queued until `deliver` or `fail` is called.
+    - *webhooks*: which shares of the webhook deliveries are late, repeated or reordered; none by default.
+    - *agents*, *channels*, *templates*, *campaigns*: what exists at the start; `AGENTS`, `CHANNELS`, `TEMPLATES` and
+      `CAMPAIGNS` by default.
+    - *clock*: the source of the time; the system clock by default.
+
+    Webhooks are sent inside `deliver_webhooks`, or while the sandbox is served. `DECISIONS` lists what the docs of
+    the API leave open and what the sandbox does, `MAGIC_RECIPIENTS` and `DELIVERY_OUTCOMES` the recipients with a
+    fixed effect.
+
+    A method that controls the account, such as `approve` or `deliver`, raises ControlError, a ValueError, if it is
+    not possible: if what it refers to does not exist, or is in another state.
+    """
+
+    api_key: str
+    clock: Clock
+    account: Account
+    _wake_sender: Callable[[], None]
+
+    def __init__(
+        self,
+        *,
+        api_key: str = _DEFAULTS.api_key,
+        role: Role = _DEFAULTS.role,
+        balance: Decimal = _DEFAULTS.balance,
+        prices: PriceList = _DEFAULTS.prices,
+        rate_limit: int = _DEFAULTS.rate_limit,
+        read_limit: int = _DEFAULTS.read_limit,
+        window: float = _DEFAULTS.window,
+        faults: float = _DEFAULTS.faults,
+        seed: int = _DEFAULTS.seed,
+        slow: float = _DEFAULTS.slow,
+        timing: Timing | None = _DEFAULTS.timing,
+        webhooks: WebhookFaults = _DEFAULTS.webhooks,
+        agents: Iterable[SandboxAgent] = _DEFAULTS.agents,
+        channels: Iterable[EmailChannel] = _DEFAULTS.channels,
+        templates: Iterable[EmailTemplate] = _DEFAULTS.templates,
+        campaigns: Iterable[Campaign] = _DEFAULTS.campaigns,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        """Create an account. Raises ValueError if an option is invalid."""
+        options = AccountOptions(
+            api_key=api_key,
+            role=role,
+            balance=balance,
+            prices=prices,
+            rate_limit=rate_limit,
+            read_limit=read_limit,
+            window=window,
+            faults=faults,
+            seed=seed,
+            slow=slow,
+            timing=timing,
+            webhooks=webhooks,
+            agents=agents,
+            channels=channels,
+            templates=templates,
+            campaigns=campaigns,
+        )
+        self.api_key = api_key
+        self.clock = clock
+        self.account = Account(options)
+        self._wake_sender = _do_nothing
+
+    def __repr__(self) -> str:
+        """Return the number of messages and requests, without the key."""
+        return f"Sandbox({len(self.account.state.log)} messages, {self.requests} requests)"
+
+    async def __call__(self, request: Request, /) -> Answer:
+        """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
+        return await respond(self.handle, request, self.clock)
+
+    def handle(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request* at once. The caller applies its delay and its loss."""
+        response = self.account.handle(request, self.clock.time())
+        self._wake_sender()
+        return response
+
+    def handle_malformed(self) -> SimulatedResponse:
+        """Return the response to bytes that are not a valid HTTP request."""
+        return self.account.handle_malformed(self.clock.time())
+
+    @asynccontextmanager
+    async def deliver_webhooks(self, transport: Transport) -> AsyncIterator[None]:
+        """Send webhooks over *transport*, as they become due on the clock, for the duration of an `async with`.
+
+        For real HTTP use `transports.aiohttp.open(timeout=5)`: the service waits 5 seconds for a response.
+        """
+        async with deliver_webhooks(self.account.state, self.clock, transport) as wake:
+            self._wake_sender = wake
+            try:
+                yield
+            finally:
+                self._wake_sender = _do_nothing
+
+    @property
+    def messages(self) -> tuple[LogEntry, ...]:
+        """Every message that was accepted, and every reply, oldest first."""
+        return self._state.log.entries()
+
+    @property
+    def events(self) -> tuple[EmittedEvent, ...]:
+        """Every event to which a webhook can subscribe, oldest first."""
+        return tuple(self._state.events)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt to deliver an event to an endpoint, oldest first."""
+        return self.account.state.webhook_queue.attempts
+
+    @property
+    def balance(self) -> Balance:
+        """The current balance."""
+        return self._state.wallet.balance
+
+    @property
+    def requests(self) -> int:
+        """The number of requests, whatever their responses."""
+        return self.account.requests
+
+    @property
+    def due_at(self) -> float | None:
+        """When something next happens by itself, in Unix seconds on the clock; None if nothing is scheduled."""
+        return self._state.schedule.next_at()
+
+    @property
+    def _state(self) -> AccountState:
+        advance(self.account.state, self.clock.time())
+        return self.account.state
+
+    def top_up(self, amount: Decimal) -> None:
+        """Add *amount* in EUR to the balance, as the dashboard does. Raises ValueError if it is not a valid amount."""
+        self._state.wallet.add(amount, self.clock.time())
+
+    def deliver(self, message_id: str) -> LogEntry:
+        """Deliver a queued or sent message, and debit its hold; return the message."""
+        return self._control(controls.set_status, message_id, "DELIVERED", self.clock.time())
+
+    def read(self, message_id: str) -> LogEntry:
+        """Let a delivered message be read, or an email be opened; return the message."""
+        return self._control(controls.set_status, message_id, "READ", self.clock.time())
+
+    def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> LogEntry:
+        """Let the delivery of a message fail for *reason*, and release its hold; return the message.
+
+        An email bounces, permanently unless *reason* is `full`. A hard bounce suppresses the contact.
+        """
+        return self._control(controls.fail, message_id, reason, self.clock.time())
+
+    def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> LogEntry:
+        """Let the user *to* write *text* to an agent, which opens a session or extends it to 24 hours from now.
+
+        Raises ControlError if *to* is not a phone number, or if there is no such agent that is launched.
+        """
+        return self._control(controls.reply, to, agent_id, text, self.clock.time())
+
+    def tap(self, message_id: str, text: str) -> LogEntry:
+        """Let the recipient of a message tap its suggestion with this *text*, which is a reply or an action."""
+        return self._control(controls.tap, message_id, text, self.clock.time())
+
+    def approve(self, agent_id: str) -> str:
+        """Approve an agent that is under review; return its new id."""
+        return self._control(controls.approve, agent_id, self.clock.time())
+
+    def reject(self, agent_id: str, reason: str) -> None:
+        """Reject an agent that is under review, for a *reason*."""
+        self._control(controls.reject, agent_id, reason, self.clock.time())
+
+    def launch(
+        self,
+        agent_id: str,
+        carrier: str = "vodafone_de",
+        *,
+        status: CarrierStatus = "LAUNCHED",
+        reason: str = CARRIER_REASON,
+    ) -> None:
+        """Set the launch status of an approved agent on a *carrier*; it can send while one carrier has launched it.
+
+        The status may also be `PENDING`, `REJECTED` for a *reason*, or, once it was launched, `SUSPENDED`.
+        """
+        decision = CarrierDecision(carrier=carrier, status=status, reason=reason)
+        self._control(controls.launch, agent_id, decision, self.clock.time())
+
+    def confirm(self, consent_id: str) -> None:
+        """Confirm a consent that is pending, as the contact does in a double opt-in."""
+        self._control(controls.confirm, consent_id, self.clock.time())
+
+    def halt(self, campaign_id: str, status: HaltStatus = "PAUSED_ERROR") -> None:
+        """Pause a running campaign, as the service does."""
+        self._control(controls.halt, campaign_id, status, self.clock.time())
+
+    def fail_executions(self, campaign_id: str, count: int = 1) -> None:
+        """Let *count* of the pending executions of a running campaign fail; it ends as `COMPLETED_PARTIAL`."""
+        self._control(controls.fail_executions, campaign_id, count, self.clock.time())
+
+    def _control(self, control: Callable[Concatenate[AccountState, P], T], *args: P.args, **named: P.kwargs) -> T:
+        result = control(self._state, *args, **named)
+        self._wake_sender()
+        return result
+
+
+async def respond(handle: Callable[[Request], SimulatedResponse], request: Request, clock: Clock) -> Answer:
+    """Return the response of *handle* to *request* after its delay, or Unanswered if it is lost."""
+    await anyio.lowlevel.checkpoint()
+    simulated = handle(request)
+    if simulated.delay:
+        await clock.sleep(simulated.delay)
+    return Unanswered("the sandbox lost the answer") if simulated.lost else simulated.response
+
+
+def _do_nothing() -> None:
+    """Wake no sender."""
