@@ -66,7 +66,7 @@ def tests_oldest(session: nox.Session) -> None:
 def conform(session: nox.Session) -> None:
     """The sandbox over HTTP, against its own OpenAPI document, by schemathesis."""
     session.install(".[cli]", "schemathesis>=4.3,<5")
-    program = ["msgapi", "sandbox", "--limit-rate", "1000000", "--", "python", "tests/conforming.py"]
+    program = ["msgapi", "sandbox", "--rate", "1000000", "--", "python", "tests/conforming.py"]
     session.run(*program, *session.posargs)
 
 
