@@ -106,7 +106,7 @@ def redirect_to_null(stream: TextIO) -> None:
 
 
 def _render(table: TextTable) -> str:
-    # Render to a string first: an error of writing cannot be told from others if rich writes itself.
+    # Render to a string first: if rich writes by itself, an error of writing cannot be distinguished from others.
     from rich.box import ASCII, SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table as Drawing

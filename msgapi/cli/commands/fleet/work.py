@@ -200,7 +200,7 @@ async def _run(config: WorkerConfig, fleet: OpenFleet, name: str) -> FleetWorker
 
 
 async def _accepted(api: Api, worker: FleetWorker) -> bool:
-    # A key that the service does not know must not own the fleet. If the service is down, the first 401 tells.
+    # A key that the service does not know must not own the fleet. If the service is down, the first 401 shows it.
     result: object = None
     with anyio.move_on_after(_KEY_TIMEOUT):
         result = await api(billing.balance())
