@@ -8,8 +8,8 @@ import anyio.lowlevel
 import pytest
 from attrs import define, field
 
-from msgapi.cli import fleet_reach
-from msgapi.cli.fleet_reach import Place
+from msgapi.cli.commands.fleet import connection
+from msgapi.cli.commands.fleet.connection import FleetAddress
 from msgapi.clock import SystemClock
 from msgapi.fleet import MemoryChunkQueue, MemoryRecordStore
 from msgapi.fleet.chunk import Chunk, load_chunk
@@ -43,7 +43,7 @@ class Fleet:
     queue: MemoryChunkQueue = field(factory=lambda: MemoryChunkQueue(Hasty(), lease_seconds=1e9))
     records: MemoryRecordStore = field(factory=MemoryRecordStore)
     shared_rate: LocalSharedRate = field(factory=lambda: LocalSharedRate(SystemClock()))
-    places: list[Place] = field(factory=list)
+    places: list[FleetAddress] = field(factory=list)
 
     def queued(self, batch: str = "may") -> list[Chunk]:
         found = [load_chunk(held.body) for name, held in self.queue._chunks.items() if name.startswith(f"{batch}/")]
@@ -56,12 +56,12 @@ def placed(monkeypatch: pytest.MonkeyPatch) -> Fleet:
     fleet = Fleet()
 
     @asynccontextmanager
-    async def reach(place: Place, chunks_at_once: int = 1) -> AsyncIterator[Fleet]:
-        assert chunks_at_once
+    async def reach(place: FleetAddress, concurrent_chunks: int = 1) -> AsyncIterator[Fleet]:
+        assert concurrent_chunks
         fleet.places.append(place)
         yield fleet
 
-    monkeypatch.setattr(fleet_reach, "reach", reach)
+    monkeypatch.setattr(connection, "open_fleet", reach)
     monkeypatch.setenv("MSGAPI_FLEET_URL", "redis://127.0.0.1:1")
     return fleet
 

@@ -9,9 +9,10 @@ import orjson
 import pytest
 
 from msgapi import Call, Client, Pace, Result, Retry
-from msgapi.cli import connection, rows
-from msgapi.cli.mailing import Mailing, mail
-from msgapi.cli.run import Run
+from msgapi.cli import connection
+from msgapi.cli.batch.command import open_rows, run_batch
+from msgapi.cli.batch.config import BatchConfig
+from msgapi.cli.batch.runner import BatchRun
 from msgapi.transports import Transport
 
 T = TypeVar("T")
@@ -41,16 +42,15 @@ def people(directory: Path, count: int, *, more: str = "") -> str:
     return str(path)
 
 
-def mailing(directory: Path, path: str, **options: object) -> Mailing:
+def mailing(directory: Path, path: str, **options: object) -> BatchConfig:
     files = {"results": str(directory / "results.jsonl"), "failed": str(directory / "failed.csv")}
-    chosen: dict[str, Any] = {"path": path, "given": RCS, "overwrite": True, **files, **options}
-    return Mailing(**chosen)
+    chosen: dict[str, Any] = {"path": path, "message_values": RCS, "overwrite": True, **files, **options}
+    return BatchConfig(**chosen)
 
 
-async def mailed(mailing: Mailing, answer: Answer) -> Run:
-    with rows.opened(mailing.path) as table:
-        plan = mailing.draft.over(table.columns)
-        return await mail(mailing, table, plan, api=Scripted(answer), pace=Pace())
+async def mailed(config: BatchConfig, answer: Answer) -> BatchRun:
+    with open_rows(config) as (table, builder):
+        return await run_batch(config, table, builder, api=Scripted(answer), pace=Pace())
 
 
 def mode(path: str | None) -> int:

@@ -24,8 +24,8 @@ from msgapi import (
     messages,
     webhooks,
 )
-from msgapi.cli import main, single
-from msgapi.cli.asking import advice
+from msgapi.cli import main
+from msgapi.cli.advice import advise_call, advise_message
 from msgapi.transports import Answer
 
 Captured = pytest.CaptureFixture[str]
@@ -43,7 +43,7 @@ def errors() -> list[ApiError]:
 @pytest.mark.parametrize("call", [READ, REVOKE, TRY])
 @pytest.mark.parametrize("error", errors(), ids=lambda one: type(one).__name__)
 def test_no_command_is_told_what_only_a_batch_can_do(call: Call[object], error: ApiError) -> None:
-    told = advice(error, call)
+    told = advise_call(error, call)
     assert told.endswith(".")
     words = [word for word in OF_BATCHES if word in told.replace("MSGAPI_API_KEY", "").replace("API key", "")]
     assert words == []
@@ -54,34 +54,34 @@ def test_no_command_is_told_what_only_a_batch_can_do(call: Call[object], error: 
     [Unanswered("x"), ServerFault(), Unavailable(), Unexpected(), Unreadable(), Conflict(may_have_happened=True)],
 )
 def test_what_may_have_been_done_and_is_done_twice_if_it_is_repeated_is_looked_for_first(error: ApiError) -> None:
-    assert "before you run it again" in advice(error, TRY)
-    assert "before you run it again" not in advice(error, READ) + advice(error, REVOKE)
+    assert "before you run it again" in advise_call(error, TRY)
+    assert "before you run it again" not in advise_call(error, READ) + advise_call(error, REVOKE)
 
 
 def test_what_was_not_done_can_be_tried_again_whatever_it_was() -> None:
     for call in (READ, REVOKE, TRY):
-        assert advice(NotSent("x"), call) == "Check the network and MSGAPI_BASE_URL, then run it again."
-        assert advice(ServerFault(may_have_happened=False), call) == "Run it again later."
+        assert advise_call(NotSent("x"), call) == "Check the network and MSGAPI_BASE_URL, then run it again."
+        assert advise_call(ServerFault(may_have_happened=False), call) == "Run it again later."
 
 
 def test_what_is_not_found_to_be_deleted_may_be_too_late_or_done_already() -> None:
-    assert advice(NotFound(), READ) == "Check the id and MSGAPI_BASE_URL: the service knows nothing there."
-    assert "or it is too late" in advice(NotFound(), REVOKE)
-    assert "an attempt before may have done it" in advice(NotFound(may_have_happened=True), REVOKE)
+    assert advise_call(NotFound(), READ) == "Check the id and MSGAPI_BASE_URL: the service does not know this id."
+    assert "or it is too late" in advise_call(NotFound(), REVOKE)
+    assert "an earlier attempt may have succeeded" in advise_call(NotFound(may_have_happened=True), REVOKE)
 
 
 def test_the_rate_limit_says_how_long_to_wait() -> None:
-    assert "30 s" in advice(Throttled(code="rate_limit_exceeded", retry_after=29.4), READ)
-    assert "https://top.example" in advice(InsufficientBalance(topup_url="https://top.example"), TRY)
+    assert "30 s" in advise_call(Throttled(code="rate_limit_exceeded", retry_after=29.4), READ)
+    assert "https://top.example" in advise_call(InsufficientBalance(topup_url="https://top.example"), TRY)
 
 
 @pytest.mark.parametrize("error", errors(), ids=lambda one: type(one).__name__)
 def test_a_send_is_told_what_can_be_done_about_one_message(error: ApiError) -> None:
-    told = single.advice(error)
+    told = advise_message(error)
     assert told.endswith(".")
     words = ["--rate", "--resend-unknown", "rows", "these", "they", "their keys", "what failed"]
     assert [word for word in words if word in told.lower()] == []
-    assert "7 s" in single.advice(Throttled(code="rate_limit_exceeded", retry_after=6.1))
+    assert "7 s" in advise_message(Throttled(code="rate_limit_exceeded", retry_after=6.1))
 
 
 def answering(status: int, body: bytes = b"{}") -> Any:  # noqa: ANN401 - a transport
@@ -98,12 +98,16 @@ def test_an_endpoint_that_may_have_been_added_is_looked_for(monkeypatch: pytest.
     through(monkeypatch, hang)
     assert main(["webhooks", "add", "https://shop.example/hook", "--secret", "s"]) == 1
     told = capsys.readouterr().err.splitlines()
-    assert told[1] == "msgapi: See whether it was done before you run it again: that would do it twice."
+    assert told[1] == "msgapi: Check whether it was done before you run it again: a second run would do it twice."
 
 
 @pytest.mark.parametrize(
     ("status", "code", "said"),
-    [(404, "already_delivered", "too late"), (409, "already_revoked", "the code tells"), (429, "", "Run it again in")],
+    [
+        (404, "already_delivered", "too late"),
+        (409, "already_revoked", "the error code"),
+        (429, "", "Run it again in"),
+    ],
 )
 def test_a_revoke_that_fails_says_why(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int, code: str, said: str

@@ -9,7 +9,8 @@ import pytest
 from mailings import through
 
 from msgapi import Request, Response, Retry
-from msgapi.cli import mailing, main
+from msgapi.cli import main
+from msgapi.cli.batch import command
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
 
@@ -25,14 +26,14 @@ def batch(tmp_path: Path, *options: str) -> list[str]:
 
 
 def at(monkeypatch: pytest.MonkeyPatch, box: Sandbox) -> None:
-    monkeypatch.setattr(mailing, "private", lambda _: box)
+    monkeypatch.setattr(command, "private_sandbox", lambda _: box)
 
 
 def test_a_dry_run_tells_what_it_costs_at_most(tmp_path: Path, capsys: Captured) -> None:
     assert main(batch(tmp_path, "--dry-run", "--price", "basic=0.07", "--json")) == 1
     assert orjson.loads(capsys.readouterr().out)["amount"] == 0.14
     assert main(batch(tmp_path, "--dry-run", "--price", "basic=0.07")) == 1
-    assert "EUR, at most" in capsys.readouterr().out
+    assert "EUR at most" in capsys.readouterr().out
     assert main(batch(tmp_path, "--dry-run", "--json")) == 1
     assert "amount" not in orjson.loads(capsys.readouterr().out)
 
@@ -113,7 +114,7 @@ def test_a_price_that_is_none_is_one_line(tmp_path: Path, capsys: Captured, pric
 
 def test_a_price_that_is_missing_is_asked_for(tmp_path: Path, capsys: Captured) -> None:
     assert main(batch(tmp_path, "--dry-run", "--price", "single=0.11")) == 2
-    assert "give their price too, as --price basic=0.07" in capsys.readouterr().err
+    assert "give their price, too, such as --price basic=0.07" in capsys.readouterr().err
     path = tmp_path / "mail.csv"
     _ = path.write_text("to,text\nada@shop.example,Hello\n")
     mail = ["batch", str(path), "--channel", "ch_demo", "--subject", "S", "--dry-run", "--price", "basic=1"]

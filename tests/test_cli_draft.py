@@ -5,9 +5,9 @@ import pytest
 
 from msgapi import Detail, Invalid
 from msgapi.cli import options
-from msgapi.cli.draft import OPTIONS, Draft, own_key, same
-from msgapi.cli.exits import Halt
-from msgapi.cli.rows import Row
+from msgapi.cli.batch.input import InputRow
+from msgapi.cli.batch.template import OPTIONS, MessageTemplate, fingerprint, own_key
+from msgapi.cli.exits import CliError
 from msgapi.messages import Email, MessageType, Text, TrafficType
 
 RCS = {"agent_id": "ag", "traffic_type": "TRANSACTION", "text": "Hi {name}"}
@@ -15,8 +15,8 @@ EMAIL = {"channel_id": "ch", "subject": "For {name}", "html": "<p>{name}</p>"}
 
 
 def write(given: dict[str, str], values: dict[str, object], **other: object) -> Text | Email | Invalid:
-    draft = Draft(given=given, **other)  # type: ignore[arg-type]
-    message = draft.over(tuple(values)).message(Row(1, 2, values))
+    draft = MessageTemplate(given=given, **other)  # type: ignore[arg-type]
+    message = draft.bind(tuple(values)).build(InputRow(1, 2, values))
     assert isinstance(message, Text | Email | Invalid)
     return message
 
@@ -74,14 +74,14 @@ def test_template_data_that_are_no_object_make_the_row_invalid(data: object, pro
 
 def test_an_empty_placeholder_makes_the_row_invalid_unless_it_is_allowed() -> None:
     assert said(write(RCS, {"to": "+491", "name": " "})) == (Detail("", "the column name is empty"),)
-    message = write(RCS, {"to": "+491", "name": ""}, empty=True)
+    message = write(RCS, {"to": "+491", "name": ""}, allow_empty=True)
     assert isinstance(message, Text)
     assert message.text == "Hi "
 
 
 def test_a_row_that_could_not_be_read_is_invalid() -> None:
-    plan = Draft(given=RCS).over(("to", "name"))
-    assert said(plan.message(Row(1, 2, problem="is ragged"))) == (Detail("", "the row is ragged"),)
+    plan = MessageTemplate(given=RCS).bind(("to", "name"))
+    assert said(plan.build(InputRow(1, 2, problem="is ragged"))) == (Detail("", "the row is ragged"),)
 
 
 def test_what_a_row_leaves_out_is_named() -> None:
@@ -94,39 +94,39 @@ def test_what_a_row_leaves_out_is_named() -> None:
 @pytest.mark.parametrize(
     ("given", "columns", "problem"),
     [
-        (RCS, ("number", "name"), "no column to to hold the recipients: name it by --to-column; .* number, name"),
-        (RCS, ("to",), r"--text names a column that is not there: \{name\}; the columns are: to"),
-        ({"text": "x"}, ("to",), "who sends"),
+        (RCS, ("number", "name"), "no column to for the recipients: name it with --to-column; .* number, name"),
+        (RCS, ("to",), r"--text names an unknown column: \{name\}; the columns are: to"),
+        ({"text": "x"}, ("to",), "no sender"),
         ({"agent_id": "a", "text": "x"}, ("to",), "no traffic_type: give --traffic"),
         ({"agent_id": "a", "traffic_type": "x"}, ("to",), "no text: give --text"),
-        ({"channel_id": "a"}, ("to",), "what to send"),
+        ({"channel_id": "a"}, ("to",), "no content"),
         ({"channel_id": "a", "agent_id": "b"}, ("to",), "give one of them"),
-        (RCS | {"subject": "x"}, ("to", "name"), "--subject does not go with --agent"),
-        (EMAIL | {"ttl": "1s"}, ("to", "name"), "--ttl does not go with --channel"),
+        (RCS | {"subject": "x"}, ("to", "name"), "--subject cannot be used with --agent"),
+        (EMAIL | {"ttl": "1s"}, ("to", "name"), "--ttl cannot be used with --channel"),
     ],
 )
 def test_what_is_wrong_for_every_row_is_said_before_any(
     given: dict[str, str], columns: tuple[str, ...], problem: str
 ) -> None:
-    with pytest.raises(Halt, match=problem):
-        _ = Draft(given=given).over(columns)
+    with pytest.raises(CliError, match=problem):
+        _ = MessageTemplate(given=given).bind(columns)
 
 
 def test_a_data_column_that_is_not_there_is_named() -> None:
-    with pytest.raises(Halt, match="no column city; the columns are: to, name"):
-        _ = Draft(given=EMAIL, data_columns=("city",)).over(("to", "name"))
+    with pytest.raises(CliError, match="no column city; the columns are: to, name"):
+        _ = MessageTemplate(given=EMAIL, data_columns=("city",)).bind(("to", "name"))
 
 
 def test_the_key_of_a_row_is_its_own_if_it_has_one() -> None:
     values: list[dict[str, object]] = [{"idempotency_key": " k "}, {"idempotency_key": ""}, {"idempotency_key": 3}, {}]
-    assert [own_key(Row(1, 2, one)) for one in values] == ["k", None, "3", None]
+    assert [own_key(InputRow(1, 2, one)) for one in values] == ["k", None, "3", None]
 
 
 def test_the_same_text_to_the_same_recipient_is_the_same_message() -> None:
     one = Email(channel_id="ch", to="A@b.example", subject="x", text="y")
-    assert same(one) == same(attrs.evolve(one, to="a@B.example"))
-    assert same(one) != same(attrs.evolve(one, text="z"))
-    assert same(one) != same(attrs.evolve(one, to="c@b.example"))
+    assert fingerprint(one) == fingerprint(attrs.evolve(one, to="a@B.example"))
+    assert fingerprint(one) != fingerprint(attrs.evolve(one, text="z"))
+    assert fingerprint(one) != fingerprint(attrs.evolve(one, to="c@b.example"))
 
 
 def test_the_choices_of_the_options_are_those_of_the_models() -> None:

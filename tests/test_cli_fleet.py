@@ -11,9 +11,10 @@ from fleet_places import RCS, REPORT, Fleet, enqueue, placed
 from mailings import people, text
 
 from msgapi import Balance, InsufficientBalance, codec, journal
-from msgapi.cli import fleet_queue, main
-from msgapi.cli.fleet_reach import Place
-from msgapi.cli.rows import Table
+from msgapi.cli import main
+from msgapi.cli.batch.input import InputFile
+from msgapi.cli.commands.fleet import enqueue as enqueue_command
+from msgapi.cli.commands.fleet.connection import FleetAddress
 from msgapi.clock import VirtualClock
 from msgapi.fleet import ChunkRecord, Manifest, MemoryRecordStore, Revision, RowRecord
 from msgapi.fleet.chunk import Chunk
@@ -61,28 +62,28 @@ def test_each_row_of_a_file_is_queued_under_its_name_and_key(tmp_path: Path, the
     assert main(enqueue(path)) == 0
     told = capsys.readouterr()
     assert told.out == "252 rows are queued as the batch may, in 3 chunks\n"
-    assert "1 of the rows are not fit to be sent" in told.err
-    assert "1 of the rows repeat an earlier one" in told.err
-    assert "`msgapi fleet report --batch may` tells of them" in told.err
+    assert "1 rows are invalid and are not sent" in told.err
+    assert "1 rows are duplicates of earlier ones" in told.err
+    assert "`msgapi fleet report --batch may` shows their outcomes" in told.err
     rows = [row for chunk in there.queued() for row in chunk.rows]
     assert [row.id for row in rows] == [f"row {at}" for at in range(1, 253)]
     assert {row.key for row in rows[:250]} == {journal.key_of("may", row.id) for row in rows[:250]}
     assert b"+4915100000007" in (rows[6].call.body or b"")
     assert [row.invalid.code for row in rows[250:] if row.invalid is not None] == ["validation_error", "duplicate_row"]
-    assert there.places == [Place(url="redis://127.0.0.1:1")]
+    assert there.places == [FleetAddress(url="redis://127.0.0.1:1")]
 
 
 def test_the_same_command_goes_on_and_queues_nothing_twice(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
     path = people(tmp_path, 250)
     assert main(enqueue(path)) == main(enqueue(path)) == 0
-    assert "nothing was queued: all 250 rows of the batch may were before" in capsys.readouterr().out
+    assert "nothing was queued: all 250 rows of the batch may are queued already" in capsys.readouterr().out
     assert main(enqueue(path, "--json")) == 0
     assert orjson.loads(capsys.readouterr().out) == {
         "batch": "may",
         "rows": 250,
         "chunks": 3,
         "invalid": 0,
-        "duplicates": 0,
+        "duplicate": 0,
         "queued": False,
         "exit": 0,
     }
@@ -94,7 +95,8 @@ def test_other_rows_or_options_under_the_same_name_are_refused(tmp_path: Path, t
     assert main(enqueue(path)) == 0
     assert main(enqueue(path, "--allow-duplicates")) == 2
     assert (
-        "msgapi: the batch may was queued with other options (--allow-duplicates): finish it" in capsys.readouterr().err
+        "msgapi: the batch may was queued with a different --allow-duplicates: finish that batch"
+        in capsys.readouterr().err
     )
     _ = people(tmp_path, 4)
     assert main(enqueue(path)) == 2
@@ -118,7 +120,7 @@ def test_of_two_that_begin_a_batch_at_once_with_other_options_the_second_is_told
 
     monkeypatch.setattr(MemoryRecordStore, "write", staticmethod(raced))
     assert main(enqueue(path)) == 2
-    assert "the batch may was queued with other options (--allow-duplicates): finish it" in capsys.readouterr().err
+    assert "the batch may was queued with a different --allow-duplicates: finish that batch" in capsys.readouterr().err
     assert not there.queued()
     assert main(enqueue(path, "--allow-duplicates")) == 0
 
@@ -155,7 +157,7 @@ def test_what_goes_wrong_while_queueing_is_one_line_and_the_same_command_goes_on
     there.queue.unreachable = True
     assert main(enqueue(path)) == 3
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("; the same command goes on where this one ended")
+    assert line.endswith("; run the same command again to continue")
     there.queue.unreachable = False
     assert main(enqueue(path)) == 0
     assert len(there.queued()) == 1
@@ -166,14 +168,14 @@ def test_what_goes_wrong_while_queueing_is_one_line_and_the_same_command_goes_on
     [
         (["enqueue", "{}", "--batch", "a/b"], 2, "--batch takes up to 64 of"),
         (["enqueue", "{}", "--batch", "may", "--fleet", ""], 2, "--fleet takes up to 64 of"),
-        (["enqueue", "{}", "--batch", "may", "--fleet-url", ""], 4, "which fleet? give --fleet-url or set"),
+        (["enqueue", "{}", "--batch", "may", "--fleet-url", ""], 4, "no server: give --fleet-url or set"),
         (["enqueue", "{}", "--batch", "may", "--to-column", "x"], 2, "there is no column x"),
         (["enqueue", "{}", "--batch", "may", "--id-column", "x"], 2, "there is no column x"),
         (["enqueue", "{}.no", "--batch", "may"], 2, "cannot read"),
         (["enqueue", "{}", "--batch", "may", "--delimiter", "xx"], 2, "--delimiter is one character"),
         (["enqueue", "{}"], 2, "Missing option '--batch'"),
         (["report", "--batch", "june"], 2, "there is no batch june on the fleet msgapi"),
-        (["report", "--batch", "may", "--only", "refused"], 2, "--only goes with --export"),
+        (["report", "--batch", "may", "--only", "refused"], 2, "--only needs --export"),
         (["report", "--batch", ".x"], 2, "--batch takes up to 64 of"),
         (["report"], 2, "Missing option '--batch'"),
         ([], 2, "fleet needs a command: enqueue, "),
@@ -202,17 +204,17 @@ def test_a_file_that_changes_while_it_is_queued_ends_the_program(
     tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = people(tmp_path, 3)
-    digest = Table.digest
+    digest = InputFile.digest
 
-    def spoilt(table: Table) -> str:
+    def spoilt(table: InputFile) -> str:
         found = digest(table)
         _ = Path(path).write_bytes(b"id,to,name\n1,\xff\n")
         return found
 
-    monkeypatch.setattr(Table, "digest", spoilt)
+    monkeypatch.setattr(InputFile, "digest", spoilt)
     assert main(enqueue(path)) == 2
     assert "is not UTF-8" in (line := capsys.readouterr().err)
-    assert "(the file has changed meanwhile)" in line
+    assert "(the file has changed since it was first read)" in line
     assert not there.queued()
 
 
@@ -223,7 +225,7 @@ def test_a_disk_that_fails_while_a_file_is_queued_ends_the_program(
         raise OSError(5, "Input/output error")
 
     path = people(tmp_path, 3)
-    monkeypatch.setattr(Table, "digest", lambda _: monkeypatch.setattr(Table, "rows", rows) or "abc")
+    monkeypatch.setattr(InputFile, "digest", lambda _: monkeypatch.setattr(InputFile, "rows", rows) or "abc")
     assert main(enqueue(path)) == 2
     assert f"cannot read {path}: Input/output error" in capsys.readouterr().err
     assert not there.queued()
@@ -231,7 +233,7 @@ def test_a_disk_that_fails_while_a_file_is_queued_ends_the_program(
 
 def test_how_far_the_queueing_is_is_told_every_few_seconds(capsys: Captured) -> None:
     clock = VirtualClock()
-    shown = fleet_queue._Shown(clock)
+    shown = enqueue_command._ProgressLine(clock)
     manifest = Manifest(batch="may", source="", rows=1_050, chunks_queued=5)
     shown.show(manifest)
     assert capsys.readouterr().err == ""
@@ -259,12 +261,12 @@ def test_the_report_is_that_of_a_local_batch(tmp_path: Path, there: Fleet, capsy
     assert main(REPORT) == 3
     told = capsys.readouterr()
     assert "100 of 250 rows accepted, 7.00 EUR" in told.out
-    assert "Waiting" in told.out
-    assert "msgapi: 2 of 3 chunks are done, 0 are begun, 1 are waiting; `msgapi fleet work` goes on" in told.err
+    assert "Not sent yet" in told.out
+    assert "msgapi: 2 of 3 chunks are done, 0 are begun, 1 are waiting; `msgapi fleet work` continues" in told.err
     recorded(there, ended(third))
     assert main([*REPORT, "--json"]) == 1
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["rows"], facts["accepted"], facts["refused"], facts["unsent"]) == (250, 150, 100, 0)
+    assert (facts["rows"], facts["accepted"], facts["refused"], facts["not_sent_yet"]) == (250, 150, 100, 0)
     assert facts["chunks"] == {
         "total": 3,
         "queued": 3,
@@ -292,7 +294,7 @@ def test_a_journal_that_was_collected_is_one_of_a_batch(tmp_path: Path, there: F
     assert main(enqueue(path)) == 0
     recorded(there, ended(there.queued()[0]))
     assert main([*REPORT, "--journal", where]) == 3
-    assert f"`msgapi batch report {where}` tells of them" in capsys.readouterr().err
+    assert f"`msgapi batch report {where}` shows them" in capsys.readouterr().err
     assert main(["batch", "report", where]) == 3
     assert "100 of 150 rows accepted" in capsys.readouterr().out
     assert main(["batch", "--resume", where, "--dry-run"]) == 0
@@ -315,9 +317,9 @@ def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsy
     _ = capsys.readouterr()
     assert main(REPORT) == 3
     told = capsys.readouterr().err
-    assert "msgapi: chunk 000000 was given up: it was handed out 6 times" in told
+    assert "msgapi: chunk 000000 was abandoned: it was handed out 6 times" in told
     assert "msgapi: these records cannot be read: 000001" in told
-    assert "msgapi: nobody sends: no money. Top up at https://t.example" in told
+    assert "msgapi: sending is paused: no money. Top up at https://t.example" in told
     anyio.run(there.shared_rate.pause, b"nonsense")
     assert main([*REPORT, "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
@@ -329,7 +331,7 @@ def test_a_batch_that_is_not_queued_whole_is_told(tmp_path: Path, there: Fleet, 
     assert main(enqueue(people(tmp_path, 150))) == 3
     there.queue.unreachable = False
     assert main(REPORT) == 3
-    assert "not all rows are queued: give the same `msgapi fleet enqueue` again" in capsys.readouterr().err
+    assert "not all rows are queued: run the same `msgapi fleet enqueue` again" in capsys.readouterr().err
     there.records.unreachable = True
     assert main(REPORT) == 3
-    assert "what was collected is not complete, so there is no report" in capsys.readouterr().err
+    assert "not all records were read, so there is no report" in capsys.readouterr().err

@@ -15,9 +15,10 @@ from mailings import people, through
 from servers import free_port
 
 from msgapi import Call, Forbidden, Pace, Result, fleet, journal
-from msgapi.cli import fleet_reach, main
-from msgapi.cli.exits import Exit, Halt
-from msgapi.cli.fleet_reach import Place
+from msgapi.cli import main
+from msgapi.cli.commands.fleet import connection
+from msgapi.cli.commands.fleet.connection import FleetAddress
+from msgapi.cli.exits import CliError, Exit
 from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS
 from msgapi.sandbox import Sandbox
 
@@ -43,14 +44,14 @@ def test_a_file_goes_through_a_fleet_and_the_report_adds_up(
     path = people(tmp_path, 250, more="251,bad,Ann\n252,+4915100000001,Ann\n")
     assert main([*enqueue(path), *here]) == 0
     assert main([*enqueue(path), *here]) == 0
-    assert "nothing was queued: all 252 rows of the batch may were before" in capsys.readouterr().out
+    assert "nothing was queued: all 252 rows of the batch may are queued already" in capsys.readouterr().out
     assert main([*REPORT, *here]) == 3
     assert "0 of 3 chunks are done, 0 are begun, 3 are waiting" in capsys.readouterr().err
     assert main(["fleet", "work", "--until-empty", *here]) == 1
     assert "250 rows accepted by this worker, 17.50 EUR, 3 chunks done" in capsys.readouterr().out
     assert main([*REPORT, *here, "--json", "--journal", where]) == 1
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicates"]) == (252, 250, 1, 1)
+    assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicate"]) == (252, 250, 1, 1)
     assert (facts["chunks"]["done"], facts["chunks"]["left"], facts["price"]) == (3, 0, "17.50")
     with journal.open_readonly(where) as record:
         assert {line.message_id for line in record.rows(journal.State.ACCEPTED)} == {one.id for one in box.messages}
@@ -115,9 +116,9 @@ def test_a_chunk_that_can_never_succeed_is_buried_and_the_report_names_it(
     assert main([*enqueue(path), "--fleet", name]) == 0
     anyio.run(done, after)
     assert main(["fleet", "work", "--until-empty", "--fleet", name]) == 0
-    assert f"msgapi: the chunk {POISON} was given up: {why}\n" in capsys.readouterr().err
+    assert f"msgapi: the chunk {POISON} was abandoned: {why}\n" in capsys.readouterr().err
     assert main([*REPORT, "--fleet", name]) == 3
-    assert f"msgapi: chunk 000001 was given up: {why}\n" in capsys.readouterr().err
+    assert f"msgapi: chunk 000001 was abandoned: {why}\n" in capsys.readouterr().err
     assert main([*REPORT, "--fleet", name, "--json"]) == 3
     chunks = orjson.loads(capsys.readouterr().out)["chunks"]
     assert (chunks["buried"], chunks["left"]) == ({"000001": why}, 0)
@@ -142,7 +143,7 @@ def test_an_address_that_is_none_is_one_line(capsys: Captured) -> None:
 
 @pytest.mark.anyio
 async def test_a_fleet_is_reached_with_all_its_parts(valkey_broker: Broker) -> None:
-    async with fleet_reach.reach(Place(url=valkey_broker.url, fleet="parts")) as there:
+    async with connection.open_fleet(FleetAddress(url=valkey_broker.url, fleet="parts")) as there:
         assert await there.queue.size() == 0
         assert await there.records.read("may", "manifest") == (None, 0)
         assert await there.shared_rate.paused() is None
@@ -151,13 +152,13 @@ async def test_a_fleet_is_reached_with_all_its_parts(valkey_broker: Broker) -> N
 @pytest.mark.anyio
 async def test_an_error_inside_comes_out_as_itself(valkey_broker: Broker) -> None:
     with pytest.raises(ValueError, match="mine"):
-        async with fleet_reach.reach(Place(url=valkey_broker.url, fleet="parts")):
+        async with connection.open_fleet(FleetAddress(url=valkey_broker.url, fleet="parts")):
             raise ValueError("mine")
 
 
 @pytest.mark.anyio
 async def test_a_fleet_that_cannot_be_reached_ends_the_program() -> None:
-    with pytest.raises(Halt, match="Redis") as told:
-        async with fleet_reach.reach(Place(url=f"redis://127.0.0.1:{free_port()}")):
+    with pytest.raises(CliError, match="Redis") as told:
+        async with connection.open_fleet(FleetAddress(url=f"redis://127.0.0.1:{free_port()}")):
             pass
     assert told.value.status is Exit.CONFIGURATION

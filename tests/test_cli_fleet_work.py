@@ -38,11 +38,12 @@ from msgapi import (
     messages,
 )
 from msgapi.batch import Outcome, Stopped
-from msgapi.cli import fleet_work, main
+from msgapi.cli import main
+from msgapi.cli.commands.fleet import work
+from msgapi.cli.commands.fleet.connection import FleetAddress
+from msgapi.cli.commands.fleet.counts import WorkerCounts
+from msgapi.cli.commands.fleet.work import FleetWorker, WorkerConfig
 from msgapi.cli.exits import Exit
-from msgapi.cli.fleet_reach import Place
-from msgapi.cli.fleet_score import Score
-from msgapi.cli.fleet_work import Shift, Worker
 from msgapi.fleet import ChunkRow, InvalidChunk, Manifest, make_row
 from msgapi.fleet.api_key import claim
 from msgapi.fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
@@ -66,7 +67,7 @@ def there(monkeypatch: pytest.MonkeyPatch) -> Fleet:
 class Paper:
     """A screen that keeps what it shows."""
 
-    every: float = 1.0
+    interval: float = 1.0
     eager: bool = False
     drawn: list[str] = field(factory=list)
     said: list[str] = field(factory=list)
@@ -77,7 +78,7 @@ class Paper:
         self.drawn.append(", ".join(said))
         self.fine = fine
 
-    def say(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         self.said.append(line)
 
 
@@ -100,7 +101,7 @@ def test_a_worker_sends_what_is_queued_and_the_report_adds_up(
     assert len(box.messages) == 250
     assert main([*REPORT, "--json"]) == 1
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicates"]) == (252, 250, 1, 1)
+    assert (facts["rows"], facts["accepted"], facts["refused"], facts["duplicate"]) == (252, 250, 1, 1)
     assert facts["chunks"]["left"] == 0
     assert main(["fleet", "work", "--until-empty", "--json"]) == 0
     facts = orjson.loads(capsys.readouterr().out)
@@ -169,7 +170,7 @@ def test_a_service_that_is_away_keeps_no_worker_from_beginning(
     [
         ("", "redis://127.0.0.1:1", "no API key: set MSGAPI_API_KEY"),
         ("a b", "redis://127.0.0.1:1", "the API key has characters that no key has"),
-        ("sk_x", "", "which fleet? give --fleet-url or set MSGAPI_FLEET_URL"),
+        ("sk_x", "", "no server: give --fleet-url or set MSGAPI_FLEET_URL"),
     ],
 )
 def test_what_is_missing_is_one_line(
@@ -195,7 +196,7 @@ def test_a_worker_that_finds_no_money_says_so_and_one_that_is_started_after_a_to
     assert "msgapi: stopped: the balance is used up" in told
     assert "; top up at https://" in told
     assert main(REPORT) == 3
-    assert "msgapi: nobody sends: " in capsys.readouterr().err
+    assert "msgapi: sending is paused: " in capsys.readouterr().err
     assert main(["fleet", "work", "--until-empty"]) == 3
     box.top_up(Decimal(100))
     assert main(["fleet", "work", "--until-empty"]) == 0
@@ -222,16 +223,16 @@ async def worked(
     service: Callable[[Client], Caller],
     clock: VirtualClock | None = None,
     **options: Any,  # noqa: ANN401 - those of a shift
-) -> tuple[Worker, Paper]:
+) -> tuple[FleetWorker, Paper]:
     clock, box, paper = clock or VirtualClock(), Sandbox(), Paper()
     there.queue.clock, there.queue.lease_seconds = clock, 30.0
     pace = Pace()
-    worker = Worker(Shift(**options), Score(paper, clock), clock)
+    worker = FleetWorker(WorkerConfig(**options), WorkerCounts(paper, clock), clock)
     async with (
         clock.autojump(),
         Client(api_key=box.api_key, transport=box, base_url="http://127.0.0.1", clock=clock) as api,
     ):
-        await worker.go(there, service(api), pace)
+        await worker.run(there, service(api), pace)
     return worker, paper
 
 
@@ -264,26 +265,26 @@ def interrupting(at: int, times: int) -> Callable[[Client], Service]:
 @pytest.mark.parametrize(("until_empty", "status"), [(True, Exit.INTERRUPTED), (False, Exit.ACCEPTED)])
 async def test_one_ctrl_c_lets_what_is_in_flight_settle(there: Fleet, until_empty: bool, status: Exit) -> None:
     await _filled(there, 1_000)
-    options: dict[str, Any] = {"concurrency": 4, "chunks_at_once": 2, "until_empty": until_empty}
+    options: dict[str, Any] = {"concurrency": 4, "concurrent_chunks": 2, "until_empty": until_empty}
     worker, paper = await worked(there, interrupting(50, 1), **options)
     assert worker.status is status
     assert worker.stopped == Stopped("asked")
-    assert worker.score.tally.accepted < 100
-    assert "stopping: no more is sent, waiting for what is in flight of 2 chunks" in paper.said[0]
-    assert not worker.score.held
+    assert worker.counts.counts.accepted < 100
+    assert "stopping: no more rows are sent, waiting for requests in flight of 2 chunks" in paper.said[0]
+    assert not worker.counts.held
 
 
 @pytest.mark.anyio
 async def test_a_second_ctrl_c_stops_at_once(there: Fleet) -> None:
     await _filled(there, 1_000)
-    worker, paper = await worked(there, interrupting(50, 2), concurrency=4, chunks_at_once=2)
+    worker, paper = await worked(there, interrupting(50, 2), concurrency=4, concurrent_chunks=2)
     assert worker.status is Exit.INTERRUPTED
     assert paper.said[1].startswith("stopped at once: ")
 
 
-def scored(*, eager: bool = False) -> tuple[Score, Paper, VirtualClock]:
+def scored(*, eager: bool = False) -> tuple[WorkerCounts, Paper, VirtualClock]:
     paper, clock = Paper(eager=eager), VirtualClock()
-    return Score(paper, clock), paper, clock
+    return WorkerCounts(paper, clock), paper, clock
 
 
 def outcome(result: Result[Any], at: int = 0) -> Outcome[Any]:
@@ -303,14 +304,14 @@ def test_what_is_not_of_every_day_is_said_once() -> None:
         ChunkFinished("may/000002", "done", ChunkResult(done=True)),
     )
     for event in events:
-        score.take(event)
+        score.handle(event)
     assert paper.said == [
         "no answer from the server at 127.0.0.1; waiting for it",
-        "it answers again: going on",
+        "the server answers again: continuing",
         "no answer from the server at 127.0.0.1; waiting for it",
-        "the balance is used up; top up at https://top.example: waiting for a top-up; Ctrl-C ends it",
-        "there is money again: going on",
-        "the chunk may/000001 was given up: it is not JSON",
+        "the balance is used up; top up at https://top.example: waiting for a top-up; Ctrl-C stops",
+        "the balance was topped up: continuing",
+        "the chunk may/000001 was abandoned: it is not JSON",
     ]
     assert score.chunks == {"buried": 1, "done": 1}
     assert not score.held
@@ -320,18 +321,18 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
     score, paper, clock = scored()
     score.show()
     assert not paper.drawn
-    score.take(ChunkLeased("may/000001", 1))
+    score.handle(ChunkLeased("may/000001", 1))
     for at in range(100):
-        score.take(RowFinished("may/000001", outcome(Ok(ACCEPTED), at)))
+        score.handle(RowFinished("may/000001", outcome(Ok(ACCEPTED), at)))
     clock.advance(1)
     score.show()
-    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks in hand"]
+    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks held"]
     assert paper.fine
-    score.take(RowFinished("may/000001", outcome(Forbidden(), 100)))
+    score.handle(RowFinished("may/000001", outcome(Forbidden(), 100)))
     score.left = 1_234
     clock.advance(1)
     score.show()
-    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks in hand, 1,234 left"
+    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks held, 1,234 chunks left"
     assert not paper.fine
 
 
@@ -345,33 +346,33 @@ def test_a_row_that_is_tried_again_counts_once_by_how_it_ended() -> None:
         [Ok(ACCEPTED), unfit, Forbidden()],
     ]
     for results in tries:
-        score.take(ChunkLeased("may/000001", 1))
+        score.handle(ChunkLeased("may/000001", 1))
         for at, result in enumerate(results):
-            score.take(RowFinished("may/000001", outcome(result, at)))
-        score.take(ChunkFinished("may/000001", "released", ChunkResult()))
-    score.take(RowFinished("may/000002", outcome(unfit)))
-    tally = score.tally
-    assert (tally.total, tally.accepted, tally.refused, tally.duplicates, tally.doubtful) == (6, 2, 4, 0, 0)
+            score.handle(RowFinished("may/000001", outcome(result, at)))
+        score.handle(ChunkFinished("may/000001", "released", ChunkResult()))
+    score.handle(RowFinished("may/000002", outcome(unfit)))
+    tally = score.counts
+    assert (tally.total, tally.accepted, tally.refused, tally.duplicate, tally.unknown) == (6, 2, 4, 0, 0)
     assert sorted(kind for (kind, _), count in tally.errors.items() for _ in range(count)) == [
         "Forbidden",
         "Invalid",
         "Invalid",
         "NotSent",
     ]
-    score.take(ChunkFinished("may/000001", "done", ChunkResult(done=True)))
+    score.handle(ChunkFinished("may/000001", "done", ChunkResult(done=True)))
     assert score._open == {"may/000002": {0: unfit}}
 
 
 def test_a_row_that_was_accepted_counts_and_costs_once_though_its_record_was_lost_and_it_goes_out_again() -> None:
     score, _, _ = scored()
     for result in (Ok(ACCEPTED), Ok(ACCEPTED), Unanswered("no answer in time")):
-        score.take(ChunkLeased("may/000001", 1))
-        score.take(RowFinished("may/000001", outcome(result)))
-        score.take(ChunkFinished("may/000001", "released", ChunkResult()))
-    tally = score.tally
-    assert (tally.total, tally.accepted, tally.refused, tally.doubtful) == (1, 1, 0, 0)
+        score.handle(ChunkLeased("may/000001", 1))
+        score.handle(RowFinished("may/000001", outcome(result)))
+        score.handle(ChunkFinished("may/000001", "released", ChunkResult()))
+    tally = score.counts
+    assert (tally.total, tally.accepted, tally.refused, tally.unknown) == (1, 1, 0, 0)
     assert tally.spend == ACCEPTED.billing.message_price
-    score.take(ChunkFinished("may/000001", "done", ChunkResult(done=True)))
+    score.handle(ChunkFinished("may/000001", "done", ChunkResult(done=True)))
     assert not score._open
 
 
@@ -379,9 +380,9 @@ def test_of_many_kinds_of_refusal_the_right_one_is_taken_back() -> None:
     score, _, _ = scored()
     for _again in range(2):
         for at in range(45):
-            score.take(RowFinished("may/000001", outcome(Forbidden(code=f"code_{at}"), at)))
-        assert (score.tally.refused, score.tally.errors.total()) == (45, 45)
-        assert score.tally.errors["Forbidden", "(others)"] == 5
+            score.handle(RowFinished("may/000001", outcome(Forbidden(code=f"code_{at}"), at)))
+        assert (score.counts.refused, score.counts.errors.total()) == (45, 45)
+        assert score.counts.errors["Forbidden", "(others)"] == 5
 
 
 @define
@@ -400,16 +401,16 @@ class Flaky:
 async def test_what_a_worker_says_at_its_end_is_what_the_records_say(there: Fleet) -> None:
     await _filled(there, 250, ChunkRow(id="unfit", invalid=Invalid(message="no such number")))
     worker, _ = await worked(there, Flaky, outage_timeout=0, until_empty=True)
-    tally = worker.score.tally
+    tally = worker.counts.counts
     assert (tally.total, tally.accepted, tally.refused) == (251, 250, 1)
-    assert worker.score.chunks["released"] > 0
-    assert not worker.score._open
+    assert worker.counts.chunks["released"] > 0
+    assert not worker.counts._open
 
 
 def test_a_terminal_shows_also_that_nothing_has_happened_yet() -> None:
     paper, clock = Paper(eager=True), VirtualClock()
-    Score(paper, clock).show()
-    assert paper.drawn == ["0 accepted, 0 refused, 0 chunks in hand"]
+    WorkerCounts(paper, clock).show()
+    assert paper.drawn == ["0 accepted, 0 refused, 0 chunks held"]
 
 
 @pytest.mark.parametrize(
@@ -429,8 +430,8 @@ def test_a_worker_exits_as_it_ended(
     stopped: Stopped | None, refused: int, interrupted: int, until_empty: bool, status: Exit
 ) -> None:
     score, _, clock = scored()
-    worker = Worker(Shift(until_empty=until_empty), score, clock)
-    worker.stopped, worker.interrupted, score.tally.refused = stopped, interrupted, refused
+    worker = FleetWorker(WorkerConfig(until_empty=until_empty), score, clock)
+    worker.stopped, worker.interrupted, score.counts.refused = stopped, interrupted, refused
     assert worker.status is status
 
 
@@ -447,12 +448,12 @@ async def test_a_queue_that_is_away_is_waited_for(there: Fleet) -> None:
     async with anyio.create_task_group() as tasks:
         _ = tasks.start_soon(come_back)
         worker, paper = await worked(there, _itself, clock, until_empty=True)
-    assert (worker.status, worker.score.tally.accepted) == (Exit.ACCEPTED, 10)
+    assert (worker.status, worker.counts.counts.accepted) == (Exit.ACCEPTED, 10)
     assert paper.said == [
         "the backend in memory is unreachable: its `unreachable` is set; waiting for it",
-        "it answers again: going on",
+        "the server answers again: continuing",
     ]
-    assert worker.score.left is None
+    assert worker.counts.left is None
 
 
 @pytest.mark.anyio
@@ -462,5 +463,5 @@ async def test_a_worker_is_done_when_nothing_is_left(
     box = Sandbox()
     through(monkeypatch, box)
     await _filled(there, 10)
-    assert await fleet_work._worked(Shift(until_empty=True), Place(url="redis://127.0.0.1:1")) == Exit.ACCEPTED
+    assert await work._work(WorkerConfig(until_empty=True), FleetAddress(url="redis://127.0.0.1:1")) == Exit.ACCEPTED
     assert "10 rows accepted by this worker, 0.70 EUR, 1 chunks done" in capsys.readouterr().out

@@ -21,8 +21,10 @@ from sandboxing import email, request, text
 from servers import free_port
 
 from msgapi import Request, Response, Unanswered, VirtualClock, webhooks
-from msgapi.cli import asking, doctor, hooks, main
-from msgapi.cli.exits import Halt
+from msgapi.cli import connection, main
+from msgapi.cli.commands import doctor
+from msgapi.cli.commands.webhooks import EventPrinter
+from msgapi.cli.exits import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
 
@@ -38,7 +40,7 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     account = Sandbox(timing=None, clock=VirtualClock(1_777_852_800.0))
     for body in (text(), email()):
         assert account.handle(request("POST", "/v1/messages", body=body)).response.status == 200
-    monkeypatch.setattr(asking, "private", lambda _: account)
+    monkeypatch.setattr(connection, "private_sandbox", lambda _: account)
     return account
 
 
@@ -164,7 +166,7 @@ def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None], *, i
         if line.startswith("listening at "):
             threading.Thread(target=post, args=(line.split()[2],), name="posting").start()
 
-    monkeypatch.setattr(hooks, "note", note)
+    monkeypatch.setattr("msgapi.cli.commands.webhooks.note", note)
     return notes
 
 
@@ -224,7 +226,7 @@ def test_an_event_that_nobody_can_read_any_more_comes_again_and_ends_it(
         monkeypatch.setattr(sys, "stdout", gone)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
     assert posted(answers) == [200, 500]
-    assert notes[-1] == "nobody reads standard output any more: what came last was refused, and comes again"
+    assert notes[-1] == "standard output was closed: the last event was refused, so the service sends it again"
 
 
 def test_an_event_that_cannot_be_written_comes_again_and_ends_it(
@@ -241,12 +243,12 @@ def test_an_event_that_cannot_be_written_comes_again_and_ends_it(
 
 def test_what_comes_after_nothing_can_be_printed_is_refused_too() -> None:
     seen: list[str] = []
-    desk = hooks.Desk(json=True, close=lambda: seen.append("closed"))
+    desk = EventPrinter(json=True, close=lambda: seen.append("closed"))
 
     async def twice() -> None:
         for _ in range(2):
-            with pytest.raises(Halt):
-                await desk.take(webhooks.UnknownEvent(id="evt_1", event="x", data={}))
+            with pytest.raises(CliError):
+                await desk.print_event(webhooks.UnknownEvent(id="evt_1", event="x", data={}))
 
     with Path("/dev/full").open("w") as full, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", full)
@@ -279,7 +281,7 @@ def test_a_secret_that_is_no_unicode_is_one_line(tmp_path: Path, capsys: Capture
     (tmp_path / "body").write_bytes(BODY)
     more = [str(tmp_path / "body"), "--signature", "x"] if command == "verify" else ["--port", "0"]
     assert main(["webhooks", command, *more, "--secret", "\udcff"]) == 2
-    assert "the secret cannot be used" in capsys.readouterr().err
+    assert "the secret is not valid" in capsys.readouterr().err
 
 
 # doctor
@@ -352,7 +354,7 @@ def test_what_tells_no_balance_is_not_the_service(
     at(monkeypatch, transport, "sk_sandbox")
     assert main(["doctor"]) == 1
     found = lines(capsys)
-    assert found["service"].startswith("!! answers, but tells no free balance - Check MSGAPI_BASE_URL")
+    assert found["service"].startswith("!! answers, but without the free balance - Check MSGAPI_BASE_URL")
     assert not {"key", "balance"} & found.keys()
 
 
@@ -386,7 +388,7 @@ def test_where_all_is_well_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: C
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(502, "Run it again later."), (400, "Mend what the details name; if they name nothing")]
+    ("status", "said"), [(502, "Run it again later."), (400, "Fix the fields named in the details; if you did not")]
 )
 def test_a_service_that_fails_is_no_reason_to_mend_rows(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int, said: str
@@ -426,7 +428,7 @@ def test_without_a_key_the_service_is_looked_at_all_the_same(monkeypatch: pytest
 def test_a_clock_that_is_wrong_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     at(monkeypatch, Sandbox(clock=VirtualClock()), "sk_sandbox")
     assert main(["doctor"]) == 1
-    assert "by NTP" in lines(capsys)["clock"]
+    assert "with NTP" in lines(capsys)["clock"]
 
 
 @pytest.mark.parametrize(
@@ -461,7 +463,7 @@ def test_an_endpoint_is_added_listed_tried_and_removed(box: Sandbox, capsys: Cap
     assert run("list") == "no endpoints\n"
     name = run("add", "https://shop.example/hook", "message.read", "--secret", SECRET).split()[1]
     assert name in run("list")
-    assert run("test", name) == f"a made-up event is on its way to {name}\n"
+    assert run("test", name) == f"the service sends a test event to {name}\n"
     everything = orjson.loads(run("add", "https://shop.example/all", "--secret", SECRET, "--json"))
     assert set(everything["events"]) == set(webhooks.EVENT_TYPES)
     assert run("remove", name) == f"removed {name}\n"
@@ -487,7 +489,7 @@ def test_a_page_that_is_not_the_last_says_how_to_go_on(monkeypatch: pytest.Monke
     assert main(["webhooks", "list"]) == 0
     told = capsys.readouterr()
     assert "i1" in told.out
-    assert told.err == "msgapi: there are more: the next ones are shown by --cursor 'c 2'\n"
+    assert told.err == "msgapi: there are more: show the next page with --cursor 'c 2'\n"
     assert main(["webhooks", "list", "--cursor", "c 2", "--limit", "7", "--json"]) == 0
     told = capsys.readouterr()
     assert orjson.loads(told.out)["next_cursor"] == "c 2"

@@ -1,4 +1,4 @@
-"""batch with a journal: the same command goes on, and says what there is to know."""
+"""batch with a journal: run the same command again to continue, and says what there is to know."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -13,8 +13,10 @@ from mailings import lines, people, text
 
 from msgapi import Balance, Client, InsufficientBalance, Pace, Retry, journal
 from msgapi.batch import Stopped
-from msgapi.cli import funds, mailing, main
-from msgapi.cli.tally import Tally
+from msgapi.cli import main
+from msgapi.cli.batch import command as batch_command
+from msgapi.cli.batch import spending
+from msgapi.cli.batch.counts import Counts
 from msgapi.journal import State
 from msgapi.sandbox import Sandbox
 
@@ -29,7 +31,7 @@ def reached(monkeypatch: pytest.MonkeyPatch, box: Sandbox) -> Sandbox:
         async with Client(**options, retry=Retry(attempts=8), pace=pace) as api:
             yield api
 
-    monkeypatch.setattr(mailing, "reach", reach)
+    monkeypatch.setattr(batch_command, "open_client", reach)
     return box
 
 
@@ -44,13 +46,13 @@ def test_what_is_missing_for_the_rest_is_told_by_what_the_rows_before_it_cost(
     accepted: int, free: str | None, missing: str | None
 ) -> None:
     balance = None if free is None else Balance(free=Decimal(free))
-    tally = Tally(32, accepted=accepted, refused=3, held=Decimal("0.07") * accepted)
+    tally = Counts(32, accepted=accepted, refused=3, held=Decimal("0.07") * accepted)
     tally.errors.update({("InsufficientBalance", "insufficient_balance"): 1, ("Forbidden", "forbidden"): 2})
     stopped = Stopped("balance", InsufficientBalance(balance=balance))
-    found = funds.missing(stopped, tally)
+    found = spending.missing(stopped, tally)
     assert found == (None if missing is None else Decimal(missing))
-    assert ("the rest needs about" in funds.shortage(stopped, tally)) is bool(found)
-    assert funds.missing(None, tally) is None
+    assert ("the rest needs about" in spending.shortage(stopped, tally)) is bool(found)
+    assert spending.missing(None, tally) is None
 
 
 def test_a_batch_that_is_stopped_goes_on_by_the_same_command(
@@ -78,7 +80,7 @@ def test_a_batch_that_is_stopped_goes_on_by_the_same_command(
     assert (results[51]["kind"], results[52]["kind"]) == ("Invalid", "Duplicate")
     assert [line.split(",")[0] for line in text(tmp_path / "f.csv").splitlines()] == ["id", "51"]
     assert main(command) == 1
-    assert "nothing was sent: every row had settled before" in capsys.readouterr().err
+    assert "nothing was sent: all rows were settled earlier" in capsys.readouterr().err
     assert len(box.messages) == 50
 
 
@@ -121,9 +123,9 @@ def test_other_options_are_another_batch(tmp_path: Path, monkeypatch: pytest.Mon
     path, box = people(tmp_path, 3), reached(monkeypatch, poor(9))
     assert main(["batch", path, *RCS]) == 0
     assert main(["batch", path, *RCS[:-1], "Hello {name}"]) == 2
-    assert "is of a batch with other options (what is said of the messages)" in capsys.readouterr().err
+    assert "was made with a different --text" in capsys.readouterr().err
     assert main(["batch", path, *RCS, "--allow-duplicates"]) == 2
-    assert "(--allow-duplicates)" in capsys.readouterr().err
+    assert "different --allow-duplicates" in capsys.readouterr().err
     assert main(["batch", path, *RCS, "--journal", str(tmp_path / "other.db")]) == 0
     assert len(box.messages) == 6
 
@@ -138,7 +140,7 @@ def test_a_row_that_has_changed_is_refused_and_a_new_one_is_sent(
     _ = capsys.readouterr()
     assert main(["batch", path, *RCS, "--json"]) == 1
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["accepted"], facts["refused"], facts["unsent"]) == (4, 1, 0)
+    assert (facts["accepted"], facts["refused"], facts["not_sent_yet"]) == (4, 1, 0)
     assert facts["outcomes"][0]["code"] == "row_changed"
     assert len(box.messages) == 4
 
@@ -178,7 +180,7 @@ def test_a_message_came_before_only_if_the_row_that_has_it_goes_out(
         assert main(["batch", f"{path}", *RCS, "--id-column", "id", "--json"]) == (codes != {"duplicate_row"})
         facts = orjson.loads(capsys.readouterr().out)
         assert {one["code"] for one in facts["outcomes"]} == codes
-        assert facts["accepted"] + facts["refused"] + facts["duplicates"] == facts["rows"]
+        assert facts["accepted"] + facts["refused"] + facts["duplicate"] == facts["rows"]
         wanted = {number for name, number in numbers.items() if f"{{{name}}}" in rows}
         assert sorted(message.to for message in box.messages) == sorted(wanted)
     assert main(["batch", "report", f"{path}.journal"]) == (codes != {"duplicate_row"})
@@ -191,7 +193,7 @@ def test_a_row_whose_id_came_before_is_not_taken_for_that_one_in_the_files(
     results = str(tmp_path / "r.jsonl")
     assert main(["batch", path, *RCS, "--id-column", "id", "--concurrency", "1", "--results", results]) == 3
     assert len(box.messages) == 1
-    assert {line["row"]: line["kind"] for line in lines(results)}[21] == "Unsent"
+    assert {line["row"]: line["kind"] for line in lines(results)}[21] == "NotSentYet"
 
 
 def test_without_a_journal_none_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,15 +211,15 @@ def test_without_a_journal_none_is_made(tmp_path: Path, monkeypatch: pytest.Monk
         (["--resume", "x.db", "--text", "Hi"], "leave them out"),
         (["--resume", "x.db"], "cannot open the journal x.db: No such file"),
         (["--resume", "{path}"], "is not a journal: name another file"),
-        (["--resume", "x.db", "--journal", "y.db"], "names the journal already"),
-        (["{path}", "--no-journal", "--journal", "y.db"], "goes with neither"),
+        (["--resume", "x.db", "--journal", "y.db"], "names the journal: leave"),
+        (["{path}", "--no-journal", "--journal", "y.db"], "cannot be used with --journal or --resume"),
         (["{path}", *RCS, "--journal", "none/y.db"], "cannot write the journal none/y.db"),
         (["{path}", *RCS, "--journal", "{path}"], "is not a journal: name another file"),
-        (["{path}", *RCS, "--max-spend", "1"], "--max-spend needs to know"),
+        (["{path}", *RCS, "--max-spend", "1"], "--max-spend needs the prices of the messages"),
         (["{path}", *RCS, "--max-spend", "much"], "is not an amount in EUR"),
         (["{path}", *RCS, "--id-column", "number"], "there is no column number"),
         (["report", "{path}"], "is not a journal: name another file"),
-        (["report", "{path}", "--only", "refused"], "--only goes with --export"),
+        (["report", "{path}", "--only", "refused"], "--only needs --export"),
     ],
 )
 def test_a_mistake_is_one_line(
@@ -241,7 +243,7 @@ def test_a_journal_of_a_program_is_left_to_it(tmp_path: Path, capsys: Captured) 
 
     anyio.run(begin)
     assert main(["batch", "--resume", str(tmp_path / "own.db")]) == 2
-    assert "is not one of `msgapi batch`" in capsys.readouterr().err
+    assert "was not written by `msgapi batch`" in capsys.readouterr().err
     assert main(["batch", "report", str(tmp_path / "own.db")]) == 0
     assert "0 of 0 rows accepted" in capsys.readouterr().out
 
@@ -281,17 +283,17 @@ def test_a_report_counts_the_rows_and_exports_them(
     told = capsys.readouterr().out
     assert "3 of 7 rows accepted, 0.21 EUR" in told
     assert "InsufficientBalance" in told
-    assert "Never sent" in told
+    assert "Not sent yet" in told
     assert main(["batch", "report", where, "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["accepted"], facts["unsent"], facts["price"]) == (3, 3, "0.21")
+    assert (facts["accepted"], facts["not_sent_yet"], facts["price"]) == (3, 3, "0.21")
     assert main(["batch", "report", where, "--export", "jsonl"]) == 3
     rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row["key"] for row in rows)
     assert [(row["id"], row["state"]) for row in rows][:2] == [("row 1", "accepted"), ("row 2", "accepted")]
-    assert main(["batch", "report", where, "--export", "csv", "--only", "held-up"]) == 3
+    assert main(["batch", "report", where, "--export", "csv", "--only", "not-sent-yet"]) == 3
     head, row = capsys.readouterr().out.splitlines()
-    assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "not_sent", "InsufficientBalance")
+    assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "not_sent_yet", "InsufficientBalance")
 
 
 def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
@@ -305,7 +307,7 @@ def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
     there.close()
     _ = capsys.readouterr()
     assert main(["batch", "report", f"{path}.journal"]) == 3
-    assert "Cut off" in capsys.readouterr().out
+    assert "Unknown" in capsys.readouterr().out
     assert main(command) == 1
     told = capsys.readouterr()
     assert "--resend-unknown" in told.out
@@ -345,7 +347,7 @@ def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_mo
     told = capsys.readouterr().out
     assert "journal_outdated" in told
     assert "msgapi fleet report --journal" in told
-    assert "Never sent" not in told
+    assert "Not sent yet" not in told
     assert main([*resume, "1.46", "--resend-unknown"]) == 3  # 10 sent, 10 perhaps, and none of them again
     assert len(box.messages) == 10
     assert main([*resume, "2.10", "--resend-unknown"]) == 0
@@ -363,7 +365,7 @@ def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
     _ = capsys.readouterr()
     assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 1
     told = orjson.loads(capsys.readouterr().out)
-    assert (told["accepted"], told["refused"], told["unsent"], told["may_have_been_sent"]) == (10, 10, 0, 10)
+    assert (told["accepted"], told["refused"], told["not_sent_yet"], told["unknown"]) == (10, 10, 0, 10)
 
 
 def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too(
@@ -389,7 +391,7 @@ def test_what_is_missing_for_the_rest_is_told(
         return None
 
     path, _ = people(tmp_path, 20), reached(monkeypatch, poor(5))
-    monkeypatch.setattr(mailing, "check", nothing)
+    monkeypatch.setattr(batch_command, "check_balance", nothing)
     assert main(["batch", path, *RCS, "--price", "basic=0.07", "--json"]) == 3
     told = capsys.readouterr()
     assert orjson.loads(told.out)["missing"] == "1.05"
@@ -410,7 +412,7 @@ def test_a_top_up_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         if len(looked) == 3:
             box.top_up(Decimal(10))
 
-    monkeypatch.setattr("msgapi.clock.SystemClock.sleep", sleep)
+    monkeypatch.setattr("msgapi.cli.batch.spending.SystemClock.sleep", sleep)
     command = ["batch", path, *RCS, "--wait-for-balance", "--price", "basic=0.07"]
     assert main(command) == 0
     told = capsys.readouterr()
@@ -435,10 +437,10 @@ def test_waiting_for_a_top_up_ends_with_ctrl_c(
             os.kill(os.getpid(), signal.SIGINT)
         await anyio.sleep(30 if seconds >= 1 else seconds)
 
-    monkeypatch.setattr("msgapi.clock.SystemClock.sleep", sleep)
+    monkeypatch.setattr("msgapi.cli.batch.spending.SystemClock.sleep", sleep)
     command = ["batch", path, *RCS, "--wait-for-balance"]
     assert main(command) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again to continue" in capsys.readouterr().err
     box.top_up(Decimal(10))
     assert main(command) == 0
     assert len(box.messages) == 20
@@ -492,7 +494,7 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
 
     from msgapi import Balance, Call, Ok, Result, ServerFault, VirtualClock
     from msgapi.batch import Stopped
-    from msgapi.cli.funds import Till
+    from msgapi.cli.batch.spending import Till
 
     answers: list[Result[Any]] = [ServerFault(), Ok(Balance(free=Decimal(1))), Ok(Balance(free=Decimal(2)))]
 
@@ -512,7 +514,7 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
 def test_a_batch_whose_key_is_refused_while_it_waits_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    from msgapi.cli.funds import Till
+    from msgapi.cli.batch.spending import Till
 
     async def refilled(*_: object) -> bool:
         return False
@@ -528,7 +530,7 @@ def test_a_key_that_is_revoked_ends_the_waiting() -> None:
 
     from msgapi import Balance, Call, Result, Unauthorized
     from msgapi.batch import Stopped
-    from msgapi.cli.funds import Till
+    from msgapi.cli.batch.spending import Till
 
     async def api(call: Call[Any], /) -> Result[Any]:
         assert call.returns is Balance

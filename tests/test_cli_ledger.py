@@ -4,8 +4,9 @@ import pytest
 from mailings import lines, mailed, mailing, people
 
 from msgapi import Forbidden, Meta, Ok, Result
-from msgapi.cli import ledger, rows
-from msgapi.cli.exits import Halt
+from msgapi.cli.batch import input as batch_input
+from msgapi.cli.batch import result_files
+from msgapi.cli.exits import CliError
 from msgapi.messages import Accepted
 
 pytestmark = pytest.mark.anyio
@@ -32,10 +33,10 @@ async def test_failed_rows_come_to_the_same_when_they_are_sent_again(
     _ = (tmp_path / name).write_text(content)
     job = mailing(tmp_path, str(tmp_path / name), failed=str(tmp_path / written))
     first = await mailed(job, refuse)
-    assert first.tally.errors == {("Forbidden", "forbidden"): 1, ("Invalid", "validation_error"): 3}
+    assert first.counts.errors == {("Forbidden", "forbidden"): 1, ("Invalid", "validation_error"): 3}
     again = mailing(tmp_path, str(job.failed), failed=None, results=str(tmp_path / "again.jsonl"))
     second = await mailed(again, refuse)
-    assert second.tally.errors == first.tally.errors
+    assert second.counts.errors == first.counts.errors
     keys = [
         [one["idempotency_key"] for one in lines(path) if one["kind"] == "Forbidden"]
         for path in (job.results, again.results)
@@ -57,7 +58,7 @@ async def test_a_row_that_never_went_out_keeps_only_the_key_that_it_brought(tmp_
 
 def make(path: str, **options: object) -> None:
     chosen = {"results": None, "failed": None, "overwrite": False, "with_recipients": False} | options
-    with rows.opened(path) as table, ledger.opened(table, "to", **chosen):  # type: ignore[arg-type]
+    with batch_input.open_input(path) as table, result_files.open_files(table, "to", **chosen):  # type: ignore[arg-type]
         pass
 
 
@@ -66,7 +67,7 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
     link = tmp_path / "link.csv"
     link.symlink_to(path)
     for output in (path, str(link)):
-        with pytest.raises(Halt, match="is the input"):
+        with pytest.raises(CliError, match="is the input"):
             make(path, failed=output, overwrite=True)
     assert "Ann" in Path(path).read_text()
 
@@ -74,19 +75,19 @@ def test_the_input_is_never_written_over(tmp_path: Path) -> None:
 def test_a_file_with_something_in_it_is_only_replaced_when_asked_to(tmp_path: Path) -> None:
     path, old = people(tmp_path, 1), tmp_path / "old.jsonl"
     _ = old.write_text("x")
-    with pytest.raises(Halt, match="exists and is not empty: move it away, or give --overwrite"):
+    with pytest.raises(CliError, match="exists and is not empty: move it away, or use --overwrite"):
         make(path, results=str(old))
     make(path, results=str(old), overwrite=True)
     assert old.read_text() == ""
 
 
 def test_one_file_for_both_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Halt, match="are both"):
+    with pytest.raises(CliError, match="are both"):
         make(people(tmp_path, 1), results=str(tmp_path / "x"), failed=str(tmp_path / "x"))
 
 
 def test_a_file_that_cannot_be_made_ends_the_program_before_anything_is_sent(tmp_path: Path) -> None:
-    with pytest.raises(Halt, match=r"cannot write .*nowhere/x: No such file or directory"):
+    with pytest.raises(CliError, match=r"cannot write .*nowhere/x: No such file or directory"):
         make(people(tmp_path, 1), results=str(tmp_path / "nowhere" / "x"))
-    with pytest.raises(Halt, match="cannot write /dev/full: No space left"):
+    with pytest.raises(CliError, match="cannot write /dev/full: No space left"):
         make(people(tmp_path, 1), failed="/dev/full")

@@ -13,10 +13,11 @@ from mailings import people
 
 import msgapi
 from msgapi import ApiError, Detail, InsufficientBalance, Invalid, NotSent, Throttled, Unanswered, Unreadable
-from msgapi.cli import app, asking, main, output, single
-from msgapi.cli.advice import advise, explain
-from msgapi.cli.exits import Halt
-from msgapi.cli.tally import DUPLICATE
+from msgapi.cli import app, connection, main, output
+from msgapi.cli.advice import advise_row, explain
+from msgapi.cli.batch.counts import DUPLICATE
+from msgapi.cli.commands import send
+from msgapi.cli.exits import CliError
 from msgapi.sandbox import Sandbox
 
 RCS = ["--agent", "ag_live_mine", "--traffic", "transaction"]
@@ -37,7 +38,7 @@ def errors() -> list[ApiError]:
 
 
 def test_there_is_one_sentence_of_advice_for_every_error() -> None:
-    told = [advise(error) for error in errors()]
+    told = [advise_row(error) for error in errors()]
     assert all(re.fullmatch(r"[A-Z].*\.", one) for one in told)
     assert "https://top.example" in told[-1]
     assert len(set(told)) == len(told) - 1  # ServerFault and Unavailable need the same
@@ -77,7 +78,7 @@ def test_without_a_command_it_shows_its_help(capsys: Captured) -> None:
     ("arguments", "said"),
     [
         (["nonsense"], r"No such command 'nonsense'.*\(see `msgapi --help`\)"),
-        (["batch"], r"name the FILE to send, or a journal by --resume \(see `msgapi batch --help`\)"),
+        (["batch"], r"name the FILE to send, or a journal with --resume \(see `msgapi batch --help`\)"),
         (["batch", "none.csv", "--text", "x"], "cannot read none.csv: No such file or directory"),
         (["batch", "none.csv", "--delimiter", "ab"], "--delimiter is one character"),
         (["send", "--to", "x"], "not complete: agent_id is missing"),
@@ -195,7 +196,7 @@ def test_send_to_a_sandbox_prints_a_receipt(capsys: Captured) -> None:
 def test_a_receipt_without_a_price_names_none(capsys: Captured) -> None:
     from msgapi.messages import Accepted
 
-    assert single.receipt(Accepted(message_id="msg_1")) == "queued as msg_1"
+    assert send.receipt(Accepted(message_id="msg_1")) == "queued as msg_1"
     assert capsys.readouterr().out == ""
 
 
@@ -249,7 +250,7 @@ def test_a_balance_that_cannot_be_read_is_explained_and_is_json_too(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     monkeypatch.setattr("msgapi.cli.connection.PATIENT", msgapi.Retry(attempts=1))
-    monkeypatch.setattr(asking, "private", lambda _: Sandbox(faults=1.0))
+    monkeypatch.setattr(connection, "private_sandbox", lambda _: Sandbox(faults=1.0))
     assert main(["balance", "--sandbox"]) == main(["balance", "--sandbox", "--json"]) == 1
     told = capsys.readouterr()
     assert {"kind", "code", "message", "may_have_happened"} <= orjson.loads(told.out).keys()
@@ -291,7 +292,7 @@ def test_a_batch_prints_json(tmp_path: Path, capsys: Captured) -> None:
 def test_a_dry_run_of_a_batch_needs_no_key_and_counts(tmp_path: Path, capsys: Captured) -> None:
     assert main(batch(tmp_path, "--dry-run")) == 1
     told = capsys.readouterr().out
-    for line in ("Authorization: Bearer ***", "line 3: to must be", "duplicates: line 4", "nothing was sent"):
+    for line in ("Authorization: Bearer ***", "line 3: to must be", "duplicate: line 4", "nothing was sent"):
         assert line in told
     assert re.search(r"billed as basic_message +1\n", told)
 
@@ -302,7 +303,7 @@ def test_a_dry_run_prints_json_and_the_first_ten_of_many(tmp_path: Path, capsys:
     assert "(the first 10 of 15)" in capsys.readouterr().out
     assert main(batch(tmp_path, "--dry-run", "--json", content=many)) == 1
     told = orjson.loads(capsys.readouterr().out)
-    assert (told["invalid"], len(told["invalid_rows"]), told["duplicates"]) == (15, 10, 14)
+    assert (told["invalid"], len(told["invalid_rows"]), told["duplicate"]) == (15, 10, 14)
     assert told["first_request"]["body"]["to"] == "+4915112345678"
     assert main(batch(tmp_path, "--dry-run", "--json", content="to,name\nbad,Ann\n")) == 1
     assert orjson.loads(capsys.readouterr().out)["first_request"] is None
@@ -322,5 +323,42 @@ def test_a_reader_that_has_gone_is_no_error(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_standard_output_that_is_full_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        with pytest.raises(Halt, match="cannot write standard output: No space left on device"):
+        with pytest.raises(CliError, match="cannot write standard output: No space left on device"):
             output.emit("x")
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_the_table_of_commands_has_the_first_line_of_each_help(name: str) -> None:
+    command = app.load(name)
+    assert (command.help or "").splitlines()[0] == app.COMMANDS[name][2]
+
+
+def test_no_help_in_a_list_of_commands_is_cut_at_80_columns() -> None:
+    shown = [row[2] for row in app.COMMANDS.values()] + [texts[0] for texts in app.GROUPS.values()]
+    assert max(map(len, shown)) <= 80 - len("  webhooks  ")
+
+
+def test_a_list_of_commands_imports_none_of_them() -> None:
+    code = """
+import sys
+from msgapi.cli import main
+assert main(["--help"]) == main(["fleet", "--help"]) == main(["webhooks", "--help"]) == 0
+print([name for name in sys.modules if name.startswith("msgapi.cli.commands")])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    assert done.stdout.endswith("[]\n")
+
+
+def test_the_names_of_commands_are_completed(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    for words, found in {"msgapi b": ["balance", "batch"], "msgapi webhooks l": ["list", "listen"]}.items():
+        monkeypatch.setenv("_MSGAPI_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        with pytest.raises(SystemExit):
+            app.program.main([], prog_name="msgapi")
+        assert sorted(capsys.readouterr().out.split()) == [f"plain,{name}" for name in found]
+
+
+def test_a_mistyped_command_is_answered_with_the_nearest_one(capsys: Captured) -> None:
+    assert main(["balanec"]) == 2
+    assert "Did you mean 'balance'?" in capsys.readouterr().err

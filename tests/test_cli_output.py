@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from msgapi.cli import app, main, output, streams
+from msgapi.cli import app, entry_point, main, output
 
 Captured = pytest.CaptureFixture[str]
 UGLY = "a[/b] :smile: \x1b[2J\x9b1m\x7f\nc"
@@ -87,7 +87,7 @@ def test_a_pipe_that_is_closed_is_told_to_whoever_must_know() -> None:
     with os.fdopen(writing, "w") as gone:
         before, sys.stdout = sys.stdout, gone
         try:
-            with pytest.raises(output.Closed):
+            with pytest.raises(output.OutputClosed):
                 output.write("x")
         finally:
             sys.stdout = before
@@ -116,10 +116,10 @@ def test_only_a_stream_that_is_closed_is_led_nowhere(monkeypatch: pytest.MonkeyP
         if number == 1:
             raise OSError(EBADF, "closed")
 
-    monkeypatch.setattr(streams, "os", SimpleNamespace(**{**vars(os), "fstat": status}))
+    monkeypatch.setattr(entry_point, "os", SimpleNamespace(**{**vars(os), "fstat": status}))
     kept, stdin = sys.stdout, sys.stdin
     monkeypatch.setattr(sys, "stdout", kept)  # so that it comes back
-    streams.fill()
+    entry_point.open_missing_streams()
     assert sys.stdin is stdin
     assert sys.stdout is not kept
     with sys.stdout as nowhere:

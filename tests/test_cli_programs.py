@@ -12,9 +12,10 @@ import anyio.lowlevel
 import orjson
 import pytest
 
-from msgapi.cli import demo, main, people, serve
-from msgapi.cli.mailing import mail
-from msgapi.cli.run import Run
+from msgapi.cli import main
+from msgapi.cli.batch.command import run_batch
+from msgapi.cli.batch.runner import BatchRun
+from msgapi.cli.commands import demo, demo_data, sandbox
 from msgapi.sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS
 
 Captured = pytest.CaptureFixture[str]
@@ -27,11 +28,11 @@ def test_the_sandbox_prints_its_variables_and_ends_with_ctrl_c(
         print(text)  # noqa: T201 - stands in for what prints
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(serve, "emit", emit)
+    monkeypatch.setattr(sandbox, "emit", emit)
     assert main(["sandbox", "--port", "0", "--balance", "5"]) == 0
     told = capsys.readouterr()
     assert told.out.startswith("export MSGAPI_API_KEY=sk_sandbox\nexport MSGAPI_BASE_URL=http://127.0.0.1:")
-    assert "has ended" in told.err
+    assert "has stopped" in told.err
 
 
 def test_luck_is_a_table(capsys: Captured) -> None:
@@ -73,7 +74,7 @@ def test_a_sigterm_that_has_ended_the_command_already_is_passed_on_to_nobody() -
         yield signal.SIGTERM
 
     process: Any = Gone()
-    anyio.run(serve._pass_on, signals(), process)
+    anyio.run(sandbox._forward, signals(), process)
 
 
 def test_a_command_that_is_not_there_is_127(capsys: Captured) -> None:
@@ -107,28 +108,28 @@ def test_the_demo_accounts_for_every_row(tmp_path: Path, capsys: Captured) -> No
 
 
 def test_the_demo_fails_when_a_row_is_not_what_it_must_be(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    honest = people.write
+    honest = demo_data.write_rows
 
-    def lie(path: Path, rows: int, seed: int) -> tuple[people.Person, ...]:
+    def lie(path: Path, rows: int, seed: int) -> tuple[demo_data.DemoRow, ...]:
         first, *rest = honest(path, rows, seed)
-        return people.Person(first.number, first.id, first.to, "Forbidden"), *rest
+        return demo_data.DemoRow(first.number, first.id, first.to, "Forbidden"), *rest
 
-    monkeypatch.setattr(people, "write", lie)
+    monkeypatch.setattr(demo_data, "write_rows", lie)
     monkeypatch.setattr(demo, "_FAULTS", 0.0)
     assert main(["demo", "--rows", "60"]) == 1
     assert "WRONG" in capsys.readouterr().out
 
 
 def test_an_interrupted_demo_checks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    async def interrupted(*arguments: object, **options: object) -> Run:
-        run = await mail(*arguments, **options)  # type: ignore[arg-type]
+    async def interrupted(*arguments: object, **options: object) -> BatchRun:
+        run = await run_batch(*arguments, **options)  # type: ignore[arg-type]
         run.interrupted = 1
         return run
 
-    monkeypatch.setattr(demo, "mail", interrupted)
+    monkeypatch.setattr(demo, "run_batch", interrupted)
     monkeypatch.setattr(demo, "_FAULTS", 0.0)
     assert main(["demo", "--rows", "60"]) == 130
-    assert "nothing to check" in capsys.readouterr().err
+    assert "nothing was checked" in capsys.readouterr().err
 
 
 def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: Captured) -> None:
@@ -152,7 +153,7 @@ def test_the_variables_are_json_too(monkeypatch: pytest.MonkeyPatch, capsys: Cap
         print(text)  # noqa: T201 - stands in for what prints
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(serve, "emit", emit)
+    monkeypatch.setattr(sandbox, "emit", emit)
     assert main(["sandbox", "--port", "0", "--json", "--delivery", "0", "--repeated", "1"]) == 0
     assert orjson.loads(capsys.readouterr().out)["MSGAPI_API_KEY"] == "sk_sandbox"
 
@@ -197,6 +198,6 @@ def test_what_fails_while_it_serves_is_no_matter_of_the_address(monkeypatch: pyt
     def emit(_: str) -> None:
         raise ConnectionResetError
 
-    monkeypatch.setattr(serve, "emit", emit)
+    monkeypatch.setattr(sandbox, "emit", emit)
     with pytest.raises(ConnectionResetError):
         _ = main(["sandbox", "--port", "0"])

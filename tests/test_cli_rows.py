@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgapi.cli import rows
-from msgapi.cli.exits import Halt
-from msgapi.cli.seen import Seen
+from msgapi.cli.batch import input as batch_input
+from msgapi.cli.batch.calls import SeenHashes
+from msgapi.cli.exits import CliError
 
 
-def read(path: Path, content: bytes, **options: str) -> tuple[tuple[str, ...], list[rows.Row]]:
+def read(path: Path, content: bytes, **options: str) -> tuple[tuple[str, ...], list[batch_input.InputRow]]:
     _ = path.write_bytes(content)
-    with rows.opened(str(path), **options) as table:  # type: ignore[arg-type]
+    with batch_input.open_input(str(path), **options) as table:  # type: ignore[arg-type]
         found = list(table.rows())
         assert table.count == len(found)
         assert [row.number for row in found] == list(range(1, len(found) + 1))
@@ -85,17 +85,20 @@ def test_a_bad_json_line_is_a_row_with_a_problem(tmp_path: Path, line: bytes) ->
 def test_what_is_wrong_with_the_file_as_a_whole_is_said_with_its_line(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
-    with pytest.raises(Halt, match=said):
+    with pytest.raises(CliError, match=said):
         _ = read(tmp_path / "a.txt", content)
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(Halt, match=r"cannot read .*none.csv: No such file"), rows.opened(str(tmp_path / "none.csv")):
+    with (
+        pytest.raises(CliError, match=r"cannot read .*none.csv: No such file"),
+        batch_input.open_input(str(tmp_path / "none.csv")),
+    ):
         pass
 
 
 def test_the_format_can_be_given(tmp_path: Path) -> None:
-    assert read(tmp_path / "a", b"[x]\n1\n", shape="csv")[0] == ("[x]",)
+    assert read(tmp_path / "a", b"[x]\n1\n", file_format="csv")[0] == ("[x]",)
 
 
 def test_columns_of_jsonl_are_only_gathered_up_to_a_thousand(tmp_path: Path) -> None:
@@ -105,7 +108,7 @@ def test_columns_of_jsonl_are_only_gathered_up_to_a_thousand(tmp_path: Path) -> 
 
 def test_standard_input_is_copied_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"to\n1\n")))
-    with rows.opened("-") as table:
+    with batch_input.open_input("-") as table:
         assert (table.name, table.count) == ("standard input", 1)
 
 
@@ -114,14 +117,14 @@ def test_a_pipe_with_a_name_is_copied_and_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(b"to\n1\n",))
     writer.start()
-    with rows.opened(str(pipe)) as table:
+    with batch_input.open_input(str(pipe)) as table:
         assert table.count == 1
     writer.join()
 
 
 @given(st.lists(st.text(max_size=3)))
 def test_seen_tells_what_came_before_as_a_set_does(texts: Sequence[str]) -> None:
-    seen, before = Seen(len(texts)), set[str]()
+    seen, before = SeenHashes(len(texts)), set[str]()
     for text in texts:
-        assert seen.again(text) == (text in before)
+        assert seen.add(text) == (text in before)
         before.add(text)

@@ -24,10 +24,10 @@ from msgapi import (
     Unavailable,
 )
 from msgapi.batch import Reason, Stopped
-from msgapi.cli import report
-from msgapi.cli.exits import Exit, Halt
-from msgapi.cli.mailing import mail
-from msgapi.cli.rows import Row, Table, opened
+from msgapi.cli.batch import summary
+from msgapi.cli.batch.command import run_batch
+from msgapi.cli.batch.input import InputFile, InputRow, open_input
+from msgapi.cli.exits import CliError, Exit
 from msgapi.messages import Accepted, Billing
 
 PRICE = Billing(message_price=Decimal("0.07"), hold_amount=Decimal("0.08"), message_type="basic_message")
@@ -55,9 +55,9 @@ async def test_every_row_ends_in_the_results_and_what_was_refused_can_be_sent_ag
     assert failed[0] == "id,to,name,idempotency_key"
     assert len(failed) == 4
     assert any(line.endswith(forbidden["idempotency_key"]) for line in failed)
-    assert (run.tally.spend, run.tally.held) == (Decimal("0.28"), Decimal("0.32"))
+    assert (run.counts.spend, run.counts.held) == (Decimal("0.28"), Decimal("0.32"))
     again = await mailed(mailing(tmp_path, str(job.failed), results=None, failed=None), accepted)
-    assert (again.tally.accepted, again.tally.refused) == (1, 2)
+    assert (again.counts.accepted, again.counts.refused) == (1, 2)
 
 
 async def test_all_accepted_is_status_0_and_the_files_are_for_their_owner_only(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ async def test_all_accepted_is_status_0_and_the_files_are_for_their_owner_only(t
 async def test_duplicates_are_sent_when_that_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     _ = path.write_text("to,name\n+4915100000001,Ann\n+4915100000001,Ann\n")
-    job = mailing(tmp_path, str(path), duplicates=True, with_recipients=True)
+    job = mailing(tmp_path, str(path), allow_duplicates=True, with_recipients=True)
     run = await mailed(job, accepted)
-    assert run.tally.accepted == 2
+    assert run.counts.accepted == 2
     assert [one["to"] for one in lines(job.results)] == ["+4915100000001"] * 2
 
 
@@ -93,22 +93,24 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     assert run.status is status
     assert run.stopped is not None
     assert run.stopped.reason == reason
-    assert run.tally.unsent + run.tally.settled == 200
+    assert run.counts.not_sent_yet + run.counts.settled == 200
     assert len(lines(job.results)) == 200
     assert len(text(job.failed).splitlines()) == 181
-    assert report.report(run, json=False, results=None, failed=job.failed) is status
+    assert summary.report(run, json=False, results=None, failed=job.failed) is status
     told = capsys.readouterr()
-    assert "Never sent" in told.out
+    assert "Not sent yet" in told.out
     assert "stopped" in told.err
     assert f"the 180 rows that were not accepted are in {job.failed}" in told.err
-    assert report.summary(run)["stopped"] == reason
+    assert summary.summary(run)["stopped"] == reason
 
 
-@pytest.mark.parametrize(("reason", "said"), [("outage", "did not answer for too long: down"), ("spend", "max-spend")])
+@pytest.mark.parametrize(
+    ("reason", "said"), [("outage", "was down for longer than --outage-timeout: down"), ("spend", "max-spend")]
+)
 async def test_a_stop_says_why(tmp_path: Path, reason: Reason, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = await mailed(mailing(tmp_path, people(tmp_path, 2)), accepted)
     run.stopped = Stopped(reason, Unavailable(message="down") if reason == "outage" else None)
-    _ = report.report(run, json=False, results=None, failed=None)
+    _ = summary.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
     assert run.status is Exit.STOPPED
 
@@ -134,13 +136,13 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
         mailing(tmp_path, people(tmp_path, 100), concurrency=2), lambda at: once(at) if at == 10 else slow()
     )
     assert run.status is Exit.INTERRUPTED
-    assert run.tally.lost == 0
-    assert run.tally.accepted + run.tally.unsent == 100
-    _ = report.report(run, json=False, results=None, failed=None)
+    assert run.counts.interrupted == 0
+    assert run.counts.accepted + run.counts.not_sent_yet == 100
+    _ = summary.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().err
-    assert "stopping: no more is sent" in told
+    assert "stopping: no more rows are sent" in told
     assert "interrupted: " in told
-    assert "--failed FILE.jsonl keeps them" in told
+    assert "--failed FILE.jsonl writes them" in told
 
 
 async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
@@ -149,12 +151,12 @@ async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
     job = mailing(tmp_path, people(tmp_path, 100), concurrency=1)
     run = await mailed(job, interrupting(2))
     assert run.status is Exit.INTERRUPTED
-    assert (run.tally.accepted, run.tally.lost, run.tally.unsent) == (9, 1, 90)
-    (cut,) = [one for one in lines(job.results) if one["kind"] == "Interrupted"]
+    assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
+    (cut,) = [one for one in lines(job.results) if one["kind"] == "Unknown"]
     assert cut["idempotency_key"] in text(job.failed)
-    assert "1 in flight are cut off" in capsys.readouterr().err
-    _ = report.report(run, json=False, results=job.results, failed=job.failed)
-    assert "Cut off" in capsys.readouterr().out
+    assert "1 requests in flight are canceled" in capsys.readouterr().err
+    _ = summary.report(run, json=False, results=job.results, failed=job.failed)
+    assert "Unknown" in capsys.readouterr().out
 
 
 async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> None:
@@ -173,28 +175,28 @@ async def test_a_full_disk_stops_the_batch(tmp_path: Path, capsys: pytest.Captur
     job = mailing(tmp_path, people(tmp_path, 500), results="/dev/full", failed=None, concurrency=1)
     run = await mailed(job, accepted)
     assert run.status is Exit.STOPPED
-    assert run.tally.unsent > 400
-    _ = report.report(run, json=False, results=job.results, failed=None)
+    assert run.counts.not_sent_yet > 400
+    _ = summary.report(run, json=False, results=job.results, failed=None)
     assert "stopped: cannot write /dev/full: No space left on device" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), Halt("a.csv: line 3 is not UTF-8")])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), CliError("a.csv: line 3 is not UTF-8")])
 async def test_a_file_that_fails_half_way_ends_the_batch_and_not_the_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     job = mailing(tmp_path, people(tmp_path, 50), results=None, failed=None)
 
-    def broken(_: Table) -> Iterator[Row]:
-        yield Row(1, 2, {"to": "+4915100000001", "name": "Ann"})
+    def broken(_: InputFile) -> Iterator[InputRow]:
+        yield InputRow(1, 2, {"to": "+4915100000001", "name": "Ann"})
         raise error
 
-    with opened(job.path) as table:
-        plan = job.draft.over(table.columns)
-        monkeypatch.setattr(Table, "rows", broken)
-        run = await mail(job, table, plan, api=Scripted(accepted), pace=Pace())
+    with open_input(job.path) as table:
+        plan = job.template.bind(table.columns)
+        monkeypatch.setattr(InputFile, "rows", broken)
+        run = await run_batch(job, table, plan, api=Scripted(accepted), pace=Pace())
     assert run.status is Exit.STOPPED
-    assert (run.tally.accepted, run.tally.unsent) == (1, 49)
-    assert run.trouble is not None
+    assert (run.counts.accepted, run.counts.not_sent_yet) == (1, 49)
+    assert run.failure is not None
 
 
 async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
@@ -210,11 +212,11 @@ async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
 
     run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, outage_timeout=0), answer)
     assert run.status is Exit.REFUSED
-    _ = report.report(run, json=False, results=None, failed=None)
+    _ = summary.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out
-    assert "refused first (all of them" in told
+    assert "first refused rows (all of them" in told
     assert told.count("  line ") == 10
     assert "(others)" in told
     assert "a@b" not in told
-    _ = report.report(run, json=True, results=None, failed=None)
-    assert report.summary(run)["may_have_been_sent"] == 100
+    _ = summary.report(run, json=True, results=None, failed=None)
+    assert summary.summary(run)["unknown"] == 100

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgapi.cli import template
-from msgapi.cli.exits import Halt
+from msgapi.cli.batch import template
+from msgapi.cli.exits import CliError
 
 
 def fill(text: str, row: dict[str, object], *, empty: bool = False) -> str:
@@ -16,18 +16,18 @@ def test_placeholders_are_filled_from_the_columns_and_double_braces_are_braces()
 
 @pytest.mark.parametrize("text", ["{", "a } b", "{}", "{a{b}}", "{{{"])
 def test_a_stray_brace_is_refused_with_its_place(text: str) -> None:
-    with pytest.raises(Halt, match=r"--text has .* at character \d"):
+    with pytest.raises(CliError, match=r"--text has .* at character \d"):
         _ = template.parse(text, "--text")
 
 
 @pytest.mark.parametrize("name", ["name.__class__", "name[0]", "name!r", "name:>100", "0", "name "])
 def test_a_placeholder_is_a_whole_column_name_and_nothing_else(name: str) -> None:
-    with pytest.raises(Halt, match=r"is not there.*the columns are: to, name"):
-        template.check(template.parse("{" + name + "}", "--text"), "--text", ["to", "name"])
+    with pytest.raises(CliError, match=r"an unknown column.*the columns are: to, name"):
+        template.check_columns(template.parse("{" + name + "}", "--text"), "--text", ["to", "name"])
 
 
 def test_known_columns_pass_the_check() -> None:
-    template.check(template.parse("{to}", "--text"), "--text", ["to", "name"])
+    template.check_columns(template.parse("{to}", "--text"), "--text", ["to", "name"])
 
 
 @pytest.mark.parametrize(

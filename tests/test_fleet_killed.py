@@ -137,7 +137,7 @@ class Fleet:
         told = await self.report()
         assert (told["rows"], told["accepted"]) == (ROWS, len(WANTED)), told
         assert told["refused"] == ROWS - len(WANTED), told
-        assert (told["unsent"], told["may_have_been_sent"], told["chunks"]["left"]) == (0, 0, 0), told
+        assert (told["not_sent_yet"], told["unknown"], told["chunks"]["left"]) == (0, 0, 0), told
         assert told["price"] == f"{self.sandbox.balance.reserved}", "the account and the report agree to the cent"
         said = f"the fleet went over the limit at {self.overrun()}; the service stood still at {self.stalls}"
         assert len(self.overrun()) <= ALLOWED, said

@@ -1,4 +1,4 @@
-"""`python -m msgapi.cli`: the same as the command `msgapi`."""
+"""`python -m msgapi.cli`: the same program as the command `msgapi`."""
 
 import sys
 

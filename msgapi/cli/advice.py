@@ -1,8 +1,13 @@
-"""Advice: what to do about each way in which a message can fail, in one sentence."""
+"""What to do about each error: one table, for rows of a batch, for one message and for other calls."""
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from math import ceil
+from typing import Any, Final, final
+
+from attrs import frozen
 
 from .. import codec
+from ..calls import Call
 from ..redact import mask
 from ..results import (
     ApiError,
@@ -21,56 +26,160 @@ from ..results import (
     Unprocessable,
     Unreadable,
 )
+from .exits import Exit
+
+WRONG_SERVICE: Final = (
+    "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
+)
 
 
-def advise(error: ApiError) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each kind
-    """Say what to do about *error*."""
-    match error:
-        case Invalid(code="duplicate_row"):
-            return "Nothing: the first one counts. To send them all the same, give --allow-duplicates."
-        case Invalid():
-            return "Mend the rows as their details say, and send them again."
-        case Unauthorized():
-            return "Check the API key (MSGAPI_API_KEY): it is missing, mistyped or revoked."
-        case InsufficientBalance(topup_url=url):
-            return f"Top up{f' at {url}' if url else ''}, then send again what failed."
-        case Forbidden():
-            return "Check that the agent is approved, the sender verified and the key allowed to send."
-        case NotFound():
-            return "Reach these by another channel: unknown, or a device without RCS."
-        case Conflict():
-            return "See whether they were sent before under the same key: if not, use a new key."
-        case Unprocessable():
-            return "Leave these out: no consent, suppressed, or no open session; the code tells."
-        case Throttled() if error.rate_limited:
-            return "Send again what failed more slowly: --rate, and no other sender on this key."
-        case Throttled():
-            return "Send these again another day: their recipients have had their share."
-        case ServerFault() | Unavailable():
-            return "Send again what failed later: their keys keep them from going out twice."
-        case Unexpected():
-            return "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
-        case Unreadable():
-            return "Don't send these again: they were accepted, only the answer was not readable."
-        case NotSent():
-            return "Check the network and MSGAPI_BASE_URL, then send again what failed."
-        case Unanswered(code="outcome_unknown"):
-            return "Look for these in the message log; those that are not there go out again by --resend-unknown."
-        case Unanswered(code="journal_outdated"):
-            return "Collect the journal anew by `msgapi fleet report --journal`, and then --resume."
-        case Unanswered():
-            return "Send again what failed: under their keys nothing goes out twice."
-        case _:
-            assert_never(error)
+@final
+@frozen
+class Advice:
+    """What to do about one error.
+
+    *row* is about rows of a batch, *message* about a single message, and *call* about a call that sends no message.
+    `{url}` stands for where to top up, and `{wait}` for how long to wait.
+    """
+
+    row: str
+    message: str
+    call: str
+
+
+_CHECK_KEY: Final = "Check the API key (MSGAPI_API_KEY): it is missing, mistyped or revoked."
+_CHECK_SENDER: Final = "Check that the agent is approved, the sender verified and the key allowed to send."
+_CHECK_URL: Final = "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
+_LATER: Final = Advice(
+    "Send the failed rows again later: they keep their idempotency keys, so no row is sent twice.",
+    "Send it again later with its idempotency key, so that it is not sent twice.",
+    "Run it again later.",
+)
+_OF_CALLS: Final = "Run it again {wait}, and less often."
+_BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
+    Invalid: Advice(
+        "Fix the rows (see details) and send them again.",
+        "Fix the fields named in the details, and send it again.",
+        "Fix the fields named in the details; if you did not set them, check for a newer msgapi-sdk.",
+    ),
+    Unauthorized: Advice(_CHECK_KEY, _CHECK_KEY, _CHECK_KEY),
+    InsufficientBalance: Advice(
+        "Top up{url}, then send the failed rows again.",
+        "Top up{url}, then send it again.",
+        "Top up{url}, then run it again.",
+    ),
+    Forbidden: Advice(
+        _CHECK_SENDER,
+        _CHECK_SENDER,
+        "Check what the API key is allowed to do, and the state of the resource (see the error code).",
+    ),
+    NotFound: Advice(
+        "Use another channel for these recipients: they are unknown, or their devices lack RCS.",
+        "Use another channel for the recipient: unknown, or a device without RCS.",
+        "Check the id: the service does not know it, or it is too late (see the error code).",
+    ),
+    Conflict: Advice(
+        "Check whether the rows were sent before with the same idempotency key; if not, use new keys.",
+        "Check whether it was sent before with the same idempotency key; if not, use a new key.",
+        "Check the state of the resource: it does not allow this, or it was done before (see the error code).",
+    ),
+    Unprocessable: Advice(
+        "Leave these rows out: no consent, suppressed, or no open session (see the error code).",
+        "Do not send it: no consent, suppressed, or no open session (see the error code).",
+        "Fix what the message names: the request was understood and refused (see the error code).",
+    ),
+    Throttled: Advice(
+        "Send the failed rows again more slowly: use --rate, and no other sender with this key.",
+        "Send it again {wait}, with no other sender using this key.",
+        _OF_CALLS,
+    ),
+    ServerFault: _LATER,
+    Unavailable: _LATER,
+    Unexpected: Advice(_CHECK_URL, _CHECK_URL, WRONG_SERVICE),
+    Unreadable: Advice(
+        "Do not send these rows again: they were accepted, but the answer was not readable.",
+        "Do not send it again: it was accepted, but the answer was not readable.",
+        WRONG_SERVICE,
+    ),
+    NotSent: Advice(
+        "Check the network and MSGAPI_BASE_URL, then send the failed rows again.",
+        "Check the network and MSGAPI_BASE_URL, then send it again.",
+        "Check the network and MSGAPI_BASE_URL, then run it again.",
+    ),
+    Unanswered: Advice(
+        "Send the failed rows again: they keep their idempotency keys, so no row is sent twice.",
+        _LATER.message,
+        _LATER.call,
+    ),
+}
+_DAILY_CAP: Final = Advice(
+    "Send these rows another day: their recipients have reached the daily limit.",
+    "Send it another day: the recipient has reached the daily limit.",
+    _OF_CALLS,
+)
+_BY_CODE: Final[Mapping[tuple[type[ApiError], str], str]] = {
+    (Invalid, "duplicate_row"): "Nothing: the first row counts. To send duplicates too, use --allow-duplicates.",
+    (Unanswered, "outcome_unknown"): "Look for these rows in the message log; send the missing ones by "
+    "--resend-unknown.",
+    (Unanswered, "journal_outdated"): "Write a new journal by `msgapi fleet report --journal`, then use --resume.",
+}
+_DONE_TWICE: Final = "Check whether it was done before you run it again: a second run would do it twice."
+_NO_SUCH_ID: Final = "Check the id and MSGAPI_BASE_URL: the service does not know this id."
+_MAYBE_DONE: Final = "Check whether it was done: an earlier attempt may have succeeded without an answer."
+
+
+def advise_row(error: ApiError) -> str:
+    """Return what to do about rows of a batch with *error*."""
+    found = _BY_CODE.get((type(error), error.code))
+    return _fill(_advice_for(error).row if found is None else found, error)
+
+
+def advise_message(error: ApiError) -> str:
+    """Return what to do about a single message with *error*."""
+    return _fill(_advice_for(error).message, error)
+
+
+def advise_call(error: ApiError, call: Call[Any]) -> str:
+    """Return what to do about *error* of a *call* that sends no message.
+
+    A command that is run again makes a new call, so its idempotency key does not prevent a repetition.
+    """
+    if error.may_have_happened and call.method == "POST":
+        return f"{_DONE_TWICE} {WRONG_SERVICE}" if isinstance(error, Unexpected | Unreadable) else _DONE_TWICE
+    if isinstance(error, NotFound) and call.method == "GET":
+        return _NO_SUCH_ID
+    if isinstance(error, NotFound) and error.may_have_happened:
+        return _MAYBE_DONE
+    return _fill(_advice_for(error).call, error)
+
+
+def _advice_for(error: ApiError) -> Advice:
+    return _DAILY_CAP if isinstance(error, Throttled) and not error.rate_limited else _BY_KIND[type(error)]
+
+
+def _fill(text: str, error: ApiError) -> str:
+    url = error.topup_url if isinstance(error, InsufficientBalance) else None
+    seconds = error.retry_after if isinstance(error, Throttled) else None
+    return text.format(url=f" at {url}" if url else "", wait="later" if seconds is None else f"in {ceil(seconds)} s")
+
+
+def describe(error: ApiError) -> str:
+    """Return the kind, the code and the explanation of *error*."""
+    return f"{type(error).__name__} {error.code}: {explain(error)}"
 
 
 def explain(error: ApiError) -> str:
-    """Say what *error* is in one line, with no recipient and no line break in it."""
+    """Return the details or the message of *error* in one line, with recipients masked."""
     details = "; ".join(f"{one.field} {one.message}".strip() for one in getattr(error, "details", ()))
     return mask(" ".join((details or error.message).split()))
 
 
 def facts(error: ApiError) -> dict[str, Any]:
-    """Put *error* into plain JSON, with what every error has even where it is as usual."""
+    """Return *error* as plain JSON. Code, message and may_have_happened are always included."""
     plain: dict[str, Any] = codec.to_plain(error)
     return plain | {"code": error.code, "message": error.message, "may_have_happened": error.may_have_happened}
+
+
+def status_of(error: ApiError) -> Exit:
+    """Return the exit status for *error*."""
+    return Exit.CONFIGURATION if isinstance(error, Unauthorized) else Exit.REFUSED

@@ -1,68 +1,152 @@
-"""The commands and their options. Nothing heavy is loaded before a command has been chosen."""
+"""The table of commands. Only the module of the command that is run is imported."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from errno import ENOSPC
-from typing import final
+from importlib import import_module
+from typing import Final, final
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..version import VERSION
-from .commands import balance, batch, report, send
-from .exits import Exit, Halt
-from .fleet import fleet
-from .groups import doctor, messages, webhooks
-from .programs import demo, sandbox
+from .exits import CliError, Exit
+
+COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    "send": ("send", "send", "Send one message."),
+    "batch": ("batch", "batch", "Send a message to each row of a file."),
+    "batch report": ("batch_report", "batch_report", "Show the outcomes of a batch from its journal."),
+    "fleet enqueue": ("fleet.enqueue", "enqueue", "Queue a message for each row of a file."),
+    "fleet work": ("fleet.work", "work", "Send queued rows until Ctrl-C."),
+    "fleet report": ("fleet.report", "report", "Show the outcomes of a queued batch so far."),
+    "balance": ("balance", "balance", "Show the prepaid balance."),
+    "messages list": ("messages", "list_messages", "List messages, the newest first."),
+    "messages get": ("messages", "get", "Show one message with its content and events."),
+    "messages revoke": ("messages", "revoke", "Revoke a message that is not delivered yet."),
+    "webhooks list": ("webhooks", "list_webhooks", "List the endpoints."),
+    "webhooks add": ("webhooks", "add", "Add an endpoint."),
+    "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
+    "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
+    "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
+    "webhooks listen": ("webhooks", "listen", "Receive, verify and print events until Ctrl-C."),
+    "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
+    "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
+    "doctor": ("doctor", "doctor", "Check whether this machine can send."),
+}
+"""Each command: its module in `commands`, its function, and the line of help in the list of commands."""
+
+GROUPS: Final[Mapping[str, tuple[str, str]]] = {
+    "fleet": (
+        "Send a file with several workers.",
+        """Send a file with several workers, within the one rate limit of the key.
+
+        More workers add safety, not speed: the rate limit belongs to the key. Needs `msgapi-sdk[redis]` or
+        `msgapi-sdk[nats]`.
+
+        \b
+          export MSGAPI_FLEET_URL=redis://127.0.0.1:6379
+          msgapi fleet enqueue people.csv --batch may --agent ag_live_demo --traffic TRANSACTION --text 'Hi {name}'
+          msgapi fleet work            # on any number of hosts
+          msgapi fleet report --batch may
+        """,
+    ),
+    "messages": ("List, show and revoke messages.", "List, show and revoke messages."),
+    "webhooks": (
+        "Manage webhook endpoints; receive and verify events.",
+        "Manage webhook endpoints; receive and verify events.",
+    ),
+}
+"""Each group of commands: its line of help in the list of commands, and its full help."""
 
 
 @final
-class Program(click.Group):
-    """The program; `batch` takes a file or, as its first word, `report`."""
+class CommandGroup(click.Group):
+    """A group whose commands are listed from the table and imported only when they are run."""
+
+    def __init__(self, *, prefix: str = "", **options: object) -> None:
+        """Create the group of the commands whose name begins with *prefix* and has one more word."""
+        self._prefix = prefix
+        listed: dict[str, click.Command] = {}
+        for name in COMMANDS:
+            word = name.removeprefix(prefix).split(" ")[0]
+            if name.startswith(prefix) and word not in listed:
+                whole = f"{prefix}{word}"
+                text = GROUPS[whole][0] if whole in GROUPS else COMMANDS[whole][2]
+                listed[word] = click.Command(word, short_help=text)
+        super().__init__(commands=listed, **options)  # type: ignore[arg-type]  # what click.Group takes
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Import and return a command; None if there is no such command."""
+        name = f"{self._prefix}{cmd_name}"
+        if name in GROUPS:
+            return CommandGroup(name=name, prefix=f"{name} ", help=GROUPS[name][1])
+        return load(name) if name in COMMANDS else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command that *args* begin with."""
+        """Return the command that *args* begin with. `batch` takes a file or, as its first word, `report`."""
         if args[:2] == ["batch", "report"]:
-            return report.name, report, args[2:]
+            return "batch report", load("batch report"), args[2:]
         return super().resolve_command(ctx, args)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse *args*. Raise UsageError with the names of the commands if a group is given none."""
+        if not args and not ctx.resilient_parsing:
+            raise click.UsageError(f"{self.name} needs a command: {', '.join(self.commands)}", ctx)
+        return super().parse_args(ctx, args)
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write the list of commands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.short_help or "") for name, one in self.commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command from the table."""
+        names = [name for name in self.commands if name.startswith(incomplete)]
+        found = [CompletionItem(name, help=self.commands[name].short_help) for name in names]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def load(name: str) -> click.Command:
+    """Import a command of the table and return it."""
+    module, function, _ = COMMANDS[name]
+    command: click.Command = getattr(import_module(f".commands.{module}", __package__), function)
+    return command
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="msgapi")
 def program() -> None:
-    """Send RCS and email messages, one or a file of them.
+    """Send RCS and email messages, one at a time or from a file.
 
-    The key and the address of the service come from MSGAPI_API_KEY and MSGAPI_BASE_URL.
+    The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL.
 
     \b
-    Exit status: 0 every message accepted, 1 finished with refusals, 2 usage or bad input,
-    3 stopped and resumable (balance, rate, breaker), 4 key or configuration, 130 interrupted.
+    Exit status: 0 every message accepted, 1 finished, but some rows were not accepted,
+    2 usage or bad input, 3 stopped and resumable (balance, outage, repeated refusals),
+    4 key or configuration, 130 interrupted.
     """  # noqa: D301 - \b is click's own
 
 
-for _command in (send, batch, fleet, balance, messages, webhooks, sandbox, demo, doctor):
-    program.add_command(_command)
-
-
 def run(given: Sequence[str]) -> int:
-    """Run the command that the arguments *given* name, and give the exit status; none at all is asking for help."""
+    """Run the command that the arguments *given* name, and return the exit status. Show the help if there are none."""
     try:
         status: object = program.main(list(given) or ["--help"], prog_name="msgapi", standalone_mode=False)
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx is not None else "msgapi"
-        raise Halt(f"{error.format_message()} (see `{path} --help`)") from None
+        raise CliError(f"{error.format_message()} (see `{path} --help`)") from None
     except click.ClickException as error:
-        raise Halt(error.format_message()) from None
+        raise CliError(error.format_message()) from None
     except OSError as error:
         if error.errno != ENOSPC:
             raise
-        from .output import silence  # what click prints by itself, help and version, it does not guard
+        from .output import redirect_to_null  # click itself prints help and version, without a guard
 
-        silence(sys.stdout)
-        raise Halt(f"cannot write: {error.strerror}") from None
+        redirect_to_null(sys.stdout)
+        raise CliError(f"cannot write: {error.strerror}") from None
     if not given:
         return int(Exit.USAGE)
     return int(status) if isinstance(status, int) else 0

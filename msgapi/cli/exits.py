@@ -1,4 +1,4 @@
-"""Ends: the statuses that the program exits with, and the one-line error that ends it."""
+"""The exit statuses of the program, and the error that ends it."""
 
 from collections.abc import Mapping
 from enum import IntEnum
@@ -7,7 +7,7 @@ from typing import final
 
 @final
 class Exit(IntEnum):
-    """What a status means, for whoever started the program."""
+    """The exit statuses of the program."""
 
     ACCEPTED = 0
     REFUSED = 1
@@ -19,21 +19,24 @@ class Exit(IntEnum):
 
 
 @final
-class Halt(Exception):
-    """Ends the program: *text* is one line that says what is wrong and what to do about it; *told* is more, as JSON."""
+class CliError(Exception):
+    """Ends the program with one line on standard error.
 
-    def __init__(self, text: str, status: Exit = Exit.USAGE, *, told: Mapping[str, object] | None = None) -> None:
-        """End with *text* and *status*."""
+    *text* says what is wrong and how to fix it. *facts* are added to the document that --json prints.
+    """
+
+    def __init__(self, text: str, status: Exit = Exit.USAGE, *, facts: Mapping[str, object] | None = None) -> None:
+        """Create an error with *text*, an exit *status* and *facts*."""
         super().__init__(text)
         self.status = status
-        self.told: Mapping[str, object] = told or {}
+        self.facts: Mapping[str, object] = facts or {}
 
 
-def unreadable(name: str, error: OSError) -> Halt:
-    """Say that the file *name* cannot be read, and why."""
-    return Halt(f"cannot read {name}: {error.strerror or error}")
+def cannot_read(name: str, error: OSError) -> CliError:
+    """Return the error for a file *name* that cannot be read."""
+    return CliError(f"cannot read {name}: {error.strerror or error}")
 
 
-def unwritable(name: str, error: OSError) -> str:
-    """Say that the file *name* cannot be written, and why."""
+def cannot_write(name: str, error: OSError) -> str:
+    """Return the message for a file *name* that cannot be written."""
     return f"cannot write {name}: {error.strerror or error}"

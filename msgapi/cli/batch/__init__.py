@@ -1,0 +1,1 @@
+"""Batches: a file of rows is read, made into messages, sent and accounted for."""

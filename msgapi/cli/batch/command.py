@@ -1,0 +1,134 @@
+"""The steps of `msgapi batch`: read the file, check the balance, open the journal, send, print the summary."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import partial
+from typing import cast
+
+from attrs import evolve
+
+from ...billing import Estimate
+from ...calls import Caller
+from ...ratelimit import Pace
+from ..connection import open_client, private_sandbox, run_async
+from ..exits import CliError
+from . import dry_run, journal, progress, result_files
+from .calls import RowCalls, RowIds
+from .config import BatchConfig
+from .input import FileFormat, InputFile, open_input
+from .journal import BatchJournal, spent
+from .prices import check_balance, parse_prices
+from .runner import BatchRun
+from .spending import Till, limit
+from .summary import report
+from .template import MessageBuilder
+
+
+def resumed(config: BatchConfig) -> BatchConfig:
+    """Return *config* with the options of the command that began its journal."""
+    if config.path or config.message_values:
+        raise CliError("--resume reads FILE and the message options from the journal: leave them out")
+    stored = journal.read_journal(config.journal or "").command
+    if stored["path"] == "-":
+        raise CliError("the rows came from standard input: run the same command with the same input again")
+    return config.resume(stored)
+
+
+@contextmanager
+def open_rows(config: BatchConfig) -> Iterator[tuple[InputFile, MessageBuilder]]:
+    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file."""
+    delimiter = config.delimiter
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise CliError("--delimiter is one character, and not a quote or a line break")
+    file_format = cast("FileFormat | None", config.file_format)
+    with open_input(config.path, file_format=file_format, delimiter=delimiter) as table:
+        builder = config.template.bind(table.columns)
+        RowIds(column=config.id_column).check(table)
+        yield table, builder
+
+
+def row_calls(config: BatchConfig, builder: MessageBuilder) -> RowCalls:
+    """Return what makes the calls of the rows."""
+    return RowCalls(builder, RowIds(column=config.id_column), config.allow_duplicates)
+
+
+def start(config: BatchConfig, *, show_only: bool) -> int:
+    """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
+    with open_rows(config) as (table, builder):
+        known = parse_prices(config.prices)
+        duplicates = config.allow_duplicates
+        if show_only:
+            return dry_run.show(table, builder, duplicates=duplicates, json=config.json, prices=known)
+        estimate = (
+            None if known is None else dry_run.examine(table, builder, duplicates=duplicates, prices=known).estimate
+        )
+        return run_async(partial(_send, config, table, builder, estimate, _journal(config, table)))
+
+
+def _journal(config: BatchConfig, table: InputFile) -> BatchJournal | None:
+    if not config.use_journal or config.sandbox or (config.path == "-" and config.journal is None):
+        return None
+    path = config.journal or f"{config.path}{journal.SUFFIX}"
+    return journal.find_or_begin(path, config.stored, table.count)
+
+
+async def _send(
+    config: BatchConfig,
+    table: InputFile,
+    builder: MessageBuilder,
+    estimate: Estimate | None,
+    journal: BatchJournal | None,
+) -> int:
+    pace = Pace(config.rate)
+    async with open_client(private_sandbox(config.message_values) if config.sandbox else None, pace=pace) as api:
+        fresh = journal is None or journal.before is None
+        if estimate is not None and fresh and not config.wait_for_balance:
+            await check_balance(api, estimate)
+        run = await run_batch(config, table, builder, api=api, pace=pace, journal=journal, estimate=estimate)
+    return report(run, json=config.json, results=config.results, failed=config.failed)
+
+
+async def run_batch(
+    config: BatchConfig,
+    table: InputFile,
+    builder: MessageBuilder,
+    *,
+    api: Caller,
+    pace: Pace,
+    journal: BatchJournal | None = None,
+    estimate: Estimate | None = None,
+) -> BatchRun:
+    """Send each row of *table* through *api*, show the progress and record the outcomes."""
+    known = parse_prices(config.prices)
+    gone = Decimal(0) if journal is None else spent(journal, max((known or {}).values(), default=Decimal(0)))
+    with result_files.open_files(
+        table,
+        config.to_column,
+        results=config.results,
+        failed=config.failed,
+        overwrite=config.overwrite or _same_files(config, journal),
+        with_recipients=config.with_recipients,
+    ) as files:
+        run = BatchRun(
+            table,
+            row_calls(config, builder),
+            files,
+            concurrency=config.concurrency,
+            outage_timeout=config.outage_timeout,
+            journal=journal,
+            resend_unknown=config.resend_unknown,
+            max_spend=limit(config.max_spend, known, gone),
+            estimate=None if estimate is None else evolve(estimate, amount=max(Decimal(0), estimate.amount - gone)),
+            till=Till(config.wait_for_balance),
+        )
+        with progress.open_progress(pace) as reporter:
+            await run.send_rows(api, reporter)
+        return run
+
+
+def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:
+    # A resumed batch writes the files of the earlier run anew, from the journal.
+    if journal is None or journal.before is None:
+        return False
+    return all(config.stored[name] in {None, journal.command[name]} for name in ("results", "failed"))

@@ -1,0 +1,170 @@
+"""Dry runs: show what would be sent. Needs no key and sends nothing."""
+
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, final
+
+import orjson
+from attrs import define, field
+
+from ... import billing
+from ...billing import Estimate
+from ...calls import Call
+from ...client import Client
+from ...http import Request
+from ...messages import Accepted, send
+from ...results import Invalid, NotSent
+from ...retry import Retry
+from ..advice import explain
+from ..connection import run_async
+from ..exits import Exit
+from ..outcomes import RowOutcome
+from ..output import emit, emit_json, table_of
+from .calls import SeenHashes
+from .input import InputFile, InputRow
+from .prices import UnitPrices, price_of
+from .template import MessageBuilder, fingerprint, own_key
+
+_MOST_SHOWN: Final = 10
+_HIDDEN: Final = "Bearer ***"
+
+
+@final
+@define(eq=False, repr=False)
+class DryRun:
+    """The counts of a batch that is not sent."""
+
+    rows: int
+    first: Call[Accepted] | None = None
+    units: Counter[str] = field(factory=Counter)
+    invalid: int = 0
+    invalid_rows: list[tuple[InputRow, str]] = field(factory=list)
+    duplicate: int = 0
+    duplicate_lines: list[int] = field(factory=list)
+    amount: Decimal | None = None
+
+    @property
+    def estimate(self) -> Estimate:
+        """The highest possible cost: a conversation or month that several rows share is counted for each row."""
+        return Estimate(messages=sum(self.units.values()), amount=self.amount or Decimal(0))
+
+    @property
+    def status(self) -> Exit:
+        """The exit status: REFUSED if rows are invalid."""
+        return Exit.REFUSED if self.invalid else Exit.ACCEPTED
+
+
+def show(
+    table: InputFile, builder: MessageBuilder, *, duplicates: bool, json: bool, prices: UnitPrices | None = None
+) -> Exit:
+    """Print what would be sent, and return the exit status. If *duplicates* is true, they are sent, too."""
+    found = examine(table, builder, duplicates=duplicates, prices=prices)
+    request = None if found.first is None else run_async(partial(_capture, found.first))
+    if json:
+        emit_json(_facts(found, request))
+        return found.status
+    if request is not None:
+        emit(f"the first request:\n\n{_format(request)}\n")
+    counts = table_of("outcome", "#rows")
+    for unit, count in sorted(found.units.items()):
+        counts.add_row(f"sent, billed as {unit}", f"{count:,}")
+    counts.add_row(f"not sent: {RowOutcome.INVALID.words}", f"{found.invalid:,}")
+    counts.add_row(f"{'sent' if duplicates else 'not sent'}: {RowOutcome.DUPLICATE.words}", f"{found.duplicate:,}")
+    counts.add_row("all rows", f"{found.rows:,}")
+    if found.amount is not None:
+        counts.add_row("EUR at most", f"{found.amount:,}")
+    emit(counts)
+    emit("\n".join(_lines(found)))
+    return found.status
+
+
+def examine(table: InputFile, builder: MessageBuilder, *, duplicates: bool, prices: UnitPrices | None = None) -> DryRun:
+    """Count the rows of *table* as a batch would and, if there are *prices*, add up their highest possible cost."""
+    found, seen = DryRun(table.count, amount=None if prices is None else Decimal(0)), SeenHashes(table.count)
+    for row in table.rows():
+        message = builder.build(row)
+        call = None if isinstance(message, Invalid) else send(message, idempotency_key=own_key(row))
+        why = message if isinstance(message, Invalid) else call.invalid if call is not None else None
+        if isinstance(message, Invalid) or call is None or why is not None:
+            _add_invalid(found, row, why)
+            continue
+        if seen.add(fingerprint(message)):
+            found.duplicate += 1
+            if len(found.duplicate_lines) < _MOST_SHOWN:
+                found.duplicate_lines.append(row.line)
+            if not duplicates:
+                continue
+        found.units[billing.unit(message)] += 1
+        if prices is not None and found.amount is not None:
+            found.amount += price_of(message, prices)
+        found.first = found.first or call
+    return found
+
+
+def _add_invalid(found: DryRun, row: InputRow, why: Invalid | None) -> None:
+    found.invalid += 1
+    if len(found.invalid_rows) < _MOST_SHOWN and why is not None:
+        found.invalid_rows.append((row, explain(why)))
+
+
+def _lines(found: DryRun) -> Iterator[str]:
+    if found.invalid:
+        yield f"{RowOutcome.INVALID.words}{_of(found.invalid)}:"
+        for row, why in found.invalid_rows:
+            yield f"  line {row.line}: {why}"
+    if found.duplicate:
+        yield f"{RowOutcome.DUPLICATE.words}{_of(found.duplicate)}: line {', '.join(map(str, found.duplicate_lines))}"
+    yield "nothing was sent"
+
+
+def _of(count: int) -> str:
+    return f" (the first {_MOST_SHOWN} of {count:,})" if count > _MOST_SHOWN else ""
+
+
+def _facts(found: DryRun, request: Request | None) -> dict[str, Any]:
+    return {
+        "rows": found.rows,
+        "units": dict(found.units),
+        **({} if found.amount is None else {"amount": float(found.amount)}),
+        RowOutcome.INVALID.value: found.invalid,
+        "invalid_rows": [{"row": row.number, "line": row.line, "message": why} for row, why in found.invalid_rows],
+        RowOutcome.DUPLICATE.value: found.duplicate,
+        "duplicate_lines": found.duplicate_lines,
+        "first_request": None if request is None else _request_facts(request),
+    }
+
+
+def _request_facts(request: Request) -> dict[str, Any]:
+    headers = {**request.headers, "Authorization": _HIDDEN}
+    return {
+        "method": request.method,
+        "url": request.url,
+        "headers": headers,
+        "body": orjson.loads(request.body or b"null"),
+    }
+
+
+async def first_request(call: Call[Accepted]) -> str:
+    """Return the request that *call* would make as text, with the key hidden."""
+    return _format(await _capture(call))
+
+
+def _format(request: Request) -> str:
+    facts = _request_facts(request)
+    head = "\n".join(f"{name}: {value}" for name, value in facts["headers"].items())
+    body = orjson.dumps(facts["body"], option=orjson.OPT_INDENT_2).decode()
+    return f"{request.method} {request.url}\n{head}\n\n{body}"
+
+
+async def _capture(call: Call[Accepted]) -> Request:
+    requests: list[Request] = []
+
+    async def catch(request: Request, /) -> NotSent:
+        requests.append(request)
+        return NotSent("a dry run")
+
+    async with Client(api_key="hidden", transport=catch, retry=Retry(attempts=1)) as api:
+        _ = await api(call)
+    return requests[0]

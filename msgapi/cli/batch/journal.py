@@ -1,0 +1,162 @@
+"""The journal of one batch, and the options of the command that began it.
+
+Rules:
+- The journal is next to the input file unless --journal names another place, so that the same command resumes it.
+- A journal belongs to one command: if options that decide what is sent differ, the program ends before sending.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from decimal import Decimal
+from time import time
+from typing import Any, Final, Literal, final
+
+import orjson
+from attrs import frozen
+
+from ... import journal
+from ...calls import new_key
+from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable
+from ...journal.verdicts import MAYBE_SENT
+from ..exits import CliError
+from .config import MESSAGE_FIELDS
+from .template import OPTIONS
+
+SUFFIX: Final = ".journal"
+_COMMAND: Final = "command"
+_ROWS: Final = "rows"
+
+
+@final
+@frozen
+class BatchJournal:
+    """The journal at *path*: its batch, what it stores *about* the command, and its summary *before* this run.
+
+    *before* is None if the journal is new. *forgotten* is the number of rows with an unknown outcome whose
+    idempotency keys the service may have forgotten.
+    """
+
+    path: str
+    batch: str
+    about: Mapping[str, str]
+    before: Summary | None = None
+    forgotten: int = 0
+
+    @property
+    def command(self) -> dict[str, Any]:
+        """The options of the command that began the batch."""
+        return stored_command(self.about, f"the journal {self.path}")
+
+    @asynccontextmanager
+    async def open(self, *, resend: bool) -> AsyncIterator[Journal]:
+        """Open the journal for writing. With *resend*, rows whose keys may be forgotten are sent again."""
+        name, about = self.batch, self.about
+        unknown: Literal["report", "resend"] = "resend" if resend else "report"
+        try:
+            async with journal.open(self.path, batch=name, about=about, keys="own", unknown=unknown) as opened:
+                yield opened
+        except Unusable as error:
+            raise CliError(f"{error}") from None
+
+    def key(self, line: JournalRow) -> str:
+        """Return the idempotency key of a row of the journal."""
+        return line.key or journal.key_of(self.batch, line.id)
+
+    @contextmanager
+    def read(self) -> Iterator[JournalReader]:
+        """Open the journal for reading."""
+        with reading(self.path) as record:
+            yield record
+
+
+def find_or_begin(path: str, command: Mapping[str, object], rows: int) -> BatchJournal:
+    """Return the journal of *command* at *path*, or a new one for so many *rows* if there is none.
+
+    Raise CliError if it belongs to another command.
+    """
+    try:
+        with journal.open_readonly(path) as record:
+            found = _read(record, path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise CliError(f"{error}") from None
+        return BatchJournal(path, new_key(), store_command(command, rows))
+    if (other := differing(found.command, command)) is not None:
+        raise CliError(
+            f"the journal {path} was made with a different {other}: "
+            "finish that batch by its own command or with --resume, or name another journal with --journal"
+        )
+    return found
+
+
+def store_command(command: Mapping[str, object], rows: int) -> dict[str, str]:
+    """Return what a journal stores about *command* and the number of *rows*, as text."""
+    return {_COMMAND: orjson.dumps(command, default=str).decode(), _ROWS: f"{rows}"}
+
+
+def differing(before: Mapping[str, Any], command: Mapping[str, object]) -> str | None:
+    """Return the first option by which *command* makes other messages than the stored one *before*; None if none."""
+    now = orjson.loads(orjson.dumps({name: command[name] for name in MESSAGE_FIELDS}))
+    name = next((name for name in MESSAGE_FIELDS if before.get(name) != now[name]), None)
+    if name != "message_values":
+        return None if name is None else _OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
+    stored = before.get(name) or {}
+    return next(option for name_, option in OPTIONS.items() if stored.get(name_) != now[name].get(name_))
+
+
+def read_journal(path: str) -> BatchJournal:
+    """Return the journal at *path*. Raise CliError if `msgapi batch` did not write it."""
+    with reading(path) as record:
+        return _read(record, path)
+
+
+@contextmanager
+def reading(path: str) -> Iterator[JournalReader]:
+    """Open the journal at *path* for reading. Raise CliError if that fails."""
+    try:
+        with journal.open_readonly(path) as record:
+            yield record
+    except Unusable as error:
+        raise CliError(f"{error}") from None
+
+
+def row_count(about: Mapping[str, str]) -> int | None:
+    """Return the number of rows of the file, as stored in a journal; None if it is not stored."""
+    stored = about.get(_ROWS, "")
+    return int(stored) if stored.isdecimal() else None
+
+
+def spent(found: BatchJournal, per_message: Decimal) -> Decimal:
+    """Return what earlier runs may have cost at most, if a message costs at most *per_message* EUR.
+
+    A row with an unknown outcome that is sent again in this run is not included: it counts with this run.
+    """
+    if found.before is None:
+        return Decimal(0)
+    return max(found.before.price, found.before.hold) + found.forgotten * per_message
+
+
+def _read(record: JournalReader, path: str) -> BatchJournal:
+    about = record.about
+    _ = stored_command(about, f"the journal {path}")
+    old, summary = time() - REMEMBERED, record.summary()
+    collected = journal.merged_at(about)
+    if (
+        collected is not None and collected < old
+    ):  # since then workers may have sent rows that it lacks or has as unsent
+        unsettled = (row_count(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED)
+        forgotten = max(summary.rows(*MAYBE_SENT), unsettled)
+    else:
+        forgotten = sum(line.started < old for state in MAYBE_SENT for line in record.rows(state))
+    return BatchJournal(path, about["batch"], about, summary, forgotten)
+
+
+def stored_command(about: Mapping[str, str], what: str) -> dict[str, Any]:
+    """Return the options of the command that began *what*. Raise CliError if they are not stored."""
+    if _COMMAND not in about:
+        raise CliError(f"{what} was not written by `msgapi batch`: resume it with the program that wrote it")
+    command: dict[str, Any] = orjson.loads(about[_COMMAND])
+    return command
+
+
+_OPTION_NAMES: Final = {"file_format": "--format"}

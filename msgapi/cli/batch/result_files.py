@@ -1,0 +1,217 @@
+"""The files of --results and --failed, written as rows end.
+
+Rules:
+- The files are created before anything is sent, readable by their owner only, and never over the input.
+- Each row is flushed as it ends. If a file cannot be written any more, `failure` says so.
+- Results contain no recipients unless --with-recipients is given. A failed row is complete, so that it can be sent
+  again; with its idempotency key that is the same operation.
+"""
+
+import csv
+import io
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import BinaryIO, Final, final
+
+import orjson
+from attrs import define, field
+
+from ... import codec
+from ...journal import JournalRow, State
+from ...messages import Accepted
+from ...redact import mask
+from ...results import Invalid, Ok, Result, Unprocessable
+from ..exits import CliError, cannot_write
+from ..outcomes import RowOutcome
+from .counts import DUPLICATE, kind_of
+from .input import FileFormat, InputFile, InputRow, format_of
+from .template import KEY, own_key
+
+_OWNER_ONLY: Final = 0o600
+_ACCEPTED: Final = RowOutcome.ACCEPTED.kind
+_REPEATED: Final = RowOutcome.DUPLICATE.kind
+_UNKNOWN: Final = RowOutcome.UNKNOWN.kind
+_NOT_SENT: Final = RowOutcome.NOT_SENT_YET.kind
+
+
+@final
+@define(eq=False, repr=False)
+class ResultFiles:
+    """Writes the outcome of each row of *table*. Either file may be missing."""
+
+    table: InputFile
+    to_column: str
+    with_recipients: bool = False
+    failure: str | None = None
+    _results: "_File | None" = field(default=None, kw_only=True, alias="results")
+    _failed: "_File | None" = field(default=None, kw_only=True, alias="failed")
+
+    def begin(self) -> None:
+        """Write the header of the failed rows. Raise CliError if that fails."""
+        if self._failed is not None and self._failed.file_format == "csv":
+            self._write(self._failed, self._failed.header(self.table))
+        if self.failure is not None:
+            raise CliError(self.failure)
+
+    def write_result(self, row: InputRow, key: str | None, result: Result[Accepted]) -> None:
+        """Write the *result* of *row* and, if it was sent, its idempotency *key*."""
+        key = None if result.meta.attempts == 0 else key
+        line = self._facts(row, kind_of(result), key) | _result_facts(result, self.with_recipients)
+        self._write(self._results, orjson.dumps(line))
+        if not isinstance(result, Ok) and line["kind"] != _REPEATED:
+            self._write_failed(row, key)
+
+    def write_interrupted(self, row: InputRow, key: str | None) -> None:
+        """Write that *row* may have been sent with *key*: its request was canceled before the answer."""
+        self._write(self._results, orjson.dumps(self._facts(row, _UNKNOWN, key)))
+        self._write_failed(row, key)
+
+    def write_not_sent(self, row: InputRow) -> None:
+        """Write that *row* was not sent yet."""
+        self._write(self._results, orjson.dumps(self._facts(row, _NOT_SENT, None)))
+        self._write_failed(row, None)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is at least one file."""
+        return self._results is not None or self._failed is not None
+
+    def write_recorded(self, row: InputRow, line: JournalRow, key: str) -> None:
+        """Write the outcome of *row* from a *line* of a journal; *key* is its idempotency key."""
+        kind = _UNKNOWN if line.kind is None else _REPEATED if line.code == DUPLICATE else line.kind
+        found: dict[str, object] = {"status": line.status}
+        if kind == _ACCEPTED:
+            found |= {"message_id": line.message_id, "unit": line.unit, "price": _number(line.price)}
+            found["hold"] = _number(line.hold)
+        else:
+            found |= {"code": line.code, "message": line.message}
+            found["may_have_happened"] = line.state in {State.STARTED, State.UNKNOWN, State.ACCEPTED}
+        sent_key = None if line.state is State.INVALID else key
+        self._write(self._results, orjson.dumps(self._facts(row, kind, sent_key) | found))
+        if kind not in {_ACCEPTED, _REPEATED}:
+            self._write_failed(row, sent_key)
+
+    def _facts(self, row: InputRow, kind: str, key: str | None) -> dict[str, object]:
+        facts: dict[str, object] = {"row": row.number, "line": row.line}
+        if "id" in row.values:
+            facts["id"] = row.values["id"]
+        if self.with_recipients:
+            facts["to"] = row.values.get(self.to_column)
+        return facts | {"kind": kind, KEY: key}
+
+    def _write_failed(self, row: InputRow, key: str | None) -> None:
+        if self._failed is not None:
+            self._write(self._failed, self._failed.row(row, self.table, key or own_key(row) or ""))
+
+    def _write(self, file: "_File | None", line: bytes) -> None:
+        if file is not None and self.failure is None:
+            try:
+                file.write(line)
+            except OSError as error:
+                self.failure = cannot_write(file.name, error)
+
+
+def _number(amount: str | None) -> object:
+    return None if amount is None else codec.to_plain(Decimal(amount))
+
+
+def _result_facts(result: Result[Accepted], with_recipients: bool) -> dict[str, object]:  # noqa: FBT001 - private
+    shown = str if with_recipients else mask
+    found: dict[str, object] = {"status": result.meta.status, "attempts": result.meta.attempts}
+    if isinstance(result, Ok):
+        billing = result.value.billing
+        return found | {
+            "message_id": result.value.message_id,
+            "unit": billing.message_type,
+            "price": codec.to_plain(billing.message_price),
+            "hold": codec.to_plain(billing.hold_amount),
+        }
+    found |= {"code": result.code, "message": shown(result.message), "may_have_happened": result.may_have_happened}
+    if isinstance(result, Invalid | Unprocessable):
+        found["details"] = [{"field": one.field, "message": shown(one.message)} for one in result.details]
+    return found
+
+
+@final
+@define(eq=False, repr=False)
+class _File:
+    name: str
+    file_format: FileFormat
+    _file: BinaryIO
+    _delimiter: str = ","
+    _text: io.StringIO = field(factory=io.StringIO)
+
+    def write(self, line: bytes) -> None:
+        _ = self._file.write(line + b"\n")
+        self._file.flush()
+
+    def header(self, table: InputFile) -> bytes:
+        return self._cells((*(name for name in table.columns if name != KEY), KEY))
+
+    def row(self, row: InputRow, table: InputFile, key: str) -> bytes:
+        # A row that could not be read is written so that it cannot be read the next time either: with a wrong
+        # number of cells, or as JSON that is not an object.
+        if self.file_format == "csv":
+            if row.problem is not None:
+                return self._cells(row.cells if table.file_format == "jsonl" else (*row.cells, ""))
+            values = (row.values.get(name) for name in table.columns if name != KEY)
+            return self._cells((*(_cell(value) for value in values), key))
+        if row.problem is not None:
+            return row.cells[0].encode() if table.file_format == "jsonl" else orjson.dumps(row.cells)
+        return orjson.dumps({**row.values, KEY: key} if key else _without_key(row.values))
+
+    def _cells(self, cells: tuple[str, ...]) -> bytes:
+        _ = self._text.seek(0)
+        _ = self._text.truncate()
+        _ = csv.writer(self._text, delimiter=self._delimiter).writerow(cells)
+        return self._text.getvalue().removesuffix("\r\n").encode()
+
+
+def _without_key(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if name != KEY}
+
+
+def _cell(value: object) -> str:
+    return value if isinstance(value, str) else "" if value is None else orjson.dumps(value).decode()
+
+
+@contextmanager
+def open_files(
+    table: InputFile, to_column: str, *, results: str | None, failed: str | None, overwrite: bool, with_recipients: bool
+) -> Iterator[ResultFiles]:
+    """Create the files, and close them at exit. Raise CliError if one cannot be created."""
+    if results and failed and Path(results).absolute() == Path(failed).absolute():
+        raise CliError(f"--results and --failed are both {results}: give each a file of its own")
+    results_file = failed_file = None
+    with ExitStack() as stack:
+        if results:
+            results_file = _File(results, "jsonl", stack.enter_context(_create(results, table, overwrite)))
+        if failed:
+            delimiter = "\t" if failed.lower().endswith(".tsv") else table.delimiter
+            file = stack.enter_context(_create(failed, table, overwrite))
+            failed_file = _File(failed, format_of(failed) or table.file_format, file, delimiter)
+        files = ResultFiles(table, to_column, with_recipients, results=results_file, failed=failed_file)
+        files.begin()
+        yield files
+
+
+@contextmanager
+def _create(path: str, table: InputFile, overwrite: bool) -> Iterator[BinaryIO]:  # noqa: FBT001 - private
+    try:
+        existing = Path(path).stat() if Path(path).exists() else None
+        if existing is not None and table.is_same_file(existing):
+            raise CliError(f"{path} is the input: it would be overwritten")
+        if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size and not overwrite:
+            raise CliError(f"{path} exists and is not empty: move it away, or use --overwrite")
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "wb")
+    except OSError as error:
+        raise CliError(cannot_write(path, error)) from None
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # a failed flush was reported when the row was written
+            file.close()

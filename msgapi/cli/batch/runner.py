@@ -1,0 +1,248 @@
+"""The run of a batch: the rows of a file are sent, and each of them is accounted for.
+
+Rules:
+- Each row ends as exactly one of: a result, not sent yet, or interrupted by a second Ctrl-C.
+- The first Ctrl-C stops sending and waits for the requests in flight; the second cancels them.
+- With a journal, a row that an earlier run has settled is skipped, and its outcome is read from the journal.
+"""
+
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol, final
+
+import anyio
+from attrs import define, field
+
+from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
+from ...billing import Estimate
+from ...calls import Call, Caller
+from ...journal import JournalReader, Unusable
+from ...messages import Accepted
+from ..exits import CliError, Exit, cannot_read
+from .calls import KeyFunction, RowCalls
+from .counts import Counts
+from .input import InputFile, InputRow
+from .journal import BatchJournal
+from .result_files import ResultFiles
+from .spending import Till, shortage
+
+if TYPE_CHECKING:
+    from signal import Signals
+
+_CHUNK: Final = 500  # rows that are looked up in the journal together
+
+
+class ProgressReporter(Protocol):
+    """Shows the progress of a batch every *interval* seconds."""
+
+    interval: float
+
+    def update(self, counts: Counts, in_flight: int) -> None:
+        """Show the current *counts*."""
+        ...  # pragma: no cover
+
+    def print_line(self, line: str) -> None:
+        """Print a line that is not overwritten."""
+        ...  # pragma: no cover
+
+
+@final
+@define(eq=False, repr=False)
+class BatchRun:
+    """One run of a batch.
+
+    *stopped* says why sending stopped early, *attempted* counts the rows that were sent, *interrupted* the signals
+    received, and *failure* is an error of a file or the journal.
+    """
+
+    table: InputFile
+    calls: RowCalls
+    files: ResultFiles
+    concurrency: int = field(default=64, kw_only=True)
+    outage_timeout: float = field(default=900.0, kw_only=True)
+    journal: BatchJournal | None = field(default=None, kw_only=True)
+    resend_unknown: bool = field(default=False, kw_only=True)
+    max_spend: SpendLimit | None = field(default=None, kw_only=True)
+    estimate: Estimate | None = field(default=None, kw_only=True)
+    till: Till = field(factory=lambda: Till(wait=False), kw_only=True)
+    counts: Counts = field(init=False)
+    stopped: Stopped | None = field(default=None, init=False)
+    attempted: int = field(default=0, init=False)
+    interrupted: int = field(default=0, init=False)
+    failure: str | None = field(default=None, init=False)
+    _recorded: bytearray = field(init=False)
+    _key_of: KeyFunction | None = field(default=None, init=False)
+    _top_up_wait: anyio.CancelScope | None = field(default=None, init=False)
+    _in_flight: dict[int, tuple[InputRow, Call[Accepted]]] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with no row recorded."""
+        self._recorded = bytearray(self.table.count // 8 + 1)
+        self.counts = Counts(self.table.count)
+
+    @property
+    def status(self) -> Exit:
+        """The exit status."""
+        left = self.counts.not_sent_yet + self.counts.interrupted
+        if self.stopped is not None and self.stopped.reason == "unauthorized":
+            return Exit.CONFIGURATION
+        if self.interrupted and left:
+            return Exit.INTERRUPTED
+        if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
+            return Exit.STOPPED
+        return Exit.REFUSED if self.counts.refused else Exit.ACCEPTED
+
+    async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
+        """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
+            async with AsyncExitStack() as stack:
+                batch = await self._open_batch(api, stack)
+                tasks = await stack.enter_async_context(anyio.create_task_group())
+                outcomes = await stack.enter_async_context(batch)
+                _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
+                _ = tasks.start_soon(self._show, outcomes, progress)
+                await self._drain(api, outcomes, progress)
+                self.stopped = outcomes.stopped
+                tasks.cancel_scope.cancel()
+        self._account_for_rest()
+        progress.update(self.counts, 0)
+
+    async def _open_batch(self, api: Caller, stack: AsyncExitStack) -> AbstractAsyncContextManager[Outcomes[Accepted]]:
+        open_ = partial(
+            send,
+            api,
+            concurrency=self.concurrency,
+            outage_timeout=self.outage_timeout,
+            max_spend=self.max_spend,
+            estimate=self.estimate,
+        )
+        calls = self._calls()
+        if self.journal is None:
+            return open_((call for _, call in calls))
+        opened = await stack.enter_async_context(self.journal.open(resend=self.resend_unknown))
+        self._key_of = opened.key
+        return open_(calls, journal=opened, on_skip=self._skip)
+
+    async def _drain(self, api: Caller, outcomes: Outcomes[Accepted], progress: ProgressReporter) -> None:
+        while True:
+            try:
+                await self._collect(outcomes)
+            except Unusable as error:
+                self.failure = f"{error}"
+            stopped = outcomes.stopped
+            if stopped is None or not self.till.waits(stopped) or self.interrupted:
+                break
+            progress.print_line(
+                f"the balance is used up{shortage(stopped, self.counts)}: waiting for a top-up; Ctrl-C stops"
+            )
+            if not await self._refilled(api, stopped):
+                break
+            outcomes.resume(*self.till.taken())
+        for outcome in self.till.taken():
+            self._record(outcome)
+
+    async def _collect(self, outcomes: Outcomes[Accepted]) -> None:
+        async for outcome in outcomes:
+            if not self.till.keeps(outcome):
+                self._record(outcome)
+            if self.files.failure is not None:
+                outcomes.stop()
+
+    async def _refilled(self, api: Caller, stopped: Stopped) -> bool:
+        refilled = False
+        self._top_up_wait = anyio.CancelScope()
+        with self._top_up_wait:
+            refilled = await self.till.refilled(api, stopped)
+        return refilled and not self.interrupted
+
+    def _calls(self) -> Iterator[tuple[str, Call[Accepted]]]:
+        made = self.calls.make(self._read(), self.table.count, self._key_of)
+        for index, (row, name, call) in enumerate(made):
+            self._in_flight[index] = row, call
+            yield name, call
+
+    def _read(self) -> Iterator[InputRow]:
+        # The file was read once without an error; an error now ends the batch, but not the program.
+        try:
+            yield from self.table.rows()
+        except OSError as error:
+            self.failure = str(cannot_read(self.table.name, error))
+        except CliError as error:
+            self.failure = f"{error} (the file has changed since it was first read)"
+
+    def _record(self, outcome: Outcome[Accepted]) -> None:
+        row, call = self._in_flight.pop(outcome.index)
+        self._mark(row)
+        self.attempted += outcome.result.meta.attempts > 0
+        self.counts.add_result(row, outcome.result)
+        self.files.write_result(row, call.idempotency_key, outcome.result)
+
+    def _skip(self, index: int, _: str) -> None:
+        del self._in_flight[index]
+        self.counts.settled_before += 1
+
+    def _mark(self, row: InputRow) -> None:
+        at, bit = divmod(row.number - 1, 8)
+        self._recorded[at] |= 1 << bit
+
+    def _is_recorded(self, row: InputRow) -> bool:
+        at, bit = divmod(row.number - 1, 8)
+        return bool(self._recorded[at] >> bit & 1)
+
+    def _account_for_rest(self) -> None:
+        for row, call in self._in_flight.values():
+            self._mark(row)
+            self.counts.interrupted += 1
+            self.files.write_interrupted(row, call.idempotency_key)
+        if self.journal is None:
+            self._write_rest(None)
+            self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
+        else:
+            with self.journal.read() as record:
+                self._write_rest(record)
+                self.counts.load(record.summary())
+        self.failure = self.files.failure or self.failure
+
+    def _write_rest(self, record: JournalReader | None) -> None:
+        # Rows that this run has not recorded: an earlier run has settled them, or they are not sent yet.
+        if not self.files.enabled:
+            return
+        named = self.calls.ids.assign(self._read(), self.table.count)
+        rest = ((row, name) for row, name, _ in named if not self._is_recorded(row))
+        while chunk := list(islice(rest, _CHUNK)):
+            known = {} if record is None else record.rows_by_id([name for _, name in chunk])
+            for row, name in chunk:
+                line = known.get(name)
+                if line is None or self.journal is None:
+                    self.files.write_not_sent(row)
+                else:
+                    self.files.write_recorded(row, line, self.journal.key(line))
+
+    async def _listen(
+        self,
+        signals: "AsyncIterator[Signals]",
+        outcomes: Outcomes[Accepted],
+        scope: anyio.CancelScope,
+        progress: ProgressReporter,
+    ) -> None:
+        async for _ in signals:
+            self.interrupted += 1
+            if self.interrupted > 1:
+                progress.print_line(
+                    f"stopped at once: {outcomes.in_flight} requests in flight are canceled and may have been sent"
+                )
+                scope.cancel()
+                return
+            outcomes.stop()
+            if self._top_up_wait is not None:
+                self._top_up_wait.cancel()
+            waiting = f"waiting for {outcomes.in_flight} requests in flight"
+            progress.print_line(f"stopping: no more rows are sent, {waiting}; Ctrl-C again stops at once")
+
+    async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter) -> None:
+        while True:
+            progress.update(self.counts, outcomes.in_flight)
+            await anyio.sleep(progress.interval)

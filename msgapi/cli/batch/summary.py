@@ -1,0 +1,152 @@
+"""The summary at the end of a batch: the outcomes of the rows, their cost, and what to do next."""
+
+from collections.abc import Iterator
+from shlex import quote
+from typing import Final, assert_never, final
+
+from attrs import frozen
+
+from ...batch import Stopped
+from ..advice import advise_row, explain
+from ..exits import Exit
+from ..outcomes import RowOutcome
+from ..output import TextTable, emit, emit_json, note, table_of
+from .counts import Counts
+from .runner import BatchRun
+from .spending import missing, shortage
+
+
+def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None) -> Exit:
+    """Print the summary on standard output and what to do next on standard error. Return the exit status."""
+    if json:
+        emit_json(summary(run))
+    else:
+        emit(outcome_table(run.counts))
+        emit(cost_line(run.counts))
+        if not results and run.counts.first:
+            emit("\n".join(_first(run)))
+    for line in _notices(run, failed):
+        note(line)
+    return run.status
+
+
+def summary(run: BatchRun) -> dict[str, object]:
+    """Return the summary as plain JSON. Amounts are decimal strings in EUR."""
+    return plain_counts(run.counts) | {
+        "stopped": run.stopped.reason if run.stopped is not None else None,
+        "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
+        "trouble": run.failure,
+        "journal": None if run.journal is None else run.journal.path,
+        "exit": int(run.status),
+    }
+
+
+def plain_counts(counts: Counts) -> dict[str, object]:
+    """Return the counts as plain JSON.
+
+    `unknown` is all rows that may have been sent: `interrupted` ones, and those among `refused`.
+    """
+    return {
+        "rows": counts.total,
+        RowOutcome.ACCEPTED.value: counts.accepted,
+        RowOutcome.REFUSED.value: counts.refused,
+        RowOutcome.DUPLICATE.value: counts.duplicate,
+        "interrupted": counts.interrupted,
+        RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet,
+        RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
+        "price": str(counts.spend),
+        "held": str(counts.held),
+        "outcomes": [
+            {"kind": kind, "code": code, "count": count, "advice": advise_row(counts.samples[kind, code])}
+            for (kind, code), count in counts.errors.most_common()
+        ],
+    }
+
+
+@final
+@frozen
+class RestAdvice:
+    """What to do about rows without a result: those that may have been sent, and those that were not."""
+
+    unknown: str = "May have been sent: send them again with the same idempotency keys."
+    not_sent_yet: str = "Run the same command to send them."
+
+
+_BATCH_ADVICE: Final = RestAdvice()
+
+
+def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTable:
+    """Return the table of outcomes, with what to do about each."""
+    table = table_of("outcome", "#rows", "code", "what to do")
+    table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")
+    for (kind, code), count in counts.errors.most_common():
+        table.add_row(kind, f"{count:,}", code, advise_row(counts.samples[kind, code]))
+    if counts.interrupted:
+        table.add_row(RowOutcome.UNKNOWN.title, f"{counts.interrupted:,}", "", advice.unknown, style="red")
+    if counts.not_sent_yet:
+        table.add_row(RowOutcome.NOT_SENT_YET.title, f"{counts.not_sent_yet:,}", "", advice.not_sent_yet)
+    return table
+
+
+def cost_line(counts: Counts) -> str:
+    """Return the line with the number of accepted rows and their cost."""
+    held = "" if counts.held == counts.spend else f" (held: {counts.held} EUR)"
+    return f"{counts.accepted:,} of {counts.total:,} rows accepted, {counts.spend} EUR{held}"
+
+
+def _first(run: BatchRun) -> Iterator[str]:
+    more = run.counts.refused - len(run.counts.first)
+    yield f"{'first ' if more else ''}refused rows (all of them: --results FILE.jsonl):"
+    for row, error in run.counts.first:
+        yield f"  line {row.line}: {type(error).__name__}, {explain(error)}"
+
+
+def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
+    counts = run.counts
+    reason = "" if run.stopped is None else stop_reason(run.stopped, shortage(run.stopped, run.counts))
+    if reason:
+        yield reason
+    if run.failure:
+        yield f"stopped: {run.failure}"
+    if run.interrupted:
+        yield (
+            f"interrupted: {counts.settled:,} rows settled, {counts.interrupted:,} {RowOutcome.UNKNOWN.words}, "
+            f"{counts.not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
+        )
+    again = counts.refused + counts.interrupted + counts.not_sent_yet
+    if run.journal is not None:
+        if not run.attempted and not counts.not_sent_yet and not run.failure and run.journal.before is not None:
+            yield "nothing was sent: all rows were settled earlier; to send them again, use another --journal"
+        yield from _journal_notices(run.journal.path, counts, failed if run.files.failure is None else None)
+    elif again and failed and run.files.failure is None:
+        yield f"the {again:,} rows that were not accepted are in {failed}: send that file with the same options"
+    elif again:
+        yield f"{again:,} rows were not accepted: --failed FILE.jsonl writes them to a file that can be sent again"
+
+
+def _journal_notices(path: str, counts: Counts, failed: str | None) -> Iterator[str]:
+    if counts.resumable or counts.not_sent_yet:
+        yield f"run the same command again to continue, or `msgapi batch --resume {quote(path)}`"
+    if counts.refused and failed:
+        yield f"the {counts.refused:,} rows that were refused are in {failed}: fix them and send that file"
+    yield f"all rows are recorded in {path}: `msgapi batch report {quote(path)}` shows them"
+
+
+def stop_reason(stopped: Stopped, short: str) -> str:
+    """Return why sending stopped, with *short* if the balance is used up; empty if another line says so."""
+    cause = "" if stopped.error is None else f": {explain(stopped.error).rstrip('.')}"
+    match stopped.reason:
+        case "unauthorized":
+            return f"stopped: the API key was refused{cause}; check MSGAPI_API_KEY"
+        case "balance":
+            return f"stopped: the balance is used up{cause}{short}"
+        case "refusals":
+            return f"stopped: the same refusal was repeated too often{cause}"
+        case "outage":
+            return f"stopped: the service was down for longer than --outage-timeout{cause}"
+        case "spend":
+            return "stopped: the next message could cost more than --max-spend leaves"
+        case "exception" | "asked":  # another line reports these
+            return ""
+        case _:
+            assert_never(stopped.reason)

@@ -1,0 +1,261 @@
+"""From options and the columns of a row to one message.
+
+Rules:
+- An option takes precedence over a column of the same name.
+- A placeholder `{column}` is replaced by the text of the column, whole; there are no formats, attributes, indexes
+  or conversions. In HTML the inserted text is escaped.
+- Spaces around ids and recipients are removed.
+"""
+
+import html
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal, cast, final
+
+import orjson
+from attrs import asdict, field, frozen
+
+from ...messages import Email, Message, Text
+from ...messages.models import MessageType, TrafficType
+from ...results import Detail, Invalid
+from ..exits import CliError
+from .input import InputRow
+
+Channel = Literal["rcs", "email"]
+KEY: Final = "idempotency_key"
+DATA: Final = "template_data"
+OPTIONS: Final[Mapping[str, str]] = {
+    "to": "--to",
+    "agent_id": "--agent",
+    "traffic_type": "--traffic",
+    "message_type": "--message-type",
+    "ttl": "--ttl",
+    "channel_id": "--channel",
+    "text": "--text",
+    "subject": "--subject",
+    "html": "--html",
+    "template_id": "--template",
+    "template_version": "--template-version",
+}
+_PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_TEMPLATED: Final = frozenset({"text", "subject", "html"})
+_RCS_ONLY: Final = ("traffic_type", "ttl")
+_EMAIL_ONLY: Final = ("subject", "html", "template_id", "template_version")
+
+
+class Unfilled(ValueError):
+    """A row has no text for a column. The message names the column, never the value."""
+
+
+def as_text(column: str, value: object) -> str:
+    """Return one value of a row as text. Raise Unfilled if it is not a string, number, boolean or null."""
+    match value:
+        case str():
+            return value
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value)
+        case _:
+            raise Unfilled(f"the column {column} is {'a list' if isinstance(value, list) else 'an object'}, not a text")
+
+
+@final
+@frozen
+class TextTemplate:
+    """A text with placeholders: *pieces* are alternately literal text and the name of a column."""
+
+    pieces: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of the placeholders, in order."""
+        return self.pieces[1::2]
+
+    def fill(self, row: Mapping[str, object], *, empty: bool, escape: Callable[[str], str] = str) -> str:
+        """Return the text with the values of *row*, each passed through *escape*.
+
+        Raise Unfilled if a value is empty, unless *empty* is true.
+        """
+        parts = list(self.pieces)
+        for at in range(1, len(parts), 2):
+            column = parts[at]
+            filled = as_text(column, row.get(column))
+            if not empty and not filled.strip():
+                raise Unfilled(f"the column {column} is empty")
+            parts[at] = escape(filled)
+        return "".join(parts)
+
+
+def parse(text: str, option: str) -> TextTemplate:
+    """Parse the value of *option*; `{{` and `}}` stand for braces."""
+    pieces, literal, end = [], "", 0
+    for found in _PART.finditer(text):
+        literal += text[end : found.start()]
+        end = found.end()
+        if found[0] in {"{{", "}}"}:
+            literal += found[0][0]
+        elif not found[1]:
+            what = "an empty {}" if found[0] == "{}" else f"a lone {found[0]}"
+            raise CliError(
+                f"{option} has {what} at character {found.start() + 1}: write {{column}}, or {{{{ for a brace"
+            )
+        else:
+            pieces += [literal, found[1]]
+            literal = ""
+    return TextTemplate((*pieces, literal + text[end:]))
+
+
+def check_columns(template: TextTemplate, option: str, columns: Iterable[str]) -> None:
+    """Raise CliError if *template* names a column that is not one of *columns*."""
+    known = list(columns)
+    unknown = [name for name in template.columns if name not in known]
+    if unknown:
+        raise CliError(f"{option} names an unknown column: {{{unknown[0]}}}; the columns are: {', '.join(known)}")
+
+
+def check_options(given: Mapping[str, str]) -> None:
+    """Raise CliError if options, *given* by the name of their field, exclude each other."""
+    if "agent_id" in given and "channel_id" in given:
+        raise CliError("--agent is for RCS and --channel for email: give one of them")
+    sender, excluded = ("--agent", _EMAIL_ONLY) if "agent_id" in given else ("--channel", _RCS_ONLY)
+    if "agent_id" in given or "channel_id" in given:
+        for name in excluded:
+            if name in given:
+                raise CliError(f"{OPTIONS[name]} cannot be used with {sender}")
+
+
+def compose(given: Mapping[str, str], data: Mapping[str, object] | None = None) -> Message | Invalid:
+    """Return the message with the fields *given*: an email if there is a channel, else RCS."""
+    kind = cast("MessageType", given.get("message_type") or "MESSAGE")
+    senders = [name for name in ("agent_id", "channel_id") if given.get(name)]
+    if len(senders) != 1:
+        problem = (
+            "is missing: RCS needs agent_id, email needs channel_id" if not senders else "and channel_id: give one"
+        )
+        return _invalid(Detail("agent_id", problem))
+    required = ("to",) if senders == ["channel_id"] else ("to", "traffic_type", "text")
+    missing = [Detail(name, "is missing") for name in required if not given.get(name)]
+    if missing:
+        return _invalid(*missing)
+    if senders == ["channel_id"]:
+        parts = {name: given[name] for name in (*_EMAIL_ONLY, "text") if given.get(name)}
+        return Email(channel_id=given["channel_id"], to=given["to"], message_type=kind, template_data=data, **parts)
+    return Text(
+        agent_id=given["agent_id"],
+        to=given["to"],
+        traffic_type=cast("TrafficType", given["traffic_type"]),
+        text=given["text"],
+        message_type=kind,
+        ttl=given.get("ttl") or None,
+    )
+
+
+def fingerprint(message: Message) -> str:
+    """Return a text that is the same for two messages with the same content and recipient."""
+    return repr(asdict(message, recurse=False) | {"to": message.to.casefold()})
+
+
+def own_key(row: InputRow) -> str | None:
+    """Return the idempotency key in the column of that name; None if there is none."""
+    value = row.values.get(KEY)
+    return str(value).strip() or None if isinstance(value, str | int) else None
+
+
+@final
+@frozen(kw_only=True)
+class MessageTemplate:
+    """What the options say about every message of a batch: *given* is the text for each field."""
+
+    given: Mapping[str, str] = field(repr=False)
+    to_column: str = "to"
+    data_columns: tuple[str, ...] = ()
+    allow_empty: bool = False
+
+    def bind(self, columns: tuple[str, ...]) -> "MessageBuilder":
+        """Return the builder for a file with these *columns*. Raise CliError if one is missing."""
+        check_options(self.given)
+        for option, name in [("--to-column", self.to_column), *(("--data", name) for name in self.data_columns)]:
+            if name not in columns:
+                hint = "" if option == "--data" else f" for the recipients: name it with {option}"
+                raise CliError(f"there is no column {name}{hint}; the columns are: {', '.join(columns)}")
+        sources = {"to": _column(self.to_column)}
+        other = {"agent_id": "channel_id", "channel_id": "agent_id"}
+        excluded = {other[name] for name in other if name in self.given}
+        for name, option in OPTIONS.items():
+            if name in self.given and name in _TEMPLATED:
+                sources[name] = parse(self.given[name], option)
+                check_columns(sources[name], option, columns)
+            elif name in self.given:
+                sources[name] = TextTemplate((self.given[name],))
+            elif name in columns and name not in sources and name not in excluded:
+                sources[name] = _column(name)
+        _check_complete(sources)
+        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns)
+
+
+def _column(name: str) -> TextTemplate:
+    return TextTemplate(("", name, ""))
+
+
+def _check_complete(sources: Mapping[str, TextTemplate]) -> None:
+    if "agent_id" not in sources and "channel_id" not in sources:
+        raise CliError("no sender: give --agent (RCS) or --channel (email), or a column agent_id or channel_id")
+    if "channel_id" in sources:
+        if not sources.keys() & {"text", "html", "template_id"}:
+            raise CliError("no content: give --text, --html or --template, or a column text, html or template_id")
+        return
+    for name, example in (("text", "'Hi {name}'"), ("traffic_type", "TRANSACTION")):
+        if name not in sources:
+            raise CliError(f"no {name}: give {OPTIONS[name]} {example}, or a column {name}")
+
+
+@final
+@frozen(kw_only=True)
+class MessageBuilder:
+    """Builds a message from each row of one file; *sources* are the templates of its fields."""
+
+    template: MessageTemplate
+    sources: Mapping[str, TextTemplate]
+    has_data: bool
+
+    def build(self, row: InputRow) -> Message | Invalid:
+        """Return the message of *row*, or the problems of the row as Invalid."""
+        if row.problem is not None:
+            return _invalid(Detail("", f"the row {row.problem}"))
+        given: dict[str, str] = {}
+        try:
+            for name, source in self.sources.items():
+                given[name] = self._fill(name, source, row)
+            return compose(given, self._data(row))
+        except Unfilled as error:
+            return _invalid(Detail("", str(error)))
+
+    def _fill(self, name: str, source: TextTemplate, row: InputRow) -> str:
+        if name not in _TEMPLATED:
+            return source.fill(row.values, empty=True).strip()
+        if name not in self.template.given:
+            return source.fill(row.values, empty=True)
+        escape: Callable[[str], str] = html.escape if name == "html" else str
+        return source.fill(row.values, empty=self.template.allow_empty, escape=escape)
+
+    def _data(self, row: InputRow) -> Mapping[str, object] | None:
+        data = {name: row.values.get(name) for name in self.template.data_columns}
+        whole = row.values.get(DATA) if self.has_data else None
+        if isinstance(whole, str) and whole.strip():
+            try:
+                whole = orjson.loads(whole)
+            except orjson.JSONDecodeError:
+                raise Unfilled(f"the column {DATA} is not JSON") from None
+        if isinstance(whole, dict):
+            return whole | data
+        if whole:
+            raise Unfilled(f"the column {DATA} is not a JSON object")
+        return data or None
+
+
+def _invalid(*details: Detail) -> Invalid:
+    text = "; ".join(f"{detail.field} {detail.message}".strip() for detail in details)
+    return Invalid(message=text, details=details)

@@ -1,0 +1,108 @@
+"""The command `msgapi batch`."""
+
+from typing import Any
+
+import click
+
+from ..options import (
+    amount_callback,
+    concurrency_option,
+    dry_run_option,
+    file_options,
+    id_column_option,
+    json_option,
+    message_options,
+    message_values,
+    outage_timeout_option,
+    rate_option,
+    sandbox_option,
+    wait_option,
+)
+
+
+@click.command
+@click.argument("file", required=False)
+@message_options
+@file_options
+@concurrency_option
+@rate_option
+@outage_timeout_option
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="UNIT=EUR",
+    help="Such as basic=0.07; repeatable (basic, single, conversation, mau, email): "
+    "send nothing if the free balance does not cover the file.",
+)
+@click.option(
+    "--max-spend",
+    callback=amount_callback,
+    metavar="EUR",
+    help="Never spend more than this, at the prices of --price.",
+)
+@wait_option
+@click.option("--journal", metavar="FILE", help="Where to record each row (default: FILE.journal).")
+@click.option("--no-journal", is_flag=True, help="Record nothing: an interrupted batch cannot be resumed.")
+@click.option("--resume", metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE.")
+@click.option("--resend-unknown", is_flag=True, help="Send rows again that may have been sent more than 23 hours ago.")
+@id_column_option
+@click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
+@click.option("--failed", metavar="FILE", help="Write the rows that were not accepted to a file that can be sent.")
+@click.option("--overwrite", is_flag=True, help="Overwrite the files of --results and --failed.")
+@click.option("--with-recipients", is_flag=True, help="Include the recipients in the results.")
+@json_option
+@dry_run_option
+@sandbox_option
+def batch(
+    *,
+    file: str | None,
+    journal: str | None,
+    no_journal: bool,
+    resume: str | None,
+    dry_run: bool,
+    **options: Any,  # noqa: ANN401 - the fields of BatchConfig
+) -> int:
+    """Send a message to each row of a file.
+
+    FILE is CSV with a header, or JSONL; - is standard input.
+
+    \b
+      msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
+        --text 'Hi {name}, your parcel is here.' --failed failed.csv
+
+    {column} in --text, --subject and --html is replaced by the value of that column; {{ and }} stand for braces.
+    A field without an option is read from the column of its name: to, agent_id, traffic_type, message_type,
+    ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
+    idempotency_key. An option takes precedence over a column.
+
+    A row with the same message and recipient as an earlier row is a duplicate: it is not sent, and it is reported.
+
+    --results names each row by number, line and its column id, if there is one, but not by recipient.
+    --failed is CSV or JSONL by its extension, with the same columns and the idempotency_key of each row: sent
+    again with `msgapi batch`, a row is the same operation and cannot arrive twice.
+
+    Each row is recorded in a journal, FILE.journal: after Ctrl-C, kill -9 or a power failure, the same command or
+    `msgapi batch --resume FILE.journal` sends exactly the rest, and no row twice. `msgapi batch report
+    FILE.journal` shows the outcomes of the rows.
+
+    Ctrl-C stops sending and waits for the requests in flight; a second Ctrl-C stops at once.
+    """  # noqa: D301 - \b is click's own
+    if file is None and resume is None:
+        raise click.UsageError("name the FILE to send, or a journal with --resume")
+    if no_journal and (journal or resume):
+        raise click.UsageError("--no-journal cannot be used with --journal or --resume")
+    if journal and resume:
+        raise click.UsageError("--resume names the journal: leave --journal out")
+    # Imported here: --help and usage errors need none of it.
+    from ..batch.command import resumed, start
+    from ..batch.config import BatchConfig
+
+    config = BatchConfig(
+        path=file or "",
+        message_values=message_values(),
+        journal=resume or journal,
+        use_journal=not no_journal,
+        **options,
+    )
+    return start(config if resume is None else resumed(config), show_only=dry_run)

@@ -1,0 +1,142 @@
+"""The command `msgapi doctor`: one line for each check of this machine, with how to fix it."""
+
+import os
+import platform
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from time import time
+from typing import Final, final
+from urllib.parse import urlsplit
+
+import click
+from attrs import frozen
+
+from ... import billing
+from ...client import BASE_URL, Client
+from ...config import Misconfigured
+from ...results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
+from ...retry import Retry
+from ...version import VERSION
+from ..advice import WRONG_SERVICE, advise_call, explain
+from ..connection import run_async
+from ..exits import Exit
+from ..options import json_option
+from ..output import emit, emit_json
+
+_CALL: Final = billing.balance()
+_TIMEOUT: Final = 10.0  # seconds
+_SKEW: Final = 5.0  # seconds of accepted difference between the clocks
+_LIBRARIES: Final = ("anyio", "attrs", "cattrs", "orjson", "aiohttp", "click", "rich", "uvloop")
+
+
+@final
+@frozen
+class Finding:
+    """The result of one check. *todo* says how to fix it and is empty if the check passed."""
+
+    name: str
+    found: str
+    todo: str = ""
+
+    def line(self) -> str:
+        """Return the finding as one line."""
+        return f"{'ok ' if not self.todo else '!! '} {self.name:10}{self.found}{f' - {self.todo}' if self.todo else ''}"
+
+
+@click.command
+@json_option
+def doctor(*, json: bool) -> int:
+    """Check whether this machine can send.
+
+    Checks key, base URL, service, balance, clock and versions.
+
+    Exit status: 0 all checks passed, 1 a check failed, 4 key or configuration.
+    """
+    findings = [*_check_machine(), *run_async(_check_service)]
+    if json:
+        emit_json([{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings])
+    else:
+        emit("\n".join(one.line() for one in findings))
+    wrong = {one.name for one in findings if one.todo}
+    if wrong & {"key", "base URL"}:
+        return Exit.CONFIGURATION
+    return Exit.REFUSED if wrong else Exit.ACCEPTED
+
+
+def _check_machine() -> Iterator[Finding]:
+    yield Finding("versions", f"msgapi-sdk {VERSION}, Python {platform.python_version()}, {', '.join(_versions())}")
+    if not _key():
+        yield Finding("key", "none", "set MSGAPI_API_KEY to a key of the workspace")
+
+
+def _key() -> str:
+    return os.environ.get("MSGAPI_API_KEY", "")
+
+
+def _versions() -> Iterator[str]:
+    for name in _LIBRARIES:
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:
+            continue
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
+
+
+async def _check_service() -> list[Finding]:
+    url = await _check_settings("base URL", api_key="none") or _url()
+    key = await _check_settings("key", api_key=_key(), base_url=BASE_URL) if _key() else None
+    if url.todo or key is not None:
+        return [url, *([] if key is None else [key])]
+    async with Client(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
+        result = await api(_CALL)
+    return [url, *_check_answer(result), *_check_clock(result)]
+
+
+async def _check_settings(name: str, *, api_key: str, base_url: str | None = None) -> Finding | None:
+    try:
+        async with Client(api_key=api_key, base_url=base_url):
+            return None
+    except Misconfigured as error:
+        return Finding(name, "not usable", str(error))
+
+
+def _url() -> Finding:
+    given = os.environ.get("MSGAPI_BASE_URL")
+    return Finding("base URL", _origin(given) if given else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
+
+
+def _check_answer(result: Result[Balance]) -> Iterator[Finding]:
+    match result:
+        case Ok(Balance(free=None)):
+            yield Finding("service", "answers, but without the free balance", WRONG_SERVICE)
+        case Ok(balance):
+            yield Finding("service", "reached")
+            yield Finding("key", "accepted")
+            yield Finding("balance", f"{balance.free} EUR free")
+        case NotSent() | Unanswered():
+            yield Finding("service", f"not reached, {explain(result)}", "check MSGAPI_BASE_URL, network and proxy")
+        case Unauthorized():
+            yield Finding("service", "reached")
+            if _key():
+                yield Finding("key", f"refused: {explain(result)}", advise_call(result, _CALL))
+        case Throttled():
+            yield Finding("service", "reached, but the rate limit of the key is used up", advise_call(result, _CALL))
+        case _:
+            yield Finding("service", f"answers {result.code}: {explain(result)}", advise_call(result, _CALL))
+
+
+def _check_clock(result: Result[Balance]) -> Iterator[Finding]:
+    server_time = result.meta.server_time
+    if server_time is not None:
+        ahead = time() - server_time
+        todo = (
+            ""
+            if abs(ahead) <= _SKEW
+            else "set the clock of this machine, for example with NTP: waiting times of rate limits depend on it"
+        )
+        yield Finding("clock", f"{abs(ahead):.0f} s {'ahead of' if ahead >= 0 else 'behind'} the service's", todo)

@@ -1,0 +1,239 @@
+"""The command `msgapi fleet work`: one worker of a fleet, until Ctrl-C or until the queue is empty.
+
+Rules:
+- A worker claims the fleet for its key after the service has accepted the key, and before it sends the first row.
+- The first Ctrl-C stops sending, waits for the requests in flight and returns the other rows; the second cancels them.
+"""
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, final
+
+import anyio
+import click
+from attrs import define, field, frozen
+
+from .... import billing
+from ....batch import Stopped
+from ....calls import Caller
+from ....clock import SYSTEM_CLOCK, Clock
+from ....concurrency import background
+from ....config import Misconfigured, key_problem
+from ....fleet import FleetConflict, Unreachable, disclaim
+from ....fleet.api_key import claim
+from ....fleet.worker import work as run_worker
+from ....ratelimit import Pace
+from ....results import Unauthorized
+from ... import connection as clients
+from ...batch.progress import open_display
+from ...batch.summary import outcome_table, plain_counts, stop_reason
+from ...connection import run_async
+from ...exits import CliError, Exit
+from ...options import json_option, outage_timeout_option, rate_option, wait_option
+from ...output import emit, emit_json, note
+from . import connection
+from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
+from .counts import WorkerCounts, top_up_hint
+
+if TYPE_CHECKING:
+    from signal import Signals
+
+_KEY_TIMEOUT: Final = 5.0  # seconds to wait for the service to accept the key
+_COUNT_INTERVAL: Final = 2.0  # seconds between two counts of the queue
+
+
+@final
+@frozen(kw_only=True)
+class WorkerConfig:
+    """The options of a worker.
+
+    *concurrency* is for each chunk; *rate*, in requests per second, is for all workers of the fleet.
+    *outage_timeout* is in seconds.
+    """
+
+    concurrency: int = 64
+    concurrent_chunks: int = 4
+    rate: float | None = None
+    outage_timeout: float = 900.0
+    wait_for_balance: bool = False
+    until_empty: bool = False
+    json: bool = False
+
+
+@final
+@define(eq=False)
+class FleetWorker:
+    """One worker: its options, its counts, and why it stopped."""
+
+    config: WorkerConfig
+    counts: WorkerCounts
+    clock: Clock
+    stopped: Stopped | None = field(default=None, init=False)
+    interrupted: int = field(default=0, init=False)
+    _stopping: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def status(self) -> Exit:
+        """The exit status. A worker without --until-empty always ends by Ctrl-C, so that is not an error."""
+        reason = None if self.stopped is None else self.stopped.reason
+        if reason == "unauthorized":
+            return Exit.CONFIGURATION
+        if self.interrupted > 1 or (self.interrupted and self.config.until_empty):
+            return Exit.INTERRUPTED
+        if reason not in {None, "asked"}:
+            return Exit.STOPPED
+        return Exit.REFUSED if self.counts.counts.refused else Exit.ACCEPTED
+
+    async def run(self, fleet: OpenFleet, api: Caller, pace: Pace) -> None:
+        """Send the queued rows of *fleet* through *api*."""
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
+            listen, count = partial(self._listen, signals, scope), partial(self._count, fleet)
+            async with background(listen), background(self._show), background(count):
+                self.stopped = await run_worker(
+                    fleet.queue,
+                    api,
+                    pace,
+                    records=fleet.records,
+                    concurrent_chunks=self.config.concurrent_chunks,
+                    concurrency=self.config.concurrency,
+                    outage_timeout=self.config.outage_timeout,
+                    until_empty=self.config.until_empty,
+                    wait_for_balance=self.config.wait_for_balance,
+                    stop_event=self._stopping,
+                    on_event=self.counts.handle,
+                    clock=self.clock,
+                )
+        self.counts.left = None
+        self.counts.show()
+
+    async def _listen(self, signals: "AsyncIterator[Signals]", scope: anyio.CancelScope) -> None:
+        async for _ in signals:
+            self.interrupted += 1
+            if self.interrupted > 1:
+                self.counts.display.print_line("stopped at once: rows in flight may have been sent, and are sent again")
+                scope.cancel()
+                return
+            self._stopping.set()
+            self.counts.display.print_line(
+                f"stopping: no more rows are sent, waiting for requests in flight of {len(self.counts.held)} chunks; "
+                "Ctrl-C again stops at once"
+            )
+
+    async def _show(self) -> None:
+        while True:
+            self.counts.show()
+            await self.clock.sleep(self.counts.display.interval)
+
+    async def _count(self, fleet: OpenFleet) -> None:
+        while True:
+            try:
+                self.counts.left = await fleet.queue.size()
+            except Unreachable:  # the worker reports it
+                self.counts.left = None
+            await self.clock.sleep(_COUNT_INTERVAL)
+
+
+@click.command
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="Requests in flight for each chunk.",
+)
+@click.option(
+    "--chunks-at-once",
+    "concurrent_chunks",
+    type=click.IntRange(1, 100),
+    default=4,
+    show_default=True,
+    help="Chunks sent at a time, of 100 rows each.",
+)
+@lease_option
+@rate_option
+@outage_timeout_option
+@wait_option
+@click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with a worker.")
+@url_option
+@fleet_option
+@json_option
+def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - the fields of WorkerConfig
+    """Send queued rows until Ctrl-C.
+
+    A worker sends the rows of all batches of the fleet. All workers with one key share its rate limit, and --rate is
+    for all of them. A worker may be killed at any time: its rows are sent again with their keys, so none arrives twice.
+
+    When the balance is used up, all workers stop. After a top-up, all of them continue if one has
+    --wait-for-balance, or if one is started.
+
+    Ctrl-C stops sending, waits for the requests in flight and returns the other rows; a second Ctrl-C stops at once.
+
+    Exit status: 0 every row sent here was accepted, 1 some were not, 3 stopped (balance, outage, repeated
+    refusals), 4 key or configuration, 130 interrupted.
+    """
+    config, address = WorkerConfig(**options), FleetAddress(url=url, fleet=fleet, lease=lease)
+    address.check()
+    if (problem := key_problem(os.environ.get("MSGAPI_API_KEY"))) is not None:  # before anything is sent
+        raise CliError(f"{problem}", Exit.CONFIGURATION)
+    try:
+        return run_async(partial(_work, config, address))
+    except Misconfigured as error:
+        raise CliError(f"{error}", Exit.CONFIGURATION) from None
+
+
+async def _work(config: WorkerConfig, address: FleetAddress) -> int:
+    async with connection.open_fleet(address, config.concurrent_chunks) as fleet:
+        worker = await _run(config, fleet, address.fleet)
+        await _disclaim(fleet, worker.status)
+    return _report(worker)
+
+
+async def _run(config: WorkerConfig, fleet: OpenFleet, name: str) -> FleetWorker:
+    pace, clock = Pace(config.rate, shared=fleet.shared_rate), SYSTEM_CLOCK
+    async with clients.open_client(pace=pace) as api:
+        with open_display() as display:
+            worker = FleetWorker(config, WorkerCounts(display, clock), clock)
+            if await _accepted(api, worker):
+                await _claim(fleet, name)
+                await worker.run(fleet, api, pace)
+    return worker
+
+
+async def _accepted(api: Caller, worker: FleetWorker) -> bool:
+    # A key that the service does not know must not own the fleet. If the service is down, the first 401 shows it.
+    result: object = None
+    with anyio.move_on_after(_KEY_TIMEOUT):
+        result = await api(billing.balance())
+    if isinstance(result, Unauthorized):
+        worker.stopped = Stopped("unauthorized", result)
+    return worker.stopped is None
+
+
+async def _claim(fleet: OpenFleet, name: str) -> None:
+    try:
+        await claim(fleet.records, name, os.environ["MSGAPI_API_KEY"])
+    except (FleetConflict, Unreachable) as error:
+        raise CliError(f"{error}", Exit.CONFIGURATION) from None
+
+
+async def _disclaim(fleet: OpenFleet, status: Exit) -> None:
+    # A refused key must not own the fleet.
+    if status is Exit.CONFIGURATION:
+        with engine_errors("the key was refused"):
+            await disclaim(fleet.records, os.environ["MSGAPI_API_KEY"])
+
+
+def _report(worker: FleetWorker) -> int:
+    counts, chunks, status = worker.counts.counts, worker.counts.chunks, worker.status
+    reason = None if worker.stopped is None else worker.stopped.reason
+    if worker.config.json:
+        emit_json(plain_counts(counts) | {"chunks": dict(chunks), "stopped": reason, "exit": int(status)})
+    else:
+        emit(outcome_table(counts))
+        emit(f"{counts.accepted:,} rows accepted by this worker, {counts.spend} EUR, {chunks['done']:,} chunks done")
+    reason_text = "" if worker.stopped is None else stop_reason(worker.stopped, top_up_hint(worker.stopped))
+    if reason_text:
+        note(reason_text)
+    return status

@@ -1,0 +1,80 @@
+"""The commands `msgapi messages list`, `get` and `revoke`."""
+
+from datetime import date
+from typing import Any, Final
+
+import click
+
+from ... import codec, messages
+from ...messages import MessageRecord, Page
+from ..connection import run_call
+from ..exits import CliError
+from ..options import KINDS, json_option, sandbox_option
+from ..output import TextTable, line, table_of
+
+_STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
+
+
+@click.command("list")
+@click.option(
+    "--direction", type=click.Choice(["OUTBOUND", "INBOUND"], case_sensitive=False), help="Only this direction."
+)
+@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only messages with this status.")
+@click.option("--message-type", type=click.Choice(KINDS, case_sensitive=False), help="Only messages of this type.")
+@click.option("--channel", "channel_id", metavar="ID", help="Only messages of this channel.")
+@click.option("--contact", "contact_id", metavar="ID", help="Only messages of this contact.")
+@click.option("--campaign", "campaign_id", metavar="ID", help="Only messages of this campaign.")
+@click.option("--since", metavar="DATE", help="Only messages of this day or later, such as 2026-05-04.")
+@click.option("--until", metavar="DATE", help="Only messages of this day or earlier.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Page size.")
+@click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many messages.")
+@json_option
+@sandbox_option
+def list_messages(*, json: bool, sandbox: bool, **given: Any) -> int:  # noqa: ANN401 - the filters of messages.list
+    """List messages, the newest first."""
+    filters = {name: value for name, value in given.items() if value is not None}
+    for name in filters.keys() & {"since", "until"}:
+        try:
+            filters[name] = date.fromisoformat(filters[name])
+        except ValueError:
+            raise CliError(f"--{name} takes a date such as 2026-05-04, not {filters[name]!r}") from None
+    return run_call(messages.list(**filters), _table, json=json, sandbox=sandbox)
+
+
+@click.command
+@click.argument("message_id")
+@json_option
+@sandbox_option
+def get(*, message_id: str, json: bool, sandbox: bool) -> int:
+    """Show one message with its content and events."""
+    return run_call(messages.get(message_id), _lines, json=json, sandbox=sandbox)
+
+
+@click.command
+@click.argument("message_id")
+@json_option
+@sandbox_option
+def revoke(*, message_id: str, json: bool, sandbox: bool) -> int:
+    """Revoke a message that is not delivered yet."""
+    call = messages.revoke(message_id)
+    return run_call(call, lambda done: f"{done.status.lower()} {done.id}", json=json, sandbox=sandbox)
+
+
+def _table(page: Page) -> str | TextTable:
+    if not page.messages:
+        return "no messages"
+    table = table_of("created", "id", "direction", "type", "status", "#EUR")
+    for one in page.messages:
+        created = "" if one.created_at is None else f"{one.created_at:%Y-%m-%d %H:%M:%S}"
+        cost = "" if one.cost is None else f"{one.cost}"
+        table.add_row(created, one.id, (one.direction or "").lower(), one.message_type or "", one.status, cost)
+    return table
+
+
+def _lines(message: MessageRecord) -> str:
+    plain: dict[str, Any] = codec.to_plain(message)
+    content = plain.pop("content", None)
+    events = plain.pop("events", ())
+    lines = [f"{name:15}{line(str(value))}" for name, value in plain.items()]
+    lines += [f"{'event':15}{line(one['type'])} at {one.get('at', 'an unknown time')}" for one in events]
+    return "\n".join([*lines, *([f"{'content':15}{content}"] if content else [])])

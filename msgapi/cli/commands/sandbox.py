@@ -1,0 +1,173 @@
+"""The command `msgapi sandbox`: a sandbox served on this machine, for other programs or for one command."""
+
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from decimal import Decimal
+from errno import EACCES, EADDRINUSE
+from functools import partial
+from os import environ
+from shlex import quote
+from typing import TYPE_CHECKING, Any, Final, final
+
+import anyio
+import click
+import orjson
+from attrs import frozen
+
+from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
+from ..connection import run_async
+from ..exits import CliError, Exit
+from ..options import FiniteFloat, amount_callback, json_option
+from ..output import emit, emit_json, note, table_of
+
+if TYPE_CHECKING:
+    from anyio.abc import Process
+
+_DEFAULT_PORT: Final = 8025
+_PORT_ERRORS: Final = {EACCES, EADDRINUSE}
+_SIGNAL_STATUS: Final = 128
+
+
+@final
+@frozen(kw_only=True)
+class SandboxOptions:
+    """Where a sandbox is served, and how it behaves.
+
+    If *port* is None, it is 8025, or any free one if a command is run. *faults*, *repeated*, *late* and *reordered*
+    are fractions from 0 to 1; *delivery* is in seconds.
+    """
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    balance: Decimal = Decimal(1000)
+    rate: int = 10_000
+    faults: float = 0.0
+    seed: int = 1
+    delivery: float = 2.0
+    repeated: float = 0.0
+    late: float = 0.0
+    reordered: float = 0.0
+
+    def sandbox(self) -> Sandbox:
+        """Return a new sandbox."""
+        quarter = self.delivery / 4
+        return Sandbox(
+            balance=self.balance,
+            rate_limit=self.rate,
+            faults=self.faults,
+            seed=self.seed,
+            timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
+            webhooks=WebhookFaults(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
+        )
+
+
+@click.command
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="The port; 0 for any free one (default: 8025, with COMMAND 0)."
+)
+@click.option(
+    "--balance", callback=amount_callback, default="1000", metavar="EUR", show_default=True, help="Initial balance."
+)
+@click.option("--rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests per second.")
+@click.option("--faults", type=FiniteFloat(0, 1), default=0.0, help="Fraction of requests that fail.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+@click.option(
+    "--delivery", type=FiniteFloat(0), default=2.0, show_default=True, help="Seconds until messages are delivered."
+)
+@click.option("--repeated", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent twice.")
+@click.option("--late", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent late.")
+@click.option("--reordered", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks sent out of order.")
+@click.option("--luck", is_flag=True, help="Only list the recipients with a fixed outcome.")
+@json_option
+def sandbox(*, command: tuple[str, ...], luck: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
+    """Serve a sandbox of the API on this machine.
+
+    Nothing is really sent. Prints the two environment variables that point to the sandbox.
+
+    With a COMMAND, after --, runs the command with these variables set, against a sandbox of its own, and exits
+    with the status of the command.
+    """
+    if luck:
+        return _list_recipients(json=json)
+    options = SandboxOptions(**values)
+    return run_async(partial(_run_with, options, command) if command else partial(_serve, options, json=json))
+
+
+def _list_recipients(*, json: bool) -> int:
+    found = [(one.phone, one.email, one.effect) for one in MAGIC_RECIPIENTS]
+    found += [(one.phone, one.email, one.effect) for one in DELIVERY_OUTCOMES]
+    if json:
+        emit_json([{"phone": phone, "email": email, "happens": happens} for phone, email, happens in found])
+        return Exit.ACCEPTED
+    table = table_of("phone", "email", "what happens")
+    for row in found:
+        table.add_row(*row)
+    emit(table)
+    return Exit.ACCEPTED
+
+
+@asynccontextmanager
+async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[Mapping[str, str]]:
+    from ...sandbox import serve
+
+    if not options.host:
+        raise CliError("--host must name an address to listen on, such as 127.0.0.1")
+    try:
+        sandbox = options.sandbox()
+    except ValueError as error:
+        raise CliError(f"these options are not valid together: {error}") from None
+    async with AsyncExitStack() as stack:
+        try:
+            url = await stack.enter_async_context(serve(sandbox, host=options.host, port=port))
+        except (OSError, UnicodeError) as error:
+            raise CliError(f"cannot serve on {options.host} port {port}: {_reason(error)}") from None
+        yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    text = error.strerror if isinstance(error, OSError) else "no such host"
+    is_port_error = isinstance(error, OSError) and error.errno in _PORT_ERRORS
+    hint = "try --port 0" if is_port_error else "--host must name an address of this machine, such as 127.0.0.1"
+    return f"{text}; {hint}"
+
+
+async def _serve(options: SandboxOptions, *, json: bool) -> int:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with _open_server(options, _DEFAULT_PORT if options.port is None else options.port) as variables:
+            if json:
+                emit(orjson.dumps(variables).decode())
+            else:
+                emit("\n".join(f"export {name}={quote(value)}" for name, value in variables.items()))
+            note(f"a sandbox is at {variables['MSGAPI_BASE_URL']}: nothing is really sent; Ctrl-C stops it")
+            async for _ in signals:
+                break
+    note("the sandbox has stopped, and its data is gone")
+    return Exit.ACCEPTED
+
+
+async def _run_with(options: SandboxOptions, command: tuple[str, ...]) -> int:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with _open_server(options, options.port or 0) as variables:
+            try:
+                process = await anyio.open_process(
+                    command, stdin=None, stdout=None, stderr=None, env={**environ, **variables}
+                )
+            except OSError as error:
+                raise CliError(f"cannot run {command[0]}: {error.strerror or error}", Exit.NO_COMMAND) from None
+            async with anyio.create_task_group() as tasks:
+                _ = tasks.start_soon(_forward, signals, process)
+                _ = await process.wait()
+                tasks.cancel_scope.cancel()
+    status = process.returncode or 0
+    return status if status >= 0 else _SIGNAL_STATUS - status
+
+
+async def _forward(signals: "AsyncIterator[signal.Signals]", process: "Process") -> None:
+    # The terminal sends Ctrl-C to the command, too; a SIGTERM reaches only this process.
+    async for one in signals:
+        if one == signal.SIGTERM:
+            with suppress(ProcessLookupError):  # the command may have received it, too, and ended
+                process.terminate()
