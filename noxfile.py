@@ -73,7 +73,7 @@ def tests_oldest(session: nox.Session) -> None:
 def conform(session: nox.Session) -> None:
     """Test the sandbox over HTTP against its own OpenAPI document, with schemathesis."""
     session.install(".[cli]", "schemathesis>=4.3,<5")
-    program = ["msgapi", "sandbox", "--rate", "1000000", "--", "python", "tests/conforming.py"]
+    program = ["msgapi", "sandbox", "--rate", "1000000", "--", "python", "tests/support/schemathesis_run.py"]
     session.run(*program, *session.posargs)
 
 
@@ -89,8 +89,8 @@ def chaos(session: nox.Session) -> None:
     schedules, rounds, fleets = [*session.posargs, *asked[len(session.posargs) :]]
     kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # keeps the files of a batch that failed
     session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
-    session.run("pytest", "-q", "-s", *kept, "tests/test_fleet_killed.py", env={"MSGAPI_FLEET": fleets})
-    states = ("tests/test_batch_states.py", "tests/test_fleet_states.py")
+    session.run("pytest", "-q", "-s", *kept, "tests/fleet/test_killed.py", env={"MSGAPI_FLEET": fleets})
+    states = ("tests/batch/test_states.py", "tests/fleet/test_states.py")
     session.run("pytest", *states, env={"MSGAPI_SCHEDULES": schedules})
 
 

@@ -1,8 +1,9 @@
 """Fixtures for every test: both event loops, and hypothesis settings that fit a noisy machine."""
 
 import pytest
-from brokers import nats_broker, valkey_broker
 from hypothesis import HealthCheck, settings
+
+from tests.support.brokers import nats_broker, valkey_broker
 
 __all__ = ["anyio_backend", "nats_broker", "valkey_broker"]
 

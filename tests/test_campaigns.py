@@ -1,9 +1,9 @@
 """campaigns: the four calls about a campaign."""
 
 import pytest
-from nouns import answered, route, sent, wrong
 
 from msgapi import Call, campaigns
+from tests.support.call_bodies import answered, route, sent, wrong
 
 
 def test_a_trigger_has_its_key_in_the_header_and_in_the_body() -> None:

@@ -8,13 +8,13 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 import pytest
-from batches import BACKENDS
-from journals import rows
 
 from msgapi import Client, Ok, Retry, batch, journal
 from msgapi.journal import State, Unusable
 from msgapi.sandbox import Sandbox
 from msgapi.transports.faulty import Faulty
+from tests.support.batch_calls import BACKENDS
+from tests.support.journals import rows
 
 T = TypeVar("T")
 COUNT = 20

@@ -18,11 +18,11 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 from attrs import define, field
-from killed import ODD
 
 from msgapi import journal
 from msgapi.journal import JournalRow, State, Summary
 from msgapi.sandbox import Sandbox, serve
+from tests.support.batch_program import ODD
 
 ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_CHAOS", "1x1500").split("x"))
 KILLS, PUT = 5, Decimal(10_000)
@@ -89,7 +89,13 @@ class Round:
         said = self.disk / "said.txt"
         environment = {"MSGAPI_API_KEY": self.sandbox.api_key, "MSGAPI_BASE_URL": url, "PYTHONPATH": str(HERE.parent)}
         transport = self.chance.choice(["aiohttp", "httptools"])
-        command = [sys.executable, str(HERE / "killed.py"), str(self.disk / "run.db"), str(ROWS), transport]
+        command = [
+            sys.executable,
+            str(HERE / "support" / "batch_program.py"),
+            str(self.disk / "run.db"),
+            str(ROWS),
+            transport,
+        ]
         with said.open("w") as out:
             async with await anyio.open_process(
                 command, env=os.environ | environment, stdout=out, stderr=None
@@ -150,7 +156,7 @@ class Round:
 async def hostile(port: int, seed: int) -> AsyncIterator[tuple[str, dict[str, int]]]:
     """Stand the proxy before *port*; at the end, what it did is in the dictionary."""
     done: dict[str, int] = {}
-    command = [sys.executable, str(HERE / "hostile.py"), str(port), str(seed)]
+    command = [sys.executable, str(HERE / "support" / "chaos_proxy.py"), str(port), str(seed)]
     async with await anyio.open_process(command, stderr=None) as proxy:
         assert proxy.stdout is not None
         said = TextReceiveStream(proxy.stdout)

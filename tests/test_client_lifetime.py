@@ -11,13 +11,13 @@ from pathlib import Path
 
 import anyio
 import pytest
-from servers import Wire, reply, serving
 
 import msgapi
 from msgapi import Client, Ok, Request, Response, billing
 from msgapi import lifetime as lifetimes
 from msgapi.lifetime import Held
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
+from tests.support.raw_servers import Wire, reply, serving
 
 BODY = b'{"free":1.0,"reserved":0.0,"total":1.0}'
 CALL = billing.balance()
@@ -313,7 +313,7 @@ ENDS = [
 
 @pytest.mark.parametrize(("transport", "loop", "end"), ENDS)
 def test_one_that_is_never_closed_prints_nothing_and_one_warning_under_dev(transport: str, loop: str, end: str) -> None:
-    program = [str(Path(__file__).with_name("unclosed.py")), transport, loop, end]
+    program = [str(Path(__file__).parent / "support" / "unclosed_client.py"), transport, loop, end]
     silent = subprocess.run([sys.executable, *program], capture_output=True, text=True, check=True)  # noqa: S603
     assert silent.stdout + silent.stderr == ""
     said = subprocess.run([sys.executable, "-X", "dev", *program], capture_output=True, text=True, check=True).stderr  # noqa: S603

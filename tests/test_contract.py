@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 import pytest
-from nouns import sent
-from sandboxing import NOW, TO, email, request, said, text
 
 from msgapi import (
     Balance,
@@ -39,6 +37,8 @@ from msgapi import (
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.openapi.operations import OPERATIONS
+from tests.support.call_bodies import sent
+from tests.support.sandbox_requests import NOW, TO, email, request, said, text
 
 AT = "2026-05-04T07:30:00Z"
 

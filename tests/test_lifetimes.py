@@ -9,13 +9,13 @@ from weakref import WeakSet
 
 import anyio
 import pytest
-from batches import call, rows
-from journals import rows as rows_with_ids
-from servers import Wire, reply, serving
 
 from msgapi import Client, Ok, Pace, batch, journal
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
+from tests.support.batch_calls import call, rows
+from tests.support.journals import rows as rows_with_ids
+from tests.support.raw_servers import Wire, reply, serving
 
 pytestmark = pytest.mark.anyio
 ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", ["asyncio"])

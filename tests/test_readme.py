@@ -94,7 +94,7 @@ import logging
 import anyio
 from msgapi import Request, webhooks
 from msgapi.transports import aiohttp
-from servers import by_uvicorn
+from tests.support.raw_servers import by_uvicorn
 
 logging.disable()
 
@@ -114,7 +114,7 @@ anyio.run(main)
 
 
 async def test_the_receivers_of_the_readme_for_other_frameworks_hand_events_over() -> None:
-    with_servers = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
+    with_servers = f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
     assert await run(with_servers + EXAMPLES[4] + RECEIVING, Sandbox()) == "evt_1\n200\nevt_2\n200\n"
 
 

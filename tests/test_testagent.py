@@ -3,9 +3,9 @@
 from typing import cast
 
 import pytest
-from nouns import answered, route, sent, wrong
 
 from msgapi import messages, testagent
+from tests.support.call_bodies import answered, route, sent, wrong
 
 TO = "+4915112345678"
 TEXT = messages.Text(agent_id="ag_test_1", to=TO, traffic_type="TRANSACTION", text="Hello")

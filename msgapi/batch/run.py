@@ -20,7 +20,7 @@ from .journalled import JournalledQueue, JournalProtocol
 from .outage import Outage
 from .outcomes import Outcome, Stopped
 from .queue import PlainQueue, RowQueue, Source
-from .workers import WorkerOptions, WorkerPool
+from .workers import PoolOptions, WorkerPool
 
 if TYPE_CHECKING:
     from ..billing import Estimate
@@ -120,7 +120,7 @@ def send(
         raise ValueError(f"breaker must be at least 1, or None for no breaker, not {breaker}")
     if outage_timeout < 0:
         raise ValueError(f"outage_timeout must be a number of seconds that is not negative, not {outage_timeout}")
-    options: WorkerOptions[Any] = WorkerOptions(
+    options: PoolOptions[Any] = PoolOptions(
         concurrency=concurrency,
         breaker=Breaker(breaker),
         outage=Outage(outage_timeout),
@@ -143,7 +143,7 @@ async def _run(
     client: Caller,
     open_queue: Callable[[TaskGroup], RowQueue[Any]],
     journal: JournalProtocol | None,
-    options: WorkerOptions[Any],
+    options: PoolOptions[Any],
     observer: Observer | None,
 ) -> AsyncIterator["Outcomes[Any]"]:
     async with AsyncExitStack() as stack, task_group() as tasks:

@@ -36,7 +36,7 @@ _ZERO: Final = Decimal(0)
 
 @final
 @frozen(kw_only=True, eq=False)
-class WorkerOptions(Generic[T]):
+class PoolOptions(Generic[T]):
     """How a batch is sent; *expected* is the estimated cost of the whole batch in EUR, if there is an estimate."""
 
     concurrency: int
@@ -55,7 +55,7 @@ class WorkerPool(Generic[T]):
 
     api: Caller
     queue: RowQueue[T]
-    options: WorkerOptions[T]
+    options: PoolOptions[T]
     tasks: TaskGroup
     watch: BatchWatch | None = None
     wake: Callable[[], None] = field(default=lambda: None, init=False)

@@ -63,7 +63,7 @@ class ChunkResult:
 
 @final
 @frozen(kw_only=True)
-class SendOptions:
+class ChunkOptions:
     """The options of `send_chunk`."""
 
     concurrency: int = 64
@@ -99,7 +99,7 @@ async def send_chunk(
     again, for a minute. Whatever *client* or *on_outcome* raises is raised, not in a group, and the rows in flight have
     an unknown outcome. Raise ValueError if *concurrency*, *breaker* or *outage_timeout* is out of range.
     """
-    options = SendOptions(
+    options = ChunkOptions(
         concurrency=concurrency,
         breaker=breaker,
         outage_timeout=outage_timeout,
@@ -111,7 +111,7 @@ async def send_chunk(
 
 
 async def send_with_options(
-    chunk: bytes | Chunk, client: Caller, shared: SharedRate | None, records: RecordStore, options: SendOptions
+    chunk: bytes | Chunk, client: Caller, shared: SharedRate | None, records: RecordStore, options: ChunkOptions
 ) -> ChunkResult:
     """Send the rows of *chunk* as `send_chunk` does, by *options* and the *shared* rate of its pace."""
     loaded = load_chunk(chunk) if isinstance(chunk, bytes) else chunk
@@ -150,7 +150,7 @@ class _ChunkRun:
     # One chunk while its rows are sent.
     journal: ChunkJournal
     shared: SharedRate | None
-    options: SendOptions
+    options: ChunkOptions
     paused: Stopped | None = field(default=None, init=False)
 
     @property

@@ -30,7 +30,7 @@ from .chunk import InvalidChunk
 from .events import BackendUnreachable, ChunkFinished, ChunkLeased, Disposition, Event, RowFinished
 from .records.chunk_journal import MAX_ATTEMPTS
 from .records.chunk_record import ChunkDocument
-from .sending import ChunkResult, SendOptions, send_with_options
+from .sending import ChunkOptions, ChunkResult, send_with_options
 
 _LEASE_WAIT: Final = 1.0  # seconds to wait for a chunk before it is checked whether to stop
 _REDELIVERY: Final = 5.0  # seconds until a chunk with rows that are not settled is delivered again
@@ -48,7 +48,7 @@ _LOST: Final = InvalidChunk(f"{MAX_ATTEMPTS} workers have had it and were lost w
 class WorkerOptions:
     """The options of `work`; *send* are those of each chunk."""
 
-    send: SendOptions
+    send: ChunkOptions
     concurrent_chunks: int
     until_empty: bool
     wait_for_balance: bool
@@ -89,7 +89,7 @@ async def work(
     """
     if concurrent_chunks < 1:
         raise ValueError(f"concurrent_chunks must be at least 1, not {concurrent_chunks}")
-    send = SendOptions(concurrency=concurrency, breaker=breaker, outage_timeout=outage_timeout, clock=clock)
+    send = ChunkOptions(concurrency=concurrency, breaker=breaker, outage_timeout=outage_timeout, clock=clock)
     options = WorkerOptions(
         send=send,
         concurrent_chunks=concurrent_chunks,

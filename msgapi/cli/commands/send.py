@@ -23,7 +23,7 @@ from ..output import emit, emit_json, note
 
 @final
 @frozen(kw_only=True)
-class SendOptions:
+class MessageOptions:
     """The options of one message: the text for each field, and NAME=VALUE for each variable of the template."""
 
     values: dict[str, str] = field(repr=False)
@@ -61,7 +61,7 @@ def send(
 
     RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template.
     """
-    options = SendOptions(values=message_values() | {"to": to}, data=data, idempotency_key=idempotency_key)
+    options = MessageOptions(values=message_values() | {"to": to}, data=data, idempotency_key=idempotency_key)
     call = options.call()
     if call.invalid is not None:
         raise CliError(f"this message is not valid: {explain(call.invalid)}", facts=facts(call.invalid))

@@ -94,14 +94,14 @@ class CarrierDecision:
 
 @final
 @frozen(kw_only=True)
-class CarrierLaunch:
+class CarrierState:
     """The launch on one carrier; *at* is when it was launched."""
 
     status: str = "UNLAUNCHED"
     at: float | None = None
     reason: str | None = None
 
-    def decide(self, decision: CarrierDecision, now: float) -> "CarrierLaunch | None":
+    def decide(self, decision: CarrierDecision, now: float) -> "CarrierState | None":
         """Return the launch after a *decision*; None if it cannot change to that status."""
         if self.status == decision.status == "LAUNCHED":
             return self
@@ -109,7 +109,7 @@ class CarrierLaunch:
             return None
         at = {"LAUNCHED": now, "SUSPENDED": self.at}.get(decision.status)
         reason = decision.reason if decision.status == "REJECTED" else None
-        return CarrierLaunch(status=decision.status, at=at, reason=reason)
+        return CarrierState(status=decision.status, at=at, reason=reason)
 
     def to_json(self) -> dict[str, object]:
         """Return the launch as the API shows it, without the name of the carrier."""
@@ -132,7 +132,7 @@ class AgentRecord:
     approved_at: float | None = None
     rejected_at: float | None = None
     rejection_reason: str | None = None
-    launches: Mapping[str, CarrierLaunch] = field(factory=dict, hash=False)
+    launches: Mapping[str, CarrierState] = field(factory=dict, hash=False)
 
     @property
     def is_editable(self) -> bool:
@@ -163,11 +163,11 @@ class AgentRecord:
 
     def launches_to_json(self) -> list[dict[str, object]]:
         """Return the launch on each carrier (docs: /api/rcs/agents-launch)."""
-        return [{"carrier": one, **self.launches.get(one, CarrierLaunch()).to_json()} for one in CARRIERS]
+        return [{"carrier": one, **self.launches.get(one, CarrierState()).to_json()} for one in CARRIERS]
 
     def decide_launch(self, decision: CarrierDecision, now: float) -> "AgentRecord | None":
         """Return the agent after the *decision* of a carrier; None if the decision is not possible."""
-        launch = self.launches.get(decision.carrier, CarrierLaunch()).decide(decision, now)
+        launch = self.launches.get(decision.carrier, CarrierState()).decide(decision, now)
         if launch is None or decision.carrier not in CARRIERS or self.agent.status != "APPROVED":
             return None
         launches = {**self.launches, decision.carrier: launch}
@@ -226,7 +226,7 @@ def _create_record(agent: SandboxAgent) -> AgentRecord:
         approved_at=_CREATED if status == "APPROVED" else None,
         rejected_at=_CREATED if status == "REJECTED" else None,
         rejection_reason="The review rejected the agent." if status == "REJECTED" else None,
-        launches=dict.fromkeys(CARRIERS, CarrierLaunch(status="LAUNCHED", at=_CREATED)) if agent.launched else {},
+        launches=dict.fromkeys(CARRIERS, CarrierState(status="LAUNCHED", at=_CREATED)) if agent.launched else {},
     )
 
 

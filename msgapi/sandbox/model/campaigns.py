@@ -39,7 +39,7 @@ class Campaign:
 
 @final
 @frozen(kw_only=True)
-class CampaignRun:
+class CampaignExecution:
     """One run of a *campaign*: *done* executions at the time *since*, of which *failed* have failed."""
 
     id: str
@@ -49,7 +49,7 @@ class CampaignRun:
     failed: int = 0
     status: RunStatus = "RUNNING"
 
-    def at(self, now: float) -> "CampaignRun":
+    def at(self, now: float) -> "CampaignExecution":
         """Return the run as it is at *now*."""
         if self.status != "RUNNING":
             return self

@@ -15,7 +15,7 @@ from ...messages import Tier
 from ..http.idempotency import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
 from .billing import PaymentSettings, PriceList, Wallet
-from .campaigns import CAMPAIGNS, Campaign, CampaignRun
+from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
 from .contacts import ContactRecords
 from .email_channels import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate
 from .faults import DeliverySteps, RandomFaults, Timing
@@ -130,7 +130,7 @@ class AccountState:
     endpoints: Endpoints
     payments: PaymentSettings
     test_agent: TestAgentState
-    runs: dict[str, CampaignRun]
+    runs: dict[str, CampaignExecution]
     _random: Random
     _salt: bytes
     _volumes: dict[tuple[str, str], int]
@@ -184,7 +184,7 @@ class AccountState:
         emitted = self.events.add(self.new_id("evt_"), event, now, dict(data))
         self.webhook_queue.schedule(emitted, (one.id for one in self.endpoints.subscribed_to(event)), now)
 
-    def run_of(self, campaign_id: str, now: float) -> CampaignRun | None:
+    def run_of(self, campaign_id: str, now: float) -> CampaignExecution | None:
         """Return the last run of a campaign, as it is at *now*; None before its first run."""
         run = self.runs.get(campaign_id)
         return None if run is None else run.at(now)

@@ -6,7 +6,7 @@ from attrs import evolve, frozen
 
 from ..http.requests import RouteRequest
 from ..http.responses import SimulatedResponse, error_response, json_response, not_found
-from ..model.campaigns import COMPLETED, PAUSED, Campaign, CampaignRun
+from ..model.campaigns import COMPLETED, PAUSED, Campaign, CampaignExecution
 from ..model.state import AccountState
 from ..rules.billing import insufficient_balance
 
@@ -43,7 +43,7 @@ def trigger(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     before = state.run_of(request.id, request.now)
     if before is not None and before.status not in COMPLETED:
         return _wrong_state(before.status, "A run of this campaign is under way.")
-    run = CampaignRun(id=state.new_id("run_"), campaign=campaign, since=request.now)
+    run = CampaignExecution(id=state.new_id("run_"), campaign=campaign, since=request.now)
     if run.pending_cost > state.wallet.free:
         return insufficient_balance(state.wallet.to_json(), run.pending_cost)
     state.runs[campaign.campaign_id] = run
@@ -91,13 +91,13 @@ def show_status(state: AccountState, request: RouteRequest) -> SimulatedResponse
     return json_response(body)
 
 
-def _executions(run: CampaignRun | None) -> Executions:
+def _executions(run: CampaignExecution | None) -> Executions:
     if run is None:
         return Executions(total=0, completed=0, pending=0, failed=0)
     return Executions(total=run.campaign.executions, completed=run.completed, pending=run.pending, failed=run.failed)
 
 
-def _status(campaign: Campaign, run: CampaignRun | None) -> str:
+def _status(campaign: Campaign, run: CampaignExecution | None) -> str:
     return campaign.status if run is None else run.status
 
 

@@ -16,7 +16,7 @@ from attrs import evolve
 from ...schema.validators import phone_number
 from ..http.responses import compact, format_time
 from ..model.agents import TEST_AGENT, AgentRecord, AgentStatus, CarrierDecision
-from ..model.campaigns import CampaignRun
+from ..model.campaigns import CampaignExecution
 from ..model.messages import LogEntry, MessageStatus
 from ..model.state import AccountState
 from .contacts import change_consent
@@ -120,7 +120,7 @@ def _review(state: AccountState, agent_id: str, status: AgentStatus, **changes: 
     return reviewed
 
 
-def _running(state: AccountState, campaign_id: str, now: float) -> CampaignRun:
+def _running(state: AccountState, campaign_id: str, now: float) -> CampaignExecution:
     run = state.run_of(campaign_id, now)
     if run is None or run.status != "RUNNING":
         raise ControlError("There is no such campaign that is running.")

@@ -1,0 +1,310 @@
+"""batch: what stops the sending, and how it goes on."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from msgapi import (
+    ApiError,
+    Call,
+    Caller,
+    Conflict,
+    Detail,
+    Forbidden,
+    InsufficientBalance,
+    Invalid,
+    NotFound,
+    NotSent,
+    Ok,
+    Result,
+    ServerFault,
+    Throttled,
+    Unanswered,
+    Unauthorized,
+    Unavailable,
+    Unexpected,
+    Unprocessable,
+    Unreadable,
+    batch,
+)
+from tests.support.batch_calls import answer, call, drain, number, rows, rows_later
+
+T = TypeVar("T")
+
+SYSTEMIC: list[ApiError] = [
+    Forbidden(code="agent_not_approved"),
+    Conflict(code="duplicate"),
+    ServerFault(code="internal"),
+    Unavailable(code="down"),
+    Unexpected(code="http_302"),
+    Unreadable(),
+    NotSent("refused"),
+    Unanswered("reset"),
+    Throttled(code="rate_limit_exceeded"),
+    Invalid(details=(Detail("text", "too long"),)),
+]
+OF_THE_ROW: list[ApiError] = [
+    NotFound(code="not_rcs_capable"),
+    Unprocessable(code="no_active_session"),
+    Throttled(code="newsletter_daily_cap"),
+]
+
+
+def refusing(refusal: Callable[[int], ApiError | None]) -> Caller:
+    async def api(a_call: Call[T]) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        if a_call.invalid is not None:
+            return a_call.invalid
+        return refusal(number(a_call)) or Ok(a_call.returns())
+
+    return api
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("error", "reason"), [(Unauthorized(code="unauthorized"), "unauthorized"), (InsufficientBalance(), "balance")]
+)
+async def test_a_401_or_402_sends_no_more_and_delivers_what_was_in_flight(
+    error: ApiError, reason: batch.Reason
+) -> None:
+    source = rows(1000)
+    api = refusing(lambda row: error if row >= 10 else None)
+    async with batch.send(api, source, concurrency=4) as outcomes:
+        taken = await drain(outcomes)
+        assert outcomes.stopped == batch.Stopped(reason, error)
+        assert sorted(taken) == list(range(outcomes.started))
+        assert 11 <= outcomes.started <= 10 + 4
+        assert await drain(outcomes) == []
+    assert len(list(source)) == 1000 - outcomes.started
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("later", [False, True])
+async def test_after_a_top_up_it_goes_on_where_it_stopped(*, later: bool) -> None:
+    broke = True
+    error = InsufficientBalance()
+    api = refusing(lambda row: error if broke and row >= 10 else None)
+    async with batch.send(api, rows_later(100) if later else rows(100), concurrency=4) as outcomes:
+        first = await drain(outcomes)
+        broke = False
+        outcomes.resume()
+        assert outcomes.stopped is None
+        second = await drain(outcomes)
+    assert sorted(first + second) == list(range(100))
+    assert outcomes.stopped is None
+
+
+@pytest.mark.anyio
+async def test_resuming_inside_the_loop_goes_on_and_late_refusals_do_not_stop_it_again() -> None:
+    topped_up, late = anyio.Event(), anyio.Event()
+    error = InsufficientBalance()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        if (row := number(a_call)) in {1, 2}:  # left before the top-up, refused after it
+            await late.wait()
+            return error
+        await anyio.lowlevel.checkpoint()
+        return Ok(a_call.returns()) if topped_up.is_set() or row < 2 else error
+
+    stops = []
+    async with batch.send(api, rows(50), concurrency=4) as outcomes:
+        async for outcome in outcomes:
+            if outcomes.stopped is not None and not topped_up.is_set():
+                stops.append(outcomes.stopped.reason)
+                topped_up.set()
+                outcomes.resume()
+            if outcome.index == 40:
+                late.set()
+    assert stops == ["balance"]
+    assert outcomes.stopped is None
+    assert outcomes.settled == 50
+
+
+@pytest.mark.anyio
+async def test_a_new_refusal_after_a_resume_stops_it_again() -> None:
+    api = refusing(lambda _: InsufficientBalance())
+    async with batch.send(api, rows(50), concurrency=1) as outcomes:
+        assert await drain(outcomes) == [0]
+        outcomes.resume()
+        assert await drain(outcomes) == [1]
+        assert outcomes.stopped == batch.Stopped("balance", InsufficientBalance())
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", SYSTEMIC, ids=lambda error: type(error).__name__)
+async def test_a_run_of_the_same_refusal_trips_the_breaker(error: ApiError) -> None:
+    async with batch.send(refusing(lambda _: error), rows(100), concurrency=1, outage_timeout=0) as outcomes:
+        assert await drain(outcomes) == list(range(25))
+        assert outcomes.stopped == batch.Stopped("refusals", error)
+        outcomes.resume()
+        assert await drain(outcomes) == list(range(25, 50))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", OF_THE_ROW, ids=lambda error: type(error).__name__)
+async def test_refusals_that_belong_to_their_rows_never_trip_it(error: ApiError) -> None:
+    async with batch.send(refusing(lambda _: error), rows(100), breaker=1) as outcomes:
+        assert len(await drain(outcomes)) == 100
+    assert outcomes.stopped is None
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("between", [None, ServerFault(code="b"), Unavailable(code="a"), *OF_THE_ROW])
+async def test_anything_else_in_between_begins_the_run_anew(between: ApiError | None) -> None:
+    api = refusing(lambda row: between if row % 3 == 2 else ServerFault(code="a"))
+    async with batch.send(api, rows(60), concurrency=1, breaker=3, outage_timeout=0) as outcomes:
+        assert len(await drain(outcomes)) == 60
+
+
+@pytest.mark.anyio
+async def test_invalid_answers_with_other_details_are_not_the_same() -> None:
+    api = refusing(lambda row: Invalid(details=(Detail("to", f"bad {row}"),)))
+    async with batch.send(api, rows(60), breaker=2) as outcomes:
+        assert len(await drain(outcomes)) == 60
+
+
+@pytest.mark.anyio
+async def test_a_row_that_never_left_neither_counts_nor_ends_a_run() -> None:
+    bad = Call("POST", "/v1/rows/0", int, invalid=Invalid(details=(Detail("to", "missing"),)))
+    async with batch.send(refusing(lambda _: None), [bad] * 60, breaker=2) as outcomes:
+        assert len(await drain(outcomes)) == 60
+    mixed = [call(1), bad, call(2), call(3)]
+    async with batch.send(refusing(lambda _: Forbidden()), mixed, concurrency=1, breaker=2) as outcomes:
+        assert await drain(outcomes) == [0, 1, 2]
+
+
+@pytest.mark.anyio
+async def test_without_a_breaker_only_401_and_402_stop_it() -> None:
+    async with batch.send(refusing(lambda _: Forbidden()), rows(100), breaker=None) as outcomes:
+        assert len(await drain(outcomes)) == 100
+
+
+@pytest.mark.anyio
+async def test_asked_to_stop_it_delivers_what_is_in_flight_and_can_go_on() -> None:
+    source = rows(100)
+    async with batch.send(answer, source, concurrency=4) as outcomes:
+        taken = []
+        async for outcome in outcomes:
+            taken.append(outcome.index)
+            outcomes.stop()
+        assert sorted(taken) == list(range(outcomes.started))
+        assert outcomes.started < 20
+        assert outcomes.stopped == batch.Stopped("asked")
+        stopped = "Stopped(reason='asked', error=None, missing=None)"
+        assert repr(outcomes) == f"Outcomes(started={len(taken)}, settled={len(taken)}, stopped={stopped})"
+        outcomes.resume()
+        assert sorted(taken + await drain(outcomes)) == list(range(100))
+
+
+@pytest.mark.anyio
+async def test_asked_to_stop_while_waiting_it_ends_once_all_has_settled() -> None:
+    go = anyio.Event()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        await go.wait()
+        return Ok(a_call.returns())
+
+    taken: list[int] = []
+    async with batch.send(api, rows(100), concurrency=4) as outcomes, anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(drain, outcomes, taken)
+        await anyio.wait_all_tasks_blocked()
+        outcomes.stop()
+        await anyio.wait_all_tasks_blocked()
+        assert (outcomes.in_flight, taken) == (4, [])
+        go.set()
+    assert sorted(taken) == [0, 1, 2, 3]
+
+
+@pytest.mark.anyio
+async def test_resumed_while_the_last_are_in_flight_it_goes_on_at_once() -> None:
+    go = anyio.Event()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        if number(a_call) == 0:
+            await go.wait()
+        return await answer(a_call)
+
+    taken: list[int] = []
+    async with batch.send(api, rows(10), concurrency=2) as outcomes, anyio.create_task_group() as tasks:
+        _ = tasks.start_soon(drain, outcomes, taken)
+        while not outcomes.started:
+            await anyio.lowlevel.checkpoint()
+        outcomes.stop()
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes.in_flight == 1
+        outcomes.resume()
+        await anyio.wait_all_tasks_blocked()
+        assert (outcomes.started, outcomes.in_flight) == (10, 1)
+        go.set()
+    assert sorted(taken) == list(range(10))
+
+
+@pytest.mark.anyio
+async def test_the_first_refusal_gives_the_reason() -> None:
+    both_sent = anyio.Event()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        if number(a_call) == 0:
+            await both_sent.wait()
+            return InsufficientBalance()
+        both_sent.set()
+        await anyio.wait_all_tasks_blocked()
+        return Unauthorized()
+
+    async with batch.send(api, rows(10), concurrency=2) as outcomes:
+        assert await drain(outcomes) == [0, 1]
+        assert outcomes.stopped == batch.Stopped("balance", InsufficientBalance())
+
+
+@pytest.mark.anyio
+async def test_asked_to_stop_at_the_end_of_the_source_there_is_nothing_to_stop() -> None:
+    async with batch.send(answer, rows(10)) as outcomes:
+        assert len(await drain(outcomes)) == 10
+        outcomes.stop()
+    assert outcomes.stopped is None
+
+
+@pytest.mark.anyio
+async def test_a_stop_does_not_wait_for_a_slow_source_and_the_call_that_comes_later_is_kept() -> None:
+    give, take = anyio.create_memory_object_stream[Call[int]](10)
+    taken: list[int] = []
+    async with give, take, batch.send(answer, take, concurrency=3) as outcomes:
+        async with anyio.create_task_group() as tasks:
+            _ = tasks.start_soon(drain, outcomes, taken)
+            await give.send(call(0))
+            await anyio.wait_all_tasks_blocked()
+            outcomes.stop()
+        assert taken == [0]
+        await give.send(call(1))
+        await give.send(call(2))
+        await give.aclose()
+        await anyio.wait_all_tasks_blocked()
+        assert outcomes.started == 1
+        outcomes.resume()
+        rest = [outcome async for outcome in outcomes]
+    assert [(outcome.index, number(outcome.call)) for outcome in rest] == [(1, 1), (2, 2)]
+
+
+@pytest.mark.anyio
+async def test_asking_to_stop_outranks_an_earlier_reason() -> None:
+    async with batch.send(refusing(lambda _: InsufficientBalance()), rows(10), concurrency=1) as outcomes:
+        _ = await drain(outcomes)
+        outcomes.stop()
+        assert outcomes.stopped == batch.Stopped("asked")
+
+
+@pytest.mark.anyio
+async def test_a_batch_that_is_no_longer_wanted_stops_before_the_next_row_leaves() -> None:
+    left: list[int] = []
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        left.append(number(a_call))
+        await anyio.lowlevel.checkpoint()
+        return Ok(a_call.returns())
+
+    async with batch.send(api, rows(100), concurrency=1, only_while=lambda: len(left) < 3) as outcomes:
+        assert await drain(outcomes) == [0, 1, 2]
+    assert outcomes.stopped == batch.Stopped("asked")
