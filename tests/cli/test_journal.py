@@ -412,7 +412,7 @@ def test_a_top_up_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         if len(looked) == 3:
             box.top_up(Decimal(10))
 
-    monkeypatch.setattr("msgapi.cli.batch.spending.SystemClock.sleep", sleep)
+    monkeypatch.setattr("msgapi.clock.SystemClock.sleep", sleep)
     command = ["batch", path, *RCS, "--wait-for-balance", "--price", "basic=0.07"]
     assert main(command) == 0
     told = capsys.readouterr()
@@ -437,7 +437,7 @@ def test_waiting_for_a_top_up_ends_with_ctrl_c(
             os.kill(os.getpid(), signal.SIGINT)
         await anyio.sleep(30 if seconds >= 1 else seconds)
 
-    monkeypatch.setattr("msgapi.cli.batch.spending.SystemClock.sleep", sleep)
+    monkeypatch.setattr("msgapi.clock.SystemClock.sleep", sleep)
     command = ["batch", path, *RCS, "--wait-for-balance"]
     assert main(command) == 130
     assert "run the same command again to continue" in capsys.readouterr().err
@@ -494,7 +494,7 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
 
     from msgapi import Balance, Call, Ok, Result, ServerFault, VirtualClock
     from msgapi.batch import Stopped
-    from msgapi.cli.batch.spending import Till
+    from msgapi.cli.batch.spending import TopUpWaiter
 
     answers: list[Result[Any]] = [ServerFault(), Ok(Balance(free=Decimal(1))), Ok(Balance(free=Decimal(2)))]
 
@@ -505,7 +505,7 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
         clock = VirtualClock()
         async with clock.autojump():
             refused = InsufficientBalance(balance=Balance(free=Decimal(1)), required_amount=Decimal("0.07"))
-            return await Till(wait=True, clock=clock).refilled(api, Stopped("balance", refused))
+            return await TopUpWaiter(enabled=True, clock=clock).wait(api, Stopped("balance", refused))
 
     assert anyio.run(wait)
     assert not answers
@@ -514,13 +514,13 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
 def test_a_batch_whose_key_is_refused_while_it_waits_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    from msgapi.cli.batch.spending import Till
+    from msgapi.cli.batch.spending import TopUpWaiter
 
     async def refilled(*_: object) -> bool:
         return False
 
     path, _ = people(tmp_path, 20), reached(monkeypatch, poor(5))
-    monkeypatch.setattr(Till, "refilled", refilled)
+    monkeypatch.setattr(TopUpWaiter, "wait", refilled)
     assert main(["batch", path, *RCS, "--wait-for-balance"]) == 3
     assert "5 of 20 rows accepted" in capsys.readouterr().out
 
@@ -530,14 +530,14 @@ def test_a_key_that_is_revoked_ends_the_waiting() -> None:
 
     from msgapi import Balance, Call, Result, Unauthorized
     from msgapi.batch import Stopped
-    from msgapi.cli.batch.spending import Till
+    from msgapi.cli.batch.spending import TopUpWaiter
 
     async def api(call: Call[Any], /) -> Result[Any]:
         assert call.returns is Balance
         return Unauthorized()
 
     stopped = Stopped("balance", InsufficientBalance())
-    assert anyio.run(Till(wait=True).refilled, api, stopped) is False
+    assert anyio.run(TopUpWaiter(enabled=True).wait, api, stopped) is False
 
 
 def test_a_journal_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,9 +160,8 @@ def test_the_progress_of_a_run_never_decreases_and_never_exceeds_its_executions(
 
 @pytest.mark.parametrize("seconds", [0.1, 0.3, 1.0, 7.0])
 def test_an_execution_is_complete_when_its_time_has_passed(seconds: float) -> None:
-    run = CampaignExecution(
-        id="run_1", campaign=Campaign(campaign_id="c", executions=10, seconds=seconds), since=NOW + 0.7
-    )
+    campaign = Campaign(campaign_id="c", executions=10, seconds=seconds)
+    run = CampaignExecution(id="run_1", campaign=campaign, since=NOW + 0.7)
     for count in range(1, 11):
         assert run.at(NOW + 0.7 + count * seconds).done == count
         assert run.at(NOW + 0.7 + count * seconds - seconds / 2).done == count - 1

@@ -20,7 +20,7 @@ from .input import FileFormat, InputFile, open_input
 from .journal import BatchJournal, spent
 from .prices import check_balance, parse_prices
 from .runner import BatchRun
-from .spending import Till, limit
+from .spending import TopUpWaiter, limit
 from .summary import report
 from .template import MessageBuilder
 
@@ -120,7 +120,7 @@ async def run_batch(
             resend_unknown=config.resend_unknown,
             max_spend=limit(config.max_spend, known, gone),
             estimate=None if estimate is None else evolve(estimate, amount=max(Decimal(0), estimate.amount - gone)),
-            till=Till(config.wait_for_balance),
+            top_up=TopUpWaiter(config.wait_for_balance),
         )
         with progress.open_progress(pace) as reporter:
             await run.send_rows(api, reporter)

@@ -27,7 +27,7 @@ from .counts import Counts
 from .input import InputFile, InputRow
 from .journal import BatchJournal
 from .result_files import ResultFiles
-from .spending import Till, shortage
+from .spending import TopUpWaiter, shortage
 
 if TYPE_CHECKING:
     from signal import Signals
@@ -67,7 +67,7 @@ class BatchRun:
     resend_unknown: bool = field(default=False, kw_only=True)
     max_spend: SpendLimit | None = field(default=None, kw_only=True)
     estimate: Estimate | None = field(default=None, kw_only=True)
-    till: Till = field(factory=lambda: Till(wait=False), kw_only=True)
+    top_up: TopUpWaiter = field(factory=lambda: TopUpWaiter(enabled=False), kw_only=True)
     counts: Counts = field(init=False)
     stopped: Stopped | None = field(default=None, init=False)
     attempted: int = field(default=0, init=False)
@@ -133,30 +133,30 @@ class BatchRun:
             except Unusable as error:
                 self.failure = f"{error}"
             stopped = outcomes.stopped
-            if stopped is None or not self.till.waits(stopped) or self.interrupted:
+            if stopped is None or not self.top_up.applies(stopped) or self.interrupted:
                 break
             progress.print_line(
                 f"the balance is used up{shortage(stopped, self.counts)}: waiting for a top-up; Ctrl-C stops"
             )
-            if not await self._refilled(api, stopped):
+            if not await self._wait_for_top_up(api, stopped):
                 break
-            outcomes.resume(*self.till.taken())
-        for outcome in self.till.taken():
+            outcomes.resume(*self.top_up.take_kept())
+        for outcome in self.top_up.take_kept():
             self._record(outcome)
 
     async def _collect(self, outcomes: Outcomes[Accepted]) -> None:
         async for outcome in outcomes:
-            if not self.till.keeps(outcome):
+            if not self.top_up.keep(outcome):
                 self._record(outcome)
             if self.files.failure is not None:
                 outcomes.stop()
 
-    async def _refilled(self, api: Caller, stopped: Stopped) -> bool:
-        refilled = False
+    async def _wait_for_top_up(self, api: Caller, stopped: Stopped) -> bool:
+        topped_up = False
         self._top_up_wait = anyio.CancelScope()
         with self._top_up_wait:
-            refilled = await self.till.refilled(api, stopped)
-        return refilled and not self.interrupted
+            topped_up = await self.top_up.wait(api, stopped)
+        return topped_up and not self.interrupted
 
     def _calls(self) -> Iterator[tuple[str, Call[Accepted]]]:
         made = self.calls.make(self._read(), self.table.count, self._key_of)

@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from decimal import ROUND_UP, Decimal
-from typing import Final, final
+from typing import final
 
 from attrs import define, field
 
 from ... import billing
 from ...batch import Outcome, SpendLimit, Stopped
 from ...calls import Caller
-from ...clock import Clock, SystemClock
+from ...clock import SYSTEM_CLOCK, Clock
 from ...messages import Accepted
-from ...results import InsufficientBalance, Ok, Unauthorized
+from ...results import InsufficientBalance
 from ..exits import CliError
 from .counts import Counts
-
-_EVERY: Final = 15.0  # seconds between two looks at the balance
 
 
 def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Decimal) -> SpendLimit | None:
@@ -30,44 +28,31 @@ def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Dec
 
 @final
 @define(eq=False)
-class Till:
-    """Keeps the rows that there was no money for, and waits until there is, if it is to *wait*."""
+class TopUpWaiter:
+    """Keeps the rows that the balance did not cover, and waits for a top-up, if *enabled*."""
 
-    wait: bool
-    clock: Clock = field(factory=SystemClock)
-    kept: list[Outcome[Accepted]] = field(factory=list, init=False)
+    enabled: bool
+    clock: Clock = field(default=SYSTEM_CLOCK)
+    _kept: list[Outcome[Accepted]] = field(factory=list, init=False)
 
-    def keeps(self, outcome: Outcome[Accepted]) -> bool:
-        """Keep the row of *outcome* for later, if it was refused for want of money."""
-        keep = self.wait and isinstance(outcome.result, InsufficientBalance)
+    def keep(self, outcome: Outcome[Accepted]) -> bool:
+        """Keep the row of *outcome* for later if the balance did not cover it; return whether it was kept."""
+        keep = self.enabled and isinstance(outcome.result, InsufficientBalance)
         if keep:
-            self.kept.append(outcome)
+            self._kept.append(outcome)
         return keep
 
-    def waits(self, stopped: Stopped | None) -> bool:
-        """Tell whether this stop is to be waited out."""
-        return self.wait and stopped is not None and stopped.reason == "balance"
+    def applies(self, stopped: Stopped | None) -> bool:
+        """Return whether to wait for a top-up after this stop."""
+        return self.enabled and stopped is not None and stopped.reason == "balance"
 
-    async def refilled(self, api: Caller, stopped: Stopped) -> bool:
-        """Wait for more free money than there was at the stop; False where nobody can tell."""
-        error = stopped.error
-        balance = error.balance if isinstance(error, InsufficientBalance) else None
-        before = None if balance is None else balance.free
-        needed = error.required_amount if isinstance(error, InsufficientBalance) else None
-        while True:
-            result = await api(billing.balance())
-            if isinstance(result, Unauthorized):
-                return False
-            free = result.value.free if isinstance(result, Ok) else None
-            if free is not None:
-                if (before is None or free > before) and (needed is None or free >= needed):
-                    return True
-                before = free if before is None else min(before, free)
-            await self.clock.sleep(_EVERY)
+    async def wait(self, client: Caller, stopped: Stopped) -> bool:
+        """Wait until the balance is topped up and return True; return False if the API key is refused."""
+        return await billing.wait_for_top_up(client, stopped.error, clock=self.clock)
 
-    def taken(self) -> list[Outcome[Accepted]]:
-        """Give up the rows that are kept."""
-        kept, self.kept = self.kept, []
+    def take_kept(self) -> list[Outcome[Accepted]]:
+        """Return the kept rows and forget them."""
+        kept, self._kept = self._kept, []
         return kept
 
 

@@ -1,0 +1,155 @@
+"""Journeys: through how many files of the package one call, one webhook or one row runs.
+
+Counted is the second of two equal ones, so that imports and first uses do not count. A reader who follows a call opens
+these files.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+import msgapi
+from msgapi import Ok, messages, webhooks
+from msgapi.cli import main
+from msgapi.http import Request
+from msgapi.sandbox import Sandbox
+
+PACKAGE = f"{Path(msgapi.__file__).parent}{os.sep}"
+TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
+ACCEPTED = (
+    b'{"message_id": "msg_1", "status": "queued", "created_at": "2026-05-04T07:30:00Z", "billing": {"channel": "RCS",'
+    b' "message_type": "basic_message", "hold_amount": 0.07, "message_price": 0.07}}'
+)
+MOST = {"call": 18, "post": 28, "webhook": 6, "row": 60}
+
+
+@contextmanager
+def files() -> Iterator[set[str]]:
+    """Collect the files of the package whose functions are called."""
+    found: set[str] = set()
+
+    def profile(frame: FrameType, event: str, _: Any) -> None:  # noqa: ANN401 - whatever the event brings
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith(PACKAGE):
+            found.add(name.removeprefix(PACKAGE))
+
+    before = sys.getprofile()
+    threading.setprofile(profile)
+    sys.setprofile(profile)
+    try:
+        yield found
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+
+
+class Service(BaseHTTPRequestHandler):
+    """Accepts every message."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        _ = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(202)
+        self.send_header("Content-Length", str(len(ACCEPTED)))
+        self.end_headers()
+        _ = self.wfile.write(ACCEPTED)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_call_over_aiohttp(service: str) -> None:
+    async with msgapi.Client(api_key="sk_1", base_url=service) as client:
+        assert isinstance(await client(messages.send(TEXT)), Ok)
+        call = messages.send(TEXT)
+        with files() as found:
+            result = await client(call)
+    assert isinstance(result, Ok)
+    assert len(found) <= MOST["call"], sorted(found)
+
+
+@pytest.mark.anyio
+async def test_a_post_to_the_sandbox() -> None:
+    sandbox = Sandbox()
+
+    def request() -> Request:
+        call = messages.send(TEXT)
+        headers = {"Authorization": f"Bearer {sandbox.api_key}", "Content-Type": "application/json"}
+        headers["Idempotency-Key"] = call.idempotency_key or ""
+        return Request("POST", "https://api.arowana.app/v1/messages", headers, call.body)
+
+    first, second = request(), request()
+    _ = await sandbox(first)
+    with files() as found:
+        _ = await sandbox(second)
+    assert len(found) <= MOST["post"], sorted(found)
+
+
+@pytest.mark.anyio
+async def test_a_webhook_to_its_handler_over_asgi() -> None:
+    async def handle(event: webhooks.Event) -> None:
+        del event
+
+    application = webhooks.asgi(handle, secret="whsec_1")
+
+    async def deliver(name: str) -> list[dict[str, Any]]:
+        body = webhooks.write(webhooks.UnknownEvent(id=name, event="other"))
+        signature = webhooks.sign(body, secret="whsec_1")
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/",
+            "headers": [(webhooks.SIGNATURE_HEADER.lower().encode(), signature.encode())],
+        }
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Any) -> None:  # noqa: ANN401 - an ASGI message
+            sent.append(message)
+
+        with files() as found:
+            await application(scope, receive, send)
+        seen.append(found)
+        return sent
+
+    seen: list[set[str]] = []
+    for name in ("evt_1", "evt_2"):
+        assert (await deliver(name))[0]["status"] == 200
+    assert len(seen[1]) <= MOST["webhook"], sorted(seen[1])
+
+
+def test_a_row_of_a_batch_of_the_command_with_a_journal(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
+    monkeypatch.setenv("MSGAPI_BASE_URL", service)
+    options = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
+    for name in ("first", "second"):
+        path = tmp_path / f"{name}.csv"
+        _ = path.write_text("to,name\n+4915112345670,Ann\n")
+        with files() as found:
+            assert main(["batch", str(path), *options]) == 0
+    assert len(found) <= MOST["row"], sorted(found)
