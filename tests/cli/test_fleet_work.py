@@ -184,6 +184,15 @@ def test_what_is_missing_is_one_line(
     assert not there.places
 
 
+def test_an_unsafe_base_url_is_one_line(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    _ = placed(monkeypatch)
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_x")
+    monkeypatch.setenv("MSGAPI_BASE_URL", "http://api.example")
+    assert main(["fleet", "work", "--fleet-url", "redis://127.0.0.1:1"]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the base URL must be https" in line
+
+
 @pytest.mark.usefixtures("there")
 def test_a_worker_that_finds_no_money_says_so_and_one_that_is_started_after_a_top_up_goes_on(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
