@@ -1,4 +1,4 @@
-"""No `Date` in the answers and a clock that is an hour behind: the batch stops as "the service did not answer for too long".
+"""No `Date` in the answers and a clock that is an hour behind: the batch stops as "the service was down for longer than --outage-timeout".
 
 It answered every request. The end of the first window seems an hour away.
 Right: the true reason is told; a reset that far away, by a server that says no time, may be doubted.
@@ -18,5 +18,5 @@ def answer(method, path, headers, body):
 with Service(answer=answer, dated=False) as service:
     ended = run("batch", people(60), *SEND, "--outage-timeout", "2", url=service.url)
 need(len(service.requests) >= 20)
-done("did not answer" in ended.said, f"exit {ended.returncode}, {len(service.requests)} requests, all answered:",
+done("was down" in ended.said, f"exit {ended.returncode}, {len(service.requests)} requests, all answered:",
      *[line for line in ended.said.splitlines() if "stopped" in line])
