@@ -32,7 +32,7 @@ from msgapi.clock import VirtualClock
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, JournalRow, State, Unusable
 from msgapi.messages import Accepted
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
-from msgapi.transports.faulty import FAULTS
+from msgapi.transports.faults import FAULTS
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "60"))
 DAY, EACH, PLENTY = 86_400.0, Decimal("0.11"), Decimal(1000)

@@ -14,7 +14,7 @@ from journals import rows
 from msgapi import Client, Ok, Retry, batch, journal
 from msgapi.journal import State, Unusable
 from msgapi.sandbox import Sandbox
-from msgapi.transports.faulty import Faulty
+from msgapi.transports.faults import Faulty
 
 T = TypeVar("T")
 COUNT = 20

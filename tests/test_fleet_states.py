@@ -23,7 +23,7 @@ from msgapi.fleet.records.chunk_record import load_record
 from msgapi.journal import State, key_of
 from msgapi.ratelimit import LocalSharedRate
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
-from msgapi.transports.faulty import FAULTS
+from msgapi.transports.faults import FAULTS
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "30"))
 PLENTY, REMEMBERED = Decimal(1000), 23 * 3600
