@@ -1,4 +1,4 @@
-"""aiohttp: what a real socket can do to a request, and which value each of it is."""
+"""Transport over aiohttp: the outcome of each thing that can happen on a real socket."""
 
 import gzip
 import ssl
@@ -112,7 +112,7 @@ async def test_a_host_that_only_looks_like_an_address_is_not_sent() -> None:
         assert isinstance(await transport(get(f"http://127.1:{free_port()}")), NotSent)
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_sent() -> None:
+async def test_an_untrusted_certificate_is_not_sent() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(server)
     async with serving(saying(OK), tls=server) as url, aiohttp.open() as transport:
@@ -656,7 +656,7 @@ async def test_an_answer_that_comes_twice_is_not_read_by_the_next_call(*, later:
     assert len(connections) == 3
 
 
-async def test_a_server_that_always_speaks_unasked_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_sent_to_a_server_that_always_sends_data_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ResponseHandler, "should_close", True)
     monkeypatch.setattr("msgapi.transports.aiohttp.transport._MAX_UNUSABLE", 3)
     heard: list[Arrived] = []

@@ -1,4 +1,4 @@
-"""deadlines: one timer for many exchanges, and cancellation told apart from it."""
+"""Deadlines: one timer for many exchanges, and cancellations that are not from a deadline."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Sockets read by httptools: what a server can do to a request, on asyncio's own loop and on uvloop's."""
+"""Transport over httptools: the outcome of each thing that a server can do, on asyncio and on uvloop."""
 
 import asyncio
 import gzip

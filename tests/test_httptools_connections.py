@@ -1,4 +1,4 @@
-"""Sockets read by httptools: which connections there are, and what is left of a call that was cancelled."""
+"""Transport over httptools: which connections are kept, closed and reused."""
 
 import anyio
 import anyio.lowlevel

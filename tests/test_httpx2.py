@@ -1,4 +1,4 @@
-"""httpx2: what a real socket can do to a request, on asyncio and on trio."""
+"""Transport over httpx2: the outcome of each thing that can happen on a real socket, on asyncio and on trio."""
 
 import gzip
 import logging

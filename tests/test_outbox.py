@@ -1,4 +1,4 @@
-"""outbox: requests that leave together, and what becomes of one that has not left yet."""
+"""Request coalescing: requests that are written together, and requests that are not written yet."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -129,7 +129,7 @@ async def leaving(opened: Opened, service: Service, answers: list[Answer]) -> As
 
 
 @BOTH
-async def test_what_is_held_leaves_once_and_is_answered(opened: Opened) -> None:
+async def test_a_delayed_request_is_written_once_and_answered(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
     async with leaving(opened, service, answers) as leave:
         await anyio.sleep(0.02)
@@ -156,7 +156,7 @@ async def test_a_call_that_is_cancelled_before_it_left_never_leaves(opened: Open
 
 
 @BOTH
-async def test_a_connection_that_is_lost_before_it_left_is_told(opened: Opened) -> None:
+async def test_a_connection_lost_before_the_request_was_written_is_not_sent(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
     async with leaving(opened, service, answers) as leave:
         await service.wires[0].stream.aclose()
