@@ -105,7 +105,7 @@ def check_transport(transport: object) -> None:
         name = transport.__name__.rpartition(".")[2]
         remedy = f"transports.{name}.open()" if hasattr(transport, "open") else "transports.aiohttp.open()"
     if remedy is None and inspect.isfunction(transport) and _is_ours(transport):
-        remedy = f"transports.{transport.__module__.rpartition('.')[2]}.open(), which is called"
+        remedy = f"transports.{transport.__module__.split('.')[-2]}.open(), which is called"
     if remedy is None and (inspect.isclass(transport) or not (callable(transport) or is_unopened(transport))):
         remedy = "transports.aiohttp.open(), or an async function from Request to Response"
     if remedy is not None:
@@ -117,8 +117,8 @@ def _is_library(kind: type) -> bool:
 
 
 def _is_ours(function: Any) -> bool:  # noqa: ANN401 - any function
-    module = sys.modules.get(f"{__package__}.transports.{function.__module__.rpartition('.')[2]}")
-    return function is getattr(module, "open", None)
+    package = function.__module__.rpartition(".")[0]
+    return package.startswith(f"{__package__}.transports.") and function is getattr(sys.modules[package], "open", None)
 
 
 def _kind(value: object) -> str:

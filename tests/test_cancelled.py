@@ -12,7 +12,7 @@ import pytest
 from msgapi import Client, Ok, Retry, batch, journal
 from msgapi.journal import State, Unusable
 from msgapi.sandbox import Sandbox
-from msgapi.transports.faulty import Faulty
+from msgapi.transports.faults import Faulty
 from tests.support.batch_calls import BACKENDS
 from tests.support.journals import rows
 

@@ -1,4 +1,4 @@
-"""Transport: what carries a request to a server and brings back what happened."""
+"""The transport protocol: an async function that sends one request and returns its outcome."""
 
 from typing import Protocol, TypeAlias
 
@@ -6,16 +6,16 @@ from ..http import Request, Response
 from ..results import NotSent, Unanswered
 
 Answer: TypeAlias = Response | NotSent | Unanswered
-"""What became of a request: an answer, proof that nothing left, or neither."""
+"""The outcome of a request: a response, `NotSent` if it was certainly not sent, or `Unanswered` if it may have been."""
 
 
 class Transport(Protocol):
-    """Any async function from a request to an answer; a plain `async def` will do.
+    """An async function from a request to its outcome; a plain `async def` is enough.
 
-    It raises nothing of the network's: what surely did not leave this machine is `NotSent`, what
-    may have left and was not answered whole is `Unanswered`. Cancellation passes through it.
+    It does not raise network errors. It returns `NotSent` if the request certainly did not leave this machine, and
+    `Unanswered` if it may have left and no complete response was received. Cancellation propagates.
     """
 
     async def __call__(self, request: Request, /) -> Answer:
-        """Send *request* once and wait for what becomes of it."""
+        """Send *request* once and wait for its outcome."""
         ...  # pragma: no cover

@@ -30,7 +30,7 @@ from msgapi.clock import VirtualClock
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, JournalRow, State, Unusable
 from msgapi.messages import Accepted
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
-from msgapi.transports.faulty import FAULTS
+from msgapi.transports.faults import FAULTS
 from tests.support.batch_calls import BACKENDS
 from tests.support.simulated_crash import Dead, Death, Process, Weather, World
 

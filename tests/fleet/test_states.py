@@ -20,7 +20,7 @@ from msgapi.fleet.records.chunk_record import load_record
 from msgapi.journal import State, key_of
 from msgapi.ratelimit import LocalSharedRate
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
-from msgapi.transports.faulty import FAULTS
+from msgapi.transports.faults import FAULTS
 from tests.support.batch_calls import BACKENDS
 from tests.support.simulated_crash import Weather
 from tests.support.simulated_fleet_crash import Death, Killed, Mortal, MortalChunks, MortalRecords, World

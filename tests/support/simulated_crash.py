@@ -23,7 +23,7 @@ from msgapi.clock import VirtualClock
 from msgapi.journal import Unusable
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
-from msgapi.transports.faulty import Fault, Faulty
+from msgapi.transports.faults import Fault, Faulty
 
 T = TypeVar("T")
 Death: TypeAlias = Literal["killed", "cancelled", "disk full"]

@@ -1,4 +1,4 @@
-"""aiohttp: what a real socket can do to a request, and which value each of it is."""
+"""Transport over aiohttp: the outcome of each thing that can happen on a real socket."""
 
 import gzip
 import ssl
@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, Transport, aiohttp
-from msgapi.transports.answers import Limit
-from msgapi.transports.connections import OverConnections
-from msgapi.transports.deadlines import Deadlines
-from msgapi.transports.outbox import Outbox
-from msgapi.transports.urls import Urls
+from msgapi.transports.aiohttp.response import ResponseLimit
+from msgapi.transports.aiohttp.transport import AiohttpTransport
+from msgapi.transports.common.coalescing import RequestCoalescer
+from msgapi.transports.common.deadlines import Deadlines
+from msgapi.transports.common.request import UrlCache
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -112,7 +112,7 @@ async def test_a_host_that_only_looks_like_an_address_is_not_sent() -> None:
         assert isinstance(await transport(get(f"http://127.1:{free_port()}")), NotSent)
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_not_sent() -> None:
+async def test_an_untrusted_certificate_is_not_sent() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(server)
     async with serving(saying(OK), tls=server) as url, aiohttp.open() as transport:
@@ -257,7 +257,7 @@ async def test_the_time_out_is_for_the_whole_exchange_not_for_each_part_of_it() 
     ],
 )
 async def test_an_answer_that_is_cut_is_unanswered(over: Over, parts: list[bytes]) -> None:
-    assert await asked(saying(*parts), over) == Unanswered("the answer was cut short")
+    assert await asked(saying(*parts), over) == Unanswered("the response was cut short")
 
 
 @BOTH
@@ -273,7 +273,7 @@ async def test_an_answer_that_is_cut_is_unanswered(over: Over, parts: list[bytes
     ],
 )
 async def test_an_answer_that_is_not_http_is_unanswered(over: Over, parts: list[bytes]) -> None:
-    assert await asked(saying(*parts), over) == Unanswered("the answer is not HTTP")
+    assert await asked(saying(*parts), over) == Unanswered("the response is not HTTP")
 
 
 PACKED = gzip.compress(b"x" * 1001)
@@ -290,7 +290,7 @@ PACKED = gzip.compress(b"x" * 1001)
     ],
 )
 async def test_an_answer_that_is_too_large_is_unanswered(over: Over, parts: list[bytes]) -> None:
-    assert await asked(saying(*parts), over, max_response=1000) == Unanswered("the answer is larger than 1000 bytes")
+    assert await asked(saying(*parts), over, max_response=1000) == Unanswered("the response is larger than 1000 bytes")
 
 
 @BOTH
@@ -472,8 +472,8 @@ async def test_a_connection_that_is_lost_as_soon_as_it_is_there_is_unanswered() 
             return Lost()
 
     deadlines = Deadlines(1)
-    over = (library.ClientTimeout(), deadlines, Outbox(deadlines), Limit(9), Urls())
-    direct = OverConnections(cast("Any", Losing()), *over)
+    over = (library.ClientTimeout(), deadlines, RequestCoalescer(deadlines), ResponseLimit(9), UrlCache())
+    direct = AiohttpTransport(cast("Any", Losing()), *over)
     assert await direct(get("http://127.0.0.1:9")) == Unanswered("the connection was lost")
 
 
@@ -656,15 +656,15 @@ async def test_an_answer_that_comes_twice_is_not_read_by_the_next_call(*, later:
     assert len(connections) == 3
 
 
-async def test_a_server_that_always_speaks_unasked_is_sent_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_sent_to_a_server_that_always_sends_data_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ResponseHandler, "should_close", True)
-    monkeypatch.setattr("msgapi.transports.connections._FOUL", 3)
+    monkeypatch.setattr("msgapi.transports.aiohttp.transport._MAX_UNUSABLE", 3)
     heard: list[Arrived] = []
 
     async def serve(wire: Wire) -> None:
         heard.append(await wire.request())
 
-    assert await asked(serve) == NotSent("the server speaks before it is asked")
+    assert await asked(serve) == NotSent("the server sent data before the request")
     assert heard == []
 
 
@@ -699,7 +699,7 @@ async def test_a_session_that_raises_for_a_status_and_unpacks_does_neither_here(
         library.ClientSession(raise_for_status=True, auto_decompress=True) as session,
         aiohttp.open(session=session, max_response=100) as transport,
     ):
-        assert await transport(post(url)) == Unanswered("the answer is larger than 100 bytes")
+        assert await transport(post(url)) == Unanswered("the response is larger than 100 bytes")
 
 
 @BOTH

@@ -1,4 +1,4 @@
-"""outbox: requests that leave together, and what becomes of one that has not left yet."""
+"""Request coalescing: requests that are written together, and requests that are not written yet."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +13,8 @@ from attrs import define, field
 
 from msgapi import NotSent, Response
 from msgapi.transports import Answer, Transport, aiohttp, httptools
-from msgapi.transports.deadlines import Deadlines
-from msgapi.transports.outbox import Outbox
+from msgapi.transports.common.coalescing import RequestCoalescer
+from msgapi.transports.common.deadlines import Deadlines
 from tests.support.raw_servers import Wire, reply, serving
 from tests.transports.test_aiohttp import OK, post
 from tests.transports.test_httptools import UVLOOP
@@ -26,42 +26,42 @@ BOTH = pytest.mark.parametrize("opened", [httptools.open, aiohttp.open], ids=["h
 
 
 @asynccontextmanager
-async def in_flight(count: int) -> AsyncIterator[Outbox]:
+async def in_flight(count: int) -> AsyncIterator[RequestCoalescer]:
     deadlines = Deadlines(60)
     with ExitStack() as stack:
         for _ in range(count):
             stack.enter_context(deadlines.start())
         assert len(deadlines) == count
-        yield Outbox(deadlines)
+        yield RequestCoalescer(deadlines)
     deadlines.close()
 
 
 async def test_where_few_are_in_flight_each_leaves_at_once() -> None:
     left: list[int] = []
-    async with in_flight(7) as outbox:
+    async with in_flight(7) as coalescer:
         for number in range(20):
-            outbox.put(partial(left.append, number))
+            coalescer.add(partial(left.append, number))
             assert left == list(range(number + 1))
 
 
 async def test_where_many_are_those_of_one_turn_leave_together() -> None:
     left: list[int] = []
-    async with in_flight(8) as outbox:
+    async with in_flight(8) as coalescer:
         for number in range(3):
-            outbox.put(partial(left.append, number))
+            coalescer.add(partial(left.append, number))
         assert left == []
         await asyncio.sleep(0)
         assert left == [0, 1, 2]
-        outbox.put(lambda: left.append(3))
+        coalescer.add(lambda: left.append(3))
         await asyncio.sleep(0)
         assert left == [0, 1, 2, 3]
 
 
 async def test_none_waits_for_more_than_a_few_others() -> None:
     left: list[int] = []
-    async with in_flight(100) as outbox:
+    async with in_flight(100) as coalescer:
         for number in range(20):
-            outbox.put(partial(left.append, number))
+            coalescer.add(partial(left.append, number))
             assert len(left) == (number + 1) // 8 * 8
         await asyncio.sleep(0)
     assert left == list(range(20))
@@ -74,8 +74,8 @@ class Held:
     leaving: list[Callable[[], object]] = field(factory=list)
     came: anyio.Event = field(factory=anyio.Event)
 
-    def put(self, leave: Callable[[], object]) -> None:
-        self.leaving.append(leave)
+    def add(self, write: Callable[[], object]) -> None:
+        self.leaving.append(write)
         self.came.set()
 
     async def taken(self) -> Callable[[], object]:
@@ -106,7 +106,7 @@ async def held(opened: Opened, service: Service) -> AsyncIterator[tuple[Transpor
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(serving(service.serve))
         transport: Any = await stack.enter_async_context(opened())
-        transport.outbox = box
+        transport.coalescer = box
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(transport, post(url))
             _ = (await box.taken())()
@@ -129,7 +129,7 @@ async def leaving(opened: Opened, service: Service, answers: list[Answer]) -> As
 
 
 @BOTH
-async def test_what_is_held_leaves_once_and_is_answered(opened: Opened) -> None:
+async def test_a_delayed_request_is_written_once_and_answered(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
     async with leaving(opened, service, answers) as leave:
         await anyio.sleep(0.02)
@@ -156,14 +156,14 @@ async def test_a_call_that_is_cancelled_before_it_left_never_leaves(opened: Open
 
 
 @BOTH
-async def test_a_connection_that_is_lost_before_it_left_is_told(opened: Opened) -> None:
+async def test_a_connection_lost_before_the_request_was_written_is_not_sent(opened: Opened) -> None:
     service, answers = Service(), list[Answer]()
     async with leaving(opened, service, answers) as leave:
         await service.wires[0].stream.aclose()
         while not answers:  # noqa: ASYNC110 - what it waits for has no event
             await anyio.sleep(0.005)
         _ = leave()
-    assert answers == [NotSent("the connection was lost before it left")]
+    assert answers == [NotSent("the connection was lost before the request was sent")]
     assert service.requests == 1
 
 

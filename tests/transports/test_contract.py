@@ -1,4 +1,4 @@
-"""The contract of a transport, over every transport there is."""
+"""The contract of a transport, tested on every transport."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

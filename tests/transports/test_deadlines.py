@@ -1,11 +1,11 @@
-"""deadlines: one timer for many exchanges, and cancellation told apart from it."""
+"""Deadlines: one timer for many exchanges, and cancellations that are not from a deadline."""
 
 import asyncio
 
 import anyio
 import pytest
 
-from msgapi.transports.deadlines import Deadlines
+from msgapi.transports.common.deadlines import Deadlines
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 

@@ -1,4 +1,4 @@
-"""Faulty: what each fault does, and that the same ones strike in every run."""
+"""Faulty: what each fault does, and that every run has the same faults."""
 
 from collections import Counter
 from typing import get_args
@@ -87,7 +87,7 @@ async def test_a_page_is_the_page_of_a_proxy() -> None:
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("limit_headers", [True, False])
-async def test_a_throttled_request_is_told_when_to_come_back(limit_headers: bool) -> None:
+async def test_a_throttled_response_says_when_to_retry(limit_headers: bool) -> None:
     clock = VirtualClock(start=1000.0)
     answer, _ = await struck_by("throttled", retry_after=2.5, limit_headers=limit_headers, clock=clock)
     assert isinstance(answer, Response)
@@ -124,7 +124,7 @@ async def test_a_request_that_gets_through_twice_is_answered_the_second_time() -
 
 
 @pytest.mark.anyio
-async def test_a_slow_answer_is_held_back_on_the_clock() -> None:
+async def test_a_slow_response_is_delayed_on_the_clock() -> None:
     clock = VirtualClock()
     async with clock.autojump():
         answer, _ = await struck_by("slow", slow=3600.0, clock=clock)

@@ -1,4 +1,4 @@
-"""Sockets read by httptools: what a server can do to a request, on asyncio's own loop and on uvloop's."""
+"""Transport over httptools: the outcome of each thing that a server can do, on asyncio and on uvloop."""
 
 import asyncio
 import gzip
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, Transport, httptools
-from msgapi.transports.deadlines import Deadlines
-from msgapi.transports.exchanges import Exchanges
-from msgapi.transports.outbox import Outbox
+from msgapi.transports.common.coalescing import RequestCoalescer
+from msgapi.transports.common.deadlines import Deadlines
+from msgapi.transports.httptools.connection import HttpConnection
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 from tests.transports.test_aiohttp import FRAGMENTS, HEAD, OK, PACKED, post, saying
 from tests.transports.test_httpx2 import secured
@@ -141,18 +141,18 @@ async def test_a_connection_that_is_lost_is_unanswered() -> None:
 @pytest.mark.parametrize(
     ("reason", "parts"),
     [
-        ("the answer was cut short", [HEAD, b"Content-Length: 99\r\n\r\n{}"]),
-        ("the answer was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"]),
-        ("the answer was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"9\r\n{}"]),
-        ("the answer was cut short", [HEAD, b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n", b"9\r\n{}"]),
-        ("the answer is not HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n"]),
-        ("the answer is not HTTP", [HEAD, b"Content-Length: x\r\n\r\n{}"]),
-        ("the answer is not HTTP", [HEAD, b"A: ", b"a" * 200_000, b"\r\n\r\n{}"]),
-        ("the answer is not HTTP", [HEAD, *[b"A: a\r\n" * 10_000] * 9, b"\r\n{}"]),
-        ("the answer is not HTTP", [HEAD + b"A: a\r\n" * 80_000 + b"Content-Length: 2\r\n\r\n{}"]),
-        ("the answer is larger than 1000 bytes", [HEAD, b"Content-Length: 1001\r\n\r\n", b"x" * 1001]),
-        ("the answer is larger than 1000 bytes", [HEAD, b"\r\n", b"x" * 1001]),
-        ("the answer is larger than 1000 bytes", [reply(200, PACKED, headers={"Content-Encoding": "gzip"})]),
+        ("the response was cut short", [HEAD, b"Content-Length: 99\r\n\r\n{}"]),
+        ("the response was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"]),
+        ("the response was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"9\r\n{}"]),
+        ("the response was cut short", [HEAD, b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n", b"9\r\n{}"]),
+        ("the response is not HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n"]),
+        ("the response is not HTTP", [HEAD, b"Content-Length: x\r\n\r\n{}"]),
+        ("the response is not HTTP", [HEAD, b"A: ", b"a" * 200_000, b"\r\n\r\n{}"]),
+        ("the response is not HTTP", [HEAD, *[b"A: a\r\n" * 10_000] * 9, b"\r\n{}"]),
+        ("the response is not HTTP", [HEAD + b"A: a\r\n" * 80_000 + b"Content-Length: 2\r\n\r\n{}"]),
+        ("the response is larger than 1000 bytes", [HEAD, b"Content-Length: 1001\r\n\r\n", b"x" * 1001]),
+        ("the response is larger than 1000 bytes", [HEAD, b"\r\n", b"x" * 1001]),
+        ("the response is larger than 1000 bytes", [reply(200, PACKED, headers={"Content-Encoding": "gzip"})]),
     ],
 )
 async def test_an_answer_that_is_none_is_unanswered(reason: str, parts: list[bytes]) -> None:
@@ -171,13 +171,13 @@ async def test_of_what_comes_in_one_piece_the_head_may_not_be_too_long_and_the_b
             pass
 
     async def read(headers: bytes, body: bytes) -> Answer:
-        connection = Exchanges(200_000, Outbox(Deadlines(30.0)))
+        connection = HttpConnection(200_000, RequestCoalescer(Deadlines(30.0)))
         connection.connection_made(Stub())
-        waiting = connection.ask(b"", bodiless=False)
+        waiting = connection.send(b"", bodiless=False)
         connection.data_received(HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         return await waiting
 
-    assert await read(b"A: " + b"a" * 200_000 + b"\r\n", b"{}") == Unanswered("the answer is not HTTP")
+    assert await read(b"A: " + b"a" * 200_000 + b"\r\n", b"{}") == Unanswered("the response is not HTTP")
     answer = await read(b"", b"x" * 200_000)
     assert isinstance(answer, Response)
     assert len(answer.body) == 200_000
@@ -191,7 +191,7 @@ async def test_an_answer_without_a_length_ends_with_its_connection_unless_that_i
         await wire.reset()
 
     assert await asked(saying(HEAD, b"\r\n", b"{", b"}")) == Response(200, {}, b"{}")
-    assert await asked(reset) == Unanswered("the answer was cut short")
+    assert await asked(reset) == Unanswered("the response was cut short")
 
 
 async def test_an_endless_answer_ends_the_connection() -> None:

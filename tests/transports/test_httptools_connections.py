@@ -1,4 +1,4 @@
-"""Sockets read by httptools: which connections there are, and what is left of a call that was cancelled."""
+"""Transport over httptools: which connections are kept, closed and reused."""
 
 import anyio
 import anyio.lowlevel
@@ -6,8 +6,8 @@ import pytest
 
 from msgapi import Request, Response
 from msgapi.transports import Transport, httptools
-from msgapi.transports.exchanges import Exchanges
-from msgapi.transports.httptools import OverSockets
+from msgapi.transports.httptools.connection import HttpConnection
+from msgapi.transports.httptools.transport import SocketTransport
 from tests.support.raw_servers import Serve, Wire, reply, serving
 from tests.transports.test_aiohttp import HEAD, OK, get, post, saying
 from tests.transports.test_httptools import LOST, UVLOOP, between
@@ -32,13 +32,13 @@ def echo(numbers: list[int], gone: anyio.Event | None = None) -> Serve:
     return serve
 
 
-def kept(transport: Transport) -> list[Exchanges]:
-    assert isinstance(transport, OverSockets)
+def kept(transport: Transport) -> list[HttpConnection]:
+    assert isinstance(transport, SocketTransport)
     return [connection for connections in transport._idle.values() for connection in connections]
 
 
 async def none_alive(transport: Transport) -> None:
-    while any(connection.alive for connection in kept(transport)):
+    while any(connection.is_open for connection in kept(transport)):
         await anyio.lowlevel.checkpoint()
 
 
@@ -232,7 +232,7 @@ async def test_a_connection_that_is_not_to_be_used_again_is_closed(method: str, 
 
 
 async def test_a_connection_is_closed_that_was_idle_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(httptools, "_IDLE", 0.02)
+    monkeypatch.setattr("msgapi.transports.httptools.transport._KEEPALIVE", 0.02)
     gone = anyio.Event()
     async with between(echo([], gone)) as (transport, url):
         _ = await transport(post(url))
@@ -257,9 +257,9 @@ async def test_of_two_idle_connections_only_the_older_one_is_closed() -> None:
                 tasks.start_soon(transport, post(url))
         connections = kept(transport)
         assert len(connections) == 2
-        connections[0].since -= 60.0
-        assert isinstance(transport, OverSockets)
-        transport.sweep()
+        connections[0].idle_since -= 60.0
+        assert isinstance(transport, SocketTransport)
+        transport.close_expired()
         await gone.wait()
         assert kept(transport) == connections[1:]
         assert isinstance(await transport(post(url)), Response)

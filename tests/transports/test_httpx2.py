@@ -1,4 +1,4 @@
-"""httpx2: what a real socket can do to a request, on asyncio and on trio."""
+"""Transport over httpx2: the outcome of each thing that can happen on a real socket, on asyncio and on trio."""
 
 import gzip
 import logging
@@ -161,15 +161,15 @@ async def test_a_connection_that_is_lost_is_unanswered(over: Over) -> None:
 @pytest.mark.parametrize(
     ("reason", "parts"),
     [
-        ("the answer was cut short", [HEAD, b"Content-Length: 99\r\n\r\n{}"]),
-        ("the answer was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"]),
-        ("the answer was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"9\r\n{}"]),
-        ("the answer is not HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n"]),
-        ("the answer is not HTTP", [HEAD, b"Content-Length: x\r\n\r\n{}"]),
-        ("the answer is not HTTP", [HEAD, b"A: ", b"a" * 200_000, b"\r\n\r\n{}"]),
-        ("the answer is larger than 1000 bytes", [HEAD, b"Content-Length: 1001\r\n\r\n", b"x" * 1001]),
-        ("the answer is larger than 1000 bytes", [HEAD, b"\r\n", b"x" * 1001]),
-        ("the answer is larger than 1000 bytes", [reply(200, PACKED, headers={"Content-Encoding": "gzip"})]),
+        ("the response was cut short", [HEAD, b"Content-Length: 99\r\n\r\n{}"]),
+        ("the response was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"]),
+        ("the response was cut short", [HEAD, b"Transfer-Encoding: chunked\r\n\r\n", b"9\r\n{}"]),
+        ("the response is not HTTP", [b"SSH-2.0-OpenSSH_9.6\r\n\r\n"]),
+        ("the response is not HTTP", [HEAD, b"Content-Length: x\r\n\r\n{}"]),
+        ("the response is not HTTP", [HEAD, b"A: ", b"a" * 200_000, b"\r\n\r\n{}"]),
+        ("the response is larger than 1000 bytes", [HEAD, b"Content-Length: 1001\r\n\r\n", b"x" * 1001]),
+        ("the response is larger than 1000 bytes", [HEAD, b"\r\n", b"x" * 1001]),
+        ("the response is larger than 1000 bytes", [reply(200, PACKED, headers={"Content-Encoding": "gzip"})]),
     ],
 )
 async def test_an_answer_that_is_none_is_unanswered(over: Over, reason: str, parts: list[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Recording and Replay: what is written, what never is, and that it comes back as it was."""
+"""Recording and Replay: what is written, what is never written, and that a replay returns it."""
 
 import json
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""What of an exchange may be written down: routes, ids, enums, amounts and dates; no person and no content.
+"""Mask what must not be written of an exchange: only routes, ids, enums, amounts and dates are kept.
 
 Rules:
-- It is a list of what may stay, never of what must go: a field that nobody thought of is hidden.
-- A value that may stay by its name must also look like what the name says.
-- What was hidden in a request is hidden wherever the answer says it again.
-- Types stay: a hidden string is a string, a hidden number is a number, so an answer can be decoded.
+- The lists name what is kept, never what is hidden: a field that is in no list is hidden.
+- A value whose name is in a list must also have the form of such a value.
+- A value that was hidden in the request is hidden wherever the response repeats it.
+- Types are kept: a hidden string is a string, a hidden number is a number, so that the response can be decoded.
 """
 
 import json
@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from attrs import define, field, frozen
 
-from ..redact import HIDDEN, ROUTE_WORDS, mask, word
+from ...redact import HIDDEN, ROUTE_WORDS, mask, word
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
 
@@ -44,7 +44,7 @@ _NUMBERS: Final = _names(
     template_version threshold total volume_used
     """
 )
-_FREE: Final = frozenset({"custom_fields", "template_data"})  # their very keys are the sender's own
+_FREE_FORM: Final = frozenset({"custom_fields", "template_data"})  # even their keys are chosen by the sender
 _HEADERS: Final = _names(
     "content-type date location retry-after x-ratelimit-limit x-ratelimit-remaining x-ratelimit-reset"
 )
@@ -61,63 +61,65 @@ _HEADER: Final = re.compile(
     r"|[a-z]+/[a-z.+-]+(; ?charset=[\w-]{1,20})?",
     re.ASCII,
 )
-_FORMS: Final = {name: form for names, form in ((_IDS, _ID), (_TIMES, _TIME), (_NUMBERS, _NUMBER)) for name in names}
-_LARGEST: Final = 10**7  # more digits may be a phone number
-_SHORTEST: Final = 6  # characters: less than this is found in anything, so only the whole of a value counts
+_PATTERNS: Final = {
+    name: pattern for names, pattern in ((_IDS, _ID), (_TIMES, _TIME), (_NUMBERS, _NUMBER)) for name in names
+}
+_MAX_NUMBER: Final = 10**7  # more digits may be a phone number
+_MIN_ECHO: Final = 6  # characters; a shorter text is part of too many values, so only a whole value is compared
 
 
 @final
 @define(eq=False)
 class Mask:
-    """Hides what may not be written of one exchange: of the request, then of its answer."""
+    """Masks one exchange: the request, then the response, in which the *hidden* texts of the request are hidden too."""
 
     hidden: set[str] = field(factory=set, repr=False)
     learning: bool = True
 
-    def answering(self) -> "Mask":
-        """Make the mask for the answer, which also hides what this one has hidden."""
+    def for_response(self) -> "Mask":
+        """Return the mask for the response, which also hides what this one has hidden."""
         return Mask(self.hidden, learning=False)
 
     def target(self, target: str) -> str:
-        """Hide what is no route, id, enum or date in a path and its query."""
+        """Return a path and its query with only the routes, ids, enums and dates."""
         path, _, query = target.partition("?")
         parts = [self._part(unquote(part)) for part in path.split("/")]
         pairs = [(_name(name), self._text(value, name)) for name, value in parse_qsl(query, keep_blank_values=True)]
         return "/".join(parts) + (f"?{urlencode(pairs, safe='*:')}" if query else "")
 
     def body(self, body: bytes) -> Json:
-        """Hide what may not stay of a body; of one that is not JSON nothing but the size does."""
+        """Return the masked body; of a body that is not JSON only the size is kept."""
         if not body:
             return None
         try:
-            return {"json": self._value(parse(body.decode()))}
+            return {"json": self._value(parse_json(body.decode()))}
         except (ValueError, RecursionError):
             return {"bytes": len(body)}
 
     def _value(self, value: Json, name: str = "") -> Json:
         match value:
             case dict():
-                masked = {_name(key): self._value(below, key) for key, below in value.items()}
-                return {} if name in _FREE else masked
+                masked = {_name(key): self._value(item, key) for key, item in value.items()}
+                return {} if name in _FREE_FORM else masked
             case list():
-                return [self._value(below, name) for below in value]
+                return [self._value(item, name) for item in value]
             case str():
                 return self._text(value, name)
             case bool() | None:
                 return value
             case _:
-                return value if name in _NUMBERS and abs(value) < _LARGEST else type(value)()
+                return value if name in _NUMBERS and abs(value) < _MAX_NUMBER else type(value)()
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Keep the headers that say what a body is and when the next request may be made."""
+        """Return the headers that describe the body or the rate limit, and the location."""
         kept = {name: value for name, value in headers.items() if name in _HEADERS and _HEADER.fullmatch(value)}
         return kept | ({"location": self.target(headers["location"])} if "location" in headers else {})
 
     def reason(self, reason: str) -> str:
-        """Hide addresses, numbers and what the request said in the reason why there is no answer."""
+        """Return the *reason* of an outcome without addresses, numbers and texts of the request."""
         text = mask(reason)
         for secret in self.hidden:
-            text = text.replace(secret, HIDDEN) if len(secret) >= _SHORTEST else text
+            text = text.replace(secret, HIDDEN) if len(secret) >= _MIN_ECHO else text
         return text
 
     def _part(self, part: str) -> str:
@@ -132,26 +134,26 @@ class Mask:
         return HIDDEN if text else text
 
     def _is_echo(self, text: str) -> bool:
-        return text in self.hidden or any(len(secret) >= _SHORTEST and secret in text for secret in self.hidden)
+        return text in self.hidden or any(len(secret) >= _MIN_ECHO and secret in text for secret in self.hidden)
 
 
 @final
 @frozen
 class KeyMask:
-    """Hides the API *key* and cookies, and nothing else."""
+    """Masks the API *key* and cookies, and nothing else."""
 
     key: str = field(repr=False)
 
-    def answering(self) -> "KeyMask":
-        """Give the mask for the answer: the same."""
+    def for_response(self) -> "KeyMask":
+        """Return the mask for the response, which is the same."""
         return self
 
     def target(self, target: str) -> str:
-        """Keep a path and its query as they are."""
+        """Return a path and its query, without the key."""
         return self.reason(target)
 
     def body(self, body: bytes) -> Json:
-        """Keep a body to the byte, in the most readable way that does: as JSON, as text, or as base64."""
+        """Return the body in the most readable form that restores every byte: JSON, text, or base64."""
         plain = body.replace(self.key.encode(), HIDDEN.encode()) if self.key else body
         if not plain:
             return None
@@ -160,28 +162,28 @@ class KeyMask:
         except UnicodeDecodeError:
             return {"base64": b64encode(plain).decode()}
         try:
-            value = parse(text)
-            return {"json": value} if compact(value) == text else {"text": text}
+            value = parse_json(text)
+            return {"json": value} if dump_compact(value) == text else {"text": text}
         except (ValueError, RecursionError):
             return {"text": text}
 
     def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Keep all headers but those that let someone in."""
+        """Return the headers except those with credentials."""
         return {name: self.reason(value) for name, value in headers.items() if name not in _SECRET}
 
     def reason(self, reason: str) -> str:
-        """Keep a text as it is."""
+        """Return *reason* without the key."""
         return reason.replace(self.key, HIDDEN) if self.key else reason
 
 
-def parse(text: str) -> Json:
-    """Read JSON; a ValueError for what is none, and for the NaN that Python would let pass."""
+def parse_json(text: str) -> Json:
+    """Return the value of JSON *text*; raise ValueError if it is not JSON, or has a NaN, which `json` accepts."""
     value: Json = json.loads(text, parse_constant=_refuse_constant)
     return value
 
 
-def compact(value: Json) -> str:
-    """Write JSON without a space, as the client and most servers do."""
+def dump_compact(value: Json) -> str:
+    """Return *value* as JSON without spaces, which is how the client and most servers write it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -196,5 +198,5 @@ def _name(key: str) -> str:
 def _fits(text: str, name: str) -> bool:
     if name in _WORDS:
         return word(text) != HIDDEN
-    form = _FORMS.get(name) or (_TIME if name.endswith("_at") else None)
-    return form is not None and form.fullmatch(text) is not None
+    pattern = _PATTERNS.get(name) or (_TIME if name.endswith("_at") else None)
+    return pattern is not None and pattern.fullmatch(text) is not None

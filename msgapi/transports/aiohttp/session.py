@@ -1,8 +1,8 @@
-"""Sending over an aiohttp session of the caller's, whose settings are kept: its proxy, tracing, headers.
+"""A transport over a session of the caller's, which keeps its settings: proxy, tracing, headers.
 
 Rules:
-- No redirects, no re-quoting of the URL, no header of aiohttp's own, bytes in and bytes out.
-- A connection whose answer was not read to its end is closed, so no other call can read the rest.
+- No redirects, no quoting of the URL, no header that aiohttp adds by itself, no unpacking by aiohttp.
+- If a response was not read to its end, its connection is closed, so that no other call can read the rest.
 """
 
 from io import BytesIO
@@ -11,29 +11,29 @@ from typing import Final, final
 import aiohttp
 from attrs import define
 
-from ..http import Request
-from ..results import NotSent
-from .answers import Limit, explain
-from .deadlines import Deadlines
-from .protocol import Answer
-from .urls import Urls
+from ...http import Request
+from ...results import NotSent
+from ..common.deadlines import Deadlines
+from ..common.request import UrlCache
+from ..protocol import Answer
+from .response import ResponseLimit, outcome_of
 
-_AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without
-_LARGE: Final = 2**20  # bytes beyond which aiohttp wants a file, so as not to write all of it in one go
+_AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them
+_LARGE: Final = 2**20  # bytes; aiohttp writes a larger body in parts only if it is a file
 
 
 @final
 @define(eq=False)
-class OverSession:
+class AiohttpSessionTransport:
     """A transport over *session*."""
 
     session: aiohttp.ClientSession
     deadlines: Deadlines
-    limit: Limit
-    urls: Urls
+    limit: ResponseLimit
+    urls: UrlCache
 
     async def __call__(self, request: Request, /) -> Answer:
-        """Send *request*: its answer, or how it came to none."""
+        """Send *request* and return its outcome."""
         url = self.urls.get(request.url)
         if url is None:
             return NotSent("the URL is not valid")
@@ -53,10 +53,10 @@ class OverSession:
                 try:
                     body = await self.limit.read(response.content)
                 finally:
-                    response.close()  # does nothing to a connection that was read to its end and given back
+                    response.close()  # no effect on a connection that was read to its end and returned to the pool
         except (aiohttp.ClientError, OSError) as error:
-            return explain(error)
-        return self.limit.answer(response.status, response.headers, body)
+            return outcome_of(error)
+        return self.limit.make_response(response.status, response.headers, body)
 
 
 def _data(body: bytes | None) -> bytes | BytesIO | None:

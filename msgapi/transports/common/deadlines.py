@@ -1,8 +1,8 @@
-"""Deadlines: any number of them, all equally long, over one timer of asyncio's.
+"""Deadlines of equal length, with one asyncio timer for all of them.
 
-Rules, which are those of `asyncio.timeout`:
-- What a deadline cancels comes out as TimeoutError; a cancellation by anyone else goes on.
-- A deadline that is over leaves no cancellation behind in its task.
+Rules, the same as those of `asyncio.timeout`:
+- If a deadline cancels its task, the block raises TimeoutError. Any other cancellation propagates.
+- A deadline that has ended leaves no cancellation pending in its task.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from attrs import define, field
 @final
 @define(eq=False)
 class Deadlines:
-    """Deadlines of *seconds* each: `with deadlines.start()` around what must end in time.
+    """Deadlines of *seconds* each: use `with deadlines.start():` around the code that must end in time.
 
-    A timer for each would cost a twentieth of a request. As all are equally long, the first to
-    start is the first to be over, and one timer that waits for it is enough.
+    A timer for each deadline would cost a twentieth of a request. As all are equally long, the first to start is the
+    first to expire, so one timer that waits for that one is enough.
     """
 
     seconds: float
@@ -27,7 +27,7 @@ class Deadlines:
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def start(self) -> "Deadline":
-        """Start one for the current task; it runs until its `with` ends."""
+        """Start a deadline for the current task; it runs until its `with` block ends."""
         task = asyncio.current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
         deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self._running)
@@ -37,11 +37,11 @@ class Deadlines:
         return deadline
 
     def __len__(self) -> int:
-        """Tell how many run."""
+        """Return the number of deadlines that are running, which is the number of requests in flight."""
         return len(self._running)
 
     def close(self) -> None:
-        """Stop the timer; whatever still runs has no deadline any more."""
+        """Stop the timer; code that still runs has no deadline any more."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -51,7 +51,7 @@ class Deadlines:
             if deadline.at > now:
                 self._timer = self._loop.call_at(deadline.at, self._fire)
                 return
-            deadline.over = True
+            deadline.expired = True
             del self._running[deadline]
             _ = deadline.task.cancel()
         self._timer = None
@@ -60,33 +60,36 @@ class Deadlines:
 @final
 @define(eq=False)
 class Deadline:
-    """One deadline, *at* a time of the loop's clock, for a *task* that was cancelled *before* so many times."""
+    """One deadline of *task*, which expires *at* a time of the loop's clock.
+
+    *cancelling_before* is the value of `task.cancelling()` when the deadline started.
+    """
 
     task: "asyncio.Task[object]"
     at: float
-    before: int
+    cancelling_before: int
     running: "dict[Deadline, None]"
-    over: bool = False
+    expired: bool = False
 
     @property
-    def called_off(self) -> bool:
-        """Whether the task is being cancelled since this began, by this or by anyone else."""
-        return self.task.cancelling() > self.before
+    def cancelled(self) -> bool:
+        """Whether the task was cancelled since the start, by this deadline or by other code."""
+        return self.task.cancelling() > self.cancelling_before
 
     def __enter__(self) -> "Deadline":
-        """Begin."""
+        """Return the deadline, which is running already."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """End; TimeoutError if this deadline was why the task was cancelled."""
-        if not self.over:
+        """End the deadline; raise TimeoutError if it is the reason why the task was cancelled."""
+        if not self.expired:
             del self.running[self]
-        elif self.task.uncancel() <= self.before and kind is asyncio.CancelledError:
+        elif self.task.uncancel() <= self.cancelling_before and kind is asyncio.CancelledError:
             raise TimeoutError
 
 
-def deadlines_of(seconds: float) -> Deadlines:
-    """Make the deadlines of a transport on asyncio; raise RuntimeError on any other event loop."""
+def make_deadlines(seconds: float) -> Deadlines:
+    """Return the deadlines of a transport on asyncio; raise RuntimeError on any other event loop."""
     try:
         return Deadlines(seconds)
     except RuntimeError:

@@ -1,0 +1,115 @@
+"""The request on the wire: its URL, parsed once, and its head.
+
+Rules:
+- A URL is sent as it is: nothing is quoted again.
+- No header is sent but the request's own, Host, Accept-Encoding, and the one that frames the body.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, final
+
+from attrs import define, field
+from yarl import URL
+
+from ...http import Request
+
+FRAMING_HEADERS: Final = frozenset(
+    {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+_CACHED_URLS: Final = 256  # beyond it the oldest is removed
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BREAKS: Final = re.compile(r"[\0\n\v\f\r]")
+_BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # without a body, no Content-Length is sent
+
+
+@final
+@define(eq=False)
+class UrlCache:
+    """Parsed URLs by their text: most programs request the same few again and again."""
+
+    _urls: dict[str, URL] = field(factory=dict, init=False, repr=False)
+
+    def get(self, text: str) -> URL | None:
+        """Return the absolute http or https URL in *text*, without quoting it again; None if it is not one."""
+        url = self._urls.get(text)
+        return self._parse(text) if url is None else url
+
+    def _parse(self, text: str) -> URL | None:
+        try:
+            url = URL(text, encoded=True)
+            _ = (url.raw_host or "").encode("idna"), url.port  # where the resolver would raise
+        except ValueError:
+            return None
+        if url.scheme not in {"http", "https"} or not url.raw_host or not _is_plain(text):
+            return None
+        if len(self._urls) >= _CACHED_URLS:
+            del self._urls[next(iter(self._urls))]
+        self._urls[text] = url
+        return url
+
+
+def request_headers(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
+    """Return the headers to send for *request*; raise ValueError if one of them is not valid."""
+    names = check_names(request.method, *request.headers)
+    if any(map(_BREAKS.search, request.headers.values())):
+        raise ValueError("a header has a line break or a zero byte in it")
+    pairs = [(name.encode(), value.strip(" \t").encode()) for name, value in request.headers.items()]
+    if "host" not in names:
+        pairs.append((b"Host", f"{url.host_port_subcomponent}".encode()))
+    if "accept-encoding" not in names:
+        pairs.append((b"Accept-Encoding", b"identity"))  # so that bytes out are the bytes of the body
+    if request.body or request.method not in _BODILESS_METHODS:
+        pairs.append((b"Content-Length", b"%d" % len(request.body or b"")))
+    return pairs
+
+
+def encode_request(request: Request, url: URL) -> bytes:
+    """Return *request* as bytes, head and body; raise ValueError if one of its headers is not valid."""
+    headers, body = request.headers, request.body or b""
+    framed = bool(body) or request.method not in _BODILESS_METHODS
+    template, has_host = _head_template(request.method, framed, *headers)
+    values = headers.values()
+    text = "".join(values)
+    if "\n" in text or "\r" in text or "\0" in text:
+        raise ValueError("a header has a line break or a zero byte in it")
+    fields = (url.raw_path_qs, *values) if has_host else (url.raw_path_qs, *values, url.host_port_subcomponent)
+    return (template % ((*fields, len(body)) if framed else fields)).encode() + body
+
+
+@lru_cache(64)
+def _head_template(method: str, framed: bool, *names: str) -> tuple[str, bool]:  # noqa: FBT001 - a key of the cache
+    # The head of every request with these header names, with a placeholder for each value; and whether Host is one
+    # of the names.
+    lower = check_names(method, *names)
+    lines = [f"{_escape(method)} %s HTTP/1.1", *(f"{_escape(name)}: %s" for name in names)]
+    if "host" not in lower:
+        lines.append("Host: %s")
+    if "accept-encoding" not in lower:
+        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
+    if framed:
+        lines.append("Content-Length: %d")
+    return "\r\n".join((*lines, "", "")), "host" in lower
+
+
+def _escape(word: str) -> str:
+    return word.replace("%", "%%")
+
+
+@lru_cache(64)
+def check_names(method: str, *names: str) -> frozenset[str]:
+    """Return the header names in lower case; raise ValueError if one of them, or the method, is not valid."""
+    if not all(_TOKEN.fullmatch(word) for word in (method, *names)):
+        raise ValueError("the method, or the name of a header, has a character that it can't have")
+    lower = frozenset(name.lower() for name in names)
+    if len(lower) < len(names):
+        raise ValueError("a header is given twice, in names that differ only in their case")
+    if lower & FRAMING_HEADERS:
+        raise ValueError(
+            f"these headers are the transport's own to write: {', '.join(sorted(lower & FRAMING_HEADERS))}"
+        )
+    return lower
+
+
+def _is_plain(text: str) -> bool:
+    return text.isascii() and text.isprintable() and " " not in text

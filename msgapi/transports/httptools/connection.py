@@ -1,0 +1,169 @@
+"""One connection: an asyncio protocol that writes a request, and reads the response with httptools.
+
+Rules:
+- A connection is `reusable` only if the response has ended, the request is written whole, and no data arrived since.
+- Once a request is written, any failure is `Unanswered`. A request whose connection is lost, or whose call is
+  cancelled, before it is written is not written afterwards either.
+- Data that arrives before a request is written is not the response to it.
+"""
+
+import asyncio
+from functools import lru_cache
+from typing import Final, cast, final
+
+import httptools
+
+from ...http import Lowered
+from ...results import NotSent, Unanswered
+from ..common.coalescing import RequestCoalescer
+from ..common.response import make_response
+from ..protocol import Answer
+
+_MAX_HEAD: Final = 2**17  # bytes of a response's head, and what arrives with its last part
+_SWITCHING_PROTOCOLS: Final = 101
+_NOT_HTTP: Final = Unanswered("the response is not HTTP")
+
+
+@final
+class HttpConnection(asyncio.Protocol):
+    """A connection for one exchange at a time; a response has at most *max_response* bytes."""
+
+    def __init__(self, max_response: int, coalescer: RequestCoalescer) -> None:
+        self._max_response: Final = max_response
+        self._coalescer: Final = coalescer
+        self._unsent = b""
+        self._parser: Final = httptools.HttpResponseParser(self)
+        self._future: asyncio.Future[Answer] | None = None
+        self._transport: asyncio.Transport
+        self._bodiless = self._in_head = self._keep_alive = self._until_eof = False
+        self._status = self._head_size = 0
+        self._headers = Lowered()
+        self._body: bytes | bytearray = b""
+        self._loop: Final = asyncio.get_running_loop()
+        self.idle_since: float = 0.0
+
+    def send(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
+        """Send *request* and return the future of its outcome; the response to a *bodiless* one has only a head."""
+        future = self._future = self._loop.create_future()
+        self._in_head, self._bodiless = True, bodiless
+        self._head_size = 0
+        self._headers = Lowered()
+        self._body = b""
+        self._unsent = request
+        self._coalescer.add(self._write)
+        return future
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can still be sent over it."""
+        return not self._transport.is_closing()
+
+    @property
+    def reusable(self) -> bool:
+        """Whether it can carry one more request, after the exchange has ended."""
+        return self._keep_alive and self.is_open and not self._transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Close the connection at once; data that is still buffered is not sent."""
+        self._transport.abort()
+
+    # Called by asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the asyncio transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*; if no response is expected, close the connection."""
+        if self._future is None or self._future.done() or self._unsent:
+            self.abort()
+            return
+        if self._in_head:
+            self._head_size += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._keep_alive = False
+        except httptools.HttpParserError:
+            self._fail(_NOT_HTTP)
+        if self._in_head and self._head_size > _MAX_HEAD:
+            self._fail(_NOT_HTTP)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Set the outcome; a response without a length ends here."""
+        if self._unsent:
+            self._set_outcome(NotSent("the connection was lost before the request was sent"))
+        elif self._in_head:
+            self._set_outcome(Unanswered("the connection was lost"))
+        elif self._until_eof and exc is None:
+            self._finish()
+        else:
+            self._set_outcome(Unanswered("the response was cut short"))
+
+    # Called by the parser.
+
+    def on_message_begin(self) -> None:
+        """Begin a response; a second response to one request is an error, which closes the connection."""
+        if not self._in_head:
+            raise ValueError("a second response")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; if it is repeated, the last one."""
+        self._headers[_lower(name)] = value.decode(errors="surrogateescape")
+
+    def on_headers_complete(self) -> None:
+        """Check the head, and decide what follows: nothing, a body, or another response, as after a 1xx."""
+        self._status = self._parser.get_status_code()
+        self._in_head = False
+        self._keep_alive = self._parser.should_keep_alive()
+        self._until_eof = not self._keep_alive and self._has_no_length()
+        if self._head_size > _MAX_HEAD and sum(map(len, [*self._headers, *self._headers.values()])) > _MAX_HEAD:
+            self._fail(_NOT_HTTP)
+        elif self._bodiless:
+            self._finish()
+            self._keep_alive = False  # the parser waits for a body
+
+    def on_body(self, data: bytes) -> None:
+        """Keep a part of the body."""
+        if not self._body:
+            self._body = data  # most bodies arrive in one part
+        elif isinstance(self._body, bytearray):
+            self._body += data
+        else:
+            self._body = bytearray(self._body) + data
+        if len(self._body) > self._max_response:
+            self._fail(make_response(self._status, self._headers, None, self._max_response))
+
+    def on_message_complete(self) -> None:
+        """End the response; after a 1xx, begin the next."""
+        if 100 <= self._status < 200 and self._status != _SWITCHING_PROTOCOLS:  # noqa: PLR2004 - 1xx: interim
+            self._in_head = True
+            self._headers = Lowered()
+        else:
+            self._finish()
+
+    def _write(self) -> None:
+        if not self._transport.is_closing() and self._future is not None and not self._future.done():
+            request, self._unsent = self._unsent, b""
+            self._transport.write(request)
+
+    def _has_no_length(self) -> bool:
+        chunked = self._headers.get("transfer-encoding", "").lower().endswith("chunked")
+        return not chunked and "content-length" not in self._headers
+
+    def _finish(self) -> None:
+        self._set_outcome(make_response(self._status, self._headers, bytes(self._body), self._max_response))
+
+    def _fail(self, outcome: Answer) -> None:
+        self._keep_alive = False
+        self._set_outcome(outcome)
+        self.abort()
+
+    def _set_outcome(self, outcome: Answer) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(outcome)
+
+
+@lru_cache(256)
+def _lower(raw: bytes) -> str:
+    return raw.decode(errors="replace").lower()
