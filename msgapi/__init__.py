@@ -1,4 +1,4 @@
-"""Async Python SDK for a messaging HTTP API: a call is a value, and so is its outcome."""
+"""Async Python SDK for a messaging HTTP API. A call is a value, and so is its result."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Load what is no plain value when it is first asked for, so that importing the package stays quick."""
+        """Import modules and larger classes on first use, so that importing the package is fast."""
         if name in _NOUNS:
             return import_module(f".{name}", __name__)
         if name not in _HOMES:

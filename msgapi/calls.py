@@ -1,4 +1,4 @@
-"""Call: one operation of the API as a value, before anything has been sent."""
+"""Calls: one operation of the API as a value. Nothing is sent until a client is called with it."""
 
 from collections.abc import Coroutine
 from functools import lru_cache
@@ -18,11 +18,15 @@ T_co = TypeVar("T_co", covariant=True)
 @final
 @frozen(repr=False)
 class Call(Generic[T_co]):
-    """One operation: what to ask, what comes back, and whether it may be asked twice.
+    """One operation: an HTTP request without its host, and the type of its result.
 
-    A call can be awaited any number of times: each time it is the same operation under the same
-    idempotency key. *body* is fixed here, so a repeated request is the same to the byte. *invalid*
-    is what was wrong with the input; such a call is never sent, awaiting it gives that value.
+    The functions of the nouns, such as `messages.send`, return calls. A call can be passed to a client any number of
+    times: each time it is the same operation with the same idempotency key.
+
+    - *path*: the path, percent-encoded. *query*: the query parameters, not yet encoded.
+    - *returns*: the type that the body of the response is decoded to.
+    - *body*: the JSON body. It is encoded once, so a repeated request is identical.
+    - *invalid*: the problems of the input, if there are any. The call is then never sent: its result is *invalid*.
     """
 
     method: str
@@ -35,12 +39,12 @@ class Call(Generic[T_co]):
 
     @property
     def repeatable(self) -> bool:
-        """True if a second request can do no more than the first: it has a key, or it is not a POST."""
+        """Whether a second request has no further effect: there is an idempotency key, or it is not a POST."""
         return self.idempotency_key is not None or self.method != "POST"
 
     @property
     def target(self) -> str:
-        """The path and the query as they go into the URL; the path is percent-encoded already."""
+        """The path and the query, percent-encoded for the URL."""
         return f"{self.path}?{urlencode(self.query, quote_via=quote)}" if self.query else self.path
 
     @property
@@ -49,13 +53,13 @@ class Call(Generic[T_co]):
         return _endpoint_class(self.method, self.path)
 
     def under(self, key: str | None) -> "Call[T_co]":
-        """Give the same call under another idempotency key."""
+        """Return the same call with the idempotency key *key*, or with none if it is None."""
         if key == self.idempotency_key:
             return self
         return Call(self.method, self.path, self.returns, self.query, self.body, key, invalid=self.invalid)
 
     def __repr__(self) -> str:
-        """Show the route and the key that names the operation; never the query or the body."""
+        """Show the masked path and the masked idempotency key; never the query or the body."""
         named = f", key={key(self.idempotency_key)}" if self.idempotency_key else ""
         state = f", {self.invalid!r}" if self.invalid else ""
         return f"Call({self.method} {mask(self.path)} -> {self.returns.__name__}{named}{state})"
@@ -65,7 +69,7 @@ class Caller(Protocol):
     """Anything that turns a call into its result: a `Client`, or an async function in a test."""
 
     def __call__(self, call: Call[T], /) -> Coroutine[Any, Any, Result[T]]:
-        """Carry *call* out."""
+        """Carry out *call* and return its result."""
         ...  # pragma: no cover
 
 
@@ -75,5 +79,5 @@ def _endpoint_class(method: str, path: str) -> str:
 
 
 def new_key() -> str:
-    """Return a new idempotency key: a random UUID, as the API asks for (/api/conventions)."""
+    """Return a new idempotency key: a random UUID, as the API requires (docs: /api/conventions)."""
     return str(uuid4())

@@ -1,4 +1,7 @@
-"""Client: carries calls out, over any transport, with retries and at the service's pace."""
+"""Client: carries out calls over any transport, with retries and within the rate limit.
+
+A call takes a turn at the rate limit, is sent, and its response is decoded; then it is retried or returned.
+"""
 
 import inspect
 import os
@@ -32,7 +35,7 @@ from .config import (
 )
 from .http import Request, Response
 from .lifetime import Held, Lifetime, hold
-from .observe import Observer, Watch, both
+from .observe import Observer, Watch, combine
 from .ratelimit.pace import Lane, Pace
 from .ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue, sleep_while, time_left
 from .ratelimit.reservation import ReservedSlots
@@ -50,10 +53,10 @@ _NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webh
 
 
 class Decode(Protocol):
-    """What turns an answer into a result: `decode.decode`."""
+    """The type of `decode.decode`, which is imported late."""
 
     def __call__(self, call: Call[T], response: Response, /, *, attempts: int, elapsed: float) -> Result[T]:
-        """Read *response* as the result of *call*."""
+        """Return the result of *call*, decoded from *response*."""
         ...  # pragma: no cover
 
 
@@ -64,30 +67,31 @@ class Client:
         async with msgapi.Client() as client:
             result = await client(messages.send(text))
 
-    To make one does no I/O and needs neither an event loop nor a key. It opens at its first call, or on entry
-    of `async with`, and is closed by the end of that or by `await client.aclose()`. Any number of tasks may
-    share one client. It never raises for what the network or the server does.
+    Constructing a client does no I/O and needs neither an event loop nor an API key. The client opens at its first
+    call or on entry of `async with`. It closes at the end of `async with` or by `await client.aclose()`. Any number of
+    tasks can share one client. A client does not raise for errors of the network or the server: it returns them.
 
-    Arguments, all by name:
+    All arguments are keywords:
 
-    - *api_key*, *base_url*: if None, those of the environment when the client opens: `MSGAPI_API_KEY`, and
-      `MSGAPI_BASE_URL` or else https://api.arowana.app. The URL must be https, or http to this machine.
-    - *transport*: what requests are sent over. One that is not open yet, such as `transports.httptools.open()`,
-      is opened and closed with the client. One that is open, which is any async function from `Request` to
-      `Response`, is not closed. If None, aiohttp is used, on asyncio only.
+    - *api_key*: the API key. If None, the environment variable `MSGAPI_API_KEY` is read when the client opens.
+    - *base_url*: an https URL, or an http URL of this machine. If None, the environment variable `MSGAPI_BASE_URL` is
+      read when the client opens; the default is https://api.arowana.app.
+    - *transport*: sends the requests. An unopened transport, such as `transports.httptools.open()`, is opened and
+      closed with the client. An open transport, which is any async function from `Request` to `Response`, is left
+      open. If None, aiohttp is used, on asyncio only.
     - *retry*: which failed attempts are repeated, and when; by default `Retry()`.
-    - *pace*: how fast requests may leave. Clients of one process that share a key can share one `Pace`.
-    - *timeout*: seconds for one attempt over the default transport, 30 by default; a transport that is passed
-      in has its own. For a deadline over all attempts, put the call into `anyio.fail_after`.
-    - *clock*: what is used to wait and to read the time, such as a `VirtualClock` in tests.
-    - *observer*: an `observe.Observer` of all calls; see `observe.both`, `observe.log`, `telemetry.observer`.
+    - *pace*: the rate of requests; by default `Pace()`. Clients of one process that use the same key can share one.
+    - *timeout*: seconds for one attempt over the default transport, 30 by default. A transport that is passed in has
+      its own timeout. For a deadline over all attempts, use `anyio.fail_after`.
+    - *clock*: waits and reads the time; by default the system clock. Tests can pass a `VirtualClock`.
+    - *observer*: an `observe.Observer` of all calls; see `observe.combine`, `observe.log`, `telemetry.observer`.
 
-    An argument of a wrong type is TypeError, one of a wrong value is ValueError; a URL or key that is unsafe is
-    `Misconfigured`, which is a ValueError. What the environment lacks is `Misconfigured` when the client opens.
+    Raise TypeError for an argument of a wrong type and ValueError for a wrong value. An unsafe URL or key raises
+    `Misconfigured`, a ValueError. A missing or unsafe environment variable raises it when the client opens.
 
-    A client belongs to the event loop, the thread and the process that used it first. A call from another
-    one, and a call after the client was closed, is RuntimeError, and nothing is sent. A client that opened a
-    transport and is never closed gives one ResourceWarning when it is collected or when the event loop ends.
+    A client belongs to the event loop, thread and process of its first use. A call from another one, or after the
+    client was closed, raises RuntimeError, and nothing is sent. A client that opened a transport and is never closed
+    causes one ResourceWarning, when it is collected or when the event loop ends.
     """
 
     observer: Observer | None
@@ -121,48 +125,48 @@ class Client:
             check_instance("observer", observer, Observer, "observe.log()")
         if self._api_key is not None and (problem := key_problem(self._api_key)) is not None:
             raise problem
-        self.observer = None if observer is None else both(observer)
+        self.observer = None if observer is None else combine(observer)
         self._given, self._timeout = transport, timeout
         self._retry, self._clock = retry, clock
         self._pace = Pace() if pace is None else pace
         self._budget = Budget(retry)
-        self._gates: dict[str, TurnQueue] = {}
+        self._queues: dict[str, TurnQueue] = {}
         self._headers: Mapping[str, str]
         self._transport: Transport
         self._decode: Decode
 
     def __repr__(self) -> str:
-        """Show where it sends to and whether it is open; never the key."""
+        """Show the base URL and whether the client is open; never the API key."""
         where = "" if self._base_url is None else f"{self._base_url}, "
         return f"Client({where}{self._lifetime.state})"
 
     async def __aenter__(self) -> "Client":
-        """Open it; raise Misconfigured if there is no key, or one of the environment's values is unsafe."""
+        """Open the client. Raise Misconfigured if there is no API key or an environment variable is unsafe."""
         await self._lifetime.enter(self._open)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close it."""
+        """Close the client."""
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close it, and the transport that it has opened; a second time does nothing.
+        """Close the client and the transport that it opened. May be repeated.
 
-        Every call after that is RuntimeError. Closing an open client in another event loop is RuntimeError too.
+        Every later call raises RuntimeError. Raise RuntimeError if the open client belongs to another event loop.
         """
         await self._lifetime.close()
 
     def __call__(
         self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
     ) -> Coroutine[Any, Any, Result[T]]:
-        """Carry *call* out: return its value in an `Ok`, or the error that it ended in.
+        """Carry out *call*. Return its value in an `Ok`, or the error of the last attempt.
 
-        What may be repeated is repeated as the `Retry` of the client says. Awaiting the same
-        call again is safe if it has an idempotency key: it is the same operation.
+        Failed attempts are repeated according to the client's `Retry`. The same call may be awaited again if it is
+        `repeatable`: with an idempotency key it is the same operation.
 
-        *only_while* is called before each request leaves, and a few times a second while one waits for
-        its turn. Once it returns False, the call ends as its last attempt did, or as a `NotSent` with the
-        code `called_off` if there was none.
+        *only_while* is called before each request is sent, and a few times a second while the call waits. Once it
+        returns False, return the error of the last attempt, or a `NotSent` with the code `called_off` if there was
+        none. Raise TypeError if *call* is not a `Call`.
         """
         if type(call) is not Call:
             raise TypeError(f"a client takes a call, such as messages.send(...), not {type(call).__name__}")
@@ -173,7 +177,7 @@ class Client:
     if not TYPE_CHECKING:  # pragma: no branch - so that a type checker reports these
 
         def __getattr__(self, name: str) -> NoReturn:
-            """Raise AttributeError; for what is a module or a function of the API, with the line to write."""
+            """Raise AttributeError. For a module or function of the API, the message contains the line to write."""
             remedy = _advice(name)
             raise AttributeError(f"'Client' has no attribute {name!r}{f': {remedy}' if remedy else ''}")
 
@@ -186,7 +190,7 @@ class Client:
             raise TypeError("a client is closed by await: write `async with`, not `with`")
 
         def __exit__(self, *_: object) -> None:
-            """Do nothing, as `with` ends before."""
+            """Do nothing: `__enter__` has raised."""
 
     async def _open(self) -> Held | None:
         if self._base_url is None:
@@ -196,13 +200,13 @@ class Client:
             raise problem
         held, given = None, self._given
         if given is None or is_unopened(given):
-            manager = _default(self._timeout) if given is None else given
+            manager = _default_transport(self._timeout) if given is None else given
             held, self._transport = await hold(cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client")
             _ = weakref.finalize(self, held.abandon)
         else:
             self._transport = cast("Transport", given)
         self._headers = _headers(self._api_key)
-        from .decode import decode  # brings the JSON libraries, which `import msgapi` does without
+        from .decode import decode  # imports the JSON libraries, which `import msgapi` must not load
 
         self._decode = decode
         return held
@@ -222,65 +226,65 @@ class Client:
 
     async def _carry(self, call: Call[T], only_while: Callable[[], bool] | None, watch: Watch | None) -> Result[T]:
         lifetime = self._lifetime
-        if get_ident() != lifetime.thread or current_task(lifetime.loop) is None:  # else open, and in its loop
+        if get_ident() != lifetime.thread or current_task(lifetime.loop) is None:  # else it is open here
             await lifetime.enter(self._open)
         if call.invalid is not None:
             await anyio.lowlevel.checkpoint()
             return call.invalid
-        request, gate = self._request(call), self._gates.get(call.endpoint_class) or self._gate(call.endpoint_class)
+        request, queue = self._request(call), self._queues.get(call.endpoint_class) or self._queue(call.endpoint_class)
         now, result = self._clock.now(), None
-        course = _Course(now, watch)
+        state = _CallState(now, watch)
         while True:
             if only_while is not None and not only_while():
-                return self._called_off(call, course, result)
-            if not gate.enter_at_once(now):
-                entry = await gate.enter(only_while)
+                return self._cancelled(call, state, result)
+            if not queue.enter_at_once(now):
+                entry = await queue.enter(only_while)
                 now, since = self._clock.now(), now
-                course.waited(now - since)
+                state.waited(now - since)
                 if not isinstance(entry, Turn):
-                    return self._without_turn(call, course, entry, result)
-            course.attempts += 1
+                    return self._without_turn(call, state, entry, result)
+            state.attempts += 1
             try:
-                answer: Answer = await self._transport(request if watch is None else _marked(request, watch))
+                answer: Answer = await self._transport(request if watch is None else _with_headers(request, watch))
             except BaseException:
-                gate.lane.record_unanswered()
+                queue.lane.record_unanswered()
                 raise
-            result = self._result(call, answer, gate.lane, course, left_at=now)
+            result = self._result(call, answer, queue.lane, state, left_at=now)
             if isinstance(result, Ok):
                 self._budget.earn()
                 return result
-            course.doubtful |= result.may_have_happened
-            pause = await self._pause(call, course, result, gate)
+            state.may_have_happened |= result.may_have_happened
+            pause = await self._pause(call, state, result, queue)
             if pause is None:
-                return attrs.evolve(result, may_have_happened=course.doubtful)
+                return attrs.evolve(result, may_have_happened=state.may_have_happened)
             await sleep_while(self._clock, pause, only_while)
             now = self._clock.now()
 
-    async def _pause(self, call: Call[T], course: "_Course", error: ApiError, gate: TurnQueue) -> float | None:
-        if gate.slots is not None:
-            await gate.slots.report_error(error)
-        pause = self._retry.wait(error, attempt=course.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
+    async def _pause(self, call: Call[T], state: "_CallState", error: ApiError, queue: TurnQueue) -> float | None:
+        if queue.slots is not None:
+            await queue.slots.report_error(error)
+        pause = self._retry.wait(error, attempt=state.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
         if pause is None or pause > time_left() or not self._budget.spend(error):
             return None
-        if course.watch is not None:
-            course.watch.retry(error, pause)
+        if state.watch is not None:
+            state.watch.retry(error, pause)
         return pause
 
-    def _result(self, call: Call[T], answer: Answer, lane: Lane, course: "_Course", *, left_at: float) -> Result[T]:
+    def _result(self, call: Call[T], answer: Answer, lane: Lane, state: "_CallState", *, left_at: float) -> Result[T]:
         now = self._clock.now()
         result: Result[T]
         if not isinstance(answer, Response):
             lane.record_unanswered()
-            result = attrs.evolve(answer, meta=course.meta(call, now))
+            result = attrs.evolve(answer, meta=state.meta(call, now))
         else:
-            result = self._decode(call, answer, attempts=course.attempts, elapsed=now - course.began)
+            result = self._decode(call, answer, attempts=state.attempts, elapsed=now - state.began)
             if isinstance(result, Throttled) and result.rate_limited:
                 lane.record_throttled(now, left_at, result.retry_after, result.meta.rate_limit)
             else:
                 meta = result.meta
                 lane.record_response(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
-        if course.watch is not None:
-            course.watch.answer(result)
+        if state.watch is not None:
+            state.watch.answer(result)
         return result
 
     def _request(self, call: Call[T]) -> Request:
@@ -291,43 +295,43 @@ class Client:
             headers["Idempotency-Key"] = call.idempotency_key
         return _new_request(call.method, f"{self._base_url}{call.target}", headers, call.body)
 
-    def _gate(self, endpoint_class: str) -> TurnQueue:
+    def _queue(self, endpoint_class: str) -> TurnQueue:
         pace, lane, clock = self._pace, self._pace.lane(endpoint_class), self._clock
         slots = None
         if pace.shared is not None:
             slots = ReservedSlots(pace.shared, endpoint_class, lane, clock, pace.per_second)
-        return self._gates.setdefault(endpoint_class, TurnQueue(lane, clock, self._retry.longest_wait, slots))
+        return self._queues.setdefault(endpoint_class, TurnQueue(lane, clock, self._retry.longest_wait, slots))
 
     def _without_turn(
-        self, call: Call[T], course: "_Course", entry: TooLate | Cancelled, last: Result[T] | None
+        self, call: Call[T], state: "_CallState", entry: TooLate | Cancelled, last: Result[T] | None
     ) -> Result[T]:
         if isinstance(entry, TooLate):
-            return self._kept_back(call, course, entry.seconds)
-        return self._called_off(call, course, last)
+            return self._rate_limited(call, state, entry.seconds)
+        return self._cancelled(call, state, last)
 
-    def _called_off(self, call: Call[T], course: "_Course", last: Result[T] | None) -> Result[T]:
+    def _cancelled(self, call: Call[T], state: "_CallState", last: Result[T] | None) -> Result[T]:
         if last is None or isinstance(last, Ok):
-            meta = course.meta(call, self._clock.now())
-            return NotSent("it was called off before it left", code=CALLED_OFF, meta=meta)
-        return attrs.evolve(last, may_have_happened=course.doubtful)
+            meta = state.meta(call, self._clock.now())
+            return NotSent("it was cancelled by only_while before it was sent", code=CALLED_OFF, meta=meta)
+        return attrs.evolve(last, may_have_happened=state.may_have_happened)
 
-    def _kept_back(self, call: Call[T], course: "_Course", wait: float) -> ApiError:
+    def _rate_limited(self, call: Call[T], state: "_CallState", wait: float) -> ApiError:
         return Throttled(
             code="rate_limit_exceeded",
-            message=f"kept back by the rate limit: the next request may leave in {wait:.3g} s, which is too late",
+            message=f"the rate limit delays the next request by {wait:.3g} s, which is too long",
             retry_after=wait,
-            may_have_happened=course.doubtful,
-            meta=course.meta(call, self._clock.now()),
+            may_have_happened=state.may_have_happened,
+            meta=state.meta(call, self._clock.now()),
         )
 
 
 @define
-class _Course:
-    # How one call has gone so far.
+class _CallState:
+    # The attempts of one call so far.
     began: float
     watch: Watch | None
     attempts: int = 0
-    doubtful: bool = False
+    may_have_happened: bool = False
 
     def waited(self, seconds: float) -> None:
         if self.watch is not None and seconds > 0:
@@ -337,7 +341,7 @@ class _Course:
         return Meta(attempts=self.attempts, elapsed=now - self.began, idempotency_key=call.idempotency_key)
 
 
-def _marked(request: Request, watch: Watch) -> Request:
+def _with_headers(request: Request, watch: Watch) -> Request:
     more = watch.attempt(request)
     return attrs.evolve(request, headers={**more, **request.headers}) if more else request
 
@@ -350,7 +354,7 @@ def _headers(api_key: str | None) -> Mapping[str, str]:
     }
 
 
-def _default(timeout: float) -> AbstractAsyncContextManager[Transport]:
+def _default_transport(timeout: float) -> AbstractAsyncContextManager[Transport]:
     if not isinstance(current_token().native_token, AbstractEventLoop):
         raise Misconfigured(
             "the default transport runs on asyncio only: on trio, "
@@ -362,33 +366,33 @@ def _default(timeout: float) -> AbstractAsyncContextManager[Transport]:
 
 
 def _advice(name: str) -> str | None:
-    # What to write instead of `client.<name>`; None if it looks like nothing of the API.
+    # Return the line to write instead of `client.<name>`, or None if the API has nothing of this name.
     if name == "close":
         return "await client.aclose()"
     if name == "batch":
         return "a batch takes the client: batch.send(client, calls)"
     if name.startswith("_"):
         return None
-    lines = [_line(name, *_functions(name)[0])] if name in _NOUNS else [*_lines(name)]
+    lines = [_usage(name, *_functions(name)[0])] if name in _NOUNS else [*_usages(name)]
     return f"a call is a value: {' or '.join(lines)}" if lines else None
 
 
-def _lines(wanted: str) -> Iterator[str]:
+def _usages(wanted: str) -> Iterator[str]:
     for noun in _NOUNS:
         for name, function in _functions(noun):
             if name == wanted:
-                yield _line(noun, name, function)
+                yield _usage(noun, name, function)
 
 
-def _line(noun: str, name: str, function: object) -> str:
+def _usage(noun: str, name: str, function: object) -> str:
     if inspect.isasyncgenfunction(function):
         return f"async for page in {noun}.{name}(client)"
     return f"await client({noun}.{name}(...))"
 
 
 def _functions(noun: str) -> list[tuple[str, object]]:
-    # Those that make a call or take a client: the first is `send` or `create` where there is one.
+    # The functions that return a call or take a client; `send` or `create` is the first if there is one.
     module = import_module(f".{noun}", __package__)
     found = [(name, getattr(module, name)) for name in module.__all__]
     functions = [(name, value) for name, value in found if inspect.isfunction(value)]
-    return sorted(functions, key=lambda one: (one[0] not in {"send", "create"}, one[0]))
+    return sorted(functions, key=lambda item: (item[0] not in {"send", "create"}, item[0]))

@@ -1,8 +1,8 @@
-"""Checks of what a client is given: its key, its address, its options.
+"""Checks of the arguments of a client: its API key, its base URL and its options.
 
 Rules:
-- A wrong type is TypeError, a wrong value ValueError; each is one sentence that names the option and the remedy.
-- No error shows the key, nor does a local variable of a frame that raises.
+- A wrong type raises TypeError, a wrong value ValueError. The message is one sentence with the option and the remedy.
+- No error shows the API key, and no local variable of a frame that raises contains it.
 """
 
 import inspect
@@ -22,11 +22,11 @@ _LIBRARIES = {
 
 
 class Misconfigured(ValueError):
-    """The client cannot be made or opened: the text says what is missing or wrong, and what to do."""
+    """The client cannot be constructed or opened. The message says what is missing or wrong, and what to do."""
 
 
 def key_problem(key: object) -> Exception | None:
-    """Return the error to raise for an API key; None if it can stand in a header."""
+    """Return the error to raise for an API key, or None if the key can be sent in a header."""
     if key is None or key == "":
         return Misconfigured("no API key: set MSGAPI_API_KEY, or pass Client(api_key=...)")
     if not isinstance(key, str):
@@ -37,7 +37,10 @@ def key_problem(key: object) -> Exception | None:
 
 
 def check_url(url: str) -> str:
-    """Return a base URL without its last slash; raise Misconfigured if the key would not be safe on its way there."""
+    """Return a base URL without its last slash.
+
+    Raise Misconfigured if it is not a URL, or if the API key would be sent unencrypted.
+    """
     if not isinstance(url, str):
         raise TypeError(f"base_url must be a string such as https://api.arowana.app, not {_kind(url)}")
     try:
@@ -50,25 +53,28 @@ def check_url(url: str) -> str:
     if parts.username is not None or parts.query or parts.fragment:
         raise Misconfigured("the base URL must have no user, no query and no fragment")
     if parts.scheme == "http" and not is_loopback(host):
-        raise Misconfigured("the base URL must be https: the API key would be readable on its way")
+        raise Misconfigured("the base URL must be https: the API key would be sent unencrypted")
     return url.rstrip("/")
 
 
 def check_seconds(name: str, value: object) -> None:
-    """Raise unless the option *name* is a number of seconds that is finite and above 0."""
+    """Raise TypeError or ValueError unless *value* of the option *name* is a finite number above 0."""
     check_number(name, value, "a number of seconds, such as 30.0")
     if not (isinstance(value, int | float) and 0 < value < inf):
         raise ValueError(f"{name} must be a number of seconds above 0 and finite, not {value}")
 
 
 def check_number(name: str, value: object, what: str, *, whole: bool = False) -> None:
-    """Raise TypeError unless the option *name* is a number: an int if *whole*, else an int or a float."""
+    """Raise TypeError unless *value* of the option *name* is a number: an int if *whole*, else an int or a float.
+
+    *what* describes the expected value in the message.
+    """
     if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
         raise TypeError(f"{name} must be {what}, not {_kind(value)}")
 
 
 def number(*, above: float = -inf, at_least: float = -inf, whole: bool = False) -> Callable[[Any, Any, Any], None]:
-    """Make a validator of attrs for a number that is *above* one bound, or *at_least* another."""
+    """Return an attrs validator for a number that is *above* one bound, or *at_least* another."""
 
     def check(_: object, field: Any, value: Any) -> None:  # noqa: ANN401 - as attrs calls it
         check_number(field.name, value, "a whole number" if whole else "a number", whole=whole)
@@ -80,26 +86,26 @@ def number(*, above: float = -inf, at_least: float = -inf, whole: bool = False) 
 
 
 def check_instance(name: str, value: object, kind: type, example: str) -> None:
-    """Raise TypeError unless the option *name* is an instance of *kind*; *example* is one."""
+    """Raise TypeError unless *value* of the option *name* is an instance of *kind*; *example* shows one."""
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{name} must be {article} {kind.__name__}, such as {example}, not {_kind(value)}")
 
 
 def check_methods(name: str, value: object, methods: tuple[str, ...], example: str) -> None:
-    """Raise TypeError unless the option *name* is an object with these *methods*; *example* is one."""
+    """Raise TypeError unless *value* of the option *name* is an object with these *methods*; *example* shows one."""
     if inspect.isclass(value) or not all(callable(getattr(value, method, None)) for method in methods):
         raise TypeError(f"{name} must have the methods {', '.join(methods)}, such as {example}, not {_kind(value)}")
 
 
 def is_unopened(transport: object) -> bool:
-    """Return whether a *transport* is one to open, an async context manager, and not one to send over."""
+    """Return whether *transport* is an async context manager that opens a transport, and not an open transport."""
     entered = hasattr(type(transport), "__aenter__")
     return entered and (not callable(transport) or isinstance(transport, AsyncContextDecorator))
 
 
 def check_transport(transport: object) -> None:
-    """Raise TypeError for what is not a transport, opened or not; the text says what to pass."""
+    """Raise TypeError unless *transport* is a transport, open or not. The message says what to pass."""
     remedy = next((_LIBRARIES[kind.__name__] for kind in type(transport).__mro__ if _is_library(kind)), None)
     if remedy is None and isinstance(transport, ModuleType):
         name = transport.__name__.rpartition(".")[2]
@@ -130,7 +136,7 @@ def _kind(value: object) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether *host*, a name or an address, is this machine."""
+    """Return whether *host*, a name or an IP address, is this machine."""
     from ipaddress import ip_address
 
     try:

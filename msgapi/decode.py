@@ -1,10 +1,10 @@
-"""Decoding: one answer and the call it belongs to become a result.
+"""Decoding: the result of a call from its HTTP response.
 
 Rules:
-- It never raises, whatever the status, the headers and the bytes.
-- The status decides the kind; the envelope can only add to it.
-- A write that is answered with nothing was done, where nothing is needed of its answer.
-- A documented field of the wrong type is as if absent, and kept in `extra` with the unknown ones.
+- Decoding never raises, for any status, headers and body.
+- The HTTP status alone selects the class of the result. The error body only fills in its fields.
+- A success without a body is an `Ok` for a write whose result has no required fields.
+- A documented field of the wrong type counts as absent. It is kept in `extra`, as unknown fields are.
 """
 
 import re
@@ -45,7 +45,7 @@ from .results import (
 
 T = TypeVar("T")
 Envelope = dict[str, object]
-DEEPEST: Final = 32  # levels of an unknown field; a deeper body is no envelope of the API's
+DEEPEST: Final = 32  # levels; a deeper error body is ignored
 
 _SUCCESS: Final = frozenset({200, 201, 202, 204})
 _KINDS: Final[Mapping[int, type[ApiError]]] = {
@@ -59,7 +59,7 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
     429: Throttled,
     503: Unavailable,
 }
-_meta, _figures, _ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
+_new_meta, _new_rate_limit, _new_ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
 _DIGITS: Final = 15  # of a whole number in a header
@@ -67,9 +67,13 @@ _SECONDS: Final = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 
 
 def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: float = 0.0) -> Result[T]:
-    """Read *response* as the result of *call*; *attempts* and *elapsed* seconds go into its `meta`."""
+    """Return the result of *call*, decoded from *response*.
+
+    *attempts* and *elapsed*, in seconds, are copied to its `meta`. A success whose body cannot be decoded is
+    `Unreadable`.
+    """
     headers = response.headers
-    meta = _meta(
+    meta = _new_meta(
         status=response.status,
         attempts=attempts,
         elapsed=elapsed,
@@ -82,12 +86,12 @@ def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: flo
         return _failure(response, meta)
     value = load(response.body, call.returns)
     if not response.body and call.method != "GET":
-        done = load(b"{}", call.returns)
-        value = value if isinstance(done, Problems) else done
+        empty = load(b"{}", call.returns)
+        value = value if isinstance(empty, Problems) else empty
     if isinstance(value, Problems):
-        said = f"HTTP {response.status}, but the body is not what was asked for: {_size(response)}"
-        return Unreadable(message=said, problems=value.lines(), meta=meta)
-    return _ok(value, meta=meta)
+        message = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
+        return Unreadable(message=message, problems=value.lines(), meta=meta)
+    return _new_ok(value, meta=meta)
 
 
 def _failure(response: Response, meta: Meta) -> ApiError:
@@ -96,28 +100,28 @@ def _failure(response: Response, meta: Meta) -> ApiError:
     body = parse(response.body)
     rest: Envelope = dict(body) if isinstance(body, dict) and not is_nested_deeper(body, DEEPEST) else {}
     known: dict[str, Any] = {}
-    for name, take in (("error", _text), ("message", _text), *_READERS.items()):
-        if name in _HELD[kind] and name in rest:
-            taken = take(rest[name])
-            if taken is not None:
-                known[name] = taken
-            if taken is not None or rest[name] is None:
+    for name, reader in (("error", _text), ("message", _text), *_READERS.items()):
+        if name in _FIELDS[kind] and name in rest:
+            value = reader(rest[name])
+            if value is not None:
+                known[name] = value
+            if value is not None or rest[name] is None:
                 del rest[name]
     if not rest.get("details", True):
-        del rest["details"]  # an empty list says no more than none
-    if "retry_after" in _HELD[kind]:
-        known["retry_after"] = _later(known.get("retry_after"), _retry_after(headers, meta.server_time))
+        del rest["details"]  # an empty list has no information
+    if "retry_after" in _FIELDS[kind]:
+        known["retry_after"] = _larger(known.get("retry_after"), _retry_after(headers, meta.server_time))
     code = known.pop("error", None) or f"http_{status}"
     message = known.pop("message", None) or f"HTTP {status} without a message: {_size(response)}"
     return kind(code=code, message=message, meta=meta, extra=rest, **known)
 
 
 def _size(response: Response) -> str:
-    form = response.headers.get("content-type", "").partition(";")[0].strip() or "of no stated type"
-    return f"{len(response.body)} bytes {form}"
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip() or "of no stated type"
+    return f"{len(response.body)} bytes {media_type}"
 
 
-# The documented fields of an envelope: each reader gives None for what does not fit.
+# The documented fields of an error body. Each reader returns None for a value of the wrong type.
 
 
 def _text(value: object) -> str | None:
@@ -127,13 +131,13 @@ def _text(value: object) -> str | None:
 def _details(value: object) -> tuple[Detail, ...] | None:
     if not isinstance(value, list):
         return None
-    read_ones = []
-    for one in value:
-        where, what = (one.get("field"), one.get("message")) if isinstance(one, dict) else (None, None)
-        if not isinstance(where, str | None) or not isinstance(what, str | None) or where is what:
+    found = []
+    for item in value:
+        path, message = (item.get("field"), item.get("message")) if isinstance(item, dict) else (None, None)
+        if not isinstance(path, str | None) or not isinstance(message, str | None) or path is message:
             return None
-        read_ones.append(Detail(where or "", what or ""))
-    return tuple(read_ones)
+        found.append(Detail(path or "", message or ""))
+    return tuple(found)
 
 
 def _balance(value: object) -> Balance | None:
@@ -161,7 +165,7 @@ _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "topup_url": _text,
     "retry_after": _duration,
 }
-_HELD: Final = {
+_FIELDS: Final = {
     kind: {"error", "message", *(fields_dict(kind).keys() & _READERS.keys())}
     for kind in (*_KINDS.values(), ServerFault, Unexpected)
 }
@@ -176,7 +180,7 @@ def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     reset = headers.get("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
-    return _figures(limit=_limit(limit), remaining=_count(remaining), reset=_reset(reset))
+    return _new_rate_limit(limit=_limit(limit), remaining=_count(remaining), reset=_reset(reset))
 
 
 def _count(text: str | None) -> int | None:
@@ -190,12 +194,12 @@ def _number(text: str | None) -> float | None:
     return float(text) if text is not None and _SECONDS.fullmatch(text) else None
 
 
-_limit: Final = lru_cache(maxsize=64)(_count)  # the same from one answer to the next
+_limit: Final = lru_cache(maxsize=64)(_count)  # mostly the same value in every response
 _reset: Final = lru_cache(maxsize=64)(_number)
 
 
 def _retry_after(headers: Mapping[str, str], server_time: float | None) -> float | None:
-    # A date is only worth something against the same clock's `Date`.
+    # A date is compared with the `Date` of the same response: the clocks of client and server can differ.
     text = headers.get("retry-after", "")
     at = _unix_time(text)
     if at is not None and server_time is not None:
@@ -203,7 +207,7 @@ def _retry_after(headers: Mapping[str, str], server_time: float | None) -> float
     return _number(text)
 
 
-def _later(one: float | None, other: float | None) -> float | None:
+def _larger(one: float | None, other: float | None) -> float | None:
     given = [seconds for seconds in (one, other) if seconds is not None]
     return max(given, default=None)
 

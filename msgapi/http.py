@@ -11,7 +11,7 @@ from .redact import mask
 
 @final
 class Lowered(dict[str, str]):
-    """Headers whose names are in lower case already: a `Response` takes them as they are."""
+    """Headers with names in lower case. A `Response` does not copy them."""
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
@@ -21,10 +21,9 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 @final
 @frozen(repr=False)
 class Request:
-    """One HTTP request, complete: any transport can send it as it stands.
+    """One complete HTTP request, as a transport sends it.
 
-    *url* is absolute and already percent-encoded: a transport sends it as it is.
-    *body* is sent byte for byte; None means that the request has no body.
+    *url* is absolute and percent-encoded. *body* is sent unchanged; None means that the request has no body.
     """
 
     method: str
@@ -33,7 +32,7 @@ class Request:
     body: bytes | None = None
 
     def __repr__(self) -> str:
-        """Show the route and the sizes; never the key, the query or the body."""
+        """Show the method, the masked URL and the size; never the headers, the query or the body."""
         parts = urlsplit(self.url)
         size = "no body" if self.body is None else f"{len(self.body)} bytes"
         return f"Request({self.method} {parts.hostname or ''}{mask(parts.path)}, {size})"
@@ -42,9 +41,9 @@ class Request:
 @final
 @frozen(repr=False)
 class Response:
-    """One HTTP answer, read to its end.
+    """One HTTP response, read to its end.
 
-    Header names are kept in lower case, whatever the case they were given in.
+    The names of *headers* are converted to lower case.
     """
 
     status: int

@@ -1,12 +1,12 @@
-"""How long a client is open, and where it may be used.
+"""The lifetime of a client: when it is open, and in which event loop, thread and process it can be used.
 
 Rules:
-- A client belongs to the event loop, the thread and the process of its first use: elsewhere it raises RuntimeError
-  before anything leaves.
-- A transport that a client opened is closed in its own event loop: by `aclose`, or else when the client is collected,
-  when the loop ends or when the interpreter exits, with one ResourceWarning.
-- In the process that a fork makes, nothing is closed: the connections are the parent's.
-- A call that follows the first one makes no system call here.
+- A client belongs to the event loop, the thread and the process of its first use. Elsewhere it raises RuntimeError
+  before anything is sent.
+- A transport that a client opened is closed in its own event loop: by `aclose`, or with one ResourceWarning when the
+  client is collected, when the loop ends or when the interpreter exits.
+- In a forked child process nothing is closed: the connections belong to the parent.
+- For every call after the first one, the checks make no system call.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from attrs import define, field, frozen
 from .transports import Transport
 
 _log: Final = logging.getLogger("msgapi")
-_PATIENCE: Final = 1.0  # seconds that closing may take while the interpreter exits
+_EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
 
 
 @final
 @define(eq=False)
 class Held:
-    """An open transport that a client closes, by the *manager* that opened it; *name* is that of the client."""
+    """An open transport that a client must close, and the *manager* that opened it. *name* is used in warnings."""
 
     name: str
     loop: Any  # asyncio's loop, or trio's token
@@ -44,37 +44,37 @@ class Held:
     _sentinel: AsyncGenerator[None, None] = field(init=False)
 
     async def begin(self) -> None:
-        """Have it closed when the event loop ends."""
+        """Arrange that the transport is closed when the event loop ends."""
         self._sentinel = self._until_loop_ends()
         await anext(self._sentinel)
         _OPEN.add(self)
 
     async def close(self) -> None:
-        """Close it, once."""
+        """Close the transport. May be repeated."""
         try:
             await self._close()
         finally:
             await anext(self._sentinel, None)
 
     def abandon(self) -> None:
-        """Report that nobody closed it, and close it in its loop; callable in any thread."""
+        """Warn that the transport was not closed, and close it in its event loop. May be called in any thread."""
         if self.closed or self.inherited:
             return
         try:
             self._report()
         finally:
-            with suppress(RuntimeError):  # the loop has ended by now
-                self._leave_to_loop()
+            with suppress(RuntimeError):  # the loop has ended
+                self._close_in_loop()
 
     def abandon_at_exit(self) -> None:
-        """Do the same when no loop will run any more."""
+        """Do the same as `abandon` at the exit of the interpreter, when no event loop is running."""
         self.abandon()
         loop = self.loop
         left = isinstance(loop, asyncio.AbstractEventLoop) and not (self.closed or self.inherited or loop.is_running())
         if left:
-            _ = loop.run_until_complete(asyncio.wait([loop.create_task(self._end())], timeout=_PATIENCE))
+            _ = loop.run_until_complete(asyncio.wait([loop.create_task(self._end())], timeout=_EXIT_TIMEOUT))
 
-    def _leave_to_loop(self) -> None:
+    def _close_in_loop(self) -> None:
         if not isinstance(self.loop, asyncio.AbstractEventLoop):
             self.loop.run_sync_soon(self._spawn_on_trio)
         elif self.loop.is_closed():
@@ -89,7 +89,7 @@ class Held:
     def _spawn_on_trio(self) -> None:
         from trio.lowlevel import spawn_system_task
 
-        with suppress(RuntimeError):  # the loop is ending, and closes it then
+        with suppress(RuntimeError):  # the loop is ending, which closes the transport
             _ = spawn_system_task(self._end)
 
     async def _end(self) -> None:
@@ -105,7 +105,7 @@ class Held:
             _ = await self.manager.__aexit__(None, None, None)
 
     async def _until_loop_ends(self) -> AsyncGenerator[None, None]:
-        # At its end an event loop closes the asynchronous generators that are left: the last moment to close anything.
+        # When an event loop ends, it closes the remaining asynchronous generators. That is the last moment to close.
         try:
             yield
         except GeneratorExit:
@@ -125,7 +125,7 @@ class Held:
 @final
 @frozen(eq=False)
 class _Home:
-    # Where a client is used: asyncio's loop or trio's token, the thread, and the lock to open it under.
+    # Where a client may be used: asyncio's loop or trio's token, and the thread. The lock is held while it opens.
     loop: Any
     thread: int
     lock: anyio.Lock
@@ -134,20 +134,23 @@ class _Home:
 @final
 @define(eq=False)
 class Lifetime:
-    """The state of one client: not open, open or closed, and the place that it belongs to.
+    """The *state* of one client ("not open", "open", "closed" or "forked"), and where it may be used.
 
-    A call is in the right place if it runs in *thread* and a task of *loop* is running; both are None where
-    that does not suffice, and then `enter` finds out.
+    A call may proceed if it runs in *thread* and in a task of *loop*. If these are None, `enter` must check instead:
+    the client is not open, or it runs on trio.
     """
 
     thread: int | None = None
     loop: asyncio.AbstractEventLoop | None = None
     state: str = "not open"
-    _home: dict[str, _Home] = field(factory=dict, init=False)  # one at most, as `setdefault` is safe between threads
+    _home: dict[str, _Home] = field(factory=dict, init=False)  # at most one entry; `setdefault` is thread-safe
     _held: Held | None = None
 
     async def enter(self, start: Callable[[], Awaitable[Held | None]]) -> None:
-        """Return once the client is open, which *start* does at the first use; raise RuntimeError in a wrong place."""
+        """Open the client with *start* if it is not open.
+
+        Raise RuntimeError if it is closed, or belongs to another event loop, thread or process.
+        """
         self._check()
         if self.state == "open":
             return
@@ -158,7 +161,10 @@ class Lifetime:
                 await self._open(start)
 
     async def close(self) -> None:
-        """Close what the client has opened, once; a transport that was passed in opened stays as it is."""
+        """Close the transport that the client opened. May be repeated.
+
+        Raise RuntimeError if the open transport belongs to another event loop or thread.
+        """
         held = self._held
         if held is not None and not held.closed and not held.inherited:
             self._check_place()
@@ -167,7 +173,7 @@ class Lifetime:
             await held.close()
 
     def disown(self) -> None:
-        """Refuse every further use, since this is another process than that of the first use."""
+        """Refuse every later use: this process was forked from the process of the first use."""
         if self.state != "closed":
             self._end("forked")
         if self._held is not None:
@@ -184,7 +190,7 @@ class Lifetime:
         except BaseException:
             self._home.clear()  # it may be opened elsewhere
             raise
-        if self.state != "not open":  # it was closed in the meantime
+        if self.state != "not open":  # it was closed while it opened
             if held is not None:
                 await held.close()
             self._check()
@@ -218,7 +224,10 @@ class Lifetime:
 
 
 async def hold(manager: AbstractAsyncContextManager[Transport], name: str) -> tuple[Held, Transport]:
-    """Open the transport of *manager* for a client called *name*, to be closed at the end of the event loop at last."""
+    """Open the transport of *manager*, and close it at the end of the event loop at the latest.
+
+    Return the handle that closes it, and the transport. *name* is the class of the client, for warnings.
+    """
     transport = await manager.__aenter__()
     held = Held(name, current_token().native_token, manager)
     await held.begin()
@@ -226,7 +235,7 @@ async def hold(manager: AbstractAsyncContextManager[Transport], name: str) -> tu
 
 
 def _run_without_loop(close: Callable[[], Awaitable[None]]) -> None:
-    # As far as it goes: the loop is closed, so nothing that waits for it ends.
+    # The loop is closed, so this runs only up to the first wait.
     steps = close().__await__()
     with suppress(StopIteration, RuntimeError):
         _ = next(steps)
@@ -236,8 +245,8 @@ def _run_without_loop(close: Callable[[], Awaitable[None]]) -> None:
 _ELSEWHERE: Final = (
     "this client belongs to the {} that used it first, and this is another: make a msgapi.Client for each event loop"
 )
-_OPEN: Final[set[Held]] = set()  # strong references, so that none of them is collected while it is open
-_TASKS: Final[set[asyncio.Future[None]]] = set()  # the same, for asyncio's weak ones
+_OPEN: Final[set[Held]] = set()  # strong references: an open transport must not be collected
+_TASKS: Final[set[asyncio.Future[None]]] = set()  # strong references: asyncio keeps only weak ones
 _LIFETIMES: Final[WeakSet[Lifetime]] = WeakSet()
 
 

@@ -1,7 +1,7 @@
-"""Fixtures for pytest: the sandbox, its clock, and a client to it, for tests on asyncio and on trio.
+"""Fixtures for pytest: the sandbox, its clock, and a client of it, for tests on asyncio and on trio.
 
-Found by pytest as soon as the package is installed; client and sandbox are loaded when a test asks for them.
-No fixture needs an event loop, so whichever plugin runs the tests will do: anyio's, pytest-asyncio, pytest-trio.
+pytest loads this plugin if the package is installed. The client and the sandbox are imported when a test uses them.
+No fixture needs an event loop, so they work with the plugins of anyio, pytest-asyncio and pytest-trio.
 """
 
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def msgapi_clock() -> "VirtualClock":
-    """Give the sandbox's clock: it stands still until the test moves it with `advance`, or runs it."""
+    """Return the clock of the sandbox. It stands still until the test calls `advance` or uses `autojump`."""
     from .clock import VirtualClock
 
     return VirtualClock()
@@ -24,9 +24,9 @@ def msgapi_clock() -> "VirtualClock":
 
 @pytest.fixture
 def msgapi_sandbox(msgapi_clock: "VirtualClock") -> "Sandbox":
-    """Give a fresh sandbox: a transport for `msgapi.Client`, whose messages and events are values.
+    """Return a new sandbox, which is a transport for `msgapi.Client`.
 
-    A test that needs another one, with less money or with faults, makes its own `Sandbox`.
+    A test that needs other options, such as a lower balance or faults, constructs its own `Sandbox`.
     """
     from .sandbox import Sandbox
 
@@ -35,7 +35,7 @@ def msgapi_sandbox(msgapi_clock: "VirtualClock") -> "Sandbox":
 
 @pytest.fixture
 def msgapi_client(msgapi_sandbox: "Sandbox", msgapi_clock: "VirtualClock") -> "Client":
-    """Give a client that is connected to `msgapi_sandbox`; its waits are those of `msgapi_clock`."""
+    """Return a client of `msgapi_sandbox` that waits by `msgapi_clock`."""
     from .client import BASE_URL, Client
 
     return Client(transport=msgapi_sandbox, api_key=msgapi_sandbox.api_key, base_url=BASE_URL, clock=msgapi_clock)

@@ -1,4 +1,4 @@
-"""Hiding: what of a value may be shown in a repr, a log line or a recording."""
+"""Redaction of personal data and secrets in reprs, log lines and recordings."""
 
 import re
 from typing import Final
@@ -26,29 +26,29 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def mask(text: str) -> str:
     """Replace every e-mail address and every number of six or more digits in *text* by `***`.
 
-    Digits that go on from a letter or an underscore are an id of the API's, and stay.
+    Digits that follow a letter or an underscore belong to an id of the API and are kept.
     """
     return _NUMBER.sub(HIDDEN, _EMAIL.sub(HIDDEN, text))
 
 
 def route(path: str) -> str:
-    """Give *path* with `{id}` for each part that is no word of the API's routes: it may be anything."""
+    """Return *path* with `{id}` in place of each part that is not a fixed word of the API's routes."""
     return "/".join([part if not part or part in ROUTE_WORDS else "{id}" for part in path.split("/")])
 
 
 def word(text: str) -> str:
-    """Show *text* if it is one machine-made word, such as a code or a path, and `***` if not.
+    """Return the repr of *text* if it looks like a code or a path, else `***`.
 
-    A server may put anything anywhere; only what cannot be a recipient or a sentence is shown.
+    A server can put personal data into any field. Only text that cannot be a recipient or a sentence is shown.
     """
     return repr(text) if not text or _WORD.fullmatch(text) else HIDDEN
 
 
 def key(text: str | None) -> str:
-    """Show an idempotency key that is a UUID; hide one that may have been made from something else."""
+    """Return the repr of an idempotency key if it is None or a UUID, else `***`: it may contain personal data."""
     return repr(text) if text is None or _UUID.fullmatch(text) else HIDDEN
 
 
 def hidden(value: object) -> str:
-    """Show that there is a value, and nothing of it."""
+    """Return `***`, or the repr of *value* if it is None or empty."""
     return repr(value) if value is None or value == "" else HIDDEN

@@ -1,9 +1,9 @@
-"""Retrying: whether a failed attempt is worth another, and after how many seconds.
+"""Retries: whether a failed attempt is repeated, and after how many seconds.
 
 Rules:
-- What may have been carried out is only repeated if a second request can do no more than the first.
-- A server's `retry_after` is waited for in full, or the error is returned; it is never shortened.
-- Retries spend from a budget that successes fill, so that an outage is not amplified.
+- A call that may have been carried out is only repeated if a second request has no further effect.
+- The `retry_after` of a server is never shortened: the client waits for all of it, or returns the error.
+- Retries are paid from a budget that successes refill, so that they do not prolong an outage.
 """
 
 from typing import final
@@ -15,9 +15,9 @@ from .results import ApiError, Throttled
 
 
 def may_be_retried(error: ApiError, *, repeatable: bool) -> bool:
-    """Return whether a call that ended in *error* can succeed if it is sent again, and cannot happen twice.
+    """Return whether a call that ended in *error* can succeed if it is sent again, and is not carried out twice.
 
-    *repeatable* says whether a second request can do no more than the first one.
+    *repeatable* is `Call.repeatable`: whether a second request has no further effect.
     """
     return error.scope == "service" and (repeatable or not error.may_have_happened)
 
@@ -25,12 +25,16 @@ def may_be_retried(error: ApiError, *, repeatable: bool) -> bool:
 @final
 @frozen(kw_only=True)
 class Retry:
-    """When to repeat a call by itself; all durations in seconds.
+    """Which failed attempts a client repeats, and when. All durations are in seconds.
 
-    *attempts* counts all requests of one call; 1 repeats nothing. The wait before the n-th retry is
-    random between 0 and the smaller of *longest_backoff* and *base* * 2**(n - 1). A wait longer than
-    *longest_wait* is not begun: the error is returned at once. *budget* retries may be made ahead of
-    the successes that pay for them, each success pays for *refill* of one (rate limits cost nothing).
+    - *attempts*: the most requests for one call, 5 by default; 1 turns retries off.
+    - *base*, *longest_backoff*: the wait before the n-th retry is random, from 0 to the smaller of *longest_backoff*
+      (10 by default) and *base* * 2**(n - 1) (*base* is 0.2 by default).
+    - *longest_wait*: the longest wait, 60 by default. If a longer one is needed, the error is returned at once.
+    - *budget*, *refill*: the client starts with *budget* retries (100 by default). A retry costs 1, except after a
+      rate limit. Each success adds *refill* (0.1 by default), up to *budget*.
+
+    Raise TypeError or ValueError for a value of a wrong type or out of range.
     """
 
     attempts: int = field(default=5, validator=number(at_least=1, whole=True))
@@ -41,40 +45,40 @@ class Retry:
     refill: float = field(default=0.1, validator=number(at_least=0))
 
     def wait(self, error: ApiError, *, attempt: int, repeatable: bool, chance: float) -> float | None:
-        """Tell how long to wait after attempt number *attempt* ended in *error*, None to give up.
+        """Return the seconds to wait after attempt number *attempt* ended in *error*, or None to return the error.
 
-        *chance* is a random number from 0 up to 1.
+        *repeatable* is `Call.repeatable`. *chance* is a random number from 0 to 1, and scales the backoff.
         """
         if attempt >= self.attempts or not may_be_retried(error, repeatable=repeatable):
             return None
-        asked = getattr(error, "retry_after", None)
+        requested = getattr(error, "retry_after", None)
         backoff = chance * min(self.longest_backoff, self.base * 2.0 ** min(attempt - 1, 64))
-        if max(asked or 0.0, backoff) > self.longest_wait:
+        if max(requested or 0.0, backoff) > self.longest_wait:
             return None
-        return backoff if asked is None else max(asked, min(asked + backoff, self.longest_wait))
+        return backoff if requested is None else max(requested, min(requested + backoff, self.longest_wait))
 
 
 @final
 @define
 class Budget:
-    """How many retries a client may still make; shared by all of its calls."""
+    """The number of retries that a client may still make. All of its calls share it."""
 
     policy: Retry
     left: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin full."""
+        """Start with the full budget."""
         self.left = self.policy.budget
 
     def earn(self) -> None:
-        """Count a success."""
+        """Add the refill for a success."""
         if self.left < self.policy.budget:
             self.left = min(self.policy.budget, self.left + self.policy.refill)
 
     def spend(self, error: ApiError) -> bool:
-        """Pay for a retry after *error*; False if there is nothing left to pay with."""
+        """Take one retry after *error* from the budget. Return False if the budget is empty."""
         if isinstance(error, Throttled):
-            return True  # paced, not guessed: it adds no load
+            return True  # the rate limit already spaces these retries
         if self.left < 1:
             return False
         self.left -= 1

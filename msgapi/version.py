@@ -1,4 +1,4 @@
-"""The version of this package, once."""
+"""The version of this package."""
 
 from typing import Final
 

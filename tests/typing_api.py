@@ -80,7 +80,7 @@ class Counting(observe.Observer, observe.Watch):
 
 
 async def it_can_be_watched(call: Call[messages.Accepted]) -> None:
-    async with msgapi.Client(observer=observe.both(Counting(), observe.log(), telemetry.observer())) as api:
+    async with msgapi.Client(observer=observe.combine(Counting(), observe.log(), telemetry.observer())) as api:
         assert_type(await api(call), Result[messages.Accepted])
     batch.send(api, [call], observer=Counting())
 

@@ -13,7 +13,7 @@ from ..calls import Call, Caller
 from ..client import Client
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import task_group
-from ..observe import Observer, both
+from ..observe import Observer, combine
 from .breaker import Breaker
 from .budget import SpendLimit, SpendTracker
 from .journalled import JournalledQueue, JournalProtocol
@@ -158,7 +158,7 @@ async def _run(
 
 def _observer(client: Caller, given: Observer | None) -> Observer | None:
     if given is not None:
-        return both(given)
+        return combine(given)
     return client.observer if isinstance(client, Client) else None
 
 

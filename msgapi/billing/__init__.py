@@ -1,4 +1,4 @@
-"""Billing: the prepaid balance, what was spent and how it is topped up, and what a batch will cost."""
+"""Billing: the prepaid balance, usage, top-ups and invoices, and cost estimates."""
 
 from ..messages.units import Unit, unit
 from ..results import Balance

@@ -1,4 +1,8 @@
-"""Routes: the calls about money (docs: /api/billing)."""
+"""The calls of billing (docs: /api/billing).
+
+Reads may be repeated. For input of a wrong type or out of range, each function returns a call whose result is
+`Invalid` and which is not sent.
+"""
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import date
@@ -32,32 +36,42 @@ _ROUTE: Final = "/v1/billing"
 
 
 def balance() -> Call[Balance]:
-    """Make the call that reads the balance, in EUR (docs: /api/billing). It may be repeated."""
+    """Return the call that reads the balance, in EUR (docs: /api/billing). It may be repeated."""
     return build_call("GET", f"{_ROUTE}/balance", Balance)
 
 
 def usage(month: str | None = None) -> Call[Statement]:
-    """Make the call that reads the sums of a *month* such as `2026-05`, the current one if none is given."""
+    """Return the call that reads the totals of a *month* such as `2026-05`; None stands for the current month.
+
+    Docs: /api/billing. It may be repeated.
+    """
     return build_call("GET", f"{_ROUTE}/usage", Statement, query={"month": (month_rule, month)})
 
 
 def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[Statement]:
-    """Make the call that reads the usage from *since* to *until*; the docs don't say what *group_by* can be."""
+    """Return the call that reads the usage from *since* to *until* (docs: /api/billing).
+
+    The documentation does not list the values of *group_by*. It may be repeated.
+    """
     query = {"from": (date_only, since), "to": (date_only, until), "group_by": (non_empty, group_by)}
     return build_call("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
 
 
 def tier(channel: str | None = None) -> Call[Statement]:
-    """Make the call that reads the price tier of one *channel*, or of all."""
+    """Return the call that reads the price tier of *channel*, or of all channels if it is None.
+
+    Docs: /api/billing. It may be repeated.
+    """
     return build_call("GET", f"{_ROUTE}/tier", Statement, query={"channel": (non_empty, channel)})
 
 
 def transactions(
     *, cursor: str | None = None, limit: int | None = None, since: date | None = None, until: date | None = None
 ) -> Call[Transactions]:
-    """Make the call that reads one page of charges, top-ups, releases and credits.
+    """Return the call that reads one page of charges, top-ups, releases and credits (docs: /api/billing).
 
-    *cursor* comes from the page before; the docs give *limit* no bounds.
+    *cursor* is the `next_cursor` of the previous page, or None for the first one. The documentation states no bounds
+    of *limit*. It may be repeated.
     """
     query = {
         "cursor": (non_empty, cursor),
@@ -71,38 +85,38 @@ def transactions(
 async def pages(
     api: Caller, *, limit: int | None = None, since: date | None = None, until: date | None = None
 ) -> AsyncIterator[Result[Transactions]]:
-    """Read the transactions page by page to the last; an error is given once, and ends it.
+    """Yield the pages of transactions, up to the last one (docs: /api/billing).
 
-    So does a cursor that leads back to where it came from.
+    An error is yielded once and ends the iteration. So does a cursor that occurs a second time.
     """
     async for page in follow_pages(api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until)):
         yield page
 
 
 def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Invoices]:
-    """Make the call that reads one page of invoices, month by month.
+    """Return the call that reads one page of monthly invoices (docs: /api/billing). It may be repeated.
 
-    That they come by *cursor* and *limit*, as transactions do, is how we read the docs, which don't say.
+    The documentation does not describe paging here: *cursor* and *limit* are assumed to work as in `transactions`.
     """
     query = {"cursor": (non_empty, cursor), "limit": (PAGE_SIZE, limit)}
     return build_call("GET", f"{_ROUTE}/invoices", Invoices, query=query)
 
 
 async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
-    """Read the invoices page by page to the last, as `pages` does the transactions."""
+    """Yield the pages of invoices, up to the last one. Errors are yielded as in `pages`."""
     async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit)):
         yield page
 
 
 def payment_methods() -> Call[PaymentMethods]:
-    """Make the call that lists the payment methods."""
+    """Return the call that lists the payment methods (docs: /api/billing). It may be repeated."""
     return build_call("GET", f"{_ROUTE}/payment-methods", PaymentMethods)
 
 
 def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
-    """Make the call that adds a card or a SEPA mandate; never repeated by itself.
+    """Return the call that adds a card or a SEPA mandate (docs: /api/billing). The client does not repeat it.
 
-    The docs name the route, but nothing of what it takes: *given* goes out as it is, as JSON.
+    The documentation does not describe the body: *given* is sent unchanged, as a JSON object.
     """
     path, details = f"{_ROUTE}/payment-methods", tuple(prefix_path("", json_object(given)))
     if details:
@@ -111,10 +125,10 @@ def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
 
 
 def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency_key: str | None = None) -> Call[TopUp]:
-    """Make the call that adds *amount* EUR to the balance, 10 or more, up to a balance of 5,000.
+    """Return the call that adds *amount* EUR to the balance (docs: /api/billing).
 
-    The *idempotency_key*, a fresh UUID if none is given, is fixed here: awaiting the call again is the
-    same top-up.
+    *amount* is at least 10; the service accepts a balance of up to 5,000. If *idempotency_key* is None, a new UUID is
+    used. The call may be repeated: it is the same top-up each time.
     """
     body = NewTopUp(amount=amount, payment_method_id=payment_method_id)
     name = new_key() if idempotency_key is None else idempotency_key
@@ -122,15 +136,15 @@ def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency
 
 
 def auto_reload() -> Call[Reloading]:
-    """Make the call that reads how the balance is topped up by itself."""
+    """Return the call that reads the settings of automatic top-ups (docs: /api/billing). It may be repeated."""
     return build_call("GET", f"{_ROUTE}/auto-reload", Reloading)
 
 
 def set_auto_reload(setting: AutoReload) -> Call[Saved]:
-    """Make the call that sets how the balance is topped up by itself. It may be repeated."""
+    """Return the call that sets automatic top-ups (docs: /api/billing). It may be repeated."""
     return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, schema=AUTO_RELOAD)
 
 
 def set_alert(setting: Alert) -> Call[Saved]:
-    """Make the call that sets when a low balance is told. It may be repeated."""
+    """Return the call that sets the low-balance alert (docs: /api/billing). It may be repeated."""
     return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, schema=ALERT)

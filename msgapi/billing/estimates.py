@@ -1,8 +1,8 @@
-"""Estimates: what messages will cost by the billing units, before any of them is sent. Arithmetic only.
+"""Estimates: the cost of messages by billing units, before any of them is sent. Nothing here does I/O.
 
 Rules:
-- An estimate is never less than what the service will hold: what may be free is counted at its price.
-- What depends on the past of a recipient, an open session or a month that is paid already, is not known here.
+- An estimate is never less than the amount that the service holds. Messages that may be free count at full price.
+- Open sessions and months that are already paid are not known here.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ _NOTHING: Final = Decimal(0)
 _TOO_MUCH: Final = Decimal(10**9)
 
 
-def _sane(_: object, attribute: "Attribute[Any]", value: object) -> None:
+def _check_price(_: object, attribute: "Attribute[Any]", value: object) -> None:
     if type(value) is not Decimal or not value.is_finite() or not 0 <= value < _TOO_MUCH:
         raise ValueError(f"{attribute.name} must be a Decimal of EUR, from 0 to below {_TOO_MUCH:,}")
 
@@ -27,19 +27,20 @@ def _sane(_: object, attribute: "Attribute[Any]", value: object) -> None:
 @final
 @frozen(kw_only=True)
 class Prices:
-    """The price of each unit in EUR, as the dashboard shows it for the workspace's tier; the API has no price list.
+    """The price of each billing unit in EUR. The dashboard shows them for the workspace; the API has no price list.
 
-    *email* is that of a basic message by email.
+    *email* is the price of a basic message by email. Raise ValueError unless each price is a Decimal from 0 to below
+    1,000,000,000.
     """
 
-    basic_message: Decimal = field(validator=_sane)
-    single_message: Decimal = field(validator=_sane)
-    conversation: Decimal = field(validator=_sane)
-    mau: Decimal = field(validator=_sane)
-    email: Decimal = field(validator=_sane)
+    basic_message: Decimal = field(validator=_check_price)
+    single_message: Decimal = field(validator=_check_price)
+    conversation: Decimal = field(validator=_check_price)
+    mau: Decimal = field(validator=_check_price)
+    email: Decimal = field(validator=_check_price)
 
     def price(self, message: Message) -> Decimal:
-        """Tell the price of the unit by which *message* is billed."""
+        """Return the price in EUR of the unit by which *message* is billed."""
         if isinstance(message, Email):
             return self.email
         price: Decimal = getattr(self, unit(message))
@@ -49,7 +50,7 @@ class Prices:
 @final
 @frozen(kw_only=True)
 class Estimate:
-    """What messages will cost at most: how many there are, how many of each unit are billed, and the sum in EUR."""
+    """The highest cost of *messages*: the billed *units* of each kind, and their total *amount* in EUR."""
 
     messages: int = 0
     units: Mapping[Unit, int] = Factory(dict)
@@ -59,7 +60,7 @@ class Estimate:
 @final
 @frozen(kw_only=True)
 class Shortage:
-    """The free balance is not enough: *missing* EUR, after about *covered* messages."""
+    """The *free* balance does not cover the estimate: *missing* EUR. It covers about *covered* messages."""
 
     estimate: Estimate
     free: Decimal
@@ -70,18 +71,18 @@ class Shortage:
 @final
 @frozen(kw_only=True)
 class Unsure:
-    """Nobody can tell whether the estimate is covered: the service did not say how much is free."""
+    """It is unknown whether the balance covers the estimate: the response had no free balance."""
 
     estimate: Estimate
 
 
 def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
-    """Add up what *messages* will cost (docs: /learn/billing-units).
+    """Return the highest cost of *messages* (docs: /learn/billing-units).
 
     A conversation is counted once for each pair of agent and recipient, and a newsletter by RCS once
-    for each pair (the month's MAU), as the service bills them; so this holds one entry for each pair.
-    Raises nothing for messages that will be refused: they are counted as if they were not, one by one where
-    agent and recipient are no text.
+    for each pair (the month's MAU), as the service bills them. Memory use grows with the number of pairs.
+    Invalid messages do not raise: they are counted like valid ones, and one by one if the agent or the recipient is
+    not a string.
     """
     counted: dict[Unit, int] = {}
     pairs: set[tuple[Unit, str, str]] = set()
@@ -101,7 +102,7 @@ def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
 
 
 def shortage(found: Estimate, balance: Balance) -> Shortage | Unsure | None:
-    """Tell what is missing for an estimate; None if the free balance covers it, `Unsure` if that is not known."""
+    """Return what *balance* lacks for an estimate: None if it covers it, `Unsure` if its free part is unknown."""
     free = balance.free
     if found.amount <= max(free or _NOTHING, _NOTHING):
         return None

@@ -1,7 +1,7 @@
-"""What the billing routes take and give.
+"""The request and response bodies of billing (docs: /api/billing).
 
-The docs show the body of the balance and no other: the fields here are those that the text names or
-implies, only what was asked for is required, and whatever else comes is kept in `extra`.
+The documentation shows the body of the balance only. The fields here are those that its text names or implies. In
+responses only the requested array is required; unknown fields are kept in `extra`.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ from ..schema.validators import amount, boolean, non_empty, one_of, optional
 
 Currency: TypeAlias = Literal["EUR"]
 LEAST_TOP_UP = Decimal(10)
-"""The least that can be topped up, in EUR."""
+"""The smallest top-up, in EUR."""
 
 
 @final
 @frozen(kw_only=True)
 class Statement:
-    """What the service told of usage or tiers, in *extra*; *month* or *channel* if it said which."""
+    """A response about usage or tiers, in *extra*. *month* and *channel* are None if the response lacks them."""
 
     month: str | None = None
     channel: str | None = None
@@ -48,9 +48,9 @@ class Transaction:
 @final
 @frozen(kw_only=True)
 class Transactions:
-    """One page of transactions; *next_cursor* leads to the next one, None if this was the last.
+    """One page of transactions; *next_cursor* selects the next one, and is None on the last.
 
-    The docs name neither the array nor the cursor of the answer: the only array there is is taken for it.
+    The documentation does not name the array. The only array of the response is used.
     """
 
     transactions: tuple[Transaction, ...]
@@ -61,7 +61,7 @@ class Transactions:
 @final
 @frozen(kw_only=True)
 class Invoice:
-    """One month's invoice, with the URL of its PDF when there is one."""
+    """The invoice of one month; *amount* in EUR. *pdf_url* is None if there is no PDF yet."""
 
     id: str | None = None
     month: str | None = None
@@ -73,7 +73,7 @@ class Invoice:
 @final
 @frozen(kw_only=True)
 class Invoices:
-    """One page of invoices; *next_cursor* leads to the next one. The docs don't say how they are paged."""
+    """One page of invoices; *next_cursor* selects the next one, and is None on the last."""
 
     invoices: tuple[Invoice, ...]
     next_cursor: str | None = None
@@ -112,7 +112,7 @@ class NewTopUp:
 @final
 @frozen(kw_only=True)
 class TopUp:
-    """A top-up, as far as the service tells of it."""
+    """A top-up; *amount* in EUR. A field that the response lacks is None."""
 
     id: str | None = None
     status: str | None = None
@@ -124,9 +124,9 @@ class TopUp:
 @final
 @frozen(kw_only=True)
 class AutoReload:
-    """Top-ups by themselves: when the balance falls below *trigger_threshold*, *reload_amount* is added (EUR).
+    """Automatic top-ups: if the balance falls below *trigger_threshold* EUR, *reload_amount* EUR are added.
 
-    At most three a day; after a payment that failed there is one more try, 24 hours later.
+    There are at most three a day. A failed payment is tried once more, 24 hours later.
     """
 
     enabled: bool
@@ -137,7 +137,7 @@ class AutoReload:
 @final
 @frozen(kw_only=True)
 class Reloading:
-    """How the balance is topped up by itself, as `AutoReload` says, as far as the service tells of it."""
+    """The settings of automatic top-ups, as in `AutoReload`. A field that the response lacks is None."""
 
     enabled: bool | None = None
     trigger_threshold: Decimal | None = None
@@ -148,7 +148,7 @@ class Reloading:
 @final
 @frozen(kw_only=True)
 class Alert:
-    """A notice is sent when the balance falls below *low_balance_threshold*, in EUR."""
+    """The low-balance alert: it is sent when the balance falls below *low_balance_threshold* EUR."""
 
     low_balance_threshold: Decimal
 
@@ -156,7 +156,7 @@ class Alert:
 @final
 @frozen(kw_only=True)
 class Saved:
-    """It was saved; what the service said of it is in *extra*."""
+    """The setting was saved. The fields of the response are in *extra*."""
 
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 

@@ -1,7 +1,7 @@
-"""Observing: what calls and batches do, told to whoever wants to know, while they do it."""
+"""Observing: hooks that are called while calls and batches run, for logs, traces and metrics."""
 
-from .log import log
-from .several import both
-from .watching import BatchWatch, Observer, Watch
+from .combined import combine
+from .hooks import BatchWatch, Observer, Watch
+from .records import log
 
-__all__ = ["BatchWatch", "Observer", "Watch", "both", "log"]
+__all__ = ["BatchWatch", "Observer", "Watch", "combine", "log"]

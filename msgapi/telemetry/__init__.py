@@ -1,8 +1,8 @@
-"""Telemetry: calls as spans and figures of OpenTelemetry (extra `otel`)."""
+"""Telemetry: calls and batches as spans and metrics of OpenTelemetry (extra `otel`)."""
 
 from typing import TYPE_CHECKING
 
-from ..observe import Observer, both
+from ..observe import Observer, combine
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -14,21 +14,22 @@ __all__ = ["observer"]
 def observer(
     *, tracer_provider: "TracerProvider | None" = None, meter_provider: "MeterProvider | None" = None
 ) -> Observer:
-    """Make an observer that tells OpenTelemetry; the global providers are used where none is given.
+    """Return an observer that records calls and batches with OpenTelemetry.
 
-    A call is an INTERNAL span below the current one, and each attempt a CLIENT span below that, by the
-    stable conventions for HTTP, with `traceparent` in the request. The figures are
-    `http.client.request.duration`, `msgapi.calls`, `msgapi.wait.duration` and `msgapi.batch.rows`.
-    Routes are named with `{id}` for what differs from call to call: no id, no query and nothing of a
-    recipient or a content is in any of them.
+    If *tracer_provider* or *meter_provider* is None, the global provider is used.
 
-    A batch, and so each chunk of a fleet, is an INTERNAL span `batch` below the one that is current as
-    it begins, exported when it ends. It has the outcomes by their kind (`msgapi.rows.Ok` and so on),
-    `msgapi.stopped` if it ended so, and each stop and resume as an event; it is an error if it was
-    broken off, or stopped unasked. Its calls are not below it: they stay below what is current where
-    the batch is iterated, since a trace that lasts for days is more than a backend takes.
+    Each call is an INTERNAL span below the current one. Each attempt is a CLIENT span below that, by the stable
+    conventions for HTTP, and its request has a `traceparent` header. The metrics are `http.client.request.duration`,
+    `msgapi.calls`, `msgapi.wait.duration` and `msgapi.batch.rows`. In the name of a route, `{id}` replaces every id. No
+    span or metric contains an id, a query, a recipient or content.
+
+    Each batch, and each chunk of a fleet, is an INTERNAL span `batch` below the span that is current when it starts. It
+    is exported when the batch ends. Its attributes are the number of rows for each outcome (`msgapi.rows.Ok` and so on)
+    and, if the batch ended in a stop, `msgapi.stopped`. Each stop and resume is an event. The span is an error if the
+    batch raised, was cancelled, or stopped without a call of `stop`. The spans of its calls are not below it but
+    below the span that is current where the batch is iterated: a trace over days is more than a backend accepts.
     """
-    from .figures import Figures
-    from .spans import Spans
+    from .metrics import MetricsObserver
+    from .spans import SpanObserver
 
-    return both(Spans(tracer_provider), Figures(meter_provider))
+    return combine(SpanObserver(tracer_provider), MetricsObserver(meter_provider))

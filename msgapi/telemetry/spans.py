@@ -1,10 +1,15 @@
-"""Spans: one for each call, and below it one for each attempt; one for each batch.
+"""Spans: one for each call, with one below it for each attempt; and one for each batch.
 
 Rules:
-- A span that was started is ended, by the end of the call at the latest.
-- The span of a call says what it came to; that of an attempt speaks of HTTP alone.
+- A span that was started is ended when the call or the batch ends, at the latest.
+- The span of a call has the outcome. The span of an attempt has the HTTP attributes only.
+- Calls are neither below the span of their batch nor linked to it. A batch of ten million rows takes days, and one
+  trace of it is more than a backend accepts (some accept 5 MB); it would be sampled as a whole or not at all. A span is
+  exported when it ends, so calls would refer to a span that is missing for days, or for ever if the process is
+  killed. To have a small batch in one trace, open a span around it.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import final
 from urllib.parse import urlsplit
@@ -15,56 +20,55 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvid
 from ..calls import Call
 from ..http import Request
 from ..observe import BatchWatch, Observer, Watch
-from ..observe.naming import kind_of, method_of, route_of
+from ..observe.labels import kind_of, kind_of_exception, method_of, route_of
 from ..redact import HIDDEN, route, word
 from ..results import ApiError, Ok, Result
 from ..version import VERSION
-from .batches import watched
-from .conventions import answered, asked
+from .attributes import Attributes, request_attributes, result_attributes
 
 
 @final
-class Spans(Observer):
+class SpanObserver(Observer):
     """Starts a span for each call and each batch."""
 
     def __init__(self, provider: TracerProvider | None) -> None:
-        """Write to *provider*."""
+        """Create the tracer with *provider*; None selects the global one."""
         self._tracer = trace.get_tracer("msgapi", VERSION, provider)
 
     def call(self, call: Call[object], /) -> Watch:
-        """Start the span of *call*, below the current one."""
+        """Start the span of *call* below the current span."""
         route = route_of(call)
         span = self._tracer.start_span(route, kind=SpanKind.INTERNAL, attributes={"msgapi.route": route})
-        return _Spans(self._tracer, span)
+        return _CallSpans(self._tracer, span)
 
     def batch(self) -> BatchWatch:
-        """Start the span of a batch, below the current one."""
-        return watched(self._tracer)
+        """Start the span of a batch below the current span."""
+        return _BatchSpan(self._tracer.start_span("batch", kind=SpanKind.INTERNAL))
 
 
 @final
-class _Spans(Watch):
+class _CallSpans(Watch):
     def __init__(self, tracer: Tracer, span: Span) -> None:
         self._tracer, self._span = tracer, span
         self._attempt: Span | None = None
         self._attempts = 0
 
     def attempt(self, request: Request, /) -> Mapping[str, str]:
-        facts = asked(request) | {"url.full": _url(request)}
+        attributes = request_attributes(request) | {"url.full": _url(request)}
         if self._attempts:
-            facts["http.request.resend_count"] = self._attempts
+            attributes["http.request.resend_count"] = self._attempts
         self._attempts += 1
         method, within = method_of(request.method), trace.set_span_in_context(self._span)
-        self._attempt = self._tracer.start_span(method, within, SpanKind.CLIENT, facts)
+        self._attempt = self._tracer.start_span(method, within, SpanKind.CLIENT, attributes)
         headers: dict[str, str] = {}
         propagate.inject(headers, trace.set_span_in_context(self._attempt))
         return headers
 
     def answer(self, result: Result[object] | None, /) -> None:
         if self._attempt is not None:
-            facts = answered(result)
-            self._attempt.set_attributes(facts)
-            if "error.type" in facts:
+            attributes = result_attributes(result)
+            self._attempt.set_attributes(attributes)
+            if "error.type" in attributes:
                 self._attempt.set_status(StatusCode.ERROR)
             self._attempt.end()
             self._attempt = None
@@ -76,13 +80,47 @@ class _Spans(Watch):
         self._span.add_event("msgapi.retry", {"msgapi.seconds": seconds, "msgapi.outcome": kind_of(error)})
 
     def result(self, result: Result[object] | None, /) -> None:
-        self.answer(None)  # what is still open was cut off
+        self.answer(None)  # an attempt without a result was cancelled or raised
         self._span.set_attributes({"msgapi.outcome": kind_of(result), "msgapi.attempts": self._attempts})
         if not isinstance(result, Ok):
             self._span.set_attribute("error.type", kind_of(result))
             self._span.set_status(StatusCode.ERROR)
             if result is not None and word(result.code) != HIDDEN:
                 self._span.set_attribute("msgapi.code", result.code)
+        self._span.end()
+
+
+@final
+class _BatchSpan(BatchWatch):
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._rows: Counter[str] = Counter()
+        self._stopped: str | None = None
+        self._failed: str | None = None
+
+    def outcome(self, call: Call[object], result: Result[object], /) -> None:  # noqa: ARG002 - of the hook
+        self._rows[kind_of(result)] += 1
+
+    def stopped(self, reason: str, error: ApiError | None, /) -> None:
+        self._stopped = reason
+        attributes: Attributes = {} if error is None else {"msgapi.outcome": kind_of(error)}
+        self._span.add_event("msgapi.stopped", {"msgapi.reason": reason, **attributes})
+
+    def resumed(self) -> None:
+        self._stopped = None
+        self._span.add_event("msgapi.resumed")
+
+    def broken(self, error: BaseException, /) -> None:
+        self._failed = kind_of_exception(error)
+
+    def ended(self) -> None:
+        self._span.set_attributes({f"msgapi.rows.{kind}": count for kind, count in self._rows.items()})
+        if self._stopped is not None:
+            self._span.set_attribute("msgapi.stopped", self._stopped)
+        failed = self._failed or (None if self._stopped == "asked" else self._stopped)
+        if failed is not None:
+            self._span.set_attribute("error.type", failed)
+            self._span.set_status(StatusCode.ERROR)
         self._span.end()
 
 

@@ -181,7 +181,7 @@ async def test_an_observer_that_raises_changes_nothing_of_the_batch(
     denied = Response(401, {}, b"")
     with suppress(ZeroDivisionError):
         async with (
-            observed(observe.both(notes, other), denied, ACCEPTED) as (api, _),
+            observed(observe.combine(notes, other), denied, ACCEPTED) as (api, _),
             batch.send(api, [SEND, SEND], concurrency=1) as outcomes,
         ):
             async for outcome in outcomes:

@@ -124,7 +124,7 @@ async def test_a_long_wait_for_a_turn_is_worth_knowing(records: list[logging.Log
         async with observed(observe.log(slow=slow), ACCEPTED, pace=Pace(per_second=0.5)) as (api, _):
             assert isinstance(await api(SEND), Ok)
             assert isinstance(await api(SEND), Ok)
-        told = [record for record in records if "waited" in record.getMessage()]
+        told = [record for record in records if "delayed" in record.getMessage()]
         assert [record.levelno for record in told] == [logging.INFO] * count
         assert all(fields(record)["seconds"] > 1 for record in told)
 

@@ -11,7 +11,7 @@ import pytest
 import msgapi
 from msgapi import Call, Invalid, Ok, Pace, Request, Retry, Throttled, VirtualClock, observe
 from msgapi.observe import Observer, Watch
-from msgapi.observe.naming import kind_of, route_of
+from msgapi.observe.labels import kind_of, route_of
 from msgapi.results import CALLED_OFF
 from msgapi.sandbox.openapi.operations import OPERATIONS
 from tests.support.observers import ACCEPTED, DOWN, LOST, REFUSED, SEND, Notes, Script, limited, observed
@@ -140,7 +140,10 @@ async def test_an_observer_that_raises_changes_nothing_and_is_told_no_more_of_th
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes, other = Notes(frozenset({hook})), Notes()
-    async with observed(observe.both(notes, other), limited(3), ACCEPTED, pace=Pace(per_second=0.1)) as (api, script):
+    async with observed(observe.combine(notes, other), limited(3), ACCEPTED, pace=Pace(per_second=0.1)) as (
+        api,
+        script,
+    ):
         assert isinstance(await api(SEND), Ok)
     at = next(at for at, told in enumerate(other.told) if told.split()[0] == hook)
     assert notes.told == other.told[: at + 1]
@@ -161,7 +164,7 @@ async def test_an_observer_that_raised_is_told_of_the_next_call() -> None:
 
 
 async def test_headers_of_an_observer_leave_with_each_attempt() -> None:
-    many = observe.both(Notes(headers={"traceparent": "00-1", "X-A": "1"}), Notes(headers={"X-a": "2", "X-B": "3"}))
+    many = observe.combine(Notes(headers={"traceparent": "00-1", "X-A": "1"}), Notes(headers={"X-a": "2", "X-B": "3"}))
     async with observed(many, DOWN, ACCEPTED) as (api, script):
         assert isinstance(await api(SEND), Ok)
     async with observed(None, ACCEPTED) as (api, plain):
@@ -204,7 +207,7 @@ async def test_a_header_of_the_request_stays_as_it_is(name: str) -> None:
 
 
 async def test_an_observer_that_wants_to_know_nothing_is_told_nothing() -> None:
-    async with observed(observe.both(Observer(), Observer()), DOWN, ACCEPTED) as (api, _):
+    async with observed(observe.combine(Observer(), Observer()), DOWN, ACCEPTED) as (api, _):
         assert isinstance(await api(SEND), Ok)
 
 

@@ -76,7 +76,7 @@ async def seen(script: list[Answer | Exception], calls: list[Call[Any]]) -> str:
     kept, logger = Kept(), logging.getLogger("msgapi")
     logger.addHandler(kept)
     how = {"api_key": KEY, "retry": Retry(attempts=3)}
-    async with observed(observe.both(told, observe.log()), *script, **how) as (api, transport):
+    async with observed(observe.combine(told, observe.log()), *script, **how) as (api, transport):
         for call in calls:
             with suppress(LookupError):
                 _ = await api(call)

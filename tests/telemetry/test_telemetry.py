@@ -184,7 +184,7 @@ async def test_a_broken_processor_of_spans_changes_nothing_and_the_figures_go_on
     async with observed(seen.observer(), ACCEPTED) as (api, _):
         assert isinstance(await api(SEND), Ok)
     assert seen.counts("msgapi.calls") == {("POST /v1/messages", "Ok"): 1}
-    assert "the observer Spans raised OSError" in caplog.text
+    assert "the observer SpanObserver raised OSError" in caplog.text
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

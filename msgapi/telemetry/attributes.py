@@ -1,4 +1,4 @@
-"""Conventions: the attributes of one HTTP request and its answer, as OpenTelemetry names them for clients.
+"""Attributes of one HTTP request and its response, as the OpenTelemetry conventions name them for clients.
 
 https://opentelemetry.io/docs/specs/semconv/http/http-spans/
 """
@@ -8,16 +8,16 @@ from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from ..http import Request
-from ..observe.naming import kind_of, method_of
+from ..observe.labels import kind_of, method_of
 from ..results import Result
 
 Attributes = dict[str, str | int]
 _PORTS: Final = {"http": 80, "https": 443}
-_FAILED: Final = 400  # and above: for a client, these statuses are errors
+_FAILED: Final = 400  # for a client, this status and those above are errors
 
 
-def asked(request: Request) -> Attributes:
-    """Tell what goes where: what spans and figures have in common."""
+def request_attributes(request: Request) -> Attributes:
+    """Return the attributes of *request* that spans and metrics share."""
     parts = urlsplit(request.url)
     return {"http.request.method": method_of(request.method), **_server(parts.scheme, parts.netloc)}
 
@@ -28,8 +28,11 @@ def _server(scheme: str, netloc: str) -> Attributes:
     return {"server.address": parts.hostname or "", "server.port": parts.port or _PORTS.get(scheme, 0)}
 
 
-def answered(result: Result[object] | None) -> Attributes:
-    """Tell what an attempt came to, None being that it was cut off; `error.type` is there if it failed."""
+def result_attributes(result: Result[object] | None) -> Attributes:
+    """Return the attributes of the result of an attempt; None stands for one that was cancelled or raised.
+
+    `error.type` is among them if the attempt failed.
+    """
     status = None if result is None else result.meta.status
     if status is None:
         return {"error.type": kind_of(result)}

@@ -1,6 +1,6 @@
-"""The log: what calls and batches came to, as records of the standard library's `logging`.
+"""Records: the results of calls and batches as records of the standard library's `logging`.
 
-Rule: a record has routes, codes, counts and seconds in it, and nothing of a person or a content.
+Rule: a record contains routes, codes, counts and seconds, and no personal data or content.
 """
 
 import logging
@@ -9,19 +9,24 @@ from typing import Final, final
 from ..calls import Call
 from ..redact import HIDDEN, key, mask, word
 from ..results import CALLED_OFF, ApiError, NotSent, Ok, Result, Unanswered
-from .naming import kind_of, route_of
-from .watching import BatchWatch, Observer, Watch
+from .hooks import BatchWatch, Observer, Watch
+from .labels import kind_of, route_of
 
 _log: Final = logging.getLogger("msgapi")
 
 
 def log(*, slow: float = 1.0) -> Observer:
-    """Make an observer that logs under the logger `msgapi`.
+    """Return an observer that writes to the logger `msgapi`.
 
-    A call that ended badly is a WARNING, one that took more than one attempt or waited for more than
-    *slow* seconds for its turn INFO, as are the stops of a batch, and every other call DEBUG. The
-    fields of a record begin with `msgapi_`: `route`, `outcome`, `status`, `code`, `reason`,
-    `attempts`, `seconds`, `key` and `stopped`, each where there is one; the key only if it is a UUID.
+    The levels are:
+
+    - WARNING: a call that ended in an error or raised, unless its `only_while` cancelled it.
+    - INFO: a call that succeeded after more than one attempt, a call that the rate limit delayed for more than *slow*
+      seconds (1.0 by default), and the stop of a batch.
+    - DEBUG: every other call.
+
+    The attributes of a record begin with `msgapi_`: `route`, `outcome`, `status`, `code`, `reason`, `attempts`,
+    `seconds`, `key` and `stopped`. Each is present only if it has a value; the idempotency key only if it is a UUID.
     """
     return _Log(slow)
 
@@ -46,22 +51,22 @@ class _CallLog(Watch):
     def wait(self, seconds: float, /) -> None:
         if seconds > self._slow and _log.isEnabledFor(logging.INFO):
             fields = {"msgapi_route": route_of(self._call), "msgapi_seconds": seconds}
-            _log.info("%s waited for its turn at the rate limit: %.3g s", *fields.values(), extra=fields)
+            _log.info("%s was delayed by the rate limit: %.3g s", *fields.values(), extra=fields)
 
     def result(self, result: Result[object] | None, /) -> None:
         level = _level(result)
         if _log.isEnabledFor(level):
             fields = _fields(route_of(self._call), self._call, result)
-            told = (fields["msgapi_route"], fields["msgapi_outcome"], _shown(fields))
-            _log.log(level, "%s: %s%s", *told, extra=fields)
+            shown = (fields["msgapi_route"], fields["msgapi_outcome"], _shown(fields))
+            _log.log(level, "%s: %s%s", *shown, extra=fields)
 
 
 @final
 class _BatchLog(BatchWatch):
     def stopped(self, reason: str, error: ApiError | None, /) -> None:
         if _log.isEnabledFor(logging.INFO):
-            told = {} if error is None else _told(error)
-            _log.info("a batch has stopped: %s%s", reason, _shown(told), extra={**told, "msgapi_stopped": reason})
+            fields = {} if error is None else _error_fields(error)
+            _log.info("a batch has stopped: %s%s", reason, _shown(fields), extra={**fields, "msgapi_stopped": reason})
 
 
 def _level(result: Result[object] | None) -> int:
@@ -71,7 +76,7 @@ def _level(result: Result[object] | None) -> int:
         case Ok(meta=meta):
             return logging.INFO if meta.attempts > 1 else logging.DEBUG
         case NotSent(code=code) if code == CALLED_OFF:
-            return logging.DEBUG  # as its batch wished
+            return logging.DEBUG  # its batch cancelled it
         case _:
             return logging.WARNING
 
@@ -86,10 +91,10 @@ def _fields(route: str, call: Call[object], result: Result[object] | None) -> di
     fields |= {"msgapi_attempts": meta.attempts, "msgapi_seconds": meta.elapsed}
     if meta.status is not None:
         fields["msgapi_status"] = meta.status
-    return fields if isinstance(result, Ok) else fields | _told(result)
+    return fields if isinstance(result, Ok) else fields | _error_fields(result)
 
 
-def _told(error: ApiError) -> dict[str, object]:
+def _error_fields(error: ApiError) -> dict[str, object]:
     fields: dict[str, object] = {}
     if error.code:
         fields["msgapi_code"] = HIDDEN if word(error.code) == HIDDEN else error.code
