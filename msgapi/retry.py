@@ -1,4 +1,4 @@
-"""Retries: whether a failed attempt is repeated, and after how many seconds.
+"""Retries: whether a failed attempt is repeated, and after how many seconds. `decode.py` parses `retry_after`.
 
 Rules:
 - A call that may have been carried out is only repeated if a second request has no further effect.

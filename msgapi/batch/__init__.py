@@ -1,7 +1,7 @@
 """Batches: send any number of calls with bounded concurrency, and yield each outcome as it ends."""
 
 from .budget import SpendLimit
-from .journalled import JournalProtocol
+from .journalled_queue import JournalProtocol
 from .outcomes import Outcome, Reason, Stopped
 from .run import Outcomes, send
 

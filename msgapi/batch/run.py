@@ -16,7 +16,7 @@ from ..concurrency import task_group
 from ..observe import Observer, combine
 from .breaker import Breaker
 from .budget import SpendLimit, SpendTracker
-from .journalled import JournalledQueue, JournalProtocol
+from .journalled_queue import JournalledQueue, JournalProtocol
 from .outage import Outage
 from .outcomes import Outcome, Stopped
 from .queue import PlainQueue, RowQueue, Source

@@ -1,6 +1,6 @@
 """Every operation of the API, the function of the client that calls it, and the models of its request and response.
 
-The table of coverage in the README and the OpenAPI document are made from it.
+The table of coverage in the README and the OpenAPI document (`document.py`) are made from it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,8 @@
-"""Whether a message may be sent, and what its acceptance changes: the hold, the log, the tier, the schedule."""
+"""Whether a message may be sent, and what its acceptance changes: the hold, the log, the tier, the schedule.
+
+The session of a conversation and the daily cap of newsletters are checked with the price, which depends on both: see
+`billing.price_of`.
+"""
 
 from typing import assert_never
 
