@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from itertools import count
 from pathlib import Path
-from typing import Any, TypeAlias
+from types import SimpleNamespace
+from typing import Any, TypeAlias, cast
 
 import anyio
 import coredis
@@ -16,6 +17,7 @@ import pytest
 from attrs import asdict, define
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from msgapi import Clock, SystemClock, VirtualClock
 from msgapi.fleet.api_key import hash_key
@@ -365,3 +367,31 @@ async def test_a_hanging_redis_grants_nothing_in_bounded_time(tmp_path: Path, mo
         async with on_redis(broker.url) as quota:
             await hangs(quota, broker)
     _ = gc.collect()
+
+
+class ContendedBucket:
+    """A bucket in which another worker always writes first."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    async def get(self, name: str) -> object:
+        del name
+        raise KeyNotFoundError
+
+    async def update(self, name: str, value: bytes, last: int) -> int:
+        del name, value, last
+        self.writes += 1
+        raise KeyWrongLastSequenceError
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_state_that_others_always_write_first_is_given_up_and_nothing_is_granted() -> None:
+    clock, bucket = VirtualClock(), ContendedBucket()
+    client: Any = SimpleNamespace(request=None)
+    shared = on_nats_server.open_shared_rate(client, key=KEY, clock=clock)
+    shared._bucket, shared._measured_at = cast("Any", bucket), clock.now()
+    async with clock.autojump():
+        grant = await shared.reserve(SEND_CLASS, 4)
+    assert (grant.slots, bucket.writes) == (0, on_nats_server._ATTEMPTS)
+    assert grant.after > 0
