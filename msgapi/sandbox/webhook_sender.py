@@ -10,6 +10,7 @@ from attrs import define, field
 
 from .. import webhooks
 from ..clock import Clock
+from ..concurrency import background
 from ..http import Request, Response
 from ..transports import Answer, Transport
 from .model.state import AccountState
@@ -105,14 +106,5 @@ async def deliver_webhooks(
 ) -> AsyncIterator[Callable[[], None]]:
     """Send webhooks over *transport* for the duration of an `async with`; yields the sender's `wake`."""
     sender = WebhookSender(state, clock, transport)
-    failure: Exception | None = None
-    async with anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(sender.run)
-        try:
-            yield sender.wake
-        except Exception as error:  # noqa: BLE001 - raised again below, as itself and not in a group
-            failure = error
-        finally:
-            tasks.cancel_scope.cancel()
-    if failure is not None:
-        raise failure
+    async with background(sender.run):
+        yield sender.wake

@@ -27,7 +27,8 @@ Fault: TypeAlias = Literal[
 
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 _NO_RATES: Final[Mapping[Fault, float]] = MappingProxyType({})
-_PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
+PROXY_PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
+"""What a proxy sends if the service behind it does not respond."""
 
 
 def _error_response(
@@ -42,7 +43,7 @@ _OUTCOMES: Final[Mapping[Fault | None, Answer]] = {
     "reset": Unanswered("injected fault: the connection was reset"),
     "unavailable": _error_response(503, "service_unavailable"),
     "fault": _error_response(500, "internal_error"),
-    "html": Response(502, {"content-type": "text/html; charset=utf-8"}, _PAGE),
+    "html": Response(502, {"content-type": "text/html; charset=utf-8"}, PROXY_PAGE),
 }
 
 

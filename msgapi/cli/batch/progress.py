@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol, final
 
-from ...clock import Clock, SystemClock
+from ...clock import SYSTEM_CLOCK, Clock
 from ...ratelimit import Pace
 from ..outcomes import RowOutcome
 from ..output import note
@@ -166,7 +166,7 @@ class BatchProgress:
 def open_progress(pace: Pace, clock: Clock | None = None) -> Iterator[ProgressReporter]:
     """Show the progress of a batch that is limited by *pace*."""
     with open_display() as display:
-        yield BatchProgress(display, pace, clock or SystemClock())
+        yield BatchProgress(display, pace, clock or SYSTEM_CLOCK)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 from attrs.validators import and_, ge, le
 
 from ...http import Response
+from ...transports.faults import PROXY_PAGE
 from ..http.responses import SimulatedResponse, error_response
 from .messages import LogEntry, MessageStatus
 
@@ -33,7 +34,6 @@ _ERRORS: Final = {
     "500": ("internal_error", "Something went wrong on our side."),
     "503": ("service_unavailable", "A service behind this one is down."),
 }
-_PROXY_PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>\n"
 
 
 @final
@@ -90,7 +90,7 @@ def fault_response(fault: Fault, *, retry_after: float = 1.0) -> SimulatedRespon
     name = fault.removesuffix("-once")
     if name == "502":
         headers = {"content-type": "text/html; charset=utf-8", "server": "proxy"}
-        return SimulatedResponse(Response(502, headers, _PROXY_PAGE))
+        return SimulatedResponse(Response(502, headers, PROXY_PAGE))
     if name not in _ERRORS:
         return None
     code, message = _ERRORS[name]
