@@ -16,8 +16,8 @@ from ..http.requests import RouteRequest, parse_body
 from ..http.responses import SimulatedResponse, error_response, invalid_request, json_response
 from ..model.agents import MAX_TEST_MESSAGES, TEST_AGENT
 from ..model.state import AccountState
-from ..rules.acceptance import accept
-from ..rules.billing import FREE, price_of
+from ..rules.acceptance import accept, price_of
+from ..rules.billing import FREE
 
 _REGISTRATION, _VERIFICATION = testagent.SCHEMAS
 
