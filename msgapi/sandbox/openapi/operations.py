@@ -41,7 +41,7 @@ from ..routes.table import ROUTES
 from ..routes.testagent import CodeSentResponse, TestAgentResponse
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
-from .schemas import Schema, closed_object, pattern_schema, referenced_models, request_schema, response_schema
+from .schemas import Schema, closed_object, or_null, pattern_schema, referenced_models, request_schema, response_schema
 
 
 @final
@@ -220,7 +220,6 @@ _HEADERS: Final[Mapping[str, Schema]] = {
 }
 """The headers of every response except that of a proxy."""
 _HEADER_REFS: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
-_CREATED: Final = 201
 _PARAMETERS: Final[Mapping[str, Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     "offset": {"type": "integer", "minimum": 0},
@@ -341,8 +340,10 @@ def _body(one: Operation, schemas: dict[str, Schema]) -> Schema:
 def _without_message_type(schema: Schema, schemas: dict[str, Schema]) -> Schema:
     # The test agent does not require a message_type.
     for name in referenced_models(schema):
-        needed = [field for field in schemas[name]["required"] if field != "message_type"]
-        schemas[f"Test{name}"] = {**schemas[name], "required": needed}
+        whole = schemas[name]
+        needed = [field for field in whole["required"] if field != "message_type"]
+        properties = {**whole["properties"], "message_type": or_null(whole["properties"]["message_type"])}
+        schemas[f"Test{name}"] = {**whole, "properties": properties, "required": needed}
     return {"anyOf": [{"$ref": f"#/components/schemas/Test{name}"} for name in referenced_models(schema)]}
 
 
@@ -373,7 +374,7 @@ def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
     schema = response_schema(one.answers or one.gives, schemas)
     location = (
         {"Location": {"required": True, "schema": {"type": "string"}}}
-        if status == _CREATED and one.noun != "sandbox"
+        if (status,) == _CREATED and one.noun != "sandbox"
         else {}
     )
     return {
