@@ -21,9 +21,8 @@ from aiohttp import HttpVersion10, HttpVersion11, web
 from ..http import Request
 from ..transports import aiohttp
 from .routes.table import max_body_of
-from .sandbox import Sandbox
+from .sandbox import Sandbox, Workspaces
 from .webhook_sender import ENDPOINT_TIMEOUT
-from .workspaces import Workspaces
 
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
 KEEP_ALIVE = 75.0  # seconds for which a connection may wait for its next request

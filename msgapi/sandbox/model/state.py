@@ -17,9 +17,8 @@ from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_r
 from .billing import PaymentSettings, PriceList, Wallet
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
 from .contacts import ContactRecords
-from .email_channels import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate
 from .faults import DeliverySteps, RandomFaults, Timing
-from .messages import MessageLog
+from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog
 from .sessions import Newsletters, Pair, Sessions
 from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
 
