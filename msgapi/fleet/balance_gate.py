@@ -8,7 +8,7 @@ from attrs import define, field
 
 from .. import billing
 from ..batch import Stopped
-from ..billing.waiting import INTERVAL
+from ..billing.calls import INTERVAL
 from ..calls import Caller
 from ..clock import Clock
 from ..ratelimit import SharedRate

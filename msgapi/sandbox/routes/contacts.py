@@ -2,7 +2,7 @@
 
 from ...codec import Problems, from_plain
 from ...contacts import MAX_IMPORT_ROWS, ContactChanges, ImportRow, ImportRows, NewConsent, NewContact
-from ...contacts.validation import CHANGES, CONSENT, IMPORT_ROW, NEW
+from ...contacts.calls import CHANGES, CONSENT, IMPORT_ROW, NEW
 from ...results import Detail
 from ...schema.validators import prefix_path
 from ..http.requests import RouteRequest, parse_body
