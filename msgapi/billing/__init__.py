@@ -17,6 +17,7 @@ from .calls import (
     top_up,
     transactions,
     usage,
+    wait_for_top_up,
 )
 from .estimates import Estimate, Prices, Shortage, Unsure, estimate, shortage
 from .models import (
@@ -33,7 +34,6 @@ from .models import (
     Transaction,
     Transactions,
 )
-from .waiting import wait_for_top_up
 
 __all__ = [
     "Alert",
