@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from ...config import check_seconds
+from ...config import check_count, check_seconds
 from ..common.connections import (
     MAX_CONNECTIONS,
     ConnectionLimit,
@@ -22,7 +22,7 @@ from ..common.connections import (
     make_deadlines,
 )
 from ..common.http1 import MAX_RESPONSE
-from ..common.opening import Connector, OpenTransport, UnopenedTransport, check_max_connections
+from ..common.opening import Connector, OpenTransport, UnopenedTransport
 from ..protocol import Transport
 from .connection import AiohttpConnection, missing_names
 from .session import AiohttpSessionTransport
@@ -56,7 +56,7 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
     if max_connections is not None:
-        check_max_connections(max_connections)
+        check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
     size = max_connections or MAX_CONNECTIONS
     if session is not None:

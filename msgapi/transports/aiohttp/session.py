@@ -3,8 +3,9 @@
 Rules:
 - `NotSent` is certain: only a failed connect of the first request is one.
 - A request goes out once, although aiohttp repeats the methods that it takes for idempotent. It is repeated only if it
-  may be repeated and was lost before a byte of a response, once, and after an earlier response: the connection may
-  have been a kept one. aiohttp chooses the connection, which may again be a kept one. `Response.attempts` counts it.
+  may be repeated, once, if its connection was lost before a response, and if there was an earlier response: then it may
+  have been a kept connection. aiohttp chooses the next one, which may be a kept one too.
+- A status that has no body and comes with one is `Unanswered`: aiohttp's parser refuses it.
 - No redirects, no quoting of the URL, no header that aiohttp adds by itself, no unpacking by aiohttp.
 - The request's own Authorization is sent, whatever a .netrc or the session has.
 - If a response was not read to its end, its connection is closed, so that no other call can read the rest.
@@ -80,6 +81,10 @@ class AiohttpSessionTransport:
     def max_connections(self) -> int:
         """The highest number of connections; a higher value lets calls go on that wait for one."""
         return self.limit.size
+
+    @max_connections.setter
+    def max_connections(self, size: int) -> None:
+        self.limit.resize(size)
 
     async def __call__(self, request: Request, /) -> Answer:
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""

@@ -11,7 +11,6 @@ from aiohappyeyeballs import start_connection
 from attrs import frozen
 from yarl import URL
 
-from ...config import check_number
 from ...results import NotSent
 from ..protocol import Transport
 from .causes import connect_failure
@@ -73,7 +72,7 @@ class Connector(Generic[P]):
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
-        except OSError as error:  # time-outs too
+        except (OSError, RuntimeError) as error:  # time-outs are OSErrors; uvloop raises RuntimeErrors too
             raise ConnectFailed(connect_failure(error)) from None
 
     async def _open(self, host: str, port: int, *, secure: bool) -> P:
@@ -84,13 +83,6 @@ class Connector(Generic[P]):
         name = host.rstrip(".") if secure else None
         _, protocol = await loop.create_connection(self.factory, sock=socket, ssl=context, server_hostname=name)
         return protocol
-
-
-def check_max_connections(value: object) -> None:
-    """Raise TypeError or ValueError unless *value* is a whole number of at least 1."""
-    check_number("max_connections", value, "a whole number, such as 100", whole=True)
-    if not (isinstance(value, int) and value >= 1):
-        raise ValueError(f"max_connections must be at least 1, not {value}")
 
 
 @lru_cache(1)
