@@ -212,6 +212,7 @@ async def test_what_is_lost_twice_is_unanswered_after_two_attempts(over: Opened)
 @EVERY
 async def test_what_is_lost_and_then_cannot_connect_is_unanswered(over: Opened) -> None:
     async def serve() -> None:
+        assert isinstance(listener, SocketListener)
         wire = Wire(await listener.accept(), 1)
         _ = await wire.request()
         await wire.send(OK)
@@ -220,7 +221,6 @@ async def test_what_is_lost_and_then_cannot_connect_is_unanswered(over: Opened) 
         await wire.reset()
 
     listener = (await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)).listeners[0]
-    assert isinstance(listener, SocketListener)
     url = f"http://127.0.0.1:{listener.extra(SocketAttribute.local_port)}"  # noqa: S610 - anyio's, not Django's
     async with listener, over() as transport, anyio.create_task_group() as tasks:
         tasks.start_soon(serve)

@@ -13,18 +13,18 @@ Rules:
 
 import asyncio
 from collections.abc import Callable
-from inspect import signature
-from typing import Any, Final, final
+from typing import Final, final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
-from ...results import NotSent, Unanswered
-from ..common.causes import connection_lost, with_cause
+from ...results import NotSent
+from ..common.causes import connection_lost, cut_short
 from ..common.connections import Deadline, RequestCoalescer, watch_socket
-from ..common.http1 import MAX_HEAD, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, make_response
 from ..protocol import Answer
+from .session import head_limits
 
 NAMES: Final = [
     "connection_lost",
@@ -38,22 +38,15 @@ NAMES: Final = [
 ]
 UNSENT: Final = NotSent("the connection was lost before the request was sent")
 UNREQUESTED_DATA: Final = NotSent("the server sent data before the request")
-NOT_HTTP: Final = Unanswered("the response is not HTTP")
 NETWORK_ERRORS: Final = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
 _SWITCHING_PROTOCOLS: Final = 101
 _BODILESS_STATUSES: Final = frozenset({b"204", b"304"})
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_HEAD_LIMITS: Final = {"max_line_size": MAX_HEAD, "max_field_size": MAX_HEAD, "max_headers": MAX_HEAD}
 
 
-def missing_names() -> list[str]:
+def missing_names() -> str:
     """Return the names of aiohttp that `AiohttpConnection` needs and that this version does not have."""
-    return [name for name in NAMES if not hasattr(ResponseHandler, name)]
-
-
-def head_limits(function: Callable[..., object]) -> dict[str, Any]:
-    """Return arguments for *function* that raise aiohttp's limits of a response's head; some versions have fewer."""
-    return {name: size for name, size in _HEAD_LIMITS.items() if name in signature(function).parameters}
+    return ", ".join(name for name in NAMES if not hasattr(ResponseHandler, name))
 
 
 @final
@@ -64,7 +57,7 @@ class AiohttpConnection(ResponseHandler):
         super().__init__(loop)
         self._max_response: Final = max_response
         self._coalescer: Final = coalescer
-        self._limits: Final = head_limits(self.set_response_params)
+        self._limits: Final = head_limits(ResponseHandler.set_response_params)
         self._request: bytes | None = None
         self._deadline: Deadline
         self._has_data: Callable[[], bool]
@@ -110,12 +103,12 @@ class AiohttpConnection(ResponseHandler):
         if self._head_size > MAX_HEAD and sum(len(name) + len(value) for name, value in message.raw_headers) > MAX_HEAD:
             return NOT_HTTP
         try:
-            body = await read_body(content, self._max_response)
+            body = await _read_body(content, self._max_response)
         except NETWORK_ERRORS as error:
-            return cut_short(self._lost or error)
+            return NOT_HTTP if isinstance(error, HttpProcessingError) else cut_short(self._lost or error)
         self._expecting = False
         transport = self.transport
-        if self._lost is not None and not self._bodiless and ends_with_connection(message):
+        if self._lost is not None and not self._bodiless and ends_with_connection(message.headers):
             return cut_short(self._lost)
         self.reusable = (
             body is not None
@@ -181,8 +174,8 @@ class AiohttpConnection(ResponseHandler):
         return data[:size]
 
 
-async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes | None:
-    """Read *content* to its end; return None if it is more than *limit* bytes, with the rest unread."""
+async def _read_body(content: aiohttp.StreamReader, limit: int) -> bytes | None:
+    # None if it is more than *limit* bytes, with the rest unread.
     if content.is_eof():  # a short body has arrived whole with its head: there is nothing to wait for
         body = content.read_nowait()
         return body if len(body) <= limit else None
@@ -192,16 +185,3 @@ async def read_body(content: aiohttp.StreamReader, limit: int) -> bytes | None:
         if len(buffer) > limit:
             return None
     return bytes(buffer)
-
-
-def ends_with_connection(message: "RawResponseMessage | aiohttp.ClientResponse") -> bool:
-    """Return whether the body of *message* has no length, so that it ends with its connection."""
-    headers = message.headers
-    return "Content-Length" not in headers and "chunked" not in headers.get("Transfer-Encoding", "").lower()
-
-
-def cut_short(error: BaseException) -> Unanswered:
-    """Return the outcome of a response that *error* cut."""
-    if isinstance(error, HttpProcessingError):
-        return NOT_HTTP
-    return Unanswered(with_cause("the response was cut short", error))

@@ -24,12 +24,14 @@ from ..common.connections import (
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import Connector, OpenTransport, UnopenedTransport
 from ..protocol import Transport
-from .connection import AiohttpConnection, missing_names
 from .session import AiohttpSessionTransport
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from .connection import AiohttpConnection
+
+_VERSION: Final = aiohttp.__version__
 _log: Final = logging.getLogger("msgapi")
 
 
@@ -70,9 +72,8 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
         if session is not None:
             transport = over_session(session, deadlines, size)
             return transport, transport.close
-        if missing := missing_names():
-            names = ", ".join(missing)
-            _log.warning("aiohttp %s has no %s: a ClientSession is used instead", aiohttp.__version__, names)
+        connection = _own_connections()
+        if connection is None:
             own = _own_session(ssl)
             transport = over_session(own, deadlines, size)
 
@@ -82,11 +83,24 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
 
             return transport, close
         loop, coalescer = asyncio.get_running_loop(), RequestCoalescer(deadlines)
-        connector = Connector(lambda: AiohttpConnection(loop, max_response, coalescer), connecting, ssl)
+        connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl)
         pooled = PooledTransport(connector, deadlines, ConnectionLimit(size))
         return pooled, pooled.close
 
     return UnopenedTransport(start, size)
+
+
+def _own_connections() -> "type[AiohttpConnection] | None":
+    # aiohttp may change what is not its public interface. A ClientSession does the same, at twice the cost.
+    try:
+        from .connection import AiohttpConnection, missing_names
+    except ImportError as error:
+        missing = f"{error}"
+    else:
+        if not (missing := missing_names()):
+            return AiohttpConnection
+    _log.warning("aiohttp %s lacks what msgapi's own connections need (%s): a ClientSession is used", _VERSION, missing)
+    return None
 
 
 def _session_limit(session: aiohttp.ClientSession, wanted: int | None) -> int:

@@ -11,6 +11,9 @@ Rules:
 - If a response was not read to its end, its connection is closed, so that no other call can read the rest.
 """
 
+from collections.abc import Callable, Sequence
+from functools import cache
+from inspect import signature
 from io import BytesIO
 from math import inf
 from typing import Any, Final, final
@@ -23,14 +26,14 @@ from yarl import URL
 
 from ...http import Request, Response
 from ...results import NotSent, Unanswered
-from ..common.causes import connect_failure, connection_lost
+from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, Deadlines, repeated_outcome
-from ..common.http1 import UrlCache, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
 from ..protocol import Answer
-from .connection import NOT_HTTP, cut_short, ends_with_connection, head_limits, read_body
 
 _AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them
 _LARGE: Final = 2**20  # bytes; aiohttp writes a larger body in parts only if it is a file
+_HEAD_LIMITS: Final = ("max_line_size", "max_field_size", "max_headers")
 _NETWORK_ERRORS: Final = (aiohttp.ClientError, OSError)
 _CONNECT_ERRORS: Final = (
     aiohttp.ConnectionTimeoutError,
@@ -63,6 +66,7 @@ class AiohttpSessionTransport:
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
     _timeout: aiohttp.ClientTimeout = field(init=False, repr=False)
     _limits: dict[str, Any] = field(init=False, repr=False)
+    _middlewares: Sequence[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
     _answered: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -75,7 +79,8 @@ class AiohttpSessionTransport:
             sock_read=own.sock_read,
             ceil_threshold=inf,
         )
-        self._limits = head_limits(aiohttp.ClientSession._request)  # noqa: SLF001 - `request` has only **kwargs
+        self._limits = head_limits(getattr(aiohttp.ClientSession, "_request", aiohttp.ClientSession.request))
+        self._middlewares = getattr(self.session, "_middlewares", ())
 
     @property
     def max_connections(self) -> int:
@@ -118,9 +123,8 @@ class AiohttpSessionTransport:
         self.deadlines.close()
 
     async def _send(self, exchange: "_Exchange", url: URL) -> Answer:
-        session = self.session
         try:
-            response = await session.request(
+            response = await self.session.request(
                 exchange.request.method,
                 url,
                 data=_data(exchange.request.body),
@@ -130,7 +134,7 @@ class AiohttpSessionTransport:
                 raise_for_status=False,
                 auto_decompress=False,
                 timeout=self._timeout,
-                middlewares=(exchange.send_once, *session._middlewares, exchange.send),  # noqa: SLF001 - no public name
+                middlewares=(exchange.send_once, *self._middlewares, exchange.send),
                 **self._limits,
             )
         except _Lost as lost:
@@ -147,8 +151,8 @@ class AiohttpSessionTransport:
     async def _read(self, response: aiohttp.ClientResponse) -> Answer:
         connection = response.connection
         protocol = None if connection is None else connection.protocol
-        body = await read_body(response.content, self.max_response)
-        if protocol is not None and ends_with_connection(response):
+        body = await join_parts(response.content.iter_any(), self.max_response)
+        if protocol is not None and ends_with_connection(response.headers):
             error = protocol.exception()
             if error is not None and not isinstance(error, aiohttp.ServerDisconnectedError):
                 return cut_short(error)
@@ -200,6 +204,12 @@ class _Exchange:
 @final
 class _Lost(aiohttp.ClientError):
     """The connection was lost before a response; the cause is aiohttp's exception."""
+
+
+@cache
+def head_limits(function: Callable[..., object]) -> dict[str, Any]:
+    """Return arguments for *function* that raise aiohttp's limits of a response's head; some versions have fewer."""
+    return {name: MAX_HEAD for name in _HEAD_LIMITS if name in signature(function).parameters}
 
 
 def _outcome(error: Exception) -> NotSent | Unanswered:
