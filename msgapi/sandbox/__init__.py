@@ -9,7 +9,7 @@ from .model.agents import AGENTS, SandboxAgent
 from .model.billing import PriceList
 from .model.campaigns import CAMPAIGNS, Campaign
 from .model.faults import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, DeliveryOutcome, MagicRecipient, Timing
-from .model.messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, LogEntry
+from .model.messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
 from .rules.controls import ControlError
 from .sandbox import Sandbox, Workspaces
@@ -47,6 +47,7 @@ __all__ = [
     "EmailChannel",
     "EmailTemplate",
     "EmittedEvent",
+    "KeptMessages",
     "LogEntry",
     "MagicRecipient",
     "PriceList",

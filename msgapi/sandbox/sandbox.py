@@ -19,7 +19,7 @@ from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, Sandbo
 from .model.billing import PriceList
 from .model.campaigns import Campaign
 from .model.faults import Timing
-from .model.messages import EmailChannel, EmailTemplate, LogEntry
+from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.state import AccountOptions, AccountState, Role
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
 from .rules import controls
@@ -51,7 +51,9 @@ class Sandbox:
     - *seed*: determines the random faults, and with *api_key* the ids; 1 by default.
     - *slow*: the delay of a slow response in seconds; 3 by default.
     - *timing*: after how many seconds messages are sent (0.5), delivered (1.5 later) and read (10 later). If it is
-      None, they stay queued until `deliver` or `fail` is called.
+      None, they stay queued until `deliver` or `fail` is called, or until their `ttl` has passed.
+    - *keep_messages*: how many messages in a final state are kept in the log; 100,000 by default. Older ones are
+      dropped, and `messages.dropped` counts them. Idempotency keys, transactions and usage stay.
     - *webhooks*: which shares of the webhook deliveries are late, repeated or reordered; none by default.
     - *agents*, *channels*, *templates*, *campaigns*: what exists at the start; `AGENTS`, `CHANNELS`, `TEMPLATES` and
       `CAMPAIGNS` by default.
@@ -84,6 +86,7 @@ class Sandbox:
         seed: int = _DEFAULTS.seed,
         slow: float = _DEFAULTS.slow,
         timing: Timing | None = _DEFAULTS.timing,
+        keep_messages: int = _DEFAULTS.keep_messages,
         webhooks: WebhookFaults = _DEFAULTS.webhooks,
         agents: Iterable[SandboxAgent] = _DEFAULTS.agents,
         channels: Iterable[EmailChannel] = _DEFAULTS.channels,
@@ -104,6 +107,7 @@ class Sandbox:
             seed=seed,
             slow=slow,
             timing=timing,
+            keep_messages=keep_messages,
             webhooks=webhooks,
             agents=agents,
             channels=channels,
@@ -117,7 +121,7 @@ class Sandbox:
 
     def __repr__(self) -> str:
         """Return the number of messages and requests, without the key."""
-        return f"Sandbox({len(self.account.state.log)} messages, {self.requests} requests)"
+        return f"Sandbox({self.account.state.log.accepted} messages, {self.requests} requests)"
 
     async def __call__(self, request: Request, /) -> Answer:
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
@@ -147,8 +151,8 @@ class Sandbox:
                 self._wake_sender = _do_nothing
 
     @property
-    def messages(self) -> tuple[LogEntry, ...]:
-        """Every message that was accepted, and every reply, oldest first."""
+    def messages(self) -> KeptMessages:
+        """Every message that was accepted, and every reply, oldest first; `messages.dropped` counts those not kept."""
         return self._state.log.entries()
 
     @property

@@ -15,26 +15,24 @@ from msgapi.schema.mapping import field_paths
 from tests.support.sandbox_refusals import ACCEPTED, CONSENT, CONTACT, HOOK, NEW_AGENT, REPLY, TEST, TOP_UP, WHOLE
 from tests.support.sandbox_requests import TO, ask, email, fields_of, request, said, send, still, text
 
+ACTIONS: Final[list[dict[str, Any]]] = [
+    {"open_url": {"url": "https://x.example"}},
+    {"open_url_in_webview": {"url": "https://x.example"}},
+    {"dial": {"phone_number": TO}},
+    {"view_location": {"latitude": 50.5, "longitude": -8, "label": "Here"}},
+    {"share_location": {}},
+    {
+        "create_calendar_event": {
+            "title": "T",
+            "start_time": "2026-05-04T12:00:00Z",
+            "end_time": "2026-05-04T13:00:00+00:00",
+            "description": "D",
+        }
+    },
+]
 CHIPS: Final[list[dict[str, Any]]] = [
     {"reply": {"text": "Yes", "postback_data": "eWVz"}},
-    *(
-        {"action": {"text": "Go", "fallback_url": "https://x.example", **inner}}
-        for inner in (
-            {"open_url": {"url": "https://x.example"}},
-            {"open_url_in_webview": {"url": "https://x.example"}},
-            {"dial": {"phone_number": TO}},
-            {"view_location": {"latitude": 50.5, "longitude": -8, "label": "Here"}},
-            {"share_location": {}},
-            {
-                "create_calendar_event": {
-                    "title": "T",
-                    "start_time": "2026-05-04T12:00:00Z",
-                    "end_time": "2026-05-04T13:00:00+00:00",
-                    "description": "D",
-                }
-            },
-        )
-    ),
+    *({"action": {"text": "Go", "fallback_url": "https://x.example", **inner}} for inner in ACTIONS),
 ]
 MEDIA: Final = {"url": "https://x.example/a", "thumbnail_url": "https://x.example/b", "height": "TALL"}
 CARD: Final[dict[str, Any]] = {"title": "T", "description": "D", "media": MEDIA, "suggestions": CHIPS[:4]}

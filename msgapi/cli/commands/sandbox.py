@@ -35,16 +35,19 @@ class SandboxOptions:
     """Where a sandbox is served, and how it behaves.
 
     If *port* is None, it is 8025, or any free one if a command is run. *faults*, *repeated*, *late* and *reordered*
-    are fractions from 0 to 1; *delivery* is in seconds.
+    are fractions from 0 to 1; *delivery* is in seconds. *allow_host* are the names of other hosts that the sandbox
+    answers for.
     """
 
     host: str = "127.0.0.1"
     port: int | None = None
+    allow_host: tuple[str, ...] = ()
     balance: Decimal = Decimal(1000)
     rate: int = 10_000
     faults: float = 0.0
     seed: int = 1
     delivery: float = 2.0
+    keep_messages: int = 100_000
     repeated: float = 0.0
     late: float = 0.0
     reordered: float = 0.0
@@ -57,9 +60,21 @@ class SandboxOptions:
             rate_limit=self.rate,
             faults=self.faults,
             seed=self.seed,
+            keep_messages=self.keep_messages,
             timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
             webhooks=WebhookFaults(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
         )
+
+
+@final
+class HostName(click.types.StringParamType):
+    """The name of a host. In the environment, names are separated by commas."""
+
+    envvar_list_splitter = ","
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
+        """Return *value* without blanks around it."""
+        return f"{super().convert(value, param, ctx)}".strip()
 
 
 @click.command
@@ -69,6 +84,15 @@ class SandboxOptions:
     "--port", type=click.IntRange(0, 65535), help="The port; 0 for any free one (default: 8025, with COMMAND 0)."
 )
 @click.option(
+    "--allow-host",
+    type=HostName(),
+    multiple=True,
+    metavar="NAME",
+    envvar="MSGAPI_SANDBOX_ALLOW_HOST",
+    help="Answer requests for this host, too, such as the name of a container; repeatable. Or set "
+    "MSGAPI_SANDBOX_ALLOW_HOST to names separated by commas. Other hosts get 403.",
+)
+@click.option(
     "--balance", callback=amount_callback, default="1000", metavar="EUR", show_default=True, help="Initial balance."
 )
 @click.option("--rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests per second.")
@@ -76,6 +100,14 @@ class SandboxOptions:
 @click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 @click.option(
     "--delivery", type=FiniteFloat(0), default=2.0, show_default=True, help="Seconds until messages are delivered."
+)
+@click.option(
+    "--keep-messages",
+    type=click.IntRange(0),
+    default=100_000,
+    show_default=True,
+    metavar="N",
+    help="Keep the last N messages in a final state.",
 )
 @click.option("--repeated", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent twice.")
 @click.option("--late", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent late.")
@@ -121,9 +153,12 @@ async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[Mapp
         raise CliError(f"these options are not valid together: {error}") from None
     async with AsyncExitStack() as stack:
         try:
-            url = await stack.enter_async_context(serve(sandbox, host=options.host, port=port))
+            served = serve(sandbox, host=options.host, port=port, allow_hosts=options.allow_host)
+            url = await stack.enter_async_context(served)
         except (OSError, UnicodeError) as error:
             raise CliError(f"cannot serve on {options.host} port {port}: {_reason(error)}") from None
+        except ValueError as error:  # UnicodeError is one, too
+            raise CliError(f"--allow-host (MSGAPI_SANDBOX_ALLOW_HOST): {error}") from None
         yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
 
 

@@ -181,6 +181,7 @@ def _create_entry(
         idempotency_key=request.key,
         body=compact(request.body),
         events=(("queued", request.now),),
+        number=state.log.accepted,
     )
 
 
