@@ -35,7 +35,7 @@ from .config import (
     key_problem,
 )
 from .http import Request, Response
-from .lifetime import Held, Lifetime, hold
+from .lifetime import Lifetime, OpenTransport, open_transport
 from .observe import Observer, Watch, combine
 from .ratelimit.pace import Lane, Pace
 from .ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnQueue, sleep_while, time_left
@@ -220,24 +220,26 @@ class Client:
         def __exit__(self, *_: object) -> None:
             """Do nothing: `__enter__` has raised."""
 
-    async def _open(self) -> Held | None:
+    async def _open(self) -> OpenTransport | None:
         if self._base_url is None:
             self._base_url = check_url(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
         self._api_key = self._api_key or os.environ.get("MSGAPI_API_KEY")
         if (problem := key_problem(self._api_key)) is not None:
             raise problem
-        held, given = None, self._given
+        opened, given = None, self._given
         if given is None or is_unopened(given):
             manager = _default_transport(self._timeout, self._max_connections) if given is None else given
-            held, self._transport = await hold(cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client")
-            _ = weakref.finalize(self, held.abandon)
+            opened, self._transport = await open_transport(
+                cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client"
+            )
+            _ = weakref.finalize(self, opened.close_with_warning)
         else:
             self._transport = cast("Transport", given)
         self._headers = _headers(self._api_key)
         from .decode import decode  # imports the JSON libraries, which `import msgapi` must not load
 
         self._decode = decode
-        return held
+        return opened
 
     async def _watched(self, call: Call[T], only_while: Callable[[], bool] | None, observer: Observer) -> Result[T]:
         if get_ident() != self._lifetime.thread or current_task(self._lifetime.loop) is None:

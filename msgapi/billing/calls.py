@@ -22,15 +22,15 @@ from .models import (
     TOP_UP,
     Alert,
     AutoReload,
+    AutoReloadSettings,
     Invoices,
     NewTopUp,
     PaymentMethod,
     PaymentMethods,
-    Reloading,
-    Saved,
-    Statement,
+    SettingSaved,
     TopUp,
     Transactions,
+    UsageReport,
 )
 
 _ROUTE: Final = "/v1/billing"
@@ -41,29 +41,29 @@ def balance() -> Call[Balance]:
     return build_call("GET", f"{_ROUTE}/balance", Balance)
 
 
-def usage(month: str | None = None) -> Call[Statement]:
+def usage(month: str | None = None) -> Call[UsageReport]:
     """Return the call that reads the totals of a *month* such as `2026-05`; None stands for the current month.
 
     Docs: /api/billing. It may be repeated.
     """
-    return build_call("GET", f"{_ROUTE}/usage", Statement, query={"month": (month_rule, month)})
+    return build_call("GET", f"{_ROUTE}/usage", UsageReport, query={"month": (month_rule, month)})
 
 
-def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[Statement]:
+def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[UsageReport]:
     """Return the call that reads the usage from *since* to *until* (docs: /api/billing).
 
     The documentation does not list the values of *group_by*. It may be repeated.
     """
     query = {"from": (date_only, since), "to": (date_only, until), "group_by": (non_empty, group_by)}
-    return build_call("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
+    return build_call("GET", f"{_ROUTE}/usage/detailed", UsageReport, query=query)
 
 
-def tier(channel: str | None = None) -> Call[Statement]:
+def tier(channel: str | None = None) -> Call[UsageReport]:
     """Return the call that reads the price tier of *channel*, or of all channels if it is None.
 
     Docs: /api/billing. It may be repeated.
     """
-    return build_call("GET", f"{_ROUTE}/tier", Statement, query={"channel": (non_empty, channel)})
+    return build_call("GET", f"{_ROUTE}/tier", UsageReport, query={"channel": (non_empty, channel)})
 
 
 def transactions(
@@ -136,19 +136,19 @@ def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency
     return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, schema=TOP_UP, idempotency_key=name)
 
 
-def auto_reload() -> Call[Reloading]:
+def auto_reload() -> Call[AutoReloadSettings]:
     """Return the call that reads the settings of automatic top-ups (docs: /api/billing). It may be repeated."""
-    return build_call("GET", f"{_ROUTE}/auto-reload", Reloading)
+    return build_call("GET", f"{_ROUTE}/auto-reload", AutoReloadSettings)
 
 
-def set_auto_reload(setting: AutoReload) -> Call[Saved]:
+def set_auto_reload(setting: AutoReload) -> Call[SettingSaved]:
     """Return the call that sets automatic top-ups (docs: /api/billing). It may be repeated."""
-    return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, schema=AUTO_RELOAD)
+    return build_call("PUT", f"{_ROUTE}/auto-reload", SettingSaved, body=setting, schema=AUTO_RELOAD)
 
 
-def set_alert(setting: Alert) -> Call[Saved]:
+def set_alert(setting: Alert) -> Call[SettingSaved]:
     """Return the call that sets the low-balance alert (docs: /api/billing). It may be repeated."""
-    return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, schema=ALERT)
+    return build_call("PUT", f"{_ROUTE}/alerts", SettingSaved, body=setting, schema=ALERT)
 
 
 INTERVAL: Final = 15.0  # seconds between two requests for the balance
