@@ -39,7 +39,7 @@ def summary(run: BatchRun) -> dict[str, object]:
         "stopped": run.stopped.reason if run.stopped is not None else None,
         "sent_before": None if run.journal is None else _sent_before(run.journal),
         "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
-        "trouble": run.failure,
+        "failure": run.failure,
         "journal": None if run.journal is None else run.journal.path,
         "exit": int(run.status),
     }
@@ -67,7 +67,7 @@ def plain_counts(counts: Counts) -> dict[str, object]:
         RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet,
         RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
         "price": str(counts.spend),
-        "held": str(counts.held),
+        "hold": str(counts.held),
         "price_not_in_the_file": str(counts.spend_not_in_file),
         "outcomes": [
             {"kind": kind, "code": code, "count": count, "advice": advise_row(counts.samples[kind, code])}
