@@ -10,7 +10,7 @@ _STORED: Final = 7  # bytes of a hash; two more choose the bucket
 class SeenHashes:
     """A set of texts, each stored as 7 bytes of its hash. It grows with the texts, and is never full.
 
-    Two different texts are taken for the same with a probability of rows² / 2⁶⁹: 1 in 590 million for a million rows.
+    Two different texts are taken for the same with a probability of rows² / 2⁶⁷: 1 in 147 million for a million rows.
     """
 
     def __init__(self, rows: int) -> None:
