@@ -3,14 +3,14 @@
 Rules:
 - A row is identified by its own id, else by its content, never by its position: the file may be sorted, and rows may be
   inserted and deleted, between two runs.
+- A value that cannot be an id costs its row, and no other.
 - An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
 """
 
-from array import array
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
 from typing import Final, TypeAlias, final
 
 from attrs import frozen
@@ -20,55 +20,24 @@ from ...journal.identity import content_id, request_digest, row_number_id
 from ...journal.verdicts import REPEATED, REPEATED_ROW
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
-from ...results import Invalid
+from ...results import Detail, Invalid
 from ..exits import CliError
 from .counts import DUPLICATE
 from .input import InputFile, InputRow
+from .seen_hashes import SeenHashes
 from .template import MessageBuilder, own_key
 
 KeyFunction: TypeAlias = Callable[[str], str]
 """Returns the idempotency key of a row by its id."""
 
+_LONGEST_ID: Final = 255
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUPLICATE: Final = Invalid(
     code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
 )
 _REPEATED_KEY: Final = Invalid(
     code=REPEATED, message="an earlier row has the same idempotency_key: give each row its own, or leave it empty"
 )
-
-
-@final
-class SeenHashes:
-    """A set of up to *rows* texts, each stored as an 8-byte hash: 16 to 32 bytes a row.
-
-    Two different texts are taken for the same with a probability of rows² / 2⁶⁵: 1 in 37 million for a million rows.
-    """
-
-    def __init__(self, rows: int) -> None:
-        """Reserve space for *rows* texts."""
-        size = 1 << (2 * rows).bit_length()
-        self._mask = size - 1
-        self._slots = array("Q", bytes(8)) * size
-
-    def add(self, text: str) -> bool:
-        """Add *text* and return whether it was added before."""
-        at, digest = self._find(text)
-        if self._slots[at]:
-            return True
-        self._slots[at] = digest
-        return False
-
-    def __contains__(self, text: str) -> bool:
-        """Return whether *text* was added."""
-        at, _ = self._find(text)
-        return bool(self._slots[at])
-
-    def _find(self, text: str) -> tuple[int, int]:
-        digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) or 1
-        at = digest & self._mask
-        while (stored := self._slots[at]) and stored != digest:
-            at = (at + 1) & self._mask
-        return at, digest
 
 
 @final
@@ -80,14 +49,29 @@ class RowIds:
 
     def own_id(self, row: InputRow) -> str | None:
         """Return the own id of *row*; None if it has none, and is identified by its content."""
-        given = None if self.column is None else row.values.get(self.column)
-        text = given if isinstance(given, str) else "" if given is None else f"{given}"
-        return text.strip() or own_key(row)
+        return None if self.problem(row) else self._given(row) or own_key(row)
+
+    def problem(self, row: InputRow) -> Invalid | None:
+        """Return why the value in the column of ids cannot be an id; None if it can, or if it is empty."""
+        text = self._given(row)
+        if len(text) > _LONGEST_ID:
+            why = f"is longer than {_LONGEST_ID} characters: it cannot be the id of a row"
+        elif not text.isprintable() and _CONTROL.search(text):
+            why = "has a control character: it cannot be the id of a row"
+        else:
+            return None
+        detail = Detail(f"{self.column}", why)
+        return Invalid(message=f"{detail.field} {detail.message}", details=(detail,))
 
     def check(self, table: InputFile) -> None:
         """Raise CliError if *table* does not have the column."""
         if self.column is not None and self.column not in table.columns:
             raise CliError(f"there is no column {self.column}; the columns are: {', '.join(table.columns)}")
+
+    def _given(self, row: InputRow) -> str:
+        given = "" if self.column is None else row.values.get(self.column)
+        text = given if isinstance(given, str) else "" if given is None else f"{given}"
+        return text.strip(" ")
 
 
 @final
@@ -138,8 +122,8 @@ class RowCalls:
                 yield self._make(row, own, contents)
 
     def _make(self, row: InputRow, own: str | None, contents: SeenHashes) -> RowCall:
-        unsent = own or row_number_id(row.number)
-        message = self.builder.build(row)
+        unsent = row_number_id(row.number) if own is None or own == own_key(row) else own  # a key may be no valid id
+        message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
             return RowCall(row, unsent, invalid_call(message))
         call = send(message, idempotency_key=own_key(row))
