@@ -82,9 +82,16 @@ class Connection(sqlite3.Connection):
         super().__init__(*where, **how)
         self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
 
-    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:  # noqa: ANN401 - as the base class
-        """Return a new cursor; SQLite's own `execute` calls this, too."""
-        made = super().cursor(factory)
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 - as the base class
+        """Execute a statement."""
+        return self._tracked().execute(sql, values)
+
+    def executemany(self, sql: str, values: Any, /) -> sqlite3.Cursor:  # noqa: ANN401 - as the base class
+        """Execute a statement once for each of *values*."""
+        return self._tracked().executemany(sql, values)
+
+    def _tracked(self) -> sqlite3.Cursor:
+        made = self.cursor()
         self._cursors.add(made)
         return made
 
@@ -235,8 +242,8 @@ class JournalFile:
 
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
-        with translated(self.path), closing(self._connection.cursor()) as cursor:
-            yield from cursor.execute(query, values)
+        with translated(self.path), closing(self._connection.execute(query, values)) as found:
+            yield from found
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
