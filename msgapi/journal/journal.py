@@ -139,8 +139,6 @@ class Journal:
 
     async def flush(self) -> None:
         """Write what was recorded; it is on the disk when this returns."""
-        if self._file.is_inherited:
-            return
         async with self._lock:
             self._due = anyio.Event()
             _ = await self._write(())
@@ -243,21 +241,25 @@ async def open(  # noqa: A001 - read as `journal.open`
     rules = ResumeRules(remembered, unknown == "resend", merged, file.lost_since)
     journal = Journal(batch, path, file, clock, rules, keys == "own")
     try:
+        yield journal
+    except BaseException as error:
+        if not file.is_inherited:
+            await _end(journal, file, error)
+        raise
+    if not file.is_inherited:  # a forked child has no worker threads, and leaves the file alone
+        await _end(journal, file, None)
+
+
+async def _end(journal: Journal, file: JournalFile, error: BaseException | None) -> None:
+    with anyio.CancelScope(shield=True):
         try:
-            yield journal
-        except BaseException as error:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await journal.flush()
-                except Unusable as lost:  # no harm: those rows are sent again under their keys
-                    error.add_note(f"msgapi: the last outcomes are not in the journal: {lost}")
-            raise
-        with anyio.CancelScope(shield=True):
             await journal.flush()
-    finally:
-        if not file.is_inherited:  # a forked child has no worker threads, and leaves the file alone
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(file.close)
+        except Unusable as lost:  # no harm: those rows are sent again under their keys
+            if error is None:
+                raise
+            error.add_note(f"msgapi: the last outcomes are not in the journal: {lost}")
+        finally:
+            await anyio.to_thread.run_sync(file.close)
 
 
 def _open_file(

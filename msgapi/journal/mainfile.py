@@ -5,7 +5,8 @@ never written again by SQLite, so the seal says what the main file is, whatever 
 
 - `CLOSED`: everything is in the main file. The seal has the digest of all other bytes, so that a cut file or a changed
   byte is noticed.
-- `OPENING`: the same; a program has just opened the file, and has begun no row.
+- `OPENING`: a program has just opened the file, and has begun no row. The digest is the previous one; SQLite may have
+  moved the first row of the WAL, which says only that, into the file.
 - `OPEN`: rows were begun, and the newest are in the WAL. The seal has the salt of the first WAL of this opening.
 
 Rules:
@@ -106,13 +107,17 @@ _lock: Final = Lock()
 @final
 @define(eq=False, repr=False)
 class MainFile:
-    """The main file at *path*, opened and locked. *place* is its real path, without symbolic links."""
+    """The main file at *path*, opened and locked. *place* is its real path, without symbolic links.
+
+    *is_unchanged* says whether it has the digest of its seal, so that it is complete without a WAL.
+    """
 
     path: str
     place: str
     _descriptor: int
     _identity: tuple[int, int]
     seal: Seal = field(default=Seal(SealState.CLOSED), init=False)
+    is_unchanged: bool = field(default=True, init=False)
 
     @property
     def wal(self) -> Path:
@@ -136,7 +141,10 @@ class MainFile:
             start = self._read(2 * PAGE)
             _check_header(self.path, start, size)
             seal = Seal.from_bytes(start[_SEAL_AT:])
-            if seal is None or (seal.state is not SealState.OPEN and seal.mark != self._digest()):
+            if seal is None:
+                raise damaged(self.path)
+            self.is_unchanged = seal.state is not SealState.OPEN and seal.mark == self._digest()
+            if seal.state is SealState.CLOSED and not self.is_unchanged:
                 raise damaged(self.path)
             self.seal = seal
             if seal.state is SealState.CLOSED and self._wal_header():
@@ -145,6 +153,12 @@ class MainFile:
                     f"{self.wal} does not belong to the journal {self.path}: "
                     "put the journal back that it belongs to, or move it away",
                 )
+
+    @property
+    def has_wal(self) -> bool:
+        """Whether there is a WAL with something in it."""
+        with self._reading():
+            return bool(self._wal_header())
 
     def wal_is_missing(self) -> bool:
         """Return whether rows may be missing: the journal was not closed, and the WAL next to it is not its own."""
@@ -275,7 +289,7 @@ def _check_header(path: str, start: bytes, size: int) -> None:
     name, page, version, application = _HEADER.unpack(start[: _HEADER.size].ljust(_HEADER.size, b"\0"))
     sealed = start[_SEAL_AT : _SEAL_AT + len(_NAME)] == _NAME
     if application != APPLICATION and not sealed:
-        if start[: _HEADER.size].count(0) == _HEADER.size or (size < _HEADER.size and _SQLITE.startswith(start[:16])):
+        if not any(start[: _HEADER.size]) or (size < _HEADER.size and _SQLITE.startswith(start[:16])):
             raise damaged(path)
         kind = "a database of another program, not a journal" if name == _SQLITE else "not a journal"
         raise Unusable("foreign", f"{path} is {kind}: name another file")

@@ -75,16 +75,18 @@ def open_existing(path: str) -> JournalFile:
     main = open_main(path, write=True)
     with _closed_on_error(main):
         main.check()
-        state, lost = main.seal.state, main.wal_is_missing()
-        if state is SealState.OPENING or lost:  # no row, or none of this journal
+        is_unchanged, lost = main.is_unchanged, main.wal_is_missing()
+        if is_unchanged or lost:  # it has no row, or none of this journal
             main.remove_wal(keep=lost)
         file = _connect(main)
     with _closed_on_error(file):
-        if state is SealState.OPEN:
+        if not is_unchanged:
             _check_pages(file)
-            if (lost or not file.has_opening()) and lost_since(file) is None:
+            if (lost or file.lacks_opening()) and lost_since(file) is None:
                 file.update_about({LOST_SINCE: f"{main.seal.opened!r}"})
             file.seal()
+        elif main.seal.state is SealState.OPENING:
+            main.mark_closed()
         file.lost_since = lost_since(file)
     return file
 
@@ -94,9 +96,9 @@ def open_to_read(path: str) -> JournalFile:
     main = open_main(path, write=False)
     with _closed_on_error(main):
         main.check()
-        state, lost = main.seal.state, main.wal_is_missing()
+        lost = main.wal_is_missing()
         # A file that is declared immutable is read without its WAL.
-        how = f"vfs={_WITHOUT_LOCKS}" if state is SealState.OPEN and not lost else "immutable=1"
+        how = "immutable=1" if main.is_unchanged or lost or not main.has_wal else f"vfs={_WITHOUT_LOCKS}"
         with translated(path):
             uri = f"file:{quote(os.fsencode(main.place))}?mode=ro&{how}"
             connection = sqlite3.connect(uri, uri=True, **_HOW)
@@ -105,9 +107,9 @@ def open_to_read(path: str) -> JournalFile:
         with translated(path):
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").close()
         file.lost_since = lost_since(file)
-        if state is SealState.OPEN:
+        if not main.is_unchanged:
             _check_pages(file)
-            if (lost or not file.has_opening()) and file.lost_since is None:
+            if (lost or file.lacks_opening()) and file.lost_since is None:
                 file.lost_since = main.seal.opened
     return file
 

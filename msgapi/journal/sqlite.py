@@ -20,7 +20,7 @@ from weakref import WeakSet
 from attrs import define, field
 
 from .errors import Unusable, translated
-from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile
+from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState
 from .stored import read_about, read_entry
 from .verdicts import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
 
@@ -152,14 +152,15 @@ class JournalFile:
     def begin_opening(self, now: float) -> None:
         """Mark the file as opened at the Unix time *now*; rows can be written afterwards."""
         mark = os.urandom(MARK_SIZE)
+        self._is_begun = True
         self._main.mark_opening(now)
         self.update_about({_OPENED: mark.hex()})
         self._main.mark_open(mark)
-        self._is_begun = True
 
-    def has_opening(self) -> bool:
-        """Return whether the content is that of the last opening, as the seal of the main file has it."""
-        return self.about().get(_OPENED) == self._main.seal.mark.hex()
+    def lacks_opening(self) -> bool:
+        """Return whether the content is older than the last opening, although that has begun rows."""
+        is_open = self._main.seal.state is SealState.OPEN
+        return is_open and self.about().get(_OPENED) != self._main.seal.mark.hex()
 
     def seal(self) -> None:
         """Move the content of the WAL into the main file, and mark that as complete."""
@@ -243,8 +244,13 @@ class JournalFile:
 
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
-        with translated(self.path), closing(self._connection.execute(query, values)) as found:
-            yield from found
+        with translated(self.path):
+            found = self._connection.execute(query, values)
+            try:
+                yield from iter(found.fetchone, None)
+            finally:
+                with suppress(sqlite3.ProgrammingError):  # the file was closed in the meantime, with the cursor
+                    found.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
