@@ -22,9 +22,11 @@ from attrs import define, frozen
 
 from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock
+from .errors import Unusable
 from .identity import changed_id, changed_key, recipient_hashes, request_digest, split_hashes
 from .journal import with_own_key
-from .sqlite import FINISHED, RUN, JournalFile, Unusable, open_for_batch
+from .opening import check_batch, open_existing
+from .sqlite import FINISHED, JournalFile
 from .verdicts import CHANGED, MAYBE_SENT, SENT, Entry, RowRequest, State, is_changed, reuses_key
 
 Choice: TypeAlias = Literal["skip", "send"]
@@ -168,8 +170,8 @@ class Comparison:
 
     def commit(self, choice: Choice | None, about: Mapping[str, str]) -> None:
         """Write to the journal which rows are in the file, that changed rows are skipped or sent, and *about*."""
-        run = int(self._file.about().get(RUN, "0"))
-        execute = self._file.execute
+        run, execute = self._file.run, self._file.execute
+        self._file.begin_opening(self._clock.time())
         with self._file.transaction():
             _ = execute("UPDATE main.rows SET in_file = 0 WHERE in_file AND id NOT IN compared.seen")
             _ = execute("UPDATE main.rows SET in_file = 1 WHERE NOT in_file AND id IN compared.seen")
@@ -239,10 +241,9 @@ def compare(path: str, *, batch: str, again: bool = False, clock: Clock = SYSTEM
 
     With *again*, rows that an earlier comparison left out are decided on once more.
     """
-    file = open_for_batch(path, batch)
-    if file is None:
-        raise Unusable("missing", f"the journal {path} is gone: run the same command again")
+    file = open_existing(path)
     try:
+        check_batch(file, batch)
         _attach(file)
         yield Comparison(file, batch, clock, again)
     finally:

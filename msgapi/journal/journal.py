@@ -20,20 +20,25 @@ from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock
 from ..results import Result
 from ..version import VERSION
+from .errors import Unusable
 from .identity import changed_key, content_id, key_of, recipient_hashes, request_digest
-from .report import JournalRow, Summary, read_rows, read_rows_by_id, summarise
-from .sqlite import (
-    MERGED_AT,
-    JournalFile,
-    RowResults,
-    SettledRow,
-    StartedRow,
-    Unusable,
-    create,
-    open_existing,
-    open_for_batch,
+from .opening import check_batch, check_complete, create, open_existing, open_to_read
+from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
+from .sqlite import LOST_SINCE, MERGED_AT, JournalFile, RowResults, SettledRow, StartedRow
+from .stored import read_time
+from .verdicts import (
+    REPEATED_ROW,
+    SETTLED,
+    UNKNOWN,
+    Entry,
+    ResumeRules,
+    RowRequest,
+    Send,
+    State,
+    Verdict,
+    state_of,
+    stored_result,
 )
-from .verdicts import REPEATED_ROW, Entry, ResumeRules, RowRequest, Send, State, Verdict, state_of, stored_result
 
 T = TypeVar("T")
 _DELAY: Final = 0.05  # seconds for which results are gathered before they are written
@@ -90,8 +95,8 @@ class Journal:
             judged: dict[str, Verdict] = {
                 row: Send(self._key(row, call), maybe_sent=False, started=now) for row, call in fresh.items()
             }
-            outdated = self._rules.is_outdated(now)
-            if not await self._write(() if outdated else starts) or outdated:
+            unsure = self._rules.is_outdated(now) or not self._rules.is_complete
+            if not await self._write(() if unsure else starts) or unsure:
                 judged = await self._judge_again(starts, fresh, now)
             verdicts: list[Verdict] = []
             for row, call in rows:
@@ -114,6 +119,10 @@ class Journal:
         if row not in self._in_flight:
             self._invalid.append((row, request_digest(call), self._clock.time(), *stored_result(result)))
             self._due.set()
+
+    def unwritten(self) -> tuple[Count, ...]:
+        """Return the results of begun rows that could not be written, counted; these rows are sent again."""
+        return tuple(count_result(*settled) for settled in self._settled)
 
     def release(self, row: str) -> None:
         """Record that a row that was begun has not been sent. If it has a key for a changed request, it keeps it."""
@@ -139,6 +148,16 @@ class Journal:
         async with self._lock:
             self._due = anyio.Event()
             _ = await self._write(())
+
+    async def confirm_complete(self) -> None:
+        """Record that every row of the input has begun in this run: a row that the journal lacks was never sent.
+
+        Call it at the end of the input. It matters after a run whose records were lost (*incomplete* of `open`).
+        """
+        await self.flush()
+        if not self._rules.is_complete:
+            await anyio.to_thread.run_sync(self._file.clear_about, LOST_SINCE)
+            self._rules = evolve(self._rules, lost_since=None)
 
     async def _write(self, starts: Sequence[StartedRow]) -> bool:
         settled, self._settled = self._settled, []
@@ -172,6 +191,8 @@ class Journal:
                 if verdict.key == changed:
                     self._renewed.add(row)
                 again.append(start._replace(started=verdict.started, key=own))
+            elif row not in found and verdict is not SETTLED and verdict.code == UNKNOWN:
+                again.append(start._replace(started=self._rules.lost_since or now))
             verdicts[row] = verdict
         await anyio.to_thread.run_sync(self._file.restart, again)
         return verdicts
@@ -211,14 +232,15 @@ async def open(  # noqa: A001 - read as `journal.open`
     about: Mapping[str, str] | None = None,
     remembered: float = REMEMBERED,
     unknown: Literal["report", "resend"] = "report",
+    incomplete: Literal["continue", "refuse"] = "continue",
     keys: Literal["derived", "own"] = "derived",
     clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[Journal]:
     """Open the journal of one *batch* at *path*, or create it there; for `batch.send(journal=...)`.
 
     Args:
-        path: The file. One that is not the journal of this batch, is damaged, or in use by another program, is
-            `Unusable`.
+        path: The file. One that is not the journal of this batch, is empty, damaged, or in use by another program, is
+            `Unusable`; so is a name that SQLite does not keep, such as `:memory:`.
         batch: The name of the batch, the same in each run. With the id of a row it makes the idempotency key, so two
             batches with one name would be taken for one.
         about: Stored in the journal, for its readers.
@@ -227,6 +249,10 @@ async def open(  # noqa: A001 - read as `journal.open`
             remembers the key of a message (docs: /api/conventions); it documents 24 hours elsewhere (/api/campaigns).
         unknown: What happens to such a row later: `report` yields an `Unanswered` with the code `outcome_unknown`;
             `resend` sends it, for users who have checked and decided.
+        incomplete: What happens if the last program did not close the journal, and the `-wal` file next to it is
+            missing or of another journal, so that rows may have been sent that the journal lacks: `continue` treats
+            every row that is not settled as one with an unknown outcome, first sent when the journal was last opened,
+            until `Journal.confirm_complete`; `refuse` raises `Unusable`. Give `refuse` if the input may have changed.
         keys: `derived` makes the key of each row from the names of batch and row; `own` keeps the key of each call,
             which then must be the same in each run.
         clock: The clock.
@@ -238,46 +264,52 @@ async def open(  # noqa: A001 - read as `journal.open`
     A journal holds the ids of the rows and what the service responded, but no recipient, unless an id is one. Only its
     owner can read it.
     """
-    file, merged = await anyio.to_thread.run_sync(partial(_open_file, path, batch, dict(about or {})))
-    try:
-        run = await anyio.to_thread.run_sync(file.begin_run)
-    except BaseException:
-        file.close()
-        raise
-    rules = ResumeRules(remembered, unknown == "resend", merged)
+    opening = partial(_open_file, path, batch, dict(about or {}), clock.time(), refuse=incomplete == "refuse")
+    file, merged, run = await anyio.to_thread.run_sync(opening)
+    rules = ResumeRules(remembered, unknown == "resend", merged, file.lost_since)
     journal = Journal(batch, path, file, clock, rules, keys == "own", run)
     try:
+        yield journal
+    except BaseException as error:
+        if not file.is_inherited:
+            await _end(journal, file, error)
+        raise
+    if not file.is_inherited:  # a forked child has no worker threads, and leaves the file alone
+        await _end(journal, file, None)
+
+
+async def _end(journal: Journal, file: JournalFile, error: BaseException | None) -> None:
+    with anyio.CancelScope(shield=True):
         try:
-            yield journal
-        except BaseException as error:
-            with anyio.CancelScope(shield=True):
-                try:
-                    await journal.flush()
-                except Unusable as lost:  # no harm: those rows are sent again under their keys
-                    error.add_note(f"msgapi: the last outcomes are not in the journal: {lost}")
-            raise
-        with anyio.CancelScope(shield=True):
             await journal.flush()
-    finally:
-        with anyio.CancelScope(shield=True):
+        except Unusable as lost:  # no harm: those rows are sent again under their keys
+            if error is None:
+                raise
+            error.add_note(f"msgapi: the last outcomes are not in the journal: {lost}")
+        finally:
             await anyio.to_thread.run_sync(file.close)
 
 
-def _open_file(path: str, batch: str, about: dict[str, str]) -> tuple[JournalFile, float | None]:
-    file = open_for_batch(path, batch)
-    if file is None:
-        return create(path, {"batch": batch, "version": VERSION} | about), None
+def _open_file(
+    path: str, batch: str, about: dict[str, str], now: float, *, refuse: bool
+) -> tuple[JournalFile, float | None, int]:
     try:
+        file = open_existing(path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise
+        create(path, {"batch": batch, "version": VERSION} | about)
+        file = open_existing(path)
+    try:
+        check_batch(file, batch)
+        if refuse:
+            check_complete(path, file.lost_since)
+        file.begin_opening(now)
         stored = file.about()
+        return file, read_time(path, stored, MERGED_AT), file.begin_run()
     except BaseException:
         file.close()
         raise
-    return file, merged_at(stored)
-
-
-def merged_at(about: Mapping[str, str]) -> float | None:
-    """Return the Unix time at which the journal with this *about* was last merged from a fleet; None if never."""
-    return float(about[MERGED_AT]) if MERGED_AT in about else None
 
 
 @final
@@ -291,6 +323,16 @@ class JournalReader:
     def about(self) -> Mapping[str, str]:
         """The name of its batch as `batch`, and the *about* that `open` was given."""
         return self._file.about()
+
+    @property
+    def merged_at(self) -> float | None:
+        """The Unix time at which the journal was last merged from a fleet; None if never."""
+        return read_time(self._file.path, self.about, MERGED_AT)
+
+    @property
+    def lost_since(self) -> float | None:
+        """The Unix time since which rows may have been sent that the journal lacks; None if it has them all."""
+        return self._file.lost_since
 
     def summary(self) -> Summary:
         """Return the numbers of rows and the costs, by result."""
@@ -307,8 +349,11 @@ class JournalReader:
 
 @contextmanager
 def open_readonly(path: str) -> Iterator[JournalReader]:
-    """Open the journal at *path* for a report. While a batch writes to it, or if it is damaged, it is `Unusable`."""
-    file = open_existing(path)
+    """Open the journal at *path* for a report. While a batch writes to it, or if it is damaged, it is `Unusable`.
+
+    Nothing is written, so it can be on a read-only disk.
+    """
+    file = open_to_read(path)
     try:
         yield JournalReader(file)
     finally:

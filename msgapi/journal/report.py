@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
-from .sqlite import RUN, JournalFile
+from .sqlite import JournalFile
+from .stored import check_row, read_amount, read_kind, read_state, read_text
 from .verdicts import COLUMNS, State
 
 ZERO: Final = Decimal(0)
 _GROUPS: Final = (
-    "SELECT state, kind, code, in_file, run < ? AS earlier, price, hold, count(*) FROM rows"
-    " GROUP BY state, kind, code, in_file, earlier, price, hold"
+    "SELECT state, kind, code, price, hold, in_file, run < ? AS earlier, count(*) FROM rows"
+    " GROUP BY state, kind, code, price, hold, in_file, earlier"
 )
 _NAMES: Final = ("id", "state", "started", "key", *COLUMNS, "in_file")
 _MANY: Final = 500  # ids in one query
@@ -48,6 +50,16 @@ class Summary:
     def rows(self, *states: State) -> int:
         """Return the number of rows in *states*; of all rows, if none is given."""
         return sum(count.rows for count in self.counts if not states or count.state in states)
+
+    def replace_started(self, results: Sequence[Count]) -> "Summary":
+        """Return the summary with *results* in place of as many rows that were begun and have no result."""
+        number = sum(count.rows for count in results)
+        counts: list[Count] = list(results)
+        for count in self.counts:
+            fewer = min(number, count.rows) if count.state is State.STARTED else 0
+            number -= fewer
+            counts.append(evolve(count, rows=count.rows - fewer))
+        return Summary(tuple(count for count in counts if count.rows))
 
     @property
     def in_file(self) -> "Summary":
@@ -98,21 +110,27 @@ class JournalRow:
     in_file: bool = True
 
 
+def count_result(state: State, kind: str, code: str | None, *rest: object) -> Count:
+    """Return the count of one row with a stored result."""
+    price, hold = (Decimal(f"{amount or 0}") for amount in rest[4:6])
+    return Count(state=state, kind=kind, code=code, rows=1, price=price or hold, hold=hold)
+
+
 def summarise(file: JournalFile) -> Summary:
     """Count the rows of *file* by result."""
     found: dict[tuple[Any, ...], Count] = {}
-    run = file.about().get(RUN, "0")
-    for row in file.select(_GROUPS, int(run)):
-        *group, price, hold, rows = row
-        state, kind, code, in_file, earlier = group
-        new = Count(state=State(state), kind=kind, code=code, in_file=bool(in_file), earlier=bool(earlier))
-        before = found.get(tuple(group), new)
-        charged = Decimal(price) if price is not None else Decimal(hold or 0)
-        found[tuple(group)] = evolve(
+    for row in file.select(_GROUPS, file.run):
+        *result, in_file, earlier, rows = row
+        state, kind, code, price, hold = _checked_group(file.path, *result)
+        new = Count(state=state, kind=kind, code=code, in_file=bool(in_file), earlier=bool(earlier))
+        group = (state, kind, code, new.in_file, new.earlier)
+        before = found.get(group, new)
+        charged = price if price is not None else hold or ZERO
+        found[group] = evolve(
             before,
             rows=before.rows + rows,
             price=before.price + charged * rows,
-            hold=before.hold + Decimal(hold or 0) * rows,
+            hold=before.hold + (hold or ZERO) * rows,
         )
     return Summary(tuple(found.values()))
 
@@ -123,15 +141,23 @@ def read_rows_by_id(file: JournalFile, ids: Sequence[str]) -> dict[str, JournalR
     for at in range(0, len(ids), _MANY):
         some = ids[at : at + _MANY]
         query = f"SELECT {', '.join(_NAMES)} FROM rows WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - our own names
-        found |= {row.id: row for row in map(_row, file.select(query, *some))}
+        found |= {row.id: row for row in map(partial(_row, file.path), file.select(query, *some))}
     return found
 
 
 def read_rows(file: JournalFile, state: State | None = None) -> Iterator[JournalRow]:
     """Yield the rows of *file* in the order of their ids; only those in *state*, if one is given."""
-    yield from map(_row, file.select(_ROWS, state, state))
+    yield from map(partial(_row, file.path), file.select(_ROWS, state, state))
 
 
-def _row(row: tuple[Any, ...]) -> JournalRow:
+def _row(path: str, row: tuple[Any, ...]) -> JournalRow:
     facts: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    check_row(path, facts)
     return JournalRow(**{**facts, "state": State(facts["state"]), "in_file": bool(facts["in_file"])})
+
+
+def _checked_group(
+    path: str, state: object, kind: object, code: object, *amounts: object
+) -> tuple[State, str | None, str | None, Decimal | None, Decimal | None]:
+    price, hold = (read_amount(path, amount) for amount in amounts)
+    return read_state(path, state), read_kind(path, kind), read_text(path, code), price, hold

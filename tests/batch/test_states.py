@@ -27,7 +27,8 @@ from hypothesis.stateful import (
 from msgapi import Call, Client, Ok, Result, batch, journal, messages
 from msgapi.batch import Outcome, Outcomes, SpendLimit
 from msgapi.clock import VirtualClock
-from msgapi.journal import CHANGED, REPEATED, UNKNOWN, JournalRow, State, Unusable
+from msgapi.journal import CHANGED, KEY_USED, REPEATED, UNKNOWN, JournalRow, State, Unusable
+from msgapi.journal.identity import changed_key, request_digest
 from msgapi.messages import Accepted
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
 from msgapi.transports.faults import FAULTS
@@ -212,13 +213,16 @@ class Batches(RuleBasedStateMachine):
 
     def accepted(self) -> dict[str, list[LogEntry]]:
         found: dict[str, list[LogEntry]] = {}
-        names = {self._key(row.id): row.id for row in self.rows}
+        names = {key: row.id for row in self.rows for key in self._keys(row)}
         for entry in self.world.box.messages:
             found.setdefault(names[entry.idempotency_key or ""], []).append(entry)
         return found
 
-    def _key(self, row: str) -> str:
-        return f"own-{row}" if self.keys == "own" else journal.key_of("b", row)
+    def _keys(self, row: Row) -> Iterable[str]:
+        if self.keys == "own":
+            return [f"own-{row.id}"]
+        changed = (request_digest(evolve(row, text=text).call()) for text in ("Hi", "Ho", row.text))
+        return [journal.key_of("b", row.id), *(changed_key("b", row.id, digest) for digest in changed)]
 
     def lines(self) -> dict[str, JournalRow]:
         try:
@@ -274,7 +278,9 @@ class Batches(RuleBasedStateMachine):
             assert entries[-1].id == result.value.message_id
             return
         assert result.code != "idempotency_conflict"
-        assert not entries or result.may_have_happened or result.code in {CHANGED, REPEATED, "validation_error"}
+        assert (
+            not entries or result.may_have_happened or result.code in {CHANGED, KEY_USED, REPEATED, "validation_error"}
+        )
 
     def check_told(self, told: Told) -> None:
         """What was told last of each row stands in the journal."""
@@ -284,7 +290,7 @@ class Batches(RuleBasedStateMachine):
             if isinstance(result, Ok):
                 assert line
                 assert (line.state, line.message_id) == (State.ACCEPTED, result.value.message_id)
-            elif result.code not in {UNKNOWN, CHANGED, REPEATED, "validation_error"} and line is not None:
+            elif result.code not in {UNKNOWN, CHANGED, KEY_USED, REPEATED, "validation_error"} and line is not None:
                 assert (line.code, line.kind) == (result.code, type(result).__name__)
                 assert line.state is not State.INVALID
                 # What was in doubt before it was to go again, and did not get its turn, is so still.
@@ -325,7 +331,7 @@ class Batches(RuleBasedStateMachine):
                 assert line.code
             else:
                 codes = {result.code for result in told[row] if not isinstance(result, Ok)}
-                assert codes & {UNKNOWN, CHANGED, "validation_error"}
+                assert codes & {UNKNOWN, CHANGED, KEY_USED, "validation_error"}
         held = sum((Decimal(line.hold or 0) for line in lines.values()), Decimal(0))
         assert held + unsaid == self.world.box.balance.reserved
         self.the_journal_claims_nothing_that_is_not_so()

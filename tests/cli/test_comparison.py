@@ -1,9 +1,7 @@
 """batch over a file that was edited between two runs: whom a row is sent to, and what the user is asked."""
 
 import re
-import sqlite3
 from collections import Counter
-from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from msgapi.journal import State
 from msgapi.sandbox import Sandbox
 from tests.cli.test_journal import RCS, poor, reached
 from tests.support.cli_files import lines
+from tests.support.journals import edited
 
 Captured = pytest.CaptureFixture[str]
 
@@ -160,7 +159,7 @@ def test_all_new_rows_of_a_recipient_whose_row_is_gone_are_listed(file: File, bo
 
 def unknown(file: File, hours: float) -> None:
     """Have the outcome of the last row be unknown since so many *hours*."""
-    with closing(sqlite3.connect(file.journal)) as there, there:
+    with edited(file.journal) as there:
         values = (hours * 3600,)
         _ = there.execute(
             "UPDATE rows SET state = 0, kind = NULL, price = NULL, hold = NULL, started = started - ?"
@@ -320,8 +319,8 @@ def test_a_column_of_ids_cannot_be_changed_once_rows_were_sent(tmp_path: Path, b
     status, _, said = file.send("--id-column", "id", "--changed", "send")
     assert status == 2
     assert "was made with a different --id-column" in said
-    with closing(sqlite3.connect(file.journal)) as there, there:
-        _ = there.execute("""UPDATE about SET value = replace(value, '"rule": 1', '"rule": 0')""")
+    with edited(file.journal) as there:
+        _ = there.execute("UPDATE about SET value = '0' WHERE name = 'rule'")
     _, _, said = file.send("--changed", "skip")
     assert "was made with a different rule of msgapi-sdk for the ids of rows" in said
     assert len(box.messages) == 1

@@ -166,19 +166,18 @@ def test_a_place_that_is_a_directory_is_told_when_it_is_written(tmp_path: Path) 
     assert unusable(tmp_path).reason == "unwritable"
 
 
-def test_an_empty_file_is_filled(tmp_path: Path) -> None:
-    path = tmp_path / "run.db"
-    path.touch()
-    with journal.merge(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
-        collected.add([(mark(0), line("0"))])
-    assert list(found(path)) == ["0"]
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.db").touch()
+    assert unusable(tmp_path / "run.db").reason == "damaged"
+    assert [file.name for file in tmp_path.iterdir()] == ["run.db"]
 
 
 def test_a_disk_that_takes_no_more_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def replace(*_: object) -> None:
+    def rename(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.replace", replace)
+    monkeypatch.setattr("os.link", rename)
+    monkeypatch.setattr("os.rename", rename)
     path = tmp_path / "run.db"
     with (
         pytest.raises(Unusable, match="No space left"),

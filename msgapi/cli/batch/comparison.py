@@ -21,7 +21,7 @@ from ..exits import CliError, Exit
 from ..output import note
 from .calls import RowCalls
 from .input import InputFile
-from .journal import FILE_DIGEST, BatchJournal, SentBefore, option_name, read_journal, store_command
+from .journal import FILE_DIGEST, BatchJournal, SentBefore, check_complete, option_name, read_journal, store_command
 from .template import own_key
 
 _CHUNK: Final = 500  # rows that are compared together
@@ -64,7 +64,9 @@ def check_file(
     if differing is not None:
         _check_recipe(found, differing, decision)
     again = decision.changed == "send" and found.has_changed
-    if differing is None and not again and found.about.get(FILE_DIGEST) == about[FILE_DIGEST]:
+    same_file = found.about.get(FILE_DIGEST) == about[FILE_DIGEST]
+    check_complete(found, same_file=same_file, same_recipe=differing is None)
+    if differing is None and not again and same_file:
         return found
     try:
         return _compare(found, source, decision, about, clock)

@@ -6,8 +6,8 @@ from typing import Final, final
 
 from attrs import define, field
 
-from ... import results
 from ...journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
+from ...journal.stored import ERRORS
 from ...messages import Accepted
 from ...results import ApiError, InsufficientBalance, Invalid, Ok, Result
 from ..outcomes import RowOutcome
@@ -40,7 +40,7 @@ def sample_error(kind: str, code: str) -> ApiError:
     """Return an error of a *kind* and *code* read from a journal, to look up the advice for it."""
     if kind in _CODES:
         return Invalid(code=code)
-    made: ApiError = getattr(results, kind)(**_required(kind), code=code)
+    made: ApiError = ERRORS[kind](**_required(kind), code=code)
     return made
 
 

@@ -8,21 +8,23 @@ Rules:
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from decimal import Decimal
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from time import time
+from types import NoneType
 from typing import Any, Final, Literal, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ... import journal
+from ...billing import Estimate
 from ...calls import new_key
-from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable
+from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
 from ...journal.identity import RULE_VERSION
 from ...journal.sqlite import FINISHED
 from ...journal.verdicts import MAYBE_SENT, SENT
-from ..exits import CliError, cannot_write
+from ..exits import CliError
 from .config import MESSAGE_FIELDS
 from .template import OPTIONS
 
@@ -30,7 +32,7 @@ SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"
 _ROWS: Final = "rows"
 FILE_DIGEST: Final = "file"
-_RECIPE: Final = "recipe"
+_RULE: Final = "rule"
 
 
 @final
@@ -56,7 +58,7 @@ class BatchJournal:
 
     *before* is None if the journal is new. *forgotten* is the number of rows with an unknown outcome whose
     idempotency keys the service may have forgotten. *sent_before* is known if another file than that of the last run
-    was compared with it.
+    was compared with it. Since the Unix time *lost_since* rows may have been sent that the journal lacks.
     """
 
     path: str
@@ -65,6 +67,7 @@ class BatchJournal:
     before: Summary | None = None
     forgotten: int = 0
     sent_before: SentBefore | None = None
+    lost_since: float | None = field(default=None, kw_only=True)
 
     @property
     def finished(self) -> bool:
@@ -95,14 +98,19 @@ class BatchJournal:
 
     @asynccontextmanager
     async def open(self, *, resend: bool) -> AsyncIterator[Journal]:
-        """Open the journal for writing. With *resend*, rows whose keys may be forgotten are sent again."""
+        """Open the journal for writing. With *resend*, rows whose keys may be forgotten are sent again.
+
+        Raise CliError if that fails, and `Unusable` if it cannot be written later: then rows may have been sent.
+        """
         name, about = self.batch, self.about
         unknown: Literal["report", "resend"] = "resend" if resend else "report"
-        try:
-            async with journal.open(self.path, batch=name, about=about, keys="own", unknown=unknown) as opened:
-                yield opened
-        except Unusable as error:
-            raise CliError(f"{error}") from None
+        async with AsyncExitStack() as stack:
+            opening = journal.open(self.path, batch=name, about=about, keys="own", unknown=unknown)
+            try:
+                opened = await stack.enter_async_context(opening)
+            except Unusable as error:
+                raise CliError(f"{error}") from None
+            yield opened
 
     def key(self, line: JournalRow) -> str:
         """Return the idempotency key of a row of the journal."""
@@ -144,22 +152,33 @@ def begin_new_batch(path: str) -> str | None:
             f"the batch of the journal {path} is not finished: run the command without --new-batch to finish it, "
             "or name another --journal"
         )
+    check_complete(found, new_batch=True)
     number = 1
     while Path(f"{path}.{number}").exists():
         number += 1
     try:
-        _ = Path(path).rename(f"{path}.{number}")
-    except OSError as error:
-        raise CliError(cannot_write(f"{path}.{number}", error)) from None
+        opening.rename(path, f"{path}.{number}")
+    except Unusable as error:
+        raise CliError(f"{error}") from None
     return f"{path}.{number}"
+
+
+def check_complete(
+    found: BatchJournal, *, same_file: bool = True, same_recipe: bool = True, new_batch: bool = False
+) -> None:
+    """Raise CliError if rows may have been sent that the journal lacks, unless the same rows are sent as before."""
+    try:
+        opening.check_complete(
+            found.path, found.lost_since, same_file=same_file, same_recipe=same_recipe, new_batch=new_batch
+        )
+    except Unusable as error:
+        raise CliError(f"{error}") from None
 
 
 def store_command(command: Mapping[str, object], rows: int, digest: str = "") -> dict[str, str]:
     """Return what a journal stores about *command*, the number of *rows* and the *digest* of the file, as text."""
     stored = json.dumps(command, default=_as_plain)  # a path may have bytes that are not UTF-8
-    options = json.loads(stored)
-    recipe = {"rule": RULE_VERSION} | {name: options[name] for name in MESSAGE_FIELDS}
-    return {_COMMAND: stored, _ROWS: f"{rows}", _RECIPE: json.dumps(recipe), FILE_DIGEST: digest}
+    return {_COMMAND: stored, _RULE: f"{RULE_VERSION}", _ROWS: f"{rows}", FILE_DIGEST: digest}
 
 
 def _as_plain(value: object) -> object:
@@ -168,9 +187,9 @@ def _as_plain(value: object) -> object:
 
 def _recipe(about: Mapping[str, str]) -> dict[str, Any]:
     # The options of messages are parts of their own, so that the one that differs can be named.
-    recipe: dict[str, Any] = json.loads(about.get(_RECIPE, "{}"))
-    given = recipe.pop("message_values", None) or {}
-    return recipe | {name: given.get(name) for name in OPTIONS}
+    command = stored_command(about, "the journal")
+    options = {name: command[name] for name in MESSAGE_FIELDS if name != "message_values"}
+    return {"rule": about.get(_RULE)} | options | {name: command["message_values"].get(name) for name in OPTIONS}
 
 
 def option_name(part: str) -> str:
@@ -217,27 +236,77 @@ def spent(found: BatchJournal, per_message: Decimal) -> Decimal:
     return max(found.before.price, found.before.hold) + found.forgotten * per_message
 
 
+def estimate_left(estimate: Estimate, found: BatchJournal | None, per_message: Decimal) -> Estimate:
+    """Return the highest cost of the rows that earlier runs have not settled, of an *estimate* for all rows.
+
+    A message costs at most *per_message* EUR.
+    """
+    if found is None or found.before is None:
+        return estimate
+    messages = max(0, estimate.messages - found.before.rows(State.ACCEPTED, State.REFUSED))
+    left = max(Decimal(0), estimate.amount - spent(found, per_message))
+    return Estimate(messages=messages, amount=min(left, messages * per_message))
+
+
 def _read(record: JournalReader, path: str) -> BatchJournal:
     about = record.about
     _ = stored_command(about, f"the journal {path}")
     old, summary = time() - REMEMBERED, record.summary()
-    collected = journal.merged_at(about)
-    if (
-        collected is not None and collected < old
-    ):  # since then workers may have sent rows that it lacks or has as unsent
+    unsure = [since for since in (record.merged_at, record.lost_since) if since is not None]
+    if unsure and min(unsure) < old:  # since then rows may have been sent that it lacks or has as unsent
         unsettled = (row_count(about) or 0) - summary.in_file.rows(State.ACCEPTED, State.REFUSED)
         forgotten = max(summary.rows(*MAYBE_SENT), unsettled)
     else:
         forgotten = sum(line.started < old for state in MAYBE_SENT for line in record.rows(state))
-    return BatchJournal(path, about["batch"], about, summary, forgotten)
+    return BatchJournal(path, about["batch"], about, summary, forgotten, lost_since=record.lost_since)
 
 
 def stored_command(about: Mapping[str, str], what: str) -> dict[str, Any]:
     """Return the options of the command that began *what*. Raise CliError if they are not stored."""
     if _COMMAND not in about:
         raise CliError(f"{what} was not written by `msgapi batch`: resume it with the program that wrote it")
-    command: dict[str, Any] = json.loads(about[_COMMAND])
+    command = parse_command(about[_COMMAND])
+    if command is None:
+        raise CliError(f"{what} is damaged and cannot be relied on; look in the message log for what was sent")
     return command
 
 
+def parse_command(text: str) -> dict[str, Any] | None:
+    """Return the options of a command that were stored as *text*; None if they are damaged."""
+    try:
+        command = json.loads(text)
+    except ValueError:
+        return None
+    if not isinstance(command, dict) or not all(
+        name in command and isinstance(command[name], kinds) for name, kinds in _KINDS.items()
+    ):
+        return None
+    texts = [*command["message_values"].values(), *command["message_values"], *command["data"], *command["prices"]]
+    return command if all(isinstance(one, str) for one in texts) and _is_amount(command["max_spend"]) else None
+
+
+def _is_amount(text: str | None) -> bool:
+    try:
+        return text is None or Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
+
+
+_TEXT: Final = (str, NoneType)
+_KINDS: Final[Mapping[str, type[Any] | tuple[type[Any], ...]]] = {
+    "path": str,
+    "results": _TEXT,
+    "failed": _TEXT,
+    "message_values": dict,
+    "to_column": str,
+    "data": list,
+    "allow_empty": bool,
+    "allow_duplicates": bool,
+    "file_format": _TEXT,
+    "delimiter": _TEXT,
+    "id_column": _TEXT,
+    "with_recipients": bool,
+    "prices": list,
+    "max_spend": _TEXT,
+}
 _OPTION_NAMES: Final = {"file_format": "--format"}
