@@ -39,7 +39,7 @@ PARTS: dict[str, bool] = {
 if "MSGAPI_CHAOS_PARTS" in os.environ:
     PARTS = dict.fromkeys(PARTS, False) | dict.fromkeys(os.environ["MSGAPI_CHAOS_PARTS"].split(","), True)
 EDITS = [name for name in ("append", "sort", "insert", "delete", "edit") if PARTS[name]]
-PROXY = [name for name in ("pages", "idle") if PARTS[name]]
+PROXY = [*(name for name in ("pages", "idle") if PARTS[name]), *([] if PARTS["pages"] else ["-portal"])]
 ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_CHAOS", "1x1500").split("x"))
 KILLS, RERUNS, LONGEST_RUN = 5, 12, 600  # the last in seconds
 ENDED, STOPPED, USAGE = {0, 3}, 3, 2
