@@ -171,6 +171,10 @@ class PlainQueue(Generic[T]):
 class JournalProtocol(Protocol):
     """What a batch needs of a journal: `journal.Journal`, or an object that takes its place."""
 
+    def row_id(self, call: Call[T]) -> str:
+        """Return the id of a *call* that was given none."""
+        ...  # pragma: no cover
+
     async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
         """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each."""
         ...  # pragma: no cover
@@ -197,7 +201,7 @@ class JournalProtocol(Protocol):
 class JournalledQueue(Generic[T]):
     """Rows with a journal; at most *ahead* rows are recorded and not yet taken."""
 
-    _source: Source[tuple[str, Call[T]]]
+    _source: Source[tuple[str, Call[T]] | Call[T]]
     _journal: JournalProtocol
     _tasks: TaskGroup
     _ahead: int
@@ -279,7 +283,10 @@ class JournalledQueue(Generic[T]):
     async def _read(self) -> None:
         try:
             while self._has_room() and (row := await self._source.pull(self._has_room)) is not END:
-                self._add(*row)
+                if isinstance(row, Call):
+                    self._add(self._journal.row_id(row), row)
+                else:
+                    self._add(*row)
         except Exception as error:  # noqa: BLE001 - raised by `pull`
             self._read_error = error
         except anyio.get_cancelled_exc_class() as error:

@@ -47,7 +47,7 @@ def send(
 @overload
 def send(
     client: Caller,
-    calls: Iterable[tuple[str, Call[T]]] | AsyncIterable[tuple[str, Call[T]]],
+    calls: Iterable[tuple[str, Call[T]] | Call[T]] | AsyncIterable[tuple[str, Call[T]] | Call[T]],
     *,
     journal: JournalProtocol,
     on_skip: Callable[[int, str], None] | None = None,
@@ -87,10 +87,14 @@ def send(
 
     Args:
         client: A `Client`, or any async function from a call to its result.
-        calls: The calls; with a *journal*, pairs of the id of a row and its call.
+        calls: The calls; with a *journal*, pairs of the id of a row and its call, or calls alone.
         journal: A journal (`journal.open`). Each call is sent under the idempotency key that the journal has for its
             row, so the same batch can be sent again after any end. Settled rows are skipped (`Outcomes.skipped`);
-            the others are sent under their previous keys.
+            the others are sent under their previous keys. A call without an id is identified by its content, so equal
+            calls are one row: the second is `Invalid` with the code `row_repeated`. If the journal was opened with
+            `keys="own"`, a call without an id is identified by its key, so give each call a key that is the same in
+            each run. The calls are not compared with those of earlier runs as a whole: an edited call without an id is
+            a new row, and is sent.
         on_skip: Called with position and id of each skipped row.
         concurrency: The highest number of calls in flight. The default transport of a `Client` gets at least as many
             connections.

@@ -51,7 +51,7 @@ _CHECK_KEY: Final = "Check the API key (MSGAPI_API_KEY): it is missing, mistyped
 _CHECK_SENDER: Final = "Check that the agent is approved, the sender verified and the key allowed to send."
 _CHECK_URL: Final = "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
 _LATER: Final = Advice(
-    "Send the failed rows again later: they keep their idempotency keys, so no row is sent twice.",
+    "Run the same command again later: the rows keep their idempotency keys, so no row is sent twice.",
     "Send it again later with its idempotency key, so that it is not sent twice.",
     "Run it again later.",
 )
@@ -64,7 +64,7 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
     ),
     Unauthorized: Advice(_CHECK_KEY, _CHECK_KEY, _CHECK_KEY),
     InsufficientBalance: Advice(
-        "Top up{url}, then send the failed rows again.",
+        "Top up{url}, then run the same command again.",
         "Top up{url}, then send it again.",
         "Top up{url}, then run it again.",
     ),
@@ -89,7 +89,7 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
         "Fix what the message names: the request was understood and refused (see the error code).",
     ),
     Throttled: Advice(
-        "Send the failed rows again more slowly: use --rate, and no other sender with this key.",
+        "Run the same command again with --rate, and no other sender with this key.",
         "Send it again {wait}, with no other sender using this key.",
         _OF_CALLS,
     ),
@@ -102,12 +102,12 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
         WRONG_SERVICE,
     ),
     NotSent: Advice(
-        "Check the network and MSGAPI_BASE_URL, then send the failed rows again.",
+        "Check the network and MSGAPI_BASE_URL, then run the same command again.",
         "Check the network and MSGAPI_BASE_URL, then send it again.",
         "Check the network and MSGAPI_BASE_URL, then run it again.",
     ),
     Unanswered: Advice(
-        "Send the failed rows again: they keep their idempotency keys, so no row is sent twice.",
+        "Run the same command again: the rows keep their idempotency keys, so no row is sent twice.",
         _LATER.message,
         _LATER.call,
     ),
@@ -119,6 +119,8 @@ _DAILY_CAP: Final = Advice(
 )
 _BY_CODE: Final[Mapping[tuple[type[ApiError], str], str]] = {
     (Invalid, "duplicate_row"): "Nothing: the first row counts. To send duplicates too, use --allow-duplicates.",
+    (Invalid, "row_changed"): "They differ from rows that were sent: --changed send sends them as well.",
+    (Invalid, "key_used"): "Give these rows a new idempotency_key: theirs was used for another message.",
     (Unanswered, "outcome_unknown"): "Look for these rows in the message log; send the missing ones by "
     "--resend-unknown.",
     (Unanswered, "journal_outdated"): "Write a new journal by `msgapi fleet report --journal`, then use --resume.",

@@ -27,7 +27,13 @@ _OPTIONS: Final = (
     ("message_type", "--message-type", "TYPE", f"{', '.join(KINDS)} (default: {KINDS[0]})."),
     ("text", "--text", "TEXT", "The text of the message."),
 )
-EXPORTED: Final = (RowOutcome.ACCEPTED, RowOutcome.REFUSED, RowOutcome.NOT_SENT_YET, RowOutcome.UNKNOWN)
+EXPORTED: Final = (
+    RowOutcome.ACCEPTED,
+    RowOutcome.REFUSED,
+    RowOutcome.NOT_SENT_YET,
+    RowOutcome.UNKNOWN,
+    RowOutcome.CHANGED,
+)
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
 _FILE: Final = (
     click.option(
@@ -104,7 +110,7 @@ def _collect(context: click.Context, option: click.Parameter, value: str | None)
 
 
 id_column_option: Final = click.option(
-    "--id-column", metavar="COLUMN", help="The column of the row ids (default: the row number)."
+    "--id-column", metavar="COLUMN", help="The column of the row ids (default: its idempotency_key, else its content)."
 )
 concurrency_option: Final = click.option(
     "--concurrency", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight at a time."

@@ -14,6 +14,9 @@ class RowOutcome(Enum):
     - DUPLICATE: the row repeats an earlier one and was not sent.
     - UNKNOWN: the row may have been sent.
     - NOT_SENT_YET: the row was not sent; the next run sends it.
+    - CHANGED: the row differs from one that was sent, and was not sent.
+    - SENT_EARLIER: the row was accepted in an earlier run.
+    - NOT_IN_THE_FILE: the row is one of an earlier run, and the file does not have it any more.
     """
 
     ACCEPTED = "accepted"
@@ -22,6 +25,9 @@ class RowOutcome(Enum):
     DUPLICATE = "duplicate"
     UNKNOWN = "unknown"
     NOT_SENT_YET = "not_sent_yet"
+    CHANGED = "changed"
+    SENT_EARLIER = "sent_earlier"
+    NOT_IN_THE_FILE = "not_in_the_file"
 
     @property
     def words(self) -> str:

@@ -1,10 +1,10 @@
 """Journals: a batch that is stopped in any way, `kill -9` included, continues where it was."""
 
+from .identity import key_of
 from .journal import (
     REMEMBERED,
     Journal,
     JournalReader,
-    key_of,
     merged_at,
     open,  # noqa: A004 - read as `journal.open`
     open_readonly,

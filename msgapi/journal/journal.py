@@ -9,23 +9,23 @@ Rules:
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache, partial
-from hashlib import blake2b
+from functools import partial
 from typing import Final, Literal, TypeVar, final
 
 import anyio
 import anyio.to_thread
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock
 from ..results import Result
 from ..version import VERSION
+from .identity import changed_key, content_id, key_of, recipient_hashes, request_digest
 from .report import JournalRow, Summary, read_rows, read_rows_by_id, summarise
 from .sqlite import (
-    MERGED,
     MERGED_AT,
     JournalFile,
+    RowResults,
     SettledRow,
     StartedRow,
     Unusable,
@@ -33,33 +33,7 @@ from .sqlite import (
     open_existing,
     open_for_batch,
 )
-from .verdicts import REPEATED_ROW, ResumeRules, Send, State, Verdict, state_of, stored_result
-
-_SIZE: Final = 16  # bytes
-_UUID8: Final = (
-    0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF,
-    0x8000_8000_000000000000,
-)  # a mask for the free bits, and the bits of version and variant
-
-
-def key_of(batch: str, row: str) -> str:
-    """Return the idempotency key of a *row* of a *batch*: a UUID (version 8) that is always the same."""
-    free, version = _UUID8
-    hashed = blake2b(row.encode(), digest_size=_SIZE, key=_hash(batch)).digest()
-    text = f"{int.from_bytes(hashed) & free | version:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-@lru_cache(16)
-def _hash(batch: str) -> bytes:
-    return blake2b(batch.encode()).digest()
-
-
-def request_digest(call: Call[object]) -> bytes:
-    """Return a hash of the request of *call* without its key. Another digest is another request."""
-    head = f"{call.method} {call.target}\0".encode()
-    return blake2b(head + (call.body or b""), digest_size=_SIZE).digest()
-
+from .verdicts import REPEATED_ROW, Entry, ResumeRules, RowRequest, Send, State, Verdict, state_of, stored_result
 
 T = TypeVar("T")
 _DELAY: Final = 0.05  # seconds for which results are gathered before they are written
@@ -76,10 +50,13 @@ class Journal:
     _clock: Clock
     _rules: ResumeRules
     _own_keys: bool
+    _run: int
     _in_flight: dict[str, bool] = field(factory=dict, init=False)
+    _renewed: set[str] = field(factory=set, init=False)
     _settled: list[SettledRow] = field(factory=list, init=False)
     _invalid: list[tuple[object, ...]] = field(factory=list, init=False)
     _released: list[tuple[str]] = field(factory=list, init=False)
+    _kept: list[tuple[str]] = field(factory=list, init=False)
     _lock: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _due: anyio.Event = field(factory=anyio.Event, init=False)
 
@@ -91,6 +68,15 @@ class Journal:
         """Return the idempotency key of the row with this id: a UUID that is always the same."""
         return key_of(self.batch, row)
 
+    def row_id(self, call: Call[T]) -> str:
+        """Return the id of a *call* that was given none: its own key, if calls keep theirs, else from its content.
+
+        From then on a row that is begun twice while the journal is open is repeated, also if it was settled meanwhile.
+        """
+        self._rules = evolve(self._rules, run=self._run)
+        own = call.idempotency_key if self._own_keys else None
+        return content_id(request_digest(call)) if own is None else own
+
     async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
         """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each.
 
@@ -100,7 +86,7 @@ class Journal:
         async with self._lock:
             now = self._clock.time()
             fresh = {row: call for row, call in reversed(rows) if row not in self._in_flight}  # the first of each id
-            starts = [StartedRow(row, request_digest(call), now, self._own(row, call)) for row, call in fresh.items()]
+            starts = [self._start(row, call, now) for row, call in fresh.items()]
             judged: dict[str, Verdict] = {
                 row: Send(self._key(row, call), maybe_sent=False, started=now) for row, call in fresh.items()
             }
@@ -119,6 +105,7 @@ class Journal:
     def settle(self, row: str, result: Result[object]) -> None:
         """Record the result of a row that was begun."""
         maybe_sent = self._in_flight.pop(row)
+        self._renewed.discard(row)
         self._settled.append((state_of(result, maybe_sent=maybe_sent), *stored_result(result), row))
         self._due.set()
 
@@ -129,9 +116,10 @@ class Journal:
             self._due.set()
 
     def release(self, row: str) -> None:
-        """Record that a row that was begun has not been sent."""
+        """Record that a row that was begun has not been sent. If it has a key for a changed request, it keeps it."""
         if not self._in_flight.pop(row):
-            self._released.append((row,))
+            (self._kept if row in self._renewed else self._released).append((row,))
+        self._renewed.discard(row)
 
     async def keep(self) -> None:
         """Write what was recorded, shortly after it was; run until cancelled."""
@@ -139,6 +127,12 @@ class Journal:
             await self._due.wait()
             await self._clock.sleep(_DELAY)
             await self.flush()
+
+    async def mark_finished(self) -> None:
+        """Record that the source has ended, and all of its rows were settled; see `JournalReader.finished`."""
+        await self.flush()
+        async with self._lock:
+            await anyio.to_thread.run_sync(self._file.mark_finished, self._clock.time())
 
     async def flush(self) -> None:
         """Write what was recorded; it is on the disk when this returns."""
@@ -150,12 +144,15 @@ class Journal:
         settled, self._settled = self._settled, []
         invalid, self._invalid = self._invalid, []
         released, self._released = self._released, []
-        if not (starts or settled or invalid or released):
+        kept, self._kept = self._kept, []
+        results = RowResults(settled, invalid, released, kept)
+        if results.empty and not starts:
             return True
         try:
-            return await anyio.to_thread.run_sync(self._file.write, starts, settled, invalid, released)
+            return await anyio.to_thread.run_sync(self._file.write, starts, results)
         except BaseException:  # not written, so it still has to be
-            self._settled[:0], self._invalid[:0], self._released[:0] = settled, invalid, released
+            self._settled[:0], self._invalid[:0] = settled, invalid
+            self._released[:0], self._kept[:0] = released, kept
             raise
 
     async def _judge_again(
@@ -167,13 +164,26 @@ class Journal:
         for start in starts:
             row, call = start.id, calls[start.id]
             new = Send(self._key(row, call), maybe_sent=False, started=now)
-            verdict = self._rules.judge(found.get(row), new, start.digest, repeatable=call.repeatable)
+            changed = changed_key(self.batch, row, start.digest)
+            request = RowRequest(start.digest, call.repeatable, start.key, changed if new.key is not None else None)
+            verdict = self._rules.judge(self._known(row, found.get(row)), new, request)
             if isinstance(verdict, Send):
                 own = None if verdict.key == self.key(row) else verdict.key
+                if verdict.key == changed:
+                    self._renewed.add(row)
                 again.append(start._replace(started=verdict.started, key=own))
             verdicts[row] = verdict
         await anyio.to_thread.run_sync(self._file.restart, again)
         return verdicts
+
+    def _start(self, row: str, call: Call[T], now: float) -> StartedRow:
+        recipients = recipient_hashes(self.batch, call)
+        return StartedRow(row, request_digest(call), now, self._own(row, call), recipients, self._run)
+
+    def _known(self, row: str, entry: Entry | None) -> Entry | None:
+        if entry is None or self._own_keys:
+            return None if entry is None else with_own_key(self.batch, row, entry)
+        return evolve(entry, own_key=None)
 
     def _key(self, row: str, call: Call[T]) -> str | None:
         own = call.idempotency_key
@@ -181,6 +191,12 @@ class Journal:
 
     def _own(self, row: str, call: Call[T]) -> str | None:
         return call.idempotency_key if self._own_keys and call.idempotency_key != self.key(row) else None
+
+
+def with_own_key(batch: str, row: str, entry: Entry) -> Entry:
+    """Return the *entry* of a row without an own key if its key was derived for a changed request."""
+    derived = entry.key is not None and entry.key == changed_key(batch, row, entry.digest)
+    return evolve(entry, own_key=None) if derived else entry
 
 
 REMEMBERED: Final = 23 * 3600.0
@@ -223,8 +239,13 @@ async def open(  # noqa: A001 - read as `journal.open`
     owner can read it.
     """
     file, merged = await anyio.to_thread.run_sync(partial(_open_file, path, batch, dict(about or {})))
+    try:
+        run = await anyio.to_thread.run_sync(file.begin_run)
+    except BaseException:
+        file.close()
+        raise
     rules = ResumeRules(remembered, unknown == "resend", merged)
-    journal = Journal(batch, path, file, clock, rules, keys == "own")
+    journal = Journal(batch, path, file, clock, rules, keys == "own", run)
     try:
         try:
             yield journal
@@ -248,8 +269,6 @@ def _open_file(path: str, batch: str, about: dict[str, str]) -> tuple[JournalFil
         return create(path, {"batch": batch, "version": VERSION} | about), None
     try:
         stored = file.about()
-        if MERGED in stored:
-            file.clear_merged()
     except BaseException:
         file.close()
         raise

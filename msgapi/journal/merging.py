@@ -33,7 +33,7 @@ class Merge:
 
     def add(self, rows: Iterable[tuple[bytes, JournalRow]]) -> None:
         """Add *rows*, each with the digest of its request. Many rows in one call are faster."""
-        self._file.merge((name, digest, *rest) for digest, row in rows for name, *rest in [astuple(row)])
+        self._file.merge((name, digest, *rest) for digest, row in rows for name, *rest, _ in [astuple(row)])
 
 
 @contextmanager

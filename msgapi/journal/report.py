@@ -4,14 +4,17 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any, Final, final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from .sqlite import JournalFile
+from .sqlite import RUN, JournalFile
 from .verdicts import COLUMNS, State
 
 ZERO: Final = Decimal(0)
-_GROUPS: Final = "SELECT state, kind, code, price, hold, count(*) FROM rows GROUP BY state, kind, code, price, hold"
-_NAMES: Final = ("id", "state", "started", "key", *COLUMNS)
+_GROUPS: Final = (
+    "SELECT state, kind, code, in_file, run < ? AS earlier, price, hold, count(*) FROM rows"
+    " GROUP BY state, kind, code, in_file, earlier, price, hold"
+)
+_NAMES: Final = ("id", "state", "started", "key", *COLUMNS, "in_file")
 _MANY: Final = 500  # ids in one query
 _ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state = ? ORDER BY id"  # noqa: S608 - our own names
 
@@ -19,7 +22,11 @@ _ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state =
 @final
 @frozen(kw_only=True)
 class Count:
-    """The number of rows with one result, and their cost in EUR: *price* is charged, *hold* was reserved."""
+    """The number of rows with one result, and their cost in EUR: *price* is charged, *hold* was reserved.
+
+    *in_file* is False for rows that are not in the file of the batch any more; *earlier* is True for rows that were
+    begun before the last run.
+    """
 
     state: State
     kind: str | None = None
@@ -27,6 +34,8 @@ class Count:
     rows: int = 0
     price: Decimal = ZERO
     hold: Decimal = ZERO
+    in_file: bool = True
+    earlier: bool = False
 
 
 @final
@@ -39,6 +48,21 @@ class Summary:
     def rows(self, *states: State) -> int:
         """Return the number of rows in *states*; of all rows, if none is given."""
         return sum(count.rows for count in self.counts if not states or count.state in states)
+
+    @property
+    def in_file(self) -> "Summary":
+        """The rows that are in the file of the batch."""
+        return Summary(tuple(count for count in self.counts if count.in_file))
+
+    @property
+    def not_in_file(self) -> "Summary":
+        """The rows that are not in the file of the batch any more."""
+        return Summary(tuple(count for count in self.counts if not count.in_file))
+
+    @property
+    def earlier(self) -> "Summary":
+        """The rows that were begun before the last run."""
+        return Summary(tuple(count for count in self.counts if count.earlier))
 
     @property
     def price(self) -> Decimal:
@@ -54,7 +78,10 @@ class Summary:
 @final
 @frozen(kw_only=True)
 class JournalRow:
-    """One row of a journal. *started* is Unix time; *key* is None if it is the derived one."""
+    """One row of a journal. *started* is Unix time; *key* is None if it is the derived one.
+
+    *in_file* is False if the row is not in the file of the batch any more.
+    """
 
     id: str
     state: State
@@ -68,19 +95,21 @@ class JournalRow:
     unit: str | None
     price: str | None
     hold: str | None
+    in_file: bool = True
 
 
 def summarise(file: JournalFile) -> Summary:
     """Count the rows of *file* by result."""
     found: dict[tuple[Any, ...], Count] = {}
-    for row in file.select(_GROUPS):
-        state, kind, code, price, hold, rows = row
-        before = found.get((state, kind, code), Count(state=State(state), kind=kind, code=code))
+    run = file.about().get(RUN, "0")
+    for row in file.select(_GROUPS, int(run)):
+        *group, price, hold, rows = row
+        state, kind, code, in_file, earlier = group
+        new = Count(state=State(state), kind=kind, code=code, in_file=bool(in_file), earlier=bool(earlier))
+        before = found.get(tuple(group), new)
         charged = Decimal(price) if price is not None else Decimal(hold or 0)
-        found[state, kind, code] = Count(
-            state=before.state,
-            kind=kind,
-            code=code,
+        found[tuple(group)] = evolve(
+            before,
             rows=before.rows + rows,
             price=before.price + charged * rows,
             hold=before.hold + Decimal(hold or 0) * rows,
@@ -105,4 +134,4 @@ def read_rows(file: JournalFile, state: State | None = None) -> Iterator[Journal
 
 def _row(row: tuple[Any, ...]) -> JournalRow:
     facts: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
-    return JournalRow(**{**facts, "state": State(facts["state"])})
+    return JournalRow(**{**facts, "state": State(facts["state"]), "in_file": bool(facts["in_file"])})

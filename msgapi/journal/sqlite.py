@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, final
 
-from attrs import define
+from attrs import define, frozen
 
 from .verdicts import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
 
@@ -23,11 +23,17 @@ Reason: TypeAlias = Literal["missing", "foreign", "newer", "damaged", "other bat
 MERGED: Final = "merged"
 """The name in `about` that marks a merged journal, until a local run continues with it."""
 
+RUN: Final = "run"
+"""The name in `about` of the number of the last run."""
+
+FINISHED: Final = "finished"
+"""The name in `about` of the Unix time at which a run has settled all rows of the file."""
+
 MERGED_AT: Final = "merged_at"
 """The name in `about` of the Unix time of the last merge: others may have sent unsettled rows since."""
 
 _APPLICATION: Final = 0x6D736761  # in the header of the file: marks it as a journal
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _OWNER_ONLY: Final = 0o600
 _WAIT: Final = 0.5  # seconds for another program to release the file
 _MANY: Final = 500  # ids in one query
@@ -36,16 +42,29 @@ PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_FORMAT};
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
-  id TEXT PRIMARY KEY, digest BLOB NOT NULL, state INTEGER NOT NULL, started REAL NOT NULL, key TEXT,
+  id TEXT PRIMARY KEY, leg INTEGER NOT NULL DEFAULT 1, run INTEGER NOT NULL DEFAULT 0,
+  in_file INTEGER NOT NULL DEFAULT 1, recipients BLOB,
+  digest BLOB NOT NULL, state INTEGER NOT NULL, started REAL NOT NULL, key TEXT,
   kind TEXT, code TEXT, status INTEGER, message TEXT, message_id TEXT, unit TEXT, price TEXT, hold TEXT
 ) WITHOUT ROWID;
 """
 _FIELDS: Final = ", ".join(COLUMNS)
 _SETTLE: Final = f"UPDATE rows SET state = ?, {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ?"  # noqa: S608 - our own names
-_INSERT: Final = "INSERT INTO rows (id, digest, state, started, key) VALUES (?, ?, 0, ?, ?)"
+_INSERT: Final = "INSERT INTO rows (id, digest, state, started, key, recipients, run) VALUES (?, ?, 0, ?, ?, ?, ?)"
 _START: Final = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
-_RESTARTED: Final = "SET digest = excluded.digest, state = 0, started = excluded.started, key = excluded.key"
+_RESTARTED: Final = "SET state = 0, in_file = 1, " + ", ".join(
+    f"{name} = excluded.{name}" for name in ("digest", "started", "key", "recipients", "run")
+)
 _RESTART: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_RESTARTED}"
+_NEXT_RUN: Final = (
+    "INSERT INTO about VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
+)
+_FINISH: Final = (
+    "INSERT OR REPLACE INTO about SELECT ?, ?"
+    " WHERE NOT EXISTS (SELECT 1 FROM rows WHERE in_file AND state IN (0, 3, 4))"
+)
+_EMPTY: Final = ", ".join(f"{name} = NULL" for name in COLUMNS)
+_KEEP: Final = f"UPDATE rows SET state = 3, {_EMPTY} WHERE id = ? AND state = 0"  # noqa: S608 - our own names
 _RELEASE: Final = "DELETE FROM rows WHERE id = ? AND state = 0"
 _REPLACED: Final = ", ".join(f"{name} = excluded.{name}" for name in ("digest", *COLUMNS))
 _INVALID: Final = (
@@ -74,16 +93,37 @@ class Unusable(Exception):
 
 
 class StartedRow(NamedTuple):
-    """A row that is about to be sent; *key* is None if it is the derived one."""
+    """A row that is about to be sent in the run with this number; *key* is None if it is the derived one.
+
+    *recipients* are the hashes of its recipients.
+    """
 
     id: str
     digest: bytes
     started: float
     key: str | None
+    recipients: bytes
+    run: int
 
 
 SettledRow: TypeAlias = tuple[State, *StoredResult, str]
 """The state, the stored result and the id of a row."""
+
+
+@final
+@frozen
+class RowResults:
+    """What rows ended as. *released* are the ids of rows that were begun and not sent, *kept* those that keep a key."""
+
+    settled: Sequence[SettledRow]
+    invalid: Sequence[tuple[object, ...]]
+    released: Sequence[tuple[str]]
+    kept: Sequence[tuple[str]]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.settled or self.invalid or self.released or self.kept)
 
 
 @final
@@ -106,18 +146,18 @@ class JournalFile:
     def write(
         self,
         starts: Sequence[StartedRow],
-        settled: Iterable[SettledRow],
-        invalid: Iterable[tuple[object, ...]],
-        released: Iterable[tuple[str]],
+        results: "RowResults",
     ) -> bool:
         """Write all of this or nothing; return False, without *starts*, if one of them is in the journal already."""
         with _translated(self.path), self._transaction():
-            if settled:
-                _ = self._connection.executemany(_SETTLE, settled)
-            if released:
-                _ = self._connection.executemany(_RELEASE, released)
-            if invalid:
-                _ = self._connection.executemany(_INVALID, invalid)
+            if results.settled:
+                _ = self._connection.executemany(_SETTLE, results.settled)
+            if results.released:
+                _ = self._connection.executemany(_RELEASE, results.released)
+            if results.kept:
+                _ = self._connection.executemany(_KEEP, results.kept)
+            if results.invalid:
+                _ = self._connection.executemany(_INVALID, results.invalid)
             if not starts:
                 return True
             _ = self._connection.execute("SAVEPOINT starts")
@@ -147,10 +187,19 @@ class JournalFile:
         with _translated(self.path), self._transaction():
             _ = self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
 
-    def clear_merged(self) -> None:
-        """Record that a local run continues with the journal."""
-        with _translated(self.path), self._transaction():
+    def begin_run(self) -> int:
+        """Record that a run begins; return its number, from 1. Invalid rows are judged anew, so they are deleted."""
+        with self.transaction():
             _ = self._connection.execute("DELETE FROM about WHERE name = ?", (MERGED,))
+            _ = self._connection.execute("DELETE FROM rows WHERE state = 5")
+            _ = self._connection.execute(_NEXT_RUN, (RUN,))
+            ((run,),) = self._connection.execute("SELECT CAST(value AS INTEGER) FROM about WHERE name = ?", (RUN,))
+            return int(run)
+
+    def mark_finished(self, now: float) -> None:
+        """Record that the file was sent to its end, unless rows of it have an unknown outcome or were not sent."""
+        with self.transaction():
+            _ = self._connection.execute(_FINISH, (FINISHED, f"{now}"))
 
     def delete_started(self) -> None:
         """Delete the rows that were begun and have no result."""
@@ -169,15 +218,31 @@ class JournalFile:
             for at in range(0, len(ids), _MANY):
                 some = ids[at : at + _MANY]
                 values = ", ".join("?" * len(some))
-                query = f"SELECT id, digest, state, started, key FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
-                for row, digest, state, started, key in self._connection.execute(query, some):
-                    found[row] = Entry(digest, State(state), started, key)
+                query = f"SELECT id, digest, state, started, key, run FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
+                for row, digest, state, started, key, run in self._connection.execute(query, some):
+                    found[row] = Entry(digest, State(state), started, key, key, run)
         return found
 
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
         with _translated(self.path):
             yield from self._connection.execute(query, values)
+
+    def execute(self, statement: str, *values: object) -> int:
+        """Execute a *statement* that returns no rows; return the number of rows that it has changed."""
+        with _translated(self.path), closing(self._connection.execute(statement, values)) as done:
+            return done.rowcount
+
+    def execute_many(self, statement: str, values: Iterable[tuple[object, ...]]) -> None:
+        """Execute a *statement* that returns no rows, with each of *values*."""
+        with _translated(self.path):
+            _ = self._connection.executemany(statement, values)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write what the block writes, or nothing if it raises."""
+        with _translated(self.path), self._transaction():
+            yield
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -7,6 +7,8 @@ Rules:
   that key. After that the user decides. The same holds for rows that others may have sent.
 - An unknown outcome stays unknown: if such a row is not processed in the next run, for example because of a 401, its
   outcome is still unknown.
+- A row that was accepted, or may have been, is not sent with another request. One that was refused or not sent is sent
+  with it, under another key than before.
 """
 
 from enum import Enum, IntEnum, unique
@@ -18,6 +20,7 @@ from ..redact import mask
 from ..results import ApiError, Invalid, Meta, Ok, Result, Unanswered, Unreadable
 
 CHANGED: Final = "row_changed"
+KEY_USED: Final = "key_used"
 REPEATED: Final = "row_repeated"
 UNKNOWN: Final = "outcome_unknown"
 OUTDATED: Final = "journal_outdated"
@@ -34,12 +37,15 @@ class State(IntEnum):
     NOT_SENT = 3
     UNKNOWN = 4
     INVALID = 5
+    CHANGED = 6
 
 
 MAYBE_SENT: Final = frozenset({State.STARTED, State.UNKNOWN})
+SENT: Final = frozenset({State.ACCEPTED, *MAYBE_SENT})
 _SETTLED: Final = frozenset({State.ACCEPTED, State.REFUSED})
 
 PRECEDENCE: Final = (
+    State.CHANGED,
     State.NOT_SENT,
     State.INVALID,
     State.STARTED,
@@ -74,12 +80,33 @@ Verdict: TypeAlias = Send | ApiError | Literal[_Settled.SETTLED]
 @final
 @frozen
 class Entry:
-    """What the journal has stored about a row; *key* is None if it is the derived one."""
+    """What the journal has stored about a row.
+
+    *key* is None if it is the derived one, *own_key* the part of it that the user gave: None if the row had no key of
+    its own. *run* is the number of the run in which the row was begun last.
+    """
 
     digest: bytes
     state: State
     started: float
     key: str | None
+    own_key: str | None = None
+    run: int = 0
+
+
+@final
+@frozen
+class RowRequest:
+    """What is to be sent for a row in this run.
+
+    *digest* is that of its request, *own_key* the key that the user gave it. *changed_key* is the key under which it is
+    sent if the journal has the row with another request.
+    """
+
+    digest: bytes
+    repeatable: bool
+    own_key: str | None = None
+    changed_key: str | None = None
 
 
 @final
@@ -89,24 +116,29 @@ class ResumeRules:
 
     The service remembers keys for *remembered* seconds; *resend* sends rows with an unknown outcome that are older.
     Since the Unix time *merged_at* others may have sent rows that are not settled: under their keys, before this run.
+    If *run* is the number of this run, a row that was begun in it before is repeated.
     """
 
     remembered: float
     resend: bool
     merged_at: float | None = None
+    run: int | None = None
 
-    def judge(self, entry: Entry | None, new: Send, digest: bytes, *, repeatable: bool) -> Verdict:
+    def judge(self, entry: Entry | None, new: Send, request: RowRequest) -> Verdict:
         """Return the verdict on a row with *entry*, or None if the journal lacks it; a new row is sent as *new*."""
         if entry is None or entry.state is State.INVALID:
             return self._judge_unsent(new)
-        if entry.digest != digest:
-            return CHANGED_ROW
+        if entry.state is State.CHANGED or is_changed(entry, request):
+            return self._judge_changed(entry, new, request)
         if entry.state in _SETTLED:
-            return SETTLED
-        now, key = new.started, entry.key or new.key
+            return REPEATED_ROW if entry.run == self.run else SETTLED
+        key = entry.key or new.key
         if entry.state not in MAYBE_SENT:
-            return self._judge_unsent(Send(key, maybe_sent=False, started=now))
-        remembered = repeatable and self._is_remembered(entry.started, now) and not self.is_outdated(now)
+            return self._judge_unsent(Send(key, maybe_sent=False, started=new.started))
+        return self._judge_unknown(entry, key, new.started, request)
+
+    def _judge_unknown(self, entry: Entry, key: str | None, now: float, request: RowRequest) -> Verdict:
+        remembered = request.repeatable and self._is_remembered(entry.started, now) and not self.is_outdated(now)
         if remembered or self.resend:
             return Send(key, maybe_sent=True, started=entry.started if remembered else now)
         return _unknown_outcome(entry, now)
@@ -115,6 +147,15 @@ class ResumeRules:
         """Return whether, at the Unix time *now*, others may have sent rows whose keys may be forgotten."""
         return self.merged_at is not None and not self._is_remembered(self.merged_at, now)
 
+    def _judge_changed(self, entry: Entry, new: Send, request: RowRequest) -> Verdict:
+        if entry.run == self.run:
+            return REPEATED_ROW
+        if entry.state in SENT or entry.state is State.CHANGED:
+            return CHANGED_ROW
+        if reuses_key(entry, request):
+            return KEY_USED_ROW
+        return self._judge_unsent(Send(request.own_key or request.changed_key, maybe_sent=False, started=new.started))
+
     def _judge_unsent(self, new: Send) -> Verdict:
         if not self.is_outdated(new.started):
             return new
@@ -122,6 +163,16 @@ class ResumeRules:
 
     def _is_remembered(self, since: float, now: float) -> bool:
         return -_CLOCK_SLACK <= now - since <= self.remembered
+
+
+def is_changed(entry: Entry, request: RowRequest) -> bool:
+    """Return whether *request* is another one than that of *entry*, or has another key of its own."""
+    return entry.digest != request.digest or entry.own_key != request.own_key
+
+
+def reuses_key(entry: Entry, request: RowRequest) -> bool:
+    """Return whether another *request* has the key that the user gave that of *entry*."""
+    return request.own_key is not None and entry.own_key == request.own_key and entry.digest != request.digest
 
 
 def state_of(result: Result[object], *, maybe_sent: bool) -> State:
@@ -160,6 +211,9 @@ def stored_result(result: Result[object]) -> StoredResult:
 
 CHANGED_ROW: Final = Invalid(
     code=CHANGED, message="the journal has this row with other content: give the changed row a new id"
+)
+KEY_USED_ROW: Final = Invalid(
+    code=KEY_USED, message="its idempotency key was used for other content: give the changed row a new key"
 )
 _OUTDATED_ROW: Final = Unanswered(
     "a worker may have sent it since the journal was merged, too long ago for its key to be remembered",

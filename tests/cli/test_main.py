@@ -276,7 +276,7 @@ def test_a_batch_to_a_sandbox_ends_in_a_table(tmp_path: Path, capsys: Captured) 
     told = capsys.readouterr()
     assert "1 of 4 rows accepted, 0.07 EUR" in told.out
     assert "line 3: Invalid, to must be a phone number" in told.out
-    assert "2 rows were not accepted" in told.err
+    assert "2 rows were refused: --failed" in told.err
     assert main(["batch", people(tmp_path, 3), *RCS, "--text", "Hi {name}", "--sandbox"]) == 0
 
 

@@ -6,7 +6,7 @@ import pytest
 from msgapi import Detail, Invalid
 from msgapi.cli import options
 from msgapi.cli.batch.input import InputRow
-from msgapi.cli.batch.template import OPTIONS, MessageTemplate, fingerprint, own_key
+from msgapi.cli.batch.template import OPTIONS, MessageTemplate, own_key
 from msgapi.cli.exits import CliError
 from msgapi.messages import Email, MessageType, Text, TrafficType
 
@@ -120,13 +120,6 @@ def test_a_data_column_that_is_not_there_is_named() -> None:
 def test_the_key_of_a_row_is_its_own_if_it_has_one() -> None:
     values: list[dict[str, object]] = [{"idempotency_key": " k "}, {"idempotency_key": ""}, {"idempotency_key": 3}, {}]
     assert [own_key(InputRow(1, 2, one)) for one in values] == ["k", None, "3", None]
-
-
-def test_the_same_text_to_the_same_recipient_is_the_same_message() -> None:
-    one = Email(channel_id="ch", to="A@b.example", subject="x", text="y")
-    assert fingerprint(one) == fingerprint(attrs.evolve(one, to="a@B.example"))
-    assert fingerprint(one) != fingerprint(attrs.evolve(one, text="z"))
-    assert fingerprint(one) != fingerprint(attrs.evolve(one, to="c@b.example"))
 
 
 def test_the_choices_of_the_options_are_those_of_the_models() -> None:

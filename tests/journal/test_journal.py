@@ -167,10 +167,13 @@ async def test_calls_can_keep_keys_of_their_own(tmp_path: Path) -> None:
         (found,) = await record.begin([("1", call)])
     assert isinstance(found, Send)
     assert found.key == call.idempotency_key
-    async with opened(tmp_path, keys="own") as record:  # the key of the first run counts
+    async with opened(tmp_path, keys="own") as record:
+        (found,) = await record.begin([("1", call)])
+    assert found == Send(call.idempotency_key, maybe_sent=True, started=1_800_000_000.0)
+    async with opened(tmp_path, keys="own") as record:  # another key is another operation
         (found,) = await record.begin([("1", message(1))])
-    assert isinstance(found, Send)
-    assert found.key == call.idempotency_key
+    assert isinstance(found, Invalid)
+    assert found.code == journal.CHANGED
 
 
 async def test_a_report_counts_and_adds_up_to_the_cent(tmp_path: Path) -> None:

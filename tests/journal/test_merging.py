@@ -9,7 +9,7 @@ import pytest
 
 from msgapi import Forbidden, Ok, Unanswered, VirtualClock, journal
 from msgapi.journal import JournalRow, Merge, State, Unusable
-from msgapi.journal.journal import request_digest
+from msgapi.journal.identity import request_digest
 from msgapi.journal.sqlite import JournalFile
 from tests.support.cli_files import mode
 from tests.support.journals import Service, message, opened, rows, sent
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 def line(name: str, state: State = State.ACCEPTED, **more: Any) -> JournalRow:  # noqa: ANN401 - the fields of a line
     facts: dict[str, Any] = (
-        dict.fromkeys(JournalRow.__annotations__) | {"id": name, "state": state, "started": 1.0} | more
+        dict.fromkeys(JournalRow.__annotations__) | {"id": name, "state": state, "started": 1.0, "in_file": True} | more
     )
     return JournalRow(**facts)
 
@@ -205,11 +205,11 @@ async def test_a_journal_that_cannot_be_gone_on_with_is_let_go(tmp_path: Path, m
     with journal.merge(path, batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(1), line("1"))])
 
-    def full(_: JournalFile) -> None:
+    def full(_: JournalFile) -> int:
         raise Unusable("unwritable", "the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(JournalFile, "clear_merged", full)
+        patch.setattr(JournalFile, "begin_run", full)
         with pytest.raises(Unusable, match="the disk is full"):
             async with journal.open(path, batch="b1"):
                 pass

@@ -1,19 +1,23 @@
 """The calls of a batch: one for each row, with the id of the row. Repeated ids and messages are refused.
 
 Rules:
+- A row is identified by its own id, else by its content, never by its position: the file may be sorted, and rows may be
+  inserted and deleted, between two runs.
 - A value that cannot be an id costs its row, and no other.
 - An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias, final
 
 from attrs import frozen
 
 from ...calls import Call
-from ...journal.verdicts import REPEATED_ROW
+from ...journal.identity import content_id, request_digest, row_number_id
+from ...journal.verdicts import REPEATED, REPEATED_ROW
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
@@ -21,7 +25,7 @@ from ..exits import CliError
 from .counts import DUPLICATE
 from .input import InputFile, InputRow
 from .seen_hashes import SeenHashes
-from .template import MessageBuilder, fingerprint, own_key
+from .template import MessageBuilder, own_key
 
 KeyFunction: TypeAlias = Callable[[str], str]
 """Returns the idempotency key of a row by its id."""
@@ -31,22 +35,21 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUPLICATE: Final = Invalid(
     code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
 )
+_REPEATED_KEY: Final = Invalid(
+    code=REPEATED, message="an earlier row has the same idempotency_key: give each row its own, or leave it empty"
+)
 
 
 @final
 @frozen(eq=False, repr=False, kw_only=True)
 class RowIds:
-    """The ids of rows: the value in *column* or, if there is none, the row number."""
+    """The ids that rows have of their own: the value in *column*, else the idempotency key of the row."""
 
     column: str | None = None
 
-    def assign(self, rows: Iterable[InputRow], count: int) -> Iterator[tuple[InputRow, str, bool]]:
-        """Yield each of up to *count* *rows* with a unique id, and whether its own id is a repetition."""
-        seen = None if self.column is None else SeenHashes(count)
-        for row in rows:
-            name = self._id(row)
-            repeated = seen is not None and seen.add(name)
-            yield row, f"{name} (row {row.number})" if repeated else name, repeated
+    def own_id(self, row: InputRow) -> str | None:
+        """Return the own id of *row*; None if it has none, and is identified by its content."""
+        return None if self.problem(row) else self._given(row) or own_key(row)
 
     def problem(self, row: InputRow) -> Invalid | None:
         """Return why the value in the column of ids cannot be an id; None if it can, or if it is empty."""
@@ -64,10 +67,6 @@ class RowIds:
         """Raise CliError if *table* does not have the column."""
         if self.column is not None and self.column not in table.columns:
             raise CliError(f"there is no column {self.column}; the columns are: {', '.join(table.columns)}")
-
-    def _id(self, row: InputRow) -> str:
-        text = "" if self.problem(row) else self._given(row)
-        return text or f"row {row.number}"
 
     def _given(self, row: InputRow) -> str:
         given = "" if self.column is None else row.values.get(self.column)
@@ -114,21 +113,45 @@ class RowCalls:
 
     def make_each(self, rows: Iterable[InputRow], count: int) -> Iterator[RowCall]:
         """Yield what is made of each of up to *count* *rows*."""
-        seen = SeenHashes(count)
-        for row, name, repeated in self.ids.assign(rows, count):
-            yield RowCall(row, name, invalid_call(REPEATED_ROW)) if repeated else self._make(row, name, seen)
+        ids, contents = SeenHashes(count), SeenHashes(count)
+        for row in rows:
+            own = self.ids.own_id(row)
+            if own is not None and ids.add(own):
+                yield RowCall(row, row_number_id(row.number), invalid_call(self._repeated(row)))
+            else:
+                yield self._make(row, own, contents)
 
-    def _make(self, row: InputRow, name: str, seen: SeenHashes) -> RowCall:
+    def _make(self, row: InputRow, own: str | None, contents: SeenHashes) -> RowCall:
+        unsent = row_number_id(row.number) if own is None or own == own_key(row) else own  # a key may be no valid id
         message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
-            return RowCall(row, name, invalid_call(message))
+            return RowCall(row, unsent, invalid_call(message))
         call = send(message, idempotency_key=own_key(row))
         if call.invalid is not None:
-            return RowCall(row, name, call)
-        repeats = seen.add(fingerprint(message))
-        if repeats and not self.allow_duplicates:
-            return RowCall(row, name, invalid_call(_DUPLICATE), repeats=True)
-        return RowCall(row, name, call, message, repeats)
+            return RowCall(row, unsent, call)
+        digest = request_digest(call)
+        count = number_equal(contents, digest)
+        if count > 1 and not self.allow_duplicates:
+            return RowCall(row, unsent, invalid_call(_DUPLICATE), repeats=True)
+        return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1)
+
+    def _repeated(self, row: InputRow) -> Invalid:
+        return REPEATED_ROW if own_key(row) is None else _REPEATED_KEY
+
+
+def number_equal(contents: SeenHashes, digest: bytes) -> int:
+    """Add a row with this *digest* to *contents*; return the number of rows with it, this one included."""
+    if not contents.add(content_id(digest)):
+        return 1
+    high = 2
+    while content_id(digest, high) in contents:
+        high *= 2
+    numbers = range(high // 2 + 1, high)  # the last number in use is below `high`, and not below its half
+    count = numbers[0] if numbers else high
+    if numbers:
+        count += bisect_left(numbers, True, key=lambda number: content_id(digest, number) not in contents)  # noqa: FBT003
+    _ = contents.add(content_id(digest, count))
+    return count
 
 
 def invalid_call(error: Invalid) -> Call[Accepted]:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
+from shlex import quote
 from typing import cast
 
 from attrs import evolve
@@ -13,8 +15,10 @@ from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
 from ..exits import CliError
+from ..output import note
 from . import dry_run, journal, progress, result_files
 from .calls import RowCalls, RowIds
+from .comparison import Decision, FileSource, check_file
 from .config import BatchConfig
 from .file_blocks import CONTINUE
 from .input import FileFormat, InputFile, open_input
@@ -29,9 +33,16 @@ def resumed(config: BatchConfig) -> BatchConfig:
     """Return *config* with the options of the command that began its journal."""
     if config.path or config.message_values:
         raise CliError("--resume reads FILE and the message options from the journal: leave them out")
-    stored = journal.read_journal(config.journal or "").command
+    path = config.journal or ""
+    stored = journal.read_journal(path).command
     if stored["path"] == "-":
         raise CliError("the rows came from standard input: run the same command with the same input again")
+    if not Path(stored["path"]).exists():
+        raise CliError(
+            f"{stored['path']} is missing, and the journal {path} does not have the messages: nothing was sent; put "
+            f"the file back, or name it by its new path: `msgapi batch FILE --journal {quote(path)}`, with the options "
+            "of the first run"
+        )
     return config.resume(stored)
 
 
@@ -59,19 +70,25 @@ def row_calls(config: BatchConfig, builder: MessageBuilder) -> RowCalls:
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
     with open_rows(config) as (table, builder):
-        known = parse_prices(config.prices)
-        calls = row_calls(config, builder)
+        known, calls = parse_prices(config.prices), row_calls(config, builder)
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
-        return run_async(partial(_send, config, table, builder, estimate, _journal(config, table)))
+        return run_async(partial(_send, config, table, builder, estimate, _journal(config, table, calls)))
 
 
-def _journal(config: BatchConfig, table: InputFile) -> BatchJournal | None:
+def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJournal | None:
     if not config.use_journal or config.sandbox or (config.path == "-" and config.journal is None):
         return None
     path = config.journal or f"{config.path}{journal.SUFFIX}"
-    return journal.find_or_begin(path, config.stored, table.count)
+    if config.new_batch and (renamed := journal.begin_new_batch(path)) is not None:
+        note(f"a new batch begins; the journal of the finished one is {renamed} now")
+    found = journal.find_or_begin(path, journal.store_command(config.stored, table.count, table.digest()))
+    source = FileSource(table=table, calls=calls, command=config.stored)
+    checked = check_file(found, source, Decision(changed=config.changed, resend_unknown=config.resend_unknown))
+    if (sent := checked.sent_before) is not None:
+        note(f"{sent.rows:,} of {sent.of:,} rows were sent on {sent.dates}, and are not sent again")
+    return checked
 
 
 async def _send(
@@ -123,6 +140,9 @@ async def run_batch(
             estimate=None if estimate is None else evolve(estimate, amount=max(Decimal(0), estimate.amount - gone)),
             top_up=TopUpWaiter(config.wait_for_balance),
         )
+        if journal is not None and journal.finished:
+            run.report_rows()
+            return run
         with progress.open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run

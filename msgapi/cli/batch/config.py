@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Any, Final, Literal, final
 
 from attrs import evolve, field, frozen
 
@@ -35,6 +35,7 @@ class BatchConfig:
     - *journal*: where to record the rows; None: next to the input file.
     - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
     - *outage_timeout*: seconds to wait while the service is down.
+    - *changed*: what to do with rows that differ from rows that were sent; None: send nothing.
     """
 
     path: str
@@ -55,6 +56,8 @@ class BatchConfig:
     journal: str | None = None
     use_journal: bool = False
     resend_unknown: bool = False
+    changed: Literal["skip", "send"] | None = None
+    new_batch: bool = False
     results: str | None = None
     failed: str | None = None
     overwrite: bool = False

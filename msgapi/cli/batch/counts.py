@@ -16,23 +16,31 @@ from .input import InputRow
 _MOST_KINDS: Final = 40
 _OTHERS: Final = "(others)"
 _MOST_SHOWN: Final = 10
-_NOT_IN_SUMMARY: Final = {CHANGED, OUTDATED, UNKNOWN}
+_NOT_IN_SUMMARY: Final = {OUTDATED, UNKNOWN}
 _MAY_HAVE_BEEN_SENT: Final = {State.UNKNOWN, State.ACCEPTED}
 _ACCEPTED: Final = RowOutcome.ACCEPTED.kind
 _REPEATED: Final = RowOutcome.DUPLICATE.kind
+_CHANGED: Final = RowOutcome.CHANGED.kind
 DUPLICATE: Final = "duplicate_row"
+_KINDS: Final = {DUPLICATE: _REPEATED, CHANGED: _CHANGED}
+_CODES: Final = {kind: code for code, kind in _KINDS.items()}
 
 
 def kind_of(result: Result[object]) -> str:
-    """Return the kind of a result: `Accepted`, `Duplicate`, or the class of the error."""
-    if isinstance(result, Ok):
-        return _ACCEPTED
-    return _REPEATED if result.code == DUPLICATE else type(result).__name__
+    """Return the kind of a result: `Accepted`, `Duplicate`, `Changed`, or the class of the error."""
+    return _ACCEPTED if isinstance(result, Ok) else _KINDS.get(result.code) or type(result).__name__
+
+
+def recorded_kind(kind: str | None, code: str | None) -> str | None:
+    """Return the kind of a result that a journal has stored with this *kind* and *code*."""
+    return _KINDS.get(code or "", kind)
 
 
 def sample_error(kind: str, code: str) -> ApiError:
     """Return an error of a *kind* and *code* read from a journal, to look up the advice for it."""
-    made: ApiError = Invalid(code=code) if kind == _REPEATED else getattr(results, kind)(**_required(kind), code=code)
+    if kind in _CODES:
+        return Invalid(code=code)
+    made: ApiError = getattr(results, kind)(**_required(kind), code=code)
     return made
 
 
@@ -45,7 +53,10 @@ def _required(kind: str) -> dict[str, str]:
 class Counts:
     """The outcomes of a batch of *total* rows, and their cost in EUR.
 
-    - *refused*: rows with any error but a duplicate; *unknown*: those of them that may have been sent.
+    - *refused*: rows with any error but a duplicate or a changed row; *unknown*: those of them that may have been sent.
+    - *changed*: rows that differ from rows that were sent, and were left out; *changed_lines*: the first of them.
+    - *sent_earlier*: accepted rows that an earlier run has sent; *not_in_file*: rows that the file does not have any
+      more, and *spend_not_in_file* their cost.
     - *settled_before*: rows that an earlier run has settled.
     - *interrupted*: rows without a result that may have been sent; *not_sent_yet*: rows that were not sent.
     - *resumable*: rows of the journal that the next run sends again.
@@ -57,6 +68,9 @@ class Counts:
     accepted: int = 0
     refused: int = 0
     duplicate: int = 0
+    changed: int = 0
+    sent_earlier: int = 0
+    not_in_file: int = 0
     settled_before: int = 0
     not_sent_yet: int = 0
     interrupted: int = 0
@@ -64,14 +78,16 @@ class Counts:
     unknown: int = 0
     spend: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
+    spend_not_in_file: Decimal = Decimal(0)
     errors: Counter[tuple[str, str]] = field(factory=Counter)
     samples: dict[tuple[str, str], ApiError] = field(factory=dict)
     first: list[tuple[InputRow, ApiError]] = field(factory=list)
+    changed_lines: list[int] = field(factory=list)
 
     @property
     def settled(self) -> int:
         """The number of rows with an outcome."""
-        return self.accepted + self.refused + self.duplicate + self.settled_before
+        return self.accepted + self.refused + self.duplicate + self.changed + self.settled_before
 
     @property
     def unpaid(self) -> int:
@@ -90,6 +106,10 @@ class Counts:
         kind = kind_of(result)
         if kind == _REPEATED:
             self.duplicate += 1
+        elif kind == _CHANGED:
+            self.changed += 1
+            if len(self.changed_lines) < _MOST_SHOWN:
+                self.changed_lines.append(row.line)
         else:
             self.refused += 1
             self.unknown += result.may_have_happened
@@ -117,17 +137,22 @@ class Counts:
     def load(self, summary: Summary) -> None:
         """Replace the counts of this run by those of the whole journal.
 
-        Errors that a journal does not store are kept: a row that changed, an outdated journal, an unknown outcome.
+        Errors that a journal does not store are kept: an outdated journal, an unknown outcome. Rows that are not in the
+        file any more are counted apart.
         """
         samples = self.samples
         kept = [(named, rows) for named, rows in self.errors.items() if named[1] in _NOT_IN_SUMMARY]
-        self.accepted = self.refused = self.duplicate = self.unknown = self.interrupted = self.settled_before = 0
+        here, gone = summary.in_file, summary.not_in_file
+        self.accepted = self.refused = self.duplicate = self.changed = 0
+        self.unknown = self.interrupted = self.settled_before = self.not_sent_yet = 0
         self.errors, self.samples = Counter(), {}
-        for count in summary.counts:
+        for count in here.counts:
             self._add_count(count, samples)
-        self.spend, self.held = summary.price, summary.hold
-        self.resumable = summary.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
-        self.not_sent_yet = max(0, self.total - summary.rows())
+        self.spend, self.held = here.price, here.hold
+        self.sent_earlier = here.earlier.rows(State.ACCEPTED)
+        self.not_in_file, self.spend_not_in_file = gone.rows(), gone.price
+        self.resumable = here.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
+        self.not_sent_yet += max(0, self.total - here.rows())
         for named, rows in kept:
             self._add_kept(named, rows, samples)
 
@@ -145,16 +170,20 @@ class Counts:
         self.refused += rows
 
     def _add_count(self, count: Count, samples: "dict[tuple[str, str], ApiError]") -> None:
-        kind, code = count.kind, count.code or ""
+        kind, code = recorded_kind(count.kind, count.code), count.code or ""
+        if count.state is State.NOT_SENT and kind is None:  # to be sent again, with another request
+            self.not_sent_yet += count.rows
+            return
         if count.state is State.STARTED or kind is None:
             self.interrupted += count.rows
             return
         if kind == _ACCEPTED:
             self.accepted += count.rows
             return
-        if code == DUPLICATE:
-            kind = _REPEATED
+        if kind == _REPEATED:
             self.duplicate += count.rows
+        elif kind == _CHANGED:
+            self.changed += count.rows
         else:
             self.refused += count.rows
             self.unknown += count.rows if count.state in _MAY_HAVE_BEEN_SENT else 0

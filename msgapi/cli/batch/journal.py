@@ -2,29 +2,51 @@
 
 Rules:
 - The journal is next to the input file unless --journal names another place, so that the same command resumes it.
-- A journal belongs to one command: if options that decide what is sent differ, the program ends before sending.
+- A journal belongs to one batch: if the file or the options that decide what is sent differ, `comparison` decides.
+- The options are stored as the recipe of the messages. Paths are no part of it.
 """
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
+from pathlib import Path
 from time import time
 from typing import Any, Final, Literal, final
 
-import orjson
 from attrs import frozen
 
 from ... import journal
 from ...calls import new_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable
-from ...journal.verdicts import MAYBE_SENT
-from ..exits import CliError
+from ...journal.identity import RULE_VERSION
+from ...journal.sqlite import FINISHED
+from ...journal.verdicts import MAYBE_SENT, SENT
+from ..exits import CliError, cannot_write
 from .config import MESSAGE_FIELDS
 from .template import OPTIONS
 
 SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"
 _ROWS: Final = "rows"
+FILE_DIGEST: Final = "file"
+_RECIPE: Final = "recipe"
+
+
+@final
+@frozen(kw_only=True)
+class SentBefore:
+    """How many rows *of* a file were accepted in earlier runs: dates from the *first* to the *last*."""
+
+    rows: int
+    of: int
+    first: str
+    last: str
+
+    @property
+    def dates(self) -> str:
+        """The dates, for a sentence."""
+        return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
 
 @final
@@ -33,7 +55,8 @@ class BatchJournal:
     """The journal at *path*: its batch, what it stores *about* the command, and its summary *before* this run.
 
     *before* is None if the journal is new. *forgotten* is the number of rows with an unknown outcome whose
-    idempotency keys the service may have forgotten.
+    idempotency keys the service may have forgotten. *sent_before* is known if another file than that of the last run
+    was compared with it.
     """
 
     path: str
@@ -41,6 +64,29 @@ class BatchJournal:
     about: Mapping[str, str]
     before: Summary | None = None
     forgotten: int = 0
+    sent_before: SentBefore | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether a run has settled all rows of the file, and no rows were merged in that are not settled."""
+        if self.before is None or FINISHED not in self.about:
+            return False
+        return not self.before.in_file.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether rows were accepted, or may have been."""
+        return self.before is not None and self.before.rows(*SENT) > 0
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether changed rows were left out."""
+        return self.before is not None and self.before.rows(State.CHANGED) > 0
+
+    def differing(self, about: Mapping[str, str]) -> str | None:
+        """Return the name of the first part of the recipe that is another in *about*; None if there is none."""
+        before, now = _recipe(self.about), _recipe(about)
+        return next((name for name in now if before.get(name) != now[name]), None)
 
     @property
     def command(self) -> dict[str, Any]:
@@ -69,10 +115,22 @@ class BatchJournal:
             yield record
 
 
-def find_or_begin(path: str, command: Mapping[str, object], rows: int) -> BatchJournal:
-    """Return the journal of *command* at *path*, or a new one for so many *rows* if there is none.
+def find_or_begin(path: str, about: Mapping[str, str]) -> BatchJournal:
+    """Return the journal at *path*, or a new one with *about* if there is none."""
+    try:
+        with journal.open_readonly(path) as record:
+            found = _read(record, path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise CliError(f"{error}") from None
+        return BatchJournal(path, new_key(), about)
+    return found
 
-    Raise CliError if it belongs to another command.
+
+def begin_new_batch(path: str) -> str | None:
+    """Rename the journal at *path*, so that a new batch begins; return its new path, or None if there is no journal.
+
+    Raise CliError if its batch is unfinished and has rows that were sent.
     """
     try:
         with journal.open_readonly(path) as record:
@@ -80,28 +138,51 @@ def find_or_begin(path: str, command: Mapping[str, object], rows: int) -> BatchJ
     except Unusable as error:
         if error.reason != "missing":
             raise CliError(f"{error}") from None
-        return BatchJournal(path, new_key(), store_command(command, rows))
-    if (other := differing(found.command, command)) is not None:
+        return None
+    if not found.finished and found.has_sent:
         raise CliError(
-            f"the journal {path} was made with a different {other}: "
-            "finish that batch by its own command or with --resume, or name another journal with --journal"
+            f"the batch of the journal {path} is not finished: run the command without --new-batch to finish it, "
+            "or name another --journal"
         )
-    return found
+    number = 1
+    while Path(f"{path}.{number}").exists():
+        number += 1
+    try:
+        _ = Path(path).rename(f"{path}.{number}")
+    except OSError as error:
+        raise CliError(cannot_write(f"{path}.{number}", error)) from None
+    return f"{path}.{number}"
 
 
-def store_command(command: Mapping[str, object], rows: int) -> dict[str, str]:
-    """Return what a journal stores about *command* and the number of *rows*, as text."""
-    return {_COMMAND: orjson.dumps(command, default=str).decode(), _ROWS: f"{rows}"}
+def store_command(command: Mapping[str, object], rows: int, digest: str = "") -> dict[str, str]:
+    """Return what a journal stores about *command*, the number of *rows* and the *digest* of the file, as text."""
+    stored = json.dumps(command, default=_as_plain)  # a path may have bytes that are not UTF-8
+    options = json.loads(stored)
+    recipe = {"rule": RULE_VERSION} | {name: options[name] for name in MESSAGE_FIELDS}
+    return {_COMMAND: stored, _ROWS: f"{rows}", _RECIPE: json.dumps(recipe), FILE_DIGEST: digest}
+
+
+def _as_plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _recipe(about: Mapping[str, str]) -> dict[str, Any]:
+    # The options of messages are parts of their own, so that the one that differs can be named.
+    recipe: dict[str, Any] = json.loads(about.get(_RECIPE, "{}"))
+    given = recipe.pop("message_values", None) or {}
+    return recipe | {name: given.get(name) for name in OPTIONS}
+
+
+def option_name(part: str) -> str:
+    """Return the option that decides about a *part* of a recipe."""
+    return OPTIONS.get(part) or _OPTION_NAMES.get(part) or f"--{part.replace('_', '-')}"
 
 
 def differing(before: Mapping[str, Any], command: Mapping[str, object]) -> str | None:
     """Return the first option by which *command* makes other messages than the stored one *before*; None if none."""
-    now = orjson.loads(orjson.dumps({name: command[name] for name in MESSAGE_FIELDS}))
-    name = next((name for name in MESSAGE_FIELDS if before.get(name) != now[name]), None)
-    if name != "message_values":
-        return None if name is None else _OPTION_NAMES.get(name, f"--{name.replace('_', '-')}")
-    stored = before.get(name) or {}
-    return next(option for name_, option in OPTIONS.items() if stored.get(name_) != now[name].get(name_))
+    stored, now = (_recipe(store_command(one, 0)) for one in (before, command))
+    name = next((name for name in now if stored.get(name) != now[name]), None)
+    return None if name is None else option_name(name)
 
 
 def read_journal(path: str) -> BatchJournal:
@@ -144,7 +225,7 @@ def _read(record: JournalReader, path: str) -> BatchJournal:
     if (
         collected is not None and collected < old
     ):  # since then workers may have sent rows that it lacks or has as unsent
-        unsettled = (row_count(about) or 0) - summary.rows(State.ACCEPTED, State.REFUSED)
+        unsettled = (row_count(about) or 0) - summary.in_file.rows(State.ACCEPTED, State.REFUSED)
         forgotten = max(summary.rows(*MAYBE_SENT), unsettled)
     else:
         forgotten = sum(line.started < old for state in MAYBE_SENT for line in record.rows(state))
@@ -155,7 +236,7 @@ def stored_command(about: Mapping[str, str], what: str) -> dict[str, Any]:
     """Return the options of the command that began *what*. Raise CliError if they are not stored."""
     if _COMMAND not in about:
         raise CliError(f"{what} was not written by `msgapi batch`: resume it with the program that wrote it")
-    command: dict[str, Any] = orjson.loads(about[_COMMAND])
+    command: dict[str, Any] = json.loads(about[_COMMAND])
     return command
 
 

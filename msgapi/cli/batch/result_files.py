@@ -3,15 +3,18 @@
 Rules:
 - The files are created before anything is sent, readable by their owner only, and never over the input.
 - Each row is flushed as it ends. If a file cannot be written any more, `failure` says so.
-- Results contain no recipients unless --with-recipients is given. A failed row is complete, so that it can be sent
-  again; with its idempotency key that is the same operation.
+- Results contain no recipients unless --with-recipients is given.
+- Only rows that were refused or are invalid are failed rows: they can be corrected and sent as a file of their own.
+  Rows that were not sent, or may have been, are sent by the same command, which knows their keys.
+- A failed row is complete. It has no idempotency key but the one that the input has for it, since another content is
+  another operation.
 """
 
 import csv
 import io
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -22,12 +25,13 @@ from attrs import define, field
 
 from ... import codec
 from ...journal import JournalRow, State
+from ...journal.verdicts import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable
 from ..exits import CliError, cannot_write
 from ..outcomes import RowOutcome
-from .counts import DUPLICATE, kind_of
+from .counts import kind_of, recorded_kind
 from .input import FileFormat, InputFile, InputRow, format_of
 from .template import KEY, own_key
 
@@ -36,17 +40,22 @@ _ACCEPTED: Final = RowOutcome.ACCEPTED.kind
 _REPEATED: Final = RowOutcome.DUPLICATE.kind
 _UNKNOWN: Final = RowOutcome.UNKNOWN.kind
 _NOT_SENT: Final = RowOutcome.NOT_SENT_YET.kind
+_EARLIER: Final = RowOutcome.SENT_EARLIER.value
+_NOT_FAILED: Final = {_ACCEPTED, _REPEATED, RowOutcome.CHANGED.kind}
+_FAILED: Final = {State.REFUSED, State.INVALID}
+_NEVER_SENT: Final = {State.INVALID, State.CHANGED}
 
 
 @final
 @define(eq=False, repr=False)
 class ResultFiles:
-    """Writes the outcome of each row of *table*. Either file may be missing."""
+    """Writes the outcome of each row of *table*. Either file may be missing; *refused* counts the failed rows."""
 
     table: InputFile
     to_column: str
     with_recipients: bool = False
     failure: str | None = None
+    refused: int = field(default=0, init=False)
     _results: "_File | None" = field(default=None, kw_only=True, alias="results")
     _failed: "_File | None" = field(default=None, kw_only=True, alias="failed")
 
@@ -62,18 +71,16 @@ class ResultFiles:
         key = None if result.meta.attempts == 0 else key
         line = self._facts(row, kind_of(result), key) | _result_facts(result, self.with_recipients)
         self._write(self._results, orjson.dumps(line))
-        if not isinstance(result, Ok) and line["kind"] != _REPEATED:
-            self._write_failed(row, key)
+        if line["kind"] not in _NOT_FAILED and state_of(result, maybe_sent=False) is State.REFUSED:
+            self._write_failed(row)
 
     def write_interrupted(self, row: InputRow, key: str | None) -> None:
         """Write that *row* may have been sent with *key*: its request was canceled before the answer."""
         self._write(self._results, orjson.dumps(self._facts(row, _UNKNOWN, key)))
-        self._write_failed(row, key)
 
     def write_not_sent(self, row: InputRow) -> None:
         """Write that *row* was not sent yet."""
         self._write(self._results, orjson.dumps(self._facts(row, _NOT_SENT, None)))
-        self._write_failed(row, None)
 
     @property
     def enabled(self) -> bool:
@@ -82,18 +89,22 @@ class ResultFiles:
 
     def write_recorded(self, row: InputRow, line: JournalRow, key: str) -> None:
         """Write the outcome of *row* from a *line* of a journal; *key* is its idempotency key."""
-        kind = _UNKNOWN if line.kind is None else _REPEATED if line.code == DUPLICATE else line.kind
+        if line.kind is None and line.state is State.NOT_SENT:  # to be sent again, with another request
+            self.write_not_sent(row)
+            return
+        kind = recorded_kind(line.kind, line.code) or _UNKNOWN
         found: dict[str, object] = {"status": line.status}
         if kind == _ACCEPTED:
+            found[_EARLIER] = True
             found |= {"message_id": line.message_id, "unit": line.unit, "price": _number(line.price)}
             found["hold"] = _number(line.hold)
         else:
             found |= {"code": line.code, "message": line.message}
             found["may_have_happened"] = line.state in {State.STARTED, State.UNKNOWN, State.ACCEPTED}
-        sent_key = None if line.state is State.INVALID else key
+        sent_key = None if line.state in _NEVER_SENT else key
         self._write(self._results, orjson.dumps(self._facts(row, kind, sent_key) | found))
-        if kind not in {_ACCEPTED, _REPEATED}:
-            self._write_failed(row, sent_key)
+        if kind != _REPEATED and line.state in _FAILED:
+            self._write_failed(row)
 
     def _facts(self, row: InputRow, kind: str, key: str | None) -> dict[str, object]:
         facts: dict[str, object] = {"row": row.number, "line": row.line}
@@ -103,9 +114,10 @@ class ResultFiles:
             facts["to"] = row.values.get(self.to_column)
         return facts | {"kind": kind, KEY: key}
 
-    def _write_failed(self, row: InputRow, key: str | None) -> None:
+    def _write_failed(self, row: InputRow) -> None:
+        self.refused += 1
         if self._failed is not None:
-            self._write(self._failed, self._failed.row(row, self.table, key or own_key(row) or ""))
+            self._write(self._failed, self._failed.row(row, self.table, own_key(row) or ""))
 
     def _write(self, file: "_File | None", line: bytes) -> None:
         if file is not None and self.failure is None:
@@ -162,17 +174,13 @@ class _File:
             return self._cells((*(_cell(value) for value in values), key))
         if row.problem is not None:
             return row.cells[0].encode() if table.file_format == "jsonl" else orjson.dumps(row.cells)
-        return orjson.dumps({**row.values, KEY: key} if key else _without_key(row.values))
+        return orjson.dumps({**row.values, KEY: key})
 
     def _cells(self, cells: tuple[str, ...]) -> bytes:
         _ = self._text.seek(0)
         _ = self._text.truncate()
         _ = csv.writer(self._text, delimiter=self._delimiter).writerow(cells)
         return self._text.getvalue().removesuffix("\r\n").encode()
-
-
-def _without_key(values: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in values.items() if name != KEY}
 
 
 def _cell(value: object) -> str:

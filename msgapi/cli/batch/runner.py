@@ -19,10 +19,11 @@ from attrs import define, field
 from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
 from ...calls import Call, Caller
-from ...journal import JournalReader, Unusable
+from ...journal import Journal, JournalReader, Unusable
+from ...journal.identity import changed_id, request_digest
 from ...messages import Accepted
 from ..exits import CliError, Exit, cannot_read
-from .calls import KeyFunction, RowCalls
+from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
 from .journal import BatchJournal
@@ -75,6 +76,7 @@ class BatchRun:
     failure: str | None = field(default=None, init=False)
     _recorded: bytearray = field(init=False)
     _key_of: KeyFunction | None = field(default=None, init=False)
+    _journal: Journal | None = field(default=None, init=False)
     _top_up_wait: anyio.CancelScope | None = field(default=None, init=False)
     _in_flight: dict[int, tuple[InputRow, Call[Accepted]]] = field(factory=dict, init=False)
 
@@ -110,6 +112,10 @@ class BatchRun:
         self._account_for_rest()
         progress.update(self.counts, 0)
 
+    def report_rows(self) -> None:
+        """Send nothing: take the results of all rows from the journal of a finished batch."""
+        self._account_for_rest()
+
     async def _open_batch(self, api: Caller, stack: AsyncExitStack) -> AbstractAsyncContextManager[Outcomes[Accepted]]:
         open_ = partial(
             send,
@@ -123,13 +129,20 @@ class BatchRun:
         if self.journal is None:
             return open_((call for _, call in calls))
         opened = await stack.enter_async_context(self.journal.open(resend=self.resend_unknown))
-        self._key_of = opened.key
+        self._key_of, self._journal = opened.key, opened
         return open_(calls, journal=opened, on_skip=self._skip)
+
+    def _reached_end(self, outcomes: Outcomes[Accepted]) -> bool:
+        # Whether each row of the file has a result, and none of this run is unknown.
+        ended = outcomes.stopped is None and self.failure is None and not self.interrupted
+        return ended and not self.counts.unknown
 
     async def _drain(self, api: Caller, outcomes: Outcomes[Accepted], progress: ProgressReporter) -> None:
         while True:
             try:
                 await self._collect(outcomes)
+                if self._journal is not None and self._reached_end(outcomes):
+                    await self._journal.mark_finished()
             except Unusable as error:
                 self.failure = f"{error}"
             stopped = outcomes.stopped
@@ -193,11 +206,11 @@ class BatchRun:
         return bool(self._recorded[at] >> bit & 1)
 
     def _account_for_rest(self) -> None:
-        for row, call in self._in_flight.values():
-            self._mark(row)
-            self.counts.interrupted += 1
-            self.files.write_interrupted(row, call.idempotency_key)
         if self.journal is None:
+            for row, call in self._in_flight.values():
+                self._mark(row)
+                self.counts.interrupted += 1
+                self.files.write_interrupted(row, call.idempotency_key)
             self._write_rest(None)
             self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
         else:
@@ -210,12 +223,13 @@ class BatchRun:
         # Rows that this run has not recorded: an earlier run has settled them, or they are not sent yet.
         if not self.files.enabled:
             return
-        named = self.calls.ids.assign(self._read(), self.table.count)
-        rest = ((row, name) for row, name, _ in named if not self._is_recorded(row))
+        made = self.calls.make_each(self._read(), self.table.count)
+        rest = ((one.row, one.id, _changed_id(one)) for one in made if not self._is_recorded(one.row))
         while chunk := list(islice(rest, _CHUNK)):
-            known = {} if record is None else record.rows_by_id([name for _, name in chunk])
-            for row, name in chunk:
-                line = known.get(name)
+            ids = [name for _, *names in chunk for name in names]
+            known = {} if record is None else record.rows_by_id(ids)
+            for row, name, changed in chunk:
+                line = known.get(changed) or known.get(name)
                 if line is None or self.journal is None:
                     self.files.write_not_sent(row)
                 else:
@@ -246,3 +260,8 @@ class BatchRun:
         while True:
             progress.update(self.counts, outcomes.in_flight)
             await anyio.sleep(progress.interval)
+
+
+def _changed_id(made: RowCall) -> str:
+    # The id under which the journal has the row if a changed row of its id was left out.
+    return changed_id(made.id, request_digest(made.call))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import Final, assert_never, final
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from ...batch import Stopped
 from ..advice import advise_row, explain
@@ -12,6 +12,7 @@ from ..exits import Exit
 from ..outcomes import RowOutcome
 from ..output import TextTable, emit, emit_json, note, table_of
 from .counts import Counts
+from .journal import BatchJournal
 from .runner import BatchRun
 from .spending import missing, shortage
 
@@ -25,6 +26,8 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
         emit(cost_line(run.counts))
         if not results and run.counts.first:
             emit("\n".join(_first(run)))
+        if run.counts.changed_lines:
+            emit(_changed(run.counts))
     for line in _notices(run, failed):
         note(line)
     return run.status
@@ -34,6 +37,7 @@ def summary(run: BatchRun) -> dict[str, object]:
     """Return the summary as plain JSON. Amounts are decimal strings in EUR."""
     return plain_counts(run.counts) | {
         "stopped": run.stopped.reason if run.stopped is not None else None,
+        "sent_before": None if run.journal is None else _sent_before(run.journal),
         "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
         "failure": run.failure,
         "journal": None if run.journal is None else run.journal.path,
@@ -41,21 +45,30 @@ def summary(run: BatchRun) -> dict[str, object]:
     }
 
 
+def _sent_before(found: BatchJournal) -> dict[str, object] | None:
+    return None if found.sent_before is None else asdict(found.sent_before)
+
+
 def plain_counts(counts: Counts) -> dict[str, object]:
     """Return the counts as plain JSON.
 
-    `unknown` is all rows that may have been sent: `interrupted` ones, and those among `refused`.
+    `unknown` is all rows that may have been sent: `interrupted` ones, and those among `refused`. `sent_earlier` is a
+    part of `accepted`; `not_in_the_file` is no part of `rows`.
     """
     return {
         "rows": counts.total,
         RowOutcome.ACCEPTED.value: counts.accepted,
         RowOutcome.REFUSED.value: counts.refused,
         RowOutcome.DUPLICATE.value: counts.duplicate,
+        RowOutcome.CHANGED.value: counts.changed,
+        RowOutcome.SENT_EARLIER.value: counts.sent_earlier,
+        RowOutcome.NOT_IN_THE_FILE.value: counts.not_in_file,
         "interrupted": counts.interrupted,
         RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet,
         RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
         "price": str(counts.spend),
         "hold": str(counts.held),
+        "price_not_in_the_file": str(counts.spend_not_in_file),
         "outcomes": [
             {"kind": kind, "code": code, "count": count, "advice": advise_row(counts.samples[kind, code])}
             for (kind, code), count in counts.errors.most_common()
@@ -79,12 +92,18 @@ def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTab
     """Return the table of outcomes, with what to do about each."""
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")
+    if counts.sent_earlier:
+        earlier = "Nothing: they are among the accepted ones."
+        table.add_row(RowOutcome.SENT_EARLIER.title, f"{counts.sent_earlier:,}", "", earlier)
     for (kind, code), count in counts.errors.most_common():
         table.add_row(kind, f"{count:,}", code, advise_row(counts.samples[kind, code]))
     if counts.interrupted:
         table.add_row(RowOutcome.UNKNOWN.title, f"{counts.interrupted:,}", "", advice.unknown, style="red")
     if counts.not_sent_yet:
         table.add_row(RowOutcome.NOT_SENT_YET.title, f"{counts.not_sent_yet:,}", "", advice.not_sent_yet)
+    if counts.not_in_file:
+        gone = f"Nothing: rows of earlier runs, {counts.spend_not_in_file} EUR."
+        table.add_row(RowOutcome.NOT_IN_THE_FILE.title, f"{counts.not_in_file:,}", "", gone)
     return table
 
 
@@ -101,6 +120,11 @@ def _first(run: BatchRun) -> Iterator[str]:
         yield f"  line {row.line}: {type(error).__name__}, {explain(error)}"
 
 
+def _changed(counts: Counts) -> str:
+    more = ", ..." if counts.changed > len(counts.changed_lines) else ""
+    return f"changed rows, not sent: line {', '.join(map(str, counts.changed_lines))}{more}"
+
+
 def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     counts = run.counts
     reason = "" if run.stopped is None else stop_reason(run.stopped, shortage(run.stopped, run.counts))
@@ -113,22 +137,33 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
             f"interrupted: {counts.settled:,} rows settled, {counts.interrupted:,} {RowOutcome.UNKNOWN.words}, "
             f"{counts.not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
         )
-    again = counts.refused + counts.interrupted + counts.not_sent_yet
+    failed = failed if run.files.failure is None else None
     if run.journal is not None:
         if not run.attempted and not counts.not_sent_yet and not run.failure and run.journal.before is not None:
-            yield "nothing was sent: all rows were settled earlier; to send them again, use another --journal"
-        yield from _journal_notices(run.journal.path, counts, failed if run.files.failure is None else None)
-    elif again and failed and run.files.failure is None:
-        yield f"the {again:,} rows that were not accepted are in {failed}: send that file with the same options"
-    elif again:
-        yield f"{again:,} rows were not accepted: --failed FILE.jsonl writes them to a file that can be sent again"
+            yield "nothing was sent: all rows were settled earlier; to send all of them again, use --new-batch"
+        yield from _journal_notices(run.journal.path, counts, failed if run.files.refused else None)
+        return
+    refused = run.files.refused
+    left = counts.interrupted + counts.not_sent_yet + counts.refused - refused
+    if refused and failed:
+        yield f"the {refused:,} rows that were refused are in {failed}: correct them and send that file"
+    elif refused:
+        yield f"{refused:,} rows were refused: --failed FILE.jsonl writes them to a file that can be sent again"
+    if left:
+        yield (
+            f"{left:,} rows were not sent or may have been: --results FILE.jsonl names them; "
+            "with a journal, the same command sends the rest"
+        )
 
 
 def _journal_notices(path: str, counts: Counts, failed: str | None) -> Iterator[str]:
     if counts.resumable or counts.not_sent_yet:
         yield f"run the same command again to continue, or `msgapi batch --resume {quote(path)}`"
-    if counts.refused and failed:
-        yield f"the {counts.refused:,} rows that were refused are in {failed}: fix them and send that file"
+    if failed:
+        yield (
+            f"the rows that were refused are in {failed}: correct them in the input and repeat the command, "
+            "or correct them there and send that file, not both"
+        )
     yield f"all rows are recorded in {path}: `msgapi batch report {quote(path)}` shows them"
 
 

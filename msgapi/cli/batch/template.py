@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, cast, final
 
 import orjson
-from attrs import asdict, field, frozen
+from attrs import field, frozen
 
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
@@ -151,11 +151,6 @@ def compose(given: Mapping[str, str], data: Mapping[str, object] | None = None) 
         message_type=kind,
         ttl=given.get("ttl") or None,
     )
-
-
-def fingerprint(message: Message) -> str:
-    """Return a text that is the same for two messages with the same content and recipient."""
-    return repr(asdict(message, recurse=False) | {"to": message.to.casefold()})
 
 
 def own_key(row: InputRow) -> str | None:

@@ -46,6 +46,12 @@ from ..options import (
 @click.option("--no-journal", is_flag=True, help="Record nothing: an interrupted batch cannot be resumed.")
 @click.option("--resume", metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE.")
 @click.option("--resend-unknown", is_flag=True, help="Send rows again that may have been sent more than 23 hours ago.")
+@click.option(
+    "--changed",
+    type=click.Choice(["skip", "send"]),
+    help="What to do with rows that differ from rows that were sent in an earlier run (default: send nothing).",
+)
+@click.option("--new-batch", is_flag=True, help="FILE was sent before: send all of it again, as another batch.")
 @id_column_option
 @click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
 @click.option("--failed", metavar="FILE", help="Write the rows that were not accepted to a file that can be sent.")
@@ -79,12 +85,18 @@ def batch(
     A row with the same message and recipient as an earlier row is a duplicate: it is not sent, and it is reported.
 
     --results names each row by number, line and its column id, if there is one, but not by recipient.
-    --failed is CSV or JSONL by its extension, with the same columns and the idempotency_key of each row: sent
-    again with `msgapi batch`, a row is the same operation and cannot arrive twice.
+    --failed is CSV or JSONL by its extension and has the rows that were refused or are invalid. Correct them in FILE
+    and repeat the command, or correct them there and send that file: not both.
 
     Each row is recorded in a journal, FILE.journal: after Ctrl-C, kill -9 or a power failure, the same command or
     `msgapi batch --resume FILE.journal` sends exactly the rest, and no row twice. `msgapi batch report
-    FILE.journal` shows the outcomes of the rows.
+    FILE.journal` shows the outcomes of the rows. The journal has no recipients and no content, but a hash of each
+    recipient, which is a pseudonym.
+
+    A row is known by --id-column, else by its idempotency_key, else by its content: FILE may be sorted, and rows may be
+    inserted and deleted, before the command is repeated. New rows are sent. If a row differs from one that was sent,
+    nothing is sent until --changed decides. --new-batch sends a finished FILE again; for a file that is new each day
+    under the same name, give a --journal per day.
 
     Ctrl-C stops sending and waits for the requests in flight; a second Ctrl-C stops at once.
     """  # noqa: D301 - \b is click's own
@@ -92,6 +104,8 @@ def batch(
         raise click.UsageError("name the FILE to send, or a journal with --resume")
     if no_journal and (journal or resume):
         raise click.UsageError("--no-journal cannot be used with --journal or --resume")
+    if options["new_batch"] and (no_journal or resume):
+        raise click.UsageError("--new-batch cannot be used with --no-journal or --resume")
     if journal and resume:
         raise click.UsageError("--resume names the journal: leave --journal out")
     # Imported here: --help and usage errors need none of it.

@@ -9,7 +9,7 @@ import orjson
 from attrs import asdict, frozen
 
 from ...journal import JournalReader, JournalRow, State, key_of
-from ..batch.counts import DUPLICATE, Counts
+from ..batch.counts import Counts, recorded_kind
 from ..batch.journal import reading, row_count
 from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
 from ..exits import CliError, Exit
@@ -22,6 +22,7 @@ STATES: Final[Mapping[str, tuple[State, ...]]] = {
     RowOutcome.REFUSED.choice: (State.REFUSED, State.INVALID),
     RowOutcome.NOT_SENT_YET.choice: (State.NOT_SENT,),
     RowOutcome.UNKNOWN.choice: (State.STARTED, State.UNKNOWN),
+    RowOutcome.CHANGED.choice: (State.CHANGED,),
 }
 _WORDS: Final[Mapping[State, RowOutcome]] = {
     State.STARTED: RowOutcome.UNKNOWN,
@@ -30,6 +31,7 @@ _WORDS: Final[Mapping[State, RowOutcome]] = {
     State.NOT_SENT: RowOutcome.NOT_SENT_YET,
     State.UNKNOWN: RowOutcome.UNKNOWN,
     State.INVALID: RowOutcome.INVALID,
+    State.CHANGED: RowOutcome.CHANGED,
 }
 _COLUMNS: Final = tuple(JournalRow.__annotations__)
 
@@ -96,7 +98,7 @@ def show_journal(
 def count_rows(record: JournalReader) -> Counts:
     """Count the rows of a journal. Rows of the file that it lacks are not sent yet."""
     summary = record.summary()
-    counts = Counts(max(row_count(record.about) or 0, summary.rows()))
+    counts = Counts(max(row_count(record.about) or 0, summary.in_file.rows()))
     counts.load(summary)
     return counts
 
@@ -122,8 +124,7 @@ def _lines(record: JournalReader, only: str | None) -> Iterator[JournalRow]:
 
 
 def _plain(line: JournalRow) -> dict[str, Any]:
-    kind = RowOutcome.DUPLICATE.kind if line.code == DUPLICATE else line.kind
-    return asdict(line) | {"state": _WORDS[line.state].value, "kind": kind}
+    return asdict(line) | {"state": _WORDS[line.state].value, "kind": recorded_kind(line.kind, line.code)}
 
 
 class _Echo:

@@ -20,8 +20,17 @@ from ...batch import Stopped
 from ...calls import Call
 from ...codec import Problems
 from ...journal import REMEMBERED, Send, State, Verdict, key_of
-from ...journal.journal import request_digest
-from ...journal.verdicts import COLUMNS, MAYBE_SENT, REPEATED_ROW, Entry, ResumeRules, state_of, stored_result
+from ...journal.identity import changed_key, content_id, request_digest
+from ...journal.verdicts import (
+    COLUMNS,
+    MAYBE_SENT,
+    REPEATED_ROW,
+    Entry,
+    ResumeRules,
+    RowRequest,
+    state_of,
+    stored_result,
+)
 from ...results import Invalid, Result
 from ..backend import RecordStore
 from ..chunk import Chunk, ChunkRow, InvalidChunk
@@ -115,8 +124,11 @@ def _judge(batch: str, row: ChunkRow, prior: RowRecord | None, now: float) -> Ve
     new = Send(call.idempotency_key, maybe_sent=False, started=now)
     if prior is None:
         return new
-    entry = Entry(bytes.fromhex(prior.request_hash), State(prior.state), prior.started, prior.key)
-    return _TERMS.judge(entry, new, request_digest(call), repeatable=call.repeatable)
+    entry = Entry(bytes.fromhex(prior.request_hash), State(prior.state), prior.started, prior.key, prior.key)
+    digest = request_digest(call)
+    own_key = None if row.key == key_of(batch, row.id) else row.key
+    request = RowRequest(digest, call.repeatable, own_key, changed_key(batch, row.id, digest))
+    return _TERMS.judge(entry, new, request)
 
 
 def _taken_over(batch: str, row: ChunkRow, prior: RowRecord | None, since: float) -> RowRecord:
@@ -164,6 +176,10 @@ class ChunkJournal:
     def started_at(self) -> float:
         """The Unix time at which the chunk was begun."""
         return self._plan.now
+
+    def row_id(self, call: Call[T]) -> str:
+        """Return the id of a *call* that was given none; the rows of a chunk have ids."""
+        return content_id(request_digest(call))
 
     async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
         """Return for each of *rows* whether it may be sent; nothing is written, as `begin_chunk` has done so."""

@@ -1,0 +1,265 @@
+"""Comparison: the rows of a file, compared with the rows of a journal before any of them is sent.
+
+Rules:
+- A comparison writes nothing to the journal until `commit`, which writes all of its decisions in one transaction.
+- Its tables are in a file in the folder of the journal, which is deleted as soon as it is open. Memory does not grow
+  with the number of rows.
+- A row is changed if the journal has it as sent, with another request; or if it is new, and the journal has a row as
+  sent to the same recipient that is not in the file any more. Sent means accepted or unknown.
+- A row that an earlier comparison left out stays left out, unless *again* is true.
+- A row that others have sent (`journal.merge`) has no hash of its recipient: while one is not in the file, every new
+  row counts as changed.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkstemp
+from typing import Final, Literal, TypeAlias, final
+
+from attrs import define, frozen
+
+from ..calls import Call
+from ..clock import SYSTEM_CLOCK, Clock
+from .identity import changed_id, changed_key, recipient_hashes, request_digest, split_hashes
+from .journal import with_own_key
+from .sqlite import FINISHED, RUN, JournalFile, Unusable, open_for_batch
+from .verdicts import CHANGED, MAYBE_SENT, SENT, Entry, RowRequest, State, is_changed, reuses_key
+
+Choice: TypeAlias = Literal["skip", "send"]
+_SHOWN: Final = 10
+_SCHEMA: Final = """
+PRAGMA compared.journal_mode = OFF;
+PRAGMA compared.synchronous = OFF;
+CREATE TABLE compared.seen (id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE compared.fresh (
+  id TEXT PRIMARY KEY, line INTEGER NOT NULL, digest BLOB NOT NULL, recipients BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE compared.addressed (hash BLOB, id TEXT, PRIMARY KEY (hash, id)) WITHOUT ROWID;
+CREATE TABLE compared.gone (hash BLOB PRIMARY KEY, unknown INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE compared.changed (
+  id TEXT PRIMARY KEY, known TEXT, line INTEGER NOT NULL, digest BLOB NOT NULL, recipients BLOB NOT NULL,
+  key TEXT, unknown INTEGER NOT NULL, reused INTEGER NOT NULL
+) WITHOUT ROWID
+"""
+_SENT: Final = f"({', '.join(f'{state:d}' for state in sorted(SENT))})"
+_MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
+_GONE: Final = (
+    f"FROM main.rows WHERE state IN {_SENT} AND id NOT IN compared.seen"  # noqa: S608 - our own names and numbers
+    " AND id NOT IN (SELECT known FROM compared.changed WHERE known IS NOT NULL)"
+)
+_NEW_CHANGED: Final = (
+    "INSERT OR IGNORE INTO compared.changed SELECT id, NULL, line, digest, recipients, NULL, {unknown}, 0"
+    " FROM compared.fresh {matching} GROUP BY id"
+)
+_MATCHING: Final = "JOIN compared.addressed USING (id) JOIN compared.gone USING (hash)"
+_ADD_SEEN: Final = "INSERT OR IGNORE INTO compared.seen VALUES (?)"
+_ADD_FRESH: Final = "INSERT OR IGNORE INTO compared.fresh VALUES (?, ?, ?, ?)"
+_ADD_ADDRESSED: Final = "INSERT OR IGNORE INTO compared.addressed VALUES (?, ?)"
+_ADD_CHANGED: Final = "INSERT OR IGNORE INTO compared.changed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_GONE: Final = (
+    "INSERT INTO compared.gone VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET unknown = max(unknown, excluded.unknown)"
+)
+_RENEWED: Final = "SELECT known, digest, recipients, key FROM compared.changed WHERE known IS NOT NULL"
+_SKIP: Final = (
+    "INSERT OR REPLACE INTO main.rows (id, digest, state, started, recipients, run, kind, code)"  # noqa: S608 - our own names and numbers
+    f" SELECT id, digest, {State.CHANGED:d}, ?, recipients, ?, 'Invalid', '{CHANGED}' FROM compared.changed"
+)
+_FIELDS: Final = "leg, recipients, digest, state, started, kind, code, status, message, message_id, unit, price, hold"
+_ARCHIVE: Final = (
+    f"INSERT INTO main.rows (id, run, in_file, key, {_FIELDS})"  # noqa: S608 - our own names and numbers
+    f" SELECT id || '/' || lower(hex(digest)) || '/' || run, run, 0, key, {_FIELDS} FROM main.rows WHERE id = ?"
+)
+_RENEW: Final = (
+    f"UPDATE main.rows SET in_file = 1, digest = ?, recipients = ?, key = ?, state = {State.NOT_SENT:d},"  # noqa: S608 - our own names and numbers
+    " kind = NULL, code = NULL, status = NULL, message = NULL, message_id = NULL, unit = NULL, price = NULL,"
+    " hold = NULL WHERE id = ?"
+)
+
+
+@final
+@frozen(eq=False, repr=False)
+class FileRow:
+    """A row of the file that can be sent: its *id*, its *line* and its *call*. *own_key* is the key in the file."""
+
+    id: str
+    line: int
+    call: Call[object]
+    own_key: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Difference:
+    """How the file differs from the journal.
+
+    - *changed*: rows to decide on, on the *lines*, of which the first are given; *unknown*: those of them that replace
+      rows with an unknown outcome; *reused*: those that have the idempotency key of another message.
+    - *accepted*: rows of the file that were accepted, *first* and *last* when: Unix times, 0 if there are none.
+    """
+
+    changed: int
+    unknown: int
+    reused: int
+    lines: tuple[int, ...]
+    accepted: int
+    first: float
+    last: float
+
+
+@final
+@define(eq=False, repr=False)
+class Comparison:
+    """The rows of a file, compared with a journal. Made by `compare`, and usable only inside its `with`."""
+
+    _file: JournalFile
+    _batch: str
+    _clock: Clock
+    _again: bool
+
+    def add(self, rows: Sequence[FileRow]) -> None:
+        """Compare *rows*; many in one call are faster."""
+        entries = self._file.find([row.id for row in rows])
+        requests = [(row, self._request(row)) for row in rows]
+        seen: list[tuple[object, ...]] = []
+        changed: list[tuple[FileRow, RowRequest, Entry]] = []
+        fresh: list[tuple[FileRow, RowRequest]] = []
+        for row, request in requests:
+            found = entries.get(row.id)
+            if found is None or found.state is State.INVALID or (self._again and found.state is State.CHANGED):
+                fresh.append((row, request))
+            elif _is_changed(entry := with_own_key(self._batch, row.id, found), request):
+                changed.append((row, request, entry))
+            else:
+                seen.append((row.id,))
+        left_out = (
+            set[str]() if self._again else self._file.find([_variant(row, request) for row, request, _ in changed])
+        )
+        seen += ((name,) for row, request, _ in changed if (name := _variant(row, request)) in left_out)
+        with self._gathering():
+            self._file.execute_many(_ADD_SEEN, seen)
+            self._add_fresh(fresh)
+            self._file.execute_many(
+                _ADD_CHANGED,
+                (self._changed(*one) for one in changed if _variant(one[0], one[1]) not in left_out),
+            )
+
+    def difference(self) -> Difference:
+        """Return how the file differs, once all of its rows were added."""
+        self._find_changed()
+        ((changed, unknown, reused),) = self._file.select(
+            "SELECT count(*), coalesce(sum(unknown), 0), coalesce(sum(reused), 0) FROM compared.changed"
+        )
+        lines = self._file.select("SELECT line FROM compared.changed ORDER BY line LIMIT ?", _SHOWN)
+        ((accepted, first, last),) = self._file.select(
+            "SELECT count(*), coalesce(min(started), 0), coalesce(max(started), 0)"  # noqa: S608 - our own names and numbers
+            f" FROM main.rows JOIN compared.seen USING (id) WHERE state = {State.ACCEPTED:d}"
+        )
+        return Difference(
+            changed=changed,
+            unknown=unknown,
+            reused=reused,
+            lines=tuple(line for (line,) in lines),
+            accepted=accepted,
+            first=first,
+            last=last,
+        )
+
+    def commit(self, choice: Choice | None, about: Mapping[str, str]) -> None:
+        """Write to the journal which rows are in the file, that changed rows are skipped or sent, and *about*."""
+        run = int(self._file.about().get(RUN, "0"))
+        execute = self._file.execute
+        with self._file.transaction():
+            _ = execute("UPDATE main.rows SET in_file = 0 WHERE in_file AND id NOT IN compared.seen")
+            _ = execute("UPDATE main.rows SET in_file = 1 WHERE NOT in_file AND id IN compared.seen")
+            _ = execute(f"DELETE FROM main.rows WHERE state = {State.CHANGED:d} AND NOT in_file")  # noqa: S608 - our own names and numbers
+            if choice == "skip":
+                _ = execute(_SKIP, self._clock.time(), run)
+            elif choice == "send":
+                for known, *renewed in self._file.select(_RENEWED):
+                    _ = execute(_ARCHIVE, known)
+                    _ = execute(_RENEW, *renewed, known)
+            for name, value in about.items():
+                _ = execute("INSERT OR REPLACE INTO main.about VALUES (?, ?)", name, value)
+            _ = execute("DELETE FROM main.about WHERE name = ?", FINISHED)
+
+    def _request(self, row: FileRow) -> RowRequest:
+        digest = request_digest(row.call)
+        return RowRequest(digest, row.call.repeatable, row.own_key, changed_key(self._batch, row.id, digest))
+
+    def _add_fresh(self, rows: Sequence[tuple[FileRow, RowRequest]]) -> None:
+        hashed = [(row, request.digest, recipient_hashes(self._batch, row.call)) for row, request in rows]
+        self._file.execute_many(_ADD_FRESH, ((row.id, row.line, digest, hashes) for row, digest, hashes in hashed))
+        addressed = ((one, row.id) for row, _, hashes in hashed for one in split_hashes(hashes))
+        self._file.execute_many(_ADD_ADDRESSED, addressed)
+
+    def _changed(self, row: FileRow, request: RowRequest, entry: Entry) -> tuple[object, ...]:
+        recipients = recipient_hashes(self._batch, row.call)
+        key = row.own_key or request.changed_key
+        unknown, reused = entry.state in MAYBE_SENT, reuses_key(entry, request)
+        return _variant(row, request), row.id, row.line, request.digest, recipients, key, unknown, reused
+
+    def _find_changed(self) -> None:
+        gone = self._file.select(f"SELECT recipients, state IN {_MAYBE} {_GONE} AND recipients NOT NULL")
+        hashes = ((one, unknown) for recipients, unknown in gone for one in split_hashes(recipients))
+        unhashed = self._file.select(
+            f"SELECT count(*), coalesce(max(state IN {_MAYBE}), 0) {_GONE} AND recipients IS NULL"
+        )
+        ((count, unknown),) = unhashed
+        with self._gathering():
+            self._file.execute_many(_ADD_GONE, hashes)
+            if count:
+                _ = self._file.execute(_NEW_CHANGED.format(unknown="?", matching=""), unknown)
+            else:
+                _ = self._file.execute(_NEW_CHANGED.format(unknown="max(unknown)", matching=_MATCHING))
+
+    @contextmanager
+    def _gathering(self) -> Iterator[None]:
+        # One transaction of the tables of the comparison: of the journal, it only reads.
+        _ = self._file.execute("BEGIN")
+        yield
+        _ = self._file.execute("COMMIT")
+
+
+def _is_changed(entry: Entry, request: RowRequest) -> bool:
+    # A row that was refused or not sent is sent with the new request, unless that has the key of the old one.
+    if entry.state is State.CHANGED or not is_changed(entry, request):
+        return False
+    return entry.state in SENT or reuses_key(entry, request)
+
+
+def _variant(row: FileRow, request: RowRequest) -> str:
+    return changed_id(row.id, request.digest)
+
+
+@contextmanager
+def compare(path: str, *, batch: str, again: bool = False, clock: Clock = SYSTEM_CLOCK) -> Iterator[Comparison]:
+    """Compare the rows of a file with the journal of *batch* at *path*, which is locked meanwhile.
+
+    With *again*, rows that an earlier comparison left out are decided on once more.
+    """
+    file = open_for_batch(path, batch)
+    if file is None:
+        raise Unusable("missing", f"the journal {path} is gone: run the same command again")
+    try:
+        _attach(file)
+        yield Comparison(file, batch, clock, again)
+    finally:
+        file.close()
+
+
+def _attach(file: JournalFile) -> None:
+    place = Path(file.path).absolute()
+    try:
+        number, name = mkstemp(".compared", f".{place.name}.", place.parent)
+    except OSError as error:
+        raise Unusable("unwritable", f"cannot write in {place.parent}: {error.strerror or error}") from None
+    os.close(number)
+    try:
+        _ = file.execute("ATTACH ? AS compared", name)
+        for statement in _SCHEMA.split(";"):
+            _ = file.execute(statement)
+    finally:
+        with suppress(FileNotFoundError):
+            Path(name).unlink()
