@@ -25,7 +25,7 @@ from msgapi import Call, Ok, Pace, Result
 from msgapi.cli.batch import dry_run
 from msgapi.cli.batch.command import open_rows, row_calls, run_batch
 from msgapi.cli.batch.config import BatchConfig
-from msgapi.cli.batch.journal import find_or_begin
+from msgapi.cli.batch.journal import find_or_begin, store_command
 from msgapi.messages import Accepted
 
 T = TypeVar("T")
@@ -64,7 +64,8 @@ def examine(config: BatchConfig) -> None:
 def send_rows(config: BatchConfig) -> None:
     """Send the file to a double in memory."""
     with open_rows(config) as (table, builder), redirect_stderr(io.StringIO()):
-        journal = find_or_begin(f"{config.path}.journal", config.stored, table.count) if config.use_journal else None
+        about = store_command(config.stored, table.count, table.digest())
+        journal = find_or_begin(f"{config.path}.journal", about) if config.use_journal else None
         run = asyncio.run(run_batch(config, table, builder, api=answer, pace=Pace(), journal=journal))
     assert run.counts.accepted == table.count, run.failure
 

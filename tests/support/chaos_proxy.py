@@ -1,8 +1,8 @@
 """A proxy for tests, in a process of its own, that does to requests and answers what networks and proxies do.
 
 `chaos_proxy.py PORT SEED [MORE...]` stands before the server on PORT of this machine, with the faults of MORE besides
-the usual ones; the first line it prints is its own port. On SIGTERM it lets everything arrive that it still holds back,
-prints what it did as JSON, and ends.
+the usual ones (`-NAME`: without that one); the first line it prints is its own port. On SIGTERM it lets everything
+arrive that it still holds back, prints what it did as JSON, and ends.
 """
 
 import asyncio
@@ -238,7 +238,10 @@ MORE: dict[str, dict[str, tuple[float, Act]]] = {
 async def main(port: int, seed: int, *more: str) -> None:
     faults = dict(FAULTS)
     for name in more:
-        faults |= MORE[name]
+        if name.startswith("-"):
+            del faults[name[1:]]
+        else:
+            faults |= MORE[name]
     proxy = Proxy(port, random.Random(seed), faults=faults)  # noqa: S311 - to be had again
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
