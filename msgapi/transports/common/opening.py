@@ -54,7 +54,7 @@ class ConnectFailed(Exception):
     """No connection could be made; *outcome* holds the reason. Nothing was sent."""
 
     def __init__(self, outcome: NotSent) -> None:
-        super().__init__()
+        super().__init__(outcome)  # so that it can be pickled
         self.outcome: Final = outcome
 
 
