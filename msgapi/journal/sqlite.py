@@ -271,12 +271,12 @@ _files: Final[WeakSet[JournalFile]] = WeakSet()
 
 def _keep_connections() -> None:
     # In a forked child: the connections must not even be closed by the garbage collector or at exit.
-    if sys.implementation.name == "cpython":
+    if sys.implementation.name == "cpython":  # pragma: no branch - others close nothing at exit
         import ctypes
 
         for file in _files:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(file._connection))  # noqa: SLF001 - part of the class
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks
     os.register_at_fork(after_in_child=_keep_connections)

@@ -19,8 +19,9 @@ import pytest
 
 from msgapi import journal
 from msgapi.cli import main
-from msgapi.cli.batch.journal import parse_command, store_command
+from msgapi.cli.batch.journal import BatchJournal, check_complete, parse_command, store_command
 from msgapi.cli.batch.runner import _stop_signals
+from msgapi.cli.exits import CliError
 from msgapi.journal import State
 from msgapi.journal.sqlite import JournalFile
 from tests.support.cli_files import lines, people
@@ -277,6 +278,14 @@ def test_the_wal_of_a_killed_batch_may_be_missing_if_the_file_is_the_same(tmp_pa
         assert read.lost_since is None  # the whole file was sent
 
 
+def test_a_command_over_another_file_may_not_continue_without_the_wal() -> None:
+    found = BatchJournal("x.journal", "b", {}, lost_since=1.0)
+    check_complete(found)
+    with pytest.raises(CliError, match=r"x\.journal was not closed") as caught:
+        check_complete(found, same_file=False)
+    assert caught.value.status == 2
+
+
 COMMAND: dict[str, Any] = {
     "path": "people.csv",
     "results": None,
@@ -337,9 +346,6 @@ def test_a_journal_with_a_damaged_command_is_one_line(
 def test_a_report_that_cannot_be_read_leaves_the_account_of_the_run(
     tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from msgapi.cli.batch.journal import BatchJournal
-    from msgapi.cli.exits import CliError
-
     def read(_: BatchJournal) -> Any:  # noqa: ANN401 - it returns nothing
         raise CliError("the journal is damaged")
 
