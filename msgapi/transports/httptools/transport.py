@@ -8,6 +8,7 @@ Rules:
 
 import asyncio
 import ssl as tls
+from contextlib import AbstractAsyncContextManager
 from socket import SOCK_STREAM, gaierror
 from typing import Final, TypeAlias, final
 
@@ -15,13 +16,15 @@ from aiohappyeyeballs import start_connection
 from attrs import define, field
 from yarl import URL
 
+from ...config import check_seconds
 from ...http import Request
 from ...results import NotSent, Unanswered
 from ..common.coalescing import RequestCoalescer
-from ..common.deadlines import Deadlines
-from ..common.opening import ConnectFailed, default_ssl_context
+from ..common.deadlines import Deadlines, make_deadlines
+from ..common.opening import ConnectFailed, OpenTransport, UnopenedTransport, default_ssl_context
 from ..common.request import UrlCache, encode_request
-from ..protocol import Answer
+from ..common.response import MAX_RESPONSE
+from ..protocol import Answer, Transport
 from .connection import HttpConnection
 
 _KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept
@@ -135,3 +138,35 @@ class SocketTransport:
             lambda: HttpConnection(self.max_response, self.coalescer), sock=socket, ssl=context, server_hostname=name
         )
         return connection
+
+
+def open(  # noqa: A001 - `transports.httptools.open`
+    *,
+    timeout: float = 30.0,
+    connect_timeout: float = 10.0,
+    max_response: int = MAX_RESPONSE,
+    ssl: tls.SSLContext | None = None,
+) -> AbstractAsyncContextManager[Transport]:
+    """Return a transport over sockets, for asyncio or uvloop, to be opened and closed by `async with` or a `Client`.
+
+    *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
+    nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are never more connections than
+    calls in flight, and no call waits for a free connection. A proxy is not used: for one, pass a session to
+    `msgapi.transports.aiohttp`.
+    """
+    check_seconds("timeout", timeout)
+    check_seconds("connect_timeout", connect_timeout)
+
+    def start() -> OpenTransport:
+        deadlines = make_deadlines(timeout)
+        coalescer = RequestCoalescer(deadlines)
+        transport = SocketTransport(deadlines, coalescer, min(connect_timeout, 0.9 * timeout), max_response, ssl)
+
+        async def close() -> None:
+            deadlines.close()
+            transport.close()
+            await asyncio.sleep(0)  # asyncio closes the sockets in the next iteration of the loop
+
+        return transport, close
+
+    return UnopenedTransport(start)

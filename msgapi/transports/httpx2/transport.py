@@ -1,17 +1,39 @@
-"""A transport over the connection pool of httpx2's core."""
+"""A transport over httpx2: over the connection pool of its core, or over a client of the caller's.
 
-from typing import final
+Rules, for both:
+- `NotSent` is certain. If a byte may have left, the outcome is `Unanswered`.
+- No cookies, no redirects, no quoting of the URL, no request for compression.
+- If a response was not read to its end, its connection is closed, so that no other call can read the rest.
+"""
+
+import ssl as tls
+from contextlib import AbstractAsyncContextManager
+from typing import Final, final
 
 import anyio
 import httpcore2
+import httpx2
 from attrs import define, field
 
+from ...config import check_seconds
 from ...http import Request
-from ..common.opening import ConnectFailed
+from ..common.opening import ConnectFailed, OpenTransport, UnopenedTransport, default_ssl_context
 from ..common.request import UrlCache, request_headers
-from ..protocol import Answer
-from .network import TimedNetworkStream
-from .response import CONNECTION_LOST, INVALID_URL, NETWORK_ERRORS, TIMED_OUT, outcome_of, read_response
+from ..common.response import MAX_RESPONSE
+from ..protocol import Answer, Transport
+from .client import (
+    CONNECTION_LOST,
+    INVALID_URL,
+    NETWORK_ERRORS,
+    TIMED_OUT,
+    Httpx2ClientTransport,
+    hide_paths_in_log,
+    outcome_of,
+    read_response,
+)
+from .network import TimedNetworkBackend, TimedNetworkStream
+
+_KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept
 
 
 @final
@@ -53,3 +75,47 @@ class Httpx2Transport:
             return await read_response(response.status, response.headers, response.aiter_stream(), self.max_response)
         finally:
             await response.aclose()
+
+
+def open(  # noqa: A001 - `transports.httpx2.open`
+    *,
+    timeout: float = 30.0,
+    connect_timeout: float = 10.0,
+    max_response: int = MAX_RESPONSE,
+    ssl: tls.SSLContext | None = None,
+    client: httpx2.AsyncClient | None = None,
+) -> AbstractAsyncContextManager[Transport]:
+    """Return a transport over httpx2, for asyncio or trio, to be opened and closed by `async with` or a `Client`.
+
+    *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
+    nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are never more connections than
+    calls in flight, and no call waits for a free connection.
+
+    A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is set there. Its time-outs,
+    cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
+    itself: `NotSent` would no longer be certain. Only without a *client* is a response that arrived before its
+    request, from a server that sends more than it was asked for, recognised as such.
+    """
+    check_seconds("timeout", timeout)
+    check_seconds("connect_timeout", connect_timeout)
+    connecting = min(connect_timeout, 0.9 * timeout)
+
+    def start() -> OpenTransport:
+        if client is not None:
+            hide_paths_in_log()
+            return Httpx2ClientTransport(client, connecting, timeout, max_response), lambda: None
+        pool = httpcore2.AsyncConnectionPool(
+            ssl_context=default_ssl_context() if ssl is None else ssl,
+            max_connections=None,
+            keepalive_expiry=_KEEPALIVE,
+            network_backend=TimedNetworkBackend(connecting),
+        )
+        transport = Httpx2Transport(pool, timeout, max_response)
+
+        async def close() -> None:
+            transport.closed = True
+            await pool.aclose()
+
+        return transport, close
+
+    return UnopenedTransport(start)
