@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, Transport, aiohttp
-from msgapi.transports.aiohttp.response import ResponseLimit
-from msgapi.transports.aiohttp.transport import AiohttpTransport
-from msgapi.transports.common.coalescing import RequestCoalescer
-from msgapi.transports.common.deadlines import Deadlines
-from msgapi.transports.common.request import UrlCache
+from msgapi.transports.aiohttp.transport import AiohttpTransport, ResponseLimit
+from msgapi.transports.common.connections import Deadlines, RequestCoalescer
+from msgapi.transports.common.http1 import UrlCache
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

@@ -13,8 +13,7 @@ from attrs import define, field
 
 from msgapi import NotSent, Response
 from msgapi.transports import Answer, Transport, aiohttp, httptools
-from msgapi.transports.common.coalescing import RequestCoalescer
-from msgapi.transports.common.deadlines import Deadlines
+from msgapi.transports.common.connections import Deadlines, RequestCoalescer
 from tests.support.raw_servers import Wire, reply, serving
 from tests.transports.test_aiohttp import OK, post
 from tests.transports.test_httptools import UVLOOP

@@ -12,15 +12,12 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from ...config import check_seconds
-from ..common.coalescing import RequestCoalescer
-from ..common.deadlines import make_deadlines
+from ..common.connections import RequestCoalescer, make_deadlines
+from ..common.http1 import MAX_RESPONSE, UrlCache
 from ..common.opening import OpenTransport, UnopenedTransport
-from ..common.request import UrlCache
-from ..common.response import MAX_RESPONSE
 from ..protocol import Transport
-from .response import ResponseLimit
 from .session import AiohttpSessionTransport
-from .transport import AiohttpTransport
+from .transport import AiohttpTransport, ResponseLimit
 
 if TYPE_CHECKING:
     from ssl import SSLContext

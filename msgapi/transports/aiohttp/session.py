@@ -13,10 +13,10 @@ from attrs import define
 
 from ...http import Request
 from ...results import NotSent
-from ..common.deadlines import Deadlines
-from ..common.request import UrlCache
+from ..common.connections import Deadlines
+from ..common.http1 import UrlCache
 from ..protocol import Answer
-from .response import ResponseLimit, outcome_of
+from .transport import ResponseLimit, outcome_of
 
 _AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them
 _LARGE: Final = 2**20  # bytes; aiohttp writes a larger body in parts only if it is a file

@@ -19,11 +19,9 @@ from yarl import URL
 from ...config import check_seconds
 from ...http import Request
 from ...results import NotSent, Unanswered
-from ..common.coalescing import RequestCoalescer
-from ..common.deadlines import Deadlines, make_deadlines
+from ..common.connections import Deadlines, RequestCoalescer, make_deadlines
+from ..common.http1 import MAX_RESPONSE, UrlCache, encode_request
 from ..common.opening import ConnectFailed, OpenTransport, UnopenedTransport, default_ssl_context
-from ..common.request import UrlCache, encode_request
-from ..common.response import MAX_RESPONSE
 from ..protocol import Answer, Transport
 from .connection import HttpConnection
 

@@ -15,8 +15,7 @@ from yarl import URL
 
 from ...http import Request
 from ...results import NotSent, Unanswered
-from ..common.request import FRAMING_HEADERS, UrlCache, request_headers
-from ..common.response import join_parts, make_response
+from ..common.http1 import FRAMING_HEADERS, UrlCache, join_parts, make_response, request_headers
 from ..protocol import Answer
 from .network import CONNECT_TIMED_OUT
 

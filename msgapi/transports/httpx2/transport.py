@@ -17,9 +17,8 @@ from attrs import define, field
 
 from ...config import check_seconds
 from ...http import Request
+from ..common.http1 import MAX_RESPONSE, UrlCache, request_headers
 from ..common.opening import ConnectFailed, OpenTransport, UnopenedTransport, default_ssl_context
-from ..common.request import UrlCache, request_headers
-from ..common.response import MAX_RESPONSE
 from ..protocol import Answer, Transport
 from .client import (
     CONNECTION_LOST,
