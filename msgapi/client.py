@@ -263,7 +263,8 @@ class Client:
     async def _pause(self, call: Call[T], state: "_CallState", error: ApiError, queue: TurnQueue) -> float | None:
         if queue.slots is not None:
             await queue.slots.report_error(error)
-        pause = self._retry.wait(error, attempt=state.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
+        attempt, chance = state.attempts - state.repeated, random()  # noqa: S311 - jitter
+        pause = self._retry.wait(error, attempt=attempt, repeatable=call.repeatable, chance=chance)
         if pause is None or pause > time_left() or not self._budget.spend(error):
             return None
         if state.watch is not None:
@@ -275,8 +276,11 @@ class Client:
         result: Result[T]
         if not isinstance(answer, Response):
             lane.record_unanswered()
+            state.add_repeated(answer.meta.attempts or 1)
             result = attrs.evolve(answer, meta=state.meta(call, now))
         else:
+            if answer.attempts > 1:
+                state.add_repeated(answer.attempts)
             result = self._decode(call, answer, attempts=state.attempts, elapsed=now - state.began)
             if isinstance(result, Throttled) and result.rate_limited:
                 lane.record_throttled(now, left_at, result.retry_after, result.meta.rate_limit)
@@ -327,11 +331,18 @@ class Client:
 
 @define
 class _CallState:
-    # The attempts of one call so far.
+    # The requests of one call so far; *repeated* counts those that a transport made beyond one for each attempt.
     began: float
     watch: Watch | None
     attempts: int = 0
+    repeated: int = 0
     may_have_happened: bool = False
+
+    def add_repeated(self, requests: int) -> None:
+        # The transport made so many *requests* in the last attempt. All but the last one were lost.
+        self.attempts += requests - 1
+        self.repeated += requests - 1
+        self.may_have_happened |= requests > 1
 
     def waited(self, seconds: float) -> None:
         if self.watch is not None and seconds > 0:

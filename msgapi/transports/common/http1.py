@@ -21,7 +21,10 @@ from ...results import Unanswered
 from ..protocol import Answer
 
 MAX_RESPONSE: Final = 10 * 2**20  # bytes
+MAX_HEAD: Final = 2**17  # bytes of a response's head, and of each of its lines
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
 _ENCODING_HEADERS: Final = frozenset({"content-encoding", "content-length"})
 FRAMING_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -141,23 +144,39 @@ async def join_parts(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
 def make_response(status: int, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
     """Return the response, or `Unanswered` if it is larger than *limit* bytes; a *body* of None is too large.
 
-    No transport asks for compression, but a proxy may compress the body with gzip. It is unpacked here; a body that
-    cannot be unpacked stays as it is.
+    No transport asks for compression, but a proxy may compress the body with gzip. It is unpacked here. If it was cut
+    or damaged, the outcome is `Unanswered`; a body that does not begin as gzip stays as it is.
     """
     if body is None:
         return _too_large(limit)
     response = Response(status, headers, body)
-    if response.headers.get("content-encoding") not in {"gzip", "x-gzip"}:
+    encoding = response.headers.get("content-encoding")
+    if encoding is None or encoding.strip().lower() not in _GZIP_NAMES:
         return response
-    stream = zlib.decompressobj(_GZIP)
+    if not body or not _GZIP_MAGIC.startswith(body[:2]):
+        return response
     try:
-        plain = stream.decompress(body, limit + 1)
-    except zlib.error:
-        return response
-    if len(plain) > limit:
+        plain = _unpack(body, limit)
+    except (EOFError, zlib.error):
+        return Unanswered("the response was cut short: its gzip body is incomplete or damaged")
+    if plain is None:
         return _too_large(limit)
     kept = {name: value for name, value in response.headers.items() if name not in _ENCODING_HEADERS}
     return Response(status, kept, plain)
+
+
+def _unpack(body: bytes, limit: int) -> bytes | None:
+    # A gzip body may have several members, and zeros after the last one.
+    plain = bytearray()
+    while body:
+        stream = zlib.decompressobj(_GZIP)
+        plain += stream.decompress(body, limit + 1 - len(plain))
+        if len(plain) > limit:
+            return None
+        if not stream.eof:
+            raise EOFError
+        body = stream.unused_data.lstrip(b"\0")
+    return bytes(plain)
 
 
 def _too_large(limit: int) -> Unanswered:
