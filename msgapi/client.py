@@ -25,6 +25,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .codegen import constructor
 from .config import (
     Misconfigured,
+    check_count,
     check_instance,
     check_methods,
     check_seconds,
@@ -47,6 +48,7 @@ from .version import VERSION
 T = TypeVar("T")
 
 BASE_URL: Final = "https://api.arowana.app"
+MAX_CONNECTIONS: Final = 100
 _DEFAULT_RETRY = Retry()
 _new_request = constructor(Request)
 _NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webhooks", "testagent")
@@ -83,6 +85,9 @@ class Client:
     - *pace*: the rate of requests; by default `Pace()`. Clients of one process that use the same key can share one.
     - *timeout*: seconds for one attempt over the default transport, 30 by default. A transport that is passed in has
       its own timeout. For a deadline over all attempts, use `anyio.fail_after`.
+    - *max_connections*: the highest number of connections of the default transport, 100 by default. If all are in use,
+      a call waits for a free one until shortly before the surrounding anyio deadline; it is then a `NotSent` with the
+      code `no_free_connection`. A transport that is passed in has its own limit.
     - *clock*: waits and reads the time; by default the system clock. Tests can pass a `VirtualClock`.
     - *observer*: an `observe.Observer` of all calls; see `observe.combine`, `observe.log`, `telemetry.observer`.
 
@@ -105,6 +110,7 @@ class Client:
         retry: Retry = _DEFAULT_RETRY,
         pace: Pace | None = None,
         timeout: float = 30.0,
+        max_connections: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         observer: Observer | None = None,
     ) -> None:
@@ -117,8 +123,14 @@ class Client:
         check_instance("retry", retry, Retry, "Retry(attempts=3)")
         check_seconds("timeout", timeout)
         check_methods("clock", clock, ("now", "time", "sleep"), "msgapi.VirtualClock()")
+        if max_connections is not None:
+            check_count("max_connections", max_connections)
         if transport is not None:
             check_transport(transport)
+            if max_connections is not None:
+                raise ValueError(
+                    "max_connections is that of the default transport: pass it to the `open` of the transport instead"
+                )
         if pace is not None:
             check_instance("pace", pace, Pace, "Pace(per_second=5)")
         if observer is not None:
@@ -126,7 +138,7 @@ class Client:
         if self._api_key is not None and (problem := key_problem(self._api_key)) is not None:
             raise problem
         self.observer = None if observer is None else combine(observer)
-        self._given, self._timeout = transport, timeout
+        self._given, self._timeout, self._max_connections = transport, timeout, max_connections or MAX_CONNECTIONS
         self._retry, self._clock = retry, clock
         self._pace = Pace() if pace is None else pace
         self._budget = Budget(retry)
@@ -155,6 +167,23 @@ class Client:
         Every later call raises RuntimeError. Raise RuntimeError if the open client belongs to another event loop.
         """
         await self._lifetime.close()
+
+    def allow_connections(self, count: int) -> None:
+        """Let *count* calls be in flight at once: raise the limit of the default transport if it is lower.
+
+        Raise ValueError if the limit of a transport that was passed in is lower.
+        """
+        if self._given is not None:
+            limit = getattr(self._given, "max_connections", None)
+            if limit is not None and limit < count:
+                raise ValueError(
+                    f"{count} calls at once are more than the max_connections of the transport, {limit}: "
+                    f"open it with max_connections={count}"
+                )
+        elif count > self._max_connections:
+            self._max_connections = count
+            if hasattr(self, "_transport"):
+                self._transport.max_connections = count  # type: ignore[attr-defined]  # the default transport has it
 
     def __call__(
         self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
@@ -200,7 +229,7 @@ class Client:
             raise problem
         held, given = None, self._given
         if given is None or is_unopened(given):
-            manager = _default_transport(self._timeout) if given is None else given
+            manager = _default_transport(self._timeout, self._max_connections) if given is None else given
             held, self._transport = await hold(cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client")
             _ = weakref.finalize(self, held.abandon)
         else:
@@ -365,7 +394,7 @@ def _headers(api_key: str | None) -> Mapping[str, str]:
     }
 
 
-def _default_transport(timeout: float) -> AbstractAsyncContextManager[Transport]:
+def _default_transport(timeout: float, max_connections: int) -> AbstractAsyncContextManager[Transport]:
     if not isinstance(current_token().native_token, AbstractEventLoop):
         raise Misconfigured(
             "the default transport runs on asyncio only: on trio, "
@@ -373,7 +402,7 @@ def _default_transport(timeout: float) -> AbstractAsyncContextManager[Transport]
         )
     from .transports import aiohttp
 
-    return aiohttp.open(timeout=timeout)
+    return aiohttp.open(timeout=timeout, max_connections=max_connections)
 
 
 def _advice(name: str) -> str | None:

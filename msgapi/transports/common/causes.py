@@ -66,6 +66,11 @@ def connection_lost(error: BaseException | None) -> Unanswered:
     return Unanswered(reason if error is None else with_cause(reason, error))
 
 
+def cut_short(error: BaseException) -> Unanswered:
+    """Return the outcome of a response that *error* cut."""
+    return Unanswered(with_cause("the response was cut short", error))
+
+
 def _unwrapped(error: BaseException) -> BaseException:
     # aiohttp's errors contain the error of the socket or of the TLS library.
     for name in ("certificate_error", "os_error"):

@@ -21,6 +21,7 @@ from ...results import Unanswered
 from ..protocol import Answer
 
 MAX_RESPONSE: Final = 10 * 2**20  # bytes
+NOT_HTTP: Final = Unanswered("the response is not HTTP")
 MAX_HEAD: Final = 2**17  # bytes of a response's head, and of each of its lines
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -139,6 +140,11 @@ async def join_parts(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
             if len(body) > limit:
                 scope.cancel()
     return bytes(body) if len(body) <= limit else None
+
+
+def ends_with_connection(headers: Mapping[str, str]) -> bool:
+    """Return whether a body with these headers, whose names have no case, ends only with its connection."""
+    return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "").lower()
 
 
 def make_response(status: int, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
