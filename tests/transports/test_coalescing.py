@@ -30,7 +30,7 @@ async def in_flight(count: int) -> AsyncIterator[RequestCoalescer]:
     with ExitStack() as stack:
         for _ in range(count):
             stack.enter_context(deadlines.start())
-        assert len(deadlines) == count
+        assert len(deadlines.running) == count
         yield RequestCoalescer(deadlines)
     deadlines.close()
 

@@ -33,8 +33,8 @@ async def a_session(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401
 TRANSPORTS: dict[str, tuple[Opened, tuple[str, ...], str]] = {
     "aiohttp": (aiohttp.open, ("asyncio",), ""),
     "aiohttp_session": (a_session, ("asyncio",), ""),
-    "httptools": (httptools.open, ("asyncio",), "httptools does not have the shared rules of connections yet"),
-    "httpx2": (httpx2.open, ("asyncio", "trio"), "httpx2 does not have the shared rules of connections yet"),
+    "httptools": (httptools.open, ("asyncio",), ""),
+    "httpx2": (httpx2.open, ("asyncio", "trio"), ""),
 }
 
 

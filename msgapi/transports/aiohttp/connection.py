@@ -60,7 +60,7 @@ class AiohttpConnection(ResponseHandler):
         self._limits: Final = head_limits(ResponseHandler.set_response_params)
         self._request: bytes | None = None
         self._deadline: Deadline
-        self._has_data: Callable[[], bool]
+        self._has_data: Callable[[int], object]
         self._expecting = self._in_head = self._bodiless = self._unrequested = False
         self._head_size = 0
         self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
@@ -72,7 +72,7 @@ class AiohttpConnection(ResponseHandler):
     def is_open(self) -> bool:
         """Whether a request can be sent over it: nobody has closed it, and there is nothing to read."""
         transport = self.transport
-        return transport is not None and not transport.is_closing() and not self._has_data()
+        return transport is not None and not transport.is_closing() and not self._has_data(0)
 
     @property
     def answered(self) -> bool:
@@ -84,7 +84,7 @@ class AiohttpConnection(ResponseHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    async def send(self, request: bytes, deadline: Deadline, *, bodiless: bool) -> Answer:
+    async def send(self, request: bytes, deadline: Deadline, /, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
         self._request, self._deadline, self._bodiless = request, deadline, bodiless
         self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
@@ -138,7 +138,7 @@ class AiohttpConnection(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the asyncio transport."""
         super().connection_made(transport)
-        self._has_data = watch_socket(transport)
+        self._has_data = watch_socket(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; if no request asked for it, close the connection."""
