@@ -311,9 +311,9 @@ class ConnectionPool(Generic[C]):
 
     def make_room(self) -> None:
         """Close the connection that is idle for longest if one more would be above the limit."""
-        idle = [(connection.idle_since, origin) for origin, kept in self.idle.items() for connection in kept[:1]]
-        if idle and sum(map(len, self.idle.values())) > self.limit.free:
-            self.idle[min(idle)[1]].pop(0).abort()
+        if sum(map(len, self.idle.values())) > max(0, self.limit.free):
+            oldest = min(filter(None, self.idle.values()), key=lambda connections: connections[0].idle_since)
+            oldest.pop(0).abort()
 
     def drop(self, origin: Origin) -> None:
         """Close all idle connections to *origin*."""
