@@ -1,20 +1,29 @@
 """The limit of connections, the pool of idle ones, and the check of a socket."""
 
+import asyncio
 import select
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
-from attrs import define
+from attrs import define, field
 
-from msgapi import NotSent
+from msgapi import NotSent, Request, Response
 from msgapi.results import NO_FREE_CONNECTION
-from msgapi.transports import Answer
+from msgapi.transports import Answer, Transport
 from msgapi.transports.common import connections
-from msgapi.transports.common.connections import ConnectionLimit, ConnectionPool, Deadline, Origin, watch_socket
+from msgapi.transports.common.connections import (
+    ConnectionLimit,
+    ConnectionPool,
+    Deadline,
+    Origin,
+    PooledTransport,
+    make_deadlines,
+    watch_socket,
+)
 
 pytestmark = pytest.mark.anyio
 HERE: Origin = ("http", "here.test", 80)
@@ -119,14 +128,16 @@ class Idle:
     is_open: bool = True
     reusable: bool = True
     answered: bool = False
+    number: int = 0
     idle_since: float = 0.0
     aborted: bool = False
 
     def abort(self) -> None:
         self.aborted = True
 
-    def send(self, request: bytes, deadline: Deadline, *, bodiless: bool) -> Awaitable[Answer]:
-        raise NotImplementedError
+    async def send(self, _: bytes, __: Deadline, /, *, bodiless: bool) -> Answer:
+        del bodiless
+        return Response(self.number)
 
 
 @define
@@ -143,38 +154,97 @@ async def pool_at(
 ) -> AsyncIterator[tuple[ConnectionPool[Idle], Time]]:
     time = Time()
     monkeypatch.setattr(connections, "monotonic", time)
-    pool = ConnectionPool[Idle](ConnectionLimit(limit))
+    pool = ConnectionPool[Idle](ConnectionLimit(limit), asyncio.get_running_loop())
     yield pool, time
     pool.close()
 
 
-@ON_ASYNCIO
-async def test_the_connection_that_was_used_last_is_reused_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = Idle(), Idle()
-    async with pool_at(monkeypatch) as (pool, _):
-        pool.keep(HERE, first)
-        pool.keep(HERE, second)
-        assert [pool.pop(HERE), pool.pop(THERE), pool.pop(HERE), pool.pop(HERE)] == [second, None, first, None]
+@define(eq=False)
+class Connections:
+    """Makes connections that answer each request with their number, and remembers them."""
+
+    made: list[Idle] = field(factory=list)
+
+    async def __call__(self, _: object) -> Idle:
+        self.made.append(Idle(number=len(self.made) + 1))
+        return self.made[-1]
+
+
+@asynccontextmanager
+async def transport_over(made: Connections) -> AsyncIterator[PooledTransport[Idle, Deadline]]:
+    transport = PooledTransport(made, make_deadlines(9), ConnectionLimit(9), asyncio.get_running_loop())
+    yield transport
+    await transport.close()
+
+
+async def number_of(transport: Transport, host: str = "here.test") -> int:
+    answer = await transport(Request("GET", f"http://{host}/"))
+    assert isinstance(answer, Response)
+    return answer.status
 
 
 @ON_ASYNCIO
-async def test_a_connection_that_is_not_open_is_closed_and_not_reused(monkeypatch: pytest.MonkeyPatch) -> None:
-    good, stale = Idle(), Idle(is_open=False)
-    async with pool_at(monkeypatch) as (pool, _):
-        pool.keep(HERE, good)
-        pool.keep(HERE, stale)
-        assert pool.pop(HERE) is good
+async def test_the_connection_that_was_used_last_is_reused_first() -> None:
+    made = Connections()
+    async with transport_over(made) as transport:
+        first, second = Idle(number=1), Idle(number=2)
+        for connection in (first, second):
+            assert transport.pool.release(HERE, connection)
+        assert [await number_of(transport), await number_of(transport)] == [2, 2]
+        second.reusable = False
+        assert [await number_of(transport), await number_of(transport)] == [2, 1]
+        assert second.aborted
+        assert await number_of(transport, "there.test") == 1
+    assert len(made.made) == 1
+
+
+@ON_ASYNCIO
+async def test_a_connection_that_is_not_open_is_closed_and_not_reused() -> None:
+    made, good, stale = Connections(), Idle(number=7), Idle(number=8)
+    async with transport_over(made) as transport:
+        for connection in (good, stale):
+            assert transport.pool.release(HERE, connection)
+        stale.is_open = False
+        assert await number_of(transport) == 7
         assert (good.aborted, stale.aborted) == (False, True)
+        good.is_open = False
+        assert await number_of(transport) == 1
+
+
+@ON_ASYNCIO
+async def test_a_connection_that_is_not_reusable_or_comes_back_to_a_closed_pool_is_closed() -> None:
+    pool = ConnectionPool[Idle](ConnectionLimit(1), None)
+    used, late = Idle(reusable=False), Idle()
+    assert not pool.release(HERE, used)
+    pool.limit.close()
+    assert not pool.release(HERE, late)
+    assert (used.aborted, late.aborted, pool.idle) == (True, True, {})
+
+
+async def test_without_a_loop_an_expired_connection_is_closed_when_another_one_becomes_idle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time, old, young, last = Time(), Idle(), Idle(), Idle()
+    monkeypatch.setattr(connections, "monotonic", time)
+    pool = ConnectionPool[Idle](ConnectionLimit(9), None)
+    assert pool.release(HERE, old)
+    time.now += 10
+    assert pool.release(HERE, young)
+    assert not old.aborted
+    time.now += 6
+    assert pool.release(HERE, last)
+    assert (old.aborted, pool.idle) == (True, {HERE: [young, last]})
+    pool.close()
 
 
 @ON_ASYNCIO
 async def test_what_is_idle_for_15_seconds_or_closed_by_the_peer_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     old, stale, young = Idle(), Idle(is_open=False), Idle()
     async with pool_at(monkeypatch) as (pool, time):
-        pool.keep(HERE, old)
+        pool.release(HERE, old)
         time.now += 8
-        pool.keep(HERE, young)
-        pool.keep(THERE, stale)
+        pool.release(HERE, young)
+        pool.release(THERE, stale)
         time.now += 8
         pool.drop_expired()
         assert [one.aborted for one in (old, stale, young)] == [True, True, False]
@@ -185,15 +255,15 @@ async def test_what_is_idle_for_15_seconds_or_closed_by_the_peer_is_closed(monke
 
 
 @ON_ASYNCIO
-async def test_expired_connections_are_closed_by_a_timer_that_ends_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "KEEPALIVE", 0.01)
-    pool, idle = ConnectionPool[Idle](ConnectionLimit(1)), Idle()
-    pool.keep(HERE, idle)
+async def test_expired_connections_are_closed_by_a_timer_that_ends_with_them() -> None:
+    pool, idle = ConnectionPool[Idle](ConnectionLimit(1), asyncio.get_running_loop()), Idle()
+    pool.keepalive = 0.01
+    pool.release(HERE, idle)
     with anyio.fail_after(2):
         while pool.idle:  # noqa: ASYNC110 - what it waits for has no event
             await anyio.sleep(0.01)
     assert idle.aborted
-    pool.keep(HERE, Idle())  # which starts it again
+    pool.release(HERE, Idle())  # which starts it again
     with anyio.fail_after(2):
         while pool.idle:  # noqa: ASYNC110 - what it waits for has no event
             await anyio.sleep(0.01)
@@ -206,8 +276,8 @@ async def test_the_connection_that_is_idle_for_longest_makes_room(monkeypatch: p
     async with pool_at(monkeypatch, limit=3) as (pool, time):
         for origin, connection in ((THERE, first), (HERE, second), (THERE, third)):
             time.now += 1
-            pool.keep(origin, connection)
-        assert pool.pop(HERE) is second
+            pool.release(origin, connection)
+        assert pool.idle[HERE].pop() is second
         pool.limit.free -= 1
         pool.make_room()
         assert not first.aborted
@@ -223,19 +293,11 @@ async def test_the_connection_that_is_idle_for_longest_makes_room(monkeypatch: p
 async def test_closing_a_pool_closes_what_is_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     idle = Idle()
     async with pool_at(monkeypatch) as (pool, _):
-        pool.keep(HERE, idle)
+        pool.release(HERE, idle)
     assert idle.aborted
 
 
 # The check of a socket.
-
-
-@define
-class Transport:
-    socket: socket.socket
-
-    def get_extra_info(self, name: str) -> Any:  # noqa: ANN401 - as asyncio has it
-        return {"socket": self.socket}[name]
 
 
 @pytest.fixture(params=["poll", "select"])
@@ -244,24 +306,24 @@ def watched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delattr(select, "poll")
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        yield theirs, watch_socket(Transport(ours))  # type: ignore[arg-type]
+        yield theirs, watch_socket(ours.fileno())
 
 
-Watched = tuple[socket.socket, Callable[[], bool]]
+Watched = tuple[socket.socket, Callable[[int], object]]
 
 
 def test_a_socket_with_nothing_to_read_is_quiet(watched: Watched) -> None:
     _, has_data = watched
-    assert not has_data()
+    assert not has_data(0)
 
 
 def test_a_socket_with_data_is_noticed_without_the_event_loop(watched: Watched) -> None:
     theirs, has_data = watched
     theirs.sendall(b"x")
-    assert has_data()
+    assert has_data(0)
 
 
 def test_a_socket_at_its_end_is_noticed_without_the_event_loop(watched: Watched) -> None:
     theirs, has_data = watched
     theirs.close()
-    assert has_data()
+    assert has_data(0)

@@ -49,7 +49,8 @@ CLOSED: Final = "the transport was closed"
 INVALID_URL: Final = NotSent("the URL is not valid")
 _TIMED_OUT: Final = Unanswered("no answer in time")
 _BATCH: Final = 8
-_MARGIN: Final = 0.005  # seconds before the caller's deadline at which a wait ends, so that there is time to return
+_MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's deadline, so that there is time to return
+_LONGEST_MARGIN: Final = 0.1  # seconds
 
 D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
@@ -244,7 +245,8 @@ class ConnectionLimit:
 
 def seconds_to_wait() -> float:
     """Return the seconds for which a call may wait for a free connection: until just before the caller's deadline."""
-    return max(0.0, anyio.current_effective_deadline() - anyio.current_time() - _MARGIN)
+    seconds = max(0.0, anyio.current_effective_deadline() - anyio.current_time())
+    return seconds - min(seconds * _MARGIN, _LONGEST_MARGIN)
 
 
 def no_free_connection(reason: str) -> NotSent:
