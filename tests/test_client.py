@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import msgapi
+import msgapi.transports.aiohttp
 from msgapi import Balance, Call, Client, Invalid, NotSent, Ok, Request, Response, Retry, Unanswered, VirtualClock
 from msgapi.transports import Answer
 
@@ -392,3 +393,58 @@ def test_no_sequence_of_answers_makes_it_repeat_what_it_must_not(anyio_backend: 
             assert result.may_have_happened is bool(doubtful)
 
     run()
+
+
+# Requests that a transport repeats by itself over a new connection.
+
+
+async def test_a_repeated_request_counts_as_an_attempt_and_may_have_happened() -> None:
+    async with scripted(attrs.evolve(limited(code="daily_cap"), attempts=2)) as (client, script):
+        result = await client(SEND)
+    assert isinstance(result, msgapi.Throttled)
+    assert (result.meta.attempts, result.may_have_happened, len(script.asked)) == (2, True, 1)
+
+
+async def test_a_repeated_request_that_was_lost_again_counts_as_two_attempts() -> None:
+    lost = Unanswered("reset", meta=msgapi.results.Meta(attempts=2))
+    async with scripted(lost, attrs.evolve(OK, attempts=2)) as (client, script):
+        result = await client(SEND)
+    assert isinstance(result, Ok)
+    assert (result.meta.attempts, len(script.asked)) == (4, 2)
+
+
+async def test_a_repeated_request_takes_no_retry_from_the_policy() -> None:
+    lost = Unanswered("reset", meta=msgapi.results.Meta(attempts=2))
+    async with scripted(lost, retry=Retry(attempts=3)) as (client, script):
+        result = await client(SEND)
+    assert isinstance(result, Unanswered)
+    assert (result.meta.attempts, len(script.asked)) == (6, 3)
+
+
+# How many calls may be in flight at once.
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_default_transport_takes_more_connections_before_and_after_it_is_open() -> None:
+    client = Client(api_key="sk_1", base_url="http://127.0.0.1:9", max_connections=10)
+    client.allow_connections(5)
+    assert client._max_connections == 10
+    client.allow_connections(20)
+    async with client:
+        assert client._transport.max_connections == 20  # type: ignore[attr-defined]
+        client.allow_connections(30)
+        assert client._transport.max_connections == 30  # type: ignore[attr-defined]
+
+
+def test_a_transport_that_was_passed_in_keeps_its_limit() -> None:
+    client = Client(api_key="sk_1", transport=msgapi.transports.aiohttp.open(max_connections=10))
+    client.allow_connections(10)
+    with pytest.raises(ValueError, match="the max_connections of the transport, 10: open it with max_connections=11"):
+        client.allow_connections(11)
+
+
+def test_a_transport_without_a_limit_takes_any_number_of_calls() -> None:
+    async def transport(request: Request, /) -> Answer:
+        raise NotImplementedError(request)
+
+    Client(api_key="sk_1", transport=transport).allow_connections(10_000)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import msgapi
 from msgapi import ApiError, NotSent, Retry, ServerFault, Throttled, Unanswered, Unavailable
+from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
 from msgapi.retry import Budget
 
 LIMITED = Throttled(code="rate_limit_exceeded")
@@ -116,3 +117,13 @@ def test_retries_never_exceed_the_budget_and_what_successes_paid_for(successes: 
         else:
             retries += budget.spend(Unavailable())
     assert retries <= 5 + refill * sum(successes) + 1e-6
+
+
+@pytest.mark.parametrize("code", [NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES])
+def test_a_limit_of_this_process_costs_no_budget(code: str) -> None:
+    budget = Budget(Retry(budget=1))
+    assert budget.spend(NotSent("full", code=code))
+    assert budget.left == 1
+    assert budget.spend(NotSent("refused"))
+    assert not budget.spend(NotSent("refused"))
+    assert budget.spend(NotSent("full", code=code))
