@@ -43,7 +43,7 @@ def test_there_is_no_option_for_the_api_key() -> None:
     assert not {"--key", "--api-key"} & names
 
 
-@pytest.mark.parametrize("name", [name for name in app.COMMANDS])
+@pytest.mark.parametrize("name", list(app.COMMANDS))
 def test_the_help_of_a_command_shows_no_value_of_the_environment(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
