@@ -156,7 +156,7 @@ DECISIONS: Final = (
     ),
     Decision(
         "statuses that no page shows",
-        "201 for a payment method and a webhook; 200 for a top-up, a webhook that is changed, deleted or tested, a resume",
+        "201 for a payment method and a webhook; 200 for a top-up, a resume, and a webhook changed, deleted or tested",
         "4.6, 4.7",
         "201 where something is created that a later request can name; a top-up only changes the balance",
     ),
