@@ -197,13 +197,13 @@ def _first_error(error: BaseException) -> BaseException:
 
 def _normalise_url(url: str) -> str | ValueError:
     # Return the address as the libraries take it, or the error to raise, in whose traceback it must not stand.
+    wrong = ValueError(f"the address of a fleet is one of {_EXAMPLE}")
     try:
         parts = urlsplit(url)
-        known = parts.hostname and parts.port != 0 and parts.scheme in {*_REDIS, *_NATS}
+        if not parts.hostname or parts.port == 0 or parts.scheme not in {*_REDIS, *_NATS}:
+            return wrong
     except ValueError:
-        known = False
-    if not known:
-        return ValueError(f"the address of a fleet is one of {_EXAMPLE}")
+        return wrong
     if parts.scheme in _REDIS and not _DATABASE.fullmatch(f"{parts.path}?{parts.query}"):
         return ValueError(f"the address of a fleet on Redis ends in {_END}")
     return parts._replace(scheme=_REDIS.get(parts.scheme, parts.scheme)).geturl()
