@@ -1,9 +1,11 @@
 """batch with a journal: run the same command again to continue, and says what there is to know."""
 
+import csv
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +296,28 @@ def test_a_report_counts_the_rows_and_exports_them(
     assert main(["batch", "report", where, "--export", "csv", "--only", "not-sent-yet"]) == 3
     head, row = capsys.readouterr().out.splitlines()
     assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "not_sent_yet", "InsufficientBalance")
+
+
+def test_an_export_is_safe_in_a_spreadsheet_and_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, _ = people(tmp_path, 1), reached(monkeypatch, poor(3))
+    assert main(["batch", path, *RCS]) == 0
+    where, evil = f"{path}.journal", '=HYPERLINK("http://evil.example")\x1b]0;owned\x07\n\u202e\x9b'
+    with sqlite3.connect(where) as there:
+        _ = there.execute("UPDATE rows SET message = ?, code = '@x', message_id = '-1'", (evil,))
+    there.close()
+    _ = capsys.readouterr()
+    assert main(["batch", "report", where, "--export", "csv"]) == 0
+    shown = capsys.readouterr().out
+    (row,) = csv.DictReader(StringIO(shown))
+    assert (row["code"], row["message_id"], row["message"][:2]) == ("'@x", "'-1", "'=")
+    assert not {*shown} & {"\x1b", "\x07", "\u202e", "\x9b"}
+    assert len(shown.splitlines()) == 2
+    assert main(["batch", "report", where, "--export", "jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert orjson.loads(shown)["message"] == evil
+    assert not {*shown} & {"\x1b", "\x07", "\u202e", "\x9b"}
 
 
 def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from ...clock import SYSTEM_CLOCK, Clock
 from ...ratelimit import Pace
 from ..outcomes import RowOutcome
+from ..output import line as one_line
 from ..output import note
 from .counts import Counts
 from .runner import ProgressReporter
@@ -132,11 +133,11 @@ class LiveDisplay:
         from rich.text import Text
 
         line = fit_line(parts, done, self._console.width - 1)
-        self._live.update(Text(line, style="green" if fine else "", no_wrap=True), refresh=True)
+        self._live.update(Text(one_line(line), style="green" if fine else "", no_wrap=True), refresh=True)
 
     def print_line(self, line: str) -> None:
         """Print *line* above the updated line."""
-        self._console.print(f"msgapi: {line}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"msgapi: {one_line(line)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @final
