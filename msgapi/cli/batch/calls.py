@@ -5,9 +5,7 @@ Rules:
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
 """
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator
-from hashlib import blake2b
 from typing import Final, TypeAlias, final
 
 from attrs import frozen
@@ -20,6 +18,7 @@ from ...results import Invalid
 from ..exits import CliError
 from .counts import DUPLICATE
 from .input import InputFile, InputRow
+from .seen_hashes import SeenHashes
 from .template import MessageBuilder, fingerprint, own_key
 
 KeyFunction: TypeAlias = Callable[[str], str]
@@ -28,31 +27,6 @@ KeyFunction: TypeAlias = Callable[[str], str]
 _DUPLICATE: Final = Invalid(
     code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
 )
-
-
-@final
-class SeenHashes:
-    """A set of up to *rows* texts, each stored as an 8-byte hash: 16 to 32 bytes a row.
-
-    Two different texts are taken for the same with a probability of rows² / 2⁶⁵: 1 in 37 million for a million rows.
-    """
-
-    def __init__(self, rows: int) -> None:
-        """Reserve space for *rows* texts."""
-        size = 1 << (2 * rows).bit_length()
-        self._mask = size - 1
-        self._slots = array("Q", bytes(8)) * size
-
-    def add(self, text: str) -> bool:
-        """Add *text* and return whether it was added before."""
-        digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) or 1
-        at = digest & self._mask
-        while stored := self._slots[at]:
-            if stored == digest:
-                return True
-            at = (at + 1) & self._mask
-        self._slots[at] = digest
-        return False
 
 
 @final

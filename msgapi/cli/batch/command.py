@@ -16,6 +16,7 @@ from ..exits import CliError
 from . import dry_run, journal, progress, result_files
 from .calls import RowCalls, RowIds
 from .config import BatchConfig
+from .file_blocks import CONTINUE
 from .input import FileFormat, InputFile, open_input
 from .journal import BatchJournal, spent
 from .runner import BatchRun
@@ -35,13 +36,16 @@ def resumed(config: BatchConfig) -> BatchConfig:
 
 
 @contextmanager
-def open_rows(config: BatchConfig) -> Iterator[tuple[InputFile, MessageBuilder]]:
-    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file."""
+def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[InputFile, MessageBuilder]]:
+    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file.
+
+    *remedy* is what the user can do if the file changes while it is read.
+    """
     delimiter = config.delimiter
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise CliError("--delimiter is one character, and not a quote or a line break")
     file_format = cast("FileFormat | None", config.file_format)
-    with open_input(config.path, file_format=file_format, delimiter=delimiter) as table:
+    with open_input(config.path, file_format=file_format, delimiter=delimiter, remedy=remedy) as table:
         builder = config.template.bind(table.columns)
         RowIds(column=config.id_column).check(table)
         yield table, builder

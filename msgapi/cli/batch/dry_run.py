@@ -22,8 +22,8 @@ from ..connection import run_async
 from ..exits import Exit
 from ..outcomes import RowOutcome
 from ..output import emit, emit_json, table_of
-from .calls import SeenHashes
 from .input import InputFile, InputRow
+from .seen_hashes import SeenHashes
 from .spending import UnitPrices, price_of
 from .template import MessageBuilder, fingerprint, own_key
 

@@ -171,7 +171,7 @@ class BatchRun:
         except OSError as error:
             self.failure = str(cannot_read(self.table.name, error))
         except CliError as error:
-            self.failure = f"{error} (the file has changed since it was first read)"
+            self.failure = f"{error}"
 
     def _record(self, outcome: Outcome[Accepted]) -> None:
         row, call = self._in_flight.pop(outcome.index)
