@@ -141,10 +141,16 @@ def auto_reload() -> Call[Reloading]:
 
 
 def set_auto_reload(setting: AutoReload) -> Call[Saved]:
-    """Return the call that sets automatic top-ups (docs: /api/billing). It may be repeated."""
+    """Return the call that sets automatic top-ups (docs: /api/billing).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+    """
     return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, schema=AUTO_RELOAD)
 
 
 def set_alert(setting: Alert) -> Call[Saved]:
-    """Return the call that sets the low-balance alert (docs: /api/billing). It may be repeated."""
+    """Return the call that sets the low-balance alert (docs: /api/billing).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+    """
     return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, schema=ALERT)

@@ -247,7 +247,7 @@ async def test_nothing_leaves_a_client_after_the_stop_not_even_what_waits_for_it
         await clock.sleep(0.01)
         if len(left) <= 20:
             return Response(200, {}, b"1")
-        return Response(402 if stopping == "balance" else 503, {}, b"{}")
+        return Response(402 if stopping == "balance" else 503, {}, b'{"error":"code","message":"m"}')
 
     async with (
         clock.autojump(),

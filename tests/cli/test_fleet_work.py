@@ -121,13 +121,16 @@ def test_a_key_that_is_refused_ends_the_worker_and_owns_nothing(
     assert (facts["accepted"], facts["stopped"], facts["exit"]) == (0, "unauthorized", 4)
 
 
+REFUSED_KEY = Response(401, {}, b'{"error":"unauthorized","message":"m"}')
+
+
 def test_a_key_that_is_refused_later_on_ends_the_worker_and_owns_nothing_any_more(
     tmp_path: Path, there: Fleet, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     box = Sandbox()
 
     async def revoked(request: Request) -> Answer:
-        return await box(request) if request.method == "GET" else Response(401)
+        return await box(request) if request.method == "GET" else REFUSED_KEY
 
     queue(tmp_path, 150)
     through(monkeypatch, revoked)
