@@ -37,8 +37,7 @@ from .http import Request, Response
 from .lifetime import Held, Lifetime, hold
 from .observe import Observer, Watch, combine
 from .ratelimit.pace import Lane, Pace
-from .ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue, sleep_while, time_left
-from .ratelimit.reservation import ReservedSlots
+from .ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnQueue, sleep_while, time_left
 from .results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
 from .retry import Budget, Retry
 from .transports import Answer, Transport

@@ -1,15 +1,25 @@
-"""Queue: the rows of a batch, one source that many workers pull from."""
+"""Queue: the rows of a batch, one source that many workers pull from.
+
+With a journal (`JournalledQueue`):
+- Rows are pulled slightly ahead and recorded together, so that sending does not wait for the disk. The next lot is
+  pulled when half of the rows are taken, and the lot after it gathers while one is being written.
+- Rows that were recorded as started and not sent when the batch is left are released.
+- A row that an earlier run has settled is skipped and counted.
+"""
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 import anyio
-from attrs import define
+from anyio.abc import TaskGroup
+from attrs import define, evolve, field
 
 from ..calls import Call
-from ..results import ApiError, Result
+from ..concurrency import unrequested_cancellation
+from ..journal.verdicts import SETTLED, Send, Verdict, was_not_processed
+from ..results import ApiError, Ok, Result
 from .outcomes import Outcome
 
 T = TypeVar("T")
@@ -156,3 +166,167 @@ class PlainQueue(Generic[T]):
     async def close(self) -> None:
         """Close the source."""
         await self._source.close()
+
+
+class JournalProtocol(Protocol):
+    """What a batch needs of a journal: `journal.Journal`, or an object that takes its place."""
+
+    async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
+        """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each."""
+        ...  # pragma: no cover
+
+    def settle(self, row: str, result: Result[object]) -> None:
+        """Record the result of a row that was begun."""
+        ...  # pragma: no cover
+
+    def note(self, row: str, call: Call[object], result: Result[object]) -> None:
+        """Record that a row is invalid and was not sent."""
+        ...  # pragma: no cover
+
+    def release(self, row: str) -> None:
+        """Record that a row that was begun has not been sent."""
+        ...  # pragma: no cover
+
+    async def keep(self) -> None:
+        """Write what was recorded, shortly after it was; run until cancelled."""
+        ...  # pragma: no cover
+
+
+@final
+@define(eq=False, repr=False)
+class JournalledQueue(Generic[T]):
+    """Rows with a journal; at most *ahead* rows are recorded and not yet taken."""
+
+    _source: Source[tuple[str, Call[T]]]
+    _journal: JournalProtocol
+    _tasks: TaskGroup
+    _ahead: int
+    _on_skip: Callable[[int, str], None] | None = None
+    skipped: int = field(default=0, init=False)
+    _pulled: int = field(default=0, init=False)
+    _gathered: list[tuple[int, str, Call[T]]] = field(factory=list, init=False)
+    _ready: deque[PendingRow[T]] = field(factory=deque, init=False)
+    _reading: bool = field(default=False, init=False)
+    _writing: int = field(default=0, init=False)
+    _read_error: Exception | None = field(default=None, init=False)
+    _write_error: Exception | None = field(default=None, init=False)
+    _changed: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no more rows will come."""
+        return self._source.exhausted and not (self._ready or self._gathered or self._writing)
+
+    async def pull(self, wanted: Callable[[], bool]) -> PendingRow[T] | End:
+        """Return the next row that is recorded, or that has a result without being sent."""
+        while True:
+            self._continue()
+            if self._ready:
+                return self._ready.popleft()
+            if self._write_error is not None:
+                failure, self._write_error = self._write_error, None
+                raise failure
+            if self._read_error is not None and not (self._gathered or self._writing):
+                failure, self._read_error = self._read_error, None
+                raise failure
+            if self.exhausted or not wanted():
+                return END
+            await self._changed.wait()
+
+    def settle(self, row: PendingRow[T], result: Result[T]) -> Result[T]:
+        """Record the result of *row*; what an earlier run may have sent stays an unknown outcome."""
+        if row.call.invalid is not None:
+            self._journal.note(row.id, row.call, result)
+        elif row.verdict is None:
+            if row.maybe_sent and not isinstance(result, Ok) and was_not_processed(result):
+                result = evolve(result, may_have_happened=True)
+            self._journal.settle(row.id, result)
+        return result
+
+    def release(self, row: PendingRow[T]) -> None:
+        """Record that *row* was pulled but not sent."""
+        if row.call.invalid is None and row.verdict is None:
+            self._journal.release(row.id)
+
+    def repeat(self, outcome: Outcome[T]) -> None:
+        """Put the call of *outcome* at the front of the queue."""
+        self._gathered.insert(0, (outcome.index, outcome.id, outcome.call))
+
+    async def close(self) -> None:
+        """Release what was recorded and not sent, and close the source."""
+        for row in self._ready:
+            self.release(row)
+        self._ready.clear()
+        await self._source.close()
+
+    def _waiting(self) -> int:
+        return len(self._ready) + len(self._gathered) + self._writing
+
+    def _has_room(self) -> bool:
+        return self._waiting() < self._ahead
+
+    def _continue(self) -> None:
+        if self._write_error is not None:
+            return
+        low = 2 * self._waiting() <= self._ahead  # many rows in one transaction cost hardly more than a few
+        if not self._reading and not self._source.exhausted and self._read_error is None and low:
+            self._reading = True
+            _ = self._tasks.start_soon(self._read)
+        if self._gathered and not self._writing:
+            self._writing = len(self._gathered)
+            _ = self._tasks.start_soon(self._write)
+
+    async def _read(self) -> None:
+        try:
+            while self._has_room() and (row := await self._source.pull(self._has_room)) is not END:
+                self._add(*row)
+        except Exception as error:  # noqa: BLE001 - raised by `pull`
+            self._read_error = error
+        except anyio.get_cancelled_exc_class() as error:
+            self._read_error = unrequested_cancellation(error, "the source")
+        finally:
+            self._reading = False
+            self._notify()
+
+    def _add(self, row: str, call: Call[T]) -> None:
+        index = self._pulled
+        self._pulled += 1
+        if call.invalid is not None:
+            self._ready.append(PendingRow(index, call, row))
+            self._notify()
+            return
+        self._gathered.append((index, row, call))
+        self._continue()
+
+    async def _write(self) -> None:
+        try:
+            while self._gathered:
+                lot, self._gathered = self._gathered, []
+                self._writing = len(lot)
+                try:
+                    await self._begin(lot)
+                except BaseException:  # none of them is recorded
+                    self._gathered[:0] = lot
+                    raise
+                self._notify()
+        except Exception as error:  # noqa: BLE001 - raised by `pull`
+            self._write_error = error
+        finally:
+            self._writing = 0
+            self._notify()
+
+    async def _begin(self, lot: list[tuple[int, str, Call[T]]]) -> None:
+        verdicts = await self._journal.begin([(row, call) for _, row, call in lot])
+        for (index, row, call), verdict in zip(lot, verdicts, strict=True):
+            if verdict is SETTLED:
+                self.skipped += 1
+                if self._on_skip is not None:
+                    self._on_skip(index, row)
+            elif isinstance(verdict, Send):
+                self._ready.append(PendingRow(index, call.under(verdict.key), row, maybe_sent=verdict.maybe_sent))
+            else:
+                self._ready.append(PendingRow(index, call, row, verdict))
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()

@@ -16,10 +16,9 @@ from ..concurrency import task_group
 from ..observe import Observer, combine
 from .breaker import Breaker
 from .budget import SpendLimit, SpendTracker
-from .journalled_queue import JournalledQueue, JournalProtocol
 from .outage import Outage
 from .outcomes import Outcome, Stopped
-from .queue import PlainQueue, RowQueue, Source
+from .queue import JournalledQueue, JournalProtocol, PlainQueue, RowQueue, Source
 from .workers import PoolOptions, WorkerPool
 
 if TYPE_CHECKING:

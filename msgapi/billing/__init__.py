@@ -1,6 +1,6 @@
 """Billing: the prepaid balance, usage, top-ups and invoices, and cost estimates."""
 
-from ..messages.units import Unit, unit
+from ..messages.models import Unit, unit
 from ..results import Balance
 from .calls import (
     add_payment_method,

@@ -12,7 +12,7 @@ from typing import Any, Final, final
 from attrs import Attribute, Factory, field, frozen
 
 from ..messages import Email, Message, unit
-from ..messages.units import Unit
+from ..messages.models import Unit
 from ..results import Balance
 
 _NOTHING: Final = Decimal(0)

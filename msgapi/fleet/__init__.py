@@ -6,7 +6,6 @@ chunk may be sent any number of times and each row is carried out once. `collect
 journal.
 """
 
-from .api_key import disclaim
 from .backend import ChunkQueue, ChunkSink, Lease, RecordStore, Revision, Unreachable
 from .backends.memory import MemoryChunkQueue, MemoryRecordStore
 from .chunk import DEFAULT_CHUNK_ROWS, Chunk, ChunkRow, InvalidChunk, make_row
@@ -21,7 +20,7 @@ from .events import (
     Resumed,
     RowFinished,
 )
-from .opening import Fleet, open  # noqa: A004 - used as `fleet.open`
+from .opening import Fleet, disclaim, open  # noqa: A004 - used as `fleet.open`
 from .queueing import enqueue
 from .records import ChunkRecord, FleetConflict, Manifest, RowRecord
 from .sending import ChunkResult, send_chunk

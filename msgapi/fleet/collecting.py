@@ -11,11 +11,11 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems
 from ..journal import JournalRow, State
 from .backend import RecordStore
-from .records import takeover
+from .records import chunk_journal
 from .records.chunk_record import RowRecord, load_record
 from .records.manifest import NAME, Manifest, read_manifest
 
-_NOT_CHUNKS: Final = (NAME, takeover.NAME)  # documents that are not the record of a chunk
+_NOT_CHUNKS: Final = (NAME, chunk_journal.NAME)  # documents that are not the record of a chunk
 _GROUP: Final = 5_000  # rows that are written to the journal at once
 
 
@@ -65,7 +65,7 @@ async def collect(
     if manifest is None:
         return None
     if not only_read:
-        await takeover.record_takeover(records, batch, clock.time())
+        await chunk_journal.record_takeover(records, batch, clock.time())
     collection = Collection(manifest)
     with journal.merge(path, batch=batch, about=manifest.about, clock=clock) as collected:
         documents = records.scan(batch)

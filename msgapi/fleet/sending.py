@@ -23,10 +23,35 @@ from ..messages import Accepted
 from ..ratelimit import Pace, SharedRate
 from ..results import InsufficientBalance
 from .backend import RecordStore, Unreachable
-from .backoff import Backoff
 from .chunk import Chunk, InvalidChunk, load_chunk
 from .records.chunk_journal import ChunkJournal, begin_chunk
 from .records.chunk_record import ChunkDocument, ChunkRecord, RowRecord
+
+
+@final
+@define
+class Backoff:
+    """Pauses in seconds that grow by a factor from *first* to *longest*."""
+
+    first: float
+    longest: float
+    growth: float = 2.0
+    _pause: float = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with the first pause."""
+        self.reset()
+
+    def next(self) -> float:
+        """Return the seconds to wait now; the next pause is longer."""
+        pause = self._pause
+        self._pause = min(self.longest, pause * self.growth)
+        return pause
+
+    def reset(self) -> None:
+        """Start again with the first pause, after an answer."""
+        self._pause = self.first
+
 
 T = TypeVar("T")
 _CHECK_INTERVAL: Final = 1.0  # seconds between two checks whether the rows are still to be sent

@@ -1,9 +1,15 @@
 """Journals: a batch that is stopped in any way, `kill -9` included, continues where it was."""
 
-from .journal import Journal
-from .keys import key_of
+from .journal import (
+    REMEMBERED,
+    Journal,
+    JournalReader,
+    key_of,
+    merged_at,
+    open,  # noqa: A004 - read as `journal.open`
+    open_readonly,
+)
 from .merging import Merge, merge
-from .opening import REMEMBERED, JournalReader, merged_at, open, open_readonly  # noqa: A004 - read as `journal.open`
 from .report import Count, JournalRow, Summary
 from .sqlite import Unusable
 from .verdicts import CHANGED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict

@@ -33,8 +33,8 @@ from .models import (
     Tier,
     TrafficType,
     ViewLocation,
+    unit,
 )
-from .units import unit
 from .validation import USE_CASES, UseCase, check
 from .wire import read
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from attrs import field, frozen
 
@@ -297,3 +297,31 @@ class Revoked:
     id: str
     status: str = "REVOKED"
     revoked_at: datetime | None = None
+
+
+Unit: TypeAlias = Literal["basic_message", "single_message", "conversation", "mau"]
+BASIC_MAX_LENGTH: Final = 160
+
+
+def unit(message: Message) -> Unit:
+    """Return the billing unit of *message* (docs: /learn/billing-units).
+
+    A text without suggestions is `basic_message` up to 160 characters. The docs do not define a character; here it is
+    a Unicode code point. The unit that the service bills is in `billing.message_type` of the answer. Never raise: a
+    value that is not a message, or has fields of a wrong type, is `single_message`.
+    """
+    if isinstance(message, Email):
+        return "basic_message"
+    given: object = message
+    if not isinstance(given, Text | RichCard | Carousel):
+        return "single_message"
+    if message.message_type == "CONVERSATION":
+        return "conversation"
+    if message.message_type == "NEWSLETTER":
+        return "mau"
+    return "basic_message" if isinstance(message, Text) and _is_short(message) else "single_message"
+
+
+def _is_short(message: Text) -> bool:
+    text: object = message.text
+    return isinstance(text, str) and len(text) <= BASIC_MAX_LENGTH and message.suggestions == ()

@@ -9,8 +9,7 @@ from typing import Final, final
 from ..calls import Call
 from ..redact import HIDDEN, key, mask, word
 from ..results import CALLED_OFF, ApiError, NotSent, Ok, Result, Unanswered
-from .hooks import BatchWatch, Observer, Watch
-from .labels import kind_of, route_of
+from .hooks import BatchWatch, Observer, Watch, kind_of, route_of
 
 _log: Final = logging.getLogger("msgapi")
 

@@ -9,10 +9,10 @@ from opentelemetry.metrics import Counter, Histogram, MeterProvider
 from ..calls import Call
 from ..http import Request
 from ..observe import BatchWatch, Observer, Watch
-from ..observe.labels import kind_of, route_of
+from ..observe.hooks import kind_of, route_of
 from ..results import ApiError, Result
 from ..version import VERSION
-from .attributes import Attributes, request_attributes, result_attributes
+from .spans import Attributes, request_attributes, result_attributes
 
 # The boundaries that the conventions recommend for the duration of requests.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)

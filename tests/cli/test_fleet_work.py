@@ -38,12 +38,11 @@ from msgapi.batch import Outcome, Stopped
 from msgapi.cli import main
 from msgapi.cli.commands.fleet import work
 from msgapi.cli.commands.fleet.connection import FleetAddress
-from msgapi.cli.commands.fleet.counts import WorkerCounts
-from msgapi.cli.commands.fleet.work import FleetWorker, WorkerConfig
+from msgapi.cli.commands.fleet.work import FleetWorker, WorkerConfig, WorkerCounts
 from msgapi.cli.exits import Exit
 from msgapi.fleet import ChunkRow, InvalidChunk, Manifest, make_row
-from msgapi.fleet.api_key import claim
 from msgapi.fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
+from msgapi.fleet.opening import claim
 from msgapi.fleet.sending import ChunkResult
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox

@@ -15,7 +15,7 @@ import pytest
 from msgapi.cli import main
 from msgapi.cli.batch.command import run_batch
 from msgapi.cli.batch.runner import BatchRun
-from msgapi.cli.commands import demo, demo_data, sandbox
+from msgapi.cli.commands import demo, sandbox
 from msgapi.sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS
 
 Captured = pytest.CaptureFixture[str]
@@ -108,13 +108,13 @@ def test_the_demo_accounts_for_every_row(tmp_path: Path, capsys: Captured) -> No
 
 
 def test_the_demo_fails_when_a_row_is_not_what_it_must_be(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    honest = demo_data.write_rows
+    honest = demo.write_rows
 
-    def lie(path: Path, rows: int, seed: int) -> tuple[demo_data.DemoRow, ...]:
+    def lie(path: Path, rows: int, seed: int) -> tuple[demo.DemoRow, ...]:
         first, *rest = honest(path, rows, seed)
-        return demo_data.DemoRow(first.number, first.id, first.to, "Forbidden"), *rest
+        return demo.DemoRow(first.number, first.id, first.to, "Forbidden"), *rest
 
-    monkeypatch.setattr(demo_data, "write_rows", lie)
+    monkeypatch.setattr(demo, "write_rows", lie)
     monkeypatch.setattr(demo, "_FAULTS", 0.0)
     assert main(["demo", "--rows", "60"]) == 1
     assert "WRONG" in capsys.readouterr().out

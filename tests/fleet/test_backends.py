@@ -13,8 +13,7 @@ from msgapi.fleet import Lease, Unreachable
 from msgapi.fleet.backends.nats.queue import FastStreamChunkQueue
 from msgapi.fleet.backends.nats.records import NatsRecordStore
 from msgapi.fleet.backends.redis import connection
-from msgapi.fleet.backends.redis.queue import open_queue
-from msgapi.fleet.backends.redis.streaq_worker import StreaqWorker
+from msgapi.fleet.backends.redis.queue import StreaqWorker, open_queue
 from tests.support.brokers import Broker
 from tests.support.fleet_backends import LEASE, Engine, in_memory, on_nats, on_redis
 

@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from msgapi.fleet import FleetConflict, MemoryRecordStore, Revision, Unreachable, disclaim
-from msgapi.fleet.api_key import claim
+from msgapi.fleet.opening import claim
 from msgapi.fleet.opening import open as open_fleet
 from tests.support.brokers import Broker
 from tests.support.raw_servers import free_port

@@ -26,7 +26,7 @@ from msgapi.fleet.chunk import Chunk, load_chunk
 from msgapi.fleet.queueing import split_rows
 from msgapi.fleet.records.manifest import is_valid_name, read_manifest, record_progress
 from msgapi.journal import State, Unusable
-from msgapi.journal.keys import request_digest
+from msgapi.journal.journal import request_digest
 from tests.support.journals import Service, message, opened, sent
 
 pytestmark = pytest.mark.anyio

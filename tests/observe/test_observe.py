@@ -11,7 +11,7 @@ import pytest
 import msgapi
 from msgapi import Call, Invalid, Ok, Pace, Request, Retry, Throttled, VirtualClock, observe
 from msgapi.observe import Observer, Watch
-from msgapi.observe.labels import kind_of, route_of
+from msgapi.observe.hooks import kind_of, route_of
 from msgapi.results import CALLED_OFF
 from msgapi.sandbox.openapi.operations import OPERATIONS
 from tests.support.observers import ACCEPTED, DOWN, LOST, REFUSED, SEND, Notes, Script, limited, observed

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from msgapi import Clock, SystemClock, VirtualClock
-from msgapi.fleet.api_key import hash_key
 from msgapi.fleet.backends.nats import shared_rate as on_nats_server
 from msgapi.fleet.backends.nats.shared_rate import NatsSharedRate
 from msgapi.fleet.backends.redis import connection
 from msgapi.fleet.backends.redis import shared_rate as on_redis_server
 from msgapi.fleet.backends.redis.shared_rate import RedisSharedRate
+from msgapi.fleet.opening import hash_key
 from msgapi.ratelimit import Grant, LocalSharedRate, RateState, SharedRate
 from tests.support.brokers import Broker, nats, nats_broker, valkey, valkey_broker
 

@@ -18,9 +18,8 @@ from .calls import RowCalls, RowIds
 from .config import BatchConfig
 from .input import FileFormat, InputFile, open_input
 from .journal import BatchJournal, spent
-from .prices import check_balance, parse_prices
 from .runner import BatchRun
-from .spending import TopUpWaiter, limit
+from .spending import TopUpWaiter, check_balance, limit, parse_prices
 from .summary import report
 from .template import MessageBuilder
 

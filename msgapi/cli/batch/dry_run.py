@@ -24,7 +24,7 @@ from ..outcomes import RowOutcome
 from ..output import emit, emit_json, table_of
 from .calls import SeenHashes
 from .input import InputFile, InputRow
-from .prices import UnitPrices, price_of
+from .spending import UnitPrices, price_of
 from .template import MessageBuilder, fingerprint, own_key
 
 _MOST_SHOWN: Final = 10

@@ -1,18 +1,23 @@
-"""The command `msgapi demo`: a file is sent to a sandbox with faults, and each row is checked."""
+"""The command `msgapi demo`: a file with some faulty rows is sent to a sandbox with faults, and each row is checked."""
 
-from collections.abc import Callable, Iterator
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
-from typing import Final, final
+from typing import Any, Final, TypeAlias, final
 
 import click
+import orjson
 from attrs import frozen
 
 from ...client import Client
 from ...ratelimit import Pace
-from ...sandbox import Sandbox
+from ...sandbox import MAGIC_RECIPIENTS, PriceList, Sandbox
 from ..batch.command import open_rows, run_batch
 from ..batch.config import BatchConfig
 from ..batch.runner import BatchRun
@@ -20,8 +25,133 @@ from ..batch.summary import cost_line, outcome_table
 from ..connection import PATIENT, run_async
 from ..exits import CliError, Exit, cannot_write
 from ..output import emit, note, table_of
-from . import demo_data
-from .demo_data import AuditCheck
+
+Cells: TypeAlias = tuple[str, ...]
+HEADER: Final[Cells] = ("id", "to", "name", "parcel")
+_NAMES: Final = ("Ada", "Björn", "Chloé", "Dmitri", "Eun-ji", "Fatima", "O'Neil, Gus", 'Hal "Ace" Ito', "İpek", "Jörg")
+_BAD_NUMBERS: Final = ("0151 23456", "+49", "+0123456789", "none", "")
+_REFUSED: Final = {"403": "Forbidden", "404": "NotFound", "422": "Unprocessable"}
+_PHONES: Final[Mapping[str, str]] = {luck.fault: luck.phone for luck in MAGIC_RECIPIENTS}
+_FAULTY: Final = 50  # every 50th row is faulty
+
+
+@final
+@frozen
+class DemoRow:
+    """One row: its *number* from 1, and the kind of outcome that is expected."""
+
+    number: int
+    id: str
+    to: str
+    kind: str
+
+
+def write_rows(path: Path, rows: int, seed: int) -> tuple[DemoRow, ...]:
+    """Write this many *rows* to *path*, and return the expected outcomes."""
+    random = Random(seed)  # noqa: S311 - the same seed must give the same file
+    written: list[DemoRow] = []
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            out = csv.writer(file)
+            _ = out.writerow(HEADER)
+            for row, cells in _rows(rows, random):
+                written.append(row)
+                _ = out.writerow(cells)
+    except OSError as error:
+        raise CliError(cannot_write(str(path), error)) from None
+    return tuple(written)
+
+
+def balance_for(rows: int) -> Decimal:
+    """Return a balance in EUR that covers this many messages."""
+    return PriceList().single_message * rows
+
+
+def _rows(rows: int, random: Random) -> Iterator[tuple[DemoRow, Cells]]:
+    last: tuple[DemoRow, Cells] | None = None
+    for number in range(1, rows + 1):
+        good = (f"c{number}", f"+999{100_000_000 + number}", random.choice(_NAMES), f"P{random.randrange(10**6):06}")
+        # +999 is not assigned to a country: nobody has this number.
+        if number % _FAULTY != 0 or last is None:
+            last = DemoRow(number, good[0], good[1], "Accepted"), good
+            yield last
+        else:
+            kind, cells = _faulty_row(number // _FAULTY, good, last[1])
+            yield DemoRow(number, cells[0], cells[1], kind), cells
+
+
+def _faulty_row(which: int, good: Cells, last: Cells) -> tuple[str, Cells]:
+    name, to, called, parcel = good
+    ways: Mapping[int, tuple[str, Cells]] = {
+        0: ("Invalid", (name, _BAD_NUMBERS[which // 7 % len(_BAD_NUMBERS)], called, parcel)),
+        1: ("Invalid", (name, to, "", parcel)),
+        2: ("Invalid", (name, to, called, parcel, "a cell too many")),
+        3: ("Duplicate", (name, *last[1:])),
+        **{4 + at: (kind, (name, _PHONES[fate], called, parcel)) for at, (fate, kind) in enumerate(_REFUSED.items())},
+    }
+    return ways[which % len(ways)]
+
+
+@final
+@frozen
+class AuditCheck:
+    """One check: the expected and the found number, and whether they are about the same rows."""
+
+    what: str
+    expected: str
+    found: str
+    holds: bool
+
+
+def audit(rows: Sequence[DemoRow], box: Sandbox, balance: Decimal, directory: Path) -> tuple[AuditCheck, ...]:
+    """Check the outcome of each of *rows* in the files in *directory* and in the log and the balance of *box*."""
+    results = [orjson.loads(line) for line in (directory / "results.jsonl").read_bytes().splitlines()]
+    with (directory / "failed.csv").open(newline="", encoding="utf-8") as file:
+        failed = [cells[0] for cells in csv.reader(file)][1:]
+    good = [row for row in rows if row.kind == "Accepted"]
+    bad = [row for row in rows if row.kind not in {"Accepted", "Duplicate"}]
+    log = Counter(entry.to for entry in box.messages)
+    spent = balance - (box.balance.free or 0)
+    reported = sum((Decimal(str(one["price"])) for one in results if one["kind"] == "Accepted"), Decimal(0))
+    once = {row.to for row in good}
+    return (
+        _same("good rows accepted, each exactly once", once, {to for to, times in log.items() if times == 1}),
+        AuditCheck("messages in the log altogether", f"{len(good):,}", f"{log.total():,}", log.total() == len(good)),
+        _same("rows reported, each exactly once", _numbers(rows), Counter(one["row"] for one in results)),
+        *_kinds(rows, results),
+        _same("bad rows written to be sent again", Counter(row.id for row in bad), Counter(failed)),
+        _same("message ids of the results", _ids(results), Counter(entry.id for entry in box.messages)),
+        AuditCheck("EUR, by the answers and by the account", f"{spent:.2f}", f"{reported:.2f}", spent == reported),
+    )
+
+
+def _numbers(rows: Sequence[DemoRow]) -> Counter[int]:
+    return Counter(row.number for row in rows)
+
+
+def _ids(results: Sequence[dict[str, Any]]) -> Counter[str]:
+    return Counter(one["message_id"] for one in results if one["kind"] == "Accepted")
+
+
+def _kinds(rows: Sequence[DemoRow], results: Sequence[dict[str, Any]]) -> list[AuditCheck]:
+    kinds = sorted({row.kind for row in rows} - {"Accepted"})
+    return [
+        _same(
+            f"bad rows reported as {kind}",
+            {row.number for row in rows if row.kind == kind},
+            {one["row"] for one in results if one["kind"] == kind and one["message"]},
+        )
+        for kind in kinds
+    ]
+
+
+def _same(what: str, expected: "Counter[Any] | set[Any]", found: "Counter[Any] | set[Any]") -> AuditCheck:
+    return AuditCheck(what, f"{_size(expected):,}", f"{_size(found):,}", expected == found)
+
+
+def _size(rows: "Counter[Any] | set[Any]") -> int:
+    return rows.total() if isinstance(rows, Counter) else len(rows)
+
 
 _RATE: Final = 800  # requests per second that the sandbox allows
 _FAULTS: Final = 0.03
@@ -54,13 +184,13 @@ def demo(*, rows: int, keep: str | None, seed: int) -> int:
     Needs no key. The sandbox has a rate limit; some requests fail, and some rows are faulty.
     """
     with _directory(keep) as directory:
-        written = demo_data.write_rows(directory / "people.csv", rows, seed)
-        balance = demo_data.balance_for(rows)
+        written = write_rows(directory / "people.csv", rows, seed)
+        balance = balance_for(rows)
         box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, seed=seed)
         setup = DemoSetup(directory=directory, box=box)
         note(f"{rows:,} rows to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
-        audit = partial(demo_data.audit, written, setup.box, balance, setup.directory)
-        return _report(run_async(partial(_send, setup)), audit, keep)
+        check = partial(audit, written, setup.box, balance, setup.directory)
+        return _report(run_async(partial(_send, setup)), check, keep)
 
 
 def _report(run: BatchRun, audit: Callable[[], tuple[AuditCheck, ...]], keep: str | None) -> int:

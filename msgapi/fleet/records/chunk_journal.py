@@ -5,6 +5,9 @@ Rules:
 - The results are written at the end, merged into what the record says by then: another worker may have had the chunk as
   well. Its results are kept, and rows that it may still be sending keep an unknown outcome.
 - A chunk that was begun again and again without ever being finished is not begun once more.
+- A local batch can be resumed with the collected journal, and what it sends is not recorded on the fleet. It sends
+  under the same keys. While the service surely remembers those, it is harmless that a worker sends a row as well. After
+  that the outcome of the row is unknown, and the user decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +20,33 @@ from ...batch import Stopped
 from ...calls import Call
 from ...codec import Problems
 from ...journal import REMEMBERED, Send, State, Verdict, key_of
-from ...journal.keys import request_digest
+from ...journal.journal import request_digest
 from ...journal.verdicts import COLUMNS, MAYBE_SENT, REPEATED_ROW, Entry, ResumeRules, state_of, stored_result
 from ...results import Invalid, Result
+from ..backend import RecordStore
 from ..chunk import Chunk, ChunkRow, InvalidChunk
 from .chunk_record import ChunkDocument, ChunkRecord, RowRecord, merge_row
-from .takeover import takeover_time
+
+NAME: Final = "journal"
+"""The name of the document that holds the time of the first collection."""
+
+
+async def record_takeover(records: RecordStore, batch: str, now: float) -> None:
+    """Record that a journal of *batch* is collected at the Unix time *now*; do nothing if one was collected before."""
+    _ = await records.write(batch, NAME, f"{now}".encode(), 0)
+
+
+async def takeover_time(records: RecordStore, chunk: Chunk, now: float) -> float | None:
+    """Return the Unix time from which a local batch may have sent the rows of *chunk*.
+
+    Return None if there was no takeover, or if at the Unix time *now* the service still remembers the keys.
+    """
+    if now - chunk.created_at <= REMEMBERED:
+        return None
+    value, _ = await records.read(chunk.batch, NAME)
+    at = now if value is None else float(value)
+    return at if now - at > REMEMBERED else None
+
 
 T = TypeVar("T")
 MAX_ATTEMPTS: Final = 5

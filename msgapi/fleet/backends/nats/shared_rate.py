@@ -22,8 +22,8 @@ from nats.js.kv import KeyValue
 from ....clock import SYSTEM_CLOCK, Clock
 from ....codec import Problems, dump, load
 from ....ratelimit import Grant, RateState
-from ...api_key import hash_key
-from ...backoff import Backoff
+from ...opening import hash_key
+from ...sending import Backoff
 
 T = TypeVar("T")
 _FAILURES: Final = (nats.errors.Error, OSError)  # the built-in TimeoutError is an OSError

@@ -11,12 +11,15 @@ Rules:
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from functools import partial
-from typing import Final, TypeVar, cast, final
+from typing import Any, Final, TypeVar, cast, final
 from uuid import uuid4
 
 import anyio
 import orjson
+from anyio.abc import TaskStatus
+from anyio.streams.memory import MemoryObjectReceiveStream
 from attrs import define, field
 from coredis.exceptions import RedisError
 from streaq import Worker
@@ -27,7 +30,52 @@ from streaq.utils import now_ms
 from ....concurrency import background
 from ...backend import Lease, Unreachable
 from .connection import COMMAND_TIMEOUT, RETRY_POLICY, create_pool, describe_error, open_shielded, run_command
-from .streaq_worker import MESSAGE, StreaqWorker
+
+MESSAGE: Final[ContextVar[StreamMessage]] = ContextVar("MESSAGE")
+"""The message that the running task came as."""
+
+
+@final
+class StreaqWorker(Worker[None]):
+    """A streaq worker that leaves signals and the end of each task to the queue.
+
+    *is_leased* returns whether a task is one that the queue has leased; *on_start* and *on_end* are called when the
+    worker starts and ends.
+    """
+
+    is_leased: Callable[[str], bool]
+    on_start: Callable[[], None]
+    on_end: Callable[[], None]
+
+    async def run_task(self, msg: StreamMessage) -> None:
+        """Run a task, unless the queue has leased it already: then its lease was renewed too late for streaq."""
+        if not self.is_leased(msg.task_id):
+            _ = MESSAGE.set(msg)
+            await super().run_task(msg)
+
+    async def finish_task(self, msg: StreamMessage, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - streaq's
+        """Do nothing: the queue finishes the task when the lease is given up."""
+
+    async def run_consumers(
+        self,
+        receive: MemoryObjectReceiveStream[StreamMessage],
+        renew_scope: anyio.CancelScope,
+        produce_scope: anyio.CancelScope,
+        *,
+        task_status: TaskStatus[anyio.CapacityLimiter] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Run the tasks, and close the stream, which streaq 7.2 leaves open."""
+        with receive:
+            await super().run_consumers(receive, renew_scope, produce_scope, task_status=task_status)
+
+    async def signal_handler(self, scope: anyio.CancelScope) -> None:  # noqa: ARG002 - streaq's
+        """Leave signals to the program, and report the end of the worker, whose tasks cannot be cancelled."""
+        try:
+            self.on_start()
+            await anyio.sleep_forever()
+        finally:
+            self.on_end()
+
 
 T = TypeVar("T")
 W = TypeVar("W", bound=Worker[None])

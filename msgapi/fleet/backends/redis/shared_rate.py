@@ -16,9 +16,9 @@ from coredis.commands import Script
 
 from ....clock import SYSTEM_CLOCK, Clock
 from ....ratelimit.shared import FIGURES, Grant
-from ...api_key import hash_key
 from ...backend import Unreachable
-from ...backoff import Backoff
+from ...opening import hash_key
+from ...sending import Backoff
 from .connection import run_command
 
 T = TypeVar("T")
