@@ -121,7 +121,7 @@ def send(
         raise ValueError(f"outage_timeout must be a number of seconds that is not negative, not {outage_timeout}")
     options: PoolOptions[Any] = PoolOptions(
         concurrency=concurrency,
-        breaker=Breaker(breaker),
+        breaker=Breaker(breaker, (lambda: False) if journal is None else (lambda: journal.has_accepted)),
         outage=Outage(outage_timeout),
         spending=None if max_spend is None and estimate is None else SpendTracker(max_spend),
         clock=clock,
