@@ -165,7 +165,7 @@ def _failure(call: Call[Any], response: Response, meta: Meta, now: Callable[[], 
             from_service=False,
             **known,
         )
-    code, message = rest.pop("error"), rest.pop("message")
+    code, message = f"{rest.pop('error')}", f"{rest.pop('message')}"
     for name, reader in _READERS.items():
         if name in _FIELDS[kind] and name in rest:
             value = reader(rest[name])

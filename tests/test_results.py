@@ -98,9 +98,9 @@ def test_an_answer_that_is_not_the_services_means_one_thing_everywhere(
 def test_only_an_error_that_the_service_gave_is_from_the_service() -> None:
     assert not msgapi.NotSent("x").from_service
     assert not msgapi.Unanswered("x").from_service
-    assert not messages.send(
-        messages.Text(agent_id="", to="", traffic_type="TRANSACTION", text="")
-    ).invalid.from_service
+    refused_here = messages.send(messages.Text(agent_id="", to="", traffic_type="TRANSACTION", text="")).invalid
+    assert refused_here is not None
+    assert not refused_here.from_service
     assert msgapi.Invalid(meta=status(400)).from_service
     assert msgapi.NotFound().from_service
 

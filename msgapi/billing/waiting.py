@@ -30,13 +30,13 @@ async def wait_for_top_up(
         interval: Seconds between two polls.
         polls: Return False after this many polls; None for no limit.
 
-    Return False at once if the API key is refused (401).
+    Return False at once if the service refuses the API key (401).
     """
     refused = error if isinstance(error, InsufficientBalance) else InsufficientBalance()
     lowest, needed = None if refused.balance is None else refused.balance.free, refused.required_amount
     while True:
         result = await api(balance())
-        if isinstance(result, Unauthorized):
+        if isinstance(result, Unauthorized) and result.scope == "account":
             return False
         free = result.value.free if isinstance(result, Ok) else None
         if free is not None:

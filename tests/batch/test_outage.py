@@ -1,6 +1,6 @@
 """batch: a service that fails is waited for, and the rows that failed with it go again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -322,7 +322,7 @@ async def test_answers_that_are_not_the_services_are_no_outage() -> None:
 
 async def test_during_an_outage_an_answer_that_is_not_the_services_costs_no_row_and_ends_nothing() -> None:
     clock = VirtualClock()
-    probes = iter([FOREIGN, Unavailable(), FOREIGN])
+    probes: Iterator[ApiError] = iter([FOREIGN, Unavailable(), FOREIGN])
 
     def fails(_: int, now: float) -> ApiError | None:
         return Unavailable() if 2 <= now < 3 else next(probes, None) if now >= 3 else None

@@ -46,8 +46,8 @@ def test_what_is_missing_for_the_rest_is_told_by_what_the_rows_before_it_cost(
     accepted: int, free: str | None, missing: str | None
 ) -> None:
     balance = None if free is None else Balance(free=Decimal(free))
-    tally = Counts(32, accepted=accepted, refused=3, held=Decimal("0.07") * accepted)
-    tally.errors.update({("InsufficientBalance", "insufficient_balance"): 1, ("Forbidden", "forbidden"): 2})
+    tally = Counts(32, accepted=accepted, refused=2, held=Decimal("0.07") * accepted)
+    tally.not_carried_out = 1
     stopped = Stopped("balance", InsufficientBalance(balance=balance))
     found = spending.missing(stopped, tally)
     assert found == (None if missing is None else Decimal(missing))
@@ -286,7 +286,8 @@ def test_a_report_counts_the_rows_and_exports_them(
     assert "Not sent yet" in told
     assert main(["batch", "report", where, "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["accepted"], facts["not_sent_yet"], facts["price"]) == (3, 3, "0.21")
+    assert (facts["accepted"], facts["not_sent_yet"], facts["price"]) == (3, 4, "0.21")
+    assert (facts["refused"], facts["unknown"]) == (0, 0)
     assert main(["batch", "report", where, "--export", "jsonl"]) == 3
     rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row["key"] for row in rows)
@@ -365,7 +366,7 @@ def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
     _ = capsys.readouterr()
     assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 1
     told = orjson.loads(capsys.readouterr().out)
-    assert (told["accepted"], told["refused"], told["not_sent_yet"], told["unknown"]) == (10, 10, 0, 10)
+    assert (told["accepted"], told["refused"], told["not_sent_yet"], told["unknown"]) == (10, 0, 0, 10)
 
 
 def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too(
