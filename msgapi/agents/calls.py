@@ -111,7 +111,9 @@ def get(agent_id: str) -> Call[Agent]:
 
 
 def update(agent_id: str, changes: AgentChanges) -> Call[Agent]:
-    """Return the call that changes a draft or a rejected agent (docs: /api/rcs/agents-update). It may be repeated.
+    """Return the call that changes a draft or a rejected agent (docs: /api/rcs/agents-update).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
 
     If *changes* is empty or not valid, the call returns `Invalid` with details and is not sent. An unknown id is
     `NotFound`, an agent in another state is `Conflict`.

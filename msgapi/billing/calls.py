@@ -142,12 +142,18 @@ def auto_reload() -> Call[AutoReloadSettings]:
 
 
 def set_auto_reload(setting: AutoReload) -> Call[SettingSaved]:
-    """Return the call that sets automatic top-ups (docs: /api/billing). It may be repeated."""
+    """Return the call that sets automatic top-ups (docs: /api/billing).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+    """
     return build_call("PUT", f"{_ROUTE}/auto-reload", SettingSaved, body=setting, schema=AUTO_RELOAD)
 
 
 def set_alert(setting: Alert) -> Call[SettingSaved]:
-    """Return the call that sets the low-balance alert (docs: /api/billing). It may be repeated."""
+    """Return the call that sets the low-balance alert (docs: /api/billing).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+    """
     return build_call("PUT", f"{_ROUTE}/alerts", SettingSaved, body=setting, schema=ALERT)
 
 
@@ -174,13 +180,13 @@ async def wait_for_top_up(
         interval: Seconds between two polls.
         polls: Return False after this many polls; None for no limit.
 
-    Return False at once if the API key is refused (401).
+    Return False at once if the service refuses the API key (401).
     """
     refused = error if isinstance(error, InsufficientBalance) else InsufficientBalance()
     lowest, needed = None if refused.balance is None else refused.balance.free, refused.required_amount
     while True:
         result = await api(balance())
-        if isinstance(result, Unauthorized):
+        if isinstance(result, Unauthorized) and result.scope == "account":
             return False
         free = result.value.free if isinstance(result, Ok) else None
         if free is not None:

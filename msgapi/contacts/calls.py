@@ -114,7 +114,9 @@ def get(contact_id: str) -> Call[Contact]:
 
 
 def update(contact_id: str, changes: ContactChanges) -> Call[Contact]:
-    """Return the call that changes a contact (docs: /api/contacts/update-contact). It may be repeated.
+    """Return the call that changes a contact (docs: /api/contacts/update-contact).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
 
     If *changes* is empty or not valid, the call returns `Invalid` with details and is not sent. The key needs the
     role editor. An unknown id is `NotFound`.
@@ -125,8 +127,9 @@ def update(contact_id: str, changes: ContactChanges) -> Call[Contact]:
 def delete(contact_id: str) -> Call[Deleted]:
     """Return the call that deletes a contact (docs: /api/contacts/delete-contact).
 
-    It may be repeated: the second answer is `NotFound`. The key needs the role manager, otherwise the answer is
-    `Forbidden`.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent: after a lost answer,
+    `NotFound` for a second call can mean that the first one succeeded. The key needs the role manager, otherwise the
+    answer is `Forbidden`.
     """
     return build_call("DELETE", _ONE, Deleted, path_params={"contact_id": contact_id})
 

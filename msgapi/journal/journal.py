@@ -68,7 +68,10 @@ _DELAY: Final = 0.05  # seconds for which results are gathered before they are w
 @final
 @define(eq=False, repr=False)
 class Journal:
-    """The record of the rows of a batch. Made by `journal.open`, and usable only inside its `async with`."""
+    """The record of the rows of a batch. Made by `journal.open`, and usable only inside its `async with`.
+
+    *has_accepted* is whether a row was accepted in an earlier run.
+    """
 
     batch: str
     path: str
@@ -76,6 +79,7 @@ class Journal:
     _clock: Clock
     _rules: ResumeRules
     _own_keys: bool
+    has_accepted: bool = False
     _in_flight: dict[str, bool] = field(factory=dict, init=False)
     _settled: list[SettledRow] = field(factory=list, init=False)
     _invalid: list[tuple[object, ...]] = field(factory=list, init=False)
@@ -222,9 +226,9 @@ async def open(  # noqa: A001 - read as `journal.open`
     A journal holds the ids of the rows and what the service responded, but no recipient, unless an id is one. Only its
     owner can read it.
     """
-    file, merged = await anyio.to_thread.run_sync(partial(_open_file, path, batch, dict(about or {})))
+    file, merged, accepted = await anyio.to_thread.run_sync(partial(_open_file, path, batch, dict(about or {})))
     rules = ResumeRules(remembered, unknown == "resend", merged)
-    journal = Journal(batch, path, file, clock, rules, keys == "own")
+    journal = Journal(batch, path, file, clock, rules, keys == "own", accepted)
     try:
         try:
             yield journal
@@ -242,18 +246,18 @@ async def open(  # noqa: A001 - read as `journal.open`
             await anyio.to_thread.run_sync(file.close)
 
 
-def _open_file(path: str, batch: str, about: dict[str, str]) -> tuple[JournalFile, float | None]:
+def _open_file(path: str, batch: str, about: dict[str, str]) -> tuple[JournalFile, float | None, bool]:
     file = open_for_batch(path, batch)
     if file is None:
-        return create(path, {"batch": batch, "version": VERSION} | about), None
+        return create(path, {"batch": batch, "version": VERSION} | about), None, False
     try:
-        stored = file.about()
+        stored, accepted = file.about(), file.has(State.ACCEPTED)
         if MERGED in stored:
             file.clear_merged()
     except BaseException:
         file.close()
         raise
-    return file, merged_at(stored)
+    return file, merged_at(stored), accepted
 
 
 def merged_at(about: Mapping[str, str]) -> float | None:

@@ -174,6 +174,13 @@ class JournalFile:
                     found[row] = Entry(digest, State(state), started, key)
         return found
 
+    def has(self, state: State) -> bool:
+        """Return whether a row is in *state*."""
+        with _translated(self.path):
+            return (
+                self._connection.execute("SELECT 1 FROM rows WHERE state = ? LIMIT 1", (state,)).fetchone() is not None
+            )
+
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
         with _translated(self.path):

@@ -70,8 +70,9 @@ def get(message_id: str) -> Call[MessageRecord]:
 def revoke(message_id: str) -> Call[Revoked]:
     """Return the call that revokes a message before delivery (docs: /api/messages/revoke-and-status).
 
-    It may be repeated. A message that is delivered already or unknown is `NotFound`. The docs do not say what the
-    service answers for a message that is revoked already.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent. A message that is
+    delivered already or unknown is `NotFound`. The docs do not say what the service answers for a message that is
+    revoked already.
     """
     return build_call("DELETE", _ONE, Revoked, path_params={"message_id": message_id})
 

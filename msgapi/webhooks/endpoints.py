@@ -119,7 +119,10 @@ async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Resul
 
 
 def update(webhook_id: str, changes: EndpointChanges) -> Call[Confirmation]:
-    """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview). It may be repeated."""
+    """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+    """
     return build_call(
         "PATCH", _ONE, Confirmation, path_params={"webhook_id": webhook_id}, body=changes, schema=_CHANGES
     )
@@ -128,7 +131,8 @@ def update(webhook_id: str, changes: EndpointChanges) -> Call[Confirmation]:
 def delete(webhook_id: str) -> Call[Confirmation]:
     """Return a call that deletes an endpoint (docs: /api/webhooks/overview).
 
-    It may be repeated. If a first attempt succeeded but its response was lost, the result is `NotFound`.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent. If its answer was
+    lost and it is called again, `NotFound` can mean that the first call succeeded.
     """
     return build_call("DELETE", _ONE, Confirmation, path_params={"webhook_id": webhook_id})
 

@@ -54,6 +54,7 @@ COMMON: dict[str, st.SearchStrategy[Any]] = {
     "may_have_happened": st.booleans(),
     "meta": METAS,
     "extra": EXTRA,
+    "from_service": st.booleans(),
 }
 AFTER = {"retry_after": st.none() | SECONDS}
 OWN: dict[type, dict[str, st.SearchStrategy[Any]]] = {

@@ -92,7 +92,7 @@ def show_journal(
             emit(cost_line(counts))
     if counts.not_sent_yet or counts.resumable:
         return Exit.STOPPED
-    return Exit.REFUSED if counts.refused else Exit.ACCEPTED
+    return Exit.REFUSED if counts.failed else Exit.ACCEPTED
 
 
 def count_rows(record: JournalReader) -> Counts:
