@@ -5,6 +5,7 @@ Rules:
 - The HTTP status alone selects the class of the result. The error body only fills in its fields.
 - A success without a body is an `Ok` for a write whose result has no required fields.
 - A documented field of the wrong type counts as absent. It is kept in `extra`, as unknown fields are.
+- What can be read of a success that cannot be decoded is in the `extra` of the `Unreadable`, its ids above all.
 """
 
 import re
@@ -18,7 +19,7 @@ from typing import Any, Final, TypeVar
 from attrs import fields_dict
 
 from .calls import Call
-from .codec import Problems, from_plain, is_nested_deeper, load, parse
+from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
 from .codegen import constructor
 from .http import Response
 from .results import (
@@ -90,14 +91,14 @@ def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: flo
         value = value if isinstance(empty, Problems) else empty
     if isinstance(value, Problems):
         message = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
-        return Unreadable(message=message, problems=value.lines(), meta=meta)
+        return Unreadable(message=message, problems=value.lines(), meta=meta, extra=salvage(response.body, DEEPEST))
     return _new_ok(value, meta=meta)
 
 
 def _failure(response: Response, meta: Meta) -> ApiError:
     status, headers = response.status, response.headers
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
-    body = parse(response.body)
+    body = parse_leniently(response.body)
     rest: Envelope = dict(body) if isinstance(body, dict) and not is_nested_deeper(body, DEEPEST) else {}
     known: dict[str, Any] = {}
     for name, reader in (("error", _text), ("message", _text), *_READERS.items()):
