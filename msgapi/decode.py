@@ -7,6 +7,7 @@ Rules:
   no field but `retry_after`; all of it is kept in `extra`.
 - A success without a body is an `Ok` for a write whose result has no required fields.
 - A documented field of the wrong type counts as absent. It is kept in `extra`, as unknown fields are.
+- What can be read of a success that cannot be decoded is in the `extra` of the `Unreadable`, its ids above all.
 """
 
 import re
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import NOTHING, fields_dict
 
 from .calls import Call
-from .codec import Problems, from_plain, is_nested_deeper, load, parse
+from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
 from .codegen import constructor
 from .http import Response
 from .redact import mask
@@ -103,7 +104,7 @@ def decode(
         value = value if isinstance(empty, Problems) else empty
     # A success that decodes is the service's unless it is an error. Only few bodies need to be read a second time.
     if isinstance(value, Problems) or b'"error"' in response.body:
-        body, decodes = parse(response.body), not isinstance(value, Problems)
+        body, decodes = salvage(response.body, DEEPEST), not isinstance(value, Problems)
         from_service = is_from_service(call, response.status, body, decodes=decodes)
         if isinstance(value, Problems) or not from_service:
             return _unreadable(response, meta, body, value, from_service=from_service)
@@ -136,17 +137,16 @@ def _has_id(body: object, model: type) -> bool:
     return any(isinstance(value, str) and value for value in values)
 
 
-def _unreadable(response: Response, meta: Meta, body: object, value: object, *, from_service: bool) -> Unreadable:
+def _unreadable(response: Response, meta: Meta, body: Envelope, value: object, *, from_service: bool) -> Unreadable:
     problem = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
     if not isinstance(value, Problems):
         value = Problems((Detail("error", "is an error, not a result"),))
         problem = f"HTTP {response.status}, but the body is an error: {_size(response)}"
-    extra = {} if from_service else _fields(body)
-    return Unreadable(message=problem, problems=value.lines(), meta=meta, extra=extra, from_service=from_service)
+    return Unreadable(message=problem, problems=value.lines(), meta=meta, extra=body, from_service=from_service)
 
 
 def _failure(call: Call[Any], response: Response, meta: Meta, now: Callable[[], float]) -> ApiError:
-    status, body = response.status, parse(response.body)
+    status, body = response.status, parse_leniently(response.body)
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
     from_service = is_from_service(call, status, body)
     rest = _fields(body)

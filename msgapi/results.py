@@ -85,12 +85,13 @@ class Detail:
 class Balance:
     """A prepaid balance in EUR: *free* can be spent, *reserved* is on hold, *total* is the sum of both.
 
-    A part that the response leaves out is None.
+    A part that the response leaves out is None. Unknown fields, and those of an unexpected type, are in *extra*.
     """
 
     free: Decimal | None = None
     reserved: Decimal | None = None
     total: Decimal | None = None
+    extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -253,12 +254,20 @@ class Unreadable(_Failure):
     If *from_service* is True, the id could be read: the call was carried out, only its result is lost. Otherwise the
     outcome is unknown: the body has another form, for example that of a login page, or is an error.
 
-    *problems* say what is wrong and where, as `message @ $.json.path`. They quote no values.
+    *problems* say what is wrong and where, as `message @ $.json.path`. They quote no values. What could be read is in
+    *extra*: the fields of the body, or only its ids if the body is not JSON. With the code `incomplete_list` it is
+    the end of a list that may not be whole.
     """
 
     code: str = attrs.field(default="unreadable", repr=word)
     may_have_happened: bool = True
     problems: tuple[str, ...] = ()
+
+    @property
+    def message_id(self) -> str | None:
+        """The id of the message, if it could be read."""
+        found = (self.extra.get(name) for name in ("message_id", "id"))
+        return next((one for one in found if isinstance(one, str) and one), None)
 
 
 @final

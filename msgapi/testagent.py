@@ -13,9 +13,9 @@ from .calls import Call
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .redact import hidden
+from .schema.answers import map_answer
 from .schema.mapping import map_fields_by_name
 from .schema.requests import Schema, build_call
-from .schema.undocumented import read_leniently
 from .schema.validators import phone_number
 
 __all__ = [
@@ -106,4 +106,4 @@ SCHEMAS: Final = (_REGISTRATION, _VERIFICATION)
 """The schemas of all request bodies."""
 
 map_fields_by_name(Registration, Verification)
-read_leniently(TestAgentStatus)
+map_answer(TestAgentStatus)

@@ -90,7 +90,9 @@ async def pages(
 
     An error is yielded once and ends the iteration. So does a cursor that occurs a second time.
     """
-    async for page in follow_pages(api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until)):
+    async for page in follow_pages(
+        api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until), "transactions"
+    ):
         yield page
 
 
@@ -105,7 +107,7 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
 
 async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
     """Yield the pages of invoices, up to the last one. Errors are yielded as in `pages`."""
-    async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit)):
+    async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit), "invoices"):
         yield page
 
 

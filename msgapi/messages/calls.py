@@ -13,6 +13,7 @@ from ..calls import Call, Caller, new_key
 from ..codec import dump
 from ..codegen import constructor
 from ..results import Ok, Result
+from ..schema.cursor_pages import Progress, incomplete, missing_cursor, odd_rows
 from ..schema.requests import build_call, check_key, make_invalid
 from ..schema.validators import date_or_datetime, integer, non_empty, one_of
 from .models import Accepted, Direction, Message, MessageRecord, MessageType, Page, Revoked, Status
@@ -115,19 +116,31 @@ async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) ->
     """Yield the pages of the log, up to the last (docs: /api/messages/list-messages).
 
     *limit* is 1 to 200 messages a page, *filters* are those of `list`. An error is yielded once and ends the
-    iteration. So does an empty page, which is not yielded: a page does not say whether it is the last, and may have
-    fewer messages than *limit*. A page that has only messages of the page before ends the iteration too, in case the
-    service ignores the offset. The service counts from the newest message, so a message can be yielded twice while
-    others arrive; compare the ids.
+    iteration. So does an empty page, which is not yielded: a page may have fewer messages than *limit*. A page whose
+    messages were all in the pages before it is not yielded either. A row that cannot be read is in the `extra` of its
+    page, in a list under `messages`.
+
+    The last result is an `Unreadable` with the code `incomplete_list` if the log may not be whole: three pages in a
+    row have nothing new, as if the service ignored the offset, or an empty page says that there are more.
+
+    The service counts from the newest message, so a message can be yielded twice while others arrive; compare the
+    ids.
     """
-    # `before` holds the ids of the previous page.
-    offset, before = 0, set[str]()
+    offset, progress = 0, Progress()
     while True:
         result = await api(list(limit=limit, offset=offset, **filters))
-        ids = {one.id for one in result.value.messages} if isinstance(result, Ok) else set[str]()
-        if isinstance(result, Ok) and ids <= before:
-            return
-        yield result
         if not isinstance(result, Ok):
+            yield result
             return
-        offset, before = offset + len(result.value.messages), ids
+        page = result.value
+        odd = odd_rows(page.extra, "messages")
+        offset += len(page.messages) + len(odd)
+        if progress.add([*(one.id for one in page.messages), *map(repr, odd)]):
+            yield result
+            continue
+        has_rows = page.messages or odd
+        problem = progress.problem if has_rows else missing_cursor(page.extra)
+        if problem is not None:
+            yield incomplete(problem, result.meta)
+        if problem is not None or not has_rows:
+            return

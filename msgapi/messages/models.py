@@ -211,6 +211,7 @@ class Tier:
     channel: str | None = None
     current: str | None = None
     volume_used: int | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -230,6 +231,7 @@ class Billing:
     tier: Tier | None = None
     in_session: bool | None = None
     mau_charged: bool | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -241,6 +243,7 @@ class Accepted:
     status: str = "queued"
     created_at: datetime | None = None
     billing: Billing = field(factory=Billing)
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -250,6 +253,7 @@ class MessageEvent:
 
     type: str
     at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -262,7 +266,7 @@ class MessageRecord:
     """
 
     id: str
-    status: str
+    status: str | None = None
     direction: str | None = None
     channel_id: str | None = None
     contact_id: str | None = None
@@ -278,6 +282,7 @@ class MessageRecord:
     error_code: str | None = None
     error_message: str | None = field(default=None, repr=hidden)
     events: tuple[MessageEvent, ...] = ()
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -297,6 +302,7 @@ class Revoked:
     id: str
     status: str = "REVOKED"
     revoked_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 Unit: TypeAlias = Literal["basic_message", "single_message", "conversation", "mau"]

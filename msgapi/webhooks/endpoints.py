@@ -18,10 +18,10 @@ from ..calls import Call, Caller
 from ..config import is_loopback
 from ..redact import hidden
 from ..results import Detail, Result
+from ..schema.answers import map_answer
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages
 from ..schema.mapping import map_fields_by_name
 from ..schema.requests import Schema, build_call
-from ..schema.undocumented import read_leniently
 from ..schema.validators import Problem, non_empty, optional, tuple_of, url
 
 _ROUTE: Final = "/v1/webhooks"
@@ -114,7 +114,7 @@ async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Resul
 
     An error is yielded as the last result. A cursor that was used before ends the pages, too.
     """
-    async for page in follow_pages(api, lambda at: list(cursor=at, limit=limit)):
+    async for page in follow_pages(api, lambda at: list(cursor=at, limit=limit), "webhooks"):
         yield page
 
 
@@ -168,6 +168,6 @@ SCHEMAS: Final = (_NEW, _CHANGES)
 """The rules for the request bodies, for the sandbox."""
 
 map_fields_by_name(NewEndpoint, EndpointChanges)
-read_leniently(WebhookEndpoint, aliases={"webhook_id": "id"})
-read_leniently(EndpointPage, array="webhooks", aliases={"endpoints": "webhooks"})
-read_leniently(Confirmation)
+map_answer(WebhookEndpoint, aliases={"webhook_id": "id"})
+map_answer(EndpointPage, array="webhooks", aliases={"endpoints": "webhooks"})
+map_answer(Confirmation)

@@ -142,6 +142,18 @@ def test_a_signature_that_is_wrong_is_refused(tmp_path: Path, capsys: Captured) 
     assert main(["webhooks", "verify", str(path), "--secret", "other", "--signature", signed(BODY)]) == 1
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_body_that_was_written_anew_is_refused_with_that_cause(
+    more: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY + b"\r\n")
+    assert main(["webhooks", "verify", str(path), "--secret", SECRET, "--signature", signed(BODY), *more]) == 1
+    told = capsys.readouterr()
+    assert "the body was changed after it was signed: white space at its ends" in told.err
+    assert not more or "white space at its ends" in orjson.loads(told.out)["reason"]
+
+
 def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert main(["webhooks", "verify", str(tmp_path / "none"), "--secret", "x", "--signature", "y"]) == 2
     assert "cannot read" in capsys.readouterr().err
