@@ -5,6 +5,8 @@ The servers are raw sockets, so that each test decides on every byte and on when
 
 import gzip
 import os
+import resource
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
@@ -16,9 +18,10 @@ from anyio.abc import SocketAttribute, SocketListener
 from attrs import define, field
 
 from msgapi import NotSent, Request, Response, Unanswered
-from msgapi.results import NO_FREE_CONNECTION
+from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
 from msgapi.transports import Answer, Transport, aiohttp, httptools, httpx2
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
+from tests.transports.test_httpx2 import secured
 
 Opened = Callable[..., AbstractAsyncContextManager[Transport]]
 
@@ -574,6 +577,60 @@ async def test_a_refused_connection_names_its_errno(over: Opened) -> None:
     async with over() as transport:
         answer = await transport(post(f"http://127.0.0.1:{free_port()}"))
     assert answer == NotSent("could not connect: ECONNREFUSED (Connection refused)")
+
+
+@OWN
+async def test_a_process_without_a_free_file_descriptor_names_it(over: Opened) -> None:
+    async with over() as transport:
+        _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        try:
+            answer = await transport(post("http://127.0.0.1:9"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert isinstance(answer, NotSent)
+    assert answer.code == TOO_MANY_OPEN_FILES
+    assert answer.reason.startswith("could not connect: EMFILE (Too many open files): raise the limit")
+
+
+@OWN
+async def test_a_server_that_speaks_no_tls_is_named(over: Opened) -> None:
+    async def serve(wire: Wire) -> None:
+        _ = await wire.stream.receive()
+        await wire.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(serve) as url, over() as transport:
+        answer = await transport(post(url.replace("http:", "https:")))
+    assert answer == NotSent("no secure connection: wrong version number")
+
+
+@OWN
+async def test_a_tls_alert_is_named(over: Opened) -> None:
+    async def serve(wire: Wire) -> None:
+        _ = await wire.stream.receive()
+        await wire.send(b"\x15\x03\x03\x00\x02\x02\x28")
+        await wire.hang()
+
+    async with serving(serve) as url, over() as transport:
+        answer = await transport(post(url.replace("http:", "https:")))
+    assert isinstance(answer, NotSent)
+    assert answer.reason.startswith("no secure connection: ")
+    assert answer.reason.endswith("alert handshake failure")
+
+
+@OWN
+async def test_a_file_of_certificates_that_does_not_exist_is_named(
+    over: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nothing/here.pem")
+    server, _ = secured("127.0.0.1")
+    async with serving(saying(OK), tls=server) as url, over(ssl=ssl.create_default_context()) as transport:
+        answer = await transport(post(url))
+    assert isinstance(answer, NotSent)
+    assert answer.reason.startswith("no secure connection: unable to get local issuer certificate")
+    assert answer.reason.endswith("(SSL_CERT_FILE names /nothing/here.pem, which does not exist)")
 
 
 @pytest.mark.parametrize("name", ["", "0", None, 1.5, 0])

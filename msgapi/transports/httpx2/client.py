@@ -61,8 +61,9 @@ class Httpx2ClientTransport:
 
     async def _send(self, request: httpx2.Request) -> Answer:
         # The client may have fewer connections than there are slots. Waiting for one of those has no limit either.
+        until = anyio.current_time() + seconds_to_wait()
         while True:
-            remaining = seconds_to_wait()
+            remaining = max(0.0, until - anyio.current_time())
             pool_timeout = min(self.connect_timeout, remaining)
             timeouts = httpx2.Timeout(None, connect=self.connect_timeout, pool=pool_timeout)
             request.extensions["timeout"] = timeouts.as_dict()

@@ -9,11 +9,11 @@ Rules:
 
 import os
 import ssl
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 from socket import IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, socket
 from time import monotonic
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, TypeVar, final
 
 import anyio
 import h11
@@ -28,7 +28,9 @@ from ..common.http1 import MAX_HEAD, NOT_HTTP, make_response
 from ..common.opening import ConnectFailed, default_ssl_context
 from ..protocol import Answer
 
-_READ_SIZE: Final = 2**16
+A = TypeVar("A")
+R = TypeVar("R")
+_READ_SIZE: Final = 2**16  # more than one record of TLS, so that the TLS library keeps no data that it has decrypted
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 _CUT_SHORT: Final = Unanswered("the response was cut short")
 # For h11, the method alone decides how the response is read. The request itself is written by `encode_request`.
@@ -55,8 +57,7 @@ class H11Connection:
     @property
     def is_open(self) -> bool:
         """Whether a request can be sent over it: nothing has arrived since, and it has not been idle for too long."""
-        is_idle = not self._watch(0) and not self._has_decrypted_data()
-        return is_idle and monotonic() - self.idle_since < KEEPALIVE
+        return monotonic() - self.idle_since < KEEPALIVE and not self._watch(0)
 
     async def send(self, request: bytes, _: object, /, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
@@ -73,7 +74,7 @@ class H11Connection:
         except h11.RemoteProtocolError:
             return NOT_HTTP if self._headers is None else _CUT_SHORT
         if written and self._h11.our_state is h11.DONE and self._h11.their_state is h11.DONE:
-            self.reusable = not (self._h11.trailing_data[0] or self._has_decrypted_data())
+            self.reusable = not self._h11.trailing_data[0]
             self._h11.start_next_cycle()
         return outcome
 
@@ -81,20 +82,12 @@ class H11Connection:
         """Close the connection at once."""
         self._socket.close()
 
-    def _has_decrypted_data(self) -> bool:
-        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
-
     async def _write(self, data: bytes) -> bool:
         # Return False if the server did not accept all of it: it may have responded before.
         view = memoryview(data)
         try:
             while view:
-                try:
-                    view = view[self._socket.send(view) :]
-                except (BlockingIOError, ssl.SSLWantWriteError):
-                    await anyio.wait_writable(self._socket)
-                except ssl.SSLWantReadError:
-                    await anyio.wait_readable(self._socket)
+                view = view[await _when_ready(self._socket, self._socket.send, view, anyio.wait_writable) :]
         except BrokenPipeError:
             return False
         return True
@@ -103,7 +96,8 @@ class H11Connection:
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
-                data = await self._receive()
+                await anyio.wait_readable(self._socket)
+                data = await _when_ready(self._socket, self._socket.recv, _READ_SIZE, anyio.wait_readable)
                 if not data and self._h11.their_state is h11.SEND_RESPONSE:
                     return connection_lost(None)
                 self.answered |= bool(data)
@@ -122,17 +116,6 @@ class H11Connection:
                     return make_response(self._status, headers, None, self._max_response)
             elif isinstance(event, h11.EndOfMessage):
                 return make_response(self._status, headers, bytes(self._body), self._max_response)
-
-    async def _receive(self) -> bytes:
-        if not self._has_decrypted_data():
-            await anyio.wait_readable(self._socket)
-        while True:
-            try:
-                return self._socket.recv(_READ_SIZE)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                await anyio.wait_readable(self._socket)
-            except ssl.SSLWantWriteError:
-                await anyio.wait_writable(self._socket)
 
 
 @final
@@ -215,18 +198,26 @@ async def _start_tls(sock: socket, host: str, context: ssl.SSLContext) -> ssl.SS
         sock.close()
         raise
     try:
-        while True:
-            try:
-                secured.do_handshake()
-            except ssl.SSLWantReadError:
-                await anyio.wait_readable(secured)
-            except ssl.SSLWantWriteError:
-                await anyio.wait_writable(secured)
-            else:
-                return secured
+        await _when_ready(secured, secured.do_handshake, False, anyio.wait_readable)  # noqa: FBT003 - `block`
     except BaseException:
         secured.close()
         raise
+    return secured
+
+
+async def _when_ready(
+    sock: socket, operation: Callable[[A], R], argument: A, wait: Callable[[socket], Awaitable[None]]
+) -> R:
+    # TLS may have to read in order to write, and the other way round.
+    while True:
+        try:
+            return operation(argument)
+        except ssl.SSLWantReadError:
+            await anyio.wait_readable(sock)
+        except ssl.SSLWantWriteError:
+            await anyio.wait_writable(sock)
+        except BlockingIOError:
+            await wait(sock)
 
 
 def _interleave(addresses: Sequence[_Address]) -> list[_Address]:
