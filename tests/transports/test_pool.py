@@ -1,6 +1,7 @@
 """The limit of connections, the pool of idle ones, and the check of a socket."""
 
 import asyncio
+import gc
 import select
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define, field
+from yarl import URL
 
 from msgapi import NotSent, Request, Response
 from msgapi.results import NO_FREE_CONNECTION
@@ -24,6 +26,7 @@ from msgapi.transports.common.connections import (
     make_deadlines,
     watch_socket,
 )
+from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
 HERE: Origin = ("http", "here.test", 80)
@@ -327,3 +330,63 @@ def test_a_socket_at_its_end_is_noticed_without_the_event_loop(watched: Watched)
     theirs, has_data = watched
     theirs.close()
     assert has_data(0)
+
+
+# The resolution of a host, on asyncio.
+
+
+class NoProtocol(asyncio.Protocol):
+    """A protocol that does nothing."""
+
+
+@ON_ASYNCIO
+async def test_connections_that_are_made_at_the_same_time_share_the_resolution_of_their_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, lookups, go = asyncio.get_running_loop(), list[str](), asyncio.Event()
+
+    async def getaddrinfo(host: str, *_: object, **__: object) -> None:
+        lookups.append(host)
+        await go.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    connector = Connector(NoProtocol, 30.0, None)
+    tasks = [asyncio.create_task(connector(URL("http://one.test"))) for _ in range(9)]
+    other = asyncio.create_task(connector(URL("http://two.test")))
+    await anyio.wait_all_tasks_blocked()
+    tasks[0].cancel()
+    go.set()
+    results = await asyncio.gather(*tasks, other, return_exceptions=True)
+    assert lookups == ["one.test", "two.test"]
+    assert [type(result) for result in results] == [asyncio.CancelledError, *([ConnectFailed] * 9)]
+    with pytest.raises(ConnectFailed):
+        _ = await connector(URL("http://one.test"))
+    assert len(lookups) == 3
+
+
+@ON_ASYNCIO
+async def test_a_resolution_that_no_call_waits_for_any_more_logs_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = asyncio.Event()
+
+    async def getaddrinfo(*_: object, **__: object) -> None:
+        await go.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    connector = Connector(NoProtocol, 0.01, None)
+    for _ in range(2):
+        with pytest.raises(ConnectFailed):
+            _ = await connector(URL("http://one.test"))
+    (lookup,) = connector._resolving.values()
+    go.set()
+    await asyncio.wait([lookup])
+    with pytest.raises(ConnectFailed):
+        _ = await connector(URL("http://one.test"))
+    for left in tuple(connector._resolving.values()):
+        left.cancel()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.records == []
