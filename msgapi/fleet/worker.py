@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from .. import billing
 from ..batch import Outcome, Stopped
 from ..batch.outage import is_healthy
-from ..billing.waiting import INTERVAL
+from ..billing.calls import INTERVAL
 from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import background, run_all

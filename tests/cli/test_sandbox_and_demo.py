@@ -79,9 +79,9 @@ def test_the_number_of_messages_to_keep_is_an_option() -> None:
 
 
 def test_luck_is_a_table(capsys: Captured) -> None:
-    assert main(["sandbox", "--luck"]) == 0
+    assert main(["sandbox", "--list-recipients"]) == 0
     told = capsys.readouterr().out
-    assert all(luck.phone in told for luck in MAGIC_RECIPIENTS)
+    assert all(magic.phone in told for magic in MAGIC_RECIPIENTS)
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: Captured) -> None:
@@ -184,7 +184,7 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: Cap
 
 
 def test_luck_and_endings_are_json_too(capsys: Captured) -> None:
-    assert main(["sandbox", "--luck", "--json"]) == 0
+    assert main(["sandbox", "--list-recipients", "--json"]) == 0
     found = orjson.loads(capsys.readouterr().out)
     assert {one["phone"] for one in found} >= {one.phone for one in MAGIC_RECIPIENTS} | {
         one.phone for one in DELIVERY_OUTCOMES

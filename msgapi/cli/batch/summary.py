@@ -35,7 +35,7 @@ def summary(run: BatchRun) -> dict[str, object]:
     return plain_counts(run.counts) | {
         "stopped": run.stopped.reason if run.stopped is not None else None,
         "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
-        "trouble": run.failure,
+        "failure": run.failure,
         "journal": None if run.journal is None else run.journal.path,
         "exit": int(run.status),
     }
@@ -55,7 +55,7 @@ def plain_counts(counts: Counts) -> dict[str, object]:
         RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet,
         RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
         "price": str(counts.spend),
-        "held": str(counts.held),
+        "hold": str(counts.held),
         "outcomes": [
             {"kind": kind, "code": code, "count": count, "advice": advise_row(counts.samples[kind, code])}
             for (kind, code), count in counts.errors.most_common()

@@ -112,9 +112,9 @@ class HostName(click.types.StringParamType):
 @click.option("--repeated", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent twice.")
 @click.option("--late", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent late.")
 @click.option("--reordered", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks sent out of order.")
-@click.option("--luck", is_flag=True, help="Only list the recipients with a fixed outcome.")
+@click.option("--list-recipients", is_flag=True, help="Only list the recipients with a fixed outcome.")
 @json_option
-def sandbox(*, command: tuple[str, ...], luck: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
+def sandbox(*, command: tuple[str, ...], list_recipients: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
     """Serve a sandbox of the API on this machine.
 
     Nothing is really sent. Prints the two environment variables that point to the sandbox.
@@ -122,7 +122,7 @@ def sandbox(*, command: tuple[str, ...], luck: bool, json: bool, **values: Any) 
     With a COMMAND, after --, runs the command with these variables set, against a sandbox of its own, and exits
     with the status of the command.
     """
-    if luck:
+    if list_recipients:
         return _list_recipients(json=json)
     options = SandboxOptions(**values)
     return run_async(partial(_run_with, options, command) if command else partial(_serve, options, json=json))

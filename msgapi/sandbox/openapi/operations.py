@@ -107,12 +107,12 @@ OPERATIONS: Final = (
     Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, CampaignStatus),
     Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, CampaignStatus, answers=CampaignStatusResponse),
     Operation("GET", "/v1/billing/balance", billing.balance, Balance),
-    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",), answers=UsageResponse),
+    Operation("GET", "/v1/billing/usage", billing.usage, billing.UsageReport, query=("month",), answers=UsageResponse),
     Operation(
         "GET",
         "/v1/billing/usage/detailed",
         billing.detailed_usage,
-        billing.Statement,
+        billing.UsageReport,
         query=("from", "to", "group_by"),
         answers=DetailedUsageResponse,
     ),
@@ -120,7 +120,7 @@ OPERATIONS: Final = (
         "GET",
         "/v1/billing/tier",
         billing.tier,
-        billing.Statement,
+        billing.UsageReport,
         query=("channel",),
         answers=TiersResponse | TierResponse,
     ),
@@ -141,16 +141,20 @@ OPERATIONS: Final = (
         _CREATED,
         answers=PaymentMethodResponse,
     ),
-    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading, answers=AutoReloadResponse),
+    Operation(
+        "GET", "/v1/billing/auto-reload", billing.auto_reload, billing.AutoReloadSettings, answers=AutoReloadResponse
+    ),
     Operation(
         "PUT",
         "/v1/billing/auto-reload",
         billing.set_auto_reload,
-        billing.Saved,
+        billing.SettingSaved,
         billing.AutoReload,
         answers=AutoReloadResponse,
     ),
-    Operation("PUT", "/v1/billing/alerts", billing.set_alert, billing.Saved, billing.Alert, answers=AlertResponse),
+    Operation(
+        "PUT", "/v1/billing/alerts", billing.set_alert, billing.SettingSaved, billing.Alert, answers=AlertResponse
+    ),
     Operation(
         "GET",
         "/v1/billing/transactions",
