@@ -25,6 +25,7 @@ from .clock import SYSTEM_CLOCK, Clock
 from .codegen import constructor
 from .config import (
     Misconfigured,
+    check_count,
     check_instance,
     check_methods,
     check_seconds,
@@ -34,7 +35,7 @@ from .config import (
     key_problem,
 )
 from .http import Request, Response
-from .lifetime import Held, Lifetime, hold
+from .lifetime import Lifetime, OpenTransport, open_transport
 from .observe import Observer, Watch, combine
 from .ratelimit.pace import Lane, Pace
 from .ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnQueue, sleep_while, time_left
@@ -46,6 +47,7 @@ from .version import VERSION
 T = TypeVar("T")
 
 BASE_URL: Final = "https://api.arowana.app"
+MAX_CONNECTIONS: Final = 100
 _DEFAULT_RETRY = Retry()
 _new_request = constructor(Request)
 _NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webhooks", "testagent")
@@ -84,6 +86,9 @@ class Client:
     - *pace*: the rate of requests; by default `Pace()`. Clients of one process that use the same key can share one.
     - *timeout*: seconds for one attempt over the default transport, 30 by default. A transport that is passed in has
       its own timeout. For a deadline over all attempts, use `anyio.fail_after`.
+    - *max_connections*: the highest number of connections of the default transport, 100 by default. If all are in use,
+      a call waits for a free one until shortly before the surrounding anyio deadline; it is then a `NotSent` with the
+      code `no_free_connection`. A transport that is passed in has its own limit.
     - *clock*: waits and reads the time; by default the system clock. Tests can pass a `VirtualClock`.
     - *observer*: an `observe.Observer` of all calls; see `observe.combine`, `observe.log`, `telemetry.observer`.
 
@@ -106,6 +111,7 @@ class Client:
         retry: Retry = _DEFAULT_RETRY,
         pace: Pace | None = None,
         timeout: float = 30.0,
+        max_connections: int | None = None,
         clock: Clock = SYSTEM_CLOCK,
         observer: Observer | None = None,
     ) -> None:
@@ -118,8 +124,14 @@ class Client:
         check_instance("retry", retry, Retry, "Retry(attempts=3)")
         check_seconds("timeout", timeout)
         check_methods("clock", clock, ("now", "time", "sleep"), "msgapi.VirtualClock()")
+        if max_connections is not None:
+            check_count("max_connections", max_connections)
         if transport is not None:
             check_transport(transport)
+            if max_connections is not None:
+                raise ValueError(
+                    "max_connections is that of the default transport: pass it to the `open` of the transport instead"
+                )
         if pace is not None:
             check_instance("pace", pace, Pace, "Pace(per_second=5)")
         if observer is not None:
@@ -127,7 +139,7 @@ class Client:
         if self._api_key is not None and (problem := key_problem(self._api_key)) is not None:
             raise problem
         self.observer = None if observer is None else combine(observer)
-        self._given, self._timeout = transport, timeout
+        self._given, self._timeout, self._max_connections = transport, timeout, max_connections or MAX_CONNECTIONS
         self._retry, self._clock = retry, clock
         self._pace = Pace() if pace is None else pace
         self._budget = Budget(retry)
@@ -156,6 +168,23 @@ class Client:
         Every later call raises RuntimeError. Raise RuntimeError if the open client belongs to another event loop.
         """
         await self._lifetime.close()
+
+    def allow_connections(self, count: int) -> None:
+        """Let *count* calls be in flight at once: raise the limit of the default transport if it is lower.
+
+        Raise ValueError if the limit of a transport that was passed in is lower.
+        """
+        if self._given is not None:
+            limit = getattr(self._given, "max_connections", None)
+            if limit is not None and limit < count:
+                raise ValueError(
+                    f"{count} calls at once are more than the max_connections of the transport, {limit}: "
+                    f"open it with max_connections={count}"
+                )
+        elif count > self._max_connections:
+            self._max_connections = count
+            if hasattr(self, "_transport"):
+                self._transport.max_connections = count  # type: ignore[attr-defined]  # the default transport has it
 
     def __call__(
         self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
@@ -193,24 +222,26 @@ class Client:
         def __exit__(self, *_: object) -> None:
             """Do nothing: `__enter__` has raised."""
 
-    async def _open(self) -> Held | None:
+    async def _open(self) -> OpenTransport | None:
         if self._base_url is None:
             self._base_url = check_url(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
         self._api_key = self._api_key or os.environ.get("MSGAPI_API_KEY")
         if (problem := key_problem(self._api_key)) is not None:
             raise problem
-        held, given = None, self._given
+        opened, given = None, self._given
         if given is None or is_unopened(given):
-            manager = _default_transport(self._timeout) if given is None else given
-            held, self._transport = await hold(cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client")
-            _ = weakref.finalize(self, held.abandon)
+            manager = _default_transport(self._timeout, self._max_connections) if given is None else given
+            opened, self._transport = await open_transport(
+                cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client"
+            )
+            _ = weakref.finalize(self, opened.close_with_warning)
         else:
             self._transport = cast("Transport", given)
         self._headers = _headers(self._api_key)
         from .decode import decode  # imports the JSON libraries, which `import msgapi` must not load
 
         self._decode = decode
-        return held
+        return opened
 
     async def _watched(self, call: Call[T], only_while: Callable[[], bool] | None, observer: Observer) -> Result[T]:
         if get_ident() != self._lifetime.thread or current_task(self._lifetime.loop) is None:
@@ -264,7 +295,8 @@ class Client:
     async def _pause(self, call: Call[T], state: "_CallState", error: ApiError, queue: TurnQueue) -> float | None:
         if queue.slots is not None and isinstance(error, Throttled) and error.rate_limited:
             await queue.slots.throttle(self._retry.delay_of_others(error))
-        pause = self._retry.wait(error, attempt=state.attempts, repeatable=call.repeatable, chance=random())  # noqa: S311 - jitter
+        attempt, chance = state.attempts - state.repeated, random()  # noqa: S311 - jitter
+        pause = self._retry.wait(error, attempt=attempt, repeatable=call.repeatable, chance=chance)
         if pause is None or pause > time_left() or not self._budget.spend(error):
             return None
         if state.watch is not None:
@@ -276,8 +308,11 @@ class Client:
         result: Result[T]
         if not isinstance(answer, Response):
             lane.record_unanswered()
+            state.add_repeated(answer.meta.attempts or 1)
             result = attrs.evolve(answer, meta=state.meta(call, now))
         else:
+            if answer.attempts > 1:
+                state.add_repeated(answer.attempts)
             clock, elapsed = self._clock, now - state.began
             result = self._decode(call, answer, attempts=state.attempts, elapsed=elapsed, now=clock.time)
             meta = result.meta
@@ -331,11 +366,18 @@ class Client:
 
 @define
 class _CallState:
-    # The attempts of one call so far.
+    # The requests of one call so far; *repeated* counts those that a transport made beyond one for each attempt.
     began: float
     watch: Watch | None
     attempts: int = 0
+    repeated: int = 0
     may_have_happened: bool = False
+
+    def add_repeated(self, requests: int) -> None:
+        # The transport made so many *requests* in the last attempt. All but the last one were lost.
+        self.attempts += requests - 1
+        self.repeated += requests - 1
+        self.may_have_happened |= requests > 1
 
     def waited(self, seconds: float) -> None:
         if self.watch is not None and seconds > 0:
@@ -358,7 +400,7 @@ def _headers(api_key: str | None) -> Mapping[str, str]:
     }
 
 
-def _default_transport(timeout: float) -> AbstractAsyncContextManager[Transport]:
+def _default_transport(timeout: float, max_connections: int) -> AbstractAsyncContextManager[Transport]:
     if not isinstance(current_token().native_token, AbstractEventLoop):
         raise Misconfigured(
             "the default transport runs on asyncio only: on trio, "
@@ -366,7 +408,7 @@ def _default_transport(timeout: float) -> AbstractAsyncContextManager[Transport]
         )
     from .transports import aiohttp
 
-    return aiohttp.open(timeout=timeout)
+    return aiohttp.open(timeout=timeout, max_connections=max_connections)
 
 
 def _advice(name: str) -> str | None:

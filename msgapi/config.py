@@ -66,6 +66,13 @@ def check_seconds(name: str, value: object) -> None:
         raise ValueError(f"{name} must be a number of seconds above 0 and finite, not {value}")
 
 
+def check_count(name: str, value: object) -> None:
+    """Raise TypeError or ValueError unless *value* of the option *name* is a whole number of at least 1."""
+    check_number(name, value, "a whole number, such as 100", whole=True)
+    if not (isinstance(value, int) and value >= 1):
+        raise ValueError(f"{name} must be at least 1, not {value}")
+
+
 def check_number(name: str, value: object, what: str, *, whole: bool = False) -> None:
     """Raise TypeError unless *value* of the option *name* is a number: an int if *whole*, else an int or a float.
 

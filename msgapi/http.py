@@ -1,12 +1,14 @@
 """Request and Response: the two values that a transport turns into one another."""
 
 from collections.abc import Mapping
-from typing import final
+from typing import Final, final
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from .redact import mask
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 @final
@@ -31,6 +33,11 @@ class Request:
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes | None = None
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a second request has no further effect: it has an idempotency key, or its method is safe."""
+        return self.method in _SAFE_METHODS or any(name.lower() == "idempotency-key" for name in self.headers)
+
     def __repr__(self) -> str:
         """Show the method, the masked URL and the size; never the headers, the query or the body."""
         parts = urlsplit(self.url)
@@ -43,12 +50,14 @@ class Request:
 class Response:
     """One HTTP response, read to its end.
 
-    The names of *headers* are converted to lower case.
+    The names of *headers* are converted to lower case. *attempts* is the number of requests that the transport made:
+    2 if the first was lost on a kept connection and repeated over a new one.
     """
 
     status: int
     headers: Mapping[str, str] = field(converter=_lower, factory=dict)
     body: bytes = b""
+    attempts: int = field(default=1, kw_only=True)
 
     def __repr__(self) -> str:
         """Show the status and the size; never the body."""

@@ -32,7 +32,7 @@ _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interprete
 
 @final
 @define(eq=False)
-class Held:
+class OpenTransport:
     """An open transport that a client must close, and the *manager* that opened it. *name* is used in warnings."""
 
     name: str
@@ -56,7 +56,7 @@ class Held:
         finally:
             await anext(self._sentinel, None)
 
-    def abandon(self) -> None:
+    def close_with_warning(self) -> None:
         """Warn that the transport was not closed, and close it in its event loop. May be called in any thread."""
         if self.closed or self.inherited:
             return
@@ -66,9 +66,9 @@ class Held:
             with suppress(RuntimeError):  # the loop has ended
                 self._close_in_loop()
 
-    def abandon_at_exit(self) -> None:
-        """Do the same as `abandon` at the exit of the interpreter, when no event loop is running."""
-        self.abandon()
+    def close_at_exit(self) -> None:
+        """Do the same as `close_with_warning` at the exit of the interpreter, when no event loop is running."""
+        self.close_with_warning()
         loop = self.loop
         left = isinstance(loop, asyncio.AbstractEventLoop) and not (self.closed or self.inherited or loop.is_running())
         if left:
@@ -124,8 +124,8 @@ class Held:
 
 @final
 @frozen(eq=False)
-class _Home:
-    # Where a client may be used: asyncio's loop or trio's token, and the thread. The lock is held while it opens.
+class _Owner:
+    # Where a client may be used: asyncio's loop or trio's token, and the thread. The lock is taken while it opens.
     loop: Any
     thread: int
     lock: anyio.Lock
@@ -143,10 +143,10 @@ class Lifetime:
     thread: int | None = None
     loop: asyncio.AbstractEventLoop | None = None
     state: str = "not open"
-    _home: dict[str, _Home] = field(factory=dict, init=False)  # at most one entry; `setdefault` is thread-safe
-    _held: Held | None = None
+    _owner: dict[str, _Owner] = field(factory=dict, init=False)  # at most one entry; `setdefault` is thread-safe
+    _transport: OpenTransport | None = None
 
-    async def enter(self, start: Callable[[], Awaitable[Held | None]]) -> None:
+    async def enter(self, start: Callable[[], Awaitable[OpenTransport | None]]) -> None:
         """Open the client with *start* if it is not open.
 
         Raise RuntimeError if it is closed, or belongs to another event loop, thread or process.
@@ -154,8 +154,8 @@ class Lifetime:
         self._check()
         if self.state == "open":
             return
-        home = self._claim()
-        async with home.lock:
+        owner = self._claim()
+        async with owner.lock:
             self._check()
             if self.state == "not open":
                 await self._open(start)
@@ -165,38 +165,38 @@ class Lifetime:
 
         Raise RuntimeError if the open transport belongs to another event loop or thread.
         """
-        held = self._held
-        if held is not None and not held.closed and not held.inherited:
+        opened = self._transport
+        if opened is not None and not opened.closed and not opened.inherited:
             self._check_place()
         self._end("closed")
-        if held is not None and not held.inherited:
-            await held.close()
+        if opened is not None and not opened.inherited:
+            await opened.close()
 
-    def disown(self) -> None:
+    def mark_forked(self) -> None:
         """Refuse every later use: this process was forked from the process of the first use."""
         if self.state != "closed":
             self._end("forked")
-        if self._held is not None:
-            self._held.inherited = True
+        if self._transport is not None:
+            self._transport.inherited = True
 
-    def _claim(self) -> _Home:
+    def _claim(self) -> _Owner:
         _LIFETIMES.add(self)
-        return self._home.setdefault("", _Home(current_token().native_token, get_ident(), anyio.Lock()))
+        return self._owner.setdefault("", _Owner(current_token().native_token, get_ident(), anyio.Lock()))
 
-    async def _open(self, start: Callable[[], Awaitable[Held | None]]) -> None:
-        home = self._claim()
+    async def _open(self, start: Callable[[], Awaitable[OpenTransport | None]]) -> None:
+        owner = self._claim()
         try:
-            held = self._held = await start()
+            opened = self._transport = await start()
         except BaseException:
-            self._home.clear()  # it may be opened elsewhere
+            self._owner.clear()  # it may be opened elsewhere
             raise
         if self.state != "not open":  # it was closed while it opened
-            if held is not None:
-                await held.close()
+            if opened is not None:
+                await opened.close()
             self._check()
         self.state = "open"
-        if isinstance(home.loop, asyncio.AbstractEventLoop):
-            self.thread, self.loop = home.thread, home.loop
+        if isinstance(owner.loop, asyncio.AbstractEventLoop):
+            self.thread, self.loop = owner.thread, owner.loop
 
     def _end(self, state: str) -> None:
         self.state, self.thread, self.loop = state, None, None
@@ -214,24 +214,24 @@ class Lifetime:
         self._check_place()
 
     def _check_place(self) -> None:
-        home = self._home.get("")
-        if home is None:
+        owner = self._owner.get("")
+        if owner is None:
             return
-        if home.thread != get_ident():
+        if owner.thread != get_ident():
             raise RuntimeError(_ELSEWHERE.format("thread and event loop"))
-        if current_token().native_token is not home.loop:
+        if current_token().native_token is not owner.loop:
             raise RuntimeError(_ELSEWHERE.format("event loop"))
 
 
-async def hold(manager: AbstractAsyncContextManager[Transport], name: str) -> tuple[Held, Transport]:
+async def open_transport(manager: AbstractAsyncContextManager[Transport], name: str) -> tuple[OpenTransport, Transport]:
     """Open the transport of *manager*, and close it at the end of the event loop at the latest.
 
     Return the handle that closes it, and the transport. *name* is the class of the client, for warnings.
     """
     transport = await manager.__aenter__()
-    held = Held(name, current_token().native_token, manager)
-    await held.begin()
-    return held, transport
+    opened = OpenTransport(name, current_token().native_token, manager)
+    await opened.begin()
+    return opened, transport
 
 
 def _run_without_loop(close: Callable[[], Awaitable[None]]) -> None:
@@ -245,21 +245,21 @@ def _run_without_loop(close: Callable[[], Awaitable[None]]) -> None:
 _ELSEWHERE: Final = (
     "this client belongs to the {} that used it first, and this is another: make a msgapi.Client for each event loop"
 )
-_OPEN: Final[set[Held]] = set()  # strong references: an open transport must not be collected
+_OPEN: Final[set[OpenTransport]] = set()  # strong references: an open transport must not be collected
 _TASKS: Final[set[asyncio.Future[None]]] = set()  # strong references: asyncio keeps only weak ones
 _LIFETIMES: Final[WeakSet[Lifetime]] = WeakSet()
 
 
-def _disown_all() -> None:
+def _mark_all_forked() -> None:
     for lifetime in _LIFETIMES:
-        lifetime.disown()
+        lifetime.mark_forked()
 
 
 @atexit.register
-def _abandon_all() -> None:
-    for held in tuple(_OPEN):
-        held.abandon_at_exit()
+def _close_all() -> None:
+    for opened in tuple(_OPEN):
+        opened.close_at_exit()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
-    os.register_at_fork(after_in_child=_disown_all)
+    os.register_at_fork(after_in_child=_mark_all_forked)

@@ -34,6 +34,8 @@ _REQUEST_TIMEOUT: Final = 408
 _RETRYABLE: Final = frozenset({_REQUEST_TIMEOUT, 421, 425})  # not an answer to the call: the server asks for it again
 
 CALLED_OFF: Final = "called_off"  # the code of a `NotSent` whose `only_while` returned False before it left
+NO_FREE_CONNECTION: Final = "no_free_connection"  # of a `NotSent` that waited for one of `max_connections` in vain
+TOO_MANY_OPEN_FILES: Final = "too_many_open_files"  # of a `NotSent` for which this process may open no more sockets
 
 
 @final

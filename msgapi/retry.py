@@ -17,7 +17,9 @@ from typing import Final, final
 from attrs import define, field, frozen
 
 from .config import number
-from .results import ApiError, Throttled
+from .results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES, ApiError, NotSent, Throttled
+
+_LOCAL_LIMITS: Final = frozenset({NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES})
 
 LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds: a longer `retry_after` is a mistake of the server, such as a Unix time in place of seconds."""
@@ -94,13 +96,16 @@ def may_be_retried(error: ApiError, *, repeatable: bool) -> bool:
 class Retry:
     """Which failed attempts a client repeats, and when. All durations are in seconds.
 
-    - *attempts*: the most requests for one call, 5 by default; 1 turns retries off.
+    - *attempts*: the most attempts for one call, 5 by default; 1 turns retries off. If a kept connection is lost before
+      the response begins, a request that may be repeated is sent again at once over a new one. That is part of the same
+      attempt, but `Meta.attempts` counts it.
     - *base*, *longest_backoff*: the wait before the n-th retry is random, from 0 to the smaller of *longest_backoff*
       (10 by default) and *base* * 2**(n - 1) (*base* is 0.2 by default).
     - *longest_wait*: the longest wait, 60 by default. If a longer one is needed, the error is returned at once. So is
       one with a `retry_after` of more than a day, whatever *longest_wait* is.
     - *budget*, *refill*: the client starts with *budget* retries (100 by default). A retry costs 1, except after a
-      rate limit. Each success adds *refill* (0.1 by default), up to *budget*.
+      rate limit, and after a limit of this process: no free connection, or no file descriptor. Each success adds
+      *refill* (0.1 by default), up to *budget*.
 
     Raise TypeError or ValueError for a value of a wrong type or out of range.
     """
@@ -154,6 +159,8 @@ class Budget:
         """Take one retry after *error* from the budget. Return False if the budget is empty."""
         if isinstance(error, Throttled):
             return True  # the rate limit already spaces these retries
+        if isinstance(error, NotSent) and error.code in _LOCAL_LIMITS:
+            return True  # the service does not notice these retries
         if self.left < 1:
             return False
         self.left -= 1

@@ -15,7 +15,7 @@ import pytest
 import msgapi
 from msgapi import Client, Ok, Request, Response, billing
 from msgapi import lifetime as lifetimes
-from msgapi.lifetime import Held
+from msgapi.lifetime import OpenTransport
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
 from tests.support.raw_servers import Wire, reply, serving
 
@@ -277,17 +277,17 @@ async def test_a_fork_is_told_to_open_clients_and_what_they_hold() -> None:
     lifetime = client._lifetime
     over_an_open_one = client_of(answer)
     assert isinstance(await over_an_open_one(CALL), Ok)
-    lifetimes._disown_all()
+    lifetimes._mark_all_forked()
     with pytest.raises(RuntimeError, match="a fork of it"):
         await over_an_open_one(CALL)
     with pytest.raises(RuntimeError, match="a fork of it"):
         await client(CALL)
-    held = lifetime._held
+    held = lifetime._transport
     assert held is not None
-    held.abandon()
-    held.abandon_at_exit()
+    held.close_with_warning()
+    held.close_at_exit()
     await client.aclose()
-    lifetime.disown()
+    lifetime.mark_forked()
     assert opening.closed == 0
     assert repr(client).endswith(", closed)")
     await held.close()
@@ -326,7 +326,7 @@ def test_one_that_is_never_closed_prints_nothing_and_one_warning_under_dev(trans
 @on_both
 async def test_what_cannot_be_closed_by_anybody_is_logged_by_its_type(caplog: pytest.LogCaptureFixture) -> None:
     opening = Opening()
-    held = Held("msgapi.Client", None, opening)
+    held = OpenTransport("msgapi.Client", None, opening)
     await held.begin()
     opening.fault = LookupError("a secret")
     await held._end()

@@ -280,7 +280,7 @@ ANSWERS: list[tuple[type, dict[str, Any]]] = [
     (campaigns.CampaignRun, {"run_id": "r", "status": "STARTED"}),
     (campaigns.CampaignStatus, {"status": "PAUSED"}),
     (Balance, BALANCE),
-    (billing.Reloading, {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}),
+    (billing.AutoReloadSettings, {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}),
 ]
 
 NEW_AGENT = {

@@ -80,8 +80,8 @@ async def converse(api: Client) -> list[object]:
         msgapi.Call("POST", "/v1/messages", object, body=b"<html>", idempotency_key="worse"),
     ]
     calls += [
-        messages.send(text(f"+447700900{luck}"), idempotency_key=luck)
-        for luck in ("402", "403", "404", "422", "430", "500", "501", "502", "503", "429")
+        messages.send(text(f"+447700900{digits}"), idempotency_key=digits)
+        for digits in ("402", "403", "404", "422", "430", "500", "501", "502", "503", "429")
     ]
     return [told(accepted), *[told(await api(call)) for call in calls]]
 
@@ -123,8 +123,8 @@ async def test_a_wrong_key_is_unauthorized_whichever_way_it_goes(staging: Stagin
 
 @pytest.mark.parametrize(("staging", "anyio_backend"), STAGINGS[:3])
 async def test_an_answer_lost_after_acceptance_is_found_again_under_its_key(staging: Staging, tmp_path: Path) -> None:
-    luck = next(one for one in msgapi.sandbox.MAGIC_RECIPIENTS if one.fault == "lost")
-    call = messages.send(text(luck.phone))
+    magic = next(one for one in msgapi.sandbox.MAGIC_RECIPIENTS if one.fault == "lost")
+    call = messages.send(text(magic.phone))
     async with (
         staging(tmp_path) as (url, transport),
         msgapi.Client(api_key=KEY, base_url=url, transport=transport, retry=Retry(attempts=1)) as api,

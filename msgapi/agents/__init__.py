@@ -3,7 +3,7 @@
 The docs show no route that lists or deletes agents, or that starts a launch.
 """
 
-from .calls import create, get, launch_status, submit, update
+from .calls import SCHEMAS, contrast, create, get, launch_status, submit, update
 from .models import (
     Agent,
     AgentChanges,
@@ -15,7 +15,6 @@ from .models import (
     Submitted,
     UseCase,
 )
-from .validation import SCHEMAS, contrast
 
 __all__ = [
     "SCHEMAS",

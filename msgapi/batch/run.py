@@ -92,7 +92,8 @@ def send(
             row, so the same batch can be sent again after any end. Settled rows are skipped (`Outcomes.skipped`);
             the others are sent under their previous keys.
         on_skip: Called with position and id of each skipped row.
-        concurrency: The highest number of calls in flight.
+        concurrency: The highest number of calls in flight. The default transport of a `Client` gets at least as many
+            connections.
         breaker: Stop after so many identical refusals in a row that do not concern one recipient, and after so many
             identical refusals of any kind while no row has been accepted, in this run or by the *journal*; None for
             never. The first 401 or 402 always stops the batch, and so do 10 answers in a row that are not the
@@ -113,7 +114,8 @@ def send(
     cancels the calls in flight; `Outcomes.stop` lets them end.
 
     Raises:
-        ValueError: *concurrency* or *breaker* is below 1, or *outage_timeout* is negative.
+        ValueError: *concurrency* or *breaker* is below 1, *outage_timeout* is negative, or *concurrency* is above the
+            `max_connections` of a transport that was passed to *client*.
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
@@ -121,6 +123,8 @@ def send(
         raise ValueError(f"breaker must be at least 1, or None for no breaker, not {breaker}")
     if outage_timeout < 0:
         raise ValueError(f"outage_timeout must be a number of seconds that is not negative, not {outage_timeout}")
+    if isinstance(client, Client):
+        client.allow_connections(concurrency)
     options: PoolOptions[Any] = PoolOptions(
         concurrency=concurrency,
         breaker=Breaker(breaker, (lambda: False) if journal is None else (lambda: journal.has_accepted)),

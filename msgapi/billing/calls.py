@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Final
 
 from ..calls import Call, Caller, new_key
-from ..results import Balance, Result
+from ..clock import SYSTEM_CLOCK, Clock
+from ..results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages
 from ..schema.requests import build_call, make_invalid
 from ..schema.validators import date_only, json_object, non_empty, prefix_path
@@ -21,15 +22,15 @@ from .models import (
     TOP_UP,
     Alert,
     AutoReload,
+    AutoReloadSettings,
     Invoices,
     NewTopUp,
     PaymentMethod,
     PaymentMethods,
-    Reloading,
-    Saved,
-    Statement,
+    SettingSaved,
     TopUp,
     Transactions,
+    UsageReport,
 )
 
 _ROUTE: Final = "/v1/billing"
@@ -40,29 +41,29 @@ def balance() -> Call[Balance]:
     return build_call("GET", f"{_ROUTE}/balance", Balance)
 
 
-def usage(month: str | None = None) -> Call[Statement]:
+def usage(month: str | None = None) -> Call[UsageReport]:
     """Return the call that reads the totals of a *month* such as `2026-05`; None stands for the current month.
 
     Docs: /api/billing. It may be repeated.
     """
-    return build_call("GET", f"{_ROUTE}/usage", Statement, query={"month": (month_rule, month)})
+    return build_call("GET", f"{_ROUTE}/usage", UsageReport, query={"month": (month_rule, month)})
 
 
-def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[Statement]:
+def detailed_usage(*, since: date, until: date, group_by: str | None = None) -> Call[UsageReport]:
     """Return the call that reads the usage from *since* to *until* (docs: /api/billing).
 
     The documentation does not list the values of *group_by*. It may be repeated.
     """
     query = {"from": (date_only, since), "to": (date_only, until), "group_by": (non_empty, group_by)}
-    return build_call("GET", f"{_ROUTE}/usage/detailed", Statement, query=query)
+    return build_call("GET", f"{_ROUTE}/usage/detailed", UsageReport, query=query)
 
 
-def tier(channel: str | None = None) -> Call[Statement]:
+def tier(channel: str | None = None) -> Call[UsageReport]:
     """Return the call that reads the price tier of *channel*, or of all channels if it is None.
 
     Docs: /api/billing. It may be repeated.
     """
-    return build_call("GET", f"{_ROUTE}/tier", Statement, query={"channel": (non_empty, channel)})
+    return build_call("GET", f"{_ROUTE}/tier", UsageReport, query={"channel": (non_empty, channel)})
 
 
 def transactions(
@@ -135,22 +136,65 @@ def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency
     return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, schema=TOP_UP, idempotency_key=name)
 
 
-def auto_reload() -> Call[Reloading]:
+def auto_reload() -> Call[AutoReloadSettings]:
     """Return the call that reads the settings of automatic top-ups (docs: /api/billing). It may be repeated."""
-    return build_call("GET", f"{_ROUTE}/auto-reload", Reloading)
+    return build_call("GET", f"{_ROUTE}/auto-reload", AutoReloadSettings)
 
 
-def set_auto_reload(setting: AutoReload) -> Call[Saved]:
+def set_auto_reload(setting: AutoReload) -> Call[SettingSaved]:
     """Return the call that sets automatic top-ups (docs: /api/billing).
 
     It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
     """
-    return build_call("PUT", f"{_ROUTE}/auto-reload", Saved, body=setting, schema=AUTO_RELOAD)
+    return build_call("PUT", f"{_ROUTE}/auto-reload", SettingSaved, body=setting, schema=AUTO_RELOAD)
 
 
-def set_alert(setting: Alert) -> Call[Saved]:
+def set_alert(setting: Alert) -> Call[SettingSaved]:
     """Return the call that sets the low-balance alert (docs: /api/billing).
 
     It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
     """
-    return build_call("PUT", f"{_ROUTE}/alerts", Saved, body=setting, schema=ALERT)
+    return build_call("PUT", f"{_ROUTE}/alerts", SettingSaved, body=setting, schema=ALERT)
+
+
+INTERVAL: Final = 15.0  # seconds between two requests for the balance
+
+
+async def wait_for_top_up(
+    api: Caller,
+    error: ApiError | None,
+    *,
+    clock: Clock = SYSTEM_CLOCK,
+    interval: float = INTERVAL,
+    polls: int | None = None,
+) -> bool:
+    """Poll the balance until it covers what *error*, a 402, lacked; return True then.
+
+    The balance covers it if it is higher than at the 402, or than at any poll since, and at least the
+    `required_amount`; what the 402 does not state is not required. A failed poll is repeated.
+
+    Args:
+        api: The client.
+        error: The error of the 402, if there is one.
+        clock: The clock.
+        interval: Seconds between two polls.
+        polls: Return False after this many polls; None for no limit.
+
+    Return False at once if the service refuses the API key (401).
+    """
+    refused = error if isinstance(error, InsufficientBalance) else InsufficientBalance()
+    lowest, needed = None if refused.balance is None else refused.balance.free, refused.required_amount
+    while True:
+        result = await api(balance())
+        if isinstance(result, Unauthorized) and result.scope == "account":
+            return False
+        free = result.value.free if isinstance(result, Ok) else None
+        if free is not None:
+            if (lowest is None or free > lowest) and (needed is None or free >= needed):
+                return True
+            lowest = free if lowest is None else min(lowest, free)
+        if polls is not None:
+            polls -= 1
+            if polls <= 0:
+                return False
+        await clock.sleep(interval)

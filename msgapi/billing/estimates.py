@@ -70,7 +70,7 @@ class Shortage:
 
 @final
 @frozen(kw_only=True)
-class Unsure:
+class BalanceUnknown:
     """It is unknown whether the balance covers the estimate: the response had no free balance."""
 
     estimate: Estimate
@@ -101,12 +101,12 @@ def estimate(messages: Iterable[Message], prices: Prices) -> Estimate:
     return Estimate(messages=number, units=counted, amount=amount)
 
 
-def shortage(found: Estimate, balance: Balance) -> Shortage | Unsure | None:
-    """Return what *balance* lacks for an estimate: None if it covers it, `Unsure` if its free part is unknown."""
+def shortage(found: Estimate, balance: Balance) -> Shortage | BalanceUnknown | None:
+    """Return what *balance* lacks for an estimate: None if nothing, `BalanceUnknown` if its free part is unknown."""
     free = balance.free
     if found.amount <= max(free or _NOTHING, _NOTHING):
         return None
     if free is None:
-        return Unsure(estimate=found)
+        return BalanceUnknown(estimate=found)
     covered = int(found.messages * max(free, _NOTHING) / found.amount)
     return Shortage(estimate=found, free=free, missing=found.amount - free, covered=covered)

@@ -24,7 +24,7 @@ LEAST_TOP_UP = Decimal(10)
 
 @final
 @frozen(kw_only=True)
-class Statement:
+class UsageReport:
     """A response about usage or tiers, in *extra*. *month* and *channel* are None if the response lacks them."""
 
     month: str | None = None
@@ -136,7 +136,7 @@ class AutoReload:
 
 @final
 @frozen(kw_only=True)
-class Reloading:
+class AutoReloadSettings:
     """The settings of automatic top-ups, as in `AutoReload`. A field that the response lacks is None."""
 
     enabled: bool | None = None
@@ -155,7 +155,7 @@ class Alert:
 
 @final
 @frozen(kw_only=True)
-class Saved:
+class SettingSaved:
     """The setting was saved. The fields of the response are in *extra*."""
 
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
@@ -172,13 +172,13 @@ AUTO_RELOAD = Schema(
 ALERT = Schema(Alert, {"low_balance_threshold": amount()})
 
 map_fields_by_name(NewTopUp)
-read_leniently(Statement)
+read_leniently(UsageReport)
 read_leniently(Transaction, aliases={"transaction_id": "id"})
 read_leniently(Transactions, array="transactions")
 read_leniently(Invoice, aliases={"invoice_id": "id", "url": "pdf_url"})
 read_leniently(Invoices, array="invoices")
 read_leniently(PaymentMethod, aliases={"payment_method_id": "id"})
 read_leniently(PaymentMethods, array="payment_methods")
-read_leniently(Saved)
-read_leniently(Reloading)
+read_leniently(SettingSaved)
+read_leniently(AutoReloadSettings)
 read_leniently(TopUp, aliases={"topup_id": "id"})

@@ -3,7 +3,7 @@
 The docs show no route that lists contacts, and none that changes a consent record.
 """
 
-from .calls import create, create_consent, delete, get, import_contacts, list_consents, update
+from .calls import SCHEMAS, create, create_consent, delete, get, import_contacts, list_consents, update
 from .models import (
     MAX_IMPORT_ROWS,
     ChannelType,
@@ -21,7 +21,6 @@ from .models import (
     Source,
     Status,
 )
-from .validation import SCHEMAS
 
 __all__ = [
     "MAX_IMPORT_ROWS",

@@ -19,7 +19,7 @@ from .. import billing
 from ..batch import Outcome, Stopped
 from ..batch.breaker import Breaker
 from ..batch.outage import is_healthy
-from ..billing.waiting import INTERVAL
+from ..billing.calls import INTERVAL
 from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import background, run_all

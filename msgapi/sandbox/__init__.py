@@ -8,13 +8,11 @@ from .http.responses import SimulatedResponse
 from .model.agents import AGENTS, SandboxAgent
 from .model.billing import PriceList
 from .model.campaigns import CAMPAIGNS, Campaign
-from .model.email_channels import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate
 from .model.faults import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, DeliveryOutcome, MagicRecipient, Timing
-from .model.messages import LogEntry
+from .model.messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
 from .rules.controls import ControlError
-from .sandbox import Sandbox
-from .workspaces import Workspaces
+from .sandbox import Sandbox, Workspaces
 
 if TYPE_CHECKING:
     from .server import serve
@@ -49,6 +47,7 @@ __all__ = [
     "EmailChannel",
     "EmailTemplate",
     "EmittedEvent",
+    "KeptMessages",
     "LogEntry",
     "MagicRecipient",
     "PriceList",

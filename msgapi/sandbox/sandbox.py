@@ -1,7 +1,7 @@
-"""Sandbox: an account in memory, with a clock, that a client uses as its transport."""
+"""Sandbox: an account in memory, with a clock, that a client uses as its transport; and several behind one address."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from typing import Concatenate, Final, ParamSpec, TypeVar, final
 
@@ -13,13 +13,13 @@ from ..http import Request
 from ..results import Balance, Unanswered
 from ..transports import Answer, Transport
 from .account import Account
+from .http.requests import bearer_token
 from .http.responses import SimulatedResponse
 from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent
 from .model.billing import PriceList
 from .model.campaigns import Campaign
-from .model.email_channels import EmailChannel, EmailTemplate
 from .model.faults import Timing
-from .model.messages import LogEntry
+from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.state import AccountOptions, AccountState, Role
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
 from .rules import controls
@@ -51,7 +51,9 @@ class Sandbox:
     - *seed*: determines the random faults, and with *api_key* the ids; 1 by default.
     - *slow*: the delay of a slow response in seconds; 3 by default.
     - *timing*: after how many seconds messages are sent (0.5), delivered (1.5 later) and read (10 later). If it is
-      None, they stay queued until `deliver` or `fail` is called.
+      None, they stay queued until `deliver` or `fail` is called, or until their `ttl` has passed.
+    - *keep_messages*: how many messages in a final state are kept in the log; 100,000 by default. Older ones are
+      dropped, and `messages.dropped` counts them. Idempotency keys, transactions and usage stay.
     - *webhooks*: which shares of the webhook deliveries are late, repeated or reordered; none by default.
     - *agents*, *channels*, *templates*, *campaigns*: what exists at the start; `AGENTS`, `CHANNELS`, `TEMPLATES` and
       `CAMPAIGNS` by default.
@@ -84,6 +86,7 @@ class Sandbox:
         seed: int = _DEFAULTS.seed,
         slow: float = _DEFAULTS.slow,
         timing: Timing | None = _DEFAULTS.timing,
+        keep_messages: int = _DEFAULTS.keep_messages,
         webhooks: WebhookFaults = _DEFAULTS.webhooks,
         agents: Iterable[SandboxAgent] = _DEFAULTS.agents,
         channels: Iterable[EmailChannel] = _DEFAULTS.channels,
@@ -104,6 +107,7 @@ class Sandbox:
             seed=seed,
             slow=slow,
             timing=timing,
+            keep_messages=keep_messages,
             webhooks=webhooks,
             agents=agents,
             channels=channels,
@@ -117,7 +121,7 @@ class Sandbox:
 
     def __repr__(self) -> str:
         """Return the number of messages and requests, without the key."""
-        return f"Sandbox({len(self.account.state.log)} messages, {self.requests} requests)"
+        return f"Sandbox({self.account.state.log.accepted} messages, {self.requests} requests)"
 
     async def __call__(self, request: Request, /) -> Answer:
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
@@ -147,8 +151,8 @@ class Sandbox:
                 self._wake_sender = _do_nothing
 
     @property
-    def messages(self) -> tuple[LogEntry, ...]:
-        """Every message that was accepted, and every reply, oldest first."""
+    def messages(self) -> KeptMessages:
+        """Every message that was accepted, and every reply, oldest first; `messages.dropped` counts those not kept."""
         return self._state.log.entries()
 
     @property
@@ -263,3 +267,44 @@ async def respond(handle: Callable[[Request], SimulatedResponse], request: Reque
 
 def _do_nothing() -> None:
     """Wake no sender."""
+
+
+@final
+class Workspaces:
+    """Routes each request to the sandbox with its key. A request without a valid key is refused by the first one.
+
+    Each sandbox must have its own key. A key gives no access to the other sandboxes.
+    """
+
+    def __init__(self, sandboxes: Iterable[Sandbox]) -> None:
+        """Serve *sandboxes* at one address. Raises ValueError if there is none, or if two have the same key."""
+        self._all = tuple(sandboxes)
+        self._by_key = {one.api_key: one for one in self._all}
+        if not self._all or len(self._by_key) != len(self._all):
+            raise ValueError("there must be at least one workspace, and each must have a key of its own")
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the first sandbox."""
+        return self._all[0].clock
+
+    def handle(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request* at once. The caller applies its delay and its loss."""
+        given = next((value for name, value in request.headers.items() if name.lower() == "authorization"), "")
+        return self._by_key.get(bearer_token(given) or "", self._all[0]).handle(request)
+
+    def handle_malformed(self) -> SimulatedResponse:
+        """Return the response of the first sandbox to bytes that are not a valid HTTP request."""
+        return self._all[0].handle_malformed()
+
+    async def __call__(self, request: Request, /) -> Answer:
+        """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
+        return await respond(self.handle, request, self.clock)
+
+    @asynccontextmanager
+    async def deliver_webhooks(self, transport: Transport) -> AsyncIterator[None]:
+        """Send the webhooks of all sandboxes over *transport* for the duration of an `async with`."""
+        async with AsyncExitStack() as stack:
+            for one in self._all:
+                await stack.enter_async_context(one.deliver_webhooks(transport))
+            yield

@@ -5,45 +5,58 @@ Rules:
   does not read its responses for as long.
 - The timeout does not run while a request is being answered, however long that takes and whatever arrives meanwhile.
 - A connection without a request is closed after KEEP_ALIVE seconds.
+- A request is refused unless its Host, and its Origin if it has one, are a loopback name, the address that the server
+  is bound to, or allowed by name. Otherwise a web page could use the account: the browser of whoever runs the sandbox
+  reaches it, and a page can point a name of its own to 127.0.0.1 (DNS rebinding).
 """
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from ipaddress import ip_address
 from logging import Logger
 from typing import Any, Final, TypeAlias, cast, final
+from urllib.parse import urlsplit
 
 import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
 
+from ..config import is_loopback
 from ..http import Request
 from ..transports import aiohttp
+from .http.responses import error_response
 from .routes.table import max_body_of
-from .sandbox import Sandbox
+from .sandbox import Sandbox, Workspaces
 from .webhook_sender import ENDPOINT_TIMEOUT
-from .workspaces import Workspaces
 
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
 KEEP_ALIVE = 75.0  # seconds for which a connection may wait for its next request
 Served: TypeAlias = Sandbox | Workspaces
 _NO_LOG: Final = cast("Logger", None)  # disables aiohttp's access log, though its type does not allow None
 _ABSOLUTE_URL: Final = re.compile("https?://", re.IGNORECASE)
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?\.?")
 _SHUTDOWN_TIMEOUT = 0.2  # seconds for the requests that are under way when the server closes
 _END_OF_REQUEST = b"\r\n\r\n"
 _TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
 
 @asynccontextmanager
-async def serve(sandbox: Served, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serve(
+    sandbox: Served, *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = ()
+) -> AsyncIterator[str]:
     """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
     Port 0 selects a free port. Everyone who can reach *host* can use the account. A lost response is a connection
     that is closed without a response.
+
+    A request is answered with 403 unless its Host is a loopback name, *host*, the address that the connection was made
+    to, or one of *allow_hosts*, such as the name of a container. So is one with the Origin of another host, as browsers
+    send it. Raises ValueError if one of *allow_hosts* is not a host name or an IP address.
     """
+    hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
     timeouts = ConnectionTimeouts()
-    server = web.Server(_handler(sandbox, timeouts))
+    server = web.Server(_handler(sandbox, timeouts, hosts))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
@@ -60,7 +73,7 @@ async def serve(sandbox: Served, *, host: str = "127.0.0.1", port: int = 0) -> A
             backlog=128,
         )
         address, bound = listener.sockets[0].getsockname()[:2]
-        if ip_address(address).is_unspecified:  # every address; clients accept http only for a loopback address
+        if _is_any_address(address):  # clients address; clients accept http only for a loopback address
             host = "::1" if ":" in address else "127.0.0.1"
         async with aiohttp.open(timeout=ENDPOINT_TIMEOUT) as transport, sandbox.deliver_webhooks(transport):
             yield f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
@@ -69,6 +82,67 @@ async def serve(sandbox: Served, *, host: str = "127.0.0.1", port: int = 0) -> A
             listener.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+
+@final
+class AllowedHosts:
+    """The hosts for which a server answers, beside loopback names."""
+
+    def __init__(self, bound: Iterable[str], allowed: Iterable[str]) -> None:
+        """Answer for the names and addresses *bound* and *allowed*. Raises ValueError if one of *allowed* is none."""
+        self._names = {name for one in bound if (name := host_of(one)) is not None}
+        for one in allowed:
+            name = host_of(one)
+            if name is None:
+                raise ValueError(f"{one!r} is not a host name or an IP address such as sandbox or 192.0.2.1")
+            self._names.add(name)
+
+    def check(self, request: web.BaseRequest, url: str) -> str | None:
+        """Return why a request is refused, or None. A request without a Host or an Origin is not from a browser."""
+        peer = None if request.transport is None else request.transport.get_extra_info("sockname")
+        local = peer[0] if peer else None
+        given = request.headers.getall("Host", [])
+        if _ABSOLUTE_URL.match(request.raw_path):
+            given = [*given, urlsplit(url).netloc]
+        refused = next((one for one in given if not self._accepts(one, local)), None)
+        if refused is not None:
+            name = host_of(refused) or "NAME"
+            remedy = f"start it with --allow-host {name}, or set MSGAPI_SANDBOX_ALLOW_HOST={name}"
+            return f"The sandbox does not answer for this Host: {remedy}."
+        if all(self._accepts_origin(one, local) for one in request.headers.getall("Origin", [])):
+            return None
+        return "The sandbox does not answer to web pages of other hosts: this Origin is not allowed (--allow-host)."
+
+    def _accepts(self, authority: str, local: str | None) -> bool:
+        name = host_of(authority)
+        return name is not None and (is_loopback(name) or name.endswith(".localhost") or name in {*self._names, local})
+
+    def _accepts_origin(self, origin: str, local: str | None) -> bool:
+        scheme, separator, authority = origin.partition("://")
+        return scheme in {"http", "https"} and bool(separator) and self._accepts(authority, local)
+
+
+def host_of(authority: str) -> str | None:
+    """Return the host in an *authority* such as `sandbox:8025` in its usual form; None if it is not one."""
+    try:
+        parts = urlsplit(f"//{authority}")
+        host, _ = parts.hostname or "", parts.port
+        if parts.netloc != authority or "@" in authority:
+            return None
+        return str(ip_address(host)) if _is_address(host) else host.removesuffix(".") if _HOST.fullmatch(host) else None
+    except ValueError:
+        return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
+
+
+def _is_any_address(host: str) -> bool:
+    return _is_address(host) and ip_address(host).is_unspecified
 
 
 class _RequestHandler(web.RequestHandler):
@@ -94,20 +168,22 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _handler(
-    sandbox: Served, timeouts: "ConnectionTimeouts"
+    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = timeouts.find(request.transport)
         connection.begin_response()
         try:
-            return await _respond(sandbox, request, connection)
+            return await _respond(sandbox, request, connection, hosts)
         finally:
             connection.end_response()
 
     return handle
 
 
-async def _respond(sandbox: Served, request: web.BaseRequest, connection: "ConnectionTimeout") -> web.StreamResponse:
+async def _respond(
+    sandbox: Served, request: web.BaseRequest, connection: "ConnectionTimeout", hosts: AllowedHosts
+) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
     body = None
@@ -117,6 +193,10 @@ async def _respond(sandbox: Served, request: web.BaseRequest, connection: "Conne
     if body is None:
         return _abort(request)
     connection.body_received(body)
+    refused = hosts.check(request, url)
+    if refused is not None:
+        response = error_response(403, "forbidden", refused).response
+        return web.Response(status=response.status, headers=response.headers, body=response.body)
     simulated = sandbox.handle(Request(request.method, url, _headers(request), body))
     if simulated.delay:
         await sandbox.clock.sleep(simulated.delay)

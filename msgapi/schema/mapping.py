@@ -11,7 +11,7 @@ from cattrs import AttributeValidationNote, ClassValidationError
 from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 
-from ..codec.converter import Mismatch, detailed, fast, json_type_name
+from ..codec import Mismatch, detailed, fast, json_type_name
 from ..codegen import Place, Tree, writer
 
 T = TypeVar("T")

@@ -10,8 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 from attrs import fields, resolve_types
 
-from ..codec import Problems, from_plain
-from ..codec.converter import detailed, fast
+from ..codec import Problems, detailed, fast, from_plain
 from ..codegen import Tree
 from .mapping import normalise
 

@@ -36,9 +36,11 @@ from tests.support.simulated_crash import Dead, Death, Process, Weather, World
 
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "60"))
 DAY, EACH, PLENTY = 86_400.0, Decimal("0.11"), Decimal(1000)
-REFUSED = {luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422"}}
+REFUSED = {magic.phone for magic in MAGIC_RECIPIENTS if magic.digits in {"403", "404", "422"}}
 BAD_LUCK = [
-    luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}
+    magic.phone
+    for magic in MAGIC_RECIPIENTS
+    if magic.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}
 ]
 MAYBE_SENT = {State.STARTED, State.UNKNOWN}
 Told: TypeAlias = "dict[str, list[Result[Accepted]]]"

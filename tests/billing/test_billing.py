@@ -122,7 +122,7 @@ def test_settings_are_put() -> None:
     assert sent(call) == {"enabled": True, "trigger_threshold": 5.0, "reload_amount": 20.0}
     told = {"enabled": True, "trigger_threshold": 5, "reload_amount": 20}
     assert answered(call, told).extra == told
-    assert answered(billing.auto_reload(), told) == billing.Reloading(
+    assert answered(billing.auto_reload(), told) == billing.AutoReloadSettings(
         enabled=True, trigger_threshold=Decimal(5), reload_amount=Decimal(20)
     )
     alert = billing.set_alert(billing.Alert(low_balance_threshold=Decimal(3)))
@@ -150,7 +150,7 @@ def test_what_the_docs_do_not_show_is_kept() -> None:
 
 def test_what_was_kept_is_written_and_read_again_as_it_was() -> None:
     usage = answered(billing.usage(), {"month": "2026-05", "rcs": 7})
-    assert codec.load(codec.dump(usage), billing.Statement) == usage
+    assert codec.load(codec.dump(usage), billing.UsageReport) == usage
 
 
 async def pages_of(*bodies: object, pages: Callable[..., Any] = billing.pages) -> list[Result[Any]]:
@@ -242,7 +242,7 @@ def test_what_the_free_balance_covers_is_no_shortage() -> None:
 
 def test_a_balance_that_is_not_told_is_neither_enough_nor_a_shortage() -> None:
     found = billing.estimate([text()] * 10, PRICES)
-    assert billing.shortage(found, Balance()) == billing.Unsure(estimate=found)
+    assert billing.shortage(found, Balance()) == billing.BalanceUnknown(estimate=found)
 
 
 @given(st.integers(1, 200), st.decimals(-5, 20, places=2))
@@ -250,7 +250,7 @@ def test_a_shortage_tells_what_is_missing_and_how_far_it_goes(number: int, free:
     found = billing.estimate([text()] * number, PRICES)
     short = billing.shortage(found, Balance(free=free))
     assert (short is None) == (found.amount <= free)
-    assert not isinstance(short, billing.Unsure)
+    assert not isinstance(short, billing.BalanceUnknown)
     if short is not None:
         assert short.missing == found.amount - free
         assert short.covered == max(0, int(free / Decimal("0.07")))
@@ -274,7 +274,7 @@ def test_a_write_that_is_answered_with_nothing_was_done(status: int, body: bytes
     for call in (reload, alert):
         result = decode(call, Response(status, {}, body))
         assert isinstance(result, Ok)
-        assert result.value == billing.Saved()
+        assert result.value == billing.SettingSaved()
 
 
 def test_a_read_that_is_answered_with_nothing_is_unreadable() -> None:

@@ -299,7 +299,7 @@ def test_without_a_key_and_a_service_it_says_what_to_do(monkeypatch: pytest.Monk
     assert main(["doctor"]) == 4
     found = lines(capsys)
     assert found["key"].startswith("!! none - set MSGAPI_API_KEY")
-    assert "could not connect - check MSGAPI_BASE_URL" in found["service"]
+    assert "could not connect: ECONNREFUSED (Connection refused) - check MSGAPI_BASE_URL" in found["service"]
 
 
 @pytest.mark.parametrize(

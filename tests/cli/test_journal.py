@@ -453,7 +453,7 @@ def test_a_row_that_was_refused_in_an_earlier_run_is_told_of_again(
 ) -> None:
     from msgapi.sandbox import MAGIC_RECIPIENTS
 
-    (unknown,) = [luck.phone for luck in MAGIC_RECIPIENTS if luck.fault == "404"]
+    (unknown,) = [magic.phone for magic in MAGIC_RECIPIENTS if magic.fault == "404"]
     path, box = people(tmp_path, 2, more=f"3,{unknown},Ann\n"), reached(monkeypatch, poor(9))
     command = ["batch", path, *RCS, "--results", str(tmp_path / "r.jsonl"), "--failed", str(tmp_path / "f.jsonl")]
     assert main(command) == 1

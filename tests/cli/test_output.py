@@ -60,7 +60,8 @@ def test_what_the_encoding_of_the_terminal_lacks_is_escaped(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["sandbox", "--luck"], ["sandbox", "--luck", "--json"], ["--help"], ["--version"]]
+    "arguments",
+    [["sandbox", "--list-recipients"], ["sandbox", "--list-recipients", "--json"], ["--help"], ["--version"]],
 )
 def test_a_device_that_is_full_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured, arguments: list[str]

@@ -35,10 +35,53 @@ def test_the_sandbox_prints_its_variables_and_ends_with_ctrl_c(
     assert "has stopped" in told.err
 
 
+HOSTS = (
+    "from urllib.request import Request, urlopen; from urllib.error import HTTPError\n"
+    "url, key = os.environ['MSGAPI_BASE_URL'], os.environ['MSGAPI_API_KEY']\n"
+    "def status(host):\n"
+    "    asked = Request(url + '/v1/messages', headers={'Host': host, 'Authorization': 'Bearer ' + key})\n"
+    "    try: return urlopen(asked).status\n"
+    "    except HTTPError as error: return error.code\n"
+    "print([status(host) for host in ('localhost', 'sandbox:8025', 'app', 'evil.example')])"
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "variable", "statuses"),
+    [
+        ([], None, "[200, 403, 403, 403]"),
+        (["--allow-host", "sandbox", "--allow-host", "app"], None, "[200, 200, 200, 403]"),
+        ([], "sandbox, app", "[200, 200, 200, 403]"),
+        (["--allow-host", "app"], "sandbox", "[200, 403, 200, 403]"),
+        (["--host", "0.0.0.0"], "", "[200, 403, 403, 403]"),  # noqa: S104 - in a test only
+    ],
+)
+def test_a_host_is_allowed_by_an_option_or_in_the_environment(
+    options: list[str], variable: str | None, statuses: str, monkeypatch: pytest.MonkeyPatch, capfd: Captured
+) -> None:
+    if variable is not None:
+        monkeypatch.setenv("MSGAPI_SANDBOX_ALLOW_HOST", variable)
+    ran = ["sandbox", *options, "--", sys.executable, "-c", f"import os; exec({HOSTS!r})"]
+    assert main(ran) == 0
+    assert capfd.readouterr().out.strip() == statuses
+
+
+@pytest.mark.parametrize("name", ["http://sandbox", "a b", ""])
+def test_a_host_that_is_not_a_name_is_one_line(name: str, capsys: Captured) -> None:
+    assert main(["sandbox", "--allow-host", name, "--", "true"]) == 2
+    assert "--allow-host (MSGAPI_SANDBOX_ALLOW_HOST): " in capsys.readouterr().err
+
+
+def test_the_number_of_messages_to_keep_is_an_option() -> None:
+    options = sandbox.SandboxOptions(keep_messages=7)
+    assert options.sandbox().account.state.log.keep == 7
+    assert main(["sandbox", "--keep-messages", "-1", "--", "true"]) == 2
+
+
 def test_luck_is_a_table(capsys: Captured) -> None:
-    assert main(["sandbox", "--luck"]) == 0
+    assert main(["sandbox", "--list-recipients"]) == 0
     told = capsys.readouterr().out
-    assert all(luck.phone in told for luck in MAGIC_RECIPIENTS)
+    assert all(magic.phone in told for magic in MAGIC_RECIPIENTS)
 
 
 def test_a_port_that_is_taken_is_one_line(capsys: Captured) -> None:
@@ -141,7 +184,7 @@ def test_a_directory_that_cannot_be_made_is_one_line(tmp_path: Path, capsys: Cap
 
 
 def test_luck_and_endings_are_json_too(capsys: Captured) -> None:
-    assert main(["sandbox", "--luck", "--json"]) == 0
+    assert main(["sandbox", "--list-recipients", "--json"]) == 0
     found = orjson.loads(capsys.readouterr().out)
     assert {one["phone"] for one in found} >= {one.phone for one in MAGIC_RECIPIENTS} | {
         one.phone for one in DELIVERY_OUTCOMES

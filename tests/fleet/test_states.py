@@ -28,7 +28,9 @@ from tests.support.simulated_fleet_crash import Death, Killed, Mortal, MortalChu
 SCHEDULES = int(os.environ.get("MSGAPI_SCHEDULES", "30"))
 PLENTY, REMEMBERED = Decimal(1000), 23 * 3600
 BAD_LUCK = [
-    luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}
+    magic.phone
+    for magic in MAGIC_RECIPIENTS
+    if magic.digits in {"403", "404", "422", "428", "501", "504", "600", "601"}
 ]
 WEATHER = st.lists(
     st.tuples(st.sampled_from([None, None, "late", *FAULTS]), st.integers(1, 8)).map(lambda run: [run[0]] * run[1]),

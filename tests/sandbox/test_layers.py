@@ -19,7 +19,6 @@ LAYERS = [
     "account",
     "webhook_sender",
     "sandbox",
-    "workspaces",
     "server",
 ]
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]

@@ -132,7 +132,6 @@ VARIED: list[tuple[str, Callable[[Asked], Asked]]] = [
     ("agents.update", with_fields(color="#0057B8", website=None)),
     ("webhooks.update", with_fields(url=None, events=None)),
     ("billing.top_up", with_fields(payment_method_id=None, currency=None)),
-    ("billing.top_up", with_fields(amount="10")),
     ("billing.set_auto_reload", with_fields(trigger_threshold=None, reload_amount=None)),
     ("billing.add_payment_method", with_fields(number="4111", token=None)),
     ("testagent.send", without("message_type")),

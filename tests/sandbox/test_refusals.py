@@ -9,7 +9,7 @@ from attrs import evolve
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Sandbox
-from msgapi.sandbox.http.rate_limit import WindowLimit
+from msgapi.sandbox.account import WindowLimit
 from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
 from msgapi.sandbox.routes.table import ROUTES
 from tests.support.sandbox_refusals import ACCEPTED, ALSO, OWN, Asked, Case, unknown

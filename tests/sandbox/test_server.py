@@ -22,7 +22,7 @@ from tests.support.sandbox_requests import email, request, said, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 PHONE = {recipient.fault: recipient.phone for recipient in MAGIC_RECIPIENTS}
-BEARER = b"Host: x\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
+BEARER = b"Host: localhost\r\nAuthorization: Bearer sk_sandbox\r\nContent-Type: application/json\r\n"
 
 
 @asynccontextmanager
@@ -147,9 +147,8 @@ async def test_a_body_that_is_too_large_is_refused_with_the_envelope(chunked: bo
 
 async def test_a_body_without_end_is_refused_before_its_end() -> None:
     box = Sandbox()
-    head = (
-        f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {box.api_key}\r\nContent-Length: 9000000\r\n"
-    )
+    head = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000\r\n"
+    head += f"Authorization: Bearer {box.api_key}\r\n"
     async with serve(box) as url:
         host, port = url.removeprefix("http://").split(":")
         async with await anyio.connect_tcp(host, int(port)) as stream:
@@ -178,7 +177,7 @@ async def test_a_repeated_header_is_joined() -> None:
     assert [detail["field"] for detail in said(got)["details"]] == ["idempotency-key"]
 
 
-@pytest.mark.parametrize("target", ["*", "http://other.example/v1/messages", "/v1/messages#a", "//"])
+@pytest.mark.parametrize("target", ["*", "http://localhost/v1/messages", "/v1/messages#a", "//"])
 async def test_an_unknown_request_target_is_not_found(target: str) -> None:
     box = Sandbox()
     async with serve(box) as url:
@@ -186,7 +185,7 @@ async def test_an_unknown_request_target_is_not_found(target: str) -> None:
         stream = await anyio.connect_tcp(host, int(port))
         async with stream:
             await stream.send(
-                f"OPTIONS {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {box.api_key}\r\n\r\n".encode()
+                f"OPTIONS {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {box.api_key}\r\n\r\n".encode()
             )
             assert (await stream.receive()).startswith(b"HTTP/1.1 404 ")
 
@@ -213,8 +212,8 @@ async def test_many_requests_at_once_are_each_answered() -> None:
     [
         pytest.param(b"", id="nothing"),
         pytest.param(b"POST /v1/mess", id="half a line"),
-        pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nX-Slow: ", id="half a head"),
-        pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{", id="half a body"),
+        pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nX-Slow: ", id="half a head"),
+        pytest.param(b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{", id="half a body"),
     ],
 )
 async def test_a_request_that_does_not_arrive_in_time_closes_the_connection(
@@ -232,7 +231,7 @@ async def test_a_request_that_does_not_arrive_in_time_closes_the_connection(
 
 async def test_a_body_that_arrives_in_parts_is_read_and_the_connection_stays_open() -> None:
     body = b'{"agent_id":"ag_live_demo"}'
-    head = f"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     box = Sandbox()
     async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for _ in range(2):
@@ -291,9 +290,9 @@ UNREADABLE = [
     b"GET /v1/messages HTTP/9.9\r\n\r\n",
     b"GET /v1/messages HTTP/2.0\r\n" + BEARER + b"\r\n",
     b"GET /v1/messages\r\n\r\n",
-    b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: -5\r\n\r\n",
-    b"GET /v1/messages HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sk_secret\x01\r\n\r\n",
-    b"GET /v1/messages HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n",
+    b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+    b"GET /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer sk_secret\x01\r\n\r\n",
+    b"GET /v1/messages HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n",
 ]
 
 
@@ -328,7 +327,7 @@ async def test_a_defect_of_the_sandbox_is_a_500_and_is_logged(
 
 
 async def test_a_client_that_disconnects_during_its_body_is_not_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    head = b"POST /v1/messages HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"
+    head = b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{"
     async with serve(Sandbox()) as url:
         async with await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
             await stream.send(head)
@@ -438,7 +437,7 @@ async def test_a_client_that_does_not_read_its_responses_is_disconnected(monkeyp
     assert 0 < got.count(b"HTTP/1.1 200 ") < 400
 
 
-@pytest.mark.parametrize("host", ["http://other.example", "HTTPS://other.example:99"])
+@pytest.mark.parametrize("host", ["http://localhost", "HTTPS://127.0.0.1:99"])
 async def test_a_target_may_have_a_host(host: str) -> None:
     box = Sandbox()
     body = orjson.dumps({**text(), "ttl": "9s"})

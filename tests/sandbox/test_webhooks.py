@@ -7,8 +7,8 @@ import pytest
 
 from msgapi import NotFound, webhooks
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.model.event_samples import EVENT_FIELDS, sample_data
 from msgapi.sandbox.model.webhooks import PendingDelivery
+from msgapi.sandbox.routes.webhooks import EVENT_FIELDS, sample_data
 from msgapi.webhooks import EndpointChanges, NewEndpoint
 from tests.support.sandbox_calls import call, done, post
 from tests.support.sandbox_requests import NOW, fields_of, get, refusal, said, still

@@ -16,7 +16,7 @@ from msgapi.sandbox import MAGIC_RECIPIENTS
 from msgapi.transports import aiohttp, httptools
 
 TRANSPORTS = {"aiohttp": aiohttp.open, "httptools": httptools.open}
-REFUSED = [luck.phone for luck in MAGIC_RECIPIENTS if luck.digits in {"403", "404", "422"}]
+REFUSED = [magic.phone for magic in MAGIC_RECIPIENTS if magic.digits in {"403", "404", "422"}]
 ODD = 97  # of so many rows one is refused by the service, and one before it is sent
 
 

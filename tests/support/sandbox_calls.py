@@ -7,7 +7,7 @@ import orjson
 from msgapi import Call, Ok, Response, Result, webhooks
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
-from msgapi.sandbox.model.event_samples import EVENT_FIELDS
+from msgapi.sandbox.routes.webhooks import EVENT_FIELDS
 from tests.support.sandbox_requests import NOW, ask, request
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import orjson
 
 from msgapi import Request, Response
 from msgapi.sandbox import CODES, Account, ControlError, Sandbox, SimulatedResponse
-from msgapi.sandbox.openapi.document import document as written
+from msgapi.sandbox.openapi.operations import document as written
 from msgapi.sandbox.routes.table import find_route
 from tests.support.json_schema import problems, resolved
 

@@ -4,29 +4,25 @@ import gzip
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import aiohttp as library
 import anyio
 import pytest
 import trustme
-from aiohttp.client_proto import ResponseHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, Transport, aiohttp
-from msgapi.transports.aiohttp.response import ResponseLimit
-from msgapi.transports.aiohttp.transport import AiohttpTransport
-from msgapi.transports.common.coalescing import RequestCoalescer
-from msgapi.transports.common.deadlines import Deadlines
-from msgapi.transports.common.request import UrlCache
+from msgapi.transports.common.connections import RequestCoalescer
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 OK = reply(200, b"{}")
 HEAD = b"HTTP/1.1 200 OK\r\n"
+REFUSED = "could not connect: ECONNREFUSED (Connection refused)"
 
 
 def get(url: str) -> Request:
@@ -74,12 +70,14 @@ async def asked(serve: Serve, over: Over = aiohttp.open, **options: object) -> A
 @BOTH
 async def test_a_refused_connection_is_not_sent(over: Over) -> None:
     async with over() as transport:
-        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == NotSent("could not connect")
+        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == NotSent(REFUSED)
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
     async with aiohttp.open() as transport:
-        assert await transport(post("http://nothing.invalid")) == NotSent("the host name could not be resolved")
+        answer = await transport(post("http://nothing.invalid"))
+        assert isinstance(answer, NotSent)
+        assert answer.reason.startswith("the host name could not be resolved: EAI_")
 
 
 @BOTH
@@ -116,7 +114,9 @@ async def test_an_untrusted_certificate_is_not_sent() -> None:
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(server)
     async with serving(saying(OK), tls=server) as url, aiohttp.open() as transport:
-        assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
+        answer = await transport(post(url))
+        assert isinstance(answer, NotSent)
+        assert answer.reason.startswith("no secure connection: unable to get local issuer certificate")
 
 
 async def test_a_certificate_for_another_host_is_not_sent() -> None:
@@ -125,7 +125,8 @@ async def test_a_certificate_for_another_host_is_not_sent() -> None:
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
     async with serving(saying(OK), tls=server) as url, aiohttp.open(ssl=trusting) as transport:
-        assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
+        reason = "IP address mismatch, certificate is not valid for '127.0.0.1'."
+        assert await transport(post(url)) == NotSent(f"no secure connection: {reason}")
 
 
 async def test_a_certificate_that_is_trusted_lets_the_request_through() -> None:
@@ -143,7 +144,12 @@ async def test_a_server_that_does_not_speak_tls_is_not_sent() -> None:
         await wire.send(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
     async with between(serve) as (transport, url):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent("no secure connection: TLS failed")
+        answer = await transport(post(url.replace("http:", "https:")))
+        assert isinstance(answer, NotSent)
+        assert answer.reason in {
+            "no secure connection: wrong version number",
+            "no secure connection: record layer failure",
+        }
 
 
 async def test_a_connection_that_ends_while_it_is_being_secured_is_not_sent() -> None:
@@ -171,7 +177,7 @@ async def test_a_proxy_that_refuses_is_not_sent() -> None:
         library.ClientSession(proxy=proxy) as session,
         aiohttp.open(session=session) as transport,
     ):
-        assert await transport(post("https://127.0.0.1:9")) == NotSent("the proxy refused to connect")
+        assert await transport(post("https://127.0.0.1:9")) == NotSent("the proxy refused to connect: HTTP 407")
 
 
 async def test_another_certificate_than_the_pinned_one_is_not_sent() -> None:
@@ -200,7 +206,8 @@ async def test_a_reset_after_the_request_is_unanswered(over: Over) -> None:
         _ = await wire.request()
         await wire.reset()
 
-    assert await asked(serve, over) == Unanswered("the connection was lost")
+    reason = "the connection was lost: ECONNRESET (Connection reset by peer)"
+    assert await asked(serve, over) == Unanswered(reason)
 
 
 async def test_a_reset_before_the_request_was_read_is_unanswered() -> None:
@@ -268,7 +275,7 @@ async def test_an_answer_that_is_cut_is_unanswered(over: Over, parts: list[bytes
         pytest.param([b"HTTP/1.1 abc\r\n\r\n"], id="no status"),
         pytest.param([HEAD, b"Content-Length: x\r\n\r\n{}"], id="no length"),
         pytest.param([HEAD, b"no colon\r\n\r\n{}"], id="no header"),
-        pytest.param([HEAD, b"A: ", b"a" * 100_000, b"\r\n\r\n{}"], id="endless header"),
+        pytest.param([HEAD, b"A: ", b"a" * 200_000, b"\r\n\r\n{}"], id="endless header"),
         pytest.param([b"\x00" * 100], id="zeros"),
     ],
 )
@@ -459,30 +466,6 @@ async def test_an_answer_before_the_request_was_read_ends_the_connection() -> No
     assert numbers == [1, 2]
 
 
-async def test_a_connection_that_is_lost_as_soon_as_it_is_there_is_unanswered() -> None:
-    class Lost:
-        protocol = transport = None
-
-        def close(self) -> None: ...
-
-    class Losing:
-        closed = False
-
-        async def connect(self, *_: object) -> Lost:
-            return Lost()
-
-    deadlines = Deadlines(1)
-    over = (library.ClientTimeout(), deadlines, RequestCoalescer(deadlines), ResponseLimit(9), UrlCache())
-    direct = AiohttpTransport(cast("Any", Losing()), *over)
-    assert await direct(get("http://127.0.0.1:9")) == Unanswered("the connection was lost")
-
-
-async def test_more_origins_than_are_kept_still_answer() -> None:
-    async with aiohttp.open() as transport:
-        for port in range(1, 70):
-            assert isinstance(await transport(get(f"http://127.1.2.3:{port}")), NotSent)
-
-
 @BOTH
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip"])
 async def test_a_packed_answer_that_was_not_asked_for_is_unpacked(over: Over, encoding: str) -> None:
@@ -553,24 +536,6 @@ async def test_a_connection_is_used_again(over: Over) -> None:
         for _ in range(3):
             assert isinstance(await transport(post(url)), Response)
     assert numbers == [1, 1, 1]
-
-
-async def test_there_are_as_many_connections_as_calls_in_flight_and_no_call_waits_for_one() -> None:
-    wires: set[int] = set()
-    everyone = anyio.Event()
-
-    async def serve(wire: Wire) -> None:
-        while True:
-            _ = await wire.request()
-            wires.add(wire.number)
-            if len(wires) == 150:
-                everyone.set()
-            await everyone.wait()
-            await wire.send(OK)
-
-    async with between(serve) as (transport, url), anyio.create_task_group() as tasks:
-        for _ in range(150):
-            tasks.start_soon(transport, post(url))
 
 
 @BOTH
@@ -656,15 +621,17 @@ async def test_an_answer_that_comes_twice_is_not_read_by_the_next_call(*, later:
     assert len(connections) == 3
 
 
-async def test_nothing_is_sent_to_a_server_that_always_sends_data_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ResponseHandler, "should_close", True)
-    monkeypatch.setattr("msgapi.transports.aiohttp.transport._MAX_UNUSABLE", 3)
+async def test_nothing_is_sent_to_a_server_that_sends_data_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes: list[Callable[[], object]] = []
+    monkeypatch.setattr(RequestCoalescer, "add", lambda _, write: writes.append(write))
     heard: list[Arrived] = []
 
     async def serve(wire: Wire) -> None:
+        await wire.send(OK)
         heard.append(await wire.request())
 
     assert await asked(serve) == NotSent("the server sent data before the request")
+    writes[0]()
     assert heard == []
 
 

@@ -277,7 +277,7 @@ async def test_no_body_and_an_empty_body_are_the_same(path: Path) -> None:
 
 async def test_a_conversation_with_the_sandbox_gives_the_same_results_again(path: Path) -> None:
     def calls() -> list[msgapi.Call[messages.Accepted]]:
-        to = [PHONE, *(luck.phone for luck in MAGIC_RECIPIENTS if luck.fault in {"402", "404", "422", "502", "430"})]
+        to = [PHONE, *(magic.phone for magic in MAGIC_RECIPIENTS if magic.fault in {"402", "404", "422", "502", "430"})]
         return [
             messages.send(messages.Text(agent_id="ag_live_demo", to=one, traffic_type="TRANSACTION", text=TEXT))
             for one in to

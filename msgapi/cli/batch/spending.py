@@ -8,7 +8,7 @@ from attrs import define, field
 
 from ... import billing
 from ...batch import Outcome, SpendLimit, Stopped
-from ...billing import Estimate, Unsure
+from ...billing import BalanceUnknown, Estimate
 from ...calls import Caller
 from ...clock import SYSTEM_CLOCK, Clock
 from ...messages import Accepted, Email, Message
@@ -61,7 +61,7 @@ async def check_balance(api: Caller, estimate: Estimate) -> None:
         text = f"the balance cannot be read, so nothing was sent: {describe(result)}; {advise_call(result, call)}"
         raise CliError(text, status_of(result), facts=facts(result))
     short = billing.shortage(estimate, result.value)
-    if isinstance(short, Unsure):
+    if isinstance(short, BalanceUnknown):
         raise CliError(
             "the service does not say how much is free, so nothing was sent: "
             "check MSGAPI_BASE_URL, or leave --price out to send until the balance is used up",

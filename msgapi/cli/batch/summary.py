@@ -35,7 +35,7 @@ def summary(run: BatchRun) -> dict[str, object]:
     return plain_counts(run.counts) | {
         "stopped": run.stopped.reason if run.stopped is not None else None,
         "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
-        "trouble": run.failure,
+        "failure": run.failure,
         "journal": None if run.journal is None else run.journal.path,
         "exit": int(run.status),
     }
@@ -56,7 +56,7 @@ def plain_counts(counts: Counts) -> dict[str, object]:
         RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet + counts.not_carried_out,
         RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
         "price": str(counts.spend),
-        "held": str(counts.held),
+        "hold": str(counts.held),
         "outcomes": [
             {
                 "outcome": group.outcome.value,

@@ -31,7 +31,7 @@ HEADER: Final[Cells] = ("id", "to", "name", "parcel")
 _NAMES: Final = ("Ada", "Björn", "Chloé", "Dmitri", "Eun-ji", "Fatima", "O'Neil, Gus", 'Hal "Ace" Ito', "İpek", "Jörg")
 _BAD_NUMBERS: Final = ("0151 23456", "+49", "+0123456789", "none", "")
 _REFUSED: Final = {"403": "Forbidden", "404": "NotFound", "422": "Unprocessable"}
-_PHONES: Final[Mapping[str, str]] = {luck.fault: luck.phone for luck in MAGIC_RECIPIENTS}
+_PHONES: Final[Mapping[str, str]] = {magic.fault: magic.phone for magic in MAGIC_RECIPIENTS}
 _FAULTY: Final = 50  # every 50th row is faulty
 
 

@@ -35,16 +35,19 @@ class SandboxOptions:
     """Where a sandbox is served, and how it behaves.
 
     If *port* is None, it is 8025, or any free one if a command is run. *faults*, *repeated*, *late* and *reordered*
-    are fractions from 0 to 1; *delivery* is in seconds.
+    are fractions from 0 to 1; *delivery* is in seconds. *allow_host* are the names of other hosts that the sandbox
+    answers for.
     """
 
     host: str = "127.0.0.1"
     port: int | None = None
+    allow_host: tuple[str, ...] = ()
     balance: Decimal = Decimal(1000)
     rate: int = 10_000
     faults: float = 0.0
     seed: int = 1
     delivery: float = 2.0
+    keep_messages: int = 100_000
     repeated: float = 0.0
     late: float = 0.0
     reordered: float = 0.0
@@ -57,9 +60,21 @@ class SandboxOptions:
             rate_limit=self.rate,
             faults=self.faults,
             seed=self.seed,
+            keep_messages=self.keep_messages,
             timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
             webhooks=WebhookFaults(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
         )
+
+
+@final
+class HostName(click.types.StringParamType):
+    """The name of a host. In the environment, names are separated by commas."""
+
+    envvar_list_splitter = ","
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
+        """Return *value* without blanks around it."""
+        return f"{super().convert(value, param, ctx)}".strip()
 
 
 @click.command
@@ -67,6 +82,15 @@ class SandboxOptions:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="The port; 0 for any free one (default: 8025, with COMMAND 0)."
+)
+@click.option(
+    "--allow-host",
+    type=HostName(),
+    multiple=True,
+    metavar="NAME",
+    envvar="MSGAPI_SANDBOX_ALLOW_HOST",
+    help="Answer requests for this host, too, such as the name of a container; repeatable. Or set "
+    "MSGAPI_SANDBOX_ALLOW_HOST to names separated by commas. Other hosts get 403.",
 )
 @click.option(
     "--balance", callback=amount_callback, default="1000", metavar="EUR", show_default=True, help="Initial balance."
@@ -77,12 +101,20 @@ class SandboxOptions:
 @click.option(
     "--delivery", type=FiniteFloat(0), default=2.0, show_default=True, help="Seconds until messages are delivered."
 )
+@click.option(
+    "--keep-messages",
+    type=click.IntRange(0),
+    default=100_000,
+    show_default=True,
+    metavar="N",
+    help="Keep the last N messages in a final state.",
+)
 @click.option("--repeated", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent twice.")
 @click.option("--late", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent late.")
 @click.option("--reordered", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks sent out of order.")
-@click.option("--luck", is_flag=True, help="Only list the recipients with a fixed outcome.")
+@click.option("--list-recipients", is_flag=True, help="Only list the recipients with a fixed outcome.")
 @json_option
-def sandbox(*, command: tuple[str, ...], luck: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
+def sandbox(*, command: tuple[str, ...], list_recipients: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
     """Serve a sandbox of the API on this machine.
 
     Nothing is really sent. Prints the two environment variables that point to the sandbox.
@@ -90,7 +122,7 @@ def sandbox(*, command: tuple[str, ...], luck: bool, json: bool, **values: Any) 
     With a COMMAND, after --, runs the command with these variables set, against a sandbox of its own, and exits
     with the status of the command.
     """
-    if luck:
+    if list_recipients:
         return _list_recipients(json=json)
     options = SandboxOptions(**values)
     return run_async(partial(_run_with, options, command) if command else partial(_serve, options, json=json))
@@ -121,9 +153,12 @@ async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[Mapp
         raise CliError(f"these options are not valid together: {error}") from None
     async with AsyncExitStack() as stack:
         try:
-            url = await stack.enter_async_context(serve(sandbox, host=options.host, port=port))
+            served = serve(sandbox, host=options.host, port=port, allow_hosts=options.allow_host)
+            url = await stack.enter_async_context(served)
         except (OSError, UnicodeError) as error:
             raise CliError(f"cannot serve on {options.host} port {port}: {_reason(error)}") from None
+        except ValueError as error:  # UnicodeError is one, too
+            raise CliError(f"--allow-host (MSGAPI_SANDBOX_ALLOW_HOST): {error}") from None
         yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
 
 

@@ -7,12 +7,13 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 from urllib.parse import parse_qsl
 
 import orjson
-from attrs import NOTHING, field, fields, frozen
+from attrs import field, frozen
 
-from ...codec import Problems, from_plain, parse
+from ...codec import Problems, parse
 from ...results import Detail
 from ...schema.requests import Schema
 from ...schema.validators import month as month_rule
+from .codecs import read_model
 from .idempotency import FIELD, find_key
 from .responses import SimulatedResponse, invalid_request
 
@@ -95,15 +96,10 @@ def parse_body(form: Schema, model: type[T], value: Mapping[str, object]) -> T |
 
     A field that has a default may be left out or be null. An unknown field is an error.
     """
-    known = {one.name: one.default for one in fields(form.model)}
-    unknown = [Detail(name, "is not a known field") for name in value if name not in known]
-    defaults = {name: default for name, default in known.items() if default is not NOTHING}
-    given = {name: part for name, part in value.items() if part is not None and name in known}
-    found = from_plain({**defaults, **given}, model)
-    if isinstance(found, Problems):
-        return invalid_request([*unknown, *found.details])
-    details = (*unknown, *form.check(found))
-    return invalid_request(details) if details else found
+    found, details = read_model(value, model)
+    if found is not None:
+        details = (*details, *form.check(found))
+    return invalid_request(details) if found is None or details else found
 
 
 class QueryError(ValueError):

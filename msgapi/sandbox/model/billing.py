@@ -6,6 +6,7 @@ Rules:
 - What moves money for good, or returns it, is a transaction; a hold is not.
 """
 
+from array import array
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -23,10 +24,12 @@ PAYMENT_FAILURES: Final = ("card_declined", "insufficient_funds", "payment_metho
 Currency: TypeAlias = Literal["EUR"]
 TransactionType: TypeAlias = Literal["charge", "topup", "release", "credit"]
 PaymentType: TypeAlias = Literal["credit_card", "sepa"]
+_TRANSACTION_TYPES: Final[tuple[TransactionType, ...]] = ("charge", "topup", "release", "credit")
 _NOTHING: Final = Decimal(0)
 _SMALLEST_STEP: Final = Decimal("0.0001")  # amounts have at most four decimal places, as in the message log
 _AMOUNT_BOUND: Final = Decimal(10**9)
 _MAX_RELOADS_A_DAY: Final = 3
+_ID_SIZE: Final = 20  # characters: `msg_` and 16 hex digits
 
 
 def month_of(moment: float) -> str:
@@ -89,18 +92,30 @@ class LedgerTransaction:
 @final
 @define(eq=False, repr=False)
 class TransactionLedger:
-    """All transactions in their order, and the sum of the charges of each month."""
+    """All transactions in their order, and the sum of the charges of each month.
 
-    _transactions: list[LedgerTransaction] = field(factory=list, init=False)
+    Transactions are stored for ever, one or more for each message. So they are columns, which take little memory.
+    """
+
+    _types: bytearray = field(factory=bytearray, init=False)
+    _amounts: list[Decimal] = field(factory=list, init=False)
+    _times: "array[float]" = field(factory=lambda: array("d"), init=False)
+    _message_ids: bytearray = field(factory=bytearray, init=False)
     _months: dict[str, Decimal] = field(factory=dict, init=False)
 
     def __len__(self) -> int:
         """Return the number of transactions."""
-        return len(self._transactions)
+        return len(self._types)
 
     def __getitem__(self, number: int) -> LedgerTransaction:
         """Return a transaction by its number."""
-        return self._transactions[number]
+        return LedgerTransaction(
+            number=number,
+            type=_TRANSACTION_TYPES[self._types[number]],
+            amount=self._amounts[number],
+            at=self._times[number],
+            message_id=self._message_ids[number * _ID_SIZE : (number + 1) * _ID_SIZE].decode().rstrip() or None,
+        )
 
     @property
     def charged_by_month(self) -> Mapping[str, Decimal]:
@@ -111,9 +126,10 @@ class TransactionLedger:
         """Add a transaction; an *amount* of 0 adds none."""
         if not amount:
             return
-        number = len(self._transactions)
-        transaction = LedgerTransaction(number=number, type=type_, amount=amount, at=now, message_id=message_id)
-        self._transactions.append(transaction)
+        self._types.append(_TRANSACTION_TYPES.index(type_))
+        self._amounts.append(amount)
+        self._times.append(now)
+        self._message_ids += (message_id or "").encode().ljust(_ID_SIZE)
         if type_ == "charge":
             month = month_of(now)
             self._months[month] = self._months.get(month, _NOTHING) + amount

@@ -53,7 +53,7 @@ class MagicRecipient:
     @property
     def email(self) -> str:
         """The email address of the recipient."""
-        return f"{self.fault}@luck.example"
+        return f"{self.fault}@magic.example"
 
 
 MAGIC_RECIPIENTS: Final = (

@@ -1,14 +1,54 @@
-"""The message log: every message that was accepted or received, and its status."""
+"""The message log: every message that was accepted or received, and its status; the email channels and templates."""
 
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, NamedTuple, TypeAlias, final
 
 import orjson
 from attrs import define, evolve, field, frozen
+from attrs.validators import ge
 
 from ...redact import hidden
 from ..http.responses import format_time
+from .agents import TEST_AGENT
+from .billing import DAY
+
+
+@final
+@frozen(kw_only=True)
+class EmailChannel:
+    """An email channel, and the message types that it may send; it is verified by default."""
+
+    channel_id: str
+    verified: bool = True
+    message_types: tuple[str, ...] = ("MESSAGE", "NEWSLETTER")
+
+
+@final
+@frozen(kw_only=True)
+class EmailTemplate:
+    """An email template: its published *versions*, oldest first, and whether it has a subject."""
+
+    template_id: str
+    versions: tuple[str, ...]
+    has_subject: bool = True
+
+
+CHANNELS: Final = (
+    EmailChannel(channel_id="ch_demo"),
+    EmailChannel(channel_id="ch_receipts", message_types=("MESSAGE",)),
+    EmailChannel(channel_id="ch_unverified", verified=False),
+)
+"""The email channels of a new sandbox."""
+
+TEMPLATES: Final = (
+    EmailTemplate(template_id="tpl_welcome", versions=("1", "2", "3", "4")),
+    EmailTemplate(template_id="tpl_bare", versions=("1",), has_subject=False),
+    EmailTemplate(template_id="tpl_draft", versions=()),
+)
+"""The email templates of a new sandbox."""
+
 
 ChannelName: TypeAlias = Literal["RCS", "EMAIL"]
 MessageStatus: TypeAlias = Literal[
@@ -37,6 +77,7 @@ class LogEntry:
 
     *sender* is the id of the agent or the email channel, *hold* the amount that is or was reserved for it, *body*
     the request as it was received, and *events* the name and the time of each change, the first being `queued`.
+    *number* counts the messages from 0, in the order in which they were accepted.
     """
 
     id: str
@@ -57,6 +98,13 @@ class LogEntry:
     error_code: str | None = None
     direction: str = "OUTBOUND"
     campaign_id: str | None = None
+    number: int = 0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether it counts as usage: it was sent, not by the test agent, and has not failed."""
+        sent = self.direction == "OUTBOUND" and self.sender != TEST_AGENT.agent_id
+        return sent and self.status not in NOT_DELIVERED
 
     @property
     def is_revocable(self) -> bool:
@@ -111,27 +159,98 @@ class LogEntry:
 
 
 @final
+class KeptMessages(tuple[LogEntry, ...]):  # noqa: SLOT001 - a tuple can have no further slots
+    """The messages in the log, oldest first; *dropped* is how many final ones it no longer holds."""
+
+    dropped: int
+
+    def __new__(cls, entries: Iterable[LogEntry], *, dropped: int) -> "KeptMessages":
+        """Return a tuple of *entries*."""
+        made = super().__new__(cls, entries)
+        made.dropped = dropped
+        return made
+
+
+@final
+class UsageKey(NamedTuple):
+    """What the usage of messages is counted by; *day* is its midnight in UTC, in Unix seconds."""
+
+    day: float
+    channel: ChannelName
+    message_type: str
+    unit: str
+
+
+@final
+@frozen
+class Usage:
+    """The number of messages, what was charged for them, and what is still held for them."""
+
+    messages: int = 0
+    charged: Decimal = Decimal(0)
+    held: Decimal = Decimal(0)
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """Return the sum of two usages."""
+        return Usage(self.messages + other.messages, self.charged + other.charged, self.held + other.held)
+
+
+@final
 @define(eq=False, repr=False)
 class MessageLog:
-    """All messages, in the order in which they were accepted."""
+    """The messages, in the order in which they were accepted.
 
+    Of those in a final state, the last *keep* are kept. The usage of the others stays counted.
+    """
+
+    keep: int = field(validator=ge(0))
+    accepted: int = field(default=0, init=False)
+    dropped: int = field(default=0, init=False)
     _entries: dict[str, LogEntry] = field(factory=dict, init=False)
+    _final: list[tuple[int, str]] = field(factory=list, init=False)  # a heap: the oldest message is the first
+    _final_ids: set[str] = field(factory=set, init=False)
+    _usage: dict[UsageKey, Usage] = field(factory=dict, init=False)
 
     def __len__(self) -> int:
-        """Return the number of messages."""
+        """Return the number of messages that are kept."""
         return len(self._entries)
 
-    def entries(self) -> tuple[LogEntry, ...]:
-        """Return all messages, oldest first."""
-        return tuple(self._entries.values())
+    def entries(self) -> KeptMessages:
+        """Return the messages that are kept, oldest first."""
+        return KeptMessages(self._entries.values(), dropped=self.dropped)
+
+    def usage(self) -> Mapping[UsageKey, Usage]:
+        """Return the usage of all messages, also of those that are not kept."""
+        found = dict(self._usage)
+        for entry in self._entries.values():
+            if entry.is_used:
+                _count(found, entry)
+        return found
 
     def newest_first(self) -> Iterator[LogEntry]:
         """Yield the messages, newest first."""
         return reversed(self._entries.values())
 
     def add(self, entry: LogEntry) -> None:
-        """Add a new message."""
+        """Add a new message, whose number is that of the messages accepted before."""
         self._entries[entry.id] = entry
+        self.accepted += 1
+
+    def finish(self, entry: LogEntry) -> None:
+        """Note that the state of a message is final, and drop the oldest final messages beyond those to keep."""
+        if entry.id in self._final_ids:
+            return
+        self._final_ids.add(entry.id)
+        heapq.heappush(self._final, (entry.number, entry.id))
+        while len(self._final) > self.keep:
+            self._drop(heapq.heappop(self._final)[1])
+
+    def _drop(self, message_id: str) -> None:
+        self._final_ids.remove(message_id)
+        entry = self._entries.pop(message_id)
+        self.dropped += 1
+        if entry.is_used:
+            _count(self._usage, entry)
 
     def find(self, message_id: str) -> LogEntry | None:
         """Return a message by its id."""
@@ -145,3 +264,10 @@ class MessageLog:
         changed = evolve(entry, status=status, events=events, error_code=error_code)
         self._entries[entry.id] = changed
         return changed
+
+
+def _count(usage: dict[UsageKey, Usage], entry: LogEntry) -> None:
+    key = UsageKey(entry.created_at // DAY * DAY, entry.channel, entry.message_type, entry.unit)
+    delivered = any(name == "delivered" for name, _ in entry.events)
+    one = Usage(1, entry.hold, Decimal(0)) if delivered else Usage(1, Decimal(0), entry.hold)
+    usage[key] = usage.get(key, Usage()) + one

@@ -17,9 +17,8 @@ from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_r
 from .billing import PaymentSettings, PriceList, Wallet
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
 from .contacts import ContactRecords
-from .email_channels import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate
 from .faults import DeliverySteps, RandomFaults, Timing
-from .messages import MessageLog
+from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
 from .sessions import Newsletters, Pair, Sessions
 from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
 
@@ -50,6 +49,7 @@ class AccountOptions:
     seed: int = 1
     slow: float = 3.0
     timing: Timing | None = _TIMING
+    keep_messages: int = 100_000
     webhooks: WebhookFaults = _NO_FAULTS
     agents: Iterable[SandboxAgent] = AGENTS
     channels: Iterable[EmailChannel] = CHANNELS
@@ -79,9 +79,13 @@ ScheduledItem: TypeAlias = NextStep | ReloadRetry | Pair
 @final
 @define(eq=False, repr=False)
 class Schedule:
-    """What happens next, and when. Without a *timing*, messages stay queued until a control changes their status."""
+    """What happens next, and when. Without a *timing*, messages stay queued until a control changes their status.
+
+    A message has at most one step in it: the next one, which carries the others with it.
+    """
 
     timing: Timing | None
+    _next_status: dict[str, MessageStatus] = field(factory=dict, init=False)
     _heap: list[tuple[float, int, ScheduledItem]] = field(factory=list, init=False)
     _order: "count[int]" = field(factory=count, init=False)
 
@@ -96,13 +100,20 @@ class Schedule:
     def add_steps(self, message_id: str, steps: DeliverySteps, now: float) -> None:
         """Schedule the first of *steps*, counted from *now*; it carries the others with it."""
         if steps:
+            self._next_status[message_id] = steps[0].status
             self.add(NextStep(message_id, steps), now + steps[0].after)
+
+    def next_status(self, message_id: str) -> MessageStatus | None:
+        """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
+        return self._next_status.get(message_id)
 
     def take(self, now: float) -> tuple[float, ScheduledItem] | None:
         """Remove and return the earliest item that is due by *now*, with its time; None if there is none."""
         if not self._heap or self._heap[0][0] > now:
             return None
         at, _, item = heapq.heappop(self._heap)
+        if isinstance(item, NextStep):
+            del self._next_status[item.message_id]
         return at, item
 
 
@@ -147,7 +158,7 @@ class AccountState:
         self.slow = options.slow
         self.schedule = Schedule(options.timing)
         self.webhook_queue = WebhookQueue(options.webhooks)
-        self.log = MessageLog()
+        self.log = MessageLog(options.keep_messages)
         self.idempotency = IdempotencyStore()
         self.sessions = Sessions()
         self.newsletters = Newsletters()

@@ -1,11 +1,15 @@
-"""Every operation of the API, the function of the client that calls it, and the models of its request and response.
+"""The table of operations, and the OpenAPI document that is made from it.
 
-The table of coverage in the README and the OpenAPI document (`document.py`) are made from it.
+For each operation the table has the function of the client that calls it, and the models of its request and response.
+The table of coverage in the README is made from it, too. The service publishes no OpenAPI document. Where its docs are
+incomplete, the document says what the sandbox does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final, final
 
+import orjson
 from attrs import frozen
 
 from ... import agents, billing, campaigns, contacts, messages, testagent, webhooks
@@ -14,8 +18,14 @@ from ...campaigns import CampaignRun, CampaignStatus
 from ...contacts import ImportRows
 from ...messages import Accepted, Message, MessageRecord, Page, Revoked
 from ...results import Balance
+from ...schema.validators import IDEMPOTENCY_KEY, MONTH
 from ...testagent import Registration, TestAgentStatus, Verification
+from ...version import VERSION
 from ...webhooks import Confirmation
+from ..decisions import CODES
+from ..http.idempotency import FIELD
+from ..http.requests import DATE_OR_TIME
+from ..model.campaigns import CAMPAIGNS
 from ..routes.billing import (
     AlertResponse,
     AutoReloadResponse,
@@ -27,15 +37,11 @@ from ..routes.billing import (
 )
 from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
+from ..routes.table import ROUTES
 from ..routes.testagent import CodeSentResponse, TestAgentResponse
-from ..routes.usage import (
-    DetailedUsageResponse,
-    InvoicesResponse,
-    TierResponse,
-    TiersResponse,
-    UsageResponse,
-)
+from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
+from .schemas import Schema, closed_object, or_null, pattern_schema, referenced_models, request_schema, response_schema
 
 
 @final
@@ -101,12 +107,12 @@ OPERATIONS: Final = (
     Operation("POST", "/v1/campaigns/{id}/resume", campaigns.resume, CampaignStatus),
     Operation("GET", "/v1/campaigns/{id}/status", campaigns.status, CampaignStatus, answers=CampaignStatusResponse),
     Operation("GET", "/v1/billing/balance", billing.balance, Balance),
-    Operation("GET", "/v1/billing/usage", billing.usage, billing.Statement, query=("month",), answers=UsageResponse),
+    Operation("GET", "/v1/billing/usage", billing.usage, billing.UsageReport, query=("month",), answers=UsageResponse),
     Operation(
         "GET",
         "/v1/billing/usage/detailed",
         billing.detailed_usage,
-        billing.Statement,
+        billing.UsageReport,
         query=("from", "to", "group_by"),
         answers=DetailedUsageResponse,
     ),
@@ -114,7 +120,7 @@ OPERATIONS: Final = (
         "GET",
         "/v1/billing/tier",
         billing.tier,
-        billing.Statement,
+        billing.UsageReport,
         query=("channel",),
         answers=TiersResponse | TierResponse,
     ),
@@ -135,16 +141,20 @@ OPERATIONS: Final = (
         _CREATED,
         answers=PaymentMethodResponse,
     ),
-    Operation("GET", "/v1/billing/auto-reload", billing.auto_reload, billing.Reloading, answers=AutoReloadResponse),
+    Operation(
+        "GET", "/v1/billing/auto-reload", billing.auto_reload, billing.AutoReloadSettings, answers=AutoReloadResponse
+    ),
     Operation(
         "PUT",
         "/v1/billing/auto-reload",
         billing.set_auto_reload,
-        billing.Saved,
+        billing.SettingSaved,
         billing.AutoReload,
         answers=AutoReloadResponse,
     ),
-    Operation("PUT", "/v1/billing/alerts", billing.set_alert, billing.Saved, billing.Alert, answers=AlertResponse),
+    Operation(
+        "PUT", "/v1/billing/alerts", billing.set_alert, billing.SettingSaved, billing.Alert, answers=AlertResponse
+    ),
     Operation(
         "GET",
         "/v1/billing/transactions",
@@ -174,3 +184,212 @@ CONTROLS: Final = tuple(
     for one in _CONTROLS
 )
 """The controls, for which the service has no routes."""
+
+
+_ERROR: Final[Schema] = {
+    "type": "object",
+    "required": ["error", "message"],
+    "properties": {
+        "error": {"type": "string"},
+        "message": {"type": "string"},
+        "details": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "message"],
+                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+        "retry_after": {"type": "number"},
+        "balance": {"$ref": "#/components/schemas/Balance"},
+        "required_amount": {"type": "number"},
+        "topup_url": {"type": "string"},
+        "agent_status": {"type": "string"},
+        "campaign_status": {"type": "string"},
+        "message_status": {"type": "string"},
+        "failure_reason": {"type": "string"},
+    },
+}
+_PAGE: Final[Schema] = {
+    "description": "The page of a proxy; only as a simulated fault.",
+    "content": {"text/html": {"schema": {"type": "string"}}},
+}
+_STATUS: Final[Mapping[str, int]] = {one.code: one.status for one in CODES}
+_ROUTES: Final = {(route.method, route.path): route for route in ROUTES}
+_KEY: Final = pattern_schema(IDEMPOTENCY_KEY)
+_HEADERS: Final[Mapping[str, Schema]] = {
+    "X-RateLimit-Limit": {"type": "integer", "minimum": 1},
+    "X-RateLimit-Remaining": {"type": "integer", "minimum": 0},
+    "X-RateLimit-Reset": {"type": "number"},
+}
+"""The headers of every response except that of a proxy."""
+_HEADER_REFS: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+_PARAMETERS: Final[Mapping[str, Schema]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 200},
+    "offset": {"type": "integer", "minimum": 0},
+    "direction": {"enum": ["OUTBOUND", "INBOUND"]},
+    "month": pattern_schema(MONTH),
+    "channel": {"enum": ["RCS", "EMAIL"]},
+    "group_by": {"enum": ["day", "channel", "message_type", "unit"]},
+    "from": {"type": "string", "format": "date"},
+    "to": {"type": "string", "format": "date"},
+    "messages.list from": pattern_schema(DATE_OR_TIME),
+    "messages.list to": pattern_schema(DATE_OR_TIME),
+}
+"""The schema of a query parameter, or of that of one operation."""
+_TEXT: Final = {
+    "agent_id": "ag_live_demo",
+    "to": "+4915112345678",
+    "message_type": "MESSAGE",
+    "traffic_type": "TRANSACTION",
+    "content": {"text": "Your parcel is here"},
+}
+_EXAMPLES: Final[Mapping[str, object]] = {
+    "messages.send": _TEXT,
+    "contacts.create": {"source": "API", "email": "ada@shop.example", "tags": ["vip"]},
+    "contacts.update": {"first_name": "Ada", "tags": []},
+    "contacts.create_consent": {"channel_type": "EMAIL", "message_type": "NEWSLETTER", "source": "shop"},
+    "agents.create": {
+        "display_name": "Shop",
+        "region": "EUROPE",
+        "billing_category": "CONVERSATIONAL",
+        "use_case": "MULTI_USE",
+        "newsletter_enabled": True,
+    },
+    "webhooks.create": {"url": "https://shop.example/hook", "events": ["message.read"], "secret": "whsec_1"},
+    "billing.top_up": {"amount": 10, "currency": "EUR"},
+    "testagent.register": {"phone": "+4915112345678"},
+    "sandbox.reply": {"agent_id": "ag_live_demo", "user": "+4915112345678", "text": "Hello"},
+    "sandbox.launch": {"carrier": "telekom_de"},
+}
+_IDS: Final[Mapping[str, str]] = {
+    "/v1/campaigns": CAMPAIGNS[0].campaign_id,
+    "/_sandbox/campaigns": CAMPAIGNS[0].campaign_id,
+}
+"""Ids of a new sandbox, by the beginning of the path."""
+_LINKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "messages.send": ("message_id", ("messages.get", "messages.revoke")),
+    "contacts.create": (
+        "id",
+        ("contacts.get", "contacts.update", "contacts.list_consents", "contacts.create_consent", "contacts.delete"),
+    ),
+    "agents.create": (
+        "agent_id",
+        ("agents.get", "agents.update", "agents.submit", "agents.launch_status", "sandbox.approve", "sandbox.reject"),
+    ),
+    "contacts.create_consent": ("id", ("sandbox.confirm",)),
+    "webhooks.create": ("id", ("webhooks.update", "webhooks.test", "webhooks.delete")),
+}
+"""For an operation, the field of its response that has an id, and the operations that take this id."""
+
+
+@lru_cache(1)
+def document() -> bytes:
+    """Return the document as JSON."""
+    schemas: dict[str, Schema] = {}
+    paths: dict[str, dict[str, Schema]] = {}
+    for one in (*OPERATIONS, *CONTROLS):
+        paths.setdefault(one.path, {})[one.method.lower()] = _operation(one, schemas)
+    _ = response_schema(Balance, schemas)
+    schemas["Error"] = _ERROR
+    return orjson.dumps(
+        {
+            "openapi": "3.1.0",
+            "info": {"title": "Sandbox of a messaging API", "version": VERSION},
+            "security": [{"key": []}],
+            "paths": paths,
+            "components": {
+                "schemas": schemas,
+                "headers": _headers(),
+                "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+    )
+
+
+def _headers() -> Schema:
+    return {name: {"required": True, "schema": schema} for name, schema in _HEADERS.items()}
+
+
+def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
+    writes = _ROUTES[one.method, one.path].writes
+    described: Schema = {
+        "operationId": one.name,
+        "tags": [one.noun],
+        "summary": (one.function.__doc__ or "").partition("\n")[0],
+        "parameters": [
+            *([_id_of(one)] if "{id}" in one.path else ()),
+            *(_parameter(one, name) for name in one.query),
+            *([{"name": "Idempotency-Key", "in": "header", "required": False, "schema": _KEY}] if writes else ()),
+        ],
+        "responses": _responses(one, schemas),
+    }
+    if writes:
+        media: Schema = {"schema": _body(one, schemas)}
+        media |= {"example": _EXAMPLES[one.name]} if one.name in _EXAMPLES else {}
+        described["requestBody"] = {"required": one.takes is not None, "content": {"application/json": media}}
+    return described
+
+
+def _body(one: Operation, schemas: dict[str, Schema]) -> Schema:
+    # Any body may contain an idempotency key.
+    if one.takes is None:
+        return {**closed_object(), "properties": {FIELD: _KEY}}
+    schema = request_schema(one.takes, schemas)
+    for name in referenced_models(schema):
+        schemas[name]["properties"][FIELD] = _KEY
+    return _without_message_type(schema, schemas) if one.name == "testagent.send" else schema
+
+
+def _without_message_type(schema: Schema, schemas: dict[str, Schema]) -> Schema:
+    # The test agent does not require a message_type.
+    for name in referenced_models(schema):
+        whole = schemas[name]
+        needed = [field for field in whole["required"] if field != "message_type"]
+        properties = {**whole["properties"], "message_type": or_null(whole["properties"]["message_type"])}
+        schemas[f"Test{name}"] = {**whole, "properties": properties, "required": needed}
+    return {"anyOf": [{"$ref": f"#/components/schemas/Test{name}"} for name in referenced_models(schema)]}
+
+
+def _id_of(one: Operation) -> Schema:
+    known = _IDS.get(one.path.partition("/{id}")[0])
+    schema = {"type": "string", "minLength": 1}
+    return {"name": "id", "in": "path", "required": True, "schema": schema} | (
+        {} if known is None else {"example": known}
+    )
+
+
+def _parameter(one: Operation, name: str) -> Schema:
+    schema = _PARAMETERS.get(f"{one.name} {name}", _PARAMETERS.get(name, {"type": "string"}))
+    return {"name": name, "in": "query", "required": False, "schema": schema}
+
+
+def _responses(one: Operation, schemas: dict[str, Schema]) -> Schema:
+    by_status: dict[int, list[str]] = {}
+    for code in sorted(_ROUTES[one.method, one.path].error_codes):
+        by_status.setdefault(_STATUS[code], []).append(code)
+    errors = {str(status): _error_response(codes) for status, codes in sorted(by_status.items())}
+    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, "502": _PAGE}
+
+
+def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
+    name, others = _LINKS.get(one.name, ("", ()))
+    links = {other: {"operationId": other, "parameters": {"id": f"$response.body#/{name}"}} for other in others}
+    schema = response_schema(one.answers or one.gives, schemas)
+    location = (
+        {"Location": {"required": True, "schema": {"type": "string"}}}
+        if (status,) == _CREATED and one.noun != "sandbox"
+        else {}
+    )
+    return {
+        "description": "Done.",
+        "headers": {**_HEADER_REFS, **location},
+        "content": {"application/json": {"schema": schema}},
+        "links": links,
+    }
+
+
+def _error_response(codes: list[str]) -> Schema:
+    schema = {"$ref": "#/components/schemas/Error", "properties": {"error": {"enum": codes}}}
+    content = {"application/json": {"schema": schema}}
+    return {"description": ", ".join(codes), "headers": _HEADER_REFS, "content": content}

@@ -12,6 +12,7 @@ import attrs
 from ...schema.mapping import field_paths, marker_paths
 from ...schema.validators import DURATION, PHONE_NUMBER
 from ...webhooks import EVENT_TYPES
+from ..http.codecs import BASE64, MAX_POSTBACK, is_required
 from ..model.agents import CARRIERS
 
 Schema: TypeAlias = dict[str, Any]
@@ -24,6 +25,7 @@ _SIMPLE: Final[Mapping[object, Schema]] = {
     datetime: {"type": "string", "format": "date-time"},
     object: {},
 }
+_NUMBER: Final[Schema] = {"type": "number"}
 _NULL: Final[Schema] = {"type": "null"}
 _OPEN: Final = frozenset({"NewPaymentMethod"})
 """Request models whose unknown fields are ignored."""
@@ -46,7 +48,8 @@ _FIELDS: Final[Mapping[str, Schema]] = {
         "pattern": "^#[0-9A-Fa-f]{6}$",
         "description": "Its contrast to white is at least 4.5 to 1.",
     },
-    "NewTopUp.amount": {"type": ["number", "string"], "minimum": 10},
+    "NewTopUp.amount": {"type": "number", "minimum": 10},
+    "postback_data": {**pattern_schema(BASE64), "maxLength": MAX_POSTBACK},
     "NewEndpoint.events": {"type": "array", "minItems": 1, "items": {"enum": [*EVENT_TYPES]}},
     "EndpointChanges.events": {"type": "array", "minItems": 1, "items": {"enum": [*EVENT_TYPES]}},
     "code": {"type": "string", "pattern": "^[0-9]{4,10}$"},
@@ -90,7 +93,7 @@ def closed_object() -> Schema:
 def _schema(kind: Any, schemas: dict[str, Schema], *, request: bool) -> Schema:  # noqa: ANN401 - as above
     origin, parts = get_origin(kind), get_args(kind)
     if kind in _SIMPLE:
-        return _SIMPLE[kind]
+        return _NUMBER if request and kind is Decimal else _SIMPLE[kind]
     if origin is Literal:
         return {"enum": [*parts]}
     if origin in {Union, UnionType}:
@@ -107,25 +110,24 @@ def _model(model: Any, schemas: dict[str, Schema], *, request: bool) -> Schema: 
     paths = field_paths(model) or {}
     noun = model.__module__.removeprefix("msgapi.").partition(".")[0]
     name = model.__name__ if model.__name__ not in {"Changes", "Status"} else f"{noun.title()}{model.__name__}"
-    # A request with nested objects is read as a whole; a flat one may leave out fields that have a default.
-    nested = any(path != field for field, path in paths.items())
     if name not in schemas:
         schemas[name] = {}  # a model that contains itself refers to this entry
         schemas[name] = closed_object() if request and name not in _OPEN else {"type": "object", "properties": {}}
         for field in attrs.fields(attrs.resolve_types(model)):
             if field.name != "extra":
                 path = (paths.get(field.name) or field.name).split(".")
-                required = field.default is attrs.NOTHING or (nested and field.default not in {None, ()})
+                required = is_required(model, field)
                 hint = _FIELDS.get(f"{name}.{field.name}", _FIELDS.get(field.name)) if request else None
                 leaf = hint or _schema(field.type, schemas, request=request)
-                _put(schemas[name], path, leaf if required or not request else _or_null(leaf), required=required)
+                _put(schemas[name], path, leaf if required or not request else or_null(leaf), required=required)
         for mark in marker_paths(model):
             _put(schemas[name], mark.split("."), closed_object(), required=True)
         _allow_null(schemas[name])
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _or_null(schema: Schema) -> Schema:
+def or_null(schema: Schema) -> Schema:
+    """Return the schema of a value of *schema*, or null."""
     either = schema.get("anyOf", [schema])
     return {"anyOf": [*either, *([] if _NULL in either else [_NULL])]}
 

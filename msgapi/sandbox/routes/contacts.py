@@ -1,10 +1,10 @@
 """The routes of contacts and their consents (docs: /api/contacts)."""
 
-from ...codec import Problems, from_plain
 from ...contacts import MAX_IMPORT_ROWS, ContactChanges, ImportRow, ImportRows, NewConsent, NewContact
-from ...contacts.validation import CHANGES, CONSENT, IMPORT_ROW, NEW
+from ...contacts.calls import CHANGES, CONSENT, IMPORT_ROW, NEW
 from ...results import Detail
 from ...schema.validators import prefix_path
+from ..http.codecs import read_model
 from ..http.requests import RouteRequest, parse_body
 from ..http.responses import (
     SimulatedResponse,
@@ -71,11 +71,11 @@ def import_rows(state: AccountState, request: RouteRequest) -> SimulatedResponse
     """Import the contacts that do not exist yet (docs: /api/contacts/import-contacts)."""
     listed = request.fields.get("contacts")
     if isinstance(listed, list) and len(listed) > MAX_IMPORT_ROWS:
-        details = details_to_json([Detail("contacts", f"must be at most {MAX_IMPORT_ROWS}, and are {len(listed)}")])
-        return error_response(422, "limit_exceeded", "Too many rows for one import.", details=details)
-    rows = from_plain(request.fields, ImportRows)
-    if isinstance(rows, Problems):
-        return invalid_request(rows.details)
+        too_many = details_to_json([Detail("contacts", f"must be at most {MAX_IMPORT_ROWS}, and are {len(listed)}")])
+        return error_response(422, "limit_exceeded", "Too many rows for one import.", details=too_many)
+    rows, details = read_model(request.fields, ImportRows)
+    if rows is None or details:
+        return invalid_request(details)
     if not rows.contacts:
         return invalid_request([Detail("contacts", "must not be empty")])
     used = [(at, row) for at, row in enumerate(rows.contacts) if row.email is not None or row.phone is not None]

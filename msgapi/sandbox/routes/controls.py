@@ -9,7 +9,6 @@ from typing import Any, Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ...redact import hidden
-from ...schema.mapping import map_fields_by_name
 from ...schema.requests import Schema
 from ...schema.validators import any_string, non_empty, one_of, phone_number
 from ..http.requests import RouteRequest, parse_body
@@ -206,7 +205,6 @@ _DECISION: Final = Schema(
 )
 _HALT: Final = Schema(CampaignHalt, {"status": one_of(HaltStatus)})
 _FAILURES: Final = Schema(ExecutionFailures, {"executions": _check_count})
-map_fields_by_name(UserReply, SuggestionTap, AgentRejection, CarrierDecision, CampaignHalt, ExecutionFailures)
 
 CONTROLS: Final = (
     Control("/_sandbox/replies", reply, _REPLY, ReceivedResponse, 201),

@@ -8,8 +8,8 @@ from typing import Any, Final, TypeAlias
 from attrs import evolve
 
 from ... import messages
-from ...codec import Problems
 from ...messages.models import Email, Message
+from ..http.codecs import read_message
 from ..http.requests import (
     MAX_PAGE_SIZE,
     PAGE_SIZE,
@@ -33,8 +33,8 @@ from ..model.agents import SandboxAgent
 from ..model.faults import Fault, fault_response, find_fault
 from ..model.messages import NOT_DELIVERED, QUERY_STATUSES, LogEntry
 from ..model.state import AccountState
-from ..rules.acceptance import accept, check_recipient, find_sender
-from ..rules.billing import charge_for, insufficient_balance, list_price, newsletter_cap_reached
+from ..rules.acceptance import accept, charge_for, check_recipient, find_sender, newsletter_cap_reached
+from ..rules.billing import insufficient_balance, list_price
 from ..rules.lifecycle import change_status
 
 Filter: TypeAlias = Callable[[LogEntry], bool]
@@ -53,11 +53,10 @@ _PARSERS: Final[Mapping[str, Parser]] = {
 
 def send(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     """Validate a message, hold its price, and queue it (docs: /api/messages/overview)."""
-    message = messages.read(request.fields)
-    if isinstance(message, Problems):
-        return invalid_request(message.details)
-    details = messages.check(message)
-    if details:
+    message, details = read_message(request.fields)
+    if message is not None:
+        details = messages.check(message)
+    if message is None or details:
         return invalid_request(details)
     sender = find_sender(state, message)
     if isinstance(sender, SimulatedResponse):

@@ -5,21 +5,22 @@ Rules:
 - Its messages cost nothing, and do not count for a tier.
 """
 
-from typing import Literal, final
+from typing import Final, Literal, final
 
 from attrs import evolve, frozen
 
 from ... import messages, testagent
-from ...codec import Problems
 from ...messages.models import Email, Message
+from ..http.codecs import read_message
 from ..http.requests import RouteRequest, parse_body
 from ..http.responses import SimulatedResponse, error_response, invalid_request, json_response
 from ..model.agents import MAX_TEST_MESSAGES, TEST_AGENT
 from ..model.state import AccountState
-from ..rules.acceptance import accept
-from ..rules.billing import FREE, price_of
+from ..rules.acceptance import accept, price_of
+from ..rules.billing import FREE
 
 _REGISTRATION, _VERIFICATION = testagent.SCHEMAS
+_DEFAULTS: Final = {"message_type": "MESSAGE"}
 
 
 @final
@@ -62,11 +63,11 @@ def verify(state: AccountState, request: RouteRequest) -> SimulatedResponse:
 
 def send(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     """Send a message to the verified number; the default of `message_type` is MESSAGE."""
-    message = messages.read({"message_type": "MESSAGE", **request.fields})
-    if isinstance(message, Problems):
-        return invalid_request(message.details)
-    details = messages.check(message)
-    if details:
+    given = request.fields if request.fields.get("message_type") is not None else {**request.fields, **_DEFAULTS}
+    message, details = read_message(given)
+    if message is not None:
+        details = messages.check(message)
+    if message is None or details:
         return invalid_request(details)
     if not _is_allowed(state, message):
         return _forbidden()

@@ -1,10 +1,9 @@
 """The routes of what was sent and charged in a span of time: usage, price tiers and invoices (docs: /api/billing)."""
 
-from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import define, frozen
+from attrs import frozen
 
 from ...messages import Tier
 from ...results import Detail
@@ -17,18 +16,17 @@ from ..http.requests import (
     parse_query,
 )
 from ..http.responses import SimulatedResponse, format_time, invalid_request, json_response
-from ..model.agents import TEST_AGENT
-from ..model.billing import Currency, month_of
-from ..model.messages import NOT_DELIVERED, ChannelName, LogEntry
+from ..model.billing import Currency, month_of, next_midnight
+from ..model.messages import ChannelName, Usage, UsageKey
 from ..model.state import CURRENT_TIER, AccountState
 
 GroupName: TypeAlias = Literal["day", "channel", "message_type", "unit"]
 _CHANNELS: Final[tuple[ChannelName, ...]] = ("RCS", "EMAIL")
-_GROUPS: Final[Mapping[GroupName, Callable[[LogEntry], str]]] = {
-    "day": lambda entry: format_time(entry.created_at)[:10],
-    "channel": lambda entry: entry.channel,
-    "message_type": lambda entry: entry.message_type,
-    "unit": lambda entry: entry.unit,
+_GROUPS: Final[Mapping[GroupName, Callable[[UsageKey], str]]] = {
+    "day": lambda key: format_time(key.day)[:10],
+    "channel": lambda key: key.channel,
+    "message_type": lambda key: key.message_type,
+    "unit": lambda key: key.unit,
 }
 
 
@@ -123,61 +121,21 @@ class InvoicesResponse:
     invoices: tuple[InvoiceResponse, ...]
 
 
-@final
-@define
-class _Usage:
-    """The sum over messages that have not failed: what was charged for them, and what is still reserved."""
-
-    messages: int = 0
-    charged: Decimal = Decimal(0)
-    held: Decimal = Decimal(0)
-
-    def add(self, entry: LogEntry) -> None:
-        delivered = entry.time_of("delivered") is not None
-        self.messages += 1
-        self.charged += entry.hold if delivered else 0
-        self.held += 0 if delivered else entry.hold
-
-    @property
-    def amount(self) -> float:
-        return float(self.charged)
-
-    @property
-    def reserved(self) -> float:
-        return float(self.held)
-
-
 def show_usage(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     """Return the usage of one month, and the tier of each channel."""
     query = parse_query(request.query, {"month": parse_month})
     if isinstance(query, SimulatedResponse):
         return query
     span = query.get("month") or parse_month(month_of(request.now))
-    total = _Usage()
-    channels: dict[ChannelName, tuple[_Usage, dict[str, int]]] = {name: (_Usage(), {}) for name in _CHANNELS}
-    for entry in _counted(state, span.start, span.end):
-        channel, units = channels[entry.channel]
-        total.add(entry)
-        channel.add(entry)
-        units[entry.unit] = units.get(entry.unit, 0) + 1
-    listed = tuple(
-        ChannelUsage(
-            channel=name,
-            messages=one.messages,
-            amount=one.amount,
-            reserved=one.reserved,
-            units=units,
-            tier=state.tier(name, span.name),
-        )
-        for name, (one, units) in channels.items()
-    )
+    used = _used_between(state, span.start, span.end)
+    total = sum(used.values(), Usage())
     body = UsageResponse(
         month=span.name,
         currency="EUR",
         messages=total.messages,
-        amount=total.amount,
-        reserved=total.reserved,
-        channels=listed,
+        amount=float(total.charged),
+        reserved=float(total.held),
+        channels=tuple(_channel_usage(name, used, state.tier(name, span.name)) for name in _CHANNELS),
     )
     return json_response(body)
 
@@ -188,15 +146,16 @@ def show_detailed_usage(state: AccountState, request: RouteRequest) -> Simulated
     if isinstance(query, SimulatedResponse):
         return query
     first = query.get("from") or parse_day(f"{month_of(request.now)}-01")
-    last = query.get("to") or TimeSpan("", first.start, max(request.now, first.end))
+    last = query.get("to") or TimeSpan("", first.start, max(next_midnight(request.now), first.end))
     if last.end <= first.start:
         return invalid_request([Detail("to", "must not be before from")])
     group: GroupName = query.get("group_by", "day")
-    sums: dict[str, _Usage] = {}
-    for entry in _counted(state, first.start, last.end):
-        sums.setdefault(_GROUPS[group](entry), _Usage()).add(entry)
+    sums: dict[str, Usage] = {}
+    for key, one in _used_between(state, first.start, last.end).items():
+        name = _GROUPS[group](key)
+        sums[name] = sums.get(name, Usage()) + one
     rows = tuple(
-        UsageGroup(messages=one.messages, amount=one.amount, reserved=one.reserved, **{group: name})
+        UsageGroup(messages=one.messages, amount=float(one.charged), reserved=float(one.held), **{group: name})
         for name, one in sums.items()
     )
     return json_response(DetailedUsageResponse(currency="EUR", group_by=group, rows=rows))
@@ -239,8 +198,21 @@ def list_invoices(state: AccountState, request: RouteRequest) -> SimulatedRespon
     return json_response(InvoicesResponse(invoices=invoices))
 
 
-def _counted(state: AccountState, start: float, end: float) -> Iterator[LogEntry]:
-    for entry in state.log.entries():
-        sent = entry.direction == "OUTBOUND" and entry.sender != TEST_AGENT.agent_id
-        if sent and entry.status not in NOT_DELIVERED and start <= entry.created_at < end:
-            yield entry
+def _used_between(state: AccountState, start: float, end: float) -> Mapping[UsageKey, Usage]:
+    return {key: one for key, one in state.log.usage().items() if start <= key.day < end}
+
+
+def _channel_usage(channel: ChannelName, used: Mapping[UsageKey, Usage], tier: Tier) -> ChannelUsage:
+    found = {key: one for key, one in used.items() if key.channel == channel}
+    total = sum(found.values(), Usage())
+    units: dict[str, int] = {}
+    for key, one in found.items():
+        units[key.unit] = units.get(key.unit, 0) + one.messages
+    return ChannelUsage(
+        channel=channel,
+        messages=total.messages,
+        amount=float(total.charged),
+        reserved=float(total.held),
+        units=units,
+        tier=tier,
+    )

@@ -1,10 +1,11 @@
 """Whether a message may be sent, and what its acceptance changes: the hold, the log, the tier, the schedule.
 
-The session of a conversation and the daily cap of newsletters are checked with the price, which depends on both: see
-`billing.price_of`.
+The 24 h session of a conversation and the daily cap of newsletters are checked with the price, which depends on both.
 """
 
 from typing import assert_never
+
+from attrs import evolve
 
 from ...messages import USE_CASES
 from ...messages.models import Carousel, Email, Message, Rcs, RichCard, Text
@@ -20,12 +21,11 @@ from ..http.responses import (
     not_found,
 )
 from ..model.agents import SandboxAgent
-from ..model.billing import month_of
-from ..model.email_channels import EmailChannel
+from ..model.billing import month_of, next_midnight
 from ..model.faults import parse_ttl
-from ..model.messages import LogEntry
+from ..model.messages import EmailChannel, LogEntry
 from ..model.state import AccountState
-from .billing import Charge, hold
+from .billing import FREE, Charge, hold, insufficient_balance, list_price, reload_if_low
 from .lifecycle import queue
 
 
@@ -46,6 +46,43 @@ def check_recipient(state: AccountState, message: Message) -> SimulatedResponse 
         return None
     text = "The recipient has not consented to newsletters by this channel."
     return error_response(422, "consent_missing", text, details=[])
+
+
+def charge_for(state: AccountState, message: Message, now: float) -> Charge | SimulatedResponse:
+    """Return what *message* costs, or an error response: no session, newsletter already sent today, or no money.
+
+    If the balance is too low, a reload is tried first.
+    """
+    found = price_of(state, message, now)
+    if isinstance(found, Charge) and found.price > state.wallet.free:
+        reload_if_low(state, now)
+        if found.price > state.wallet.free:
+            return insufficient_balance(state.wallet.to_json(), found.price)
+    return found
+
+
+def price_of(state: AccountState, message: Message, now: float) -> Charge | SimulatedResponse:
+    """Return what *message* costs whatever the balance is, or an error response."""
+    full = list_price(state, message)
+    if isinstance(message, Email) or message.message_type == "MESSAGE":
+        return full
+    pair = (message.agent_id, message.to)
+    if message.message_type == "CONVERSATION":
+        session = state.sessions.find(pair, now)
+        if session is None:
+            return error_response(422, "no_active_session", "The recipient has no open session.", details=[])
+        return evolve(full, price=FREE if session.paid_by else full.price, more={"in_session": True})
+    if state.newsletters.sent_today(pair, now):
+        return newsletter_cap_reached(now)
+    paid = state.newsletters.is_paid(pair, now)
+    counts = not state.newsletters.is_counted(pair, now)
+    return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid}, counts=counts)
+
+
+def newsletter_cap_reached(now: float) -> SimulatedResponse:
+    """Return a 429 response: the recipient has received a newsletter of this agent today."""
+    message = "The recipient had a newsletter of this agent today."
+    return error_response(429, "newsletter_daily_cap", message, retry_after=round(next_midnight(now) - now, 3))
 
 
 def accept(
@@ -144,6 +181,7 @@ def _create_entry(
         idempotency_key=request.key,
         body=compact(request.body),
         events=(("queued", request.now),),
+        number=state.log.accepted,
     )
 
 

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, final
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from ...messages import unit
 from ...messages.models import Email, Message
 from ..http.responses import SimulatedResponse, error_response, format_time
-from ..model.billing import next_midnight
 from ..model.messages import ChannelName
 from ..model.state import AccountState, ReloadRetry
 
@@ -34,37 +33,6 @@ class Charge:
     counts: bool = True
 
 
-def charge_for(state: AccountState, message: Message, now: float) -> Charge | SimulatedResponse:
-    """Return what *message* costs, or an error response: no session, newsletter already sent today, or no money.
-
-    If the balance is too low, a reload is tried first.
-    """
-    found = price_of(state, message, now)
-    if isinstance(found, Charge) and found.price > state.wallet.free:
-        reload_if_low(state, now)
-        if found.price > state.wallet.free:
-            return insufficient_balance(state.wallet.to_json(), found.price)
-    return found
-
-
-def price_of(state: AccountState, message: Message, now: float) -> Charge | SimulatedResponse:
-    """Return what *message* costs whatever the balance is, or an error response."""
-    full = list_price(state, message)
-    if isinstance(message, Email) or message.message_type == "MESSAGE":
-        return full
-    pair = (message.agent_id, message.to)
-    if message.message_type == "CONVERSATION":
-        session = state.sessions.find(pair, now)
-        if session is None:
-            return error_response(422, "no_active_session", "The recipient has no open session.", details=[])
-        return evolve(full, price=FREE if session.paid_by else full.price, more={"in_session": True})
-    if state.newsletters.sent_today(pair, now):
-        return newsletter_cap_reached(now)
-    paid = state.newsletters.is_paid(pair, now)
-    counts = not state.newsletters.is_counted(pair, now)
-    return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid}, counts=counts)
-
-
 def list_price(state: AccountState, message: Message) -> Charge:
     """Return what *message* costs if nothing is paid for yet."""
     channel: ChannelName = "EMAIL" if isinstance(message, Email) else "RCS"
@@ -77,12 +45,6 @@ def insufficient_balance(balance: Mapping[str, float], required: Decimal) -> Sim
     message = "The free balance does not cover this message."
     fields = {"details": [], "balance": balance, "required_amount": float(required), "topup_url": TOPUP_URL}
     return error_response(402, "insufficient_balance", message, **fields)
-
-
-def newsletter_cap_reached(now: float) -> SimulatedResponse:
-    """Return a 429 response: the recipient has received a newsletter of this agent today."""
-    message = "The recipient had a newsletter of this agent today."
-    return error_response(429, "newsletter_daily_cap", message, retry_after=round(next_midnight(now) - now, 3))
 
 
 def hold(state: AccountState, message_id: str, amount: Decimal, now: float) -> None:

@@ -148,8 +148,10 @@ def _receive(state: AccountState, user: str, agent_id: str, message: dict[str, o
         status="DELIVERED",
         events=(("received", now),),
         direction="INBOUND",
+        number=state.log.accepted,
     )
     state.log.add(entry)
+    state.log.finish(entry)
     pair = (agent.agent_id, user)
     session = state.sessions.open_or_extend(pair, now)
     state.schedule.add(pair, session.ends)

@@ -4,6 +4,7 @@ Rules:
 - Nothing happens by itself except in `advance`. What happens there has the time at which it was due.
 - A delivered message is charged. The hold of a message that will never be delivered is released.
 - A status for which the docs have no event page, such as SENT, emits no event.
+- A message expires by the clock, also where nothing delivers it.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Final
 import orjson
 
 from ..http.responses import format_time
-from ..model.faults import plan_delivery
+from ..model.faults import DeliveryStep, plan_delivery
 from ..model.messages import NOT_DELIVERED, LogEntry, MessageStatus
 from ..model.sessions import Pair
 from ..model.state import AccountState, NextStep, ReloadRetry
@@ -62,7 +63,10 @@ def queue(state: AccountState, entry: LogEntry, ttl: float | None = None) -> Non
     _emit_message_event(state, entry, "QUEUED", entry.created_at)
     timing = state.schedule.timing
     if timing is not None:
-        state.schedule.add_steps(entry.id, plan_delivery(entry, timing, ttl), entry.created_at)
+        steps = plan_delivery(entry, timing, ttl)
+    else:
+        steps = () if ttl is None else (DeliveryStep(ttl, "EXPIRED"),)
+    state.schedule.add_steps(entry.id, steps, entry.created_at)
 
 
 def change_status(
@@ -71,8 +75,17 @@ def change_status(
     """Change the status of a message and return it; None if there is no such message or the change is not possible.
 
     A delivered message is charged. The hold of a message that will not be delivered is released, and the session or
-    the month that it paid for is unpaid again. *reason* is why it failed or bounced.
+    the month that it paid for is unpaid again. *reason* is why it failed or bounced. A message whose status is final
+    then may be dropped from the log.
     """
+    changed = _apply_status(state, message_id, status, now, reason=reason)
+    _finish_if_final(state, message_id)
+    return changed
+
+
+def _apply_status(
+    state: AccountState, message_id: str, status: MessageStatus, now: float, *, reason: str = ""
+) -> LogEntry | None:
     entry = state.log.find(message_id)
     if entry is None or entry.direction == "INBOUND" or entry.status not in REACHABLE_FROM.get(status, ()):
         return None
@@ -105,12 +118,23 @@ def advance(state: AccountState, now: float) -> None:
         at, item = taken
         if isinstance(item, NextStep):
             step, *rest = item.steps
-            if change_status(state, item.message_id, step.status, at, reason=step.reason) is not None:
+            if _apply_status(state, item.message_id, step.status, at, reason=step.reason) is not None:
                 state.schedule.add_steps(item.message_id, tuple(rest), at)
+            _finish_if_final(state, item.message_id)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
         elif state.sessions.close_expired(item, at):
             _emit_conversation_ended(state, item, at)
+
+
+def _finish_if_final(state: AccountState, message_id: str) -> None:
+    # The state of a message is final if its money is settled, and no change of its status is scheduled.
+    entry = state.log.find(message_id)
+    if entry is None or entry.status in _UNDER_WAY:
+        return
+    scheduled = state.schedule.next_status(message_id)
+    if scheduled is None or entry.status not in REACHABLE_FROM[scheduled]:
+        state.log.finish(entry)
 
 
 def _error_code(status: MessageStatus, reason: str) -> str | None:

@@ -5,31 +5,41 @@ Rules, for both:
 - No cookies, no redirects, no quoting of the URL, no request for compression.
 """
 
+import asyncio
+import logging
 from contextlib import AbstractAsyncContextManager
-from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from ...config import check_seconds
-from ..common.coalescing import RequestCoalescer
-from ..common.deadlines import make_deadlines
-from ..common.opening import OpenTransport, UnopenedTransport
-from ..common.request import UrlCache
-from ..common.response import MAX_RESPONSE
+from ...config import check_count, check_seconds
+from ..common.connections import (
+    MAX_CONNECTIONS,
+    ConnectionLimit,
+    Deadlines,
+    PooledTransport,
+    RequestCoalescer,
+    make_deadlines,
+)
+from ..common.http1 import MAX_RESPONSE
+from ..common.opening import Connector, OpenTransport, UnopenedTransport
 from ..protocol import Transport
-from .response import ResponseLimit
 from .session import AiohttpSessionTransport
-from .transport import AiohttpTransport
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from .connection import AiohttpConnection
+
+_VERSION: Final = aiohttp.__version__
+_log: Final = logging.getLogger("msgapi")
 
 
 def open(  # noqa: A001 - `transports.aiohttp.open`
     *,
     timeout: float = 30.0,
     connect_timeout: float = 10.0,
+    max_connections: int | None = None,
     max_response: int = MAX_RESPONSE,
     ssl: "SSLContext | None" = None,
     session: aiohttp.ClientSession | None = None,
@@ -37,29 +47,68 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     """Return a transport over aiohttp, for asyncio only, to be opened and closed by `async with` or a `Client`.
 
     *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
-    nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are never more connections than
-    calls in flight, and no call waits for a free connection.
+    nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are at most *max_connections*
+    connections, 100 by default. If all are in use, a call waits for a free one for as long as its caller does: the
+    timeout begins after that wait.
 
-    A *session* that is passed in keeps its own settings, such as a proxy or tracing, so *connect_timeout* and *ssl*
-    are set there. It is not closed. A call over it costs about twice as much CPU time.
+    A *session* that is passed in keeps its own settings, such as a proxy or tracing, so *ssl* is set there, and
+    *max_connections* is at most the limit of its connector. It is not closed. A call over it costs about twice as much
+    CPU time. aiohttp does not repeat these requests by itself.
     """
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
+    if max_connections is not None:
+        check_count("max_connections", max_connections)
+    connecting = min(connect_timeout, 0.9 * timeout)
+    size = max_connections or MAX_CONNECTIONS
+    if session is not None:
+        size = _session_limit(session, max_connections)
+
+    def over_session(session: aiohttp.ClientSession, deadlines: Deadlines, size: int) -> AiohttpSessionTransport:
+        return AiohttpSessionTransport(session, connecting, deadlines, ConnectionLimit(size), max_response)
 
     def start() -> OpenTransport:
-        deadlines, limit, urls = make_deadlines(timeout), ResponseLimit(max_response), UrlCache()
+        deadlines = make_deadlines(timeout)
         if session is not None:
-            return AiohttpSessionTransport(session, deadlines, limit, urls), deadlines.close
-        connector = aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl)
+            transport = over_session(session, deadlines, size)
+            return transport, transport.close
+        connection = _own_connections()
+        if connection is None:
+            own = _own_session(ssl)
+            transport = over_session(own, deadlines, size)
 
-        async def close() -> None:
-            try:
-                await connector.close()
-            finally:
-                deadlines.close()
+            async def close() -> None:
+                await transport.close()
+                await own.close()
 
-        connecting = aiohttp.ClientTimeout(total=None, connect=min(connect_timeout, 0.9 * timeout), ceil_threshold=inf)
-        coalescer = RequestCoalescer(deadlines)
-        return AiohttpTransport(connector, connecting, deadlines, coalescer, limit, urls), close
+            return transport, close
+        loop, coalescer = asyncio.get_running_loop(), RequestCoalescer(deadlines)
+        connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl)
+        pooled = PooledTransport(connector, deadlines, ConnectionLimit(size))
+        return pooled, pooled.close
 
-    return UnopenedTransport(start)
+    return UnopenedTransport(start, size)
+
+
+def _own_connections() -> "type[AiohttpConnection] | None":
+    # aiohttp may change what is not its public interface. A ClientSession does the same, at twice the cost.
+    try:
+        from .connection import AiohttpConnection, missing_names
+    except ImportError as error:
+        missing = f"{error}"
+    else:
+        if not (missing := missing_names()):
+            return AiohttpConnection
+    _log.warning("aiohttp %s lacks what msgapi's own connections need (%s): a ClientSession is used", _VERSION, missing)
+    return None
+
+
+def _session_limit(session: aiohttp.ClientSession, wanted: int | None) -> int:
+    connector = session.connector
+    limits = [] if connector is None else [connector.limit, connector.limit_per_host]
+    return min([limit for limit in (wanted, *limits) if limit], default=MAX_CONNECTIONS)
+
+
+def _own_session(ssl: "SSLContext | None") -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

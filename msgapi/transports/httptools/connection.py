@@ -15,8 +15,8 @@ import httptools
 
 from ...http import Lowered
 from ...results import NotSent, Unanswered
-from ..common.coalescing import RequestCoalescer
-from ..common.response import make_response
+from ..common.connections import RequestCoalescer
+from ..common.http1 import make_response
 from ..protocol import Answer
 
 _MAX_HEAD: Final = 2**17  # bytes of a response's head, and what arrives with its last part

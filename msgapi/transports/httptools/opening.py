@@ -5,10 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from ...config import check_seconds
-from ..common.coalescing import RequestCoalescer
-from ..common.deadlines import make_deadlines
+from ..common.connections import RequestCoalescer, make_deadlines
+from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport
-from ..common.response import MAX_RESPONSE
 from ..protocol import Transport
 from .transport import SocketTransport
 

@@ -17,10 +17,9 @@ from yarl import URL
 
 from ...http import Request
 from ...results import NotSent, Unanswered
-from ..common.coalescing import RequestCoalescer
-from ..common.deadlines import Deadlines
+from ..common.connections import Deadlines, RequestCoalescer
+from ..common.http1 import UrlCache, encode_request
 from ..common.opening import ConnectFailed, default_ssl_context
-from ..common.request import UrlCache, encode_request
 from ..protocol import Answer
 from .connection import HttpConnection
 

@@ -12,7 +12,7 @@ from attrs import define, field
 from yarl import URL
 
 from ...http import Request
-from ..common.request import FRAMING_HEADERS, UrlCache, request_headers
+from ..common.http1 import FRAMING_HEADERS, UrlCache, request_headers
 from ..protocol import Answer
 from .response import INVALID_URL, NETWORK_ERRORS, TIMED_OUT, outcome_of, read_response
 

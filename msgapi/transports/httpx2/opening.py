@@ -14,8 +14,8 @@ import httpcore2
 import httpx2
 
 from ...config import check_seconds
+from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport, default_ssl_context
-from ..common.response import MAX_RESPONSE
 from ..protocol import Transport
 from .client import Httpx2ClientTransport, hide_paths_in_log
 from .network import TimedNetworkBackend

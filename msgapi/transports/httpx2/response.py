@@ -7,7 +7,7 @@ import httpcore2
 import httpx2
 
 from ...results import NotSent, Unanswered
-from ..common.response import join_parts, make_response
+from ..common.http1 import join_parts, make_response
 from ..protocol import Answer
 from .network import CONNECT_TIMED_OUT
 

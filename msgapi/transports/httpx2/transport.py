@@ -7,8 +7,8 @@ import httpcore2
 from attrs import define, field
 
 from ...http import Request
+from ..common.http1 import UrlCache, request_headers
 from ..common.opening import ConnectFailed
-from ..common.request import UrlCache, request_headers
 from ..protocol import Answer
 from .network import TimedNetworkStream
 from .response import CONNECTION_LOST, INVALID_URL, NETWORK_ERRORS, TIMED_OUT, outcome_of, read_response

@@ -1,19 +1,32 @@
-"""The request on the wire: its URL, parsed once, and its head.
+"""HTTP/1.1 on the wire: the head of a request, its URL parsed once, and the body of a response.
 
 Rules:
 - A URL is sent as it is: nothing is quoted again.
 - No header is sent but the request's own, Host, Accept-Encoding, and the one that frames the body.
+- A response is read up to a limit, and unpacked.
 """
 
 import re
+import zlib
+from collections.abc import AsyncIterable, Mapping
 from functools import lru_cache
 from typing import Final, final
 
+from anyio import CancelScope
 from attrs import define, field
 from yarl import URL
 
-from ...http import Request
+from ...http import Request, Response
+from ...results import Unanswered
+from ..protocol import Answer
 
+MAX_RESPONSE: Final = 10 * 2**20  # bytes
+NOT_HTTP: Final = Unanswered("the response is not HTTP")
+MAX_HEAD: Final = 2**17  # bytes of a response's head, and of each of its lines
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+_GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
+_ENCODING_HEADERS: Final = frozenset({"content-encoding", "content-length"})
 FRAMING_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -113,3 +126,64 @@ def check_names(method: str, *names: str) -> frozenset[str]:
 
 def _is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() and " " not in text
+
+
+async def join_parts(parts: AsyncIterable[bytes], limit: int) -> bytes | None:
+    """Return *parts* joined; None if they are more than *limit* bytes, and then the rest is not read.
+
+    The iteration is cancelled, not abandoned: an abandoned generator does not close the generators inside it.
+    """
+    body = bytearray()
+    with CancelScope() as scope:
+        async for part in parts:
+            body += part
+            if len(body) > limit:
+                scope.cancel()
+    return bytes(body) if len(body) <= limit else None
+
+
+def ends_with_connection(headers: Mapping[str, str]) -> bool:
+    """Return whether a body with these headers, whose names have no case, ends only with its connection."""
+    return "content-length" not in headers and "chunked" not in headers.get("transfer-encoding", "").lower()
+
+
+def make_response(status: int, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
+    """Return the response, or `Unanswered` if it is larger than *limit* bytes; a *body* of None is too large.
+
+    No transport asks for compression, but a proxy may compress the body with gzip. It is unpacked here. If it was cut
+    or damaged, the outcome is `Unanswered`; a body that does not begin as gzip stays as it is.
+    """
+    if body is None:
+        return _too_large(limit)
+    response = Response(status, headers, body)
+    encoding = response.headers.get("content-encoding")
+    if encoding is None or encoding.strip().lower() not in _GZIP_NAMES:
+        return response
+    if not body or not _GZIP_MAGIC.startswith(body[:2]):
+        return response
+    try:
+        plain = _unpack(body, limit)
+    except (EOFError, zlib.error):
+        return Unanswered("the response was cut short: its gzip body is incomplete or damaged")
+    if plain is None:
+        return _too_large(limit)
+    kept = {name: value for name, value in response.headers.items() if name not in _ENCODING_HEADERS}
+    return Response(status, kept, plain)
+
+
+def _unpack(body: bytes, limit: int) -> bytes | None:
+    # A gzip body may have several members, and zeros after the last one.
+    plain = bytearray()
+    while body:
+        stream = zlib.decompressobj(_GZIP)
+        plain += stream.decompress(body, limit + 1 - len(plain))
+        if len(plain) > limit:
+            return None
+        if not stream.eof:
+            raise EOFError
+        body = stream.unused_data.lstrip(b"\0")
+    return bytes(plain)
+
+
+def _too_large(limit: int) -> Unanswered:
+    return Unanswered(f"the response is larger than {limit} bytes")

@@ -1,0 +1,187 @@
+"""One connection: aiohttp's protocol, with its parser and its streams. The request is written here.
+
+Half of what a ClientSession does for each call is of no use to this API: cookies, redirects, forms, default headers,
+a task that writes the body.
+
+Rules:
+- Data that no request asked for closes the connection: it is not the response to the next request.
+- If a response was not read to its end, its connection is not reusable, so that no other call can read the rest.
+- A reset is not the end of a response that has no length. A body where none is allowed, as of a 204, is not read.
+- The head of a response may have `MAX_HEAD` bytes, whatever limits aiohttp has for its lines.
+- The names of aiohttp that this file needs are in `NAMES`; `missing_names` looks for them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, final
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpProcessingError, RawResponseMessage
+
+from ...results import NotSent
+from ..common.causes import connection_lost, cut_short
+from ..common.connections import Deadline, RequestCoalescer, watch_socket
+from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, make_response
+from ..protocol import Answer
+from .session import head_limits
+
+NAMES: Final = [
+    "connection_lost",
+    "data_received",
+    "force_close",
+    "read",
+    "set_exception",
+    "set_response_params",
+    "should_close",
+    "transport",
+]
+UNSENT: Final = NotSent("the connection was lost before the request was sent")
+UNREQUESTED_DATA: Final = NotSent("the server sent data before the request")
+NETWORK_ERRORS: Final = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
+_SWITCHING_PROTOCOLS: Final = 101
+_BODILESS_STATUSES: Final = frozenset({b"204", b"304"})
+_END_OF_HEAD: Final = b"\r\n\r\n"
+
+
+def missing_names() -> str:
+    """Return the names of aiohttp that `AiohttpConnection` needs and that this version does not have."""
+    return ", ".join(name for name in NAMES if not hasattr(ResponseHandler, name))
+
+
+@final
+class AiohttpConnection(ResponseHandler):
+    """A connection for one exchange at a time; a response has at most *max_response* bytes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, max_response: int, coalescer: RequestCoalescer) -> None:
+        super().__init__(loop)
+        self._max_response: Final = max_response
+        self._coalescer: Final = coalescer
+        self._limits: Final = head_limits(ResponseHandler.set_response_params)
+        self._request: bytes | None = None
+        self._deadline: Deadline
+        self._has_data: Callable[[], bool]
+        self._expecting = self._in_head = self._bodiless = self._unrequested = False
+        self._head_size = 0
+        self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
+        self._lost: BaseException | None = None
+        self.reusable = False
+        self.idle_since = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent over it: nobody has closed it, and there is nothing to read."""
+        transport = self.transport
+        return transport is not None and not transport.is_closing() and not self._has_data()
+
+    @property
+    def answered(self) -> bool:
+        """Whether a byte of the response to the last request has arrived."""
+        return self._head_size > 0
+
+    def abort(self) -> None:
+        """Close the connection at once; data that is still buffered is not sent."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def send(self, request: bytes, deadline: Deadline, *, bodiless: bool) -> Answer:
+        """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
+        self._request, self._deadline, self._bodiless = request, deadline, bodiless
+        self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
+        self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
+        self._coalescer.add(self._write)
+        try:
+            message, content = await self.read()
+            while 100 <= message.code < 200 and message.code != _SWITCHING_PROTOCOLS:  # noqa: PLR2004 - 1xx: interim
+                message, content = await self.read()
+        except NETWORK_ERRORS as error:
+            return self._failure(error)
+        return await self._respond(message, content)
+
+    async def _respond(self, message: RawResponseMessage, content: aiohttp.StreamReader) -> Answer:
+        self._in_head = False
+        if self._head_size > MAX_HEAD and sum(len(name) + len(value) for name, value in message.raw_headers) > MAX_HEAD:
+            return NOT_HTTP
+        try:
+            body = await _read_body(content, self._max_response)
+        except NETWORK_ERRORS as error:
+            return NOT_HTTP if isinstance(error, HttpProcessingError) else cut_short(self._lost or error)
+        self._expecting = False
+        transport = self.transport
+        if self._lost is not None and not self._bodiless and ends_with_connection(message.headers):
+            return cut_short(self._lost)
+        self.reusable = (
+            body is not None
+            and transport is not None
+            and not self.should_close
+            and not transport.is_closing()
+            and not transport.get_write_buffer_size()  # the rest of it must not affect the next request
+        )
+        return make_response(message.code, message.headers, body, self._max_response)
+
+    def _failure(self, error: Exception) -> Answer:
+        if self._request is not None:
+            return UNREQUESTED_DATA if self._unrequested else UNSENT
+        if isinstance(error, HttpProcessingError):
+            return NOT_HTTP
+        return connection_lost(self._lost)
+
+    def _write(self) -> None:
+        request, transport = self._request, self.transport
+        if request is None or transport is None or transport.is_closing() or self._deadline.cancelled:
+            return
+        self._request, self._expecting = None, True
+        transport.write(request)
+
+    # Called by asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the asyncio transport."""
+        super().connection_made(transport)
+        self._has_data = watch_socket(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse *data*; if no request asked for it, close the connection."""
+        if not self._expecting:
+            self._unrequested = True
+            self.abort()
+            return
+        if self._in_head:
+            if not self._head_size and data[9:12] in _BODILESS_STATUSES:
+                self._bodiless = True
+            self._head_size += len(data)
+            if self._bodiless:
+                data = self._without_body(data)
+        super().data_received(data)
+        if self._in_head and self._head_size > MAX_HEAD and not self.should_close:  # there is no message yet
+            self.set_exception(HttpProcessingError(message="the head is too large"))
+            self.abort()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the response, or the wait for it."""
+        self._lost = exc
+        super().connection_lost(exc)
+
+    def _without_body(self, data: bytes) -> bytes:
+        # The parser takes a body where none is allowed for the next response.
+        end = (self._last + data).find(_END_OF_HEAD)
+        if end < 0:
+            self._last = (self._last + data)[-3:]
+            return data
+        size = end + len(_END_OF_HEAD) - len(self._last)
+        if size < len(data):
+            self.force_close()
+        return data[:size]
+
+
+async def _read_body(content: aiohttp.StreamReader, limit: int) -> bytes | None:
+    # None if it is more than *limit* bytes, with the rest unread.
+    if content.is_eof():  # a short body has arrived whole with its head: there is nothing to wait for
+        body = content.read_nowait()
+        return body if len(body) <= limit else None
+    buffer = bytearray()
+    async for part in content.iter_any():
+        buffer += part
+        if len(buffer) > limit:
+            return None
+    return bytes(buffer)

@@ -1,0 +1,90 @@
+"""The cause of a failed connection: an errno, a resolver error, a TLS alert, or the certificate verifier's sentence.
+
+Rules:
+- A cause quotes the operating system, OpenSSL or the certificate verifier. It has no address and no URL.
+- `NotSent` for a missing file descriptor has the code `TOO_MANY_OPEN_FILES`, which costs no retry budget.
+"""
+
+import errno
+import os
+import re
+import socket
+import ssl
+from pathlib import Path
+from typing import Final
+
+from ...results import TOO_MANY_OPEN_FILES, NotSent, Unanswered
+
+_RESOLVER_ERRORS: Final = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
+_ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
+
+def describe_cause(error: BaseException) -> str:
+    """Return the cause of *error*, such as `ECONNREFUSED (Connection refused)`; empty if it does not contain one."""
+    match _unwrapped(error):
+        case ssl.SSLCertVerificationError() as verification:
+            return f"{verification.verify_message}{_missing_certificates()}"
+        case ssl.SSLError(reason=str(reason)):
+            return reason.replace("_", " ").lower()
+        case socket.gaierror(errno=int(number)) as resolution:
+            return f"{_RESOLVER_ERRORS.get(number, number)} ({resolution.strerror})"
+        case OSError(errno=int(number)):
+            return _errno(number)
+        case OSError() as several:  # of several addresses, each with an error of its own
+            return ", ".join(dict.fromkeys(_errno(int(number)) for number in _ERRNO.findall(str(several))))
+        case _:
+            return ""
+
+
+def with_cause(reason: str, error: BaseException) -> str:
+    """Return *reason* with the cause of *error*, if it has one."""
+    cause = describe_cause(error)
+    return f"{reason}: {cause}" if cause else reason
+
+
+def connect_failure(error: BaseException) -> NotSent:
+    """Return the outcome of a request for which no connection could be made because of *error*."""
+    cause = _unwrapped(error)
+    if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR:
+        remedy = "raise the limit of the process (ulimit -n), or lower max_connections"
+        return NotSent(f"{with_cause('could not connect', cause)}: {remedy}", code=TOO_MANY_OPEN_FILES)
+    if isinstance(cause, socket.gaierror):
+        reason = "the host name could not be resolved"
+    elif isinstance(cause, ssl.SSLError):
+        reason = "no secure connection"
+    elif isinstance(cause, TimeoutError) and cause.errno is None:
+        return NotSent("could not connect in time")
+    else:
+        reason = "could not connect"
+    return NotSent(with_cause(reason, cause))
+
+
+def connection_lost(error: BaseException | None) -> Unanswered:
+    """Return the outcome of a request whose connection ended because of *error*; None if the peer closed it."""
+    reason = "the connection was lost"
+    return Unanswered(reason if error is None else with_cause(reason, error))
+
+
+def cut_short(error: BaseException) -> Unanswered:
+    """Return the outcome of a response that *error* cut."""
+    return Unanswered(with_cause("the response was cut short", error))
+
+
+def _unwrapped(error: BaseException) -> BaseException:
+    # aiohttp's errors contain the error of the socket or of the TLS library.
+    for name in ("certificate_error", "os_error"):
+        inner = getattr(error, name, None)
+        if isinstance(inner, BaseException):
+            return inner
+    return error
+
+
+def _errno(number: int) -> str:
+    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
+
+
+def _missing_certificates() -> str:
+    # OpenSSL ignores a file that does not exist, and then trusts nothing.
+    path = os.environ.get("SSL_CERT_FILE")
+    return "" if not path or Path(path).exists() else f" (SSL_CERT_FILE names {path}, which does not exist)"

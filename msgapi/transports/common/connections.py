@@ -1,0 +1,467 @@
+"""What the transports with connections of their own share: deadlines, coalesced writes, a limit, a pool and its rules.
+
+Deadlines have equal length, with one asyncio timer for all of them. Rules, the same as those of `asyncio.timeout`:
+- If a deadline cancels its task, the block raises TimeoutError. Any other cancellation propagates.
+- A deadline that has ended leaves no cancellation pending in its task.
+
+Coalescing: requests that are made in one iteration of the event loop are written one right after the other. This
+matters for a peer on the same machine, such as a sidecar proxy: waking it for each write costs more than the write,
+and it stays awake between writes that follow each other closely. Rules:
+- If few requests are in flight, each is written at once.
+- No request waits for longer than one iteration of the loop, nor for more than `_BATCH` others.
+
+Connections. Rules:
+- `NotSent` is certain. If a byte may have left, the outcome is `Unanswered`.
+- At most `ConnectionLimit.size` connections are open. Calls wait for a free one in the order in which they came, until
+  shortly before the caller's deadline or until the transport closes. The timeout of an exchange begins after that wait.
+- An idle connection is checked before it is reused: it must be open, with nothing to read. Data that no request asked
+  for retires it.
+- A request is sent twice only if it may be repeated and a reused connection was lost before the first byte of a
+  response. It is then sent once more, at once, over a new connection. If that fails, the outcome is `Unanswered`.
+- After a time-out on a reused connection the other idle connections to the same origin are closed.
+- A call that is in flight when its transport closes ends.
+"""
+
+import asyncio
+import select
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from types import TracebackType
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
+
+import anyio
+import anyio.lowlevel
+import attrs
+from attrs import define, field
+from yarl import URL
+
+from ...http import Request, Response
+from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
+from ..protocol import Answer
+from .http1 import UrlCache, encode_request
+from .opening import ConnectFailed
+
+MAX_CONNECTIONS: Final = 100
+KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept
+CLOSED: Final = "the transport was closed"
+INVALID_URL: Final = NotSent("the URL is not valid")
+_TIMED_OUT: Final = Unanswered("no answer in time")
+_BATCH: Final = 8
+_MARGIN: Final = 0.005  # seconds before the caller's deadline at which a wait ends, so that there is time to return
+
+Origin: TypeAlias = tuple[str, str | None, int | None]
+"""Scheme, host and port."""
+
+
+@final
+@define(eq=False)
+class Deadlines:
+    """Deadlines of *seconds* each: use `with deadlines.start():` around the code that must end in time.
+
+    A timer for each deadline would cost a twentieth of a request. As all are equally long, the first to start is the
+    first to expire, so one timer that waits for that one is enough.
+    """
+
+    seconds: float
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
+    _running: "dict[Deadline, None]" = field(factory=dict, init=False, repr=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
+
+    def start(self) -> "Deadline":
+        """Start a deadline for the current task; it runs until its `with` block ends."""
+        task = asyncio.current_task(self._loop)
+        assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
+        deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self._running)
+        self._running[deadline] = None
+        if self._timer is None:
+            self._timer = self._loop.call_at(deadline.at, self._fire)
+        return deadline
+
+    def __len__(self) -> int:
+        """Return the number of deadlines that are running, which is the number of requests in flight."""
+        return len(self._running)
+
+    def close(self) -> None:
+        """Stop the timer, and let every running deadline expire now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        running, self._running = self._running, {}
+        for deadline in running:
+            deadline.expired = True
+            _ = deadline.task.cancel()
+
+    def _fire(self) -> None:
+        now = self._loop.time()
+        for deadline in list(self._running):
+            if deadline.at > now:
+                self._timer = self._loop.call_at(deadline.at, self._fire)
+                return
+            deadline.expired = True
+            del self._running[deadline]
+            _ = deadline.task.cancel()
+        self._timer = None
+
+
+@final
+@define(eq=False)
+class Deadline:
+    """One deadline of *task*, which expires *at* a time of the loop's clock.
+
+    *cancelling_before* is the value of `task.cancelling()` when the deadline started.
+    """
+
+    task: "asyncio.Task[object]"
+    at: float
+    cancelling_before: int
+    running: "dict[Deadline, None]"
+    expired: bool = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task was cancelled since the start, by this deadline or by other code."""
+        return self.task.cancelling() > self.cancelling_before
+
+    def __enter__(self) -> "Deadline":
+        """Return the deadline, which is running already."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """End the deadline; raise TimeoutError if it is the reason why the task was cancelled."""
+        if not self.expired:
+            del self.running[self]
+        elif self.task.uncancel() <= self.cancelling_before and kind is asyncio.CancelledError:
+            raise TimeoutError
+
+
+def make_deadlines(seconds: float) -> Deadlines:
+    """Return the deadlines of a transport on asyncio; raise RuntimeError on any other event loop."""
+    try:
+        return Deadlines(seconds)
+    except RuntimeError:
+        raise RuntimeError("this transport runs on asyncio only: on trio, use msgapi.transports.httpx2") from None
+
+
+@final
+@define(eq=False)
+class RequestCoalescer:
+    """Requests that are about to be written; the length of *deadlines* is the number of requests in flight."""
+
+    deadlines: Deadlines
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
+    _pending: list[Callable[[], object]] = field(factory=list, init=False, repr=False)
+
+    def add(self, write: Callable[[], object]) -> None:
+        """Call *write* in this iteration of the loop or the next. It writes one request, and must not raise."""
+        if len(self.deadlines) < _BATCH:
+            _ = write()
+            return
+        self._pending.append(write)
+        if len(self._pending) == 1:
+            _ = self._loop.call_soon(self._flush)
+        elif len(self._pending) == _BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        pending, self._pending = self._pending, []
+        for write in pending:
+            _ = write()
+
+
+@final
+@define(eq=False)
+class ConnectionLimit:
+    """The number of calls that may have a connection at a time, on any event loop.
+
+    *free* is how many more there may be. A call takes one by subtracting 1 if *free* is above 0, else it awaits `wait`.
+    It gives it back by `give_back`.
+    """
+
+    size: int
+    free: int = field(init=False)
+    closed: bool = field(default=False, init=False)
+    _waiting: "OrderedDict[anyio.Event, None]" = field(factory=OrderedDict, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start with all of them free."""
+        self.free = self.size
+
+    async def wait(self) -> NotSent | None:
+        """Wait for a free connection and take it. Return why there is none, or None if it was taken.
+
+        There is none if the surrounding anyio deadline comes first, or if the transport closes.
+        """
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        turn = anyio.Event()
+        self._waiting[turn] = None
+        try:
+            with anyio.CancelScope(deadline=anyio.current_effective_deadline() - _MARGIN):
+                await turn.wait()
+        except BaseException:
+            self._leave(turn)
+            raise
+        if self.closed:
+            return NotSent(CLOSED)
+        if turn.is_set():
+            return None
+        self._leave(turn)
+        return NotSent(f"no free connection: all {self.size} are in use (max_connections)", code=NO_FREE_CONNECTION)
+
+    def give_back(self) -> None:
+        """Give a connection back: to the call that waits for longest, or to later calls."""
+        if self._waiting and self.free >= 0:
+            turn, _ = self._waiting.popitem(last=False)
+            turn.set()
+        else:
+            self.free += 1
+
+    def resize(self, size: int) -> None:
+        """Change the limit; calls that wait and now have a connection go on."""
+        added, self.size = size - self.size, size
+        self.free += added
+        while self._waiting and self.free > 0:
+            self.free -= 1
+            turn, _ = self._waiting.popitem(last=False)
+            turn.set()
+
+    def close(self) -> None:
+        """End the calls that wait."""
+        self.closed = True
+        while self._waiting:
+            turn, _ = self._waiting.popitem(last=False)
+            turn.set()
+
+    def _leave(self, turn: anyio.Event) -> None:
+        # The connection may have been given to this call just before it stopped waiting.
+        if turn.is_set():
+            self.give_back()
+        else:
+            del self._waiting[turn]
+
+
+class PooledConnection(Protocol):
+    """One connection, for one exchange at a time."""
+
+    idle_since: float
+    """The time of `time.monotonic` at which its last exchange ended."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a request can be sent over it. An idle connection with anything to read is not open."""
+        ...  # pragma: no cover
+
+    @property
+    def reusable(self) -> bool:
+        """Whether the exchange has ended in such a way that another one can follow."""
+        ...  # pragma: no cover
+
+    @property
+    def answered(self) -> bool:
+        """Whether a byte of the response to the last request has arrived."""
+        ...  # pragma: no cover
+
+    def send(self, request: bytes, deadline: Deadline, *, bodiless: bool) -> Awaitable[Answer]:
+        """Send *request* and return its outcome: `NotSent` if no byte was written.
+
+        It must not be written once *deadline* is cancelled. If *bodiless*, the response to it has no body.
+        """
+        ...  # pragma: no cover
+
+    def abort(self) -> None:
+        """Close the connection at once; data that is still buffered is not sent."""
+        ...  # pragma: no cover
+
+
+C = TypeVar("C", bound=PooledConnection)
+
+
+@final
+@define(eq=False)
+class ConnectionPool(Generic[C]):
+    """The idle connections of one transport.
+
+    The one that was used last is reused first, since it is the least likely to be closed.
+    """
+
+    limit: ConnectionLimit
+    idle: dict[Origin, list[C]] = field(factory=dict, init=False, repr=False)
+    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
+    _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
+
+    def pop(self, origin: Origin) -> C | None:
+        """Return an idle connection to *origin* that can be reused, or None if there is none."""
+        connections = self.idle.get(origin)
+        while connections:
+            connection = connections.pop()
+            if connection.is_open:
+                return connection
+            connection.abort()
+        return None
+
+    def keep(self, origin: Origin, connection: C) -> None:
+        """Keep a connection for reuse."""
+        connection.idle_since = monotonic()
+        connections = self.idle.get(origin)
+        if connections is None:
+            self.idle[origin] = [connection]
+        else:
+            connections.append(connection)
+        if self._timer is None:
+            self._timer = self._loop.call_later(KEEPALIVE, self.drop_expired)
+
+    def make_room(self) -> None:
+        """Close the connection that is idle for longest if one more would be above the limit."""
+        idle = [(connection.idle_since, origin) for origin, kept in self.idle.items() for connection in kept[:1]]
+        if idle and sum(map(len, self.idle.values())) > self.limit.free:
+            self.idle[min(idle)[1]].pop(0).abort()
+
+    def drop(self, origin: Origin) -> None:
+        """Close all idle connections to *origin*."""
+        for connection in self.idle.pop(origin, []):
+            connection.abort()
+
+    def drop_expired(self) -> None:
+        """Close the connections that have been idle for too long, and those that the peer has closed."""
+        oldest = monotonic() - KEEPALIVE
+        for origin in list(self.idle):
+            kept, self.idle[origin] = self.idle[origin], []
+            for connection in kept:
+                if connection.idle_since > oldest and connection.is_open:
+                    self.idle[origin].append(connection)
+                else:
+                    connection.abort()
+            if not self.idle[origin]:
+                del self.idle[origin]
+        self._timer = self._loop.call_later(KEEPALIVE / 2, self.drop_expired) if self.idle else None
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for origin in list(self.idle):
+            self.drop(origin)
+
+
+@final
+@define(eq=False)
+class PooledTransport(Generic[C]):
+    """A transport over connections that *connect* makes: `connect(url)` raises `ConnectFailed`, or returns one."""
+
+    connect: Callable[[URL], Awaitable[C]]
+    deadlines: Deadlines
+    limit: ConnectionLimit
+    pool: ConnectionPool[C] = field(init=False)
+    urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Start without connections."""
+        self.pool = ConnectionPool(self.limit)
+
+    async def __call__(self, request: Request, /) -> Answer:
+        """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
+        limit = self.limit
+        if limit.closed:
+            raise RuntimeError("this transport is closed: send inside its `async with`")
+        url = self.urls.get(request.url)
+        if url is None:
+            return INVALID_URL
+        data = encode_request(request, url)
+        if limit.free > 0:
+            limit.free -= 1
+        elif (unsent := await limit.wait()) is not None:
+            return unsent
+        attempt = _Attempt(request, url, data)
+        try:
+            with self.deadlines.start() as deadline:
+                outcome = await self._send(attempt, deadline)
+        except ConnectFailed as error:
+            outcome = error.outcome
+        except TimeoutError:
+            outcome = self._expired(attempt)
+        finally:
+            limit.give_back()
+        return repeated_outcome(outcome, 2) if attempt.repeated else outcome
+
+    @property
+    def max_connections(self) -> int:
+        """The highest number of connections; a higher value lets calls go on that wait for one."""
+        return self.limit.size
+
+    @max_connections.setter
+    def max_connections(self, size: int) -> None:
+        self.limit.resize(size)
+
+    async def close(self) -> None:
+        """Close all connections, and end the calls in flight."""
+        self.limit.close()
+        self.pool.close()
+        self.deadlines.close()
+        await asyncio.sleep(0)  # asyncio closes the sockets in the next iteration of the loop
+
+    async def _send(self, attempt: "_Attempt", deadline: Deadline) -> Answer:
+        url, pool = attempt.url, self.pool
+        origin, bodiless = (url.scheme, url.raw_host, url.port), attempt.request.method == "HEAD"
+        while True:
+            connection = None if attempt.repeated else pool.pop(origin)
+            attempt.reused = attempt.connected = connection is not None
+            if connection is None:
+                pool.make_room()
+                connection = await self.connect(url)
+                attempt.connected = True
+            try:
+                outcome = await connection.send(attempt.data, deadline, bodiless=bodiless)
+            except BaseException:
+                connection.abort()
+                raise
+            if connection.reusable:
+                pool.keep(origin, connection)
+                return outcome
+            connection.abort()
+            if not attempt.reused or isinstance(outcome, Response):
+                return outcome
+            if isinstance(outcome, Unanswered):  # else nothing was written, so any request can be sent again
+                if connection.answered or not attempt.request.repeatable:
+                    return outcome
+                attempt.repeated = True
+
+    def _expired(self, attempt: "_Attempt") -> Answer:
+        if self.limit.closed:
+            return Unanswered(CLOSED) if attempt.connected else NotSent(CLOSED)
+        if attempt.reused:
+            url = attempt.url
+            self.pool.drop((url.scheme, url.raw_host, url.port))
+        return _TIMED_OUT if attempt.connected else NotSent("could not connect in time")
+
+
+@define(eq=False)
+class _Attempt:
+    # One request, and how far it has come: over which kind of connection, and whether the first one was lost.
+    request: Request
+    url: URL
+    data: bytes
+    connected: bool = False
+    reused: bool = False
+    repeated: bool = False
+
+
+def repeated_outcome(outcome: Answer, attempts: int) -> Answer:
+    """Return *outcome* of the last of so many requests, the others of which were lost: nothing is `NotSent` then."""
+    if isinstance(outcome, Response):
+        return attrs.evolve(outcome, attempts=attempts)
+    lost = "the connection was lost, and a new one failed: "
+    reason = f"{lost}{outcome.reason}" if isinstance(outcome, NotSent) else outcome.reason
+    return Unanswered(reason, meta=Meta(attempts=attempts))
+
+
+def watch_socket(transport: asyncio.BaseTransport) -> Callable[[], bool]:
+    """Return a function that asks the system whether the socket of *transport* has data to read or is at its end.
+
+    The event loop knows this too, but only once it runs again.
+    """
+    descriptor = transport.get_extra_info("socket").fileno()
+    if not hasattr(select, "poll"):  # on Windows
+        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    ask = poll.poll
+    return lambda: bool(ask(0))
