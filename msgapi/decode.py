@@ -67,6 +67,7 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
 _new_meta, _new_rate_limit, _new_ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)  # of an error of the service
 _REQUEST_TIMEOUT: Final = 408
+_LONGEST_LOCATION: Final = 2000  # characters of a header that are looked at
 _LONGEST_TARGET: Final = 200  # characters of the target of a redirect in a message
 _DIGITS: Final = 15  # of a whole number in a header
 _SECONDS: Final = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
@@ -193,7 +194,7 @@ def _size(response: Response) -> str:
 def _target(location: str) -> str:
     # The target of a redirect without user, query and fragment, which can contain secrets.
     try:
-        parts = urlsplit(location)
+        parts = urlsplit(location[:_LONGEST_LOCATION])
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return "an address that is not a URL"

@@ -127,7 +127,7 @@ class _Failure:
     def scope(self) -> Scope:
         """What the error is about: see `Scope`."""
         kind, status = type(self), self.meta.status
-        if not self.from_service and status is not None:
+        if not self.from_service and status is not None and kind not in _WITHOUT_RESPONSE:
             return "service" if kind in _OUTAGE or status == _REQUEST_TIMEOUT else "foreign"
         return "service" if kind is Unexpected and status in _RETRYABLE else _SCOPES[kind]
 
@@ -339,3 +339,4 @@ _SCOPES: Final[Mapping[type, Scope]] = {
     Unanswered: "service",
 }
 _OUTAGE: Final = frozenset({ServerFault, Unavailable, Throttled})  # what gateways answer for a service that is down
+_WITHOUT_RESPONSE: Final = frozenset({NotSent, Unanswered})

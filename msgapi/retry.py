@@ -21,9 +21,11 @@ from .results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES, ApiError, NotSent,
 
 _LOCAL_LIMITS: Final = frozenset({NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES})
 
-_DAY: Final = 86_400.0
+LONGEST_RETRY_AFTER: Final = 86_400.0
+"""Seconds: a longer `retry_after` is a mistake of the server, such as a Unix time in place of seconds."""
+
 _LONGEST: Final = 1e15  # seconds, also for a number with more digits
-_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": _DAY}
+_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII | re.IGNORECASE)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
@@ -123,7 +125,7 @@ class Retry:
         if attempt >= self.attempts or not may_be_retried(error, repeatable=repeatable):
             return None
         requested: float | None = getattr(error, "retry_after", None)
-        if requested is not None and requested > _DAY:
+        if requested is not None and requested > LONGEST_RETRY_AFTER:
             return None
         backoff = chance * min(self.longest_backoff, self.base * 2.0 ** min(attempt - 1, 64))
         if max(requested or 0.0, backoff) > self.longest_wait:
@@ -133,7 +135,7 @@ class Retry:
     def delay_of_others(self, error: Throttled) -> float | None:
         """Return the seconds that *error* delays other calls by: its `retry_after`, or *longest_wait* if over a day."""
         seconds = error.retry_after
-        return self.longest_wait if seconds is not None and seconds > _DAY else seconds
+        return self.longest_wait if seconds is not None and seconds > LONGEST_RETRY_AFTER else seconds
 
 
 @final

@@ -95,6 +95,11 @@ def test_an_answer_that_is_not_the_services_means_one_thing_everywhere(
     assert state_of(error, maybe_sent=True) is State.UNKNOWN
 
 
+def test_an_error_without_a_response_is_never_foreign_whatever_a_double_says_of_its_status() -> None:
+    assert msgapi.NotSent("x", meta=status(200)).scope == "service"
+    assert msgapi.Unanswered("x", meta=status(404)).scope == "service"
+
+
 def test_only_an_error_that_the_service_gave_is_from_the_service() -> None:
     assert not msgapi.NotSent("x").from_service
     assert not msgapi.Unanswered("x").from_service

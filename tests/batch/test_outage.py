@@ -373,3 +373,11 @@ async def test_a_batch_that_the_rate_limit_let_nothing_through_says_so() -> None
     limited = Throttled(code="rate_limit_exceeded", retry_after=1000)
     _, outcomes = await sent(Service(clock, lambda _, now: limited if now > 2 else None), 200)
     assert outcomes.stopped == batch.Stopped("rate_limit", limited)
+
+
+@pytest.mark.parametrize("retry_after", [86_401.0, 1.8e9])
+async def test_a_retry_after_of_more_than_a_day_does_not_stop_a_batch_that_gets_through(retry_after: float) -> None:
+    clock, far = VirtualClock(), Throttled(code="rate_limit_exceeded", retry_after=retry_after)
+    taken, outcomes = await sent(Service(clock, lambda _, now: far if 2 < now < 2.2 else None), 200)
+    assert (len(taken), outcomes.stopped) == (200, None)
+    assert all(isinstance(outcome.result, Ok) for outcome in taken)
