@@ -185,6 +185,8 @@ class Email:
 
     *message_type* is `MESSAGE` (docs: /api/messages/email-action-based) or `NEWSLETTER`
     (docs: /api/messages/email-subscription). *template_version* is text such as `"4"`, and defaults to the latest.
+    A Decimal in *template_data* is sent as text that keeps its zeros, `Decimal("10.50")` as `"10.50"`; a datetime in
+    UTC.
     """
 
     channel_id: str
