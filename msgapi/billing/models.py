@@ -161,15 +161,19 @@ class SettingSaved:
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
+_any_amount = amount(whole_cents=False)
+_any_top_up = amount(LEAST_TOP_UP, whole_cents=False)
 TOP_UP = Schema(
     NewTopUp,
     {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(non_empty)},
+    documented={"amount": _any_top_up},
 )
 AUTO_RELOAD = Schema(
     AutoReload,
     {"enabled": boolean, "trigger_threshold": optional(amount()), "reload_amount": optional(amount(LEAST_TOP_UP))},
+    documented={"trigger_threshold": optional(_any_amount), "reload_amount": optional(_any_top_up)},
 )
-ALERT = Schema(Alert, {"low_balance_threshold": amount()})
+ALERT = Schema(Alert, {"low_balance_threshold": amount()}, documented={"low_balance_threshold": _any_amount})
 
 map_fields_by_name(NewTopUp)
 map_answer(UsageReport)

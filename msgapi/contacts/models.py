@@ -24,7 +24,7 @@ MAX_IMPORT_ROWS: Final = 10_000
 class NewContact:
     """A contact to create. *email* or *phone* (E.164) is required; names have at most 100 characters.
 
-    *external_id* is unique in the workspace.
+    *external_id* is unique in the workspace. A Decimal in *custom_fields* is sent as text that keeps its zeros.
     """
 
     source: Source

@@ -12,10 +12,10 @@ from typing import Final, TypedDict, Unpack
 from ..calls import Call, Caller, new_key
 from ..codec import dump
 from ..codegen import constructor
-from ..results import Ok, Result
+from ..results import Detail, Ok, Result
 from ..schema.cursor_pages import Progress, incomplete, missing_cursor, odd_rows
 from ..schema.requests import build_call, check_key, make_invalid
-from ..schema.validators import date_or_datetime, integer, non_empty, one_of
+from ..schema.validators import UNCHECKABLE, date_or_datetime, integer, non_empty, one_of
 from .models import Accepted, Direction, Message, MessageRecord, MessageType, Page, Revoked, Status
 from .validation import check
 
@@ -40,12 +40,14 @@ class Filters(TypedDict, total=False):
     until: datetime | date | None
 
 
-def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accepted]:
+def send(message: Message, *, idempotency_key: str | None = None, strict: bool = True) -> Call[Accepted]:
     """Return the call that sends *message* (docs: /api/messages/overview). It may be repeated.
 
     *idempotency_key* is 1 to 255 visible ASCII characters and defaults to a new UUID. The key and the body are
     fixed here, so awaiting the call again is the same operation. If `check` finds problems, or the key is not valid,
-    the call returns `Invalid` with details and is not sent. `Ok` means that the message is queued, not delivered.
+    the call returns `Invalid` with details and is not sent. With `strict=False` it checks the documented rules only:
+    a `ttl` may have any form, and a calendar event may end when it starts. `Ok` means that the message is queued, not
+    delivered.
 
     Errors to expect: `InsufficientBalance`; `Forbidden` for an agent or sender that is not approved; `NotFound` for
     an unknown id or a recipient without RCS; `Unprocessable` for a conversation without an open session
@@ -53,11 +55,14 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
     limit and for a second newsletter on one day.
     """
     key_problem = None if idempotency_key is None else check_key(idempotency_key)
-    details = (*check(message), key_problem) if key_problem else check(message)
-    key = None if key_problem else idempotency_key or new_key()
-    if details:
-        return Call("POST", ROUTE, Accepted, idempotency_key=key, invalid=make_invalid(details))
-    return _call("POST", ROUTE, Accepted, (), dump(message), key)
+    details = (*check(message, strict=strict), key_problem) if key_problem else check(message, strict=strict)
+    key = None if key_problem else new_key() if idempotency_key is None else idempotency_key
+    if not details:
+        try:
+            return _call("POST", ROUTE, Accepted, (), dump(message), key)
+        except Exception:  # noqa: BLE001 - a method of a value raised, or its second answer was not the first
+            details = (Detail("", UNCHECKABLE),)
+    return Call("POST", ROUTE, Accepted, idempotency_key=key, invalid=make_invalid(details))
 
 
 def get(message_id: str) -> Call[MessageRecord]:

@@ -185,6 +185,8 @@ class Email:
 
     *message_type* is `MESSAGE` (docs: /api/messages/email-action-based) or `NEWSLETTER`
     (docs: /api/messages/email-subscription). *template_version* is text such as `"4"`, and defaults to the latest.
+    A Decimal in *template_data* is sent as text that keeps its zeros, `Decimal("10.50")` as `"10.50"`; a datetime in
+    UTC.
     """
 
     channel_id: str
@@ -316,18 +318,24 @@ def unit(message: Message) -> Unit:
     a Unicode code point. The unit that the service bills is in `billing.message_type` of the answer. Never raise: a
     value that is not a message, or has fields of a wrong type, is `single_message`.
     """
-    if isinstance(message, Email):
+    kind = type(message)
+    if kind is Email:
         return "basic_message"
-    given: object = message
-    if not isinstance(given, Text | RichCard | Carousel):
+    if kind not in _RCS:
         return "single_message"
-    if message.message_type == "CONVERSATION":
-        return "conversation"
-    if message.message_type == "NEWSLETTER":
-        return "mau"
-    return "basic_message" if isinstance(message, Text) and _is_short(message) else "single_message"
+    try:
+        if message.message_type == "CONVERSATION":
+            return "conversation"
+        if message.message_type == "NEWSLETTER":
+            return "mau"
+        return "basic_message" if isinstance(message, Text) and _is_short(message) else "single_message"
+    except Exception:  # noqa: BLE001 - a method of a field raised
+        return "single_message"
 
 
 def _is_short(message: Text) -> bool:
     text: object = message.text
     return isinstance(text, str) and len(text) <= BASIC_MAX_LENGTH and message.suggestions == ()
+
+
+_RCS: Final = frozenset({Text, RichCard, Carousel})

@@ -4,7 +4,7 @@ Only models that are mapped here refuse unknown fields: they are requests. Answe
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar, cast, final
+from typing import Any, Final, TypeVar, cast, final, get_args
 
 from attrs import Attribute, fields, frozen
 from cattrs import ClassValidationError
@@ -12,6 +12,7 @@ from cattrs.preconf.orjson import OrjsonConverter
 
 from ..codec import Mismatch, detailed, fast, json_type_name, located
 from ..codegen import Place, Tree, writer
+from .free_json import plain_json
 
 T = TypeVar("T")
 Path = tuple[str, ...]
@@ -95,8 +96,14 @@ def marker_paths(model: type) -> tuple[str, ...]:
 
 
 def _writer(mapped: list[_MappedField], marker: Path) -> Callable[[object], Tree]:
-    places = [Place(one.field.name, one.path, one.codec.encode if one.codec else None, one.omitted) for one in mapped]
+    places = [Place(one.field.name, one.path, _encoder(one), one.omitted) for one in mapped]
     return writer(places, marker, fast.unstructure)
+
+
+def _encoder(one: _MappedField) -> Callable[[Any], object] | None:
+    if one.codec is not None:
+        return one.codec.encode
+    return plain_json if Mapping[str, object] in get_args(one.field.type) else None
 
 
 def _reader(
