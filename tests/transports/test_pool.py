@@ -20,12 +20,12 @@ from msgapi.transports.common import connections
 from msgapi.transports.common.connections import (
     ConnectionLimit,
     ConnectionPool,
-    Deadline,
     Origin,
     PooledTransport,
     make_deadlines,
     watch_socket,
 )
+from msgapi.transports.common.http1 import request_headers
 from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
@@ -138,8 +138,8 @@ class Idle:
     def abort(self) -> None:
         self.aborted = True
 
-    async def send(self, _: bytes, __: Deadline, /, *, bodiless: bool) -> Answer:
-        del bodiless
+    async def send(self, request: bytes, *, bodiless: bool) -> Answer:
+        del request, bodiless
         return Response(self.number)
 
 
@@ -174,7 +174,7 @@ class Connections:
 
 
 @asynccontextmanager
-async def transport_over(made: Connections) -> AsyncIterator[PooledTransport[Idle, Deadline]]:
+async def transport_over(made: Connections) -> AsyncIterator[PooledTransport[Idle]]:
     transport = PooledTransport(made, make_deadlines(9), ConnectionLimit(9), asyncio.get_running_loop())
     yield transport
     await transport.close()
@@ -390,3 +390,38 @@ async def test_a_resolution_that_no_call_waits_for_any_more_logs_nothing(
     await asyncio.sleep(0)
     gc.collect()
     assert caplog.records == []
+
+
+@ON_ASYNCIO
+async def test_a_call_that_is_cancelled_right_after_it_was_served_gives_the_connection_back() -> None:
+    limit = ConnectionLimit(1)
+    limit.free -= 1
+    task = asyncio.create_task(limit.wait())
+    await anyio.wait_all_tasks_blocked()
+    limit.give_back()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        _ = await task
+    assert limit.free == 1
+
+
+@ON_ASYNCIO
+async def test_a_deadline_that_expires_while_a_call_connects_is_not_sent() -> None:
+    async def connect(_: URL) -> Idle:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    transport = PooledTransport(connect, make_deadlines(0.02), ConnectionLimit(1), asyncio.get_running_loop())
+    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect in time")
+    await transport.close()
+
+
+def test_the_headers_of_a_request_are_its_own_and_those_that_it_lacks() -> None:
+    url = URL("http://here.test:81/", encoded=True)
+    given = {"host": "other.test", "ACCEPT-ENCODING": "gzip"}
+    assert request_headers(Request("GET", "", given), url) == [(b"host", b"other.test"), (b"ACCEPT-ENCODING", b"gzip")]
+    assert request_headers(Request("POST", "", {}, b"{}"), url) == [
+        (b"Host", b"here.test:81"),
+        (b"Accept-Encoding", b"identity"),
+        (b"Content-Length", b"2"),
+    ]
