@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK: Final = 1 << 20
+_BUFFER: Final = 64 << 10
 CONTINUE: Final = "run the same command again to continue with it"
 _KEPT: Final = 8  # bytes of the digest of a block that are kept
 
@@ -47,7 +48,7 @@ class FileBlocks:
 
     def open(self) -> BinaryIO:
         """Return a reader of the file from its beginning. The first one that reaches the end sets the length."""
-        return io.BufferedReader(_Reader(self), BLOCK)
+        return io.BufferedReader(_Reader(self), _BUFFER)
 
     def digest(self) -> str:
         """Return a hash of the whole file as the first pass read it."""
@@ -138,6 +139,7 @@ class _Reader(io.RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         if not self._rest:
+            self._rest = memoryview(b"")  # releases the block before the next one is read
             self._rest = memoryview(self._blocks.read(self._number))
             self._number += 1
         view = memoryview(buffer).cast("B")

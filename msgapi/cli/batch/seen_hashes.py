@@ -4,12 +4,12 @@ from array import array
 from hashlib import blake2b
 from typing import Final, final
 
-_FULL: Final = 5, 8  # at most five of eight slots are in use, so a search passes four of them on average
+_FULL: Final = 2, 3  # at most two of three slots are in use, so a search looks at five of them on average
 
 
 @final
 class SeenHashes:
-    """A set of texts, each stored as an 8-byte hash: 13 bytes a row, reserved at the start for so many *rows*.
+    """A set of texts, each stored as an 8-byte hash: 12 bytes a row, reserved at the start for so many *rows*.
 
     More texts are possible: the table then grows. Two different texts are taken for the same with a probability of
     rows² / 2⁶⁵: 1 in 37 million for a million rows.
