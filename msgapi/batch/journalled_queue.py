@@ -9,7 +9,7 @@ Rules:
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar, final
+from typing import Final, Generic, Protocol, TypeVar, final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -18,11 +18,14 @@ from attrs import define, evolve, field
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
 from ..journal.verdicts import SETTLED, Send, Verdict, was_not_processed
-from ..results import Ok, Result
+from ..results import Detail, Invalid, Ok, Result
 from .outcomes import Outcome
 from .queue import END, End, PendingRow, Source
 
 T = TypeVar("T")
+_INVALID_ID: Final = Invalid(
+    message="the id of the row is not valid Unicode", details=(Detail("id", "is not valid Unicode"),)
+)
 
 
 class JournalProtocol(Protocol):
@@ -93,7 +96,8 @@ class JournalledQueue(Generic[T]):
     def settle(self, row: PendingRow[T], result: Result[T]) -> Result[T]:
         """Record the result of *row*; what an earlier run may have sent stays an unknown outcome."""
         if row.call.invalid is not None:
-            self._journal.note(row.id, row.call, result)
+            # An id that is not valid Unicode is noted with escapes, since the journal cannot hold it.
+            self._journal.note(row.id.encode(errors="backslashreplace").decode(), row.call, result)
         elif row.verdict is None:
             if row.maybe_sent and not isinstance(result, Ok) and was_not_processed(result):
                 result = evolve(result, may_have_happened=True)
@@ -147,7 +151,11 @@ class JournalledQueue(Generic[T]):
 
     def _add(self, row: str, call: Call[T]) -> None:
         index = self._pulled
+        if not isinstance(row, str):
+            raise TypeError(f"row {index + 1}: the id of a row must be a string, not {type(row).__name__}")
         self._pulled += 1
+        if not _is_unicode(row):
+            call = evolve(call, invalid=_INVALID_ID)
         if call.invalid is not None:
             self._ready.append(PendingRow(index, call, row))
             self._notify()
@@ -187,3 +195,11 @@ class JournalledQueue(Generic[T]):
     def _notify(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        _ = text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
