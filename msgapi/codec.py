@@ -124,7 +124,10 @@ def is_answer(model: type) -> bool:
     return any(one.name == EXTRA for one in attrs.fields(model)) and model.__name__ not in _ERRORS
 
 
-def tolerant_reader(model: type[T], hooks: Mapping[str, Structure[Any]] = _NO_HOOKS) -> Structure[T]:
+def tolerant_reader(
+    model: Any,  # noqa: ANN401 - any attrs class
+    hooks: Mapping[str, Structure[Any]] = _NO_HOOKS,
+) -> Structure[Any]:
     """Return the reader of an answer that keeps a field of an unexpected type in `extra`, as it came.
 
     So it does with the elements of an array that cannot be read. Only a field without a default is required. *hooks*
@@ -134,7 +137,7 @@ def tolerant_reader(model: type[T], hooks: Mapping[str, Structure[Any]] = _NO_HO
     field_readers = [_field_reader(one, hooks.get(one.name)) for one in given_fields]
     known = frozenset(one.name for one in given_fields)
 
-    def structure(value: object, _: object) -> T:
+    def structure(value: object, _: object) -> object:
         given = _checked_object(value)
         found: Tree = {EXTRA: unknown_fields(given, known)}
         errors = [error for read in field_readers if (error := read(given, found)) is not None]
@@ -400,9 +403,7 @@ def salvage(body: bytes, deepest: int) -> Tree:
     return dict(reversed(_ID.findall(text))) if text.startswith("{") else {}  # of two ids with one name, the first
 
 
-@lru_cache(256)
-def _fast_reader(model: type[T]) -> Structure[T]:
-    return fast.get_structure_hook(model)
+_fast_reader: Final[Callable[[Any], Structure[Any]]] = lru_cache(256)(fast.get_structure_hook)
 
 
 def load(body: bytes, model: type[T]) -> T | Problems:
@@ -412,7 +413,8 @@ def load(body: bytes, model: type[T]) -> T | Problems:
     not quite valid, as `parse_leniently` does.
     """
     try:
-        return _fast_reader(model)(orjson.loads(body), model)
+        read: T = _fast_reader(model)(orjson.loads(body), model)
+        return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
         return value if isinstance(value, Problems) else _read_in_detail(value, model)
@@ -426,7 +428,8 @@ def load_error(body: bytes) -> ApiError | Problems:
 def from_plain(value: object, model: type[T]) -> T | Problems:
     """Return the *model* read from *value*, a parsed JSON value, or the problems found."""
     try:
-        return _fast_reader(model)(value, model)
+        read: T = _fast_reader(model)(value, model)
+        return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)
 

@@ -56,7 +56,7 @@ def send(message: Message, *, idempotency_key: str | None = None, strict: bool =
     """
     key_problem = None if idempotency_key is None else check_key(idempotency_key)
     details = (*check(message, strict=strict), key_problem) if key_problem else check(message, strict=strict)
-    key = None if key_problem else new_key() if idempotency_key is None else idempotency_key
+    key = None if key_problem else new_key() if idempotency_key is None else str.__str__(idempotency_key)
     if not details:
         try:
             return _call("POST", ROUTE, Accepted, (), dump(message), key)

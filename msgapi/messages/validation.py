@@ -197,8 +197,10 @@ _action: Final[Mapping[str, Validator]] = {"text": string(25), "fallback_url": o
 
 
 def _make_limits(*, strict: bool) -> _Limits:
-    own = {CreateCalendarEvent: _check_event} if strict else {}
-    limits = _Limits({Card: _check_card, Email: _check_email, **own})
+    whole: dict[type, Callable[[Any], Iterable[Detail]]] = {Card: _check_card, Email: _check_email}
+    if strict:
+        whole[CreateCalendarEvent] = _check_event
+    limits = _Limits(whole)
     chip, card = limits.model(*get_args(Suggestion)), limits.model(Card)
     rcs: Mapping[str, Validator] = {
         "agent_id": non_empty,

@@ -65,7 +65,7 @@ def map_answer_by(
     transformed = _transforming(compiled_reader(model, hooks=hooks or {}), transform)
     read = compiled_reader(model, Unusual(transformed, names), hooks or {})
     fast.register_structure_hook(model, _accepting_array(read, array))
-    tolerant = _transforming(tolerant_reader(model, hooks or {}), transform)
+    tolerant: Callable[[Any, Any], Any] = _transforming(tolerant_reader(model, hooks or {}), transform)
     detailed.register_structure_hook(model, _accepting_array(tolerant, array))
 
 

@@ -40,9 +40,9 @@ def _problems(value: Mapping[object, object]) -> Iterator[_Found]:
     # Returns the first problem of each key.
     counter = iter(range(_MAX_VALUES))
     for name, part in value.items():
-        problem = _name_problem(name)
-        if problem is not None:
-            yield problem
+        found = _name_problem(name)
+        if found is not None:
+            yield found
             continue
         try:
             found = _find_problem(part, _MAX_LEVELS - 1, counter)
@@ -117,8 +117,7 @@ def _below(name: object, found: _Found) -> _Found:
 
 def plain_json(value: Any) -> Any:  # noqa: ANN401 - JSON has no better type
     """Return *value*, which is valid by `json_object`, as the exact types of JSON."""
-    kind = type(value)
-    if kind in _EXACT:
+    if type(value) in _EXACT:
         return value
     if isinstance(value, Mapping):
         return {str.__str__(name): plain_json(part) for name, part in value.items()}
@@ -128,9 +127,13 @@ def plain_json(value: Any) -> Any:  # noqa: ANN401 - JSON has no better type
         return Decimal.__format__(value, "f")
     if isinstance(value, datetime):
         return format_time(value)
-    # A value of a class of its own, such as numpy.float64 or a StrEnum.
-    return next(exact(value) for base, exact in _BASES if isinstance(value, base))
+    return _exact(value)
+
+
+def _exact(value: Any) -> str | int | float:  # noqa: ANN401 - a value of a class of its own, as numpy.float64 or a StrEnum
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int.__int__(value) if isinstance(value, int) else float.__float__(value)
 
 
 _EXACT: Final = frozenset({str, int, float, bool, type(None)})
-_BASES: Final = ((str, str.__str__), (int, int.__int__), (float, float.__float__))

@@ -92,7 +92,8 @@ def build_call(
     details += [one for name, (validate, given) in params.items() for one in problems_of(name, validate, given)]
     details += schema.check(body, strict=strict) if schema else ()
     key_problem = None if idempotency_key is None else check_key(idempotency_key)
-    key = None if key_problem else idempotency_key
+    # A subclass of str may raise later, so the key is made a str.
+    key = None if key_problem or idempotency_key is None else str.__str__(idempotency_key)
     details += (key_problem,) if key_problem else ()
     if not details:
         try:

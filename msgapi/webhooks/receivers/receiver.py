@@ -31,9 +31,10 @@ _LATE_HANDLER_TIMEOUT: Final = 55.0  # seconds that a late handler may go on; th
 _log: Final = logging.getLogger("msgapi")
 
 
-def _check_handler(_: object, __: object, handler: object) -> None:
+def _check_handler(_: object, __: object, handler: Handler) -> None:
     # Looks for the function that is called in the end: in a partial, a decorated function or a callable object.
-    found, inner = handler, handler
+    found: object = handler
+    inner: object = handler
     while inner is not None and not _is_async(found):
         found = inner
         inner = found.func if isinstance(found, partial) else getattr(found, "__wrapped__", None)
