@@ -343,13 +343,14 @@ async def test_calls_beyond_the_limit_wait_for_a_free_connection_and_not_for_the
 async def test_waiting_for_a_free_connection_ends_with_the_callers_deadline(over: Opened) -> None:
     async with (
         serving(Wire.hang) as url,
-        over(max_connections=1, timeout=2.0) as transport,
+        over(max_connections=1) as transport,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(transport, post(url))
         await anyio.sleep(0.05)
-        with anyio.fail_after(0.5):
+        with anyio.fail_after(2):  # the longest margin: 0.1 seconds
             answer = await transport(post(url))
+        tasks.cancel_scope.cancel()
         assert isinstance(answer, NotSent)
         assert answer.code == NO_FREE_CONNECTION
         assert answer.reason == "no free connection: all 1 are in use (max_connections)"

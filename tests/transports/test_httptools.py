@@ -190,7 +190,7 @@ async def test_of_what_comes_in_one_piece_the_head_may_not_be_too_long_and_the_b
     async def read(headers: bytes, body: bytes) -> Answer:
         connection = HttpConnection(200_000, RequestCoalescer(Deadlines(30.0)))
         connection.connection_made(Stub())
-        waiting = connection.send(b"", Deadlines(30.0).start(), bodiless=False)
+        waiting = connection.send(b"", bodiless=False)
         connection.data_received(HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         return await waiting
 

@@ -266,7 +266,7 @@ async def test_an_answer_that_comes_before_the_request_is_written_whole_is_read(
     with theirs:
         connection = H11Connection(Full(fileno=ours.detach()), 1000)
         theirs.sendall(reply(413, b"too large"))
-        answer = await connection.send(b"x" * 99, None, bodiless=False)
+        answer = await connection.send(b"x" * 99, bodiless=False)
         assert isinstance(answer, Response)
         assert (answer.status, connection.reusable) == (413, False)
         connection.abort()
@@ -280,7 +280,7 @@ async def test_what_is_lost_while_it_is_written_is_unanswered() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         connection = H11Connection(Lost(fileno=ours.detach()), 1000)
-        answer = await connection.send(b"x" * 99, None, bodiless=False)
+        answer = await connection.send(b"x" * 99, bodiless=False)
         assert answer == Unanswered("the connection was lost: ECONNRESET (Connection reset by peer)")
         connection.abort()
 

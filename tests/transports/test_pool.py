@@ -1,6 +1,7 @@
 """The limit of connections, the pool of idle ones, and the check of a socket."""
 
 import asyncio
+import gc
 import select
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -10,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from attrs import define, field
+from yarl import URL
 
 from msgapi import NotSent, Request, Response
 from msgapi.results import NO_FREE_CONNECTION
@@ -18,12 +20,13 @@ from msgapi.transports.common import connections
 from msgapi.transports.common.connections import (
     ConnectionLimit,
     ConnectionPool,
-    Deadline,
     Origin,
     PooledTransport,
     make_deadlines,
     watch_socket,
 )
+from msgapi.transports.common.http1 import request_headers
+from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
 HERE: Origin = ("http", "here.test", 80)
@@ -148,8 +151,8 @@ class Idle:
     def abort(self) -> None:
         self.aborted = True
 
-    async def send(self, _: bytes, __: Deadline, /, *, bodiless: bool) -> Answer:
-        del bodiless
+    async def send(self, request: bytes, *, bodiless: bool) -> Answer:
+        del request, bodiless
         return Response(self.number)
 
 
@@ -184,7 +187,7 @@ class Connections:
 
 
 @asynccontextmanager
-async def transport_over(made: Connections) -> AsyncIterator[PooledTransport[Idle, Deadline]]:
+async def transport_over(made: Connections) -> AsyncIterator[PooledTransport[Idle]]:
     transport = PooledTransport(made, make_deadlines(9), ConnectionLimit(9), asyncio.get_running_loop())
     yield transport
     await transport.close()
@@ -359,3 +362,98 @@ def test_a_socket_at_its_end_is_noticed_without_the_event_loop(watched: Watched)
     theirs, has_data = watched
     theirs.close()
     assert has_data(0)
+
+
+# The resolution of a host, on asyncio.
+
+
+class NoProtocol(asyncio.Protocol):
+    """A protocol that does nothing."""
+
+
+@ON_ASYNCIO
+async def test_connections_that_are_made_at_the_same_time_share_the_resolution_of_their_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, lookups, go = asyncio.get_running_loop(), list[str](), asyncio.Event()
+
+    async def getaddrinfo(host: str, *_: object, **__: object) -> None:
+        lookups.append(host)
+        await go.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    connector = Connector(NoProtocol, 30.0, None)
+    tasks = [asyncio.create_task(connector(URL("http://one.test"))) for _ in range(9)]
+    other = asyncio.create_task(connector(URL("http://two.test")))
+    await anyio.wait_all_tasks_blocked()
+    tasks[0].cancel()
+    go.set()
+    results = await asyncio.gather(*tasks, other, return_exceptions=True)
+    assert lookups == ["one.test", "two.test"]
+    assert [type(result) for result in results] == [asyncio.CancelledError, *([ConnectFailed] * 9)]
+    with pytest.raises(ConnectFailed):
+        _ = await connector(URL("http://one.test"))
+    assert len(lookups) == 3
+
+
+@ON_ASYNCIO
+async def test_a_resolution_that_no_call_waits_for_any_more_logs_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = asyncio.Event()
+
+    async def getaddrinfo(*_: object, **__: object) -> None:
+        await go.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "later")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    connector = Connector(NoProtocol, 0.01, None)
+    for _ in range(2):
+        with pytest.raises(ConnectFailed):
+            _ = await connector(URL("http://one.test"))
+    (lookup,) = connector._resolving.values()
+    go.set()
+    await asyncio.wait([lookup])
+    with pytest.raises(ConnectFailed):
+        _ = await connector(URL("http://one.test"))
+    for left in tuple(connector._resolving.values()):
+        left.cancel()
+    await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.records == []
+
+
+@ON_ASYNCIO
+async def test_a_call_that_is_cancelled_right_after_it_was_served_gives_the_connection_back() -> None:
+    limit = ConnectionLimit(1)
+    limit.free -= 1
+    task = asyncio.create_task(limit.wait())
+    await anyio.wait_all_tasks_blocked()
+    limit.give_back()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        _ = await task
+    assert limit.free == 1
+
+
+@ON_ASYNCIO
+async def test_a_deadline_that_expires_while_a_call_connects_is_not_sent() -> None:
+    async def connect(_: URL) -> Idle:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    transport = PooledTransport(connect, make_deadlines(0.02), ConnectionLimit(1), asyncio.get_running_loop())
+    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect in time")
+    await transport.close()
+
+
+def test_the_headers_of_a_request_are_its_own_and_those_that_it_lacks() -> None:
+    url = URL("http://here.test:81/", encoded=True)
+    given = {"host": "other.test", "ACCEPT-ENCODING": "gzip"}
+    assert request_headers(Request("GET", "", given), url) == [(b"host", b"other.test"), (b"ACCEPT-ENCODING", b"gzip")]
+    assert request_headers(Request("POST", "", {}, b"{}"), url) == [
+        (b"Host", b"here.test:81"),
+        (b"Accept-Encoding", b"identity"),
+        (b"Content-Length", b"2"),
+    ]

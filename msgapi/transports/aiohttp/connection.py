@@ -21,7 +21,7 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 
 from ...results import NotSent
 from ..common.causes import connection_lost, cut_short
-from ..common.connections import Deadline, RequestCoalescer, watch_socket
+from ..common.connections import RequestCoalescer, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, make_response
 from ..protocol import Answer
 from .session import head_limits
@@ -87,7 +87,7 @@ class AiohttpConnection(ResponseHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    async def send(self, request: bytes, _: Deadline, /, *, bodiless: bool) -> Answer:
+    async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
         future = self._future = self._event_loop.create_future()
         self._request, self._bodiless = request, bodiless

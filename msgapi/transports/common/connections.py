@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from time import monotonic
 from types import TracebackType
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
 
 import anyio
 import anyio.lowlevel
@@ -52,10 +52,7 @@ _BATCH: Final = 8
 _MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's deadline, so that there is time to return
 _LONGEST_MARGIN: Final = 0.1  # seconds
 
-D = TypeVar("D")
-D_co = TypeVar("D_co", covariant=True)
-D_contra = TypeVar("D_contra", contravariant=True)
-C = TypeVar("C", bound="PooledConnection[Any]")
+C = TypeVar("C", bound="PooledConnection")
 
 Origin: TypeAlias = tuple[str, str | None, int | None]
 """Scheme, host and port."""
@@ -119,11 +116,6 @@ class Deadline:
     cancelling_before: int
     running: "dict[Deadline, None]"
     expired: bool = False
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the task was cancelled since the start, by this deadline or by other code."""
-        return self.task.cancelling() > self.cancelling_before
 
     def __enter__(self) -> "Deadline":
         """Return the deadline, which is running already."""
@@ -254,7 +246,7 @@ def no_free_connection(reason: str) -> NotSent:
     return NotSent(f"no free connection: {reason}", code=NO_FREE_CONNECTION)
 
 
-class PooledConnection(Protocol[D_contra]):
+class PooledConnection(Protocol):
     """One connection, for one exchange at a time."""
 
     idle_since: float
@@ -278,10 +270,10 @@ class PooledConnection(Protocol[D_contra]):
         """Whether a byte of the response to the last request has arrived."""
         ...  # pragma: no cover
 
-    def send(self, request: bytes, deadline: D_contra, /, *, bodiless: bool) -> Awaitable[Answer]:
+    def send(self, request: bytes, *, bodiless: bool) -> Awaitable[Answer]:
         """Send *request* and return its outcome: `NotSent` if no byte was written.
 
-        It must not be written once the *deadline* is cancelled. If *bodiless*, the response to it has no body.
+        It is not written once the call is cancelled. If *bodiless*, the response to it has no body.
         """
         ...  # pragma: no cover
 
@@ -290,10 +282,10 @@ class PooledConnection(Protocol[D_contra]):
         ...  # pragma: no cover
 
 
-class StartsDeadlines(Protocol[D_co]):
+class StartsDeadlines(Protocol):
     """What the transport needs of `Deadlines`, on any event loop."""
 
-    def start(self) -> AbstractContextManager[D_co]:
+    def start(self) -> AbstractContextManager[object]:
         """Start a deadline for the current task, which raises TimeoutError at the end of its `with` block."""
         ...  # pragma: no cover
 
@@ -371,14 +363,14 @@ class ConnectionPool(Generic[C]):
 
 @final
 @define(eq=False)
-class PooledTransport(Generic[C, D]):
+class PooledTransport(Generic[C]):
     """A transport over connections that *connect* makes: `connect(url)` raises `ConnectFailed`, or returns one.
 
     Its common path is written for few function calls.
     """
 
     connect: Callable[[URL], Awaitable[C]]
-    deadlines: StartsDeadlines[D]
+    deadlines: StartsDeadlines
     limit: ConnectionLimit
     loop: asyncio.AbstractEventLoop | None
     pool: ConnectionPool[C] = field(init=False)
@@ -401,7 +393,7 @@ class PooledTransport(Generic[C, D]):
             return unsent
         connection, repeated = None, False
         try:
-            with self.deadlines.start() as deadline:
+            with self.deadlines.start():
                 while True:
                     if not repeated and (idle := pool.idle.get(origin)):
                         connection = idle.pop()
@@ -413,7 +405,7 @@ class PooledTransport(Generic[C, D]):
                         pool.make_room()
                         connection = await self.connect(url)
                     try:
-                        outcome = await connection.send(data, deadline, bodiless=request.method == "HEAD")
+                        outcome = await connection.send(data, bodiless=request.method == "HEAD")
                     except BaseException:
                         connection.abort()
                         raise
@@ -454,7 +446,7 @@ class PooledTransport(Generic[C, D]):
         return _TIMED_OUT
 
 
-def _goes_again(request: Request, connection: PooledConnection[D], outcome: Answer) -> bool:
+def _goes_again(request: Request, connection: PooledConnection, outcome: Answer) -> bool:
     # Over a new connection nothing is repeated. If nothing was written over a reused one, any request can go again.
     if not connection.idle_since or isinstance(outcome, Response):
         return False

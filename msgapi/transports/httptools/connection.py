@@ -19,7 +19,7 @@ import httptools
 from ...http import Lowered
 from ...results import NotSent, Unanswered
 from ..common.causes import connection_lost, cut_short
-from ..common.connections import Deadline, RequestCoalescer, watch_socket
+from ..common.connections import RequestCoalescer, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, make_response
 from ..protocol import Answer
 
@@ -48,7 +48,7 @@ class HttpConnection(asyncio.Protocol):
         self._loop: Final = asyncio.get_running_loop()
         self.idle_since: float = 0.0
 
-    def send(self, request: bytes, _: Deadline, /, *, bodiless: bool) -> asyncio.Future[Answer]:
+    def send(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
         """Send *request* and return the future of its outcome; the response to a *bodiless* one has only a head."""
         future = self._future = self._loop.create_future()
         self._in_head, self._bodiless = True, bodiless

@@ -59,7 +59,7 @@ class H11Connection:
         """Whether a request can be sent over it: nothing has arrived since, and it has not been idle for too long."""
         return monotonic() - self.idle_since < KEEPALIVE and not self._watch(0)
 
-    async def send(self, request: bytes, _: object, /, *, bodiless: bool) -> Answer:
+    async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
         self.answered = self.reusable = False
         self._headers = None
