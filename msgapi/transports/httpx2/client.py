@@ -45,7 +45,7 @@ class Httpx2ClientTransport:
 
     client: httpx2.AsyncClient
     limit: ConnectionLimit
-    deadlines: StartsDeadlines[object]
+    deadlines: StartsDeadlines
     connect_timeout: float
     max_response: int
     _urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
