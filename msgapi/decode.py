@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-from attrs import NOTHING, fields_dict
+from attrs import NOTHING, evolve, fields_dict
 
 from .calls import Call
 from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
@@ -150,10 +150,13 @@ def _failure(call: Call[Any], response: Response, meta: Meta, now: Callable[[], 
     status, body = response.status, parse_leniently(response.body)
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
     from_service = is_from_service(call, status, body)
-    rest = _fields(body)
+    rest, server_now = _fields(body), _server_clock(meta, now)
     known: dict[str, Any] = {}
+    in_header = parse_retry_after(response.headers.get("retry-after"), server_now)
+    if in_header is not None:
+        meta = evolve(meta, retry_after=in_header)
     if "retry_after" in _FIELDS[kind]:
-        known["retry_after"] = _retry_after(rest, response, meta.server_time, now)
+        known["retry_after"] = _retry_after(rest, in_header, server_now)
     to = f" to {_target(meta.location)}" if meta.location and 300 <= status <= 399 else ""  # noqa: PLR2004 - 3xx
     if not from_service:
         refused = 300 <= status <= 499 and status != _REQUEST_TIMEOUT  # noqa: PLR2004 - 3xx and 4xx
@@ -268,16 +271,15 @@ _limit: Final = lru_cache(maxsize=64)(_count)  # mostly the same value in every 
 _reset: Final = lru_cache(maxsize=64)(_number)
 
 
-def _retry_after(
-    rest: Envelope, response: Response, server_time: float | None, now: Callable[[], float]
-) -> float | None:
-    # The larger of the body field and the header. A date is compared with the `Date` of the same response if there is
-    # one: the clocks of client and server can differ.
-    def server_now() -> float:
-        return now() if server_time is None else server_time
+def _server_clock(meta: Meta, now: Callable[[], float]) -> Callable[[], float]:
+    # A date is compared with the `Date` of the same response if there is one: the clocks of both can differ.
+    server_time = meta.server_time
+    return now if server_time is None else lambda: server_time
 
-    requested = parse_retry_after(rest.get("retry_after"), server_now)
-    if requested is not None or rest.get("retry_after", False) is None:
+
+def _retry_after(rest: Envelope, in_header: float | None, server_now: Callable[[], float]) -> float | None:
+    # The larger of the body field and the header.
+    in_body = parse_retry_after(rest.get("retry_after"), server_now)
+    if in_body is not None or rest.get("retry_after", False) is None:
         del rest["retry_after"]
-    given = [requested, parse_retry_after(response.headers.get("retry-after"), server_now)]
-    return max((seconds for seconds in given if seconds is not None), default=None)
+    return max((seconds for seconds in (in_body, in_header) if seconds is not None), default=None)

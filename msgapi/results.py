@@ -59,7 +59,8 @@ class Meta:
 
     *status* is the HTTP status, or None if no response was read. *attempts* counts the requests that were made; it is
     0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
-    *server_time* is the `Date` header of the response as Unix time.
+    *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
+    an error of any status asks for in its `Retry-After` header.
     """
 
     status: int | None = None
@@ -69,6 +70,7 @@ class Meta:
     location: str | None = attrs.field(default=None, repr=hidden)
     rate_limit: RateLimit | None = None
     server_time: float | None = attrs.field(default=None, repr=False)
+    retry_after: float | None = attrs.field(default=None, repr=False)
 
 
 @final

@@ -72,6 +72,13 @@ def parse_retry_after(value: object, now: Callable[[], float]) -> float | None:
     return float(min(max(0, value), _LONGEST))
 
 
+def requested_wait(error: ApiError) -> float | None:
+    """Return the seconds that the response of *error* asks to wait for, in its body or header; None if it does not."""
+    in_body: float | None = getattr(error, "retry_after", None)
+    given = [seconds for seconds in (in_body, error.meta.retry_after) if seconds is not None]
+    return max(given, default=None)
+
+
 def _parse_iso_time(text: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
@@ -124,7 +131,7 @@ class Retry:
         """
         if attempt >= self.attempts or not may_be_retried(error, repeatable=repeatable):
             return None
-        requested: float | None = getattr(error, "retry_after", None)
+        requested = requested_wait(error)
         if requested is not None and requested > LONGEST_RETRY_AFTER:
             return None
         backoff = chance * min(self.longest_backoff, self.base * 2.0 ** min(attempt - 1, 64))

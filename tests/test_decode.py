@@ -278,6 +278,13 @@ def test_retry_after_is_the_larger_of_body_and_header(
         assert ("retry_after" in error.extra) is (isinstance(body, dict) and body.get("retry_after") in (True, "soon"))
 
 
+@pytest.mark.parametrize("status", [302, 403, 404, 408, 425, 429, 503])
+@pytest.mark.parametrize("body", [b"<html>", b'{"error":"some_code","message":"m"}'])
+def test_the_retry_after_of_any_error_is_kept(status: int, body: bytes) -> None:
+    assert failure(status, body, Retry_After="30").meta.retry_after == 30
+    assert failure(status, body, Retry_After="soon").meta.retry_after is None
+
+
 def test_only_the_keys_rate_limit_counts_as_rate_limited() -> None:
     assert failure(429, {"error": "rate_limit_exceeded", "message": "m", "retry_after": 1}).rate_limited
     assert failure(429, b"<html>slow down</html>").rate_limited

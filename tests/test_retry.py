@@ -188,6 +188,22 @@ def test_no_retry_after_raises_or_is_negative(value: object) -> None:
     assert seconds is None or 0 <= seconds <= 1e15
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        msgapi.Unexpected(meta=Meta(status=425, retry_after=7)),
+        msgapi.Forbidden(meta=Meta(status=403, retry_after=7), from_service=False),
+        msgapi.Unreadable(meta=Meta(status=200, retry_after=7), from_service=False),
+        Unavailable(retry_after=3, meta=Meta(status=503, retry_after=7)),
+        Unavailable(retry_after=7, meta=Meta(status=503, retry_after=3)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_wait_in_the_header_of_any_repeated_answer_is_never_shortened(error: ApiError) -> None:
+    assert wait(error) == pytest.approx(7.1)
+    assert Retry(longest_wait=6).wait(error, attempt=1, repeatable=True, chance=0) is None
+
+
 def test_a_backoff_beyond_the_longest_wait_is_not_begun() -> None:
     assert Retry(base=4, longest_wait=1).wait(NotSent("x"), attempt=1, repeatable=True, chance=1) is None
 

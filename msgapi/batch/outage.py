@@ -17,7 +17,7 @@ from attrs import define, field
 
 from ..calls import Call
 from ..results import ApiError, Ok, Result, Throttled
-from ..retry import LONGEST_RETRY_AFTER, may_be_retried
+from ..retry import LONGEST_RETRY_AFTER, may_be_retried, requested_wait
 from .outcomes import Stopped
 from .queue import PendingRow
 
@@ -60,7 +60,7 @@ class Outage(Generic[T]):
         self._failures += 1
         if row.last is not None and self._recoveries > row.recoveries and not self.closed:
             return False  # other rows have succeeded since, and still do
-        retry_after: float = getattr(error, "retry_after", None) or 0.0
+        retry_after = requested_wait(error) or 0.0
         self._retry_after = 0.0 if retry_after > LONGEST_RETRY_AFTER else retry_after
         row.last, row.recoveries = error, self._recoveries
         self.waiting.append(row)
