@@ -19,7 +19,7 @@ from attrs import define, evolve, field
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
 from ..journal.verdicts import SETTLED, Send, Verdict, was_not_processed
-from ..results import ApiError, Ok, Result
+from ..results import ApiError, Invalid, Ok, Result
 from .outcomes import Outcome
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ class _End(Enum):
 
 End: TypeAlias = Literal[_End.END]
 END: Final = _End.END
+_BAD_ID: Final = Invalid(code="bad_id", message="the id of the row is not valid Unicode: it was not sent")
 
 
 @final
@@ -50,6 +51,19 @@ class PendingRow(Generic[T]):
     maybe_sent: bool = False
     last: ApiError | None = None
     recoveries: int = 0
+
+
+def not_a_call(value: object, index: int) -> TypeError:
+    """Return the error for a *value* at position *index* of the source that is no call."""
+    return TypeError(f"row {index} of the batch must be a Call, not {type(value).__name__}: see messages.send")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        _ = text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class RowQueue(Protocol[T]):
@@ -149,6 +163,8 @@ class PlainQueue(Generic[T]):
         call = await self._source.pull(wanted)
         if call is END:
             return END
+        if not isinstance(call, Call):
+            raise not_a_call(call, self._pulled)
         self._pulled += 1
         return PendingRow(self._pulled - 1, call)
 
@@ -240,9 +256,11 @@ class JournalledQueue(Generic[T]):
 
     def settle(self, row: PendingRow[T], result: Result[T]) -> Result[T]:
         """Record the result of *row*; what an earlier run may have sent stays an unknown outcome."""
+        if row.verdict is not None:
+            return result
         if row.call.invalid is not None:
             self._journal.note(row.id, row.call, result)
-        elif row.verdict is None:
+        else:
             if row.maybe_sent and not isinstance(result, Ok) and was_not_processed(result):
                 result = evolve(result, may_have_happened=True)
             self._journal.settle(row.id, result)
@@ -284,7 +302,8 @@ class JournalledQueue(Generic[T]):
     async def _read(self) -> None:
         try:
             while self._has_room() and (row := await self._source.pull(self._has_room)) is not END:
-                self._add(*row)
+                name, call = self._check(row)
+                self._add(name, call)
         except Exception as error:  # noqa: BLE001 - raised by `pull`
             self._read_error = error
         except anyio.get_cancelled_exc_class() as error:
@@ -293,11 +312,24 @@ class JournalledQueue(Generic[T]):
             self._reading = False
             self._notify()
 
+    def _check(self, row: object) -> tuple[str, Call[T]]:
+        match row:
+            case (str(name), Call() as call):
+                return name, call
+            case (str(), other):
+                raise not_a_call(other, self._pulled)
+            case (name, _):
+                raise TypeError(f"the id of row {self._pulled} of the batch must be str, not {type(name).__name__}")
+            case _:
+                kind = type(row).__name__
+                raise TypeError(f"row {self._pulled} of the batch must be a pair of an id and a Call, not {kind}")
+
     def _add(self, row: str, call: Call[T]) -> None:
         index = self._pulled
         self._pulled += 1
-        if call.invalid is not None:
-            self._ready.append(PendingRow(index, call, row))
+        verdict = None if _is_unicode(row) else _BAD_ID
+        if call.invalid is not None or verdict is not None:
+            self._ready.append(PendingRow(index, call, row, verdict))
             self._notify()
             return
         self._gathered.append((index, row, call))

@@ -23,7 +23,7 @@ from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
 from ..observe import BatchWatch
-from ..results import CALLED_OFF, InsufficientBalance, NotSent, Ok, Result
+from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
 from .breaker import Breaker
 from .budget import SpendTracker
 from .outage import Outage, is_healthy
@@ -61,7 +61,8 @@ class WorkerPool(Generic[T]):
     wake: Callable[[], None] = field(default=lambda: None, init=False)
     started: int = field(default=0, init=False)
     settled: int = field(default=0, init=False)
-    raised: int = field(default=0, init=False)
+    _in_flight: set[int] = field(factory=set, init=False)
+    _raised: set[int] = field(factory=set, init=False)
     stopped: Stopped | None = field(default=None, init=False)
     failure: Exception | None = field(default=None, init=False)
     ended: deque[Outcome[T]] = field(factory=deque, init=False)
@@ -89,7 +90,12 @@ class WorkerPool(Generic[T]):
     @property
     def in_flight(self) -> int:
         """The number of calls in flight, including those that wait to be sent again."""
-        return self.started - self.settled - self.raised
+        return len(self._in_flight)
+
+    @property
+    def unsettled(self) -> frozenset[int]:
+        """The positions of the calls that were given to the client and have no result."""
+        return frozenset(self._in_flight | self._raised)
 
     @property
     def exhausted(self) -> bool:
@@ -119,11 +125,12 @@ class WorkerPool(Generic[T]):
             self.stopped = stopped
             if self.watch is not None:
                 self.watch.stopped(stopped.reason, stopped.error)
-        for row in (*self.outage.waiting, *self._again):
-            if row.last is not None:
-                self._settle(row, row.last)
+        waiting = [*self.outage.waiting, *(row for row in self._again if row.last is not None)]
         self.outage.waiting.clear()
         self._again = deque(row for row in self._again if row.last is None)
+        for row in waiting:
+            if row.last is not None:
+                self._settle(row, row.last)
         self.wake()
 
     def resume(self, again: Iterable[Outcome[T]]) -> None:
@@ -212,6 +219,18 @@ class WorkerPool(Generic[T]):
     async def _send(self, row: PendingRow[T], api: Caller) -> None:
         if row.last is None:
             self.started += 1
+        self._in_flight.add(row.index)
+        try:
+            await self._send_started(row, api)
+        except BaseException as error:
+            if row.index in self._in_flight:  # it will have no outcome
+                self._in_flight.discard(row.index)
+                self._raised.add(row.index)
+                if isinstance(error, Exception):
+                    error.add_note(f"msgapi: raised for call {row.index} of the batch, which therefore has no outcome")
+            raise
+
+    async def _send_started(self, row: PendingRow[T], api: Caller) -> None:
         if row.verdict is not None or row.call.invalid is not None:
             self._settle(row, row.verdict or await api(row.call))
             return
@@ -246,12 +265,11 @@ class WorkerPool(Generic[T]):
             spending.reserve()
         try:
             result = await api(row.call)
-        except BaseException as error:
-            self.raised += 1
+            if not isinstance(result, Ok | ApiError):
+                raise TypeError(f"the client returned {type(result).__name__} for call {row.index}, not a result")
+        except BaseException:
             if spending is not None:
                 spending.keep_reserved()
-            if isinstance(error, Exception):
-                error.add_note(f"msgapi: raised for call {row.index} of the batch, which therefore has no outcome")
             raise
         if spending is not None:
             spending.settle(result)
@@ -271,10 +289,13 @@ class WorkerPool(Generic[T]):
             return
         if row.last is None:
             self.started -= 1
+            self._in_flight.discard(row.index)
         self._again.append(row)
 
     def _settle(self, row: PendingRow[T], result: Result[T]) -> None:
         reported = self.queue.settle(row, result)
+        self._in_flight.discard(row.index)
+        self._raised.discard(row.index)
         self.settled += 1
         self.ended.append(Outcome(row.index, row.call, reported, row.id))
         if self.watch is not None:

@@ -1,17 +1,16 @@
 """Journals: a batch that is stopped in any way, `kill -9` included, continues where it was."""
 
+from .errors import Unusable
 from .journal import (
     REMEMBERED,
     Journal,
     JournalReader,
     key_of,
-    merged_at,
     open,  # noqa: A004 - read as `journal.open`
     open_readonly,
 )
 from .merging import Merge, merge
 from .report import Count, JournalRow, Summary
-from .sqlite import Unusable
 from .verdicts import CHANGED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict
 
 __all__ = [
@@ -33,7 +32,6 @@ __all__ = [
     "Verdict",
     "key_of",
     "merge",
-    "merged_at",
     "open",
     "open_readonly",
 ]

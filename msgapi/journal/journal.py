@@ -15,25 +15,18 @@ from typing import Final, Literal, TypeVar, final
 
 import anyio
 import anyio.to_thread
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock
 from ..results import Result
 from ..version import VERSION
+from .errors import Unusable
+from .opening import check_batch, check_complete, create, open_existing, open_to_read
 from .report import JournalRow, Summary, read_rows, read_rows_by_id, summarise
-from .sqlite import (
-    MERGED,
-    MERGED_AT,
-    JournalFile,
-    SettledRow,
-    StartedRow,
-    Unusable,
-    create,
-    open_existing,
-    open_for_batch,
-)
-from .verdicts import REPEATED_ROW, ResumeRules, Send, State, Verdict, state_of, stored_result
+from .sqlite import LOST_SINCE, MERGED, MERGED_AT, JournalFile, SettledRow, StartedRow
+from .stored import read_time
+from .verdicts import REPEATED_ROW, SETTLED, UNKNOWN, ResumeRules, Send, State, Verdict, state_of, stored_result
 
 _SIZE: Final = 16  # bytes
 _UUID8: Final = (
@@ -108,8 +101,8 @@ class Journal:
             judged: dict[str, Verdict] = {
                 row: Send(self._key(row, call), maybe_sent=False, started=now) for row, call in fresh.items()
             }
-            outdated = self._rules.is_outdated(now)
-            if not await self._write(() if outdated else starts) or outdated:
+            unsure = self._rules.is_outdated(now) or not self._rules.is_complete
+            if not await self._write(() if unsure else starts) or unsure:
                 judged = await self._judge_again(starts, fresh, now)
             verdicts: list[Verdict] = []
             for row, call in rows:
@@ -146,9 +139,21 @@ class Journal:
 
     async def flush(self) -> None:
         """Write what was recorded; it is on the disk when this returns."""
+        if self._file.is_inherited:
+            return
         async with self._lock:
             self._due = anyio.Event()
             _ = await self._write(())
+
+    async def confirm_complete(self) -> None:
+        """Record that every row of the input has begun in this run: a row that the journal lacks was never sent.
+
+        Call it at the end of the input. It matters after a run whose records were lost (*incomplete* of `open`).
+        """
+        await self.flush()
+        if not self._rules.is_complete:
+            await anyio.to_thread.run_sync(self._file.clear_about, LOST_SINCE)
+            self._rules = evolve(self._rules, lost_since=None)
 
     async def _write(self, starts: Sequence[StartedRow]) -> bool:
         settled, self._settled = self._settled, []
@@ -175,6 +180,8 @@ class Journal:
             if isinstance(verdict, Send):
                 own = None if verdict.key == self.key(row) else verdict.key
                 again.append(start._replace(started=verdict.started, key=own))
+            elif row not in found and verdict is not SETTLED and verdict.code == UNKNOWN:
+                again.append(start._replace(started=self._rules.lost_since or now))
             verdicts[row] = verdict
         await anyio.to_thread.run_sync(self._file.restart, again)
         return verdicts
@@ -199,14 +206,15 @@ async def open(  # noqa: A001 - read as `journal.open`
     about: Mapping[str, str] | None = None,
     remembered: float = REMEMBERED,
     unknown: Literal["report", "resend"] = "report",
+    incomplete: Literal["continue", "refuse"] = "continue",
     keys: Literal["derived", "own"] = "derived",
     clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[Journal]:
     """Open the journal of one *batch* at *path*, or create it there; for `batch.send(journal=...)`.
 
     Args:
-        path: The file. One that is not the journal of this batch, is damaged, or in use by another program, is
-            `Unusable`.
+        path: The file. One that is not the journal of this batch, is empty, damaged, or in use by another program, is
+            `Unusable`; so is a name that SQLite does not keep, such as `:memory:`.
         batch: The name of the batch, the same in each run. With the id of a row it makes the idempotency key, so two
             batches with one name would be taken for one.
         about: Stored in the journal, for its readers.
@@ -215,6 +223,10 @@ async def open(  # noqa: A001 - read as `journal.open`
             remembers the key of a message (docs: /api/conventions); it documents 24 hours elsewhere (/api/campaigns).
         unknown: What happens to such a row later: `report` yields an `Unanswered` with the code `outcome_unknown`;
             `resend` sends it, for users who have checked and decided.
+        incomplete: What happens if the last program did not close the journal, and the `-wal` file next to it is
+            missing or of another journal, so that rows may have been sent that the journal lacks: `continue` treats
+            every row that is not settled as one with an unknown outcome, first sent when the journal was last opened,
+            until `Journal.confirm_complete`; `refuse` raises `Unusable`. Give `refuse` if the input may have changed.
         keys: `derived` makes the key of each row from the names of batch and row; `own` keeps the key of each call,
             which then must be the same in each run.
         clock: The clock.
@@ -226,8 +238,9 @@ async def open(  # noqa: A001 - read as `journal.open`
     A journal holds the ids of the rows and what the service responded, but no recipient, unless an id is one. Only its
     owner can read it.
     """
-    file, merged, accepted = await anyio.to_thread.run_sync(partial(_open_file, path, batch, dict(about or {})))
-    rules = ResumeRules(remembered, unknown == "resend", merged)
+    opening = partial(_open_file, path, batch, dict(about or {}), clock.time(), refuse=incomplete == "refuse")
+    file, merged, accepted = await anyio.to_thread.run_sync(opening)
+    rules = ResumeRules(remembered, unknown == "resend", merged, file.lost_since)
     journal = Journal(batch, path, file, clock, rules, keys == "own", accepted)
     try:
         try:
@@ -242,27 +255,33 @@ async def open(  # noqa: A001 - read as `journal.open`
         with anyio.CancelScope(shield=True):
             await journal.flush()
     finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(file.close)
+        if not file.is_inherited:  # a forked child has no worker threads, and leaves the file alone
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(file.close)
 
 
-def _open_file(path: str, batch: str, about: dict[str, str]) -> tuple[JournalFile, float | None, bool]:
-    file = open_for_batch(path, batch)
-    if file is None:
-        return create(path, {"batch": batch, "version": VERSION} | about), None, False
+def _open_file(
+    path: str, batch: str, about: dict[str, str], now: float, *, refuse: bool
+) -> tuple[JournalFile, float | None, bool]:
     try:
-        stored, accepted = file.about(), file.has(State.ACCEPTED)
+        file = open_existing(path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise
+        create(path, {"batch": batch, "version": VERSION} | about)
+        file = open_existing(path)
+    try:
+        check_batch(file, batch)
+        if refuse:
+            check_complete(path, file.lost_since)
+        file.begin_opening(now)
+        stored = file.about()
         if MERGED in stored:
-            file.clear_merged()
+            file.clear_about(MERGED)
+        return file, read_time(path, stored, MERGED_AT), file.has(State.ACCEPTED)
     except BaseException:
         file.close()
         raise
-    return file, merged_at(stored), accepted
-
-
-def merged_at(about: Mapping[str, str]) -> float | None:
-    """Return the Unix time at which the journal with this *about* was last merged from a fleet; None if never."""
-    return float(about[MERGED_AT]) if MERGED_AT in about else None
 
 
 @final
@@ -276,6 +295,16 @@ class JournalReader:
     def about(self) -> Mapping[str, str]:
         """The name of its batch as `batch`, and the *about* that `open` was given."""
         return self._file.about()
+
+    @property
+    def merged_at(self) -> float | None:
+        """The Unix time at which the journal was last merged from a fleet; None if never."""
+        return read_time(self._file.path, self.about, MERGED_AT)
+
+    @property
+    def lost_since(self) -> float | None:
+        """The Unix time since which rows may have been sent that the journal lacks; None if it has them all."""
+        return self._file.lost_since
 
     def summary(self) -> Summary:
         """Return the numbers of rows and the costs, by result."""
@@ -292,8 +321,11 @@ class JournalReader:
 
 @contextmanager
 def open_readonly(path: str) -> Iterator[JournalReader]:
-    """Open the journal at *path* for a report. While a batch writes to it, or if it is damaged, it is `Unusable`."""
-    file = open_existing(path)
+    """Open the journal at *path* for a report. While a batch writes to it, or if it is damaged, it is `Unusable`.
+
+    Nothing is written, so it can be on a read-only disk.
+    """
+    file = open_to_read(path)
     try:
         yield JournalReader(file)
     finally:

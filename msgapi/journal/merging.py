@@ -9,19 +9,19 @@ Rules:
 - The existing journal is locked meanwhile: the results of a local run would be lost.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from pathlib import Path
-from tempfile import mkstemp
+from contextlib import contextmanager
 from typing import final
 
 from attrs import astuple, frozen
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..version import VERSION
+from .errors import Unusable
+from .mainfile import part_of, publish
+from .opening import check_batch, fill, open_existing, open_part
 from .report import JournalRow
-from .sqlite import MERGED, MERGED_AT, JournalFile, Unusable, create, open_existing, open_for_batch
+from .sqlite import MERGED, MERGED_AT, JournalFile
 
 
 @final
@@ -40,59 +40,43 @@ class Merge:
 def merge(path: str, *, batch: str, about: Mapping[str, str], clock: Clock = SYSTEM_CLOCK) -> Iterator[Merge]:
     """Write the journal of *batch* at *path* from the records of others; it is complete once the block has ended.
 
-    *about* is stored in it. An existing file must be empty or a journal of this batch; otherwise it is `Unusable`. If
+    *about* is stored in it. An existing file must be the journal of this batch; otherwise it is `Unusable`. If
     the block raises, the file stays as it was. Rows that others send afterwards are not in it: 23 hours later
     `journal.open` treats the outcomes of rows that are not settled as unknown.
     """
     now = f"{clock.time()}"
-    part = _temporary_file(path)
-    try:
-        with _existing(path, batch) as existing:
-            file = _start(part, existing)
-            try:
-                file.update_about({"batch": batch, "version": VERSION, MERGED_AT: now} | dict(about))
-                yield Merge(file)
-            finally:
-                file.close()
-        with _as_unusable(path):
-            _ = Path(part).replace(path)
-    finally:
-        with suppress(FileNotFoundError):
-            Path(part).unlink()
-
-
-def _temporary_file(path: str) -> str:
-    place = Path(path).absolute()
-    with _as_unusable(path):
-        number, part = mkstemp(".part", f".{place.name}.", place.parent)
-    os.close(number)
-    return part
+    with part_of(path) as part:
+        with _existing(path, batch) as existing, _start(part, path, existing) as file:
+            file.update_about({"batch": batch, "version": VERSION, MERGED_AT: now} | dict(about))
+            yield Merge(file)
+        publish(part, path, replace=existing is not None)
 
 
 @contextmanager
 def _existing(path: str, batch: str) -> Iterator[JournalFile | None]:
     # Locked for as long as it is open.
-    existing = open_for_batch(path, batch)
     try:
+        existing = open_existing(path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise
+        yield None
+        return
+    try:
+        check_batch(existing, batch)
         yield existing
     finally:
-        if existing is not None:
-            existing.close()
-
-
-def _start(part: str, existing: JournalFile | None) -> JournalFile:
-    if existing is None:
-        return create(part, {MERGED: "yes"})
-    existing.copy(part)
-    file = open_existing(part)
-    if MERGED in existing.about():
-        file.delete_started()
-    return file
+        existing.close()
 
 
 @contextmanager
-def _as_unusable(path: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unusable("unwritable", f"cannot write the journal {path}: {error.strerror or error}") from None
+def _start(part: str, path: str, existing: JournalFile | None) -> Iterator[JournalFile]:
+    if existing is None:
+        with fill(part, path, {MERGED: "yes"}) as file:
+            yield file
+        return
+    existing.copy(part)
+    with open_part(part, path) as file:
+        if MERGED in existing.about():
+            file.delete_started()
+        yield file

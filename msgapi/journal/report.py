@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, final
 
 from attrs import frozen
 
 from .sqlite import JournalFile
+from .stored import check_row, read_amount, read_kind, read_state, read_text
 from .verdicts import COLUMNS, State
 
 ZERO: Final = Decimal(0)
@@ -74,16 +76,17 @@ def summarise(file: JournalFile) -> Summary:
     """Count the rows of *file* by result."""
     found: dict[tuple[Any, ...], Count] = {}
     for row in file.select(_GROUPS):
-        state, kind, code, price, hold, rows = row
-        before = found.get((state, kind, code), Count(state=State(state), kind=kind, code=code))
-        charged = Decimal(price) if price is not None else Decimal(hold or 0)
+        *result, rows = row
+        state, kind, code, price, hold = _checked_group(file.path, *result)
+        before = found.get((state, kind, code), Count(state=state, kind=kind, code=code))
+        charged = price if price is not None else hold or ZERO
         found[state, kind, code] = Count(
             state=before.state,
             kind=kind,
             code=code,
             rows=before.rows + rows,
             price=before.price + charged * rows,
-            hold=before.hold + Decimal(hold or 0) * rows,
+            hold=before.hold + (hold or ZERO) * rows,
         )
     return Summary(tuple(found.values()))
 
@@ -94,15 +97,23 @@ def read_rows_by_id(file: JournalFile, ids: Sequence[str]) -> dict[str, JournalR
     for at in range(0, len(ids), _MANY):
         some = ids[at : at + _MANY]
         query = f"SELECT {', '.join(_NAMES)} FROM rows WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - our own names
-        found |= {row.id: row for row in map(_row, file.select(query, *some))}
+        found |= {row.id: row for row in map(partial(_row, file.path), file.select(query, *some))}
     return found
 
 
 def read_rows(file: JournalFile, state: State | None = None) -> Iterator[JournalRow]:
     """Yield the rows of *file* in the order of their ids; only those in *state*, if one is given."""
-    yield from map(_row, file.select(_ROWS, state, state))
+    yield from map(partial(_row, file.path), file.select(_ROWS, state, state))
 
 
-def _row(row: tuple[Any, ...]) -> JournalRow:
+def _row(path: str, row: tuple[Any, ...]) -> JournalRow:
     facts: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    check_row(path, facts)
     return JournalRow(**{**facts, "state": State(facts["state"])})
+
+
+def _checked_group(
+    path: str, state: object, kind: object, code: object, *amounts: object
+) -> tuple[State, str | None, str | None, Decimal | None, Decimal | None]:
+    price, hold = (read_amount(path, amount) for amount in amounts)
+    return read_state(path, state), read_kind(path, kind), read_text(path, code), price, hold

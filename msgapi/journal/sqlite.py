@@ -1,24 +1,28 @@
-"""The SQLite file of a journal. One connection, used by one thread at a time.
+"""The SQLite file of a journal: its tables and statements. One connection, used by one thread at a time.
 
 Rules:
 - A transaction is on the disk when it returns (WAL, synchronous=FULL).
 - The connection locks the file: SQLite before 3.51.3 can damage a WAL that two connections write, and two programs
   that send the same batch would both assume that they know all of it.
-- A file is only used if it is an undamaged journal of the requested batch.
+- Every cursor is closed with the file. SQLite does not release the lock of a file that has an open statement.
+- Only the process that opened the file uses it. In a forked child nothing is written, and the connection is never
+  closed, since SQLite would move the WAL of the parent into the file and delete it.
 """
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, final
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Final, NamedTuple, TypeAlias, final
+from weakref import WeakSet
 
-from attrs import define
+from attrs import define, field
 
+from .errors import Unusable, translated
+from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile
+from .stored import read_about, read_entry
 from .verdicts import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
-
-Reason: TypeAlias = Literal["missing", "foreign", "newer", "damaged", "other batch", "in use", "unwritable"]
 
 MERGED: Final = "merged"
 """The name in `about` that marks a merged journal, until a local run continues with it."""
@@ -26,14 +30,15 @@ MERGED: Final = "merged"
 MERGED_AT: Final = "merged_at"
 """The name in `about` of the Unix time of the last merge: others may have sent unsettled rows since."""
 
-_APPLICATION: Final = 0x6D736761  # in the header of the file: marks it as a journal
-_FORMAT: Final = 1
-_OWNER_ONLY: Final = 0o600
-_WAIT: Final = 0.5  # seconds for another program to release the file
+LOST_SINCE: Final = "lost_since"
+"""The name in `about` of the Unix time since which rows may have been sent that the journal lacks."""
+
+_OPENED: Final = "opened"  # the name in `about` of the mark of the last opening: the first row of its WAL
+
 _MANY: Final = 500  # ids in one query
-_SCHEMA: Final = f"""
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_FORMAT};
+SCHEMA: Final = f"""
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {FORMAT};
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
   id TEXT PRIMARY KEY, digest BLOB NOT NULL, state INTEGER NOT NULL, started REAL NOT NULL, key TEXT,
@@ -64,13 +69,37 @@ _MERGE: Final = (
 )
 
 
-class Unusable(Exception):
-    """The journal cannot be used or written. *reason* classifies the problem; the text says what to do."""
+@final
+class Connection(sqlite3.Connection):
+    """A connection that closes its cursors when it is closed.
 
-    def __init__(self, reason: Reason, text: str) -> None:
-        """Set *reason* and the text."""
-        super().__init__(text)
-        self.reason: Final = reason
+    An exception keeps the frames in which it was raised, and these their cursors. A connection with an open statement
+    keeps its lock, although it is closed.
+    """
+
+    def __init__(self, *where: Any, **how: Any) -> None:  # noqa: ANN401 - those of `sqlite3.connect`
+        """Connect."""
+        super().__init__(*where, **how)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:  # noqa: ANN401 - as the base class
+        """Execute a statement."""
+        return self._tracked().execute(sql, values)
+
+    def executemany(self, sql: str, values: Any, /) -> sqlite3.Cursor:  # noqa: ANN401 - as the base class
+        """Execute a statement once for each of *values*."""
+        return self._tracked().executemany(sql, values)
+
+    def _tracked(self) -> sqlite3.Cursor:
+        made = self.cursor()
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        """Close the cursors and the connection."""
+        for cursor in list(self._cursors):
+            cursor.close()
+        super().close()
 
 
 class StartedRow(NamedTuple):
@@ -89,19 +118,57 @@ SettledRow: TypeAlias = tuple[State, *StoredResult, str]
 @final
 @define(eq=False, repr=False)
 class JournalFile:
-    """The SQLite file at *path*."""
+    """The SQLite file at *path*; *lost_since* is the Unix time since which rows may be missing, None if none are."""
 
     path: str
     _connection: sqlite3.Connection
+    _main: MainFile
+    lost_since: float | None = None
+    _process: int = field(factory=os.getpid, init=False)
+    _is_begun: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Have a forked child leave the file alone."""
+        _files.add(self)
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether another process, of which this one is a fork, has opened the file."""
+        return os.getpid() != self._process
 
     def close(self) -> None:
-        """Close the file; the content of the WAL is moved into it."""
-        self._connection.close()
+        """Close the file and release its lock. The content of the WAL is moved into it, if there is room."""
+        if self.is_inherited:
+            return
+        try:
+            if self._is_begun:
+                with suppress(Unusable):  # then it stays in the WAL, and the next opening moves it
+                    self.seal()
+        finally:
+            self._connection.close()
+            self._main.close()
+
+    def begin_opening(self, now: float) -> None:
+        """Mark the file as opened at the Unix time *now*; rows can be written afterwards."""
+        mark = os.urandom(MARK_SIZE)
+        self._main.mark_opening(now)
+        self.update_about({_OPENED: mark.hex()})
+        self._main.mark_open(mark)
+        self._is_begun = True
+
+    def has_opening(self) -> bool:
+        """Return whether the content is that of the last opening, as the seal of the main file has it."""
+        return self.about().get(_OPENED) == self._main.seal.mark.hex()
+
+    def seal(self) -> None:
+        """Move the content of the WAL into the main file, and mark that as complete."""
+        with translated(self.path), closing(self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")) as found:
+            _ = found.fetchall()
+        self._main.mark_closed()
 
     def about(self) -> dict[str, str]:
         """Return the names and values that are stored about the journal."""
-        with _translated(self.path):
-            return dict(self._connection.execute("SELECT name, value FROM about"))
+        return read_about(self.path, self.select("SELECT name, value FROM about"))
 
     def write(
         self,
@@ -111,7 +178,7 @@ class JournalFile:
         released: Iterable[tuple[str]],
     ) -> bool:
         """Write all of this or nothing; return False, without *starts*, if one of them is in the journal already."""
-        with _translated(self.path), self._transaction():
+        with translated(self.path), self._transaction():
             if settled:
                 _ = self._connection.executemany(_SETTLE, settled)
             if released:
@@ -128,7 +195,7 @@ class JournalFile:
 
     def restart(self, starts: Sequence[StartedRow]) -> None:
         """Write that *starts* are about to be sent, including rows that the journal has already."""
-        with _translated(self.path), self._transaction():
+        with translated(self.path), self._transaction():
             _ = self._connection.executemany(_RESTART, starts)
 
     def merge(self, rows: Iterable[tuple[object, ...]]) -> None:
@@ -138,56 +205,58 @@ class JournalFile:
         """
         some = list(rows)
         unknown = [(started, row) for row, _, state, started, *_ in some if state in MAYBE_SENT]
-        with _translated(self.path), self._transaction():
+        with translated(self.path), self._transaction():
             _ = self._connection.executemany(_OLDER, unknown)
             _ = self._connection.executemany(_MERGE, some)
 
     def update_about(self, about: Mapping[str, str]) -> None:
         """Store names and values about the journal; existing names are replaced."""
-        with _translated(self.path), self._transaction():
+        with translated(self.path), self._transaction():
             _ = self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
 
-    def clear_merged(self) -> None:
-        """Record that a local run continues with the journal."""
-        with _translated(self.path), self._transaction():
-            _ = self._connection.execute("DELETE FROM about WHERE name = ?", (MERGED,))
+    def clear_about(self, name: str) -> None:
+        """Delete the value that is stored about the journal under *name*."""
+        with translated(self.path), self._transaction():
+            _ = self._connection.execute("DELETE FROM about WHERE name = ?", (name,))
 
     def delete_started(self) -> None:
         """Delete the rows that were begun and have no result."""
-        with _translated(self.path), self._transaction():
+        with translated(self.path), self._transaction():
             _ = self._connection.execute("DELETE FROM rows WHERE state = 0")
 
     def copy(self, path: str) -> None:
         """Copy the journal into the empty file at *path*."""
-        with _translated(path):
+        with translated(path):
             self._connection.execute("VACUUM INTO ?", (path,)).close()
 
     def find(self, ids: Sequence[str]) -> dict[str, Entry]:
         """Return the entries of *ids*, by id."""
         found: dict[str, Entry] = {}
-        with _translated(self.path):
-            for at in range(0, len(ids), _MANY):
-                some = ids[at : at + _MANY]
-                values = ", ".join("?" * len(some))
-                query = f"SELECT id, digest, state, started, key FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
-                for row, digest, state, started, key in self._connection.execute(query, some):
-                    found[row] = Entry(digest, State(state), started, key)
+        for at in range(0, len(ids), _MANY):
+            some = ids[at : at + _MANY]
+            values = ", ".join("?" * len(some))
+            query = f"SELECT id, digest, state, started, key FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
+            for row in self.select(query, *some):
+                found[row[0]] = read_entry(self.path, row)
         return found
 
     def has(self, state: State) -> bool:
         """Return whether a row is in *state*."""
-        with _translated(self.path):
+        with translated(self.path):
             return (
                 self._connection.execute("SELECT 1 FROM rows WHERE state = ? LIMIT 1", (state,)).fetchone() is not None
             )
 
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
-        with _translated(self.path):
-            yield from self._connection.execute(query, values)
+        with translated(self.path), closing(self._connection.execute(query, values)) as found:
+            yield from found
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
+        if self.is_inherited:
+            text = f"the journal {self.path} belongs to the process that opened it, and not to its forks"
+            raise Unusable("in use", text)
         _ = self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -197,110 +266,17 @@ class JournalFile:
             raise
 
 
-def create(path: str, about: Mapping[str, str]) -> JournalFile:
-    """Create a journal with these *about* values, readable by its owner only; an existing file must be empty."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _OWNER_ONLY))
-    except OSError as error:
-        raise Unusable("unwritable", f"cannot write the journal {path}: {error.strerror or error}") from None
-    return _connect(path, lambda file: _fill(file, about))
+_files: Final[WeakSet[JournalFile]] = WeakSet()
 
 
-def open_existing(path: str) -> JournalFile:
-    """Open the journal at *path* and check it; anything else, or a damaged one, is `Unusable`."""
-    try:
-        with Path(path).open("rb+") as file:
-            if not file.read(1):
-                raise Unusable("missing", f"the journal {path} is empty: no row was begun with it")
-    except OSError as error:
-        reason: Reason = "missing" if isinstance(error, FileNotFoundError) else "unwritable"
-        raise Unusable(reason, f"cannot open the journal {path}: {error.strerror or error}") from None
-    return _connect(path, _check)
+def _keep_connections() -> None:
+    # In a forked child: the connections must not even be closed by the garbage collector or at exit.
+    if sys.implementation.name == "cpython":
+        import ctypes
+
+        for file in _files:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(file._connection))  # noqa: SLF001 - part of the class
 
 
-def open_for_batch(path: str, batch: str) -> JournalFile | None:
-    """Open the journal of *batch* at *path*; return None if there is none. A journal of another batch is `Unusable`."""
-    try:
-        file = open_existing(path)
-    except Unusable as error:
-        if error.reason != "missing":
-            raise
-        return None
-    try:
-        other = file.about().get("batch")
-        if other != batch:
-            raise Unusable("other batch", f"the journal {path} is of the batch {other}, not of {batch}: name another")
-    except BaseException:
-        file.close()
-        raise
-    return file
-
-
-def _connect(path: str, prepare: "Callable[[JournalFile], None]") -> JournalFile:
-    with _translated(path):
-        connection = sqlite3.connect(path, timeout=_WAIT, isolation_level=None, check_same_thread=False)
-    file = JournalFile(path, connection)
-    try:
-        with _translated(path):
-            for pragma in ("locking_mode = EXCLUSIVE", "synchronous = FULL", "journal_mode = WAL"):
-                connection.execute(f"PRAGMA {pragma}").close()
-            prepare(file)
-    except BaseException:
-        connection.close()
-        raise
-    return file
-
-
-def _fill(file: JournalFile, about: Mapping[str, str]) -> None:
-    with file._transaction():  # noqa: SLF001 - part of the class
-        connection = file._connection  # noqa: SLF001 - the same
-        for statement in _SCHEMA.split(";"):
-            connection.execute(statement).close()
-        _ = connection.executemany("INSERT INTO about VALUES (?, ?)", about.items())
-
-
-def _check(file: JournalFile) -> None:
-    path, connection = file.path, file._connection  # noqa: SLF001 - part of the class
-    facts = "SELECT application_id, page_count FROM pragma_application_id, pragma_page_count"
-    with closing(connection.execute(facts)) as found:
-        ours, pages = found.fetchone()
-        if not ours and pages <= 1:  # its program was killed before it was a journal
-            raise Unusable("missing", f"the journal {path} is empty: no row was begun with it")
-        if ours != _APPLICATION:
-            raise Unusable("foreign", f"{path} is a database of another program, not a journal: name another file")
-    with closing(connection.execute("PRAGMA user_version")) as found:
-        if found.fetchone() != (_FORMAT,):
-            raise Unusable(
-                "newer", f"the journal {path} is of another version of msgapi-sdk: finish it with that version"
-            )
-    with closing(connection.execute("PRAGMA quick_check(1)")) as found:
-        if found.fetchone() != ("ok",):
-            raise _damaged(path)
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _translate(path, error) from error
-
-
-def _translate(path: str, error: sqlite3.Error) -> Unusable:
-    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_NOTADB:
-            return Unusable("foreign", f"{path} is not a journal: name another file")
-        case sqlite3.SQLITE_CORRUPT:
-            return _damaged(path)
-        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return Unusable("in use", f"the journal {path} is in use by another program: let that one finish")
-        case sqlite3.SQLITE_FULL:
-            return Unusable("unwritable", f"cannot write the journal {path}: the disk is full")
-        case _:
-            return Unusable("unwritable", f"cannot use the journal {path}: {error}")
-
-
-def _damaged(path: str) -> Unusable:
-    return Unusable(
-        "damaged", f"the journal {path} is damaged and cannot be relied on; look in the message log for what was sent"
-    )
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_keep_connections)

@@ -89,36 +89,49 @@ class ResumeRules:
 
     The service remembers keys for *remembered* seconds; *resend* sends rows with an unknown outcome that are older.
     Since the Unix time *merged_at* others may have sent rows that are not settled: under their keys, before this run.
+    Since *lost_since* an earlier run may have sent them, because the journal lacks what that run has recorded.
     """
 
     remembered: float
     resend: bool
     merged_at: float | None = None
+    lost_since: float | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether a row that the journal lacks was certainly not sent."""
+        return self.lost_since is None
 
     def judge(self, entry: Entry | None, new: Send, digest: bytes, *, repeatable: bool) -> Verdict:
         """Return the verdict on a row with *entry*, or None if the journal lacks it; a new row is sent as *new*."""
         if entry is None or entry.state is State.INVALID:
-            return self._judge_unsent(new)
+            return self._judge_unsent(new, repeatable=repeatable)
         if entry.digest != digest:
             return CHANGED_ROW
         if entry.state in _SETTLED:
             return SETTLED
         now, key = new.started, entry.key or new.key
         if entry.state not in MAYBE_SENT:
-            return self._judge_unsent(Send(key, maybe_sent=False, started=now))
+            return self._judge_unsent(Send(key, maybe_sent=False, started=now), repeatable=repeatable)
         remembered = repeatable and self._is_remembered(entry.started, now) and not self.is_outdated(now)
         if remembered or self.resend:
             return Send(key, maybe_sent=True, started=entry.started if remembered else now)
-        return _unknown_outcome(entry, now)
+        return _unknown_outcome(entry.started, entry.key, now)
 
     def is_outdated(self, now: float) -> bool:
         """Return whether, at the Unix time *now*, others may have sent rows whose keys may be forgotten."""
         return self.merged_at is not None and not self._is_remembered(self.merged_at, now)
 
-    def _judge_unsent(self, new: Send) -> Verdict:
-        if not self.is_outdated(new.started):
+    def _judge_unsent(self, new: Send, *, repeatable: bool) -> Verdict:
+        now, lost = new.started, self.lost_since
+        if self.is_outdated(now):
+            return Send(new.key, maybe_sent=True, started=now) if self.resend else _OUTDATED_ROW
+        if lost is None:
             return new
-        return Send(new.key, maybe_sent=True, started=new.started) if self.resend else _OUTDATED_ROW
+        remembered = repeatable and self._is_remembered(lost, now)
+        if remembered or self.resend:
+            return Send(new.key, maybe_sent=True, started=lost if remembered else now)
+        return _unknown_outcome(lost, new.key, now)
 
     def _is_remembered(self, since: float, now: float) -> bool:
         return -_CLOCK_SLACK <= now - since <= self.remembered
@@ -169,11 +182,11 @@ _OUTDATED_ROW: Final = Unanswered(
 REPEATED_ROW: Final = Invalid(code=REPEATED, message="an earlier row has the same id: give each row its own id")
 
 
-def _unknown_outcome(entry: Entry, now: float) -> Unanswered:
-    hours = (now - entry.started) / 3600
+def _unknown_outcome(started: float, key: str | None, now: float) -> Unanswered:
+    hours = (now - started) / 3600
     return Unanswered(
         f"started {hours:.1f} hours ago and never settled; the service may have forgotten its key by now",
         code=UNKNOWN,
         message="it may have been sent, and sending it again may send it twice: look for it in the message log",
-        meta=Meta(idempotency_key=entry.key),
+        meta=Meta(idempotency_key=key),
     )

@@ -125,16 +125,16 @@ async def test_an_id_that_cannot_be_encoded_costs_its_row_only(tmp_path: Path) -
             found, _ = await sent(api, items, record)
         bad = found["r\udcff"]
         assert isinstance(bad, Invalid)
-        assert bad.details[0].field == "id"
+        assert bad.code == "bad_id"
         assert len(api.keys) == (0 if run else 19)
-    assert summary(tmp_path) == {State.ACCEPTED: 19, State.INVALID: 1}
+    assert summary(tmp_path) == {State.ACCEPTED: 19}  # the journal cannot hold the id
 
 
 @pytest.mark.parametrize("number", [7, UUID(int=7), None])
 async def test_an_id_that_is_no_string_is_a_type_error_that_names_the_row(tmp_path: Path, number: Any) -> None:  # noqa: ANN401
     items = [("a", message(1)), (number, message(2))]
     async with opened(tmp_path) as record:
-        with pytest.raises(TypeError, match=f"^row 2: the id of a row must be a string, not {type(number).__name__}$"):
+        with pytest.raises(TypeError, match=f"^the id of row 1 of the batch must be str, not {type(number).__name__}$"):
             _ = await sent(Service(), items, record)
 
 

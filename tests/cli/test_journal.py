@@ -22,6 +22,7 @@ from msgapi.journal import State
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
 from tests.support.cli_files import lines, people, text
+from tests.support.journals import edited
 
 Captured = pytest.CaptureFixture[str]
 RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
@@ -328,9 +329,8 @@ def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
     path, _ = people(tmp_path, 2), reached(monkeypatch, poor(3))
     command = ["batch", path, *RCS, "--results", str(tmp_path / "r.jsonl")]
     assert main(command) == 0
-    with sqlite3.connect(f"{path}.journal") as there:
+    with edited(f"{path}.journal") as there:
         _ = there.execute("UPDATE rows SET state = 0, kind = NULL, started = started - 90000 WHERE id = 'row 2'")
-    there.close()
     _ = capsys.readouterr()
     assert main(["batch", "report", f"{path}.journal"]) == 3
     assert "Unknown" in capsys.readouterr().out
@@ -356,9 +356,8 @@ def test_more_than_max_spend_is_never_spent_by_all_runs_together(
 
 def collected_long_ago(path: str) -> None:
     """Have the journal of *path* say that it was."""
-    with sqlite3.connect(f"{path}.journal") as there:
+    with edited(f"{path}.journal") as there:
         _ = there.execute("INSERT INTO about VALUES ('merged_at', '1000.0')")
-    there.close()
 
 
 def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_money(
@@ -400,9 +399,8 @@ def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too
     path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
     assert main(["batch", path, *RCS, "--price", "basic=0.07", "--max-spend", "0.71"]) == 3
     collected_long_ago(path)
-    with sqlite3.connect(f"{path}.journal") as there:
+    with edited(f"{path}.journal") as there:
         _ = there.execute("UPDATE rows SET state = 0, kind = NULL, price = NULL, hold = NULL WHERE id = 'row 1'")
-    there.close()
     resume = ["batch", "--resume", f"{path}.journal", "--resend-unknown", "--max-spend"]
     assert main([*resume, "1.46"]) == 3  # 9 sent, 11 perhaps, and none of them again
     with journal.open_readonly(f"{path}.journal") as record:
@@ -566,12 +564,19 @@ def test_a_key_that_is_revoked_ends_the_waiting() -> None:
     assert anyio.run(TopUpWaiter(enabled=True).wait, api, stopped) is False
 
 
-def test_a_journal_whose_making_was_killed_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_journal_that_is_empty_or_cut_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
     path, box = people(tmp_path, 2), reached(monkeypatch, poor(9))
-    with sqlite3.connect(f"{path}.journal") as made:
-        made.execute("PRAGMA journal_mode = WAL").close()
-    made.close()
+    place = Path(f"{path}.journal")
+    place.touch()
+    assert main(["batch", path, *RCS]) == 2
+    assert "is empty: delete it, or name a file that does not exist" in capsys.readouterr().err
+    place.unlink()
     assert main(["batch", path, *RCS]) == 0
+    _ = place.write_bytes(place.read_bytes()[:1])
+    assert main(["batch", path, *RCS]) == 2
+    assert "is damaged" in capsys.readouterr().err
     assert len(box.messages) == 2
 
 

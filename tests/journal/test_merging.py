@@ -166,19 +166,18 @@ def test_a_place_that_is_a_directory_is_told_when_it_is_written(tmp_path: Path) 
     assert unusable(tmp_path).reason == "unwritable"
 
 
-def test_an_empty_file_is_filled(tmp_path: Path) -> None:
-    path = tmp_path / "run.db"
-    path.touch()
-    with journal.merge(str(path), batch="b1", about={}, clock=VirtualClock()) as collected:
-        collected.add([(mark(0), line("0"))])
-    assert list(found(path)) == ["0"]
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run.db").touch()
+    assert unusable(tmp_path / "run.db").reason == "damaged"
+    assert [file.name for file in tmp_path.iterdir()] == ["run.db"]
 
 
 def test_a_disk_that_takes_no_more_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def replace(*_: object) -> None:
+    def rename(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.replace", replace)
+    monkeypatch.setattr("os.link", rename)
+    monkeypatch.setattr("os.rename", rename)
     path = tmp_path / "run.db"
     with (
         pytest.raises(Unusable, match="No space left"),
@@ -205,11 +204,11 @@ async def test_a_journal_that_cannot_be_gone_on_with_is_let_go(tmp_path: Path, m
     with journal.merge(path, batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(1), line("1"))])
 
-    def full(_: JournalFile) -> None:
+    def full(_: JournalFile, __: str) -> None:
         raise Unusable("unwritable", "the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(JournalFile, "clear_merged", full)
+        patch.setattr(JournalFile, "clear_about", full)
         with pytest.raises(Unusable, match="the disk is full"):
             async with journal.open(path, batch="b1"):
                 pass

@@ -1,7 +1,8 @@
 """What the tests of journals share: rows with ids, and a journal in a folder of its own."""
 
+import sqlite3
 from collections.abc import AsyncIterable, Iterable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from attrs import define, field
 from msgapi import Call, Caller, Ok, Result, batch, journal, messages
 from msgapi.clock import VirtualClock
 from msgapi.journal import Journal
+from msgapi.journal.opening import open_part
 from msgapi.messages import Accepted, Billing
 
 T = TypeVar("T")
@@ -35,6 +37,15 @@ def opened(
     **options: Any,  # noqa: ANN401 - those of `opened`
 ) -> AbstractAsyncContextManager[Journal]:
     return journal.open(str(directory / "run.db"), batch=name, clock=clock or VirtualClock(), **options)
+
+
+@contextmanager
+def edited(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Change a closed journal in a way that its own program could have done."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+    with open_part(str(path), str(path)):
+        pass  # seals it
 
 
 @define

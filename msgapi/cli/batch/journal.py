@@ -140,7 +140,7 @@ def _read(record: JournalReader, path: str) -> BatchJournal:
     about = record.about
     _ = stored_command(about, f"the journal {path}")
     old, summary = time() - REMEMBERED, record.summary()
-    collected = journal.merged_at(about)
+    collected = record.merged_at
     if (
         collected is not None and collected < old
     ):  # since then workers may have sent rows that it lacks or has as unsent

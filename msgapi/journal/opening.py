@@ -1,0 +1,173 @@
+"""Opening: a journal is created, opened to be written or read, and closed.
+
+Rules:
+- A new journal is written under a temporary name and appears complete, with the name of its batch.
+- A main file is only used if it is what was written. If its program has not closed it, the rest is in the WAL, which
+  must be the one of that opening. Without it the main file is used as it is, and rows may be missing.
+- Before a row is begun, the main file says that it is open. After all of that is in the main file, it is sealed.
+- To read a journal changes nothing, neither the file nor its WAL, and works on a read-only disk.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+from urllib.parse import quote
+
+from .errors import Unusable, damaged, translated
+from .mainfile import PAGE, SEAL_SIZE, WAIT, MainFile, SealState, open_main, part_of, publish
+from .sqlite import LOST_SINCE, SCHEMA, Connection, JournalFile
+from .stored import read_time
+
+_WITHOUT_LOCKS: Final = "win32-none" if os.name == "nt" else "unix-none"
+_HOW: Final[dict[str, Any]] = {"isolation_level": None, "check_same_thread": False, "factory": Connection}
+_PRAGMAS: Final = (
+    f"page_size = {PAGE}",  # this and the next count only for a new file
+    "auto_vacuum = NONE",
+    "locking_mode = EXCLUSIVE",
+    "synchronous = FULL",
+    "journal_mode = WAL",
+)
+_SEAL_TABLE: Final = f"""
+CREATE TABLE seal (seal BLOB NOT NULL);
+INSERT INTO seal VALUES (zeroblob({SEAL_SIZE}));
+"""  # noqa: S608 - our own number
+
+
+def create(path: str, about: Mapping[str, str]) -> None:
+    """Create a journal with these *about* values, readable by its owner only. It must not exist."""
+    with part_of(path) as part:
+        with fill(part, path, about):
+            pass
+        publish(part, path, replace=False)
+
+
+@contextmanager
+def fill(part: str, path: str, about: Mapping[str, str]) -> Iterator[JournalFile]:
+    """Create the journal *path* with these *about* values in the empty file *part*; it is sealed at exit."""
+    with open_part(part, path) as file:
+        with translated(path):
+            for statement in (_SEAL_TABLE + SCHEMA).split(";"):
+                file._connection.execute(statement).close()  # noqa: SLF001 - part of the class
+        file.update_about(about)
+        yield file
+
+
+@contextmanager
+def open_part(part: str, path: str) -> Iterator[JournalFile]:
+    """Open the file *part*, which becomes the journal *path*, unchecked; it is sealed at exit."""
+    main = open_main(part, write=True, name=path)
+    with _closed_on_error(main):
+        file = _connect(main)
+    try:
+        yield file
+        file.seal()
+    finally:
+        file.close()
+
+
+def open_existing(path: str) -> JournalFile:
+    """Open and lock the journal at *path*; all of it is in the main file.
+
+    `JournalFile.begin_opening` must come before anything is written.
+    """
+    main = open_main(path, write=True)
+    with _closed_on_error(main):
+        main.check()
+        state, lost = main.seal.state, main.wal_is_missing()
+        if state is SealState.OPENING or lost:  # no row, or none of this journal
+            main.remove_wal(keep=lost)
+        file = _connect(main)
+    with _closed_on_error(file):
+        if state is SealState.OPEN:
+            _check_pages(file)
+            if (lost or not file.has_opening()) and lost_since(file) is None:
+                file.update_about({LOST_SINCE: f"{main.seal.opened!r}"})
+            file.seal()
+        file.lost_since = lost_since(file)
+    return file
+
+
+def open_to_read(path: str) -> JournalFile:
+    """Open the journal at *path* to read it, unchanged."""
+    main = open_main(path, write=False)
+    with _closed_on_error(main):
+        main.check()
+        state, lost = main.seal.state, main.wal_is_missing()
+        # A file that is declared immutable is read without its WAL.
+        how = f"vfs={_WITHOUT_LOCKS}" if state is SealState.OPEN and not lost else "immutable=1"
+        with translated(path):
+            uri = f"file:{quote(os.fsencode(main.place))}?mode=ro&{how}"
+            connection = sqlite3.connect(uri, uri=True, **_HOW)
+    file = JournalFile(path, connection, main)
+    with _closed_on_error(file):
+        with translated(path):
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE").close()
+        file.lost_since = lost_since(file)
+        if state is SealState.OPEN:
+            _check_pages(file)
+            if (lost or not file.has_opening()) and file.lost_since is None:
+                file.lost_since = main.seal.opened
+    return file
+
+
+def lost_since(file: JournalFile) -> float | None:
+    """Return the Unix time since which rows may have been sent that *file* lacks; None if it has them all."""
+    return read_time(file.path, file.about(), LOST_SINCE)
+
+
+def check_batch(file: JournalFile, batch: str) -> None:
+    """Raise `Unusable` if *file* is the journal of another batch."""
+    other = file.about().get("batch")
+    if other != batch:
+        raise Unusable("other batch", f"the journal {file.path} is of the batch {other}, not of {batch}: name another")
+
+
+def check_complete(
+    path: str, lost_since: float | None, *, same_file: bool = False, same_recipe: bool = True, new_batch: bool = False
+) -> None:
+    """Raise `Unusable` if rows may have been sent that the journal lacks, and the input is not that of the lost run.
+
+    *lost_since* is `JournalReader.lost_since`. With the same file and the same recipe, the rows that are not settled
+    can be sent under their previous keys; a new batch would send them under other keys.
+    """
+    if lost_since is None or (same_file and same_recipe and not new_batch):
+        return
+    why = (
+        "a new batch could send them again"
+        if new_batch
+        else "the options are not those of that run"
+        if not same_recipe
+        else "the input is not, or not known to be, that of that run"
+    )
+    raise Unusable(
+        "incomplete",
+        f"the journal {path} was not closed, and its {path}-wal is missing or of another journal: "
+        f"rows may have been sent that it lacks, and {why}; "
+        "put that file back, or run the command of that run with its input unchanged",
+    )
+
+
+def _connect(main: MainFile) -> JournalFile:
+    with translated(main.path):
+        connection = sqlite3.connect(main.place, timeout=WAIT, **_HOW)
+    with _closed_on_error(connection), translated(main.path):
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}").close()
+    return JournalFile(main.path, connection, main)
+
+
+@contextmanager
+def _closed_on_error(opened: MainFile | JournalFile | sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        opened.close()
+        raise
+
+
+def _check_pages(file: JournalFile) -> None:
+    for (found,) in file.select("PRAGMA quick_check(1)"):
+        if found != "ok":
+            raise damaged(file.path)
