@@ -415,11 +415,14 @@ async def test_a_resolution_that_no_call_waits_for_any_more_logs_nothing(
     (lookup,) = connector._resolving.values()
     go.set()
     await asyncio.wait([lookup])
+    go.clear()
     with pytest.raises(ConnectFailed):
         _ = await connector(URL("http://one.test"))
-    for left in tuple(connector._resolving.values()):
-        left.cancel()
+    (cancelled,) = connector._resolving.values()
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
     await asyncio.sleep(0)
+    assert connector._resolving == {}
     gc.collect()
     assert caplog.records == []
 

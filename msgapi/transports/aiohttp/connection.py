@@ -29,9 +29,9 @@ from .session import head_limits
 NAMES: Final = [
     "connection_lost",
     "data_received",
+    "exception",
     "feed_data",
     "force_close",
-    "set_exception",
     "set_response_params",
     "should_close",
     "transport",
@@ -67,9 +67,9 @@ class AiohttpConnection(ResponseHandler):
         self._head_size = 0
         self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
         self._lost: BaseException | None = None
-        self._error: BaseException | None = None
-        self.reusable = False
-        self.idle_since = 0.0
+        self._malformed = False
+        self.reusable: bool = False
+        self.idle_since: float = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -121,7 +121,7 @@ class AiohttpConnection(ResponseHandler):
     def _failure(self) -> Answer:
         if self._request is not None:
             return UNREQUESTED_DATA if self._unrequested else UNSENT
-        return NOT_HTTP if isinstance(self._error, HttpProcessingError) else connection_lost(self._lost)
+        return NOT_HTTP if self._malformed else connection_lost(self._lost)
 
     def _write(self) -> None:
         # A call that was cancelled has cancelled its future.
@@ -151,14 +151,18 @@ class AiohttpConnection(ResponseHandler):
             if self._bodiless:
                 data = self._without_body(data)
         super().data_received(data)
-        if self._in_head and self._head_size > MAX_HEAD and not self._is_answered():
-            self.set_exception(HttpProcessingError(message="the head is too large"))
+        if self._is_answered():
+            return
+        if self._head_size > MAX_HEAD or self.exception() is not None:
+            self._malformed = True
+            self._end()
             self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End the response, or the wait for it."""
         self._lost = exc
         super().connection_lost(exc)
+        self._end()
 
     # Called by aiohttp.
 
@@ -171,12 +175,9 @@ class AiohttpConnection(ResponseHandler):
         else:
             self._future.set_result(data)
 
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        """End the wait for a response."""
-        self._error = exc
+    def _end(self) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
-        super().set_exception(exc, *cause)
 
     def _is_answered(self) -> bool:
         return self._future is None or self._future.done()
