@@ -31,8 +31,6 @@ _SWITCHING_PROTOCOLS: Final = 101
 class HttpConnection(asyncio.Protocol):
     """A connection for one exchange at a time; a response has at most *max_response* bytes."""
 
-    is_open: Final = True  # it is checked when the request is written
-
     def __init__(self, max_response: int, coalescer: RequestCoalescer) -> None:
         self._max_response: Final = max_response
         self._coalescer: Final = coalescer
@@ -47,6 +45,7 @@ class HttpConnection(asyncio.Protocol):
         self._watch: Callable[[int], object] | None = None  # from the first request on
         self._loop: Final = asyncio.get_running_loop()
         self.idle_since: float = 0.0
+        self.is_open: bool = True  # it is checked when the request is written
 
     def send(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
         """Send *request* and return the future of its outcome; the response to a *bodiless* one has only a head."""

@@ -92,7 +92,7 @@ class Httpx2ClientTransport:
                     continue
                 outcome = no_free_connection("those of the client are in use")
             except TimeoutError:
-                outcome = Unanswered(CLOSED) if self.limit.closed else _TIMED_OUT
+                outcome = progress.expired(closed=self.limit.closed)
             except _NETWORK_ERRORS as error:
                 outcome = cut_short(_root(error)) if progress.answered else _outcome_of(error)
                 if repeatable and not repeated and progress.is_stale and isinstance(outcome, Unanswered):
@@ -133,6 +133,12 @@ class _Progress:
     def is_stale(self) -> bool:
         # Whether it was sent over a connection that was there before, and no response has come.
         return self.began and not self.connected and not self.answered
+
+    def expired(self, *, closed: bool) -> NotSent | Unanswered:
+        # The outcome if the time was up, or the transport was closed.
+        if self.connected and not self.began:
+            return NotSent(CLOSED if closed else "could not connect in time")
+        return Unanswered(CLOSED) if closed else _TIMED_OUT
 
     async def trace(self, event: str, _: object) -> None:
         await anyio.lowlevel.checkpoint_if_cancelled()

@@ -66,8 +66,8 @@ class H11Connection:
         self._body.clear()
         try:
             written = await self._write(request)
-            self._h11.send(_HEAD if bodiless else _GET)
-            self._h11.send(h11.EndOfMessage())
+            _ = self._h11.send(_HEAD if bodiless else _GET)
+            _ = self._h11.send(h11.EndOfMessage())
             outcome = await self._read()
         except OSError as error:
             return connection_lost(error) if self._headers is None else cut_short(error)
@@ -93,6 +93,7 @@ class H11Connection:
         return True
 
     async def _read(self) -> Answer:
+        headers = Lowered()
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
@@ -159,7 +160,7 @@ async def _connect_first(addresses: Sequence[_Address]) -> socket:
         async with anyio.create_task_group() as group:
             for address in _interleave(addresses):
                 ended = anyio.Event()
-                group.start_soon(attempt, address, ended)
+                _ = group.start_soon(attempt, address, ended)
                 with anyio.move_on_after(_HAPPY_EYEBALLS_DELAY):
                     await ended.wait()
     except BaseException:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias, assert_never, final
+from typing import Any, Final, TypeAlias, assert_never, final
 
 import anyio.lowlevel
 
@@ -227,7 +227,7 @@ def _read_outcome(value: Json) -> Answer:
             raise ValueError("no outcome")
 
 
-def _read_attempts(value: Mapping[object, object], default: int) -> int:
+def _read_attempts(value: Mapping[Any, object], default: int) -> int:
     match value.get("attempts", default):
         case int(attempts):
             return attempts
