@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp as library
 import anyio
+import httpx2 as httpx2_library
 import pytest
 from anyio.abc import SocketAttribute, SocketListener
 from attrs import define, field
@@ -32,12 +33,22 @@ async def a_session(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401
         yield transport
 
 
+@asynccontextmanager
+async def a_client(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401 - those of `open`
+    async with (
+        httpx2_library.AsyncClient(trust_env=False, limits=httpx2_library.Limits(max_connections=100)) as client,
+        httpx2.open(client=client, **options) as transport,
+    ):
+        yield transport
+
+
 # Every transport has its line here: how it is opened, on which event loops, and why its tests are skipped, if they are.
 TRANSPORTS: dict[str, tuple[Opened, tuple[str, ...], str]] = {
     "aiohttp": (aiohttp.open, ("asyncio",), ""),
     "aiohttp_session": (a_session, ("asyncio",), ""),
     "httptools": (httptools.open, ("asyncio",), ""),
     "httpx2": (httpx2.open, ("asyncio", "trio"), ""),
+    "httpx2_client": (a_client, ("asyncio", "trio"), ""),
 }
 
 
@@ -54,9 +65,9 @@ def transports(*without: str) -> pytest.MarkDecorator:
     )
 
 
-# aiohttp chooses the connections of a session, and parses what comes over them.
+# aiohttp and httpx2 choose the connections of a session or client, and parse what comes over them.
 EVERY = transports()
-OWN = transports("aiohttp_session")
+OWN = transports("aiohttp_session", "httpx2_client")
 pytestmark = pytest.mark.anyio
 OK = reply(200, b"{}")
 

@@ -233,8 +233,13 @@ async def test_no_header_is_added_but_the_host_and_what_frames_the_body() -> Non
     assert set(request.headers) == {"accept", "x-own", "host", "accept-encoding", "content-length"}
     assert (request.headers["x-own"], request.headers["accept-encoding"]) == ("ä", "identity")
     assert set((await arrived(Request("GET", "/"))).headers) == {"host", "accept-encoding"}
-    given = await arrived(Request("GET", "/", {"host": "other.test", "ACCEPT-ENCODING": "gzip"}))
-    assert given.headers == {"host": "other.test", "accept-encoding": "gzip"}
+
+
+@BOTH
+async def test_a_host_and_an_accept_encoding_of_the_request_are_sent_as_they_are(over: Over) -> None:
+    given = await arrived(Request("GET", "/", {"host": "other.test", "ACCEPT-ENCODING": "gzip"}), over)
+    assert (given.headers["host"], given.headers["accept-encoding"]) == ("other.test", "gzip")
+    assert given.head.lower().count(b"\r\nhost:") == given.head.lower().count(b"\r\naccept-encoding:") == 1
 
 
 @BOTH
@@ -432,6 +437,60 @@ async def test_what_a_client_raises_is_a_value(error: Exception, answer: Answer)
         httpx2.open(client=client) as transport,
     ):
         assert await transport(get("http://a.test")) == answer
+
+
+class Connecting(library.AsyncBaseTransport):
+    """Connects for ever, and says so as httpx2's own transport does."""
+
+    def __init__(self, *more: str) -> None:
+        self.events = ["connection.connect_tcp.started", *more]
+        self.began = anyio.Event()
+
+    async def handle_async_request(self, request: library.Request) -> library.Response:
+        for event in self.events:
+            await request.extensions["trace"](event, {})
+        self.began.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+SENDING = "http11.send_request_headers.started"
+
+
+@pytest.mark.parametrize(
+    ("events", "answer"),
+    [([], NotSent("could not connect in time")), ([SENDING], Unanswered("no answer in time"))],
+)
+async def test_a_deadline_of_a_client_that_expires_while_it_connects_is_not_sent(
+    events: list[str], answer: Answer
+) -> None:
+    async with (
+        library.AsyncClient(transport=Connecting(*events)) as client,
+        httpx2.open(client=client, timeout=0.05) as transport,
+    ):
+        assert await transport(get("http://a.test")) == answer
+
+
+@pytest.mark.parametrize(
+    ("events", "answer"),
+    [([], NotSent("the transport was closed")), ([SENDING], Unanswered("the transport was closed"))],
+)
+async def test_a_call_over_a_client_that_connects_when_the_transport_closes_is_not_sent(
+    events: list[str], answer: Answer
+) -> None:
+    connecting, answers = Connecting(*events), list[Answer]()
+
+    async def call() -> None:
+        answers.append(await transport(get("http://a.test")))
+
+    async with (
+        library.AsyncClient(transport=connecting) as client,
+        anyio.create_task_group() as tasks,
+        httpx2.open(client=client) as transport,
+    ):
+        tasks.start_soon(call)
+        await connecting.began.wait()
+    assert answers == [answer]
 
 
 async def test_a_call_waits_for_a_connection_of_the_client_until_the_deadline_of_the_caller() -> None:

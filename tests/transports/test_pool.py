@@ -99,6 +99,19 @@ async def test_who_is_cancelled_just_when_it_was_served_gives_back() -> None:
     assert len(taken) + limit.free == 1
 
 
+@ON_ASYNCIO
+async def test_a_task_that_is_cancelled_after_it_was_served_gives_back() -> None:
+    limit = ConnectionLimit(1)
+    limit.free -= 1
+    waiting = asyncio.create_task(limit.wait())
+    await anyio.wait_all_tasks_blocked()
+    limit.give_back()
+    assert waiting.cancel()
+    _ = await asyncio.wait([waiting])
+    assert waiting.cancelled()
+    assert limit.free == 1
+
+
 async def test_a_deadline_that_has_passed_is_not_waited_for() -> None:
     limit = ConnectionLimit(1)
     limit.free -= 1
@@ -212,6 +225,25 @@ async def test_a_connection_that_is_not_open_is_closed_and_not_reused() -> None:
         assert (good.aborted, stale.aborted) == (False, True)
         good.is_open = False
         assert await number_of(transport) == 1
+
+
+@ON_ASYNCIO
+async def test_a_deadline_that_expires_while_connecting_is_not_sent() -> None:
+    async def never(_: object) -> Idle:
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    transport = PooledTransport(never, make_deadlines(0.02), ConnectionLimit(9), None)
+    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect in time")
+    await transport.close()
+
+
+@ON_ASYNCIO
+async def test_the_limit_of_an_open_transport_can_be_raised() -> None:
+    async with transport_over(Connections()) as transport:
+        assert transport.max_connections == 9
+        transport.max_connections = 12
+        assert (transport.max_connections, transport.limit.free) == (12, 12)
 
 
 @ON_ASYNCIO

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable, Iterable
 from typing import Any, Final, final
 
 import anyio
+import anyio.lowlevel
 import httpcore2
 import httpx2
 from attrs import define, field
@@ -15,8 +16,16 @@ from yarl import URL
 
 from ...http import Request
 from ...results import NotSent, Unanswered
-from ..common.causes import connect_failure, connection_lost, with_cause
-from ..common.connections import INVALID_URL, ConnectionLimit, no_free_connection, seconds_to_wait
+from ..common.causes import connect_failure, connection_lost, cut_short, with_cause
+from ..common.connections import (
+    CLOSED,
+    INVALID_URL,
+    ConnectionLimit,
+    StartsDeadlines,
+    no_free_connection,
+    repeated_outcome,
+    seconds_to_wait,
+)
 from ..common.http1 import FRAMING_HEADERS, UrlCache, join_parts, make_response, request_headers
 from ..protocol import Answer
 
@@ -36,8 +45,8 @@ class Httpx2ClientTransport:
 
     client: httpx2.AsyncClient
     limit: ConnectionLimit
+    deadlines: StartsDeadlines
     connect_timeout: float
-    timeout: float
     max_response: int
     _urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
 
@@ -55,28 +64,41 @@ class Httpx2ClientTransport:
         elif (unsent := await self.limit.wait()) is not None:
             return unsent
         try:
-            return await self._send(httpx_request)
+            return await self._send(httpx_request, repeatable=request.repeatable)
         finally:
             self.limit.give_back()
 
-    async def _send(self, request: httpx2.Request) -> Answer:
-        # The client may have fewer connections than there are slots. Waiting for one of those has no limit either.
-        until = anyio.current_time() + seconds_to_wait()
+    async def close(self) -> None:
+        """End the calls in flight. The client stays open."""
+        self.limit.close()
+        self.deadlines.close()
+        await anyio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _send(self, request: httpx2.Request, *, repeatable: bool) -> Answer:
+        # The client may have a lower limit of connections. Waiting for one of its own ends as late.
+        until, repeated = anyio.current_time() + seconds_to_wait(), False
         while True:
             remaining = max(0.0, until - anyio.current_time())
             pool_timeout = min(self.connect_timeout, remaining)
             timeouts = httpx2.Timeout(None, connect=self.connect_timeout, pool=pool_timeout)
-            request.extensions["timeout"] = timeouts.as_dict()
-            with anyio.move_on_after(self.timeout):
-                try:
-                    return await self._exchange(request)
-                except httpx2.PoolTimeout:
-                    if pool_timeout < remaining:
-                        continue
-                    return no_free_connection("those of the client are in use")
-                except _NETWORK_ERRORS as error:
-                    return _outcome_of(error)
-            return _TIMED_OUT
+            progress = _Progress()
+            request.extensions |= {"timeout": timeouts.as_dict(), "trace": progress.trace}
+            outcome: Answer
+            try:
+                with self.deadlines.start():
+                    outcome = await self._exchange(request)
+            except httpx2.PoolTimeout:
+                if pool_timeout < remaining:
+                    continue
+                outcome = no_free_connection("those of the client are in use")
+            except TimeoutError:
+                outcome = progress.expired(closed=self.limit.closed)
+            except _NETWORK_ERRORS as error:
+                outcome = cut_short(_root(error)) if progress.answered else _outcome_of(error)
+                if repeatable and not repeated and progress.is_stale and isinstance(outcome, Unanswered):
+                    repeated = True
+                    continue
+            return repeated_outcome(outcome, 2) if repeated else outcome
 
     async def _exchange(self, request: httpx2.Request) -> Answer:
         response = await self.client.send(request, stream=True, auth=httpx2.Auth(), follow_redirects=False)
@@ -98,6 +120,31 @@ class Httpx2ClientTransport:
         result = httpx2.Request(request.method, private_url, headers=headers, stream=stream, extensions=extensions)
         result.url = private_url  # httpx2 made a copy, of its own type
         return result
+
+
+@define(eq=False)
+class _Progress:
+    # How far one request has come, from the events that httpx2 sends to a trace.
+    connected: bool = False
+    began: bool = False
+    answered: bool = False
+
+    @property
+    def is_stale(self) -> bool:
+        # Whether it was sent over a connection that was there before, and no response has come.
+        return self.began and not self.connected and not self.answered
+
+    def expired(self, *, closed: bool) -> NotSent | Unanswered:
+        # The outcome if the time was up, or the transport was closed.
+        if self.connected and not self.began:
+            return NotSent(CLOSED if closed else "could not connect in time")
+        return Unanswered(CLOSED) if closed else _TIMED_OUT
+
+    async def trace(self, event: str, _: object) -> None:
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        self.connected |= event.endswith(".connect_tcp.started")
+        self.began |= event.endswith(".send_request_headers.started")
+        self.answered |= event.endswith(".receive_response_headers.complete")
 
 
 async def _read_response(

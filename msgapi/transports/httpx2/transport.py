@@ -44,8 +44,8 @@ def open(  # noqa: A001 - `transports.httpx2.open`
 
     A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is set there. Its time-outs,
     cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
-    itself: `NotSent` would no longer be certain. Only without a *client* are its connections checked before they are
-    reused, and is a request repeated whose reused connection was lost.
+    itself: `NotSent` would no longer be certain. Which of its connections is reused is up to the client: it does not
+    notice a response that no request asked for, and keeps the others after a time-out.
     """
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
@@ -56,8 +56,8 @@ def open(  # noqa: A001 - `transports.httpx2.open`
         limit, deadlines = ConnectionLimit(max_connections), ScopeDeadlines(timeout)
         if client is not None:
             hide_paths_in_log()
-            over_client = Httpx2ClientTransport(client, limit, connecting, timeout, max_response)
-            return over_client, limit.close
+            over_client = Httpx2ClientTransport(client, limit, deadlines, connecting, max_response)
+            return over_client, over_client.close
         transport = PooledTransport(SocketConnector(connecting, max_response, ssl), deadlines, limit, None)
         return transport, transport.close
 

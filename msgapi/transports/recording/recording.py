@@ -14,6 +14,7 @@ import os
 import re
 from base64 import b64decode
 from collections import deque
+from collections.abc import Mapping
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ from typing import Final, TypeAlias, assert_never, final
 import anyio.lowlevel
 
 from ...http import Request, Response
-from ...results import NotSent, Unanswered
+from ...results import Meta, NotSent, Unanswered
 from ..protocol import Answer, Transport
 from .masking import Json, KeyMask, Mask, dump_compact, parse_json
 
@@ -30,6 +31,7 @@ PathLike: TypeAlias = "str | os.PathLike[str]"
 _RequestKey: TypeAlias = tuple[str, str, str]  # method, path with query, and body, as they are written in the file
 
 _VERSION: Final = 1
+_NOT_SENT: Final = NotSent("").code
 _URL: Final = re.compile(r"[^/?#]*://[^/?#]*([^#]*)")
 
 
@@ -167,13 +169,20 @@ def _target(request: Request) -> str:
 
 
 def _outcome(outcome: Answer, mask: Mask | KeyMask) -> Json:
+    more: dict[str, Json] = {}
     match outcome:
         case Response(status, headers, body):
-            return {"status": status, "headers": dict(mask.headers(headers)), "body": mask.body(body)}
+            if outcome.attempts != 1:
+                more["attempts"] = outcome.attempts
+            return {"status": status, "headers": dict(mask.headers(headers)), "body": mask.body(body), **more}
         case NotSent(reason):
-            return {"not_sent": mask.reason(reason)}
+            if outcome.code != _NOT_SENT:
+                more["code"] = mask.reason(outcome.code)
+            return {"not_sent": mask.reason(reason), **more}
         case Unanswered(reason):
-            return {"unanswered": mask.reason(reason)}
+            if outcome.meta.attempts:
+                more["attempts"] = outcome.meta.attempts
+            return {"unanswered": mask.reason(reason), **more}
         case _:
             assert_never(outcome)
 
@@ -207,14 +216,23 @@ def _read_exchange(value: Json) -> tuple[_RequestKey, Answer]:
 
 def _read_outcome(value: Json) -> Answer:
     match value:
-        case {"status": int(status), "headers": dict(headers), "body": body}:
-            return Response(status, {name: str(text) for name, text in headers.items()}, _read_body(body))
-        case {"not_sent": str(reason)}:
-            return NotSent(reason)
-        case {"unanswered": str(reason)}:
-            return Unanswered(reason)
+        case {"status": int(status), "headers": dict(headers), "body": body, **more}:
+            texts = {name: str(text) for name, text in headers.items()}
+            return Response(status, texts, _read_body(body), attempts=_read_attempts(more, 1))
+        case {"not_sent": str(reason), **more}:
+            return NotSent(reason, code=str(more.get("code", _NOT_SENT)))
+        case {"unanswered": str(reason), **more}:
+            return Unanswered(reason, meta=Meta(attempts=_read_attempts(more, 0)))
         case _:
             raise ValueError("no outcome")
+
+
+def _read_attempts(value: Mapping[object, object], default: int) -> int:
+    match value.get("attempts", default):
+        case int(attempts):
+            return attempts
+        case _:
+            raise ValueError("no number of attempts")
 
 
 def _read_body(value: Json) -> bytes:
