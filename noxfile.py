@@ -93,6 +93,7 @@ def conform(session: nox.Session) -> None:
 def chaos(session: nox.Session) -> None:
     """Kill batches and fleets of 20,000 rows behind a proxy that injects faults; run thousands of schedules in memory.
 
+    Batches are also run by the command, over a file that is edited between the kills.
     `nox -s chaos -- 500 5x2000 2x5000` runs 500 schedules on each event loop, 5 batches of 2,000 rows, and, for each
     engine and each moment at which one of two workers of a fleet is killed, 2 batches of 5,000 rows.
     """
@@ -100,7 +101,8 @@ def chaos(session: nox.Session) -> None:
     asked = ("2000", "50x20000", "5x20000")
     schedules, rounds, fleets = [*session.posargs, *asked[len(session.posargs) :]]
     kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # keeps the files of a batch that failed
-    session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
+    programs = ("tests/test_chaos.py", "tests/test_chaos_edits.py")
+    session.run("pytest", "-q", "-s", *kept, *programs, env={"MSGAPI_CHAOS": rounds})
     session.run("pytest", "-q", "-s", *kept, "tests/fleet/test_killed.py", env={"MSGAPI_FLEET": fleets})
     states = ("tests/batch/test_states.py", "tests/fleet/test_states.py")
     session.run("pytest", *states, env={"MSGAPI_SCHEDULES": schedules})

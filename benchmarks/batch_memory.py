@@ -23,7 +23,7 @@ import anyio.lowlevel
 
 from msgapi import Call, Ok, Pace, Result
 from msgapi.cli.batch import dry_run
-from msgapi.cli.batch.command import open_rows, run_batch
+from msgapi.cli.batch.command import open_rows, row_calls, run_batch
 from msgapi.cli.batch.config import BatchConfig
 from msgapi.cli.batch.journal import find_or_begin
 from msgapi.messages import Accepted
@@ -57,7 +57,7 @@ def first_pass(config: BatchConfig) -> None:
 def examine(config: BatchConfig) -> None:
     """Read the file once, and examine each row, as `--dry-run` does."""
     with open_rows(config) as (table, builder):
-        found = dry_run.examine(table, builder, duplicates=False)
+        found = dry_run.examine(table, row_calls(config, builder))
     assert (found.invalid, found.duplicate) == (0, 0)
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import anyio
+import orjson
 import pytest
 
 from msgapi import (
@@ -25,8 +26,8 @@ from msgapi import (
     Unreadable,
 )
 from msgapi.batch import Reason, Stopped
-from msgapi.cli.batch import summary
-from msgapi.cli.batch.command import run_batch
+from msgapi.cli.batch import command, dry_run, summary
+from msgapi.cli.batch.command import open_rows, row_calls, run_batch
 from msgapi.cli.batch.input import InputFile, InputRow, open_input
 from msgapi.cli.batch.progress import outcome_parts
 from msgapi.cli.exits import CliError, Exit
@@ -268,3 +269,37 @@ async def test_rows_without_a_verdict_are_not_called_refused(
     assert outcome_parts(run.counts) == ["4 accepted", "0 refused", "8 unknown", "8 not sent yet"]
     again = await mailed(mailing(tmp_path, str(job.failed), results=None, failed=None), lambda _: accepted())
     assert again.counts.accepted == 16
+
+
+BAD_IDS = ["x" * 256, "a\x00b", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "\u2029"]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+@pytest.mark.parametrize("column", ["id", None])
+def test_a_value_that_cannot_be_an_id_costs_its_row_only_and_is_named_by_its_line(
+    tmp_path: Path, bad: str, column: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    names = ["", "y" * 255, "a b\u00a0ü", bad, "last", bad]
+    values = ({"id": name, "to": f"+4915100000{at:03}", "name": "Ann"} for at, name in enumerate(names))
+    _ = path.write_bytes(b"\n".join(map(orjson.dumps, values)) + b"\n")
+    config = mailing(tmp_path, str(path), id_column=column)
+    run = anyio.run(mailed, config, accepted)
+    assert (run.counts.accepted, run.counts.refused) == ((4, 2) if column else (6, 0))
+    assert command.start(config, show_only=True) == (1 if column else 0)
+    shown = capsys.readouterr().out
+    assert ("  line 4: id " in shown, "  line 6: id " in shown) == ((True, True) if column else (False, False))
+    assert bad not in shown
+
+
+async def test_a_dry_run_counts_what_the_batch_then_does(tmp_path: Path) -> None:
+    more = "6,bad,Ann\n7,+4915100000001,Ann\n8,+4915100000008,Ann,x\n2,+4915100000099,Ann\n" + "z" * 256 + ",+491,B\n"
+    config = mailing(tmp_path, people(tmp_path, 5, more=more), id_column="id")
+    with open_rows(config) as (table, builder):
+        found = dry_run.examine(table, row_calls(config, builder))
+        assert found.rows == table.count == 10
+    run = await mailed(config, accepted)
+    assert run.counts.accepted == sum(found.units.values()) == 5
+    assert (run.counts.refused, run.counts.duplicate) == (found.invalid, found.duplicate) == (4, 1)
+    assert [row.line for row, _ in found.invalid_rows] == [7, 9, 10, 11]
+    assert found.duplicate_lines == [8]

@@ -60,12 +60,10 @@ def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
     with open_rows(config) as (table, builder):
         known = parse_prices(config.prices)
-        duplicates = config.allow_duplicates
+        calls = row_calls(config, builder)
         if show_only:
-            return dry_run.show(table, builder, duplicates=duplicates, json=config.json, prices=known)
-        estimate = (
-            None if known is None else dry_run.examine(table, builder, duplicates=duplicates, prices=known).estimate
-        )
+            return dry_run.show(table, calls, json=config.json, prices=known)
+        estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
         return run_async(partial(_send, config, table, builder, estimate, _journal(config, table)))
 
 

@@ -1,57 +1,44 @@
-"""A set of texts that only remembers their hashes, for the ids and messages of a batch."""
+"""A set of texts that only stores their hashes, for the ids and messages of a batch."""
 
-from array import array
 from hashlib import blake2b
 from typing import Final, final
 
-_FULL: Final = 2, 3  # at most two of three slots are in use, so a search looks at five of them on average
+_STORED: Final = 7  # bytes of a hash; two more choose the bucket
 
 
 @final
 class SeenHashes:
-    """A set of texts, each stored as an 8-byte hash: 12 bytes a row, reserved at the start for so many *rows*.
+    """A set of texts, each stored as 7 bytes of its hash. It grows with the texts, and is never full.
 
-    More texts are possible: the table then grows. Two different texts are taken for the same with a probability of
-    rows² / 2⁶⁵: 1 in 37 million for a million rows.
+    Two different texts are taken for the same with a probability of rows² / 2⁶⁷: 1 in 147 million for a million rows.
     """
 
     def __init__(self, rows: int) -> None:
-        """Reserve space for *rows* texts."""
-        self._reserve(rows)
+        """Create an empty set for about *rows* texts. Many more of them make it slower."""
+        # The hashes of a bucket are one bytes object: searched and extended by C code, with little overhead a hash.
+        self._buckets = [b""] * (1 << min(16, max(10, (rows >> 8).bit_length())))
 
     def add(self, text: str) -> bool:
         """Add *text* and return whether it was added before."""
-        digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest()) or 1
-        at = self._find(digest)
-        if self._slots[at]:
+        number, stored = _hash(text, len(self._buckets))
+        if _is_in(self._buckets[number], stored):
             return True
-        if not self._left:
-            self._grow()
-            at = self._find(digest)
-        self._slots[at] = digest
-        self._left -= 1
+        self._buckets[number] += stored
         return False
 
-    def _reserve(self, rows: int) -> None:
-        used, slots = _FULL
-        self._slots = array("Q", bytes(8)) * (rows * slots // used + 1)
-        self._left = rows
+    def __contains__(self, text: str) -> bool:
+        """Return whether *text* was added."""
+        number, stored = _hash(text, len(self._buckets))
+        return _is_in(self._buckets[number], stored)
 
-    def _find(self, digest: int) -> int:
-        # Return the slot of *digest*, or the free one for it. There is always a free slot.
-        slots = self._slots
-        size = len(slots)
-        at = digest % size
-        while (stored := slots[at]) and stored != digest:
-            at += 1
-            if at == size:
-                at = 0
-        return at
 
-    def _grow(self) -> None:
-        before = self._slots
-        self._reserve(max(8, len(before)))
-        for digest in before:
-            if digest:
-                self._slots[self._find(digest)] = digest
-                self._left -= 1
+def _hash(text: str, buckets: int) -> tuple[int, bytes]:
+    digest = blake2b(text.encode(), digest_size=_STORED + 2).digest()
+    return int.from_bytes(digest[_STORED:]) % buckets, digest[:_STORED]
+
+
+def _is_in(bucket: bytes, stored: bytes) -> bool:
+    at = bucket.find(stored)
+    while at % _STORED and at != -1:  # it spans two hashes
+        at = bucket.find(stored, at + 1)
+    return at != -1
