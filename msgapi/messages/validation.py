@@ -91,7 +91,7 @@ def check(message: Message, *, strict: bool = True) -> tuple[Detail, ...]:
     if *strict* is false, they do not apply: a `ttl` is then any line of text, and a calendar event may end when it
     starts, or before.
     """
-    kind = type(message)  # by identity: a metaclass may raise when it is compared
+    kind: object = type(message)  # by identity: a metaclass may raise when it is compared
     if kind is not Text and kind is not Email and kind is not RichCard and kind is not Carousel:
         return (Detail("", f"must be one of {_names(_MESSAGES)}"),)
     return tuple(_STRICT.check(message) or ()) if strict else tuple(_DOCUMENTED.check(message) or ())
