@@ -149,7 +149,7 @@ def tolerant_reader(
 
 
 def _field_reader(one: "attrs.Attribute[Any]", hook: Structure[Any] | None) -> Callable[[Tree, Tree], Exception | None]:
-    kind = _inner(one.type) if _is_optional(one.type) else one.type
+    kind: Any = _inner(one.type) if _is_optional(one.type) else one.type
     element = get_args(kind)[0] if _origin(kind) is tuple else None
     required = one.default is attrs.NOTHING
     structure: Structure[Any] = hook or detailed.structure

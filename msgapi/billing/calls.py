@@ -125,6 +125,7 @@ def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
     as text that keeps its zeros.
     """
     path, details = f"{_ROUTE}/payment-methods", problems_of("", json_object, given)
+    body: object = None
     try:
         body = None if details else plain_json(given)
     except Exception:  # noqa: BLE001 - the mapping was another one when it was read again
