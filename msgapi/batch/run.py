@@ -223,6 +223,14 @@ class Outcomes(Generic[T]):
         return queue.skipped if isinstance(queue, JournalledQueue) else 0
 
     @property
+    def unsettled(self) -> frozenset[int]:
+        """The positions of the calls that were given to the client and have no result: they may have been sent.
+
+        Most useful after the batch was left early or an exception was raised; until then they are mostly in flight.
+        """
+        return self._pool.unsettled
+
+    @property
     def stopped(self) -> Stopped | None:
         """Why no more calls are sent; None while the batch runs, and after the end of the source."""
         return self._pool.stopped
@@ -250,6 +258,13 @@ class Outcomes(Generic[T]):
         yet does. Check `stopped` first if another task may have called `stop` in the meantime.
         """
         self._pool.resume(again)
+
+    def take_ended(self) -> list[Outcome[T]]:
+        """Return the outcomes that were not yielded yet. It can be called after the batch was left, too."""
+        taken = [*self._taken, *self._pool.ended]
+        self._taken.clear()
+        self._pool.ended.clear()
+        return taken
 
     def __aiter__(self) -> "Outcomes[T]":
         """Iterate over the outcomes."""

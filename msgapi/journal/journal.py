@@ -23,7 +23,7 @@ from ..results import Result
 from ..version import VERSION
 from .errors import Unusable
 from .opening import check_batch, check_complete, create, open_existing, open_to_read
-from .report import JournalRow, Summary, read_rows, read_rows_by_id, summarise
+from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
 from .sqlite import LOST_SINCE, MERGED, MERGED_AT, JournalFile, SettledRow, StartedRow
 from .stored import read_time
 from .verdicts import REPEATED_ROW, SETTLED, UNKNOWN, ResumeRules, Send, State, Verdict, state_of, stored_result
@@ -124,6 +124,10 @@ class Journal:
         if row not in self._in_flight:
             self._invalid.append((row, request_digest(call), self._clock.time(), *stored_result(result)))
             self._due.set()
+
+    def unwritten(self) -> tuple[Count, ...]:
+        """Return the results of begun rows that could not be written, counted; these rows are sent again."""
+        return tuple(count_result(*settled) for settled in self._settled)
 
     def release(self, row: str) -> None:
         """Record that a row that was begun has not been sent."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from .errors import Unusable, damaged, translated
-from .mainfile import PAGE, SEAL_SIZE, WAIT, MainFile, SealState, open_main, part_of, publish
+from .mainfile import PAGE, SEAL_SIZE, WAIT, MainFile, SealState, open_main, part_of, publish, real_path
 from .sqlite import LOST_SINCE, SCHEMA, Connection, JournalFile
 from .stored import read_time
 
@@ -110,6 +110,12 @@ def open_to_read(path: str) -> JournalFile:
             if (lost or not file.has_opening()) and file.lost_since is None:
                 file.lost_since = main.seal.opened
     return file
+
+
+def rename(path: str, target: str) -> None:
+    """Rename the journal at *path* to *target*, which must not exist. Nothing of it stays behind in a WAL."""
+    open_existing(path).close()
+    publish(real_path(path), target, replace=False)
 
 
 def lost_since(file: JournalFile) -> float | None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .sqlite import JournalFile
 from .stored import check_row, read_amount, read_kind, read_state, read_text
@@ -42,6 +42,16 @@ class Summary:
         """Return the number of rows in *states*; of all rows, if none is given."""
         return sum(count.rows for count in self.counts if not states or count.state in states)
 
+    def replace_started(self, results: Sequence[Count]) -> "Summary":
+        """Return the summary with *results* in place of as many rows that were begun and have no result."""
+        number = sum(count.rows for count in results)
+        counts: list[Count] = list(results)
+        for count in self.counts:
+            fewer = min(number, count.rows) if count.state is State.STARTED else 0
+            number -= fewer
+            counts.append(evolve(count, rows=count.rows - fewer))
+        return Summary(tuple(count for count in counts if count.rows))
+
     @property
     def price(self) -> Decimal:
         """The price of the accepted rows, in EUR."""
@@ -70,6 +80,12 @@ class JournalRow:
     unit: str | None
     price: str | None
     hold: str | None
+
+
+def count_result(state: State, kind: str, code: str | None, *rest: object) -> Count:
+    """Return the count of one row with a stored result."""
+    price, hold = (Decimal(f"{amount or 0}") for amount in rest[4:6])
+    return Count(state=state, kind=kind, code=code, rows=1, price=price or hold, hold=hold)
 
 
 def summarise(file: JournalFile) -> Summary:

@@ -50,7 +50,8 @@ _SETTLE: Final = f"UPDATE rows SET state = ?, {', '.join(f'{name} = ?' for name 
 _INSERT: Final = "INSERT INTO rows (id, digest, state, started, key) VALUES (?, ?, 0, ?, ?)"
 _START: Final = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
 _RESTARTED: Final = "SET digest = excluded.digest, state = 0, started = excluded.started, key = excluded.key"
-_RESTART: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_RESTARTED}"
+_NO_RESULT: Final = ", ".join(f"{name} = NULL" for name in COLUMNS)
+_RESTART: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_RESTARTED}, {_NO_RESULT}"
 _RELEASE: Final = "DELETE FROM rows WHERE id = ? AND state = 0"
 _REPLACED: Final = ", ".join(f"{name} = excluded.{name}" for name in ("digest", *COLUMNS))
 _INVALID: Final = (

@@ -9,9 +9,10 @@ from ..results import ApiError
 from .errors import damaged
 from .verdicts import Entry, State
 
-KINDS: Final[Mapping[str, type[Any] | None]] = {"Accepted": None} | {one.__name__: one for one in get_args(ApiError)}
-"""The values of `kind`: `Accepted`, and each error by the name of its class."""
+ERRORS: Final[Mapping[str, type[Any]]] = {one.__name__: one for one in get_args(ApiError)}
+"""The errors, by the names under which they are stored."""
 
+_KINDS: Final = {"Accepted", *ERRORS}
 _STATES: Final = {int(state): state for state in State}
 
 
@@ -55,7 +56,7 @@ def read_state(path: str, state: object) -> State:
 
 def read_kind(path: str, kind: object) -> str | None:
     """Return the stored *kind* of a result."""
-    if kind is not None and (not isinstance(kind, str) or kind not in KINDS):
+    if kind is not None and (not isinstance(kind, str) or kind not in _KINDS):
         raise damaged(path)
     return kind
 

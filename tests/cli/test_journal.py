@@ -1,7 +1,6 @@
 """batch with a journal: run the same command again to continue, and says what there is to know."""
 
 import csv
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -307,9 +306,8 @@ def test_an_export_is_safe_in_a_spreadsheet_and_on_a_terminal(
     path, _ = people(tmp_path, 1), reached(monkeypatch, poor(3))
     assert main(["batch", path, *RCS]) == 0
     where, evil = f"{path}.journal", '=HYPERLINK("http://evil.example")\x1b]0;owned\x07\n\u202e\x9b'
-    with sqlite3.connect(where) as there:
+    with edited(Path(where)) as there:
         _ = there.execute("UPDATE rows SET message = ?, code = '@x', message_id = '-1'", (evil,))
-    there.close()
     _ = capsys.readouterr()
     assert main(["batch", "report", where, "--export", "csv"]) == 0
     shown = capsys.readouterr().out

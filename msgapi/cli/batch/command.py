@@ -18,7 +18,7 @@ from .calls import RowCalls, RowIds
 from .config import BatchConfig
 from .file_blocks import CONTINUE
 from .input import FileFormat, InputFile, open_input
-from .journal import BatchJournal, spent
+from .journal import BatchJournal, estimate_left, spent
 from .runner import BatchRun
 from .spending import TopUpWaiter, check_balance, limit, parse_prices
 from .summary import report
@@ -83,9 +83,10 @@ async def _send(
 ) -> int:
     pace = Pace(config.rate)
     async with open_client(private_sandbox(config.message_values) if config.sandbox else None, pace=pace) as api:
-        fresh = journal is None or journal.before is None
-        if estimate is not None and fresh and not config.wait_for_balance:
-            await check_balance(api, estimate)
+        if estimate is not None and not config.wait_for_balance:
+            left = estimate_left(estimate, journal, _highest_price(config))
+            if left.messages:
+                await check_balance(api, left)
         run = await run_batch(config, table, builder, api=api, pace=pace, journal=journal, estimate=estimate)
     return report(run, json=config.json, results=config.results, failed=config.failed)
 
@@ -102,7 +103,7 @@ async def run_batch(
 ) -> BatchRun:
     """Send each row of *table* through *api*, show the progress and record the outcomes."""
     known = parse_prices(config.prices)
-    gone = Decimal(0) if journal is None else spent(journal, max((known or {}).values(), default=Decimal(0)))
+    gone = Decimal(0) if journal is None else spent(journal, _highest_price(config))
     with result_files.open_files(
         table,
         config.to_column,
@@ -126,6 +127,10 @@ async def run_batch(
         with progress.open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run
+
+
+def _highest_price(config: BatchConfig) -> Decimal:
+    return max((parse_prices(config.prices) or {}).values(), default=Decimal(0))
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:

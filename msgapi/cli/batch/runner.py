@@ -2,8 +2,10 @@
 
 Rules:
 - Each row ends as exactly one of: a result, not sent yet, or interrupted by a second Ctrl-C.
-- The first Ctrl-C stops sending and waits for the requests in flight; the second cancels them.
-- With a journal, a row that an earlier run has settled is skipped, and its outcome is read from the journal.
+- The first Ctrl-C, SIGTERM or SIGHUP stops sending and waits for the requests in flight. A second Ctrl-C or SIGTERM
+  cancels them. A terminal that is closed may send SIGHUP twice, so that counts once.
+- With a journal, a row that an earlier run has settled is skipped, and its outcome is read from the journal. The
+  state of a row that this run has begun and not recorded is read from it, too, so that files and report agree.
 """
 
 import signal
@@ -19,7 +21,7 @@ from attrs import define, field
 from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
 from ...calls import Call, Caller
-from ...journal import JournalReader, Unusable
+from ...journal import Journal, JournalReader, Unusable
 from ...messages import Accepted
 from ..exits import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCalls
@@ -77,6 +79,8 @@ class BatchRun:
     _key_of: KeyFunction | None = field(default=None, init=False)
     _top_up_wait: anyio.CancelScope | None = field(default=None, init=False)
     _in_flight: dict[int, tuple[InputRow, Call[Accepted]]] = field(factory=dict, init=False)
+    _outcomes: Outcomes[Accepted] | None = field(default=None, init=False)
+    _opened: Journal | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with no row recorded."""
@@ -97,16 +101,19 @@ class BatchRun:
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
-            async with AsyncExitStack() as stack:
-                batch = await self._open_batch(api, stack)
-                tasks = await stack.enter_async_context(anyio.create_task_group())
-                outcomes = await stack.enter_async_context(batch)
-                _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
-                _ = tasks.start_soon(self._show, outcomes, progress)
-                await self._drain(api, outcomes, progress)
-                self.stopped = outcomes.stopped
-                tasks.cancel_scope.cancel()
+        with anyio.open_signal_receiver(*_stop_signals()) as signals, anyio.CancelScope() as scope:
+            try:
+                async with AsyncExitStack() as stack:
+                    batch = await self._open_batch(api, stack)
+                    tasks = await stack.enter_async_context(anyio.create_task_group())
+                    self._outcomes = outcomes = await stack.enter_async_context(batch)
+                    _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
+                    _ = tasks.start_soon(self._show, outcomes, progress)
+                    await self._drain(api, outcomes, progress)
+                    self.stopped = outcomes.stopped
+                    tasks.cancel_scope.cancel()
+            except Unusable as error:  # when the journal was closed: rows were sent
+                self.failure = f"{error}"
         self._account_for_rest()
         progress.update(self.counts, 0)
 
@@ -123,13 +130,15 @@ class BatchRun:
         if self.journal is None:
             return open_((call for _, call in calls))
         opened = await stack.enter_async_context(self.journal.open(resend=self.resend_unknown))
-        self._key_of = opened.key
+        self._key_of, self._opened = opened.key, opened
         return open_(calls, journal=opened, on_skip=self._skip)
 
     async def _drain(self, api: Caller, outcomes: Outcomes[Accepted], progress: ProgressReporter) -> None:
         while True:
             try:
                 await self._collect(outcomes)
+                if self._opened is not None and outcomes.stopped is None and self.failure is None:
+                    await self._opened.confirm_complete()
             except Unusable as error:
                 self.failure = f"{error}"
             stopped = outcomes.stopped
@@ -141,8 +150,6 @@ class BatchRun:
             if not await self._wait_for_top_up(api, stopped):
                 break
             outcomes.resume(*self.top_up.take_kept())
-        for outcome in self.top_up.take_kept():
-            self._record(outcome)
 
     async def _collect(self, outcomes: Outcomes[Accepted]) -> None:
         async for outcome in outcomes:
@@ -193,18 +200,34 @@ class BatchRun:
         return bool(self._recorded[at] >> bit & 1)
 
     def _account_for_rest(self) -> None:
-        for row, call in self._in_flight.values():
+        ended = [] if self._outcomes is None else self._outcomes.take_ended()
+        for outcome in (*self.top_up.take_kept(), *ended):
+            self._record(outcome)
+        if self.journal is None:
+            self._account_alone()
+        else:
+            try:
+                self._account_by_journal(self.journal)
+            except CliError as error:
+                self.failure = self.failure or f"{error}"
+                self._account_alone()
+        self.failure = self.files.failure or self.failure
+
+    def _account_by_journal(self, journal: BatchJournal) -> None:
+        with journal.read() as record:
+            unwritten = () if self._opened is None else self._opened.unwritten()
+            summary = record.summary().replace_started(unwritten)
+            self._write_rest(record)
+            self.counts.load(summary)
+
+    def _account_alone(self) -> None:
+        unsettled: frozenset[int] = frozenset() if self._outcomes is None else self._outcomes.unsettled
+        for row, call in (self._in_flight[index] for index in sorted(unsettled)):
             self._mark(row)
             self.counts.interrupted += 1
             self.files.write_interrupted(row, call.idempotency_key)
-        if self.journal is None:
-            self._write_rest(None)
-            self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
-        else:
-            with self.journal.read() as record:
-                self._write_rest(record)
-                self.counts.load(record.summary())
-        self.failure = self.files.failure or self.failure
+        self._write_rest(None)
+        self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
 
     def _write_rest(self, record: JournalReader | None) -> None:
         # Rows that this run has not recorded: an earlier run has settled them, or they are not sent yet.
@@ -228,7 +251,9 @@ class BatchRun:
         scope: anyio.CancelScope,
         progress: ProgressReporter,
     ) -> None:
-        async for _ in signals:
+        async for number in signals:
+            if self.interrupted and number not in {signal.SIGINT, signal.SIGTERM}:
+                continue
             self.interrupted += 1
             if self.interrupted > 1:
                 progress.print_line(
@@ -246,3 +271,10 @@ class BatchRun:
         while True:
             progress.update(self.counts, outcomes.in_flight)
             await anyio.sleep(progress.interval)
+
+
+def _stop_signals() -> "list[Signals]":
+    # A program that was started by `nohup` ignores SIGHUP, and has to. Windows has none.
+    hangup: Signals | None = getattr(signal, "SIGHUP", None)
+    stops = [signal.SIGINT, signal.SIGTERM]
+    return stops if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*stops, hangup]
