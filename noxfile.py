@@ -70,6 +70,18 @@ def tests_oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def tests_prerelease(session: nox.Session) -> None:
+    """Run the tests of the transports with aiohttp's newest pre-release; say so if none can be installed."""
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
+    allow = "--prerelease=allow" if session.venv_backend == "uv" else "--pre"
+    session.install("--upgrade", allow, "aiohttp", success_codes=[0, 1, 2])  # a pre-release may fail to build
+    version = str(session.run("python", "-c", "import aiohttp; print(aiohttp.__version__)", silent=True)).strip()
+    if not re.search(r"(a|b|rc|dev)\d+$", version):
+        session.skip(f"no pre-release of aiohttp can be installed: the newest version is {version}")
+    session.run("python", "-m", "pytest", *(session.posargs or [*ALL_TESTS, "tests/transports"]))
+
+
+@nox.session
 def conform(session: nox.Session) -> None:
     """Test the sandbox over HTTP against its own OpenAPI document, with schemathesis."""
     session.install(".[cli]", "schemathesis>=4.3,<5")
@@ -81,6 +93,7 @@ def conform(session: nox.Session) -> None:
 def chaos(session: nox.Session) -> None:
     """Kill batches and fleets of 20,000 rows behind a proxy that injects faults; run thousands of schedules in memory.
 
+    Batches are also run by the command, over a file that is edited between the kills.
     `nox -s chaos -- 500 5x2000 2x5000` runs 500 schedules on each event loop, 5 batches of 2,000 rows, and, for each
     engine and each moment at which one of two workers of a fleet is killed, 2 batches of 5,000 rows.
     """
@@ -88,7 +101,8 @@ def chaos(session: nox.Session) -> None:
     asked = ("2000", "50x20000", "5x20000")
     schedules, rounds, fleets = [*session.posargs, *asked[len(session.posargs) :]]
     kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # keeps the files of a batch that failed
-    session.run("pytest", "-q", "-s", *kept, "tests/test_chaos.py", env={"MSGAPI_CHAOS": rounds})
+    programs = ("tests/test_chaos.py", "tests/test_chaos_edits.py")
+    session.run("pytest", "-q", "-s", *kept, *programs, env={"MSGAPI_CHAOS": rounds})
     session.run("pytest", "-q", "-s", *kept, "tests/fleet/test_killed.py", env={"MSGAPI_FLEET": fleets})
     states = ("tests/batch/test_states.py", "tests/fleet/test_states.py")
     session.run("pytest", *states, env={"MSGAPI_SCHEDULES": schedules})

@@ -153,10 +153,10 @@ class Round:
 
 
 @asynccontextmanager
-async def hostile(port: int, seed: int) -> AsyncIterator[tuple[str, dict[str, int]]]:
-    """Stand the proxy before *port*; at the end, what it did is in the dictionary."""
+async def hostile(port: int, seed: int, *more: str) -> AsyncIterator[tuple[str, dict[str, int]]]:
+    """Stand the proxy before *port*, with *more* faults; at the end, what it did is in the dictionary."""
     done: dict[str, int] = {}
-    command = [sys.executable, str(HERE / "support" / "chaos_proxy.py"), str(port), str(seed)]
+    command = [sys.executable, str(HERE / "support" / "chaos_proxy.py"), str(port), str(seed), *more]
     async with await anyio.open_process(command, stderr=None) as proxy:
         assert proxy.stdout is not None
         said = TextReceiveStream(proxy.stdout)

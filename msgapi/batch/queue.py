@@ -187,6 +187,11 @@ class PlainQueue(Generic[T]):
 class JournalProtocol(Protocol):
     """What a batch needs of a journal: `journal.Journal`, or an object that takes its place."""
 
+    @property
+    def has_accepted(self) -> bool:
+        """Whether a row was accepted in an earlier run."""
+        ...  # pragma: no cover
+
     async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
         """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each."""
         ...  # pragma: no cover

@@ -242,6 +242,13 @@ class JournalFile:
                 found[row[0]] = read_entry(self.path, row)
         return found
 
+    def has(self, state: State) -> bool:
+        """Return whether a row is in *state*."""
+        with translated(self.path):
+            return (
+                self._connection.execute("SELECT 1 FROM rows WHERE state = ? LIMIT 1", (state,)).fetchone() is not None
+            )
+
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
         with translated(self.path):

@@ -212,9 +212,9 @@ def test_a_file_that_changes_while_it_is_queued_ends_the_program(
         return found
 
     monkeypatch.setattr(InputFile, "digest", spoilt)
-    assert main(enqueue(path)) == 2
-    assert "is not UTF-8" in (line := capsys.readouterr().err)
-    assert "(the file has changed since it was first read)" in line
+    assert main(enqueue(path)) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{path} has changed since it was first read (it is shorter): restore the file and run the same" in line
     assert not there.queued()
 
 
@@ -226,8 +226,8 @@ def test_a_disk_that_fails_while_a_file_is_queued_ends_the_program(
 
     path = people(tmp_path, 3)
     monkeypatch.setattr(InputFile, "digest", lambda _: monkeypatch.setattr(InputFile, "rows", rows) or "abc")
-    assert main(enqueue(path)) == 2
-    assert f"cannot read {path}: Input/output error" in capsys.readouterr().err
+    assert main(enqueue(path)) == 3
+    assert f"cannot read {path}: Input/output error; run the same command again" in capsys.readouterr().err
     assert not there.queued()
 
 

@@ -2,15 +2,11 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from msgapi.cli.batch import input as batch_input
-from msgapi.cli.batch.calls import SeenHashes
 from msgapi.cli.exits import CliError
 
 
@@ -120,11 +116,3 @@ def test_a_pipe_with_a_name_is_copied_and_read(tmp_path: Path) -> None:
     with batch_input.open_input(str(pipe)) as table:
         assert table.count == 1
     writer.join()
-
-
-@given(st.lists(st.text(max_size=3)))
-def test_seen_tells_what_came_before_as_a_set_does(texts: Sequence[str]) -> None:
-    seen, before = SeenHashes(len(texts)), set[str]()
-    for text in texts:
-        assert seen.add(text) == (text in before)
-        before.add(text)

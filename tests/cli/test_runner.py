@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import anyio
+import orjson
 import pytest
 
 from msgapi import (
@@ -12,6 +13,7 @@ from msgapi import (
     Forbidden,
     InsufficientBalance,
     Meta,
+    NotFound,
     NotSent,
     Ok,
     Pace,
@@ -21,11 +23,13 @@ from msgapi import (
     Unanswered,
     Unauthorized,
     Unavailable,
+    Unreadable,
 )
 from msgapi.batch import Reason, Stopped
-from msgapi.cli.batch import summary
-from msgapi.cli.batch.command import run_batch
+from msgapi.cli.batch import command, dry_run, summary
+from msgapi.cli.batch.command import open_rows, row_calls, run_batch
 from msgapi.cli.batch.input import InputFile, InputRow, open_input
+from msgapi.cli.batch.progress import outcome_parts
 from msgapi.cli.exits import CliError, Exit
 from msgapi.messages import Accepted, Billing
 from tests.support.cli_files import Answer, Scripted, lines, mailed, mailing, mode, people, text
@@ -105,11 +109,17 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"), [("outage", "was down for longer than --outage-timeout: down"), ("spend", "max-spend")]
+    ("reason", "said"),
+    [
+        ("outage", "was down for longer than --outage-timeout: down"),
+        ("rate_limit", "the rate limit let no row through for longer than --outage-timeout: down"),
+        ("foreign", "the answers are not the service's: down; check MSGAPI_BASE_URL and any proxy"),
+        ("spend", "max-spend"),
+    ],
 )
 async def test_a_stop_says_why(tmp_path: Path, reason: Reason, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = await mailed(mailing(tmp_path, people(tmp_path, 2)), accepted)
-    run.stopped = Stopped(reason, Unavailable(message="down") if reason == "outage" else None)
+    run.stopped = Stopped(reason, None if reason == "spend" else Unavailable(message="down"))
     _ = summary.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
     assert run.status is Exit.STOPPED
@@ -199,10 +209,12 @@ async def test_a_file_that_fails_half_way_ends_the_batch_and_not_the_program(
     assert run.failure is not None
 
 
-async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
+async def test_a_report_names_a_few_rows_and_what_may_have_happened(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def answer(at: int) -> Result[Accepted]:
+        if at == 2:
+            return accepted()
         kinds: list[Result[Accepted]] = [
             ServerFault(code=f"code{at}", message="to a@b.example"),
             Unanswered("cut"),
@@ -214,9 +226,80 @@ async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
     assert run.status is Exit.REFUSED
     _ = summary.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out
-    assert "first refused rows (all of them" in told
+    assert "first rows that were not accepted (all of them" in told
+    assert "Unknown: ServerFault" in told
+    assert "Unknown: Unanswered" in told
     assert told.count("  line ") == 10
     assert "(others)" in told
     assert "a@b" not in told
     _ = summary.report(run, json=True, results=None, failed=None)
-    assert summary.summary(run)["unknown"] == 100
+    facts = summary.summary(run)
+    assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (1, 49, 100, 0)
+
+
+async def test_rows_without_a_verdict_are_not_called_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(at: int) -> Result[Accepted]:
+        kinds: list[Result[Accepted]] = [
+            accepted(),
+            Unavailable(code="down", message="later", meta=Meta(status=503)),
+            NotFound(code="http_404", message="a page", meta=Meta(status=404), from_service=False),
+            Unreadable(message="a page", meta=Meta(status=200), from_service=False),
+            Throttled(code="rate_limit_exceeded", message="slower"),
+        ]
+        return kinds[at % 5]
+
+    job = mailing(tmp_path, people(tmp_path, 20), outage_timeout=0)
+    run = await mailed(job, answer)
+    assert run.status is Exit.REFUSED
+    assert summary.report(run, json=False, results=None, failed=job.failed) is Exit.REFUSED
+    out, err = capsys.readouterr()
+    assert "refused" not in (out + err).replace("0 refused", "")
+    for words in ("Unknown: Unavailable", "Not sent yet: NotFound", "Unknown: Unreadable", "Not sent yet: Throttled"):
+        assert words in out
+    facts = summary.summary(run)
+    assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (4, 0, 8, 8)
+    assert {(one["outcome"], one["kind"]) for one in facts["outcomes"]} == {  # type: ignore[attr-defined]
+        ("unknown", "Unavailable"),
+        ("unknown", "Unreadable"),
+        ("not_sent_yet", "NotFound"),
+        ("not_sent_yet", "Throttled"),
+    }
+    assert outcome_parts(run.counts) == ["4 accepted", "0 refused", "8 unknown", "8 not sent yet"]
+    again = await mailed(mailing(tmp_path, str(job.failed), results=None, failed=None), lambda _: accepted())
+    assert again.counts.accepted == 16
+
+
+BAD_IDS = ["x" * 256, "a\x00b", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "\u2029"]
+
+
+@pytest.mark.parametrize("bad", BAD_IDS)
+@pytest.mark.parametrize("column", ["id", None])
+def test_a_value_that_cannot_be_an_id_costs_its_row_only_and_is_named_by_its_line(
+    tmp_path: Path, bad: str, column: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.jsonl"
+    names = ["", "y" * 255, "a b\u00a0ü", bad, "last", bad]
+    values = ({"id": name, "to": f"+4915100000{at:03}", "name": "Ann"} for at, name in enumerate(names))
+    _ = path.write_bytes(b"\n".join(map(orjson.dumps, values)) + b"\n")
+    config = mailing(tmp_path, str(path), id_column=column)
+    run = anyio.run(mailed, config, accepted)
+    assert (run.counts.accepted, run.counts.refused) == ((4, 2) if column else (6, 0))
+    assert command.start(config, show_only=True) == (1 if column else 0)
+    shown = capsys.readouterr().out
+    assert ("  line 4: id " in shown, "  line 6: id " in shown) == ((True, True) if column else (False, False))
+    assert bad not in shown
+
+
+async def test_a_dry_run_counts_what_the_batch_then_does(tmp_path: Path) -> None:
+    more = "6,bad,Ann\n7,+4915100000001,Ann\n8,+4915100000008,Ann,x\n2,+4915100000099,Ann\n" + "z" * 256 + ",+491,B\n"
+    config = mailing(tmp_path, people(tmp_path, 5, more=more), id_column="id")
+    with open_rows(config) as (table, builder):
+        found = dry_run.examine(table, row_calls(config, builder))
+        assert found.rows == table.count == 10
+    run = await mailed(config, accepted)
+    assert run.counts.accepted == sum(found.units.values()) == 5
+    assert (run.counts.refused, run.counts.duplicate) == (found.invalid, found.duplicate) == (4, 1)
+    assert [row.line for row, _ in found.invalid_rows] == [7, 9, 10, 11]
+    assert found.duplicate_lines == [8]

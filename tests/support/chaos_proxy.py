@@ -1,7 +1,8 @@
 """A proxy for tests, in a process of its own, that does to requests and answers what networks and proxies do.
 
-`chaos_proxy.py PORT SEED` stands before the server on PORT of this machine; the first line it prints is its own
-port. On SIGTERM it lets everything arrive that it still holds back, prints what it did as JSON, and ends.
+`chaos_proxy.py PORT SEED [MORE...]` stands before the server on PORT of this machine, with the faults of MORE besides
+the usual ones; the first line it prints is its own port. On SIGTERM it lets everything arrive that it still holds back,
+prints what it did as JSON, and ends.
 """
 
 import asyncio
@@ -25,6 +26,10 @@ LIMITED = b'{"error":"rate_limit_exceeded","message":"too fast","details":[],"re
 DOWN = b'{"error":"service_unavailable","message":"down","details":[]}'
 GONE = (OSError, asyncio.IncompleteReadError, EOFError)
 BURST = 0.15  # seconds
+OWN_STATUSES = [
+    *(200, 201, 202, 204, 301, 302, 303, 304, 307, 308, 400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411),
+    *(412, 413, 414, 415, 417, 418, 421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 511),
+]
 Pair: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Act: TypeAlias = Callable[["Line", bytes], Awaitable[None]]
 
@@ -50,6 +55,7 @@ class Proxy:
     late: set[asyncio.Task[None]] = field(factory=set)
     hurry: asyncio.Event = field(factory=asyncio.Event)
     burst: tuple[float, str] = (0.0, "")
+    faults: "dict[str, tuple[float, Act]]" = field(factory=lambda: FAULTS)
 
     async def forward(self, request: bytes) -> bytes:
         """Bring *request* to the server, and its answer back."""
@@ -85,7 +91,7 @@ class Proxy:
         now = asyncio.get_running_loop().time()
         if now < self.burst[0]:
             return self.burst[1]
-        fault = self.chance.choices([*FAULTS], [rate for rate, _ in FAULTS.values()])[0]
+        fault = self.chance.choices([*self.faults], [rate for rate, _ in self.faults.values()])[0]
         if fault in {"limited", "down"}:
             self.burst = now + BURST, fault
         return fault
@@ -98,7 +104,7 @@ class Proxy:
                 request = await message(reader)
                 fault = self.draw()
                 self.done[fault] += 1
-                await FAULTS[fault][1](line, request)
+                await self.faults[fault][1](line, request)
         line.reset()
 
 
@@ -180,6 +186,22 @@ class Line:
     async def portal(self, _: bytes) -> None:
         self.writer.write(said(200, PAGE, "text/html"))
 
+    async def own_page(self, request: bytes) -> None:
+        status = self.proxy.chance.choice(OWN_STATUSES)
+        if status // 100 in {2, 5} and self.proxy.chance.random() < 0.5:  # a 3xx or 4xx says that it was not forwarded
+            _ = await self.proxy.forward(request)
+        body = b"" if status in {204, 304} else PAGE
+        self.writer.write(said(status, body, "text/html"))
+
+    async def idle_close(self, request: bytes) -> None:
+        self.writer.write(await self.proxy.forward(request))
+        self.proxy.behind(self._idle_close())
+
+    async def _idle_close(self) -> None:
+        await self.proxy.pause(0.0, 0.2)
+        with suppress(*GONE):
+            await self.close()
+
     async def limited(self, _: bytes) -> None:
         self.writer.write(said(429, LIMITED))
 
@@ -207,8 +229,17 @@ FAULTS: dict[str, tuple[float, Act]] = {
 }
 
 
-async def main(port: int, seed: int) -> None:
-    proxy = Proxy(port, random.Random(seed))  # noqa: S311 - to be had again
+MORE: dict[str, dict[str, tuple[float, Act]]] = {
+    "pages": {"own_page": (1.5, Line.own_page)},
+    "idle": {"idle_close": (3.0, Line.idle_close)},
+}
+
+
+async def main(port: int, seed: int, *more: str) -> None:
+    faults = dict(FAULTS)
+    for name in more:
+        faults |= MORE[name]
+    proxy = Proxy(port, random.Random(seed), faults=faults)  # noqa: S311 - to be had again
     end = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
@@ -221,4 +252,4 @@ async def main(port: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:]))

@@ -16,6 +16,7 @@ from ..exits import CliError
 from . import dry_run, journal, progress, result_files
 from .calls import RowCalls, RowIds
 from .config import BatchConfig
+from .file_blocks import CONTINUE
 from .input import FileFormat, InputFile, open_input
 from .journal import BatchJournal, estimate_left, spent
 from .runner import BatchRun
@@ -35,13 +36,16 @@ def resumed(config: BatchConfig) -> BatchConfig:
 
 
 @contextmanager
-def open_rows(config: BatchConfig) -> Iterator[tuple[InputFile, MessageBuilder]]:
-    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file."""
+def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[InputFile, MessageBuilder]]:
+    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file.
+
+    *remedy* is what the user can do if the file changes while it is read.
+    """
     delimiter = config.delimiter
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise CliError("--delimiter is one character, and not a quote or a line break")
     file_format = cast("FileFormat | None", config.file_format)
-    with open_input(config.path, file_format=file_format, delimiter=delimiter) as table:
+    with open_input(config.path, file_format=file_format, delimiter=delimiter, remedy=remedy) as table:
         builder = config.template.bind(table.columns)
         RowIds(column=config.id_column).check(table)
         yield table, builder
@@ -56,12 +60,10 @@ def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
     with open_rows(config) as (table, builder):
         known = parse_prices(config.prices)
-        duplicates = config.allow_duplicates
+        calls = row_calls(config, builder)
         if show_only:
-            return dry_run.show(table, builder, duplicates=duplicates, json=config.json, prices=known)
-        estimate = (
-            None if known is None else dry_run.examine(table, builder, duplicates=duplicates, prices=known).estimate
-        )
+            return dry_run.show(table, calls, json=config.json, prices=known)
+        estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
         return run_async(partial(_send, config, table, builder, estimate, _journal(config, table)))
 
 

@@ -14,7 +14,7 @@ from ...billing import Estimate
 from ...calls import Call
 from ...client import Client
 from ...http import Request
-from ...messages import Accepted, send
+from ...messages import Accepted
 from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
@@ -22,10 +22,9 @@ from ..connection import run_async
 from ..exits import Exit
 from ..outcomes import RowOutcome
 from ..output import emit, emit_json, table_of
-from .calls import SeenHashes
+from .calls import RowCalls
 from .input import InputFile, InputRow
 from .spending import UnitPrices, price_of
-from .template import MessageBuilder, fingerprint, own_key
 
 _MOST_SHOWN: Final = 10
 _HIDDEN: Final = "Bearer ***"
@@ -56,11 +55,9 @@ class DryRun:
         return Exit.REFUSED if self.invalid else Exit.ACCEPTED
 
 
-def show(
-    table: InputFile, builder: MessageBuilder, *, duplicates: bool, json: bool, prices: UnitPrices | None = None
-) -> Exit:
-    """Print what would be sent, and return the exit status. If *duplicates* is true, they are sent, too."""
-    found = examine(table, builder, duplicates=duplicates, prices=prices)
+def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | None = None) -> Exit:
+    """Print what would be sent, and return the exit status."""
+    found = examine(table, calls, prices=prices)
     request = None if found.first is None else run_async(partial(_capture, found.first))
     if json:
         emit_json(_facts(found, request))
@@ -71,7 +68,8 @@ def show(
     for unit, count in sorted(found.units.items()):
         counts.add_row(f"sent, billed as {unit}", f"{count:,}")
     counts.add_row(f"not sent: {RowOutcome.INVALID.words}", f"{found.invalid:,}")
-    counts.add_row(f"{'sent' if duplicates else 'not sent'}: {RowOutcome.DUPLICATE.words}", f"{found.duplicate:,}")
+    fate = "sent" if calls.allow_duplicates else "not sent"
+    counts.add_row(f"{fate}: {RowOutcome.DUPLICATE.words}", f"{found.duplicate:,}")
     counts.add_row("all rows", f"{found.rows:,}")
     if found.amount is not None:
         counts.add_row("EUR at most", f"{found.amount:,}")
@@ -80,26 +78,22 @@ def show(
     return found.status
 
 
-def examine(table: InputFile, builder: MessageBuilder, *, duplicates: bool, prices: UnitPrices | None = None) -> DryRun:
+def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = None) -> DryRun:
     """Count the rows of *table* as a batch would and, if there are *prices*, add up their highest possible cost."""
-    found, seen = DryRun(table.count, amount=None if prices is None else Decimal(0)), SeenHashes(table.count)
-    for row in table.rows():
-        message = builder.build(row)
-        call = None if isinstance(message, Invalid) else send(message, idempotency_key=own_key(row))
-        why = message if isinstance(message, Invalid) else call.invalid if call is not None else None
-        if isinstance(message, Invalid) or call is None or why is not None:
-            _add_invalid(found, row, why)
-            continue
-        if seen.add(fingerprint(message)):
+    found = DryRun(table.count, amount=None if prices is None else Decimal(0))
+    for made in calls.make_each(table.rows(), table.count):
+        if made.repeats:
             found.duplicate += 1
             if len(found.duplicate_lines) < _MOST_SHOWN:
-                found.duplicate_lines.append(row.line)
-            if not duplicates:
-                continue
-        found.units[billing.unit(message)] += 1
+                found.duplicate_lines.append(made.row.line)
+        elif made.message is None:
+            _add_invalid(found, made.row, made.call.invalid)
+        if made.message is None:
+            continue
+        found.units[billing.unit(made.message)] += 1
         if prices is not None and found.amount is not None:
-            found.amount += price_of(message, prices)
-        found.first = found.first or call
+            found.amount += price_of(made.message, prices)
+        found.first = found.first or made.call
     return found
 
 

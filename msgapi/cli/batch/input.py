@@ -3,24 +3,28 @@
 Rules:
 - A file is read twice: once to its end before anything is sent, so that an error of the file as a whole ends
   the program first, and once while sending. Memory does not grow with its length.
+- The rows of a later pass are those of the first one. If the file has changed, the pass ends with a CliError before
+  a changed row (see file_blocks).
+- Input that is no regular file is copied first, into a file without a name that only its owner can read.
 - An error of one row is the `problem` of that row; the row is kept.
 """
 
 import csv
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO, Final, Literal, TypeAlias, final
+from typing import IO, Final, Literal, TypeAlias, final
 
 import orjson
 from attrs import evolve, field, frozen
 
 from ..exits import CliError, cannot_read
+from .file_blocks import BLOCK, CONTINUE, FileBlocks
 
 FileFormat: TypeAlias = Literal["csv", "jsonl"]
 _LONGEST_LINE: Final = 4 << 20
@@ -54,23 +58,23 @@ class InputFile:
     delimiter: str
     columns: tuple[str, ...]
     count: int
-    _file: BinaryIO
+    _blocks: FileBlocks
 
     def rows(self) -> Iterator[InputRow]:
         """Yield the rows from the beginning."""
-        return _csv_rows(self._file, self) if self.file_format == "csv" else _jsonl_rows(self._file, self.name)
+        return _csv_rows(self._blocks, self) if self.file_format == "csv" else _jsonl_rows(self._blocks)
 
     def digest(self) -> str:
-        """Return a hash of the whole file."""
-        _ = self._file.seek(0)
-        digest = blake2b(digest_size=16)
-        while block := self._file.read(_LONGEST_LINE):
-            digest.update(block)
-        return digest.hexdigest()
+        """Return a hash of the whole file as it is stored."""
+        return self._blocks.digest()
+
+    def check(self) -> None:
+        """Raise CliError if the file has changed since it was first read."""
+        self._blocks.check()
 
     def is_same_file(self, other: os.stat_result) -> bool:
         """Return whether *other* is the file from which the rows are read."""
-        return os.path.samestat(os.fstat(self._file.fileno()), other)
+        return self._blocks.is_same_file(other)
 
 
 def format_of(path: str) -> FileFormat | None:
@@ -80,28 +84,47 @@ def format_of(path: str) -> FileFormat | None:
 
 @contextmanager
 def open_input(
-    path: str, *, file_format: FileFormat | None = None, delimiter: str | None = None
+    path: str, *, file_format: FileFormat | None = None, delimiter: str | None = None, remedy: str = CONTINUE
 ) -> Iterator[InputFile]:
     """Open the file at *path*, or standard input for `-`, and read it once to its end.
 
-    A file that cannot be read twice is first copied into an unnamed temporary file.
+    *remedy* is what the user can do if the file changes after that.
+    Input that is not a regular file is first copied into an unnamed temporary file.
     """
     name = "standard input" if path == "-" else path
     with ExitStack() as stack:
         try:
-            file: BinaryIO = sys.stdin.buffer if path == "-" else stack.enter_context(Path(path).open("rb"))
-            if path == "-" or not file.seekable():
-                copy = stack.enter_context(TemporaryFile())
-                shutil.copyfileobj(file, copy)
-                file = copy
-            table = _inspect(file, name, file_format or format_of(path), delimiter)
+            blocks = stack.enter_context(_open_blocks(path, name, remedy))
+            table = _inspect(blocks, file_format or format_of(path), delimiter)
         except OSError as error:
             raise cannot_read(name, error) from None
         yield table
 
 
-def _inspect(file: BinaryIO, name: str, file_format: FileFormat | None, delimiter: str | None) -> InputFile:
-    lines = (line for _, line in _lines(file, name) if line.strip())
+@contextmanager
+def _open_blocks(path: str, name: str, remedy: str) -> Iterator[FileBlocks]:
+    if path == "-":
+        with _copy(sys.stdin.buffer) as copy:
+            yield FileBlocks(name, copy)
+        return
+    with Path(path).open("rb", buffering=0) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            yield FileBlocks(name, file, path, remedy)
+            return
+        with _copy(file) as copy:
+            yield FileBlocks(name, copy)
+
+
+@contextmanager
+def _copy(source: IO[bytes]) -> Iterator[IO[bytes]]:
+    with TemporaryFile(buffering=0) as copy:
+        shutil.copyfileobj(source, copy, BLOCK)
+        yield copy
+
+
+def _inspect(blocks: FileBlocks, file_format: FileFormat | None, delimiter: str | None) -> InputFile:
+    name = blocks.name
+    lines = (line for _, line in _lines(blocks) if line.strip())
     head = next(lines, "").lstrip()
     if not head:
         raise CliError(f"{name} is empty: there is nothing to send")
@@ -109,11 +132,11 @@ def _inspect(file: BinaryIO, name: str, file_format: FileFormat | None, delimite
         raise CliError(f"{name} is one JSON array: write one object per line, for example with `jq -c '.[]'`")
     file_format = file_format or ("jsonl" if head.startswith("{") else "csv")
     if file_format == "jsonl":
-        table = InputFile(name, file_format, ",", (), 0, file)
+        table = InputFile(name, file_format, ",", (), 0, blocks)
     else:
         delimiter = delimiter or max(",;\t", key=_without_quoted(head).count)
-        header = next(_records(file, name, delimiter))[1]
-        table = InputFile(name, file_format, delimiter, _parse_header(header, name), 0, file)
+        header = next(_records(blocks, delimiter))[1]
+        table = InputFile(name, file_format, delimiter, _parse_header(header, name), 0, blocks)
     return _count_rows(table)
 
 
@@ -142,8 +165,8 @@ def _without_quoted(head: str) -> str:
     return "".join(head.split('"')[::2])
 
 
-def _csv_rows(file: BinaryIO, table: InputFile) -> Iterator[InputRow]:
-    records = _records(file, table.name, table.delimiter)
+def _csv_rows(blocks: FileBlocks, table: InputFile) -> Iterator[InputRow]:
+    records = _records(blocks, table.delimiter)
     _ = next(records)
     columns, width = table.columns, len(table.columns)
     for number, (line, cells) in enumerate(records, 1):
@@ -154,8 +177,8 @@ def _csv_rows(file: BinaryIO, table: InputFile) -> Iterator[InputRow]:
             yield InputRow(number, line, problem=problem, cells=tuple(cells))
 
 
-def _records(file: BinaryIO, name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line for _, line in _lines(file, name)), delimiter=delimiter, strict=True)
+def _records(blocks: FileBlocks, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader((line for _, line in _lines(blocks)), delimiter=delimiter, strict=True)
     line = 1
     try:
         for cells in reader:
@@ -163,12 +186,12 @@ def _records(file: BinaryIO, name: str, delimiter: str) -> Iterator[tuple[int, l
                 yield line, cells
             line = reader.line_num + 1
     except csv.Error as error:
-        raise CliError(f"{name}: line {line} is not CSV ({error}): is a quote not closed?") from None
+        raise CliError(f"{blocks.name}: line {line} is not CSV ({error}): is a quote not closed?") from None
 
 
-def _jsonl_rows(file: BinaryIO, name: str) -> Iterator[InputRow]:
+def _jsonl_rows(blocks: FileBlocks) -> Iterator[InputRow]:
     number = 0
-    for line, text in _lines(file, name):
+    for line, text in _lines(blocks):
         raw = text.strip()
         if not raw:
             continue
@@ -184,8 +207,8 @@ def _jsonl_rows(file: BinaryIO, name: str) -> Iterator[InputRow]:
             yield InputRow(number, line, problem='is not a JSON object such as {"to": "..."}', cells=(raw,))
 
 
-def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    _ = file.seek(0)
+def _lines(blocks: FileBlocks) -> Iterator[tuple[int, str]]:
+    name, file = blocks.name, blocks.open()
     number = 0
     while raw := file.readline(_LONGEST_LINE):
         number += 1

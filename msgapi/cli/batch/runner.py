@@ -97,7 +97,7 @@ class BatchRun:
             return Exit.INTERRUPTED
         if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
-        return Exit.REFUSED if self.counts.refused else Exit.ACCEPTED
+        return Exit.REFUSED if self.counts.failed else Exit.ACCEPTED
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
@@ -178,7 +178,7 @@ class BatchRun:
         except OSError as error:
             self.failure = str(cannot_read(self.table.name, error))
         except CliError as error:
-            self.failure = f"{error} (the file has changed since it was first read)"
+            self.failure = f"{error}"
 
     def _record(self, outcome: Outcome[Accepted]) -> None:
         row, call = self._in_flight.pop(outcome.index)

@@ -28,6 +28,9 @@ from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, le
 
 _INTERVAL: Final = 5.0  # seconds between two lines of progress
 _CONTINUE: Final = "run the same command again to continue"
+_CHANGED: Final = (
+    "restore the file and run the same command again to continue, or queue the changed file as another --batch"
+)
 
 
 @click.command
@@ -54,7 +57,7 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
     address = FleetAddress(url=url, fleet=fleet, lease=lease)
     config = BatchConfig(path=file, message_values=message_values(), **options)
     address.check(batch)
-    with open_rows(config) as (table, builder):
+    with open_rows(config, remedy=_CHANGED) as (table, builder):
         manifest = Manifest(
             batch=batch,
             source=table.digest(),
@@ -62,10 +65,19 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
             about=journal.store_command(config.stored, table.count),
         )
         rows = partial(_rows, table, row_calls(config, builder), batch)
-        return run_async(partial(_enqueue, config, address, manifest, rows))
+        done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
+        _check(table)
+    if config.json:
+        emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
+    else:
+        _print(done, counts, new=new)
+    return Exit.ACCEPTED
 
 
-async def _enqueue(config: BatchConfig, address: FleetAddress, wanted: Manifest, rows: "_Rows") -> int:
+async def _enqueue(
+    config: BatchConfig, address: FleetAddress, wanted: Manifest, rows: "_Rows"
+) -> tuple[Manifest, Counter[RowOutcome], bool]:
+    # Returns the manifest at the end, the counts of rows that are not sent, and whether anything was queued.
     counts: Counter[RowOutcome] = Counter()
     async with connection.open_fleet(address) as opened:
         with engine_errors(_CONTINUE):
@@ -77,12 +89,7 @@ async def _enqueue(config: BatchConfig, address: FleetAddress, wanted: Manifest,
                 records=opened.records,
                 on_progress=_ProgressLine(SYSTEM_CLOCK).show,
             )
-    new = begun.chunks_total is None
-    if config.json:
-        emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
-        return Exit.ACCEPTED
-    _print(done, counts, new=new)
-    return Exit.ACCEPTED
+    return done, counts, begun.chunks_total is None
 
 
 async def _begun(opened: OpenFleet, config: BatchConfig, wanted: Manifest) -> Manifest:
@@ -111,13 +118,23 @@ def _rows(table: InputFile, calls: RowCalls, batch: str, counts: Counter[RowOutc
 
 
 def _read(table: InputFile) -> Iterator[InputRow]:
-    # The file was read once without an error: if there is one now, the file has changed.
+    # The file was read once without an error.
     try:
         yield from table.rows()
     except OSError as error:
-        raise cannot_read(table.name, error) from None
-    except CliError as error:
-        raise CliError(f"{error} (the file has changed since it was first read)", error.status) from None
+        raise _unreadable(table, error) from None
+
+
+def _check(table: InputFile) -> None:
+    # The rows were queued as they were first read; if the file has changed since then, the user has to know.
+    try:
+        table.check()
+    except OSError as error:
+        raise _unreadable(table, error) from None
+
+
+def _unreadable(table: InputFile, error: OSError) -> CliError:
+    return CliError(f"{cannot_read(table.name, error)}; {_CONTINUE}", Exit.STOPPED)
 
 
 @final
