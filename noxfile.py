@@ -70,6 +70,18 @@ def tests_oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def tests_prerelease(session: nox.Session) -> None:
+    """Run the tests of the transports with aiohttp's newest pre-release; say so if none can be installed."""
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
+    allow = "--prerelease=allow" if session.venv_backend == "uv" else "--pre"
+    session.install("--upgrade", allow, "aiohttp", success_codes=[0, 1, 2])  # a pre-release may fail to build
+    version = str(session.run("python", "-c", "import aiohttp; print(aiohttp.__version__)", silent=True)).strip()
+    if not re.search(r"(a|b|rc|dev)\d+$", version):
+        session.skip(f"no pre-release of aiohttp can be installed: the newest version is {version}")
+    session.run("python", "-m", "pytest", *(session.posargs or [*ALL_TESTS, "tests/transports"]))
+
+
+@nox.session
 def conform(session: nox.Session) -> None:
     """Test the sandbox over HTTP against its own OpenAPI document, with schemathesis."""
     session.install(".[cli]", "schemathesis>=4.3,<5")

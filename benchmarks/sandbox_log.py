@@ -1,8 +1,8 @@
 """What a sandbox costs that is sent more and more messages: memory and time of each 50,000, and their ratios.
 
 The messages are handed to the sandbox in memory, each with a key of its own and to a recipient of its own; their
-deliveries are due on a clock that stands at one second for every 1,000 messages. Memory is what is resident, in MB,
-after each part; it is compared with that after the part in which the sandbox begins to drop messages.
+deliveries are due on a clock that goes on by one second for every 1,000 messages. Memory is what is resident after each
+part, in MB, and by how much it has grown, in bytes a message. Keys, transactions and counts are never dropped.
 """
 
 import argparse
@@ -59,19 +59,20 @@ def main() -> None:
     given = parser.parse_args()
     options = {} if given.keep is None else {"keep_messages": given.keep}
     sandbox = Sandbox(balance=Decimal(10**8), rate_limit=10**9, **options)
-    print(f"{'messages':>9} {'resident MB':>12} {'bytes each':>11} {'µs each':>8} {'dropped':>8}")
-    times, memory = [], [resident()]
+    print(f"{'messages':>9} {'resident MB':>12} {'bytes each':>11} {'CPU µs':>8} {'dropped':>8}")
+    times, sizes, memory = [], [], resident()
     for part in range(given.parts):
-        begin = time.perf_counter()
+        begin = time.process_time()
         for number in range(part * PART, (part + 1) * PART):
             send(sandbox.account, sandbox.api_key, number)
-        times.append((time.perf_counter() - begin) / PART * 1e6)
+        times.append((time.process_time() - begin) / PART * 1e6)
         _ = gc.collect()
-        memory.append(resident())
-        each = (memory[-1] - memory[-2]) * 1e6 / PART
+        before, memory = memory, resident()
+        sizes.append((memory - before) * 1e6 / PART)
         dropped = sandbox.account.state.log.dropped
-        print(f"{(part + 1) * PART:>9,} {memory[-1]:>12.1f} {each:>11.0f} {times[-1]:>8.1f} {dropped:>8,}")
-    print(f"time: the last part is {times[-1] / times[0]:.2f} of the first")
+        print(f"{(part + 1) * PART:>9,} {memory:>12.1f} {sizes[-1]:>11.0f} {times[-1]:>8.1f} {dropped:>8,}")
+    print(f"a message of the last part takes {times[-1] / times[0]:.2f} of the CPU time of one of the first,")
+    print(f"and {sizes[-1] / sizes[0]:.2f} of its memory")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,12 @@ class Call(Generic[T_co]):
 
     @property
     def repeatable(self) -> bool:
-        """Whether a second request has no further effect: there is an idempotency key, or it is not a POST."""
-        return self.idempotency_key is not None or self.method != "POST"
+        """Whether a second request has no further effect: there is an idempotency key, or it only reads (GET).
+
+        A PUT, PATCH or DELETE without a key is not repeatable: another client can have changed the resource since, and
+        the answer to the second request would hide the effect of the first (docs: /api/errors).
+        """
+        return self.idempotency_key is not None or self.method == "GET"
 
     @property
     def target(self) -> str:

@@ -9,8 +9,8 @@ from typing import Final, final
 from attrs import field, frozen
 
 from .calls import Call, new_key
+from .schema.answers import map_answer
 from .schema.requests import build_call
-from .schema.undocumented import read_leniently
 
 __all__ = [
     "CampaignRun",
@@ -31,6 +31,7 @@ class CampaignRun:
 
     run_id: str
     status: str = "RUNNING"
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -92,4 +93,4 @@ def status(campaign_id: str) -> Call[CampaignStatus]:
     return build_call("GET", f"{_ONE}/status", CampaignStatus, path_params={"campaign_id": campaign_id})
 
 
-read_leniently(CampaignStatus, aliases={"state": "status"})
+map_answer(CampaignStatus, aliases={"state": "status"})

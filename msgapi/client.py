@@ -56,7 +56,9 @@ _NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webh
 class Decode(Protocol):
     """The type of `decode.decode`, which is imported late."""
 
-    def __call__(self, call: Call[T], response: Response, /, *, attempts: int, elapsed: float) -> Result[T]:
+    def __call__(
+        self, call: Call[T], response: Response, /, *, attempts: int, elapsed: float, now: Callable[[], float]
+    ) -> Result[T]:
         """Return the result of *call*, decoded from *response*."""
         ...  # pragma: no cover
 
@@ -291,8 +293,8 @@ class Client:
             now = self._clock.now()
 
     async def _pause(self, call: Call[T], state: "_CallState", error: ApiError, queue: TurnQueue) -> float | None:
-        if queue.slots is not None:
-            await queue.slots.report_error(error)
+        if queue.slots is not None and isinstance(error, Throttled) and error.rate_limited:
+            await queue.slots.throttle(self._retry.delay_of_others(error))
         attempt, chance = state.attempts - state.repeated, random()  # noqa: S311 - jitter
         pause = self._retry.wait(error, attempt=attempt, repeatable=call.repeatable, chance=chance)
         if pause is None or pause > time_left() or not self._budget.spend(error):
@@ -311,12 +313,14 @@ class Client:
         else:
             if answer.attempts > 1:
                 state.add_repeated(answer.attempts)
-            result = self._decode(call, answer, attempts=state.attempts, elapsed=now - state.began)
+            clock, elapsed = self._clock, now - state.began
+            result = self._decode(call, answer, attempts=state.attempts, elapsed=elapsed, now=clock.time)
+            meta = result.meta
             if isinstance(result, Throttled) and result.rate_limited:
-                lane.record_throttled(now, left_at, result.retry_after, result.meta.rate_limit)
+                lane.record_throttled(now, left_at, self._retry.delay_of_others(result), meta.rate_limit)
             else:
-                meta = result.meta
-                lane.record_response(now, self._clock.time(), figures=meta.rate_limit, server_time=meta.server_time)
+                figures = meta.rate_limit if isinstance(result, Ok) or result.from_service else None
+                lane.record_response(now, clock.time(), figures=figures, server_time=meta.server_time)
         if state.watch is not None:
             state.watch.answer(result)
         return result
@@ -356,6 +360,7 @@ class Client:
             retry_after=wait,
             may_have_happened=state.may_have_happened,
             meta=state.meta(call, self._clock.now()),
+            from_service=False,
         )
 
 

@@ -5,30 +5,41 @@ Rules:
 - The fast converter reads first; only what it refuses is read again by the detailed one, which locates the problems.
 - No value is coerced from one JSON type to another, except that a Decimal is read from a number or a string.
 - A null where a field has a default is read as that default.
+- A field of an answer or an event that has an unexpected type is kept in its `extra` as it came. It does not cost the
+  other fields, nor an odd element of an array the other elements: it is in `extra` too, in a list under that name.
 - A Literal is read as a str, since the API adds to its enums. `schema.validators` checks what may be sent.
 """
 
+import json
+import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, final, get_args, get_origin
 
 import attrs
 import orjson
 from attrs import frozen
-from cattrs import ClassValidationError, IterableValidationError
+from cattrs import AttributeValidationNote, ClassValidationError, IterableValidationError
 from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.preconf.orjson import OrjsonConverter
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
-from .codegen import Part, reader
+from .codegen import EXTRA, Part, Tree, Unusual, in_utc, reader, unknown_fields
 from .results import ApiError, Detail, Ok
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
 _DECIMAL_SOURCES: Final = frozenset({float, int, str})
 _KIND: Final = "kind"
+_ID: Final = re.compile(r'"((?:[a-z]+_)?id)"\s*:\s*"([!#-\[\]-~]{1,255})"')
+_NO_HOOKS: Final[Mapping[str, Structure[Any]]] = {}
+_MAX_DIGITS: Final = 20  # of a whole number of 64 bits, or 19 and a sign
+_ERRORS: Final = {kind.__name__: kind for kind in get_args(ApiError)}
 
 
 class Mismatch(TypeError):
@@ -82,9 +93,7 @@ def _datetime(value: object, _: object) -> datetime:
         raise Mismatch(f"must be an ISO 8601 time, not {json_type_name(value)}")
     try:
         read = datetime.fromisoformat(value)
-        if read.tzinfo is UTC:
-            return read
-        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+        return read if read.tzinfo is UTC else in_utc(read)
     except (ValueError, OverflowError):
         raise Mismatch("must be an ISO 8601 time") from None
 
@@ -100,25 +109,107 @@ def _mapping(value: object, _: object) -> Mapping[str, object]:
 
 
 def _object(converter: OrjsonConverter, model: Any) -> Structure[T]:  # noqa: ANN401 - a class, as cattrs passes it
+    if is_answer(model):
+        return tolerant_reader(model)
     structure: Structure[T] = converter.gen_structure_attrs_fromdict(model)
 
     def checked(value: object, model: object) -> T:
-        if type(value) is dict:
-            return structure(_without_nulls(value), model)
-        raise Mismatch(f"must be an object, not {json_type_name(value)}")
+        return structure(_without_nulls(_checked_object(value)), model)
 
     return checked
 
 
-def _compiled_object(converter: OrjsonConverter, model: Any) -> Structure[T]:  # noqa: ANN401 - a class, as cattrs passes it
+def is_answer(model: type) -> bool:
+    """Return whether *model* is an answer or an event: it has a field `extra`, and is not an error."""
+    return any(one.name == EXTRA for one in attrs.fields(model)) and model.__name__ not in _ERRORS
+
+
+def tolerant_reader(
+    model: Any,  # noqa: ANN401 - any attrs class
+    hooks: Mapping[str, Structure[Any]] = _NO_HOOKS,
+) -> Structure[Any]:
+    """Return the reader of an answer that keeps a field of an unexpected type in `extra`, as it came.
+
+    So it does with the elements of an array that cannot be read. Only a field without a default is required. *hooks*
+    read the fields that they name.
+    """
+    given_fields = [one for one in attrs.fields(attrs.resolve_types(model)) if one.name != EXTRA]
+    field_readers = [_field_reader(one, hooks.get(one.name)) for one in given_fields]
+    known = frozenset(one.name for one in given_fields)
+
+    def structure(value: object, _: object) -> object:
+        given = _checked_object(value)
+        found: Tree = {EXTRA: unknown_fields(given, known)}
+        errors = [error for read in field_readers if (error := read(given, found)) is not None]
+        if errors:
+            raise ClassValidationError("does not fit", errors, model)  # pyright: ignore[reportCallIssue] - its base takes two
+        return model(**found)
+
+    return structure
+
+
+def _field_reader(one: "attrs.Attribute[Any]", hook: Structure[Any] | None) -> Callable[[Tree, Tree], Exception | None]:
+    kind: Any = _inner(one.type) if _is_optional(one.type) else one.type
+    element = get_args(kind)[0] if _origin(kind) is tuple else None
+    required = one.default is attrs.NOTHING
+    structure: Structure[Any] = hook or detailed.structure
+
+    def read(given: Tree, found: Tree) -> Exception | None:
+        raw = given.get(one.name)
+        if raw is None:
+            return located(KeyError(one.name), one.name) if required else None
+        try:
+            if element is not None and type(raw) is list:
+                found[one.name], odd = _read_elements(raw, element)
+                found[EXTRA] |= {one.name: odd} if odd else {}
+            else:
+                found[one.name] = structure(raw, kind)
+        except Exception as error:  # noqa: BLE001 - whatever it was, the value is kept or is a problem
+            if required:
+                return located(error, one.name)
+            found[EXTRA][one.name] = raw
+        return None
+
+    return read
+
+
+def _read_elements(raw: list[object], kind: Any) -> tuple[tuple[Any, ...], list[object]]:  # noqa: ANN401
+    good, odd = [], []
+    for element in raw:
+        try:
+            good.append(detailed.structure(element, kind))
+        except Exception:  # noqa: BLE001 - one odd element is one odd element
+            odd.append(element)
+    return tuple(good), odd
+
+
+def located(error: Exception, path: str) -> Exception:
+    """Return *error* with a note that names the *path* at which it was found."""
+    error.add_note(AttributeValidationNote("", path, None))
+    return error
+
+
+def _checked_object(value: object) -> Tree:
+    if type(value) is dict:
+        return value
+    raise Mismatch(f"must be an object, not {json_type_name(value)}")
+
+
+def compiled_reader(
+    model: Any,  # noqa: ANN401 - any attrs class
+    unusual: Unusual | None = None,
+    hooks: Mapping[str, Structure[Any]] = _NO_HOOKS,
+) -> Structure[Any]:
+    """Return the fast reader of *model*. *unusual* is as in `codegen.reader`; *hooks* read the fields they name."""
     # Fields that only need a type check are read without a function call each, which takes less than half of
     # the time of a cattrs hook per field. The detailed converter explains what this one refuses.
     parts = []
     for one in attrs.fields(attrs.resolve_types(model)):
         kind = _inner(one.type) if _is_optional(one.type) else cast("Any", one.type)
         exact = str if _origin(kind) is Literal else kind
-        parts.append(Part(one, kind, exact, converter.get_structure_hook(kind)))
-    return reader(model, parts)
+        hook = hooks.get(one.name)
+        parts.append(Part(one, kind, None if hook else exact, hook or fast.get_structure_hook(kind)))
+    return reader(model, parts, unusual)
 
 
 def _without_nulls(value: dict[str, object]) -> dict[str, object]:
@@ -187,8 +278,9 @@ def make_converter(*, locate_problems: bool) -> OrjsonConverter:
     made = make_orjson_converter(detailed_validation=locate_problems, omit_if_default=True)
     for kind, structure in _SIMPLE.items():
         made.register_structure_hook(kind, structure)
-    read_object = _object if locate_problems else _compiled_object
-    _ = made.register_structure_hook_factory(attrs.has, lambda model: read_object(made, model))
+    _ = made.register_structure_hook_factory(
+        attrs.has, lambda model: _object(made, model) if locate_problems else compiled_reader(model)
+    )
     _ = made.register_structure_hook_factory(lambda kind: _origin(kind) is tuple, lambda kind: _array(made, kind))
     _ = made.register_structure_hook_factory(_is_optional, lambda kind: _optional(made, kind))
     made.register_structure_hook_func(lambda kind: _origin(kind) is Literal, _strict(str, "a string"))
@@ -239,20 +331,92 @@ def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
 
 
 def parse(body: bytes) -> object | Problems:
-    """Return the JSON value in *body*. If *body* is not JSON, return one problem without a path."""
+    """Return the JSON value in *body*. If *body* is not JSON, return one problem without a path.
+
+    A byte order mark is skipped; the body may then be UTF-16 too.
+    """
     try:
-        value: object = orjson.loads(body)
+        value: object = orjson.loads(_without_mark(body))
         return value
-    except orjson.JSONDecodeError:
+    except ValueError:
         return Problems((Detail("", "is not JSON" if body else "is empty"),))
 
 
-def load(body: bytes, model: type[T]) -> T | Problems:
-    """Return the *model* read from the JSON in *body*, or the problems found. Unknown fields are ignored."""
+def _without_mark(body: bytes) -> bytes | str:
+    if body.startswith(BOM_UTF8):
+        return body.removeprefix(BOM_UTF8)
+    return body.decode("utf-16") if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else body
+
+
+def parse_leniently(body: bytes) -> object | Problems:
+    """Return the JSON value in *body* as `parse` does, or with what strict parsers refuse replaced.
+
+    Invalid Unicode, such as half of a surrogate pair, becomes U+FFFD. NaN and numbers beyond a float become None.
+    """
+    value = parse(body)
+    if not isinstance(value, Problems):
+        return value
     try:
-        return fast.structure(orjson.loads(body), model)
+        text = _without_mark(body)
+        text = text if isinstance(text, str) else text.decode(errors="replace")
+        read = json.loads(text, parse_constant=_none, parse_int=_whole_number, parse_float=_finite_number)
+        return _without_surrogates(read)
+    except (ValueError, RecursionError):
+        return value
+
+
+def _none(_: str) -> None:
+    return None
+
+
+def _whole_number(digits: str) -> int | float | None:
+    # orjson reads and writes 64 bits, and reads a longer number as a float.
+    if len(digits) <= _MAX_DIGITS and -(2**63) <= (number := int(digits)) < 2**64:
+        return number
+    return _finite_number(digits)
+
+
+def _finite_number(digits: str) -> float | None:
+    number = float(digits)
+    return number if isfinite(number) else None
+
+
+def _without_surrogates(value: object) -> object:
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        tree = cast("dict[str, object]", value)
+        return {cast("str", _without_surrogates(name)): _without_surrogates(part) for name, part in tree.items()}
+    return [_without_surrogates(part) for part in cast("list[object]", value)] if isinstance(value, list) else value
+
+
+def salvage(body: bytes, deepest: int) -> Tree:
+    """Return what can be read of *body*, which is no answer: the fields of a JSON object, or the ids in a part of one.
+
+    If objects and arrays are nested in more than *deepest* levels, return the fields that are strings.
+    """
+    value = parse_leniently(body)
+    if isinstance(value, dict):
+        whole = not is_nested_deeper(value, deepest)
+        return value if whole else {name: part for name, part in value.items() if isinstance(part, str)}
+    text = body.decode(errors="replace").lstrip("\ufeff \t\r\n")
+    return dict(reversed(_ID.findall(text))) if text.startswith("{") else {}  # of two ids with one name, the first
+
+
+_fast_reader: Final[Callable[[Any], Structure[Any]]] = lru_cache(256)(fast.get_structure_hook)
+
+
+def load(body: bytes, model: type[T]) -> T | Problems:
+    """Return the *model* read from the JSON in *body*, or the problems found.
+
+    Unknown fields are ignored, or kept in `extra` if the model has one. Such a model is also read from JSON that is
+    not quite valid, as `parse_leniently` does.
+    """
+    try:
+        read: T = _fast_reader(model)(orjson.loads(body), model)
+        return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
-        value = parse(body)
+        value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
         return value if isinstance(value, Problems) else _read_in_detail(value, model)
 
 
@@ -264,7 +428,8 @@ def load_error(body: bytes) -> ApiError | Problems:
 def from_plain(value: object, model: type[T]) -> T | Problems:
     """Return the *model* read from *value*, a parsed JSON value, or the problems found."""
     try:
-        return fast.structure(value, model)
+        read: T = _fast_reader(model)(value, model)
+        return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)
 
@@ -312,9 +477,6 @@ def _details(error: BaseException, path: str) -> Iterable[Detail]:
 def _write_with_kind(kind: type) -> Callable[[object], dict[str, object]]:
     write: Callable[[object], dict[str, object]] = fast.gen_unstructure_attrs_fromdict(kind)
     return lambda value: {_KIND: kind.__name__, **write(value)}
-
-
-_ERRORS: Final = {kind.__name__: kind for kind in get_args(ApiError)}
 
 
 def _read_error(value: object, _: object) -> object:

@@ -11,7 +11,8 @@ Rules:
 - The generated code contains only names of fields and names made here, never values from outside.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MemberDescriptorType
@@ -25,6 +26,8 @@ Names = dict[str, object]
 Structure = Callable[[Any, Any], T]
 Tree = dict[str, Any]
 FACTORY: Final = cast("type", attrs.Factory)  # a class that its stub declares as a function
+EXTRA: Final = "extra"  # the field of an answer that keeps what the model has no other field for
+_LONG: Final = 24  # characters; shorter decimal numbers are cached
 _EXACT: Final = {str: "str", int: "int", bool: "bool", float: "float"}  # read without conversion
 
 
@@ -104,43 +107,93 @@ class Part(NamedTuple):
     hook: Structure[Any]
 
 
-def reader(model: Callable[..., T], parts: list[Part]) -> Structure[T]:
-    """Return a function that reads *model* by its *parts*; it raises `Refused` for a value that does not match."""
-    names: Names = {"model": model, "Refused": Refused, "decimal": number}
-    lines = ["def read(value, _):", "    if type(value) is not dict:", "        raise Refused", "    get = value.get"]
+class Unusual(NamedTuple):
+    """What a reader does with an object that has not exactly the fields of its model.
+
+    *read* reads the object in another way: if a required field is absent, or if one of *names* is among the fields
+    that the model does not have. If *names* is None, any such field counts, and is looked for first.
+    """
+
+    read: Structure[Any]
+    names: frozenset[str] | None
+
+
+def reader(model: Callable[..., T], parts: list[Part], unusual: Unusual | None = None) -> Structure[T]:
+    """Return a function that reads *model* by its *parts*; it raises `Refused` for a value that does not match.
+
+    If the model has a field `extra`, the fields that the model does not have are kept there.
+    """
+    open_ = any(part.field.name == EXTRA for part in parts)
+    parts = [part for part in parts if part.field.name != EXTRA or not open_]
+    known = frozenset(part.field.name for part in parts)
+    names: Names = {"model": model, "Refused": Refused, "decimal": number, "decimal_text": text_number, "known": known}
+    names |= {"time": datetime.fromisoformat, "in_utc": in_utc, "UTC": UTC}
+    names |= {"unknown": unknown_fields, "read_unusual": unusual and unusual.read, "names": unusual and unusual.names}
+    lines = ["def read(value, kind):", "    if type(value) is not dict:", "        raise Refused"]
+    if unusual and unusual.names is None:
+        lines += ["    if not value.keys() <= known:", "        return read_unusual(value, kind)"]
+    lines += ["    get = value.get", *([f"    present = {len(parts)}"] if open_ else ())]
     for at, part in enumerate(parts):
         names |= {f"hook{at}": part.hook, f"kind{at}": part.kind}
-        lines += [
-            f"    part{at} = get({part.field.name!r})",
-            f"    if part{at} is None:",
-            f"        {_absent(at, part.field, names)}",
-        ]
-        if part.exact in _EXACT:
-            lines.append(f"    elif type(part{at}) is not {_EXACT[part.exact]}:")
-        elif part.kind is Decimal:
-            lines += [f"    elif type(part{at}) is float:", f"        part{at} = decimal(part{at})", "    else:"]
+        exact = _exact_lines(f"part{at}", part)
+        lines += [f"    part{at} = get({part.field.name!r})", *exact]
+        lines += [f"    {'elif' if exact else 'if'} part{at} is None:"]
+        if part.field.default is attrs.NOTHING:
+            lines += ["        return read_unusual(value, kind)" if unusual else "        raise Refused"]
         else:
-            lines.append("    else:")
-        lines.append(f"        part{at} = hook{at}(part{at}, kind{at})")
-    lines += _result_lines(model, parts, names)
+            names[f"default{at}"] = attrs.NOTHING if isinstance(part.field.default, FACTORY) else part.field.default
+            lines += [f"        part{at} = default{at}"]
+            lines += [f"        if {part.field.name!r} not in value:", "            present -= 1"] if open_ else []
+        lines += ["    else:", f"        part{at} = hook{at}(part{at}, kind{at})"]
+    if open_:
+        lines += [
+            "    extra = {}",
+            "    if len(value) != present:",
+            "        extra = unknown(value, known)",
+        ]
+        if unusual and unusual.names is not None:
+            lines += ["        if not names.isdisjoint(extra):", "            return read_unusual(value, kind)"]
+    lines += _result_lines(
+        model, {part.field.name: f"part{at}" for at, part in enumerate(parts)} | {EXTRA: "extra"}, names
+    )
     return cast("Structure[T]", _compile("read", lines, names))
 
 
-def _result_lines(model: Callable[..., object], parts: list[Part], names: Names) -> list[str]:
-    # The last lines of a function that has read each part.
-    known, values = slots_of(model), [f"part{at}" for at in range(len(parts))]
+def unknown_fields(value: Tree, known: Collection[str]) -> Tree:
+    """Return the fields of *value* that are not *known*, with those that were kept in an `extra` before."""
+    before = value.get(EXTRA)
+    kept: Tree = dict(before) if type(before) is dict else {} if before is None else {EXTRA: before}
+    return kept | {name: part for name, part in value.items() if name not in known and name != EXTRA}
+
+
+def _result_lines(model: Callable[..., object], values: dict[str, str], names: Names) -> list[str]:
+    # The last lines of a function that has read each field into the variable that *values* names.
+    known = slots_of(model)
     if known is not None:
-        return _build_lines(model, known, values, names)
-    given = ", ".join(f"{part.field.alias}={value}" for part, value in zip(parts, values, strict=True))
+        return _build_lines(model, known, [values[one.field.name] for one in known], names)
+    given = ", ".join(f"{one.alias}={values[one.name]}" for one in attrs.fields(cast("type", model)))
     return [f"    return model({given})"]
 
 
-def _absent(at: int, one: "attrs.Attribute[Any]", names: Names) -> str:
-    # The statement for a field that the value lacks.
-    if one.default is attrs.NOTHING:
-        return "raise Refused"
-    names[f"default{at}"] = attrs.NOTHING if isinstance(one.default, FACTORY) else one.default
-    return f"part{at} = default{at}"
+def _exact_lines(name: str, part: Part) -> list[str]:
+    # The beginning of the statement that reads the variable *name*: the branch for what needs no hook.
+    if part.exact in _EXACT:
+        return [f"    if type({name}) is {_EXACT[part.exact]}:", "        pass"]
+    if part.kind is Decimal:
+        return [
+            f"    if type({name}) is float:",
+            f"        {name} = decimal({name})",
+            f"    elif type({name}) is str and len({name}) < {_LONG}:",
+            f"        {name} = decimal_text({name})",
+        ]
+    if part.kind is datetime:
+        return [
+            f"    if type({name}) is str:",
+            f"        {name} = time({name})",
+            f"        if {name}.tzinfo is not UTC:",
+            f"            {name} = in_utc({name})",
+        ]
+    return []
 
 
 class Place(NamedTuple):
@@ -188,7 +241,18 @@ def number(value: float) -> Decimal:
 
     A zero has no sign: 0.0 and -0.0 are equal, so one could be returned for the other from the cache.
     """
-    made = Decimal(repr(value or 0.0))
+    return text_number(repr(value or 0.0))
+
+
+@lru_cache(1024)
+def text_number(text: str) -> Decimal:
+    """Return the finite decimal number that *text* is."""
+    made = Decimal(text)
     if made.is_finite():
         return made
     raise Refused
+
+
+def in_utc(time: datetime) -> datetime:
+    """Return *time* in UTC; without a time zone it is in UTC already."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

@@ -37,7 +37,7 @@ def key_problem(key: object) -> Exception | None:
 
 
 def check_url(url: str) -> str:
-    """Return a base URL without its last slash.
+    """Return a base URL without the `/v1` and the slashes at its end: every call adds the version itself.
 
     Raise Misconfigured if it is not a URL, or if the API key would be sent unencrypted.
     """
@@ -54,7 +54,9 @@ def check_url(url: str) -> str:
         raise Misconfigured("the base URL must have no user, no query and no fragment")
     if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured("the base URL must be https: the API key would be sent unencrypted")
-    return url.rstrip("/")
+    path = parts.path.rstrip("/")
+    path = path.removesuffix("v1").rstrip("/") if path.endswith("/v1") else path
+    return f"{parts.scheme}://{parts.netloc}{path}"
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -3,24 +3,28 @@
 Rules:
 - Decoding never raises, for any status, headers and body.
 - The HTTP status alone selects the class of the result. The error body only fills in its fields.
+- One function, `is_from_service`, decides whether an answer is the service's. The body of an error that is not fills in
+  no field but `retry_after`; all of it is kept in `extra`.
 - A success without a body is an `Ok` for a write whose result has no required fields.
 - A documented field of the wrong type counts as absent. It is kept in `extra`, as unknown fields are.
+- What can be read of a success that cannot be decoded is in the `extra` of the `Unreadable`, its ids above all.
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from math import isfinite
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
-from attrs import fields_dict
+from attrs import NOTHING, evolve, fields_dict
 
 from .calls import Call
-from .codec import Problems, from_plain, is_nested_deeper, load, parse
+from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
 from .codegen import constructor
 from .http import Response
+from .redact import mask
 from .results import (
     ApiError,
     Balance,
@@ -42,6 +46,7 @@ from .results import (
     Unprocessable,
     Unreadable,
 )
+from .retry import parse_http_date, parse_retry_after
 
 T = TypeVar("T")
 Envelope = dict[str, object]
@@ -60,17 +65,27 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
     503: Unavailable,
 }
 _new_meta, _new_rate_limit, _new_ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_DATE: Final = re.compile(r"[A-Z][a-z]{2}, (\d\d) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", re.ASCII)
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)  # of an error of the service
+_REQUEST_TIMEOUT: Final = 408
+_LONGEST_LOCATION: Final = 2000  # characters of a header that are looked at
+_LONGEST_TARGET: Final = 200  # characters of the target of a redirect in a message
 _DIGITS: Final = 15  # of a whole number in a header
 _SECONDS: Final = re.compile(r"\d{1,15}(\.\d{1,15})?", re.ASCII)
 
 
-def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: float = 0.0) -> Result[T]:
+def decode(
+    call: Call[T],
+    response: Response,
+    *,
+    attempts: int = 1,
+    elapsed: float = 0.0,
+    now: Callable[[], float] = time.time,
+) -> Result[T]:
     """Return the result of *call*, decoded from *response*.
 
-    *attempts* and *elapsed*, in seconds, are copied to its `meta`. A success whose body cannot be decoded is
-    `Unreadable`.
+    *attempts* and *elapsed*, in seconds, are copied to its `meta`. A success whose body cannot be decoded, or is an
+    error, is `Unreadable`. *now* returns the Unix time: a `Retry-After` that is a date is compared with it if the
+    response has no `Date`.
     """
     headers = response.headers
     meta = _new_meta(
@@ -80,27 +95,82 @@ def decode(call: Call[T], response: Response, *, attempts: int = 1, elapsed: flo
         idempotency_key=call.idempotency_key,
         location=headers.get("location"),
         rate_limit=_rate_limit(headers),
-        server_time=_unix_time(headers.get("date", "")),
+        server_time=parse_http_date(headers.get("date", "")),
     )
     if response.status not in _SUCCESS:
-        return _failure(response, meta)
+        return _failure(call, response, meta, now)
     value = load(response.body, call.returns)
     if not response.body and call.method != "GET":
         empty = load(b"{}", call.returns)
         value = value if isinstance(empty, Problems) else empty
-    if isinstance(value, Problems):
-        message = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
-        return Unreadable(message=message, problems=value.lines(), meta=meta)
+    # A success that decodes is the service's unless it is an error. Only few bodies need to be read a second time.
+    if isinstance(value, Problems) or b'"error"' in response.body:
+        body, decodes = salvage(response.body, DEEPEST), not isinstance(value, Problems)
+        from_service = is_from_service(call, response.status, body, decodes=decodes)
+        if isinstance(value, Problems) or not from_service:
+            return _unreadable(response, meta, body, value, from_service=from_service)
     return _new_ok(value, meta=meta)
 
 
-def _failure(response: Response, meta: Meta) -> ApiError:
-    status, headers = response.status, response.headers
+def is_from_service(call: Call[Any], status: int, body: object, *, decodes: bool = False) -> bool:
+    """Return whether an answer to *call* is the service's, by its *status* and its parsed *body*.
+
+    An error is the service's if its body is an object whose `error` is a code in lower case and whose `message` is a
+    string. A success is the service's if it is no such object, and *decodes* or has the id that the result requires.
+    """
+    error = (
+        isinstance(body, dict)
+        and isinstance(body.get("error"), str)
+        and _CODE.fullmatch(body["error"]) is not None
+        and isinstance(body.get("message"), str)
+    )
+    if status not in _SUCCESS:
+        return error
+    return not error and (decodes or _has_id(body, call.returns))
+
+
+def _has_id(body: object, model: type) -> bool:
+    # An id is a field that the model requires and that is called `id` or, for example, `message_id`.
+    if not isinstance(body, dict):
+        return False
+    required = [field.name for field in getattr(model, "__attrs_attrs__", ()) if field.default is NOTHING]
+    values = [body.get(name) for name in required if name == "id" or name.endswith("_id")]
+    return any(isinstance(value, str) and value for value in values)
+
+
+def _unreadable(response: Response, meta: Meta, body: Envelope, value: object, *, from_service: bool) -> Unreadable:
+    problem = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
+    if not isinstance(value, Problems):
+        value = Problems((Detail("error", "is an error, not a result"),))
+        problem = f"HTTP {response.status}, but the body is an error: {_size(response)}"
+    return Unreadable(message=problem, problems=value.lines(), meta=meta, extra=body, from_service=from_service)
+
+
+def _failure(call: Call[Any], response: Response, meta: Meta, now: Callable[[], float]) -> ApiError:
+    status, body = response.status, parse_leniently(response.body)
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
-    body = parse(response.body)
-    rest: Envelope = dict(body) if isinstance(body, dict) and not is_nested_deeper(body, DEEPEST) else {}
+    from_service = is_from_service(call, status, body)
+    rest, server_now = _fields(body), _server_clock(meta, now)
     known: dict[str, Any] = {}
-    for name, reader in (("error", _text), ("message", _text), *_READERS.items()):
+    in_header = parse_retry_after(response.headers.get("retry-after"), server_now)
+    if in_header is not None:
+        meta = evolve(meta, retry_after=in_header)
+    if "retry_after" in _FIELDS[kind]:
+        known["retry_after"] = _retry_after(rest, in_header, server_now)
+    to = f" to {_target(meta.location)}" if meta.location and 300 <= status <= 399 else ""  # noqa: PLR2004 - 3xx
+    if not from_service:
+        refused = 300 <= status <= 499 and status != _REQUEST_TIMEOUT  # noqa: PLR2004 - 3xx and 4xx
+        return kind(
+            code=f"http_{status}",
+            message=f"HTTP {status}{to}, but not from the service: {_size(response)}",
+            may_have_happened=not refused,
+            meta=meta,
+            extra=rest,
+            from_service=False,
+            **known,
+        )
+    code, message = f"{rest.pop('error')}", f"{rest.pop('message')}"
+    for name, reader in _READERS.items():
         if name in _FIELDS[kind] and name in rest:
             value = reader(rest[name])
             if value is not None:
@@ -109,16 +179,31 @@ def _failure(response: Response, meta: Meta) -> ApiError:
                 del rest[name]
     if not rest.get("details", True):
         del rest["details"]  # an empty list has no information
-    if "retry_after" in _FIELDS[kind]:
-        known["retry_after"] = _larger(known.get("retry_after"), _retry_after(headers, meta.server_time))
-    code = known.pop("error", None) or f"http_{status}"
-    message = known.pop("message", None) or f"HTTP {status} without a message: {_size(response)}"
-    return kind(code=code, message=message, meta=meta, extra=rest, **known)
+    message = message or f"HTTP {status} without a message: {_size(response)}"
+    return kind(code=code, message=f"{message} (HTTP {status}{to})" if to else message, meta=meta, extra=rest, **known)
+
+
+def _fields(body: object) -> Envelope:
+    # A value that is nested too deep could not be written as JSON again.
+    items = body.items() if isinstance(body, dict) else ()
+    return {name: value for name, value in items if not is_nested_deeper(value, DEEPEST - 1)}
 
 
 def _size(response: Response) -> str:
     media_type = response.headers.get("content-type", "").partition(";")[0].strip() or "of no stated type"
     return f"{len(response.body)} bytes {media_type}"
+
+
+def _target(location: str) -> str:
+    # The target of a redirect without user, query and fragment, which can contain secrets.
+    try:
+        parts = urlsplit(location[:_LONGEST_LOCATION])
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "an address that is not a URL"
+    host = f"[{host}]" if ":" in host else host
+    target = urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
+    return mask(target).encode("unicode_escape").decode()[:_LONGEST_TARGET]
 
 
 # The documented fields of an error body. Each reader returns None for a value of the wrong type.
@@ -150,25 +235,13 @@ def _amount(value: object) -> Decimal | None:
     return None if isinstance(found, Problems) else found
 
 
-def _duration(value: object) -> float | None:
-    if isinstance(value, str) and _SECONDS.fullmatch(value):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        return None
-    return max(0.0, float(value))
-
-
 _READERS: Final[Mapping[str, Callable[[object], object]]] = {
     "details": _details,
     "balance": _balance,
     "required_amount": _amount,
     "topup_url": _text,
-    "retry_after": _duration,
 }
-_FIELDS: Final = {
-    kind: {"error", "message", *(fields_dict(kind).keys() & _READERS.keys())}
-    for kind in (*_KINDS.values(), ServerFault, Unexpected)
-}
+_FIELDS: Final = {kind: fields_dict(kind).keys() for kind in (*_KINDS.values(), ServerFault, Unexpected)}
 
 
 # Headers.
@@ -198,28 +271,15 @@ _limit: Final = lru_cache(maxsize=64)(_count)  # mostly the same value in every 
 _reset: Final = lru_cache(maxsize=64)(_number)
 
 
-def _retry_after(headers: Mapping[str, str], server_time: float | None) -> float | None:
-    # A date is compared with the `Date` of the same response: the clocks of client and server can differ.
-    text = headers.get("retry-after", "")
-    at = _unix_time(text)
-    if at is not None and server_time is not None:
-        return max(0.0, at - server_time)
-    return _number(text)
+def _server_clock(meta: Meta, now: Callable[[], float]) -> Callable[[], float]:
+    # A date is compared with the `Date` of the same response if there is one: the clocks of both can differ.
+    server_time = meta.server_time
+    return now if server_time is None else lambda: server_time
 
 
-def _larger(one: float | None, other: float | None) -> float | None:
-    given = [seconds for seconds in (one, other) if seconds is not None]
-    return max(given, default=None)
-
-
-@lru_cache(maxsize=64)
-def _unix_time(text: str) -> float | None:
-    found = _DATE.fullmatch(text)
-    if not found or found[2] not in _MONTHS:
-        return None
-    day, year, hour, minute, second = (int(found[group]) for group in (1, 3, 4, 5, 6))
-    try:
-        moment = datetime(year, _MONTHS.index(found[2]) + 1, day, hour, minute, min(second, 59), tzinfo=UTC)
-    except ValueError:
-        return None
-    return moment.timestamp()
+def _retry_after(rest: Envelope, in_header: float | None, server_now: Callable[[], float]) -> float | None:
+    # The larger of the body field and the header.
+    in_body = parse_retry_after(rest.get("retry_after"), server_now)
+    if in_body is not None or rest.get("retry_after", False) is None:
+        del rest["retry_after"]
+    return max((seconds for seconds in (in_body, in_header) if seconds is not None), default=None)

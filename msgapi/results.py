@@ -1,8 +1,10 @@
 """Results: the outcome of one call, as a closed union of values that a `match` can exhaust.
 
 Rules:
-- What an error means for the next step is one table, `_SCOPES`. Retry, outage, circuit breaker and journal all use it.
+- What an error means for the next step is its `scope`: one table, `_SCOPES`, and one rule for answers that are not the
+  service's. Retry, outage, circuit breaker and journal all use it.
 - `may_have_happened` is True wherever the service may have carried the call out.
+- Whether an answer is the service's is decided in one place, `decode.is_from_service`. `from_service` records it.
 """
 
 from collections.abc import Mapping
@@ -16,14 +18,20 @@ from .redact import hidden, key, mask, word
 
 T_co = TypeVar("T_co", covariant=True)
 
-Scope: TypeAlias = Literal["recipient", "request", "account", "service"]
+Scope: TypeAlias = Literal["recipient", "request", "account", "service", "foreign"]
 """What an error is about, and so what can be done after it.
 
 - `recipient`: one recipient or resource. Other calls are not affected.
 - `request`: the content of the request. Calls with the same content end in the same way.
 - `account`: the API key or the balance. Every call ends in the same way until the user acts.
 - `service`: the service, the network or the rate limit. The same call can succeed later.
+- `foreign`: the answer of something else, such as a proxy, a login page or another host. It says nothing about the
+  call. Every call ends in the same way until the base URL or the proxy is corrected. A 5xx, 408 or 429 that is not
+  the service's has the scope `service`: gateways answer so during an outage and for a rate limit.
 """
+
+_REQUEST_TIMEOUT: Final = 408
+_RETRYABLE: Final = frozenset({_REQUEST_TIMEOUT, 421, 425})  # not an answer to the call: the server asks for it again
 
 CALLED_OFF: Final = "called_off"  # the code of a `NotSent` whose `only_while` returned False before it left
 NO_FREE_CONNECTION: Final = "no_free_connection"  # of a `NotSent` that waited for one of `max_connections` in vain
@@ -51,7 +59,8 @@ class Meta:
 
     *status* is the HTTP status, or None if no response was read. *attempts* counts the requests that were made; it is
     0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
-    *server_time* is the `Date` header of the response as Unix time.
+    *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
+    an error of any status asks for in its `Retry-After` header.
     """
 
     status: int | None = None
@@ -61,6 +70,7 @@ class Meta:
     location: str | None = attrs.field(default=None, repr=hidden)
     rate_limit: RateLimit | None = None
     server_time: float | None = attrs.field(default=None, repr=False)
+    retry_after: float | None = attrs.field(default=None, repr=False)
 
 
 @final
@@ -77,12 +87,13 @@ class Detail:
 class Balance:
     """A prepaid balance in EUR: *free* can be spent, *reserved* is on hold, *total* is the sum of both.
 
-    A part that the response leaves out is None.
+    A part that the response leaves out is None. Unknown fields, and those of an unexpected type, are in *extra*.
     """
 
     free: Decimal | None = None
     reserved: Decimal | None = None
     total: Decimal | None = None
+    extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -96,17 +107,31 @@ class Ok(Generic[T_co]):
 
 @frozen(kw_only=True)
 class _Failure:
-    # The fields that every error has. Private: the name for annotations is the union `ApiError`.
+    """The fields that every error has. Private: the name for annotations is the union `ApiError`.
+
+    *from_service* is True if the service itself gave the error: a response was read, and its body has the form that
+    the service uses. It is False
+
+    - if the response has another form, and so comes from a proxy, a gateway or another host. The class is still that
+      of the status, and *meta* has the status. An `Unreadable` is from the service if the id could be read.
+    - without a response: always for `NotSent` and `Unanswered`, for `Invalid` from a check on this machine, and for
+      `Throttled` if the client did not send the call because of the rate limit. *meta* then has no status.
+    """
+
     code: str = attrs.field(default="", repr=word)
     message: str = attrs.field(default="", repr=False)
     may_have_happened: bool = False
     meta: Meta = attrs.field(factory=Meta)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, hash=False)
+    from_service: bool = True
 
     @property
     def scope(self) -> Scope:
         """What the error is about: see `Scope`."""
-        return _SCOPES[type(self)]
+        kind, status = type(self), self.meta.status
+        if not self.from_service and status is not None and kind not in _WITHOUT_RESPONSE:
+            return "service" if kind in _OUTAGE or status == _REQUEST_TIMEOUT else "foreign"
+        return "service" if kind is Unexpected and status in _RETRYABLE else _SCOPES[kind]
 
 
 @final
@@ -116,6 +141,7 @@ class Invalid(_Failure):
 
     code: str = attrs.field(default="validation_error", repr=word)
     details: tuple[Detail, ...] = ()
+    from_service: bool = Factory(lambda self: self.meta.status is not None, takes_self=True)
 
 
 @final
@@ -178,9 +204,9 @@ class Throttled(_Failure):
     def rate_limited(self) -> bool:
         """Whether the rate limit of the key was exceeded, as opposed to a cap for one recipient.
 
-        A response without an error code, for example from a proxy, counts as the rate limit.
+        A response that is not the service's, for example from a proxy, counts as the rate limit.
         """
-        return self.code in {"rate_limit_exceeded", "http_429"}
+        return not self.from_service or self.code in {"rate_limit_exceeded", "http_429"}
 
     @property
     def scope(self) -> Scope:
@@ -209,7 +235,10 @@ class Unavailable(_Failure):
 @final
 @frozen(kw_only=True)
 class Unexpected(_Failure):
-    """A status that the API does not document, such as a redirect by a proxy."""
+    """A status that the API does not document, such as a redirect by a proxy. For a 3xx the message names its target.
+
+    A 408, 421 or 425 is repeated if the call may be repeated.
+    """
 
     may_have_happened: bool = True
 
@@ -222,14 +251,25 @@ class Unexpected(_Failure):
 @final
 @frozen(kw_only=True)
 class Unreadable(_Failure):
-    """A success whose body could not be decoded: the call was carried out, only its result is lost.
+    """A success whose body could not be decoded.
 
-    *problems* say what is wrong and where, as `message @ $.json.path`. They quote no values.
+    If *from_service* is True, the id could be read: the call was carried out, only its result is lost. Otherwise the
+    outcome is unknown: the body has another form, for example that of a login page, or is an error.
+
+    *problems* say what is wrong and where, as `message @ $.json.path`. They quote no values. What could be read is in
+    *extra*: the fields of the body, or only its ids if the body is not JSON. With the code `incomplete_list` it is
+    the end of a list that may not be whole.
     """
 
     code: str = attrs.field(default="unreadable", repr=word)
     may_have_happened: bool = True
     problems: tuple[str, ...] = ()
+
+    @property
+    def message_id(self) -> str | None:
+        """The id of the message, if it could be read."""
+        found = (self.extra.get(name) for name in ("message_id", "id"))
+        return next((one for one in found if isinstance(one, str) and one), None)
 
 
 @final
@@ -239,6 +279,7 @@ class NotSent(_Failure):
 
     reason: str = attrs.field(repr=lambda reason: repr(mask(reason)))
     code: str = attrs.field(default="not_sent", repr=word, kw_only=True)
+    from_service: bool = attrs.field(default=False, kw_only=True)
     message: str = attrs.field(
         default=Factory(lambda self: f"nothing was sent: {self.reason}", takes_self=True), repr=False, kw_only=True
     )
@@ -260,6 +301,7 @@ class Unanswered(_Failure):
         kw_only=True,
     )
     may_have_happened: bool = attrs.field(default=True, kw_only=True)
+    from_service: bool = attrs.field(default=False, kw_only=True)
 
 
 ApiError: TypeAlias = (
@@ -298,3 +340,5 @@ _SCOPES: Final[Mapping[type, Scope]] = {
     NotSent: "service",
     Unanswered: "service",
 }
+_OUTAGE: Final = frozenset({ServerFault, Unavailable, Throttled})  # what gateways answer for a service that is down
+_WITHOUT_RESPONSE: Final = frozenset({NotSent, Unanswered})

@@ -13,10 +13,10 @@ from .calls import Call
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .redact import hidden
+from .schema.answers import map_answer
 from .schema.mapping import map_fields_by_name
 from .schema.requests import Schema, build_call
-from .schema.undocumented import read_leniently
-from .schema.validators import phone_number
+from .schema.validators import phone_number, single_line
 
 __all__ = [
     "SCHEMAS",
@@ -67,24 +67,25 @@ def register(phone: str) -> Call[TestAgentStatus]:
     return build_call("POST", "/v1/test/register", TestAgentStatus, body=body, schema=_REGISTRATION)
 
 
-def verify(phone: str, code: str) -> Call[TestAgentStatus]:
+def verify(phone: str, code: str, *, strict: bool = True) -> Call[TestAgentStatus]:
     """Return the call that binds *phone* to the workspace with the *code* of the SMS.
 
-    *code* is 4 to 10 digits. If the input is not valid, the call returns `Invalid` with details and is not sent.
+    *code* is 4 to 10 digits if *strict*, otherwise any text. If the input is not valid, the call returns `Invalid` with
+    details and is not sent.
     The call is not repeated automatically once a byte may have been sent.
     Docs: /guides/quickstart-rcs-sandbox.
     """
     body = Verification(phone=phone, code=code)
-    return build_call("POST", "/v1/test/verify", TestAgentStatus, body=body, schema=_VERIFICATION)
+    return build_call("POST", "/v1/test/verify", TestAgentStatus, body=body, schema=_VERIFICATION, strict=strict)
 
 
-def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accepted]:
+def send(message: Message, *, idempotency_key: str | None = None, strict: bool = True) -> Call[Accepted]:
     """Return the call that sends *message* through the test agent (docs: /guides/quickstart-rcs-sandbox).
 
-    Keys, validation and repetition are as in `messages.send`. At most five messages can be sent, and only to the
-    verified number. Everything else is the same `Forbidden`, so that numbers cannot be enumerated.
+    Keys, validation, *strict* and repetition are as in `messages.send`. At most five messages can be sent, and only to
+    the verified number. Everything else is the same `Forbidden`, so that numbers cannot be enumerated.
     """
-    return evolve(send_message(message, idempotency_key=idempotency_key), path="/v1/test/messages")
+    return evolve(send_message(message, idempotency_key=idempotency_key, strict=strict), path="/v1/test/messages")
 
 
 def status() -> Call[TestAgentStatus]:
@@ -101,9 +102,9 @@ def _code(value: object) -> str | None:
 
 
 _REGISTRATION: Final = Schema(Registration, {"phone": phone_number})
-_VERIFICATION: Final = Schema(Verification, {"phone": phone_number, "code": _code})
+_VERIFICATION: Final = Schema(Verification, {"phone": phone_number, "code": _code}, documented={"code": single_line})
 SCHEMAS: Final = (_REGISTRATION, _VERIFICATION)
 """The schemas of all request bodies."""
 
 map_fields_by_name(Registration, Verification)
-read_leniently(TestAgentStatus)
+map_answer(TestAgentStatus)

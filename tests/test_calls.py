@@ -17,9 +17,13 @@ KEY = "0b8f7c0e-8a52-4b0e-9f57-6a1f7a0c9e11"
 
 @pytest.mark.parametrize(
     ("method", "key", "repeatable"),
-    [("GET", None, True), ("DELETE", None, True), ("PUT", None, True), ("POST", None, False), ("POST", KEY, True)],
+    [
+        ("GET", None, True),
+        *((method, None, False) for method in ("DELETE", "PUT", "PATCH", "POST")),
+        *((method, KEY, True) for method in ("DELETE", "PUT", "PATCH", "POST")),
+    ],
 )
-def test_a_post_without_a_key_is_the_one_call_that_may_not_be_repeated(
+def test_a_call_that_changes_something_may_be_repeated_only_with_a_key(
     method: str, key: str | None, repeatable: bool
 ) -> None:
     assert Call(method, "/v1/x", Balance, idempotency_key=key).repeatable is repeatable

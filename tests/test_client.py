@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import anyio
 import attrs
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import msgapi
+import msgapi.transports.aiohttp
 from msgapi import Balance, Call, Client, Invalid, NotSent, Ok, Request, Response, Retry, Unanswered, VirtualClock
+from msgapi.messages import Accepted
 from msgapi.transports import Answer
 
 KEY = "0b8f7c0e-8a52-4b0e-9f57-6a1f7a0c9e11"
@@ -22,7 +25,7 @@ READ = Call("GET", "/v1/billing/balance", Balance)
 
 OK = Response(200, {}, b'{"free":1}')
 FAULT = Response(500, {}, b"")
-DOWN = Response(503, {}, b'{"error":"unavailable"}')
+DOWN = Response(503, {}, b'{"error":"unavailable","message":"m"}')
 LOST = Unanswered("reset")
 REFUSED = NotSent("connection refused")
 
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.anyio
 
 
 def limited(retry_after: float | None = None, code: str = "rate_limit_exceeded") -> Response:
-    return Response(429, {}, orjson.dumps({"error": code, "retry_after": retry_after}))
+    return Response(429, {}, orjson.dumps({"error": code, "message": "m", "retry_after": retry_after}))
 
 
 @define
@@ -203,6 +206,92 @@ async def test_waiting_for_a_turn_is_no_time_out_however_long_the_queue() -> Non
     assert min(gaps) >= 0.1 - 0.02 - 1e-9
 
 
+PAGE = Response(200, {"Content-Type": "text/html"}, b"<html>please log in</html>")
+NO_PAGE = Response(404, {"Content-Type": "text/html"}, b"<html>no such page</html>")
+ACCEPTED = Call("POST", "/v1/messages", Accepted, body=b"{}", idempotency_key=KEY)
+
+
+@pytest.mark.parametrize(
+    "foreign", [PAGE, NO_PAGE, Response(302, {}, b""), Response(401, {}, b""), Response(502, {}, b"")]
+)
+async def test_an_answer_that_is_not_the_services_is_repeated_under_its_key(foreign: Response) -> None:
+    async with scripted(foreign, foreign, Response(200, {}, b'{"message_id":"msg_1"}')) as (api, script):
+        assert isinstance(await api(ACCEPTED), Ok)
+    assert [request.headers["Idempotency-Key"] for request in script.asked] == [KEY] * 3
+
+
+@pytest.mark.parametrize(
+    ("answers", "happened"),
+    [([PAGE], True), ([NO_PAGE], False), ([PAGE, NO_PAGE], True), ([NO_PAGE, NO_PAGE, PAGE, NO_PAGE], True)],
+)
+async def test_answers_that_are_not_the_services_say_whether_one_of_them_may_have_carried_it_out(
+    answers: list[Answer], happened: bool
+) -> None:
+    async with scripted(*answers) as (api, script):
+        result = await api(ACCEPTED)
+    assert not isinstance(result, Ok)
+    assert (result.may_have_happened, result.scope, len(script.asked)) == (happened, "foreign", Retry().attempts)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(Response(status, {}, b"") for status in (200, 302, 404, 408, 421, 425, 500, 502, 503)),
+        *(Response(status, {}, b'{"error":"code","message":"m"}') for status in (408, 421, 425, 500, 503)),
+        LOST,
+    ],
+    ids=lambda answer: f"{getattr(answer, 'status', 'lost')}",
+)
+async def test_a_change_without_a_key_is_one_request(method: str, answer: Answer) -> None:
+    async with scripted(answer, OK) as (api, script):
+        result = await api(Call(method, "/v1/messages/msg_1", Accepted, body=b"{}"))
+    assert not isinstance(result, Ok)
+    assert len(script.asked) == 1
+
+
+@pytest.mark.parametrize("status", [408, 421, 425])
+@pytest.mark.parametrize("body", [b"", b'{"error":"code","message":"m"}'])
+async def test_a_server_that_asks_for_the_request_again_gets_it_under_its_key(status: int, body: bytes) -> None:
+    async with scripted(Response(status, {}, body), OK) as (api, script):
+        assert isinstance(await api(SEND), Ok)
+    assert len(script.asked) == 2
+
+
+@pytest.mark.parametrize("headers", [{"Retry-After": "1800000000"}, {"Retry-After": "Fri, 15 Jan 2077 08:00:00 GMT"}])
+async def test_a_wait_of_more_than_a_day_is_returned_at_once_and_delays_the_next_call_by_the_longest_wait(
+    headers: dict[str, str],
+) -> None:
+    far = Response(429, headers, b'{"error":"rate_limit_exceeded","message":"m"}')
+    async with scripted(far, OK, retry=Retry(longest_wait=30)) as (api, script):
+        first = await api(SEND)
+        assert isinstance(first, msgapi.Throttled)
+        assert first.retry_after is not None
+        assert first.retry_after > 86_400
+        assert script.clock.now() == 0
+        assert isinstance(await api(SEND), Ok)
+    assert script.times == [0, pytest.approx(30)]
+
+
+async def test_a_date_in_retry_after_is_compared_with_the_clients_clock_if_the_response_has_no_date() -> None:
+    clock = VirtualClock()
+    at = formatdate(clock.time() + 20, usegmt=True)
+    script = Script([Response(503, {"Retry-After": at}, b""), OK], clock)
+    async with clock.autojump(), msgapi.Client(api_key="sk", transport=script, clock=clock) as api:
+        assert isinstance(await api(SEND), Ok)
+    assert 19 <= script.times[1] - script.times[0] <= 21
+
+
+async def test_the_rate_limit_figures_of_an_answer_that_is_not_the_services_are_ignored() -> None:
+    figures = {"X-RateLimit-Limit": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "100"}
+    clock = VirtualClock()
+    figures["X-RateLimit-Reset"] = f"{int(clock.time()) + 100}"
+    script = Script([Response(404, figures, b"<html>"), OK], clock)
+    async with clock.autojump(), msgapi.Client(api_key="sk", transport=script, clock=clock) as api:
+        assert isinstance(await api(SEND), Ok)
+    assert clock.now() < 1
+
+
 async def test_the_cap_on_one_recipient_is_neither_repeated_nor_does_it_close_the_gate() -> None:
     async with scripted(limited(40_000, "newsletter_daily_cap"), OK) as (api, script):
         assert isinstance(await api(SEND), msgapi.Throttled)
@@ -355,6 +444,25 @@ async def test_an_address_that_is_wrong_or_unsafe_is_refused(url: str) -> None:
             pass  # pragma: no cover
 
 
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://h.example/v1", "https://h.example"),
+        ("https://h.example/v1/", "https://h.example"),
+        ("https://h.example//v1//", "https://h.example"),
+        ("https://h.example/prefix/v1/", "https://h.example/prefix"),
+        ("https://h.example:8443/v1?", "https://h.example:8443"),
+        ("https://h.example/av1", "https://h.example/av1"),
+        ("https://v1", "https://v1"),
+        ("https://v1/v1", "https://v1"),
+    ],
+)
+async def test_the_version_at_the_end_of_the_base_url_is_not_sent_twice(url: str, expected: str) -> None:
+    async with scripted(OK, base_url=url) as (api, script):
+        assert isinstance(await api(READ), Ok)
+    assert script.asked[0].url == f"{expected}/v1/billing/balance"
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://h.example"])
 async def test_plain_http_is_for_loopback_only(url: str) -> None:
     async with scripted(OK, base_url=url) as (api, _):
@@ -369,7 +477,9 @@ ANSWERS: list[Callable[[], Answer]] = [
     lambda: REFUSED,
     lambda: limited(2),
     lambda: limited(None),
+    lambda: Response(409, {}, b'{"error":"conflict","message":"m"}'),
     lambda: Response(409, {}, b""),
+    lambda: PAGE,
 ]
 
 
@@ -385,10 +495,67 @@ def test_no_sequence_of_answers_makes_it_repeat_what_it_must_not(anyio_backend: 
             result = await api(call)
         assert len(transport.asked) == result.meta.attempts <= Retry().attempts
         seen = [answers[min(i, len(answers) - 1)] for i in range(result.meta.attempts)]
-        doubtful = [a for a in seen if isinstance(a, Unanswered) or (isinstance(a, Response) and a.status >= 500)]
+        doubtful = [
+            a for a in seen if isinstance(a, Unanswered) or (isinstance(a, Response) and (a.status >= 500 or a is PAGE))
+        ]
         if not call.repeatable:
             assert doubtful in ([], [seen[-1]])
         if not isinstance(result, Ok):
             assert result.may_have_happened is bool(doubtful)
 
     run()
+
+
+# Requests that a transport repeats by itself over a new connection.
+
+
+async def test_a_repeated_request_counts_as_an_attempt_and_may_have_happened() -> None:
+    async with scripted(attrs.evolve(limited(code="daily_cap"), attempts=2)) as (client, script):
+        result = await client(SEND)
+    assert isinstance(result, msgapi.Throttled)
+    assert (result.meta.attempts, result.may_have_happened, len(script.asked)) == (2, True, 1)
+
+
+async def test_a_repeated_request_that_was_lost_again_counts_as_two_attempts() -> None:
+    lost = Unanswered("reset", meta=msgapi.results.Meta(attempts=2))
+    async with scripted(lost, attrs.evolve(OK, attempts=2)) as (client, script):
+        result = await client(SEND)
+    assert isinstance(result, Ok)
+    assert (result.meta.attempts, len(script.asked)) == (4, 2)
+
+
+async def test_a_repeated_request_takes_no_retry_from_the_policy() -> None:
+    lost = Unanswered("reset", meta=msgapi.results.Meta(attempts=2))
+    async with scripted(lost, retry=Retry(attempts=3)) as (client, script):
+        result = await client(SEND)
+    assert isinstance(result, Unanswered)
+    assert (result.meta.attempts, len(script.asked)) == (6, 3)
+
+
+# How many calls may be in flight at once.
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_the_default_transport_takes_more_connections_before_and_after_it_is_open() -> None:
+    client = Client(api_key="sk_1", base_url="http://127.0.0.1:9", max_connections=10)
+    client.allow_connections(5)
+    assert client._max_connections == 10
+    client.allow_connections(20)
+    async with client:
+        assert client._transport.max_connections == 20  # type: ignore[attr-defined]
+        client.allow_connections(30)
+        assert client._transport.max_connections == 30  # type: ignore[attr-defined]
+
+
+def test_a_transport_that_was_passed_in_keeps_its_limit() -> None:
+    client = Client(api_key="sk_1", transport=msgapi.transports.aiohttp.open(max_connections=10))
+    client.allow_connections(10)
+    with pytest.raises(ValueError, match="the max_connections of the transport, 10: open it with max_connections=11"):
+        client.allow_connections(11)
+
+
+def test_a_transport_without_a_limit_takes_any_number_of_calls() -> None:
+    async def transport(request: Request, /) -> Answer:
+        raise NotImplementedError(request)
+
+    Client(api_key="sk_1", transport=transport).allow_connections(10_000)

@@ -1,5 +1,7 @@
 """http: the two values at the edge."""
 
+import pytest
+
 from msgapi import Request, Response
 
 
@@ -22,3 +24,25 @@ def test_a_request_without_a_body_says_so() -> None:
 
 def test_a_response_shows_its_size_and_not_its_body() -> None:
     assert repr(Response(200, {}, b"secret")) == "Response(200, 6 bytes)"
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "repeatable"),
+    [
+        ("GET", {}, True),
+        ("HEAD", {}, True),
+        ("POST", {}, False),
+        ("PUT", {}, False),
+        ("DELETE", {"X-Other": "1"}, False),
+        ("POST", {"Idempotency-Key": "k"}, True),
+        ("DELETE", {"idempotency-key": "k"}, True),
+    ],
+)
+def test_a_request_may_be_repeated_if_its_method_is_safe_or_it_has_a_key(
+    method: str, headers: dict[str, str], *, repeatable: bool
+) -> None:
+    assert Request(method, "https://h.example", headers).repeatable is repeatable
+
+
+def test_a_response_is_of_one_attempt_if_its_transport_says_nothing() -> None:
+    assert Response(200).attempts == 1

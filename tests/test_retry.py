@@ -1,13 +1,19 @@
 """retries: which failures are worth another attempt, and after how long."""
 
+from datetime import UTC, datetime
+from email.utils import formatdate
+from time import asctime, gmtime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import msgapi
-from msgapi import ApiError, NotSent, Retry, ServerFault, Throttled, Unanswered, Unavailable
-from msgapi.retry import Budget
+from msgapi import ApiError, Meta, NotSent, Retry, ServerFault, Throttled, Unanswered, Unavailable
+from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
+from msgapi.retry import Budget, parse_http_date, parse_retry_after
 
+DAY = 86_400.0
 LIMITED = Throttled(code="rate_limit_exceeded")
 NEVER: list[ApiError] = [
     msgapi.Invalid(),
@@ -18,11 +24,23 @@ NEVER: list[ApiError] = [
     msgapi.Conflict(),
     msgapi.Unprocessable(),
     msgapi.Unexpected(),
+    msgapi.Unexpected(meta=Meta(status=405)),
     msgapi.Unreadable(),
+    msgapi.Unreadable(meta=Meta(status=200)),
     Throttled(code="newsletter_daily_cap", retry_after=1),
 ]
 ALWAYS: list[ApiError] = [NotSent("refused"), LIMITED, Throttled(code="http_429")]
-IF_REPEATABLE: list[ApiError] = [ServerFault(), Unavailable(), Unanswered("reset")]
+IF_REPEATABLE: list[ApiError] = [
+    ServerFault(),
+    Unavailable(),
+    Unanswered("reset"),
+    *(msgapi.Unexpected(meta=Meta(status=status)) for status in (408, 421, 425)),
+    *(msgapi.Unexpected(meta=Meta(status=status), from_service=False) for status in (302, 405, 408, 421, 425)),
+    msgapi.Unauthorized(meta=Meta(status=401), from_service=False),
+    msgapi.NotFound(meta=Meta(status=404), from_service=False),
+    msgapi.Unreadable(meta=Meta(status=200), from_service=False),
+    ServerFault(meta=Meta(status=502), from_service=False),
+]
 
 
 def wait(error: ApiError, *, attempt: int = 1, repeatable: bool = True, chance: float = 0.5) -> float | None:
@@ -78,6 +96,114 @@ def test_a_retry_after_is_waited_for_in_full_or_not_at_all(
         assert asked <= found <= 60
 
 
+def test_a_retry_after_of_more_than_a_day_is_never_waited_for_and_delays_others_by_the_longest_wait() -> None:
+    retry = Retry(longest_wait=7 * DAY)
+    day, more = (Throttled(code="rate_limit_exceeded", retry_after=seconds) for seconds in (DAY, DAY + 1))
+    assert retry.wait(day, attempt=1, repeatable=True, chance=0) == DAY
+    assert retry.wait(more, attempt=1, repeatable=True, chance=0) is None
+    assert (retry.delay_of_others(day), retry.delay_of_others(more)) == (DAY, 7 * DAY)
+    assert Retry().delay_of_others(Throttled()) is None
+
+
+NOW = datetime(2027, 1, 15, 8, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Fri, 15 Jan 2027 08:00:00 GMT", NOW),
+        ("Friday, 15-Jan-27 08:00:00 GMT", NOW),
+        ("Fri Jan 15 08:00:00 2027", NOW),
+        ("Fri Jan  1 08:00:00 2027", NOW - 14 * DAY),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784111777.0),
+        ("Thursday, 01-Jan-70 00:00:00 GMT", 0.0),
+        ("Fri, 15 Jan 2027 07:59:60 GMT", NOW),
+        ("Fri, 15 Jan 2027 08:00:00", None),
+        ("Fri, 15 Jan 2027 08:00:00 UTC", None),
+        ("Fri, 31 Feb 2027 08:00:00 GMT", None),
+        ("Fri, 15 Xyz 2027 08:00:00 GMT", None),
+        ("Fri, 15 Jan 0000 08:00:00 GMT", None),
+        ("Fri, 15 Jan 2027 25:00:00 GMT", None),
+        ("15", None),
+        ("", None),
+    ],
+)
+def test_all_three_forms_of_a_date_in_http_are_read(text: str, expected: float | None) -> None:
+    assert parse_http_date(text) == expected
+
+
+@given(seconds=st.integers(0, 4_102_444_799))
+def test_a_date_that_was_written_is_read(seconds: int) -> None:
+    assert parse_http_date(formatdate(seconds, usegmt=True)) == seconds
+    assert parse_http_date(asctime(gmtime(seconds))) == seconds
+    late = gmtime(seconds).tm_year >= 2070
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%A, %d-%b-%y %H:%M:%S GMT")
+    assert (parse_http_date(text) == seconds) is not late
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3, 3.0),
+        (0.25, 0.25),
+        (-4, 0.0),
+        (10**400, 1e15),
+        (float("inf"), 1e15),
+        (float("nan"), None),
+        (True, None),
+        (None, None),
+        ([3], None),
+        ("3", 3.0),
+        (" 3 ", 3.0),
+        ("3.5", 3.5),
+        ("3s", 3.0),
+        ("3 S", 3.0),
+        ("2m", 120.0),
+        ("2h", 7200.0),
+        ("1.5d", 129_600.0),
+        ("9" * 400, 1e15),
+        ("-1", None),
+        ("1e9", None),
+        ("3s 2m", None),
+        ("3ms", None),
+        ("\u0663", None),
+        ("soon", None),
+        ("", None),
+        ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
+        ("Friday, 15-Jan-27 08:00:30 GMT", 30.0),
+        ("Fri Jan 15 08:00:30 2027", 30.0),
+        ("Fri, 15 Jan 2027 07:00:30 GMT", 0.0),
+        ("2027-01-15T08:00:30Z", 30.0),
+        ("2027-01-15T09:00:30+01:00", 30.0),
+        ("2027-01-15T08:00:30", None),
+    ],
+)
+def test_a_retry_after_is_read_in_every_form_in_which_it_can_be_given(value: object, expected: float | None) -> None:
+    assert parse_retry_after(value, lambda: NOW) == expected
+
+
+@given(value=st.text() | st.floats() | st.integers() | st.none() | st.dictionaries(st.text(), st.integers()))
+def test_no_retry_after_raises_or_is_negative(value: object) -> None:
+    seconds = parse_retry_after(value, lambda: NOW)
+    assert seconds is None or 0 <= seconds <= 1e15
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        msgapi.Unexpected(meta=Meta(status=425, retry_after=7)),
+        msgapi.Forbidden(meta=Meta(status=403, retry_after=7), from_service=False),
+        msgapi.Unreadable(meta=Meta(status=200, retry_after=7), from_service=False),
+        Unavailable(retry_after=3, meta=Meta(status=503, retry_after=7)),
+        Unavailable(retry_after=7, meta=Meta(status=503, retry_after=3)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_wait_in_the_header_of_any_repeated_answer_is_never_shortened(error: ApiError) -> None:
+    assert wait(error) == pytest.approx(7.1)
+    assert Retry(longest_wait=6).wait(error, attempt=1, repeatable=True, chance=0) is None
+
+
 def test_a_backoff_beyond_the_longest_wait_is_not_begun() -> None:
     assert Retry(base=4, longest_wait=1).wait(NotSent("x"), attempt=1, repeatable=True, chance=1) is None
 
@@ -116,3 +242,13 @@ def test_retries_never_exceed_the_budget_and_what_successes_paid_for(successes: 
         else:
             retries += budget.spend(Unavailable())
     assert retries <= 5 + refill * sum(successes) + 1e-6
+
+
+@pytest.mark.parametrize("code", [NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES])
+def test_a_limit_of_this_process_costs_no_budget(code: str) -> None:
+    budget = Budget(Retry(budget=1))
+    assert budget.spend(NotSent("full", code=code))
+    assert budget.left == 1
+    assert budget.spend(NotSent("refused"))
+    assert not budget.spend(NotSent("refused"))
+    assert budget.spend(NotSent("full", code=code))

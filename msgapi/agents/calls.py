@@ -83,7 +83,7 @@ CHANGES: Final = Schema(
         "privacy_policy_url": _page_url,
         "terms_of_service_url": _page_url,
     },
-    _check_changes,
+    check_own=_check_changes,
 )
 SCHEMAS: Final = (NEW, CHANGES)
 """The schemas of all request bodies."""
@@ -110,13 +110,16 @@ def get(agent_id: str) -> Call[Agent]:
     return build_call("GET", _ONE, Agent, path_params={"agent_id": agent_id})
 
 
-def update(agent_id: str, changes: AgentChanges) -> Call[Agent]:
-    """Return the call that changes a draft or a rejected agent (docs: /api/rcs/agents-update). It may be repeated.
+def update(agent_id: str, changes: AgentChanges, *, strict: bool = True) -> Call[Agent]:
+    """Return the call that changes a draft or a rejected agent (docs: /api/rcs/agents-update).
 
-    If *changes* is empty or not valid, the call returns `Invalid` with details and is not sent. An unknown id is
-    `NotFound`, an agent in another state is `Conflict`.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+
+    If *changes* is not valid, or empty and *strict*, the call returns `Invalid` with details and is not sent. An
+    unknown id is `NotFound`, an agent in another state is `Conflict`.
     """
-    return build_call("PATCH", _ONE, Agent, path_params={"agent_id": agent_id}, body=changes, schema=CHANGES)
+    params = {"agent_id": agent_id}
+    return build_call("PATCH", _ONE, Agent, path_params=params, body=changes, schema=CHANGES, strict=strict)
 
 
 def submit(agent_id: str) -> Call[Submitted]:

@@ -6,8 +6,8 @@ from typing import Literal, TypeAlias, final
 
 from attrs import field, frozen
 
+from ..schema.answers import map_answer
 from ..schema.mapping import map_fields_by_name
-from ..schema.undocumented import read_leniently
 
 Region: TypeAlias = Literal["EUROPE"]
 BillingCategory: TypeAlias = Literal["CONVERSATIONAL", "NON_CONVERSATIONAL"]
@@ -95,6 +95,7 @@ class Submitted:
     status: str = "PENDING_REVIEW"
     submitted_at: datetime | None = None
     estimated_review_days: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -109,6 +110,7 @@ class CarrierLaunch:
     status: str | None = None
     launched_at: datetime | None = None
     rejection_reason: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -119,7 +121,8 @@ class LaunchStatus:
     agent_id: str
     agent_status: str | None = None
     carriers: tuple[CarrierLaunch, ...] = ()
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 map_fields_by_name(NewAgent, AgentChanges)
-read_leniently(Agent, aliases={"id": "agent_id"})
+map_answer(Agent, aliases={"id": "agent_id"})

@@ -5,6 +5,7 @@ Rules:
   If it then fails again while others do not, that is its result.
 - After *limit* such failures in a row nothing new is sent. One row is sent as a probe, after a pause that grows with
   the outage, or after the `retry_after` of the service. Its success ends the outage.
+- An answer that is not the service's is no sign of an outage, and does not end one. During an outage its row is kept.
 - Only a call that may be repeated is sent twice.
 """
 
@@ -15,8 +16,9 @@ from typing import Final, Generic, TypeVar, final
 from attrs import define, field
 
 from ..calls import Call
-from ..results import ApiError, Ok, Result
-from ..retry import may_be_retried
+from ..results import ApiError, Ok, Result, Throttled
+from ..retry import LONGEST_RETRY_AFTER, may_be_retried, requested_wait
+from .outcomes import Stopped
 from .queue import PendingRow
 
 T = TypeVar("T")
@@ -50,20 +52,24 @@ class Outage(Generic[T]):
     def keep(self, row: PendingRow[T], error: ApiError, now: float) -> bool:
         """Keep *row*, which failed with *error*, to send it again; return False if the error is its result."""
         if not self.waits_out(error, row.call):
+            if not self.waiting:
+                self._failures = 0  # no row is left to probe with: the next one shows whether the outage has ended
             return False
         if not self.waiting and not self._failures:
             self._since = now
         self._failures += 1
         if row.last is not None and self._recoveries > row.recoveries and not self.closed:
             return False  # other rows have succeeded since, and still do
-        self._retry_after = getattr(error, "retry_after", None) or 0.0
+        retry_after = requested_wait(error) or 0.0
+        self._retry_after = 0.0 if retry_after > LONGEST_RETRY_AFTER else retry_after
         row.last, row.recoveries = error, self._recoveries
         self.waiting.append(row)
         return True
 
     def waits_out(self, error: ApiError, call: Call[object]) -> bool:
         """Return whether *call*, which failed with *error*, is to be sent again later."""
-        return bool(self.timeout) and may_be_retried(error, repeatable=call.repeatable)
+        expected = self.closed or error.scope != "foreign"
+        return bool(self.timeout) and expected and may_be_retried(error, repeatable=call.repeatable)
 
     def recover(self) -> list[PendingRow[T]]:
         """Record that the service has responded; return the rows that can be sent again."""
@@ -83,7 +89,12 @@ class Outage(Generic[T]):
         timeout = self.timeout if self._recoveries else min(self.timeout, _NEVER_REACHED)
         return wait if now + wait - self._since <= timeout else None
 
+    def give_up(self) -> Stopped:
+        """Return why the batch stops once the outage has lasted too long: the rate limit, or the service."""
+        error = self.waiting[-1].last
+        return Stopped("rate_limit" if isinstance(error, Throttled) else "outage", error)
+
 
 def is_healthy(result: Result[object]) -> bool:
     """Return whether *result* shows that the service responds."""
-    return isinstance(result, Ok) or result.scope != "service"
+    return isinstance(result, Ok) or result.scope not in {"service", "foreign"}

@@ -10,7 +10,9 @@ from ..results import ApiError, Result
 
 T = TypeVar("T")
 
-Reason: TypeAlias = Literal["unauthorized", "balance", "spend", "refusals", "outage", "exception", "asked"]
+Reason: TypeAlias = Literal[
+    "unauthorized", "balance", "spend", "refusals", "foreign", "outage", "rate_limit", "exception", "asked"
+]
 
 
 @final
@@ -34,8 +36,10 @@ class Stopped:
     - `unauthorized`: a 401.
     - `balance`: a 402.
     - `spend`: one more call could exceed `max_spend`.
-    - `refusals`: a run of identical refusals.
+    - `refusals`: a run of identical refusals, or identical refusals while nothing was accepted.
+    - `foreign`: a run of answers that are not the service's. Check the base URL and any proxy.
     - `outage`: no response within `outage_timeout`.
+    - `rate_limit`: the rate limit let no row through within `outage_timeout`.
     - `exception`: the source, the client or the journal raised an exception, which leaves the iteration.
     - `asked`: `Outcomes.stop` was called, or `only_while` returned False.
 

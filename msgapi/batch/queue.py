@@ -187,6 +187,11 @@ class PlainQueue(Generic[T]):
 class JournalProtocol(Protocol):
     """What a batch needs of a journal: `journal.Journal`, or an object that takes its place."""
 
+    @property
+    def has_accepted(self) -> bool:
+        """Whether a row was accepted in an earlier run."""
+        ...  # pragma: no cover
+
     def row_id(self, call: Call[T]) -> str:
         """Return the id of a *call* that was given none."""
         ...  # pragma: no cover

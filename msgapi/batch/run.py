@@ -98,12 +98,14 @@ def send(
         on_skip: Called with position and id of each skipped row.
         concurrency: The highest number of calls in flight. The default transport of a `Client` gets at least as many
             connections.
-        breaker: Stop after so many identical refusals in a row that do not concern one recipient; None for never.
-            The first 401 or 402 always stops the batch. See `Outcomes.stopped`.
+        breaker: Stop after so many identical refusals in a row that do not concern one recipient, and after so many
+            identical refusals of any kind while no row has been accepted, in this run or by the *journal*; None for
+            never. The first 401 or 402 always stops the batch, and so do 10 answers in a row that are not the
+            service's (`from_service`; a 5xx, 408 or 429 does not count). See `Outcomes.stopped`.
         outage_timeout: How many seconds an outage of the service may last. During an outage (5xx, no response, no
-            connection) nothing new is sent and one row at a time is sent as a probe; failed calls that may be
+            connection, 408) nothing new is sent and one row at a time is sent as a probe; failed calls that may be
             repeated are sent again afterwards. If the service has never responded, the limit is 10 seconds. 0 reports
-            every failure as it comes.
+            every failure as it comes. A rate limit that lets no row through for so long stops the batch too.
         max_spend: A limit that is never exceeded, with calls in flight and unknown outcomes included.
         estimate: The estimated cost of the whole batch. With it, a stop after a 402 says how much is missing.
         clock: The clock for pauses.
@@ -129,7 +131,7 @@ def send(
         client.allow_connections(concurrency)
     options: PoolOptions[Any] = PoolOptions(
         concurrency=concurrency,
-        breaker=Breaker(breaker),
+        breaker=Breaker(breaker, (lambda: False) if journal is None else (lambda: journal.has_accepted)),
         outage=Outage(outage_timeout),
         spending=None if max_spend is None and estimate is None else SpendTracker(max_spend),
         clock=clock,

@@ -243,15 +243,21 @@ class WorkerPool(Generic[T]):
             result = evolve(result, may_have_happened=True)  # this refusal says nothing about the earlier attempt
         if is_healthy(result):
             self._again.extend(self.outage.recover())
-        now = self.options.clock.now()
-        if self.stopped is None and not isinstance(result, Ok) and self.outage.keep(row, result, now):
+        # A call from before `resume` says nothing new.
+        stopped = self._judge(row, result) if before == self._round else None
+        now, running = self.options.clock.now(), stopped is None and self.stopped is None
+        if running and not isinstance(result, Ok) and self.outage.keep(row, result, now):
             self.wake()
             return
         self._settle(row, result)
-        if before != self._round or (not isinstance(result, Ok) and self.outage.waits_out(result, row.call)):
-            return  # a call from before `resume` says nothing new, and the breaker ignores failures of the service
-        if (stopped := self.options.breaker.judge(result)) is not None:
+        if stopped is not None:
             self.stop(self._with_missing_amount(stopped))
+
+    def _judge(self, row: PendingRow[T], result: Result[T]) -> Stopped | None:
+        breaker = self.options.breaker
+        if not isinstance(result, Ok) and self.outage.waits_out(result, row.call):
+            return breaker.judge_source(result)  # failures of the service are the outage's
+        return breaker.judge(result)
 
     async def _call(self, row: PendingRow[T], api: Caller) -> Result[T]:
         spending = self.options.spending
@@ -302,7 +308,7 @@ class WorkerPool(Generic[T]):
             while self.outage.waiting and self.stopped is None:
                 pause = self.outage.pause(self.options.clock.now())
                 if pause is None:
-                    self.stop(Stopped("outage", self.outage.waiting[-1].last))
+                    self.stop(self.outage.give_up())
                     break
                 await self.options.clock.sleep(pause)
                 if self.outage.waiting and self._is_running() and self._workers < self.options.concurrency:

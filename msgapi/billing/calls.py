@@ -11,10 +11,11 @@ from typing import Final
 
 from ..calls import Call, Caller, new_key
 from ..clock import SYSTEM_CLOCK, Clock
-from ..results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
+from ..results import ApiError, Balance, Detail, InsufficientBalance, Ok, Result, Unauthorized
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages
+from ..schema.free_json import json_object, plain_json
 from ..schema.requests import build_call, make_invalid
-from ..schema.validators import date_only, json_object, non_empty, prefix_path
+from ..schema.validators import UNCHECKABLE, date_only, non_empty, problems_of
 from ..schema.validators import month as month_rule
 from .models import (
     ALERT,
@@ -88,9 +89,12 @@ async def pages(
 ) -> AsyncIterator[Result[Transactions]]:
     """Yield the pages of transactions, up to the last one (docs: /api/billing).
 
-    An error is yielded once and ends the iteration. So does a cursor that occurs a second time.
+    An error is yielded once and ends the iteration. If the list may not be whole, the last result is an `Unreadable`
+    with the code `incomplete_list`; see `schema.cursor_pages.follow_pages`.
     """
-    async for page in follow_pages(api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until)):
+    async for page in follow_pages(
+        api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until), "transactions"
+    ):
         yield page
 
 
@@ -105,7 +109,7 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
 
 async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
     """Yield the pages of invoices, up to the last one. Errors are yielded as in `pages`."""
-    async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit)):
+    async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit), "invoices"):
         yield page
 
 
@@ -117,23 +121,35 @@ def payment_methods() -> Call[PaymentMethods]:
 def add_payment_method(given: Mapping[str, object]) -> Call[PaymentMethod]:
     """Return the call that adds a card or a SEPA mandate (docs: /api/billing). The client does not repeat it.
 
-    The documentation does not describe the body: *given* is sent unchanged, as a JSON object.
+    The documentation does not describe the body: *given* is sent unchanged, as a JSON object. A Decimal in it is sent
+    as text that keeps its zeros.
     """
-    path, details = f"{_ROUTE}/payment-methods", tuple(prefix_path("", json_object(given)))
+    path, details = f"{_ROUTE}/payment-methods", problems_of("", json_object, given)
+    body: object = None
+    try:
+        body = None if details else plain_json(given)
+    except Exception:  # noqa: BLE001 - the mapping was another one when it was read again
+        details = [Detail("", UNCHECKABLE)]
     if details:
-        return Call("POST", path, PaymentMethod, invalid=make_invalid(details))
-    return build_call("POST", path, PaymentMethod, body=dict(given))
+        return Call("POST", path, PaymentMethod, invalid=make_invalid(tuple(details)))
+    return build_call("POST", path, PaymentMethod, body=body)
 
 
-def top_up(amount: Decimal, *, payment_method_id: str | None = None, idempotency_key: str | None = None) -> Call[TopUp]:
+def top_up(
+    amount: Decimal,
+    *,
+    payment_method_id: str | None = None,
+    idempotency_key: str | None = None,
+    strict: bool = True,
+) -> Call[TopUp]:
     """Return the call that adds *amount* EUR to the balance (docs: /api/billing).
 
-    *amount* is at least 10; the service accepts a balance of up to 5,000. If *idempotency_key* is None, a new UUID is
-    used. The call may be repeated: it is the same top-up each time.
+    *amount* is at least 10, in whole cents if *strict*; the service accepts a balance of up to 5,000. If
+    *idempotency_key* is None, a new UUID is used. The call may be repeated: it is the same top-up each time.
     """
     body = NewTopUp(amount=amount, payment_method_id=payment_method_id)
-    name = new_key() if idempotency_key is None else idempotency_key
-    return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, schema=TOP_UP, idempotency_key=name)
+    key = new_key() if idempotency_key is None else idempotency_key
+    return build_call("POST", f"{_ROUTE}/topup", TopUp, body=body, schema=TOP_UP, strict=strict, idempotency_key=key)
 
 
 def auto_reload() -> Call[AutoReloadSettings]:
@@ -141,14 +157,24 @@ def auto_reload() -> Call[AutoReloadSettings]:
     return build_call("GET", f"{_ROUTE}/auto-reload", AutoReloadSettings)
 
 
-def set_auto_reload(setting: AutoReload) -> Call[SettingSaved]:
-    """Return the call that sets automatic top-ups (docs: /api/billing). It may be repeated."""
-    return build_call("PUT", f"{_ROUTE}/auto-reload", SettingSaved, body=setting, schema=AUTO_RELOAD)
+def set_auto_reload(setting: AutoReload, *, strict: bool = True) -> Call[SettingSaved]:
+    """Return the call that sets automatic top-ups (docs: /api/billing).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+
+    Amounts are in whole cents if *strict*.
+    """
+    return build_call("PUT", f"{_ROUTE}/auto-reload", SettingSaved, body=setting, schema=AUTO_RELOAD, strict=strict)
 
 
-def set_alert(setting: Alert) -> Call[SettingSaved]:
-    """Return the call that sets the low-balance alert (docs: /api/billing). It may be repeated."""
-    return build_call("PUT", f"{_ROUTE}/alerts", SettingSaved, body=setting, schema=ALERT)
+def set_alert(setting: Alert, *, strict: bool = True) -> Call[SettingSaved]:
+    """Return the call that sets the low-balance alert (docs: /api/billing).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+
+    The threshold is in whole cents if *strict*.
+    """
+    return build_call("PUT", f"{_ROUTE}/alerts", SettingSaved, body=setting, schema=ALERT, strict=strict)
 
 
 INTERVAL: Final = 15.0  # seconds between two requests for the balance
@@ -174,13 +200,13 @@ async def wait_for_top_up(
         interval: Seconds between two polls.
         polls: Return False after this many polls; None for no limit.
 
-    Return False at once if the API key is refused (401).
+    Return False at once if the service refuses the API key (401).
     """
     refused = error if isinstance(error, InsufficientBalance) else InsufficientBalance()
     lowest, needed = None if refused.balance is None else refused.balance.free, refused.required_amount
     while True:
         result = await api(balance())
-        if isinstance(result, Unauthorized):
+        if isinstance(result, Unauthorized) and result.scope == "account":
             return False
         free = result.value.free if isinstance(result, Ok) else None
         if free is not None:

@@ -12,9 +12,9 @@ from typing import Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..redact import hidden
+from ..schema.answers import map_answer
 from ..schema.mapping import map_fields_by_name
 from ..schema.requests import Schema
-from ..schema.undocumented import read_leniently
 from ..schema.validators import amount, boolean, non_empty, one_of, optional
 
 Currency: TypeAlias = Literal["EUR"]
@@ -161,24 +161,28 @@ class SettingSaved:
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
+_any_amount = amount(whole_cents=False)
+_any_top_up = amount(LEAST_TOP_UP, whole_cents=False)
 TOP_UP = Schema(
     NewTopUp,
     {"amount": amount(LEAST_TOP_UP), "currency": one_of(Currency), "payment_method_id": optional(non_empty)},
+    documented={"amount": _any_top_up},
 )
 AUTO_RELOAD = Schema(
     AutoReload,
     {"enabled": boolean, "trigger_threshold": optional(amount()), "reload_amount": optional(amount(LEAST_TOP_UP))},
+    documented={"trigger_threshold": optional(_any_amount), "reload_amount": optional(_any_top_up)},
 )
-ALERT = Schema(Alert, {"low_balance_threshold": amount()})
+ALERT = Schema(Alert, {"low_balance_threshold": amount()}, documented={"low_balance_threshold": _any_amount})
 
 map_fields_by_name(NewTopUp)
-read_leniently(UsageReport)
-read_leniently(Transaction, aliases={"transaction_id": "id"})
-read_leniently(Transactions, array="transactions")
-read_leniently(Invoice, aliases={"invoice_id": "id", "url": "pdf_url"})
-read_leniently(Invoices, array="invoices")
-read_leniently(PaymentMethod, aliases={"payment_method_id": "id"})
-read_leniently(PaymentMethods, array="payment_methods")
-read_leniently(SettingSaved)
-read_leniently(AutoReloadSettings)
-read_leniently(TopUp, aliases={"topup_id": "id"})
+map_answer(UsageReport)
+map_answer(Transaction, aliases={"transaction_id": "id"})
+map_answer(Transactions, array="transactions")
+map_answer(Invoice, aliases={"invoice_id": "id", "url": "pdf_url"})
+map_answer(Invoices, array="invoices")
+map_answer(PaymentMethod, aliases={"payment_method_id": "id"})
+map_answer(PaymentMethods, array="payment_methods")
+map_answer(SettingSaved)
+map_answer(AutoReloadSettings)
+map_answer(TopUp, aliases={"topup_id": "id"})

@@ -112,6 +112,11 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
         _LATER.call,
     ),
 }
+_FOREIGN: Final = Advice(
+    f"{_CHECK_URL} Then send the failed rows again: they keep their idempotency keys.",
+    f"{_CHECK_URL} Then send it again with its idempotency key, so that it is not sent twice.",
+    WRONG_SERVICE,
+)
 _DAILY_CAP: Final = Advice(
     "Send these rows another day: their recipients have reached the daily limit.",
     "Send it another day: the recipient has reached the daily limit.",
@@ -147,7 +152,10 @@ def advise_call(error: ApiError, call: Call[Any]) -> str:
     A command that is run again makes a new call, so its idempotency key does not prevent a repetition.
     """
     if error.may_have_happened and call.method == "POST":
-        return f"{_DONE_TWICE} {WRONG_SERVICE}" if isinstance(error, Unexpected | Unreadable) else _DONE_TWICE
+        wrong_service = error.scope == "foreign" or isinstance(error, Unexpected | Unreadable)
+        return f"{_DONE_TWICE} {WRONG_SERVICE}" if wrong_service else _DONE_TWICE
+    if error.scope == "foreign":
+        return WRONG_SERVICE
     if isinstance(error, NotFound) and call.method == "GET":
         return _NO_SUCH_ID
     if isinstance(error, NotFound) and error.may_have_happened:
@@ -156,6 +164,8 @@ def advise_call(error: ApiError, call: Call[Any]) -> str:
 
 
 def _advice_for(error: ApiError) -> Advice:
+    if error.scope == "foreign":
+        return _FOREIGN
     return _DAILY_CAP if isinstance(error, Throttled) and not error.rate_limited else _BY_KIND[type(error)]
 
 
@@ -184,4 +194,4 @@ def facts(error: ApiError) -> dict[str, Any]:
 
 def status_of(error: ApiError) -> Exit:
     """Return the exit status for *error*."""
-    return Exit.CONFIGURATION if isinstance(error, Unauthorized) else Exit.REFUSED
+    return Exit.CONFIGURATION if isinstance(error, Unauthorized) and error.scope == "account" else Exit.REFUSED

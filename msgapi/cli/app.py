@@ -124,7 +124,7 @@ def program() -> None:
 
     \b
     Exit status: 0 every message accepted, 1 finished, but some rows were not accepted,
-    2 usage or bad input, 3 stopped and resumable (balance, outage, repeated refusals),
+    2 usage or bad input, 3 stopped and resumable (balance, outage, repeated refusals, not the service's answers),
     4 key or configuration, 130 interrupted.
     """  # noqa: D301 - \b is click's own
 

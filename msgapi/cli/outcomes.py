@@ -9,11 +9,11 @@ class RowOutcome(Enum):
     """The outcomes of a row. The value is the JSON key.
 
     - ACCEPTED: the service has queued the message for delivery.
-    - REFUSED: the service has refused the row, or did not accept it.
+    - REFUSED: the service has refused the row.
     - INVALID: the row was refused before anything was sent.
     - DUPLICATE: the row repeats an earlier one and was not sent.
-    - UNKNOWN: the row may have been sent.
-    - NOT_SENT_YET: the row was not sent; the next run sends it.
+    - UNKNOWN: the row may have been sent, but there is no verdict of the service.
+    - NOT_SENT_YET: the row was not sent, or was not carried out; the next run sends it.
     - CHANGED: the row differs from one that was sent, and was not sent.
     - SENT_EARLIER: the row was accepted in an earlier run.
     - NOT_IN_THE_FILE: the row is one of an earlier run, and the file does not have it any more.

@@ -1,7 +1,9 @@
 """Output: data on standard output, everything else on standard error. A closed pipe is not an error.
 
 Rules:
-- Text from the service or a file is never interpreted: no markup, and control characters are escaped.
+- Text from the service or a file is never interpreted: no markup, and control characters are escaped, also those that
+  change the direction of text, because they can make a line read as another one.
+- A cell of a CSV file is text to a spreadsheet, not a formula (CWE-1236).
 - Characters that the encoding of standard output lacks are escaped.
 """
 
@@ -16,8 +18,10 @@ from attrs import define, field
 from .exits import CliError, cannot_write
 
 _PIPED_WIDTH: Final = 120
-_UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000))
+_BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
+_FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - a spreadsheet takes the full-width ones, too
 _IN_LINES: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
 
 
@@ -70,6 +74,12 @@ def line(text: str) -> str:
 def escaped(text: str) -> str:
     """Return *text* and a line break, with other control characters but tabs escaped. JSON is unchanged."""
     return f"{text.translate(_IN_LINES)}\n"
+
+
+def csv_cell(text: str) -> str:
+    """Return *text* for a cell of a CSV file, as one line. A cell that a spreadsheet would run begins with `'`."""
+    first = text.lstrip()[:1]
+    return f"'{line(text)}" if first and first in _FORMULA else line(text)
 
 
 def write_if_open(text: str) -> None:

@@ -6,11 +6,11 @@ from typing import Final
 
 from ..calls import Call
 from ..results import Detail
+from ..schema.free_json import json_object
 from ..schema.requests import Schema, build_call
 from ..schema.validators import (
     boolean,
     email_address,
-    json_object,
     non_empty,
     one_of,
     optional,
@@ -72,7 +72,7 @@ CHANGES: Final = Schema(
         "tags": optional(tuple_of(non_empty)),
         "custom_fields": optional(json_object),
     },
-    _check_changes,
+    check_own=_check_changes,
 )
 IMPORT_ROW: Final = Schema(ImportRow, _person, _check_reachable)
 IMPORT: Final = Schema(ImportRows, {"contacts": tuple_of(IMPORT_ROW.check, 1, MAX_IMPORT_ROWS)})
@@ -113,20 +113,24 @@ def get(contact_id: str) -> Call[Contact]:
     return build_call("GET", _ONE, Contact, path_params={"contact_id": contact_id})
 
 
-def update(contact_id: str, changes: ContactChanges) -> Call[Contact]:
-    """Return the call that changes a contact (docs: /api/contacts/update-contact). It may be repeated.
+def update(contact_id: str, changes: ContactChanges, *, strict: bool = True) -> Call[Contact]:
+    """Return the call that changes a contact (docs: /api/contacts/update-contact).
 
-    If *changes* is empty or not valid, the call returns `Invalid` with details and is not sent. The key needs the
-    role editor. An unknown id is `NotFound`.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+
+    If *changes* is not valid, or empty and *strict*, the call returns `Invalid` with details and is not sent. The key
+    needs the role editor. An unknown id is `NotFound`.
     """
-    return build_call("PATCH", _ONE, Contact, path_params={"contact_id": contact_id}, body=changes, schema=CHANGES)
+    params = {"contact_id": contact_id}
+    return build_call("PATCH", _ONE, Contact, path_params=params, body=changes, schema=CHANGES, strict=strict)
 
 
 def delete(contact_id: str) -> Call[Deleted]:
     """Return the call that deletes a contact (docs: /api/contacts/delete-contact).
 
-    It may be repeated: the second answer is `NotFound`. The key needs the role manager, otherwise the answer is
-    `Forbidden`.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent: after a lost answer,
+    `NotFound` for a second call can mean that the first one succeeded. The key needs the role manager, otherwise the
+    answer is `Forbidden`.
     """
     return build_call("DELETE", _ONE, Deleted, path_params={"contact_id": contact_id})
 

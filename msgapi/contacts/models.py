@@ -7,8 +7,8 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..redact import hidden
+from ..schema.answers import map_answer
 from ..schema.mapping import map_fields_by_name
-from ..schema.undocumented import read_leniently
 
 Source: TypeAlias = Literal["API", "IMPORT", "LANDING_PAGE", "MANUAL"]
 Status: TypeAlias = Literal["ACTIVE", "UNSUBSCRIBED", "BOUNCED", "BLOCKED"]
@@ -24,7 +24,7 @@ MAX_IMPORT_ROWS: Final = 10_000
 class NewContact:
     """A contact to create. *email* or *phone* (E.164) is required; names have at most 100 characters.
 
-    *external_id* is unique in the workspace.
+    *external_id* is unique in the workspace. A Decimal in *custom_fields* is sent as text that keeps its zeros.
     """
 
     source: Source
@@ -154,6 +154,7 @@ class Deleted:
     """The contact was deleted, with its consent and suppression history."""
 
     success: bool = True
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -162,9 +163,10 @@ class Imported:
     """The number of rows that became new contacts. A row whose email already exists is skipped."""
 
     imported: int
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 map_fields_by_name(NewContact, ContactChanges, ImportRow, ImportRows, NewConsent)
-read_leniently(Consent, aliases={"record_id": "id", "consent_record_id": "id"})
-read_leniently(Contact, aliases={"contact_id": "id"})
-read_leniently(Consents, array="consent_records", aliases={"records": "consent_records"})
+map_answer(Consent, aliases={"record_id": "id", "consent_record_id": "id"})
+map_answer(Contact, aliases={"contact_id": "id"})
+map_answer(Consents, array="consent_records", aliases={"records": "consent_records"})

@@ -2,6 +2,7 @@
 
 Rules:
 - An address may hold a password, so error messages never quote one.
+- No local variable of a frame that raises holds the API key or the address: error trackers show them.
 - A fleet sends with one key. One worker may send a chunk and another may send it again: under one key the service
   recognises the same operation, under two keys it may carry out two. So the first key that works claims the fleet,
   before anything is sent.
@@ -37,12 +38,15 @@ def hash_key(key: str) -> str:
 
 async def check(records: RecordStore, fleet: str, api_key: str) -> None:
     """Raise `FleetConflict` if *fleet*, whose records are *records*, is claimed by another key than *api_key*."""
-    _ = await _is_owner(records, fleet, hash_key(api_key).encode())
+    own_hash = hash_key(api_key).encode()
+    del api_key
+    _ = await _is_owner(records, fleet, own_hash)
 
 
 async def claim(records: RecordStore, fleet: str, api_key: str) -> None:
     """Claim *fleet* for *api_key*; raise `FleetConflict` if another key has claimed it. May be repeated."""
     own_hash = hash_key(api_key).encode()
+    del api_key
     while True:
         claimed, revision = await _is_owner(records, fleet, own_hash)
         if claimed or await records.write(_FLEET, _KEY, own_hash, revision):
@@ -51,8 +55,10 @@ async def claim(records: RecordStore, fleet: str, api_key: str) -> None:
 
 async def disclaim(records: RecordStore, api_key: str) -> None:
     """Drop the claim of *api_key*, which the service has refused; do nothing if another key has claimed the fleet."""
+    own_hash = hash_key(api_key).encode()
+    del api_key
     owner, revision = await records.read(_FLEET, _KEY)
-    if owner == hash_key(api_key).encode():
+    if owner == own_hash:
         _ = await records.write(_FLEET, _KEY, b"", revision)  # False: another worker has dropped it already
 
 
@@ -123,19 +129,25 @@ async def open(  # noqa: A001 - used as `fleet.open`
     extra is not installed; `FleetConflict` if the fleet sends with another key. A server that fails later raises
     `Unreachable` from each call, and is reconnected automatically.
     """
+    address = _normalise_url(url)
+    del url
+    if isinstance(address, ValueError):
+        del api_key
+        raise address
     options = _Options(
-        url=_normalise_url(url),
+        url=address,
         fleet=fleet,
         api_key=api_key,
         lease_seconds=lease_seconds,
         concurrent_chunks=concurrent_chunks,
         clock=clock,
     )
+    del address, api_key
     _check(options)
-    backend = _open_on_nats(options) if url.startswith(_NATS) else _open_on_redis(options)
+    backend = _open_on_nats(options) if options.url.startswith(_NATS) else _open_on_redis(options)
     async with unwrapped(backend, _first_error) as opened:
-        if api_key and not read_only:
-            await (claim if claim_key else check)(opened.records, fleet, api_key)
+        if options.api_key and not read_only:
+            await (claim if claim_key else check)(opened.records, fleet, options.api_key)
         yield opened
 
 
@@ -183,15 +195,17 @@ def _first_error(error: BaseException) -> BaseException:
     return _first_error(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
-def _normalise_url(url: str) -> str:
+def _normalise_url(url: str) -> str | ValueError:
+    # Return the address as the libraries take it, or the error to raise, in whose traceback it must not stand.
+    wrong = ValueError(f"the address of a fleet is one of {_EXAMPLE}")
     try:
         parts = urlsplit(url)
         if not parts.hostname or parts.port == 0 or parts.scheme not in {*_REDIS, *_NATS}:
-            raise ValueError(url)
+            return wrong
     except ValueError:
-        raise ValueError(f"the address of a fleet is one of {_EXAMPLE}") from None
+        return wrong
     if parts.scheme in _REDIS and not _DATABASE.fullmatch(f"{parts.path}?{parts.query}"):
-        raise ValueError(f"the address of a fleet on Redis ends in {_END}")
+        return ValueError(f"the address of a fleet on Redis ends in {_END}")
     return parts._replace(scheme=_REDIS.get(parts.scheme, parts.scheme)).geturl()
 
 

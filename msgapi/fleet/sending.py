@@ -86,10 +86,14 @@ class ChunkResult:
     rows: tuple[RowRecord, ...] = field(default=(), repr=False)
 
 
+def _nothing_accepted() -> bool:
+    return False
+
+
 @final
 @frozen(kw_only=True)
 class ChunkOptions:
-    """The options of `send_chunk`."""
+    """The options of `send_chunk`. *has_accepted* is whether a row of another chunk was accepted."""
 
     concurrency: int = 64
     breaker: int | None = 25
@@ -97,6 +101,7 @@ class ChunkOptions:
     only_while: Callable[[], bool] | None = None
     on_outcome: OnOutcome | None = None
     clock: Clock = SYSTEM_CLOCK
+    has_accepted: Callable[[], bool] = _nothing_accepted
 
 
 async def send_chunk(
@@ -148,7 +153,7 @@ async def send_with_options(
             batch=loaded.batch, id=loaded.id, stopped=stop_for_balance(error), rows_left=len(loaded.rows)
         )
     document = ChunkDocument(loaded.batch, loaded.id, records)
-    journal = await begin_chunk(loaded, document, options.clock.time())
+    journal = await begin_chunk(loaded, document, options.clock.time(), has_accepted=options.has_accepted)
     if isinstance(journal, InvalidChunk):
         await document.bury(journal.reason)
         return ChunkResult(batch=loaded.batch, id=loaded.id, invalid=journal)

@@ -17,6 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from .. import billing
 from ..batch import Outcome, Stopped
+from ..batch.breaker import Breaker
 from ..batch.outage import is_healthy
 from ..billing.calls import INTERVAL
 from ..calls import Caller
@@ -25,7 +26,7 @@ from ..concurrency import background, run_all
 from ..messages import Accepted
 from ..ratelimit import LocalSharedRate, Pace, SharedRate
 from ..ratelimit.queue import sleep_while
-from ..results import InsufficientBalance
+from ..results import InsufficientBalance, Ok
 from .backend import ChunkQueue, Lease, RecordStore, Unreachable
 from .chunk import InvalidChunk
 from .events import BackendUnreachable, ChunkFinished, ChunkLeased, Disposition, Event, Paused, Resumed, RowFinished
@@ -148,9 +149,9 @@ async def work(
     """Send chunks of *queue* as they come, up to *concurrent_chunks* at a time; return why it stopped.
 
     Each chunk is sent as by `send_chunk`, with *concurrency* requests in flight. The worker stops at a 401, at a run of
-    *breaker* refusals, and when the service has not answered for *outage_timeout* seconds. It stops with the reason
-    `asked` once *stop_event* is set and what is in flight has settled. With *until_empty* it returns None when no chunk
-    is queued or leased by any worker.
+    *breaker* refusals, at a run of answers that are not the service's, and when the service has not answered for
+    *outage_timeout* seconds. It stops with the reason `asked` once *stop_event* is set and what is in flight has
+    settled. With *until_empty* it returns None when no chunk is queued or leased by any worker.
 
     It stops at a 402 of its own or of another worker, unless *wait_for_balance* is set: then it checks the balance
     every 15 seconds, and lets all workers of the key send again after a top-up. A worker that starts during such a
@@ -238,6 +239,8 @@ class _Worker:
     records: RecordStore
     options: WorkerOptions
     answered_at: float | None = field(default=None, init=False)  # when the service last answered a row
+    accepted: bool = field(default=False, init=False)  # whether it has accepted one
+    breaker: Breaker = field(factory=lambda: Breaker(None), init=False)  # counts over all chunks, which can be small
     stop_state: StopState = field(init=False)
     _balance: BalanceGate = field(init=False)
     _turn: anyio.Lock = field(factory=anyio.Lock, init=False)
@@ -299,6 +302,7 @@ class _Worker:
             self.options.send,
             only_while=lambda: chunk.valid and self.stop_state.is_running(),
             on_outcome=partial(self._report_row, lease.id),
+            has_accepted=lambda: self.accepted,
         )
         try:
             return await send_with_options(lease.body, self.client, self.shared, self.records, options)
@@ -307,8 +311,12 @@ class _Worker:
             return ChunkResult()
 
     def _report_row(self, chunk: str, outcome: Outcome[Accepted]) -> None:
-        if outcome.result.meta.status is not None and is_healthy(outcome.result):
+        result = outcome.result
+        if result.meta.status is not None and is_healthy(result):
             self.answered_at = self._clock.now()
+        self.accepted = self.accepted or isinstance(result, Ok)
+        if (stopped := self.breaker.judge_source(result)) is not None:
+            self.stop_state.stop(stopped)
         _ = self.options.on_event(RowFinished(chunk, outcome))
 
     async def _give_up(self, chunk: LeasedChunk, result: ChunkResult) -> Disposition:
@@ -323,11 +331,12 @@ class _Worker:
             return "done"
         if not chunk.valid:
             return "lost"
-        await chunk.release(_REDELIVERY if stopped is None or stopped.reason == "outage" else 0)
+        waits = stopped is None or stopped.reason in {"outage", "rate_limit"}
+        await chunk.release(_REDELIVERY if waits else 0)
         return "released"
 
     def _stops_worker(self, stopped: Stopped) -> bool:
-        if stopped.reason == "outage":  # this chunk has seen no answer, but another one may have
+        if stopped.reason in {"outage", "rate_limit"}:  # this chunk has seen no answer, but another one may have
             timeout = self.options.send.outage_timeout
             return self.answered_at is None or self._clock.now() - self.answered_at >= timeout
         return stopped.reason not in {"asked", "balance"}

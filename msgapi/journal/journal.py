@@ -47,7 +47,10 @@ _DELAY: Final = 0.05  # seconds for which results are gathered before they are w
 @final
 @define(eq=False, repr=False)
 class Journal:
-    """The record of the rows of a batch. Made by `journal.open`, and usable only inside its `async with`."""
+    """The record of the rows of a batch. Made by `journal.open`, and usable only inside its `async with`.
+
+    *has_accepted* is whether a row was accepted in an earlier run.
+    """
 
     batch: str
     path: str
@@ -56,6 +59,7 @@ class Journal:
     _rules: ResumeRules
     _own_keys: bool
     _run: int
+    has_accepted: bool = False
     _in_flight: dict[str, bool] = field(factory=dict, init=False)
     _renewed: set[str] = field(factory=set, init=False)
     _settled: list[SettledRow] = field(factory=list, init=False)
@@ -265,9 +269,9 @@ async def open(  # noqa: A001 - read as `journal.open`
     owner can read it.
     """
     opening = partial(_open_file, path, batch, dict(about or {}), clock.time(), refuse=incomplete == "refuse")
-    file, merged, run = await anyio.to_thread.run_sync(opening)
+    file, merged, accepted = await anyio.to_thread.run_sync(opening)
     rules = ResumeRules(remembered, unknown == "resend", merged, file.lost_since)
-    journal = Journal(batch, path, file, clock, rules, keys == "own", run)
+    journal = Journal(batch, path, file, clock, rules, keys == "own", file.run, accepted)
     try:
         yield journal
     except BaseException as error:
@@ -292,7 +296,7 @@ async def _end(journal: Journal, file: JournalFile, error: BaseException | None)
 
 def _open_file(
     path: str, batch: str, about: dict[str, str], now: float, *, refuse: bool
-) -> tuple[JournalFile, float | None, int]:
+) -> tuple[JournalFile, float | None, bool]:
     try:
         file = open_existing(path)
     except Unusable as error:
@@ -306,7 +310,8 @@ def _open_file(
             check_complete(path, file.lost_since)
         file.begin_opening(now)
         stored = file.about()
-        return file, read_time(path, stored, MERGED_AT), file.begin_run()
+        file.begin_run()
+        return file, read_time(path, stored, MERGED_AT), file.has(State.ACCEPTED)
     except BaseException:
         file.close()
         raise

@@ -34,7 +34,7 @@ from attrs import define, field, frozen
 
 from .errors import Unusable, as_unwritable, damaged, in_use, unwritable
 
-if sys.platform != "win32":
+if sys.platform != "win32":  # pragma: no branch - as the next ones: another platform
     import fcntl
 
 APPLICATION: Final = 0x6D736761  # in the header of the file: marks it as a journal
@@ -267,7 +267,7 @@ def real_path(path: str) -> str:
 
 def _lock_bytes(path: str, descriptor: int, *, write: bool) -> None:
     # On Windows SQLite alone locks the file.
-    if sys.platform != "win32":
+    if sys.platform != "win32":  # pragma: no branch
         how = (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB
         until = time.monotonic() + WAIT
         while True:
@@ -351,7 +351,7 @@ def _rename_to_new(path: str, part: Path, place: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if sys.platform != "win32":
+    if sys.platform != "win32":  # pragma: no branch
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)

@@ -112,8 +112,9 @@ class JournalRow:
 
 def count_result(state: State, kind: str, code: str | None, *rest: object) -> Count:
     """Return the count of one row with a stored result."""
-    price, hold = (Decimal(f"{amount or 0}") for amount in rest[4:6])
-    return Count(state=state, kind=kind, code=code, rows=1, price=price or hold, hold=hold)
+    price, hold = rest[4:6]
+    charged = Decimal(f"{hold or 0}") if price is None else Decimal(f"{price}")
+    return Count(state=state, kind=kind, code=code, rows=1, price=charged, hold=Decimal(f"{hold or 0}"))
 
 
 def summarise(file: JournalFile) -> Summary:

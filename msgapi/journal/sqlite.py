@@ -255,13 +255,12 @@ class JournalFile:
         with translated(self.path), self._transaction():
             _ = self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
 
-    def begin_run(self) -> int:
-        """Record that a run begins; return its number, from 1. Invalid rows are judged anew, so they are deleted."""
+    def begin_run(self) -> None:
+        """Record that a run begins, and count it. Invalid rows are judged anew, so they are deleted."""
         with self.transaction():
             _ = self._connection.execute("DELETE FROM about WHERE name = ?", (MERGED,))
             _ = self._connection.execute("DELETE FROM rows WHERE state = 5")
             _ = self._connection.execute(_NEXT_RUN, (RUN,))
-        return self.run
 
     @property
     def run(self) -> int:
@@ -298,6 +297,13 @@ class JournalFile:
             for row in self.select(query, *some):
                 found[row[0]] = read_entry(self.path, row)
         return found
+
+    def has(self, state: State) -> bool:
+        """Return whether a row is in *state*."""
+        with translated(self.path):
+            return (
+                self._connection.execute("SELECT 1 FROM rows WHERE state = ? LIMIT 1", (state,)).fetchone() is not None
+            )
 
     def select(self, query: str, *values: object) -> Iterator[tuple[Any, ...]]:
         """Yield the rows of a *query*."""
@@ -344,12 +350,12 @@ _files: Final[WeakSet[JournalFile]] = WeakSet()
 
 def _keep_connections() -> None:
     # In a forked child: the connections must not even be closed by the garbage collector or at exit.
-    if sys.implementation.name == "cpython":
+    if sys.implementation.name == "cpython":  # pragma: no branch - others close nothing at exit
         import ctypes
 
         for file in _files:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(file._connection))  # noqa: SLF001 - part of the class
 
 
-if hasattr(os, "register_at_fork"):
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks
     os.register_at_fork(after_in_child=_keep_connections)

@@ -2,7 +2,7 @@
 
 Rules:
 - A settled row is not sent again. A row is settled if the service has carried its call out, or has refused it for a
-  reason that concerns the row.
+  reason that concerns the row. An answer that is not the service's settles no row.
 - A row whose outcome is unknown is sent again under its previous key, but only while the service is sure to remember
   that key. After that the user decides. The same holds for rows that others may have sent.
 - An unknown outcome stays unknown: if such a row is not processed in the next run, for example because of a 401, its
@@ -191,7 +191,7 @@ def reuses_key(entry: Entry, request: RowRequest) -> bool:
 
 def state_of(result: Result[object], *, maybe_sent: bool) -> State:
     """Return the state of a row that ended in *result*; *maybe_sent* if it may have been sent before."""
-    if isinstance(result, Ok | Unreadable):
+    if isinstance(result, Ok) or (isinstance(result, Unreadable) and result.from_service):
         return State.ACCEPTED
     if result.may_have_happened:
         return State.UNKNOWN
@@ -202,7 +202,7 @@ def state_of(result: Result[object], *, maybe_sent: bool) -> State:
 
 def was_not_processed(error: ApiError) -> bool:
     """Return whether *error* came before the service looked at the row: it says nothing about an earlier attempt."""
-    return error.scope in {"account", "service"} and not error.may_have_happened
+    return error.scope in {"account", "service", "foreign"} and not error.may_have_happened
 
 
 COLUMNS: Final = ("kind", "code", "status", "message", "message_id", "unit", "price", "hold")

@@ -12,9 +12,10 @@ from typing import Final, TypedDict, Unpack
 from ..calls import Call, Caller, new_key
 from ..codec import dump
 from ..codegen import constructor
-from ..results import Ok, Result
+from ..results import Detail, Ok, Result
+from ..schema.cursor_pages import Progress, incomplete, missing_cursor, odd_rows
 from ..schema.requests import build_call, check_key, make_invalid
-from ..schema.validators import date_or_datetime, integer, non_empty, one_of
+from ..schema.validators import UNCHECKABLE, date_or_datetime, integer, non_empty, one_of
 from .models import Accepted, Direction, Message, MessageRecord, MessageType, Page, Revoked, Status
 from .validation import check
 
@@ -39,12 +40,14 @@ class Filters(TypedDict, total=False):
     until: datetime | date | None
 
 
-def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accepted]:
+def send(message: Message, *, idempotency_key: str | None = None, strict: bool = True) -> Call[Accepted]:
     """Return the call that sends *message* (docs: /api/messages/overview). It may be repeated.
 
     *idempotency_key* is 1 to 255 visible ASCII characters and defaults to a new UUID. The key and the body are
     fixed here, so awaiting the call again is the same operation. If `check` finds problems, or the key is not valid,
-    the call returns `Invalid` with details and is not sent. `Ok` means that the message is queued, not delivered.
+    the call returns `Invalid` with details and is not sent. With `strict=False` it checks the documented rules only:
+    a `ttl` may have any form, and a calendar event may end when it starts. `Ok` means that the message is queued, not
+    delivered.
 
     Errors to expect: `InsufficientBalance`; `Forbidden` for an agent or sender that is not approved; `NotFound` for
     an unknown id or a recipient without RCS; `Unprocessable` for a conversation without an open session
@@ -52,11 +55,14 @@ def send(message: Message, *, idempotency_key: str | None = None) -> Call[Accept
     limit and for a second newsletter on one day.
     """
     key_problem = None if idempotency_key is None else check_key(idempotency_key)
-    details = (*check(message), key_problem) if key_problem else check(message)
-    key = None if key_problem else idempotency_key or new_key()
-    if details:
-        return Call("POST", ROUTE, Accepted, idempotency_key=key, invalid=make_invalid(details))
-    return _call("POST", ROUTE, Accepted, (), dump(message), key)
+    details = (*check(message, strict=strict), key_problem) if key_problem else check(message, strict=strict)
+    key = None if key_problem else new_key() if idempotency_key is None else str.__str__(idempotency_key)
+    if not details:
+        try:
+            return _call("POST", ROUTE, Accepted, (), dump(message), key)
+        except Exception:  # noqa: BLE001 - a method of a value raised, or its second answer was not the first
+            details = (Detail("", UNCHECKABLE),)
+    return Call("POST", ROUTE, Accepted, idempotency_key=key, invalid=make_invalid(details))
 
 
 def get(message_id: str) -> Call[MessageRecord]:
@@ -70,8 +76,9 @@ def get(message_id: str) -> Call[MessageRecord]:
 def revoke(message_id: str) -> Call[Revoked]:
     """Return the call that revokes a message before delivery (docs: /api/messages/revoke-and-status).
 
-    It may be repeated. A message that is delivered already or unknown is `NotFound`. The docs do not say what the
-    service answers for a message that is revoked already.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent. A message that is
+    delivered already or unknown is `NotFound`. The docs do not say what the service answers for a message that is
+    revoked already.
     """
     return build_call("DELETE", _ONE, Revoked, path_params={"message_id": message_id})
 
@@ -114,19 +121,31 @@ async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) ->
     """Yield the pages of the log, up to the last (docs: /api/messages/list-messages).
 
     *limit* is 1 to 200 messages a page, *filters* are those of `list`. An error is yielded once and ends the
-    iteration. So does an empty page, which is not yielded: a page does not say whether it is the last, and may have
-    fewer messages than *limit*. A page that has only messages of the page before ends the iteration too, in case the
-    service ignores the offset. The service counts from the newest message, so a message can be yielded twice while
-    others arrive; compare the ids.
+    iteration. So does an empty page, which is not yielded: a page may have fewer messages than *limit*. A page whose
+    messages were all in the pages before it is not yielded either. A row that cannot be read is in the `extra` of its
+    page, in a list under `messages`.
+
+    The last result is an `Unreadable` with the code `incomplete_list` if the log may not be whole: three pages in a
+    row have nothing new, as if the service ignored the offset, or an empty page says that there are more.
+
+    The service counts from the newest message, so a message can be yielded twice while others arrive; compare the
+    ids.
     """
-    # `before` holds the ids of the previous page.
-    offset, before = 0, set[str]()
+    offset, progress = 0, Progress()
     while True:
         result = await api(list(limit=limit, offset=offset, **filters))
-        ids = {one.id for one in result.value.messages} if isinstance(result, Ok) else set[str]()
-        if isinstance(result, Ok) and ids <= before:
-            return
-        yield result
         if not isinstance(result, Ok):
+            yield result
             return
-        offset, before = offset + len(result.value.messages), ids
+        page = result.value
+        odd = odd_rows(page.extra, "messages")
+        offset += len(page.messages) + len(odd)
+        if progress.add([*(one.id for one in page.messages), *map(repr, odd)]):
+            yield result
+            continue
+        has_rows = page.messages or odd
+        problem = progress.problem if has_rows else missing_cursor(page.extra)
+        if problem is not None:
+            yield incomplete(problem, result.meta)
+        if problem is not None or not has_rows:
+            return

@@ -185,6 +185,8 @@ class Email:
 
     *message_type* is `MESSAGE` (docs: /api/messages/email-action-based) or `NEWSLETTER`
     (docs: /api/messages/email-subscription). *template_version* is text such as `"4"`, and defaults to the latest.
+    A Decimal in *template_data* is sent as text that keeps its zeros, `Decimal("10.50")` as `"10.50"`; a datetime in
+    UTC.
     """
 
     channel_id: str
@@ -211,6 +213,7 @@ class Tier:
     channel: str | None = None
     current: str | None = None
     volume_used: int | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -230,6 +233,7 @@ class Billing:
     tier: Tier | None = None
     in_session: bool | None = None
     mau_charged: bool | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -241,6 +245,7 @@ class Accepted:
     status: str = "queued"
     created_at: datetime | None = None
     billing: Billing = field(factory=Billing)
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -250,6 +255,7 @@ class MessageEvent:
 
     type: str
     at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -262,7 +268,7 @@ class MessageRecord:
     """
 
     id: str
-    status: str
+    status: str | None = None
     direction: str | None = None
     channel_id: str | None = None
     contact_id: str | None = None
@@ -278,6 +284,7 @@ class MessageRecord:
     error_code: str | None = None
     error_message: str | None = field(default=None, repr=hidden)
     events: tuple[MessageEvent, ...] = ()
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 @final
@@ -297,6 +304,7 @@ class Revoked:
     id: str
     status: str = "REVOKED"
     revoked_at: datetime | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
 Unit: TypeAlias = Literal["basic_message", "single_message", "conversation", "mau"]
@@ -310,18 +318,24 @@ def unit(message: Message) -> Unit:
     a Unicode code point. The unit that the service bills is in `billing.message_type` of the answer. Never raise: a
     value that is not a message, or has fields of a wrong type, is `single_message`.
     """
-    if isinstance(message, Email):
+    kind = type(message)
+    if kind is Email:
         return "basic_message"
-    given: object = message
-    if not isinstance(given, Text | RichCard | Carousel):
+    if kind not in _RCS:
         return "single_message"
-    if message.message_type == "CONVERSATION":
-        return "conversation"
-    if message.message_type == "NEWSLETTER":
-        return "mau"
-    return "basic_message" if isinstance(message, Text) and _is_short(message) else "single_message"
+    try:
+        if message.message_type == "CONVERSATION":
+            return "conversation"
+        if message.message_type == "NEWSLETTER":
+            return "mau"
+        return "basic_message" if isinstance(message, Text) and _is_short(message) else "single_message"
+    except Exception:  # noqa: BLE001 - a method of a field raised
+        return "single_message"
 
 
 def _is_short(message: Text) -> bool:
     text: object = message.text
     return isinstance(text, str) and len(text) <= BASIC_MAX_LENGTH and message.suggestions == ()
+
+
+_RCS: Final = frozenset({Text, RichCard, Carousel})

@@ -6,13 +6,15 @@ Rules:
   recipient nor content.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, Literal, final, get_args
 
-from attrs import NOTHING, fields_dict, frozen
+from attrs import NOTHING, field, fields_dict, frozen
 
 from ..results import Detail
+from ..schema.free_json import json_object
 from ..schema.validators import (
+    UNCHECKABLE,
     Problem,
     Validator,
     any_string,
@@ -20,12 +22,12 @@ from ..schema.validators import (
     degrees,
     duration,
     email_address,
-    json_object,
     non_empty,
     one_of,
     optional,
     phone_number,
     prefix_path,
+    problems_of,
     single_line,
     string,
     tuple_of,
@@ -82,14 +84,17 @@ known values; the service refuses the others.
 """
 
 
-def check(message: Message) -> tuple[Detail, ...]:
+def check(message: Message, *, strict: bool = True) -> tuple[Detail, ...]:
     """Return the problems found in *message*, by the documented limits; empty if valid. Never raise.
 
-    A value that is not a message, or a field of a wrong type, is a problem too.
+    A value that is not a message, or a field of a wrong type, is a problem too. Some rules are stricter than the docs;
+    if *strict* is false, they do not apply: a `ttl` is then any line of text, and a calendar event may end when it
+    starts, or before.
     """
-    if type(message) not in _MESSAGES:
+    kind: object = type(message)  # by identity: a metaclass may raise when it is compared
+    if kind is not Text and kind is not Email and kind is not RichCard and kind is not Carousel:
         return (Detail("", f"must be one of {_names(_MESSAGES)}"),)
-    return tuple(_check_fields(message) or ())
+    return tuple(_STRICT.check(message) or ()) if strict else tuple(_DOCUMENTED.check(message) or ())
 
 
 def _postback(value: object) -> Problem:
@@ -105,27 +110,45 @@ def _names(kinds: tuple[type, ...]) -> str:
     return ", ".join(kind.__name__ for kind in kinds)
 
 
-def _model(*kinds: type) -> Validator:
-    def validate(value: object) -> Problem:
-        return _check_fields(value) if type(value) in kinds else f"must be one of {_names(kinds)}"
-
-    return validate
+_Entry = tuple[str, str, Validator, object]  # name and path of a field, its validator, and its default if valid
 
 
-def _check_fields(value: object) -> list[Detail] | None:
-    # Every message is checked and most have no problems: the list is created with the first problem.
-    details: list[Detail] | None = None
-    kind = type(value)
-    for name, path, validate, valid in _FIELDS[kind]:
-        part = getattr(value, name)
-        if part is valid:
-            continue
-        problem = validate(part)
-        if problem is not None:
-            details = [*(details or ()), *prefix_path(path, problem)]
-    if kind in _WHOLE_CHECKS:
-        details = [*(details or ()), *_WHOLE_CHECKS[kind](value)]
-    return details
+@final
+@frozen(eq=False)
+class _Limits:
+    """The validators of the fields of each model, and the rules over several fields."""
+
+    fields: dict[type, tuple[_Entry, ...]] = field(factory=dict, init=False)
+    whole: Mapping[type, Callable[[Any], Iterable[Detail]]]
+
+    def model(self, *kinds: type) -> Validator:
+        """Return a validator for a value of one of the classes *kinds*."""
+
+        def validate(value: object) -> Problem:
+            if type(value) in kinds:
+                return self.check(value)
+            return f"must be one of {_names(kinds)}"
+
+        return validate
+
+    def check(self, value: object) -> list[Detail] | None:
+        """Return the problems found in *value*, one of the models; None if there are none. Never raise."""
+        # Every message is checked and most have no problems: the list is created with the first problem.
+        details: list[Detail] | None = None
+        kind = type(value)
+        for name, path, validate, valid in self.fields[kind]:
+            part = getattr(value, name)
+            if part is valid:
+                continue
+            try:
+                problem = validate(part)
+                if problem is not None:
+                    details = [*(details or ()), *prefix_path(path, problem)]
+            except Exception:  # noqa: BLE001 - a method of the value raised
+                details = [*(details or ()), Detail(path, UNCHECKABLE)]
+        if kind in self.whole:
+            details = [*(details or ()), *problems_of("", self.whole[kind], value)]
+        return details
 
 
 def _valid_default(kind: type, name: str, validate: Validator) -> object:
@@ -166,65 +189,70 @@ def _check_email(email: Email) -> Iterator[Detail]:
 
 
 _MESSAGES: Final = get_args(Message)
-_WHOLE_CHECKS: Final[Mapping[type, Callable[[Any], Iterator[Detail]]]] = {
-    Card: _check_card,
-    CreateCalendarEvent: _check_event,
-    Email: _check_email,
-}
 
 # The table of limits; lengths are counted in Unicode code points.
 
 _link: Final = url("http", "https")
 _file: Final = url("https")
 _action: Final[Mapping[str, Validator]] = {"text": string(25), "fallback_url": optional(_link)}
-_chip: Final = _model(*get_args(Suggestion))
-_rcs: Final[Mapping[str, Validator]] = {
-    "agent_id": non_empty,
-    "to": phone_number,
-    "message_type": one_of(MessageType),
-    "traffic_type": one_of(TrafficType),
-    "ttl": optional(duration),
-}
-_VALIDATORS: Final[Mapping[type, Mapping[str, Validator]]] = {
-    Reply: {"text": string(25), "postback_data": optional(_postback)},
-    OpenUrl: {**_action, "url": _link},
-    OpenUrlInWebview: {**_action, "url": _link},
-    Dial: {**_action, "phone_number": phone_number},
-    ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(any_string)},
-    ShareLocation: _action,
-    CreateCalendarEvent: {
-        **_action,
-        "title": non_empty,
-        "start_time": aware_datetime,
-        "end_time": aware_datetime,
-        "description": optional(any_string),
-    },
-    Media: {"url": _file, "thumbnail_url": optional(_file), "height": optional(one_of(MediaHeight))},
-    Card: {
-        "title": optional(string(200, empty=True)),
-        "description": optional(string(2000, empty=True)),
-        "media": optional(_model(Media)),
-        "suggestions": tuple_of(_chip, 0, 4),
-    },
-    Text: {**_rcs, "text": string(3072), "suggestions": tuple_of(_chip, 0, 11)},
-    RichCard: {**_rcs, "orientation": one_of(Orientation), "card": _model(Card)},
-    Carousel: {**_rcs, "card_width": one_of(CardWidth), "cards": tuple_of(_model(Card), 2, 10)},
-    Email: {
-        "channel_id": non_empty,
-        "to": email_address,
-        "message_type": one_of(Literal["MESSAGE", "NEWSLETTER"]),
-        "subject": optional(single_line),
-        "html": optional(any_string),
-        "text": optional(any_string),
-        "template_id": optional(non_empty),
-        "template_version": optional(non_empty),
-        "template_data": optional(json_object),
-    },
-}
-_FIELDS: Final = {
-    kind: tuple(
-        (name, PATHS[kind][name], validate, _valid_default(kind, name, validate))
-        for name, validate in validators.items()
-    )
-    for kind, validators in _VALIDATORS.items()
-}
+
+
+def _make_limits(*, strict: bool) -> _Limits:
+    whole: dict[type, Callable[[Any], Iterable[Detail]]] = {Card: _check_card, Email: _check_email}
+    if strict:
+        whole[CreateCalendarEvent] = _check_event
+    limits = _Limits(whole)
+    chip, card = limits.model(*get_args(Suggestion)), limits.model(Card)
+    rcs: Mapping[str, Validator] = {
+        "agent_id": non_empty,
+        "to": phone_number,
+        "message_type": one_of(MessageType),
+        "traffic_type": one_of(TrafficType),
+        "ttl": optional(duration if strict else single_line),
+    }
+    validators: Mapping[type, Mapping[str, Validator]] = {
+        Reply: {"text": string(25), "postback_data": optional(_postback)},
+        OpenUrl: {**_action, "url": _link},
+        OpenUrlInWebview: {**_action, "url": _link},
+        Dial: {**_action, "phone_number": phone_number},
+        ViewLocation: {**_action, "latitude": degrees(90), "longitude": degrees(180), "label": optional(any_string)},
+        ShareLocation: _action,
+        CreateCalendarEvent: {
+            **_action,
+            "title": non_empty,
+            "start_time": aware_datetime,
+            "end_time": aware_datetime,
+            "description": optional(any_string),
+        },
+        Media: {"url": _file, "thumbnail_url": optional(_file), "height": optional(one_of(MediaHeight))},
+        Card: {
+            "title": optional(string(200, empty=True)),
+            "description": optional(string(2000, empty=True)),
+            "media": optional(limits.model(Media)),
+            "suggestions": tuple_of(chip, 0, 4),
+        },
+        Text: {**rcs, "text": string(3072), "suggestions": tuple_of(chip, 0, 11)},
+        RichCard: {**rcs, "orientation": one_of(Orientation), "card": card},
+        Carousel: {**rcs, "card_width": one_of(CardWidth), "cards": tuple_of(card, 2, 10)},
+        Email: {
+            "channel_id": non_empty,
+            "to": email_address,
+            "message_type": one_of(Literal["MESSAGE", "NEWSLETTER"]),
+            "subject": optional(single_line),
+            "html": optional(any_string),
+            "text": optional(any_string),
+            "template_id": optional(non_empty),
+            "template_version": optional(non_empty),
+            "template_data": optional(json_object),
+        },
+    }
+    for kind, named in validators.items():
+        limits.fields[kind] = tuple(
+            (name, PATHS[kind][name], validate, _valid_default(kind, name, validate))
+            for name, validate in named.items()
+        )
+    return limits
+
+
+_STRICT: Final = _make_limits(strict=True)
+_DOCUMENTED: Final = _make_limits(strict=False)

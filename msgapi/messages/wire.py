@@ -9,10 +9,10 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from ..codec import Mismatch, Problems, from_plain
+from ..codec import Mismatch, Problems, from_plain, json_type_name
 from ..results import Detail
-from ..schema.mapping import FieldCodec, map_fields, map_union, normalise, value_at
-from ..schema.undocumented import read_leniently
+from ..schema.answers import map_answer, map_answer_by
+from ..schema.mapping import FieldCodec, map_fields, map_union, value_at
 from .models import (
     Accepted,
     Card,
@@ -148,29 +148,40 @@ def _has(value: JsonObject, *path: str) -> bool:
 
 # Answers: the docs show several forms of the same answer. They are normalised to one.
 
+_BESIDE_BILLING: Final = ("in_session", "mau_charged")
+
 
 def _normalise_accepted(value: JsonObject) -> JsonObject:
-    if "message_id" not in value:
-        value = _copy_field(value, "message_id", "id")
-    if "in_session" in value or "mau_charged" in value:
-        billing = value.get("billing") or {}
-        beside = {name: value[name] for name in ("in_session", "mau_charged") if name in value}
-        value = {**value, "billing": {**beside, **billing} if isinstance(billing, dict) else billing}
-    return value
+    value, billing = _rename_field(value, "message_id", "id"), value.get("billing")
+    beside = {name: value[name] for name in _BESIDE_BILLING if name in value}
+    if not beside or not isinstance(billing, dict | None):
+        return value
+    rest = {name: part for name, part in value.items() if name not in beside}
+    return {**rest, "billing": {**beside, **(billing or {})}}
 
 
-def _copy_field(value: JsonObject, name: str, other: str) -> JsonObject:
-    return {**value, name: value[other]} if name not in value and other in value else value
+def _rename_field(value: JsonObject, name: str, other: str) -> JsonObject:
+    if name in value or other not in value:
+        return value
+    return {name if given == other else given: part for given, part in value.items()}
 
 
 def _normalise_record(value: JsonObject) -> JsonObject:
-    value = _copy_field(value, "id", "message_id")
-    status, content = value.get("status"), value.get("content")
-    if isinstance(status, str) and not status.isupper():
-        value = {**value, "status": status.upper()}
-    if isinstance(content, dict) and _has(content, "rich_card", "standalone"):
-        value = {**value, "content": {**content, "rich_card": _nest_card(content["rich_card"])}}
-    return value
+    return _rename_field(value, "id", "message_id")
+
+
+def _read_status(value: object, _: object) -> str:
+    if type(value) is str:
+        return value if value.isupper() else value.upper()
+    raise Mismatch(f"must be a string, not {json_type_name(value)}")
+
+
+def _read_content(value: object, _: object) -> JsonObject:
+    if not isinstance(value, dict):
+        raise Mismatch(f"must be an object, not {json_type_name(value)}")
+    if not _has(value, "rich_card", "standalone"):
+        return value
+    return {**value, "rich_card": _nest_card(value["rich_card"])}
 
 
 def _nest_card(rich_card: JsonObject) -> JsonObject:
@@ -184,10 +195,15 @@ def _nest_card(rich_card: JsonObject) -> JsonObject:
 
 
 def _normalise_revoked(value: JsonObject) -> JsonObject:
-    return _copy_field(value, "id", "message_id")
+    return _rename_field(value, "id", "message_id")
 
 
-normalise(Accepted, _normalise_accepted)
-normalise(MessageRecord, _normalise_record)
-normalise(Revoked, _normalise_revoked)
-read_leniently(Page)
+map_answer_by(_normalise_accepted, Accepted, names=frozenset({"id", *_BESIDE_BILLING}))
+map_answer_by(
+    _normalise_record,
+    MessageRecord,
+    names=frozenset({"message_id"}),
+    hooks={"status": _read_status, "content": _read_content},
+)
+map_answer_by(_normalise_revoked, Revoked, names=frozenset({"message_id"}))
+map_answer(Page)

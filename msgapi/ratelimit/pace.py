@@ -33,6 +33,7 @@ _ROOM: Final = 0.1  # share of a rate-limit window that must be left at its end 
 _SAME_RESET: Final = 0.25  # seconds by which two readings of one reset may differ
 _HASTE: Final = 1.25  # how much faster than the average rate requests may leave within a known window
 _LONGEST_RESET: Final = 86_400.0  # seconds; a reset further ahead comes from a wrong clock
+_LONGEST_UNDATED_RESET: Final = 300.0  # the same for a response without `Date`, which does not show the server's clock
 _RIGHT_CLOCK: Final = -1.25, 0.25  # seconds by which a `Date`, cut to the second, may differ from an equal clock
 
 
@@ -198,7 +199,7 @@ class Lane:
         if figures is None or not figures.limit or figures.remaining is None or figures.reset is None:
             return
         ahead = figures.reset - wall - self._clock_error(wall, server_time)
-        if not -_SAME_RESET <= ahead <= _LONGEST_RESET:
+        if not -_SAME_RESET <= ahead <= (_LONGEST_UNDATED_RESET if server_time is None else _LONGEST_RESET):
             return
         reset_at = now + ahead
         if reset_at > self._reset_at + _SAME_RESET or self._remaining is None:

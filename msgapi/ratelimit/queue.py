@@ -15,7 +15,6 @@ import anyio.lowlevel
 from attrs import define, field, frozen
 
 from ..clock import Clock
-from ..results import ApiError, Throttled
 from .pace import DEFAULT_RETRY_AFTER, Lane
 from .shared import SharedRate
 
@@ -79,11 +78,9 @@ class ReservedSlots:
         if grant.slots:
             self._used, self._reserved_at = 0, now
 
-    async def report_error(self, error: ApiError) -> None:
-        """Throttle all workers if *error* is a 429 of the key's rate limit; do nothing for any other error."""
-        if isinstance(error, Throttled) and error.rate_limited:
-            seconds = DEFAULT_RETRY_AFTER if error.retry_after is None else error.retry_after
-            await self.shared.throttle(self.endpoint_class, seconds)
+    async def throttle(self, retry_after: float | None) -> None:
+        """Delay all workers by *retry_after* seconds after a 429 of the key's rate limit; None for the default of 1."""
+        await self.shared.throttle(self.endpoint_class, DEFAULT_RETRY_AFTER if retry_after is None else retry_after)
 
     def _drop(self, now: float) -> None:
         while self._left and self._at < now - _USABLE:

@@ -8,10 +8,16 @@ from attrs import frozen
 @final
 @frozen
 class Decision:
-    """One *topic* that the docs leave open, and what the sandbox does."""
+    """One *topic* that the docs leave open, and what the sandbox does.
+
+    Where the docs contradict themselves or have a hole, *section* is the section of the API's contract that says so,
+    and *why* is the reason for the choice.
+    """
 
     topic: str
     choice: str
+    section: str = ""
+    why: str = ""
 
 
 @final
@@ -26,6 +32,146 @@ class Code:
 
 
 DECISIONS: Final = (
+    Decision(
+        "Host and Origin",
+        "403 unless it is a loopback name, the address bound to, or allowed by name; a program needs no Origin",
+        "1",
+        "the key of a sandbox is known to everybody, and a web page can point its own name to a loopback address",
+    ),
+    Decision(
+        "JSON types",
+        "400 unless a value has the documented type: a boolean is no number, and only null is like a missing field",
+        "4",
+        "what the service does with another type is not documented, so a program must not depend on it",
+    ),
+    Decision(
+        "money in a request",
+        "a JSON number; text is 400",
+        "2, 4.6",
+        "the docs show numbers in requests and balances; only the cost in the log is text",
+    ),
+    Decision(
+        "size of an amount",
+        "read as the shortest decimal of the number, and 400 from 10**12 on",
+        "2",
+        "a JSON number is a float to most programs, which is exact to the cent up to 9,007,199,254,740.93",
+    ),
+    Decision(
+        "amount of a top-up",
+        "in whole cents, from 10",
+        "6",
+        "a card or SEPA payment has no fraction of a cent, although an email costs 0.005",
+    ),
+    Decision(
+        "times in a request",
+        "RFC 3339 with seconds and a zone: Z or an offset",
+        "2",
+        "the docs show ISO 8601 in UTC; a time without a zone would be a guess",
+    ),
+    Decision(
+        "durations",
+        "longer than 0, in seconds with at most nine decimals, or in whole hours: 900s, 0.5s, 24h; not 15m, 1d or 0s",
+        "2",
+        "these are the two units that the docs show",
+    ),
+    Decision(
+        "phone numbers",
+        "E.164 only, on every route: + and 7 to 15 digits, the first not 0, without blanks",
+        "8.32",
+        "the pages of webhooks name E.164, and numbers in one form can be compared",
+    ),
+    Decision(
+        "postback data",
+        "base64 with its padding, of any bytes, at most 2,048 characters; other text is 400",
+        "8.4",
+        "the field is described as base64; if plain text were taken, `MENU` would have two meanings",
+    ),
+    Decision(
+        "fields of actions",
+        "dial: phone_number; open_url, open_url_in_webview: url; view_location: latitude, longitude, label; "
+        "create_calendar_event: title, start_time, end_time, description; share_location: none",
+        "4.1",
+        "only that of open_url is shown; the others are plain names for what each action needs",
+    ),
+    Decision(
+        "postback data of an action",
+        "400, because the field is unknown there",
+        "4.1",
+        "no page shows it, so a program must not depend on it",
+    ),
+    Decision(
+        "calendar event",
+        "ends after it starts, and not at the same moment",
+        "4.1",
+        "an event that ends before it starts, or at once, is a mistake",
+    ),
+    Decision(
+        "content_type of a message",
+        "MEDIA for a card or carousel with media, INTERACTIVE for one without and for a text with chips",
+        "4.1",
+        "the log has four values and no rule; the most particular one is taken",
+    ),
+    Decision(
+        "content of a card in the log",
+        "nested under standalone.content, as it was sent",
+        "8.7",
+        "the content of a message is described as sent; the flat example contradicts that",
+    ),
+    Decision(
+        "id and status of a message",
+        "id, and the status in upper case, in the list and in GET /v1/messages/{id}",
+        "8.6",
+        "the pages of both routes show it; the other form is on a page about webhooks",
+    ),
+    Decision(
+        "revoking what is sent by RCS",
+        "possible until it is delivered",
+        "4.1",
+        "it depends on the carrier, and all carriers of the sandbox can do it",
+    ),
+    Decision(
+        "ttl",
+        "expires an undelivered message by the clock, also if nothing is delivered by itself",
+        "4.1",
+        "the docs bind it to time alone; a hold must not last for ever",
+    ),
+    Decision(
+        "session whose paying message fails",
+        "messages that were accepted at 0 stay at 0, even if they are delivered; the next one accepted pays",
+        "6",
+        "the answer to a send has named its price, and a session is paid once",
+    ),
+    Decision(
+        "message_type of a test message",
+        "may be left out or null, and is MESSAGE then",
+        "8.27",
+        "the example of the test agent leaves it out, while all other sends require it",
+    ),
+    Decision(
+        "responses of the test routes",
+        "200; register: phone, status code_sent; verify and status: agent_id, phone, verified, sends_used, "
+        "sends_remaining; a message as POST /v1/messages",
+        "4.2",
+        "none is shown; these are the values that the text names",
+    ),
+    Decision(
+        "statuses that no page shows",
+        "201 for a payment method and a webhook; 200 for a top-up, a resume, and a webhook changed, deleted or tested",
+        "4.6, 4.7",
+        "201 where something is created that a later request can name; a top-up only changes the balance",
+    ),
+    Decision(
+        "a PATCH that has no field",
+        "400 for agents, contacts and webhooks",
+        "4.3, 4.4, 4.7",
+        "it is a mistake more likely than a wish, such as misspelt variables that are all null",
+    ),
+    Decision(
+        "signature of a webhook",
+        "sha256= in lower case, then lower-case hexadecimal digits, without blanks",
+        "5",
+        "the samples compare the whole header, so another spelling would not be accepted",
+    ),
     Decision("key check", "before everything else, including the route; only /openapi.json needs no key"),
     Decision("rate limit of a 401", "not counted; its headers show an unused window"),
     Decision("bytes that are not HTTP/1.0 or 1.1", "400, not counted, and the connection is closed"),
@@ -80,7 +226,8 @@ DECISIONS: Final = (
     Decision("an inbound message", "has the status DELIVERED; each reply is one entry in the log"),
     Decision("schedule of webhooks", "pauses count from when the attempt before was due; the fifth is the last"),
     Decision("a delivery that is cancelled", "is repeated when webhooks are sent again"),
-    Decision("what is stored", "log, ledger and contacts; the last 100,000 events, attempts, deliveries and faults"),
+    Decision("what is stored", "ledger and contacts; the last 100,000 final messages, events, attempts, and faults"),
+    Decision("a final message that is not kept", "is 404 and not listed; its key, transactions and usage stay"),
     Decision("which webhooks", "those that subscribe to the event when it is emitted, whatever they change later"),
     Decision("an endpoint that was changed", "each attempt uses its current URL and secret"),
     Decision("an endpoint that was deleted", "receives nothing more: its pending deliveries are dropped"),

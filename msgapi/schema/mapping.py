@@ -4,15 +4,15 @@ Only models that are mapped here refuse unknown fields: they are requests. Answe
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar, cast, final
+from typing import Any, Final, TypeVar, cast, final, get_args
 
 from attrs import Attribute, fields, frozen
-from cattrs import AttributeValidationNote, ClassValidationError
-from cattrs.gen import make_dict_unstructure_fn, override
+from cattrs import ClassValidationError
 from cattrs.preconf.orjson import OrjsonConverter
 
-from ..codec import Mismatch, detailed, fast, json_type_name
+from ..codec import Mismatch, detailed, fast, json_type_name, located
 from ..codegen import Place, Tree, writer
+from .free_json import plain_json
 
 T = TypeVar("T")
 Path = tuple[str, ...]
@@ -96,8 +96,14 @@ def marker_paths(model: type) -> tuple[str, ...]:
 
 
 def _writer(mapped: list[_MappedField], marker: Path) -> Callable[[object], Tree]:
-    places = [Place(one.field.name, one.path, one.codec.encode if one.codec else None, one.omitted) for one in mapped]
+    places = [Place(one.field.name, one.path, _encoder(one), one.omitted) for one in mapped]
     return writer(places, marker, fast.unstructure)
+
+
+def _encoder(one: _MappedField) -> Callable[[Any], object] | None:
+    if one.codec is not None:
+        return one.codec.encode
+    return plain_json if Mapping[str, object] in get_args(one.field.type) else None
 
 
 def _reader(
@@ -121,17 +127,12 @@ def _reader(
             except _ParentIsNoObject:
                 continue
             except Exception as error:  # noqa: BLE001 - collected, and raised as one below
-                errors.append(_with_path(error, one.dotted))
+                errors.append(located(error, one.dotted))
         if errors:
             raise ClassValidationError("does not fit", errors, model)  # pyright: ignore[reportCallIssue] - its base takes two
         return model(**found)
 
     return structure
-
-
-def _with_path(error: Exception, path: str) -> Exception:
-    error.add_note(AttributeValidationNote("", path, None))
-    return error
 
 
 def _tree(paths: Iterable[Path], marker: Path) -> Tree:
@@ -151,12 +152,12 @@ def _unknown_fields(value: object, known: Tree, path: str) -> Iterable[Exception
     # Yields an error for each unknown field, and for each value that should be an object and is not.
     if not isinstance(value, dict):
         problem = Mismatch(f"must be an object, not {json_type_name(value)}")
-        yield _with_path(problem, path) if path else problem
+        yield located(problem, path) if path else problem
         return
     for key, part in value.items():
         child_path = f"{path}.{key}" if path else key
         if key not in known:
-            yield _with_path(Mismatch("is not a known field"), child_path)
+            yield located(Mismatch("is not a known field"), child_path)
         elif known[key] is not None and part is not None:
             yield from _unknown_fields(part, known[key], child_path)
 
@@ -198,26 +199,3 @@ def _is_present(value: object, path: Path) -> bool:
         return value_at(value, path) is not None
     except _ParentIsNoObject:
         return False
-
-
-def normalise(model: type, transform: Callable[[Tree], Tree], *, array: str = "") -> None:
-    """Read the answer *model* from what *transform* returns for the object that arrived, which it must not change.
-
-    If *array* is given, a bare array is read as an object that has it under that name. The model is written with
-    all fields, except those that are None by default and in value.
-    """
-    for converter in (fast, detailed):
-        converter.register_structure_hook(model, _normalising(converter.get_structure_hook(model), transform, array))
-    overrides = {one.name: override(omit_if_default=one.default is None) for one in fields(model)}
-    fast.register_unstructure_hook(model, make_dict_unstructure_fn(model, fast, **cast("dict[str, Any]", overrides)))
-
-
-def _normalising(
-    structure: Callable[[Any, Any], T], transform: Callable[[Tree], Tree], array: str
-) -> Callable[[Any, Any], T]:
-    def read(value: object, model: object) -> T:
-        if array and type(value) is list:
-            value = {array: value}
-        return structure(transform(value) if type(value) is dict else value, model)
-
-    return read

@@ -1,4 +1,9 @@
-"""Requests: build a call from checked input, or a call that carries the problems found."""
+"""Requests: build a call from checked input, or a call that carries the problems found.
+
+Some rules here are stricter than the docs: the forms of a `ttl` (`"900s"` and `"24h"`), amounts in whole cents, changes
+that change nothing, a calendar event that ends when it starts, and the length of a code. Every function that applies
+one takes `strict`. With `strict=False` only the documented rules apply, and the service decides.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
@@ -10,7 +15,7 @@ from attrs import field, frozen
 from ..calls import Call
 from ..codec import dump, format_time
 from ..results import Detail, Invalid
-from .validators import Validator, path_segment, prefix_path
+from .validators import UNCHECKABLE, Validator, path_segment, problems_of
 from .validators import idempotency_key as validate_key
 
 T = TypeVar("T")
@@ -23,23 +28,32 @@ Query: TypeAlias = Mapping[str, tuple[Validator, object]]
 class Schema:
     """What a request *model* may hold: a validator for each field, and *check_whole* for rules over several fields.
 
-    *check_whole* runs only if every field is valid by itself.
+    *check_whole* runs only if every field is valid by itself. Some rules are not in the docs: `strict=False` replaces
+    the validators of *documented*, and skips *check_own*.
     """
 
     model: type
     validators: Mapping[str, Validator]
     check_whole: Callable[[Any], Iterable[Detail]] = field(default=lambda _: ())
+    documented: Mapping[str, Validator] = field(factory=dict, kw_only=True)
+    check_own: Callable[[Any], Iterable[Detail]] = field(default=lambda _: (), kw_only=True)
 
-    def check(self, value: object) -> tuple[Detail, ...]:
-        """Return the problems found in *value*; empty if valid. Never raise. It is itself a validator."""
+    def check(self, value: object, *, strict: bool = True) -> tuple[Detail, ...]:
+        """Return the problems found in *value*; empty if valid. Never raise. It is itself a validator.
+
+        If *strict* is false, only the documented rules apply.
+        """
         if type(value) is not self.model:
             return (Detail("", f"must be a {self.model.__name__}"),)
-        details = tuple(
+        validators = self.validators if strict else {**self.validators, **self.documented}
+        details = [
             detail
-            for name, validate in self.validators.items()
-            for detail in prefix_path(name, validate(getattr(value, name)))
-        )
-        return details or tuple(self.check_whole(value))
+            for name, validate in validators.items()
+            for detail in problems_of(name, validate, getattr(value, name))
+        ]
+        for check in (self.check_whole, self.check_own) if strict else (self.check_whole,):
+            details = details or problems_of("", check, value)
+        return tuple(details)
 
 
 def make_invalid(details: tuple[Detail, ...]) -> Invalid:
@@ -52,8 +66,7 @@ def check_key(idempotency_key: str) -> Detail | None:
 
     The docs advise a UUID and state no limit (docs: /api/conventions). This is what a header can hold.
     """
-    problem = validate_key(idempotency_key)
-    return None if problem is None else Detail("idempotency_key", problem)
+    return next(iter(problems_of("idempotency_key", validate_key, idempotency_key)), None)
 
 
 def build_call(
@@ -65,25 +78,31 @@ def build_call(
     query: Query | None = None,
     body: object = None,
     schema: Schema | None = None,
+    strict: bool = True,
     idempotency_key: str | None = None,
 ) -> Call[T]:
     """Return the call of *method* and *path*, whose `{names}` are replaced by *path_params*.
 
-    If the input has problems, the call carries all of them in `invalid` and is never sent.
+    If the input has problems, the call carries all of them in `invalid` and is never sent. *strict* is as in
+    `Schema.check`. Never raise.
     """
     path_params = path_params or {}
     params = {name: pair for name, pair in (query or {}).items() if pair[1] is not None}
-    details = [one for name, given in path_params.items() for one in prefix_path(name, path_segment(given))]
-    details += [one for name, (validate, given) in params.items() for one in prefix_path(name, validate(given))]
-    details += schema.check(body) if schema else ()
+    details = [one for name, given in path_params.items() for one in problems_of(name, path_segment, given)]
+    details += [one for name, (validate, given) in params.items() for one in problems_of(name, validate, given)]
+    details += schema.check(body, strict=strict) if schema else ()
     key_problem = None if idempotency_key is None else check_key(idempotency_key)
-    key = None if key_problem else idempotency_key
-    if details or key_problem:
-        found = (*details, key_problem) if key_problem else tuple(details)
-        return Call(method, path, returns, idempotency_key=key, invalid=make_invalid(found))
-    target = path.format_map({name: quote(given, safe="") for name, given in path_params.items()})
-    pairs = tuple((name, format_query_value(given)) for name, (_, given) in params.items())
-    return Call(method, target, returns, pairs, None if body is None else dump(body), key)
+    # A subclass of str may raise later, so the key is made a str.
+    key = None if key_problem or idempotency_key is None else str.__str__(idempotency_key)
+    details += (key_problem,) if key_problem else ()
+    if not details:
+        try:
+            target = path.format_map({name: quote(given, safe="") for name, given in path_params.items()})
+            pairs = tuple((name, format_query_value(given)) for name, (_, given) in params.items())
+            return Call(method, target, returns, pairs, None if body is None else dump(body), key)
+        except Exception:  # noqa: BLE001 - a method of a value raised, or its second answer was not the first
+            details.append(Detail("", UNCHECKABLE))
+    return Call(method, path, returns, idempotency_key=key, invalid=make_invalid(tuple(details)))
 
 
 def format_query_value(value: object) -> str:

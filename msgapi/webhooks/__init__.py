@@ -1,7 +1,8 @@
 """Webhooks: the service sends events to an endpoint of yours (docs: /api/webhooks/overview).
 
 - Calls: `create`, `list`, `pages`, `update`, `delete` and `test` manage the endpoints of the account.
-- Deliveries: `read` verifies and parses one, `sign` and `write` make one, for tests.
+- Deliveries: `read` verifies and parses one, `sign` and `write` make one, for tests. `explain_mismatch` looks for the
+  cause of a wrong signature.
 - Events: one class for each (`MessageFailed`, `ConversationStarted`, ...), with `Event` as their union.
 - Receivers: `asgi` and `aiohttp` connect a handler to a web application, and call it once for each event.
 """
@@ -53,6 +54,7 @@ from .events import (
     UnknownEvent,
     UserMessage,
 )
+from .mismatch import explain_mismatch
 from .receivers import EventState, EventStore, Handler, MemoryEventStore, Receiver, asgi
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ __all__ = [
     "asgi",
     "create",
     "delete",
+    "explain_mismatch",
     "list",
     "pages",
     "parse_secrets",

@@ -18,11 +18,11 @@ from ..calls import Call, Caller
 from ..config import is_loopback
 from ..redact import hidden
 from ..results import Detail, Result
+from ..schema.answers import map_answer
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages
 from ..schema.mapping import map_fields_by_name
 from ..schema.requests import Schema, build_call
-from ..schema.undocumented import read_leniently
-from ..schema.validators import Problem, non_empty, optional, tuple_of, url
+from ..schema.validators import Problem, non_empty, optional, single_line, tuple_of, url
 
 _ROUTE: Final = "/v1/webhooks"
 _ONE: Final = f"{_ROUTE}/{{webhook_id}}"
@@ -34,8 +34,8 @@ class NewEndpoint:
     """An endpoint to create: its *url*, the names of its *events*, and the *secret* that signs the deliveries.
 
     *url* is https; a loopback address may be http, so that a sandbox can deliver to it. *events* has at least
-    one name; all names are in `EVENT_TYPES`. *secret* is chosen by the caller and not empty. The examples in
-    the documentation begin with `whsec_`; a minimum length is not documented.
+    one name; all names are in `EVENT_TYPES`. *secret* is chosen by the caller, not empty, and a single line. The
+    examples in the documentation begin with `whsec_`; a minimum length is not documented.
     """
 
     url: str = field(repr=hidden)
@@ -112,23 +112,29 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
 async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
     """Yield the pages of endpoints, from the first to the last.
 
-    An error is yielded as the last result. A cursor that was used before ends the pages, too.
+    An error is yielded as the last result. If the list may not be whole, it is an `Unreadable` with the code
+    `incomplete_list`.
     """
-    async for page in follow_pages(api, lambda at: list(cursor=at, limit=limit)):
+    async for page in follow_pages(api, lambda at: list(cursor=at, limit=limit), "webhooks"):
         yield page
 
 
-def update(webhook_id: str, changes: EndpointChanges) -> Call[Confirmation]:
-    """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview). It may be repeated."""
-    return build_call(
-        "PATCH", _ONE, Confirmation, path_params={"webhook_id": webhook_id}, body=changes, schema=_CHANGES
-    )
+def update(webhook_id: str, changes: EndpointChanges, *, strict: bool = True) -> Call[Confirmation]:
+    """Return a call that changes an endpoint or its secret (docs: /api/webhooks/overview).
+
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent.
+
+    Empty *changes* are invalid if *strict*.
+    """
+    params = {"webhook_id": webhook_id}
+    return build_call("PATCH", _ONE, Confirmation, path_params=params, body=changes, schema=_CHANGES, strict=strict)
 
 
 def delete(webhook_id: str) -> Call[Confirmation]:
     """Return a call that deletes an endpoint (docs: /api/webhooks/overview).
 
-    It may be repeated. If a first attempt succeeded but its response was lost, the result is `NotFound`.
+    It has no idempotency key, so it is not repeated automatically once a byte may have been sent. If its answer was
+    lost and it is called again, `NotFound` can mean that the first call succeeded.
     """
     return build_call("DELETE", _ONE, Confirmation, path_params={"webhook_id": webhook_id})
 
@@ -154,16 +160,16 @@ def _check_url(value: object) -> Problem:
 
 _https: Final = url("https")
 _http: Final = url("http")
-_NEW: Final = Schema(NewEndpoint, {"url": _check_url, "events": tuple_of(non_empty, 1), "secret": non_empty})
+_NEW: Final = Schema(NewEndpoint, {"url": _check_url, "events": tuple_of(non_empty, 1), "secret": single_line})
 _CHANGES: Final = Schema(
     EndpointChanges,
-    {"url": optional(_check_url), "events": optional(tuple_of(non_empty, 1)), "secret": optional(non_empty)},
-    _check_not_empty,
+    {"url": optional(_check_url), "events": optional(tuple_of(non_empty, 1)), "secret": optional(single_line)},
+    check_own=_check_not_empty,
 )
 SCHEMAS: Final = (_NEW, _CHANGES)
 """The rules for the request bodies, for the sandbox."""
 
 map_fields_by_name(NewEndpoint, EndpointChanges)
-read_leniently(WebhookEndpoint, aliases={"webhook_id": "id"})
-read_leniently(EndpointPage, array="webhooks", aliases={"endpoints": "webhooks"})
-read_leniently(Confirmation)
+map_answer(WebhookEndpoint, aliases={"webhook_id": "id"})
+map_answer(EndpointPage, array="webhooks", aliases={"endpoints": "webhooks"})
+map_answer(Confirmation)

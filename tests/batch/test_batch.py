@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import msgapi
+import msgapi.transports.aiohttp
 from msgapi import Call, Ok, Result, VirtualClock, batch
 from tests.support.batch_calls import BACKENDS, Busy, answer, answer_at_once, drain, rows, rows_later
 
@@ -210,3 +212,19 @@ async def test_a_batch_that_was_left_cannot_be_iterated() -> None:
 def test_a_limit_below_one_is_refused_before_anything_is_sent(concurrency: int, breaker: int, named: str) -> None:
     with pytest.raises(ValueError, match=named):
         _ = batch.send(answer, [], concurrency=concurrency, breaker=breaker)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_client_gets_as_many_connections_as_there_are_calls_in_flight() -> None:
+    client = msgapi.Client(api_key="sk_1", base_url="http://127.0.0.1:9")
+    calls: list[Call[object]] = []
+    async with client, batch.send(client, calls, concurrency=300) as outcomes:
+        assert [outcome async for outcome in outcomes] == []
+        assert client._transport.max_connections == 300  # type: ignore[attr-defined]
+
+
+def test_more_calls_in_flight_than_the_connections_of_a_transport_are_a_mistake() -> None:
+    client = msgapi.Client(api_key="sk_1", transport=msgapi.transports.aiohttp.open(max_connections=63))
+    with pytest.raises(ValueError, match="open it with max_connections=64"):
+        _ = batch.send(client, [])

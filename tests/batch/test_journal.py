@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
+from uuid import UUID
 
 import anyio
 import anyio.lowlevel
@@ -114,6 +115,27 @@ async def test_rows_that_are_not_fit_to_be_sent_are_told_and_kept(tmp_path: Path
         assert (found["1"] if run else outcomes).__class__ is (Invalid if run else batch.Outcomes)
         assert outcomes.skipped == (2 if run else 0)
     assert summary(tmp_path) == {State.ACCEPTED: 2, State.INVALID: 1}
+
+
+async def test_an_id_that_cannot_be_encoded_costs_its_row_only(tmp_path: Path) -> None:
+    items = [(f"r{n}" if n != 10 else "r\udcff", message(n)) for n in range(20)]
+    for run in range(2):
+        api = Service()
+        async with opened(tmp_path) as record:
+            found, _ = await sent(api, items, record)
+        bad = found["r\udcff"]
+        assert isinstance(bad, Invalid)
+        assert bad.code == "bad_id"
+        assert len(api.keys) == (0 if run else 19)
+    assert summary(tmp_path) == {State.ACCEPTED: 19}  # the journal cannot hold the id
+
+
+@pytest.mark.parametrize("number", [7, UUID(int=7), None])
+async def test_an_id_that_is_no_string_is_a_type_error_that_names_the_row(tmp_path: Path, number: Any) -> None:  # noqa: ANN401
+    items = [("a", message(1)), (number, message(2))]
+    async with opened(tmp_path) as record:
+        with pytest.raises(TypeError, match=f"^the id of row 1 of the batch must be str, not {type(number).__name__}$"):
+            _ = await sent(Service(), items, record)
 
 
 async def test_what_was_begun_and_not_sent_is_released_when_the_batch_is_left(tmp_path: Path) -> None:

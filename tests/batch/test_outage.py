@@ -1,11 +1,12 @@
 """batch: a service that fails is waited for, and the rows that failed with it go again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, TypeVar
 
 import anyio.lowlevel
 import pytest
+from attrs import evolve
 
 from msgapi import (
     ApiError,
@@ -13,6 +14,8 @@ from msgapi import (
     Client,
     Forbidden,
     InsufficientBalance,
+    Meta,
+    NotFound,
     NotSent,
     Ok,
     Pace,
@@ -247,7 +250,7 @@ async def test_nothing_leaves_a_client_after_the_stop_not_even_what_waits_for_it
         await clock.sleep(0.01)
         if len(left) <= 20:
             return Response(200, {}, b"1")
-        return Response(402 if stopping == "balance" else 503, {}, b"{}")
+        return Response(402 if stopping == "balance" else 503, {}, b'{"error":"code","message":"m"}')
 
     async with (
         clock.autojump(),
@@ -304,3 +307,77 @@ async def test_with_a_client_nothing_that_waits_for_its_turn_leaves_once_it_is_n
     ):
         found = [outcome.index async for outcome in outcomes]
     assert (len(found), len(left), outcomes.stopped) == (3, 3, batch.Stopped("asked"))
+
+
+FOREIGN = NotFound(code="http_404", meta=Meta(status=404), from_service=False)
+
+
+async def test_answers_that_are_not_the_services_are_no_outage() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda row, _: FOREIGN if row % 10 else None)
+    taken, outcomes = await sent(api, 200, concurrency=1)
+    assert ([outcome.result for outcome in taken].count(FOREIGN), outcomes.stopped) == (180, None)
+    assert len(api.asked) == 200
+
+
+async def test_during_an_outage_an_answer_that_is_not_the_services_costs_no_row_and_ends_nothing() -> None:
+    clock = VirtualClock()
+    probes: Iterator[ApiError] = iter([FOREIGN, Unavailable(), FOREIGN])
+
+    def fails(_: int, now: float) -> ApiError | None:
+        return Unavailable() if 2 <= now < 3 else next(probes, None) if now >= 3 else None
+
+    taken, outcomes = await sent(Service(clock, fails), 200)
+    assert (len(taken), outcomes.stopped) == (200, None)
+    assert all(isinstance(outcome.result, Ok) for outcome in taken)
+
+
+async def test_ten_such_answers_during_an_outage_stop_the_batch() -> None:
+    clock, seen = VirtualClock(), list[float]()
+
+    def fails(_: int, now: float) -> ApiError | None:
+        if now < 3:
+            return None if now < 2 else Unavailable()
+        seen.append(now)
+        return FOREIGN
+
+    _, outcomes = await sent(Service(clock, fails), 200)
+    assert outcomes.stopped == batch.Stopped("foreign", evolve(FOREIGN, may_have_happened=True))  # after the 503
+    assert len(seen) == 10
+
+
+async def test_an_outage_that_no_row_is_left_to_probe_does_not_hang_the_batch() -> None:
+    clock = VirtualClock()
+    calls = [Call("POST", f"/v1/rows/{row}", int) for row in range(20)]  # without a key: not repeated after a 503
+    asked: list[int] = []
+
+    async def api(call: Call[T]) -> Result[T]:
+        again = number(call) in asked
+        asked.append(number(call))
+        await clock.sleep(0.1)
+        if number(call) == 0:
+            return Ok(call.returns())
+        return Unavailable(code=f"{number(call)}") if again else NotSent(f"{number(call)}")
+
+    async with (
+        clock.autojump(),
+        batch.send(api, calls, clock=clock, concurrency=4, breaker=None, outage_timeout=9_000) as outcomes,
+    ):
+        taken = [outcome async for outcome in outcomes]
+    assert sorted(outcome.index for outcome in taken) == list(range(20))
+    assert outcomes.stopped is None
+
+
+async def test_a_batch_that_the_rate_limit_let_nothing_through_says_so() -> None:
+    clock = VirtualClock()
+    limited = Throttled(code="rate_limit_exceeded", retry_after=1000)
+    _, outcomes = await sent(Service(clock, lambda _, now: limited if now > 2 else None), 200)
+    assert outcomes.stopped == batch.Stopped("rate_limit", limited)
+
+
+@pytest.mark.parametrize("retry_after", [86_401.0, 1.8e9])
+async def test_a_retry_after_of_more_than_a_day_does_not_stop_a_batch_that_gets_through(retry_after: float) -> None:
+    clock, far = VirtualClock(), Throttled(code="rate_limit_exceeded", retry_after=retry_after)
+    taken, outcomes = await sent(Service(clock, lambda _, now: far if 2 < now < 2.2 else None), 200)
+    assert (len(taken), outcomes.stopped) == (200, None)
+    assert all(isinstance(outcome.result, Ok) for outcome in taken)

@@ -1,6 +1,8 @@
 """batch: what stops the sending, and how it goes on."""
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import anyio
@@ -16,6 +18,7 @@ from msgapi import (
     Forbidden,
     InsufficientBalance,
     Invalid,
+    Meta,
     NotFound,
     NotSent,
     Ok,
@@ -28,8 +31,11 @@ from msgapi import (
     Unexpected,
     Unprocessable,
     Unreadable,
+    VirtualClock,
     batch,
+    journal,
 )
+from msgapi.batch.breaker import Breaker
 from tests.support.batch_calls import answer, call, drain, number, rows, rows_later
 
 T = TypeVar("T")
@@ -145,16 +151,127 @@ async def test_a_run_of_the_same_refusal_trips_the_breaker(error: ApiError) -> N
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("error", OF_THE_ROW, ids=lambda error: type(error).__name__)
-async def test_refusals_that_belong_to_their_rows_never_trip_it(error: ApiError) -> None:
-    async with batch.send(refusing(lambda _: error), rows(100), breaker=1) as outcomes:
+async def test_refusals_that_belong_to_their_rows_never_trip_it_once_a_row_was_accepted(error: ApiError) -> None:
+    api = refusing(lambda row: None if row == 24 else error)
+    async with batch.send(api, rows(100), concurrency=1) as outcomes:
         assert len(await drain(outcomes)) == 100
     assert outcomes.stopped is None
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("error", OF_THE_ROW, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "between", [None, Unprocessable(code="other"), NotSent("refused"), Forbidden(code="x", meta=Meta(status=403))]
+)
+async def test_the_same_refusal_of_every_row_trips_it_in_a_row_or_not(
+    error: ApiError, between: ApiError | None
+) -> None:
+    api = refusing(lambda row: error if row % 2 or between is None else between)
+    async with batch.send(api, rows(200), concurrency=1, outage_timeout=0) as outcomes:
+        taken = await drain(outcomes)
+        assert outcomes.stopped is not None
+        assert (outcomes.stopped.reason, len(taken)) == (
+            "refusals",
+            25 if between is None else 49 + (between.scope == "service"),
+        )
+        outcomes.resume()
+        assert len(await drain(outcomes)) == len(taken)
+
+
+@pytest.mark.anyio
+async def test_refusals_that_differ_in_each_row_are_counted_in_bounded_memory() -> None:
+    breaker = Breaker(25)
+    for row in range(1000):
+        assert breaker.judge(Unprocessable(code=f"code_{row}")) is None
+    assert len(breaker._refusals) <= 100
+    late = [breaker.judge(Unprocessable(code="late")) for _ in range(25)]
+    assert late == [None] * 25
+    early = [breaker.judge(Unprocessable(code="code_0")) for _ in range(24)]
+    assert early == [None] * 23 + [batch.Stopped("refusals", Unprocessable(code="code_0"))]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("accepted", [False, True])
+async def test_a_row_that_an_earlier_run_had_accepted_counts_as_accepted(tmp_path: Path, accepted: bool) -> None:
+    file = str(tmp_path / "journal")
+    calls = [(f"r{row}", call(row)) for row in range(60)]
+    before = refusing(lambda _: None if accepted else NotFound(code="not_rcs_capable"))
+    after = refusing(lambda _: NotFound(code="not_rcs_capable"))
+    for api, some in ((before, calls[:1]), (after, calls)):
+        async with (
+            journal.open(file, batch="b") as record,
+            batch.send(api, some, journal=record, concurrency=1) as outcomes,
+        ):
+            taken = await drain(outcomes)
+    assert (len(taken), outcomes.stopped is None) == ((59, True) if accepted else (25, False))
+
+
+FOREIGN: list[ApiError] = [
+    Unreadable(meta=Meta(status=200), from_service=False),
+    Unexpected(meta=Meta(status=302), from_service=False, may_have_happened=False),
+    NotFound(meta=Meta(status=404), from_service=False),
+    Unauthorized(meta=Meta(status=401), from_service=False),
+    InsufficientBalance(meta=Meta(status=402), from_service=False),
+    Forbidden(meta=Meta(status=403), from_service=False),
+]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("breaker", [25, None])
+@pytest.mark.parametrize("errors", [*([one] for one in FOREIGN), FOREIGN])
+async def test_ten_answers_in_a_row_that_are_not_the_services_stop_it(
+    errors: list[ApiError], breaker: int | None
+) -> None:
+    api = refusing(lambda row: errors[row % len(errors)] if row >= 3 else None)
+    async with batch.send(api, rows(100), concurrency=1, breaker=breaker) as outcomes:
+        assert len(await drain(outcomes)) == 13
+        assert outcomes.stopped == batch.Stopped("foreign", errors[12 % len(errors)])
+        outcomes.resume()
+        assert len(await drain(outcomes)) == 10
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("between", "stops"),
+    [
+        (None, False),
+        (NotFound(code="not_rcs_capable", meta=Meta(status=404)), False),
+        (Throttled(code="newsletter_daily_cap", meta=Meta(status=429)), False),
+        (Unavailable(code="down", meta=Meta(status=503)), False),
+        (Unavailable(code="http_503", meta=Meta(status=503), from_service=False), True),
+        (Unexpected(code="http_408", meta=Meta(status=408), from_service=False), True),
+        (Throttled(code="http_429", meta=Meta(status=429), from_service=False), True),
+        (NotSent("refused"), True),
+        (Unanswered("reset"), True),
+    ],
+)
+@pytest.mark.parametrize("outage_timeout", [0, 900])
+async def test_only_an_answer_of_the_service_ends_a_run_of_those_that_are_not(
+    between: ApiError | None, stops: bool, outage_timeout: float
+) -> None:
+    clock, asked = VirtualClock(), Counter[int]()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        row = number(a_call)
+        asked[row] += 1
+        await anyio.lowlevel.checkpoint()
+        if row % 10 != 9:
+            return FOREIGN[row % 6]
+        return Ok(a_call.returns()) if between is None or asked[row] > 1 else between
+
+    async with (
+        clock.autojump(),
+        batch.send(api, rows(30), concurrency=1, outage_timeout=outage_timeout, clock=clock) as outcomes,
+    ):
+        taken = await drain(outcomes)
+    reason = None if outcomes.stopped is None else outcomes.stopped.reason
+    assert (reason, len(taken)) == (("foreign", 11) if stops else (None, 30))
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("between", [None, ServerFault(code="b"), Unavailable(code="a"), *OF_THE_ROW])
 async def test_anything_else_in_between_begins_the_run_anew(between: ApiError | None) -> None:
-    api = refusing(lambda row: between if row % 3 == 2 else ServerFault(code="a"))
+    api = refusing(lambda row: None if row == 0 else between if row % 3 == 2 else ServerFault(code="a"))
     async with batch.send(api, rows(60), concurrency=1, breaker=3, outage_timeout=0) as outcomes:
         assert len(await drain(outcomes)) == 60
 

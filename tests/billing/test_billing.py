@@ -134,7 +134,7 @@ def test_a_payment_method_goes_out_as_it_is_given() -> None:
     call = billing.add_payment_method({"type": "sepa", "iban": "DE02"})
     assert (route(call), sent(call)) == (("POST", "/v1/billing/payment-methods"), {"type": "sepa", "iban": "DE02"})
     assert not call.repeatable
-    assert set(wrong(billing.add_payment_method({"type": object()}))) == {""}
+    assert set(wrong(billing.add_payment_method({"type": object()}))) == {"type"}
     assert "DE02" not in repr(answered(call, {"id": "pm_1", "iban": "DE02"}, 201))
 
 
@@ -153,7 +153,7 @@ def test_what_was_kept_is_written_and_read_again_as_it_was() -> None:
     assert codec.load(codec.dump(usage), billing.UsageReport) == usage
 
 
-async def pages_of(*bodies: object, pages: Callable[..., Any] = billing.pages) -> list[Result[Any]]:
+async def pages_of(*bodies: object, pages: Callable[..., Any] = billing.pages, cut: bool = False) -> list[Result[Any]]:
     asked: list[str] = []
 
     async def api(call: Call[T], /) -> Result[T]:
@@ -163,7 +163,11 @@ async def pages_of(*bodies: object, pages: Callable[..., Any] = billing.pages) -
         return body if isinstance(body, ServerFault) else Ok(answered(call, body))
 
     found = [page async for page in pages(api, limit=2)]
-    assert len(found) == len(asked) == len(bodies)
+    assert len(asked) == len(bodies)
+    assert len(found) == len(bodies) + cut
+    if cut:
+        assert isinstance(found[-1], Unreadable)
+        assert found[-1].code == "incomplete_list"
     return found
 
 
@@ -181,7 +185,91 @@ async def test_an_error_ends_the_pages_and_so_does_a_cursor_that_leads_back() ->
         fault,
     ]
     again = {"transactions": [], "next_cursor": "n"}
-    assert len(await pages_of(again, again)) == 2
+    _ = await pages_of(again, again, cut=True)
+
+
+@pytest.mark.anyio
+async def test_three_pages_in_a_row_without_a_new_row_end_the_pages() -> None:
+    one = {"transactions": [{"id": "t1"}], "next_cursor": "c0"}
+    empty = [{"transactions": [], "next_cursor": f"c{turn}"} for turn in range(1, 9)]
+    _ = await pages_of(*empty[:3], cut=True)
+    _ = await pages_of(one, *empty[:3], cut=True)
+    _ = await pages_of(*empty[:2], one, *empty[3:6], cut=True)
+    _ = await pages_of(*({**one, "next_cursor": f"c{turn}"} for turn in range(4)), cut=True)
+    _ = await pages_of(*empty[:2], {"transactions": []})
+    odd = ({"transactions": [turn], "next_cursor": f"c{turn}"} for turn in range(9))
+    _ = await pages_of(*odd, {"transactions": []})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"next": "p2"},
+        {"next": "p2", "has_more": True},
+        {"next_page_token": "p2"},
+        {"nextToken": "p2"},
+        {"after": "p2"},
+        {"paging": {"cursors": {"after": "p2", "before": "p0"}}},
+        {"paging": {"next": "p2"}},
+        {"meta": {"pagination": {"next_cursor": "p2"}}},
+        {"continuation_token": "p2"},
+        {"next": "https://api.example/v1/billing/transactions?limit=2&cursor=p2"},
+        {"links": {"next": "/v1/billing/transactions?after=p2"}},
+        {"_links": {"next": {"href": "?page_token=p2"}}},
+    ],
+)
+@pytest.mark.parametrize(
+    ("pages", "array"),
+    [(billing.pages, "transactions"), (billing.invoice_pages, "invoices"), (webhooks.pages, "webhooks")],
+)
+async def test_the_next_page_is_found_whatever_its_cursor_is_called(
+    more: dict[str, object], pages: Callable[..., Any], array: str
+) -> None:
+    targets: list[str] = []
+
+    async def api(call: Call[T], /) -> Result[T]:
+        await anyio.lowlevel.checkpoint()
+        targets.append(call.target)
+        return Ok(answered(call, {array: [{"id": str(len(targets))}], **(more if len(targets) == 1 else {})}))
+
+    assert len([page async for page in pages(api)]) == 2
+    assert targets[1].endswith("?cursor=p2")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"has_more": True},
+        {"meta": {"hasNextPage": True}},
+        {"next": "https://api.example/v1/billing/transactions?page=2"},
+        {"next": "https://[/"},
+        {"page": 1, "next_page": 2},
+        {"next_cursor": 5, "next": "?x=1"},
+        {"next_cursor": None, "has_more": True},
+    ],
+)
+async def test_a_list_whose_next_page_cannot_be_found_is_not_called_whole(more: dict[str, object]) -> None:
+    _ = await pages_of({"transactions": [{"id": "t1"}], **more}, cut=True)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"next": None},
+        {"next": ""},
+        {"next": "p2", "has_more": False},
+        {"has_more": False, "next": "?x=1"},
+        {"query": {"after": "2026-05-01", "limit": 2}},
+        {"next_invoice_date": "2026-06-01"},
+        {"previous": "p0", "total": 1},
+    ],
+)
+async def test_a_list_that_ends_is_whole(more: dict[str, object]) -> None:
+    (page,) = await pages_of({"transactions": [{"id": "t1"}], **more})
+    assert isinstance(page, Ok)
 
 
 # Estimates.

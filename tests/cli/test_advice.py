@@ -2,6 +2,7 @@
 
 from typing import Any, get_args
 
+import attrs
 import pytest
 
 from msgapi import (
@@ -9,6 +10,8 @@ from msgapi import (
     Call,
     Conflict,
     InsufficientBalance,
+    Invalid,
+    Meta,
     NotFound,
     NotSent,
     Request,
@@ -16,6 +19,7 @@ from msgapi import (
     ServerFault,
     Throttled,
     Unanswered,
+    Unauthorized,
     Unavailable,
     Unexpected,
     Unreadable,
@@ -24,7 +28,10 @@ from msgapi import (
     webhooks,
 )
 from msgapi.cli import main
-from msgapi.cli.advice import advise_call, advise_message
+from msgapi.cli.advice import advise_call, advise_message, advise_row, status_of
+from msgapi.cli.batch.counts import sample_error
+from msgapi.cli.exits import Exit
+from msgapi.journal.verdicts import state_of
 from msgapi.transports import Answer
 from tests.support.cli_files import through
 
@@ -68,6 +75,45 @@ def test_what_is_not_found_to_be_deleted_may_be_too_late_or_done_already() -> No
     assert advise_call(NotFound(), READ) == "Check the id and MSGAPI_BASE_URL: the service does not know this id."
     assert "or it is too late" in advise_call(NotFound(), REVOKE)
     assert "an earlier attempt may have succeeded" in advise_call(NotFound(may_have_happened=True), REVOKE)
+
+
+def foreign(kind: type[Any], status: int, *, happened: bool = False) -> ApiError:
+    made: ApiError = kind(meta=Meta(status=status), may_have_happened=happened, from_service=False)
+    return made
+
+
+FOREIGN = [
+    foreign(Invalid, 400),
+    foreign(Unauthorized, 401),
+    foreign(InsufficientBalance, 402),
+    foreign(NotFound, 404),
+    foreign(NotFound, 404, happened=True),
+    foreign(Conflict, 409),
+    foreign(Unexpected, 302),
+    foreign(Unreadable, 200, happened=True),
+]
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda one: type(one).__name__)
+def test_whatever_the_status_an_answer_that_is_not_the_services_says_what_to_check(error: ApiError) -> None:
+    for advice in (
+        advise_row(error),
+        advise_message(error),
+        *(advise_call(error, call) for call in (READ, REVOKE, TRY)),
+    ):
+        assert "Check MSGAPI_BASE_URL" in advice
+        assert "the answer is not the service's" in advice
+    assert ("before you run it again" in advise_call(error, TRY)) is error.may_have_happened
+    assert status_of(error) is Exit.REFUSED
+
+
+@pytest.mark.parametrize("error", [*FOREIGN, *errors()], ids=lambda one: type(one).__name__)
+def test_the_advice_for_a_row_that_is_read_from_a_journal_is_that_for_its_error(error: ApiError) -> None:
+    status = error.meta.status
+    code = f"http_{status}" if status is not None and not error.from_service else "some_code"
+    error = attrs.evolve(error, code="unreadable" if isinstance(error, Unreadable) else code)
+    state = state_of(error, maybe_sent=False)
+    assert advise_row(sample_error(type(error).__name__, error.code, state)) == advise_row(error)
 
 
 def test_the_rate_limit_says_how_long_to_wait() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from msgapi import Request, Response, Unanswered, VirtualClock, webhooks
 from msgapi.cli import connection, main
+from msgapi.cli.advice import WRONG_SERVICE
 from msgapi.cli.commands import doctor
 from msgapi.cli.commands.webhooks import EventPrinter
 from msgapi.cli.exits import CliError
@@ -139,6 +140,18 @@ def test_a_signature_that_is_wrong_is_refused(tmp_path: Path, capsys: Captured) 
         "event": None,
     }
     assert main(["webhooks", "verify", str(path), "--secret", "other", "--signature", signed(BODY)]) == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_body_that_was_written_anew_is_refused_with_that_cause(
+    more: list[str], tmp_path: Path, capsys: Captured
+) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY + b"\r\n")
+    assert main(["webhooks", "verify", str(path), "--secret", SECRET, "--signature", signed(BODY), *more]) == 1
+    told = capsys.readouterr()
+    assert "the body was changed after it was signed: white space at its ends" in told.err
+    assert not more or "white space at its ends" in orjson.loads(told.out)["reason"]
 
 
 def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
@@ -388,17 +401,28 @@ def test_where_all_is_well_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: C
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(502, "Run it again later."), (400, "Fix the fields named in the details; if you did not")]
+    ("status", "body", "said"),
+    [
+        (502, b"<html>no</html>", "Run it again later."),
+        (400, b'{"error":"validation_error","message":"m"}', "Fix the fields named in the details; if you did not"),
+        (404, b"<html>no</html>", WRONG_SERVICE),
+        (401, b"<html>no</html>", WRONG_SERVICE),
+        (200, b"<html>log in</html>", WRONG_SERVICE),
+        (200, b'{"error":"not_found","message":"m"}', WRONG_SERVICE),
+        (302, b"", "HTTP 302 to https://login.example/in, but not from the service"),
+    ],
 )
-def test_a_service_that_fails_is_no_reason_to_mend_rows(
-    monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int, said: str
+def test_a_service_that_fails_is_no_reason_to_fix_rows(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int, body: bytes, said: str
 ) -> None:
     async def transport(_: Request, /) -> Answer:
-        return Response(status, {}, b"<html>no</html>")
+        return Response(status, {"Location": "https://login.example/in?token=1"}, body)
 
     at(monkeypatch, transport, "sk_sandbox")
     assert main(["doctor"]) == 1
-    assert said in lines(capsys)["service"]
+    found = lines(capsys)
+    assert said in found["service"]
+    assert "key" not in found
 
 
 def test_a_library_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -1,15 +1,17 @@
 """batch with a journal: run the same command again to continue, and says what there is to know."""
 
+import csv
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from msgapi import Balance, Client, InsufficientBalance, Pace, Retry, journal
+from msgapi import Balance, Client, InsufficientBalance, Pace, Request, Response, Retry, journal
 from msgapi.batch import Stopped
 from msgapi.cli import main
 from msgapi.cli.batch import command as batch_command
@@ -17,6 +19,7 @@ from msgapi.cli.batch import spending
 from msgapi.cli.batch.counts import Counts
 from msgapi.journal import State
 from msgapi.sandbox import Sandbox
+from msgapi.transports import Answer
 from tests.support.cli_files import lines, people, text
 from tests.support.journals import edited
 
@@ -46,8 +49,8 @@ def test_what_is_missing_for_the_rest_is_told_by_what_the_rows_before_it_cost(
     accepted: int, free: str | None, missing: str | None
 ) -> None:
     balance = None if free is None else Balance(free=Decimal(free))
-    tally = Counts(32, accepted=accepted, refused=3, held=Decimal("0.07") * accepted)
-    tally.errors.update({("InsufficientBalance", "insufficient_balance"): 1, ("Forbidden", "forbidden"): 2})
+    tally = Counts(32, accepted=accepted, refused=2, held=Decimal("0.07") * accepted)
+    tally.not_carried_out = 1
     stopped = Stopped("balance", InsufficientBalance(balance=balance))
     found = spending.missing(stopped, tally)
     assert found == (None if missing is None else Decimal(missing))
@@ -253,7 +256,8 @@ def test_a_report_counts_the_rows_and_exports_them(
     assert "Not sent yet" in told
     assert main(["batch", "report", where, "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
-    assert (facts["accepted"], facts["not_sent_yet"], facts["price"]) == (3, 3, "0.21")
+    assert (facts["accepted"], facts["not_sent_yet"], facts["price"]) == (3, 4, "0.21")
+    assert (facts["refused"], facts["unknown"]) == (0, 0)
     assert main(["batch", "report", where, "--export", "jsonl"]) == 3
     rows = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert all(row["key"] for row in rows)
@@ -262,6 +266,27 @@ def test_a_report_counts_the_rows_and_exports_them(
     assert main(["batch", "report", where, "--export", "csv", "--only", "not-sent-yet"]) == 3
     head, row = capsys.readouterr().out.splitlines()
     assert (head.split(",")[0], row.split(",")[1], row.split(",")[4]) == ("id", "not_sent_yet", "InsufficientBalance")
+
+
+def test_an_export_is_safe_in_a_spreadsheet_and_on_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, _ = people(tmp_path, 1), reached(monkeypatch, poor(3))
+    assert main(["batch", path, *RCS]) == 0
+    where, evil = f"{path}.journal", '=HYPERLINK("http://evil.example")\x1b]0;owned\x07\n\u202e\x9b'
+    with edited(Path(where)) as there:
+        _ = there.execute("UPDATE rows SET message = ?, code = '@x', message_id = '-1'", (evil,))
+    _ = capsys.readouterr()
+    assert main(["batch", "report", where, "--export", "csv"]) == 0
+    shown = capsys.readouterr().out
+    (row,) = csv.DictReader(StringIO(shown))
+    assert (row["code"], row["message_id"], row["message"][:2]) == ("'@x", "'-1", "'=")
+    assert not {*shown} & {"\x1b", "\x07", "\u202e", "\x9b"}
+    assert len(shown.splitlines()) == 2
+    assert main(["batch", "report", where, "--export", "jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert orjson.loads(shown)["message"] == evil
+    assert not {*shown} & {"\x1b", "\x07", "\u202e", "\x9b"}
 
 
 def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
@@ -334,7 +359,7 @@ def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
     _ = capsys.readouterr()
     assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 1
     told = orjson.loads(capsys.readouterr().out)
-    assert (told["accepted"], told["refused"], told["not_sent_yet"], told["unknown"]) == (10, 10, 0, 10)
+    assert (told["accepted"], told["refused"], told["not_sent_yet"], told["unknown"]) == (10, 0, 0, 10)
 
 
 def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too(
@@ -525,3 +550,38 @@ def test_a_journal_that_is_empty_or_cut_is_refused(
     assert main(["batch", path, *RCS]) == 2
     assert "is damaged" in capsys.readouterr().err
     assert len(box.messages) == 2
+
+
+@pytest.mark.parametrize("status", [200, 302, 401, 402, 404, 422])
+def test_a_batch_behind_a_page_says_what_to_check_and_the_same_command_sends_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, status: int
+) -> None:
+    path, page, box = people(tmp_path, 40), Response(status, {"Location": "/login"}, b"<html>"), Sandbox()
+    well = False
+
+    async def proxied(request: Request, /) -> Answer:
+        return await box(request) if well else page
+
+    @asynccontextmanager
+    async def reach(_: object = None, *, pace: Pace | None = None) -> AsyncIterator[Client]:
+        options: dict[str, Any] = {"api_key": box.api_key, "base_url": "http://127.0.0.1", "transport": proxied}
+        async with Client(**options, retry=Retry(attempts=1), pace=pace) as api:
+            yield api
+
+    monkeypatch.setattr(batch_command, "open_client", reach)
+    assert main(["batch", path, *RCS, "--concurrency", "4"]) == 3
+    out, err = capsys.readouterr()
+    assert "stopped: the answers are not the service's: HTTP " in err
+    assert "check MSGAPI_BASE_URL and any proxy" in err
+    assert "refused" not in (out + err).replace("0 refused", "")
+    assert main(["batch", "report", f"{path}.journal", "--json"]) == 3
+    facts = orjson.loads(capsys.readouterr().out)
+    tried = sum(one["count"] for one in facts["outcomes"])
+    assert (facts["accepted"], facts["refused"], facts["unknown"] + facts["not_sent_yet"]) == (0, 0, 40)
+    assert facts["unknown"] == (tried if status == 200 else 0)
+    assert all("Check MSGAPI_BASE_URL" in one["advice"] for one in facts["outcomes"])
+    well = True
+    assert main(["batch", path, *RCS, "--json"]) == 0
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (40, 0, 0, 0)
+    assert len({message.to for message in box.messages}) == len(box.messages) == 40

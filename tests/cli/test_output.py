@@ -43,6 +43,48 @@ def test_json_is_the_same_when_it_is_read(capsys: Captured) -> None:
     assert "\x9b" not in told
 
 
+BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+def test_controls_of_the_direction_of_text_are_escaped_and_text_of_any_direction_is_not(capsys: Captured) -> None:
+    table = output.table_of("id")
+    table.add_row(BIDI)
+    output.emit(table)
+    output.emit(BIDI)
+    output.emit_json({"a": BIDI})
+    output.note(f"שלום مرحبا {BIDI}")
+    told = capsys.readouterr()
+    assert not {*told.out, *told.err} & {*BIDI}
+    shown = "".join(f"\\u{ord(one):04x}" for one in BIDI)
+    assert told.out.count(shown) == 3
+    assert told.err == f"msgapi: שלום مرحبا {shown}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        ("a=1", "a=1"),
+        ("'=1", "'=1"),
+        ("=1+1", "'=1+1"),
+        ("+4915112345678", "'+4915112345678"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1+1", "'  =1+1"),
+        ("\t=1+1", "'\\u0009=1+1"),
+        ("\r=1+1", "'\\u000d=1+1"),
+        ("\n@x", "'\\u000a@x"),
+        ("\tx", "\\u0009x"),
+        ("\rx", "\\u000dx"),
+        ("\u3000＝1", "'\u3000＝1"),  # noqa: RUF001 - full width
+        ("a\x1b]0;owned\x07\u202eb", "a\\u001b]0;owned\\u0007\\u202eb"),
+    ],
+)
+def test_a_cell_of_a_csv_file_is_one_line_of_text_and_no_formula(text: str, cell: str) -> None:
+    assert output.csv_cell(text) == cell
+
+
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
 def test_what_the_encoding_of_the_terminal_lacks_is_escaped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str

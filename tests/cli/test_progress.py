@@ -81,7 +81,9 @@ def test_on_a_terminal_one_line_is_written_anew(monkeypatch: pytest.MonkeyPatch)
         shown.update(tally(accepted=5), 3)
         shown.update(tally(accepted=6, refused=1), 3)
         shown.print_line("stopping")
+        shown.print_line("\x1b]0;owned\x07\u202e")
     written = terminal.getvalue()
+    assert "msgapi: \\u001b]0;owned\\u0007\\u202e\n" in written
     assert "6 accepted" in written
     assert "msgapi: stopping\n" in written
     assert "\x1b[2K" in written

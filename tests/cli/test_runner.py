@@ -13,6 +13,7 @@ from msgapi import (
     Forbidden,
     InsufficientBalance,
     Meta,
+    NotFound,
     NotSent,
     Ok,
     Pace,
@@ -22,11 +23,13 @@ from msgapi import (
     Unanswered,
     Unauthorized,
     Unavailable,
+    Unreadable,
 )
 from msgapi.batch import Reason, Stopped
 from msgapi.cli.batch import command, dry_run, summary
 from msgapi.cli.batch.command import open_rows, row_calls, run_batch
 from msgapi.cli.batch.input import InputFile, InputRow, open_input
+from msgapi.cli.batch.progress import outcome_parts
 from msgapi.cli.exits import CliError, Exit
 from msgapi.messages import Accepted, Billing
 from tests.support.cli_files import Answer, Scripted, lines, mailed, mailing, mode, people, text
@@ -107,11 +110,17 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
 
 
 @pytest.mark.parametrize(
-    ("reason", "said"), [("outage", "was down for longer than --outage-timeout: down"), ("spend", "max-spend")]
+    ("reason", "said"),
+    [
+        ("outage", "was down for longer than --outage-timeout: down"),
+        ("rate_limit", "the rate limit let no row through for longer than --outage-timeout: down"),
+        ("foreign", "the answers are not the service's: down; check MSGAPI_BASE_URL and any proxy"),
+        ("spend", "max-spend"),
+    ],
 )
 async def test_a_stop_says_why(tmp_path: Path, reason: Reason, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = await mailed(mailing(tmp_path, people(tmp_path, 2)), accepted)
-    run.stopped = Stopped(reason, Unavailable(message="down") if reason == "outage" else None)
+    run.stopped = Stopped(reason, None if reason == "spend" else Unavailable(message="down"))
     _ = summary.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
     assert run.status is Exit.STOPPED
@@ -201,10 +210,12 @@ async def test_a_file_that_fails_half_way_ends_the_batch_and_not_the_program(
     assert run.failure is not None
 
 
-async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
+async def test_a_report_names_a_few_rows_and_what_may_have_happened(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def answer(at: int) -> Result[Accepted]:
+        if at == 2:
+            return accepted()
         kinds: list[Result[Accepted]] = [
             ServerFault(code=f"code{at}", message="to a@b.example"),
             Unanswered("cut"),
@@ -216,12 +227,48 @@ async def test_a_report_names_a_few_refused_rows_and_what_may_have_happened(
     assert run.status is Exit.REFUSED
     _ = summary.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out
-    assert "first refused rows (all of them" in told
+    assert "first rows that were not accepted (all of them" in told
+    assert "Unknown: ServerFault" in told
+    assert "Unknown: Unanswered" in told
     assert told.count("  line ") == 10
     assert "(others)" in told
     assert "a@b" not in told
     _ = summary.report(run, json=True, results=None, failed=None)
-    assert summary.summary(run)["unknown"] == 100
+    facts = summary.summary(run)
+    assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (1, 49, 100, 0)
+
+
+async def test_rows_without_a_verdict_are_not_called_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(at: int) -> Result[Accepted]:
+        kinds: list[Result[Accepted]] = [
+            accepted(),
+            Unavailable(code="down", message="later", meta=Meta(status=503)),
+            NotFound(code="http_404", message="a page", meta=Meta(status=404), from_service=False),
+            Unreadable(message="a page", meta=Meta(status=200), from_service=False),
+            Throttled(code="rate_limit_exceeded", message="slower"),
+        ]
+        return kinds[at % 5]
+
+    job = mailing(tmp_path, people(tmp_path, 20), outage_timeout=0)
+    run = await mailed(job, answer)
+    assert run.status is Exit.REFUSED
+    assert summary.report(run, json=False, results=None, failed=job.failed) is Exit.REFUSED
+    out, err = capsys.readouterr()
+    assert "refused" not in (out + err).replace("0 refused", "")
+    for words in ("Unknown: Unavailable", "Not sent yet: NotFound", "Unknown: Unreadable", "Not sent yet: Throttled"):
+        assert words in out
+    facts = summary.summary(run)
+    assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (4, 0, 8, 8)
+    assert {(one["outcome"], one["kind"]) for one in facts["outcomes"]} == {  # type: ignore[attr-defined]
+        ("unknown", "Unavailable"),
+        ("unknown", "Unreadable"),
+        ("not_sent_yet", "NotFound"),
+        ("not_sent_yet", "Throttled"),
+    }
+    assert outcome_parts(run.counts) == ["4 accepted", "0 refused", "8 unknown", "8 not sent yet"]
+    assert text(job.failed) == "id,to,name,idempotency_key\n"  # they are sent by the same command, not by this file
 
 
 BAD_IDS = ["x" * 256, "a\x00b", "a\x1bb", "a\x7fb", "a\x85b", "a\u2028b", "\u2029"]

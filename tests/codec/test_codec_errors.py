@@ -47,6 +47,7 @@ METAS = st.builds(
     location=st.none() | st.text(),
     rate_limit=st.none() | st.builds(RateLimit, limit=COUNTS, remaining=COUNTS, reset=st.none() | SECONDS),
     server_time=st.none() | SECONDS,
+    retry_after=st.none() | SECONDS,
 )
 COMMON: dict[str, st.SearchStrategy[Any]] = {
     "code": st.text(),
@@ -54,6 +55,7 @@ COMMON: dict[str, st.SearchStrategy[Any]] = {
     "may_have_happened": st.booleans(),
     "meta": METAS,
     "extra": EXTRA,
+    "from_service": st.booleans(),
 }
 AFTER = {"retry_after": st.none() | SECONDS}
 OWN: dict[type, dict[str, st.SearchStrategy[Any]]] = {

@@ -41,7 +41,7 @@ from msgapi.fleet.records.chunk_record import ChunkRecord, RowRecord, load_recor
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
 from msgapi.ratelimit import LocalSharedRate
-from msgapi.results import ApiError
+from msgapi.results import ApiError, Meta, Unreadable
 from tests.support.fleet_chunks import UNFIT, Counted, all_of, chunk, record_of, row, states
 from tests.support.journals import HOUR
 
@@ -549,3 +549,36 @@ async def test_an_unknown_outcome_is_withdrawn_only_by_the_worker_that_was_alone
     assert merge_row(started, held, started, alone=False) == started
     assert merge_row(started, held, None, alone=False) == held
     assert not isinstance(load_record(ChunkRecord(id="1", rows=(held,)).dump()), Unavailable)
+
+
+PAGE = NotFound(code="http_404", meta=Meta(status=404), from_service=False)
+LOGIN = Unreadable(meta=Meta(status=200), from_service=False)
+NO_RCS = NotFound(code="not_rcs_capable", meta=Meta(status=404))
+
+
+@pytest.mark.parametrize(("page", "state"), [(PAGE, State.NOT_SENT), (LOGIN, State.UNKNOWN)])
+async def test_answers_that_are_not_the_services_stop_a_chunk_and_settle_no_row(page: ApiError, state: State) -> None:
+    clock, records, api = VirtualClock(), MemoryRecordStore(), Counted(dict.fromkeys(range(1, 11), page))
+    first = await send_chunk(chunk(30), api, ALONE, records=records, concurrency=1, clock=clock)
+    assert (first.done, first.stopped, first.rows_left) == (False, Stopped("foreign", page), 30)
+    found = await record_of(records)
+    assert (found.excused_attempts, set(states(found).values())) == (1, {state})
+    second = await send_chunk(chunk(30), api, ALONE, records=records, clock=clock)
+    assert (second.done, second.stopped) == (True, None)
+    assert (set(api.keys.values()), len(api.keys)) == ({1}, 30)
+
+
+async def test_one_refusal_of_every_row_stops_a_chunk_of_which_nothing_was_accepted() -> None:
+    records, refused = MemoryRecordStore(), Counted(dict.fromkeys(range(1, 100), NO_RCS))
+    sent = await send_chunk(chunk(60), refused, ALONE, records=records, concurrency=1, clock=VirtualClock())
+    assert (sent.stopped, sent.rows_left) == (Stopped("refusals", NO_RCS), 35)
+
+
+async def test_a_row_that_was_accepted_earlier_shows_that_a_chunk_is_not_refused_as_a_whole() -> None:
+    records, clock = MemoryRecordStore(), VirtualClock()
+    some = Counted(dict.fromkeys(range(2, 100), NotSent("no route")))
+    _ = await send_chunk(chunk(60), some, ALONE, records=records, concurrency=1, outage_timeout=0, clock=clock)
+    refused = Counted(dict.fromkeys(range(1, 100), NO_RCS))
+    sent = await send_chunk(chunk(60), refused, ALONE, records=records, concurrency=1, clock=clock)
+    assert (sent.done, sent.stopped) == (True, None)
+    assert refused.asked == 59

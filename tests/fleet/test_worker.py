@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 from attrs import define, field
 
-from msgapi import Call, InsufficientBalance, NotSent, Ok, Pace, Result, Unauthorized, billing
+from msgapi import Call, InsufficientBalance, NotFound, NotSent, Ok, Pace, Result, Throttled, Unauthorized, billing
 from msgapi.batch import Stopped
 from msgapi.clock import VirtualClock
 from msgapi.codec import dump
@@ -536,3 +536,44 @@ async def test_an_expired_lease_is_not_released() -> None:
     await held.release(0)
     chunks.unreachable = False
     assert await chunks.lease(0) is None
+
+
+PAGE = NotFound(code="http_404", meta=Meta(status=404), from_service=False)
+NO_RCS = NotFound(code="not_rcs_capable", meta=Meta(status=404))
+
+
+async def test_answers_that_are_not_the_services_stop_the_worker_however_small_the_chunks() -> None:
+    api = Counted(dict.fromkeys(range(3, 100), PAGE))
+    fleet = Fleet(api)
+    await fleet.put(12, rows=2)
+    assert await fleet.worked(concurrent_chunks=1, concurrency=1) == Stopped("foreign", PAGE)
+    assert (api.asked, await fleet.queue.size()) == (12, 11)
+    api.instead.clear()
+    assert await fleet.worked() is None
+    assert api.keys.total() == 24
+    assert await fleet.stages(12) == ["done"] * 12
+
+
+async def test_a_chunk_whose_rows_are_all_refused_stops_no_worker_that_had_others_accepted() -> None:
+    api = Counted(dict.fromkeys(range(3, 43), NO_RCS))
+    fleet = Fleet(api)
+    await fleet.put(1, rows=2)
+    made = chunk(40, "000001")
+    await fleet.queue.put(made.name, made.dump())
+    assert await fleet.worked(concurrent_chunks=1) is None
+    assert (api.asked, fleet.fates()) == (42, ["done", "done"])
+
+
+async def test_a_chunk_whose_rows_are_all_refused_stops_a_worker_that_had_none_accepted() -> None:
+    fleet = Fleet(Counted(dict.fromkeys(range(1, 100), NO_RCS)))
+    await fleet.put(1, rows=40)
+    assert await fleet.worked(concurrent_chunks=1, concurrency=1) == Stopped("refusals", NO_RCS)
+
+
+async def test_a_rate_limit_that_lets_nothing_through_stops_the_worker_by_its_name() -> None:
+    limited = Throttled(code="rate_limit_exceeded", retry_after=2000.0)
+    fleet = Fleet(Counted(dict.fromkeys(range(1, 10_000), limited)))
+    await fleet.put(1)
+    stopped = await fleet.worked(outage_timeout=60)
+    assert stopped == Stopped("rate_limit", limited)
+    assert fleet.fates() == ["released"]

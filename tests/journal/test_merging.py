@@ -204,7 +204,7 @@ async def test_a_journal_that_cannot_be_gone_on_with_is_let_go(tmp_path: Path, m
     with journal.merge(path, batch="b1", about={}, clock=VirtualClock()) as collected:
         collected.add([(mark(1), line("1"))])
 
-    def full(_: JournalFile) -> int:
+    def full(_: JournalFile) -> None:
         raise Unusable("unwritable", "the disk is full")
 
     with monkeypatch.context() as patch:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -10,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import anyio
 import pytest
 
 from msgapi import Forbidden, Ok, Unanswered, Unauthorized, journal
 from msgapi.clock import VirtualClock
-from msgapi.journal import Send, State, Unusable, opening
+from msgapi.journal import Send, State, Unusable, opening, sqlite
+from msgapi.journal.errors import translated
 from msgapi.journal.mainfile import open_main, publish
 from msgapi.journal.sqlite import JournalFile
 from tests.support.journals import HOUR, Service, drained, message, opened, rows, sent
@@ -489,6 +492,113 @@ def test_a_forked_child_cannot_write_or_unlock_what_it_has_inherited(tmp_path: P
     work = f"\n{' ' * 20}".join(lines)
     assert in_a_fork(work, path).split() == ["in", "use", "0"]
     assert states(tmp_path) == {State.STARTED: 320}
+
+
+def test_the_connections_of_a_forked_child_are_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = object()
+    monkeypatch.setattr(sqlite, "_files", [SimpleNamespace(_connection=connection)])
+    before = sys.getrefcount(connection)
+    sqlite._keep_connections()
+    assert sys.getrefcount(connection) == before + 1
+
+
+async def test_a_process_that_has_inherited_a_journal_neither_writes_nor_closes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path) as record:
+        _ = await record.begin([("1", message(1))])
+        file = record._file
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda: -1)
+            with pytest.raises(Unusable, match="belongs to the process that opened it"):
+                _ = await record.begin([("2", message(2))])
+            file.close()
+        assert len(list(file.select("SELECT id FROM rows"))) == 1
+
+
+@pytest.mark.parametrize("raised", [False, True])
+async def test_a_process_that_leaves_an_inherited_journal_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, raised: bool
+) -> None:
+    files: list[JournalFile] = []
+
+    async def leave() -> None:
+        async with opened(tmp_path) as record:
+            _ = await record.begin([("1", message(1))])
+            record.settle("1", Ok(1))
+            files.append(record._file)
+            monkeypatch.setattr(os, "getpid", lambda: -1)
+            if raised:
+                raise ZeroDivisionError
+
+    if raised:
+        with pytest.raises(ZeroDivisionError):
+            await leave()
+    else:
+        await leave()
+    monkeypatch.undo()
+    files[0].close()
+    assert states(tmp_path) == {State.STARTED: 1}
+
+
+async def test_a_wal_that_is_taken_away_at_once_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("msgapi.journal.mainfile._wal_salt", lambda _: None)
+    with pytest.raises(Unusable, match=r"run\.db-wal is missing"):
+        async with opened(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (sqlite3.SQLITE_BUSY, "in use"),
+        (sqlite3.SQLITE_FULL, "unwritable"),
+        (sqlite3.SQLITE_IOERR, "unwritable"),
+        (sqlite3.SQLITE_NOTADB, "damaged"),
+        (sqlite3.SQLITE_ERROR, "damaged"),
+        (None, "damaged"),
+    ],
+)
+def test_an_error_of_sqlite_is_a_reason(code: int | None, reason: str) -> None:
+    error = sqlite3.OperationalError("a text")
+    if code is not None:
+        error.sqlite_errorcode = code
+
+    def fail() -> None:
+        with translated("run.db"):
+            raise error
+
+    with pytest.raises(Unusable) as caught:
+        fail()
+    assert caught.value.reason == reason
+
+
+async def test_a_disk_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(tmp_path):
+        pass
+
+    def read(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("os.read", read)
+    with (
+        pytest.raises(Unusable, match=r"cannot read the journal .*: Input/output error"),
+        journal.open_readonly(str(tmp_path / "run.db")),
+    ):
+        pass
+
+
+async def test_a_page_that_is_damaged_is_noticed_if_the_journal_was_not_closed(tmp_path: Path) -> None:
+    folder = await killed(tmp_path, tmp_path / "copied")
+    with sqlite3.connect(folder / "run.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    connection.close()
+    with (folder / "run.db").open("r+b") as file:
+        _ = file.seek(3 * 4096 + 1)
+        _ = file.write(bytes(range(1, 60)))
+    with pytest.raises(Unusable, match="is damaged"):
+        async with opened(folder):
+            pass
 
 
 # Reading.

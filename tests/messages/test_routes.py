@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgapi import Call, Ok, Result, ServerFault, messages
+from msgapi import Call, Caller, Ok, Result, ServerFault, Unreadable, messages
 from msgapi.messages import Accepted, Email, Filters, Message, MessageRecord, Page, Reply, Revoked, Text
+from tests.support.call_bodies import answered
 from tests.support.strategies import JUNK, MESSAGES
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def test_a_key_that_does_not_fit_into_a_header_is_an_invalid_call(key: Any) -> N
 )
 def test_an_id_is_quoted_into_one_segment_of_the_path(call: Call[Any], method: str, returns: type) -> None:
     assert call == Call(method, "/v1/messages/a%2Fb%3Fc%23%C3%A4", returns)
-    assert call.repeatable
+    assert call.repeatable is (method == "GET")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "\ud800", None, 5, b"msg", ["."]])
@@ -182,9 +183,68 @@ async def test_pages_shorter_than_the_limit_are_read_to_the_end() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_service_that_ignores_the_offset_is_read_once() -> None:
-    found = [page async for page in messages.pages(Log(3, deaf=True), limit=3)]
-    assert len(found) == 1
+async def test_a_service_that_ignores_the_offset_is_read_once_and_the_log_is_not_called_whole() -> None:
+    log = Log(3, deaf=True)
+    first, last = [page async for page in messages.pages(log, limit=3)]
+    assert isinstance(first, Ok)
+    assert isinstance(last, Unreadable)
+    assert (last.code, last.problems) == ("incomplete_list", ("3 pages in a row have no new row @ $",))
+    assert len(log.asked) == 4
+
+
+def scripted(*bodies: object) -> tuple[list[str], Caller]:
+    """A client whose answers are these; the last is repeated."""
+    asked: list[str] = []
+
+    async def api(call: Call[T], /) -> Result[T]:
+        asked.append(dict(call.query)["offset"])
+        assert len(asked) < 50
+        return Ok(answered(call, bodies[min(len(asked), len(bodies)) - 1]))
+
+    return asked, api
+
+
+@pytest.mark.anyio
+async def test_two_replicas_that_ignore_the_offset_in_turn_end_the_log() -> None:
+    pages = [{"messages": [{"id": f"msg_{turn % 2}{n}"} for n in range(3)]} for turn in range(40)]
+    asked, api = scripted(*pages)
+    found = [page async for page in messages.pages(api)]
+    assert [type(page) for page in found] == [Ok, Ok, Unreadable]
+    assert len(asked) == 5
+
+
+@pytest.mark.anyio
+async def test_an_empty_page_that_says_that_there_are_more_does_not_end_the_log_in_silence() -> None:
+    _, api = scripted({"messages": [{"id": "m"}]}, {"messages": [], "has_more": True})
+    found = [page async for page in messages.pages(api)]
+    assert [type(page) for page in found] == [Ok, Unreadable]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("odd", [None, 7, "x", [], {}, {"id": 17, "status": "SENT"}, {"id": None}])
+async def test_an_odd_row_is_one_odd_row_and_counts_in_the_offset(odd: object) -> None:
+    rows = [{"id": f"msg_{n}", "status": "SENT"} for n in range(3)]
+    asked, api = scripted({"messages": [rows[0], odd, rows[1]]}, {"messages": [rows[2]]}, {"messages": []})
+    first, second = [page async for page in messages.pages(api)]
+    assert isinstance(first, Ok)
+    assert isinstance(second, Ok)
+    assert [one.id for one in (*first.value.messages, *second.value.messages)] == ["msg_0", "msg_1", "msg_2"]
+    assert first.value.extra == {"messages": [odd]}
+    assert asked == ["0", "3", "4"]
+
+
+@pytest.mark.anyio
+async def test_pages_of_odd_rows_only_are_read_to_the_end() -> None:
+    asked, api = scripted(*({"messages": [n]} for n in range(9)), {"messages": []})
+    assert len([page async for page in messages.pages(api)]) == 9
+    assert len(asked) == 10
+
+
+def test_a_row_with_an_odd_field_is_read_with_the_others() -> None:
+    page = answered(messages.list(), {"messages": [{"id": "m", "status": 5, "contact_id": 17, "events": [{"at": 1}]}]})
+    (row,) = page.messages
+    assert (row.id, row.status) == ("m", None)
+    assert row.extra == {"status": 5, "contact_id": 17, "events": [{"at": 1}]}
 
 
 @pytest.mark.anyio

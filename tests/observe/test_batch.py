@@ -178,7 +178,7 @@ async def test_an_observer_that_raises_changes_nothing_of_the_batch(
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes, other = Notes(frozenset({hook})), Notes()
-    denied = Response(401, {}, b"")
+    denied = Response(401, {}, b'{"error":"unauthorized","message":"m"}')
     with suppress(ZeroDivisionError):
         async with (
             observed(observe.combine(notes, other), denied, ACCEPTED) as (api, _),

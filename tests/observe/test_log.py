@@ -66,7 +66,11 @@ async def test_a_call_that_took_more_than_one_attempt_is_worth_knowing(records: 
     [
         (DOWN, "Unavailable, status=503, code=unavailable, attempts=1"),
         (Response(500, {}, b""), "ServerFault, status=500, code=http_500, attempts=1"),
-        (Response(400, {}, b'{"error":"call +4915112345678"}'), "Invalid, status=400, code=***, attempts=1"),
+        (Response(400, {}, b'{"error":"call +4915112345678"}'), "Invalid, status=400, code=http_400, attempts=1"),
+        (
+            Response(400, {}, b'{"error":"c4915112345678","message":"m"}'),
+            "Invalid, status=400, code=***, attempts=1",
+        ),
         (LOST, "Unanswered, code=unanswered, reason=reset, attempts=1"),
         (NotSent("no +4915112345678"), "NotSent, code=not_sent, reason=no ***, attempts=1"),
     ],

@@ -54,7 +54,7 @@ async def test_a_wait_for_a_turn_ends_soon_after_only_while_is_false() -> None:
 
 
 async def test_a_wait_for_the_next_attempt_ends_as_the_last_one_did() -> None:
-    limited = Response(429, {}, b'{"error":"rate_limit_exceeded","retry_after":50}')
+    limited = Response(429, {}, b'{"error":"rate_limit_exceeded","message":"m","retry_after":50}')
     (result,), left, now = await asked(lambda _: limited, until=5)
     assert isinstance(result, Throttled)
     assert (result.retry_after, len(left)) == (50, 1)

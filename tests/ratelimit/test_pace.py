@@ -275,6 +275,19 @@ def test_implausible_figures_are_ignored(figures: RateLimit | None) -> None:
     assert lane.wait(0) == 0
 
 
+@pytest.mark.parametrize(
+    ("ahead", "server_time", "expected"),
+    [(300.0, None, 300.0), (301.0, None, 0.0), (3600.0, None, 0.0), (3600.0, 0.0, 3600.0), (90_000.0, 0.0, 0.0)],
+)
+def test_a_distant_reset_is_believed_only_of_a_server_that_shows_its_clock(
+    ahead: float, server_time: float | None, expected: float
+) -> None:
+    lane = Lane()
+    lane.record_sent(0)
+    lane.record_response(0, 0, figures=RateLimit(limit=5, remaining=0, reset=ahead), server_time=server_time)
+    assert lane.wait(0) == pytest.approx(expected)
+
+
 def test_a_response_of_an_earlier_window_changes_nothing() -> None:
     lane = Lane()
     for _ in range(2):

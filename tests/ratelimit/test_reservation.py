@@ -215,7 +215,7 @@ async def test_the_limit_of_the_user_is_for_all_clients_together() -> None:
 
 async def test_one_429_throttles_every_client() -> None:
     async with clients(2, LocalSharedRate) as (apis, left, clock, answers):
-        answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded","retry_after":20}'))
+        answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded","message":"m","retry_after":20}'))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(apis[0], SEND)
             await clock.sleep(1)
@@ -226,7 +226,7 @@ async def test_one_429_throttles_every_client() -> None:
 
 async def test_a_cap_on_one_recipient_throttles_no_client() -> None:
     async with clients(2, LocalSharedRate) as (apis, left, _, answers):
-        answers.append(Response(429, {}, b'{"error":"newsletter_daily_cap","retry_after":20}'))
+        answers.append(Response(429, {}, b'{"error":"newsletter_daily_cap","message":"m","retry_after":20}'))
         assert isinstance(await apis[0](SEND), Throttled)
         assert isinstance(await apis[1](SEND), Ok)
     assert left[1] < 1
@@ -235,7 +235,7 @@ async def test_a_cap_on_one_recipient_throttles_no_client() -> None:
 async def test_a_429_without_retry_after_throttles_for_a_second() -> None:
     quota = Asked([Grant(1, 0.0, 0.0)])
     async with clients(1, lambda _: quota) as (apis, _, _, answers):
-        answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded"}'))
+        answers.append(Response(429, {}, b'{"error":"rate_limit_exceeded","message":"m"}'))
         assert isinstance(await apis[0](SEND), Ok)
     assert quota.penalties == [1.0]
 

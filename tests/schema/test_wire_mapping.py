@@ -1,6 +1,5 @@
 """schema.mapping: at which path of the JSON body each field is, for any model."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -9,7 +8,7 @@ from attrs import frozen
 
 from msgapi import Detail, codec
 from msgapi.codec import Mismatch, Problems
-from msgapi.schema.mapping import FieldCodec, map_fields, map_union, normalise, value_at
+from msgapi.schema.mapping import FieldCodec, map_fields, map_union, value_at
 
 
 @frozen
@@ -23,14 +22,6 @@ class Plain:
 @frozen
 class Marked:
     name: str
-
-
-@frozen
-class Answer:
-    id: str
-    state: str = "new"
-    at: datetime | None = None
-    tags: tuple[str, ...] = ()
 
 
 def _reverse(value: object) -> str:
@@ -47,7 +38,6 @@ PATHS = map_fields(
 _ = map_fields(Marked, {"name": "act.name"}, marker="act.do.it")
 Either: Any = Plain | Marked
 map_union(Either, {"a": Plain, "act.do.it": Marked})
-normalise(Answer, lambda value: {**value, "id": value["name"]} if "name" in value else value)
 
 
 def written(value: object) -> object:
@@ -104,13 +94,6 @@ def test_a_union_requires_exactly_one_marker(value: object) -> None:
 def test_a_union_is_read_as_the_model_whose_marker_is_present() -> None:
     for one in (Plain("x"), Marked("x")):
         assert codec.from_plain(written(one), Either) == one
-
-
-def test_an_answer_is_normalised_before_it_is_read_and_written_with_all_fields() -> None:
-    assert codec.from_plain({"name": "x", "state": None, "new": 1}, Answer) == Answer("x")
-    assert codec.from_plain([], Answer) == Problems((Detail("", "must be an object, not an array"),))
-    assert written(Answer("x")) == {"id": "x", "state": "new", "tags": []}
-    assert written(Answer("x", at=datetime(2026, 5, 4, tzinfo=UTC)))["at"] == "2026-05-04T00:00:00Z"  # type: ignore[index]
 
 
 def test_the_value_at_a_path_is_returned_or_none() -> None:

@@ -20,13 +20,13 @@ ACCEPTED = Response(
     {},
     b'{"message_id":"msg_1","billing":{"message_price":0.07,"message_type":"basic_message"}}',
 )
-DOWN = Response(503, {}, b'{"error":"unavailable"}')
+DOWN = Response(503, {}, b'{"error":"unavailable","message":"m"}')
 LOST = Unanswered("reset")
 REFUSED = NotSent("could not connect")
 
 
 def limited(retry_after: float | None = None) -> Response:
-    return Response(429, {}, orjson.dumps({"error": "rate_limit_exceeded", "retry_after": retry_after}))
+    return Response(429, {}, orjson.dumps({"error": "rate_limit_exceeded", "message": "m", "retry_after": retry_after}))
 
 
 @define

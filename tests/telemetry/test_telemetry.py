@@ -64,13 +64,14 @@ async def test_each_further_attempt_says_which_it_is_and_what_went_wrong(seen: S
 @pytest.mark.parametrize(
     ("said", "kind", "code"),
     [
-        (Response(404, {}, b'{"error":"not_found"}'), "NotFound", "not_found"),
-        (Response(404, {}, b'{"error":"no +4915112345678"}'), "NotFound", None),
+        (Response(404, {}, b'{"error":"not_found","message":"m"}'), "NotFound", "not_found"),
+        (Response(404, {}, b'{"error":"no +4915112345678"}'), "NotFound", "http_404"),
+        (Response(404, {}, b'{"error":"c4915112345678","message":"m"}'), "NotFound", None),
         (Response(200, {}, b"<html>"), "Unreadable", "unreadable"),
     ],
 )
 async def test_a_call_that_came_to_an_error_says_so(seen: Seen, said: Answer, kind: str, code: str | None) -> None:
-    async with observed(seen.observer(), said) as (api, _):
+    async with observed(seen.observer(), said, retry=Retry(attempts=1)) as (api, _):
         assert not isinstance(await api(SEND), Ok)
     call, (attempt,) = seen.spans()
     assert call.status.status_code is StatusCode.ERROR

@@ -5,20 +5,24 @@ The servers are raw sockets, so that each test decides on every byte and on when
 
 import gzip
 import os
+import resource
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import aiohttp as library
 import anyio
+import httpx2 as httpx2_library
 import pytest
 from anyio.abc import SocketAttribute, SocketListener
 from attrs import define, field
 
 from msgapi import NotSent, Request, Response, Unanswered
-from msgapi.results import NO_FREE_CONNECTION
+from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
 from msgapi.transports import Answer, Transport, aiohttp, httptools, httpx2
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
+from tests.transports.test_httpx2 import secured
 
 Opened = Callable[..., AbstractAsyncContextManager[Transport]]
 
@@ -29,12 +33,22 @@ async def a_session(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401
         yield transport
 
 
+@asynccontextmanager
+async def a_client(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401 - those of `open`
+    async with (
+        httpx2_library.AsyncClient(trust_env=False, limits=httpx2_library.Limits(max_connections=100)) as client,
+        httpx2.open(client=client, **options) as transport,
+    ):
+        yield transport
+
+
 # Every transport has its line here: how it is opened, on which event loops, and why its tests are skipped, if they are.
 TRANSPORTS: dict[str, tuple[Opened, tuple[str, ...], str]] = {
     "aiohttp": (aiohttp.open, ("asyncio",), ""),
     "aiohttp_session": (a_session, ("asyncio",), ""),
-    "httptools": (httptools.open, ("asyncio",), "httptools does not have the shared rules of connections yet"),
-    "httpx2": (httpx2.open, ("asyncio", "trio"), "httpx2 does not have the shared rules of connections yet"),
+    "httptools": (httptools.open, ("asyncio",), ""),
+    "httpx2": (httpx2.open, ("asyncio", "trio"), ""),
+    "httpx2_client": (a_client, ("asyncio", "trio"), ""),
 }
 
 
@@ -51,9 +65,9 @@ def transports(*without: str) -> pytest.MarkDecorator:
     )
 
 
-# aiohttp chooses the connections of a session, and parses what comes over them.
+# aiohttp and httpx2 choose the connections of a session or client, and parse what comes over them.
 EVERY = transports()
-OWN = transports("aiohttp_session")
+OWN = transports("aiohttp_session", "httpx2_client")
 pytestmark = pytest.mark.anyio
 OK = reply(200, b"{}")
 
@@ -329,13 +343,14 @@ async def test_calls_beyond_the_limit_wait_for_a_free_connection_and_not_for_the
 async def test_waiting_for_a_free_connection_ends_with_the_callers_deadline(over: Opened) -> None:
     async with (
         serving(Wire.hang) as url,
-        over(max_connections=1, timeout=0.6) as transport,
+        over(max_connections=1) as transport,
         anyio.create_task_group() as tasks,
     ):
         tasks.start_soon(transport, post(url))
         await anyio.sleep(0.05)
-        with anyio.fail_after(0.1):
+        with anyio.fail_after(2):  # the longest margin: 0.1 seconds
             answer = await transport(post(url))
+        tasks.cancel_scope.cancel()
         assert isinstance(answer, NotSent)
         assert answer.code == NO_FREE_CONNECTION
         assert answer.reason == "no free connection: all 1 are in use (max_connections)"
@@ -573,6 +588,60 @@ async def test_a_refused_connection_names_its_errno(over: Opened) -> None:
     async with over() as transport:
         answer = await transport(post(f"http://127.0.0.1:{free_port()}"))
     assert answer == NotSent("could not connect: ECONNREFUSED (Connection refused)")
+
+
+@OWN
+async def test_a_process_without_a_free_file_descriptor_names_it(over: Opened) -> None:
+    async with over() as transport:
+        _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+        try:
+            answer = await transport(post("http://127.0.0.1:9"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert isinstance(answer, NotSent)
+    assert answer.code == TOO_MANY_OPEN_FILES
+    assert answer.reason.startswith("could not connect: EMFILE (Too many open files): raise the limit")
+
+
+@OWN
+async def test_a_server_that_speaks_no_tls_is_named(over: Opened) -> None:
+    async def serve(wire: Wire) -> None:
+        _ = await wire.stream.receive()
+        await wire.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(serve) as url, over() as transport:
+        answer = await transport(post(url.replace("http:", "https:")))
+    assert answer == NotSent("no secure connection: wrong version number")
+
+
+@OWN
+async def test_a_tls_alert_is_named(over: Opened) -> None:
+    async def serve(wire: Wire) -> None:
+        _ = await wire.stream.receive()
+        await wire.send(b"\x15\x03\x03\x00\x02\x02\x28")
+        await wire.hang()
+
+    async with serving(serve) as url, over() as transport:
+        answer = await transport(post(url.replace("http:", "https:")))
+    assert isinstance(answer, NotSent)
+    assert answer.reason.startswith("no secure connection: ")
+    assert answer.reason.endswith("alert handshake failure")
+
+
+@OWN
+async def test_a_file_of_certificates_that_does_not_exist_is_named(
+    over: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", "/nothing/here.pem")
+    server, _ = secured("127.0.0.1")
+    async with serving(saying(OK), tls=server) as url, over(ssl=ssl.create_default_context()) as transport:
+        answer = await transport(post(url))
+    assert isinstance(answer, NotSent)
+    assert answer.reason.startswith("no secure connection: unable to get local issuer certificate")
+    assert answer.reason.endswith("(SSL_CERT_FILE names /nothing/here.pem, which does not exist)")
 
 
 @pytest.mark.parametrize("name", ["", "0", None, 1.5, 0])

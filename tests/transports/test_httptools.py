@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -18,7 +19,7 @@ from msgapi.transports.common.connections import Deadlines, RequestCoalescer
 from msgapi.transports.httptools.connection import HttpConnection
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 from tests.transports.test_aiohttp import FRAGMENTS, HEAD, OK, PACKED, post, saying
-from tests.transports.test_httpx2 import secured
+from tests.transports.test_httpx2 import REFUSED, secured
 
 UVLOOP = pytest.param(
     ("asyncio", {"use_uvloop": True}),
@@ -27,6 +28,7 @@ UVLOOP = pytest.param(
 )
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]
 LOST = Unanswered("the connection was lost")
+RESET = Unanswered("the connection was lost: ECONNRESET (Connection reset by peer)")
 
 
 @asynccontextmanager
@@ -58,18 +60,20 @@ async def arrived(request: Request) -> Arrived:
 
 async def test_a_refused_connection_is_not_sent() -> None:
     async with httptools.open() as transport:
-        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == NotSent("could not connect")
+        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == REFUSED
 
 
 async def test_each_address_of_a_host_is_tried() -> None:
     async with between(saying(OK)) as (transport, url):
         assert isinstance(await transport(post(url.replace("127.0.0.1", "localhost"))), Response)
-        assert await transport(post(f"http://localhost:{free_port()}")) == NotSent("could not connect")
+        assert await transport(post(f"http://localhost:{free_port()}")) == REFUSED
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
     async with httptools.open() as transport:
-        assert await transport(post("http://nothing.invalid")) == NotSent("the host name could not be resolved")
+        answer = await transport(post("http://nothing.invalid"))
+        assert isinstance(answer, NotSent)
+        assert answer.reason.startswith("the host name could not be resolved: EAI_")
 
 
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1/", "http://127.0.0.1/\r\nX-Injected: 1", "http://[::1/"])
@@ -78,12 +82,18 @@ async def test_a_url_that_is_none_is_not_sent(url: str) -> None:
         assert await transport(Request("GET", url)) == NotSent("the URL is not valid")
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "other.test"])
-async def test_a_certificate_that_does_not_fit_is_not_sent(host: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("127.0.0.1", "unable to get local issuer certificate"),
+        ("other.test", "IP address mismatch, certificate is not valid for '127.0.0.1'."),
+    ],
+)
+async def test_a_certificate_that_does_not_fit_is_not_sent(host: str, why: str) -> None:
     server, trusting = secured(host)
     trusted = None if host == "127.0.0.1" else trusting
     async with serving(saying(OK), tls=server) as url, httptools.open(ssl=trusted) as transport:
-        assert await transport(post(url)) == NotSent("no secure connection: TLS failed")
+        assert await transport(post(url)) == NotSent(f"no secure connection: {why}")
 
 
 async def test_over_a_certificate_that_is_trusted_any_number_of_requests_go() -> None:
@@ -105,7 +115,9 @@ async def test_a_connection_that_ends_while_it_is_being_secured_is_not_sent() ->
         await wire.reset()
 
     async with between(serve) as (transport, url):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent("could not connect")
+        assert await transport(post(url.replace("http:", "https:"))) == NotSent(
+            "could not connect: ECONNRESET (Connection reset by peer)"
+        )
 
 
 @pytest.mark.parametrize(("timeout", "connect_timeout"), [(30.0, 0.05), (1.0, 30.0)])
@@ -132,9 +144,9 @@ async def test_a_connection_that_is_lost_is_unanswered() -> None:
         _ = await wire.until(b"\r\n\r\n")
         await wire.reset()
 
-    assert [await asked(saying()), await asked(saying(HEAD)), await asked(reset)] == [LOST] * 3
+    assert [await asked(saying()), await asked(saying(HEAD)), await asked(reset)] == [LOST, LOST, RESET]
     async with between(reset) as (transport, url):
-        assert await transport(post(url, b"x" * 2**24)) == LOST
+        assert await transport(post(url, b"x" * 2**24)) == RESET
 
 
 @pytest.mark.parametrize(
@@ -149,6 +161,7 @@ async def test_a_connection_that_is_lost_is_unanswered() -> None:
         ("the response is not HTTP", [HEAD, b"A: ", b"a" * 200_000, b"\r\n\r\n{}"]),
         ("the response is not HTTP", [HEAD, *[b"A: a\r\n" * 10_000] * 9, b"\r\n{}"]),
         ("the response is not HTTP", [HEAD + b"A: a\r\n" * 80_000 + b"Content-Length: 2\r\n\r\n{}"]),
+        ("the response is not HTTP", [HEAD + b"A: a\r\n" * 40_000 + b"Content-Length: 2\r\n\r\n{}"]),
         ("the response is larger than 1000 bytes", [HEAD, b"Content-Length: 1001\r\n\r\n", b"x" * 1001]),
         ("the response is larger than 1000 bytes", [HEAD, b"\r\n", b"x" * 1001]),
         ("the response is larger than 1000 bytes", [reply(200, PACKED, headers={"Content-Encoding": "gzip"})]),
@@ -159,7 +172,12 @@ async def test_an_answer_that_is_none_is_unanswered(reason: str, parts: list[byt
 
 
 async def test_of_what_comes_in_one_piece_the_head_may_not_be_too_long_and_the_body_does_not_count() -> None:
+    ours, theirs = socket.socketpair()
+
     class Stub(asyncio.Transport):
+        def __init__(self) -> None:
+            super().__init__({"socket": ours})
+
         def is_closing(self) -> bool:
             return False
 
@@ -176,8 +194,10 @@ async def test_of_what_comes_in_one_piece_the_head_may_not_be_too_long_and_the_b
         connection.data_received(HEAD + headers + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         return await waiting
 
-    assert await read(b"A: " + b"a" * 200_000 + b"\r\n", b"{}") == Unanswered("the response is not HTTP")
-    answer = await read(b"", b"x" * 200_000)
+    with ours, theirs:
+        for fields in (b"A: " + b"a" * 200_000 + b"\r\n", b"A: a\r\n" * 40_000):
+            assert await read(fields, b"{}") == Unanswered("the response is not HTTP")
+        answer = await read(b"A: a\r\n" * 10_000, b"x" * 200_000)
     assert isinstance(answer, Response)
     assert len(answer.body) == 200_000
 
@@ -190,7 +210,8 @@ async def test_an_answer_without_a_length_ends_with_its_connection_unless_that_i
         await wire.reset()
 
     assert await asked(saying(HEAD, b"\r\n", b"{", b"}")) == Response(200, {}, b"{}")
-    assert await asked(reset) == Unanswered("the response was cut short")
+    cut = Unanswered("the response was cut short: ECONNRESET (Connection reset by peer)")
+    assert await asked(reset) == cut
 
 
 async def test_an_endless_answer_ends_the_connection() -> None:

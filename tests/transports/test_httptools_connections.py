@@ -6,8 +6,8 @@ import pytest
 
 from msgapi import Request, Response
 from msgapi.transports import Transport, httptools
+from msgapi.transports.common.connections import PooledTransport
 from msgapi.transports.httptools.connection import HttpConnection
-from msgapi.transports.httptools.transport import SocketTransport
 from tests.support.raw_servers import Serve, Wire, reply, serving
 from tests.transports.test_aiohttp import HEAD, OK, get, post, saying
 from tests.transports.test_httptools import LOST, UVLOOP, between
@@ -33,12 +33,12 @@ def echo(numbers: list[int], gone: anyio.Event | None = None) -> Serve:
 
 
 def kept(transport: Transport) -> list[HttpConnection]:
-    assert isinstance(transport, SocketTransport)
-    return [connection for connections in transport._idle.values() for connection in connections]
+    assert isinstance(transport, PooledTransport)
+    return [connection for connections in transport.pool.idle.values() for connection in connections]
 
 
 async def none_alive(transport: Transport) -> None:
-    while any(connection.is_open for connection in kept(transport)):
+    while any(connection.reusable for connection in kept(transport)):
         await anyio.lowlevel.checkpoint()
 
 
@@ -48,27 +48,6 @@ async def test_a_connection_is_used_again() -> None:
         for _ in range(3):
             assert isinstance(await transport(post(url)), Response)
     assert numbers == [1, 1, 1]
-
-
-async def test_there_are_as_many_connections_as_calls_in_flight_and_no_call_waits_for_one() -> None:
-    wires: set[int] = set()
-    everyone = anyio.Event()
-
-    async def serve(wire: Wire) -> None:
-        while True:
-            _ = await wire.request()
-            wires.add(wire.number)
-            if len(wires) == 150:
-                everyone.set()
-            await everyone.wait()
-            await wire.send(OK)
-
-    async with between(serve) as (transport, url):
-        for _ in range(2):
-            async with anyio.create_task_group() as tasks:
-                for _ in range(150):
-                    tasks.start_soon(transport, post(url))
-    assert wires == set(range(1, 151))
 
 
 @pytest.mark.parametrize("last", [b"", HEAD], ids=["no word", "half an answer"])
@@ -231,10 +210,11 @@ async def test_a_connection_that_is_not_to_be_used_again_is_closed(method: str, 
         await gone.wait()
 
 
-async def test_a_connection_is_closed_that_was_idle_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("msgapi.transports.httptools.transport._KEEPALIVE", 0.02)
+async def test_a_connection_is_closed_that_was_idle_for_long() -> None:
     gone = anyio.Event()
     async with between(echo([], gone)) as (transport, url):
+        assert isinstance(transport, PooledTransport)
+        transport.pool.keepalive = 0.02
         _ = await transport(post(url))
         await gone.wait()
         while kept(transport):
@@ -258,8 +238,8 @@ async def test_of_two_idle_connections_only_the_older_one_is_closed() -> None:
         connections = kept(transport)
         assert len(connections) == 2
         connections[0].idle_since -= 60.0
-        assert isinstance(transport, SocketTransport)
-        transport.close_expired()
+        assert isinstance(transport, PooledTransport)
+        transport.pool.drop_expired()
         await gone.wait()
         assert kept(transport) == connections[1:]
         assert isinstance(await transport(post(url)), Response)
@@ -273,24 +253,3 @@ async def test_at_the_end_the_connections_are_closed_and_then_a_call_is_a_mistak
         await gone.wait()
         with pytest.raises(RuntimeError, match="closed"):
             _ = await transport(get(url))
-
-
-async def test_a_call_that_outlives_its_transport_closes_its_connection() -> None:
-    asked, closed, gone = anyio.Event(), anyio.Event(), anyio.Event()
-
-    async def serve(wire: Wire) -> None:
-        _ = await wire.request()
-        asked.set()
-        await closed.wait()
-        await wire.send(OK)
-        try:
-            await wire.hang()
-        finally:
-            gone.set()
-
-    async with serving(serve) as url, anyio.create_task_group() as tasks:
-        async with httptools.open() as transport:
-            tasks.start_soon(transport, post(url))
-            await asked.wait()
-        closed.set()
-        await gone.wait()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, Unanswered, messages
+from msgapi.results import NO_FREE_CONNECTION, Meta
 from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
 from msgapi.transports import Answer, Recording, Replay, Transport
 
@@ -241,11 +242,18 @@ async def test_unmasked_a_request_without_a_key_is_written_as_it_is(path: Path) 
 
 
 async def test_equal_requests_are_answered_in_the_order_of_the_recording_each_once(path: Path) -> None:
-    answers: list[Answer] = [Unanswered("reset"), NotSent("refused"), Response(200, JSON, b"{}")]
+    answers: list[Answer] = [
+        Unanswered("reset"),
+        Unanswered("reset again", meta=Meta(attempts=2)),
+        NotSent("refused"),
+        NotSent("no free connection", code=NO_FREE_CONNECTION),
+        Response(200, JSON, b"{}"),
+        Response(200, JSON, b"{}", attempts=2),
+    ]
     for answer in answers:
         _ = await written(path, ask({"to": PHONE}), answer)
     replay = Replay(str(path))
-    assert replay.left == 3
+    assert replay.left == 6
     another = ask({"to": "+4915199999999"}, headers={"Idempotency-Key": "another"})
     assert [await replay(another) for _ in answers] == answers
     assert replay.left == 0
@@ -365,6 +373,7 @@ def test_a_file_that_is_no_recording_is_refused(path: Path, text: str) -> None:
         '{"request":{"method":"GET","target":"/","body":null}}',
         '{"request":{"method":1,"target":"/","body":null},"answer":{"not_sent":"x"}}',
         '{"request":{"method":"GET","target":"/","body":null},"answer":{"status":"200"}}',
+        '{"request":{"method":"GET","target":"/","body":null},"answer":{"unanswered":"x","attempts":"2"}}',
         '{"request":{"method":"GET","target":"/","body":null},"answer":{"status":200,"headers":{},"body":{"base64":"é"}}}',
         '{"request":{"method":"GET","target":"/","body":null},"answer":{"status":200,"headers":{},"body":{"xml":"x"}}}',
     ],

@@ -1,12 +1,15 @@
 """Webhook receivers: each event once, the right status, in time; in memory and in real applications."""
 
 import asyncio
+import functools
 import gzip
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
+from unittest.mock import AsyncMock
 
 import anyio
 import anyio.lowlevel
@@ -531,3 +534,43 @@ async def test_a_sender_that_disconnects_within_its_body_logs_no_error(
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'flask'"):
         webhooks.flask  # type: ignore[attr-defined]  # noqa: B018
+
+
+class Plain:
+    def __call__(self, event: Event) -> None: ...
+
+
+def plain(event: Event) -> None: ...
+
+
+async def handle(event: Event, more: int = 0) -> None: ...
+
+
+@functools.wraps(handle)
+def wrapped(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - as a decorator has it
+    return handle(*given, **named)
+
+
+@pytest.mark.parametrize("mount", [webhooks.asgi, webhooks.aiohttp])
+@pytest.mark.parametrize("handler", [plain, Plain(), partial(plain), lambda _: None, print, None, 5, Plain])
+async def test_a_handler_that_is_not_async_is_refused_when_it_is_mounted(mount: Any, handler: Any) -> None:  # noqa: ANN401
+    with pytest.raises(TypeError, match=r"must be an `async def` function.*to_thread"):
+        _ = mount(handler, secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        handle,
+        Handler(),
+        Handler().__call__,
+        partial(handle, more=1),
+        wrapped,
+        AsyncMock(),
+        partial(Handler()),
+    ],
+)
+async def test_every_form_of_an_async_function_is_accepted(handler: Any) -> None:  # noqa: ANN401 - as a caller may
+    answer = await post(webhooks.asgi(handler, secret=SECRET), BODY)
+    assert answer is not None
+    assert answer[0] == 200

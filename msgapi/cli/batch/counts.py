@@ -4,12 +4,13 @@ from collections import Counter
 from decimal import Decimal
 from typing import Final, final
 
-from attrs import define, field
+from attrs import define, evolve, field, frozen
 
 from ...journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
 from ...journal.stored import ERRORS
+from ...journal.verdicts import state_of
 from ...messages import Accepted
-from ...results import ApiError, InsufficientBalance, Invalid, Ok, Result
+from ...results import ApiError, Invalid, Meta, Ok, Result
 from ..outcomes import RowOutcome
 from .input import InputRow
 
@@ -17,35 +18,72 @@ _MOST_KINDS: Final = 40
 _OTHERS: Final = "(others)"
 _MOST_SHOWN: Final = 10
 _NOT_IN_SUMMARY: Final = {OUTDATED, UNKNOWN}
-_MAY_HAVE_BEEN_SENT: Final = {State.UNKNOWN, State.ACCEPTED}
 _ACCEPTED: Final = RowOutcome.ACCEPTED.kind
 _REPEATED: Final = RowOutcome.DUPLICATE.kind
-_CHANGED: Final = RowOutcome.CHANGED.kind
+_STATUS: Final = "http_"  # begins the code of an answer that is not the service's
+_OUTCOMES: Final = {
+    State.STARTED: RowOutcome.UNKNOWN,
+    State.ACCEPTED: RowOutcome.UNKNOWN,  # of an error: accepted, but its result could not be read
+    State.REFUSED: RowOutcome.REFUSED,
+    State.NOT_SENT: RowOutcome.NOT_SENT_YET,
+    State.UNKNOWN: RowOutcome.UNKNOWN,
+    State.INVALID: RowOutcome.REFUSED,
+    State.CHANGED: RowOutcome.CHANGED,
+}
 DUPLICATE: Final = "duplicate_row"
-_KINDS: Final = {DUPLICATE: _REPEATED, CHANGED: _CHANGED}
-_CODES: Final = {kind: code for code, kind in _KINDS.items()}
+_BY_CODE: Final = {DUPLICATE: RowOutcome.DUPLICATE, CHANGED: RowOutcome.CHANGED}
 
 
 def kind_of(result: Result[object]) -> str:
     """Return the kind of a result: `Accepted`, `Duplicate`, `Changed`, or the class of the error."""
-    return _ACCEPTED if isinstance(result, Ok) else _KINDS.get(result.code) or type(result).__name__
+    if isinstance(result, Ok):
+        return _ACCEPTED
+    return recorded_kind(type(result).__name__, result.code) or ""
 
 
 def recorded_kind(kind: str | None, code: str | None) -> str | None:
     """Return the kind of a result that a journal has stored with this *kind* and *code*."""
-    return _KINDS.get(code or "", kind)
+    outcome = _BY_CODE.get(code or "")
+    return kind if outcome is None else outcome.kind
 
 
-def sample_error(kind: str, code: str) -> ApiError:
-    """Return an error of a *kind* and *code* read from a journal, to look up the advice for it."""
-    if kind in _CODES:
+def outcome_of(error: ApiError) -> RowOutcome:
+    """Return the outcome of a row that ended in *error*: refused, or without a verdict of the service."""
+    return _BY_CODE.get(error.code) or _OUTCOMES[state_of(error, maybe_sent=False)]
+
+
+@final
+@frozen
+class ErrorGroup:
+    """The rows with one *outcome*, and errors of one *kind* and *code*."""
+
+    outcome: RowOutcome
+    kind: str
+    code: str
+
+    @property
+    def title(self) -> str:
+        """The first cell of a table: the kind, after the outcome if the service has given no verdict."""
+        without_verdict = self.outcome in {RowOutcome.UNKNOWN, RowOutcome.NOT_SENT_YET}
+        return f"{self.outcome.title}: {self.kind}" if without_verdict else self.kind
+
+
+def group_of(error: ApiError) -> ErrorGroup:
+    """Return the group of rows that ended like one with *error*."""
+    return ErrorGroup(outcome_of(error), kind_of(error), error.code)
+
+
+def sample_error(kind: str, code: str, state: State) -> ApiError:
+    """Return an error of a *kind* and *code* read from a journal, of a row in *state*, to look up the advice for it."""
+    if code in _BY_CODE:
         return Invalid(code=code)
-    made: ApiError = ERRORS[kind](**_required(kind), code=code)
+    number = code.removeprefix(_STATUS) if code.startswith(_STATUS) else ""
+    foreign = number.isdecimal() or (kind == "Unreadable" and state is not State.ACCEPTED)
+    facts: dict[str, object] = {"reason": "an earlier run"} if kind in {"NotSent", "Unanswered"} else {}
+    if foreign:
+        facts |= {"meta": Meta(status=int(number or 200)), "from_service": False}
+    made: ApiError = ERRORS[kind](**facts, code=code)
     return made
-
-
-def _required(kind: str) -> dict[str, str]:
-    return {"reason": "an earlier run"} if kind in {"NotSent", "Unanswered"} else {}
 
 
 @final
@@ -53,7 +91,9 @@ def _required(kind: str) -> dict[str, str]:
 class Counts:
     """The outcomes of a batch of *total* rows, and their cost in EUR.
 
-    - *refused*: rows with any error but a duplicate or a changed row; *unknown*: those of them that may have been sent.
+    - *refused*: rows that were refused, by the service or before they were sent; *duplicate*: rows that repeat one.
+    - *unknown*: rows with an error that may have been sent; *not_carried_out*: rows with an error that the next run
+      sends. Neither has a verdict of the service.
     - *changed*: rows that differ from rows that were sent, and were left out; *changed_lines*: the first of them.
     - *sent_earlier*: accepted rows that an earlier run has sent; *not_in_file*: rows that the file does not have any
       more, and *spend_not_in_file* their cost.
@@ -61,7 +101,7 @@ class Counts:
     - *interrupted*: rows without a result that may have been sent; *not_sent_yet*: rows that were not sent.
     - *resumable*: rows of the journal that the next run sends again.
     - *spend*, *held*: price and hold of the accepted messages.
-    - *errors*, *samples*: rows by kind and code, and one error of each; *first*: the first errors with their rows.
+    - *errors*, *samples*: rows by group, and one error of each; *first*: the first errors with their rows.
     """
 
     total: int
@@ -76,24 +116,29 @@ class Counts:
     interrupted: int = 0
     resumable: int = 0
     unknown: int = 0
+    not_carried_out: int = 0
     spend: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
     spend_not_in_file: Decimal = Decimal(0)
-    errors: Counter[tuple[str, str]] = field(factory=Counter)
-    samples: dict[tuple[str, str], ApiError] = field(factory=dict)
+    errors: Counter[ErrorGroup] = field(factory=Counter)
+    samples: dict[ErrorGroup, ApiError] = field(factory=dict)
     first: list[tuple[InputRow, ApiError]] = field(factory=list)
     changed_lines: list[int] = field(factory=list)
 
     @property
     def settled(self) -> int:
         """The number of rows with an outcome."""
-        return self.accepted + self.refused + self.duplicate + self.changed + self.settled_before
+        return self.accepted + self.failed + self.duplicate + self.changed + self.settled_before
+
+    @property
+    def failed(self) -> int:
+        """The number of rows with an error that is not that of a duplicate or of a changed row."""
+        return self.refused + self.unknown + self.not_carried_out
 
     @property
     def unpaid(self) -> int:
-        """The number of rows to be paid for: those without an outcome, and those refused for lack of balance."""
-        broke = sum(rows for (kind, _), rows in self.errors.items() if kind == InsufficientBalance.__name__)
-        return self.total - self.settled + broke
+        """The number of rows to be paid for: those without an outcome, and those that were not carried out."""
+        return self.total - self.settled + self.not_carried_out
 
     def add_result(self, row: InputRow, result: Result[Accepted]) -> None:
         """Count the *result* of *row*."""
@@ -103,36 +148,27 @@ class Counts:
             self.held += billing.hold_amount or 0
             self.spend += billing.message_price if billing.message_price is not None else billing.hold_amount or 0
             return
-        kind = kind_of(result)
-        if kind == _REPEATED:
-            self.duplicate += 1
-        elif kind == _CHANGED:
-            self.changed += 1
+        group = group_of(result)
+        self._add(group.outcome, 1)
+        if group.outcome is RowOutcome.CHANGED:
             if len(self.changed_lines) < _MOST_SHOWN:
                 self.changed_lines.append(row.line)
-        else:
-            self.refused += 1
-            self.unknown += result.may_have_happened
-            if len(self.first) < _MOST_SHOWN:
-                self.first.append((row, result))
-        named = (kind, result.code)
-        if named not in self.errors and len(self.errors) >= _MOST_KINDS:
-            named = (kind, _OTHERS)
-        self.errors[named] += 1
-        _ = self.samples.setdefault(named, result)
+        elif group.outcome is not RowOutcome.DUPLICATE and len(self.first) < _MOST_SHOWN:
+            self.first.append((row, result))
+        if group not in self.errors and len(self.errors) >= _MOST_KINDS:
+            group = evolve(group, code=_OTHERS)
+        self.errors[group] += 1
+        _ = self.samples.setdefault(group, result)
 
     def remove_error(self, result: ApiError) -> None:
         """Remove an earlier *result* of a row that has a new one."""
-        kind = kind_of(result)
-        if kind == _REPEATED:
-            self.duplicate -= 1
-        else:
-            self.refused -= 1
-            self.unknown -= result.may_have_happened
-        named = (kind, result.code) if (kind, result.code) in self.errors else (kind, _OTHERS)
-        self.errors[named] -= 1
-        if not self.errors[named]:
-            del self.errors[named]
+        group = group_of(result)
+        self._add(group.outcome, -1)
+        if group not in self.errors:
+            group = evolve(group, code=_OTHERS)
+        self.errors[group] -= 1
+        if not self.errors[group]:
+            del self.errors[group]
 
     def load(self, summary: Summary) -> None:
         """Replace the counts of this run by those of the whole journal.
@@ -141,9 +177,9 @@ class Counts:
         file any more are counted apart.
         """
         samples = self.samples
-        kept = [(named, rows) for named, rows in self.errors.items() if named[1] in _NOT_IN_SUMMARY]
+        kept = [(group, rows) for group, rows in self.errors.items() if group.code in _NOT_IN_SUMMARY]
         here, gone = summary.in_file, summary.not_in_file
-        self.accepted = self.refused = self.duplicate = self.changed = 0
+        self.accepted = self.refused = self.duplicate = self.changed = self.not_carried_out = 0
         self.unknown = self.interrupted = self.settled_before = self.not_sent_yet = 0
         self.errors, self.samples = Counter(), {}
         for count in here.counts:
@@ -153,23 +189,22 @@ class Counts:
         self.not_in_file, self.spend_not_in_file = gone.rows(), gone.price
         self.resumable = here.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
         self.not_sent_yet += max(0, self.total - here.rows())
-        for named, rows in kept:
-            self._add_kept(named, rows, samples)
+        for group, rows in kept:
+            self._add_kept(group, rows, samples)
 
-    def _add_kept(self, named: tuple[str, str], rows: int, samples: "dict[tuple[str, str], ApiError]") -> None:
-        self.errors[named] += rows
-        self.samples[named] = samples[named]
-        if named[1] == UNKNOWN:  # the journal has these rows as started, or as unknown
+    def _add_kept(self, group: ErrorGroup, rows: int, samples: "dict[ErrorGroup, ApiError]") -> None:
+        self.errors[group] += rows
+        self.samples[group] = samples[group]
+        if group.code == UNKNOWN:  # the journal has these rows as started, or as unknown
             rows = min(rows, self.interrupted)
             self.interrupted -= rows
-            self.unknown += rows
-        if named[1] == OUTDATED:  # the journal lacks these rows, except those that were not sent
-            self.unknown += rows
-            rows = min(rows, self.not_sent_yet)
-            self.not_sent_yet -= rows
-        self.refused += rows
+        if group.code == OUTDATED:  # the journal lacks these rows, except those that were not sent
+            lacking = min(rows, self.not_sent_yet)
+            self.not_sent_yet -= lacking
+            self.not_carried_out -= min(rows - lacking, self.not_carried_out)
+        self._add(group.outcome, rows)
 
-    def _add_count(self, count: Count, samples: "dict[tuple[str, str], ApiError]") -> None:
+    def _add_count(self, count: Count, samples: "dict[ErrorGroup, ApiError]") -> None:
         kind, code = recorded_kind(count.kind, count.code), count.code or ""
         if count.state is State.NOT_SENT and kind is None:  # to be sent again, with another request
             self.not_sent_yet += count.rows
@@ -180,12 +215,20 @@ class Counts:
         if kind == _ACCEPTED:
             self.accepted += count.rows
             return
-        if kind == _REPEATED:
-            self.duplicate += count.rows
-        elif kind == _CHANGED:
-            self.changed += count.rows
-        else:
-            self.refused += count.rows
-            self.unknown += count.rows if count.state in _MAY_HAVE_BEEN_SENT else 0
-        self.errors[kind, code] += count.rows
-        self.samples[kind, code] = samples.get((kind, code)) or sample_error(kind, code)
+        group = ErrorGroup(_BY_CODE.get(code) or _OUTCOMES[count.state], kind, code)
+        self._add(group.outcome, count.rows)
+        self.errors[group] += count.rows
+        self.samples[group] = samples.get(group) or sample_error(kind, code, count.state)
+
+    def _add(self, outcome: RowOutcome, rows: int) -> None:
+        match outcome:
+            case RowOutcome.DUPLICATE:
+                self.duplicate += rows
+            case RowOutcome.CHANGED:
+                self.changed += rows
+            case RowOutcome.UNKNOWN:
+                self.unknown += rows
+            case RowOutcome.NOT_SENT_YET:
+                self.not_carried_out += rows
+            case _:
+                self.refused += rows

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 from ...clock import SYSTEM_CLOCK, Clock
 from ...ratelimit import Pace
 from ..outcomes import RowOutcome
+from ..output import line as one_line
 from ..output import note
 from .counts import Counts
 from .runner import ProgressReporter
@@ -41,14 +42,20 @@ class SpeedMeter:
         return (settled - before) / (now - since) if now > since else 0.0
 
 
+def outcome_parts(counts: Counts) -> list[str]:
+    """Return the parts for the rows with a result; rows without a verdict are shown if there are any."""
+    parts = [f"{counts.accepted:,} {RowOutcome.ACCEPTED.words}", f"{counts.refused:,} {RowOutcome.REFUSED.words}"]
+    if counts.unknown:
+        parts.append(f"{counts.unknown:,} {RowOutcome.UNKNOWN.words}")
+    if counts.not_carried_out:
+        parts.append(f"{counts.not_carried_out:,} {RowOutcome.NOT_SENT_YET.words}")
+    return parts
+
+
 def progress_parts(counts: Counts, in_flight: int, rate: float, pace: float | None) -> list[str]:
     """Return the parts of the progress line, the most important first."""
     left = counts.total - counts.settled
-    parts = [
-        f"{counts.settled:,}/{counts.total:,}",
-        f"{counts.accepted:,} {RowOutcome.ACCEPTED.words}",
-        f"{counts.refused:,} {RowOutcome.REFUSED.words}",
-    ]
+    parts = [f"{counts.settled:,}/{counts.total:,}", *outcome_parts(counts)]
     if rate >= 1 and left:
         parts += [f"{rate:,.0f}/s", f"{_minutes(left / rate)} left"]
     parts.append(f"{in_flight} in flight")
@@ -91,7 +98,7 @@ class Display(Protocol):
     eager: bool
 
     def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:
-        """Show *parts*; *fine* is true if no row was refused."""
+        """Show *parts*; *fine* is true if no row has an error."""
         ...  # pragma: no cover
 
     def print_line(self, line: str) -> None:
@@ -132,11 +139,11 @@ class LiveDisplay:
         from rich.text import Text
 
         line = fit_line(parts, done, self._console.width - 1)
-        self._live.update(Text(line, style="green" if fine else "", no_wrap=True), refresh=True)
+        self._live.update(Text(one_line(line), style="green" if fine else "", no_wrap=True), refresh=True)
 
     def print_line(self, line: str) -> None:
         """Print *line* above the updated line."""
-        self._console.print(f"msgapi: {line}", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"msgapi: {one_line(line)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @final
@@ -155,7 +162,7 @@ class BatchProgress:
         rate = self._speed.measure(counts.settled)
         if counts.settled or self._display.eager:
             parts = progress_parts(counts, in_flight, rate, self._pace.lane(_LANE).rate)
-            self._display.draw(parts, counts.settled / counts.total, fine=not counts.refused)
+            self._display.draw(parts, counts.settled / counts.total, fine=not counts.failed)
 
     def print_line(self, line: str) -> None:
         """Print a line that is not overwritten."""

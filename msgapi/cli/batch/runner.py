@@ -98,7 +98,7 @@ class BatchRun:
             return Exit.INTERRUPTED
         if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
-        return Exit.REFUSED if self.counts.refused else Exit.ACCEPTED
+        return Exit.REFUSED if self.counts.failed else Exit.ACCEPTED
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""

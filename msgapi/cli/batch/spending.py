@@ -98,7 +98,8 @@ class TopUpWaiter:
 
     def keep(self, outcome: Outcome[Accepted]) -> bool:
         """Keep the row of *outcome* for later if the balance did not cover it; return whether it was kept."""
-        keep = self.enabled and isinstance(outcome.result, InsufficientBalance)
+        result = outcome.result
+        keep = self.enabled and isinstance(result, InsufficientBalance) and result.scope == "account"
         if keep:
             self._kept.append(outcome)
         return keep

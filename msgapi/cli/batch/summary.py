@@ -11,7 +11,7 @@ from ..advice import advise_row, explain
 from ..exits import Exit
 from ..outcomes import RowOutcome
 from ..output import TextTable, emit, emit_json, note, table_of
-from .counts import Counts
+from .counts import Counts, group_of
 from .journal import BatchJournal
 from .runner import BatchRun
 from .spending import missing, shortage
@@ -52,8 +52,9 @@ def _sent_before(found: BatchJournal) -> dict[str, object] | None:
 def plain_counts(counts: Counts) -> dict[str, object]:
     """Return the counts as plain JSON.
 
-    `unknown` is all rows that may have been sent: `interrupted` ones, and those among `refused`. `sent_earlier` is a
-    part of `accepted`; `not_in_the_file` is no part of `rows`.
+    `unknown` is all rows that may have been sent, `interrupted` ones included, and `not_sent_yet` all rows that the
+    next run sends, whether they were tried or not. `sent_earlier` is a part of `accepted`; `not_in_the_file` is no part
+    of `rows`.
     """
     return {
         "rows": counts.total,
@@ -64,14 +65,20 @@ def plain_counts(counts: Counts) -> dict[str, object]:
         RowOutcome.SENT_EARLIER.value: counts.sent_earlier,
         RowOutcome.NOT_IN_THE_FILE.value: counts.not_in_file,
         "interrupted": counts.interrupted,
-        RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet,
+        RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet + counts.not_carried_out,
         RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
         "price": str(counts.spend),
         "hold": str(counts.held),
         "price_not_in_the_file": str(counts.spend_not_in_file),
         "outcomes": [
-            {"kind": kind, "code": code, "count": count, "advice": advise_row(counts.samples[kind, code])}
-            for (kind, code), count in counts.errors.most_common()
+            {
+                "outcome": group.outcome.value,
+                "kind": group.kind,
+                "code": group.code,
+                "count": count,
+                "advice": advise_row(counts.samples[group]),
+            }
+            for group, count in counts.errors.most_common()
         ],
     }
 
@@ -95,8 +102,8 @@ def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTab
     if counts.sent_earlier:
         earlier = "Nothing: they are among the accepted ones."
         table.add_row(RowOutcome.SENT_EARLIER.title, f"{counts.sent_earlier:,}", "", earlier)
-    for (kind, code), count in counts.errors.most_common():
-        table.add_row(kind, f"{count:,}", code, advise_row(counts.samples[kind, code]))
+    for group, count in counts.errors.most_common():
+        table.add_row(group.title, f"{count:,}", group.code, advise_row(counts.samples[group]))
     if counts.interrupted:
         table.add_row(RowOutcome.UNKNOWN.title, f"{counts.interrupted:,}", "", advice.unknown, style="red")
     if counts.not_sent_yet:
@@ -114,10 +121,10 @@ def cost_line(counts: Counts) -> str:
 
 
 def _first(run: BatchRun) -> Iterator[str]:
-    more = run.counts.refused - len(run.counts.first)
-    yield f"{'first ' if more else ''}refused rows (all of them: --results FILE.jsonl):"
+    more = run.counts.failed - len(run.counts.first)
+    yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
     for row, error in run.counts.first:
-        yield f"  line {row.line}: {type(error).__name__}, {explain(error)}"
+        yield f"  line {row.line}: {group_of(error).title}, {explain(error)}"
 
 
 def _changed(counts: Counts) -> str:
@@ -144,7 +151,7 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
         yield from _journal_notices(run.journal.path, counts, failed if run.files.refused else None)
         return
     refused = run.files.refused
-    left = counts.interrupted + counts.not_sent_yet + counts.refused - refused
+    left = counts.interrupted + counts.not_sent_yet + counts.unknown + counts.not_carried_out
     if refused and failed:
         yield f"the {refused:,} rows that were refused are in {failed}: correct them and send that file"
     elif refused:
@@ -172,16 +179,21 @@ def stop_reason(stopped: Stopped, short: str) -> str:
     cause = "" if stopped.error is None else f": {explain(stopped.error).rstrip('.')}"
     match stopped.reason:
         case "unauthorized":
-            return f"stopped: the API key was refused{cause}; check MSGAPI_API_KEY"
+            text = f"the API key was refused{cause}; check MSGAPI_API_KEY"
         case "balance":
-            return f"stopped: the balance is used up{cause}{short}"
+            text = f"the balance is used up{cause}{short}"
         case "refusals":
-            return f"stopped: the same refusal was repeated too often{cause}"
+            text = f"the same refusal was repeated too often{cause}"
+        case "foreign":
+            text = f"the answers are not the service's{cause}; check MSGAPI_BASE_URL and any proxy"
         case "outage":
-            return f"stopped: the service was down for longer than --outage-timeout{cause}"
+            text = f"the service was down for longer than --outage-timeout{cause}"
+        case "rate_limit":
+            text = f"the rate limit let no row through for longer than --outage-timeout{cause}"
         case "spend":
-            return "stopped: the next message could cost more than --max-spend leaves"
+            text = "the next message could cost more than --max-spend leaves"
         case "exception" | "asked":  # another line reports these
             return ""
         case _:
             assert_never(stopped.reason)
+    return f"stopped: {text}"

@@ -15,7 +15,7 @@ from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
 from ..exits import CliError, Exit
 from ..options import export_option, json_option, only_option
 from ..outcomes import RowOutcome
-from ..output import emit, emit_json, write_if_open
+from ..output import csv_cell, emit, emit_json, escaped, write_if_open
 
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
     RowOutcome.ACCEPTED.choice: (State.ACCEPTED,),
@@ -63,6 +63,8 @@ def batch_report(*, journal: str, export: str | None, only: str | None, json: bo
       msgapi batch report people.csv.journal
       msgapi batch report people.csv.journal --export csv --only refused > refused.csv
 
+    In CSV, a cell that a spreadsheet would run as a formula begins with '. JSONL has each value as it is.
+
     Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 some rows are not sent yet.
     """  # noqa: D301 - \b is click's own
     return show_journal(journal, JournalReportOptions(export=export, only=only, json=json))
@@ -92,7 +94,7 @@ def show_journal(
             emit(cost_line(counts))
     if counts.not_sent_yet or counts.resumable:
         return Exit.STOPPED
-    return Exit.REFUSED if counts.refused else Exit.ACCEPTED
+    return Exit.REFUSED if counts.failed else Exit.ACCEPTED
 
 
 def count_rows(record: JournalReader) -> Counts:
@@ -107,12 +109,12 @@ def _exported(record: JournalReader, export: str, only: str | None) -> Iterator[
     batch = record.about["batch"]
     rows = (_plain(line) | {"key": line.key or key_of(batch, line.id)} for line in _lines(record, only))
     if export == "jsonl":
-        yield from (orjson.dumps(row).decode() + "\n" for row in rows)
+        yield from (escaped(orjson.dumps(row).decode()) for row in rows)
         return
     writer = csv.DictWriter(_Echo(), _COLUMNS, lineterminator="\n")
     yield ",".join(_COLUMNS) + "\n"
     for row in rows:
-        yield writer.writerow(row)
+        yield writer.writerow({name: csv_cell(part) if isinstance(part, str) else part for name, part in row.items()})
 
 
 def _lines(record: JournalReader, only: str | None) -> Iterator[JournalRow]:

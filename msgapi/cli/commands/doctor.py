@@ -120,6 +120,8 @@ def _check_answer(result: Result[Balance]) -> Iterator[Finding]:
             yield Finding("balance", f"{balance.free} EUR free")
         case NotSent() | Unanswered():
             yield Finding("service", f"not reached, {explain(result)}", "check MSGAPI_BASE_URL, network and proxy")
+        case error if error.scope == "foreign":
+            yield Finding("service", f"not reached, {explain(error)}", WRONG_SERVICE)
         case Unauthorized():
             yield Finding("service", "reached")
             if _key():

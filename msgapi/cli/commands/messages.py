@@ -67,7 +67,7 @@ def _table(page: Page) -> str | TextTable:
     for one in page.messages:
         created = "" if one.created_at is None else f"{one.created_at:%Y-%m-%d %H:%M:%S}"
         cost = "" if one.cost is None else f"{one.cost}"
-        table.add_row(created, one.id, (one.direction or "").lower(), one.message_type or "", one.status, cost)
+        table.add_row(created, one.id, (one.direction or "").lower(), one.message_type or "", one.status or "", cost)
     return table
 
 

@@ -84,6 +84,8 @@ def _status(result: Result[Accepted], call: Call[Accepted]) -> Exit:
     if result.may_have_happened:
         note(f"it may have been sent; to repeat it without sending it twice: --idempotency-key {call.idempotency_key}")
     match result:
+        case error if error.scope == "foreign":
+            return Exit.REFUSED
         case Unauthorized():
             return Exit.CONFIGURATION
         case InsufficientBalance() | Throttled():

@@ -95,9 +95,12 @@ def verify(*, file: str, signature: str, secret: str, json: bool) -> int:
         raise cannot_read(file, error) from None
     event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=_checked_secret(secret))
     if isinstance(event, InvalidDelivery):
+        wrong_signature = event.status == 401  # noqa: PLR2004
+        cause = webhooks.explain_mismatch(signature, body, secret=secret) if wrong_signature else None
+        reason = f"{event.reason}: {cause}" if cause else event.reason
         if json:
-            emit_json({"valid": False, "reason": event.reason, "event": None})
-        note(f"not valid: {event.reason}")
+            emit_json({"valid": False, "reason": reason, "event": None})
+        note(f"not valid: {reason}")
         return Exit.REFUSED
     if json:
         emit_json({"valid": True, "reason": None, "event": orjson.loads(webhooks.write(event))})

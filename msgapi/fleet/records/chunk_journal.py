@@ -10,7 +10,7 @@ Rules:
   that the outcome of the row is unknown, and the user decides.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar, final
 
 import anyio
@@ -168,9 +168,16 @@ class ChunkJournal:
     _document: ChunkDocument
     _plan: ChunkPlan
     _attempt: int
+    _has_accepted: Callable[[], bool]
     _seen: set[str] = field(factory=set, init=False)
     _in_flight: set[str] = field(factory=set, init=False)
     _results: dict[str, RowRecord] = field(factory=dict, init=False)
+
+    @property
+    def has_accepted(self) -> bool:
+        """Whether a row of the chunk was accepted before, or one of another chunk of this worker."""
+        accepted = any(row.state == State.ACCEPTED.value for row in self._plan.prior.values())
+        return accepted or self._has_accepted()
 
     @property
     def started_at(self) -> float:
@@ -241,7 +248,9 @@ class ChunkJournal:
         ), left
 
 
-async def begin_chunk(chunk: Chunk, document: ChunkDocument, now: float) -> ChunkJournal | InvalidChunk:
+async def begin_chunk(
+    chunk: Chunk, document: ChunkDocument, now: float, *, has_accepted: Callable[[], bool]
+) -> ChunkJournal | InvalidChunk:
     """Record that the rows of *chunk* are about to be sent, at the Unix time *now*, as far as its record allows.
 
     Return `InvalidChunk` if the record is unreadable or buried, or says that the chunk was begun too often. Raise
@@ -261,4 +270,4 @@ async def begin_chunk(chunk: Chunk, document: ChunkDocument, now: float) -> Chun
         stage = "begun" if plan.started else record.stage
         begun = evolve(record, stage=stage, rows=plan.rows, attempts=attempt)
         if begun == record or await document.write(begun, revision):
-            return ChunkJournal(document, plan, attempt)
+            return ChunkJournal(document, plan, attempt, has_accepted)

@@ -164,12 +164,11 @@ def _model_reader(model: Any) -> Reader:  # noqa: ANN401 - an attrs class
 
 
 def _make_model_reader(model: Any) -> Reader:  # noqa: ANN401 - an attrs class
-    paths = field_paths(model) or {}
+    attributes: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(model))
+    paths: Mapping[str, str] = field_paths(model) or {one.name: one.name for one in attributes}
     fields = [
-        RequestField(
-            one.name, tuple(paths.get(one.name, one.name).split(".")), _reader(model, one), is_required(model, one)
-        )
-        for one in attrs.fields(attrs.resolve_types(model))
+        RequestField(one.name, tuple(paths[one.name].split(".")), _reader(model, one), is_required(model, one))
+        for one in attributes
     ]
     known = _known([one.path for one in fields], marker_paths(model))
 

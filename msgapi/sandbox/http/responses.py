@@ -88,5 +88,6 @@ def _default(value: Any) -> object:  # noqa: ANN401 - any value that a model hol
     if isinstance(value, Decimal):
         return float(value)
     # A field that has its default is left out, as the OpenAPI document does not require it.
-    fields = ((one, getattr(value, one.name)) for one in attrs.fields(type(value)))
+    # `extra` is for what a client does not know.
+    fields = ((one, getattr(value, one.name)) for one in attrs.fields(type(value)) if one.name != "extra")
     return {one.name: part for one, part in fields if one.default is attrs.NOTHING or part != one.default}

@@ -13,7 +13,7 @@ Rules:
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -21,7 +21,7 @@ from aiohttp.http import HttpProcessingError, RawResponseMessage
 
 from ...results import NotSent
 from ..common.causes import connection_lost, cut_short
-from ..common.connections import Deadline, RequestCoalescer, watch_socket
+from ..common.connections import RequestCoalescer, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, make_response
 from ..protocol import Answer
 from .session import head_limits
@@ -29,13 +29,14 @@ from .session import head_limits
 NAMES: Final = [
     "connection_lost",
     "data_received",
+    "exception",
+    "feed_data",
     "force_close",
-    "read",
-    "set_exception",
     "set_response_params",
     "should_close",
     "transport",
 ]
+_Response: TypeAlias = tuple[RawResponseMessage, aiohttp.StreamReader]
 UNSENT: Final = NotSent("the connection was lost before the request was sent")
 UNREQUESTED_DATA: Final = NotSent("the server sent data before the request")
 NETWORK_ERRORS: Final = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
@@ -55,24 +56,26 @@ class AiohttpConnection(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop, max_response: int, coalescer: RequestCoalescer) -> None:
         super().__init__(loop)
+        self._event_loop: Final = loop
+        self._future: asyncio.Future[_Response | None] | None = None
         self._max_response: Final = max_response
         self._coalescer: Final = coalescer
         self._limits: Final = head_limits(ResponseHandler.set_response_params)
         self._request: bytes | None = None
-        self._deadline: Deadline
-        self._has_data: Callable[[], bool]
+        self._has_data: Callable[[int], object]
         self._expecting = self._in_head = self._bodiless = self._unrequested = False
         self._head_size = 0
         self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
         self._lost: BaseException | None = None
-        self.reusable = False
-        self.idle_since = 0.0
+        self._malformed = False
+        self.reusable: bool = False
+        self.idle_since: float = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether a request can be sent over it: nobody has closed it, and there is nothing to read."""
         transport = self.transport
-        return transport is not None and not transport.is_closing() and not self._has_data()
+        return transport is not None and not transport.is_closing() and not self._has_data(0)
 
     @property
     def answered(self) -> bool:
@@ -84,19 +87,15 @@ class AiohttpConnection(ResponseHandler):
         if self.transport is not None:
             self.transport.abort()
 
-    async def send(self, request: bytes, deadline: Deadline, *, bodiless: bool) -> Answer:
+    async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
-        self._request, self._deadline, self._bodiless = request, deadline, bodiless
+        future = self._future = self._event_loop.create_future()
+        self._request, self._bodiless = request, bodiless
         self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
         self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
         self._coalescer.add(self._write)
-        try:
-            message, content = await self.read()
-            while 100 <= message.code < 200 and message.code != _SWITCHING_PROTOCOLS:  # noqa: PLR2004 - 1xx: interim
-                message, content = await self.read()
-        except NETWORK_ERRORS as error:
-            return self._failure(error)
-        return await self._respond(message, content)
+        response = await future
+        return self._failure() if response is None else await self._respond(*response)
 
     async def _respond(self, message: RawResponseMessage, content: aiohttp.StreamReader) -> Answer:
         self._in_head = False
@@ -119,16 +118,15 @@ class AiohttpConnection(ResponseHandler):
         )
         return make_response(message.code, message.headers, body, self._max_response)
 
-    def _failure(self, error: Exception) -> Answer:
+    def _failure(self) -> Answer:
         if self._request is not None:
             return UNREQUESTED_DATA if self._unrequested else UNSENT
-        if isinstance(error, HttpProcessingError):
-            return NOT_HTTP
-        return connection_lost(self._lost)
+        return NOT_HTTP if self._malformed else connection_lost(self._lost)
 
     def _write(self) -> None:
+        # A call that was cancelled has cancelled its future.
         request, transport = self._request, self.transport
-        if request is None or transport is None or transport.is_closing() or self._deadline.cancelled:
+        if request is None or transport is None or transport.is_closing() or self._is_answered():
             return
         self._request, self._expecting = None, True
         transport.write(request)
@@ -138,7 +136,7 @@ class AiohttpConnection(ResponseHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the asyncio transport."""
         super().connection_made(transport)
-        self._has_data = watch_socket(transport)
+        self._has_data = watch_socket(transport.get_extra_info("socket").fileno())
 
     def data_received(self, data: bytes) -> None:
         """Parse *data*; if no request asked for it, close the connection."""
@@ -153,14 +151,36 @@ class AiohttpConnection(ResponseHandler):
             if self._bodiless:
                 data = self._without_body(data)
         super().data_received(data)
-        if self._in_head and self._head_size > MAX_HEAD and not self.should_close:  # there is no message yet
-            self.set_exception(HttpProcessingError(message="the head is too large"))
+        if self._is_answered():
+            return
+        if self._head_size > MAX_HEAD or self.exception() is not None:
+            self._malformed = True
+            self._end()
             self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """End the response, or the wait for it."""
         self._lost = exc
         super().connection_lost(exc)
+        self._end()
+
+    # Called by aiohttp.
+
+    def feed_data(self, data: _Response, size: int = 0) -> None:  # noqa: ARG002 - some versions pass it
+        """Give the call its response; a second response to one request closes the connection."""
+        if 100 <= data[0].code < 200 and data[0].code != _SWITCHING_PROTOCOLS:  # noqa: PLR2004 - 1xx: interim
+            return
+        if self._future is None or self._future.done():
+            self.force_close()
+        else:
+            self._future.set_result(data)
+
+    def _end(self) -> None:
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def _is_answered(self) -> bool:
+        return self._future is None or self._future.done()
 
     def _without_body(self, data: bytes) -> bytes:
         # The parser takes a body where none is allowed for the next response.

@@ -84,7 +84,7 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
             return transport, close
         loop, coalescer = asyncio.get_running_loop(), RequestCoalescer(deadlines)
         connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl)
-        pooled = PooledTransport(connector, deadlines, ConnectionLimit(size))
+        pooled = PooledTransport(connector, deadlines, ConnectionLimit(size), loop)
         return pooled, pooled.close
 
     return UnopenedTransport(start, size)

@@ -11,6 +11,7 @@ Rules:
 - If a response was not read to its end, its connection is closed, so that no other call can read the rest.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import cache
 from inspect import signature
@@ -138,6 +139,7 @@ class AiohttpSessionTransport:
                 **self._limits,
             )
         except _Lost as lost:
+            await asyncio.sleep(0)  # the event loop notices which other connections have been closed
             return connection_lost(lost.__cause__)
         except _NETWORK_ERRORS as error:
             return _outcome(error)

@@ -22,19 +22,23 @@ _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 def describe_cause(error: BaseException) -> str:
     """Return the cause of *error*, such as `ECONNREFUSED (Connection refused)`; empty if it does not contain one."""
+    cause = ""
     match _unwrapped(error):
         case ssl.SSLCertVerificationError() as verification:
-            return f"{verification.verify_message}{_missing_certificates()}"
+            cause = f"{verification.verify_message}{_missing_certificates()}"
         case ssl.SSLError(reason=str(reason)):
-            return reason.replace("_", " ").lower()
+            cause = reason.replace("_", " ").lower()
         case socket.gaierror(errno=int(number)) as resolution:
-            return f"{_RESOLVER_ERRORS.get(number, number)} ({resolution.strerror})"
+            cause = f"{_RESOLVER_ERRORS.get(number, number)} ({resolution.strerror})"
         case OSError(errno=int(number)):
-            return _errno(number)
+            cause = _errno(number)
+        case ConnectionError():  # the event loop's own, for a connection that ends during the TLS handshake
+            cause = "closed by the peer"
         case OSError() as several:  # of several addresses, each with an error of its own
-            return ", ".join(dict.fromkeys(_errno(int(number)) for number in _ERRNO.findall(str(several))))
+            cause = ", ".join(dict.fromkeys(_errno(int(number)) for number in _ERRNO.findall(str(several))))
         case _:
-            return ""
+            pass
+    return cause
 
 
 def with_cause(reason: str, error: BaseException) -> str:

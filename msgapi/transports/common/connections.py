@@ -26,6 +26,7 @@ import asyncio
 import select
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from time import monotonic
 from types import TracebackType
 from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
@@ -48,7 +49,10 @@ CLOSED: Final = "the transport was closed"
 INVALID_URL: Final = NotSent("the URL is not valid")
 _TIMED_OUT: Final = Unanswered("no answer in time")
 _BATCH: Final = 8
-_MARGIN: Final = 0.005  # seconds before the caller's deadline at which a wait ends, so that there is time to return
+_MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's deadline, so that there is time to return
+_LONGEST_MARGIN: Final = 0.1  # seconds
+
+C = TypeVar("C", bound="PooledConnection")
 
 Origin: TypeAlias = tuple[str, str | None, int | None]
 """Scheme, host and port."""
@@ -65,40 +69,36 @@ class Deadlines:
 
     seconds: float
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
-    _running: "dict[Deadline, None]" = field(factory=dict, init=False, repr=False)
+    running: "dict[Deadline, None]" = field(factory=dict, init=False, repr=False)  # those of the requests in flight
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def start(self) -> "Deadline":
         """Start a deadline for the current task; it runs until its `with` block ends."""
         task = asyncio.current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
-        deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self._running)
-        self._running[deadline] = None
+        deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self.running)
+        self.running[deadline] = None
         if self._timer is None:
             self._timer = self._loop.call_at(deadline.at, self._fire)
         return deadline
-
-    def __len__(self) -> int:
-        """Return the number of deadlines that are running, which is the number of requests in flight."""
-        return len(self._running)
 
     def close(self) -> None:
         """Stop the timer, and let every running deadline expire now."""
         if self._timer is not None:
             self._timer.cancel()
-        running, self._running = self._running, {}
+        running, self.running = self.running, {}
         for deadline in running:
             deadline.expired = True
             _ = deadline.task.cancel()
 
     def _fire(self) -> None:
         now = self._loop.time()
-        for deadline in list(self._running):
+        for deadline in list(self.running):
             if deadline.at > now:
                 self._timer = self._loop.call_at(deadline.at, self._fire)
                 return
             deadline.expired = True
-            del self._running[deadline]
+            del self.running[deadline]
             _ = deadline.task.cancel()
         self._timer = None
 
@@ -116,11 +116,6 @@ class Deadline:
     cancelling_before: int
     running: "dict[Deadline, None]"
     expired: bool = False
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the task was cancelled since the start, by this deadline or by other code."""
-        return self.task.cancelling() > self.cancelling_before
 
     def __enter__(self) -> "Deadline":
         """Return the deadline, which is running already."""
@@ -145,7 +140,7 @@ def make_deadlines(seconds: float) -> Deadlines:
 @final
 @define(eq=False)
 class RequestCoalescer:
-    """Requests that are about to be written; the length of *deadlines* is the number of requests in flight."""
+    """Requests that are about to be written; the number of running *deadlines* is that of the requests in flight."""
 
     deadlines: Deadlines
     _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
@@ -153,7 +148,7 @@ class RequestCoalescer:
 
     def add(self, write: Callable[[], object]) -> None:
         """Call *write* in this iteration of the loop or the next. It writes one request, and must not raise."""
-        if len(self.deadlines) < _BATCH:
+        if len(self.deadlines.running) < _BATCH:
             _ = write()
             return
         self._pending.append(write)
@@ -189,30 +184,31 @@ class ConnectionLimit:
     async def wait(self) -> NotSent | None:
         """Wait for a free connection and take it. Return why there is none, or None if it was taken.
 
-        There is none if the surrounding anyio deadline comes first, or if the transport closes.
+        There is none if the surrounding anyio deadline comes first, or if the transport closes. Raise RuntimeError if
+        it is closed already.
         """
+        if self.closed:
+            raise RuntimeError("this transport is closed: send inside its `async with`")
         await anyio.lowlevel.checkpoint_if_cancelled()
         turn = anyio.Event()
         self._waiting[turn] = None
         try:
-            with anyio.CancelScope(deadline=anyio.current_effective_deadline() - _MARGIN):
+            with anyio.move_on_after(seconds_to_wait()):
                 await turn.wait()
         except BaseException:
             self._leave(turn)
             raise
-        if self.closed:
-            return NotSent(CLOSED)
         if turn.is_set():
-            return None
+            return NotSent(CLOSED) if self.closed else None
         self._leave(turn)
-        return NotSent(f"no free connection: all {self.size} are in use (max_connections)", code=NO_FREE_CONNECTION)
+        return no_free_connection(f"all {self.size} are in use (max_connections)")
 
     def give_back(self) -> None:
         """Give a connection back: to the call that waits for longest, or to later calls."""
         if self._waiting and self.free >= 0:
             turn, _ = self._waiting.popitem(last=False)
             turn.set()
-        else:
+        elif not self.closed:
             self.free += 1
 
     def resize(self, size: int) -> None:
@@ -225,8 +221,8 @@ class ConnectionLimit:
             turn.set()
 
     def close(self) -> None:
-        """End the calls that wait."""
-        self.closed = True
+        """End the calls that wait, and let no other call have a connection."""
+        self.closed, self.free = True, 0
         while self._waiting:
             turn, _ = self._waiting.popitem(last=False)
             turn.set()
@@ -239,15 +235,29 @@ class ConnectionLimit:
             del self._waiting[turn]
 
 
+def seconds_to_wait() -> float:
+    """Return the seconds for which a call may wait for a free connection: until just before the caller's deadline."""
+    seconds = max(0.0, anyio.current_effective_deadline() - anyio.current_time())
+    return seconds - min(seconds * _MARGIN, _LONGEST_MARGIN)
+
+
+def no_free_connection(reason: str) -> NotSent:
+    """Return the outcome of a request that waited for a free connection until the caller's deadline."""
+    return NotSent(f"no free connection: {reason}", code=NO_FREE_CONNECTION)
+
+
 class PooledConnection(Protocol):
     """One connection, for one exchange at a time."""
 
     idle_since: float
-    """The time of `time.monotonic` at which its last exchange ended."""
+    """The time of `time.monotonic` at which its last exchange ended; 0 if it has not been used yet."""
 
     @property
     def is_open(self) -> bool:
-        """Whether a request can be sent over it. An idle connection with anything to read is not open."""
+        """Whether a request can be sent over it. An idle connection with anything to read is not open.
+
+        It is True if `send` finds out.
+        """
         ...  # pragma: no cover
 
     @property
@@ -260,10 +270,10 @@ class PooledConnection(Protocol):
         """Whether a byte of the response to the last request has arrived."""
         ...  # pragma: no cover
 
-    def send(self, request: bytes, deadline: Deadline, *, bodiless: bool) -> Awaitable[Answer]:
+    def send(self, request: bytes, *, bodiless: bool) -> Awaitable[Answer]:
         """Send *request* and return its outcome: `NotSent` if no byte was written.
 
-        It must not be written once *deadline* is cancelled. If *bodiless*, the response to it has no body.
+        It is not written once the call is cancelled. If *bodiless*, the response to it has no body.
         """
         ...  # pragma: no cover
 
@@ -272,7 +282,16 @@ class PooledConnection(Protocol):
         ...  # pragma: no cover
 
 
-C = TypeVar("C", bound=PooledConnection)
+class StartsDeadlines(Protocol):
+    """What the transport needs of `Deadlines`, on any event loop."""
+
+    def start(self) -> AbstractContextManager[object]:
+        """Start a deadline for the current task, which raises TimeoutError at the end of its `with` block."""
+        ...  # pragma: no cover
+
+    def close(self) -> None:
+        """Let every running deadline expire now."""
+        ...  # pragma: no cover
 
 
 @final
@@ -280,40 +299,39 @@ C = TypeVar("C", bound=PooledConnection)
 class ConnectionPool(Generic[C]):
     """The idle connections of one transport.
 
-    The one that was used last is reused first, since it is the least likely to be closed.
+    The one that was used last is reused first, since it is the least likely to be closed. With a *loop*, a timer closes
+    those that have been idle for too long, otherwise this is done when another one becomes idle.
     """
 
     limit: ConnectionLimit
+    loop: asyncio.AbstractEventLoop | None
+    keepalive: float = field(default=KEEPALIVE, init=False)
     idle: dict[Origin, list[C]] = field(factory=dict, init=False, repr=False)
-    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
-    def pop(self, origin: Origin) -> C | None:
-        """Return an idle connection to *origin* that can be reused, or None if there is none."""
-        connections = self.idle.get(origin)
-        while connections:
-            connection = connections.pop()
-            if connection.is_open:
-                return connection
+    def release(self, origin: Origin, connection: C) -> bool:
+        """Keep *connection* for reuse, or else close it; return whether it was kept."""
+        if not connection.reusable or self.limit.closed:
             connection.abort()
-        return None
-
-    def keep(self, origin: Origin, connection: C) -> None:
-        """Keep a connection for reuse."""
-        connection.idle_since = monotonic()
+            return False
+        connection.idle_since = now = monotonic()
         connections = self.idle.get(origin)
         if connections is None:
             self.idle[origin] = [connection]
         else:
             connections.append(connection)
-        if self._timer is None:
-            self._timer = self._loop.call_later(KEEPALIVE, self.drop_expired)
+        if self.loop is None:
+            if self.idle[origin][0].idle_since <= now - self.keepalive:
+                self.drop_expired()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.keepalive, self.drop_expired)
+        return True
 
     def make_room(self) -> None:
         """Close the connection that is idle for longest if one more would be above the limit."""
-        idle = [(connection.idle_since, origin) for origin, kept in self.idle.items() for connection in kept[:1]]
-        if idle and sum(map(len, self.idle.values())) > self.limit.free:
-            self.idle[min(idle)[1]].pop(0).abort()
+        if sum(map(len, self.idle.values())) > max(0, self.limit.free):
+            oldest = min(filter(None, self.idle.values()), key=lambda connections: connections[0].idle_since)
+            oldest.pop(0).abort()
 
     def drop(self, origin: Origin) -> None:
         """Close all idle connections to *origin*."""
@@ -322,17 +340,18 @@ class ConnectionPool(Generic[C]):
 
     def drop_expired(self) -> None:
         """Close the connections that have been idle for too long, and those that the peer has closed."""
-        oldest = monotonic() - KEEPALIVE
+        oldest = monotonic() - self.keepalive
         for origin in list(self.idle):
             kept, self.idle[origin] = self.idle[origin], []
             for connection in kept:
-                if connection.idle_since > oldest and connection.is_open:
+                if connection.idle_since > oldest and connection.is_open and connection.reusable:
                     self.idle[origin].append(connection)
                 else:
                     connection.abort()
             if not self.idle[origin]:
                 del self.idle[origin]
-        self._timer = self._loop.call_later(KEEPALIVE / 2, self.drop_expired) if self.idle else None
+        if self.loop is not None:
+            self._timer = self.loop.call_later(self.keepalive / 2, self.drop_expired) if self.idle else None
 
     def close(self) -> None:
         """Close all idle connections."""
@@ -345,42 +364,59 @@ class ConnectionPool(Generic[C]):
 @final
 @define(eq=False)
 class PooledTransport(Generic[C]):
-    """A transport over connections that *connect* makes: `connect(url)` raises `ConnectFailed`, or returns one."""
+    """A transport over connections that *connect* makes: `connect(url)` raises `ConnectFailed`, or returns one.
+
+    Its common path is written for few function calls.
+    """
 
     connect: Callable[[URL], Awaitable[C]]
-    deadlines: Deadlines
+    deadlines: StartsDeadlines
     limit: ConnectionLimit
+    loop: asyncio.AbstractEventLoop | None
     pool: ConnectionPool[C] = field(init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Start without connections."""
-        self.pool = ConnectionPool(self.limit)
+        self.pool = ConnectionPool(self.limit, self.loop)
 
     async def __call__(self, request: Request, /) -> Answer:
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        limit = self.limit
-        if limit.closed:
-            raise RuntimeError("this transport is closed: send inside its `async with`")
         url = self.urls.get(request.url)
         if url is None:
             return INVALID_URL
-        data = encode_request(request, url)
+        data, origin = encode_request(request, url), (url.scheme, url.raw_host, url.port)
+        limit, pool = self.limit, self.pool
         if limit.free > 0:
             limit.free -= 1
         elif (unsent := await limit.wait()) is not None:
             return unsent
-        attempt = _Attempt(request, url, data)
+        connection, repeated = None, False
         try:
-            with self.deadlines.start() as deadline:
-                outcome = await self._send(attempt, deadline)
-        except ConnectFailed as error:
-            outcome = error.outcome
-        except TimeoutError:
-            outcome = self._expired(attempt)
+            with self.deadlines.start():
+                while True:
+                    if not repeated and (idle := pool.idle.get(origin)):
+                        connection = idle.pop()
+                        if not connection.is_open:
+                            connection.abort()
+                            continue
+                    else:
+                        connection = None
+                        pool.make_room()
+                        connection = await self.connect(url)
+                    try:
+                        outcome = await connection.send(data, bodiless=request.method == "HEAD")
+                    except BaseException:
+                        connection.abort()
+                        raise
+                    if pool.release(origin, connection) or not _goes_again(request, connection, outcome):
+                        break
+                    repeated = isinstance(outcome, Unanswered)
+        except (ConnectFailed, TimeoutError) as error:
+            outcome = self._failure(error, origin, connection)
         finally:
             limit.give_back()
-        return repeated_outcome(outcome, 2) if attempt.repeated else outcome
+        return repeated_outcome(outcome, 2) if repeated else outcome
 
     @property
     def max_connections(self) -> int:
@@ -396,52 +432,25 @@ class PooledTransport(Generic[C]):
         self.limit.close()
         self.pool.close()
         self.deadlines.close()
-        await asyncio.sleep(0)  # asyncio closes the sockets in the next iteration of the loop
+        await anyio.lowlevel.cancel_shielded_checkpoint()  # asyncio closes the sockets in the next iteration
 
-    async def _send(self, attempt: "_Attempt", deadline: Deadline) -> Answer:
-        url, pool = attempt.url, self.pool
-        origin, bodiless = (url.scheme, url.raw_host, url.port), attempt.request.method == "HEAD"
-        while True:
-            connection = None if attempt.repeated else pool.pop(origin)
-            attempt.reused = attempt.connected = connection is not None
-            if connection is None:
-                pool.make_room()
-                connection = await self.connect(url)
-                attempt.connected = True
-            try:
-                outcome = await connection.send(attempt.data, deadline, bodiless=bodiless)
-            except BaseException:
-                connection.abort()
-                raise
-            if connection.reusable:
-                pool.keep(origin, connection)
-                return outcome
-            connection.abort()
-            if not attempt.reused or isinstance(outcome, Response):
-                return outcome
-            if isinstance(outcome, Unanswered):  # else nothing was written, so any request can be sent again
-                if connection.answered or not attempt.request.repeatable:
-                    return outcome
-                attempt.repeated = True
-
-    def _expired(self, attempt: "_Attempt") -> Answer:
+    def _failure(self, error: Exception, origin: Origin, connection: C | None) -> NotSent | Unanswered:
+        if isinstance(error, ConnectFailed):
+            return error.outcome
         if self.limit.closed:
-            return Unanswered(CLOSED) if attempt.connected else NotSent(CLOSED)
-        if attempt.reused:
-            url = attempt.url
-            self.pool.drop((url.scheme, url.raw_host, url.port))
-        return _TIMED_OUT if attempt.connected else NotSent("could not connect in time")
+            return NotSent(CLOSED) if connection is None else Unanswered(CLOSED)
+        if connection is None:
+            return NotSent("could not connect in time")
+        if connection.idle_since:
+            self.pool.drop(origin)
+        return _TIMED_OUT
 
 
-@define(eq=False)
-class _Attempt:
-    # One request, and how far it has come: over which kind of connection, and whether the first one was lost.
-    request: Request
-    url: URL
-    data: bytes
-    connected: bool = False
-    reused: bool = False
-    repeated: bool = False
+def _goes_again(request: Request, connection: PooledConnection, outcome: Answer) -> bool:
+    # Over a new connection nothing is repeated. If nothing was written over a reused one, any request can go again.
+    if not connection.idle_since or isinstance(outcome, Response):
+        return False
+    return isinstance(outcome, NotSent) or (not connection.answered and request.repeatable)
 
 
 def repeated_outcome(outcome: Answer, attempts: int) -> Answer:
@@ -453,15 +462,13 @@ def repeated_outcome(outcome: Answer, attempts: int) -> Answer:
     return Unanswered(reason, meta=Meta(attempts=attempts))
 
 
-def watch_socket(transport: asyncio.BaseTransport) -> Callable[[], bool]:
-    """Return a function that asks the system whether the socket of *transport* has data to read or is at its end.
+def watch_socket(descriptor: int) -> Callable[[int], object]:
+    """Return a function that, called with 0, asks the system whether a socket has data to read or is at its end.
 
     The event loop knows this too, but only once it runs again.
     """
-    descriptor = transport.get_extra_info("socket").fileno()
     if not hasattr(select, "poll"):  # on Windows
-        return lambda: bool(select.select([descriptor], [], [], 0)[0])
+        return lambda timeout: select.select([descriptor], [], [], timeout)[0]
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    ask = poll.poll
-    return lambda: bool(ask(0))
+    return poll.poll

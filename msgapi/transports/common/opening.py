@@ -5,10 +5,10 @@ import ssl
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from socket import SOCK_STREAM
-from typing import Final, Generic, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, TypeAlias, TypeVar, final
 
 from aiohappyeyeballs import start_connection
-from attrs import frozen
+from attrs import field, frozen
 from yarl import URL
 
 from ...results import NotSent
@@ -18,6 +18,7 @@ from .causes import connect_failure
 P = TypeVar("P", bound=asyncio.Protocol)
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 
+AddrInfo: TypeAlias = tuple[Any, Any, int, str, Any]
 CloseFunction: TypeAlias = Callable[[], Awaitable[None] | None]
 OpenTransport: TypeAlias = tuple[Transport, CloseFunction]
 """A transport, and the function that closes it."""
@@ -54,35 +55,57 @@ class ConnectFailed(Exception):
     """No connection could be made; *outcome* holds the reason. Nothing was sent."""
 
     def __init__(self, outcome: NotSent) -> None:
-        super().__init__()
+        super().__init__(outcome)  # so that it can be pickled
         self.outcome: Final = outcome
 
 
 @final
 @frozen
 class Connector(Generic[P]):
-    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds."""
+    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds.
+
+    Those that are made at the same time share the resolution of their host, since a thread is needed for each one.
+    """
 
     factory: Callable[[], P]
     timeout: float
     ssl: ssl.SSLContext | None
+    _resolving: "dict[tuple[str, int], asyncio.Future[list[AddrInfo]]]" = field(factory=dict, init=False, repr=False)
 
     async def __call__(self, url: URL) -> P:
         """Connect to the origin of *url*; raise `ConnectFailed` if that fails."""
         try:
             async with asyncio.timeout(self.timeout):
                 return await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
-        except (OSError, RuntimeError) as error:  # time-outs are OSErrors; uvloop raises RuntimeErrors too
+        except OSError as error:  # time-outs too
             raise ConnectFailed(connect_failure(error)) from None
 
     async def _open(self, host: str, port: int, *, secure: bool) -> P:
         loop = asyncio.get_running_loop()
-        addresses = await loop.getaddrinfo(host, port, type=SOCK_STREAM)
-        socket = await start_connection(addresses, happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1, loop=loop)
+        addresses = await self._resolve(host, port)
+        try:
+            socket = await start_connection(
+                list(addresses), happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1, loop=loop
+            )
+        except RuntimeError as error:  # with uvloop it raises this for an OSError
+            raise OSError(*error.args) from error
         context = (self.ssl or default_ssl_context()) if secure else None
         name = host.rstrip(".") if secure else None
         _, protocol = await loop.create_connection(self.factory, sock=socket, ssl=context, server_hostname=name)
         return protocol
+
+    async def _resolve(self, host: str, port: int) -> "list[AddrInfo]":
+        resolving = self._resolving.get((host, port))
+        if resolving is None:
+            lookup = asyncio.get_running_loop().getaddrinfo(host, port, type=SOCK_STREAM)
+            resolving = self._resolving[host, port] = asyncio.ensure_future(lookup)
+            resolving.add_done_callback(lambda done: self._resolved(host, port, done))
+        return await asyncio.shield(resolving)  # the cancellation of one call must not end it for the others
+
+    def _resolved(self, host: str, port: int, done: "asyncio.Future[list[AddrInfo]]") -> None:
+        del self._resolving[host, port]
+        if not done.cancelled():
+            _ = done.exception()  # else asyncio logs it, if no call waits for it any more
 
 
 @lru_cache(1)

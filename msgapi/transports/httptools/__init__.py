@@ -1,5 +1,5 @@
 """A transport over asyncio's sockets, with httptools as the parser: the one with the least CPU time per call."""
 
-from .opening import open  # noqa: A004 - `transports.httptools.open`
+from .transport import open  # noqa: A004 - `transports.httptools.open`
 
 __all__ = ["open"]

@@ -2,12 +2,15 @@
 
 Rules:
 - A connection is `reusable` only if the response has ended, the request is written whole, and no data arrived since.
+- A connection that was used before is checked right before the next request is written. If the socket has data or is
+  at its end, the connection is closed and the outcome is `NotSent`.
 - Once a request is written, any failure is `Unanswered`. A request whose connection is lost, or whose call is
   cancelled, before it is written is not written afterwards either.
 - Data that arrives before a request is written is not the response to it.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, cast, final
 
@@ -15,13 +18,13 @@ import httptools
 
 from ...http import Lowered
 from ...results import NotSent, Unanswered
-from ..common.connections import RequestCoalescer
-from ..common.http1 import make_response
+from ..common.causes import connection_lost, cut_short
+from ..common.connections import RequestCoalescer, watch_socket
+from ..common.http1 import MAX_HEAD, NOT_HTTP, make_response
 from ..protocol import Answer
 
-_MAX_HEAD: Final = 2**17  # bytes of a response's head, and what arrives with its last part
+_UNSENT: Final = NotSent("the connection was lost before the request was sent")
 _SWITCHING_PROTOCOLS: Final = 101
-_NOT_HTTP: Final = Unanswered("the response is not HTTP")
 
 
 @final
@@ -36,17 +39,19 @@ class HttpConnection(asyncio.Protocol):
         self._future: asyncio.Future[Answer] | None = None
         self._transport: asyncio.Transport
         self._bodiless = self._in_head = self._keep_alive = self._until_eof = False
-        self._status = self._head_size = 0
+        self._status = self._head_size = self._replaced_size = 0
         self._headers = Lowered()
         self._body: bytes | bytearray = b""
+        self._watch: Callable[[int], object] | None = None  # from the first request on
         self._loop: Final = asyncio.get_running_loop()
         self.idle_since: float = 0.0
+        self.is_open: bool = True  # it is checked when the request is written
 
     def send(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
         """Send *request* and return the future of its outcome; the response to a *bodiless* one has only a head."""
         future = self._future = self._loop.create_future()
         self._in_head, self._bodiless = True, bodiless
-        self._head_size = 0
+        self._head_size = self._replaced_size = 0
         self._headers = Lowered()
         self._body = b""
         self._unsent = request
@@ -54,14 +59,15 @@ class HttpConnection(asyncio.Protocol):
         return future
 
     @property
-    def is_open(self) -> bool:
-        """Whether a request can still be sent over it."""
-        return not self._transport.is_closing()
-
-    @property
     def reusable(self) -> bool:
         """Whether it can carry one more request, after the exchange has ended."""
-        return self._keep_alive and self.is_open and not self._transport.get_write_buffer_size()
+        transport = self._transport
+        return self._keep_alive and not (transport.is_closing() or transport.get_write_buffer_size())
+
+    @property
+    def answered(self) -> bool:
+        """Whether a byte of the response to the last request has arrived."""
+        return self._head_size > 0
 
     def abort(self) -> None:
         """Close the connection at once; data that is still buffered is not sent."""
@@ -85,20 +91,20 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._keep_alive = False
         except httptools.HttpParserError:
-            self._fail(_NOT_HTTP)
-        if self._in_head and self._head_size > _MAX_HEAD:
-            self._fail(_NOT_HTTP)
+            self._fail(NOT_HTTP)
+        if self._in_head and self._head_size > MAX_HEAD:
+            self._fail(NOT_HTTP)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Set the outcome; a response without a length ends here."""
         if self._unsent:
-            self._set_outcome(NotSent("the connection was lost before the request was sent"))
+            self._set_outcome(_UNSENT)
         elif self._in_head:
-            self._set_outcome(Unanswered("the connection was lost"))
+            self._set_outcome(connection_lost(exc))
         elif self._until_eof and exc is None:
             self._finish()
         else:
-            self._set_outcome(Unanswered("the response was cut short"))
+            self._set_outcome(Unanswered("the response was cut short") if exc is None else cut_short(exc))
 
     # Called by the parser.
 
@@ -109,7 +115,10 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; if it is repeated, the last one."""
-        self._headers[_lower(name)] = value.decode(errors="surrogateescape")
+        key = _lower(name)
+        if key in self._headers:
+            self._replaced_size += _line_size(key, self._headers[key])
+        self._headers[key] = value.decode(errors="surrogateescape")
 
     def on_headers_complete(self) -> None:
         """Check the head, and decide what follows: nothing, a body, or another response, as after a 1xx."""
@@ -117,8 +126,8 @@ class HttpConnection(asyncio.Protocol):
         self._in_head = False
         self._keep_alive = self._parser.should_keep_alive()
         self._until_eof = not self._keep_alive and self._has_no_length()
-        if self._head_size > _MAX_HEAD and sum(map(len, [*self._headers, *self._headers.values()])) > _MAX_HEAD:
-            self._fail(_NOT_HTTP)
+        if self._head_size > MAX_HEAD and self._fields_size() > MAX_HEAD:
+            self._fail(NOT_HTTP)
         elif self._bodiless:
             self._finish()
             self._keep_alive = False  # the parser waits for a body
@@ -143,9 +152,20 @@ class HttpConnection(asyncio.Protocol):
             self._finish()
 
     def _write(self) -> None:
-        if not self._transport.is_closing() and self._future is not None and not self._future.done():
-            request, self._unsent = self._unsent, b""
-            self._transport.write(request)
+        if self._future is None or self._future.done():
+            return
+        if self._transport.is_closing() or (self._watch is not None and self._watch(0)):
+            self._set_outcome(_UNSENT)
+            self.abort()
+            return
+        if self._watch is None:
+            self._watch = watch_socket(self._transport.get_extra_info("socket").fileno())
+        request, self._unsent = self._unsent, b""
+        self._transport.write(request)
+
+    def _fields_size(self) -> int:
+        # The data that arrived with the head may be body, so the head is measured by its fields.
+        return self._replaced_size + sum(_line_size(*field) for field in self._headers.items())
 
     def _has_no_length(self) -> bool:
         chunked = self._headers.get("transfer-encoding", "").lower().endswith("chunked")
@@ -162,6 +182,10 @@ class HttpConnection(asyncio.Protocol):
     def _set_outcome(self, outcome: Answer) -> None:
         if self._future is not None and not self._future.done():
             self._future.set_result(outcome)
+
+
+def _line_size(name: str, value: str) -> int:
+    return len(name) + len(value) + 4  # a colon, a space, and the line break
 
 
 @lru_cache(256)

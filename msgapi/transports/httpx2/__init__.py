@@ -1,5 +1,5 @@
 """A transport over httpx2, on asyncio and on trio."""
 
-from .opening import open  # noqa: A004 - `transports.httpx2.open`
+from .transport import open  # noqa: A004 - `transports.httpx2.open`
 
 __all__ = ["open"]

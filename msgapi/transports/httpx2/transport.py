@@ -1,55 +1,105 @@
-"""A transport over the connection pool of httpx2's core."""
+"""A transport over httpx2: over connections made here and its parser, or over a client of the caller's.
 
+The pool of httpx2 looks at all connections and all requests at each call, so that the cost of one call grows with the
+calls in flight. It also reads what arrives on an idle connection as the response to the next request.
+
+Rules, beside those of `common.connections`:
+- No cookies, no redirects, no quoting of the URL, no request for compression.
+- If a response was not read to its end, its connection is closed, so that no other call can read the rest.
+"""
+
+import ssl as tls
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import final
 
 import anyio
-import httpcore2
+import httpx2
 from attrs import define, field
 
-from ...http import Request
-from ..common.http1 import UrlCache, request_headers
-from ..common.opening import ConnectFailed
-from ..protocol import Answer
-from .network import TimedNetworkStream
-from .response import CONNECTION_LOST, INVALID_URL, NETWORK_ERRORS, TIMED_OUT, outcome_of, read_response
+from ...config import check_count, check_seconds
+from ..common.connections import MAX_CONNECTIONS, ConnectionLimit, PooledTransport
+from ..common.http1 import MAX_RESPONSE
+from ..common.opening import OpenTransport, UnopenedTransport
+from ..protocol import Transport
+from .client import Httpx2ClientTransport, hide_paths_in_log
+from .connection import SocketConnector
+
+
+def open(  # noqa: A001 - `transports.httpx2.open`
+    *,
+    timeout: float = 30.0,
+    connect_timeout: float = 10.0,
+    max_connections: int = MAX_CONNECTIONS,
+    max_response: int = MAX_RESPONSE,
+    ssl: tls.SSLContext | None = None,
+    client: httpx2.AsyncClient | None = None,
+) -> AbstractAsyncContextManager[Transport]:
+    """Return a transport over httpx2, for asyncio or trio, to be opened and closed by `async with` or a `Client`.
+
+    *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
+    nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are at most *max_connections*
+    connections. If all are in use, a call waits for a free one for as long as its caller does: the timeout begins after
+    that wait.
+
+    A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is set there. Its time-outs,
+    cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
+    itself: `NotSent` would no longer be certain. Which of its connections is reused is up to the client: it does not
+    notice a response that no request asked for, and keeps the others after a time-out.
+    """
+    check_seconds("timeout", timeout)
+    check_seconds("connect_timeout", connect_timeout)
+    check_count("max_connections", max_connections)
+    connecting = min(connect_timeout, 0.9 * timeout)
+
+    def start() -> OpenTransport:
+        limit, deadlines = ConnectionLimit(max_connections), ScopeDeadlines(timeout)
+        if client is not None:
+            hide_paths_in_log()
+            over_client = Httpx2ClientTransport(client, limit, deadlines, connecting, max_response)
+            return over_client, over_client.close
+        transport = PooledTransport(SocketConnector(connecting, max_response, ssl), deadlines, limit, None)
+        return transport, transport.close
+
+    return UnopenedTransport(start, max_connections)
 
 
 @final
 @define(eq=False)
-class Httpx2Transport:
-    """A transport over *pool*, whose network backend is a `TimedNetworkBackend`."""
+class ScopeDeadlines:
+    """Deadlines of *seconds* each, as cancel scopes of anyio: `with deadlines.start():` raises TimeoutError."""
 
-    pool: httpcore2.AsyncConnectionPool
-    timeout: float
-    max_response: int
-    closed: bool = False
-    _urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
+    seconds: float
+    running: "set[ScopeDeadline]" = field(factory=set, init=False, repr=False)
 
-    async def __call__(self, request: Request, /) -> Answer:
-        """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        if self.closed:
-            raise RuntimeError("this transport is closed: send inside its `async with`")
-        url = self._urls.get(request.url)
-        if url is None or not url.port:  # the core takes port 0 for no port
-            return INVALID_URL
-        core_url = httpcore2.URL(scheme=url.scheme, host=f"{url.raw_host}", port=url.port, target=url.raw_path_qs)
-        headers = request_headers(request, url)
-        core_request = httpcore2.Request(request.method, core_url, headers=headers, content=request.body)
-        with anyio.move_on_after(self.timeout):
-            try:
-                return await self._exchange(core_request)
-            except ConnectFailed as error:
-                return error.outcome
-            except NETWORK_ERRORS as error:
-                return outcome_of(error)
-        return TIMED_OUT
+    def start(self) -> "ScopeDeadline":
+        """Start a deadline for the current task; it runs until its `with` block ends."""
+        return ScopeDeadline(anyio.move_on_after(self.seconds), self.running)
 
-    async def _exchange(self, request: httpcore2.Request) -> Answer:
-        response = await self.pool.handle_async_request(request)
-        try:
-            stream = response.extensions["network_stream"]
-            if not (isinstance(stream, TimedNetworkStream) and stream.received):
-                return CONNECTION_LOST  # the response had arrived before the request was written
-            return await read_response(response.status, response.headers, response.aiter_stream(), self.max_response)
-        finally:
-            await response.aclose()
+    def close(self) -> None:
+        """Let every running deadline expire now."""
+        for deadline in self.running:
+            deadline.scope.cancel()
+
+
+@final
+@define(eq=False)
+class ScopeDeadline:
+    """One deadline of `ScopeDeadlines`."""
+
+    scope: anyio.CancelScope
+    running: "set[ScopeDeadline]"
+
+    def __enter__(self) -> "ScopeDeadline":
+        """Enter the cancel scope."""
+        _ = self.scope.__enter__()
+        self.running.add(self)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        """Leave the cancel scope; raise TimeoutError if it was cancelled."""
+        self.running.discard(self)
+        caught = self.scope.__exit__(kind, error, _)
+        if self.scope.cancelled_caught:
+            raise TimeoutError
+        return bool(caught)

@@ -20,7 +20,7 @@ class AgentApproved:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     agent_id: str
     display_name: str | None = None
     approved_at: datetime | None = None
@@ -36,7 +36,7 @@ class AgentRejected:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     agent_id: str
     display_name: str | None = None
     rejected_at: datetime | None = None
@@ -53,7 +53,7 @@ class ContactCreated:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     contact_id: str
     source: str | None = None
     created_at: datetime | None = None
@@ -69,7 +69,7 @@ class ContactUpdated:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     contact_id: str
     updated_fields: tuple[str, ...] = ()
     updated_at: datetime | None = None
@@ -85,7 +85,7 @@ class ConsentCreated:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     contact_id: str
     consent_record_id: str | None = None
     channel_type: str | None = None
@@ -107,7 +107,7 @@ class ConsentUpdated:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     contact_id: str
     consent_record_id: str | None = None
     channel_type: str | None = None
@@ -129,7 +129,7 @@ class BalanceLow:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     balance: Balance | None = None
     threshold: Decimal | None = None
     currency: str | None = None
@@ -145,7 +145,7 @@ class AutoReloadSucceeded:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     amount_added: Decimal | None = None
     currency: str | None = None
     balance: Balance | None = None
@@ -165,7 +165,7 @@ class AutoReloadFailed:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     attempted_amount: Decimal | None = None
     currency: str | None = None
     failure_reason: str | None = None

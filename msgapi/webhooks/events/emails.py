@@ -18,7 +18,7 @@ class EmailDelivered:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -38,7 +38,7 @@ class EmailBounced:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -58,7 +58,7 @@ class EmailOpened:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -75,7 +75,7 @@ class EmailClicked:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -93,7 +93,7 @@ class EmailComplained:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -110,7 +110,7 @@ class EmailUnsubscribed:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     channel_id: str | None = None
     to: str | None = field(default=None, repr=hidden)

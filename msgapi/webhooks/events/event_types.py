@@ -3,9 +3,10 @@
 Rules for the event classes:
 - *id* identifies the event and is the same in each repeated delivery. *timestamp* is in UTC; events can arrive in
   another order.
-- Required are *id*, *timestamp* and the id of the message, agent or contact, if any. Every other field may be None.
+- Required are *id* and the id of the message, agent or contact, if any. Every other field may be None.
 - Codes such as a status are plain strings, since the service may add values.
-- Fields that a class does not have are kept in *extra*, under the names that they have on the wire.
+- Fields that a class does not have, and those of an unexpected type, are kept in *extra* as they came, under the names
+  that they have on the wire.
 - A repr shows neither recipients nor content.
 """
 
@@ -53,7 +54,7 @@ class UnknownEvent:
     """An event that this version does not know, or whose *data* are not as documented.
 
     *event* is its name. *problems* say what is not as documented; they are empty if only the name is unknown.
-    *timestamp* is None if it is missing or not an ISO 8601 time.
+    A *timestamp* that is not an ISO 8601 time, and *data* that are not an object, are in *extra* as they came.
     """
 
     id: str
@@ -61,6 +62,7 @@ class UnknownEvent:
     timestamp: datetime | None = None
     data: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
     problems: tuple[str, ...] = ()
+    extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
 KnownEvent: TypeAlias = (

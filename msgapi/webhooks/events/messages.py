@@ -15,13 +15,17 @@ class UserMessage:
     """What a user wrote or tapped.
 
     *type* is `text` or `suggested_reply`; the service may add more. *postback_data* is decoded from base64 to
-    plain text, as in `messages.Reply`. If it is not base64 of UTF-8, it is the string that was received.
+    plain text, as in `messages.Reply`; if that is not text without control characters, it is what was received.
+
+    The docs show plain postback data too, and some plain text is base64 by chance: `MENU` is decoded to `0CT`.
+    *raw_postback_data* is always what was received: compare with it what you have not sent by `messages.Reply`.
     *extra* holds the fields that this class does not have.
     """
 
     type: str | None = None
     text: str | None = field(default=None, repr=hidden)
     postback_data: str | None = field(default=None, repr=hidden)
+    raw_postback_data: str | None = field(default=None, repr=hidden)
     extra: Mapping[str, object] = field(factory=dict, repr=hidden, hash=False)
 
 
@@ -34,7 +38,7 @@ class MessageQueued:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     agent_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -52,7 +56,7 @@ class MessageDelivered:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     agent_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -70,7 +74,7 @@ class MessageRead:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     agent_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -90,7 +94,7 @@ class MessageFailed:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     agent_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -109,7 +113,7 @@ class MessageExpired:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     agent_id: str | None = None
     to: str | None = field(default=None, repr=hidden)
@@ -127,7 +131,7 @@ class MessageRevoked:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     message_id: str
     agent_id: str | None = None
     revoked_at: datetime | None = None
@@ -145,7 +149,7 @@ class ConversationStarted:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     agent_id: str
     user: str | None = field(default=None, repr=hidden)
     session_expires_at: datetime | None = None
@@ -164,7 +168,7 @@ class ConversationEnded:
     """
 
     id: str
-    timestamp: datetime
+    timestamp: datetime | None = None
     agent_id: str
     user: str | None = field(default=None, repr=hidden)
     ended_at: datetime | None = None

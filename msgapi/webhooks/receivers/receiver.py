@@ -8,8 +8,10 @@ Rules:
 - An event stays claimed in the store until its handler has ended, so no two handlers run for it at the same time.
 """
 
+import inspect
 import logging
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Final, TypeAlias, final, get_args
 
 import anyio
@@ -27,6 +29,29 @@ _CODES: Final = {401: "unauthorized", 400: "validation_error"}
 _CANCELLED_STORE_TIMEOUT: Final = 0.4  # seconds for the store to record the result of a cancelled delivery
 _LATE_HANDLER_TIMEOUT: Final = 55.0  # seconds that a late handler may go on; the service repeats after a minute
 _log: Final = logging.getLogger("msgapi")
+
+
+def _check_handler(_: object, __: object, handler: Handler) -> None:
+    # Looks for the function that is called in the end: in a partial, a decorated function or a callable object.
+    found: object = handler
+    inner: object = handler
+    while inner is not None and not _is_async(found):
+        found = inner
+        inner = found.func if isinstance(found, partial) else getattr(found, "__wrapped__", None)
+        if inner is None and not inspect.isroutine(found) and not isinstance(found, type):
+            inner = getattr(type(found), "__call__", None)  # noqa: B004 - of its class, and not of the object
+    if not _is_async(found):
+        name = getattr(handler, "__name__", type(handler).__name__)
+        raise TypeError(
+            f"the handler must be an `async def` function, and {name} is not one; to run a plain function, write "
+            f"`async def handle(event): await anyio.to_thread.run_sync({name}, event)`"
+        )
+
+
+def _is_async(function: object) -> bool:
+    # By its flags, as those that AsyncMock has too.
+    flags: object = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return isinstance(flags, int) and bool(flags & (inspect.CO_COROUTINE | inspect.CO_ITERABLE_COROUTINE))
 
 
 @final
@@ -63,11 +88,11 @@ class Receiver:
     - A body of more than *max_body* bytes is answered 413 and not read to its end; one that does not arrive
       within *timeout* is answered 408.
 
-    *secret* is one secret, or several while one is being replaced. Raise ValueError if one is empty, or if
-    *max_body* or *timeout* is not positive.
+    *secret* is one secret, or several while one is being replaced. Raise TypeError if *handler* is not an `async def`
+    function, and ValueError if a secret is empty or has a line break, or if *max_body* or *timeout* is not positive.
     """
 
-    handler: Handler
+    handler: Handler = field(validator=_check_handler)
     secret: tuple[str, ...] = field(repr=False, converter=parse_secrets)
     store: EventStore
     max_body: int = field(validator=gt(0), kw_only=True)

@@ -85,14 +85,13 @@ async def open_fleet(address: FleetAddress, concurrent_chunks: int = 1) -> Async
     """
     from ....fleet.opening import open as open_backend
 
-    key = os.environ.get("MSGAPI_API_KEY", "")
     async with AsyncExitStack() as stack:
         try:
             fleet = await stack.enter_async_context(
                 open_backend(
                     address.url,
                     fleet=address.fleet,
-                    api_key=key,
+                    api_key=os.environ.get("MSGAPI_API_KEY", ""),
                     lease_seconds=address.lease,
                     concurrent_chunks=concurrent_chunks,
                     claim_key=False,

@@ -29,16 +29,15 @@ from ....fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Eve
 from ....fleet.opening import claim
 from ....fleet.worker import work as run_worker
 from ....ratelimit import Pace
-from ....results import ApiError, InsufficientBalance, Ok, Unauthorized
+from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ... import connection as clients
 from ...batch.counts import Counts
 from ...batch.input import InputRow
-from ...batch.progress import Display, SpeedMeter, open_display
+from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
 from ...batch.summary import outcome_table, plain_counts, stop_reason
 from ...connection import run_async
 from ...exits import CliError, Exit
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
-from ...outcomes import RowOutcome
 from ...output import emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
@@ -123,13 +122,13 @@ class WorkerCounts:
         counts, rate = self.counts, self._speed.measure(self.counts.settled)
         if not counts.settled and not self.display.eager:
             return
-        parts = [f"{counts.accepted:,} {RowOutcome.ACCEPTED.words}", f"{counts.refused:,} {RowOutcome.REFUSED.words}"]
+        parts = outcome_parts(counts)
         if rate >= 1:
             parts.append(f"{rate:,.0f}/s")
         parts.append(f"{len(self.held)} chunks held")
         if self.left is not None:
             parts.append(f"{self.left:,} chunks left")
-        self.display.draw(parts, None, fine=not counts.refused)
+        self.display.draw(parts, None, fine=not counts.failed)
 
 
 def top_up_hint(stopped: Stopped) -> str:
@@ -182,7 +181,7 @@ class FleetWorker:
             return Exit.INTERRUPTED
         if reason not in {None, "asked"}:
             return Exit.STOPPED
-        return Exit.REFUSED if self.counts.counts.refused else Exit.ACCEPTED
+        return Exit.REFUSED if self.counts.counts.failed else Exit.ACCEPTED
 
     async def run(self, fleet: OpenFleet, api: Caller, pace: Pace) -> None:
         """Send the queued rows of *fleet* through *api*."""
@@ -301,10 +300,10 @@ async def _run(config: WorkerConfig, fleet: OpenFleet, name: str) -> FleetWorker
 
 async def _accepted(api: Caller, worker: FleetWorker) -> bool:
     # A key that the service does not know must not own the fleet. If the service is down, the first 401 shows it.
-    result: object = None
+    result: Result[Balance] | None = None
     with anyio.move_on_after(_KEY_TIMEOUT):
         result = await api(billing.balance())
-    if isinstance(result, Unauthorized):
+    if isinstance(result, Unauthorized) and result.scope == "account":
         worker.stopped = Stopped("unauthorized", result)
     return worker.stopped is None
 

@@ -47,8 +47,9 @@ async def connect(url: str) -> AsyncIterator[Client]:
         await log_error(error)
 
     try:
-        options: dict[str, Any] = {**connection_options(url), "error_cb": on_error}
-        await run_command(client.connect(**options))
+        connecting = client.connect(**{**connection_options(url), "error_cb": on_error})
+        del url  # it may hold a password, and an error tracker shows the local variables of a frame that raises
+        await run_command(connecting)
         connected = True
         yield client
     finally:

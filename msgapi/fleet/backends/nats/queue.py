@@ -171,7 +171,9 @@ async def open_queue(url: str, *, fleet: str, lease_seconds: float = 3.0) -> Asy
         pull_sub=True,
         ack_policy=AckPolicy.MANUAL,
     )
-    async with connect(url) as client:
+    connection_to_server = connect(url)
+    del url  # it may hold a password
+    async with connection_to_server as client:
         stream = client.jetstream(timeout=COMMAND_TIMEOUT)
         _ = await run_command(stream.add_stream(_stream_config(name)))
         seconds = await _open_consumer(stream, name, lease_seconds)
