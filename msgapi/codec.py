@@ -480,10 +480,11 @@ def _write_with_kind(kind: type) -> Callable[[object], dict[str, object]]:
 
 
 def _read_error(value: object, _: object) -> object:
-    name = value.get(_KIND) if isinstance(value, dict) else None
+    fields = dict(value) if isinstance(value, dict) else {}
+    name = fields.pop(_KIND, None)
     if not isinstance(name, str) or name not in _ERRORS:
         raise Mismatch("must be an object with the kind of an error")
-    return detailed.structure(value, _ERRORS[name])
+    return detailed.structure(fields, _ERRORS[name])
 
 
 def _register_outcomes() -> None:

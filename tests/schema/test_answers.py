@@ -81,7 +81,7 @@ def test_every_answer_and_event_has_extra() -> None:
 
 
 NOT_ANSWERS = """Text RichCard Carousel Email Card Media Reply OpenUrl OpenUrlInWebview Dial ViewLocation ShareLocation
-CreateCalendarEvent UseCase ImportRow ImportRows Alert AutoReload Prices Estimate Shortage Unsure Problems Call
+CreateCalendarEvent UseCase ImportRow ImportRows Alert AutoReload Prices Estimate Shortage BalanceUnknown Problems Call
 UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema Invalid""".split()
 
 
