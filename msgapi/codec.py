@@ -209,7 +209,7 @@ def compiled_reader(
         exact = str if _origin(kind) is Literal else kind
         hook = hooks.get(one.name)
         parts.append(Part(one, kind, None if hook else exact, hook or fast.get_structure_hook(kind)))
-    return reader(model, parts, unusual)
+    return reader(model, parts, unusual, open_=is_answer(model))
 
 
 def _without_nulls(value: dict[str, object]) -> dict[str, object]:
@@ -480,11 +480,10 @@ def _write_with_kind(kind: type) -> Callable[[object], dict[str, object]]:
 
 
 def _read_error(value: object, _: object) -> object:
-    fields = dict(value) if isinstance(value, dict) else {}
-    name = fields.pop(_KIND, None)
+    name = value.get(_KIND) if isinstance(value, dict) else None
     if not isinstance(name, str) or name not in _ERRORS:
         raise Mismatch("must be an object with the kind of an error")
-    return detailed.structure(fields, _ERRORS[name])
+    return detailed.structure(value, _ERRORS[name])
 
 
 def _register_outcomes() -> None:

@@ -118,12 +118,13 @@ class Unusual(NamedTuple):
     names: frozenset[str] | None
 
 
-def reader(model: Callable[..., T], parts: list[Part], unusual: Unusual | None = None) -> Structure[T]:
+def reader(
+    model: Callable[..., T], parts: list[Part], unusual: Unusual | None = None, *, open_: bool = False
+) -> Structure[T]:
     """Return a function that reads *model* by its *parts*; it raises `Refused` for a value that does not match.
 
-    If the model has a field `extra`, the fields that the model does not have are kept there.
+    If *open_*, the fields that the model does not have are kept in its field `extra`.
     """
-    open_ = any(part.field.name == EXTRA for part in parts)
     parts = [part for part in parts if part.field.name != EXTRA or not open_]
     known = frozenset(part.field.name for part in parts)
     names: Names = {"model": model, "Refused": Refused, "decimal": number, "decimal_text": text_number, "known": known}
