@@ -265,8 +265,8 @@ async def open(  # noqa: A001 - read as `journal.open`
     afterwards. Later, rows that are not settled in it have the code `journal_outdated`; merging again starts the time
     anew.
 
-    A journal holds the ids of the rows and what the service responded, but no recipient, unless an id is one. Only its
-    owner can read it.
+    A journal holds the ids of the rows and what the service responded. Of each recipient it holds 8 bytes of a hash,
+    keyed by the name of the batch: a pseudonym. Only its owner can read it.
     """
     opening = partial(_open_file, path, batch, dict(about or {}), clock.time(), refuse=incomplete == "refuse")
     file, merged, accepted = await anyio.to_thread.run_sync(opening)

@@ -62,9 +62,6 @@ _RESTARTED: Final = "SET state = 0, in_file = 1, " + ", ".join(
     f"{name} = excluded.{name}" for name in ("digest", "started", "key", "recipients", "run")
 )
 _RESTART: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_RESTARTED}, {_NO_RESULT}"
-_NEXT_RUN: Final = (
-    "INSERT INTO about VALUES (?, '1') ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1"
-)
 _FINISH: Final = (
     "INSERT OR REPLACE INTO about SELECT ?, ?"
     " WHERE NOT EXISTS (SELECT 1 FROM rows WHERE in_file AND state IN (0, 3, 4))"
@@ -257,10 +254,11 @@ class JournalFile:
 
     def begin_run(self) -> None:
         """Record that a run begins, and count it. Invalid rows are judged anew, so they are deleted."""
+        run = self.run + 1
         with self.transaction():
             _ = self._connection.execute("DELETE FROM about WHERE name = ?", (MERGED,))
             _ = self._connection.execute("DELETE FROM rows WHERE state = 5")
-            _ = self._connection.execute(_NEXT_RUN, (RUN,))
+            _ = self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (RUN, f"{run}"))
 
     @property
     def run(self) -> int:

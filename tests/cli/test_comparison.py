@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from time import time
 from typing import Any
 
 import orjson
@@ -427,3 +428,94 @@ def test_the_states_of_a_report_can_be_chosen(file: File, box: Sandbox, capsys: 
     (row,) = map(orjson.loads, capsys.readouterr().out.splitlines()[-1:])
     assert (row["state"], row["kind"], row["in_file"]) == ("changed", "Changed", True)
     assert len(box.messages) == 1
+
+
+def test_a_journal_that_lost_its_rows_takes_no_other_file_and_no_new_batch(file: File, box: Sandbox) -> None:
+    file.write(person(1), person(2))
+    assert file.send()[0] == 0
+    with edited(file.journal) as there:
+        _ = there.execute("INSERT INTO about VALUES ('lost_since', ?)", (f"{time()!r}",))
+    status, _, said = file.send("--new-batch")
+    assert status == 2
+    assert "a new batch could send them again" in said
+    file.write(person(1), person(3))
+    status, _, said = file.send()
+    assert status == 2
+    assert "rows may have been sent that it lacks" in said
+    assert recipients(box) == [1, 2]
+    file.write(person(1), person(2))
+    assert file.send()[0] == 0
+
+
+@pytest.mark.parametrize("reason", ["foreign", "in use"])
+def test_a_journal_that_cannot_be_renamed_is_left(
+    reason: str, file: File, box: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write(person(1))
+    if reason == "foreign":
+        _ = Path(file.journal).write_text("id,to\n" * 500)
+        assert file.send("--new-batch")[0] == 2
+        return
+    assert file.send()[0] == 0
+
+    def rename(path: str, _: str) -> None:
+        raise journal.Unusable("in use", f"the journal {path} is in use by another program: let that one finish")
+
+    monkeypatch.setattr("msgapi.journal.opening.rename", rename)
+    status, _, said = file.send("--new-batch")
+    assert status == 2
+    assert "is in use by another program" in said
+    assert len(box.messages) == 1
+
+
+def test_a_row_that_others_have_sent_may_be_any_new_row(tmp_path: Path, box: Sandbox, capsys: Captured) -> None:
+    file = File(tmp_path, capsys)
+    file.write(person(1), person(2))
+    assert file.send()[0] == 0
+    with edited(file.journal) as there:
+        _ = there.execute("UPDATE rows SET recipients = NULL")
+    file.write(person(1), person(3))
+    status, _, said = file.send()
+    assert status == 2
+    assert "1 rows of" in said
+    assert "(line 3)" in said
+    assert len(box.messages) == 2
+
+
+def test_a_long_comparison_shows_its_progress(file: File, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    from msgapi.cli.batch import comparison
+
+    file.write(*(person(at) for at in range(10)))
+    assert file.send()[0] == 0
+    file.write(*(person(at) for at in range(9)))
+    monkeypatch.setattr(comparison, "_INTERVAL", 0.0)
+    monkeypatch.setattr(comparison, "_CHUNK", 4)
+    said = file.send()[2]
+    for done in (4, 8, 9):
+        assert f"comparing {file.path} with the journal: {done}/9 rows" in said
+    assert len(box.messages) == 10
+
+
+def test_what_a_file_can_cost_is_counted_without_rows_that_it_does_not_have(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = reached(monkeypatch, poor(4))
+    price = ["--price", "basic=0.07"]
+    file.write(person(1), person(2))
+    assert file.send(*price)[0] == 0
+    file.write(person(3), person(4), person(5))
+    status, _, said = file.send(*price)
+    assert status == 3
+    assert "the batch can cost 0.21 EUR and 0.14 EUR is free" in said
+    assert recipients(box) == [1, 2]
+
+
+def test_more_than_a_few_changed_rows_are_cut_short(file: File, box: Sandbox) -> None:
+    file.write(*(person(at) for at in range(12)))
+    assert file.send()[0] == 0
+    file.write(*(person(at, "Bob") for at in range(12)))
+    assert "12 rows of" in (said := file.send()[2])
+    assert "(line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ...)" in said
+    assert main(["batch", str(file.path), *RCS, "--changed", "skip"]) == 0
+    assert "changed rows, not sent: line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ..." in file.capsys.readouterr().out
+    assert len(box.messages) == 12

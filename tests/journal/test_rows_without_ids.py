@@ -9,7 +9,7 @@ from msgapi import Call, Forbidden, Invalid, Ok, batch, journal, messages
 from msgapi.journal import State
 from msgapi.journal.identity import content_id, request_digest
 from msgapi.messages import Accepted, Text
-from tests.support.journals import Service, message, opened
+from tests.support.journals import Service, edited, message, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -63,6 +63,24 @@ async def test_calls_with_different_keys_of_their_own_are_different_rows(tmp_pat
     assert await send(tmp_path, service, keyed("k1", "k2", "k1"), "own") == ["Ok", "Ok", journal.REPEATED]
     assert await send(tmp_path, service, keyed("k2", "k3"), "own") == ["Ok"]
     assert service.keys == ["k1", "k2", "k3"]
+
+
+async def test_another_call_under_a_key_of_the_same_run_is_repeated(tmp_path: Path) -> None:
+    calls = [message(1).under("k1"), *(message(at).under(f"n{at}") for at in range(200)), message(1, "Ho").under("k1")]
+    service = Service()
+    assert (await send(tmp_path, service, iter(calls), "own"))[-1] == journal.REPEATED
+    assert len(service.keys) == 201
+
+
+async def test_a_damaged_number_of_runs_is_not_relied_on(tmp_path: Path) -> None:
+    async with opened(tmp_path):
+        pass
+    with edited(tmp_path / "run.db") as there:
+        _ = there.execute("UPDATE about SET value = 'x' WHERE name = 'run'")
+    with pytest.raises(journal.Unusable) as caught:
+        async with opened(tmp_path):
+            pass
+    assert caught.value.reason == "damaged"
 
 
 async def test_a_known_id_that_was_refused_is_sent_with_another_request_under_another_key(tmp_path: Path) -> None:

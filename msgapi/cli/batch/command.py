@@ -8,8 +8,6 @@ from pathlib import Path
 from shlex import quote
 from typing import cast
 
-from attrs import evolve
-
 from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
@@ -18,7 +16,7 @@ from ..exits import CliError
 from ..output import note
 from . import dry_run, journal, progress, result_files
 from .calls import RowCalls, RowIds
-from .comparison import Decision, FileSource, check_file
+from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .config import BatchConfig
 from .file_blocks import CONTINUE
 from .input import FileFormat, InputFile, open_input
@@ -85,7 +83,7 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
         note(f"a new batch begins; the journal of the finished one is {renamed} now")
     found = journal.find_or_begin(path, journal.store_command(config.stored, table.count, table.digest()))
     source = FileSource(table=table, calls=calls, command=config.stored)
-    checked = check_file(found, source, Decision(changed=config.changed, resend_unknown=config.resend_unknown))
+    checked = check_file(found, source, ChangedRowsPolicy(changed=config.changed, resend_unknown=config.resend_unknown))
     if (sent := checked.sent_before) is not None:
         note(f"{sent.rows:,} of {sent.of:,} rows were sent on {sent.dates}, and are not sent again")
     return checked
@@ -138,7 +136,7 @@ async def run_batch(
             journal=journal,
             resend_unknown=config.resend_unknown,
             max_spend=limit(config.max_spend, known, gone),
-            estimate=None if estimate is None else evolve(estimate, amount=max(Decimal(0), estimate.amount - gone)),
+            estimate=None if estimate is None else estimate_left(estimate, journal, _highest_price(config)),
             top_up=TopUpWaiter(config.wait_for_balance),
         )
         if journal is not None and journal.finished:

@@ -42,7 +42,7 @@ class FileSource:
 
 @final
 @frozen(kw_only=True)
-class Decision:
+class ChangedRowsPolicy:
     """What the user has decided: *changed* about changed rows, *resend_unknown* about unknown outcomes."""
 
     changed: Choice | None = None
@@ -50,7 +50,7 @@ class Decision:
 
 
 def check_file(
-    found: BatchJournal, source: FileSource, decision: Decision, *, clock: Clock = SYSTEM_CLOCK
+    found: BatchJournal, source: FileSource, decision: ChangedRowsPolicy, *, clock: Clock = SYSTEM_CLOCK
 ) -> BatchJournal:
     """Return *found* as it is for a run with the file of *source*. Raise CliError if the file may not be sent with it.
 
@@ -74,7 +74,7 @@ def check_file(
         raise CliError(f"{error}", Exit.STOPPED if error.reason == "unwritable" else Exit.USAGE) from None
 
 
-def _check_recipe(found: BatchJournal, differing: str, decision: Decision) -> None:
+def _check_recipe(found: BatchJournal, differing: str, decision: ChangedRowsPolicy) -> None:
     if not found.has_sent:
         return
     if differing in FIXED:
@@ -92,7 +92,7 @@ def _check_recipe(found: BatchJournal, differing: str, decision: Decision) -> No
 
 
 def _compare(
-    found: BatchJournal, source: FileSource, decision: Decision, about: Mapping[str, str], clock: Clock
+    found: BatchJournal, source: FileSource, decision: ChangedRowsPolicy, about: Mapping[str, str], clock: Clock
 ) -> BatchJournal:
     with compare(found.path, batch=found.batch, again=decision.changed == "send", clock=clock) as comparison:
         _add_rows(comparison, source, clock)
@@ -125,7 +125,7 @@ def _rows(source: FileSource) -> Iterator[FileRow]:
             yield FileRow(made.id, made.row.line, made.call, own_key(made.row))
 
 
-def _check_changed(source: FileSource, difference: Difference, decision: Decision) -> None:
+def _check_changed(source: FileSource, difference: Difference, decision: ChangedRowsPolicy) -> None:
     rows = f"{difference.changed:,} rows of {source.table.name} differ from rows that were sent before"
     where = (
         f"(line {', '.join(map(str, difference.lines))}{', ...' if difference.changed > len(difference.lines) else ''})"

@@ -243,8 +243,10 @@ def estimate_left(estimate: Estimate, found: BatchJournal | None, per_message: D
     """
     if found is None or found.before is None:
         return estimate
-    messages = max(0, estimate.messages - found.before.rows(State.ACCEPTED, State.REFUSED))
-    left = max(Decimal(0), estimate.amount - spent(found, per_message))
+    here = found.before.in_file
+    messages = max(0, estimate.messages - here.rows(State.ACCEPTED, State.REFUSED))
+    paid = max(here.price, here.hold) + found.forgotten * per_message
+    left = max(Decimal(0), estimate.amount - paid)
     return Estimate(messages=messages, amount=min(left, messages * per_message))
 
 
