@@ -126,13 +126,11 @@ def is_from_service(call: Call[Any], status: int, body: object, *, decodes: bool
     )
     if status not in _SUCCESS:
         return error
-    return not error and (decodes or _has_id(body, call.returns))
+    return not error and (decodes or (isinstance(body, dict) and _has_id(body, call.returns)))
 
 
-def _has_id(body: object, model: type) -> bool:
+def _has_id(body: Mapping[str, object], model: type) -> bool:
     # An id is a field that the model requires and that is called `id` or, for example, `message_id`.
-    if not isinstance(body, dict):
-        return False
     required = [field.name for field in getattr(model, "__attrs_attrs__", ()) if field.default is NOTHING]
     values = [body.get(name) for name in required if name == "id" or name.endswith("_id")]
     return any(isinstance(value, str) and value for value in values)

@@ -125,12 +125,11 @@ class WorkerPool(Generic[T]):
             self.stopped = stopped
             if self.watch is not None:
                 self.watch.stopped(stopped.reason, stopped.error)
-        waiting = [*self.outage.waiting, *(row for row in self._again if row.last is not None)]
+        failed = [(row, row.last) for row in (*self.outage.waiting, *self._again) if row.last is not None]
         self.outage.waiting.clear()
         self._again = deque(row for row in self._again if row.last is None)
-        for row in waiting:
-            if row.last is not None:
-                self._settle(row, row.last)
+        for row, error in failed:
+            self._settle(row, error)
         self.wake()
 
     def resume(self, again: Iterable[Outcome[T]]) -> None:
@@ -223,11 +222,11 @@ class WorkerPool(Generic[T]):
         try:
             await self._send_started(row, api)
         except BaseException as error:
-            if row.index in self._in_flight:  # it will have no outcome
-                self._in_flight.discard(row.index)
-                self._raised.add(row.index)
-                if isinstance(error, Exception):
-                    error.add_note(f"msgapi: raised for call {row.index} of the batch, which therefore has no outcome")
+            without_outcome = self._in_flight & {row.index}
+            self._in_flight -= without_outcome
+            self._raised |= without_outcome
+            if isinstance(error, Exception):
+                error.add_note(f"msgapi: raised for call {row.index} of the batch, which therefore has no outcome")
             raise
 
     async def _send_started(self, row: PendingRow[T], api: Caller) -> None:
