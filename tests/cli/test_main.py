@@ -11,7 +11,18 @@ import orjson
 import pytest
 
 import msgapi
-from msgapi import ApiError, Detail, InsufficientBalance, Invalid, NotSent, Throttled, Unanswered, Unreadable
+from msgapi import (
+    ApiError,
+    Detail,
+    InsufficientBalance,
+    Invalid,
+    Meta,
+    NotSent,
+    Throttled,
+    Unanswered,
+    Unauthorized,
+    Unreadable,
+)
 from msgapi.cli import app, connection, main, output
 from msgapi.cli.advice import advise_row, explain
 from msgapi.cli.batch.counts import DUPLICATE
@@ -362,3 +373,15 @@ def test_the_names_of_commands_are_completed(monkeypatch: pytest.MonkeyPatch, ca
 def test_a_mistyped_command_is_answered_with_the_nearest_one(capsys: Captured) -> None:
     assert main(["balanec"]) == 2
     assert "Did you mean 'balance'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [Unauthorized, InsufficientBalance])
+def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
+    kind: type[Unauthorized | InsufficientBalance], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    async def answer(*_: object) -> ApiError:
+        return kind(code="http_401", message="a page", meta=Meta(status=401), from_service=False)
+
+    monkeypatch.setattr(send, "make_call", answer)
+    assert main(SEND) == 1
+    assert "MSGAPI_BASE_URL" in capsys.readouterr().err
