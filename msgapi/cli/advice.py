@@ -113,7 +113,7 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
     ),
 }
 _FOREIGN: Final = Advice(
-    f"{_CHECK_URL} Then send the failed rows again: they keep their idempotency keys.",
+    f"{_CHECK_URL} Then run the same command again: the rows keep their idempotency keys.",
     f"{_CHECK_URL} Then send it again with its idempotency key, so that it is not sent twice.",
     WRONG_SERVICE,
 )
