@@ -6,7 +6,7 @@ Rules:
 - The timeout does not run while a request is being answered, however long that takes and whatever arrives meanwhile.
 - A connection without a request is closed after KEEP_ALIVE seconds.
 - A request is refused unless its Host, and its Origin if it has one, are a loopback name, the address that the server
-  is bound to, or allowed by name. Otherwise a web page could use the account: the browser of whoever runs the sandbox
+  is bound to, or allowed by name. Otherwise a web page could use the account: the browser of its user
   reaches it, and a page can point a name of its own to 127.0.0.1 (DNS rebinding).
 """
 

@@ -71,7 +71,7 @@ def _rows(rows: int, random: Random) -> Iterator[tuple[DemoRow, Cells]]:
     last: tuple[DemoRow, Cells] | None = None
     for number in range(1, rows + 1):
         good = (f"c{number}", f"+999{100_000_000 + number}", random.choice(_NAMES), f"P{random.randrange(10**6):06}")
-        # +999 is not assigned to a country: nobody has this number.
+        # +999 is not assigned to a country, so no one has this number.
         if number % _FAULTY != 0 or last is None:
             last = DemoRow(number, good[0], good[1], "Accepted"), good
             yield last

@@ -73,7 +73,7 @@ class AiohttpConnection(ResponseHandler):
 
     @property
     def is_open(self) -> bool:
-        """Whether a request can be sent over it: nobody has closed it, and there is nothing to read."""
+        """Whether a request can be sent over it: it is open, and there is nothing to read."""
         transport = self.transport
         return transport is not None and not transport.is_closing() and not self._has_data(0)
 
