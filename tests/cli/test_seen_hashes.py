@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgapi.cli.batch import seen_hashes
-from msgapi.cli.batch.seen_hashes import SeenHashes
+from msgapi.cli.batch import calls
+from msgapi.cli.batch.calls import SeenHashes
 
 
 @given(st.lists(st.text(max_size=3)), st.sampled_from([0, 3, 1000, 1 << 30]))
@@ -20,7 +20,7 @@ def test_seen_hashes_return_what_was_added_before_as_a_set_does(texts: Sequence[
 
 def test_a_hash_that_spans_two_others_was_not_added(monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = {"a": b"1234567", "b": b"8901234", "c": b"5678901", "d": b"4567890"}
-    monkeypatch.setattr(seen_hashes, "_hash", lambda text, _: (0, hashes[text]))
+    monkeypatch.setattr(calls, "_hash", lambda text, _: (0, hashes[text]))
     seen = SeenHashes(4)
     assert [seen.add(text) for text in "abcdabcd"] == [False] * 4 + [True] * 4
 
