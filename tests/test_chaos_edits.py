@@ -33,8 +33,8 @@ PARTS: dict[str, bool] = {
     "insert": True,
     "delete": True,
     "edit": True,
-    "wal": False,  # needs a journal that notices a missing -wal
-    "pages": False,  # needs answers that are not the service's to settle no row
+    "wal": True,
+    "pages": True,
     "idle": True,
 }
 if "MSGAPI_CHAOS_PARTS" in os.environ:
