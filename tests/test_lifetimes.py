@@ -101,8 +101,8 @@ async def test_ten_thousand_calls_that_wait_for_their_turn_are_no_time_outs() ->
     # The last of them waits for longer than an exchange may take.
     async with (
         serving(answering) as url,
-        aiohttp.open(timeout=3.0, max_connections=10_001) as transport,
-        Client(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=2500)) as api,
+        aiohttp.open(timeout=6.0, max_connections=10_001) as transport,
+        Client(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=1500)) as api,
         batch.send(api, rows(10_001), concurrency=10_001) as outcomes,
     ):
         async for outcome in outcomes:

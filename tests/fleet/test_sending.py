@@ -36,8 +36,8 @@ from msgapi.fleet import (
     enqueue,
     send_chunk,
 )
-from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS
-from msgapi.fleet.records.chunk_record import ChunkRecord, RowRecord, load_record, merge_row
+from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS, ChunkJournal, begin_chunk
+from msgapi.fleet.records.chunk_record import ChunkDocument, ChunkRecord, RowRecord, load_record, merge_row
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
 from msgapi.ratelimit import LocalSharedRate
@@ -582,3 +582,13 @@ async def test_a_row_that_was_accepted_earlier_shows_that_a_chunk_is_not_refused
     sent = await send_chunk(chunk(60), refused, ALONE, records=records, concurrency=1, clock=clock)
     assert (sent.done, sent.stopped) == (True, None)
     assert refused.asked == 59
+
+
+async def test_a_call_without_an_id_is_known_by_its_content_in_a_chunk_too() -> None:
+    loaded, records = chunk(2), MemoryRecordStore()
+    document = ChunkDocument(loaded.batch, loaded.id, records)
+    found = await begin_chunk(loaded, document, 0.0, has_accepted=lambda: False)
+    assert isinstance(found, ChunkJournal)
+    first, second = (one.call for one in loaded.rows)
+    assert found.row_id(first) == found.row_id(evolve(first, idempotency_key="another"))
+    assert found.row_id(first) != found.row_id(second)
