@@ -81,8 +81,9 @@ def test_every_answer_and_event_has_extra() -> None:
 
 
 NOT_ANSWERS = """Text RichCard Carousel Email Card Media Reply OpenUrl OpenUrlInWebview Dial ViewLocation ShareLocation
-CreateCalendarEvent UseCase ImportRow ImportRows Alert AutoReload Prices Estimate Shortage Unsure Problems Call
-UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema Invalid""".split()
+CreateCalendarEvent UseCase ImportRow ImportRows Alert AutoReload Prices Estimate Shortage Unsure Problems
+Call BalanceUnknown UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema
+Invalid""".split()
 
 
 @pytest.mark.parametrize("model", ANSWERS, ids=lambda model: model.__name__)
