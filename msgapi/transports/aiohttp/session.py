@@ -223,9 +223,7 @@ def _close_unrequested(connector: aiohttp.BaseConnector | None) -> None:
         for protocol, _ in connections:
             transport = protocol.transport
             sock = None if transport is None else transport.get_extra_info("socket")
-            if sock is None:
-                continue
-            if not protocol.should_close and not watch_socket(sock.fileno())(0):
+            if sock is not None and not protocol.should_close and not watch_socket(sock.fileno())(0):
                 break
             protocol.close()
 
