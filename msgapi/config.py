@@ -55,7 +55,8 @@ def check_url(url: str) -> str:
     if parts.scheme == "http" and not is_loopback(host):
         raise Misconfigured("the base URL must be https: the API key would be sent unencrypted")
     path = parts.path.rstrip("/")
-    path = path.removesuffix("v1").rstrip("/") if path.endswith("/v1") else path
+    while path.lower().endswith("/v1"):
+        path = path[:-3].rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 

@@ -67,6 +67,7 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
 _new_meta, _new_rate_limit, _new_ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)  # of an error of the service
 _REQUEST_TIMEOUT: Final = 408
+_NO_ID: Final = Detail("", "has an empty id")
 _LONGEST_LOCATION: Final = 2000  # characters of a header that are looked at
 _LONGEST_TARGET: Final = 200  # characters of the target of a redirect in a message
 _DIGITS: Final = 15  # of a whole number in a header
@@ -103,20 +104,22 @@ def decode(
     if not response.body and call.method != "GET":
         empty = load(b"{}", call.returns)
         value = value if isinstance(empty, Problems) else empty
-    # A success that decodes is the service's unless it is an error. Only few bodies need to be read a second time.
-    if isinstance(value, Problems) or b'"error"' in response.body:
-        body, decodes = salvage(response.body, DEEPEST), not isinstance(value, Problems)
-        from_service = is_from_service(call, response.status, body, decodes=decodes)
+    # A success that decodes is the service's unless it is an error or its id is empty. Only few bodies need to be read
+    # a second time.
+    if isinstance(value, Problems) or b'"error"' in response.body or b'""' in response.body:
+        body = salvage(response.body, DEEPEST)
+        from_service = is_from_service(call, response.status, body, value)
         if isinstance(value, Problems) or not from_service:
             return _unreadable(response, meta, body, value, from_service=from_service)
     return _new_ok(value, meta=meta)
 
 
-def is_from_service(call: Call[Any], status: int, body: object, *, decodes: bool = False) -> bool:
+def is_from_service(call: Call[Any], status: int, body: object, value: object = None) -> bool:
     """Return whether an answer to *call* is the service's, by its *status* and its parsed *body*.
 
     An error is the service's if its body is an object whose `error` is a code in lower case and whose `message` is a
-    string. A success is the service's if it is no such object, and *decodes* or has the id that the result requires.
+    string. A success is the service's if it is no such object, and has the id that the result requires. *value* is
+    what a success was decoded to, or its `Problems`.
     """
     error = (
         isinstance(body, dict)
@@ -126,21 +129,24 @@ def is_from_service(call: Call[Any], status: int, body: object, *, decodes: bool
     )
     if status not in _SUCCESS:
         return error
-    return not error and (decodes or (isinstance(body, dict) and _has_id(body, call.returns)))
+    ids = _required_ids(call.returns)
+    if not isinstance(value, Problems):
+        return not error and all(getattr(value, name) for name in ids)
+    return not error and isinstance(body, dict) and any(isinstance(body.get(name), str) and body[name] for name in ids)
 
 
-def _has_id(body: Mapping[str, object], model: type) -> bool:
+def _required_ids(model: type) -> list[str]:
     # An id is a field that the model requires and that is called `id` or, for example, `message_id`.
     required = [field.name for field in getattr(model, "__attrs_attrs__", ()) if field.default is NOTHING]
-    values = [body.get(name) for name in required if name == "id" or name.endswith("_id")]
-    return any(isinstance(value, str) and value for value in values)
+    return [name for name in required if name == "id" or name.endswith("_id")]
 
 
 def _unreadable(response: Response, meta: Meta, body: Envelope, value: object, *, from_service: bool) -> Unreadable:
     problem = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
     if not isinstance(value, Problems):
-        value = Problems((Detail("error", "is an error, not a result"),))
-        problem = f"HTTP {response.status}, but the body is an error: {_size(response)}"
+        value = Problems((Detail("error", "is an error, not a result") if "error" in body else _NO_ID,))
+        wrong = "the body is an error" if "error" in body else "its id is empty"
+        problem = f"HTTP {response.status}, but {wrong}: {_size(response)}"
     return Unreadable(message=problem, problems=value.lines(), meta=meta, extra=body, from_service=from_service)
 
 

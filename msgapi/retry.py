@@ -25,8 +25,14 @@ LONGEST_RETRY_AFTER: Final = 86_400.0
 """Seconds: a longer `retry_after` is a mistake of the server, such as a Unix time in place of seconds."""
 
 _LONGEST: Final = 1e15  # seconds, also for a number with more digits
-_UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?) ?([smhd]?)", re.ASCII | re.IGNORECASE)
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SECONDS: Final = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_DURATION: Final = re.compile(
+    r"(\d+(?:\.\d+)?) ?(?:(ms)|(s)(?:ec(?:ond)?s?)?|(m)(?:in(?:ute)?s?)?|(h)(?:(?:ou)?rs?)?|(d)(?:ays?)?)",
+    re.ASCII | re.IGNORECASE,
+)
+_LONGEST_TEXT: Final = 64  # characters of a duration or a date
+_CLOCK_TIME: Final = re.compile(r"[A-Za-z,]+ .*\d\d:\d\d:\d\d (GMT|UTC?|[+-]\d{4})", re.ASCII | re.IGNORECASE)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _TIME: Final = r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
 _DATES: Final = (  # RFC 9110, section 5.6.7: the preferred form, that of RFC 850, and that of asctime
@@ -58,14 +64,18 @@ def parse_retry_after(value: object, now: Callable[[], float]) -> float | None:
     """Return the seconds that a server asks to wait for, or None if *value* cannot be read.
 
     *value* is the text of a `Retry-After` header or the field `retry_after` of a body: a number of seconds, a duration
-    such as `30s` or `2h`, or an HTTP date or a time in ISO 8601, which are compared with the Unix time *now()*.
+    such as `30s`, `1m30s` or `2 hours`, or a date as in HTTP or e-mail or a time in ISO 8601, which are compared with
+    the Unix time *now()*.
     """
     if isinstance(value, str):
         text = value.strip()
-        if (found := _DURATION.fullmatch(text)) is not None:
-            return min(float(found[1]) * _UNITS[found[2].lower()], _LONGEST)
-        at = parse_http_date(text)
-        at = _parse_iso_time(text) if at is None else at
+        if _SECONDS.fullmatch(text):
+            return min(float(text), _LONGEST)
+        if len(text) > _LONGEST_TEXT:
+            return None
+        if (seconds := _parse_duration(text)) is not None:
+            return min(seconds, _LONGEST)
+        at = next((at for read in _READERS if (at := read(text)) is not None), None)
         return None if at is None else max(0.0, at - now())
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:  # noqa: PLR0124 - NaN
         return None
@@ -79,12 +89,38 @@ def requested_wait(error: ApiError) -> float | None:
     return max(given, default=None)
 
 
+def _parse_duration(text: str) -> float | None:
+    # Several parts have no space between them, and each unit is smaller than the one before.
+    total, end, last = 0.0, 0, float("inf")
+    while end < len(text):
+        found = _DURATION.match(text, end)
+        if found is None or not (unit := _UNITS[found[found.lastindex or 0].lower()]) < last:
+            return None
+        total, end, last = total + float(found[1]) * unit, found.end(), unit
+    return total if end else None
+
+
+def _parse_email_date(text: str) -> float | None:
+    # A date with a numeric zone, or in other letters than HTTP has it.
+    if not _CLOCK_TIME.fullmatch(text):
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
 def _parse_iso_time(text: str) -> float | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
     return moment.timestamp() if moment.tzinfo is not None else None
+
+
+_READERS: Final = (parse_http_date, _parse_iso_time, _parse_email_date)
 
 
 def may_be_retried(error: ApiError, *, repeatable: bool) -> bool:

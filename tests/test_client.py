@@ -448,6 +448,8 @@ async def test_an_address_that_is_wrong_or_unsafe_is_refused(url: str) -> None:
     ("url", "expected"),
     [
         ("https://h.example/v1", "https://h.example"),
+        ("https://h.example/v1/v1", "https://h.example"),
+        ("https://h.example/V1//v1/", "https://h.example"),
         ("https://h.example/v1/", "https://h.example"),
         ("https://h.example//v1//", "https://h.example"),
         ("https://h.example/prefix/v1/", "https://h.example/prefix"),

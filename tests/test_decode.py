@@ -285,6 +285,18 @@ def test_the_retry_after_of_any_error_is_kept(status: int, body: bytes) -> None:
     assert failure(status, body, Retry_After="soon").meta.retry_after is None
 
 
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_a_success_with_an_empty_id_is_not_from_the_service(status: int) -> None:
+    body = {"message_id": "", "status": "queued", "created_at": "2026-05-04T07:30:00Z"}
+    result = decode(CALL, answer(status, body))
+    assert isinstance(result, msgapi.Unreadable)
+    assert (result.from_service, result.may_have_happened, result.scope) == (False, True, "foreign")
+    assert result.message.startswith(f"HTTP {status}, but its id is empty")
+    assert result.problems == ("has an empty id @ $",)
+    assert state_of(result, maybe_sent=False) is State.UNKNOWN
+    assert isinstance(decode(CALL, answer(status, {**body, "message_id": "msg_1", "more": ""})), Ok)
+
+
 def test_only_the_keys_rate_limit_counts_as_rate_limited() -> None:
     assert failure(429, {"error": "rate_limit_exceeded", "message": "m", "retry_after": 1}).rate_limited
     assert failure(429, b"<html>slow down</html>").rate_limited
@@ -340,7 +352,10 @@ def test_an_error_with_the_status_of_a_success_is_not_taken_for_one(returns: typ
     assert (error.from_service, error.may_have_happened, error.extra) == (False, True, body)
 
 
-@pytest.mark.parametrize("body", [{"message_id": "m", "error": None}, {"message_id": "m", "error": "x", "message": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [{"message_id": "m", "error": None}, {"message_id": "m", "error": "x", "message": 1}, {"id": "m", "status": ""}],
+)
 def test_a_success_may_have_fields_that_are_called_as_those_of_an_error(body: object) -> None:
     assert isinstance(decode(CALL, answer(200, body)), Ok)
 

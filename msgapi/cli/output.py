@@ -78,8 +78,8 @@ def escaped(text: str) -> str:
 
 def csv_cell(text: str) -> str:
     """Return *text* for a cell of a CSV file, as one line. A cell that a spreadsheet would run begins with `'`."""
-    first = text.lstrip()[:1]
-    return f"'{line(text)}" if first and first in _FORMULA else line(text)
+    first = next((sign for sign in text if sign.isprintable() and sign != " "), "")
+    return f"'{line(text)}" if first in _FORMULA else line(text)
 
 
 def write_if_open(text: str) -> None:

@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 import attrs
+import orjson
 import pytest
 
 from msgapi.billing import AutoReload
@@ -253,3 +254,10 @@ def test_a_message_that_is_two_or_none_is_refused(fields: dict[str, Any], field:
     found, details = read_message(text(**fields))
     assert found is None
     assert (field, message) in [(one.field, one.message) for one in details]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_body_that_is_not_plain_utf_8_is_refused(encoding: str) -> None:
+    body = orjson.dumps({"amount": 20}).decode().encode(encoding)
+    answer = ask(Sandbox(), request("POST", "/v1/billing/topup", body=body))
+    assert (answer.status, fields_of(answer)) == (400, [""])

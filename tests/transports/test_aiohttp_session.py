@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp as library
+import anyio
 import pytest
 import trustme
 from aiohttp import client_proto
@@ -38,6 +39,32 @@ async def test_a_delete_that_the_server_has_received_is_not_called_not_sent() ->
         assert isinstance(await transport(get(url)), Response)
         assert isinstance(await transport(Request("DELETE", url)), Unanswered)
     assert [request.method for request in service.requests] == ["GET", "DELETE"]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.02], ids=["not read yet", "read by aiohttp"])
+@pytest.mark.parametrize("more", [reply(200, b"not asked for"), reply(408)])
+async def test_data_that_no_request_asked_for_retires_a_kept_connection(more: bytes, seconds: float) -> None:
+    asking, sent, numbers = anyio.Event(), anyio.Event(), list[int]()
+
+    async def serve(wire: Wire) -> None:
+        while True:
+            answer = reply(200, (await wire.request()).body)
+            numbers.append(wire.number)
+            await wire.send(answer)
+            await asking.wait()
+            await wire.send(more)
+            sent.set()
+
+    async with serving(serve) as url, over(library.ClientSession()) as transport:
+        for body in (b"one", b"two", b"three"):
+            answer = await transport(Request("POST", url, {}, body))
+            assert isinstance(answer, Response)
+            assert answer.body == body
+            asking.set()
+            await sent.wait()
+            await anyio.sleep(seconds)
+            asking, sent = anyio.Event(), anyio.Event()
+    assert numbers == [1, 2, 3]
 
 
 async def test_attempts_of_a_client_count_what_was_sent() -> None:

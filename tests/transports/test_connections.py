@@ -7,6 +7,7 @@ import gzip
 import os
 import resource
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
@@ -21,6 +22,7 @@ from attrs import define, field
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
 from msgapi.transports import Answer, Transport, aiohttp, httptools, httpx2
+from msgapi.transports.common.http1 import make_response
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 from tests.transports.test_httpx2 import secured
 
@@ -121,6 +123,28 @@ class Service:
 
 
 # A kept connection is checked before it is reused.
+
+
+@OWN
+@pytest.mark.parametrize("size", [1, 9, 20])
+async def test_the_beginning_of_a_second_response_retires_its_connection(over: Opened, size: int) -> None:
+    numbers: list[int] = []
+    second = reply(200, b"not asked for")
+
+    async def serve(wire: Wire) -> None:
+        rest = b""
+        while True:
+            request = await wire.request()
+            numbers.append(wire.number)
+            await wire.send(rest + reply(200, request.body) + second[:size])
+            rest = second[size:]
+
+    async with serving(serve) as url, over() as transport:
+        for body in (b"one", b"two", b"three"):
+            answer = await transport(post(url, body))
+            assert isinstance(answer, Response)
+            assert answer.body == body
+    assert numbers == [1, 2, 3]
 
 
 @OWN
@@ -462,6 +486,21 @@ async def test_a_gzip_body_is_unpacked_whatever_its_case_and_members(
 async def test_zeros_behind_a_gzip_body_are_padding(over: Opened) -> None:
     answer = await asked(over, saying(reply(200, gzip.compress(b"x") + bytes(9), headers={"Content-Encoding": "gzip"})))
     assert answer == Response(200, {}, b"x")
+
+
+@pytest.mark.parametrize("size", [4094, 4095, 4096, 4097, 9000])
+def test_a_gzip_body_is_unpacked_wherever_its_members_end(size: int) -> None:
+    first = gzip.compress(os.urandom(size), mtime=0)
+    packed = first + bytes(size) + gzip.compress(b"end", mtime=0) + bytes(5000)
+    answer = make_response(200, {"Content-Encoding": "gzip"}, packed, 10_000)
+    assert answer == Response(200, {}, gzip.decompress(first) + b"end")
+
+
+def test_many_small_gzip_members_cost_no_more_than_their_size() -> None:
+    packed = gzip.compress(b"", mtime=0) * 200_000
+    before = time.process_time()
+    assert make_response(200, {"Content-Encoding": "gzip"}, packed, 100) == Response(200, {}, b"")
+    assert time.process_time() - before < 5
 
 
 PACKED = gzip.compress(b"x" * 100 + bytes(range(256)))

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl
 import orjson
 from attrs import field, frozen
 
-from ...codec import Problems, parse
 from ...results import Detail
 from ...schema.requests import Schema
 from ...schema.validators import month as month_rule
@@ -85,9 +84,10 @@ def canonical_body(value: Mapping[str, object], body: bytes) -> bytes:
 def _read_object(headers: Mapping[str, str], body: bytes) -> dict[str, object] | SimulatedResponse:
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return invalid_request([Detail("content-type", "must be application/json")])
-    value = parse(body)
-    if isinstance(value, Problems):
-        return invalid_request(value.details, "The body is not JSON.")
+    try:
+        value = orjson.loads(body)  # JSON is UTF-8 without a byte order mark (RFC 8259)
+    except ValueError:
+        return invalid_request([Detail("", "is not JSON" if body else "is empty")], "The body is not JSON.")
     return value if isinstance(value, dict) else invalid_request([Detail("", "must be an object")])
 
 

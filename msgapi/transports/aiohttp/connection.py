@@ -6,6 +6,8 @@ a task that writes the body.
 Rules:
 - Data that no request asked for closes the connection: it is not the response to the next request.
 - If a response was not read to its end, its connection is not reusable, so that no other call can read the rest.
+- If more arrived with a response than its Content-Length, its connection is not reusable. aiohttp's parser does not
+  report the beginning of a second response.
 - A reset is not the end of a response that has no length. A body where none is allowed, as of a 204, is not read.
 - The head of a response may have `MAX_HEAD` bytes, whatever limits aiohttp has for its lines.
 - The names of aiohttp that this file needs are in `NAMES`; `missing_names` looks for them.
@@ -65,6 +67,7 @@ class AiohttpConnection(ResponseHandler):
         self._has_data: Callable[[int], object]
         self._expecting = self._in_head = self._bodiless = self._unrequested = False
         self._head_size = 0
+        self._first = b""  # the first part of a response
         self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
         self._lost: BaseException | None = None
         self._malformed = False
@@ -115,8 +118,16 @@ class AiohttpConnection(ResponseHandler):
             and not self.should_close
             and not transport.is_closing()
             and not transport.get_write_buffer_size()  # the rest of it must not affect the next request
+            and not self._has_more(message.headers.get("Content-Length"))
         )
         return make_response(message.code, message.headers, body, self._max_response)
+
+    def _has_more(self, length: str | None) -> bool:
+        # Whether a response that arrived in one part was followed by something else.
+        first = self._first
+        if self._head_size > len(first) or length is None or not length.isdecimal() or self._bodiless:
+            return False
+        return len(first) > first.find(_END_OF_HEAD) + len(_END_OF_HEAD) + int(length)
 
     def _failure(self) -> Answer:
         if self._request is not None:
@@ -145,8 +156,10 @@ class AiohttpConnection(ResponseHandler):
             self.abort()
             return
         if self._in_head:
-            if not self._head_size and data[9:12] in _BODILESS_STATUSES:
-                self._bodiless = True
+            if not self._head_size:
+                self._first = data
+                if data[9:12] in _BODILESS_STATUSES:
+                    self._bodiless = True
             self._head_size += len(data)
             if self._bodiless:
                 data = self._without_body(data)

@@ -9,6 +9,8 @@ Rules:
 - No redirects, no quoting of the URL, no header that aiohttp adds by itself, no unpacking by aiohttp.
 - The request's own Authorization is sent, whatever a .netrc or the session has.
 - If a response was not read to its end, its connection is closed, so that no other call can read the rest.
+- The kept connection that aiohttp reuses next is checked first: it is closed if it is at its end or has data that no
+  request asked for. aiohttp would read it as the response to the next request.
 """
 
 import asyncio
@@ -28,7 +30,7 @@ from yarl import URL
 from ...http import Request, Response
 from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
-from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, Deadlines, repeated_outcome
+from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, Deadlines, repeated_outcome, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
 from ..protocol import Answer
 
@@ -124,6 +126,7 @@ class AiohttpSessionTransport:
         self.deadlines.close()
 
     async def _send(self, exchange: "_Exchange", url: URL) -> Answer:
+        _close_unrequested(self.session.connector)
         try:
             response = await self.session.request(
                 exchange.request.method,
@@ -212,6 +215,17 @@ class _Lost(aiohttp.ClientError):
 def head_limits(function: Callable[..., object]) -> dict[str, Any]:
     """Return arguments for *function* that raise aiohttp's limits of a response's head; some versions have fewer."""
     return {name: MAX_HEAD for name in _HEAD_LIMITS if name in signature(function).parameters}
+
+
+def _close_unrequested(connector: aiohttp.BaseConnector | None) -> None:
+    # aiohttp takes the first connection of each list. A version that keeps them in another way is left alone.
+    for connections in getattr(connector, "_conns", {}).values():
+        for protocol, _ in connections:
+            transport = protocol.transport
+            sock = None if transport is None else transport.get_extra_info("socket")
+            if sock is not None and not protocol.should_close and not watch_socket(sock.fileno())(0):
+                break
+            protocol.close()
 
 
 def _outcome(error: Exception) -> NotSent | Unanswered:

@@ -24,6 +24,7 @@ MAX_RESPONSE: Final = 10 * 2**20  # bytes
 NOT_HTTP: Final = Unanswered("the response is not HTTP")
 MAX_HEAD: Final = 2**17  # bytes of a response's head, and of each of its lines
 _GZIP: Final = 16 + zlib.MAX_WBITS
+_GZIP_PART: Final = 2**12  # bytes that are unpacked at a time
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _GZIP_NAMES: Final = frozenset({"gzip", "x-gzip"})
 _ENCODING_HEADERS: Final = frozenset({"content-encoding", "content-length"})
@@ -172,16 +173,24 @@ def make_response(status: int, headers: Mapping[str, str], body: bytes | None, l
 
 
 def _unpack(body: bytes, limit: int) -> bytes | None:
-    # A gzip body may have several members, and zeros after the last one.
-    plain = bytearray()
-    while body:
-        stream = zlib.decompressobj(_GZIP)
-        plain += stream.decompress(body, limit + 1 - len(plain))
-        if len(plain) > limit:
-            return None
-        if not stream.eof:
-            raise EOFError
-        body = stream.unused_data.lstrip(b"\0")
+    # A gzip body may have several members, and zeros after the last one. It is read in parts, since zlib copies all
+    # that follows a member.
+    plain, view, stream = bytearray(), memoryview(body), None
+    for start in range(0, len(body), _GZIP_PART):
+        part = bytes(view[start : start + _GZIP_PART])
+        while part:
+            if stream is None:
+                part = part.lstrip(b"\0")
+                if not part:
+                    break
+                stream = zlib.decompressobj(_GZIP)
+            plain += stream.decompress(part, limit + 1 - len(plain))
+            if len(plain) > limit:
+                return None
+            part = stream.unconsumed_tail or stream.unused_data
+            stream = None if stream.eof else stream
+    if stream is not None:
+        raise EOFError
     return bytes(plain)
 
 
