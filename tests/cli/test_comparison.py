@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from time import time
@@ -12,7 +13,10 @@ import pytest
 
 from msgapi import journal
 from msgapi.cli import main
+from msgapi.cli.batch.journal import read_journal, store_path
+from msgapi.cli.exits import CliError
 from msgapi.journal import State
+from msgapi.journal.opening import open_existing
 from msgapi.sandbox import Sandbox
 from tests.cli.test_journal import RCS, poor, reached
 from tests.support.cli_files import lines
@@ -368,6 +372,20 @@ def test_a_new_batch_waits_until_the_old_one_is_finished(file: File, monkeypatch
     assert recipients(box) == [1, 1, 2, 2]
 
 
+def test_a_new_batch_that_ends_before_it_sends_leaves_the_journal_of_the_finished_one(file: File, box: Sandbox) -> None:
+    file.write(person(1))
+    assert file.send()[0] == 0
+    failed = file.path.parent / "failed.csv"
+    _ = failed.write_text("in the way")
+    assert file.send("--new-batch", "--failed", str(failed))[0] == 2
+    assert file.send("--new-batch", "--price", "basic=1000")[0] == 3
+    assert (file.send()[0], recipients(box)) == (0, [1])
+    assert not Path(f"{file.journal}.1").exists()
+    status, _, said = file.send("--new-batch")
+    assert (status, recipients(box)) == (0, [1, 1])
+    assert f"a new batch begins; the journal of the finished one is {file.journal}.1 now" in said
+
+
 def test_a_file_with_a_row_of_an_unknown_outcome_is_not_finished(file: File, box: Sandbox) -> None:
     file.write(person(1), person(2))
     assert file.send()[0] == 0
@@ -401,6 +419,31 @@ def test_a_file_that_is_gone_cannot_be_resumed_but_continued_from_another_path(
     assert f"--journal {where}" in told
     assert main(["batch", str(moved), *RCS, "--journal", where]) == 0
     assert recipients(box) == [1, 2]
+
+
+def test_a_file_that_was_continued_from_another_path_is_resumed_from_there(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = reached(monkeypatch, poor(1))
+    file.write(person(1), person(2), person(3))
+    assert file.send("--concurrency", "1")[0] == 3
+    moved = file.path.rename(file.path.parent / "moved.csv")
+    box.top_up(Decimal("0.07"))
+    assert main(["batch", str(moved), *RCS, "--journal", file.journal, "--concurrency", "1"]) == 3
+    box.top_up(Decimal(1))
+    assert main(["batch", "--resume", file.journal]) == 0
+    assert recipients(box) == [1, 2, 3]
+
+
+def test_the_path_of_a_journal_that_is_in_use_is_not_replaced(file: File, box: Sandbox) -> None:
+    file.write(person(1))
+    assert file.send()[0] == 0
+    moved = file.path.rename(file.path.parent / "moved.csv")
+    found = read_journal(file.journal)
+    with closing(open_existing(file.journal)), pytest.raises(CliError, match="is in use by another program"):
+        store_path(found, str(moved), 0.0)
+    assert read_journal(file.journal).command["path"] == str(file.path)
+    assert len(box.messages) == 1
 
 
 def test_a_folder_that_cannot_be_written_is_named(file: File, box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,9 +79,8 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
     if not config.use_journal or config.sandbox or (config.path == "-" and config.journal is None):
         return None
     path = config.journal or f"{config.path}{journal.SUFFIX}"
-    if config.new_batch and (renamed := journal.begin_new_batch(path)) is not None:
-        note(f"a new batch begins; the journal of the finished one is {renamed} now")
-    found = journal.find_or_begin(path, journal.store_command(config.stored, table.count, table.digest()))
+    find = journal.begin_new_batch if config.new_batch else journal.find_or_begin
+    found = find(path, journal.store_command(config.stored, table.count, table.digest()))
     source = FileSource(table=table, calls=calls, command=config.stored)
     checked = check_file(found, source, ChangedRowsPolicy(changed=config.changed, resend_unknown=config.resend_unknown))
     if (sent := checked.sent_before) is not None:

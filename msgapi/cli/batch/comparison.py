@@ -21,7 +21,16 @@ from ..exits import CliError, Exit
 from ..output import note
 from .calls import RowCalls
 from .input import InputFile
-from .journal import FILE_DIGEST, BatchJournal, SentBefore, check_complete, option_name, read_journal, store_command
+from .journal import (
+    FILE_DIGEST,
+    BatchJournal,
+    SentBefore,
+    check_complete,
+    option_name,
+    read_journal,
+    store_command,
+    store_path,
+)
 from .template import own_key
 
 _CHUNK: Final = 500  # rows that are compared together
@@ -67,6 +76,8 @@ def check_file(
     same_file = found.about.get(FILE_DIGEST) == about[FILE_DIGEST]
     check_complete(found, same_file=same_file, same_recipe=differing is None)
     if differing is None and not again and same_file:
+        if found.command["path"] != source.command["path"]:
+            store_path(found, source.command["path"], clock.time())
         return found
     try:
         return _compare(found, source, decision, about, clock)

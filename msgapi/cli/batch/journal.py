@@ -8,7 +8,7 @@ Rules:
 
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from time import time
@@ -25,6 +25,7 @@ from ...journal.identity import RULE_VERSION
 from ...journal.sqlite import FINISHED
 from ...journal.verdicts import MAYBE_SENT, SENT
 from ..exits import CliError
+from ..output import note
 from .config import MESSAGE_FIELDS
 from .template import OPTIONS
 
@@ -58,7 +59,8 @@ class BatchJournal:
 
     *before* is None if the journal is new. *forgotten* is the number of rows with an unknown outcome whose
     idempotency keys the service may have forgotten. *sent_before* is known if another file than that of the last run
-    was compared with it. Since the Unix time *lost_since* rows may have been sent that the journal lacks.
+    was compared with it. Since the Unix time *lost_since* rows may have been sent that the journal lacks. The journal
+    of the finished batch before this one, if there is one at *path*, is renamed to *archive* when this one is opened.
     """
 
     path: str
@@ -68,6 +70,7 @@ class BatchJournal:
     forgotten: int = 0
     sent_before: SentBefore | None = None
     lost_since: float | None = field(default=None, kw_only=True)
+    archive: str | None = field(default=None, kw_only=True)
 
     @property
     def finished(self) -> bool:
@@ -105,9 +108,12 @@ class BatchJournal:
         name, about = self.batch, self.about
         unknown: Literal["report", "resend"] = "resend" if resend else "report"
         async with AsyncExitStack() as stack:
-            opening = journal.open(self.path, batch=name, about=about, keys="own", unknown=unknown)
+            journal_to_open = journal.open(self.path, batch=name, about=about, keys="own", unknown=unknown)
             try:
-                opened = await stack.enter_async_context(opening)
+                if self.archive is not None:
+                    opening.rename(self.path, self.archive)
+                    note(f"a new batch begins; the journal of the finished one is {self.archive} now")
+                opened = await stack.enter_async_context(journal_to_open)
             except Unusable as error:
                 raise CliError(f"{error}") from None
             yield opened
@@ -135,18 +141,14 @@ def find_or_begin(path: str, about: Mapping[str, str]) -> BatchJournal:
     return found
 
 
-def begin_new_batch(path: str) -> str | None:
-    """Rename the journal at *path*, so that a new batch begins; return its new path, or None if there is no journal.
+def begin_new_batch(path: str, about: Mapping[str, str]) -> BatchJournal:
+    """Return a new journal with *about*; opening it renames the journal at *path*, if there is one.
 
-    Raise CliError if its batch is unfinished and has rows that were sent.
+    Raise CliError if the batch of that one is unfinished and has rows that were sent.
     """
-    try:
-        with journal.open_readonly(path) as record:
-            found = _read(record, path)
-    except Unusable as error:
-        if error.reason != "missing":
-            raise CliError(f"{error}") from None
-        return None
+    found = find_or_begin(path, about)
+    if found.before is None:
+        return found
     if not found.finished and found.has_sent:
         raise CliError(
             f"the batch of the journal {path} is not finished: run the command without --new-batch to finish it, "
@@ -156,11 +158,19 @@ def begin_new_batch(path: str) -> str | None:
     number = 1
     while Path(f"{path}.{number}").exists():
         number += 1
+    return BatchJournal(path, new_key(), about, archive=f"{path}.{number}")
+
+
+def store_path(found: BatchJournal, path: object, now: float) -> None:
+    """Store *path* as that of the input file, so that --resume finds it. Raise CliError if that fails."""
+    command = found.command | {"path": path}
     try:
-        opening.rename(path, f"{path}.{number}")
+        with closing(opening.open_existing(found.path)) as file:
+            opening.check_batch(file, found.batch)
+            file.begin_opening(now)
+            file.update_about({_COMMAND: json.dumps(command, default=_as_plain)})
     except Unusable as error:
         raise CliError(f"{error}") from None
-    return f"{path}.{number}"
 
 
 def check_complete(
