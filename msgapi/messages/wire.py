@@ -198,12 +198,13 @@ def _normalise_revoked(value: JsonObject) -> JsonObject:
     return _rename_field(value, "id", "message_id")
 
 
-map_answer_by(_normalise_accepted, Accepted, names=frozenset({"id", *_BESIDE_BILLING}))
+# An answer that calls its id otherwise lacks a required field, and is read in the other way for that.
+map_answer_by(_normalise_accepted, Accepted, names=frozenset(_BESIDE_BILLING))
 map_answer_by(
     _normalise_record,
     MessageRecord,
-    names=frozenset({"message_id"}),
+    names=frozenset(),
     hooks={"status": _read_status, "content": _read_content},
 )
-map_answer_by(_normalise_revoked, Revoked, names=frozenset({"message_id"}))
+map_answer_by(_normalise_revoked, Revoked, names=frozenset())
 map_answer(Page)
