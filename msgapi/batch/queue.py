@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
-from ..journal.verdicts import SETTLED, Send, Verdict, was_not_processed
+from ..journal.verdicts import SETTLED, Send, Verdict, leaves_unknown
 from ..results import ApiError, Invalid, Ok, Result
 from .outcomes import Outcome
 
@@ -265,7 +265,7 @@ class JournalledQueue(Generic[T]):
         if row.call.invalid is not None:
             self._journal.note(row.id, row.call, result)
         else:
-            if row.maybe_sent and not isinstance(result, Ok) and was_not_processed(result):
+            if row.maybe_sent and not isinstance(result, Ok) and leaves_unknown(result):
                 result = evolve(result, may_have_happened=True)
             self._journal.settle(row.id, result)
         return result

@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import frozen
 
 from ..redact import mask
-from ..results import ApiError, Invalid, Meta, Ok, Result, Unanswered, Unreadable
+from ..results import ApiError, Conflict, Invalid, Meta, Ok, Result, Unanswered, Unreadable
 
 CHANGED: Final = "row_changed"
 KEY_USED: Final = "key_used"
@@ -203,6 +203,14 @@ def state_of(result: Result[object], *, maybe_sent: bool) -> State:
 def was_not_processed(error: ApiError) -> bool:
     """Return whether *error* came before the service looked at the row: it says nothing about an earlier attempt."""
     return error.scope in {"account", "service", "foreign"} and not error.may_have_happened
+
+
+def leaves_unknown(error: ApiError) -> bool:
+    """Return whether *error* in answer to a row that may have been sent before leaves its outcome unknown.
+
+    A conflict of keys does: the service has a request under this key, with an address in another letter case.
+    """
+    return was_not_processed(error) or (isinstance(error, Conflict) and error.code == "idempotency_conflict")
 
 
 COLUMNS: Final = ("kind", "code", "status", "message", "message_id", "unit", "price", "hold")

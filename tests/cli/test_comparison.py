@@ -562,3 +562,24 @@ def test_more_than_a_few_changed_rows_are_cut_short(file: File, box: Sandbox) ->
     assert main(["batch", str(file.path), *RCS, "--changed", "skip"]) == 0
     assert "changed rows, not sent: line 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ..." in file.capsys.readouterr().out
     assert len(box.messages) == 12
+
+
+def test_an_unknown_row_with_its_address_in_another_letter_case_stays_unknown(
+    tmp_path: Path, box: Sandbox, capsys: Captured
+) -> None:
+    path, failed = tmp_path / "people.csv", tmp_path / "failed.csv"
+    command = ["batch", str(path), "--channel", "ch_demo", "--subject", "Hi", "--text", "Hi {name}"]
+    _ = path.write_text("to,name\nann@example.com,Ann\n")
+    assert main(command) == 0
+    with edited(f"{path}.journal") as connection:
+        _ = connection.execute("UPDATE rows SET state = 0")
+    _ = path.write_text("to,name\nAnn@example.com,Ann\n")
+    _ = capsys.readouterr()
+    assert main([*command, "--failed", str(failed), "--json"]) != 0
+    facts = orjson.loads(capsys.readouterr().out)
+    assert (facts["refused"], facts["unknown"]) == (0, 1)
+    assert facts["outcomes"][0]["code"] == "idempotency_conflict"
+    assert "Ann" not in failed.read_text()
+    _ = path.write_text("to,name\nann@example.com,Ann\n")
+    assert main(command) == 0
+    assert len(box.messages) == 1
