@@ -478,6 +478,10 @@ def test_a_journal_that_lost_its_rows_takes_no_other_file_and_no_new_batch(file:
     assert file.send()[0] == 0
     with edited(file.journal) as there:
         _ = there.execute("INSERT INTO about VALUES ('lost_since', ?)", (f"{time()!r}",))
+    assert main(["batch", "report", file.journal, "--json"]) == 0
+    told = file.capsys.readouterr()
+    assert "the -wal file of" in told.err
+    assert orjson.loads(told.out)["incomplete"] is True
     status, _, said = file.send("--new-batch")
     assert status == 2
     assert "a new batch could send them again" in said

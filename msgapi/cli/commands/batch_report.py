@@ -15,7 +15,7 @@ from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
 from ..exits import CliError, Exit
 from ..options import export_option, json_option, only_option
 from ..outcomes import RowOutcome
-from ..output import csv_cell, emit, emit_json, escaped, write_if_open
+from ..output import csv_cell, emit, emit_json, escaped, note, write_if_open
 
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
     RowOutcome.ACCEPTED.choice: (State.ACCEPTED,),
@@ -83,12 +83,17 @@ def show_journal(
     """
     options.check()
     with reading(path) as record:
-        counts = count_rows(record)
+        counts, incomplete = count_rows(record), record.lost_since is not None
+        if incomplete:
+            note(
+                f"the -wal file of {path} is missing, with its newest rows: rows that are shown as not sent yet may "
+                "have been sent. Put it back, or run the command of the batch again: it keeps their idempotency keys"
+            )
         if options.export is not None:
             for line in _exported(record, options.export, options.only):
                 write_if_open(line)
         elif options.json:
-            emit_json(plain_counts(counts) | {"journal": path} | dict(more or {}))
+            emit_json(plain_counts(counts) | {"journal": path, "incomplete": incomplete} | dict(more or {}))
         else:
             emit(outcome_table(counts, advice or RestAdvice()))
             emit(cost_line(counts))
