@@ -8,7 +8,7 @@ from errno import EACCES, EADDRINUSE
 from functools import partial
 from os import environ
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 import anyio
 import click
@@ -70,7 +70,7 @@ class SandboxOptions:
 class HostName(click.types.StringParamType):
     """The name of a host. In the environment, names are separated by commas."""
 
-    envvar_list_splitter = ","
+    envvar_list_splitter: ClassVar[str] = ","
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
         """Return *value* without blanks around it."""

@@ -51,7 +51,8 @@ class H11Connection:
         self._status = 0
         self._headers: Lowered | None = None  # of the response that is being read
         self._body = bytearray()
-        self.answered = self.reusable = False
+        self.answered: bool = False
+        self.reusable: bool = False
         self.idle_since: float = 0.0
 
     @property
