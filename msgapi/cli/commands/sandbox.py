@@ -70,7 +70,7 @@ class SandboxOptions:
 class HostName(click.types.StringParamType):
     """The name of a host. In the environment, names are separated by commas."""
 
-    envvar_list_splitter: ClassVar[str] = ","
+    envvar_list_splitter: ClassVar[str | None] = ","
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
         """Return *value* without blanks around it."""
