@@ -116,7 +116,7 @@ class Counted:
         await self.quota.pause(why)
 
     async def paused(self) -> bytes | None:
-        """Tell why all are paused."""
+        """Return why all are paused."""
         ASKED["other"] += 1
         return await self.quota.paused()
 

@@ -102,8 +102,8 @@ class Seen:
             "Date": day,
         }
 
-    def told(self) -> bytes:
-        """Tell what was seen, as JSON."""
+    def as_json(self) -> bytes:
+        """Return what was seen, as JSON."""
         lasted = self.last - self.first
         counts = {"requests": self.statuses.total(), "statuses": self.statuses, "keys": len(self.keys)}
         return json.dumps({**counts, "twice": self.twice, "lasted": lasted}).encode()
@@ -136,7 +136,7 @@ class Speaker(asyncio.Protocol):
             Speaker.seen = Seen(json.loads(body))
             status, headers, said = 200, dict[str, str](), b"{}"
         elif head.startswith(b"GET /count "):
-            status, headers, said = 200, {}, Speaker.seen.told()
+            status, headers, said = 200, {}, Speaker.seen.as_json()
         else:
             status, headers, said = Speaker.seen.answer(head)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -1,4 +1,4 @@
-"""The processes of the comparison: a server on one core and a worker for each client on another, and what they tell."""
+"""The processes of the comparison: a server on one core, a worker for each client on another, and their reports."""
 
 import json
 import os
@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Failed(Exception):
-    """A process did not do what it was told."""
+    """A process did not do what it was asked."""
 
 
 class Process:
@@ -32,7 +32,7 @@ class Process:
         if core is not None:
             os.sched_setaffinity(self.popen.pid, {core})
 
-    def told(self) -> Any:  # noqa: ANN401 - JSON
+    def read_report(self) -> Any:  # noqa: ANN401 - JSON
         """Read the next line."""
         assert self.popen.stdout is not None
         line = self.popen.stdout.readline()
@@ -44,7 +44,7 @@ class Process:
         """Have *calls* calls made, none of which may fail."""
         assert self.popen.stdin is not None
         print(command, calls, file=self.popen.stdin, flush=True)
-        found: dict[str, float] = self.told()
+        found: dict[str, float] = self.read_report()
         if found["failures"]:
             raise Failed(f"{self.name}: {found['problem']}")
         return found
@@ -61,11 +61,11 @@ class Server:
     def __init__(self, python: Path, core: int | None) -> None:
         """Start it."""
         self.process = Process("the server", core, [str(python), str(HERE / "server.py")])
-        self.port: int = self.process.told()
+        self.port: int = self.process.read_report()
         self.connection = HTTPConnection("127.0.0.1", self.port)
 
     def count(self) -> tuple[int, float]:
-        """Tell how many requests came, and the seconds of CPU that they cost."""
+        """Return the number of requests, and the seconds of CPU that they cost."""
         self.connection.request("GET", "/count")
         found = json.loads(self.connection.getresponse().read())
         return found["requests"], found["cpu"]
@@ -111,17 +111,17 @@ class Bench:
         """Start a client."""
         program = [str(python), str(HERE / "peer_worker.py"), peer.name]
         program += [f"http://127.0.0.1:{self.server.port}", f"{self.concurrency}"]
-        worker, told = self.started(peer.name, program)
-        if "missing" in told:
-            self.left_out[peer.name] = told["missing"]
+        worker, report = self.started(peer.name, program)
+        if "missing" in report:
+            self.left_out[peer.name] = report["missing"]
             return
-        self.entrants.append(Entrant(program, worker, Figures(peer, told["version"], told["over"])))
+        self.entrants.append(Entrant(program, worker, Figures(peer, report["version"], report["over"])))
 
     def started(self, name: str, program: list[str]) -> tuple[Process, dict[str, str]]:
         """Start a process; gives what it says first as well."""
         worker = Process(name, self.clients, program)
         self.stack.callback(worker.stop)
-        return worker, worker.told()
+        return worker, worker.read_report()
 
     def renew(self) -> None:
         """Have every client go on in a new process: where a process happens to lie in memory is worth 10 % and more."""
@@ -130,13 +130,13 @@ class Bench:
             one.worker, _ = self.started(one.worker.name, one.program)
 
     def counted(self, worker: Process, command: str, calls: int) -> tuple[dict[str, float], float]:
-        """Have calls made, each of which must be one request; gives what was told, and the server's seconds of CPU."""
+        """Have the worker make calls, each one request; return the report, and the server's seconds of CPU."""
         before, spent = self.server.count()
-        told = worker.ask(command, calls)
+        report = worker.ask(command, calls)
         after, then = self.server.count()
         if after - before != calls:
             raise Failed(f"{worker.name}: {calls} calls were {after - before} requests")
-        return told, then - spent
+        return report, then - spent
 
     def measure(self, rounds: int, processes: int, calls: int, profiled: int) -> None:
         """Let the clients take turns, each with its connections open again before what is measured.
@@ -151,8 +151,8 @@ class Bench:
                     _ = self.counted(one.worker, "warm", calls)
                     one.worker.fresh = False
                 _ = self.counted(one.worker, "warm", 2 * self.concurrency)
-                told, server = self.counted(one.worker, "run", calls)
-                one.figures.runs.append(Run(told["cpu"], server, told["wall"]))
+                report, server = self.counted(one.worker, "run", calls)
+                one.figures.runs.append(Run(report["cpu"], server, report["wall"]))
         for one in self.entrants:
-            told, _ = self.counted(one.worker, "profile", profiled)
-            one.figures.function_calls = told["function_calls"]
+            report, _ = self.counted(one.worker, "profile", profiled)
+            one.figures.function_calls = report["function_calls"]

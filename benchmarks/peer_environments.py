@@ -17,7 +17,7 @@ class NotInstalled(Exception):
 
 
 def digest() -> str:
-    """Tell this tree's state apart from any other."""
+    """Return a digest that identifies the state of this tree."""
     files = sorted((ROOT / "msgapi").rglob("*.py"))
     return sha256(b"".join(path.read_bytes() for path in (ROOT / "pyproject.toml", *files))).hexdigest()
 

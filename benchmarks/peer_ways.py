@@ -93,7 +93,7 @@ async def twilio(url: str) -> AsyncIterator[Once]:
     from twilio.rest import Client  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     async with AsyncTwilioHttpClient() as http:
-        assert type(http.session).__name__ == "ClientSession"  # a RetryClient if it were told to repeat
+        assert type(http.session).__name__ == "ClientSession"  # a RetryClient if it were configured to repeat
         api = Client("AC_bench", KEY, http_client=http)
         api.api.base_url = url
 

@@ -15,46 +15,47 @@ import peer_ways
 from peer_list import PEERS, Peer
 from spending import Once, function_calls, spend
 
-Told = dict[str, float | str]
+Report = dict[str, float | str]
 
 
-async def warm(once: Once, calls: int, concurrency: int) -> Told:
-    """Make calls whose cost is of no interest."""
+async def warm(once: Once, calls: int, concurrency: int) -> Report:
+    """Make calls that are not measured."""
     await spend(once, calls, concurrency)
     return {}
 
 
-async def run(once: Once, calls: int, concurrency: int) -> Told:
-    """Make calls and tell their cost, in seconds."""
+async def run(once: Once, calls: int, concurrency: int) -> Report:
+    """Make calls and return their cost, in seconds."""
     cpu, wall = await spend(once, calls, concurrency)
     return {"cpu": cpu, "wall": wall}
 
 
-async def profile(once: Once, calls: int, _: int) -> Told:
+async def profile(once: Once, calls: int, _: int) -> Report:
     """Make calls under the profiler."""
     return {"function_calls": await function_calls(once, calls)}
 
 
-COMMANDS: dict[str, Callable[[Once, int, int], Awaitable[Told]]] = {"warm": warm, "run": run, "profile": profile}
+COMMANDS: dict[str, Callable[[Once, int, int], Awaitable[Report]]] = {"warm": warm, "run": run, "profile": profile}
 
 
-def tell(told: Told) -> None:
+def send_report(report: Report) -> None:
     """Print a line for the driver."""
-    print(json.dumps(told), flush=True)
+    print(json.dumps(report), flush=True)
 
 
-async def obey(peer: Peer, url: str, concurrency: int) -> None:
-    """Carry out commands until the input ends; a run that fails tells so, with its reason, and is the last."""
+async def run_commands(peer: Peer, url: str, concurrency: int) -> None:
+    """Carry out commands until the input ends; a run that fails is reported with its reason, and is the last."""
     async with getattr(peer_ways, peer.way)(url) as once:
         loop = type(asyncio.get_running_loop()).__module__.partition(".")[0]
         assert loop == peer.loop
-        tell({"version": version(peer.installed), "over": version(peer.over), "python": platform.python_version()})
+        about: Report = {"version": version(peer.installed), "over": version(peer.over)}
+        send_report(about | {"python": platform.python_version()})
         for line in sys.stdin:
             command, calls = line.split()
             try:
-                tell({"failures": 0} | await COMMANDS[command](once, int(calls), concurrency))
+                send_report({"failures": 0} | await COMMANDS[command](once, int(calls), concurrency))
             except Exception as problem:  # noqa: BLE001 - whatever a client raises is for the driver to report
-                tell({"failures": 1, "problem": repr(problem)})
+                send_report({"failures": 1, "problem": repr(problem)})
                 return
 
 
@@ -63,14 +64,14 @@ def main() -> None:
     name, url, concurrency = sys.argv[1:]
     peer = next(one for one in PEERS if one.name == name)
     if peer.loop == "asyncio":
-        asyncio.run(obey(peer, url, int(concurrency)))
+        asyncio.run(run_commands(peer, url, int(concurrency)))
         return
     try:
         import uvloop
     except ImportError as problem:  # not made for every system
-        tell({"missing": str(problem)})
+        send_report({"missing": str(problem)})
         return
-    uvloop.run(obey(peer, url, int(concurrency)))
+    uvloop.run(run_commands(peer, url, int(concurrency)))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def options() -> argparse.Namespace:
 
 
 def about(chosen: argparse.Namespace) -> str:
-    """Tell what was run, in one sentence."""
+    """Return one sentence about what was run."""
     return (
         f"One POST and its decoded answer over loopback, {chosen.concurrency} in flight; medians of {chosen.rounds} "
         f"interleaved rounds of {chosen.calls} calls in {chosen.processes} processes each; "
@@ -47,7 +47,7 @@ def transports(table: list[Row]) -> str:
 
 
 def bottleneck(table: list[Row], *, pinned: bool) -> list[str]:
-    """Tell whether the server held anyone up."""
+    """Return a sentence on whether the server was the bottleneck."""
     if not pinned:
         return ["Client and server shared their cores: throughput says little here."]
     most = max(table, key=lambda one: one.server)

@@ -1,8 +1,8 @@
 """What a sandbox costs that is sent more and more messages: memory and time of each 50,000, and their ratios.
 
-The messages are handed to the sandbox in memory, each with a key of its own and to a recipient of its own; their
-deliveries are due on a clock that goes on by one second for every 1,000 messages. Memory is what is resident after each
-part, in MB, and by how much it has grown, in bytes a message. Keys, transactions and counts are never dropped.
+The messages are sent to the sandbox in memory, each with its own key and recipient. The clock advances by one second
+for every 1,000 messages, so that deliveries fall due. Memory is the resident memory after each part, in MB, and its
+growth, in bytes a message. Keys, transactions and counts are never dropped.
 """
 
 import argparse

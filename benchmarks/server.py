@@ -36,8 +36,8 @@ def body(number: int) -> bytes:
 
 def answer(number: int) -> bytes:
     """Write the whole answer to one request."""
-    told = body(number)
-    return HEAD % len(told) + LIMIT % (999999999 - number) + told
+    content = body(number)
+    return HEAD % len(content) + LIMIT % (999999999 - number) + content
 
 
 ANSWERS = [answer(number) for number in range(MANY)]
@@ -63,15 +63,15 @@ class Canned(asyncio.Protocol):
             if len(self.rest) < end:
                 return
             counts = self.rest.startswith(b"GET /count ")
-            told = self.counted() if counts else ANSWERS[Canned.seen % MANY]
+            content = self.counted() if counts else ANSWERS[Canned.seen % MANY]
             Canned.seen += not counts
             self.rest = self.rest[end:]
-            self.transport.write(told)
+            self.transport.write(content)
 
     def counted(self) -> bytes:
-        """Tell what has been counted."""
-        told = b'{"requests":%d,"cpu":%f}' % (self.seen, time.process_time())
-        return (HEAD + b"\r\n%b") % (len(told), told)
+        """Return the counts as a response."""
+        content = b'{"requests":%d,"cpu":%f}' % (self.seen, time.process_time())
+        return (HEAD + b"\r\n%b") % (len(content), content)
 
 
 async def serve() -> None:

@@ -79,8 +79,8 @@ def storm(url: str, rounds: int, only: str) -> None:
         for _ in range(rounds):
             ask(url, "/reset", options)
             accepted, wall = asyncio.run(scene(url, clients, SENDS))
-            told = ask(url, "/count")
-            line = f"{accepted:9}{SENDS - accepted:6}{told['twice']:6}{told['requests'] - told['keys']:5}"
+            counts = ask(url, "/count")
+            line = f"{accepted:9}{SENDS - accepted:6}{counts['twice']:6}{counts['requests'] - counts['keys']:5}"
             print(f"{name:42}{line}{wall:8.1f}{ideal:7.1f}{wall / ideal:7.2f}", flush=True)
 
 
@@ -90,13 +90,13 @@ def outage(url: str, seconds: float) -> None:
     ask(url, "/reset", {"down_from": 1, "down_until": 1 + seconds})
     began = time.perf_counter()
     accepted = asyncio.run(send(url, 0, sends, Pace(per_second=600)))
-    told, wall = ask(url, "/count"), time.perf_counter() - began
-    extra = told["requests"] / sends - 1
+    counts, wall = ask(url, "/count"), time.perf_counter() - began
+    extra = counts["requests"] / sends - 1
     print(
-        f"\nall 503 for {seconds:.0f} s in a batch of {sends} at 600/s: {accepted} accepted, {told['twice']} twice, ",
+        f"\nall 503 for {seconds:.0f} s in a batch of {sends} at 600/s: {accepted} accepted, {counts['twice']} twice, ",
         end="",
     )
-    print(f"{told['requests']} requests ({extra:+.1%}), {wall:.1f} s in all")
+    print(f"{counts['requests']} requests ({extra:+.1%}), {wall:.1f} s in all")
 
 
 def main() -> None:

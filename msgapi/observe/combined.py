@@ -58,7 +58,7 @@ def _collect(observers: tuple[Observer, ...], start: Callable[[Observer], T | No
     for observer in observers:
         try:
             watch = start(observer)
-        except Exception as error:  # noqa: BLE001 - logged; the call goes on
+        except Exception as error:  # noqa: BLE001 - logged; the call continues
             _log_exception(observer, error)
         else:
             if watch is not None:
@@ -74,7 +74,7 @@ class _Contained(Generic[W]):
         for watch in tuple(self._watches):
             try:
                 _ = hook(watch)
-            except Exception as error:  # noqa: BLE001 - logged; the call goes on
+            except Exception as error:  # noqa: BLE001 - logged; the call continues
                 self._watches.remove(watch)
                 _log_exception(watch, error)
 

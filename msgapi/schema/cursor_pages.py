@@ -2,7 +2,7 @@
 
 Rules:
 - A list that ends without an error is whole: if a page says that there are more, and the next page cannot be found,
-  or if pages bring nothing new, the last result is an `Unreadable` that says so.
+  or if pages have no new rows, the last result is an `Unreadable` that says so.
 - A cursor may have any name; the docs do not state it. What it was taken from stays in `extra` of the page, unless it
   is the cursor itself.
 """
@@ -94,7 +94,7 @@ def incomplete(problem: str, meta: Meta) -> Unreadable:
 @final
 @define(eq=False)
 class Progress:
-    """Whether the pages of a list still bring rows that the pages before them did not have."""
+    """Whether the last pages of a list had rows that earlier pages did not have."""
 
     _recent: deque[frozenset[Hashable]] = field(factory=lambda: deque(maxlen=_REMEMBERED), init=False)
     _idle: int = field(default=0, init=False)
