@@ -435,7 +435,7 @@ def expected_of_table(status: int, body: Any) -> tuple[type, bool, bool, tuple[b
         and isinstance(body.get("message"), str)
     )
     success = status in {200, 201, 202, 204}
-    readable = isinstance(body, dict) and isinstance(body.get("message_id"), str)
+    readable = isinstance(body, dict) and isinstance(body.get("message_id"), str) and body["message_id"] != ""
     service = readable and not envelope if success else envelope
     kind = msgapi.Unreadable if success else KINDS.get(status, msgapi.Unexpected)
     unknown = success or kind in {msgapi.ServerFault, msgapi.Unavailable, msgapi.Unexpected}
