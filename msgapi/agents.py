@@ -15,8 +15,7 @@ from attrs import field, frozen
 from .calls import Call
 from .codec import parse
 from .results import Detail
-from .schema.answers import map_answer
-from .schema.mapping import map_fields_by_name
+from .schema.mapping import map_answer, map_fields_by_name
 from .schema.requests import Schema, build_call
 from .schema.validators import any_string, boolean, email_address, non_empty, one_of, optional, phone_number, url
 

@@ -14,9 +14,8 @@ from attrs import field, frozen
 from .calls import Call
 from .redact import hidden
 from .results import Detail
-from .schema.answers import map_answer
 from .schema.free_json import json_object
-from .schema.mapping import map_fields_by_name
+from .schema.mapping import map_answer, map_fields_by_name
 from .schema.requests import Schema, build_call
 from .schema.validators import boolean, email_address, non_empty, one_of, optional, phone_number, string, tuple_of
 

@@ -12,8 +12,7 @@ from typing import Literal, TypeAlias, final
 from attrs import field, frozen
 
 from ..redact import hidden
-from ..schema.answers import map_answer
-from ..schema.mapping import map_fields_by_name
+from ..schema.mapping import map_answer, map_fields_by_name
 from ..schema.requests import Schema
 from ..schema.validators import amount, boolean, non_empty, one_of, optional
 
