@@ -26,6 +26,7 @@ from ..decisions import CODES
 from ..http.idempotency import FIELD
 from ..http.requests import DATE_OR_TIME
 from ..model.campaigns import CAMPAIGNS
+from ..routes.agents import CodeSentResponse, TestAgentResponse
 from ..routes.billing import (
     AlertResponse,
     AutoReloadResponse,
@@ -38,7 +39,6 @@ from ..routes.billing import (
 from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
 from ..routes.table import ROUTES
-from ..routes.testagent import CodeSentResponse, TestAgentResponse
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
 from .schemas import Schema, closed_object, or_null, pattern_schema, referenced_models, request_schema, response_schema
