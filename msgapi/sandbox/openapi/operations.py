@@ -23,8 +23,7 @@ from ...testagent import Registration, TestAgentStatus, Verification
 from ...version import VERSION
 from ...webhooks import Confirmation
 from ..decisions import CODES
-from ..http.idempotency import FIELD
-from ..http.requests import DATE_OR_TIME
+from ..http.requests import DATE_OR_TIME, KEY_FIELD
 from ..model.campaigns import CAMPAIGNS
 from ..routes.agents import CodeSentResponse, TestAgentResponse
 from ..routes.billing import (
@@ -334,10 +333,10 @@ def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
 def _body(one: Operation, schemas: dict[str, Schema]) -> Schema:
     # Any body may contain an idempotency key.
     if one.takes is None:
-        return {**closed_object(), "properties": {FIELD: _KEY}}
+        return {**closed_object(), "properties": {KEY_FIELD: _KEY}}
     schema = request_schema(one.takes, schemas)
     for name in referenced_models(schema):
-        schemas[name]["properties"][FIELD] = _KEY
+        schemas[name]["properties"][KEY_FIELD] = _KEY
     return _without_message_type(schema, schemas) if one.name == "testagent.send" else schema
 
 
