@@ -25,7 +25,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import unwrapped
 from ..ratelimit import SharedRate
 from .backend import ChunkQueue, RecordStore, Revision, Unreachable
-from .records.manifest import FleetConflict, is_valid_name
+from .batches import FleetConflict, is_valid_name
 
 _FLEET: Final = "_fleet"  # not a valid name of a batch
 _KEY: Final = "key"
