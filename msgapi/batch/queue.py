@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
-from ..journal.verdicts import SETTLED, Send, Verdict, leaves_unknown
+from ..journal.rows import SETTLED, Send, Verdict, leaves_unknown
 from ..results import ApiError, Invalid, Ok, Result
 
 T = TypeVar("T")

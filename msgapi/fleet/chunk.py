@@ -22,7 +22,7 @@ from attrs import astuple, evolve, field, frozen
 from ..calls import Call
 from ..codec import Problems, dump, from_plain, load
 from ..journal import State
-from ..journal.verdicts import PRECEDENCE
+from ..journal.rows import PRECEDENCE
 from ..messages import Accepted
 from ..messages.calls import ROUTE
 from ..redact import hidden

@@ -20,14 +20,16 @@ from ..batch import Stopped
 from ..calls import Call
 from ..codec import Problems
 from ..journal import REMEMBERED, Send, State, Verdict, key_of
-from ..journal.identity import changed_key, content_id, request_digest
-from ..journal.verdicts import (
+from ..journal.rows import (
     COLUMNS,
     MAYBE_SENT,
     REPEATED_ROW,
     Entry,
     ResumeRules,
     RowRequest,
+    changed_key,
+    content_id,
+    request_digest,
     state_of,
     stored_result,
 )
