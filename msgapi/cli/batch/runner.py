@@ -22,9 +22,9 @@ from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
 from ...calls import Call, Caller
 from ...journal import Journal, JournalReader, Unusable
-from ...journal.identity import changed_id, request_digest
+from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
-from ..exits import CliError, Exit, cannot_read
+from ..outcomes import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
