@@ -8,6 +8,7 @@ from .http import Request, Response
 from .results import (
     ApiError,
     Balance,
+    CallFailed,
     Conflict,
     Detail,
     Forbidden,
@@ -68,6 +69,7 @@ __all__ = [
     "ApiError",
     "Balance",
     "Call",
+    "CallFailed",
     "Caller",
     "Client",
     "Clock",

@@ -14,8 +14,8 @@ import pytest
 
 import msgapi
 from msgapi import Client, Ok, Request, Response, billing
-from msgapi import lifetime as lifetimes
-from msgapi.lifetime import OpenTransport
+from msgapi.client import lifetime as lifetimes
+from msgapi.client.lifetime import OpenTransport
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
 from tests.support.raw_servers import Wire, reply, serving
 

@@ -35,7 +35,6 @@ ORDER = [
     "testagent",
     "webhooks",
     "transports",
-    "lifetime",
     "client",
     "journal",
     "batch",

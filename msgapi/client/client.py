@@ -3,14 +3,12 @@
 A call takes a turn at the rate limit, is sent, and its response is decoded; then it is retried or returned.
 """
 
-import inspect
 import os
 import sys
 import weakref
 from asyncio import AbstractEventLoop, current_task
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from importlib import import_module
 from random import random
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, final
@@ -20,10 +18,10 @@ import attrs
 from anyio.lowlevel import current_token
 from attrs import define
 
-from .calls import Call
-from .clock import SYSTEM_CLOCK, Clock
-from .codegen import constructor
-from .config import (
+from ..calls import Call
+from ..clock import SYSTEM_CLOCK, Clock
+from ..codegen import constructor
+from ..config import (
     Misconfigured,
     check_count,
     check_instance,
@@ -34,15 +32,16 @@ from .config import (
     is_unopened,
     key_problem,
 )
-from .http import Request, Response
+from ..http import Request, Response
+from ..observe import Observer, Watch, combine
+from ..ratelimit.pace import Lane, Pace
+from ..ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnQueue, sleep_while, time_left
+from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
+from ..retry import Budget, Retry
+from ..transports import Answer, Transport
+from ..version import VERSION
+from .advice import advice_for
 from .lifetime import Lifetime, OpenTransport, open_transport
-from .observe import Observer, Watch, combine
-from .ratelimit.pace import Lane, Pace
-from .ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnQueue, sleep_while, time_left
-from .results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
-from .retry import Budget, Retry
-from .transports import Answer, Transport
-from .version import VERSION
 
 T = TypeVar("T")
 
@@ -50,7 +49,6 @@ BASE_URL: Final = "https://api.arowana.app"
 MAX_CONNECTIONS: Final = 100
 _DEFAULT_RETRY = Retry()
 _new_request = constructor(Request)
-_NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webhooks", "testagent")
 
 
 class Decode(Protocol):
@@ -208,7 +206,7 @@ class Client:
 
         def __getattr__(self, name: str) -> NoReturn:
             """Raise AttributeError. For a module or function of the API, the message contains the line to write."""
-            remedy = _advice(name)
+            remedy = advice_for(name)
             raise AttributeError(f"'Client' has no attribute {name!r}{f': {remedy}' if remedy else ''}")
 
         def __await__(self) -> NoReturn:
@@ -238,7 +236,7 @@ class Client:
         else:
             self._transport = cast("Transport", given)
         self._headers = _headers(self._api_key)
-        from .decode import decode  # imports the JSON libraries, which `import msgapi` must not load
+        from ..decode import decode  # imports the JSON libraries, which `import msgapi` must not load
 
         self._decode = decode
         return opened
@@ -406,39 +404,6 @@ def _default_transport(timeout: float, max_connections: int) -> AbstractAsyncCon
             "the default transport runs on asyncio only: on trio, "
             'pip install "msgapi-sdk[trio]" and pass transport=transports.httpx2.open()'
         )
-    from .transports import aiohttp
+    from ..transports import aiohttp
 
     return aiohttp.open(timeout=timeout, max_connections=max_connections)
-
-
-def _advice(name: str) -> str | None:
-    # Return the line to write instead of `client.<name>`, or None if the API has nothing of this name.
-    if name == "close":
-        return "await client.aclose()"
-    if name == "batch":
-        return "a batch takes the client: batch.send(client, calls)"
-    if name.startswith("_"):
-        return None
-    lines = [_usage(name, *_functions(name)[0])] if name in _NOUNS else [*_usages(name)]
-    return f"a call is a value: {' or '.join(lines)}" if lines else None
-
-
-def _usages(wanted: str) -> Iterator[str]:
-    for noun in _NOUNS:
-        for name, function in _functions(noun):
-            if name == wanted:
-                yield _usage(noun, name, function)
-
-
-def _usage(noun: str, name: str, function: object) -> str:
-    if inspect.isasyncgenfunction(function):
-        return f"async for page in {noun}.{name}(client)"
-    return f"await client({noun}.{name}(...))"
-
-
-def _functions(noun: str) -> list[tuple[str, object]]:
-    # The functions that return a call or take a client; `send` or `create` is the first if there is one.
-    module = import_module(f".{noun}", __package__)
-    found = [(name, getattr(module, name)) for name in module.__all__]
-    functions = [(name, value) for name, value in found if inspect.isfunction(value)]
-    return sorted(functions, key=lambda item: (item[0] not in {"send", "create"}, item[0]))
