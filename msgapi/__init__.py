@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
+    from .blocking import BlockingClient
     from .client import Client
     from .clock import Clock, SystemClock, VirtualClock
     from .config import Misconfigured
@@ -67,6 +68,7 @@ else:
 __all__ = [
     "ApiError",
     "Balance",
+    "BlockingClient",
     "Call",
     "Caller",
     "Client",
@@ -116,6 +118,7 @@ __all__ = [
 
 __version__ = VERSION
 _HOMES = {
+    "BlockingClient": "blocking",
     "Client": "client",
     "Clock": "clock",
     "Misconfigured": "config",

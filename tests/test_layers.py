@@ -39,6 +39,7 @@ ORDER = [
     "client",
     "journal",
     "batch",
+    "blocking",
     "fleet",
     "telemetry",
     "sandbox",
