@@ -38,6 +38,7 @@ ORDER = [
     "client",
     "journal",
     "batch",
+    "blocking",
     "fleet",
     "telemetry",
     "sandbox",
