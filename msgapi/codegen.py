@@ -18,12 +18,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MemberDescriptorType
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast, get_origin
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast, final, get_origin
 
 import attrs
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 Names = dict[str, object]
 Structure = Callable[[Any, Any], T]
 Tree = dict[str, Any]
@@ -144,7 +146,7 @@ def reader(
     """
     parts = [part for part in parts if part.field.name != EXTRA or not open_]
     known = frozenset(part.field.name for part in parts)
-    names: Names = {"model": model, "Refused": Refused, "decimal": number, "decimal_text": text_number, "known": known}
+    names: Names = {"model": model, "Refused": Refused, "decimal": numbers, "decimal_text": text_numbers, "known": known}
     names |= {"time": datetime.fromisoformat, "in_utc": in_utc, "UTC": UTC}
     names |= {"unknown": unknown_fields, "read_unusual": unusual and unusual.read, "names": unusual and unusual.names}
     lines = ["def read(value, kind):", "    if type(value) is not dict:", "        raise Refused"]
@@ -179,9 +181,13 @@ def reader(
 
 def unknown_fields(value: Tree, known: Collection[str]) -> Tree:
     """Return the fields of *value* that are not *known*, with those that were kept in an `extra` before."""
-    before = value.get(EXTRA)
+    extra = {name: part for name, part in value.items() if name not in known}
+    if EXTRA not in value:
+        return extra
+    before = value[EXTRA]
+    _ = extra.pop(EXTRA, None)
     kept: Tree = dict(before) if type(before) is dict else {} if before is None else {EXTRA: before}
-    return kept | {name: part for name, part in value.items() if name not in known and name != EXTRA}
+    return kept | extra
 
 
 def _result_lines(model: Callable[..., object], values: dict[str, str], names: Names) -> list[str]:
@@ -200,9 +206,9 @@ def _exact_lines(name: str, part: Part) -> list[str]:
     if part.kind is Decimal:
         return [
             f"    if type({name}) is float:",
-            f"        {name} = decimal({name})",
+            f"        {name} = decimal[{name}]",
             f"    elif type({name}) is str and len({name}) < {_LONG}:",
-            f"        {name} = decimal_text({name})",
+            f"        {name} = decimal_text[{name}]",
         ]
     if part.kind is datetime:
         return [
@@ -253,22 +259,43 @@ def _parent(keys: tuple[str, ...], parents: dict[tuple[str, ...], str]) -> str:
     return parents.setdefault(keys, f"at{len(parents)}")
 
 
-@lru_cache(1024, typed=True)
-def number(value: float) -> Decimal:
-    """Return the shortest decimal number that reads as *value*; prices repeat, so results are cached.
+@final
+class Cache(dict[K, V]):
+    """The results of *compute* by its argument: `cache[key]`. A lookup takes a third of that of an `lru_cache`.
 
-    A zero has no sign: 0.0 and -0.0 are equal, so one could be returned for the other from the cache.
+    Once it has *size* entries, all are removed. An exception of *compute* propagates.
     """
-    return text_number(repr(value or 0.0))
+
+    def __init__(self, compute: Callable[[K], V], size: int = 1024) -> None:
+        super().__init__()
+        self._compute: Final = compute
+        self._size: Final = size
+
+    def __missing__(self, key: K) -> V:
+        """Compute the value of *key*, and keep it."""
+        value = self._compute(key)
+        if len(self) >= self._size:
+            self.clear()
+        self[key] = value
+        return value
 
 
-@lru_cache(1024)
-def text_number(text: str) -> Decimal:
-    """Return the finite decimal number that *text* is."""
+def _number(value: float) -> Decimal:
+    # Return the shortest decimal number that reads as *value*. A zero has no sign: 0.0 and -0.0 are equal, so one
+    # could be returned for the other from the cache.
+    return _text_number(repr(value or 0.0))
+
+
+def _text_number(text: str) -> Decimal:
+    # Return the finite decimal number that *text* is.
     made = Decimal(text)
     if made.is_finite():
         return made
     raise Refused
+
+
+numbers: Final = Cache(_number)  # prices repeat
+text_numbers: Final = Cache(_text_number)
 
 
 def in_utc(time: datetime) -> datetime:
