@@ -29,7 +29,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from time import monotonic
 from types import TracebackType
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import Final, Generic, Protocol, TypeVar, final
 
 import anyio
 import anyio.lowlevel
@@ -40,7 +40,7 @@ from yarl import URL
 from ...http import Request, Response
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
-from .http1 import UrlCache, encode_request
+from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed
 
 MAX_CONNECTIONS: Final = 100
@@ -53,9 +53,6 @@ _MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's de
 _LONGEST_MARGIN: Final = 0.1  # seconds
 
 C = TypeVar("C", bound="PooledConnection")
-
-Origin: TypeAlias = tuple[str, str | None, int | None]
-"""Scheme, host and port."""
 
 
 @final
@@ -375,6 +372,7 @@ class PooledTransport(Generic[C]):
     loop: asyncio.AbstractEventLoop | None
     pool: ConnectionPool[C] = field(init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
+    encoder: RequestEncoder = field(factory=RequestEncoder, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Start without connections."""
@@ -382,10 +380,10 @@ class PooledTransport(Generic[C]):
 
     async def __call__(self, request: Request, /) -> Answer:
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        url = self.urls.get(request.url)
-        if url is None:
+        target = self.urls.target(request.url)
+        if target is None:
             return INVALID_URL
-        data, origin = encode_request(request, url), (url.scheme, url.raw_host, url.port)
+        data, origin = self.encoder.encode(request, target), target.origin
         limit, pool = self.limit, self.pool
         if limit.free > 0:
             limit.free -= 1
@@ -403,7 +401,7 @@ class PooledTransport(Generic[C]):
                     else:
                         connection = None
                         pool.make_room()
-                        connection = await self.connect(url)
+                        connection = await self.connect(target.url)
                     try:
                         outcome = await connection.send(data, bodiless=request.method == "HEAD")
                     except BaseException:
