@@ -117,7 +117,7 @@ def test_nothing_is_probed_while_a_check_fails(serve: Serve, capsys: Captured, m
     assert main(["doctor", "--probe", *more]) == 4
     assert len(requests) == 1
     shown = capsys.readouterr()
-    assert ("nothing was probed" in shown.err) is not more
+    assert ("nothing was probed" in shown.err) is (not more)
     if more:
         assert orjson.loads(shown.out)["probe"] is None
 
