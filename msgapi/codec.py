@@ -321,7 +321,7 @@ class Problems:
 def dump(value: object) -> bytes:
     """Return *value*, a model or an outcome, as JSON. Fields at their default are omitted."""
     # orjson keeps its buffer of 4 kB alive behind each result; a copy keeps only the bytes that were written.
-    return memoryview(orjson.dumps(fast.unstructure(value))).tobytes()
+    return memoryview(orjson.dumps(_fast_writers[type(value)](value))).tobytes()
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
@@ -402,6 +402,7 @@ def salvage(body: bytes, deepest: int) -> Tree:
     return dict(reversed(_ID.findall(text))) if text.startswith("{") else {}  # of two ids with one name, the first
 
 
+_fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
 _fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
 
 

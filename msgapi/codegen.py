@@ -34,6 +34,7 @@ EXTRA: Final = "extra"  # the field of an answer that keeps what the model has n
 _LONG: Final = 24  # characters; shorter decimal numbers are cached
 # An interpreter without the global lock stops all threads to change the class of an object.
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
+_LEAST, _MOST = 1e-4, 1e15  # numbers that are written without an exponent
 _EXACT: Final = {str: "str", int: "int", bool: "bool", float: "float"}  # read without conversion
 
 
@@ -146,9 +147,15 @@ def reader(
     """
     parts = [part for part in parts if part.field.name != EXTRA or not open_]
     known = frozenset(part.field.name for part in parts)
-    names: Names = {"model": model, "Refused": Refused, "decimal": numbers, "decimal_text": text_numbers, "known": known}
-    names |= {"time": datetime.fromisoformat, "in_utc": in_utc, "UTC": UTC}
-    names |= {"unknown": unknown_fields, "read_unusual": unusual and unusual.read, "names": unusual and unusual.names}
+    names: Names = {"model": model, "Refused": Refused, "known": known, "flatten": _flatten}
+    names |= {
+        "decimal": _number_cache(),
+        "decimal_text": text_numbers,
+        "time": datetime.fromisoformat,
+        "in_utc": in_utc,
+        "UTC": UTC,
+    }
+    names |= {"read_unusual": unusual and unusual.read, "names": unusual and unusual.names}
     lines = ["def read(value, kind):", "    if type(value) is not dict:", "        raise Refused"]
     if unusual and unusual.names is None:
         lines += ["    if not value.keys() <= known:", "        return read_unusual(value, kind)"]
@@ -169,7 +176,11 @@ def reader(
         lines += [
             "    extra = {}",
             "    if len(value) != present:",
-            "        extra = unknown(value, known)",
+            "        extra = value.copy()",
+            "        pop = extra.pop",
+            *(f"        pop({part.field.name!r}, None)" for part in parts),
+            f"        if {EXTRA!r} in extra:",
+            "            extra = flatten(extra)",
         ]
         if unusual and unusual.names is not None:
             lines += ["        if not names.isdisjoint(extra):", "            return read_unusual(value, kind)"]
@@ -181,11 +192,12 @@ def reader(
 
 def unknown_fields(value: Tree, known: Collection[str]) -> Tree:
     """Return the fields of *value* that are not *known*, with those that were kept in an `extra` before."""
-    extra = {name: part for name, part in value.items() if name not in known}
-    if EXTRA not in value:
-        return extra
-    before = value[EXTRA]
-    _ = extra.pop(EXTRA, None)
+    return _flatten({name: part for name, part in value.items() if name not in known or name == EXTRA})
+
+
+def _flatten(extra: Tree) -> Tree:
+    # Put the fields that were kept in an `extra` before into the object that it is in.
+    before = extra.pop(EXTRA, None)
     kept: Tree = dict(before) if type(before) is dict else {} if before is None else {EXTRA: before}
     return kept | extra
 
@@ -280,10 +292,20 @@ class Cache(dict[K, V]):
         return value
 
 
-def _number(value: float) -> Decimal:
-    # Return the shortest decimal number that reads as *value*. A zero has no sign: 0.0 and -0.0 are equal, so one
-    # could be returned for the other from the cache.
-    return _text_number(repr(value or 0.0))
+@lru_cache(1)
+def _number_cache() -> Cache[float, Decimal]:
+    # Prices repeat.
+    from orjson import dumps  # `import msgapi` must not load it
+
+    def number(value: float) -> Decimal:
+        # Return the shortest decimal number that reads as *value*. A zero has no sign: 0.0 and -0.0 are equal, so one
+        # could be returned for the other from the cache. orjson needs half of the time of `repr`, and writes the same
+        # digits where neither uses an exponent.
+        if _LEAST <= value < _MOST:
+            return Decimal(dumps(value).decode())
+        return _text_number(repr(value or 0.0))
+
+    return Cache(number)
 
 
 def _text_number(text: str) -> Decimal:
@@ -294,7 +316,6 @@ def _text_number(text: str) -> Decimal:
     raise Refused
 
 
-numbers: Final = Cache(_number)  # prices repeat
 text_numbers: Final = Cache(_text_number)
 
 

@@ -16,13 +16,23 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 class Lowered(dict[str, str]):
     """Headers with names in lower case. A `Response` does not copy them."""
 
+    __slots__ = ()
+
 
 def lower_headers(headers: Iterable[tuple[bytes, bytes]]) -> Lowered:
     """Return *headers* with names in lower case, as text; if one is repeated, the last one."""
     names, lowered = header_names, Lowered()
     for name, value in headers:
-        lowered[names[name]] = value.decode("utf-8", "surrogateescape")
+        lowered[names[name]] = decode_value(value)
     return lowered
+
+
+def decode_value(value: bytes) -> str:
+    """Return the *value* of a header as text."""
+    try:
+        return value.decode()  # half of the time of the next line
+    except UnicodeDecodeError:
+        return value.decode(errors="surrogateescape")
 
 
 def _decode_name(name: bytes) -> str:

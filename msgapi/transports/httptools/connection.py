@@ -15,7 +15,7 @@ from typing import Final, cast, final
 
 import httptools
 
-from ...http import Lowered, header_names
+from ...http import Lowered, decode_value, header_names
 from ...results import NotSent, Unanswered
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
@@ -117,7 +117,7 @@ class HttpConnection(asyncio.Protocol):
         key = header_names[name]
         if key in self._headers:
             self._replaced_size += _line_size(key, self._headers[key])
-        self._headers[key] = value.decode(errors="surrogateescape")
+        self._headers[key] = decode_value(value)
 
     def on_headers_complete(self) -> None:
         """Check the head, and decide what follows: nothing, a body, or another response, as after a 1xx."""
