@@ -40,7 +40,7 @@ TIMES = st.none() | st.integers(0, 5).map(lambda minutes: START + timedelta(minu
 
 def event_of(kind: Any, at: datetime | None, timestamp: datetime | None, reason: str | None) -> Event:  # noqa: ANN401
     names = {one.name for one in fields(kind)}
-    known = {name: at for name in names if name.endswith("_at")}
+    known: dict[str, object] = {name: at for name in names if name.endswith("_at")}
     reasons = {"failure_reason": reason, "bounce_code": reason, "bounce_type": "soft" if reason == "452" else reason}
     known |= {name: value for name, value in reasons.items() if name in names}
     event: Event = kind(id="evt_1", message_id="msg_1", timestamp=timestamp, **known)
