@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
+    from .blocking import BlockingClient
     from .client import Client
     from .clock import Clock, SystemClock, VirtualClock
     from .config import Misconfigured
@@ -68,6 +69,7 @@ else:
 __all__ = [
     "ApiError",
     "Balance",
+    "BlockingClient",
     "Call",
     "CallFailed",
     "Caller",
@@ -118,6 +120,7 @@ __all__ = [
 
 __version__ = VERSION
 _HOMES = {
+    "BlockingClient": "blocking",
     "Client": "client",
     "Clock": "clock",
     "Misconfigured": "config",

@@ -1,7 +1,7 @@
 """Request and Response: the two values that a transport turns into one another."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import Final, final
@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from .codegen import Cache, constructor
 from .redact import mask
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -22,6 +23,32 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 @final
 class Lowered(dict[str, str]):
     """Headers with names in lower case. A `Response` does not copy them."""
+
+    __slots__ = ()
+
+
+def lower_headers(headers: Iterable[tuple[bytes, bytes]]) -> Lowered:
+    """Return *headers* with names in lower case, as text; if one is repeated, the last one."""
+    names, lowered = header_names, Lowered()
+    for name, value in headers:
+        lowered[names[name]] = decode_value(value)
+    return lowered
+
+
+def decode_value(value: bytes) -> str:
+    """Return the *value* of a header as text."""
+    try:
+        return value.decode()  # half of the time of the next line
+    except UnicodeDecodeError:
+        return value.decode(errors="surrogateescape")
+
+
+def _decode_name(name: bytes) -> str:
+    return name.decode(errors="replace").lower()
+
+
+header_names: Final = Cache(_decode_name, 256)
+"""The names of headers in lower case, by the bytes that arrived."""
 
 
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
@@ -123,3 +150,11 @@ class Response:
     def __repr__(self) -> str:
         """Show the status and the size; never the body."""
         return f"Response({self.status}, {len(self.body)} bytes)"
+
+
+_new_response: Final = constructor(Response, convert=False)
+
+
+def new_response(status: int, headers: Mapping[str, str], body: bytes) -> Response:
+    """Return the response of one request. It takes half of the time of `Response(...)`."""
+    return _new_response(status, _lower(headers), body)

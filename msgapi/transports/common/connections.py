@@ -24,7 +24,7 @@ import select
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from time import monotonic
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import Final, Generic, Protocol, TypeVar, final
 
 import anyio
 import anyio.lowlevel
@@ -36,7 +36,7 @@ from ...http import Request, Response, TimeLimits
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
 from .deadlines import Deadlines, StartsDeadlines
-from .http1 import UrlCache, encode_request
+from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed
 from .proxy import ProxyRules
 
@@ -51,9 +51,6 @@ _MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's de
 _LONGEST_MARGIN: Final = 0.1  # seconds
 
 C = TypeVar("C", bound="PooledConnection")
-
-Origin: TypeAlias = tuple[str, str | None, int | None]
-"""Scheme, host and port."""
 
 
 @final
@@ -297,6 +294,7 @@ class PooledTransport(Generic[C]):
     keeps_limits: bool = field(default=True, init=False)
     pool: ConnectionPool[C] = field(init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
+    encoder: RequestEncoder = field(factory=RequestEncoder, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Start without connections."""
@@ -306,12 +304,12 @@ class PooledTransport(Generic[C]):
 
     async def __call__(self, request: Request, /) -> Answer:  # noqa: C901 - few function calls
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        url = self.urls.get(request.url)
-        if url is None:
+        target = self.urls.target(request.url)
+        if target is None:
             return INVALID_URL
-        data, origin = encode_request(request, url), (url.scheme, url.raw_host, url.port)
+        data, origin = self.encoder.encode(request, target), target.origin
         if self.proxies is not None:
-            data = self.proxies.forward(data, url)
+            data = self.proxies.forward(data, target.url)
         limit, pool, limits = self.limit, self.pool, request.limits
         if limit.free > 0:
             limit.free -= 1
@@ -329,7 +327,7 @@ class PooledTransport(Generic[C]):
                     else:
                         connection = None
                         pool.make_room()
-                        connection = await self.connect(url, None if limits is None else limits.connect_timeout)
+                        connection = await self.connect(target.url, None if limits is None else limits.connect_timeout)
                         connection.retire_at = monotonic() + self.max_age - 2 * self.keepalive
                     try:
                         outcome = await connection.send(data, bodiless=request.method == "HEAD")
