@@ -23,16 +23,12 @@ def lower_headers(headers: Iterable[tuple[bytes, bytes]]) -> Lowered:
     """Return *headers* with names in lower case, as text; if one is repeated, the last one."""
     names, lowered = header_names, Lowered()
     for name, value in headers:
-        lowered[names[name]] = decode_value(value)
+        try:
+            text = value.decode()  # half of the time of the next one
+        except UnicodeDecodeError:
+            text = value.decode(errors="surrogateescape")
+        lowered[names.get(name) or names[name]] = text
     return lowered
-
-
-def decode_value(value: bytes) -> str:
-    """Return the *value* of a header as text."""
-    try:
-        return value.decode()  # half of the time of the next line
-    except UnicodeDecodeError:
-        return value.decode(errors="surrogateescape")
 
 
 def _decode_name(name: bytes) -> str:
