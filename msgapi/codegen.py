@@ -2,7 +2,7 @@
 
 attrs sets each field of a frozen value by a call of `object.__setattr__`, and cattrs calls a hook for every field. The
 functions here assign the fields of an instance of a mutable subclass, which then becomes an instance of the model: a
-value of eight fields takes a fifth of the instructions. They read or write plain fields in one expression.
+value of eight fields takes a fifth of the instructions. They check, read or write plain fields in one expression.
 
 Rules:
 - The mutable subclass adds no slots, so the layout is that of the model. No value of it leaves the function.
@@ -230,6 +230,22 @@ def _exact_lines(name: str, part: Part) -> list[str]:
             f"            {name} = in_utc({name})",
         ]
     return []
+
+
+def checker(checks: list[tuple[str, Callable[[Any], object], object]]) -> Callable[[object], bool]:
+    """Return a function that returns whether a model passes all *checks*; False if one of them raises.
+
+    Each check is the name of a field, a function that returns None for a good value, and one value that is known to be
+    good, such as the default.
+    """
+    names: Names = {}
+    lines = ["def check(value):", "    try:"]
+    for at, (name, check, good) in enumerate(checks):
+        names |= {f"check{at}": check, f"good{at}": good}
+        lines += [f"        part = value.{name}", f"        if part is not good{at} and check{at}(part) is not None:"]
+        lines += ["            return False"]
+    lines += ["    except Exception:", "        return False", "    return True"]
+    return cast("Callable[[object], bool]", _compile("check", lines, names))
 
 
 class Place(NamedTuple):

@@ -87,14 +87,15 @@ def decode(
     error, is `Unreadable`. *now* returns the Unix time: a `Retry-After` that is a date is compared with it if the
     response has no `Date`.
     """
-    headers, status, date = response.headers, response.status, response.headers.get("date")
+    status, header = response.status, response.headers.get
+    date = header("date")
     meta = _new_meta(
         status=status,
         attempts=attempts,
         elapsed=elapsed,
         idempotency_key=call.idempotency_key,
-        location=headers.get("location"),
-        rate_limit=_rate_limit(headers),
+        location=header("location"),
+        rate_limit=_rate_limit(header),
         server_time=None if date is None else parse_http_date(date),
     )
     if status not in _SUCCESS:
@@ -266,10 +267,10 @@ _FIELDS: Final = {kind: fields_dict(kind).keys() for kind in (*_KINDS.values(), 
 # Headers.
 
 
-def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
-    limit = headers.get("x-ratelimit-limit")
-    remaining = headers.get("x-ratelimit-remaining")
-    reset = headers.get("x-ratelimit-reset")
+def _rate_limit(header: Callable[[str], str | None]) -> RateLimit | None:
+    limit = header("x-ratelimit-limit")
+    remaining = header("x-ratelimit-remaining")
+    reset = header("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
     return _new_rate_limit(

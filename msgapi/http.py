@@ -92,4 +92,4 @@ _new_response: Final = constructor(Response, convert=False)
 
 def new_response(status: int, headers: Mapping[str, str], body: bytes) -> Response:
     """Return the response of one request. It takes half of the time of `Response(...)`."""
-    return _new_response(status, _lower(headers), body)
+    return _new_response(status, headers if type(headers) is Lowered else _lower(headers), body)

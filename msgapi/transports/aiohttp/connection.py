@@ -166,7 +166,7 @@ class AiohttpConnection(ResponseHandler):
             self._head_size += len(data)
             if self._bodiless:
                 data = self._without_body(data)
-        super().data_received(data)
+        ResponseHandler.data_received(self, data)  # a third of the time of `super()`
         if self._is_answered():
             return
         if self._head_size > MAX_HEAD or self.exception() is not None:
