@@ -326,7 +326,7 @@ class Client:
         return result
 
     def _request(self, call: Call[T]) -> Request:
-        headers = dict(self._headers)
+        headers = {**self._headers}
         if call.body is not None:
             headers["Content-Type"] = "application/json"
         if call.idempotency_key is not None:

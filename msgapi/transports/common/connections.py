@@ -24,6 +24,7 @@ Connections. Rules:
 
 import asyncio
 import select
+from asyncio import current_task
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
@@ -71,7 +72,7 @@ class Deadlines:
 
     def start(self) -> "Deadline":
         """Start a deadline for the current task; it runs until its `with` block ends."""
-        task = asyncio.current_task(self._loop)
+        task = current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
         deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self.running)
         self.running[deadline] = None
@@ -314,11 +315,10 @@ class ConnectionPool(Generic[C]):
         connection.idle_since = now = monotonic()
         connections = self.idle.get(origin)
         if connections is None:
-            self.idle[origin] = [connection]
-        else:
-            connections.append(connection)
+            connections = self.idle[origin] = []
+        connections.append(connection)
         if self.loop is None:
-            if self.idle[origin][0].idle_since <= now - self.keepalive:
+            if connections[0].idle_since <= now - self.keepalive:
                 self.drop_expired()
         elif self._timer is None:
             self._timer = self.loop.call_later(self.keepalive, self.drop_expired)
