@@ -321,7 +321,7 @@ class Problems:
 def dump(value: object) -> bytes:
     """Return *value*, a model or an outcome, as JSON. Fields at their default are omitted."""
     # orjson keeps its buffer of 4 kB alive behind each result; a copy keeps only the bytes that were written.
-    return memoryview(orjson.dumps(_fast_writers[type(value)](value))).tobytes()
+    return memoryview(orjson.dumps((_fast_writers.get(type(value)) or _fast_writers[type(value)])(value))).tobytes()
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
@@ -413,7 +413,7 @@ def load(body: bytes, model: type[T]) -> T | Problems:
     not quite valid, as `parse_leniently` does.
     """
     try:
-        read: T = _fast_readers[model](orjson.loads(body), model)
+        read: T = (_fast_readers.get(model) or _fast_readers[model])(orjson.loads(body), model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
@@ -428,7 +428,7 @@ def load_error(body: bytes) -> ApiError | Problems:
 def from_plain(value: object, model: type[T]) -> T | Problems:
     """Return the *model* read from *value*, a parsed JSON value, or the problems found."""
     try:
-        read: T = _fast_readers[model](value, model)
+        read: T = (_fast_readers.get(model) or _fast_readers[model])(value, model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)
