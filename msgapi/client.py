@@ -21,7 +21,7 @@ from anyio.lowlevel import current_token
 from attrs import define
 
 from .calls import Call
-from .clock import SYSTEM_CLOCK, Clock
+from .clock import SYSTEM_CLOCK, Clock, steady
 from .codegen import constructor
 from .config import (
     Misconfigured,
@@ -140,7 +140,7 @@ class Client:
             raise problem
         self.observer = None if observer is None else combine(observer)
         self._given, self._timeout, self._max_connections = transport, timeout, max_connections or MAX_CONNECTIONS
-        self._retry, self._clock = retry, clock
+        self._retry, self._clock = retry, steady(clock)
         self._pace = Pace() if pace is None else pace
         self._budget = Budget(retry)
         self._queues: dict[str, TurnQueue] = {}
