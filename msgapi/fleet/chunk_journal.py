@@ -16,25 +16,26 @@ from typing import Any, Final, TypeVar, final
 import anyio
 from attrs import define, evolve, field, frozen
 
-from ...batch import Stopped
-from ...calls import Call
-from ...codec import Problems
-from ...journal import REMEMBERED, Send, State, Verdict, key_of
-from ...journal.identity import changed_key, content_id, request_digest
-from ...journal.verdicts import (
+from ..batch import Stopped
+from ..calls import Call
+from ..codec import Problems
+from ..journal import REMEMBERED, Send, State, Verdict, key_of
+from ..journal.rows import (
     COLUMNS,
     MAYBE_SENT,
     REPEATED_ROW,
     Entry,
     ResumeRules,
     RowRequest,
+    changed_key,
+    content_id,
+    request_digest,
     state_of,
     stored_result,
 )
-from ...results import Invalid, Result
-from ..backend import RecordStore
-from ..chunk import Chunk, ChunkRow, InvalidChunk
-from .chunk_record import ChunkDocument, ChunkRecord, RowRecord, merge_row
+from ..results import Invalid, Result
+from .backend import RecordStore
+from .chunk import Chunk, ChunkDocument, ChunkRecord, ChunkRow, InvalidChunk, RowRecord, merge_row
 
 NAME: Final = "journal"
 """The name of the document that holds the time of the first collection."""
