@@ -94,11 +94,12 @@ class AiohttpConnection(ResponseHandler):
     async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
         future = self._future = self._event_loop.create_future()
-        self._request, self._bodiless = request, bodiless
         self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
-        if bodiless or not self._parses:  # to make a parser takes as long as to parse a head
+        # To make a parser takes as long as to parse a head. After a response without a body it may wait for one.
+        if bodiless or self._bodiless or not self._parses:
             self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
-            self._parses = not bodiless
+            self._parses = True
+        self._request, self._bodiless = request, bodiless
         self._coalescer.add(self._write)
         response = await future
         return self._failure() if response is None else await self._respond(*response)
