@@ -21,7 +21,7 @@ import anyio
 from .. import batch
 from ..batch import Outcome, Outcomes, Stopped
 from ..client import Client
-from .loop_thread import POLL, LoopThread, wait_for
+from .loop_thread import POLL, Job, LoopThread, wait_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -169,8 +169,9 @@ class BlockingOutcomes(Generic[T]):
         concurrency = options.get("concurrency", 64)
         rows = _Rows(concurrency if isinstance(concurrency, int) else 1, wake)
         self._task: _BatchTask[T] = _BatchTask(thread.client, rows, options, wake)
-        self._job = thread.spawn(self._task.run(), end)
+        self._job = Job(thread, self._task.run(), end)
         try:
+            thread.submit(self._job)
             while self._task.outcomes is None and not self._job.ended:
                 wait_for(self._signal)
         except BaseException:
@@ -320,7 +321,6 @@ class BlockingOutcomes(Generic[T]):
                 end, task.end = task.end, None
                 raise end
             if self._ended.is_set():
-                self._thread.enter()
                 self._job.result()
                 raise RuntimeError(_OVER)
             if not task.asked:
