@@ -8,6 +8,7 @@ from .http import Request, Response
 from .results import (
     ApiError,
     Balance,
+    CallFailed,
     Conflict,
     Detail,
     Forbidden,
@@ -70,6 +71,7 @@ __all__ = [
     "Balance",
     "BlockingClient",
     "Call",
+    "CallFailed",
     "Caller",
     "Client",
     "Clock",

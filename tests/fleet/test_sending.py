@@ -36,8 +36,8 @@ from msgapi.fleet import (
     enqueue,
     send_chunk,
 )
-from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS, ChunkJournal, begin_chunk
-from msgapi.fleet.records.chunk_record import ChunkDocument, ChunkRecord, RowRecord, load_record, merge_row
+from msgapi.fleet.chunk import ChunkDocument, ChunkRecord, RowRecord, load_record, merge_row
+from msgapi.fleet.chunk_journal import MAX_ATTEMPTS, ChunkJournal, begin_chunk
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
 from msgapi.ratelimit import LocalSharedRate
