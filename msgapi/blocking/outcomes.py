@@ -151,11 +151,13 @@ class BlockingOutcomes(Generic[T]):
     used in any thread.
     """
 
-    def __init__(self, client: object, thread: LoopThread, calls: Iterable[Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self, held: object, client: Client, thread: LoopThread, calls: Iterable[Any], options: dict[str, Any]
+    ) -> None:
         """Open the batch and its journal."""
         if not isinstance(calls, Iterable):
             raise TypeError(f"a blocking batch takes an iterable of calls, not {type(calls).__name__}")
-        self._held = client  # a client that is collected is closed
+        self._held = held  # a client that is collected is closed
         self._thread, self._source = thread, iter(calls)
         self._on_skip: Callable[[int, str], None] | None = options.get("on_skip")
         self._skipped: deque[tuple[int, str]] = deque()
@@ -168,7 +170,7 @@ class BlockingOutcomes(Generic[T]):
         wake, end = _notifiers(self._signal, self._ended)
         concurrency = options.get("concurrency", 64)
         rows = _Rows(concurrency if isinstance(concurrency, int) else 1, wake)
-        self._task: _BatchTask[T] = _BatchTask(thread.client, rows, options, wake)
+        self._task: _BatchTask[T] = _BatchTask(client, rows, options, wake)
         self._job = Job(thread, self._task.run(), end)
         try:
             thread.submit(self._job)

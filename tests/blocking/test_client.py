@@ -81,6 +81,9 @@ def test_its_arguments_are_those_of_the_async_client() -> None:
     assert [*mine.parameters] == [*theirs.parameters]
     assert [*mine.parameters.values()][2:] == [*theirs.parameters.values()][2:]
 
+    mine, theirs = inspect.signature(BlockingClient.with_options), inspect.signature(Client.with_options)
+    assert mine.parameters == theirs.parameters
+
 
 def test_the_options_of_its_batches_are_those_of_batch_send() -> None:
     mine, theirs = inspect.signature(BlockingClient.batch), inspect.signature(batch.send)
@@ -227,6 +230,24 @@ def test_only_while_stops_a_call() -> None:
         result = client(CALL, only_while=lambda: False)
     assert not isinstance(result, Ok)
     assert result.code == "called_off"
+
+
+def test_derived_clients_share_the_thread_and_keep_it_open() -> None:
+    seen = []
+
+    async def transport(request: Request, /) -> Response:
+        await asyncio.sleep(0)
+        seen.append(request.headers.get("X-Tenant"))
+        return NOT_FOUND
+
+    derived = client_of(transport).with_options(headers={"X-Tenant": "a"}).with_options(total_timeout=5.0)
+    _ = derived(CALL), derived(CALL, headers={"X-Tenant": "b"})
+    assert len([*derived.batch([CALL])]) == 1
+    assert len([*derived.iterate(messages.pages)]) == 1
+    assert seen == ["a", "b", "a", "a"]
+    derived.close()
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        _ = derived(CALL)
 
 
 def test_an_observer_sees_the_context_of_the_thread_that_calls() -> None:
