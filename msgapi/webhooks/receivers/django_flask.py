@@ -167,10 +167,8 @@ def _read_flask(request: Any, receiver: Receiver) -> bytes | WebhookResponse:  #
     request.max_content_length = receiver.max_body + 1  # werkzeug cuts a body whose length is not announced there
     try:
         return cast("bytes", request.get_data())
-    except RequestEntityTooLarge:
-        return receiver.refuse_size()
-    except HTTPException:
-        return _UNREADABLE
+    except HTTPException as error:
+        return receiver.refuse_size() if isinstance(error, RequestEntityTooLarge) else _UNREADABLE
 
 
 async def _run_elsewhere(_: Event) -> None:
