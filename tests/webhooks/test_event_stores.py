@@ -315,6 +315,16 @@ async def test_a_file_that_another_process_keeps_locked_is_an_error_and_does_not
         assert await store.claim("evt_2", "a") == "new"
 
 
+async def test_a_thread_waits_for_the_others_for_a_few_seconds_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msgapi.webhooks.receivers.sqlite_event_store._BUSY_TIMEOUT", 0.05)
+    with SqliteEventStore(tmp_path / "events.db") as store:
+        with store._lock, pytest.raises(EventStoreError, match="other threads wait"):
+            _ = await store.claim("evt_1", "a")
+        assert await store.claim("evt_1", "a") == "new"
+
+
 async def test_a_statement_that_fails_is_rolled_back(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     with SqliteEventStore(path) as store:

@@ -125,11 +125,16 @@ class SqliteEventStore:
         _ = await run_blocking(lambda: self._run(lambda connection: _fetch(connection, sql, values)))
 
     def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _translated_errors(self.path):
-            if self._connection is None:
-                self._connection = _open(self.path)
-            with _transaction(self._connection):
-                return function(self._connection)
+        if not self._lock.acquire(timeout=_BUSY_TIMEOUT):
+            raise EventStoreError(f"the event store {self.path} cannot be used: other threads wait for it too long")
+        try:
+            with _translated_errors(self.path):
+                if self._connection is None:
+                    self._connection = _open(self.path)
+                with _transaction(self._connection):
+                    return function(self._connection)
+        finally:
+            self._lock.release()
 
     def _forget_parent(self) -> None:
         if self._connection is not None:
