@@ -25,11 +25,12 @@ import orjson
 from attrs import frozen
 from cattrs import AttributeValidationNote, ClassValidationError, IterableValidationError
 from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
 from .codegen import EXTRA, Cache, Part, Tree, Unusual, in_utc, reader, unknown_fields
-from .results import ApiError, Detail, Ok
+from .results import ApiError, Detail, Meta, Ok
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
@@ -487,6 +488,9 @@ def _read_error(value: object, _: object) -> object:
 
 
 def _register_outcomes() -> None:
+    omitted: Any = override(omit=True)  # what a response contains beside its figures is not stored
+    write = make_dict_unstructure_fn(Meta, fast, _cattrs_omit_if_default=True, _headers=omitted, raw_body=omitted)
+    fast.register_unstructure_hook(Meta, write)
     _ = fast.register_unstructure_hook_factory(lambda kind: kind is Ok or kind in _ERRORS.values(), _write_with_kind)
     for converter in (fast, detailed):
         converter.register_structure_hook_func(lambda kind: kind == ApiError, _read_error)

@@ -96,6 +96,7 @@ def decode(
         location=headers.get("location"),
         rate_limit=_rate_limit(headers),
         server_time=None if date is None else parse_http_date(date),
+        headers=headers,
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)
