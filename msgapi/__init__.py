@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         campaigns,
         codec,
         contacts,
-        integrations,
         journal,
         messages,
         observe,
@@ -55,6 +54,7 @@ if TYPE_CHECKING:
     from .config import Misconfigured
     from .ratelimit.pace import Pace
     from .retry import Retry
+    from .schema.custom import define_call, extend_call
 else:
 
     def __getattr__(name: str) -> object:
@@ -109,7 +109,8 @@ __all__ = [
     "campaigns",
     "codec",
     "contacts",
-    "integrations",
+    "define_call",
+    "extend_call",
     "journal",
     "messages",
     "observe",
@@ -130,6 +131,8 @@ _HOMES = {
     "Retry": "retry",
     "SystemClock": "clock",
     "VirtualClock": "clock",
+    "define_call": "schema.custom",
+    "extend_call": "schema.custom",
 }
 _NOUNS = frozenset(
     {
@@ -139,7 +142,6 @@ _NOUNS = frozenset(
         "campaigns",
         "codec",
         "contacts",
-        "integrations",
         "journal",
         "messages",
         "observe",

@@ -1,7 +1,7 @@
 """Request and Response: the two values that a transport turns into one another."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import Final, final
@@ -43,6 +43,32 @@ def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
             text = value.decode(errors="surrogateescape")
         decoded[known(name) or header_names[name]] = text
     return decoded
+
+
+@final
+class Headers(Mapping[str, str]):
+    """The headers of a response, read-only. Their names are case-insensitive, and are in lower case in iterations."""
+
+    __slots__ = ("_lowered",)
+
+    def __init__(self, lowered: Mapping[str, str]) -> None:
+        self._lowered: Final = lowered
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value of the header *name*; raise KeyError if there is none."""
+        return self._lowered[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._lowered)
+
+    def __len__(self) -> int:
+        """Return the number of headers."""
+        return len(self._lowered)
+
+    def __repr__(self) -> str:
+        """Show the names; a value may contain a recipient or a token."""
+        return f"Headers({', '.join(self._lowered)})"
 
 
 def may_be_added(name: str, value: str) -> bool:

@@ -230,11 +230,16 @@ class Client:
         total_timeout: float | None = None,
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
+        keep_raw: bool | None = None,
     ) -> "Client":
         """Return a client with these options for all of its calls; None is for those of this client.
 
         It shares everything else: the connections, the pace, the retry budget and the observer. It is open as long as
-        this client is, and closing either of them closes both. The options are those of `__call__`.
+        this client is, and closing either of them closes both. The options are those of `__call__`; *headers* are added
+        to those of this client. If *keep_raw* is true, `result.meta.raw_body` is the body of the response as it came,
+        also of one that could not be decoded. It contains personal data, and is shown in no repr.
+
+        Raise TypeError or ValueError for an option that is wrong.
         """
         derived = copy(self)
         derived._options = make_options(  # noqa: SLF001 - of this class
@@ -244,6 +249,7 @@ class Client:
             total_timeout=total_timeout,
             retry=retry,
             headers=headers,
+            keep_raw=keep_raw,
         )
         return derived
 

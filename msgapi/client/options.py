@@ -33,6 +33,7 @@ class CallOptions:
     """The options of a call; None is for the client's own value.
 
     *timeout* is the seconds of one attempt, *connect_timeout* of its connecting, and *total_timeout* of the whole call.
+    If *keep_raw* is true, results keep the body of the response.
     """
 
     timeout: float | None = None
@@ -40,6 +41,7 @@ class CallOptions:
     total_timeout: float | None = None
     retry: Retry | None = None
     headers: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    keep_raw: bool = False
 
     def apply(self, request: Request) -> Request:
         """Return *request* with the headers, before its own: transports keep the head up to the last one."""
