@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from ..calls import Call, Caller
-from ..config import is_loopback
+from ..config import may_use_http
 from ..redact import hidden
 from ..results import Detail, Result
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages
@@ -32,7 +32,8 @@ _ONE: Final = f"{_ROUTE}/{{webhook_id}}"
 class NewEndpoint:
     """An endpoint to create: its *url*, the names of its *events*, and the *secret* that signs the deliveries.
 
-    *url* is https; a loopback address may be http, so that a sandbox can deliver to it. *events* has at least
+    *url* is https; a loopback address, and a host that the environment variable `MSGAPI_ALLOW_HTTP` lists, may be
+    http, so that a sandbox can deliver to it. *events* has at least
     one name; all names are in `EVENT_TYPES`. *secret* is chosen by the caller, not empty, and a single line. The
     examples in the documentation begin with `whsec_`; a minimum length is not documented.
     """
@@ -153,7 +154,8 @@ def _check_not_empty(changes: EndpointChanges) -> tuple[Detail, ...]:
 def _check_url(value: object) -> Problem:
     problem = _https(value)
     if problem is not None and isinstance(value, str) and _http(value) is None:
-        return None if is_loopback(urlsplit(value).hostname or "") else problem
+        allowed = may_use_http(urlsplit(value).hostname or "")
+        return None if allowed else f"{problem}, unless MSGAPI_ALLOW_HTTP lists its host"
     return problem
 
 
