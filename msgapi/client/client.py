@@ -6,7 +6,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
 
 from ..calls import Call
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..config import (
     check_app_name,
     check_hosts,
@@ -149,7 +149,7 @@ class Client:
         if setup.api_key is not None and (problem := key_problem(setup.api_key)) is not None:
             raise problem
         self.observer = None if observer is None else combine(observer)
-        self._sender = CallSender(setup, retry, Pace() if pace is None else pace, clock)
+        self._sender = CallSender(setup, retry, Pace() if pace is None else pace, steady(clock))
         self._options = options
 
     def __repr__(self) -> str:

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar, overload
 import attrs
 
 from ..calls import Call
-from ..codec import dump, parse
+from ..codec import to_json
+from ..codec.json import parse
 from ..results import Detail
 from .requests import check_key, format_query_value, make_invalid
 from .validators import UNCHECKABLE
@@ -71,7 +72,7 @@ def define_call(
     try:
         given = (query or {}).items()
         pairs = tuple((name, format_query_value(value)) for name, value in given if value is not None)
-        content = None if body is None else dump(body)
+        content = None if body is None else to_json(body)
     except Exception:  # noqa: BLE001 - a method of a value raised, or it is not JSON
         details.append(Detail("body", UNCHECKABLE))
     invalid = make_invalid(tuple(details)) if details else None
@@ -91,7 +92,7 @@ def extend_call(call: Call[T], fields: Mapping[str, object]) -> Call[T]:
     if not isinstance(content, dict):
         return attrs.evolve(call, invalid=make_invalid((Detail("", "has no JSON object as its body to extend"),)))
     try:
-        return attrs.evolve(call, body=dump(_merge(content, fields)))
+        return attrs.evolve(call, body=to_json(_merge(content, fields)))
     except Exception:  # noqa: BLE001 - a method of a value raised, or it is not JSON
         return attrs.evolve(call, invalid=make_invalid((Detail("", UNCHECKABLE),)))
 

@@ -154,6 +154,33 @@ def test_a_body_that_was_written_anew_is_refused_with_that_cause(
     assert not more or "white space at its ends" in orjson.loads(told.out)["reason"]
 
 
+def test_of_several_secrets_the_one_that_fits_is_used_and_named(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY)
+    both = ["--secret", "old", "--secret", f"'{SECRET}'"]
+    assert main(["webhooks", "verify", str(path), *both, "--signature", signed(BODY, f"'{SECRET}'")]) == 0
+    assert main(["webhooks", "verify", str(path), *both, "--signature", signed(BODY)]) == 1
+    assert "it has quotation marks around it (secret 2 of 2)" in capsys.readouterr().err
+
+
+def test_a_secret_with_blanks_in_the_environment_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY)
+    monkeypatch.setenv("MSGAPI_WEBHOOK_SECRET", f" {SECRET} more ")
+    assert main(["webhooks", "verify", str(path), "--signature", signed(BODY, f" {SECRET} more ")]) == 0
+    assert main(["webhooks", "verify", str(path), "--signature", signed(BODY, f"{SECRET} more")]) == 1
+    assert "it has white space at its ends" in capsys.readouterr().err
+
+
+def test_a_signature_that_is_empty_is_named(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY)
+    assert main(["webhooks", "verify", str(path), "--secret", SECRET, "--signature", ""]) == 1
+    assert "the X-Arowana-Signature header is empty" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert main(["webhooks", "verify", str(tmp_path / "none"), "--secret", "x", "--signature", "y"]) == 2
     assert "cannot read" in capsys.readouterr().err

@@ -230,11 +230,10 @@ class ConnectionPool(Generic[C]):
         connection.idle_since = now
         connections = self.idle.get(origin)
         if connections is None:
-            self.idle[origin] = [connection]
-        else:
-            connections.append(connection)
+            connections = self.idle[origin] = []
+        connections.append(connection)
         if self.loop is None:
-            if self.idle[origin][0].idle_since <= now - self.keepalive:
+            if connections[0].idle_since <= now - self.keepalive:
                 self.drop_expired()
         elif self._timer is None:
             self._timer = self.loop.call_later(self.keepalive, self.drop_expired)
