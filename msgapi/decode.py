@@ -99,7 +99,7 @@ def decode(
         location=header("location"),
         rate_limit=_rate_limit(header),
         server_time=None if date is None else parse_http_date(date),
-        headers=headers,
+        headers=response.headers,
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)

@@ -12,7 +12,7 @@ Rules:
 - An outcome is written with a field "kind", the name of its class, and is read only as that class.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from types import NoneType, UnionType
@@ -297,14 +297,15 @@ detailed: Final = make_converter(locate_problems=True)
 
 # Outcomes.
 
+_OMITTED: Final = frozenset({EXTRA, "own_words"})  # at its default
+_NOT_WRITTEN: Final = frozenset({"_headers", "raw_body"})  # what a response contains beside the figures of `Meta`
 
-def answer_writer(model: type, without: Collection[str] = ()) -> Callable[[object], dict[str, object]]:
-    """Return the function that writes an answer or an outcome, by the rule above, but the fields *without*."""
-    omitted = {one.name: one.default is None or one.name == EXTRA for one in attrs.fields(model)}
-    overrides: Any = {
-        name: override(omit=True) if name in without else override(omit_if_default=omit)
-        for name, omit in omitted.items()
-    }
+
+def answer_writer(model: type) -> Callable[[object], dict[str, object]]:
+    """Return the function that writes an answer or an outcome, by the rule above."""
+    omitted = {one.name: one.default is None or one.name in _OMITTED for one in attrs.fields(model)}
+    overrides: Any = {name: override(omit_if_default=omit) for name, omit in omitted.items()}
+    overrides |= {name: override(omit=True) for name in _NOT_WRITTEN & omitted.keys()}
     return make_dict_unstructure_fn(model, fast, **overrides)
 
 
@@ -368,10 +369,10 @@ def _is_error(kind: object) -> bool:
 
 
 def _register_outcomes() -> None:
-    fast.register_unstructure_hook(RateLimit, answer_writer(RateLimit))
-    # What a response contains beside its figures is not stored.
-    fast.register_unstructure_hook(Meta, answer_writer(Meta, without=("_headers", "raw_body")))
-    _ = fast.register_unstructure_hook_factory(lambda kind: attrs.has(kind) and is_answer(kind), answer_writer)
+    parts = {Meta, RateLimit}
+    _ = fast.register_unstructure_hook_factory(
+        lambda kind: attrs.has(kind) and (kind in parts or is_answer(kind)), answer_writer
+    )
     _ = fast.register_unstructure_hook_factory(lambda kind: _is_ok(kind) or _is_error(kind), _write_with_kind)
     for converter in (fast, detailed):
         _register_reading(converter)

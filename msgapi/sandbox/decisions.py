@@ -260,7 +260,11 @@ DECISIONS: Final = (
     Decision("launch", "an agent can send to everyone while one carrier has launched it"),
     Decision("states of a launch", "PENDING and REJECTED come before LAUNCHED, SUSPENDED only after it"),
     Decision("description of an agent", "plain text: no tags, JSON, escapes or commands"),
-    Decision("http webhooks", "an endpoint has https, or http on a loopback address, so that it can be tried out"),
+    Decision(
+        "http webhooks",
+        "an endpoint has https, or http on a loopback address or on a host that MSGAPI_ALLOW_HTTP lists, so that it "
+        "can be tried out",
+    ),
     Decision("unknown event names", "400 with details; a name given twice counts once; there is no wildcard"),
     Decision("webhook secrets", "are never returned"),
     Decision("webhook test", "a made-up event, the first that the endpoint subscribes to, for this endpoint only"),

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..config import needing_extra
 from ..observe import Observer, combine
 
 if TYPE_CHECKING:
@@ -26,7 +27,10 @@ def observer(
     and, if the batch ended in a stop, `msgapi.stopped`. Each stop and resume is an event. The span is an error if the
     batch raised, was cancelled, or stopped without a call of `stop`. The spans of its calls are not below it but
     below the span that is current where the batch is iterated: a trace over days is more than a backend accepts.
+
+    Raise ModuleNotFoundError if the extra `otel` is not installed.
     """
-    from .observers import MetricsObserver, SpanObserver
+    with needing_extra("telemetry.observer", "otel", "opentelemetry"):
+        from .observers import MetricsObserver, SpanObserver
 
     return combine(SpanObserver(tracer_provider), MetricsObserver(meter_provider))
