@@ -12,15 +12,19 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Final, Protocol, final
+from typing import Final, Protocol, TypeVar, final
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 from attrs import define, field
+
+from .concurrency import task_group
+
+T = TypeVar("T")
 
 # Rounds of the event loop in which the tasks may become blocked before `wait_all_tasks_blocked` is called. On asyncio
 # that function sleeps for a tenth of a real second whenever they are not, so it is called again after a shorter time.
@@ -139,6 +143,27 @@ class _Sleeper:
     awaited: bool = True
     signal: anyio.Event = field(factory=anyio.Event)
     woken: bool = False
+
+
+async def within(clock: Clock, seconds: float, task: Callable[[], Awaitable[T]]) -> T | None:
+    """Return the result of *task*, or None if it is not done after *seconds* of *clock*; it is then cancelled.
+
+    On the system clock this is a deadline that `anyio.current_effective_deadline` shows to the code inside.
+    """
+    result: T | None = None
+    if isinstance(clock, SystemClock):
+        with anyio.move_on_after(seconds):
+            result = await task()
+        return result  # noqa: RET504 - None if the scope was cancelled
+    async with task_group() as tasks:
+
+        async def expire() -> None:
+            await clock.sleep(seconds)
+            tasks.cancel_scope.cancel()
+
+        _ = tasks.start_soon(expire)
+        result = await task()
+    return result  # noqa: RET504 - None if the group was cancelled
 
 
 @final
