@@ -8,7 +8,16 @@ With a journal (`JournalledQueue`):
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from enum import Enum
 from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
@@ -202,6 +211,11 @@ class JournalProtocol(Protocol):
     @property
     def has_accepted(self) -> bool:
         """Whether a row was accepted in an earlier run."""
+        ...  # pragma: no cover
+
+    @property
+    def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
+        """The refusals of earlier runs that count with those of this one, by type and code."""
         ...  # pragma: no cover
 
     def row_id(self, call: Call[T]) -> str:

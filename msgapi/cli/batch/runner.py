@@ -25,6 +25,7 @@ from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
 from ..outcomes import CliError, Exit, cannot_read
+from ..signals import open_signals
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
@@ -104,7 +105,7 @@ class BatchRun:
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
-        with anyio.open_signal_receiver(*_stop_signals()) as signals, anyio.CancelScope() as scope:
+        with open_signals(*_stop_signals()) as signals, anyio.CancelScope() as scope:
             try:
                 async with AsyncExitStack() as stack:
                     batch = await self._open_batch(api, stack)

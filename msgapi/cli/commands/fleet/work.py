@@ -39,6 +39,7 @@ from ...connection import run_async
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
 from ...outcomes import CliError, Exit
 from ...output import emit, emit_json, note
+from ...signals import open_signals
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
@@ -185,7 +186,7 @@ class FleetWorker:
 
     async def run(self, fleet: OpenFleet, api: Caller, pace: Pace) -> None:
         """Send the queued rows of *fleet* through *api*."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
+        with open_signals(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
             listen, count = partial(self._listen, signals, scope), partial(self._count, fleet)
             async with background(listen), background(self._show), background(count):
                 self.stopped = await run_worker(
