@@ -153,3 +153,13 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def missing_extra(error: ModuleNotFoundError, feature: str, extra: str) -> ModuleNotFoundError:
+    """Return the error to raise if a library of the *extra* that *feature* needs is not installed.
+
+    If *error* is about a module of this package, return it unchanged: an extra would not help.
+    """
+    if f"{error.name}".partition(".")[0] == __name__.partition(".")[0]:
+        return error
+    return ModuleNotFoundError(f'{feature} needs the extra {extra}: pip install "msgapi-sdk[{extra}]"', name=error.name)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..config import missing_extra
 from ..observe import Observer, combine
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ def observer(
 ) -> Observer:
     """Return an observer that records calls and batches with OpenTelemetry.
 
-    If *tracer_provider* or *meter_provider* is None, the global provider is used.
+    If *tracer_provider* or *meter_provider* is None, the global provider is used. Raise ModuleNotFoundError if the
+    extra `otel` is not installed.
 
     Each call is an INTERNAL span below the current one. Each attempt is a CLIENT span below that, by the stable
     conventions for HTTP, and its request has a `traceparent` header. The metrics are `http.client.request.duration`,
@@ -27,7 +29,9 @@ def observer(
     batch raised, was cancelled, or stopped without a call of `stop`. The spans of its calls are not below it but
     below the span that is current where the batch is iterated: a trace over days is more than a backend accepts.
     """
-    from .metrics import MetricsObserver
-    from .spans import SpanObserver
-
+    try:
+        from .metrics import MetricsObserver
+        from .spans import SpanObserver
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, "telemetry", "otel") from None
     return combine(SpanObserver(tracer_provider), MetricsObserver(meter_provider))
