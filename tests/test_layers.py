@@ -35,16 +35,17 @@ ORDER = [
     "testagent",
     "webhooks",
     "transports",
-    "lifetime",
     "client",
     "journal",
     "batch",
+    "blocking",
     "fleet",
     "telemetry",
     "sandbox",
     "integrations",
     "pytest_plugin",
     "cli",
+    "__main__",
 ]
 PROGRAMS = {"cli"}
 

@@ -30,8 +30,7 @@ def observer(
     below the span that is current where the batch is iterated: a trace over days is more than a backend accepts.
     """
     try:
-        from .metrics import MetricsObserver
-        from .spans import SpanObserver
+        from .observers import MetricsObserver, SpanObserver
     except ModuleNotFoundError as error:
         raise missing_extra(error, "telemetry", "otel") from None
     return combine(SpanObserver(tracer_provider), MetricsObserver(meter_provider))

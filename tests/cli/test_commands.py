@@ -22,7 +22,7 @@ from msgapi.cli import connection, main
 from msgapi.cli.advice import WRONG_SERVICE
 from msgapi.cli.commands import doctor
 from msgapi.cli.commands.webhooks import EventPrinter
-from msgapi.cli.exits import CliError
+from msgapi.cli.outcomes import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
 from tests.support.cli_files import through
@@ -382,6 +382,50 @@ def test_an_address_of_the_sixth_version_is_shown_in_brackets(
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://[::1]:9")
     assert main(["doctor"]) == 1
     assert lines(capsys)["base_URL"] == "ok http://[::1]:9"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "variables", "said"),
+    [
+        (None, {"HTTPS_PROXY": "http://us:hidden@proxy.test:3128"}, "ok http://proxy.test:3128 (HTTPS_PROXY)"),
+        (None, {"ALL_PROXY": "proxy.test"}, "ok http://proxy.test:80 (ALL_PROXY)"),
+        (None, {"HTTP_PROXY": "http://proxy.test"}, "ok none: HTTP_PROXY is not for https"),
+        (
+            None,
+            {"HTTPS_PROXY": "http://proxy.test", "NO_PROXY": ".arowana.app"},
+            "ok none: NO_PROXY lists the host (HTTPS_PROXY is not used)",
+        ),
+        (
+            "http://127.0.0.1:9",
+            {"HTTP_PROXY": "http://proxy.test"},
+            "ok none: this machine is reached without one (HTTP_PROXY is not used)",
+        ),
+        (None, {}, None),
+    ],
+)
+def test_the_proxy_that_is_used_is_shown_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+    base_url: str | None,
+    variables: dict[str, str],
+    said: str | None,
+) -> None:
+    at(monkeypatch, Sandbox(), "sk_sandbox")
+    if base_url is not None:
+        monkeypatch.setenv("MSGAPI_BASE_URL", base_url)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor"]) == 0
+    assert lines(capsys).get("proxy") == said
+
+
+def test_a_proxy_that_cannot_be_used_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
+    monkeypatch.setenv("ALL_PROXY", "socks5://us:hidden@127.0.0.1:1080")
+    assert main(["doctor"]) == 4
+    said = capsys.readouterr().out
+    assert "ALL_PROXY names a proxy of the kind socks5, which is not supported" in said
+    assert "hidden" not in said
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"status":"ok"}', b'{"total":9}'])
