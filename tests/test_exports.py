@@ -41,7 +41,6 @@ def test_the_union_of_errors_is_every_error_value() -> None:
         "billing",
         "campaigns",
         "contacts",
-        "integrations",
         "messages",
         "observe",
         "sandbox",

@@ -87,7 +87,7 @@ def read(
     given = _text(header).strip().lower().encode(errors="replace")
     if not any([hmac.compare_digest(one, given) for one in expected]):  # noqa: C419 - every secret is compared
         return InvalidDelivery(401, "the signature does not match the body")
-    return read_event(parse_leniently(body))
+    return _read_event(parse_leniently(body))
 
 
 def write(event: Event) -> bytes:
@@ -141,8 +141,7 @@ def _text(part: object) -> str:
     return part.decode("latin-1") if isinstance(part, bytes) else str(part)
 
 
-def read_event(value: object) -> Event | InvalidDelivery:
-    """Return the event in *value*, the parsed body of a delivery. `read` verifies the signature before."""
+def _read_event(value: object) -> Event | InvalidDelivery:
     if not isinstance(value, dict):
         return InvalidDelivery(400, "the body is not a JSON object")
     event_id, name, data = value.get("id"), value.get("event"), value.get("data")
@@ -164,11 +163,6 @@ def read_event(value: object) -> Event | InvalidDelivery:
     odd = {"data": data} if not isinstance(data, dict) and data is not None else {}
     odd |= {"timestamp": value["timestamp"]} if at is None and value.get("timestamp") is not None else {}
     return UnknownEvent(id=event_id, event=name, timestamp=at, data=found, problems=problems, extra=odd)
-
-
-def wire_name(kind: type, name: str) -> str:
-    """Return the name that the field *name* of an event has on the wire."""
-    return _USER[kind] if name == "user" and kind in _USER else name
 
 
 def _read_fields(data: dict[str, Any], model: type) -> dict[str, Any]:
