@@ -38,6 +38,11 @@ except ImportError as error:
             "opentelemetry",
             'ModuleNotFoundError: telemetry.observer needs the extra otel: pip install "msgapi-sdk[otel]"',
         ),
+        (
+            "from msgapi import webhooks; webhooks.RedisEventStore('redis://h')",
+            "redis",
+            'ModuleNotFoundError: webhooks.RedisEventStore needs the extra redis: pip install "msgapi-sdk[redis]"',
+        ),
     ],
 )
 def test_the_error_is_one_sentence_with_the_extra(program: str, libraries: str, expected: str) -> None:

@@ -15,7 +15,8 @@ def observer(
 ) -> Observer:
     """Return an observer that records calls and batches with OpenTelemetry.
 
-    If *tracer_provider* or *meter_provider* is None, the global provider is used.
+    If *tracer_provider* or *meter_provider* is None, the global provider is used. Raise ModuleNotFoundError if the
+    extra `otel` is not installed.
 
     Each call is an INTERNAL span below the current one. Each attempt is a CLIENT span below that, by the stable
     conventions for HTTP, and its request has a `traceparent` header. The metrics are `http.client.request.duration`,
