@@ -238,14 +238,14 @@ def _exact_lines(name: str, part: Part) -> list[str]:
 def checker(checks: list[tuple[str, Callable[[Any], object], object]]) -> Callable[[object], bool]:
     """Return a function that returns whether a model passes all *checks*; False if one of them raises.
 
-    Each check is the name of a field, a function that returns None for a good value, and one value that is known to be
-    good, such as the default.
+    Each check is the name of a field, a function that returns the problems of a value, and one value that is known to
+    have none, such as the default.
     """
     names: Names = {}
     lines = ["def check(value):", "    try:"]
     for at, (name, check, good) in enumerate(checks):
         names |= {f"check{at}": check, f"good{at}": good}
-        lines += [f"        part = value.{name}", f"        if part is not good{at} and check{at}(part) is not None:"]
+        lines += [f"        part = value.{name}", f"        if part is not good{at} and check{at}(part):"]
         lines += ["            return False"]
     lines += ["    except Exception:", "        return False", "    return True"]
     return cast("Callable[[object], bool]", _compile("check", lines, names))
