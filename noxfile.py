@@ -11,7 +11,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-HERE = ["msgapi", "tests", "benchmarks", "noxfile.py"]
+HERE = ["msgapi", "tests", "benchmarks", "docs/recipes", "noxfile.py"]
 # `worksteal`: a process that has no test left takes some from another, so a few long tests do not delay the end.
 ALL_TESTS = ["-n", "auto", "--dist", "worksteal"]
 
@@ -34,6 +34,7 @@ def typing(session: nox.Session) -> None:
     session.install(*group("typing"), ".[cli,fast,nats,otel,redis]")
     session.run("mypy")
     session.run("pyright")
+    session.run("pyright", "--project", "docs/recipes")
     session.run("pyright", "--verifytypes", "msgapi", "--ignoreexternal")
 
 
