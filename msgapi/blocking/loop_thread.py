@@ -32,14 +32,19 @@ from ..client import Client
 T = TypeVar("T")
 _log: Final = logging.getLogger("msgapi")
 _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
-POLL: Final = 0.25
+_POLL: Final = 0.25
 """Seconds of one wait. A signal does not end a wait on Windows, and elsewhere not if it arrives just before it."""
 
 
-def wait_for(lock: Lock) -> None:
-    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
-    while not lock.acquire(timeout=POLL):
+def wait_for(wait: Callable[[float], bool]) -> None:
+    """Call *wait*, such as `Event.wait`, with a few seconds at a time until it returns True. Ctrl-C interrupts this."""
+    while not wait(_POLL):
         pass
+
+
+def wait_for_release(lock: Lock) -> None:
+    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
+    wait_for(lambda seconds: lock.acquire(timeout=seconds))
 
 
 @final
@@ -146,7 +151,7 @@ class LoopThread:
         job = Job(self, coroutine, lock.release)
         try:
             self.submit(job)
-            wait_for(lock)
+            wait_for_release(lock)
         except BaseException:
             self.post(job.cancel)
             raise
@@ -183,8 +188,7 @@ class LoopThread:
         self._request_stop()
         if self.is_current():  # it cannot wait for itself
             return
-        while not self._ended.wait(POLL):
-            pass
+        wait_for(self._ended.wait)
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -264,11 +268,14 @@ class LoopThread:
             opening.set_result(None)
             if not self.closed:
                 _ = await self._stop.wait()
-            jobs = tuple(self.jobs)
-            for job in jobs:
-                job.cancel()
-            if tasks := [job.task for job in jobs if job.task is not None]:
-                _ = await asyncio.wait(tasks)
+            await self._cancel_jobs()
+
+    async def _cancel_jobs(self) -> None:
+        jobs = tuple(self.jobs)
+        for job in jobs:
+            job.cancel()
+        if tasks := [job.task for job in jobs if job.task is not None]:
+            _ = await asyncio.wait(tasks)
 
 
 def _runs_event_loop() -> bool:

@@ -81,7 +81,7 @@ print([os.waitpid(pid, 0)[1] for pid in workers])
 
 
 def test_django_in_forked_workers_opens_a_client_in_each(env: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
-    assert run(env, tmp_path, "-W", "error", "-c", FORKING) == "[0, 0]\n"
+    assert run(env, tmp_path, "-W", "error::ResourceWarning", "-c", FORKING) == "[0, 0]\n"
     assert len(sandbox.messages) == 10
 
 
