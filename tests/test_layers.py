@@ -44,6 +44,7 @@ ORDER = [
     "sandbox",
     "pytest_plugin",
     "cli",
+    "__main__",
 ]
 PROGRAMS = {"cli"}
 

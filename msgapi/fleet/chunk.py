@@ -20,7 +20,7 @@ import orjson
 from attrs import astuple, evolve, field, frozen
 
 from ..calls import Call
-from ..codec import Problems, dump, from_plain, load
+from ..codec import Problems, from_dict, from_json, to_json
 from ..journal import State
 from ..journal.rows import PRECEDENCE
 from ..messages import Accepted
@@ -79,7 +79,7 @@ class Chunk:
 
     def dump(self) -> bytes:
         """Return the chunk as JSON, as a queue carries it; `load_chunk` reads it."""
-        return dump(self)
+        return to_json(self)
 
 
 @final
@@ -108,7 +108,7 @@ def load_chunk(body: bytes) -> Chunk | InvalidChunk:
     version = value.get("version", _VERSION) if isinstance(value, dict) else _VERSION
     if version != _VERSION:
         return InvalidChunk("it is of another version of msgapi-sdk")
-    chunk = from_plain(value, Chunk)
+    chunk = from_dict(value, Chunk)
     if isinstance(chunk, Problems):
         return InvalidChunk(f"{chunk}")
     if not chunk.batch or not chunk.id or not all(row.id and (row.invalid or row.body) for row in chunk.rows):
@@ -163,7 +163,7 @@ class ChunkRecord:
 
     def dump(self) -> bytes:
         """Return the record as JSON; `load_record` reads it."""
-        return dump(self)
+        return to_json(self)
 
 
 @final
@@ -199,7 +199,7 @@ class ChunkDocument:
 
 def load_record(body: bytes) -> ChunkRecord | Problems:
     """Parse what `ChunkRecord.dump` returned; return the problems if it is damaged or of a later version."""
-    record = load(body, ChunkRecord)
+    record = from_json(body, ChunkRecord)
     if isinstance(record, Problems) or all(_is_valid(row) for row in record.rows):
         return record
     return Problems((Detail("rows", "must have a known state and a request hash"),))
