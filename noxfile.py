@@ -40,7 +40,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def typing_recipes(session: nox.Session) -> None:
     """Check the types of the recipes, with the stubs of their libraries, which the tests do without."""
-    session.install(*group("typing-recipes"), ".")
+    session.install(*group("typing-recipes"), ".[cli,fast,nats,otel,redis,trio]")
     session.run("mypy", "docs/recipes")
     session.run("pyright", "--project", "docs/recipes")
 

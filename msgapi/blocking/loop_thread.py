@@ -222,6 +222,7 @@ class LoopThread:
                 raise RuntimeError(_CLOSED)
             if self._opening is not None:
                 return self._opening
+            _check_threads()
             opening: Future[None] = Future()
             run = partial(Context().run, self._work, opening)
             self._thread = Thread(target=run, name="msgapi.BlockingClient", daemon=True)
@@ -285,6 +286,15 @@ def _runs_event_loop() -> bool:
     return trio is not None and bool(trio.in_trio_run())
 
 
+def _check_threads() -> None:
+    # A thread that is a greenlet cannot run an event loop beside its program.
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        raise RuntimeError(_NO_THREADS.format("gevent"))
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        raise RuntimeError(_NO_THREADS.format("eventlet"))
+
+
 _CLOSED: Final = "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call"
 _CLOSED_MEANWHILE: Final = "this client was closed during the call, whose outcome is therefore not known"
 _FORKED: Final = (
@@ -294,6 +304,10 @@ _FORKED: Final = (
 _IN_EVENT_LOOP: Final = (
     "a msgapi.BlockingClient blocks its thread, and an event loop runs in this one: "
     "use `async with msgapi.Client() as client` and `await client(call)` here, or call it in a worker thread"
+)
+_NO_THREADS: Final = (
+    "{} has replaced the threads of this program, and a msgapi.BlockingClient needs a real one: "
+    "use workers with threads, such as `gunicorn --worker-class gthread` or `celery worker --pool prefork`"
 )
 _CANCELLED: Final = "the call was cancelled from within: the program did not cancel it"
 _RUNNING: Final[set[LoopThread]] = set()  # strong references: in a forked child the event loop must not be collected

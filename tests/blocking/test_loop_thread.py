@@ -1,8 +1,10 @@
 """The loop thread: every job ends, whatever the moment at which the thread is opened, used and closed."""
 
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import anyio
 import anyio.to_thread
@@ -98,6 +100,23 @@ def test_a_job_that_the_loop_never_saw_ends_with_the_thread() -> None:
     thread.jobs.add(job)
     thread.close()
     assert ended.is_set()
+
+
+@pytest.mark.parametrize(
+    ("module", "function", "name"),
+    [("gevent.monkey", "is_module_patched", "gevent"), ("eventlet.patcher", "is_monkey_patched", "eventlet")],
+)
+def test_greenlets_in_the_place_of_threads_are_refused(
+    monkeypatch: pytest.MonkeyPatch, module: str, function: str, name: str
+) -> None:
+    patched = {"threading", "thread"}
+    monkeypatch.setitem(sys.modules, module, SimpleNamespace(**{function: patched.__contains__}))
+    thread = thread_of(answer)
+    with pytest.raises(RuntimeError, match=f"{name} has replaced the threads of this program.*gthread"):
+        thread.enter()
+    patched.clear()
+    thread.enter()
+    thread.close()
 
 
 class Opening:
