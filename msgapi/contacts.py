@@ -9,9 +9,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import field
 
 from .calls import Call
+from .models import frozen
 from .redact import hidden
 from .results import Detail
 from .schema.free_json import json_object

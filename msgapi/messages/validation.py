@@ -14,6 +14,7 @@ from attrs import NOTHING, field, fields_dict, frozen
 from ..results import Detail
 from ..schema.free_json import json_object
 from ..schema.validators import (
+    CHECKS,
     UNCHECKABLE,
     Problem,
     Validator,
@@ -256,3 +257,4 @@ def _make_limits(*, strict: bool) -> _Limits:
 
 _STRICT: Final = _make_limits(strict=True)
 _DOCUMENTED: Final = _make_limits(strict=False)
+CHECKS.update(dict.fromkeys(PATHS, _STRICT.check))
