@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, Literal, LiteralString, TypeAlias, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 from pydantic import GetCoreSchemaHandler
@@ -86,8 +86,9 @@ def _read(value: object, model: type, source: Any) -> object:  # noqa: ANN401 - 
 
 
 def _line(detail: Detail) -> InitErrorDetails:
-    message = detail.message.replace("{", "{{").replace("}", "}}")
-    kind = PydanticCustomError("missing" if detail.message == "is required" else "msgapi_invalid", message)
+    code: LiteralString = "missing" if detail.message == "is required" else "msgapi_invalid"
+    # Without a context the template is the text as it is.
+    kind = PydanticCustomError(code, cast("LiteralString", detail.message))
     return InitErrorDetails(type=kind, loc=_location(detail.field), input=HIDDEN)
 
 

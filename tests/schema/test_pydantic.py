@@ -185,11 +185,6 @@ def test_an_error_of_validation_quotes_no_value() -> None:
     assert "message.function-wrap[Text()].to" in str(caught.value) or "content.text" in str(caught.value)
 
 
-def test_braces_in_a_problem_are_text() -> None:
-    with pytest.raises(ValidationError, match=r"is not a known field"):
-        _ = TypeAdapter(messages.Text).validate_python({**BODY, "{to}": 1})
-
-
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 @settings(max_examples=5)
 @given(st.data())
