@@ -6,6 +6,7 @@ Rules:
 - A thread that is interrupted while it waits (Ctrl-C, a signal handler that raises) cancels its coroutine, and does not
   wait for the end of that.
 - A forked child has no such thread. It touches neither the event loop nor its sockets, which belong to the parent.
+- The event loop is asyncio's own: with open connections of uvloop, a forked child crashes when it exits.
 - The thread has no reference to a `BlockingClient`, so a client that is no longer used is collected.
 """
 
@@ -20,7 +21,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from importlib.util import find_spec
 from threading import Event, Lock, Thread, current_thread
 from typing import Any, Final, Generic, TypeVar, cast, final
 from weakref import WeakSet
@@ -32,12 +32,13 @@ from ..client import Client
 T = TypeVar("T")
 _log: Final = logging.getLogger("msgapi")
 _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
-POLL: Final = 0.1 if sys.platform == "win32" else None  # on Windows Ctrl-C does not interrupt a wait
+POLL: Final = 0.25
+"""Seconds of one wait. A signal does not end a wait on Windows, and elsewhere not if it arrives just before it."""
 
 
 def wait_for(lock: Lock) -> None:
-    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this on every platform."""
-    while not lock.acquire(timeout=-1 if POLL is None else POLL):
+    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
+    while not lock.acquire(timeout=POLL):
         pass
 
 
@@ -90,7 +91,7 @@ class Job(Generic[T]):
         try:
             self._result = await self._coroutine
         except asyncio.CancelledError as cancelled:
-            error = RuntimeError(_CLOSED if self._thread.closed else _CANCELLED)
+            error = RuntimeError(_CLOSED_MEANWHILE if self._thread.closed else _CANCELLED)
             error.__cause__ = cancelled
         except BaseException as raised:  # noqa: BLE001 - raised in the thread that waits
             error = raised
@@ -98,6 +99,7 @@ class Job(Generic[T]):
 
     def _end(self, error: BaseException | None) -> None:
         self._error, self.ended = error, True
+        self._thread.jobs.discard(self)
         self._notify()
 
 
@@ -105,7 +107,8 @@ class Job(Generic[T]):
 class LoopThread:
     """The event loop of one *client*, and its thread. All methods are thread-safe.
 
-    *pid* is the process in which it was started, None before. *closed* is True once it is to end.
+    *pid* is the process in which it was started, None before. *closed* is True once it is to end. *jobs* are those that
+    have not ended.
     """
 
     def __init__(self, client: Client) -> None:
@@ -117,7 +120,7 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._stop = asyncio.Event()
-        self._jobs: set[Job[Any]] = set()
+        self.jobs: set[Job[Any]] = set()
         self._ended = Event()
         self._failure: BaseException | None = None
         _THREADS.add(self)
@@ -142,25 +145,21 @@ class LoopThread:
         _ = lock.acquire()
         job = Job(self, coroutine, lock.release)
         try:
-            self._submit(job)
+            self.submit(job)
             wait_for(lock)
         except BaseException:
             self.post(job.cancel)
             raise
-        finally:
-            self._jobs.discard(job)
         return job.result()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, T], notify: Callable[[], None]) -> Job[T]:
-        """Start *coroutine* and do not wait for it. `enter` must come before."""
-
-        def end() -> None:
-            self._jobs.discard(job)
-            notify()
-
-        job = Job(self, coroutine, end)
-        self._submit(job)
-        return job
+    def submit(self, job: Job[Any]) -> None:
+        """Start *job* and do not wait for it. `enter` must come before."""
+        self.jobs.add(job)
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        try:
+            _ = loop.call_soon_threadsafe(job.start)
+        except RuntimeError:  # the loop has ended
+            job.cancel()
 
     def post(self, callback: Callable[[], object]) -> None:
         """Call *callback* in the event loop, soon; do nothing if that has ended, or in a forked process."""
@@ -224,6 +223,7 @@ class LoopThread:
             self._thread = Thread(target=run, name="msgapi.BlockingClient", daemon=True)
             self.pid, self._opening = os.getpid(), opening
             _RUNNING.add(self)
+            _ = atexit.register(self.close_at_exit)  # runs before all that was registered earlier
             try:
                 self._thread.start()
             except RuntimeError:  # the system allows no more threads
@@ -232,24 +232,19 @@ class LoopThread:
             return opening
 
     def _reset(self) -> None:
-        _RUNNING.discard(self)
+        self._forget()
         self.pid = self._opening = None
 
-    def _submit(self, job: Job[Any]) -> None:
-        self._jobs.add(job)
-        loop = cast("asyncio.AbstractEventLoop", self._loop)
-        try:
-            _ = loop.call_soon_threadsafe(job.start)
-        except RuntimeError:  # the loop has ended
-            job.cancel()
+    def _forget(self) -> None:
+        _RUNNING.discard(self)
+        atexit.unregister(self.close_at_exit)
 
     def _request_stop(self) -> None:
         self.post(self._stop.set)
 
     def _work(self, opening: "Future[None]") -> None:
-        options = {"use_uvloop": find_spec("uvloop") is not None}
         try:
-            anyio.run(self._main, opening, backend_options=options)
+            anyio.run(self._main, opening)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that opens or closes
             if not opening.done():
                 with self._lock:
@@ -258,9 +253,9 @@ class LoopThread:
                 return
             self._failure = error
         self.closed = True
-        while self._jobs:  # they came too late for the loop
-            self._jobs.pop().cancel()
-        _RUNNING.discard(self)
+        while self.jobs:  # they came too late for the loop
+            self.jobs.pop().cancel()
+        self._forget()
         self._ended.set()
 
     async def _main(self, opening: "Future[None]") -> None:
@@ -269,7 +264,7 @@ class LoopThread:
             opening.set_result(None)
             if not self.closed:
                 _ = await self._stop.wait()
-            jobs = tuple(self._jobs)
+            jobs = tuple(self.jobs)
             for job in jobs:
                 job.cancel()
             if tasks := [job.task for job in jobs if job.task is not None]:
@@ -283,10 +278,8 @@ def _runs_event_loop() -> bool:
     return trio is not None and bool(trio.in_trio_run())
 
 
-_CLOSED: Final = (
-    "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call; "
-    "the outcome of a call that was in flight is not known"
-)
+_CLOSED: Final = "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call"
+_CLOSED_MEANWHILE: Final = "this client was closed during the call, whose outcome is therefore not known"
 _FORKED: Final = (
     "this client was opened in the process from which this one was forked: "
     "make a msgapi.BlockingClient in each process, or use it only after the fork"
@@ -303,12 +296,6 @@ _THREADS: Final[WeakSet[LoopThread]] = WeakSet()
 def _renew_locks() -> None:
     for thread in _THREADS:
         thread.renew_lock()
-
-
-@atexit.register
-def _close_all() -> None:
-    for thread in tuple(_RUNNING):
-        thread.close_at_exit()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows

@@ -21,7 +21,7 @@ import anyio
 from .. import batch
 from ..batch import Outcome, Outcomes, Stopped
 from ..client import Client
-from .loop_thread import POLL, LoopThread, wait_for
+from .loop_thread import POLL, Job, LoopThread, wait_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -151,11 +151,13 @@ class BlockingOutcomes(Generic[T]):
     used in any thread.
     """
 
-    def __init__(self, client: object, thread: LoopThread, calls: Iterable[Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self, held: object, client: Client, thread: LoopThread, calls: Iterable[Any], options: dict[str, Any]
+    ) -> None:
         """Open the batch and its journal."""
         if not isinstance(calls, Iterable):
             raise TypeError(f"a blocking batch takes an iterable of calls, not {type(calls).__name__}")
-        self._held = client  # a client that is collected is closed
+        self._held = held  # a client that is collected is closed
         self._thread, self._source = thread, iter(calls)
         self._on_skip: Callable[[int, str], None] | None = options.get("on_skip")
         self._skipped: deque[tuple[int, str]] = deque()
@@ -168,9 +170,10 @@ class BlockingOutcomes(Generic[T]):
         wake, end = _notifiers(self._signal, self._ended)
         concurrency = options.get("concurrency", 64)
         rows = _Rows(concurrency if isinstance(concurrency, int) else 1, wake)
-        self._task: _BatchTask[T] = _BatchTask(thread.client, rows, options, wake)
-        self._job = thread.spawn(self._task.run(), end)
+        self._task: _BatchTask[T] = _BatchTask(client, rows, options, wake)
+        self._job = Job(thread, self._task.run(), end)
         try:
+            thread.submit(self._job)
             while self._task.outcomes is None and not self._job.ended:
                 wait_for(self._signal)
         except BaseException:
@@ -320,7 +323,6 @@ class BlockingOutcomes(Generic[T]):
                 end, task.end = task.end, None
                 raise end
             if self._ended.is_set():
-                self._thread.enter()
                 self._job.result()
                 raise RuntimeError(_OVER)
             if not task.asked:

@@ -1,5 +1,6 @@
 """The client: it carries out calls over a transport, with retries and within the rate limit."""
 
-from .client import BASE_URL, MAX_CONNECTIONS, Client
+from .client import Client
+from .setup import BASE_URL
 
-__all__ = ["BASE_URL", "MAX_CONNECTIONS", "Client"]
+__all__ = ["BASE_URL", "Client"]

@@ -1,64 +1,39 @@
-"""Client: carries out calls over any transport, with retries and within the rate limit.
+"""Client: the class that programs construct, and that carries out calls; `sending` says how."""
 
-A call takes a turn at the rate limit, is sent, and its response is decoded; then it is retried or returned.
-"""
-
-import os
-import sys
-import weakref
-from asyncio import AbstractEventLoop, current_task
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from random import random
-from threading import get_ident
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, cast, final
-
-import anyio.lowlevel
-import attrs
-from anyio.lowlevel import current_token
-from attrs import define
+from copy import copy
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
 
 from ..calls import Call
-from ..clock import SYSTEM_CLOCK, Clock
-from ..codegen import constructor
+from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..config import (
-    Misconfigured,
-    check_count,
+    check_app_name,
     check_instance,
     check_methods,
     check_seconds,
-    check_transport,
     check_url,
-    is_unopened,
     key_problem,
 )
-from ..http import Request, Response
-from ..observe import Observer, Watch, combine
-from ..ratelimit.pace import Lane, Pace
-from ..ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnQueue, sleep_while, time_left
-from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
-from ..retry import Budget, Retry
-from ..transports import Answer, Transport
-from ..version import VERSION
+from ..observe import Observer, combine
+from ..ratelimit.pace import Pace
+from ..results import Result
+from ..retry import Retry
+from ..transports import Transport
+from ..transports.common.proxy import FROM_ENVIRONMENT
 from .advice import advice_for
-from .lifetime import Lifetime, OpenTransport, open_transport
+from .options import make_connection_options, make_options
+from .sending import CallSender
+from .setup import ClientSetup
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 T = TypeVar("T")
 
-BASE_URL: Final = "https://api.arowana.app"
-MAX_CONNECTIONS: Final = 100
-_DEFAULT_RETRY = Retry()
-_new_request = constructor(Request)
-
-
-class Decode(Protocol):
-    """The type of `decode.decode`, which is imported late."""
-
-    def __call__(
-        self, call: Call[T], response: Response, /, *, attempts: int, elapsed: float, now: Callable[[], float]
-    ) -> Result[T]:
-        """Return the result of *call*, decoded from *response*."""
-        ...  # pragma: no cover
+TIMEOUT: Final = 30.0  # seconds
+CONNECT_TIMEOUT: Final = 10.0  # seconds
+_DEFAULT_RETRY: Final = Retry()
 
 
 @final
@@ -82,13 +57,31 @@ class Client:
       open. If None, aiohttp is used, on asyncio only.
     - *retry*: which failed attempts are repeated, and when; by default `Retry()`.
     - *pace*: the rate of requests; by default `Pace()`. Clients of one process that use the same key can share one.
-    - *timeout*: seconds for one attempt over the default transport, 30 by default. A transport that is passed in has
-      its own timeout. For a deadline over all attempts, use `anyio.fail_after`.
-    - *max_connections*: the highest number of connections of the default transport, 100 by default. If all are in use,
-      a call waits for a free one until shortly before the surrounding anyio deadline; it is then a `NotSent` with the
-      code `no_free_connection`. A transport that is passed in has its own limit.
+    - *timeout*: seconds for one attempt, 30 by default; the wait for a free connection comes before it. A transport
+      that is passed in keeps its own, unless another value than 30 is given here.
+    - *connect_timeout*: seconds for the connecting of one attempt. The default is 10, or that of a transport that is
+      passed in. A transport that does not make connections by itself ignores it.
+    - *total_timeout*: seconds for a whole call, with all attempts and waits; by default without limit. See `__call__`.
     - *clock*: waits and reads the time; by default the system clock. Tests can pass a `VirtualClock`.
     - *observer*: an `observe.Observer` of all calls; see `observe.combine`, `observe.log`, `telemetry.observer`.
+    - *app_name*: the name of your program, such as `shop/1.2`, which is added to the User-Agent.
+
+    These are options of the default transport. A transport that is passed in is given them by its `open`:
+
+    - *max_connections*: the highest number of connections, 100 by default. If all are in use, a call waits for a free
+      one until shortly before its *total_timeout* or the surrounding anyio deadline; it is then a `NotSent` with the
+      code `no_free_connection`.
+    - *keepalive_timeout*: seconds after which an idle connection is closed, 15 by default.
+    - *max_connection_age*: seconds for which a connection is used, 300 by default. A change of the host's address is
+      followed within them.
+    - *proxy*: the URL of an http proxy, such as `http://user:password@proxy.example:3128`, or None for no proxy. By
+      default the proxies of the environment are used (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), which are
+      read when the client opens. This machine is never reached through a proxy of the environment.
+    - *ssl*: an `ssl.SSLContext`, for example with the certificate authority of a proxy; by default the system's.
+
+    The time-outs of asyncio, `asyncio.timeout` and `asyncio.wait_for`, cannot be seen from inside a task. A call under
+    one of them is cancelled when the time is up, and raises TimeoutError instead of returning what is known. Use
+    *total_timeout* instead, or `anyio.fail_after`: a call that would have to wait for longer then returns at once.
 
     Raise TypeError for an argument of a wrong type and ValueError for a wrong value. An unsafe URL or key raises
     `Misconfigured`, a ValueError. A missing or unsafe environment variable raises it when the client opens.
@@ -108,52 +101,59 @@ class Client:
         transport: Transport | AbstractAsyncContextManager[Transport] | None = None,
         retry: Retry = _DEFAULT_RETRY,
         pace: Pace | None = None,
-        timeout: float = 30.0,
+        timeout: float = TIMEOUT,
+        connect_timeout: float | None = None,
+        total_timeout: float | None = None,
         max_connections: int | None = None,
+        keepalive_timeout: float | None = None,
+        max_connection_age: float | None = None,
+        proxy: str | None = FROM_ENVIRONMENT,
+        ssl: "SSLContext | None" = None,
+        app_name: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
         observer: Observer | None = None,
     ) -> None:
-        self._api_key = api_key
+        setup = self._setup = ClientSetup(api_key, None, transport, {}, app_name)
         del api_key  # an error tracker shows the local variables of a frame that raises
-        self._base_url: str | None = None
-        self._lifetime = Lifetime()
         if base_url is not None:
-            self._base_url = check_url(base_url)
+            setup.base_url = check_url(base_url)
         check_instance("retry", retry, Retry, "Retry(attempts=3)")
-        check_seconds("timeout", timeout)
         check_methods("clock", clock, ("now", "time", "sleep"), "msgapi.VirtualClock()")
-        if max_connections is not None:
-            check_count("max_connections", max_connections)
-        if transport is not None:
-            check_transport(transport)
-            if max_connections is not None:
-                raise ValueError(
-                    "max_connections is that of the default transport: pass it to the `open` of the transport instead"
-                )
+        check_seconds("timeout", timeout)
+        setup.connections = make_connection_options(
+            transport,
+            max_connections=max_connections,
+            keepalive_timeout=keepalive_timeout,
+            max_connection_age=max_connection_age,
+            ssl=ssl,
+            proxy=proxy,
+        )
+        options = make_options(None, connect_timeout=connect_timeout, total_timeout=total_timeout)
+        if transport is None:  # these are the transport's own, which costs nothing for each call
+            setup.connections |= {"timeout": timeout, "connect_timeout": connect_timeout or CONNECT_TIMEOUT}
+            options = make_options(None, total_timeout=total_timeout)
+        elif timeout != TIMEOUT:
+            options = make_options(options, timeout=timeout)
+        if app_name is not None:
+            check_app_name(app_name)
         if pace is not None:
             check_instance("pace", pace, Pace, "Pace(per_second=5)")
         if observer is not None:
             check_instance("observer", observer, Observer, "observe.log()")
-        if self._api_key is not None and (problem := key_problem(self._api_key)) is not None:
+        if setup.api_key is not None and (problem := key_problem(setup.api_key)) is not None:
             raise problem
         self.observer = None if observer is None else combine(observer)
-        self._given, self._timeout, self._max_connections = transport, timeout, max_connections or MAX_CONNECTIONS
-        self._retry, self._clock = retry, clock
-        self._pace = Pace() if pace is None else pace
-        self._budget = Budget(retry)
-        self._queues: dict[str, TurnQueue] = {}
-        self._headers: Mapping[str, str]
-        self._transport: Transport
-        self._decode: Decode
+        self._sender = CallSender(setup, retry, Pace() if pace is None else pace, steady(clock))
+        self._options = options
 
     def __repr__(self) -> str:
         """Show the base URL and whether the client is open; never the API key."""
-        where = "" if self._base_url is None else f"{self._base_url}, "
-        return f"Client({where}{self._lifetime.state})"
+        base_url = self._setup.base_url
+        return f"Client({'' if base_url is None else f'{base_url}, '}{self._setup.lifetime.state})"
 
     async def __aenter__(self) -> "Client":
         """Open the client. Raise Misconfigured if there is no API key or an environment variable is unsafe."""
-        await self._lifetime.enter(self._open)
+        await self._sender.enter()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -165,42 +165,93 @@ class Client:
 
         Every later call raises RuntimeError. Raise RuntimeError if the open client belongs to another event loop.
         """
-        await self._lifetime.close()
+        await self._setup.lifetime.close()
 
     def allow_connections(self, count: int) -> None:
         """Let *count* calls be in flight at once: raise the limit of the default transport if it is lower.
 
         Raise ValueError if the limit of a transport that was passed in is lower.
         """
-        if self._given is not None:
-            limit = getattr(self._given, "max_connections", None)
-            if limit is not None and limit < count:
-                raise ValueError(
-                    f"{count} calls at once are more than the max_connections of the transport, {limit}: "
-                    f"open it with max_connections={count}"
-                )
-        elif count > self._max_connections:
-            self._max_connections = count
-            if hasattr(self, "_transport"):
-                self._transport.max_connections = count  # type: ignore[attr-defined]  # the default transport has it
+        self._setup.allow_connections(count)
 
     def __call__(
-        self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
+        self,
+        call: Call[T],
+        /,
+        *,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        total_timeout: float | None = None,
+        retry: Retry | None = None,
+        headers: Mapping[str, str] | None = None,
+        only_while: Callable[[], bool] | None = None,
     ) -> Coroutine[Any, Any, Result[T]]:
         """Carry out *call*. Return its value in an `Ok`, or the error of the last attempt.
 
         Failed attempts are repeated according to the client's `Retry`. The same call may be awaited again if it is
         `repeatable`: with an idempotency key it is the same operation.
 
-        *only_while* is called before each request is sent, and a few times a second while the call waits. Once it
-        returns False, return the error of the last attempt, or a `NotSent` with the code `called_off` if there was
-        none. Raise TypeError if *call* is not a `Call`.
+        These options are for this call only; None is for the client's own:
+
+        - *timeout*, *connect_timeout*: seconds for one attempt, and for its connecting. An attempt that times out is
+          `NotSent` if nothing was sent, else `Unanswered`, and is repeated like any other.
+        - *total_timeout*: seconds for the whole call, with all attempts and waits. Once they have passed, the call
+          returns what is known: `Throttled` if it waits for the rate limit, `NotSent`, or `Unanswered`. If a wait would
+          be longer, it returns at once: `Throttled`, or the error of the last attempt.
+        - *retry*: its attempts and waits; the budget stays that of the client.
+        - *headers*: more headers to send, such as `X-Request-Id`. Those that the client writes cannot be set.
+        - *only_while* is called before each request is sent, and a few times a second while the call waits. Once it
+          returns False, return the error of the last attempt, or a `NotSent` with the code `called_off` if there was
+          none.
+
+        Raise TypeError if *call* is not a `Call`, and TypeError or ValueError for an option that is wrong.
         """
         if type(call) is not Call:
             raise TypeError(f"a client takes a call, such as messages.send(...), not {type(call).__name__}")
+        options, sender = self._options, self._sender
+        if not (timeout is connect_timeout is total_timeout is None and retry is None and headers is None):
+            options = make_options(
+                options,
+                timeout=timeout,
+                connect_timeout=connect_timeout,
+                total_timeout=total_timeout,
+                retry=retry,
+                headers=headers,
+            )
         if self.observer is None:
-            return self._carry(call, only_while, None)
-        return self._watched(call, only_while, self.observer)
+            return sender.carry(call, only_while, None, options)
+        return sender.watched(call, only_while, self.observer, options)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        total_timeout: float | None = None,
+        retry: Retry | None = None,
+        headers: Mapping[str, str] | None = None,
+        keep_raw: bool | None = None,
+    ) -> "Client":
+        """Return a client with these options for all of its calls; None is for those of this client.
+
+        It shares everything else: the connections, the pace, the retry budget and the observer. It is open as long as
+        this client is, and closing either of them closes both. The options are those of `__call__`; *headers* are added
+        to those of this client. If *keep_raw* is true, `result.meta.raw_body` is the body of the response as it came,
+        also of one that could not be decoded. It contains personal data, and is shown in no repr.
+
+        Raise TypeError or ValueError for an option that is wrong.
+        """
+        derived = copy(self)
+        derived._options = make_options(  # noqa: SLF001 - of this class
+            self._options,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            total_timeout=total_timeout,
+            retry=retry,
+            headers=headers,
+            keep_raw=keep_raw,
+        )
+        return derived
 
     if not TYPE_CHECKING:  # pragma: no branch - so that a type checker reports these
 
@@ -219,191 +270,3 @@ class Client:
 
         def __exit__(self, *_: object) -> None:
             """Do nothing: `__enter__` has raised."""
-
-    async def _open(self) -> OpenTransport | None:
-        if self._base_url is None:
-            self._base_url = check_url(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
-        self._api_key = self._api_key or os.environ.get("MSGAPI_API_KEY")
-        if (problem := key_problem(self._api_key)) is not None:
-            raise problem
-        opened, given = None, self._given
-        if given is None or is_unopened(given):
-            manager = _default_transport(self._timeout, self._max_connections) if given is None else given
-            opened, self._transport = await open_transport(
-                cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client"
-            )
-            _ = weakref.finalize(self, opened.close_with_warning)
-        else:
-            self._transport = cast("Transport", given)
-        self._headers = _headers(self._api_key)
-        from ..decode import decode  # imports the JSON libraries, which `import msgapi` must not load
-
-        self._decode = decode
-        return opened
-
-    async def _watched(self, call: Call[T], only_while: Callable[[], bool] | None, observer: Observer) -> Result[T]:
-        if get_ident() != self._lifetime.thread or current_task(self._lifetime.loop) is None:
-            await self._lifetime.enter(self._open)
-        watch = observer.call(call)
-        if watch is None:
-            return await self._carry(call, only_while, None)
-        ended: Result[T] | None = None
-        try:
-            ended = result = await self._carry(call, only_while, watch)
-            return result
-        finally:
-            watch.result(ended)
-
-    async def _carry(self, call: Call[T], only_while: Callable[[], bool] | None, watch: Watch | None) -> Result[T]:
-        lifetime = self._lifetime
-        if get_ident() != lifetime.thread or current_task(lifetime.loop) is None:  # else it is open here
-            await lifetime.enter(self._open)
-        if call.invalid is not None:
-            await anyio.lowlevel.checkpoint()
-            return call.invalid
-        request, queue = self._request(call), self._queues.get(call.endpoint_class) or self._queue(call.endpoint_class)
-        now, result = self._clock.now(), None
-        state = _CallState(now, watch)
-        while True:
-            if only_while is not None and not only_while():
-                return self._cancelled(call, state, result)
-            if not queue.enter_at_once(now):
-                entry = await queue.enter(only_while)
-                now, since = self._clock.now(), now
-                state.waited(now - since)
-                if not isinstance(entry, Turn):
-                    return self._without_turn(call, state, entry, result)
-            state.attempts += 1
-            try:
-                answer: Answer = await self._transport(request if watch is None else _with_headers(request, watch))
-            except BaseException:
-                queue.lane.record_unanswered()
-                raise
-            result = self._result(call, answer, queue.lane, state, left_at=now)
-            if isinstance(result, Ok):
-                self._budget.earn()
-                return result
-            state.may_have_happened |= result.may_have_happened
-            pause = await self._pause(call, state, result, queue)
-            if pause is None:
-                return attrs.evolve(result, may_have_happened=state.may_have_happened)
-            await sleep_while(self._clock, pause, only_while)
-            now = self._clock.now()
-
-    async def _pause(self, call: Call[T], state: "_CallState", error: ApiError, queue: TurnQueue) -> float | None:
-        if queue.slots is not None and isinstance(error, Throttled) and error.rate_limited:
-            await queue.slots.throttle(self._retry.delay_of_others(error))
-        attempt, chance = state.attempts - state.repeated, random()  # noqa: S311 - jitter
-        pause = self._retry.wait(error, attempt=attempt, repeatable=call.repeatable, chance=chance)
-        if pause is None or pause > time_left() or not self._budget.spend(error):
-            return None
-        if state.watch is not None:
-            state.watch.retry(error, pause)
-        return pause
-
-    def _result(self, call: Call[T], answer: Answer, lane: Lane, state: "_CallState", *, left_at: float) -> Result[T]:
-        now = self._clock.now()
-        result: Result[T]
-        if not isinstance(answer, Response):
-            lane.record_unanswered()
-            state.add_repeated(answer.meta.attempts or 1)
-            result = attrs.evolve(answer, meta=state.meta(call, now))
-        else:
-            if answer.attempts > 1:
-                state.add_repeated(answer.attempts)
-            clock, elapsed = self._clock, now - state.began
-            result = self._decode(call, answer, attempts=state.attempts, elapsed=elapsed, now=clock.time)
-            meta = result.meta
-            if isinstance(result, Throttled) and result.rate_limited:
-                lane.record_throttled(now, left_at, self._retry.delay_of_others(result), meta.rate_limit)
-            else:
-                figures = meta.rate_limit if isinstance(result, Ok) or result.from_service else None
-                lane.record_response(now, clock.time(), figures=figures, server_time=meta.server_time)
-        if state.watch is not None:
-            state.watch.answer(result)
-        return result
-
-    def _request(self, call: Call[T]) -> Request:
-        headers = dict(self._headers)
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-        if call.idempotency_key is not None:
-            headers["Idempotency-Key"] = call.idempotency_key
-        return _new_request(call.method, f"{self._base_url}{call.target}", headers, call.body)
-
-    def _queue(self, endpoint_class: str) -> TurnQueue:
-        pace, lane, clock = self._pace, self._pace.lane(endpoint_class), self._clock
-        slots = None
-        if pace.shared is not None:
-            slots = ReservedSlots(pace.shared, endpoint_class, lane, clock, pace.per_second)
-        return self._queues.setdefault(endpoint_class, TurnQueue(lane, clock, self._retry.longest_wait, slots))
-
-    def _without_turn(
-        self, call: Call[T], state: "_CallState", entry: TooLate | Cancelled, last: Result[T] | None
-    ) -> Result[T]:
-        if isinstance(entry, TooLate):
-            return self._rate_limited(call, state, entry.seconds)
-        return self._cancelled(call, state, last)
-
-    def _cancelled(self, call: Call[T], state: "_CallState", last: Result[T] | None) -> Result[T]:
-        if last is None or isinstance(last, Ok):
-            meta = state.meta(call, self._clock.now())
-            return NotSent("it was cancelled by only_while before it was sent", code=CALLED_OFF, meta=meta)
-        return attrs.evolve(last, may_have_happened=state.may_have_happened)
-
-    def _rate_limited(self, call: Call[T], state: "_CallState", wait: float) -> ApiError:
-        return Throttled(
-            code="rate_limit_exceeded",
-            message=f"the rate limit delays the next request by {wait:.3g} s, which is too long",
-            retry_after=wait,
-            may_have_happened=state.may_have_happened,
-            meta=state.meta(call, self._clock.now()),
-            from_service=False,
-        )
-
-
-@define
-class _CallState:
-    # The requests of one call so far; *repeated* counts those that a transport made beyond one for each attempt.
-    began: float
-    watch: Watch | None
-    attempts: int = 0
-    repeated: int = 0
-    may_have_happened: bool = False
-
-    def add_repeated(self, requests: int) -> None:
-        # The transport made so many *requests* in the last attempt. All but the last one were lost.
-        self.attempts += requests - 1
-        self.repeated += requests - 1
-        self.may_have_happened |= requests > 1
-
-    def waited(self, seconds: float) -> None:
-        if self.watch is not None and seconds > 0:
-            self.watch.wait(seconds)
-
-    def meta(self, call: Call[T], now: float) -> Meta:
-        return Meta(attempts=self.attempts, elapsed=now - self.began, idempotency_key=call.idempotency_key)
-
-
-def _with_headers(request: Request, watch: Watch) -> Request:
-    more = watch.attempt(request)
-    return attrs.evolve(request, headers={**more, **request.headers}) if more else request
-
-
-def _headers(api_key: str | None) -> Mapping[str, str]:
-    return {
-        "Authorization": f"Bearer {api_key}",
-        "Accept": "application/json",
-        "User-Agent": f"msgapi-sdk/{VERSION} Python/{sys.version_info.major}.{sys.version_info.minor}",
-    }
-
-
-def _default_transport(timeout: float, max_connections: int) -> AbstractAsyncContextManager[Transport]:
-    if not isinstance(current_token().native_token, AbstractEventLoop):
-        raise Misconfigured(
-            "the default transport runs on asyncio only: on trio, "
-            'pip install "msgapi-sdk[trio]" and pass transport=transports.httpx2.open()'
-        )
-    from ..transports import aiohttp
-
-    return aiohttp.open(timeout=timeout, max_connections=max_connections)

@@ -12,7 +12,7 @@ Rules:
 - An outcome is written with a field "kind", the name of its class, and is read only as that class.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from types import NoneType, UnionType
@@ -31,6 +31,7 @@ from ..results import ApiError, Meta, Ok, RateLimit
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
 _DECIMAL_SOURCES: Final = frozenset({float, int, str})
+NOT_WRITTEN: Final = frozenset({"_headers", "raw_body"})  # of `Meta`: what a response contains beside its figures
 KIND: Final = "kind"  # the field of an outcome that has the name of its class
 _NO_HOOKS: Final[Mapping[str, Structure[Any]]] = {}
 _ERRORS: Final = {kind.__name__: kind for kind in get_args(ApiError)}
@@ -308,10 +309,13 @@ def marker_of(model: type) -> tuple[str, str] | None:
     return _MARKERS.get(model)
 
 
-def answer_writer(model: type) -> Callable[[object], dict[str, object]]:
-    """Return the function that writes an answer or an outcome, by the rule above."""
+def answer_writer(model: type, without: Collection[str] = ()) -> Callable[[object], dict[str, object]]:
+    """Return the function that writes an answer or an outcome, by the rule above, but the fields *without*."""
     omitted = {one.name: one.default is None or one.name == EXTRA for one in attrs.fields(model)}
-    overrides: Any = {name: override(omit_if_default=omit) for name, omit in omitted.items()}
+    overrides: Any = {
+        name: override(omit=True) if name in without else override(omit_if_default=omit)
+        for name, omit in omitted.items()
+    }
     return make_dict_unstructure_fn(model, fast, **overrides)
 
 
@@ -384,12 +388,10 @@ def _is_union_of_outcomes(kind: object) -> bool:
     return get_origin(kind) in {Union, UnionType} and set(_ERRORS.values()) <= set(get_args(kind))
 
 
-def _is_written_whole(kind: Any) -> bool:  # noqa: ANN401 - as above
-    return kind in {Meta, RateLimit} or (attrs.has(kind) and is_answer(kind))
-
-
 def _register_outcomes() -> None:
-    _ = fast.register_unstructure_hook_factory(_is_written_whole, answer_writer)
+    fast.register_unstructure_hook(RateLimit, answer_writer(RateLimit))
+    fast.register_unstructure_hook(Meta, answer_writer(Meta, without=NOT_WRITTEN))
+    _ = fast.register_unstructure_hook_factory(lambda kind: attrs.has(kind) and is_answer(kind), answer_writer)
     _ = fast.register_unstructure_hook_factory(_is_marked, _marked_writer)
     for converter in (fast, detailed):
         _register_reading(converter)

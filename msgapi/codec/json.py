@@ -9,7 +9,6 @@ import json
 import re
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from math import isfinite
 from typing import Any, Final, TypeVar, cast, final
 
@@ -18,7 +17,7 @@ import orjson
 from attrs import frozen
 from cattrs import ClassValidationError, IterableValidationError
 
-from ..codegen import Tree
+from ..codegen import Cache, Tree
 from ..results import ApiError, Detail, Result
 from .converter import Mismatch, Structure, detailed, fast, is_answer
 
@@ -65,7 +64,7 @@ def to_json(value: object) -> bytes:
     Raise TypeError for a value that JSON cannot hold, such as an object of a class in `extra`.
     """
     # orjson keeps its buffer of 4 kB alive behind each result; a copy keeps only the bytes that were written.
-    return memoryview(orjson.dumps(fast.unstructure(value))).tobytes()
+    return memoryview(orjson.dumps((_fast_writers.get(type(value)) or _fast_writers[type(value)])(value))).tobytes()
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
@@ -146,7 +145,8 @@ def salvage(body: bytes, deepest: int) -> Tree:
     return dict(reversed(_ID.findall(text))) if text.startswith("{") else {}  # of two ids with one name, the first
 
 
-_fast_reader: Final[Callable[[Any], Structure[Any]]] = lru_cache(256)(fast.get_structure_hook)
+_fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
+_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
 
 
 def from_json(body: bytes, model: type[T]) -> T | Problems:
@@ -156,7 +156,7 @@ def from_json(body: bytes, model: type[T]) -> T | Problems:
     `parse_leniently` does.
     """
     try:
-        read: T = _fast_reader(model)(orjson.loads(body), model)
+        read: T = (_fast_readers.get(model) or _fast_readers[model])(orjson.loads(body), model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
@@ -176,7 +176,7 @@ def from_dict(value: object, model: type[T]) -> T | Problems:
     checked, limits and enums are not: `messages.check` and the functions that build calls check them.
     """
     try:
-        read: T = _fast_reader(model)(value, model)
+        read: T = (_fast_readers.get(model) or _fast_readers[model])(value, model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)

@@ -8,7 +8,7 @@ from .journal import (
     open,  # noqa: A004 - read as `journal.open`
     open_readonly,
 )
-from .merging import Merge, merge
+from .opening import Merge, merge
 from .report import Count, JournalRow, Summary
 from .rows import CHANGED, KEY_USED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict, key_of
 

@@ -12,16 +12,14 @@ Rules:
 """
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from itertools import chain
 from traceback import extract_tb
 from typing import Final, Generic, TypeVar, final
 
 from ..calls import Call
-from ..http import Request
+from ..http import Request, may_be_added
 from ..redact import route
 from ..results import ApiError, Result
 
@@ -29,10 +27,6 @@ T = TypeVar("T")
 W = TypeVar("W")
 OTHER: Final = "_OTHER"  # defined by the OpenTelemetry conventions
 _METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
-_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
-_PROTECTED: Final = re.compile(
-    "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|te|trailer|transfer-encoding|upgrade"
-)
 _log: Final = logging.getLogger("msgapi")
 
 
@@ -223,14 +217,9 @@ def _add(headers: dict[str, str], request: Request, more: Mapping[str, str] | No
     known = {name.lower() for name in (*request.headers, *headers)}
     fresh = {name: value for name, value in more.items() if name.lower() not in known}
     for name, value in fresh.items():
-        if not (_may_be_added(name) and value.isascii() and value.isprintable()):
+        if not may_be_added(name, value):
             raise ValueError("not a header that an observer can add")
     headers.update(fresh)
-
-
-@lru_cache(maxsize=64)
-def _may_be_added(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and not _PROTECTED.fullmatch(name.lower())
 
 
 def _log_exception(source: object, error: Exception) -> None:

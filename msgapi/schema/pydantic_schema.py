@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, LiteralString, TypeAlias, TypeVar, Union, cast, get_args, get_origin
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import attrs
 from pydantic import GetCoreSchemaHandler
@@ -21,7 +21,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from pydantic_core.core_schema import CoreSchema, SerializationInfo
 
 from ..codec import Problems, from_dict, to_dict
-from ..codec.converter import is_answer, marker_of
+from ..codec.converter import NOT_WRITTEN, is_answer, marker_of
 from ..redact import HIDDEN
 from ..results import Detail
 from .mapping import field_paths, is_optional_in_request, marker_paths
@@ -86,9 +86,9 @@ def _read(value: object, model: type, source: Any) -> object:  # noqa: ANN401 - 
 
 
 def _line(detail: Detail) -> InitErrorDetails:
-    code: LiteralString = "missing" if detail.message == "is required" else "msgapi_invalid"
+    code = "missing" if detail.message == "is required" else "msgapi_invalid"
     # Without a context the template is the text as it is.
-    kind = PydanticCustomError(code, cast("LiteralString", detail.message))
+    kind = PydanticCustomError(code, detail.message)  # pyright: ignore[reportArgumentType] - that rule is for translations
     return InitErrorDetails(type=kind, loc=_location(detail.field), input=HIDDEN)
 
 
@@ -105,7 +105,7 @@ def _shape(model: type, source: Any, generate: Generate) -> CoreSchema:  # noqa:
     root = _Tree()
     if marker := marker_of(model):
         root.put([marker[0]], core_schema.literal_schema([marker[1]]), required=True)
-    for one in fields:
+    for one in [one for one in fields if one.name not in NOT_WRITTEN]:
         kind = (get_args(source) or (object,))[0] if isinstance(one.type, TypeVar) else one.type
         required = one.default is attrs.NOTHING if paths is None else not is_optional_in_request(one)
         inner = _kind(kind, generate, open_=is_answer(model))

@@ -63,7 +63,9 @@ class Schema:
 
 def make_invalid(details: tuple[Detail, ...]) -> Invalid:
     """Return the error that the service itself returns for a request with these *details*."""
-    return Invalid(message="; ".join(f"{one.field} {one.message}".strip() for one in details), details=details)
+    return Invalid(
+        message="; ".join(f"{one.field} {one.message}".strip() for one in details), details=details, own_words=True
+    )
 
 
 def check_key(idempotency_key: str) -> Detail | None:

@@ -57,6 +57,7 @@ COMMON: dict[str, st.SearchStrategy[Any]] = {
     "meta": METAS,
     "extra": EXTRA,
     "from_service": st.booleans(),
+    "own_words": st.booleans(),
 }
 AFTER = {"retry_after": st.none() | SECONDS}
 OWN: dict[type, dict[str, st.SearchStrategy[Any]]] = {
@@ -123,7 +124,9 @@ SECRET = st.from_regex(r"[a-z]{6} [a-z]{6}", fullmatch=True)
 @given(SECRET, st.sampled_from([*OWN]))
 def test_no_repr_of_an_error_shows_a_sentence_or_a_recipient(secret: str, kind: type) -> None:
     number, address = "+4915112345678", f"{secret.replace(' ', '.')}@example.org"
-    texts: dict[str, Any] = {"code": secret, "message": secret, "extra": {secret: secret}}
+    texts: dict[str, Any] = {"code": secret, "extra": {secret: secret}}
+    if kind not in {NotSent, Unanswered}:  # their message is in words of this package
+        texts |= {"message": secret, "meta": Meta(status=400)}
     own: dict[str, Any] = {
         "details": (Detail(secret, secret), Detail(number, secret), Detail(address, secret)),
         "topup_url": f"https://x.example/{secret}",

@@ -85,7 +85,8 @@ def test_every_answer_and_event_has_extra() -> None:
 
 NOT_ANSWERS = """Text RichCard Carousel Email Card Media Reply OpenUrl OpenUrlInWebview Dial ViewLocation ShareLocation
 CreateCalendarEvent UseCase ImportRow ImportRows Alert AutoReload Prices Estimate Shortage BalanceUnknown Problems Call
-UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema Invalid Detail""".split()
+UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema Invalid Detail
+MessageState RedisEventStore SqliteEventStore""".split()
 
 
 @pytest.mark.parametrize("model", ANSWERS, ids=lambda model: model.__name__)

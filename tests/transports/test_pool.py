@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import anyio
@@ -17,15 +18,9 @@ from msgapi import NotSent, Request, Response
 from msgapi.results import NO_FREE_CONNECTION
 from msgapi.transports import Answer, Transport
 from msgapi.transports.common import connections
-from msgapi.transports.common.connections import (
-    ConnectionLimit,
-    ConnectionPool,
-    Origin,
-    PooledTransport,
-    make_deadlines,
-    watch_socket,
-)
-from msgapi.transports.common.http1 import request_headers
+from msgapi.transports.common.connections import ConnectionLimit, ConnectionPool, PooledTransport, watch_socket
+from msgapi.transports.common.deadlines import make_deadlines
+from msgapi.transports.common.http1 import Origin, RequestEncoder, UrlCache, request_headers
 from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
@@ -146,6 +141,7 @@ class Idle:
     answered: bool = False
     number: int = 0
     idle_since: float = 0.0
+    retire_at: float = inf
     aborted: bool = False
 
     def abort(self) -> None:
@@ -181,7 +177,7 @@ class Connections:
 
     made: list[Idle] = field(factory=list)
 
-    async def __call__(self, _: object) -> Idle:
+    async def __call__(self, _: object, __: object = None) -> Idle:
         self.made.append(Idle(number=len(self.made) + 1))
         return self.made[-1]
 
@@ -229,7 +225,7 @@ async def test_a_connection_that_is_not_open_is_closed_and_not_reused() -> None:
 
 @ON_ASYNCIO
 async def test_a_deadline_that_expires_while_connecting_is_not_sent() -> None:
-    async def never(_: object) -> Idle:
+    async def never(_: object, __: object) -> Idle:
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -442,7 +438,7 @@ async def test_a_call_that_is_cancelled_right_after_it_was_served_gives_the_conn
 
 @ON_ASYNCIO
 async def test_a_deadline_that_expires_while_a_call_connects_is_not_sent() -> None:
-    async def connect(_: URL) -> Idle:
+    async def connect(_: URL, __: float | None) -> Idle:
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -460,3 +456,41 @@ def test_the_headers_of_a_request_are_its_own_and_those_that_it_lacks() -> None:
         (b"Accept-Encoding", b"identity"),
         (b"Content-Length", b"2"),
     ]
+
+
+# The head of a request.
+
+
+def head(encoder: RequestEncoder, *, url: str = "http://here.test/a", **headers: str) -> str:
+    target = UrlCache().target(url)
+    assert target is not None
+    return encoder.encode(Request("POST", url, headers, b"{}"), target).decode()
+
+
+async def test_a_head_that_was_kept_is_only_used_for_the_same_headers() -> None:
+    encoder, end = RequestEncoder(), "Accept-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}"
+    for first, last in (("1", "a"), ("1", "b"), ("2", "b")):
+        assert head(encoder, A=first, Key=last) == (
+            f"POST /a HTTP/1.1\r\nA: {first}\r\nKey: {last}\r\nHost: here.test\r\n{end}"
+        )
+    assert head(encoder, B="1", Key="a").startswith("POST /a HTTP/1.1\r\nB: 1\r\nKey: a\r\nHost: here.test\r\n")
+    assert head(encoder, url="http://there.test/b?c", A="1", Key="a") == (
+        f"POST /b?c HTTP/1.1\r\nA: 1\r\nKey: a\r\nHost: there.test\r\n{end}"
+    )
+    assert head(encoder) == f"POST /a HTTP/1.1\r\nHost: here.test\r\n{end}"
+    assert head(encoder, Host="x") == f"POST /a HTTP/1.1\r\nHost: x\r\n{end}"
+
+
+@pytest.mark.parametrize("headers", [{"A": "1\n", "Key": "a"}, {"A": "1", "Key": "a\r"}, {"A": "1", "Key": "\0"}])
+async def test_a_line_break_in_any_header_raises_each_time(headers: dict[str, str]) -> None:
+    encoder = RequestEncoder()
+    _ = head(encoder, A="1", Key="a")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a header has a line break"):
+            _ = head(encoder, **headers)
+
+
+async def test_heads_of_more_hosts_than_are_kept_are_right() -> None:
+    encoder = RequestEncoder()
+    for number in [*range(100), *range(100)]:
+        assert f"Host: h{number}.test\r\n" in head(encoder, url=f"http://h{number}.test/", Key="a")

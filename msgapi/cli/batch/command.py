@@ -17,14 +17,14 @@ from ..connection import open_client, private_sandbox, run_async
 from ..outcomes import CliError
 from ..output import note
 from . import dry_run, journal, progress, result_files
-from .calls import RowCalls, RowIds
+from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .input import CONTINUE, FileFormat, InputFile, open_input
 from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
-from .spending import TopUpWaiter, check_balance, limit, parse_prices
+from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .summary import report
-from .template import MessageBuilder, MessageTemplate
+from .template import MessageTemplate
 
 _FILES: Final = ("path", "results", "failed")
 _STORED: Final = (*_FILES, *MESSAGE_FIELDS, "with_recipients", "prices", "max_spend")
@@ -85,6 +85,16 @@ class BatchConfig:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
         return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
 
+    @property
+    def unit_prices(self) -> UnitPrices | None:
+        """The prices of --price; None if there are none."""
+        return parse_prices(self.prices) if self.prices else None
+
+    @property
+    def highest_price(self) -> Decimal:
+        """The highest of these prices in EUR; 0 if there are none."""
+        return max((self.unit_prices or {}).values(), default=Decimal(0))
+
     def resume(self, stored: Mapping[str, Any]) -> "BatchConfig":
         """Return this configuration with the *stored* options of a journal.
 
@@ -124,8 +134,8 @@ def resumed(config: BatchConfig) -> BatchConfig:
 
 
 @contextmanager
-def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[InputFile, MessageBuilder]]:
-    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file.
+def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[InputFile, RowCalls]]:
+    """Open the input file, and make what makes the calls of its rows. Raise CliError if the options do not fit it.
 
     *remedy* is what the user can do if the file changes while it is read.
     """
@@ -134,24 +144,24 @@ def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[
         raise CliError("--delimiter is one character, and not a quote or a line break")
     file_format = cast("FileFormat | None", config.file_format)
     with open_input(config.path, file_format=file_format, delimiter=delimiter, remedy=remedy) as table:
-        builder = config.template.bind(table.columns)
-        RowIds(column=config.id_column).check(table)
-        yield table, builder
+        yield table, row_calls(config, table)
 
 
-def row_calls(config: BatchConfig, builder: MessageBuilder) -> RowCalls:
-    """Return what makes the calls of the rows."""
-    return RowCalls(builder, RowIds(column=config.id_column), config.allow_duplicates)
+def row_calls(config: BatchConfig, table: InputFile) -> RowCalls:
+    """Return what makes the calls of the rows of *table*. Raise CliError if the options do not fit it."""
+    builder, ids = config.template.bind(table.columns), RowIds(column=config.id_column)
+    ids.check(table)
+    return RowCalls(builder, ids, config.allow_duplicates, RepeatedRows.find(table, ids))
 
 
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
-    with open_rows(config) as (table, builder):
-        known, calls = parse_prices(config.prices), row_calls(config, builder)
+    with open_rows(config) as (table, calls):
+        known = config.unit_prices
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
-        return run_async(partial(_send, config, table, builder, estimate, _journal(config, table, calls)))
+        return run_async(partial(_send, config, table, calls, estimate, _journal(config, table, calls)))
 
 
 def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJournal | None:
@@ -172,24 +182,24 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
 async def _send(
     config: BatchConfig,
     table: InputFile,
-    builder: MessageBuilder,
+    calls: RowCalls,
     estimate: Estimate | None,
     journal: BatchJournal | None,
 ) -> int:
     pace = Pace(config.rate)
     async with open_client(private_sandbox(config.message_values) if config.sandbox else None, pace=pace) as api:
         if estimate is not None and not config.wait_for_balance:
-            left = estimate_left(estimate, journal, _highest_price(config))
+            left = estimate_left(estimate, journal, config.highest_price)
             if left.messages:
                 await check_balance(api, left)
-        run = await run_batch(config, table, builder, api=api, pace=pace, journal=journal, estimate=estimate)
+        run = await run_batch(config, table, calls, api=api, pace=pace, journal=journal, estimate=estimate)
     return report(run, json=config.json, results=config.results, failed=config.failed)
 
 
 async def run_batch(
     config: BatchConfig,
     table: InputFile,
-    builder: MessageBuilder,
+    calls: RowCalls,
     *,
     api: Caller,
     pace: Pace,
@@ -197,8 +207,7 @@ async def run_batch(
     estimate: Estimate | None = None,
 ) -> BatchRun:
     """Send each row of *table* through *api*, show the progress and record the outcomes."""
-    known = parse_prices(config.prices)
-    gone = Decimal(0) if journal is None else spent(journal, _highest_price(config))
+    gone = Decimal(0) if journal is None else spent(journal, config.highest_price)
     with result_files.open_files(
         table,
         config.to_column,
@@ -209,15 +218,15 @@ async def run_batch(
     ) as files:
         run = BatchRun(
             table,
-            row_calls(config, builder),
+            calls,
             files,
             concurrency=config.concurrency,
             outage_timeout=config.outage_timeout,
             journal=journal,
             resend_unknown=config.resend_unknown,
-            max_spend=limit(config.max_spend, known, gone),
-            estimate=None if estimate is None else estimate_left(estimate, journal, _highest_price(config)),
-            top_up=TopUpWaiter(config.wait_for_balance),
+            max_spend=None if config.max_spend is None else limit(config.max_spend, config.highest_price, gone),
+            estimate=None if estimate is None else estimate_left(estimate, journal, config.highest_price),
+            top_up=TopUpWaiter() if config.wait_for_balance else None,
         )
         if journal is not None and journal.finished:
             run.report_rows()
@@ -225,10 +234,6 @@ async def run_batch(
         with progress.open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run
-
-
-def _highest_price(config: BatchConfig) -> Decimal:
-    return max((parse_prices(config.prices) or {}).values(), default=Decimal(0))
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:

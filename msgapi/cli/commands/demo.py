@@ -225,8 +225,8 @@ async def _send(setup: DemoSetup) -> BatchRun:
         serve(setup.box) as url,
         Client(api_key=setup.box.api_key, base_url=url, retry=PATIENT, pace=pace) as api,
     ):
-        with open_rows(config) as (table, builder):
-            return await run_batch(config, table, builder, api=api, pace=pace)
+        with open_rows(config) as (table, calls):
+            return await run_batch(config, table, calls, api=api, pace=pace)
 
 
 @contextmanager

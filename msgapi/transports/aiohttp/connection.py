@@ -21,10 +21,11 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
+from ...http import decode_headers
 from ...results import NotSent
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
-from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, finish_response
 from ..protocol import Answer
 from .session import head_limits
 
@@ -70,9 +71,10 @@ class AiohttpConnection(ResponseHandler):
         self._first = b""  # the first part of a response
         self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
         self._lost: BaseException | None = None
-        self._malformed = False
+        self._malformed = self._parses = False
         self.reusable: bool = False
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -93,9 +95,12 @@ class AiohttpConnection(ResponseHandler):
     async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
         future = self._future = self._event_loop.create_future()
-        self._request, self._bodiless = request, bodiless
         self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
-        self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
+        # To make a parser takes as long as to parse a head. After a response without a body it may wait for one.
+        if bodiless or self._bodiless or not self._parses:
+            self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
+            self._parses = True
+        self._request, self._bodiless = request, bodiless
         self._coalescer.add(self._write)
         response = await future
         return self._failure() if response is None else await self._respond(*response)
@@ -109,8 +114,8 @@ class AiohttpConnection(ResponseHandler):
         except NETWORK_ERRORS as error:
             return NOT_HTTP if isinstance(error, HttpProcessingError) else cut_short(self._lost or error)
         self._expecting = False
-        transport = self.transport
-        if self._lost is not None and not self._bodiless and ends_with_connection(message.headers):
+        transport, headers = self.transport, decode_headers(message.raw_headers)
+        if self._lost is not None and not self._bodiless and ends_with_connection(headers):
             return cut_short(self._lost)
         self.reusable = (
             body is not None
@@ -118,9 +123,9 @@ class AiohttpConnection(ResponseHandler):
             and not self.should_close
             and not transport.is_closing()
             and not transport.get_write_buffer_size()  # the rest of it must not affect the next request
-            and not self._has_more(message.headers.get("Content-Length"))
+            and not self._has_more(headers.get("content-length"))
         )
-        return make_response(message.code, message.headers, body, self._max_response)
+        return finish_response(message.code, headers, body, self._max_response)
 
     def _has_more(self, length: str | None) -> bool:
         # Whether a response that arrived in one part was followed by something else.
@@ -163,7 +168,7 @@ class AiohttpConnection(ResponseHandler):
             self._head_size += len(data)
             if self._bodiless:
                 data = self._without_body(data)
-        super().data_received(data)
+        ResponseHandler.data_received(self, data)  # a third of the time of `super()`
         if self._is_answered():
             return
         if self._head_size > MAX_HEAD or self.exception() is not None:

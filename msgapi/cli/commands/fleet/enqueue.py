@@ -14,7 +14,7 @@ from ....fleet.batches import begin_batch
 from ....journal import key_of
 from ...batch import journal
 from ...batch.calls import RowCalls
-from ...batch.command import BatchConfig, open_rows, row_calls
+from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE
 from ...batch.input import InputFile, InputRow
 from ...connection import run_async
@@ -55,14 +55,14 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
     address = FleetAddress(url=url, fleet=fleet, lease=lease)
     config = BatchConfig(path=file, message_values=message_values(), **options)
     address.check(batch)
-    with open_rows(config, remedy=_CHANGED) as (table, builder):
+    with open_rows(config, remedy=_CHANGED) as (table, calls):
         manifest = Manifest(
             batch=batch,
             source=table.digest(),
             rows=table.count,
             about=journal.store_command(config.stored, table.count),
         )
-        rows = partial(_rows, table, row_calls(config, builder), batch)
+        rows = partial(_rows, table, calls, batch)
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
     if config.json:
