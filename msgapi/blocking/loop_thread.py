@@ -32,14 +32,19 @@ from ..client import Client
 T = TypeVar("T")
 _log: Final = logging.getLogger("msgapi")
 _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
-POLL: Final = 0.25
+_POLL: Final = 0.25
 """Seconds of one wait. A signal does not end a wait on Windows, and elsewhere not if it arrives just before it."""
 
 
-def wait_for(lock: Lock) -> None:
-    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
-    while not lock.acquire(timeout=POLL):
+def wait_for(wait: Callable[[float], bool]) -> None:
+    """Call *wait*, such as `Event.wait`, with a few seconds at a time until it returns True. Ctrl-C interrupts this."""
+    while not wait(_POLL):
         pass
+
+
+def wait_for_release(lock: Lock) -> None:
+    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
+    wait_for(lambda seconds: lock.acquire(timeout=seconds))
 
 
 @final
@@ -146,7 +151,7 @@ class LoopThread:
         job = Job(self, coroutine, lock.release)
         try:
             self.submit(job)
-            wait_for(lock)
+            wait_for_release(lock)
         except BaseException:
             self.post(job.cancel)
             raise
@@ -183,8 +188,7 @@ class LoopThread:
         self._request_stop()
         if self.is_current():  # it cannot wait for itself
             return
-        while not self._ended.wait(POLL):
-            pass
+        wait_for(self._ended.wait)
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -218,6 +222,7 @@ class LoopThread:
                 raise RuntimeError(_CLOSED)
             if self._opening is not None:
                 return self._opening
+            _check_threads()
             opening: Future[None] = Future()
             run = partial(Context().run, self._work, opening)
             self._thread = Thread(target=run, name="msgapi.BlockingClient", daemon=True)
@@ -264,11 +269,14 @@ class LoopThread:
             opening.set_result(None)
             if not self.closed:
                 _ = await self._stop.wait()
-            jobs = tuple(self.jobs)
-            for job in jobs:
-                job.cancel()
-            if tasks := [job.task for job in jobs if job.task is not None]:
-                _ = await asyncio.wait(tasks)
+            await self._cancel_jobs()
+
+    async def _cancel_jobs(self) -> None:
+        jobs = tuple(self.jobs)
+        for job in jobs:
+            job.cancel()
+        if tasks := [job.task for job in jobs if job.task is not None]:
+            _ = await asyncio.wait(tasks)
 
 
 def _runs_event_loop() -> bool:
@@ -276,6 +284,15 @@ def _runs_event_loop() -> bool:
         return True
     trio = sys.modules.get("trio.lowlevel")
     return trio is not None and bool(trio.in_trio_run())
+
+
+def _check_threads() -> None:
+    # A thread that is a greenlet cannot run an event loop beside its program.
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        raise RuntimeError(_NO_THREADS.format("gevent"))
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        raise RuntimeError(_NO_THREADS.format("eventlet"))
 
 
 _CLOSED: Final = "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call"
@@ -287,6 +304,10 @@ _FORKED: Final = (
 _IN_EVENT_LOOP: Final = (
     "a msgapi.BlockingClient blocks its thread, and an event loop runs in this one: "
     "use `async with msgapi.Client() as client` and `await client(call)` here, or call it in a worker thread"
+)
+_NO_THREADS: Final = (
+    "{} has replaced the threads of this program, and a msgapi.BlockingClient needs a real one: "
+    "use workers with threads, such as `gunicorn --worker-class gthread` or `celery worker --pool prefork`"
 )
 _CANCELLED: Final = "the call was cancelled from within: the program did not cancel it"
 _RUNNING: Final[set[LoopThread]] = set()  # strong references: in a forked child the event loop must not be collected

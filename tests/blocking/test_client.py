@@ -189,8 +189,11 @@ def test_first_calls_of_many_threads_open_it_once() -> None:
 @pytest.mark.anyio
 async def test_in_a_running_event_loop_it_names_the_async_client() -> None:
     client = client_of(answer)
-    uses: list[Callable[[], object]] = [client.__enter__, lambda: client(CALL), lambda: client.batch([CALL])]
-    uses.append(lambda: client.iterate(messages.pages))
+
+    def iterate() -> object:
+        return client.iterate(messages.pages)
+
+    uses: list[Callable[[], object]] = [client.__enter__, lambda: client(CALL), lambda: client.batch([CALL]), iterate]
     for use in uses:
         with pytest.raises(RuntimeError, match=r"async with msgapi.Client\(\) as client.*worker thread"):
             _ = use()

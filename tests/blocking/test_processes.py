@@ -67,7 +67,7 @@ def test_it_warns_once_if_resource_warnings_are_on(env: dict[str, str]) -> None:
 
 def test_one_that_is_closed_does_not_warn(env: dict[str, str]) -> None:
     program = "with msgapi.BlockingClient() as client: print(type(client(send())).__name__)"
-    assert run(program, env, "-W", "error") == ("Ok\n", "", 0)
+    assert run(program, env, "-W", "error::ResourceWarning") == ("Ok\n", "", 0)
 
 
 def test_a_batch_that_is_never_closed_does_not_delay_the_exit(env: dict[str, str], tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ except KeyboardInterrupt:
 """
     url = env["MSGAPI_BASE_URL"]
     said = f"cancelled\ninterrupted BlockingClient({url}, closed)\n"
-    assert run(program, env, "-W", "error") == (said, "", 0)
+    assert run(program, env, "-W", "error::ResourceWarning") == (said, "", 0)
 
 
 INTERRUPTED = """
@@ -166,7 +166,7 @@ def test_ctrl_c_during_a_batch_loses_nothing_and_sends_nothing_twice(
     path = tmp_path / "b.journal"
 
     def batch(how: str) -> str:
-        command = [sys.executable, "-W", "error", "-c", BEGIN + INTERRUPTED, str(path), how]
+        command = [sys.executable, "-W", "error::ResourceWarning", "-c", BEGIN + INTERRUPTED, str(path), how]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT, check=False)  # noqa: S603
         assert (done.stderr, done.returncode) == ("", 0)
         return done.stdout
@@ -203,7 +203,7 @@ _, status = os.waitpid(pid, 0)
 print(status, len([*outcomes]), type(client(send())).__name__)
 client.close()
 """
-    said, complaint, status = run(program, env, "-W", "error")
+    said, complaint, status = run(program, env, "-W", "error::ResourceWarning")
     assert (complaint, status) == ("", 0)
     refused, after = said.splitlines()[:-1], said.splitlines()[-1]
     assert len(refused) == 4
@@ -225,7 +225,7 @@ for _ in range(3):
     children.append(pid)
 print([os.waitpid(pid, 0)[1] for pid in children], client)
 """
-    said, complaint, status = run(program, env, "-W", "error")
+    said, complaint, status = run(program, env, "-W", "error::ResourceWarning")
     assert (complaint, status) == ("", 0)
     assert said == "[0, 0, 0] BlockingClient(not open)\n"
     assert len(sandbox.messages) == 3
@@ -243,7 +243,7 @@ async def slow():
     opening.set()
     while not go_on.is_set():
         await anyio.sleep(0)
-    yield None
+    yield print  # a transport that is not used
 
 client, other = msgapi.BlockingClient(transport=slow()), msgapi.BlockingClient()
 thread = threading.Thread(target=client.__enter__)
