@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Final, Literal, TypeAlias, final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from .calls import Call
+from .models import frozen
 from .redact import hidden
 from .results import Detail
 from .schema.free_json import json_object

@@ -14,9 +14,10 @@ from decimal import Decimal
 from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, final
 
 import attrs
-from attrs import Factory, frozen
+from attrs import Factory
 
 from .http import Headers
+from .models import frozen
 from .redact import HIDDEN, hidden, key, mask, word
 
 T_co = TypeVar("T_co", covariant=True)

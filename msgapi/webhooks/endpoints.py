@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Final, final
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import field
 
 from ..calls import Call, Caller
 from ..config import may_use_http
+from ..models import frozen
 from ..redact import hidden
 from ..results import ApiError, Detail, Result
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages, iterate_rows
