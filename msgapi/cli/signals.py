@@ -35,7 +35,7 @@ def _catch(*numbers: signal.Signals) -> Iterator[AsyncIterator[signal.Signals]]:
     send, receive = anyio.create_memory_object_stream[signal.Signals](inf)
 
     def deliver(number: int, _: FrameType | None) -> None:
-        _ = loop.call_soon_threadsafe(send.send_nowait, signal.Signals(number))  # wakes the loop, too
+        _handle = loop.call_soon_threadsafe(send.send_nowait, signal.Signals(number))  # wakes the loop, too
 
     before = {number: signal.signal(number, deliver) for number in numbers}
     try:
