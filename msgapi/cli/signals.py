@@ -34,9 +34,8 @@ def _catch(*numbers: signal.Signals) -> Iterator[AsyncIterator[signal.Signals]]:
     loop = asyncio.get_running_loop()
     send, receive = anyio.create_memory_object_stream[signal.Signals](inf)
 
-    def deliver(number: int, frame: FrameType | None) -> None:
-        del frame
-        _ = loop.call_soon_threadsafe(send.send_nowait, signal.Signals(number))  # wakes the loop, too
+    def deliver(number: int, _: FrameType | None) -> None:
+        _handle = loop.call_soon_threadsafe(send.send_nowait, signal.Signals(number))  # wakes the loop, too
 
     before = {number: signal.signal(number, deliver) for number in numbers}
     try:

@@ -105,7 +105,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     told = capsys.readouterr()
     assert "Not sent yet" in told.out
     assert "stopped" in told.err
-    assert "180 rows were not sent or may have been: --results FILE.jsonl names them" in told.err
+    assert "180 rows were not sent or may have been: --results FILE.jsonl shows which" in told.err
     assert summary.summary(run)["stopped"] == reason
 
 
@@ -153,7 +153,7 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert "stopping: no more rows are sent" in told
     assert "interrupted: " in told
-    assert "rows were not sent or may have been: --results FILE.jsonl names them" in told
+    assert "rows were not sent or may have been: --results FILE.jsonl shows which" in told
 
 
 async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(

@@ -15,7 +15,7 @@ from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
 from ..outcomes import CliError
-from ..output import note
+from ..output import counted, note
 from . import dry_run, journal, progress, result_files
 from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
@@ -175,7 +175,7 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
         return found
     checked = check_file(found, source, ChangedRowsPolicy(changed=config.changed, resend_unknown=config.resend_unknown))
     if (sent := checked.sent_before) is not None:
-        note(f"{sent.rows:,} of {sent.of:,} rows were sent on {sent.dates}, and are not sent again")
+        note(f"{sent.rows:,} of {counted(sent.of, verb='were')} sent on {sent.dates}, and are not sent again")
     return checked
 
 

@@ -23,7 +23,7 @@ from ..batch.runner import BatchRun
 from ..batch.summary import cost_line, outcome_table
 from ..connection import PATIENT, run_async
 from ..outcomes import CliError, Exit, cannot_write
-from ..output import emit, note, table_of
+from ..output import counted, emit, note, table_of
 
 Cells: TypeAlias = tuple[str, ...]
 HEADER: Final[Cells] = ("id", "to", "name", "parcel")
@@ -189,7 +189,7 @@ def demo(*, rows: int, keep: str | None, seed: int) -> int:
         balance = balance_for(rows)
         box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, seed=seed)
         setup = DemoSetup(directory=directory, box=box)
-        note(f"{rows:,} rows to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
+        note(f"{counted(rows)} to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
         check = partial(audit, written, setup.box, balance, setup.directory)
         return _report(run_async(partial(_send, setup)), check, keep)
 

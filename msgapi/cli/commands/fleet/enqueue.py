@@ -20,7 +20,7 @@ from ...batch.input import InputFile, InputRow
 from ...connection import run_async
 from ...options import file_options, id_column_option, json_option, message_options, message_values
 from ...outcomes import CliError, Exit, RowOutcome, cannot_read
-from ...output import emit, emit_json, note
+from ...output import counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
@@ -148,7 +148,7 @@ class _ProgressLine:
             self._last = self._clock.now()
             note(
                 f"queued: {min(manifest.chunks_queued * manifest.rows_per_chunk, manifest.rows):,}"
-                f"/{manifest.rows:,} rows"
+                f"/{counted(manifest.rows)}"
             )
 
 
@@ -164,11 +164,13 @@ def _facts(done: Manifest, counts: Counter[RowOutcome]) -> dict[str, object]:
 
 def _print(done: Manifest, counts: Counter[RowOutcome], *, new: bool) -> None:
     if new:
-        emit(f"{done.rows:,} rows are queued as the batch {done.batch}, in {done.chunks_total:,} chunks")
+        chunks = counted(done.chunks_total or 0, "chunk")
+        emit(f"{counted(done.rows, verb='are')} queued as the batch {done.batch}, in {chunks}")
     else:
         emit(f"nothing was queued: all {done.rows:,} rows of the batch {done.batch} are queued already")
     if counts[RowOutcome.INVALID]:
-        note(f"{counts[RowOutcome.INVALID]:,} rows are invalid and are not sent: the report shows why")
+        note(f"{counted(counts[RowOutcome.INVALID], verb='are')} invalid and not sent: the report shows why")
     if counts[RowOutcome.DUPLICATE]:
-        note(f"{counts[RowOutcome.DUPLICATE]:,} rows are duplicates of earlier ones and are not sent")
+        duplicates = counted(counts[RowOutcome.DUPLICATE], verb="are")
+        note(f"{duplicates} not sent, because an earlier row has the same message and recipient")
     note(f"`msgapi fleet work` sends them; `msgapi fleet report --batch {done.batch}` shows their outcomes")
