@@ -13,7 +13,7 @@ Rules:
 """
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -36,7 +36,13 @@ _LONG: Final = 24  # characters; shorter decimal numbers are cached
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
 _KNOWN_NUMBERS: Final = 1024
 _LEAST, _MOST = 1e-4, 1e15  # numbers that are written without an exponent
-_EXACT: Final = {str: "str", int: "int", bool: "bool", float: "float"}  # read without conversion
+_EXACT: Final[Mapping[object, str]] = {  # read without conversion
+    str: "str",
+    int: "int",
+    bool: "bool",
+    float: "float",
+    Mapping[str, object]: "dict",
+}
 
 
 def _compile(name: str, lines: list[str], names: Names) -> object:

@@ -20,7 +20,8 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import NOTHING, evolve, fields_dict
 
 from .calls import Call
-from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
+from .codec import Problems, from_dict, from_json
+from .codec.json import is_nested_deeper, parse_leniently, salvage
 from .codegen import EXTRA, Cache, constructor
 from .http import Response
 from .redact import mask
@@ -100,9 +101,9 @@ def decode(
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)
-    value = load(response.body, call.returns)
+    value = from_json(response.body, call.returns)
     if not response.body and call.method != "GET":
-        empty = load(b"{}", call.returns)
+        empty = from_json(b"{}", call.returns)
         value = value if isinstance(empty, Problems) else empty
     # A success that decodes is the service's unless it is an error or its id is empty. Only few bodies need to be read
     # a second time.
@@ -246,12 +247,12 @@ def _details(value: object) -> tuple[Detail, ...] | None:
 
 
 def _balance(value: object) -> Balance | None:
-    found = from_plain(value, Balance)
+    found = from_dict(value, Balance)
     return None if isinstance(found, Problems) else found
 
 
 def _amount(value: object) -> Decimal | None:
-    found = from_plain(value, Decimal)
+    found = from_dict(value, Decimal)
     return None if isinstance(found, Problems) else found
 
 

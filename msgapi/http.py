@@ -1,6 +1,9 @@
 """Request and Response: the two values that a transport turns into one another."""
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from time import monotonic
 from typing import Final, final
 from urllib.parse import urlsplit
 
@@ -9,6 +12,11 @@ from attrs import field, frozen
 from .codegen import Cache, constructor
 from .redact import mask
 
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+_PROTECTED: Final = re.compile(
+    "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|te|trailer|transfer-encoding|upgrade"
+)
+_WRITTEN_BY_CLIENT: Final = frozenset({"accept", "authorization", "user-agent"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
@@ -37,18 +45,71 @@ def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return decoded
 
 
+def may_be_added(name: str, value: str) -> bool:
+    """Return whether a header may be added to a request: it is valid, and does not say what is sent or to where."""
+    return _is_free(name) and value.isascii() and value.isprintable()
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise TypeError or ValueError unless a caller may add *headers* to a request. The error shows no value."""
+    for name, value in headers.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise TypeError(f"a header must be a string, not {type(name).__name__}: {type(value).__name__}")
+        if name.lower() in _WRITTEN_BY_CLIENT or not may_be_added(name, value):
+            raise ValueError(
+                f"the header {name!r} cannot be added: its value is not valid, or the client writes it "
+                "(for the User-Agent use app_name)"
+            )
+
+
+@lru_cache(maxsize=64)
+def _is_free(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and not _PROTECTED.fullmatch(name.lower())
+
+
+@final
+@frozen
+class TimeLimits:
+    """The seconds that one request may take, in place of those of the transport; None for the transport's own.
+
+    - *timeout*: for the exchange, without the wait for a free connection.
+    - *connect_timeout*: for the connecting in it.
+    - *total_timeout*: until the transport returns, with the wait for a free connection. None is unlimited.
+
+    *began* is the time of `time.monotonic` at which *total_timeout* begins. A transport that keeps these limits has an
+    attribute `keeps_limits`, which is True. Requests over any other one are cancelled when their time is up.
+    """
+
+    timeout: float | None = None
+    connect_timeout: float | None = None
+    total_timeout: float | None = None
+    began: float = field(factory=monotonic, eq=False, repr=False)
+
+    @property
+    def left(self) -> float | None:
+        """The seconds until *total_timeout* has passed, at least 0; None if it is unlimited."""
+        return None if self.total_timeout is None else max(0.0, self.began + self.total_timeout - monotonic())
+
+    def exchange(self, usual: float) -> float:
+        """Return the seconds for an exchange that begins now; *usual* are those of the transport."""
+        seconds, left = usual if self.timeout is None else self.timeout, self.left
+        return seconds if left is None else min(seconds, left)
+
+
 @final
 @frozen(repr=False)
 class Request:
     """One complete HTTP request, as a transport sends it.
 
-    *url* is absolute and percent-encoded. *body* is sent unchanged; None means that the request has no body.
+    *url* is absolute and percent-encoded. *body* is sent unchanged; None means that the request has no body. *limits*
+    are the seconds that it may take, if its call has some of its own.
     """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(factory=dict)
     body: bytes | None = None
+    limits: TimeLimits | None = field(default=None, eq=False, kw_only=True)
 
     @property
     def repeatable(self) -> bool:

@@ -10,7 +10,7 @@ import pytest
 
 import msgapi
 from msgapi import NotSent
-from msgapi.cli.exits import CliError, Exit
+from msgapi.cli.outcomes import CliError, Exit
 from msgapi.journal import Unusable
 
 
@@ -31,6 +31,7 @@ def example(kind: type[BaseException]) -> BaseException:
     examples: dict[str, tuple[object, ...]] = {
         "Unusable": ("in use", "the journal is in use"),
         "CliError": ("a text", Exit.STOPPED),
+        "CallFailed": (NotSent("a reason"),),
         "ConnectFailed": (NotSent("a reason"),),
     }
     return kind(*examples.get(kind.__name__, ("a text",)))

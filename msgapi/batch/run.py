@@ -11,14 +11,11 @@ from attrs import define, field
 
 from ..calls import Call, Caller
 from ..client import Client
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..concurrency import task_group
 from ..observe import Observer, combine
-from .breaker import Breaker
-from .budget import SpendLimit, SpendTracker
-from .outage import Outage
-from .outcomes import Outcome, Stopped
-from .queue import JournalledQueue, JournalProtocol, PlainQueue, RowQueue, Source
+from .queue import JournalledQueue, JournalProtocol, Outcome, PlainQueue, RowQueue, Source
+from .stops import Breaker, Outage, SpendLimit, SpendTracker, Stopped
 from .workers import PoolOptions, WorkerPool
 
 if TYPE_CHECKING:
@@ -134,7 +131,7 @@ def send(
         breaker=Breaker(breaker, (lambda: False) if journal is None else (lambda: journal.has_accepted)),
         outage=Outage(outage_timeout),
         spending=None if max_spend is None and estimate is None else SpendTracker(max_spend),
-        clock=clock,
+        clock=steady(clock),
         expected=None if estimate is None else estimate.amount,
         only_while=only_while,
     )

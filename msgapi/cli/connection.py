@@ -16,7 +16,7 @@ from ..ratelimit import Pace
 from ..results import ApiError, Ok, Result
 from ..retry import Retry
 from .advice import advise_call, describe, explain, facts, status_of
-from .exits import CliError, Exit
+from .outcomes import CliError, Exit
 from .output import TextTable, emit, emit_json, note
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run_call(call: Call[T], show: Callable[[T], str | TextTable], *, json: bool,
     result = run_async(partial(make_call, call, private_sandbox({}) if sandbox else None))
     if isinstance(result, Ok):
         if json:
-            emit_json(codec.to_plain(result.value))
+            emit_json(codec.to_dict(result.value))
         else:
             emit(show(result.value))
         return Exit.ACCEPTED

@@ -1,24 +1,39 @@
-"""Chunks: about a hundred rows of a batch with their idempotency keys, as a queue carries them.
+"""Chunks: about a hundred rows of a batch, as a queue carries them, and the record of their results.
 
-Rules:
+A chunk has the idempotency keys of its rows. Its record is one document, which workers write and reports read.
+
+Rules of the chunk:
 - The body of each request is fixed here to the byte, so that every worker sends the same request under the same key.
 - A row that is invalid before it is sent is part of its chunk, with its error: each row ends in one record.
+
+Rules of the record:
+- It is written before the first row leaves, with the time, and again when the rows are settled. So a worker that dies
+  leaves on record that the outcome of its rows is unknown, and since when.
+- Two workers may have had the chunk: of two results of one row the more certain one is kept, and an unknown outcome is
+  withdrawn only by the worker that recorded it.
+- Whether a row is sent again follows the rules of the journal of a local batch.
 """
 
-from typing import Final, final
+from typing import Final, Literal, TypeAlias, final
 
 import orjson
-from attrs import field, frozen
+from attrs import astuple, evolve, field, frozen
 
 from ..calls import Call
-from ..codec import Problems, dump, from_plain
+from ..codec import Problems, from_dict, from_json, to_json
+from ..journal import State
+from ..journal.rows import PRECEDENCE
 from ..messages import Accepted
 from ..messages.calls import ROUTE
 from ..redact import hidden
-from ..results import Invalid
+from ..results import Detail, Invalid
+from .backend import RecordStore, Revision
 
 DEFAULT_CHUNK_ROWS: Final = 100
 """Rows in a chunk: a lost worker leaves this many to send again, and two writes of a record serve this many."""
+
+Stage: TypeAlias = Literal["begun", "done", "buried"]
+"""How far a chunk is; a buried one can never succeed."""
 
 _VERSION: Final = 1
 
@@ -64,7 +79,7 @@ class Chunk:
 
     def dump(self) -> bytes:
         """Return the chunk as JSON, as a queue carries it; `load_chunk` reads it."""
-        return dump(self)
+        return to_json(self)
 
 
 @final
@@ -93,9 +108,123 @@ def load_chunk(body: bytes) -> Chunk | InvalidChunk:
     version = value.get("version", _VERSION) if isinstance(value, dict) else _VERSION
     if version != _VERSION:
         return InvalidChunk("it is of another version of msgapi-sdk")
-    chunk = from_plain(value, Chunk)
+    chunk = from_dict(value, Chunk)
     if isinstance(chunk, Problems):
         return InvalidChunk(f"{chunk}")
     if not chunk.batch or not chunk.id or not all(row.id and (row.invalid or row.body) for row in chunk.rows):
         return InvalidChunk("a name or a body is missing")
     return chunk
+
+
+@final
+@frozen(kw_only=True)
+class RowRecord:
+    """The result of the row with this *id*, with the fields that a journal keeps.
+
+    *request_hash* is the hash of its request in hexadecimal, *state* the number of a `journal.State`, *started* Unix
+    time. *key* is None if it is the one that derives from the batch and the id.
+    """
+
+    id: str
+    request_hash: str
+    state: int = State.STARTED.value
+    started: float = 0.0
+    key: str | None = None
+    kind: str | None = None
+    code: str | None = None
+    status: int | None = None
+    message: str | None = None
+    message_id: str | None = None
+    unit: str | None = None
+    price: str | None = None
+    hold: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class ChunkRecord:
+    """The results of a chunk, row by row; *reason* says why it was buried, if it was.
+
+    *attempts* counts how often a worker has begun it; *excused_attempts* counts those that ended unfinished for a
+    reason that was not the chunk's own, such as a stop.
+    """
+
+    id: str
+    stage: Stage = "begun"
+    rows: tuple[RowRecord, ...] = ()
+    reason: str | None = None
+    attempts: int = 0
+    excused_attempts: int = 0
+
+    @property
+    def revived(self) -> "ChunkRecord":
+        """A copy with all attempts excused, for a buried chunk that is to be tried again."""
+        return evolve(self, stage="begun", reason=None, excused_attempts=self.attempts)
+
+    def dump(self) -> bytes:
+        """Return the record as JSON; `load_record` reads it."""
+        return to_json(self)
+
+
+@final
+@frozen(eq=False, repr=False)
+class ChunkDocument:
+    """The document in which the record of one chunk is stored; every method raises `Unreachable`."""
+
+    batch: str
+    id: str
+    records: RecordStore
+
+    async def read(self) -> tuple[ChunkRecord | Problems, Revision]:
+        """Return the record and its revision; an empty record and 0 if it was never written."""
+        value, revision = await self.records.read(self.batch, self.id)
+        return ChunkRecord(id=self.id) if value is None else load_record(value), revision
+
+    async def write(self, record: ChunkRecord, revision: Revision) -> bool:
+        """Write *record* if the document still has this *revision*; return False if it has another one."""
+        return await self.records.write(self.batch, self.id, record.dump(), revision)
+
+    async def bury(self, reason: str) -> None:
+        """Record the *reason* why no worker can send the chunk, and keep its rows.
+
+        Do nothing if the record is done, buried or unreadable. May be repeated.
+        """
+        while True:
+            record, revision = await self.read()
+            if isinstance(record, Problems) or record.stage != "begun":
+                return
+            if await self.write(evolve(record, stage="buried", reason=reason), revision):
+                return
+
+
+def load_record(body: bytes) -> ChunkRecord | Problems:
+    """Parse what `ChunkRecord.dump` returned; return the problems if it is damaged or of a later version."""
+    record = from_json(body, ChunkRecord)
+    if isinstance(record, Problems) or all(_is_valid(row) for row in record.rows):
+        return record
+    return Problems((Detail("rows", "must have a known state and a request hash"),))
+
+
+def _is_valid(row: RowRecord) -> bool:
+    try:
+        return bool(bytes.fromhex(row.request_hash)) and State(row.state) in State
+    except ValueError:
+        return False
+
+
+def merge_row(
+    before: RowRecord | None, after: RowRecord | None, current: RowRecord | None, *, alone: bool
+) -> RowRecord | None:
+    """Return what to store for a row that this worker has taken from *before* to *after*; None for no record.
+
+    *current* is what is stored now. *alone* says that no other worker has begun the chunk since: otherwise another may
+    be sending the row, and this worker cannot withdraw that its outcome is unknown.
+    """
+    if current is None or (alone and current == before):
+        return after
+    return current if after is None else max(after, current, key=_certainty)
+
+
+def _certainty(row: RowRecord) -> tuple[int, float, str]:
+    # Of two unknown outcomes the one with the older key is kept.
+    return PRECEDENCE.index(State(row.state)), -row.started, repr(astuple(row))

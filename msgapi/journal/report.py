@@ -7,9 +7,9 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
+from .errors import check_row, read_amount, read_kind, read_state, read_text
+from .rows import COLUMNS, State
 from .sqlite import JournalFile
-from .stored import check_row, read_amount, read_kind, read_state, read_text
-from .verdicts import COLUMNS, State
 
 ZERO: Final = Decimal(0)
 _GROUPS: Final = (

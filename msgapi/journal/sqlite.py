@@ -19,10 +19,9 @@ from weakref import WeakSet
 
 from attrs import define, field, frozen
 
-from .errors import Unusable, translated
+from .errors import Unusable, read_about, read_count, read_entry, translated
 from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState
-from .stored import read_about, read_count, read_entry
-from .verdicts import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
+from .rows import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
 
 MERGED: Final = "merged"
 """The name in `about` that marks a merged journal, until a local run continues with it."""

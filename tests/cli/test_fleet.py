@@ -17,7 +17,7 @@ from msgapi.clock import VirtualClock
 from msgapi.fleet import ChunkRecord, Manifest, MemoryRecordStore, Revision, RowRecord
 from msgapi.fleet.chunk import Chunk
 from msgapi.journal import State
-from msgapi.journal.identity import content_id, request_digest
+from msgapi.journal.rows import content_id, request_digest
 from tests.support.cli_files import people, text
 from tests.support.cli_fleets import RCS, REPORT, Fleet, enqueue, placed
 
@@ -313,7 +313,7 @@ def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsy
     error = InsufficientBalance(
         code="insufficient_balance", message="no money", balance=Balance(), topup_url="https://t.example"
     )
-    anyio.run(there.shared_rate.pause, codec.dump(error))
+    anyio.run(there.shared_rate.pause, codec.to_json(error))
     recorded(
         there, evolve(ended(first, state=State.STARTED, kind=None), stage="buried", reason="it was handed out 6 times")
     )

@@ -54,8 +54,7 @@ class Addresses:
         return self.sockets[name]
 
     async def open(self) -> socket.socket:
-        connector = module.SocketConnector(5.0, 1000, None)
-        return await connector._open("host.test", 80, secure=False)
+        return await module._connect("host.test", 80)
 
     def close(self) -> None:
         for sock in self.sockets.values():
@@ -285,7 +284,7 @@ async def test_what_is_lost_while_it_is_written_is_unanswered() -> None:
         connection.abort()
 
 
-async def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_was_idle_for_long_is_not_used() -> None:
     numbers: list[int] = []
 
     async def serve(wire: Wire) -> None:
@@ -296,6 +295,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch: pyte
 
     async with answering(serve) as (transport, url):
         _ = await transport(post(url))
-        monkeypatch.setattr(module, "KEEPALIVE", 0.0)
+        (connection,) = transport.pool.idle[next(iter(transport.pool.idle))]  # type: ignore[attr-defined]
+        connection.idle_since -= 15.0
         _ = await transport(post(url))
     assert numbers == [1, 2]

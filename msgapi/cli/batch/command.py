@@ -1,30 +1,119 @@
-"""The steps of `msgapi batch`: read the file, check the balance, open the journal, send, print the summary."""
+"""The options of `msgapi batch`, and its steps: read the file, check the balance, open the journal, send, report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import cast
+from typing import Any, Final, Literal, cast, final
+
+from attrs import evolve, field, frozen
 
 from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
-from ..exits import CliError
+from ..outcomes import CliError
 from ..output import note
 from . import dry_run, journal, progress, result_files
 from .calls import RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .config import BatchConfig
-from .file_blocks import CONTINUE
-from .input import FileFormat, InputFile, open_input
-from .journal import BatchJournal, estimate_left, spent
+from .input import CONTINUE, FileFormat, InputFile, open_input
+from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
-from .spending import TopUpWaiter, check_balance, limit, parse_prices
+from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .summary import report
-from .template import MessageBuilder
+from .template import MessageBuilder, MessageTemplate
+
+_FILES: Final = ("path", "results", "failed")
+_STORED: Final = (*_FILES, *MESSAGE_FIELDS, "with_recipients", "prices", "max_spend")
+
+
+@final
+@frozen(kw_only=True)
+class BatchConfig:
+    """The options of a batch.
+
+    - *path*: the input file, `-` for standard input.
+    - *message_values*: the text of each message option, by the name of the field.
+    - *journal*: where to record the rows; None: next to the input file.
+    - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
+    - *outage_timeout*: seconds to wait while the service is down.
+    - *changed*: what to do with rows that differ from rows that were sent; None: send nothing.
+    """
+
+    path: str
+    message_values: Mapping[str, str] = field(repr=False)
+    to_column: str = "to"
+    data: tuple[str, ...] = ()
+    allow_empty: bool = False
+    allow_duplicates: bool = False
+    file_format: str | None = None
+    delimiter: str | None = None
+    concurrency: int = 64
+    rate: float | None = None
+    outage_timeout: float = 900.0
+    prices: tuple[str, ...] = ()
+    max_spend: Decimal | None = None
+    wait_for_balance: bool = False
+    id_column: str | None = None
+    journal: str | None = None
+    use_journal: bool = False
+    resend_unknown: bool = False
+    changed: Literal["skip", "send"] | None = None
+    new_batch: bool = False
+    results: str | None = None
+    failed: str | None = None
+    overwrite: bool = False
+    with_recipients: bool = False
+    json: bool = False
+    sandbox: bool = False
+
+    @property
+    def template(self) -> MessageTemplate:
+        """What the options say about every message."""
+        return MessageTemplate(
+            given=self.message_values,
+            to_column=self.to_column,
+            data_columns=self.data,
+            allow_empty=self.allow_empty,
+        )
+
+    @property
+    def stored(self) -> dict[str, object]:
+        """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
+        return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
+
+    @property
+    def unit_prices(self) -> UnitPrices | None:
+        """The prices of --price; None if there are none."""
+        return parse_prices(self.prices) if self.prices else None
+
+    @property
+    def highest_price(self) -> Decimal:
+        """The highest of these prices in EUR; 0 if there are none."""
+        return max((self.unit_prices or {}).values(), default=Decimal(0))
+
+    def resume(self, stored: Mapping[str, Any]) -> "BatchConfig":
+        """Return this configuration with the *stored* options of a journal.
+
+        Results, prices and the spending limit are replaced only if they are not given now.
+        """
+        most = stored["max_spend"]
+        return evolve(
+            self,
+            **{name: stored[name] for name in ("path", *MESSAGE_FIELDS)} | {"data": tuple(stored["data"])},
+            results=self.results or stored["results"],
+            failed=self.failed or stored["failed"],
+            with_recipients=self.with_recipients or stored["with_recipients"],
+            prices=self.prices or tuple(stored["prices"]),
+            max_spend=self.max_spend if self.max_spend is not None or most is None else Decimal(most),
+        )
+
+
+def _absolute(path: str | None) -> str | None:
+    return path if path is None or path == "-" else str(Path(path).absolute())
 
 
 def resumed(config: BatchConfig) -> BatchConfig:
@@ -68,7 +157,7 @@ def row_calls(config: BatchConfig, builder: MessageBuilder) -> RowCalls:
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
     with open_rows(config) as (table, builder):
-        known, calls = parse_prices(config.prices), row_calls(config, builder)
+        known, calls = config.unit_prices, row_calls(config, builder)
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
@@ -82,6 +171,8 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
     find = journal.begin_new_batch if config.new_batch else journal.find_or_begin
     found = find(path, journal.store_command(config.stored, table.count, table.digest()))
     source = FileSource(table=table, calls=calls, command=config.stored)
+    if found.before is None:
+        return found
     checked = check_file(found, source, ChangedRowsPolicy(changed=config.changed, resend_unknown=config.resend_unknown))
     if (sent := checked.sent_before) is not None:
         note(f"{sent.rows:,} of {sent.of:,} rows were sent on {sent.dates}, and are not sent again")
@@ -98,7 +189,7 @@ async def _send(
     pace = Pace(config.rate)
     async with open_client(private_sandbox(config.message_values) if config.sandbox else None, pace=pace) as api:
         if estimate is not None and not config.wait_for_balance:
-            left = estimate_left(estimate, journal, _highest_price(config))
+            left = estimate_left(estimate, journal, config.highest_price)
             if left.messages:
                 await check_balance(api, left)
         run = await run_batch(config, table, builder, api=api, pace=pace, journal=journal, estimate=estimate)
@@ -116,8 +207,7 @@ async def run_batch(
     estimate: Estimate | None = None,
 ) -> BatchRun:
     """Send each row of *table* through *api*, show the progress and record the outcomes."""
-    known = parse_prices(config.prices)
-    gone = Decimal(0) if journal is None else spent(journal, _highest_price(config))
+    gone = Decimal(0) if journal is None else spent(journal, config.highest_price)
     with result_files.open_files(
         table,
         config.to_column,
@@ -134,9 +224,9 @@ async def run_batch(
             outage_timeout=config.outage_timeout,
             journal=journal,
             resend_unknown=config.resend_unknown,
-            max_spend=limit(config.max_spend, known, gone),
-            estimate=None if estimate is None else estimate_left(estimate, journal, _highest_price(config)),
-            top_up=TopUpWaiter(config.wait_for_balance),
+            max_spend=None if config.max_spend is None else limit(config.max_spend, config.highest_price, gone),
+            estimate=None if estimate is None else estimate_left(estimate, journal, config.highest_price),
+            top_up=TopUpWaiter() if config.wait_for_balance else None,
         )
         if journal is not None and journal.finished:
             run.report_rows()
@@ -144,10 +234,6 @@ async def run_batch(
         with progress.open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run
-
-
-def _highest_price(config: BatchConfig) -> Decimal:
-    return max((parse_prices(config.prices) or {}).values(), default=Decimal(0))
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:

@@ -21,12 +21,10 @@ from ... import journal
 from ...billing import Estimate
 from ...calls import new_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
-from ...journal.identity import RULE_VERSION
+from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
-from ...journal.verdicts import MAYBE_SENT, SENT
-from ..exits import CliError
+from ..outcomes import CliError
 from ..output import note
-from .config import MESSAGE_FIELDS
 from .template import OPTIONS
 
 SUFFIX: Final = ".journal"
@@ -34,6 +32,17 @@ _COMMAND: Final = "command"
 _ROWS: Final = "rows"
 FILE_DIGEST: Final = "file"
 _RULE: Final = "rule"
+MESSAGE_FIELDS: Final = (
+    "message_values",
+    "to_column",
+    "data",
+    "allow_empty",
+    "allow_duplicates",
+    "file_format",
+    "delimiter",
+    "id_column",
+)
+"""The fields that decide which messages the rows become: a journal belongs to one value of each."""
 
 
 @final

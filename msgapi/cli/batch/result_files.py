@@ -23,14 +23,13 @@ from typing import BinaryIO, Final, final
 import orjson
 from attrs import define, field
 
-from ... import codec
+from ...codec.json import to_plain
 from ...journal import JournalRow, State
-from ...journal.verdicts import state_of
+from ...journal.rows import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable
-from ..exits import CliError, cannot_write
-from ..outcomes import RowOutcome
+from ..outcomes import CliError, RowOutcome, cannot_write
 from .counts import kind_of, recorded_kind
 from .input import FileFormat, InputFile, InputRow, format_of
 from .template import KEY, own_key
@@ -128,7 +127,7 @@ class ResultFiles:
 
 
 def _number(amount: str | None) -> object:
-    return None if amount is None else codec.to_plain(Decimal(amount))
+    return None if amount is None else to_plain(Decimal(amount))
 
 
 def _result_facts(result: Result[Accepted], with_recipients: bool) -> dict[str, object]:  # noqa: FBT001 - private
@@ -139,8 +138,8 @@ def _result_facts(result: Result[Accepted], with_recipients: bool) -> dict[str, 
         return found | {
             "message_id": result.value.message_id,
             "unit": billing.message_type,
-            "price": codec.to_plain(billing.message_price),
-            "hold": codec.to_plain(billing.hold_amount),
+            "price": to_plain(billing.message_price),
+            "hold": to_plain(billing.hold_amount),
         }
     found |= {"code": result.code, "message": shown(result.message), "may_have_happened": result.may_have_happened}
     if isinstance(result, Invalid | Unprocessable):

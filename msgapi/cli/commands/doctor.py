@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from time import time
 from typing import Final, final
@@ -10,19 +11,22 @@ from urllib.parse import urlsplit
 
 import click
 from attrs import frozen
+from yarl import URL
 
 from ... import billing
 from ...client import BASE_URL, Client
-from ...config import Misconfigured
+from ...config import Misconfigured, is_loopback
 from ...results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ...retry import Retry
+from ...transports.common.proxy import FROM_ENVIRONMENT, read_proxies
 from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async
-from ..exits import Exit
 from ..options import json_option
-from ..output import emit, emit_json
+from ..outcomes import CliError, Exit
+from ..output import emit, emit_json, note
 
+_NEEDED: Final = frozenset({"key", "base URL", "service"})  # checks that must pass before the routes are probed
 _CALL: Final = billing.balance()
 _TIMEOUT: Final = 10.0  # seconds
 _SKEW: Final = 5.0  # seconds of accepted difference between the clocks
@@ -44,19 +48,34 @@ class Finding:
 
 
 @click.command
+@click.option("--probe", "probing", is_flag=True, help="Call the read-only routes; compare answers and models.")
+@click.option("--agent", "agent_id", metavar="ID", help="With --probe: also call the routes that read this agent.")
 @json_option
-def doctor(*, json: bool) -> int:
+def doctor(*, probing: bool, agent_id: str | None, json: bool) -> int:
     """Check whether this machine can send.
 
-    Checks key, base URL, service, balance, clock and versions.
+    Checks key, base URL, service, balance, clock and versions. With --probe, also lists the fields of answers that
+    are not those of the documentation: names and types, no values. It sends GET requests only.
 
     Exit status: 0 all checks passed, 1 a check failed, 4 key or configuration.
     """
+    if agent_id is not None and not probing:
+        raise CliError("--agent is for --probe only")
     findings = [*_check_machine(), *run_async(_check_service)]
+    probed = None
+    if probing and not any(one.todo for one in findings if one.name in _NEEDED):
+        from ..probe import probe
+
+        probed = run_async(partial(probe, _key(), agent_id))
     if json:
-        emit_json([{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings])
+        checks = [{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings]
+        emit_json(checks if not probing else {"checks": checks, "probe": None if probed is None else probed.plain()})
     else:
         emit("\n".join(one.line() for one in findings))
+        if probed is not None:
+            probed.show()
+        elif probing:
+            note("nothing was probed: fix what the checks found first")
     wrong = {one.name for one in findings if one.todo}
     if wrong & {"key", "base URL"}:
         return Exit.CONFIGURATION
@@ -92,9 +111,10 @@ async def _check_service() -> list[Finding]:
     key = await _check_settings("key", api_key=_key(), base_url=BASE_URL) if _key() else None
     if url.todo or key is not None:
         return [url, *([] if key is None else [key])]
+    proxy = _check_proxy(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
     async with Client(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
         result = await api(_CALL)
-    return [url, *_check_answer(result), *_check_clock(result)]
+    return [url, *proxy, *_check_answer(result), *_check_clock(result)]
 
 
 async def _check_settings(name: str, *, api_key: str, base_url: str | None = None) -> Finding | None:
@@ -108,6 +128,20 @@ async def _check_settings(name: str, *, api_key: str, base_url: str | None = Non
 def _url() -> Finding:
     given = os.environ.get("MSGAPI_BASE_URL")
     return Finding("base URL", _origin(given) if given else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
+
+
+def _check_proxy(base_url: str) -> list[Finding]:
+    # Whether the connection goes through a proxy of the environment; nothing if the environment has none.
+    url, rules = URL(base_url), read_proxies(FROM_ENVIRONMENT, os.environ)
+    if rules is None:
+        return []
+    proxy, bypassed = rules.choose(url), next(iter(rules.proxies.values()))
+    if proxy is not None:
+        return [Finding("proxy", f"{proxy} ({proxy.source})")]
+    if not rules.is_bypassed(url):
+        return [Finding("proxy", f"none: {bypassed.source} is not for {url.scheme}")]
+    why = "this machine is reached without one" if is_loopback(f"{url.host}") else "NO_PROXY lists the host"
+    return [Finding("proxy", f"none: {why} ({bypassed.source} is not used)")]
 
 
 def _check_answer(result: Result[Balance]) -> Iterator[Finding]:

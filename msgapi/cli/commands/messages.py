@@ -8,8 +8,8 @@ import click
 from ... import codec, messages
 from ...messages import MessageRecord, Page
 from ..connection import run_call
-from ..exits import CliError
 from ..options import KINDS, json_option, sandbox_option
+from ..outcomes import CliError
 from ..output import TextTable, line, table_of
 
 _STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
@@ -72,7 +72,7 @@ def _table(page: Page) -> str | TextTable:
 
 
 def _lines(message: MessageRecord) -> str:
-    plain: dict[str, Any] = codec.to_plain(message)
+    plain: dict[str, Any] = codec.to_dict(message)
     content = plain.pop("content", None)
     events = plain.pop("events", ())
     lines = [f"{name:15}{line(str(value))}" for name, value in plain.items()]

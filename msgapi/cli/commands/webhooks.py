@@ -17,8 +17,8 @@ from attrs import define
 from ... import webhooks
 from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
 from ..connection import run_async, run_call
-from ..exits import CliError, Exit, cannot_read
 from ..options import json_option, sandbox_option
+from ..outcomes import CliError, Exit, cannot_read
 from ..output import OutputClosed, TextTable, emit, emit_json, escaped, line, note, table_of, write
 
 _secret_option: Final = click.option(
@@ -28,6 +28,15 @@ _secret_option: Final = click.option(
     metavar="TEXT",
     help="The secret of the endpoint; or set MSGAPI_WEBHOOK_SECRET.",
 )
+
+
+@final
+class _WholeText(click.types.StringParamType):
+    """Text of which click does not split the value in the environment at blanks, though the option is repeatable."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the value as the only one."""
+        return [rv]
 
 
 @click.command("list")
@@ -82,10 +91,18 @@ def test(*, webhook_id: str, json: bool, sandbox: bool) -> int:
 @click.option(
     "--signature", required=True, metavar="TEXT", help="The value of the X-Arowana-Signature header, unchanged."
 )
-@_secret_option
+@click.option(
+    "--secret",
+    "secrets",
+    type=_WholeText(),
+    envvar="MSGAPI_WEBHOOK_SECRET",
+    multiple=True,
+    metavar="TEXT",
+    help="A secret of the endpoint; repeatable; or set MSGAPI_WEBHOOK_SECRET to one.",
+)
 @json_option
-def verify(*, file: str, signature: str, secret: str, json: bool) -> int:
-    """Verify a webhook body and show its event.
+def verify(*, file: str, signature: str, secrets: tuple[str, ...], json: bool) -> int:
+    """Verify a webhook body and show its event, or say why the signature does not match.
 
     FILE is the raw body; - is standard input.
     """
@@ -93,10 +110,11 @@ def verify(*, file: str, signature: str, secret: str, json: bool) -> int:
         body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from None
-    event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=_checked_secret(secret))
+    checked = [_checked_secret(one) for one in secrets or ("",)]
+    event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=checked)
     if isinstance(event, InvalidDelivery):
         wrong_signature = event.status == 401  # noqa: PLR2004
-        cause = webhooks.explain_mismatch(signature, body, secret=secret) if wrong_signature else None
+        cause = webhooks.explain_mismatch(signature, body, secret=checked) if wrong_signature else None
         reason = f"{event.reason}: {cause}" if cause else event.reason
         if json:
             emit_json({"valid": False, "reason": reason, "event": None})

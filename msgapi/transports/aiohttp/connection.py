@@ -74,6 +74,7 @@ class AiohttpConnection(ResponseHandler):
         self._malformed = self._parses = False
         self.reusable: bool = False
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
 
     @property
     def is_open(self) -> bool:

@@ -44,6 +44,7 @@ class HttpConnection(asyncio.Protocol):
         self._watch: Callable[[int], object] | None = None  # from the first request on
         self._loop: Final = asyncio.get_running_loop()
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
         self.is_open: bool = True  # it is checked when the request is written
 
     def send(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:

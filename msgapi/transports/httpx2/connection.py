@@ -10,6 +10,7 @@ Rules:
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from socket import IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, socket
 from time import monotonic
@@ -21,16 +22,18 @@ from attrs import frozen
 from yarl import URL
 
 from ...http import decode_headers
-from ...results import Unanswered
+from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import KEEPALIVE, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, finish_response
 from ..common.opening import ConnectFailed, default_ssl_context
+from ..common.proxy import Proxy, ProxyRules, open_tunnel
 from ..protocol import Answer
 
 A = TypeVar("A")
 R = TypeVar("R")
 _READ_SIZE: Final = 2**16  # more than one record of TLS, so that the TLS library keeps no data that it has decrypted
+_PROXY_READ_SIZE: Final = 2**12  # bytes of the answer of a proxy
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 _CUT_SHORT: Final = Unanswered("the response was cut short")
 # For h11, the method alone decides how the response is read. The request itself is written by `encode_request`.
@@ -43,9 +46,10 @@ _Address: TypeAlias = tuple[int, int, int, Any]  # family, type, protocol, and w
 class H11Connection:
     """A connection over *sock*, for one exchange at a time; a response has at most *max_response* bytes."""
 
-    def __init__(self, sock: socket, max_response: int) -> None:
+    def __init__(self, sock: socket, max_response: int, keepalive: float = KEEPALIVE) -> None:
         self._socket: Final = sock
         self._max_response: Final = max_response
+        self._keepalive: Final = keepalive
         self._watch: Final = watch_socket(sock.fileno())
         self._h11: Final = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._status = 0
@@ -54,11 +58,12 @@ class H11Connection:
         self.answered: bool = False
         self.reusable: bool = False
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether a request can be sent over it: nothing has arrived since, and it has not been idle for too long."""
-        return monotonic() - self.idle_since < KEEPALIVE and not self._watch(0)
+        return monotonic() - self.idle_since < self._keepalive and not self._watch(0)
 
     async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
@@ -85,10 +90,8 @@ class H11Connection:
 
     async def _write(self, data: bytes) -> bool:
         # Return False if the server did not accept all of it: it may have responded before.
-        view = memoryview(data)
         try:
-            while view:
-                view = view[await _when_ready(self._socket, self._socket.send, view, anyio.wait_writable) :]
+            await _send_all(self._socket, data)
         except BrokenPipeError:
             return False
         return True
@@ -120,26 +123,57 @@ class H11Connection:
 @final
 @frozen
 class SocketConnector:
-    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds."""
+    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds by default."""
 
     timeout: float
     max_response: int
     ssl: ssl.SSLContext | None
+    keepalive: float = KEEPALIVE
+    proxies: ProxyRules | None = None
 
-    async def __call__(self, url: URL) -> H11Connection:
-        """Connect to the origin of *url*; raise `ConnectFailed` if that fails."""
+    async def __call__(self, url: URL, seconds: float | None = None) -> H11Connection:
+        """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
         try:
-            with anyio.fail_after(self.timeout):
-                sock = await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
+            with anyio.fail_after(self.timeout if seconds is None else seconds):
+                proxy = None if self.proxies is None else self.proxies.choose(url)
+                sock = await (_connect(f"{url.raw_host}", url.port or 0) if proxy is None else _through(proxy, url))
+                if url.scheme == "https":
+                    sock = await _start_tls(sock, f"{url.raw_host}".rstrip("."), self.ssl or default_ssl_context())
         except OSError as error:  # a time-out too
             raise ConnectFailed(connect_failure(error)) from None
-        return H11Connection(sock, self.max_response)
+        return H11Connection(sock, self.max_response, self.keepalive)
 
-    async def _open(self, host: str, port: int, *, secure: bool) -> socket:
-        found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
-        addresses = [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
-        sock = await (_connect_one(addresses[0]) if len(addresses) == 1 else _connect_first(addresses))
-        return await _start_tls(sock, host.rstrip("."), self.ssl or default_ssl_context()) if secure else sock
+
+async def _connect(host: str, port: int) -> socket:
+    found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
+    addresses = [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+    return await (_connect_one(addresses[0]) if len(addresses) == 1 else _connect_first(addresses))
+
+
+async def _through(proxy: Proxy, url: URL) -> socket:
+    if proxy.problem:
+        raise ConnectFailed(NotSent(proxy.problem))
+    try:
+        sock = await _connect(proxy.host, proxy.port)
+    except OSError as error:
+        raise ConnectFailed(connect_failure(error, "the proxy")) from None
+    try:
+        if url.scheme == "https":
+            send = partial(_send_all, sock)
+            receive = partial(_when_ready, sock, sock.recv, _PROXY_READ_SIZE, anyio.wait_readable)
+            failure = await open_tunnel(proxy, url, send, receive)
+            if failure is not None:
+                raise ConnectFailed(failure)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _send_all(sock: socket, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[await _when_ready(sock, sock.send, view, anyio.wait_writable) :]
 
 
 async def _connect_first(addresses: Sequence[_Address]) -> socket:

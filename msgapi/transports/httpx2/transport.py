@@ -8,6 +8,7 @@ Rules, beside those of `common.connections`:
 - If a response was not read to its end, its connection is closed, so that no other call can read the rest.
 """
 
+import os
 import ssl as tls
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -18,9 +19,10 @@ import httpx2
 from attrs import define, field
 
 from ...config import check_count, check_seconds
-from ..common.connections import MAX_CONNECTIONS, ConnectionLimit, PooledTransport
+from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport
+from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
 from ..protocol import Transport
 from .client import Httpx2ClientTransport, hide_paths_in_log
 from .connection import SocketConnector
@@ -32,6 +34,9 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     connect_timeout: float = 10.0,
     max_connections: int = MAX_CONNECTIONS,
     max_response: int = MAX_RESPONSE,
+    keepalive_timeout: float = KEEPALIVE,
+    max_connection_age: float = MAX_AGE,
+    proxy: str | None = FROM_ENVIRONMENT,
     ssl: tls.SSLContext | None = None,
     client: httpx2.AsyncClient | None = None,
 ) -> AbstractAsyncContextManager[Transport]:
@@ -40,15 +45,24 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
     nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are at most *max_connections*
     connections. If all are in use, a call waits for a free one for as long as its caller does: the timeout begins after
-    that wait.
+    that wait. An idle connection is closed after *keepalive_timeout* seconds, 15 by default. None is used for longer
+    than *max_connection_age* seconds, 300 by default, so that a changed address of the host is followed.
 
-    A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is set there. Its time-outs,
+    *proxy* is the URL of an http proxy for all hosts, or None for no proxy. By default, those of the environment are
+    used (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), which are read when the transport opens, but never for
+    connections to this machine.
+
+    A *client* that is passed in keeps its TLS, limits, kept connections, proxy, hooks and headers, so *ssl* and the
+    times of its connections are set there. Its time-outs,
     cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
     itself: `NotSent` would no longer be certain. Which of its connections is reused is up to the client: it does not
     notice a response that no request asked for, and keeps the others after a time-out.
     """
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
+    check_seconds("keepalive_timeout", keepalive_timeout)
+    check_seconds("max_connection_age", max_connection_age)
+    check_proxy(proxy)
     check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
 
@@ -58,7 +72,16 @@ def open(  # noqa: A001 - `transports.httpx2.open`
             hide_paths_in_log()
             over_client = Httpx2ClientTransport(client, limit, deadlines, connecting, max_response)
             return over_client, over_client.close
-        transport = PooledTransport(SocketConnector(connecting, max_response, ssl), deadlines, limit, None)
+        proxies = read_proxies(proxy, os.environ)
+        transport = PooledTransport(
+            SocketConnector(connecting, max_response, ssl, keepalive_timeout, proxies),
+            deadlines,
+            limit,
+            None,
+            keepalive_timeout,
+            max_connection_age,
+            proxies,
+        )
         return transport, transport.close
 
     return UnopenedTransport(start, max_connections)
@@ -75,6 +98,10 @@ class ScopeDeadlines:
     def start(self) -> "ScopeDeadline":
         """Start a deadline for the current task; it runs until its `with` block ends."""
         return ScopeDeadline(anyio.move_on_after(self.seconds), self.running)
+
+    def start_within(self, seconds: float) -> "ScopeDeadline":
+        """Start a deadline of another length."""
+        return ScopeDeadline(anyio.move_on_after(seconds), self.running)
 
     def close(self) -> None:
         """Let every running deadline expire now."""

@@ -12,7 +12,8 @@ import anyio
 import click
 from attrs import field, frozen
 
-from ....codec import Problems, load_error
+from ....codec import Problems
+from ....codec.json import error_from_json
 from ....fleet import Collection, collect
 from ....journal import Unusable
 from ....results import ApiError
@@ -20,8 +21,8 @@ from ...advice import advise_row, explain, facts
 from ...batch.journal import SUFFIX
 from ...batch.summary import RestAdvice
 from ...connection import run_async
-from ...exits import CliError
 from ...options import export_option, json_option, only_option
+from ...outcomes import CliError
 from ...output import note
 from ..batch_report import JournalReportOptions, show_journal
 from . import connection
@@ -108,7 +109,7 @@ async def _collect(address: FleetAddress, batch: str, path: str, *, only_read: b
 
 
 def _error(why: bytes | None) -> ApiError | None:
-    error = None if why is None else load_error(why)
+    error = None if why is None else error_from_json(why)
     return None if isinstance(error, Problems) else error
 
 

@@ -25,8 +25,8 @@ from ....clock import SYSTEM_CLOCK, Clock
 from ....concurrency import background
 from ....config import Misconfigured, key_problem
 from ....fleet import FleetConflict, Unreachable, disclaim
-from ....fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from ....fleet.opening import claim
+from ....fleet.worker import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from ....fleet.worker import work as run_worker
 from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
@@ -36,8 +36,8 @@ from ...batch.input import InputRow
 from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
 from ...batch.summary import outcome_table, plain_counts, stop_reason
 from ...connection import run_async
-from ...exits import CliError, Exit
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
+from ...outcomes import CliError, Exit
 from ...output import emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
