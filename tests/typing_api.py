@@ -90,3 +90,10 @@ async def a_batch_knows_its_calls(api: Client, calls: AsyncIterator[Call[message
         async for outcome in outcomes:
             assert_type(outcome.call, Call[messages.Accepted])
             assert_type(outcome.result, Result[messages.Accepted])
+
+
+async def a_value_is_unwrapped_and_options_keep_the_type(api: Client, call: Call[messages.Accepted]) -> None:
+    result = await api(call, timeout=1.0, total_timeout=2.0, headers={"X-A": "a"})
+    assert_type(result, Result[messages.Accepted])
+    assert_type(result.unwrap(), messages.Accepted)
+    assert_type(api.with_options(keep_raw=True), Client)
