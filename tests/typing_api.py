@@ -128,3 +128,10 @@ def the_options_of_a_blocking_client_are_checked(client: msgapi.BlockingClient, 
     client(3)  # type: ignore[arg-type]
     client.iterate(messages.pages, limt=3)  # type: ignore[call-arg]
     client.batch([call], at_once=3)  # type: ignore[call-overload]
+
+
+async def a_value_is_unwrapped_and_options_keep_the_type(api: Client, call: Call[messages.Accepted]) -> None:
+    result = await api(call, timeout=1.0, total_timeout=2.0, headers={"X-A": "a"})
+    assert_type(result, Result[messages.Accepted])
+    assert_type(result.unwrap(), messages.Accepted)
+    assert_type(api.with_options(keep_raw=True), Client)

@@ -55,11 +55,13 @@ class CallOptions:
         if left <= 0:
             return _NO_TIME_LEFT
         total = None if left == inf else left
+        if self.timeout is self.connect_timeout is total is None:
+            return await transport(request)
         if getattr(transport, "keeps_limits", False):
             limits = TimeLimits(self.timeout, self.connect_timeout, total)
             return await transport(attrs.evolve(request, limits=limits))
         seconds = min(left, self.timeout or inf)
-        if seconds == inf:
+        if seconds == inf:  # it does not know of connecting
             return await transport(request)
         return await within(clock, seconds, lambda: transport(request)) or _TIMED_OUT
 

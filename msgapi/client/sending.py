@@ -169,7 +169,7 @@ class CallSender:
             if left == inf:
                 return await queue.enter(only_while, longest_wait=longest_wait)
             waiting = partial(queue.enter, only_while, until=state.until, longest_wait=longest_wait)
-            return await within(self.clock, left, waiting) or TooLate(queue.lane.wait(self.clock.now()))
+            return await within(self.clock, left, waiting) or TooLate(queue.lane.wait(self.clock.now()) or left)
         except anyio.get_cancelled_exc_class() as cancelled:
             sent = f"{state.attempts} requests of this call were sent before" if state.attempts else "nothing was sent"
             cancelled.add_note(f"msgapi: cancelled while waiting for the rate limit; {sent}")
