@@ -44,7 +44,8 @@ def wait_for(wait: Callable[[float], bool]) -> None:
 
 def wait_for_release(lock: Lock) -> None:
     """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
-    wait_for(lambda seconds: lock.acquire(timeout=seconds))
+    if not lock.acquire(timeout=_POLL):
+        wait_for(lambda seconds: lock.acquire(timeout=seconds))
 
 
 @final

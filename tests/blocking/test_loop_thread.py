@@ -11,7 +11,8 @@ import anyio.to_thread
 import pytest
 
 from msgapi import Client, Request, Response
-from msgapi.blocking.loop_thread import Job, LoopThread, wait_for
+from msgapi.blocking import loop_thread
+from msgapi.blocking.loop_thread import Job, LoopThread, wait_for, wait_for_release
 from msgapi.transports import Transport
 
 
@@ -41,6 +42,17 @@ def test_a_wait_is_repeated_until_it_succeeds() -> None:
     answers = iter([False, False, True])
     wait_for(lambda _: next(answers))
     assert [*answers] == []
+
+
+def test_a_lock_is_waited_for_as_long_as_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_thread, "_POLL", 0.0)
+    lock = threading.Lock()
+    _ = lock.acquire()
+    waiting = threading.Thread(target=wait_for_release, args=[lock])
+    waiting.start()
+    lock.release()
+    waiting.join()
+    assert lock.locked()
 
 
 def test_a_job_is_run_for_the_thread_that_waits(thread: LoopThread) -> None:
