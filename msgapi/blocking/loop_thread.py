@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
@@ -44,7 +45,8 @@ def wait_for(wait: Callable[[float], bool]) -> None:
 
 def wait_for_release(lock: Lock) -> None:
     """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
-    wait_for(lambda seconds: lock.acquire(timeout=seconds))
+    if not lock.acquire(timeout=_POLL):
+        wait_for(lambda seconds: lock.acquire(timeout=seconds))
 
 
 @final
@@ -126,6 +128,9 @@ class LoopThread:
         self._thread: Thread | None = None
         self._stop = asyncio.Event()
         self.jobs: set[Job[Any]] = set()
+        self._inbox: deque[Job[Any]] = deque()  # jobs to start
+        self._woken = False  # whether the event loop will look into it
+        self._released: list[Lock] = []  # locks of the jobs that have just ended
         self._ended = Event()
         self._failure: BaseException | None = None
         _THREADS.add(self)
@@ -145,13 +150,22 @@ class LoopThread:
             self._start().result()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run *coroutine* and return its result. `enter` must come before."""
+        """Run *coroutine* and return its result. `enter` must come before.
+
+        Threads that call at the same time wake the event loop once, and jobs that end at the same time wake their
+        threads together: changing from thread to thread is most of the cost of a call.
+        """
         lock = Lock()
         _ = lock.acquire()
-        job = Job(self, coroutine, lock.release)
+        job = Job(self, coroutine, partial(self._release_soon, lock))
         try:
-            self.submit(job)
-            wait_for_release(lock)
+            self.jobs.add(job)
+            self._inbox.append(job)
+            if not self._woken:
+                self._woken = True
+                self._wake()
+            while not lock.acquire(timeout=_POLL):
+                self._wake()  # a thread that was interrupted here may have woken nothing
         except BaseException:
             self.post(job.cancel)
             raise
@@ -244,6 +258,32 @@ class LoopThread:
         _RUNNING.discard(self)
         atexit.unregister(self.close_at_exit)
 
+    def _wake(self) -> None:
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        try:
+            _ = loop.call_soon_threadsafe(self._start_all)
+        except RuntimeError:  # the loop has ended
+            self._start_all()
+
+    def _start_all(self) -> None:
+        self._woken = False
+        while self._inbox:
+            self._inbox.popleft().start()
+
+    def _release_soon(self, lock: Lock) -> None:
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        if loop.is_closed():
+            lock.release()
+            return
+        if not self._released:
+            _ = loop.call_soon(self._release_all)
+        self._released.append(lock)
+
+    def _release_all(self) -> None:
+        released, self._released = self._released, []
+        for lock in released:
+            lock.release()
+
     def _request_stop(self) -> None:
         self.post(self._stop.set)
 
@@ -258,6 +298,7 @@ class LoopThread:
                 return
             self._failure = error
         self.closed = True
+        self._release_all()
         while self.jobs:  # they came too late for the loop
             self.jobs.pop().cancel()
         self._forget()

@@ -11,7 +11,8 @@ import anyio.to_thread
 import pytest
 
 from msgapi import Client, Request, Response
-from msgapi.blocking.loop_thread import Job, LoopThread, wait_for
+from msgapi.blocking import loop_thread
+from msgapi.blocking.loop_thread import Job, LoopThread, wait_for, wait_for_release
 from msgapi.transports import Transport
 
 
@@ -41,6 +42,38 @@ def test_a_wait_is_repeated_until_it_succeeds() -> None:
     answers = iter([False, False, True])
     wait_for(lambda _: next(answers))
     assert [*answers] == []
+
+
+def test_a_lock_is_waited_for_as_long_as_it_takes() -> None:
+    class Held:
+        def __init__(self) -> None:
+            self.answers = iter([False, False, True])
+
+        def acquire(self, *, timeout: float) -> bool:
+            assert timeout > 0
+            return next(self.answers)
+
+    held = Held()
+    wait_for_release(held)  # type: ignore[arg-type]
+    assert [*held.answers] == []
+
+
+def test_a_thread_that_was_interrupted_before_it_woke_the_loop_delays_no_other(
+    thread: LoopThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_thread, "_POLL", 0.001)
+    thread._woken = True  # and the event loop was not woken
+    assert thread.run(one()) == 1
+
+
+def test_a_job_that_waits_when_the_loop_has_ended_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_thread, "_POLL", 0.001)
+    thread = thread_of(answer)
+    thread.enter()
+    thread.close()
+    thread._woken = True  # by a thread that came just before the end
+    with pytest.raises(RuntimeError, match="this client is closed"):
+        _ = thread.run(one())
 
 
 def test_a_job_is_run_for_the_thread_that_waits(thread: LoopThread) -> None:
@@ -81,6 +114,9 @@ def test_a_job_that_comes_after_the_end_ends_at_once() -> None:
     thread.close()
     with pytest.raises(RuntimeError, match="this client is closed"):
         _ = thread.run(one())
+    ended = threading.Event()
+    thread.submit(Job(thread, one(), ended.set))
+    assert ended.is_set()
     thread.post(thread.close)
 
 
