@@ -3,11 +3,8 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-
-import pytest
 
 from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
 from tests.support.served_sandbox import served
@@ -17,17 +14,6 @@ RECIPES = ROOT / "docs" / "recipes"
 TIMEOUT = 60.0  # seconds that no program needs
 WITHOUT_RCS = next(magic.phone for magic in MAGIC_RECIPIENTS if magic.digits == "404")
 DOWN = next(magic.phone for magic in MAGIC_RECIPIENTS if magic.digits == "503")
-
-
-@pytest.fixture
-def sandbox() -> Sandbox:
-    return Sandbox()
-
-
-@pytest.fixture
-def env(sandbox: Sandbox, tmp_path: Path) -> Iterator[dict[str, str]]:
-    with served(sandbox) as env:
-        yield env | {"PYTHONPATH": f"{RECIPES}:{ROOT}", "IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path)}
 
 
 def run(env: dict[str, str], directory: Path, *command: str) -> str:
@@ -323,5 +309,5 @@ def test_the_notebook_runs_cell_by_cell(env: dict[str, str], sandbox: Sandbox, t
 
 
 def test_every_recipe_has_a_test() -> None:
-    text = Path(__file__).read_text()
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
     assert all(path.stem in text for path in RECIPES.iterdir() if path.suffix in {".py", ".ipynb"})
