@@ -139,9 +139,9 @@ class BlockingClient:
     ) -> Iterator[T]:
         """Yield what an async iterator of the API yields: `for page in client.iterate(messages.pages, limit=50)`.
 
-        *pages* is a function such as `messages.pages`, `webhooks.pages` or `billing.invoice_pages`; the other arguments
-        are its own, without the client. A page is requested when it is asked for. An error is yielded once and ends
-        the iteration. Raise TypeError if *pages* is not such a function.
+        *pages* is a function such as `messages.pages`, which yields pages, or `messages.iterate`, which yields rows.
+        The other arguments are its own, without the client. A page is requested when it is asked for. An error is
+        yielded once and ends the iteration. Raise TypeError if *pages* is not such a function.
         """
         iterator = pages(self._client, *args, **options) if callable(pages) else pages
         if not callable(pages) or not isinstance(iterator, AsyncIterator):
@@ -236,4 +236,4 @@ async def _next(iterator: AsyncIterator[T], end: object) -> T | object:
 def _advice(name: str) -> str | None:
     # Return the line to write instead of `client.<name>`, as a synchronous program writes it.
     advice = (advice_for(name) or "").replace("await client(", "client(")
-    return re.sub(r"async for page in ([\w.]+)\(client\)", r"for page in client.iterate(\1)", advice) or None
+    return re.sub(r"async for (\w+) in ([\w.]+)\(client\)", r"for \1 in client.iterate(\2)", advice) or None

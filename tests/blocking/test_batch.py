@@ -4,10 +4,11 @@ import gc
 import inspect
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast, get_overloads
 
 import anyio
@@ -178,6 +179,7 @@ def test_a_journal_is_opened_and_closed_with_the_batch(tmp_path: Path) -> None:
 def test_a_journal_that_is_open_is_used_as_it_is() -> None:
     class Settled:
         has_accepted = True
+        earlier_refusals: Mapping[tuple[str, str], int] = MappingProxyType({})
 
         def row_id(self, call: Call[object]) -> str:
             return repr(call)

@@ -280,6 +280,15 @@ def test_pages_are_iterated_lazily() -> None:
         assert [len(page.value.messages) for page in rest] == [2, 1]
 
 
+def test_rows_of_pages_are_iterated() -> None:
+    sandbox = Sandbox()
+    with BlockingClient(transport=sandbox, api_key=sandbox.api_key) as client:
+        for _ in range(5):
+            _ = client(messages.send(TEXT))
+        found = [*client.iterate(messages.iterate, limit=2)]
+    assert [isinstance(one, messages.MessageRecord) for one in found] == [True] * 5
+
+
 def test_pages_that_are_left_early_do_no_harm() -> None:
     sandbox = Sandbox()
     with BlockingClient(transport=sandbox, api_key=sandbox.api_key) as client:
