@@ -140,7 +140,7 @@ except KeyboardInterrupt:
     print("interrupted", client)
 """
     url = env["MSGAPI_BASE_URL"]
-    said = f"cancelled\ninterrupted BlockingClient({url}, closed)\n"
+    said = f"cancelled\ninterrupted BlockingClient({url}, closed, over a sandbox)\n"
     assert run(program, env, "-W", "error::ResourceWarning") == (said, "", 0)
 
 

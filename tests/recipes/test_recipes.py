@@ -107,7 +107,7 @@ def test_django_under_asgi_opens_the_client_for_its_lifespan(
 ) -> None:
     url = env["MSGAPI_BASE_URL"]
     printed = run(env, tmp_path, "-W", "error::ResourceWarning", "-c", DJANGO_ASGI)
-    assert printed == f"Client({url}, open)\n202 422\nClient({url}, closed)\n"
+    assert printed == f"Client({url}, open, over a sandbox)\n202 422\nClient({url}, closed, over a sandbox)\n"
     assert len(sandbox.messages) == 1
 
 
