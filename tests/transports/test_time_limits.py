@@ -37,8 +37,9 @@ async def test_a_request_with_limits_ends_within_them_and_the_others_are_not_aff
     async with serving(serve) as url, over(timeout=30.0) as transport:
         assert transport.keeps_limits  # type: ignore[attr-defined]
         for request in (limited(url, SHORT), limited(url, total=SHORT), limited(url, 20.0, total=SHORT)):
+            assert isinstance(await transport(Request("GET", f"{url}/v1/y")), Response)  # its connection is used again
             assert await transport(request) == Unanswered("no answer in time")
-            assert isinstance(await transport(Request("GET", f"{url}/v1/y")), Response)
+        assert isinstance(await transport(Request("GET", f"{url}/v1/y")), Response)
 
 
 @EVERY
@@ -54,7 +55,7 @@ async def test_a_limit_may_be_longer_than_the_time_out_of_the_transport(over: Op
         answers: list[Any] = []
 
         async def send() -> None:
-            answers.append(await transport(limited(url, 20.0)))
+            answers.append(await transport(limited(url, 20.0, 20.0)))
 
         tasks.start_soon(send)
         await anyio.sleep(2 * SHORT)
