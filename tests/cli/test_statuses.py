@@ -13,7 +13,6 @@ from msgapi.cli import connection, main
 from msgapi.cli.advice import advise_message, advise_row
 from msgapi.cli.batch.summary import stop_reason
 from msgapi.cli.output import counted
-from msgapi.journal import mainfile
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
 from tests.support.cli_files import people
@@ -113,7 +112,7 @@ def test_a_disk_that_is_full_when_the_journal_is_begun_is_no_mistake_in_the_comm
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(mainfile.os, "fsync", full)
+        patch.setattr(os, "fsync", full)
         assert main(["batch", path, *RCS]) == 3
     assert "No space left on device" in capsys.readouterr().err
     assert main(["batch", path, *RCS]) == 0

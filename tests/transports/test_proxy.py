@@ -14,10 +14,10 @@ from msgapi.http import TimeLimits
 from msgapi.transports import aiohttp, httptools
 from msgapi.transports.aiohttp import opening
 from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, check_proxy, read_proxies
+from tests.support.exchanges import secured
 from tests.support.proxy import proxying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 from tests.transports.test_connections import OWN, Opened
-from tests.transports.test_httpx2 import secured
 
 pytestmark = pytest.mark.anyio
 PROXY = "http://proxy.test:3128"
