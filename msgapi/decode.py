@@ -89,7 +89,8 @@ def decode(
     error, is `Unreadable`. *now* returns the Unix time: a `Retry-After` that is a date is compared with it if the
     response has no `Date`.
     """
-    status, header = response.status, response.headers.get
+    status, headers = response.status, response.headers
+    header = headers.get
     date = header("date")
     meta = _new_meta(
         status=status,
@@ -99,6 +100,7 @@ def decode(
         location=header("location"),
         rate_limit=_rate_limit(header),
         server_time=None if date is None else parse_http_date(date),
+        headers=response.headers,
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)

@@ -39,7 +39,9 @@ class _End(Enum):
 
 End: TypeAlias = Literal[_End.END]
 END: Final = _End.END
-_BAD_ID: Final = Invalid(code="bad_id", message="the id of the row is not valid Unicode: it was not sent")
+_BAD_ID: Final = Invalid(
+    code="bad_id", message="the id of the row is not valid Unicode: it was not sent", own_words=True
+)
 
 
 @final

@@ -74,10 +74,14 @@ KeyFunction: TypeAlias = Callable[[str], str]
 _LONGEST_ID: Final = 255
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUPLICATE: Final = Invalid(
-    code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
+    code=DUPLICATE,
+    message="the same message to the same recipient as an earlier row: not sent a second time",
+    own_words=True,
 )
 _REPEATED_KEY: Final = Invalid(
-    code=REPEATED, message="an earlier row has the same idempotency_key: give each row its own, or leave it empty"
+    code=REPEATED,
+    message="an earlier row has the same idempotency_key: give each row its own, or leave it empty",
+    own_words=True,
 )
 
 
@@ -102,7 +106,7 @@ class RowIds:
         else:
             return None
         detail = Detail(f"{self.column}", why)
-        return Invalid(message=f"{detail.field} {detail.message}", details=(detail,))
+        return Invalid(message=f"{detail.field} {detail.message}", details=(detail,), own_words=True)
 
     def check(self, table: InputFile) -> None:
         """Raise CliError if *table* does not have the column."""

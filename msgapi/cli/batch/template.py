@@ -253,4 +253,4 @@ class MessageBuilder:
 
 def _invalid(*details: Detail) -> Invalid:
     text = "; ".join(f"{detail.field} {detail.message}".strip() for detail in details)
-    return Invalid(message=text, details=details)
+    return Invalid(message=text, details=details, own_words=True)

@@ -167,9 +167,9 @@ ACCOUNT: Final = (
     ),
     Decision(
         "http webhooks",
-        "an endpoint has https, or http on a loopback address, so that it can be tried out",
+        "an endpoint has https, or http on a loopback address or on a host that MSGAPI_ALLOW_HTTP lists",
         "4.7",
-        "https is documented; a test on one machine has no certificate",
+        "https is documented; a test on one machine or between containers has no certificate",
     ),
     Decision(
         "unknown event names",
