@@ -27,7 +27,11 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "webhooks add": ("webhooks", "add", "Add an endpoint."),
     "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
     "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
-    "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
+    "webhooks verify": (
+        "webhooks",
+        "verify",
+        "Verify a webhook body and show its event.",
+    ),
     "webhooks listen": ("webhooks", "listen", "Receive, verify and print events until Ctrl-C."),
     "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),

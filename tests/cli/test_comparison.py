@@ -112,7 +112,7 @@ def test_an_edited_row_sends_nothing_until_the_user_decides(file: File, box: San
         status, _, said = file.send()
         assert status == 2
         assert "1 row of" in said
-        assert "differ from rows that were sent before (line 4): nothing was sent; --changed skip" in said
+        assert "differs from rows that were sent before (line 4): nothing was sent; --changed skip" in said
     assert Path(file.journal).read_bytes() == before
     assert [one.name for one in file.path.parent.iterdir() if one.name.endswith(".compared")] == []
     assert recipients(box) == [1, 2]

@@ -3,7 +3,7 @@
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp as library
@@ -14,33 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
-from msgapi.transports import Answer, Transport, aiohttp
+from msgapi.transports import Transport, aiohttp
 from msgapi.transports.common.connections import RequestCoalescer
-from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
+from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, post, saying
+from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
-OK = reply(200, b"{}")
-HEAD = b"HTTP/1.1 200 OK\r\n"
 REFUSED = "could not connect: ECONNREFUSED (Connection refused)"
-
-
-def get(url: str) -> Request:
-    return Request("GET", f"{url}/v1/messages")
-
-
-def post(url: str, body: bytes | None = b"{}") -> Request:
-    return Request("POST", f"{url}/v1/messages", {"Authorization": "Bearer sk_secret"}, body)
-
-
-def saying(*parts: bytes) -> Serve:
-    """Answer each request with *parts*, then close the connection."""
-
-    async def serve(wire: Wire) -> None:
-        _ = await wire.request()
-        await wire.send(*parts)
-
-    return serve
 
 
 @asynccontextmanager
@@ -49,19 +30,9 @@ async def a_session(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401
         yield transport
 
 
-Over = Callable[..., AbstractAsyncContextManager[Transport]]
+EXCHANGES = Exchanges(aiohttp.open)
+between, asked, arrived = EXCHANGES.between, EXCHANGES.asked, EXCHANGES.arrived
 BOTH = pytest.mark.parametrize("over", [aiohttp.open, a_session])
-
-
-@asynccontextmanager
-async def between(serve: Serve, over: Over = aiohttp.open, **options: object) -> AsyncIterator[tuple[Transport, str]]:
-    async with serving(serve) as url, over(**options) as transport:
-        yield transport, url
-
-
-async def asked(serve: Serve, over: Over = aiohttp.open, **options: object) -> Answer:
-    async with between(serve, over, **options) as (transport, url):
-        return await transport(post(url))
 
 
 # What surely did not leave.
@@ -283,9 +254,6 @@ async def test_an_answer_that_is_not_http_is_unanswered(over: Over, parts: list[
     assert await asked(saying(*parts), over) == Unanswered("the response is not HTTP")
 
 
-PACKED = gzip.compress(b"x" * 1001)
-
-
 @BOTH
 @pytest.mark.parametrize(
     "parts",
@@ -325,25 +293,6 @@ async def test_an_answer_as_large_as_allowed_is_an_answer(over: Over) -> None:
     assert answer.body == b"x" * 10
 
 
-FRAGMENTS = [
-    HEAD,
-    b"HTTP/1.0 200 OK\r\n",
-    b"HTTP/1.1 100 Continue\r\n\r\n",
-    b"HTTP/1.1 101 Switching\r\n",
-    b"HTTP/1.1 204 None\r\n",
-    b"Connection: upgrade\r\nUpgrade: other\r\n",
-    b"Content-Encoding: br\r\n",
-    b"Content-Encoding: gzip\r\n",
-    b"Content-Length: 2\r\n",
-    b"Content-Length: 99999999999999999999999\r\n",
-    b"Transfer-Encoding: chunked\r\n",
-    b"\r\n",
-    b"2\r\n{}\r\n",
-    b"0\r\n\r\n",
-    b"{}",
-]
-
-
 @BOTH
 @given(st.lists(st.binary(max_size=40) | st.sampled_from(FRAGMENTS)))
 @settings(max_examples=60)
@@ -353,19 +302,6 @@ async def test_nothing_that_a_server_says_raises(over: Over, parts: list[bytes])
 
 
 # What goes over the wire.
-
-
-async def arrived(request: Request, over: Over = aiohttp.open, **options: object) -> Arrived:
-    found: list[Arrived] = []
-
-    async def serve(wire: Wire) -> None:
-        found.append(await wire.request())
-        await wire.send(OK)
-
-    async with between(serve, over, **options) as (transport, url):
-        answer = await transport(Request(request.method, url + request.url, request.headers, request.body))
-        assert isinstance(answer, Response)
-    return found[0]
 
 
 @BOTH

@@ -17,8 +17,8 @@ from msgapi import NotSent, Request, Response, Unanswered, messages
 from msgapi.transports import Transport, aiohttp
 from msgapi.transports.aiohttp import connection
 from msgapi.transports.aiohttp.session import AiohttpSessionTransport, head_limits
+from tests.support.exchanges import OK, get, post, saying
 from tests.support.raw_servers import Wire, reply, serving
-from tests.transports.test_aiohttp import OK, get, post, saying
 from tests.transports.test_connections import Service, keyed
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -241,3 +241,22 @@ async def test_where_aiohttp_lacks_a_name_a_session_is_used_and_logged(
 async def test_the_limits_of_a_head_are_raised_as_far_as_a_version_has_them() -> None:
     assert head_limits(client_proto.ResponseHandler.set_response_params).keys() >= {"max_line_size", "max_field_size"}
     assert head_limits(print) == {}
+
+
+async def test_doubles_that_replace_the_session_see_the_requests_of_a_session_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = list[str]()
+
+    async def double(_: library.ClientSession, method: str, url: object, **__: object) -> object:
+        seen.append(f"{method} {url}")
+        raise library.ClientConnectionError("no such response")
+
+    async with serving(saying(OK)) as url, library.ClientSession() as session:
+        monkeypatch.setattr(library.ClientSession, "_request", double)
+        async with aiohttp.open() as transport:
+            assert isinstance(await transport(post(url)), Response)
+        assert seen == []
+        async with aiohttp.open(session=session) as transport:
+            assert not isinstance(await transport(post(url)), Response)
+    assert seen == [f"POST {url}/v1/messages"]

@@ -11,8 +11,8 @@ from msgapi import NotSent, Unanswered
 from msgapi.results import TOO_MANY_OPEN_FILES
 from msgapi.transports import aiohttp
 from msgapi.transports.common.causes import connect_failure, connection_lost, cut_short, describe_cause
+from tests.support.exchanges import post
 from tests.support.raw_servers import Wire, serving
-from tests.transports.test_aiohttp import post
 
 
 def verification_error(text: str) -> ssl.SSLCertVerificationError:

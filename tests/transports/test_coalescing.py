@@ -15,8 +15,8 @@ from msgapi import Response
 from msgapi.transports import Answer, Transport, aiohttp, httptools
 from msgapi.transports.common.connections import RequestCoalescer
 from msgapi.transports.common.deadlines import Deadlines
+from tests.support.exchanges import OK, post
 from tests.support.raw_servers import Wire, reply, serving
-from tests.transports.test_aiohttp import OK, post
 from tests.transports.test_httptools import UVLOOP
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]

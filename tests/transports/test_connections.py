@@ -23,8 +23,8 @@ from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
 from msgapi.transports import Answer, Transport, aiohttp, httptools, httpx2
 from msgapi.transports.common.http1 import make_response
+from tests.support.exchanges import secured
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
-from tests.transports.test_httpx2 import secured
 
 Opened = Callable[..., AbstractAsyncContextManager[Transport]]
 

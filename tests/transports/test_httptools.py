@@ -3,9 +3,8 @@
 import asyncio
 import gzip
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from importlib.util import find_spec
+from typing import Any
 
 import anyio
 import pytest
@@ -14,13 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
-from msgapi.transports import Answer, Transport, httptools
+from msgapi.transports import Answer, httptools
 from msgapi.transports.common.connections import RequestCoalescer
 from msgapi.transports.common.deadlines import Deadlines
 from msgapi.transports.httptools.connection import HttpConnection
-from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
-from tests.transports.test_aiohttp import FRAGMENTS, HEAD, OK, PACKED, post, saying
-from tests.transports.test_httpx2 import REFUSED, secured
+from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, post, saying, secured
+from tests.support.raw_servers import Serve, Wire, free_port, reply, serving
 
 UVLOOP = pytest.param(
     ("asyncio", {"use_uvloop": True}),
@@ -28,32 +26,16 @@ UVLOOP = pytest.param(
     marks=pytest.mark.skipif(not find_spec("uvloop"), reason="no uvloop"),
 )
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]
+EXCHANGES = Exchanges(httptools.open)
+between, arrived = EXCHANGES.between, EXCHANGES.arrived
+REFUSED = NotSent("could not connect: ECONNREFUSED (Connection refused)")
 LOST = Unanswered("the connection was lost")
 RESET = Unanswered("the connection was lost: ECONNRESET (Connection reset by peer)")
 
 
-@asynccontextmanager
-async def between(serve: Serve, **options: float) -> AsyncIterator[tuple[Transport, str]]:
-    async with serving(serve) as url, httptools.open(**options) as transport:  # type: ignore[arg-type]
-        yield transport, url
-
-
-async def asked(serve: Serve, request: Request | None = None, **options: float) -> Answer:
+async def asked(serve: Serve, request: Request | None = None, **options: Any) -> Answer:  # noqa: ANN401 - those of `open`
     async with between(serve, **options) as (transport, url):
         return await transport(request or post(url))
-
-
-async def arrived(request: Request) -> Arrived:
-    found: list[Arrived] = []
-
-    async def serve(wire: Wire) -> None:
-        found.append(await wire.request())
-        await wire.send(OK)
-
-    async with between(serve) as (transport, url):
-        answer = await transport(Request(request.method, url + request.url, request.headers, request.body))
-        assert isinstance(answer, Response)
-    return found[0]
 
 
 # What surely did not leave.

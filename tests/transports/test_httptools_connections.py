@@ -8,10 +8,9 @@ from msgapi import Request, Response
 from msgapi.transports import Transport, httptools
 from msgapi.transports.common.connections import PooledTransport
 from msgapi.transports.httptools.connection import HttpConnection
+from tests.support.exchanges import HEAD, OK, get, post, saying, secured
 from tests.support.raw_servers import Serve, Wire, reply, serving
-from tests.transports.test_aiohttp import HEAD, OK, get, post, saying
 from tests.transports.test_httptools import LOST, UVLOOP, between
-from tests.transports.test_httpx2 import secured
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]
 

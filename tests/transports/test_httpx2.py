@@ -3,22 +3,21 @@
 import gzip
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import httpx2 as library
 import pytest
-import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.results import NO_FREE_CONNECTION
 from msgapi.transports import Answer, Transport, httpx2
-from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
-from tests.transports.test_aiohttp import FRAGMENTS, HEAD, OK, PACKED, get, post, saying
+from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, post, saying, secured
+from tests.support.raw_servers import Wire, free_port, reply, serving
 
 pytestmark = pytest.mark.anyio
 REFUSED = NotSent("could not connect: ECONNREFUSED (Connection refused)")
@@ -34,41 +33,9 @@ async def a_client(**options: Any) -> AsyncIterator[Transport]:  # noqa: ANN401 
         yield transport
 
 
-Over = Callable[..., AbstractAsyncContextManager[Transport]]
+EXCHANGES = Exchanges(httpx2.open)
+between, asked, arrived = EXCHANGES.between, EXCHANGES.asked, EXCHANGES.arrived
 BOTH = pytest.mark.parametrize("over", [httpx2.open, a_client])
-
-
-@asynccontextmanager
-async def between(serve: Serve, over: Over = httpx2.open, **options: object) -> AsyncIterator[tuple[Transport, str]]:
-    async with serving(serve) as url, over(**options) as transport:
-        yield transport, url
-
-
-async def asked(serve: Serve, over: Over = httpx2.open, **options: object) -> Answer:
-    async with between(serve, over, **options) as (transport, url):
-        return await transport(post(url))
-
-
-async def arrived(request: Request, over: Over = httpx2.open, **options: object) -> Arrived:
-    found: list[Arrived] = []
-
-    async def serve(wire: Wire) -> None:
-        found.append(await wire.request())
-        await wire.send(OK)
-
-    async with between(serve, over, **options) as (transport, url):
-        answer = await transport(Request(request.method, url + request.url, request.headers, request.body))
-        assert isinstance(answer, Response)
-    return found[0]
-
-
-def secured(host: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Make a server's certificate for *host*, and a client's trust in it."""
-    authority, server = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(host).configure_cert(server)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
-    return server, trusting
 
 
 # What surely did not leave.

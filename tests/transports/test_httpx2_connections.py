@@ -14,9 +14,8 @@ from msgapi import NotSent, Response, Unanswered
 from msgapi.transports import Transport, httpx2
 from msgapi.transports.httpx2 import connection as module
 from msgapi.transports.httpx2.connection import H11Connection
+from tests.support.exchanges import get, post, secured
 from tests.support.raw_servers import Serve, Wire, reply, serving
-from tests.transports.test_aiohttp import get, post
-from tests.transports.test_httpx2 import secured
 
 pytestmark = pytest.mark.anyio
 V6, V4 = socket.AF_INET6, socket.AF_INET

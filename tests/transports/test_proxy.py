@@ -14,10 +14,10 @@ from msgapi.http import TimeLimits
 from msgapi.transports import aiohttp, httptools
 from msgapi.transports.aiohttp import opening
 from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, check_proxy, read_proxies
+from tests.support.exchanges import secured
 from tests.support.proxy import proxying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 from tests.transports.test_connections import OWN, Opened
-from tests.transports.test_httpx2 import secured
 
 pytestmark = pytest.mark.anyio
 PROXY = "http://proxy.test:3128"
@@ -35,7 +35,7 @@ class Service:
     async def serve(self, wire: Wire) -> None:
         while True:
             self.requests.append(await wire.request())
-            await wire.send(reply(200, b"{}"))
+            await wire.send(reply(200, b'{"free": 1}'))
 
 
 def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_ENVIRONMENT) -> str | None:
