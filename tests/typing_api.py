@@ -17,6 +17,7 @@ from msgapi import (
     Result,
     batch,
     billing,
+    codec,
     journal,
     messages,
     observe,
@@ -128,3 +129,11 @@ def the_options_of_a_blocking_client_are_checked(client: msgapi.BlockingClient, 
     client(3)  # type: ignore[arg-type]
     client.iterate(messages.pages, limt=3)  # type: ignore[call-arg]
     client.batch([call], at_once=3)  # type: ignore[call-overload]
+
+
+def a_model_is_read_from_a_dict_or_json(value: object, body: bytes) -> None:
+    assert_type(codec.from_dict(value, messages.Text), messages.Text | codec.Problems)
+    assert_type(codec.from_json(body, messages.Accepted), messages.Accepted | codec.Problems)
+    assert_type(codec.result_from_dict(value, messages.Accepted), Result[messages.Accepted] | codec.Problems)
+    assert_type(codec.from_dict(value, Ok[messages.Accepted]), Ok[messages.Accepted] | codec.Problems)
+    assert_type(codec.to_json(value), bytes)
