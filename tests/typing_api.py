@@ -17,6 +17,7 @@ from msgapi import (
     Result,
     batch,
     billing,
+    codec,
     journal,
     messages,
     observe,
@@ -135,3 +136,11 @@ async def a_value_is_unwrapped_and_options_keep_the_type(api: Client, call: Call
     assert_type(result, Result[messages.Accepted])
     assert_type(result.unwrap(), messages.Accepted)
     assert_type(api.with_options(keep_raw=True), Client)
+
+
+def a_model_is_read_from_a_dict_or_json(value: object, body: bytes) -> None:
+    assert_type(codec.from_dict(value, messages.Text), messages.Text | codec.Problems)
+    assert_type(codec.from_json(body, messages.Accepted), messages.Accepted | codec.Problems)
+    assert_type(codec.result_from_dict(value, messages.Accepted), Result[messages.Accepted] | codec.Problems)
+    assert_type(codec.from_dict(value, Ok[messages.Accepted]), Ok[messages.Accepted] | codec.Problems)
+    assert_type(codec.to_json(value), bytes)

@@ -37,7 +37,7 @@ async def main(numbers: list[str], provider: MeterProvider) -> None:
     ]
     async with (
         msgapi.Client(observer=observer) as client,
-        batch.send(client, map(messages.send, texts), observer=observer) as outcomes,
+        batch.send(client, map(messages.send, texts)) as outcomes,
     ):
         async for _ in outcomes:
             pass

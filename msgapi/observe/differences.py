@@ -134,7 +134,7 @@ class Drift(Observer):
             if isinstance(one, _Field):
                 at = route, one.path
                 seen[at] = seen.get(at, False) or one.present
-                self._expected.setdefault(at, one.expected)
+                _ = self._expected.setdefault(at, one.expected)
             else:
                 keys.add((route, *one))
         for at, present in seen.items():

@@ -122,7 +122,7 @@ async def main():
     observer = sentry_observer.SentryObserver(capture=())
     text = messages.Text(agent_id="ag_live_demo", to=NUMBER, traffic_type="TRANSACTION", text="parcel")
     async with msgapi.Client(observer=observer) as client:
-        async with batch.send(client, [messages.send(text)], observer=observer) as outcomes:
+        async with batch.send(client, [messages.send(text)]) as outcomes:
             async for _ in outcomes:
                 pass
         with anyio.CancelScope() as scope:
