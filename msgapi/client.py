@@ -10,6 +10,7 @@ import weakref
 from asyncio import AbstractEventLoop, current_task
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from importlib import import_module
 from random import random
 from threading import get_ident
@@ -34,6 +35,8 @@ from .config import (
     is_unopened,
     key_problem,
 )
+from .fallback import Fallback
+from .fallback import send as send_fallback
 from .http import Request, Response
 from .lifetime import Lifetime, OpenTransport, open_transport
 from .observe import Observer, Watch, combine
@@ -187,9 +190,9 @@ class Client:
                 self._transport.max_connections = count  # type: ignore[attr-defined]  # the default transport has it
 
     def __call__(
-        self, call: Call[T], /, *, only_while: Callable[[], bool] | None = None
+        self, call: Call[T] | Fallback[T], /, *, only_while: Callable[[], bool] | None = None
     ) -> Coroutine[Any, Any, Result[T]]:
-        """Carry out *call*. Return its value in an `Ok`, or the error of the last attempt.
+        """Carry out *call*, or a `fallback`. Return its value in an `Ok`, or the error of the last attempt.
 
         Failed attempts are repeated according to the client's `Retry`. The same call may be awaited again if it is
         `repeatable`: with an idempotency key it is the same operation.
@@ -199,6 +202,8 @@ class Client:
         none. Raise TypeError if *call* is not a `Call`.
         """
         if type(call) is not Call:
+            if isinstance(call, Fallback):
+                return send_fallback(partial(self, only_while=only_while), call)
             raise TypeError(f"a client takes a call, such as messages.send(...), not {type(call).__name__}")
         if self.observer is None:
             return self._carry(call, only_while, None)

@@ -61,6 +61,9 @@ class Meta:
     0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
     *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
     an error of any status asks for in its `Retry-After` header.
+
+    Of a `fallback`, *leg* is the number of the call that the result is about, from 1, and *refused* are the errors of
+    the calls before it. All other figures are those of this call alone.
     """
 
     status: int | None = None
@@ -71,6 +74,8 @@ class Meta:
     rate_limit: RateLimit | None = None
     server_time: float | None = attrs.field(default=None, repr=False)
     retry_after: float | None = attrs.field(default=None, repr=False)
+    leg: int = 1
+    refused: tuple["ApiError", ...] = ()
 
 
 @final

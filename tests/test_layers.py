@@ -21,6 +21,7 @@ ORDER = [
     "http",
     "results",
     "calls",
+    "fallback",
     "observe",
     "codec",
     "retry",

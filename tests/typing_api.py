@@ -7,7 +7,23 @@ from decimal import Decimal
 from typing import assert_never, assert_type
 
 import msgapi
-from msgapi import ApiError, Call, Client, Ok, Request, Response, Result, batch, billing, messages, observe, telemetry
+from msgapi import (
+    ApiError,
+    Call,
+    Client,
+    NotFound,
+    Ok,
+    Request,
+    Response,
+    Result,
+    Unprocessable,
+    batch,
+    billing,
+    fallback,
+    messages,
+    observe,
+    telemetry,
+)
 from msgapi.transports import Answer, Transport
 
 
@@ -90,3 +106,16 @@ async def a_batch_knows_its_calls(api: Client, calls: AsyncIterator[Call[message
         async for outcome in outcomes:
             assert_type(outcome.call, Call[messages.Accepted])
             assert_type(outcome.result, Result[messages.Accepted])
+
+
+async def a_fallback_has_the_result_of_its_calls(api: Client, rcs: messages.Text, email: messages.Email) -> None:
+    one = fallback.chain(messages.send(rcs), messages.send(email))
+    assert_type(one, fallback.Fallback[messages.Accepted])
+    result = await api(one)
+    assert_type(result, Result[messages.Accepted])
+    assert_type(result.meta.leg, int)
+    assert_type(result.meta.refused, tuple[ApiError, ...])
+    assert_type(await fallback.send(api, one), Result[messages.Accepted])
+    _ = fallback.chain(messages.send(rcs), messages.send(email), when=(NotFound, Unprocessable))
+    _ = fallback.chain(messages.send(rcs), messages.send(email), when=lambda error: error.code == "not_rcs_capable")
+    _ = fallback.chain(messages.send(rcs))  # type: ignore[call-arg]
