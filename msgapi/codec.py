@@ -486,22 +486,8 @@ def _read_error(value: object, _: object) -> object:
     return detailed.structure(value, _ERRORS[name])
 
 
-def _write_refused(refused: Iterable[ApiError]) -> list[object]:
-    return [fast.unstructure(error) for error in refused]
-
-
-def _read_refused(value: object, _: object) -> tuple[object, ...]:
-    if type(value) is not list:
-        raise Mismatch(f"must be an array, not {json_type_name(value)}")
-    return tuple(_read_error(one, ApiError) for one in value)
-
-
 def _register_outcomes() -> None:
-    # The errors have a `Meta`, and a `Meta` has the errors of earlier legs: cattrs does not resolve such a circle.
-    _ = attrs.resolve_types(Meta)
-    _ = fast.register_unstructure_hook_func(lambda kind: kind == tuple[ApiError, ...], _write_refused)
-    for converter in (fast, detailed):
-        converter.register_structure_hook_func(lambda kind: kind == tuple[ApiError, ...], _read_refused)
+    _ = attrs.resolve_types(Meta)  # it names the errors, which are defined after it
     _ = fast.register_unstructure_hook_factory(lambda kind: kind is Ok or kind in _ERRORS.values(), _write_with_kind)
     for converter in (fast, detailed):
         converter.register_structure_hook_func(lambda kind: kind == ApiError, _read_error)

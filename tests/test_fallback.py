@@ -368,7 +368,7 @@ def test_the_errors_of_earlier_legs_are_written_and_read_with_a_result() -> None
     ("body", "problem"),
     [
         (b'{"refused":3}', "must be an array, not a number @ $.refused"),
-        (b'{"refused":[{"kind":"Ok"}]}', "must be an object with the kind of an error @ $.refused"),
+        (b'{"refused":[{"kind":"Ok"}]}', "must be an object with the kind of an error @ $.refused[0]"),
     ],
 )
 def test_errors_of_earlier_legs_that_cannot_be_read_are_a_problem(body: bytes, problem: str) -> None:
