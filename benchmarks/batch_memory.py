@@ -23,8 +23,7 @@ import anyio.lowlevel
 
 from msgapi import Call, Ok, Pace, Result
 from msgapi.cli.batch import dry_run
-from msgapi.cli.batch.command import open_rows, row_calls, run_batch
-from msgapi.cli.batch.config import BatchConfig
+from msgapi.cli.batch.command import BatchConfig, open_rows, row_calls, run_batch
 from msgapi.cli.batch.journal import find_or_begin, store_command
 from msgapi.messages import Accepted
 

@@ -15,7 +15,7 @@ import pytest
 import msgapi
 from msgapi import fleet, transports
 from msgapi.cli import app
-from msgapi.cli.exits import CliError
+from msgapi.cli.outcomes import CliError
 from msgapi.fleet.opening import check, claim, disclaim
 
 KEY = "sk_live_c0ffee_0123456789"

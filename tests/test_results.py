@@ -7,8 +7,7 @@ import pytest
 
 import msgapi
 from msgapi import ApiError, Call, Meta, Response, messages
-from msgapi.batch.breaker import Breaker
-from msgapi.batch.outage import Outage, is_healthy
+from msgapi.batch.stops import Breaker, Outage, is_healthy
 from msgapi.decode import decode
 from msgapi.journal import State
 from msgapi.journal.verdicts import state_of

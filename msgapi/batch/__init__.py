@@ -1,8 +1,7 @@
 """Batches: send any number of calls with bounded concurrency, and yield each outcome as it ends."""
 
-from .budget import SpendLimit
-from .outcomes import Outcome, Reason, Stopped
-from .queue import JournalProtocol
+from .queue import JournalProtocol, Outcome
 from .run import Outcomes, send
+from .stops import Reason, SpendLimit, Stopped
 
 __all__ = ["JournalProtocol", "Outcome", "Outcomes", "Reason", "SpendLimit", "Stopped", "send"]

@@ -14,13 +14,12 @@ from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
 from ..journal.verdicts import SETTLED, Send, Verdict, leaves_unknown
 from ..results import ApiError, Invalid, Ok, Result
-from .outcomes import Outcome
 
 T = TypeVar("T")
 
@@ -51,6 +50,17 @@ class PendingRow(Generic[T]):
     maybe_sent: bool = False
     last: ApiError | None = None
     recoveries: int = 0
+
+
+@final
+@frozen
+class Outcome(Generic[T]):
+    """The result of one call. *index* is its position in the source; *id* is that of its row, with a journal."""
+
+    index: int
+    call: Call[T]
+    result: Result[T]
+    id: str = ""
 
 
 def not_a_call(value: object, index: int) -> TypeError:

@@ -14,11 +14,8 @@ from ..client import Client
 from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import task_group
 from ..observe import Observer, combine
-from .breaker import Breaker
-from .budget import SpendLimit, SpendTracker
-from .outage import Outage
-from .outcomes import Outcome, Stopped
-from .queue import JournalledQueue, JournalProtocol, PlainQueue, RowQueue, Source
+from .queue import JournalledQueue, JournalProtocol, Outcome, PlainQueue, RowQueue, Source
+from .stops import Breaker, Outage, SpendLimit, SpendTracker, Stopped
 from .workers import PoolOptions, WorkerPool
 
 if TYPE_CHECKING:

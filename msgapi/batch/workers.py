@@ -24,11 +24,8 @@ from ..clock import Clock
 from ..concurrency import unrequested_cancellation
 from ..observe import BatchWatch
 from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
-from .breaker import Breaker
-from .budget import SpendTracker
-from .outage import Outage, is_healthy
-from .outcomes import Outcome, Stopped
-from .queue import END, PendingRow, RowQueue
+from .queue import END, Outcome, PendingRow, RowQueue
+from .stops import Breaker, Outage, SpendTracker, Stopped, is_healthy
 
 T = TypeVar("T")
 _ZERO: Final = Decimal(0)

@@ -1,5 +1,5 @@
 """The command line program `msgapi`."""
 
-from .entry_point import main
+from .outcomes import main
 
 __all__ = ["main"]

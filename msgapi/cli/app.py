@@ -10,7 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..version import VERSION
-from .exits import CliError, Exit
+from .outcomes import CliError, Exit
 
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),

@@ -16,7 +16,7 @@ from ..ratelimit import Pace
 from ..results import ApiError, Ok, Result
 from ..retry import Retry
 from .advice import advise_call, describe, explain, facts, status_of
-from .exits import CliError, Exit
+from .outcomes import CliError, Exit
 from .output import TextTable, emit, emit_json, note
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import Final, TextIO, final
 import orjson
 from attrs import define, field
 
-from .exits import CliError, cannot_write
+from .outcomes import CliError, cannot_write
 
 _PIPED_WIDTH: Final = 120
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))

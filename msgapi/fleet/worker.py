@@ -17,8 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from .. import billing
 from ..batch import Outcome, Stopped
-from ..batch.breaker import Breaker
-from ..batch.outage import is_healthy
+from ..batch.stops import Breaker, is_healthy
 from ..billing.calls import INTERVAL
 from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock

@@ -1,13 +1,28 @@
-"""Errors: why a journal cannot be used, also when SQLite or the operating system says so."""
+"""Errors: why a journal cannot be used, and the checks of the values that are read from one.
 
+Rules:
+- What SQLite or the operating system raises leaves as `Unusable`.
+- A stored value is checked like any input: one that a journal does not write is `Unusable`, as damaged.
+"""
+
+import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final, Literal, TypeAlias, final
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal, TypeAlias, final, get_args
+
+from ..results import ApiError
+from .verdicts import Entry, State
 
 Reason: TypeAlias = Literal[
     "missing", "foreign", "newer", "damaged", "incomplete", "other batch", "in use", "unwritable"
 ]
+API_ERRORS: Final[Mapping[str, type[Any]]] = {one.__name__: one for one in get_args(ApiError)}
+"""The errors, by the names under which they are stored."""
+
+_KINDS: Final = {"Accepted", *API_ERRORS}
+_STATES: Final = {int(state): state for state in State}
 
 
 @final
@@ -79,3 +94,91 @@ def _translate_code(path: str, code: int, error: sqlite3.Error) -> Unusable:
             return Unusable("unwritable", f"cannot write the journal {path}: the disk is full")
         case _:
             return Unusable("unwritable", f"cannot use the journal {path}: {error}")
+
+
+def read_about(path: str, rows: Iterable[Sequence[object]]) -> dict[str, str]:
+    """Return the names and values about the journal at *path*."""
+    found: dict[str, str] = {}
+    for name, value in rows:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise damaged(path)
+        found[name] = value
+    return found
+
+
+def read_time(path: str, about: Mapping[str, str], name: str) -> float | None:
+    """Return the Unix time that *about* has under *name*; None if it has none."""
+    if name not in about:
+        return None
+    try:
+        found = float(about[name])
+    except ValueError:
+        raise damaged(path) from None
+    return _time(path, found)
+
+
+def read_count(path: str, about: Mapping[str, str], name: str) -> int:
+    """Return the number that *about* has under *name*; 0 if it has none."""
+    text = about.get(name, "0")
+    if not text.isdecimal():
+        raise damaged(path)
+    return int(text)
+
+
+def read_entry(path: str, row: Sequence[Any]) -> Entry:
+    """Return the entry of a *row*: id, digest, state, started, key and run."""
+    name, digest, state, started, key, run = row
+    if not isinstance(digest, bytes) or not isinstance(run, int):
+        raise damaged(path)
+    _ = read_text(path, name), read_text(path, key)
+    return Entry(digest, read_state(path, state), _time(path, started), key, key, run)
+
+
+def read_state(path: str, state: object) -> State:
+    """Return the state with the number *state*."""
+    found = _STATES.get(state) if isinstance(state, int) else None
+    if found is None:
+        raise damaged(path)
+    return found
+
+
+def read_kind(path: str, kind: object) -> str | None:
+    """Return the stored *kind* of a result."""
+    if kind is not None and (not isinstance(kind, str) or kind not in _KINDS):
+        raise damaged(path)
+    return kind
+
+
+def read_amount(path: str, amount: object) -> Decimal | None:
+    """Return the *amount* in EUR; None if none is stored."""
+    if amount is None:
+        return None
+    try:
+        found = Decimal(amount) if isinstance(amount, str) else None
+    except InvalidOperation:
+        found = None
+    if found is None or not found.is_finite():
+        raise damaged(path)
+    return found
+
+
+def read_text(path: str, text: object) -> str | None:
+    """Return a stored *text*; None if none is stored."""
+    if not isinstance(text, str | None):
+        raise damaged(path)
+    return text
+
+
+def check_row(path: str, row: Mapping[str, Any]) -> None:
+    """Raise `Unusable` unless the columns of *row* have values that a journal stores."""
+    _ = read_state(path, row["state"]), _time(path, row["started"]), read_kind(path, row["kind"])
+    _ = [read_amount(path, row[name]) for name in ("price", "hold")]
+    _ = [read_text(path, row[name]) for name in ("id", "key", "code", "message", "message_id", "unit")]
+    if row["id"] is None or not isinstance(row["status"], int | None):
+        raise damaged(path)
+
+
+def _time(path: str, found: object) -> float:
+    if not isinstance(found, float) or not math.isfinite(found):
+        raise damaged(path)
+    return found

@@ -20,12 +20,11 @@ from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock
 from ..results import Result
 from ..version import VERSION
-from .errors import Unusable
+from .errors import Unusable, read_time
 from .identity import changed_key, content_id, key_of, recipient_hashes, request_digest
 from .opening import check_batch, check_complete, create, open_existing, open_to_read
 from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
 from .sqlite import LOST_SINCE, MERGED_AT, JournalFile, RowResults, SettledRow, StartedRow
-from .stored import read_time
 from .verdicts import (
     REPEATED_ROW,
     SETTLED,

@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import quote
 
-from .errors import Unusable, damaged, translated
+from .errors import Unusable, damaged, read_time, translated
 from .mainfile import PAGE, SEAL_SIZE, WAIT, MainFile, SealState, open_main, part_of, publish, real_path
 from .sqlite import LOST_SINCE, SCHEMA, Connection, JournalFile
-from .stored import read_time
 
 _WITHOUT_LOCKS: Final = "win32-none" if os.name == "nt" else "unix-none"
 _HOW: Final[dict[str, Any]] = {"isolation_level": None, "check_same_thread": False, "factory": Connection}

@@ -7,8 +7,8 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
+from .errors import check_row, read_amount, read_kind, read_state, read_text
 from .sqlite import JournalFile
-from .stored import check_row, read_amount, read_kind, read_state, read_text
 from .verdicts import COLUMNS, State
 
 ZERO: Final = Decimal(0)

@@ -19,9 +19,8 @@ from weakref import WeakSet
 
 from attrs import define, field, frozen
 
-from .errors import Unusable, translated
+from .errors import Unusable, read_about, read_count, read_entry, translated
 from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState
-from .stored import read_about, read_count, read_entry
 from .verdicts import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
 
 MERGED: Final = "merged"

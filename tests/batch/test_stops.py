@@ -35,7 +35,7 @@ from msgapi import (
     batch,
     journal,
 )
-from msgapi.batch.breaker import Breaker
+from msgapi.batch.stops import Breaker
 from tests.support.batch_calls import answer, call, drain, number, rows, rows_later
 
 T = TypeVar("T")

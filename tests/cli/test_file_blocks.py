@@ -19,12 +19,11 @@ from msgapi import Pace
 from msgapi import fleet as fleets
 from msgapi.calls import Call
 from msgapi.cli import main
-from msgapi.cli.batch import file_blocks
 from msgapi.cli.batch import input as batch_input
 from msgapi.cli.batch.command import open_rows, run_batch
 from msgapi.cli.batch.input import InputFile
 from msgapi.cli.commands.fleet import enqueue as enqueue_command
-from msgapi.cli.exits import CliError, Exit
+from msgapi.cli.outcomes import CliError, Exit
 from msgapi.messages import Accepted
 from msgapi.results import Ok, Result
 from tests.support.cli_files import mailing, people
@@ -37,7 +36,7 @@ Edit = Callable[[Path], None]
 @contextlib.contextmanager
 def blocks_of(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(file_blocks, "BLOCK", size)
+        patch.setattr(batch_input, "BLOCK", size)
         yield
 
 
@@ -256,7 +255,7 @@ def test_a_change_during_the_first_pass_sends_nothing(
 def test_blocks_that_changed_behind_the_first_pass_are_found_at_its_end(tmp_path: Path) -> None:
     path = Path(people(tmp_path, 60))
     with blocks_of(64), path.open("rb", buffering=0) as file:
-        blocks = file_blocks.FileBlocks("a.csv", file, str(path))
+        blocks = batch_input.FileBlocks("a.csv", file, str(path))
         _ = [blocks.read(number) for number in range(5)]
         overwritten(path)
         with pytest.raises(CliError, match="its content is different"):
@@ -267,7 +266,7 @@ def test_a_file_of_whole_blocks_ends_with_an_empty_one(tmp_path: Path) -> None:
     path = tmp_path / "a"
     _ = path.write_bytes(b"x" * 64)
     with blocks_of(32), path.open("rb", buffering=0) as file:
-        blocks = file_blocks.FileBlocks("a", file, str(path))
+        blocks = batch_input.FileBlocks("a", file, str(path))
         for _ in range(2):
             assert [blocks.read(number) for number in range(3)] == [b"x" * 32, b"x" * 32, b""]
         grown(path)

@@ -27,7 +27,7 @@ from msgapi.cli import app, connection, main, output
 from msgapi.cli.advice import advise_row, explain
 from msgapi.cli.batch.counts import DUPLICATE
 from msgapi.cli.commands import send
-from msgapi.cli.exits import CliError
+from msgapi.cli.outcomes import CliError
 from msgapi.sandbox import Sandbox
 from tests.support.cli_files import people
 

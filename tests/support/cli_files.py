@@ -10,8 +10,7 @@ import pytest
 
 from msgapi import Call, Client, Pace, Result, Retry
 from msgapi.cli import connection
-from msgapi.cli.batch.command import open_rows, run_batch
-from msgapi.cli.batch.config import BatchConfig
+from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
 from msgapi.cli.batch.runner import BatchRun
 from msgapi.transports import Transport
 

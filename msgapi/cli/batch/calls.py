@@ -22,7 +22,7 @@ from ...journal.verdicts import REPEATED, REPEATED_ROW
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
-from ..exits import CliError
+from ..outcomes import CliError
 from .counts import DUPLICATE
 from .input import InputFile, InputRow
 from .template import MessageBuilder, own_key

@@ -1,30 +1,109 @@
-"""The steps of `msgapi batch`: read the file, check the balance, open the journal, send, print the summary."""
+"""The options of `msgapi batch`, and its steps: read the file, check the balance, open the journal, send, report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from shlex import quote
-from typing import cast
+from typing import Any, Final, Literal, cast, final
+
+from attrs import evolve, field, frozen
 
 from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
-from ..exits import CliError
+from ..outcomes import CliError
 from ..output import note
 from . import dry_run, journal, progress, result_files
 from .calls import RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .config import BatchConfig
-from .file_blocks import CONTINUE
-from .input import FileFormat, InputFile, open_input
-from .journal import BatchJournal, estimate_left, spent
+from .input import CONTINUE, FileFormat, InputFile, open_input
+from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
 from .spending import TopUpWaiter, check_balance, limit, parse_prices
 from .summary import report
-from .template import MessageBuilder
+from .template import MessageBuilder, MessageTemplate
+
+_FILES: Final = ("path", "results", "failed")
+_STORED: Final = (*_FILES, *MESSAGE_FIELDS, "with_recipients", "prices", "max_spend")
+
+
+@final
+@frozen(kw_only=True)
+class BatchConfig:
+    """The options of a batch.
+
+    - *path*: the input file, `-` for standard input.
+    - *message_values*: the text of each message option, by the name of the field.
+    - *journal*: where to record the rows; None: next to the input file.
+    - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
+    - *outage_timeout*: seconds to wait while the service is down.
+    - *changed*: what to do with rows that differ from rows that were sent; None: send nothing.
+    """
+
+    path: str
+    message_values: Mapping[str, str] = field(repr=False)
+    to_column: str = "to"
+    data: tuple[str, ...] = ()
+    allow_empty: bool = False
+    allow_duplicates: bool = False
+    file_format: str | None = None
+    delimiter: str | None = None
+    concurrency: int = 64
+    rate: float | None = None
+    outage_timeout: float = 900.0
+    prices: tuple[str, ...] = ()
+    max_spend: Decimal | None = None
+    wait_for_balance: bool = False
+    id_column: str | None = None
+    journal: str | None = None
+    use_journal: bool = False
+    resend_unknown: bool = False
+    changed: Literal["skip", "send"] | None = None
+    new_batch: bool = False
+    results: str | None = None
+    failed: str | None = None
+    overwrite: bool = False
+    with_recipients: bool = False
+    json: bool = False
+    sandbox: bool = False
+
+    @property
+    def template(self) -> MessageTemplate:
+        """What the options say about every message."""
+        return MessageTemplate(
+            given=self.message_values,
+            to_column=self.to_column,
+            data_columns=self.data,
+            allow_empty=self.allow_empty,
+        )
+
+    @property
+    def stored(self) -> dict[str, object]:
+        """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
+        return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
+
+    def resume(self, stored: Mapping[str, Any]) -> "BatchConfig":
+        """Return this configuration with the *stored* options of a journal.
+
+        Results, prices and the spending limit are replaced only if they are not given now.
+        """
+        most = stored["max_spend"]
+        return evolve(
+            self,
+            **{name: stored[name] for name in ("path", *MESSAGE_FIELDS)} | {"data": tuple(stored["data"])},
+            results=self.results or stored["results"],
+            failed=self.failed or stored["failed"],
+            with_recipients=self.with_recipients or stored["with_recipients"],
+            prices=self.prices or tuple(stored["prices"]),
+            max_spend=self.max_spend if self.max_spend is not None or most is None else Decimal(most),
+        )
+
+
+def _absolute(path: str | None) -> str | None:
+    return path if path is None or path == "-" else str(Path(path).absolute())
 
 
 def resumed(config: BatchConfig) -> BatchConfig:
@@ -82,6 +161,8 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
     find = journal.begin_new_batch if config.new_batch else journal.find_or_begin
     found = find(path, journal.store_command(config.stored, table.count, table.digest()))
     source = FileSource(table=table, calls=calls, command=config.stored)
+    if found.before is None:
+        return found
     checked = check_file(found, source, ChangedRowsPolicy(changed=config.changed, resend_unknown=config.resend_unknown))
     if (sent := checked.sent_before) is not None:
         note(f"{sent.rows:,} of {sent.of:,} rows were sent on {sent.dates}, and are not sent again")

@@ -17,7 +17,7 @@ from attrs import evolve, frozen
 from ...clock import SYSTEM_CLOCK, Clock
 from ...journal import Unusable
 from ...journal.comparison import Choice, Comparison, Difference, FileRow, compare
-from ..exits import CliError, Exit
+from ..outcomes import CliError, Exit
 from ..output import note
 from .calls import RowCalls
 from .input import InputFile
@@ -61,13 +61,13 @@ class ChangedRowsPolicy:
 def check_file(
     found: BatchJournal, source: FileSource, decision: ChangedRowsPolicy, *, clock: Clock = SYSTEM_CLOCK
 ) -> BatchJournal:
-    """Return *found* as it is for a run with the file of *source*. Raise CliError if the file may not be sent with it.
+    """Return *found*, the journal of an earlier run, as it is for a run with the file of *source*.
+
+    Raise CliError if the file may not be sent with it.
 
     If the file or the options differ from those of the last run, the file is compared, and the journal says so from
     then on.
     """
-    if found.before is None:
-        return found
     about = store_command(source.command, source.table.count, source.table.digest())
     differing = found.differing(about)
     if differing is not None:

@@ -7,7 +7,7 @@ from typing import Final, final
 from attrs import define, evolve, field, frozen
 
 from ...journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
-from ...journal.stored import ERRORS
+from ...journal.errors import API_ERRORS
 from ...journal.verdicts import state_of
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
@@ -82,7 +82,7 @@ def sample_error(kind: str, code: str, state: State) -> ApiError:
     facts: dict[str, object] = {"reason": "an earlier run"} if kind in {"NotSent", "Unanswered"} else {}
     if foreign:
         facts |= {"meta": Meta(status=int(number or 200)), "from_service": False}
-    made: ApiError = ERRORS[kind](**facts, code=code)
+    made: ApiError = API_ERRORS[kind](**facts, code=code)
     return made
 
 

@@ -19,8 +19,7 @@ from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
 from ..connection import run_async
-from ..exits import Exit
-from ..outcomes import RowOutcome
+from ..outcomes import Exit, RowOutcome
 from ..output import emit, emit_json, table_of
 from .calls import RowCalls
 from .input import InputFile, InputRow

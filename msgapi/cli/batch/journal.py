@@ -24,9 +24,8 @@ from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Su
 from ...journal.identity import RULE_VERSION
 from ...journal.sqlite import FINISHED
 from ...journal.verdicts import MAYBE_SENT, SENT
-from ..exits import CliError
+from ..outcomes import CliError
 from ..output import note
-from .config import MESSAGE_FIELDS
 from .template import OPTIONS
 
 SUFFIX: Final = ".journal"
@@ -34,6 +33,17 @@ _COMMAND: Final = "command"
 _ROWS: Final = "rows"
 FILE_DIGEST: Final = "file"
 _RULE: Final = "rule"
+MESSAGE_FIELDS: Final = (
+    "message_values",
+    "to_column",
+    "data",
+    "allow_empty",
+    "allow_duplicates",
+    "file_format",
+    "delimiter",
+    "id_column",
+)
+"""The fields that decide which messages the rows become: a journal belongs to one value of each."""
 
 
 @final

@@ -24,7 +24,7 @@ from ...calls import Call, Caller
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.identity import changed_id, request_digest
 from ...messages import Accepted
-from ..exits import CliError, Exit, cannot_read
+from ..outcomes import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow

@@ -14,8 +14,8 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...messages import Accepted, Email, Message
 from ...results import InsufficientBalance, Ok
 from ..advice import advise_call, describe, facts, status_of
-from ..exits import CliError, Exit
 from ..options import parse_amount
+from ..outcomes import CliError, Exit
 from .counts import Counts
 
 _NAMES: Final[Mapping[str, str]] = {

@@ -8,8 +8,7 @@ from attrs import asdict, frozen
 
 from ...batch import Stopped
 from ..advice import advise_row, explain
-from ..exits import Exit
-from ..outcomes import RowOutcome
+from ..outcomes import Exit, RowOutcome
 from ..output import TextTable, emit, emit_json, note, table_of
 from .counts import Counts, group_of
 from .journal import BatchJournal

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
 from ...results import Detail, Invalid
-from ..exits import CliError
+from ..outcomes import CliError
 from .input import InputRow
 
 Channel = Literal["rcs", "email"]

@@ -109,8 +109,7 @@ def batch(
     if journal and resume:
         raise click.UsageError("--resume names the journal: leave --journal out")
     # Imported here: --help and usage errors need none of it.
-    from ..batch.command import resumed, start
-    from ..batch.config import BatchConfig
+    from ..batch.command import BatchConfig, resumed, start
 
     config = BatchConfig(
         path=file or "",

@@ -12,9 +12,8 @@ from ...journal import JournalReader, JournalRow, State, key_of
 from ..batch.counts import Counts, recorded_kind
 from ..batch.journal import reading, row_count
 from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
-from ..exits import CliError, Exit
 from ..options import export_option, json_option, only_option
-from ..outcomes import RowOutcome
+from ..outcomes import CliError, Exit, RowOutcome
 from ..output import csv_cell, emit, emit_json, escaped, note, write_if_open
 
 STATES: Final[Mapping[str, tuple[State, ...]]] = {

@@ -18,12 +18,11 @@ from attrs import frozen
 from ...client import Client
 from ...ratelimit import Pace
 from ...sandbox import MAGIC_RECIPIENTS, PriceList, Sandbox
-from ..batch.command import open_rows, run_batch
-from ..batch.config import BatchConfig
+from ..batch.command import BatchConfig, open_rows, run_batch
 from ..batch.runner import BatchRun
 from ..batch.summary import cost_line, outcome_table
 from ..connection import PATIENT, run_async
-from ..exits import CliError, Exit, cannot_write
+from ..outcomes import CliError, Exit, cannot_write
 from ..output import emit, note, table_of
 
 Cells: TypeAlias = tuple[str, ...]

@@ -19,8 +19,8 @@ from ...retry import Retry
 from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async
-from ..exits import Exit
 from ..options import json_option
+from ..outcomes import Exit
 from ..output import emit, emit_json
 
 _CALL: Final = billing.balance()

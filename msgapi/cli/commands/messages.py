@@ -8,8 +8,8 @@ import click
 from ... import codec, messages
 from ...messages import MessageRecord, Page
 from ..connection import run_call
-from ..exits import CliError
 from ..options import KINDS, json_option, sandbox_option
+from ..outcomes import CliError
 from ..output import TextTable, line, table_of
 
 _STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")

@@ -17,8 +17,8 @@ from attrs import frozen
 
 from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
 from ..connection import run_async
-from ..exits import CliError, Exit
 from ..options import FiniteFloat, amount_callback, json_option
+from ..outcomes import CliError, Exit
 from ..output import emit, emit_json, note, table_of
 
 if TYPE_CHECKING:

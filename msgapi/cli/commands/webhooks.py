@@ -17,8 +17,8 @@ from attrs import define
 from ... import webhooks
 from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
 from ..connection import run_async, run_call
-from ..exits import CliError, Exit, cannot_read
 from ..options import json_option, sandbox_option
+from ..outcomes import CliError, Exit, cannot_read
 from ..output import OutputClosed, TextTable, emit, emit_json, escaped, line, note, table_of, write
 
 _secret_option: Final = click.option(

@@ -11,8 +11,8 @@ from attrs import field, frozen
 from ....fleet import ChunkQueue, FleetConflict, RecordStore, Unreachable
 from ....fleet.records.manifest import is_valid_name
 from ....ratelimit import SharedRate
-from ...exits import CliError, Exit
 from ...options import FiniteFloat
+from ...outcomes import CliError, Exit
 
 _EXAMPLE: Final = "such as redis://127.0.0.1:6379 or nats://127.0.0.1:4222"
 url_option: Final = click.option(

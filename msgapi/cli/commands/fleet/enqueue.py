@@ -14,14 +14,12 @@ from ....fleet.records.manifest import begin_batch
 from ....journal import key_of
 from ...batch import journal
 from ...batch.calls import RowCalls
-from ...batch.command import open_rows, row_calls
-from ...batch.config import BatchConfig
+from ...batch.command import BatchConfig, open_rows, row_calls
 from ...batch.counts import DUPLICATE
 from ...batch.input import InputFile, InputRow
 from ...connection import run_async
-from ...exits import CliError, Exit, cannot_read
 from ...options import file_options, id_column_option, json_option, message_options, message_values
-from ...outcomes import RowOutcome
+from ...outcomes import CliError, Exit, RowOutcome, cannot_read
 from ...output import emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option

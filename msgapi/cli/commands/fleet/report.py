@@ -20,8 +20,8 @@ from ...advice import advise_row, explain, facts
 from ...batch.journal import SUFFIX
 from ...batch.summary import RestAdvice
 from ...connection import run_async
-from ...exits import CliError
 from ...options import export_option, json_option, only_option
+from ...outcomes import CliError
 from ...output import note
 from ..batch_report import JournalReportOptions, show_journal
 from . import connection
