@@ -56,6 +56,11 @@ class Call(Generic[T_co]):
         """The endpoint class, such as `POST messages`: the service limits the rate of each one separately."""
         return _endpoint_class(self.method, self.path)
 
+    @property
+    def legs(self) -> tuple["Call[T_co]", ...]:
+        """The calls that it consists of: itself alone. A fallback (`fallback.chain`) has several."""
+        return (self,)
+
     def under(self, key: str | None) -> "Call[T_co]":
         """Return the same call with the idempotency key *key*, or with none if it is None."""
         if key == self.idempotency_key:

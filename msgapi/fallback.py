@@ -99,6 +99,10 @@ class Fallback(Generic[T_co]):
         return f"Fallback({', '.join(map(repr, self.legs))}{start})"
 
 
+AnyCall: TypeAlias = Call[T] | Fallback[T]
+"""A call, or a fallback of several calls: what can be sent as one."""
+
+
 def chain(first: Call[T], second: Call[T], /, *others: Call[T], when: Condition = NotFound) -> Fallback[T]:
     """Return the fallback that sends *first*, and *second* only if the service refuses *first*; and so on.
 

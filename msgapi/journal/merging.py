@@ -3,7 +3,8 @@
 Rules:
 - The journal is written under a temporary name and renamed: a reader sees the previous one or this one.
 - An existing journal of the batch is merged in, since a local run may have continued with it.
-- Of two results for one row, the one with the higher precedence stays. That a row was only begun, as an earlier merge
+- Of two results for one row, the one with the higher precedence stays, and that of a later leg of a fallback before it,
+  unless the earlier leg was accepted. That a row was only begun, as an earlier merge
   recorded, is not kept: a worker may have released it. It is kept once a local run has continued with the journal,
   since that run may have begun it.
 - The existing journal is locked meanwhile: the results of a local run would be lost.
@@ -33,7 +34,8 @@ class Merge:
 
     def add(self, rows: Iterable[tuple[bytes, JournalRow]]) -> None:
         """Add *rows*, each with the digest of its request. Many rows in one call are faster."""
-        self._file.merge((name, digest, *rest) for digest, row in rows for name, *rest, _ in [astuple(row)])
+        found = ((digest, row.leg, astuple(row)[:-2]) for digest, row in rows)  # without `in_file` and `leg`
+        self._file.merge((name, leg, digest, *rest) for digest, leg, (name, *rest) in found)
 
 
 @contextmanager
