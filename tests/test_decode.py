@@ -14,7 +14,7 @@ import msgapi
 from msgapi import Balance, Call, Detail, Ok, Response
 from msgapi.decode import DEEPEST, decode
 from msgapi.journal import State
-from msgapi.journal.verdicts import state_of
+from msgapi.journal.rows import state_of
 from msgapi.messages.models import Accepted
 from msgapi.retry import may_be_retried
 

@@ -28,7 +28,7 @@ ACCEPTED = (
     b'{"message_id": "msg_1", "status": "queued", "created_at": "2026-05-04T07:30:00Z", "billing": {"channel": "RCS",'
     b' "message_type": "basic_message", "hold_amount": 0.07, "message_price": 0.07}}'
 )
-MOST = {"call": 15, "post": 25, "webhook": 6, "row": 55}
+MOST = {"call": 15, "post": 25, "webhook": 6, "row": 47}
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from attrs import define, evolve, field, frozen
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
 from ..fallback import AnyCall, Fallback
-from ..journal.verdicts import SETTLED, Send, Verdict, leaves_unknown
+from ..journal.rows import SETTLED, Send, Verdict, leaves_unknown
 from ..results import ApiError, Invalid, Ok, Result
 
 T = TypeVar("T")
@@ -128,8 +128,8 @@ class RowQueue(Protocol[T]):
         """Record the result of *row*; return the result to report."""
         ...  # pragma: no cover
 
-    async def advance(self, row: PendingRow[T], leg: int) -> None:
-        """Record that the legs of *row* before *leg* were refused, before this one is sent."""
+    async def advance(self, row: PendingRow[T], leg: int) -> bool:
+        """Record that the legs of *row* before *leg* were refused; return False if this one must not be sent."""
         ...  # pragma: no cover
 
     def release(self, row: PendingRow[T]) -> None:
@@ -222,8 +222,9 @@ class PlainQueue(Generic[T]):
         """Return *result*; nothing is recorded."""
         return result
 
-    async def advance(self, row: PendingRow[T], leg: int) -> None:
-        """Do nothing; nothing is recorded."""
+    async def advance(self, row: PendingRow[T], leg: int) -> bool:  # noqa: ARG002 - of the protocol
+        """Return True; nothing is recorded."""
+        return True
 
     def release(self, row: PendingRow[T]) -> None:
         """Do nothing; nothing is recorded."""
@@ -253,8 +254,11 @@ class JournalProtocol(Protocol):
         """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each."""
         ...  # pragma: no cover
 
-    async def advance(self, row: str, leg: int) -> None:
-        """Record durably that the service has refused the legs before *leg*, and that this one is about to be sent."""
+    async def advance(self, row: str, leg: int) -> bool:
+        """Record durably that the service has refused the legs before *leg*, and that this one is about to be sent.
+
+        Return False if others have taken the row over: then it must not be sent, and the batch stops.
+        """
         ...  # pragma: no cover
 
     def settle(self, row: str, result: Result[object]) -> None:
@@ -327,9 +331,9 @@ class JournalledQueue(Generic[T]):
             self._journal.settle(row.id, result)
         return result
 
-    async def advance(self, row: PendingRow[T], leg: int) -> None:
-        """Record that the legs of *row* before *leg* were refused; it is on the disk when this returns."""
-        await self._journal.advance(row.id, leg)
+    async def advance(self, row: PendingRow[T], leg: int) -> bool:
+        """Record durably that the legs before *leg* were refused; return False if this one must not be sent."""
+        return await self._journal.advance(row.id, leg)
 
     def release(self, row: PendingRow[T]) -> None:
         """Record that *row* was pulled but not sent."""

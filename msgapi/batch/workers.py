@@ -281,8 +281,10 @@ class WorkerPool(Generic[T]):
                 return result
             _ = self.options.breaker.judge_source(error)
             self._again.extend(self.outage.recover())
-            await self.queue.advance(row, following.leg)
-            row.advance(following, error)
+            if await self.queue.advance(row, following.leg):
+                row.advance(following, error)
+            else:
+                self.stop(Stopped("asked"))
             if not self._is_running():
                 return NotSent("the batch was stopped before it was sent", code=CALLED_OFF)
 

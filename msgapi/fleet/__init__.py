@@ -8,9 +8,11 @@ journal.
 
 from .backend import ChunkQueue, ChunkSink, Lease, RecordStore, Revision, Unreachable
 from .backends.memory import MemoryChunkQueue, MemoryRecordStore
-from .chunk import DEFAULT_CHUNK_ROWS, Chunk, ChunkRow, InvalidChunk, make_row
-from .collecting import Collection, collect
-from .events import (
+from .batches import Collection, FleetConflict, Manifest, collect, enqueue
+from .chunk import DEFAULT_CHUNK_ROWS, Chunk, ChunkRecord, ChunkRow, InvalidChunk, RowRecord, make_row
+from .opening import Fleet, disclaim, open  # noqa: A004 - used as `fleet.open`
+from .sending import ChunkResult, send_chunk
+from .worker import (
     BackendUnreachable,
     ChunkFinished,
     ChunkLeased,
@@ -19,12 +21,8 @@ from .events import (
     Paused,
     Resumed,
     RowFinished,
+    work,
 )
-from .opening import Fleet, disclaim, open  # noqa: A004 - used as `fleet.open`
-from .queueing import enqueue
-from .records import ChunkRecord, FleetConflict, Manifest, RowRecord
-from .sending import ChunkResult, send_chunk
-from .worker import work
 
 __all__ = [
     "DEFAULT_CHUNK_ROWS",

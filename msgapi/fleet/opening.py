@@ -25,7 +25,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..concurrency import unwrapped
 from ..ratelimit import SharedRate
 from .backend import ChunkQueue, RecordStore, Revision, Unreachable
-from .records.manifest import FleetConflict, is_valid_name
+from .batches import FleetConflict, is_valid_name
 
 _FLEET: Final = "_fleet"  # not a valid name of a batch
 _KEY: Final = "key"
@@ -154,8 +154,8 @@ async def open(  # noqa: A001 - used as `fleet.open`
 @asynccontextmanager
 async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("redis"):
-        from .backends.redis import connection, queue, records, shared_rate
-    opening_queue = queue.open_queue(
+        from .backends.redis import connection, shared_rate, storage
+    opening_queue = storage.open_queue(
         options.url,
         fleet=options.fleet,
         lease_seconds=options.lease_seconds,
@@ -165,20 +165,20 @@ async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
         _ = await connection.run_command(client, client.ping())
         rate = shared_rate.open_shared_rate(client, key=options.api_key, clock=options.clock)
         async with opening_queue as chunks:
-            yield Fleet(chunks, records.RedisRecordStore(client, options.fleet), rate)
+            yield Fleet(chunks, storage.RedisRecordStore(client, options.fleet), rate)
 
 
 @asynccontextmanager
 async def _open_on_nats(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("nats"):
-        from .backends.nats import connection, queue, records, shared_rate
+        from .backends.nats import connection, shared_rate, storage
     try:
         _ = asyncio.get_running_loop()
     except RuntimeError:
         raise ValueError("a fleet on NATS runs on asyncio only; on trio, take Redis or Valkey") from None
-    opening_queue = queue.open_queue(options.url, fleet=options.fleet, lease_seconds=options.lease_seconds)
+    opening_queue = storage.open_queue(options.url, fleet=options.fleet, lease_seconds=options.lease_seconds)
     async with connection.connect(options.url) as client, opening_queue as chunks:
-        store = await records.open_records(client, fleet=options.fleet)
+        store = await storage.open_records(client, fleet=options.fleet)
         yield Fleet(chunks, store, shared_rate.open_shared_rate(client, key=options.api_key, clock=options.clock))
 
 

@@ -23,9 +23,8 @@ from ..messages import Accepted
 from ..ratelimit import Pace, SharedRate
 from ..results import InsufficientBalance
 from .backend import RecordStore, Unreachable
-from .chunk import Chunk, InvalidChunk, load_chunk
-from .records.chunk_journal import ChunkJournal, begin_chunk
-from .records.chunk_record import ChunkDocument, ChunkRecord, RowRecord
+from .chunk import Chunk, ChunkDocument, ChunkRecord, InvalidChunk, RowRecord, load_chunk
+from .chunk_journal import ChunkJournal, begin_chunk
 
 
 @final

@@ -1,5 +1,7 @@
 """The worker: takes chunks from a queue and sends them until there are none left, or until it has to stop.
 
+The events are what it reports of its chunks and rows meanwhile.
+
 Rules:
 - What stops a local batch stops the worker: its chunks are returned to the queue at once, for other workers.
 - While the workers of the key are paused because the balance is used up, it takes no chunk.
@@ -10,7 +12,7 @@ Rules:
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, final
+from typing import Final, Literal, TypeAlias, final
 
 import anyio
 from attrs import define, evolve, field, frozen
@@ -27,11 +29,71 @@ from ..ratelimit import LocalSharedRate, Pace, SharedRate
 from ..ratelimit.queue import sleep_while
 from ..results import InsufficientBalance, Ok
 from .backend import ChunkQueue, Lease, RecordStore, Unreachable
-from .chunk import InvalidChunk
-from .events import BackendUnreachable, ChunkFinished, ChunkLeased, Disposition, Event, Paused, Resumed, RowFinished
-from .records.chunk_journal import MAX_ATTEMPTS
-from .records.chunk_record import ChunkDocument
+from .chunk import ChunkDocument, InvalidChunk
+from .chunk_journal import MAX_ATTEMPTS
 from .sending import Backoff, ChunkOptions, ChunkResult, send_with_options, stop_for_balance, with_timeout
+
+Disposition: TypeAlias = Literal["done", "released", "buried", "lost"]
+"""How a worker gives up a chunk.
+
+`done`: each row is settled, and the chunk is removed from the queue. `released`: it is returned to the queue, to be
+delivered again. `buried`: it can never succeed, and is removed from the queue. `lost`: the lease expired, and another
+worker may have the chunk.
+"""
+
+
+@final
+@frozen
+class ChunkLeased:
+    """The worker has taken a *chunk*; *delivery* is the number of the delivery, from 1."""
+
+    chunk: str
+    delivery: int
+
+
+@final
+@frozen
+class RowFinished:
+    """A row of a *chunk* has an *outcome*."""
+
+    chunk: str
+    outcome: Outcome[Accepted]
+
+
+@final
+@frozen
+class ChunkFinished:
+    """The worker has given up a *chunk*, with this *result*."""
+
+    chunk: str
+    disposition: Disposition
+    result: ChunkResult
+
+
+@final
+@frozen
+class BackendUnreachable:
+    """The backend or the shared rate does not answer, and the worker waits for it; *reason* is one line."""
+
+    reason: str
+
+
+@final
+@frozen
+class Paused:
+    """All workers of the key are paused because the balance is used up, and this one waits for a top-up."""
+
+    stopped: Stopped
+
+
+@final
+@frozen
+class Resumed:
+    """The balance was topped up, and the workers send again."""
+
+
+Event: TypeAlias = ChunkLeased | RowFinished | ChunkFinished | BackendUnreachable | Paused | Resumed
+"""What `work` passes to *on_event*."""
 
 
 @final

@@ -1,7 +1,6 @@
 """Journals: a batch that is stopped in any way, `kill -9` included, continues where it was."""
 
 from .errors import Unusable
-from .identity import key_of
 from .journal import (
     REMEMBERED,
     Journal,
@@ -9,9 +8,9 @@ from .journal import (
     open,  # noqa: A004 - read as `journal.open`
     open_readonly,
 )
-from .merging import Merge, merge
+from .opening import Merge, merge
 from .report import Count, JournalRow, Summary
-from .verdicts import CHANGED, KEY_USED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict
+from .rows import CHANGED, KEY_USED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict, key_of
 
 __all__ = [
     "CHANGED",

@@ -23,11 +23,24 @@ from attrs import define, frozen
 from ..clock import SYSTEM_CLOCK, Clock
 from ..fallback import AnyCall
 from .errors import Unusable
-from .identity import changed_id, changed_key, recipient_hashes, request_digest, split_hashes
 from .journal import with_own_key
 from .opening import check_batch, open_existing
+from .rows import (
+    CHANGED,
+    MAYBE_SENT,
+    SENT,
+    Entry,
+    RowRequest,
+    State,
+    changed_id,
+    changed_key,
+    is_changed,
+    recipient_hashes,
+    request_digest,
+    reuses_key,
+    split_hashes,
+)
 from .sqlite import FINISHED, JournalFile
-from .verdicts import CHANGED, MAYBE_SENT, SENT, Entry, RowRequest, State, is_changed, reuses_key
 
 Choice: TypeAlias = Literal["skip", "send"]
 _SHOWN: Final = 10

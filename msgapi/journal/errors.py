@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal, TypeAlias, final, get_args
 
 from ..results import ApiError
-from .verdicts import Entry, State
+from .rows import Entry, State
 
 Reason: TypeAlias = Literal[
     "missing", "foreign", "newer", "damaged", "incomplete", "other batch", "in use", "unwritable"

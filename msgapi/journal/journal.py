@@ -23,11 +23,9 @@ from ..fallback import AnyCall
 from ..results import Result
 from ..version import VERSION
 from .errors import Unusable, damaged, read_time
-from .identity import changed_key, content_id, key_of, recipient_hashes, request_digest
 from .opening import check_batch, check_complete, create, open_existing, open_to_read
 from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
-from .sqlite import LOST_SINCE, MERGED_AT, AdvancedRow, JournalFile, RowResults, SettledRow, StartedRow
-from .verdicts import (
+from .rows import (
     REPEATED_ROW,
     SETTLED,
     UNKNOWN,
@@ -37,9 +35,15 @@ from .verdicts import (
     Send,
     State,
     Verdict,
+    changed_key,
+    content_id,
+    key_of,
+    recipient_hashes,
+    request_digest,
     state_of,
     stored_result,
 )
+from .sqlite import LOST_SINCE, MERGED_AT, AdvancedRow, JournalFile, RowResults, SettledRow, StartedRow
 
 T = TypeVar("T")
 _DELAY: Final = 0.05  # seconds for which results are gathered before they are written
@@ -116,10 +120,10 @@ class Journal:
                 verdicts.append(verdict)
             return verdicts
 
-    async def advance(self, row: str, leg: int) -> None:
+    async def advance(self, row: str, leg: int) -> bool:
         """Record that the service has refused the legs of *row* before *leg*, and that this one is about to be sent.
 
-        The record is on the disk when this returns. If it cannot be written, `Unusable` is raised, and the leg must not
+        Return True once the record is on the disk. If it cannot be written, `Unusable` is raised, and the leg must not
         be sent.
         """
         self._in_flight[row] = False
@@ -128,6 +132,7 @@ class Journal:
         async with self._lock:
             if row in self._advanced:  # otherwise it was written with another row that has just advanced
                 _ = await self._write(())
+        return True
 
     def settle(self, row: str, result: Result[object]) -> None:
         """Record the result of a row that was begun."""
@@ -192,7 +197,7 @@ class Journal:
         invalid, self._invalid = self._invalid, []
         released, self._released = self._released, []
         kept, self._kept = self._kept, []
-        results = RowResults([*advanced.values()], settled, invalid, released, kept)
+        results = RowResults(settled, invalid, released, kept, [*advanced.values()])
         if results.empty and not starts:
             return True
         try:

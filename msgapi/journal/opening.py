@@ -1,4 +1,4 @@
-"""Opening: a journal is created, opened to be written or read, and closed.
+"""Opening: a journal is created, merged from the records of others, opened to be written or read, and closed.
 
 Rules:
 - A new journal is written under a temporary name and appears complete, with the name of its batch.
@@ -6,18 +6,31 @@ Rules:
   must be the one of that opening. Without it the main file is used as it is, and rows may be missing.
 - Before a row is begun, the main file says that it is open. After all of that is in the main file, it is sealed.
 - To read a journal changes nothing, neither the file nor its WAL, and works on a read-only disk.
+
+Rules of merging, which writes the journal of a batch that others have sent:
+- The journal is written under a temporary name and renamed: a reader sees the previous one or this one.
+- An existing journal of the batch is merged in, since a local run may have continued with it.
+- Of two results for one row, an acceptance stays; otherwise that of the later leg of a fallback, and of one leg the one
+  with the higher precedence. That a row was only begun, as an earlier merge recorded, is not kept: a worker may have
+  released it. It is kept once a local run has continued with the journal, since that run may have begun it.
+- The existing journal is locked meanwhile: the results of a local run would be lost.
 """
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, final
 from urllib.parse import quote
 
+from attrs import astuple, frozen
+
+from ..clock import SYSTEM_CLOCK, Clock
+from ..version import VERSION
 from .errors import Unusable, damaged, read_time, translated
 from .mainfile import PAGE, SEAL_SIZE, WAIT, MainFile, SealState, open_main, part_of, publish, real_path
-from .sqlite import LOST_SINCE, SCHEMA, Connection, JournalFile
+from .report import JournalRow
+from .sqlite import LOST_SINCE, MERGED, MERGED_AT, SCHEMA, Connection, JournalFile
 
 _WITHOUT_LOCKS: Final = "win32-none" if os.name == "nt" else "unix-none"
 _HOW: Final[dict[str, Any]] = {"isolation_level": None, "check_same_thread": False, "factory": Connection}
@@ -154,6 +167,65 @@ def check_complete(
         f"rows may have been sent that it lacks, and {why}; "
         "put that file back, or run the command of that run with its input unchanged",
     )
+
+
+@final
+@frozen(eq=False, repr=False)
+class Merge:
+    """A journal that is being written. Made by `journal.merge`, and usable only inside its `with`."""
+
+    _file: JournalFile
+
+    def add(self, rows: Iterable[tuple[bytes, JournalRow]]) -> None:
+        """Add *rows*, each with the digest of its request. Many rows in one call are faster."""
+        found = ((digest, row.leg, astuple(row)[:-2]) for digest, row in rows)  # without `in_file` and `leg`
+        self._file.merge((name, leg, digest, *rest) for digest, leg, (name, *rest) in found)
+
+
+@contextmanager
+def merge(path: str, *, batch: str, about: Mapping[str, str], clock: Clock = SYSTEM_CLOCK) -> Iterator[Merge]:
+    """Write the journal of *batch* at *path* from the records of others; it is complete once the block has ended.
+
+    *about* is stored in it. An existing file must be the journal of this batch; otherwise it is `Unusable`. If
+    the block raises, the file stays as it was. Rows that others send afterwards are not in it: 23 hours later
+    `journal.open` treats the outcomes of rows that are not settled as unknown.
+    """
+    now = f"{clock.time()}"
+    with part_of(path) as part:
+        with _open_if_existing(path, batch) as existing, _begin_merge(part, path, existing) as file:
+            file.update_about({"batch": batch, "version": VERSION, MERGED_AT: now} | dict(about))
+            yield Merge(file)
+        publish(part, path, replace=existing is not None)
+
+
+@contextmanager
+def _open_if_existing(path: str, batch: str) -> Iterator[JournalFile | None]:
+    # Locked for as long as it is open.
+    try:
+        existing = open_existing(path)
+    except Unusable as error:
+        if error.reason != "missing":
+            raise
+        yield None
+        return
+    try:
+        check_batch(existing, batch)
+        yield existing
+    finally:
+        existing.close()
+
+
+@contextmanager
+def _begin_merge(part: str, path: str, existing: JournalFile | None) -> Iterator[JournalFile]:
+    if existing is None:
+        with fill(part, path, {MERGED: "yes"}) as file:
+            yield file
+        return
+    existing.copy(part)
+    with open_part(part, path) as file:
+        if MERGED in existing.about():
+            file.delete_started()
+        yield file
 
 
 def _connect(main: MainFile) -> JournalFile:

@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from .errors import Unusable, read_about, read_count, read_entry, translated
 from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState
-from .verdicts import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
+from .rows import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
 
 MERGED: Final = "merged"
 """The name in `about` that marks a merged journal, until a local run continues with it."""
@@ -159,11 +159,11 @@ class RowResults:
     were not sent, *kept* those of them that keep a key or a leg.
     """
 
-    advanced: Sequence[AdvancedRow]
     settled: Sequence[SettledRow]
     invalid: Sequence[tuple[object, ...]]
     released: Sequence[tuple[str]]
     kept: Sequence[tuple[str]]
+    advanced: Sequence[AdvancedRow] = ()
 
     @property
     def empty(self) -> bool:

@@ -1,7 +1,7 @@
 """batch with a journal and fallbacks, as a state machine: nobody gets both messages, and nobody gets none.
 
-Between two runs a recipient can become reachable by RCS, or stop being so. Then a run that begins at the first leg again
-sends a second message, which is seen in the log of the service.
+Between two runs a recipient can become reachable by RCS, or stop being so. A run that wrongly begins at the first leg
+again then sends a second message, which is seen in the log of the service.
 """
 
 from collections.abc import Iterable
@@ -48,7 +48,7 @@ class Reach:
     async def __call__(self, request: Request) -> Answer:
         return NOT_CAPABLE if self.refuses(request) else await self.box(request)
 
-    def handle(self, request: Request) -> Answer:
+    def handle(self, request: Request) -> object:
         return NOT_CAPABLE if self.refuses(request) else self.box.handle(request)
 
     def refuses(self, request: Request) -> bool:
@@ -61,10 +61,11 @@ class Fallbacks(Batches):
 
     @property
     def reach(self) -> Reach:
-        if not isinstance(self.world.box, Reach):
-            self.world.box = Reach(self.world.box, {row.to for row in self.rows[::2]})  # type: ignore[assignment]
-        found: Any = self.world.box
-        return found  # type: ignore[no-any-return]
+        world: Any = self.world
+        if not isinstance(world.box, Reach):
+            world.box = Reach(world.box, {row.to for row in self.rows[::2]})
+        found: Reach = world.box
+        return found
 
     def row(self, name: str, to: str, text: str) -> Row:
         at = int(name)  # row 0 may be repeated: if it were refused, the second of its id would replace it

@@ -15,7 +15,7 @@ from msgapi.cli import main
 from msgapi.cli.commands.fleet import connection
 from msgapi.cli.commands.fleet.connection import FleetAddress
 from msgapi.cli.outcomes import CliError, Exit
-from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS
+from msgapi.fleet.chunk_journal import MAX_ATTEMPTS
 from msgapi.sandbox import Sandbox
 from tests.support.brokers import Broker
 from tests.support.cli_files import people, through

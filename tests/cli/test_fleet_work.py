@@ -42,9 +42,9 @@ from msgapi.cli.commands.fleet.connection import FleetAddress
 from msgapi.cli.commands.fleet.work import FleetWorker, WorkerConfig, WorkerCounts
 from msgapi.cli.outcomes import Exit, RowOutcome
 from msgapi.fleet import ChunkRow, InvalidChunk, Manifest, make_row
-from msgapi.fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from msgapi.fleet.opening import claim
 from msgapi.fleet.sending import ChunkResult
+from msgapi.fleet.worker import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer

@@ -510,7 +510,7 @@ def test_a_balance_that_cannot_be_read_is_asked_for_again() -> None:
         clock = VirtualClock()
         async with clock.autojump():
             refused = InsufficientBalance(balance=Balance(free=Decimal(1)), required_amount=Decimal("0.07"))
-            return await TopUpWaiter(enabled=True, clock=clock).wait(api, Stopped("balance", refused))
+            return await TopUpWaiter(clock=clock).wait(api, Stopped("balance", refused))
 
     assert anyio.run(wait)
     assert not answers
@@ -542,7 +542,7 @@ def test_a_key_that_is_revoked_ends_the_waiting() -> None:
         return Unauthorized()
 
     stopped = Stopped("balance", InsufficientBalance())
-    assert anyio.run(TopUpWaiter(enabled=True).wait, api, stopped) is False
+    assert anyio.run(TopUpWaiter().wait, api, stopped) is False
 
 
 def test_a_journal_that_is_empty_or_cut_is_refused(

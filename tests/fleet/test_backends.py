@@ -10,10 +10,9 @@ import pytest
 from streaq.types import StreamMessage
 
 from msgapi.fleet import Lease, Unreachable
-from msgapi.fleet.backends.nats.queue import FastStreamChunkQueue
-from msgapi.fleet.backends.nats.records import NatsRecordStore
+from msgapi.fleet.backends.nats.storage import FastStreamChunkQueue, NatsRecordStore
 from msgapi.fleet.backends.redis import connection
-from msgapi.fleet.backends.redis.queue import StreaqWorker, open_queue
+from msgapi.fleet.backends.redis.storage import StreaqWorker, open_queue
 from tests.support.brokers import Broker
 from tests.support.fleet_backends import LEASE, Engine, in_memory, on_nats, on_redis
 

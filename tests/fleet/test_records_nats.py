@@ -1,4 +1,4 @@
-"""fleet.backends.nats.records: all names of the documents of a batch are listed."""
+"""fleet.backends.nats.storage: all names of the documents of a batch are listed."""
 
 from typing import Any, cast
 
@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from msgapi.fleet import Unreachable
 from msgapi.fleet.backends.nats import connection
-from msgapi.fleet.backends.nats.records import NatsRecordStore, open_records
+from msgapi.fleet.backends.nats.storage import NatsRecordStore, open_records
 from tests.support.brokers import Broker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

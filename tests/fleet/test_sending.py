@@ -36,8 +36,8 @@ from msgapi.fleet import (
     enqueue,
     send_chunk,
 )
-from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS, ChunkJournal, begin_chunk
-from msgapi.fleet.records.chunk_record import ChunkDocument, ChunkRecord, RowRecord, load_record, merge_row
+from msgapi.fleet.chunk import ChunkDocument, ChunkRecord, RowRecord, load_record, merge_row
+from msgapi.fleet.chunk_journal import MAX_ATTEMPTS, ChunkJournal, begin_chunk
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
 from msgapi.ratelimit import LocalSharedRate
@@ -590,5 +590,5 @@ async def test_a_call_without_an_id_is_known_by_its_content_in_a_chunk_too() -> 
     found = await begin_chunk(loaded, document, 0.0, has_accepted=lambda: False)
     assert isinstance(found, ChunkJournal)
     first, second = (one.call for one in loaded.rows)
-    assert found.row_id(first) == found.row_id(evolve(first, idempotency_key="another"))
+    assert found.row_id(first) == found.row_id(first.under("another"))
     assert found.row_id(first) != found.row_id(second)

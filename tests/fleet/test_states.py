@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgapi import Client, Invalid, Pace, messages
 from msgapi.clock import VirtualClock
 from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryChunkQueue, MemoryRecordStore, RowRecord, make_row, work
-from msgapi.fleet.records.chunk_record import load_record
+from msgapi.fleet.chunk import load_record
 from msgapi.journal import State, key_of
 from msgapi.ratelimit import LocalSharedRate
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox

@@ -29,7 +29,7 @@ from msgapi.fleet import (
     RowFinished,
     work,
 )
-from msgapi.fleet.records.chunk_journal import MAX_ATTEMPTS
+from msgapi.fleet.chunk_journal import MAX_ATTEMPTS
 from msgapi.fleet.worker import LeasedChunk
 from msgapi.journal import State
 from msgapi.ratelimit import LocalSharedRate

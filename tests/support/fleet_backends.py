@@ -39,25 +39,25 @@ async def in_memory(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator
 
 @asynccontextmanager
 async def on_redis(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
-    from msgapi.fleet.backends.redis import connection, queue
-    from msgapi.fleet.backends.redis.records import RedisRecordStore
+    from msgapi.fleet.backends.redis import connection, storage
+    from msgapi.fleet.backends.redis.storage import RedisRecordStore
 
     async with (
         connection.connect(url) as client,
-        queue.open_queue(url, fleet=fleet, lease_seconds=lease) as chunks,
+        storage.open_queue(url, fleet=fleet, lease_seconds=lease) as chunks,
     ):
         yield Engine(chunks, RedisRecordStore(client, fleet))
 
 
 @asynccontextmanager
 async def on_nats(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
-    from msgapi.fleet.backends.nats import connection, queue, records
+    from msgapi.fleet.backends.nats import connection, storage
 
     async with (
         connection.connect(url) as client,
-        queue.open_queue(url, fleet=fleet, lease_seconds=lease) as chunks,
+        storage.open_queue(url, fleet=fleet, lease_seconds=lease) as chunks,
     ):
-        yield Engine(chunks, await records.open_records(client, fleet=fleet))
+        yield Engine(chunks, await storage.open_records(client, fleet=fleet))
 
 
 @cache

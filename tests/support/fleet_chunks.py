@@ -10,7 +10,7 @@ from attrs import define, field
 from msgapi import Call, Invalid, Ok, Result
 from msgapi.codec import Problems
 from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryRecordStore, make_row
-from msgapi.fleet.records.chunk_record import load_record
+from msgapi.fleet.chunk import load_record
 from msgapi.journal import State
 from msgapi.messages import Accepted
 from tests.support.journals import PRICE, message

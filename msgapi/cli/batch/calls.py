@@ -17,8 +17,7 @@ from typing import Final, TypeAlias, final
 from attrs import frozen
 
 from ...calls import Call
-from ...journal.identity import content_id, request_digest, row_number_id
-from ...journal.verdicts import REPEATED, REPEATED_ROW
+from ...journal.rows import REPEATED, REPEATED_ROW, content_id, request_digest, row_number_id
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid

@@ -22,7 +22,7 @@ from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .input import CONTINUE, FileFormat, InputFile, open_input
 from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
-from .spending import TopUpWaiter, check_balance, limit, parse_prices
+from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .summary import report
 from .template import MessageBuilder, MessageTemplate
 
@@ -84,6 +84,16 @@ class BatchConfig:
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
         return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
+
+    @property
+    def unit_prices(self) -> UnitPrices | None:
+        """The prices of --price; None if there are none."""
+        return parse_prices(self.prices) if self.prices else None
+
+    @property
+    def highest_price(self) -> Decimal:
+        """The highest of these prices in EUR; 0 if there are none."""
+        return max((self.unit_prices or {}).values(), default=Decimal(0))
 
     def resume(self, stored: Mapping[str, Any]) -> "BatchConfig":
         """Return this configuration with the *stored* options of a journal.
@@ -147,7 +157,7 @@ def row_calls(config: BatchConfig, builder: MessageBuilder) -> RowCalls:
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
     with open_rows(config) as (table, builder):
-        known, calls = parse_prices(config.prices), row_calls(config, builder)
+        known, calls = config.unit_prices, row_calls(config, builder)
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
@@ -179,7 +189,7 @@ async def _send(
     pace = Pace(config.rate)
     async with open_client(private_sandbox(config.message_values) if config.sandbox else None, pace=pace) as api:
         if estimate is not None and not config.wait_for_balance:
-            left = estimate_left(estimate, journal, _highest_price(config))
+            left = estimate_left(estimate, journal, config.highest_price)
             if left.messages:
                 await check_balance(api, left)
         run = await run_batch(config, table, builder, api=api, pace=pace, journal=journal, estimate=estimate)
@@ -197,8 +207,7 @@ async def run_batch(
     estimate: Estimate | None = None,
 ) -> BatchRun:
     """Send each row of *table* through *api*, show the progress and record the outcomes."""
-    known = parse_prices(config.prices)
-    gone = Decimal(0) if journal is None else spent(journal, _highest_price(config))
+    gone = Decimal(0) if journal is None else spent(journal, config.highest_price)
     with result_files.open_files(
         table,
         config.to_column,
@@ -215,9 +224,9 @@ async def run_batch(
             outage_timeout=config.outage_timeout,
             journal=journal,
             resend_unknown=config.resend_unknown,
-            max_spend=limit(config.max_spend, known, gone),
-            estimate=None if estimate is None else estimate_left(estimate, journal, _highest_price(config)),
-            top_up=TopUpWaiter(config.wait_for_balance),
+            max_spend=None if config.max_spend is None else limit(config.max_spend, config.highest_price, gone),
+            estimate=None if estimate is None else estimate_left(estimate, journal, config.highest_price),
+            top_up=TopUpWaiter() if config.wait_for_balance else None,
         )
         if journal is not None and journal.finished:
             run.report_rows()
@@ -225,10 +234,6 @@ async def run_batch(
         with progress.open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run
-
-
-def _highest_price(config: BatchConfig) -> Decimal:
-    return max((parse_prices(config.prices) or {}).values(), default=Decimal(0))
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:

@@ -8,7 +8,7 @@ from attrs import define, evolve, field, frozen
 
 from ...journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
 from ...journal.errors import API_ERRORS
-from ...journal.verdicts import state_of
+from ...journal.rows import state_of
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
 from ..outcomes import RowOutcome

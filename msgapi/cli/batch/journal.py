@@ -21,9 +21,8 @@ from ... import journal
 from ...billing import Estimate
 from ...calls import new_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
-from ...journal.identity import RULE_VERSION
+from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
-from ...journal.verdicts import MAYBE_SENT, SENT
 from ..outcomes import CliError
 from ..output import note
 from .template import OPTIONS

@@ -25,7 +25,7 @@ from attrs import define, field
 
 from ... import codec
 from ...journal import JournalRow, State
-from ...journal.verdicts import state_of
+from ...journal.rows import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable

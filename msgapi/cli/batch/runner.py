@@ -22,7 +22,7 @@ from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
 from ...calls import Call, Caller
 from ...journal import Journal, JournalReader, Unusable
-from ...journal.identity import changed_id, request_digest
+from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
 from ..outcomes import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
@@ -57,6 +57,8 @@ class ProgressReporter(Protocol):
 class BatchRun:
     """One run of a batch.
 
+    *top_up* waits for a top-up when the balance is used up; if it is None, the run stops.
+
     *stopped* says why sending stopped early, *attempted* counts the rows that were sent, *interrupted* the signals
     received, and *failure* is an error of a file or the journal.
     """
@@ -70,7 +72,7 @@ class BatchRun:
     resend_unknown: bool = field(default=False, kw_only=True)
     max_spend: SpendLimit | None = field(default=None, kw_only=True)
     estimate: Estimate | None = field(default=None, kw_only=True)
-    top_up: TopUpWaiter = field(factory=lambda: TopUpWaiter(enabled=False), kw_only=True)
+    top_up: TopUpWaiter | None = field(default=None, kw_only=True)
     counts: Counts = field(init=False)
     stopped: Stopped | None = field(default=None, init=False)
     attempted: int = field(default=0, init=False)
@@ -148,28 +150,28 @@ class BatchRun:
                         await self._opened.mark_finished()
             except Unusable as error:
                 self.failure = f"{error}"
-            stopped = outcomes.stopped
-            if stopped is None or not self.top_up.applies(stopped) or self.interrupted:
+            top_up, stopped = self.top_up, outcomes.stopped
+            if top_up is None or stopped is None or stopped.reason != "balance" or self.interrupted:
                 break
             progress.print_line(
                 f"the balance is used up{shortage(stopped, self.counts)}: waiting for a top-up; Ctrl-C stops"
             )
-            if not await self._wait_for_top_up(api, stopped):
+            if not await self._wait_for_top_up(top_up, api, stopped):
                 break
-            outcomes.resume(*self.top_up.take_kept())
+            outcomes.resume(*top_up.take_kept())
 
     async def _collect(self, outcomes: Outcomes[Accepted]) -> None:
         async for outcome in outcomes:
-            if not self.top_up.keep(outcome):
+            if self.top_up is None or not self.top_up.keep(outcome):
                 self._record(outcome)
             if self.files.failure is not None:
                 outcomes.stop()
 
-    async def _wait_for_top_up(self, api: Caller, stopped: Stopped) -> bool:
+    async def _wait_for_top_up(self, top_up: TopUpWaiter, api: Caller, stopped: Stopped) -> bool:
         topped_up = False
         self._top_up_wait = anyio.CancelScope()
         with self._top_up_wait:
-            topped_up = await self.top_up.wait(api, stopped)
+            topped_up = await top_up.wait(api, stopped)
         return topped_up and not self.interrupted
 
     def _calls(self) -> Iterator[tuple[str, Call[Accepted]]]:
@@ -208,7 +210,8 @@ class BatchRun:
 
     def _account_for_rest(self) -> None:
         ended = [] if self._outcomes is None else self._outcomes.take_ended()
-        for outcome in (*self.top_up.take_kept(), *ended):
+        kept = [] if self.top_up is None else self.top_up.take_kept()
+        for outcome in (*kept, *ended):
             self._record(outcome)
         if self.journal is None:
             self._account_alone()

@@ -29,8 +29,8 @@ UnitPrices: TypeAlias = Mapping[str, Decimal]
 """The price of each unit in EUR; `email` is the price of an email message."""
 
 
-def parse_prices(given: tuple[str, ...]) -> UnitPrices | None:
-    """Parse prices such as `basic=0.07`. Return None if there are none."""
+def parse_prices(given: tuple[str, ...]) -> UnitPrices:
+    """Parse prices such as `basic=0.07`."""
     found: dict[str, Decimal] = {}
     for one in given:
         name, _, text = one.partition("=")
@@ -38,7 +38,7 @@ def parse_prices(given: tuple[str, ...]) -> UnitPrices | None:
         if name not in _NAMES or price is None:
             raise CliError(f"--price takes a unit and EUR such as basic=0.07 ({', '.join(_NAMES)}), not {one!r}")
         found[_NAMES[name]] = price
-    return found or None
+    return found
 
 
 def price_of(message: Message, known: UnitPrices) -> Decimal:
@@ -77,11 +77,8 @@ async def check_balance(api: Caller, estimate: Estimate) -> None:
         )
 
 
-def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Decimal) -> SpendLimit | None:
-    """Return the limit of a batch that may cost *most* EUR, *spent* of it in earlier runs; None if *most* is None."""
-    if most is None:
-        return None
-    each = max((prices or {}).values(), default=Decimal(0))
+def limit(most: Decimal, each: Decimal, spent: Decimal) -> SpendLimit:
+    """Return the limit of a batch that may cost *most* EUR, *spent* of it in earlier runs, and *each* for a message."""
     if not each:
         raise CliError("--max-spend needs the prices of the messages: give --price, too, such as basic=0.07")
     return SpendLimit(total=most, per_message=each, spent=spent)
@@ -90,23 +87,18 @@ def limit(most: Decimal | None, prices: Mapping[str, Decimal] | None, spent: Dec
 @final
 @define(eq=False)
 class TopUpWaiter:
-    """Keeps the rows that the balance did not cover, and waits for a top-up, if *enabled*."""
+    """Keeps the rows that the balance did not cover, and waits for a top-up."""
 
-    enabled: bool
     clock: Clock = field(default=SYSTEM_CLOCK)
     _kept: list[Outcome[Accepted]] = field(factory=list, init=False)
 
     def keep(self, outcome: Outcome[Accepted]) -> bool:
         """Keep the row of *outcome* for later if the balance did not cover it; return whether it was kept."""
         result = outcome.result
-        keep = self.enabled and isinstance(result, InsufficientBalance) and result.scope == "account"
+        keep = isinstance(result, InsufficientBalance) and result.scope == "account"
         if keep:
             self._kept.append(outcome)
         return keep
-
-    def applies(self, stopped: Stopped | None) -> bool:
-        """Return whether to wait for a top-up after this stop."""
-        return self.enabled and stopped is not None and stopped.reason == "balance"
 
     async def wait(self, client: Caller, stopped: Stopped) -> bool:
         """Wait until the balance is topped up and return True; return False if the API key is refused."""

@@ -9,7 +9,7 @@ import click
 from attrs import field, frozen
 
 from ....fleet import ChunkQueue, FleetConflict, RecordStore, Unreachable
-from ....fleet.records.manifest import is_valid_name
+from ....fleet.batches import is_valid_name
 from ....ratelimit import SharedRate
 from ...options import FiniteFloat
 from ...outcomes import CliError, Exit

@@ -10,7 +10,7 @@ import click
 from .... import fleet as fleets
 from ....clock import SYSTEM_CLOCK, Clock
 from ....fleet import Manifest
-from ....fleet.records.manifest import begin_batch
+from ....fleet.batches import begin_batch
 from ....journal import key_of
 from ...batch import journal
 from ...batch.calls import RowCalls

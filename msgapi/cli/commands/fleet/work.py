@@ -25,8 +25,8 @@ from ....clock import SYSTEM_CLOCK, Clock
 from ....concurrency import background
 from ....config import Misconfigured, key_problem
 from ....fleet import FleetConflict, Unreachable, disclaim
-from ....fleet.events import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from ....fleet.opening import claim
+from ....fleet.worker import BackendUnreachable, ChunkFinished, ChunkLeased, Event, Paused, Resumed, RowFinished
 from ....fleet.worker import work as run_worker
 from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized

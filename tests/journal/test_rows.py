@@ -1,17 +1,10 @@
-"""identity: the ids of rows. Golden values: another value would send every unfinished batch a second time."""
+"""rows: the ids of rows. Golden values: another value would send every unfinished batch a second time."""
 
 import attrs
 import pytest
 
 from msgapi import Call, journal, messages
-from msgapi.journal.identity import (
-    RULE_VERSION,
-    changed_key,
-    content_id,
-    recipient_hashes,
-    request_digest,
-    split_hashes,
-)
+from msgapi.journal.rows import RULE_VERSION, changed_key, content_id, recipient_hashes, request_digest, split_hashes
 from msgapi.messages import Email, Text
 
 RCS = Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi Jörg", ttl="900s")

@@ -1,4 +1,4 @@
-"""fleet.queueing and fleet.collecting: what is queued on a fleet, and the journal that is collected from it."""
+"""fleet.batches: what is queued on a fleet, and the journal that is collected from it."""
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
@@ -22,11 +22,10 @@ from msgapi.fleet import (
     enqueue,
     make_row,
 )
+from msgapi.fleet.batches import is_valid_name, read_manifest, record_progress, split_rows
 from msgapi.fleet.chunk import Chunk, load_chunk
-from msgapi.fleet.queueing import split_rows
-from msgapi.fleet.records.manifest import is_valid_name, read_manifest, record_progress
 from msgapi.journal import State, Unusable
-from msgapi.journal.identity import request_digest
+from msgapi.journal.rows import request_digest
 from tests.support.journals import Service, message, opened, sent
 
 pytestmark = pytest.mark.anyio

@@ -1,11 +1,16 @@
-"""The chunk queue on Redis or Valkey, by streaq.
+"""The chunk queue and the record store on Redis or Valkey.
 
-Rules:
+The queue is that of streaq. The records are a hash for each batch, with a field for each document.
+
+Rules of the queue:
 - A streaq worker runs in the background from the first `lease` on. Each task that it starts is a chunk, and lasts until
   the lease is given up or has expired; meanwhile streaq keeps the chunk from the other workers.
 - The end of a chunk is written here, by streaq's own `finish_task` and over a separate connection. So a lease outlives
   a worker whose connection broke; another worker is started under the same name.
 - A chunk that is not leased in time is returned to the queue.
+
+Rules of the record store:
+- A field holds `REVISION DOCUMENT`; a script compares the revision and writes in one step.
 """
 
 from collections import deque
@@ -20,7 +25,8 @@ import anyio
 import orjson
 from anyio.abc import TaskStatus
 from anyio.streams.memory import MemoryObjectReceiveStream
-from attrs import define, field
+from attrs import define, field, frozen
+from coredis import Redis
 from coredis.exceptions import RedisError
 from streaq import Worker
 from streaq.constants import REDIS_GROUP, REDIS_RETRY, REDIS_RUNNING_SET
@@ -28,9 +34,17 @@ from streaq.types import StreamMessage, Streaq
 from streaq.utils import now_ms
 
 from ....concurrency import background
-from ...backend import Lease, Unreachable
+from ...backend import Lease, Revision, Unreachable
 from .connection import COMMAND_TIMEOUT, RETRY_POLICY, create_pool, describe_error, open_shielded, run_command
 
+_WRITE: Final = """
+local stored = redis.call('HGET', KEYS[1], ARGV[1])
+local revision = stored and string.match(stored, '^%d+') or '0'
+if revision ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3] .. ' ' .. ARGV[4])
+return 1
+"""
+_SCAN_COUNT: Final = 50  # documents in one response of a scan
 MESSAGE: Final[ContextVar[StreamMessage]] = ContextVar("MESSAGE")
 """The message that the running task came as."""
 
@@ -302,3 +316,43 @@ def _message(lease: Lease) -> StreamMessage:
 
 def _dump(data: object) -> bytes:
     return orjson.dumps(data, default=repr)  # streaq stores exceptions too
+
+
+@final
+@frozen(eq=False, repr=False)
+class RedisRecordStore:
+    """A `RecordStore` for the batches of a *fleet*, on the server of *client*."""
+
+    client: "Redis[bytes]"
+    fleet: str
+
+    async def read(self, batch: str, name: str) -> tuple[bytes | None, Revision]:
+        """Return the document *name* of *batch* and its revision; None and 0 if there is none."""
+        field = await run_command(self.client, self.client.hget(self._key(batch), name))
+        if field is None:
+            return None, 0
+        revision, _, value = field.partition(b" ")
+        return value, int(revision)
+
+    async def write(self, batch: str, name: str, value: bytes, revision: Revision) -> bool:
+        """Write *value* if the document still has this *revision*; return False if it has another one.
+
+        A write that raises may have taken place.
+        """
+        arguments: list[str | bytes] = [name, f"{revision}", f"{revision + 1}", value]
+        return await run_command(self.client, self.client.eval(_WRITE, [self._key(batch)], arguments)) == 1
+
+    async def scan(self, batch: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield the name and the value of every document of *batch*, in no order; see `RecordStore`."""
+        cursor, seen = 0, set[bytes]()
+        while True:
+            command = self.client.hscan(self._key(batch), cursor=cursor, count=_SCAN_COUNT)
+            cursor, fields = cast("tuple[int, dict[bytes, bytes]]", await run_command(self.client, command))
+            for name in fields.keys() - seen:  # a hash that grows during the scan returns some fields twice
+                yield name.decode(), fields[name].partition(b" ")[2]
+            seen |= fields.keys()
+            if not cursor:
+                return
+
+    def _key(self, batch: str) -> str:
+        return f"msgapi:{self.fleet}:records:{batch}"
