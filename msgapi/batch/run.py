@@ -246,12 +246,12 @@ class Outcomes(Generic[T]):
         return f"Outcomes(started={self.started}, settled={self.settled}, stopped={self.stopped})"
 
     def stop(self) -> None:
-        """Send no more calls. Calls in flight end and are yielded, then the iteration ends.
+        """Send no more calls and no further legs. Calls in flight end and are yielded, then the iteration ends.
 
         Any task of the same event loop may call it. It replaces the reason of an earlier stop, and does nothing after
         the end of the source.
         """
-        if not self._pool.exhausted or self._pool.outage.waiting:
+        if self._pool.may_send_more:
             self._pool.stopped = None
             self._pool.stop(Stopped("asked"))
 

@@ -71,6 +71,7 @@ class WorkerPool(Generic[T]):
     _cancelled: bool = field(default=False, init=False)
     _probing: bool = field(default=False, init=False)
     _round: int = field(default=0, init=False)
+    _unfinished: int = field(default=0, init=False)
     _again: deque[PendingRow[T]] = field(factory=deque, init=False)
     _send_now: Caller = field(init=False)
     _send_probe: Caller = field(init=False)
@@ -101,6 +102,11 @@ class WorkerPool(Generic[T]):
     def exhausted(self) -> bool:
         """Whether nothing is left to start."""
         return self.queue.exhausted and not self._again
+
+    @property
+    def may_send_more(self) -> bool:
+        """Whether a call may still be sent: a row, one that waits for the service, or the next leg of one in flight."""
+        return not self.exhausted or bool(self.outage.waiting) or self._unfinished > 0
 
     def is_done(self) -> bool:
         """Return whether no more calls will end."""
@@ -272,6 +278,13 @@ class WorkerPool(Generic[T]):
         return result
 
     async def _send_legs(self, row: PendingRow[T], api: Caller) -> Result[T]:
+        self._unfinished += row.fallback is not None
+        try:
+            return await self._send_each_leg(row, api)
+        finally:
+            self._unfinished -= row.fallback is not None
+
+    async def _send_each_leg(self, row: PendingRow[T], api: Caller) -> Result[T]:
         while True:
             result = await api(row.call)
             if not isinstance(result, Ok | ApiError):
