@@ -8,6 +8,7 @@ from .http import Request, Response
 from .results import (
     ApiError,
     Balance,
+    CallFailed,
     Conflict,
     Detail,
     Forbidden,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
         transports,
         webhooks,
     )
+    from .blocking import BlockingClient
     from .client import Client
     from .clock import Clock, SystemClock, VirtualClock
     from .config import Misconfigured
@@ -68,7 +70,9 @@ else:
 __all__ = [
     "ApiError",
     "Balance",
+    "BlockingClient",
     "Call",
+    "CallFailed",
     "Caller",
     "Client",
     "Clock",
@@ -118,6 +122,7 @@ __all__ = [
 
 __version__ = VERSION
 _HOMES = {
+    "BlockingClient": "blocking",
     "Client": "client",
     "Clock": "clock",
     "Misconfigured": "config",

@@ -9,7 +9,7 @@ from typing import Final, final
 from attrs import field, frozen
 
 from .calls import Call, new_key
-from .schema.answers import map_answer
+from .schema.mapping import map_answer
 from .schema.requests import build_call
 
 __all__ = [

@@ -2,16 +2,18 @@
 
 import heapq
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
-from typing import Final, Protocol, final
+from typing import Final, Protocol, TypeVar, final
 
 import anyio
 import anyio.lowlevel
 from attrs import define, field
 
-from .concurrency import background
+from .concurrency import background, task_group
+
+T = TypeVar("T")
 
 # Rounds of the event loop in which the tasks may become blocked before `wait_all_tasks_blocked` is called. On asyncio
 # that function sleeps for a tenth of a real second whenever they are not, so it is called again after a shorter time.
@@ -54,6 +56,27 @@ class SystemClock:
 
 SYSTEM_CLOCK: Final = SystemClock()
 """The default clock; it has no state."""
+
+
+async def within(clock: Clock, seconds: float, task: Callable[[], Awaitable[T]]) -> T | None:
+    """Return the result of *task*, or None if it is not done after *seconds* of *clock*; it is then cancelled.
+
+    On the system clock this is a deadline that `anyio.current_effective_deadline` shows to the code inside.
+    """
+    result: T | None = None
+    if isinstance(clock, SystemClock):
+        with anyio.move_on_after(seconds):
+            result = await task()
+        return result  # noqa: RET504 - None if the scope was cancelled
+    async with task_group() as tasks:
+
+        async def expire() -> None:
+            await clock.sleep(seconds)
+            tasks.cancel_scope.cancel()
+
+        _ = tasks.start_soon(expire)
+        result = await task()
+    return result  # noqa: RET504 - None if the group was cancelled
 
 
 @final

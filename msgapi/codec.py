@@ -16,7 +16,6 @@ from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from functools import lru_cache
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, cast, final, get_args, get_origin
@@ -29,7 +28,7 @@ from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.preconf.orjson import OrjsonConverter
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
-from .codegen import EXTRA, Part, Tree, Unusual, in_utc, reader, unknown_fields
+from .codegen import EXTRA, Cache, Part, Tree, Unusual, in_utc, reader, unknown_fields
 from .results import ApiError, Detail, Meta, Ok
 
 T = TypeVar("T")
@@ -322,7 +321,7 @@ class Problems:
 def dump(value: object) -> bytes:
     """Return *value*, a model or an outcome, as JSON. Fields at their default are omitted."""
     # orjson keeps its buffer of 4 kB alive behind each result; a copy keeps only the bytes that were written.
-    return memoryview(orjson.dumps(fast.unstructure(value))).tobytes()
+    return memoryview(orjson.dumps(_fast_writers[type(value)](value))).tobytes()
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
@@ -403,7 +402,8 @@ def salvage(body: bytes, deepest: int) -> Tree:
     return dict(reversed(_ID.findall(text))) if text.startswith("{") else {}  # of two ids with one name, the first
 
 
-_fast_reader: Final[Callable[[Any], Structure[Any]]] = lru_cache(256)(fast.get_structure_hook)
+_fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
+_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
 
 
 def load(body: bytes, model: type[T]) -> T | Problems:
@@ -413,7 +413,7 @@ def load(body: bytes, model: type[T]) -> T | Problems:
     not quite valid, as `parse_leniently` does.
     """
     try:
-        read: T = _fast_reader(model)(orjson.loads(body), model)
+        read: T = _fast_readers[model](orjson.loads(body), model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
@@ -428,7 +428,7 @@ def load_error(body: bytes) -> ApiError | Problems:
 def from_plain(value: object, model: type[T]) -> T | Problems:
     """Return the *model* read from *value*, a parsed JSON value, or the problems found."""
     try:
-        read: T = _fast_reader(model)(value, model)
+        read: T = _fast_readers[model](value, model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)

@@ -6,6 +6,7 @@ Rules:
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from contextlib import AsyncContextDecorator
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
+_PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})?")  # RFC 9110, 10.1.5
 _LIBRARIES = {
     "ClientSession": "transports.aiohttp.open(session=...), with the session in it",
     "AsyncClient": "transports.httpx2.open(client=...), with an httpx2.AsyncClient in it",
@@ -60,6 +62,14 @@ def check_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
+def check_app_name(name: str) -> None:
+    """Raise TypeError or ValueError unless *name* can be sent in the User-Agent: `name` or `name/version`."""
+    if not isinstance(name, str):
+        raise TypeError(f"app_name must be a string such as shop/1.2, not {_kind(name)}")
+    if not _PRODUCT.fullmatch(name):
+        raise ValueError("app_name must be a name and perhaps a version, without spaces, such as shop or shop/1.2")
+
+
 def check_seconds(name: str, value: object) -> None:
     """Raise TypeError or ValueError unless *value* of the option *name* is a finite number above 0."""
     check_number(name, value, "a number of seconds, such as 30.0")
@@ -98,7 +108,7 @@ def number(*, above: float = -inf, at_least: float = -inf, whole: bool = False) 
 def check_instance(name: str, value: object, kind: type, example: str) -> None:
     """Raise TypeError unless *value* of the option *name* is an instance of *kind*; *example* shows one."""
     if not isinstance(value, kind):
-        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        article = "an" if kind.__name__[0] in "AEIOU" or kind.__name__.startswith("SSL") else "a"
         raise TypeError(f"{name} must be {article} {kind.__name__}, such as {example}, not {_kind(value)}")
 
 

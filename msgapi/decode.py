@@ -14,7 +14,6 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,7 +21,7 @@ from attrs import NOTHING, evolve, fields_dict
 
 from .calls import Call
 from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
-from .codegen import constructor
+from .codegen import EXTRA, Cache, constructor
 from .http import Response
 from .redact import mask
 from .results import (
@@ -88,17 +87,17 @@ def decode(
     error, is `Unreadable`. *now* returns the Unix time: a `Retry-After` that is a date is compared with it if the
     response has no `Date`.
     """
-    headers = response.headers
+    headers, status, date = response.headers, response.status, response.headers.get("date")
     meta = _new_meta(
-        status=response.status,
+        status=status,
         attempts=attempts,
         elapsed=elapsed,
         idempotency_key=call.idempotency_key,
         location=headers.get("location"),
         rate_limit=_rate_limit(headers),
-        server_time=parse_http_date(headers.get("date", "")),
+        server_time=None if date is None else parse_http_date(date),
     )
-    if response.status not in _SUCCESS:
+    if status not in _SUCCESS:
         return _failure(call, response, meta, now)
     value = load(response.body, call.returns)
     if not response.body and call.method != "GET":
@@ -106,9 +105,9 @@ def decode(
         value = value if isinstance(empty, Problems) else empty
     # A success that decodes is the service's unless it is an error or its id is empty. Only few bodies need to be read
     # a second time.
-    if isinstance(value, Problems) or b'"error"' in response.body or b'""' in response.body:
+    if isinstance(value, Problems) or _looks_foreign(call.returns, value, response.body):
         body = salvage(response.body, DEEPEST)
-        from_service = is_from_service(call, response.status, body, value)
+        from_service = is_from_service(call, status, body, value)
         if isinstance(value, Problems) or not from_service:
             return _unreadable(response, meta, body, value, from_service=from_service)
     return _new_ok(value, meta=meta)
@@ -129,16 +128,35 @@ def is_from_service(call: Call[Any], status: int, body: object, value: object = 
     )
     if status not in _SUCCESS:
         return error
-    ids = _required_ids(call.returns)
+    ids = _required_ids[call.returns]
     if not isinstance(value, Problems):
         return not error and all(getattr(value, name) for name in ids)
     return not error and isinstance(body, dict) and any(isinstance(body.get(name), str) and body[name] for name in ids)
 
 
-def _required_ids(model: type) -> list[str]:
+def _find_required_ids(model: type) -> list[str]:
     # An id is a field that the model requires and that is called `id` or, for example, `message_id`.
     required = [field.name for field in getattr(model, "__attrs_attrs__", ()) if field.default is NOTHING]
     return [name for name in required if name == "id" or name.endswith("_id")]
+
+
+def _keeps_error(model: type) -> bool:
+    # Whether a field `error` of a body is always in the `extra` of the *model*.
+    names = {field.name for field in getattr(model, "__attrs_attrs__", ())}
+    return EXTRA in names and "error" not in names
+
+
+_required_ids: Final = Cache(_find_required_ids)
+_error_in_extra: Final = Cache(_keeps_error)
+
+
+def _looks_foreign(model: type, value: Any, body: bytes) -> bool:  # noqa: ANN401 - a model
+    # Whether *value* has an empty id, or its *body* can have a field `error`. To look for one in the `extra` takes
+    # a tenth of the time of a search in the body.
+    for name in _required_ids[model]:
+        if not getattr(value, name):
+            return True
+    return "error" in value.extra if _error_in_extra[model] else b'"error"' in body
 
 
 def _unreadable(response: Response, meta: Meta, body: Envelope, value: object, *, from_service: bool) -> Unreadable:
@@ -257,7 +275,7 @@ def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
     reset = headers.get("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
-    return _new_rate_limit(limit=_limit(limit), remaining=_count(remaining), reset=_reset(reset))
+    return _new_rate_limit(limit=_limits[limit], remaining=_count(remaining), reset=_resets[reset])
 
 
 def _count(text: str | None) -> int | None:
@@ -271,8 +289,8 @@ def _number(text: str | None) -> float | None:
     return float(text) if text is not None and _SECONDS.fullmatch(text) else None
 
 
-_limit: Final = lru_cache(maxsize=64)(_count)  # mostly the same value in every response
-_reset: Final = lru_cache(maxsize=64)(_number)
+_limits: Final = Cache(_count)  # mostly the same value in every response
+_resets: Final = Cache(_number)
 
 
 def _server_clock(meta: Meta, now: Callable[[], float]) -> Callable[[], float]:

@@ -5,16 +5,18 @@ Rules:
   service's. Retry, outage, circuit breaker and journal all use it.
 - `may_have_happened` is True wherever the service may have carried the call out.
 - Whether an answer is the service's is decided in one place, `decode.is_from_service`. `from_service` records it.
+- The repr of an error and the text of `CallFailed` say why in words of this package: `explanation`. They quote nothing
+  that came from outside, except for codes, names of fields, numbers and causes of the operating system.
 """
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
+from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, final
 
 import attrs
 from attrs import Factory, frozen
 
-from .redact import hidden, key, mask, word
+from .redact import HIDDEN, hidden, key, mask, word
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -109,8 +111,12 @@ class Ok(Generic[T_co]):
     value: T_co
     meta: Meta = attrs.field(factory=Meta, kw_only=True)
 
+    def unwrap(self) -> T_co:
+        """Return *value*. On an error, `unwrap` raises `CallFailed`."""
+        return self.value
 
-@frozen(kw_only=True)
+
+@frozen(kw_only=True, repr=False)
 class _Failure:
     """The fields that every error has. Private: the name for annotations is the union `ApiError`.
 
@@ -138,9 +144,33 @@ class _Failure:
             return "service" if kind in _OUTAGE or status == _REQUEST_TIMEOUT else "foreign"
         return "service" if kind is Unexpected and status in _RETRYABLE else _SCOPES[kind]
 
+    @property
+    def explanation(self) -> str:
+        """Why the call failed, in words of this package, for logs and error trackers.
+
+        It quotes codes, names of fields, numbers and causes of the operating system, but no text of the server, no
+        recipient and no content. For the text of the server use *message*.
+        """
+        return _explain(self)  # type: ignore[arg-type]  # each subclass is in the union
+
+    def unwrap(self) -> NoReturn:
+        """Raise `CallFailed` with this error. On an `Ok`, `unwrap` returns the value."""
+        raise CallFailed(self)  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        """Show the explanation, and the fields that can be shown and are not at their defaults."""
+        shown = [f"{self.explanation!r}", f"may_have_happened={self.may_have_happened}"]
+        for one in attrs.fields(type(self)):
+            value = getattr(self, one.name)
+            if one.repr is not False and one.name not in _EXPLAINED and value not in (None, "", _NO_META):
+                shown.append(f"{one.name}={one.repr(value) if callable(one.repr) else repr(value)}")
+        if not self.from_service and self.meta.status is not None:
+            shown.append("from_service=False")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Invalid(_Failure):
     """400, or input that was refused before it was sent. *details* name the fields to correct."""
 
@@ -150,13 +180,13 @@ class Invalid(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Unauthorized(_Failure):
     """401: the API key is missing or not valid. Every further call ends in the same way."""
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class InsufficientBalance(_Failure):
     """402: the free balance does not cover the call. Top up, then send it again.
 
@@ -170,25 +200,25 @@ class InsufficientBalance(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Forbidden(_Failure):
     """403: a policy, the state of the agent or the role of the key does not allow the call."""
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class NotFound(_Failure):
     """404: an unknown id, a device that cannot receive RCS, or a message that can no longer be revoked; see *code*."""
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Conflict(_Failure):
     """409: a duplicate, or a resource whose state does not allow the call."""
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Unprocessable(_Failure):
     """422: a valid request that was refused: no session, no consent, suppressed or too large; see *code*."""
 
@@ -196,7 +226,7 @@ class Unprocessable(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Throttled(_Failure):
     """429: too many calls with this key, or too many messages to one recipient.
 
@@ -220,7 +250,7 @@ class Throttled(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class ServerFault(_Failure):
     """500 and any other 5xx except 503: the server failed, possibly after it carried the call out."""
 
@@ -229,7 +259,7 @@ class ServerFault(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Unavailable(_Failure):
     """503: the service is unavailable, possibly after it carried the call out."""
 
@@ -238,7 +268,7 @@ class Unavailable(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Unexpected(_Failure):
     """A status that the API does not document, such as a redirect by a proxy. For a 3xx the message names its target.
 
@@ -254,7 +284,7 @@ class Unexpected(_Failure):
 
 
 @final
-@frozen(kw_only=True)
+@frozen(kw_only=True, repr=False)
 class Unreadable(_Failure):
     """A success whose body could not be decoded.
 
@@ -278,7 +308,7 @@ class Unreadable(_Failure):
 
 
 @final
-@frozen
+@frozen(repr=False)
 class NotSent(_Failure):
     """Nothing left this machine. The call can be repeated safely."""
 
@@ -291,7 +321,7 @@ class NotSent(_Failure):
 
 
 @final
-@frozen
+@frozen(repr=False)
 class Unanswered(_Failure):
     """The request was sent, and its response did not arrive or was truncated: the outcome is unknown.
 
@@ -330,6 +360,62 @@ ApiError: TypeAlias = (
 Result: TypeAlias = Ok[T_co] | ApiError
 """The result of a call: `Ok` with its value, or one of the errors."""
 
+
+@final
+class CallFailed(Exception):
+    """What `result.unwrap()` raises for an error. *error* is that error. It can be pickled and copied.
+
+    Its text is the class, the code and the explanation of the error. It shows no recipient and no content.
+    """
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error)  # so that it can be pickled
+        self.error: Final = error
+
+    def __str__(self) -> str:
+        """Return the class, the code and the explanation of the error."""
+        code = f" ({_plain(self.error.code)})" if self.error.code else ""
+        return f"{type(self.error).__name__}{code}: {self.error.explanation}"
+
+
+def _explain(error: ApiError) -> str:
+    kind, status = type(error), error.meta.status
+    if isinstance(error, NotSent | Unanswered):
+        return mask(error.message)
+    details = error.details if isinstance(error, Invalid | Unprocessable) else ()
+    if status is None and not error.from_service and error.message:  # a check or a limit of this package
+        texts = [f"{_plain(detail.field)} {mask(detail.message)}".strip() for detail in details]
+        return "; ".join(texts) or mask(error.message)
+    if status is not None and not error.from_service:
+        of_gateway = "a gateway answers so in an outage"
+        return f"HTTP {status}, but not from the service: {_CHECK_URL if error.scope == 'foreign' else of_gateway}"
+    known = "a cap for one recipient is reached" if error.scope == "recipient" and kind is Throttled else _TEXTS[kind]
+    more = mask("; ".join(error.problems)) if isinstance(error, Unreadable) else ""
+    more = more or ", ".join(dict.fromkeys([_plain(detail.field) for detail in details if detail.field]))
+    return f"{'' if status is None else f'HTTP {status}: '}{known}{f': {more}' if more else ''}"
+
+
+def _plain(text: str) -> str:
+    return HIDDEN if word(text) == HIDDEN else text
+
+
+_NO_META: Final = Meta()
+_EXPLAINED: Final = frozenset({"reason", "may_have_happened", "from_service", "details", "problems"})
+_CHECK_URL: Final = "check MSGAPI_BASE_URL and any proxy"
+_TEXTS: Final[Mapping[type, str]] = {
+    Invalid: "the input is not valid",
+    Unauthorized: "the API key is missing or not valid",
+    InsufficientBalance: "the free balance does not cover the call",
+    Forbidden: "a policy, the state of the agent or the role of the key does not allow the call",
+    NotFound: "an unknown id, a device without RCS, or a message that can no longer be revoked",
+    Conflict: "a duplicate, or a resource whose state does not allow the call",
+    Unprocessable: "a valid request that the service refused",
+    Throttled: "the rate limit of the API key is exceeded",
+    ServerFault: "the service failed",
+    Unavailable: "the service is unavailable",
+    Unexpected: "a status that the API does not document",
+    Unreadable: "the call succeeded, but its response could not be decoded",
+}
 _SCOPES: Final[Mapping[type, Scope]] = {
     Invalid: "request",
     Unauthorized: "account",

@@ -13,8 +13,7 @@ from .calls import Call
 from .messages import Accepted, Message
 from .messages import send as send_message
 from .redact import hidden
-from .schema.answers import map_answer
-from .schema.mapping import map_fields_by_name
+from .schema.mapping import map_answer, map_fields_by_name
 from .schema.requests import Schema, build_call
 from .schema.validators import phone_number, single_line
 

@@ -61,7 +61,7 @@ async def cancelled(steps: int, path: Path) -> bool:
                 ended = True
             tasks.cancel_scope.cancel()
         assert len(anyio.get_running_tasks()) == before
-        assert sum(api._pace.lane(band).in_flight for band in api._queues) == 0
+        assert sum(api._sender.pace.lane(band).in_flight for band in api._sender.queues) == 0
         check_journal(path, box)
         await send(api, path)
     assert len({message.to for message in box.messages}) == len(box.messages) == COUNT

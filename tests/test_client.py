@@ -352,7 +352,7 @@ async def test_cancellation_passes_in_flight_and_between_attempts_and_frees_the_
             tasks.start_soon(api, SEND)
             await script.clock.sleep(when)
             tasks.cancel_scope.cancel()
-        assert api._pace.lane(SEND.endpoint_class).in_flight == 0
+        assert api._sender.pace.lane(SEND.endpoint_class).in_flight == 0
         assert len(script.asked) == 1
 
 
@@ -541,12 +541,12 @@ async def test_a_repeated_request_takes_no_retry_from_the_policy() -> None:
 async def test_the_default_transport_takes_more_connections_before_and_after_it_is_open() -> None:
     client = Client(api_key="sk_1", base_url="http://127.0.0.1:9", max_connections=10)
     client.allow_connections(5)
-    assert client._max_connections == 10
+    assert client._sender.setup.connections["max_connections"] == 10
     client.allow_connections(20)
     async with client:
-        assert client._transport.max_connections == 20  # type: ignore[attr-defined]
+        assert client._sender.transport.max_connections == 20  # type: ignore[attr-defined]
         client.allow_connections(30)
-        assert client._transport.max_connections == 30  # type: ignore[attr-defined]
+        assert client._sender.transport.max_connections == 30  # type: ignore[attr-defined]
 
 
 def test_a_transport_that_was_passed_in_keeps_its_limit() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 import msgapi
 from msgapi import Client, Ok, Request, Response, billing
-from msgapi import lifetime as lifetimes
-from msgapi.lifetime import OpenTransport
+from msgapi.client import lifetime as lifetimes
+from msgapi.client.lifetime import OpenTransport
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
 from tests.support.raw_servers import Wire, reply, serving
 
@@ -114,14 +114,14 @@ async def test_one_that_is_closed_while_it_opens_ends_closed(owned: bool) -> Non
     opening = Opening(waits=True)
     client = client_of(opening)
     if not owned:
-        client._given = None
+        client._sender.setup.given = None
 
         async def start() -> None:
             await opening.may_open.wait()
 
-        entering = client._lifetime.enter(start)
+        entering = client._sender.lifetime.enter(start)
     else:
-        entering = client._lifetime.enter(client._open)
+        entering = client._sender.lifetime.enter(client._sender._open)
 
     async def enter() -> None:
         with pytest.raises(RuntimeError, match="this client is closed"):
@@ -274,7 +274,7 @@ def test_a_forked_process_is_refused_and_closes_nothing_of_its_parent(
 async def test_a_fork_is_told_to_open_clients_and_what_they_hold() -> None:
     client = client_of(opening := Opening())
     assert isinstance(await client(CALL), Ok)
-    lifetime = client._lifetime
+    lifetime = client._sender.lifetime
     over_an_open_one = client_of(answer)
     assert isinstance(await over_an_open_one(CALL), Ok)
     lifetimes._mark_all_forked()

@@ -31,6 +31,7 @@ def example(kind: type[BaseException]) -> BaseException:
     examples: dict[str, tuple[object, ...]] = {
         "Unusable": ("in use", "the journal is in use"),
         "CliError": ("a text", Exit.STOPPED),
+        "CallFailed": (NotSent("a reason"),),
         "ConnectFailed": (NotSent("a reason"),),
     }
     return kind(*examples.get(kind.__name__, ("a text",)))

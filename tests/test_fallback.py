@@ -44,6 +44,7 @@ from msgapi.fallback import leg_key
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
+from tests.support.observers import Notes
 
 pytestmark = pytest.mark.anyio
 
@@ -246,6 +247,36 @@ async def test_only_while_is_asked_before_the_second_leg_too() -> None:
     assert (result.code, result.meta.leg) == ("called_off", 2)
     assert isinstance(result.meta.refused[0], NotFound)
     assert box.requests == 1
+
+
+async def test_a_total_timeout_is_that_of_all_legs() -> None:
+    clock, asked = VirtualClock(), list[Request]()
+
+    async def transport(request: Request) -> Answer:
+        asked.append(request)
+        await clock.sleep(6)
+        return Response(404, {}, b'{"error":"not_found","message":"m"}')
+
+    value = fallback.chain(rcs(), email(), email("bob@example.org"))
+    async with clock.autojump(), Client(api_key="sk", transport=transport, clock=clock) as client:
+        result = await client(value, total_timeout=10)
+        assert isinstance(result, Unanswered)
+        assert (result.meta.leg, len(result.meta.refused), len(asked)) == (2, 1, 2)
+        assert clock.now() == pytest.approx(10)
+        result = await client.with_options(total_timeout=6)(value)
+        assert isinstance(result, NotSent | Unanswered)
+        assert len(asked) <= 4
+        assert isinstance(await client(value, timeout=20), NotFound)
+        with pytest.raises(ValueError, match="total_timeout"):
+            _ = client(value, total_timeout=-1)
+
+
+async def test_an_observer_sees_each_leg_as_a_call() -> None:
+    seen = Notes()
+    box = Sandbox(timing=None)
+    async with Client(api_key=box.api_key, transport=box, observer=seen) as client:
+        _ = await client(fallback.chain(rcs(), email()))
+    assert [note for note in seen.told if note.startswith("result")] == ["result NotFound", "result Ok"]
 
 
 async def test_an_invalid_leg_is_found_before_any_leg_is_sent() -> None:

@@ -19,20 +19,25 @@ from .calls import (
     usage,
     wait_for_top_up,
 )
-from .estimates import BalanceUnknown, Estimate, Prices, Shortage, estimate, shortage
 from .models import (
     Alert,
     AutoReload,
     AutoReloadSettings,
+    BalanceUnknown,
+    Estimate,
     Invoice,
     Invoices,
     PaymentMethod,
     PaymentMethods,
+    Prices,
     SettingSaved,
+    Shortage,
     TopUp,
     Transaction,
     Transactions,
     UsageReport,
+    estimate,
+    shortage,
 )
 
 __all__ = [

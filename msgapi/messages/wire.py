@@ -11,8 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from ..codec import Mismatch, Problems, from_plain, json_type_name
 from ..results import Detail
-from ..schema.answers import map_answer, map_answer_by
-from ..schema.mapping import FieldCodec, map_fields, map_union, value_at
+from ..schema.mapping import FieldCodec, map_answer, map_answer_by, map_fields, map_union, value_at
 from .models import (
     Accepted,
     Card,

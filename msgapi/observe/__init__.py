@@ -1,7 +1,7 @@
 """Observing: hooks that are called while calls and batches run, for logs, traces and metrics."""
 
-from .combined import combine
-from .hooks import BatchWatch, Observer, Watch
+from .differences import Drift, FieldDifference, drift
+from .hooks import BatchWatch, Observer, Watch, combine
 from .records import log
 
-__all__ = ["BatchWatch", "Observer", "Watch", "combine", "log"]
+__all__ = ["BatchWatch", "Drift", "FieldDifference", "Observer", "Watch", "combine", "drift", "log"]

@@ -26,6 +26,7 @@ def log(*, slow: float = 1.0) -> Observer:
 
     The attributes of a record begin with `msgapi_`: `route`, `outcome`, `status`, `code`, `reason`, `attempts`,
     `seconds`, `key` and `stopped`. Each is present only if it has a value; the idempotency key only if it is a UUID.
+    `reason` says why a call failed, in words of this package: see the `explanation` of an error.
     """
     return _Log(slow)
 
@@ -97,8 +98,7 @@ def _error_fields(error: ApiError) -> dict[str, object]:
     fields: dict[str, object] = {}
     if error.code:
         fields["msgapi_code"] = HIDDEN if word(error.code) == HIDDEN else error.code
-    if isinstance(error, NotSent | Unanswered):
-        fields["msgapi_reason"] = mask(error.reason)
+    fields["msgapi_reason"] = mask(error.reason) if isinstance(error, NotSent | Unanswered) else error.explanation
     return fields
 
 

@@ -168,29 +168,31 @@ class TurnQueue:
         self.lane.record_sent(now)
         return True
 
-    async def enter(self, only_while: Callable[[], bool] | None = None) -> TurnOutcome:
+    async def enter(
+        self, only_while: Callable[[], bool] | None = None, *, until: float = inf, longest_wait: float | None = None
+    ) -> TurnOutcome:
         """Wait until the request may leave, and count it as sent.
 
-        Return `TooLate` without waiting if the turn would come after the surrounding anyio deadline, and once the
-        rate limit is known to block for more than *longest_wait*; a long queue alone is not too late. Return
-        `Cancelled` if *only_while*, which is called a few times a second, returns False. May be called again after
-        either.
+        Return `TooLate` without waiting if the turn would come after the surrounding anyio deadline or after *until*,
+        a time of the clock, and once the rate limit is known to block for more than *longest_wait*, by default that of
+        the queue; a long queue alone is not too late. Return `Cancelled` if *only_while*, which is called a few times
+        a second, returns False. May be called again after either.
         """
         now = self.clock.now()
         expected = self.lane.wait(now, self._queued)
         if self.slots is not None:
             expected = max(expected, self.slots.wait(now))
-        if expected > time_left():
+        if expected > min(time_left(), until - now):
             await anyio.lowlevel.checkpoint()  # a cancelled scope has no time left: raise the cancellation here
             return TooLate(expected)
         self._queued += 1
         try:
             async with self._turn:
-                return await self._wait(only_while)
+                return await self._wait(only_while, until, self.longest_wait if longest_wait is None else longest_wait)
         finally:
             self._queued -= 1
 
-    async def _wait(self, only_while: Callable[[], bool] | None) -> TurnOutcome:
+    async def _wait(self, only_while: Callable[[], bool] | None, until: float, longest_wait: float) -> TurnOutcome:
         while True:
             if only_while is not None and not only_while():
                 return _CANCELLED
@@ -204,7 +206,7 @@ class TurnQueue:
             if wait <= 0:
                 self.lane.record_sent(now)
                 return _TURN
-            if wait > self.longest_wait or wait > time_left():
+            if wait > min(longest_wait, time_left(), until - now):
                 await anyio.lowlevel.checkpoint()
                 return TooLate(wait)
             await sleep_while(self.clock, wait, only_while)

@@ -27,7 +27,6 @@ def observer(
     batch raised, was cancelled, or stopped without a call of `stop`. The spans of its calls are not below it but
     below the span that is current where the batch is iterated: a trace over days is more than a backend accepts.
     """
-    from .metrics import MetricsObserver
-    from .spans import SpanObserver
+    from .observers import MetricsObserver, SpanObserver
 
     return combine(SpanObserver(tracer_provider), MetricsObserver(meter_provider))

@@ -4,10 +4,9 @@
 - Deliveries: `read` verifies and parses one, `sign` and `write` make one, for tests. `explain_mismatch` looks for the
   cause of a wrong signature.
 - Events: one class for each (`MessageFailed`, `ConversationStarted`, ...), with `Event` as their union.
-- Receivers: `asgi` and `aiohttp` connect a handler to a web application, and call it once for each event.
+- Receivers: `asgi`, `aiohttp`, `django` and `flask` connect a handler to a web application, and call it once for each
+  event. `SqliteEventStore` and `RedisEventStore` make that hold for several processes.
 """
-
-from typing import TYPE_CHECKING
 
 from .delivery import SIGNATURE_HEADER, InvalidDelivery, parse_secrets, read, sign, write
 from .endpoints import (
@@ -55,20 +54,20 @@ from .events import (
     UserMessage,
 )
 from .mismatch import explain_mismatch
-from .receivers import EventState, EventStore, Handler, MemoryEventStore, Receiver, asgi
-
-if TYPE_CHECKING:
-    from .receivers.aiohttp_web import aiohttp
-else:
-
-    def __getattr__(name: str) -> object:
-        """Load what imports aiohttp when it is first used."""
-        if name == "aiohttp":
-            from .receivers.aiohttp_web import aiohttp
-
-            return aiohttp
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+from .receivers import (
+    EventState,
+    EventStore,
+    EventStoreError,
+    Handler,
+    MemoryEventStore,
+    Receiver,
+    RedisEventStore,
+    SqliteEventStore,
+    aiohttp,
+    asgi,
+    django,
+    flask,
+)
 
 __all__ = [
     "EVENT_TYPES",
@@ -97,6 +96,7 @@ __all__ = [
     "Event",
     "EventState",
     "EventStore",
+    "EventStoreError",
     "Handler",
     "InvalidDelivery",
     "KnownEvent",
@@ -109,6 +109,8 @@ __all__ = [
     "MessageRevoked",
     "NewEndpoint",
     "Receiver",
+    "RedisEventStore",
+    "SqliteEventStore",
     "UnknownEvent",
     "UserMessage",
     "WebhookEndpoint",
@@ -116,7 +118,9 @@ __all__ = [
     "asgi",
     "create",
     "delete",
+    "django",
     "explain_mismatch",
+    "flask",
     "list",
     "pages",
     "parse_secrets",

@@ -18,9 +18,8 @@ from ..calls import Call, Caller
 from ..config import is_loopback
 from ..redact import hidden
 from ..results import Detail, Result
-from ..schema.answers import map_answer
 from ..schema.cursor_pages import PAGE_SIZE, follow_pages
-from ..schema.mapping import map_fields_by_name
+from ..schema.mapping import map_answer, map_fields_by_name
 from ..schema.requests import Schema, build_call
 from ..schema.validators import Problem, non_empty, optional, single_line, tuple_of, url
 

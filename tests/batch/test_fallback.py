@@ -183,7 +183,7 @@ async def test_a_401_of_the_first_leg_ends_the_batch_without_a_second_leg() -> N
 
 @pytest.mark.parametrize("leg", ["rcs", "email"])
 async def test_an_unknown_outcome_of_a_leg_is_the_result_of_the_row(leg: str) -> None:
-    api = Service(**{leg: Unanswered("reset")})
+    api = Service(Unanswered("reset")) if leg == "rcs" else Service(email=Unanswered("reset"))
     (outcome,), _ = await run(api, [both(1)])
     assert isinstance(outcome.result, Unanswered)
     assert outcome.result.meta.leg == 1 + (leg == "email")
@@ -341,7 +341,7 @@ async def test_a_row_in_flight_at_the_end_of_a_run_continues_with_the_same_leg_a
         raise ConnectionError("the program is wrong")
 
     with pytest.raises(ConnectionError):
-        _ = await journalled(tmp_path, Service(**{"rcs" if at == "first" else "email": fail}))
+        _ = await journalled(tmp_path, Service(fail) if at == "first" else Service(email=fail))
     line = lines(tmp_path)["0"]
     assert (line.state, line.leg) == (State.STARTED, 1 if at == "first" else 2)
     api = Service()

@@ -64,12 +64,24 @@ async def test_a_call_that_took_more_than_one_attempt_is_worth_knowing(records: 
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (DOWN, "Unavailable, status=503, code=unavailable, attempts=1"),
-        (Response(500, {}, b""), "ServerFault, status=500, code=http_500, attempts=1"),
-        (Response(400, {}, b'{"error":"call +4915112345678"}'), "Invalid, status=400, code=http_400, attempts=1"),
+        (DOWN, "Unavailable, status=503, code=unavailable, reason=HTTP 503: the service is unavailable, attempts=1"),
+        (
+            Response(500, {}, b""),
+            (
+                "ServerFault, status=500, code=http_500, reason=HTTP 500, but not from the service: "
+                "a gateway answers so in an outage, attempts=1"
+            ),
+        ),
+        (
+            Response(400, {}, b'{"error":"call +4915112345678"}'),
+            (
+                "Invalid, status=400, code=http_400, reason=HTTP 400, but not from the service: "
+                "check MSGAPI_BASE_URL and any proxy, attempts=1"
+            ),
+        ),
         (
             Response(400, {}, b'{"error":"c4915112345678","message":"m"}'),
-            "Invalid, status=400, code=***, attempts=1",
+            "Invalid, status=400, code=***, reason=HTTP 400: the input is not valid, attempts=1",
         ),
         (LOST, "Unanswered, code=unanswered, reason=reset, attempts=1"),
         (NotSent("no +4915112345678"), "NotSent, code=not_sent, reason=no ***, attempts=1"),
@@ -91,8 +103,8 @@ async def test_bad_input_has_no_status(records: list[logging.LogRecord]) -> None
     async with observed(observe.log(), ACCEPTED) as (api, _):
         assert await api(attrs.evolve(SEND, invalid=Invalid(code=""), idempotency_key=None)) == Invalid(code="")
     (record,) = records
-    assert record.getMessage() == "POST /v1/messages: Invalid, attempts=0"
-    assert set(fields(record)) == {"route", "outcome", "attempts", "seconds"}
+    assert record.getMessage() == "POST /v1/messages: Invalid, reason=the input is not valid, attempts=0"
+    assert set(fields(record)) == {"route", "outcome", "reason", "attempts", "seconds"}
 
 
 async def test_a_key_that_is_no_uuid_is_not_in_the_record(records: list[logging.LogRecord]) -> None:
@@ -149,8 +161,11 @@ async def test_the_stop_of_a_batch_is_worth_knowing(result: ApiError | None, rec
         assert record.getMessage() == "a batch has stopped: asked"
         assert fields(record) == {"stopped": "asked"}
     else:
-        assert record.getMessage() == "a batch has stopped: unauthorized, code=no_key"
-        assert fields(record) == {"stopped": "unauthorized", "code": "no_key"}
+        assert record.getMessage() == (
+            "a batch has stopped: unauthorized, code=no_key, reason=the API key is missing or not valid"
+        )
+        reason = "the API key is missing or not valid"
+        assert fields(record) == {"stopped": "unauthorized", "code": "no_key", "reason": reason}
 
 
 async def test_nothing_is_made_up_for_a_level_that_nobody_reads(caplog: pytest.LogCaptureFixture) -> None:

@@ -198,8 +198,8 @@ def most_in_a_second(left: list[float]) -> int:
 
 async def test_clients_with_one_shared_rate_stay_below_its_limit_together() -> None:
     async with clients(3, LocalSharedRate) as (apis, left, clock, _):
-        assert apis[0]._pace.shared is not None
-        await apis[0]._pace.shared.set_limit(SEND_CLASS, 100)
+        assert apis[0]._sender.pace.shared is not None
+        await apis[0]._sender.pace.shared.set_limit(SEND_CLASS, 100)
         results = await send(apis, 80)
     assert all(isinstance(result, Ok) for result in results)
     assert most_in_a_second(left) <= 100
@@ -299,7 +299,7 @@ async def test_a_cancellation_during_a_wait_for_slots_leaves_the_queue_intact() 
 
 async def test_each_endpoint_class_has_slots_of_its_own() -> None:
     async with clients(1, LocalSharedRate) as (apis, left, _, _):
-        shared = apis[0]._pace.shared
+        shared = apis[0]._sender.pace.shared
         assert shared is not None
         await shared.throttle(SEND_CLASS, 30)
         assert isinstance(await apis[0](Call("GET", "/v1/rows/1", int)), Ok)
@@ -309,7 +309,7 @@ async def test_each_endpoint_class_has_slots_of_its_own() -> None:
 async def test_a_request_needs_a_turn_of_its_lane_as_well_as_a_slot() -> None:
     quota = Asked([Grant(8, 0.0, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, _, _):
-        apis[0]._pace.lane(SEND_CLASS)._closed_until = 5.0
+        apis[0]._sender.pace.lane(SEND_CLASS)._closed_until = 5.0
         assert isinstance(await apis[0](SEND), Ok)
     assert left == pytest.approx([5.0])
     assert len(quota.wanted) == 1

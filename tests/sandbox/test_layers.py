@@ -62,4 +62,4 @@ def test_the_files_of_a_layer_do_not_import_each_other_in_a_circle(folder: str) 
 def test_the_nouns_of_the_routes_have_their_state_in_the_model() -> None:
     routes = {path.stem for path in (PACKAGE / "routes").glob("*.py")} - {"__init__", "table", "controls"}
     model = {path.stem for path in (PACKAGE / "model").glob("*.py")}
-    assert routes - model == {"testagent", "usage"}, "the test agent is in model.agents, usage is computed from the log"
+    assert routes - model == {"usage"}, "usage is computed from the log"

@@ -1,4 +1,4 @@
-"""schema.answers: an answer is read from each of its forms, and an odd field does not cost the others."""
+"""schema.mapping: an answer is read from each of its forms, and an odd field does not cost the others."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from msgapi import Balance, Detail, agents, billing, campaigns, codec, contacts, messages, testagent, webhooks
 from msgapi.codec import Problems, is_answer
-from msgapi.schema.answers import map_answer_by
+from msgapi.schema.mapping import map_answer_by
 from tests.support.strategies import JSON
 
 
@@ -82,7 +82,7 @@ def test_every_answer_and_event_has_extra() -> None:
 
 NOT_ANSWERS = """Text RichCard Carousel Email Card Media Reply OpenUrl OpenUrlInWebview Dial ViewLocation ShareLocation
 CreateCalendarEvent UseCase ImportRow ImportRows Alert AutoReload Prices Estimate Shortage BalanceUnknown Problems Call
-UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema Invalid""".split()
+UnknownEvent InvalidDelivery MemoryEventStore Receiver Registration Verification Schema Invalid Detail""".split()
 
 
 @pytest.mark.parametrize("model", ANSWERS, ids=lambda model: model.__name__)

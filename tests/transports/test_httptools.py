@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, Transport, httptools
-from msgapi.transports.common.connections import Deadlines, RequestCoalescer
+from msgapi.transports.common.connections import RequestCoalescer
+from msgapi.transports.common.deadlines import Deadlines
 from msgapi.transports.httptools.connection import HttpConnection
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 from tests.transports.test_aiohttp import FRAGMENTS, HEAD, OK, PACKED, post, saying

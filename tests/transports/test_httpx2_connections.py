@@ -285,7 +285,7 @@ async def test_what_is_lost_while_it_is_written_is_unanswered() -> None:
         connection.abort()
 
 
-async def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_was_idle_for_long_is_not_used() -> None:
     numbers: list[int] = []
 
     async def serve(wire: Wire) -> None:
@@ -296,6 +296,7 @@ async def test_a_connection_that_was_idle_for_long_is_not_used(monkeypatch: pyte
 
     async with answering(serve) as (transport, url):
         _ = await transport(post(url))
-        monkeypatch.setattr(module, "KEEPALIVE", 0.0)
+        (connection,) = transport.pool.idle[next(iter(transport.pool.idle))]  # type: ignore[attr-defined]
+        connection.idle_since -= 15.0
         _ = await transport(post(url))
     assert numbers == [1, 2]

@@ -6,6 +6,7 @@ import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import anyio
@@ -17,15 +18,9 @@ from msgapi import NotSent, Request, Response
 from msgapi.results import NO_FREE_CONNECTION
 from msgapi.transports import Answer, Transport
 from msgapi.transports.common import connections
-from msgapi.transports.common.connections import (
-    ConnectionLimit,
-    ConnectionPool,
-    Origin,
-    PooledTransport,
-    make_deadlines,
-    watch_socket,
-)
-from msgapi.transports.common.http1 import request_headers
+from msgapi.transports.common.connections import ConnectionLimit, ConnectionPool, PooledTransport, watch_socket
+from msgapi.transports.common.deadlines import make_deadlines
+from msgapi.transports.common.http1 import Origin, request_headers
 from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
@@ -146,6 +141,7 @@ class Idle:
     answered: bool = False
     number: int = 0
     idle_since: float = 0.0
+    retire_at: float = inf
     aborted: bool = False
 
     def abort(self) -> None:
@@ -181,7 +177,7 @@ class Connections:
 
     made: list[Idle] = field(factory=list)
 
-    async def __call__(self, _: object) -> Idle:
+    async def __call__(self, _: object, __: object = None) -> Idle:
         self.made.append(Idle(number=len(self.made) + 1))
         return self.made[-1]
 
@@ -229,7 +225,7 @@ async def test_a_connection_that_is_not_open_is_closed_and_not_reused() -> None:
 
 @ON_ASYNCIO
 async def test_a_deadline_that_expires_while_connecting_is_not_sent() -> None:
-    async def never(_: object) -> Idle:
+    async def never(_: object, __: object) -> Idle:
         await anyio.sleep_forever()
         raise AssertionError
 
@@ -442,7 +438,7 @@ async def test_a_call_that_is_cancelled_right_after_it_was_served_gives_the_conn
 
 @ON_ASYNCIO
 async def test_a_deadline_that_expires_while_a_call_connects_is_not_sent() -> None:
-    async def connect(_: URL) -> Idle:
+    async def connect(_: URL, __: float | None) -> Idle:
         await asyncio.sleep(60)
         raise AssertionError
 

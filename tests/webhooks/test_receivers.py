@@ -23,7 +23,7 @@ from attrs import define, field
 from msgapi import Request, Response, webhooks
 from msgapi.transports import aiohttp as over_aiohttp
 from msgapi.webhooks import Event, MemoryEventStore
-from msgapi.webhooks.receivers.asgi_app import Application
+from msgapi.webhooks.receivers.asgi_aiohttp import Application
 from tests.support.raw_servers import by_uvicorn
 
 SECRET = "whsec_1"
@@ -316,55 +316,49 @@ async def test_lifespan_is_completed_and_a_websocket_is_closed() -> None:
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete", "websocket.close"]
 
 
-async def test_a_memory_store_forgets_the_least_recent_id_beyond_its_maximum() -> None:
-    store = MemoryEventStore(max_events=2)
-    for name in ("a", "b"):
-        assert await store.claim(name) == "new"
-        await store.complete(name)
-    assert await store.claim("a") == "done"
-    assert await store.claim("c") == "new"
-    assert await store.claim("c") == "busy"
-    await store.complete("c")
-    assert [await store.claim(name) for name in ("a", "b", "c")] == ["done", "new", "done"]
-
-
 async def test_a_custom_store_is_used() -> None:
     asked: list[str] = []
 
     class Store:
-        async def claim(self, event_id: str) -> webhooks.EventState:
+        lease = 30.0
+
+        async def claim(self, event_id: str, owner: str) -> webhooks.EventState:
             await anyio.lowlevel.checkpoint()
-            asked.append(f"claim {event_id}")
+            asked.append(f"claim {event_id} {owner}")
             return "new"
 
-        async def complete(self, event_id: str) -> None:
+        async def complete(self, event_id: str, owner: str) -> None:
             await anyio.lowlevel.checkpoint()
-            asked.append(f"complete {event_id}")
+            asked.append(f"complete {event_id} {owner}")
 
-        async def release(self, event_id: str) -> None:
-            raise AssertionError(event_id)
+        async def release(self, event_id: str, owner: str) -> None:
+            raise AssertionError(event_id, owner)
 
     assert await status(webhooks.asgi(Handler(), secret=SECRET, store=Store()), BODY) == 200
-    assert asked == ["claim evt_1", "complete evt_1"]
+    (claimed, _, owner), (completed, *same) = (one.split() for one in asked)
+    assert (claimed, completed, same) == ("claim", "complete", ["evt_1", owner])
 
 
 @define(eq=False)
 class CustomStore:
     """An event store with methods that await the functions of the test."""
 
+    lease: float = 30.0
     claim_: Callable[[], Any] = anyio.lowlevel.checkpoint
     record_: Callable[[], Any] = anyio.lowlevel.checkpoint
 
-    async def claim(self, event_id: str) -> webhooks.EventState:
+    async def claim(self, event_id: str, owner: str) -> webhooks.EventState:
         await self.claim_()
-        return "new" if event_id else "done"
+        return "new" if event_id and owner else "done"
 
-    async def complete(self, event_id: str) -> None:
+    async def complete(self, event_id: str, owner: str) -> None:
         assert event_id
+        assert owner
         await self.record_()
 
-    async def release(self, event_id: str) -> None:
+    async def release(self, event_id: str, owner: str) -> None:
         assert event_id
+        assert owner
         await self.record_()
 
 
@@ -389,9 +383,9 @@ async def test_a_store_that_raises_is_500_and_the_handler_is_not_called(caplog: 
 
 async def test_a_store_that_returns_an_unknown_state_is_500(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(CustomStore):
-        async def claim(self, event_id: str) -> Any:  # noqa: ANN401 - a wrong type is the point of the test
+        async def claim(self, event_id: str, owner: str) -> Any:  # noqa: ANN401 - a wrong type is the point of the test
             await anyio.lowlevel.checkpoint()
-            return not event_id
+            return not (event_id and owner)
 
     handler = Handler()
     assert await status(webhooks.asgi(handler, secret=SECRET, store=Odd()), BODY) == 500
@@ -410,6 +404,168 @@ async def test_a_handled_event_is_200_even_if_the_store_cannot_record_it(
     assert "took too long" in caplog.text
 
 
+@define(eq=False)
+class RenewedStore:
+    """An event store with a short lease, whose answers to the claims after the first are those of the test."""
+
+    answers: list[Any]
+    lease: float = 0.01
+    claims: int = 0
+    renewed: anyio.Event = field(factory=anyio.Event)
+    ended: list[str] = field(factory=list)
+
+    async def claim(self, event_id: str, owner: str) -> webhooks.EventState:
+        await anyio.lowlevel.checkpoint()
+        self.claims += 1
+        if self.claims == 1:
+            assert event_id
+            assert owner
+            return "new"
+        if not self.answers:
+            self.renewed.set()
+            return "new"
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        state: webhooks.EventState = answer
+        return state
+
+    async def complete(self, event_id: str, owner: str) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.ended.append(f"complete {event_id}" if owner else "")
+
+    async def release(self, event_id: str, owner: str) -> None:
+        raise AssertionError(event_id, owner)
+
+
+async def test_the_claim_is_renewed_while_a_handler_runs(caplog: pytest.LogCaptureFixture) -> None:
+    store = RenewedStore(["new", ConnectionError("no store"), "new"])
+    handler = Handler(then=lambda: store.renewed.wait())  # noqa: PLW0108 - the event is made in the loop of the test
+    assert await status(webhooks.asgi(handler, secret=SECRET, store=store), BODY) == 200
+    assert store.ended == ["complete evt_1"]
+    assert "no store" in caplog.text
+    assert "is being handled" in caplog.text
+
+
+async def test_a_claim_that_was_lost_is_logged_and_the_handler_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    store = RenewedStore(["busy"])
+    handler = Handler(then=lambda: store.renewed.wait())  # noqa: PLW0108
+    assert await status(webhooks.asgi(handler, secret=SECRET, store=store), BODY) == 200
+    assert store.ended == ["complete evt_1"]
+    assert "the claim of event evt_1 ended while it was being handled" in caplog.text
+
+
+async def test_a_renewal_that_is_answered_after_the_end_of_the_handler_says_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    begun, recorded = anyio.Event(), anyio.Event()
+
+    class Store(RenewedStore):
+        async def claim(self, event_id: str, owner: str) -> webhooks.EventState:
+            if self.claims:
+                begun.set()
+                await recorded.wait()
+                return "done"
+            return await super().claim(event_id, owner)
+
+        async def complete(self, event_id: str, owner: str) -> None:
+            await super().complete(event_id, owner)
+            recorded.set()
+
+    app = webhooks.asgi(Handler(then=begun.wait), secret=SECRET, store=Store([]))
+    assert await status(app, BODY) == 200
+    assert caplog.text == ""
+
+
+async def test_a_claim_that_was_cancelled_is_released_since_it_may_have_been_made() -> None:
+    released: list[str] = []
+
+    class Store(CustomStore):
+        async def release(self, event_id: str, owner: str) -> None:
+            await anyio.lowlevel.checkpoint()
+            released.append(event_id)
+            assert owner
+
+    app = webhooks.asgi(Handler(), secret=SECRET, store=Store(claim_=anyio.sleep_forever))
+    with anyio.move_on_after(0.05):
+        _ = await status(app, BODY)
+    assert released == ["evt_1"]
+
+
+async def test_a_handler_is_not_called_after_a_claim_in_a_thread_during_which_it_was_cancelled() -> None:
+    go, begun = threading.Event(), anyio.Event()
+
+    async def claim_in_thread() -> None:
+        begun.set()
+        _ = await anyio.to_thread.run_sync(go.wait, 20)
+
+    handler = Handler()
+    app = webhooks.asgi(handler, secret=SECRET, store=CustomStore(claim_=claim_in_thread))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(partial(status, app, BODY))
+        await begun.wait()
+        tasks.cancel_scope.cancel()
+        go.set()
+    assert handler.got == []
+
+
+async def test_a_body_that_a_middleware_has_read_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    handler = Handler()
+    app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)
+    length = {"Content-Length": f"{len(BODY)}"}
+    answer = await post(app, b"", headers=length)
+    assert answer is not None
+    assert (answer[0], answer[2]["error"]) == (500, "body_read_before")
+    assert await status(app, b"", headers=length, hang=True) == 408  # as uvicorn has it
+    assert caplog.text.count("something else in this application") == 2
+    assert await status(app, b"", headers={"Content-Length": "0"}) == 401
+    assert handler.got == []
+
+
+@ON_ASYNCIO
+@pytest.mark.parametrize(("how", "expected"), [("read", 200), ("json", 200), ("stream", 500), (None, 200)])
+async def test_a_body_that_a_middleware_of_aiohttp_has_read_is_used_or_named(how: str | None, expected: int) -> None:
+    @web.middleware
+    async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401 - as aiohttp has it
+        if how is not None:
+            _ = await (request.content.read() if how == "stream" else getattr(request, how)())
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    handler = Handler()
+    app = web.Application(middlewares=[middleware])
+    async with in_aiohttp(handler, app) as url, over_aiohttp.open() as transport:
+        headers = {webhooks.SIGNATURE_HEADER: webhooks.sign(BODY, secret=SECRET)}
+        answer = await transport(Request("POST", url, headers, BODY))
+    assert isinstance(answer, Response)
+    assert answer.status == expected
+    assert len(handler.got) == (expected == 200)
+
+
+@ON_ASYNCIO
+async def test_a_body_that_a_middleware_of_starlette_has_read_is_handled_or_named() -> None:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.routing import Route
+
+    async def dispatch(request: Any, call_next: Any) -> Any:  # noqa: ANN401 - as Starlette has it
+        _ = await request.body()
+        return await call_next(request)
+
+    handler = Handler()
+    app = Starlette(
+        routes=[Route("/webhooks", webhooks.asgi(handler, secret=SECRET))],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=dispatch)],
+    )
+    async with by_uvicorn(app) as url, over_aiohttp.open() as transport:
+        headers = {webhooks.SIGNATURE_HEADER: webhooks.sign(BODY, secret=SECRET)}
+        answer = await transport(Request("POST", f"{url}/webhooks", headers, BODY))
+    assert isinstance(answer, Response)
+    assert answer.status == 200
+    assert len(handler.got) == 1
+
+
 def test_a_receiver_without_a_secret_raises_value_error() -> None:
     for secret in ("", [], ["a", ""]):
         with pytest.raises(ValueError, match="secret"):
@@ -422,8 +578,8 @@ def test_a_receiver_without_a_secret_raises_value_error() -> None:
 
 
 @asynccontextmanager
-async def in_aiohttp(handler: Handler) -> AsyncIterator[str]:
-    app = web.Application()
+async def in_aiohttp(handler: Handler, app: web.Application | None = None) -> AsyncIterator[str]:
+    app = web.Application() if app is None else app
     _ = app.router.add_post("/webhooks", webhooks.aiohttp(handler, secret=SECRET, max_body=1000, timeout=0.5))
     runner = web.AppRunner(app)
     await runner.setup()
@@ -532,8 +688,8 @@ async def test_a_sender_that_disconnects_within_its_body_logs_no_error(
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="no attribute 'flask'"):
-        webhooks.flask  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match="no attribute 'bottle'"):
+        webhooks.bottle  # type: ignore[attr-defined]  # noqa: B018
 
 
 class Plain:

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from time import time
 from typing import Final, final
@@ -20,9 +21,10 @@ from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async
 from ..options import json_option
-from ..outcomes import Exit
-from ..output import emit, emit_json
+from ..outcomes import CliError, Exit
+from ..output import emit, emit_json, note
 
+_NEEDED: Final = frozenset({"key", "base URL", "service"})  # checks that must pass before the routes are probed
 _CALL: Final = billing.balance()
 _TIMEOUT: Final = 10.0  # seconds
 _SKEW: Final = 5.0  # seconds of accepted difference between the clocks
@@ -44,19 +46,34 @@ class Finding:
 
 
 @click.command
+@click.option("--probe", "probing", is_flag=True, help="Call the read-only routes; compare answers and models.")
+@click.option("--agent", "agent_id", metavar="ID", help="With --probe: also call the routes that read this agent.")
 @json_option
-def doctor(*, json: bool) -> int:
+def doctor(*, probing: bool, agent_id: str | None, json: bool) -> int:
     """Check whether this machine can send.
 
-    Checks key, base URL, service, balance, clock and versions.
+    Checks key, base URL, service, balance, clock and versions. With --probe, also lists the fields of answers that
+    are not those of the documentation: names and types, no values. It sends GET requests only.
 
     Exit status: 0 all checks passed, 1 a check failed, 4 key or configuration.
     """
+    if agent_id is not None and not probing:
+        raise CliError("--agent is for --probe only")
     findings = [*_check_machine(), *run_async(_check_service)]
+    probed = None
+    if probing and not any(one.todo for one in findings if one.name in _NEEDED):
+        from ..probe import probe
+
+        probed = run_async(partial(probe, _key(), agent_id))
     if json:
-        emit_json([{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings])
+        checks = [{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings]
+        emit_json(checks if not probing else {"checks": checks, "probe": None if probed is None else probed.plain()})
     else:
         emit("\n".join(one.line() for one in findings))
+        if probed is not None:
+            probed.show()
+        elif probing:
+            note("nothing was probed: fix what the checks found first")
     wrong = {one.name for one in findings if one.todo}
     if wrong & {"key", "base URL"}:
         return Exit.CONFIGURATION

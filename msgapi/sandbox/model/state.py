@@ -12,7 +12,7 @@ from uuid import UUID
 from attrs import define, field, frozen
 
 from ...messages import Tier
-from ..http.idempotency import IdempotencyStore
+from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
 from .billing import PaymentSettings, PriceList, Wallet
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution

@@ -23,9 +23,9 @@ from ...testagent import Registration, TestAgentStatus, Verification
 from ...version import VERSION
 from ...webhooks import Confirmation
 from ..decisions import CODES
-from ..http.idempotency import FIELD
-from ..http.requests import DATE_OR_TIME
+from ..http.requests import DATE_OR_TIME, KEY_FIELD
 from ..model.campaigns import CAMPAIGNS
+from ..routes.agents import CodeSentResponse, TestAgentResponse
 from ..routes.billing import (
     AlertResponse,
     AutoReloadResponse,
@@ -38,7 +38,6 @@ from ..routes.billing import (
 from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
 from ..routes.table import ROUTES
-from ..routes.testagent import CodeSentResponse, TestAgentResponse
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
 from .schemas import Schema, closed_object, or_null, pattern_schema, referenced_models, request_schema, response_schema
@@ -334,10 +333,10 @@ def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
 def _body(one: Operation, schemas: dict[str, Schema]) -> Schema:
     # Any body may contain an idempotency key.
     if one.takes is None:
-        return {**closed_object(), "properties": {FIELD: _KEY}}
+        return {**closed_object(), "properties": {KEY_FIELD: _KEY}}
     schema = request_schema(one.takes, schemas)
     for name in referenced_models(schema):
-        schemas[name]["properties"][FIELD] = _KEY
+        schemas[name]["properties"][KEY_FIELD] = _KEY
     return _without_message_type(schema, schemas) if one.name == "testagent.send" else schema
 
 

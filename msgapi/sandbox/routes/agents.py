@@ -1,8 +1,20 @@
-"""The routes of RCS agents: create, show, update and submit one, and show its launch (docs: /api/rcs)."""
+"""The routes of RCS agents and of the test agent.
 
-from attrs import evolve, fields
+Those of RCS agents create, show, update and submit one, and show its launch (docs: /api/rcs). Those of the test agent
+verify a number and send messages to it (docs: /guides/quickstart-rcs-sandbox).
 
-from ... import agents
+Rules:
+- Everything that the test agent refuses has the same 403 response, so that nothing can be found out about numbers.
+- Its messages cost nothing, and do not count for a tier.
+"""
+
+from typing import Final, Literal, final
+
+from attrs import evolve, fields, frozen
+
+from ... import agents, messages, testagent
+from ...messages.models import Email, Message
+from ..http.codecs import read_message
 from ..http.requests import RouteRequest, parse_body
 from ..http.responses import (
     SimulatedResponse,
@@ -10,13 +22,18 @@ from ..http.responses import (
     details_to_json,
     error_response,
     format_time,
+    invalid_request,
     json_response,
     not_found,
 )
-from ..model.agents import AgentRecord, SandboxAgent
+from ..model.agents import MAX_TEST_MESSAGES, TEST_AGENT, AgentRecord, SandboxAgent
 from ..model.state import AccountState
+from ..rules.acceptance import accept, price_of
+from ..rules.billing import FREE
 
 _NEW, _CHANGES = agents.SCHEMAS
+_REGISTRATION, _VERIFICATION = testagent.SCHEMAS
+_DEFAULTS: Final = {"message_type": "MESSAGE"}
 
 
 def create(state: AccountState, request: RouteRequest) -> SimulatedResponse:
@@ -98,3 +115,86 @@ def launch_status(state: AccountState, request: RouteRequest) -> SimulatedRespon
 
 def _wrong_state(record: AgentRecord, message: str) -> SimulatedResponse:
     return error_response(409, "wrong_state", message, agent_status=record.agent.status)
+
+
+# The test agent.
+
+
+@final
+@frozen(kw_only=True)
+class CodeSentResponse:
+    """A code was sent to this number."""
+
+    phone: str
+    status: Literal["code_sent"]
+
+
+@final
+@frozen(kw_only=True)
+class TestAgentResponse:
+    """The verified number, if there is one, and the remaining quota."""
+
+    agent_id: str
+    phone: str | None
+    verified: bool
+    sends_used: int
+    sends_remaining: int
+
+
+def register_test_number(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Send a verification code to a number."""
+    given = parse_body(_REGISTRATION, testagent.Registration, request.fields)
+    if isinstance(given, SimulatedResponse):
+        return given
+    state.test_agent.awaits_code = given.phone
+    return json_response(CodeSentResponse(phone=given.phone, status="code_sent"))
+
+
+def verify_test_number(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Bind a number to the account, with the code that was sent to it."""
+    given = parse_body(_VERIFICATION, testagent.Verification, request.fields)
+    if isinstance(given, SimulatedResponse):
+        return given
+    return show_test_agent(state, request) if state.test_agent.verify(given.phone, given.code) else _test_forbidden()
+
+
+def send_test_message(state: AccountState, request: RouteRequest) -> SimulatedResponse:
+    """Send a message to the verified number; the default of `message_type` is MESSAGE."""
+    given = request.fields if request.fields.get("message_type") is not None else {**request.fields, **_DEFAULTS}
+    message, details = read_message(given)
+    if message is not None:
+        details = messages.check(message)
+    if message is None or details:
+        return invalid_request(details)
+    if not _may_send_test(state, message):
+        return _test_forbidden()
+    charge = price_of(state, message, request.now)
+    if isinstance(charge, SimulatedResponse):
+        return charge
+    state.test_agent.sent += 1
+    return accept(state, request, message, evolve(charge, price=FREE, counts=False), channel_id=TEST_AGENT.channel_id)
+
+
+def show_test_agent(state: AccountState, _: RouteRequest) -> SimulatedResponse:
+    """Return the verified number and the remaining quota."""
+    test_agent = state.test_agent
+    body = TestAgentResponse(
+        agent_id=TEST_AGENT.agent_id,
+        phone=test_agent.phone,
+        verified=test_agent.phone is not None,
+        sends_used=test_agent.sent,
+        sends_remaining=MAX_TEST_MESSAGES - test_agent.sent,
+    )
+    return json_response(body)
+
+
+def _may_send_test(state: AccountState, message: Message) -> bool:
+    if isinstance(message, Email) or message.message_type == "NEWSLETTER":
+        return False
+    test_agent = state.test_agent
+    to_verified = (message.agent_id, message.to) == (TEST_AGENT.agent_id, test_agent.phone)
+    return to_verified and test_agent.sent < MAX_TEST_MESSAGES
+
+
+def _test_forbidden() -> SimulatedResponse:
+    return error_response(403, "forbidden", "The test agent does not do this.")

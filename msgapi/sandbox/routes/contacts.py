@@ -1,7 +1,17 @@
 """The routes of contacts and their consents (docs: /api/contacts)."""
 
-from ...contacts import MAX_IMPORT_ROWS, ContactChanges, ImportRow, ImportRows, NewConsent, NewContact
-from ...contacts.calls import CHANGES, CONSENT, IMPORT_ROW, NEW
+from ...contacts import (
+    CHANGES,
+    CONSENT,
+    IMPORT_ROW,
+    MAX_IMPORT_ROWS,
+    NEW,
+    ContactChanges,
+    ImportRow,
+    ImportRows,
+    NewConsent,
+    NewContact,
+)
 from ...results import Detail
 from ...schema.validators import prefix_path
 from ..http.codecs import read_model

@@ -9,7 +9,7 @@ from attrs import frozen
 from ..http.requests import MAX_BODY, RouteRequest
 from ..http.responses import SimulatedResponse
 from ..model.state import AccountState, Role
-from . import agents, billing, campaigns, contacts, messages, testagent, usage, webhooks
+from . import agents, billing, campaigns, contacts, messages, usage, webhooks
 from .controls import CONTROLS
 
 Action: TypeAlias = Callable[[AccountState, RouteRequest], SimulatedResponse]
@@ -138,18 +138,18 @@ ROUTES: Final = (
         codes=(*_STATE, "insufficient_balance"),
     ),
     Route("GET", "/v1/campaigns/{id}/status", "campaigns", campaigns.show_status, codes=_UNKNOWN),
-    Route("POST", "/v1/test/register", "test", testagent.register, writes=True),
-    Route("POST", "/v1/test/verify", "test", testagent.verify, writes=True, codes=("forbidden",)),
+    Route("POST", "/v1/test/register", "test", agents.register_test_number, writes=True),
+    Route("POST", "/v1/test/verify", "test", agents.verify_test_number, writes=True, codes=("forbidden",)),
     Route(
         "POST",
         "/v1/test/messages",
         "test",
-        testagent.send,
+        agents.send_test_message,
         writes=True,
         role="editor",
         codes=("forbidden", "no_active_session"),
     ),
-    Route("GET", "/v1/test/status", "test", testagent.show_status),
+    Route("GET", "/v1/test/status", "test", agents.show_test_agent),
     Route("GET", "/v1/billing/balance", "billing", billing.show_balance),
     Route("GET", "/v1/billing/usage", "billing", usage.show_usage, codes=_QUERY),
     Route("GET", "/v1/billing/usage/detailed", "billing", usage.show_detailed_usage, codes=_QUERY),

@@ -21,6 +21,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
+from ...http import lower_headers
 from ...results import NotSent
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
@@ -73,6 +74,7 @@ class AiohttpConnection(ResponseHandler):
         self._malformed = False
         self.reusable: bool = False
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -109,8 +111,8 @@ class AiohttpConnection(ResponseHandler):
         except NETWORK_ERRORS as error:
             return NOT_HTTP if isinstance(error, HttpProcessingError) else cut_short(self._lost or error)
         self._expecting = False
-        transport = self.transport
-        if self._lost is not None and not self._bodiless and ends_with_connection(message.headers):
+        transport, headers = self.transport, lower_headers(message.raw_headers)
+        if self._lost is not None and not self._bodiless and ends_with_connection(headers):
             return cut_short(self._lost)
         self.reusable = (
             body is not None
@@ -118,9 +120,9 @@ class AiohttpConnection(ResponseHandler):
             and not self.should_close
             and not transport.is_closing()
             and not transport.get_write_buffer_size()  # the rest of it must not affect the next request
-            and not self._has_more(message.headers.get("Content-Length"))
+            and not self._has_more(headers.get("content-length"))
         )
-        return make_response(message.code, message.headers, body, self._max_response)
+        return make_response(message.code, headers, body, self._max_response)
 
     def _has_more(self, length: str | None) -> bool:
         # Whether a response that arrived in one part was followed by something else.

@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from ...config import check_count, check_seconds
-from ..common.connections import (
-    MAX_CONNECTIONS,
-    ConnectionLimit,
-    Deadlines,
-    PooledTransport,
-    RequestCoalescer,
-    make_deadlines,
-)
+from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport, RequestCoalescer
+from ..common.deadlines import Deadlines, make_deadlines
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import Connector, OpenTransport, UnopenedTransport
 from ..protocol import Transport
@@ -41,6 +35,8 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     connect_timeout: float = 10.0,
     max_connections: int | None = None,
     max_response: int = MAX_RESPONSE,
+    keepalive_timeout: float = KEEPALIVE,
+    max_connection_age: float = MAX_AGE,
     ssl: "SSLContext | None" = None,
     session: aiohttp.ClientSession | None = None,
 ) -> AbstractAsyncContextManager[Transport]:
@@ -49,14 +45,18 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
     nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are at most *max_connections*
     connections, 100 by default. If all are in use, a call waits for a free one for as long as its caller does: the
-    timeout begins after that wait.
+    timeout begins after that wait. An idle connection is closed after *keepalive_timeout* seconds, 15 by default. None
+    is used for longer than *max_connection_age* seconds, 300 by default, so that a changed address of the host is
+    followed.
 
-    A *session* that is passed in keeps its own settings, such as a proxy or tracing, so *ssl* is set there, and
-    *max_connections* is at most the limit of its connector. It is not closed. A call over it costs about twice as much
-    CPU time. aiohttp does not repeat these requests by itself.
+    A *session* that is passed in keeps its own settings, such as a proxy or tracing, so *ssl* and the times of its
+    connections are set there, and *max_connections* is at most the limit of its connector. It is not closed. A call
+    over it costs about twice as much CPU time. aiohttp does not repeat these requests by itself.
     """
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
+    check_seconds("keepalive_timeout", keepalive_timeout)
+    check_seconds("max_connection_age", max_connection_age)
     if max_connections is not None:
         check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
@@ -74,7 +74,7 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
             return transport, transport.close
         connection = _own_connections()
         if connection is None:
-            own = _own_session(ssl)
+            own = _own_session(ssl, keepalive_timeout)
             transport = over_session(own, deadlines, size)
 
             async def close() -> None:
@@ -84,7 +84,9 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
             return transport, close
         loop, coalescer = asyncio.get_running_loop(), RequestCoalescer(deadlines)
         connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl)
-        pooled = PooledTransport(connector, deadlines, ConnectionLimit(size), loop)
+        pooled = PooledTransport(
+            connector, deadlines, ConnectionLimit(size), loop, keepalive_timeout, max_connection_age
+        )
         return pooled, pooled.close
 
     return UnopenedTransport(start, size)
@@ -109,6 +111,6 @@ def _session_limit(session: aiohttp.ClientSession, wanted: int | None) -> int:
     return min([limit for limit in (wanted, *limits) if limit], default=MAX_CONNECTIONS)
 
 
-def _own_session(ssl: "SSLContext | None") -> aiohttp.ClientSession:
-    connector = aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl)
+def _own_session(ssl: "SSLContext | None", keepalive_timeout: float) -> aiohttp.ClientSession:
+    connector = aiohttp.TCPConnector(limit=0, ssl=True if ssl is None else ssl, keepalive_timeout=keepalive_timeout)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

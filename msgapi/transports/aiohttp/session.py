@@ -30,7 +30,8 @@ from yarl import URL
 from ...http import Request, Response
 from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
-from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, Deadlines, repeated_outcome, watch_socket
+from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, repeated_outcome, watch_socket
+from ..common.deadlines import Deadlines
 from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
 from ..protocol import Answer
 
@@ -66,6 +67,7 @@ class AiohttpSessionTransport:
     deadlines: Deadlines
     limit: ConnectionLimit
     max_response: int
+    keeps_limits: bool = field(default=True, init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
     _timeout: aiohttp.ClientTimeout = field(init=False, repr=False)
     _limits: dict[str, Any] = field(init=False, repr=False)
@@ -74,14 +76,7 @@ class AiohttpSessionTransport:
 
     def __attrs_post_init__(self) -> None:
         """Keep the session's other time-outs, and raise its limits of a response's head."""
-        own = self.session.timeout
-        self._timeout = aiohttp.ClientTimeout(
-            total=own.total,
-            connect=self.connect_timeout,
-            sock_connect=own.sock_connect,
-            sock_read=own.sock_read,
-            ceil_threshold=inf,
-        )
+        self._timeout = self._timeout_with(self.connect_timeout)
         self._limits = head_limits(getattr(aiohttp.ClientSession, "_request", aiohttp.ClientSession.request))
         self._middlewares = getattr(self.session, "_middlewares", ())
 
@@ -101,17 +96,20 @@ class AiohttpSessionTransport:
         url = self.urls.get(request.url)
         if url is None:
             return INVALID_URL
+        limits = request.limits
         if self.limit.free > 0:
             self.limit.free -= 1
-        elif (unsent := await self.limit.wait()) is not None:
+        elif (unsent := await self.limit.wait(limits)) is not None:
             return unsent
-        exchange = _Exchange(request)
+        exchange, timeout, deadlines = _Exchange(request), self._timeout, self.deadlines
+        if limits is not None and limits.connect_timeout is not None:
+            timeout = self._timeout_with(limits.connect_timeout)
         repeatable = request.repeatable and self._answered
         try:
-            with self.deadlines.start():
-                outcome = await self._send(exchange, url)
+            with deadlines.start() if limits is None else deadlines.start_within(limits.exchange(deadlines.seconds)):
+                outcome = await self._send(exchange, url, timeout)
                 if exchange.lost and repeatable and exchange.requests == 1:
-                    outcome = await self._send(exchange, url)
+                    outcome = await self._send(exchange, url, timeout)
         except TimeoutError:
             outcome = Unanswered(CLOSED if self.limit.closed else "no answer in time")
         finally:
@@ -125,7 +123,17 @@ class AiohttpSessionTransport:
         self.limit.close()
         self.deadlines.close()
 
-    async def _send(self, exchange: "_Exchange", url: URL) -> Answer:
+    def _timeout_with(self, connect: float) -> aiohttp.ClientTimeout:
+        own = self.session.timeout
+        return aiohttp.ClientTimeout(
+            total=own.total,
+            connect=connect,
+            sock_connect=own.sock_connect,
+            sock_read=own.sock_read,
+            ceil_threshold=inf,
+        )
+
+    async def _send(self, exchange: "_Exchange", url: URL, timeout: aiohttp.ClientTimeout) -> Answer:  # noqa: ASYNC109
         _close_unrequested(self.session.connector)
         try:
             response = await self.session.request(
@@ -137,7 +145,7 @@ class AiohttpSessionTransport:
                 allow_redirects=False,
                 raise_for_status=False,
                 auto_decompress=False,
-                timeout=self._timeout,
+                timeout=timeout,
                 middlewares=(exchange.send_once, *self._middlewares, exchange.send),
                 **self._limits,
             )

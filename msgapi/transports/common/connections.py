@@ -1,8 +1,4 @@
-"""What the transports with connections of their own share: deadlines, coalesced writes, a limit, a pool and its rules.
-
-Deadlines have equal length, with one asyncio timer for all of them. Rules, the same as those of `asyncio.timeout`:
-- If a deadline cancels its task, the block raises TimeoutError. Any other cancellation propagates.
-- A deadline that has ended leaves no cancellation pending in its task.
+"""What the transports with connections of their own share: coalesced writes, a limit, a pool and its rules.
 
 Coalescing: requests that are made in one iteration of the event loop are written one right after the other. This
 matters for a peer on the same machine, such as a sidecar proxy: waking it for each write costs more than the write,
@@ -19,6 +15,7 @@ Connections. Rules:
 - A request is sent twice only if it may be repeated and a reused connection was lost before the first byte of a
   response. It is then sent once more, at once, over a new connection. If that fails, the outcome is `Unanswered`.
 - After a time-out on a reused connection the other idle connections to the same origin are closed.
+- A connection is not reused once it is *max_age* old, so that a changed address of the host is followed.
 - A call that is in flight when its transport closes ends.
 """
 
@@ -26,10 +23,8 @@ import asyncio
 import select
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
 from time import monotonic
-from types import TracebackType
-from typing import Final, Generic, Protocol, TypeAlias, TypeVar, final
+from typing import Final, Generic, Protocol, TypeVar, final
 
 import anyio
 import anyio.lowlevel
@@ -37,14 +32,16 @@ import attrs
 from attrs import define, field
 from yarl import URL
 
-from ...http import Request, Response
+from ...http import Request, Response, TimeLimits
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
-from .http1 import UrlCache, encode_request
+from .deadlines import Deadlines, StartsDeadlines
+from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed
 
 MAX_CONNECTIONS: Final = 100
 KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept
+MAX_AGE: Final = 300.0  # seconds for which a connection is used
 CLOSED: Final = "the transport was closed"
 INVALID_URL: Final = NotSent("the URL is not valid")
 _TIMED_OUT: Final = Unanswered("no answer in time")
@@ -53,88 +50,6 @@ _MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's de
 _LONGEST_MARGIN: Final = 0.1  # seconds
 
 C = TypeVar("C", bound="PooledConnection")
-
-Origin: TypeAlias = tuple[str, str | None, int | None]
-"""Scheme, host and port."""
-
-
-@final
-@define(eq=False)
-class Deadlines:
-    """Deadlines of *seconds* each: use `with deadlines.start():` around the code that must end in time.
-
-    A timer for each deadline would cost a twentieth of a request. As all are equally long, the first to start is the
-    first to expire, so one timer that waits for that one is enough.
-    """
-
-    seconds: float
-    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.get_running_loop, init=False, repr=False)
-    running: "dict[Deadline, None]" = field(factory=dict, init=False, repr=False)  # those of the requests in flight
-    _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
-
-    def start(self) -> "Deadline":
-        """Start a deadline for the current task; it runs until its `with` block ends."""
-        task = asyncio.current_task(self._loop)
-        assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
-        deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self.running)
-        self.running[deadline] = None
-        if self._timer is None:
-            self._timer = self._loop.call_at(deadline.at, self._fire)
-        return deadline
-
-    def close(self) -> None:
-        """Stop the timer, and let every running deadline expire now."""
-        if self._timer is not None:
-            self._timer.cancel()
-        running, self.running = self.running, {}
-        for deadline in running:
-            deadline.expired = True
-            _ = deadline.task.cancel()
-
-    def _fire(self) -> None:
-        now = self._loop.time()
-        for deadline in list(self.running):
-            if deadline.at > now:
-                self._timer = self._loop.call_at(deadline.at, self._fire)
-                return
-            deadline.expired = True
-            del self.running[deadline]
-            _ = deadline.task.cancel()
-        self._timer = None
-
-
-@final
-@define(eq=False)
-class Deadline:
-    """One deadline of *task*, which expires *at* a time of the loop's clock.
-
-    *cancelling_before* is the value of `task.cancelling()` when the deadline started.
-    """
-
-    task: "asyncio.Task[object]"
-    at: float
-    cancelling_before: int
-    running: "dict[Deadline, None]"
-    expired: bool = False
-
-    def __enter__(self) -> "Deadline":
-        """Return the deadline, which is running already."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """End the deadline; raise TimeoutError if it is the reason why the task was cancelled."""
-        if not self.expired:
-            del self.running[self]
-        elif self.task.uncancel() <= self.cancelling_before and kind is asyncio.CancelledError:
-            raise TimeoutError
-
-
-def make_deadlines(seconds: float) -> Deadlines:
-    """Return the deadlines of a transport on asyncio; raise RuntimeError on any other event loop."""
-    try:
-        return Deadlines(seconds)
-    except RuntimeError:
-        raise RuntimeError("this transport runs on asyncio only: on trio, use msgapi.transports.httpx2") from None
 
 
 @final
@@ -181,11 +96,11 @@ class ConnectionLimit:
         """Start with all of them free."""
         self.free = self.size
 
-    async def wait(self) -> NotSent | None:
+    async def wait(self, limits: TimeLimits | None = None) -> NotSent | None:
         """Wait for a free connection and take it. Return why there is none, or None if it was taken.
 
-        There is none if the surrounding anyio deadline comes first, or if the transport closes. Raise RuntimeError if
-        it is closed already.
+        There is none if the surrounding anyio deadline or the total timeout of *limits* comes first, or if the
+        transport closes. Raise RuntimeError if it is closed already.
         """
         if self.closed:
             raise RuntimeError("this transport is closed: send inside its `async with`")
@@ -193,7 +108,7 @@ class ConnectionLimit:
         turn = anyio.Event()
         self._waiting[turn] = None
         try:
-            with anyio.move_on_after(seconds_to_wait()):
+            with anyio.move_on_after(seconds_to_wait(limits)):
                 await turn.wait()
         except BaseException:
             self._leave(turn)
@@ -235,9 +150,14 @@ class ConnectionLimit:
             del self._waiting[turn]
 
 
-def seconds_to_wait() -> float:
-    """Return the seconds for which a call may wait for a free connection: until just before the caller's deadline."""
+def seconds_to_wait(limits: TimeLimits | None = None) -> float:
+    """Return the seconds for which a call may wait for a free connection: until just before the caller's deadline.
+
+    That is the surrounding anyio deadline, or the total timeout of *limits* if it comes first.
+    """
     seconds = max(0.0, anyio.current_effective_deadline() - anyio.current_time())
+    if limits is not None and limits.left is not None:
+        seconds = min(seconds, limits.left)
     return seconds - min(seconds * _MARGIN, _LONGEST_MARGIN)
 
 
@@ -251,6 +171,9 @@ class PooledConnection(Protocol):
 
     idle_since: float
     """The time of `time.monotonic` at which its last exchange ended; 0 if it has not been used yet."""
+
+    retire_at: float
+    """The time of `time.monotonic` from which on it is closed when its exchange has ended."""
 
     @property
     def is_open(self) -> bool:
@@ -282,18 +205,6 @@ class PooledConnection(Protocol):
         ...  # pragma: no cover
 
 
-class StartsDeadlines(Protocol):
-    """What the transport needs of `Deadlines`, on any event loop."""
-
-    def start(self) -> AbstractContextManager[object]:
-        """Start a deadline for the current task, which raises TimeoutError at the end of its `with` block."""
-        ...  # pragma: no cover
-
-    def close(self) -> None:
-        """Let every running deadline expire now."""
-        ...  # pragma: no cover
-
-
 @final
 @define(eq=False)
 class ConnectionPool(Generic[C]):
@@ -305,16 +216,17 @@ class ConnectionPool(Generic[C]):
 
     limit: ConnectionLimit
     loop: asyncio.AbstractEventLoop | None
-    keepalive: float = field(default=KEEPALIVE, init=False)
+    keepalive: float = KEEPALIVE
     idle: dict[Origin, list[C]] = field(factory=dict, init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def release(self, origin: Origin, connection: C) -> bool:
         """Keep *connection* for reuse, or else close it; return whether it was kept."""
-        if not connection.reusable or self.limit.closed:
+        now = monotonic()
+        if not connection.reusable or self.limit.closed or now > connection.retire_at:
             connection.abort()
             return False
-        connection.idle_since = now = monotonic()
+        connection.idle_since = now
         connections = self.idle.get(origin)
         if connections is None:
             self.idle[origin] = [connection]
@@ -364,36 +276,44 @@ class ConnectionPool(Generic[C]):
 @final
 @define(eq=False)
 class PooledTransport(Generic[C]):
-    """A transport over connections that *connect* makes: `connect(url)` raises `ConnectFailed`, or returns one.
+    """A transport over connections that *connect* makes.
 
-    Its common path is written for few function calls.
+    `connect(url, seconds)` raises `ConnectFailed`, or returns one; *seconds* is its time-out, None for the usual one.
+    An idle connection is kept for *keepalive* seconds, and none is used for more than *max_age* seconds. The common
+    path is written for few function calls.
     """
 
-    connect: Callable[[URL], Awaitable[C]]
+    connect: Callable[[URL, float | None], Awaitable[C]]
     deadlines: StartsDeadlines
     limit: ConnectionLimit
     loop: asyncio.AbstractEventLoop | None
+    keepalive: float = KEEPALIVE
+    max_age: float = MAX_AGE
+    keeps_limits: bool = field(default=True, init=False)
     pool: ConnectionPool[C] = field(init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
+    encoder: RequestEncoder = field(factory=RequestEncoder, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Start without connections."""
-        self.pool = ConnectionPool(self.limit, self.loop)
+        # An idle connection is found to be too old up to half of *keepalive* too late.
+        self.keepalive = min(self.keepalive, self.max_age / 4)
+        self.pool = ConnectionPool(self.limit, self.loop, self.keepalive)
 
     async def __call__(self, request: Request, /) -> Answer:
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        url = self.urls.get(request.url)
-        if url is None:
+        target = self.urls.target(request.url)
+        if target is None:
             return INVALID_URL
-        data, origin = encode_request(request, url), (url.scheme, url.raw_host, url.port)
-        limit, pool = self.limit, self.pool
+        data, origin = self.encoder.encode(request, target), target.origin
+        limit, pool, limits = self.limit, self.pool, request.limits
         if limit.free > 0:
             limit.free -= 1
-        elif (unsent := await limit.wait()) is not None:
+        elif (unsent := await limit.wait(limits)) is not None:
             return unsent
-        connection, repeated = None, False
+        connection, repeated, deadlines = None, False, self.deadlines
         try:
-            with self.deadlines.start():
+            with deadlines.start() if limits is None else deadlines.start_within(limits.exchange(deadlines.seconds)):
                 while True:
                     if not repeated and (idle := pool.idle.get(origin)):
                         connection = idle.pop()
@@ -403,7 +323,8 @@ class PooledTransport(Generic[C]):
                     else:
                         connection = None
                         pool.make_room()
-                        connection = await self.connect(url)
+                        connection = await self.connect(target.url, None if limits is None else limits.connect_timeout)
+                        connection.retire_at = monotonic() + self.max_age - 2 * self.keepalive
                     try:
                         outcome = await connection.send(data, bodiless=request.method == "HEAD")
                     except BaseException:

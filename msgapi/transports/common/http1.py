@@ -10,13 +10,14 @@ import re
 import zlib
 from collections.abc import AsyncIterable, Mapping
 from functools import lru_cache
-from typing import Final, final
+from itertools import zip_longest
+from typing import Final, TypeAlias, final
 
 from anyio import CancelScope
-from attrs import define, field
+from attrs import define, field, frozen
 from yarl import URL
 
-from ...http import Request, Response
+from ...http import Request, Response, new_response
 from ...results import Unanswered
 from ..protocol import Answer
 
@@ -32,9 +33,26 @@ FRAMING_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
 _CACHED_URLS: Final = 256  # beyond it the oldest is removed
+_CACHED_HEADS: Final = 64  # the same
+_BREAK_IN_HEADER: Final = "a header has a line break or a zero byte in it"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS: Final = re.compile(r"[\0\n\v\f\r]")
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # without a body, no Content-Length is sent
+
+
+Origin: TypeAlias = tuple[str, str | None, int | None]
+"""Scheme, host and port."""
+
+
+@final
+@frozen(eq=False)
+class Target:
+    """A parsed URL: its *origin*, what a request line contains of it (*path*, with the query), and its Host header."""
+
+    url: URL
+    origin: Origin
+    path: str
+    host: str
 
 
 @final
@@ -42,14 +60,18 @@ _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # wit
 class UrlCache:
     """Parsed URLs by their text: most programs request the same few again and again."""
 
-    _urls: dict[str, URL] = field(factory=dict, init=False, repr=False)
+    _targets: dict[str, Target] = field(factory=dict, init=False, repr=False)
 
     def get(self, text: str) -> URL | None:
         """Return the absolute http or https URL in *text*, without quoting it again; None if it is not one."""
-        url = self._urls.get(text)
-        return self._parse(text) if url is None else url
+        target = self.target(text)
+        return None if target is None else target.url
 
-    def _parse(self, text: str) -> URL | None:
+    def target(self, text: str) -> Target | None:
+        """Return the target that is the absolute http or https URL in *text*; None if it is not one."""
+        return self._targets.get(text) or self._parse(text)
+
+    def _parse(self, text: str) -> Target | None:
         try:
             url = URL(text, encoded=True)
             _ = (url.raw_host or "").encode("idna"), url.port  # where the resolver would raise
@@ -57,17 +79,18 @@ class UrlCache:
             return None
         if url.scheme not in {"http", "https"} or not url.raw_host or not _is_plain(text):
             return None
-        if len(self._urls) >= _CACHED_URLS:
-            del self._urls[next(iter(self._urls))]
-        self._urls[text] = url
-        return url
+        if len(self._targets) >= _CACHED_URLS:
+            del self._targets[next(iter(self._targets))]
+        target = Target(url, (url.scheme, url.raw_host, url.port), url.raw_path_qs, f"{url.host_port_subcomponent}")
+        self._targets[text] = target
+        return target
 
 
 def request_headers(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
     """Return the headers to send for *request*; raise ValueError if one of them is not valid."""
     names = check_names(request.method, *request.headers)
     if any(map(_BREAKS.search, request.headers.values())):
-        raise ValueError("a header has a line break or a zero byte in it")
+        raise ValueError(_BREAK_IN_HEADER)
     pairs = [(name.encode(), value.strip(" \t").encode()) for name, value in request.headers.items()]
     if "host" not in names:
         pairs.append((b"Host", f"{url.host_port_subcomponent}".encode()))
@@ -78,36 +101,59 @@ def request_headers(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
     return pairs
 
 
-def encode_request(request: Request, url: URL) -> bytes:
-    """Return *request* as bytes, head and body; raise ValueError if one of its headers is not valid."""
-    headers, body = request.headers, request.body or b""
-    framed = bool(body) or request.method not in _BODILESS_METHODS
-    template, has_host = _head_template(request.method, framed, *headers)
-    values = headers.values()
-    text = "".join(values)
-    if "\n" in text or "\r" in text or "\0" in text:
-        raise ValueError("a header has a line break or a zero byte in it")
-    fields = (url.raw_path_qs, *values) if has_host else (url.raw_path_qs, *values, url.host_port_subcomponent)
-    return (template % ((*fields, len(body)) if framed else fields)).encode() + body
+@final
+@define(eq=False)
+class RequestEncoder:
+    """Writes requests as bytes, head and body.
+
+    Requests of one client have the same headers, except for the last one, the idempotency key. What does not change in
+    their heads is checked and kept: writing a request takes a third of the time of writing every header.
+    """
+
+    _heads: dict[tuple[object, ...], tuple[str, str]] = field(factory=dict, init=False, repr=False)
+
+    def encode(self, request: Request, target: Target) -> bytes:
+        """Return *request* to *target* as bytes. Raise ValueError if one of its headers is not valid."""
+        method, headers, body = request.method, request.headers, request.body or b""
+        framed = bool(body) or method not in _BODILESS_METHODS
+        values = (*headers.values(),)
+        last = values[-1] if values else ""
+        key = (method, framed, target.host, *headers, *values[:-1])
+        head = self._heads.get(key)
+        if head is None:
+            head = self._add(key, _head_around_last(method, target.host, headers, framed=framed))
+        if _has_break(last):
+            raise ValueError(_BREAK_IN_HEADER)
+        before, after = head
+        if framed:
+            return f"{method} {target.path}{before}{last}{after}{len(body)}\r\n\r\n".encode() + body
+        return f"{method} {target.path}{before}{last}{after}\r\n\r\n".encode()
+
+    def _add(self, key: tuple[object, ...], head: tuple[str, str]) -> tuple[str, str]:
+        if len(self._heads) >= _CACHED_HEADS:
+            del self._heads[next(iter(self._heads))]
+        self._heads[key] = head
+        return head
 
 
-@lru_cache(64)
-def _head_template(method: str, framed: bool, *names: str) -> tuple[str, bool]:  # noqa: FBT001 - a key of the cache
-    # The head of every request with these header names, with a placeholder for each value; and whether Host is one
-    # of the names.
-    lower = check_names(method, *names)
-    lines = [f"{_escape(method)} %s HTTP/1.1", *(f"{_escape(name)}: %s" for name in names)]
-    if "host" not in lower:
-        lines.append("Host: %s")
+def _head_around_last(method: str, host: str, headers: Mapping[str, str], *, framed: bool) -> tuple[str, str]:
+    # The head without its target, the value of the last of *headers*, and the length: what is before that value, and
+    # what is after it.
+    lower = check_names(method, *headers)
+    *fixed, _ = headers.values() if headers else ("",)
+    if _has_break("".join(fixed)):
+        raise ValueError(_BREAK_IN_HEADER)
+    lines = [f"{name}: {value}" for name, value in zip_longest(headers, fixed, fillvalue="")]
+    more = [] if "host" in lower else [f"Host: {host}"]
     if "accept-encoding" not in lower:
-        lines.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
+        more.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
     if framed:
-        lines.append("Content-Length: %d")
-    return "\r\n".join((*lines, "", "")), "host" in lower
+        more.append("Content-Length: ")
+    return "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more))
 
 
-def _escape(word: str) -> str:
-    return word.replace("%", "%%")
+def _has_break(text: str) -> bool:
+    return "\n" in text or "\r" in text or "\0" in text
 
 
 @lru_cache(64)
@@ -156,7 +202,7 @@ def make_response(status: int, headers: Mapping[str, str], body: bytes | None, l
     """
     if body is None:
         return _too_large(limit)
-    response = Response(status, headers, body)
+    response = new_response(status, headers, body)
     encoding = response.headers.get("content-encoding")
     if encoding is None or encoding.strip().lower() not in _GZIP_NAMES:
         return response

@@ -62,7 +62,7 @@ class ConnectFailed(Exception):
 @final
 @frozen
 class Connector(Generic[P]):
-    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds.
+    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds by default.
 
     Those that are made at the same time share the resolution of their host, since a thread is needed for each one.
     """
@@ -72,10 +72,10 @@ class Connector(Generic[P]):
     ssl: ssl.SSLContext | None
     _resolving: "dict[tuple[str, int], asyncio.Future[list[AddrInfo]]]" = field(factory=dict, init=False, repr=False)
 
-    async def __call__(self, url: URL) -> P:
-        """Connect to the origin of *url*; raise `ConnectFailed` if that fails."""
+    async def __call__(self, url: URL, seconds: float | None = None) -> P:
+        """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
         try:
-            async with asyncio.timeout(self.timeout):
+            async with asyncio.timeout(self.timeout if seconds is None else seconds):
                 return await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
         except OSError as error:  # time-outs too
             raise ConnectFailed(connect_failure(error)) from None

@@ -11,12 +11,11 @@ Rules:
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Final, cast, final
 
 import httptools
 
-from ...http import Lowered
+from ...http import Lowered, decode_value, header_names
 from ...results import NotSent, Unanswered
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
@@ -45,6 +44,7 @@ class HttpConnection(asyncio.Protocol):
         self._watch: Callable[[int], object] | None = None  # from the first request on
         self._loop: Final = asyncio.get_running_loop()
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
         self.is_open: bool = True  # it is checked when the request is written
 
     def send(self, request: bytes, *, bodiless: bool) -> asyncio.Future[Answer]:
@@ -115,10 +115,10 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; if it is repeated, the last one."""
-        key = _lower(name)
+        key = header_names[name]
         if key in self._headers:
             self._replaced_size += _line_size(key, self._headers[key])
-        self._headers[key] = value.decode(errors="surrogateescape")
+        self._headers[key] = decode_value(value)
 
     def on_headers_complete(self) -> None:
         """Check the head, and decide what follows: nothing, a body, or another response, as after a 1xx."""
@@ -186,8 +186,3 @@ class HttpConnection(asyncio.Protocol):
 
 def _line_size(name: str, value: str) -> int:
     return len(name) + len(value) + 4  # a colon, a space, and the line break
-
-
-@lru_cache(256)
-def _lower(raw: bytes) -> str:
-    return raw.decode(errors="replace").lower()

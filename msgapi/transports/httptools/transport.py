@@ -10,13 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 from ...config import check_count, check_seconds
-from ..common.connections import (
-    MAX_CONNECTIONS,
-    ConnectionLimit,
-    PooledTransport,
-    RequestCoalescer,
-    make_deadlines,
-)
+from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport, RequestCoalescer
+from ..common.deadlines import make_deadlines
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import Connector, OpenTransport, UnopenedTransport
 from ..protocol import Transport
@@ -32,6 +27,8 @@ def open(  # noqa: A001 - `transports.httptools.open`
     connect_timeout: float = 10.0,
     max_connections: int = MAX_CONNECTIONS,
     max_response: int = MAX_RESPONSE,
+    keepalive_timeout: float = KEEPALIVE,
+    max_connection_age: float = MAX_AGE,
     ssl: "SSLContext | None" = None,
 ) -> AbstractAsyncContextManager[Transport]:
     """Return a transport over sockets, for asyncio or uvloop, to be opened and closed by `async with` or a `Client`.
@@ -39,10 +36,14 @@ def open(  # noqa: A001 - `transports.httptools.open`
     *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
     nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are at most *max_connections*
     connections. If all are in use, a call waits for a free one for as long as its caller does: the timeout begins after
-    that wait. A proxy is not used: for one, pass a session to `msgapi.transports.aiohttp`.
+    that wait. An idle connection is closed after *keepalive_timeout* seconds, 15 by default. None is used for longer
+    than *max_connection_age* seconds, 300 by default, so that a changed address of the host is followed. A
+    proxy is not used: for one, pass a session to `msgapi.transports.aiohttp`.
     """
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
+    check_seconds("keepalive_timeout", keepalive_timeout)
+    check_seconds("max_connection_age", max_connection_age)
     check_count("max_connections", max_connections)
 
     def start() -> OpenTransport:
@@ -50,7 +51,9 @@ def open(  # noqa: A001 - `transports.httptools.open`
         coalescer, loop = RequestCoalescer(deadlines), asyncio.get_running_loop()
         connecting = min(connect_timeout, 0.9 * timeout)
         connector = Connector(lambda: HttpConnection(max_response, coalescer), connecting, ssl)
-        transport = PooledTransport(connector, deadlines, ConnectionLimit(max_connections), loop)
+        transport = PooledTransport(
+            connector, deadlines, ConnectionLimit(max_connections), loop, keepalive_timeout, max_connection_age
+        )
         return transport, transport.close
 
     return UnopenedTransport(start, max_connections)

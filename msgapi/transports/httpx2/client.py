@@ -5,6 +5,7 @@ Rule: httpx2 logs the URL of each request. The path of ours is hidden there, sin
 
 import logging
 from collections.abc import AsyncIterable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, Final, final
 
 import anyio
@@ -14,18 +15,18 @@ import httpx2
 from attrs import define, field
 from yarl import URL
 
-from ...http import Request
+from ...http import Request, TimeLimits
 from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short, with_cause
 from ..common.connections import (
     CLOSED,
     INVALID_URL,
     ConnectionLimit,
-    StartsDeadlines,
     no_free_connection,
     repeated_outcome,
     seconds_to_wait,
 )
+from ..common.deadlines import StartsDeadlines
 from ..common.http1 import FRAMING_HEADERS, UrlCache, join_parts, make_response, request_headers
 from ..protocol import Answer
 
@@ -48,6 +49,7 @@ class Httpx2ClientTransport:
     deadlines: StartsDeadlines
     connect_timeout: float
     max_response: int
+    keeps_limits: bool = field(default=True, init=False)
     _urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
 
     async def __call__(self, request: Request, /) -> Answer:
@@ -61,10 +63,10 @@ class Httpx2ClientTransport:
             return INVALID_URL
         if self.limit.free > 0:
             self.limit.free -= 1
-        elif (unsent := await self.limit.wait()) is not None:
+        elif (unsent := await self.limit.wait(request.limits)) is not None:
             return unsent
         try:
-            return await self._send(httpx_request, repeatable=request.repeatable)
+            return await self._send(httpx_request, request.limits, repeatable=request.repeatable)
         finally:
             self.limit.give_back()
 
@@ -74,18 +76,20 @@ class Httpx2ClientTransport:
         self.deadlines.close()
         await anyio.lowlevel.cancel_shielded_checkpoint()
 
-    async def _send(self, request: httpx2.Request, *, repeatable: bool) -> Answer:
+    async def _send(self, request: httpx2.Request, limits: TimeLimits | None, *, repeatable: bool) -> Answer:
         # The client may have a lower limit of connections. Waiting for one of its own ends as late.
-        until, repeated = anyio.current_time() + seconds_to_wait(), False
+        until, repeated, connecting = anyio.current_time() + seconds_to_wait(limits), False, self.connect_timeout
+        if limits is not None and limits.connect_timeout is not None:
+            connecting = limits.connect_timeout
         while True:
             remaining = max(0.0, until - anyio.current_time())
-            pool_timeout = min(self.connect_timeout, remaining)
-            timeouts = httpx2.Timeout(None, connect=self.connect_timeout, pool=pool_timeout)
+            pool_timeout = min(connecting, remaining)
+            timeouts = httpx2.Timeout(None, connect=connecting, pool=pool_timeout)
             progress = _Progress()
             request.extensions |= {"timeout": timeouts.as_dict(), "trace": progress.trace}
             outcome: Answer
             try:
-                with self.deadlines.start():
+                with self._deadline(limits):
                     outcome = await self._exchange(request)
             except httpx2.PoolTimeout:
                 if pool_timeout < remaining:
@@ -99,6 +103,10 @@ class Httpx2ClientTransport:
                     repeated = True
                     continue
             return repeated_outcome(outcome, 2) if repeated else outcome
+
+    def _deadline(self, limits: TimeLimits | None) -> AbstractContextManager[object]:
+        deadlines = self.deadlines
+        return deadlines.start() if limits is None else deadlines.start_within(limits.exchange(deadlines.seconds))
 
     async def _exchange(self, request: httpx2.Request) -> Answer:
         response = await self.client.send(request, stream=True, auth=httpx2.Auth(), follow_redirects=False)

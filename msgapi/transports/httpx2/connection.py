@@ -43,9 +43,10 @@ _Address: TypeAlias = tuple[int, int, int, Any]  # family, type, protocol, and w
 class H11Connection:
     """A connection over *sock*, for one exchange at a time; a response has at most *max_response* bytes."""
 
-    def __init__(self, sock: socket, max_response: int) -> None:
+    def __init__(self, sock: socket, max_response: int, keepalive: float = KEEPALIVE) -> None:
         self._socket: Final = sock
         self._max_response: Final = max_response
+        self._keepalive: Final = keepalive
         self._watch: Final = watch_socket(sock.fileno())
         self._h11: Final = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._status = 0
@@ -54,11 +55,12 @@ class H11Connection:
         self.answered: bool = False
         self.reusable: bool = False
         self.idle_since: float = 0.0
+        self.retire_at: float = 0.0
 
     @property
     def is_open(self) -> bool:
         """Whether a request can be sent over it: nothing has arrived since, and it has not been idle for too long."""
-        return monotonic() - self.idle_since < KEEPALIVE and not self._watch(0)
+        return monotonic() - self.idle_since < self._keepalive and not self._watch(0)
 
     async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
@@ -123,20 +125,21 @@ class H11Connection:
 @final
 @frozen
 class SocketConnector:
-    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds."""
+    """Makes connections over TCP, or TLS if the URL is https, each in at most *timeout* seconds by default."""
 
     timeout: float
     max_response: int
     ssl: ssl.SSLContext | None
+    keepalive: float = KEEPALIVE
 
-    async def __call__(self, url: URL) -> H11Connection:
-        """Connect to the origin of *url*; raise `ConnectFailed` if that fails."""
+    async def __call__(self, url: URL, seconds: float | None = None) -> H11Connection:
+        """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
         try:
-            with anyio.fail_after(self.timeout):
+            with anyio.fail_after(self.timeout if seconds is None else seconds):
                 sock = await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
         except OSError as error:  # a time-out too
             raise ConnectFailed(connect_failure(error)) from None
-        return H11Connection(sock, self.max_response)
+        return H11Connection(sock, self.max_response, self.keepalive)
 
     async def _open(self, host: str, port: int, *, secure: bool) -> socket:
         found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)

@@ -18,7 +18,7 @@ import httpx2
 from attrs import define, field
 
 from ...config import check_count, check_seconds
-from ..common.connections import MAX_CONNECTIONS, ConnectionLimit, PooledTransport
+from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport
 from ..protocol import Transport
@@ -32,6 +32,8 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     connect_timeout: float = 10.0,
     max_connections: int = MAX_CONNECTIONS,
     max_response: int = MAX_RESPONSE,
+    keepalive_timeout: float = KEEPALIVE,
+    max_connection_age: float = MAX_AGE,
     ssl: tls.SSLContext | None = None,
     client: httpx2.AsyncClient | None = None,
 ) -> AbstractAsyncContextManager[Transport]:
@@ -40,15 +42,19 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     *timeout* is in seconds, for one whole exchange. Connecting may take at most *connect_timeout* of it, and at most
     nine tenths. A response of more than *max_response* bytes is `Unanswered`. There are at most *max_connections*
     connections. If all are in use, a call waits for a free one for as long as its caller does: the timeout begins after
-    that wait.
+    that wait. An idle connection is closed after *keepalive_timeout* seconds, 15 by default. None is used for longer
+    than *max_connection_age* seconds, 300 by default, so that a changed address of the host is followed.
 
-    A *client* that is passed in keeps its TLS, limits, proxy, hooks and headers, so *ssl* is set there. Its time-outs,
+    A *client* that is passed in keeps its TLS, limits, kept connections, proxy, hooks and headers, so *ssl* and the
+    times of its connections are set there. Its time-outs,
     cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
     itself: `NotSent` would no longer be certain. Which of its connections is reused is up to the client: it does not
     notice a response that no request asked for, and keeps the others after a time-out.
     """
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
+    check_seconds("keepalive_timeout", keepalive_timeout)
+    check_seconds("max_connection_age", max_connection_age)
     check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
 
@@ -58,7 +64,14 @@ def open(  # noqa: A001 - `transports.httpx2.open`
             hide_paths_in_log()
             over_client = Httpx2ClientTransport(client, limit, deadlines, connecting, max_response)
             return over_client, over_client.close
-        transport = PooledTransport(SocketConnector(connecting, max_response, ssl), deadlines, limit, None)
+        transport = PooledTransport(
+            SocketConnector(connecting, max_response, ssl, keepalive_timeout),
+            deadlines,
+            limit,
+            None,
+            keepalive_timeout,
+            max_connection_age,
+        )
         return transport, transport.close
 
     return UnopenedTransport(start, max_connections)
@@ -75,6 +88,10 @@ class ScopeDeadlines:
     def start(self) -> "ScopeDeadline":
         """Start a deadline for the current task; it runs until its `with` block ends."""
         return ScopeDeadline(anyio.move_on_after(self.seconds), self.running)
+
+    def start_within(self, seconds: float) -> "ScopeDeadline":
+        """Start a deadline of another length."""
+        return ScopeDeadline(anyio.move_on_after(seconds), self.running)
 
     def close(self) -> None:
         """Let every running deadline expire now."""

@@ -61,6 +61,11 @@ class Recording:
         """Close the file."""
         self.close()
 
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether the transport keeps the limits of a request; see `http.TimeLimits`."""
+        return getattr(self._transport, "keeps_limits", False)
+
     def close(self) -> None:
         """Close the file; a later request raises RuntimeError."""
         self._file.close()

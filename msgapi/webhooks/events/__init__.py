@@ -11,18 +11,16 @@ from .account import (
     ContactCreated,
     ContactUpdated,
 )
-from .emails import (
+from .event_types import EVENT_TYPES, Event, KnownEvent, UnknownEvent
+from .messages import (
+    ConversationEnded,
+    ConversationStarted,
     EmailBounced,
     EmailClicked,
     EmailComplained,
     EmailDelivered,
     EmailOpened,
     EmailUnsubscribed,
-)
-from .event_types import EVENT_TYPES, Event, KnownEvent, UnknownEvent
-from .messages import (
-    ConversationEnded,
-    ConversationStarted,
     MessageDelivered,
     MessageExpired,
     MessageFailed,

@@ -28,17 +28,15 @@ from .account import (
     ContactCreated,
     ContactUpdated,
 )
-from .emails import (
+from .messages import (
+    ConversationEnded,
+    ConversationStarted,
     EmailBounced,
     EmailClicked,
     EmailComplained,
     EmailDelivered,
     EmailOpened,
     EmailUnsubscribed,
-)
-from .messages import (
-    ConversationEnded,
-    ConversationStarted,
     MessageDelivered,
     MessageExpired,
     MessageFailed,

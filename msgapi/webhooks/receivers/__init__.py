@@ -1,10 +1,23 @@
-"""Receivers: answer the deliveries of a service inside a web application.
+"""Receivers: answer the deliveries of a service inside a web application, and call a handler once for each event."""
 
-`webhooks.aiohttp` is not exported here, since its module imports aiohttp.
-"""
-
-from .asgi_app import asgi
-from .event_store import EventState, EventStore, MemoryEventStore
+from .asgi_aiohttp import aiohttp, asgi
+from .django_flask import django, flask
+from .event_store import EventState, EventStore, EventStoreError, MemoryEventStore
 from .receiver import Handler, Receiver
+from .redis_event_store import RedisEventStore
+from .sqlite_event_store import SqliteEventStore
 
-__all__ = ["EventState", "EventStore", "Handler", "MemoryEventStore", "Receiver", "asgi"]
+__all__ = [
+    "EventState",
+    "EventStore",
+    "EventStoreError",
+    "Handler",
+    "MemoryEventStore",
+    "Receiver",
+    "RedisEventStore",
+    "SqliteEventStore",
+    "aiohttp",
+    "asgi",
+    "django",
+    "flask",
+]

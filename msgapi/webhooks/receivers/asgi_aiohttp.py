@@ -1,14 +1,20 @@
-"""A receiver as an ASGI 3 application, for FastAPI, Starlette, Litestar and other ASGI frameworks."""
+"""Receivers for asynchronous frameworks: an ASGI 3 application (FastAPI, Starlette, Litestar) and an aiohttp handler.
+
+aiohttp is imported when `aiohttp` is called.
+"""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from attrs import frozen
 
 from .event_store import EventStore, MemoryEventStore
 from .receiver import Handler, Receiver, WebhookResponse, error_response
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -94,3 +100,64 @@ async def _send_response(send: Send, response: WebhookResponse) -> None:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})
+
+
+def aiohttp(
+    handler: Handler,
+    *,
+    secret: str | Iterable[str],
+    store: EventStore | None = None,
+    max_body: int = 2**20,
+    timeout: float = 4.5,
+) -> "Callable[[web.Request], Awaitable[web.Response]]":
+    """Return an aiohttp.web request handler that calls *handler* once for each event; see `Receiver` for the options.
+
+    For example: `app.router.add_post("/webhooks", webhooks.aiohttp(handler, secret=...))`.
+
+    *store* is a new `MemoryEventStore` by default, so "once" holds for this request handler in this process.
+    *max_body* is in bytes, 1 MiB by default. *timeout* is in seconds, 4.5 by default, as the service waits 5.
+    aiohttp decompresses a body that has a Content-Encoding, so the signature is checked over the decompressed bytes.
+    """
+    from aiohttp import web
+
+    store = MemoryEventStore() if store is None else store
+    receiver = Receiver(handler, secret, store, max_body=max_body, timeout=timeout)
+
+    async def receive(request: web.Request) -> web.Response:
+        response = web.Response()
+
+        async def respond(answer: WebhookResponse) -> None:
+            nonlocal response
+            response = _to_aiohttp(answer)
+            _ = await response.prepare(request)
+            await response.write_eof()
+
+        try:
+            async with aclosing(_request_chunks(request)) as chunks:
+                await receiver.receive(request.headers, chunks, respond)
+        except web.RequestPayloadError:
+            request.content.feed_eof()  # without it, aiohttp continues to read the body and logs an error
+            body = error_response(400, "validation_error", "the body cannot be read").body
+            response = _to_aiohttp(WebhookResponse(400, body, close=True))
+        except ConnectionError:
+            pass  # the sender has disconnected, so a response cannot be sent
+        return response
+
+    return receive
+
+
+async def _request_chunks(request: "web.Request") -> AsyncGenerator[bytes, None]:
+    if request.content.at_eof():  # a middleware may have read the body; aiohttp still has it if that was by `read`
+        yield await request.read()
+    else:
+        async for chunk in request.content.iter_any():
+            yield chunk
+
+
+def _to_aiohttp(answer: WebhookResponse) -> "web.Response":
+    from aiohttp import web
+
+    response = web.Response(status=answer.status, body=answer.body, content_type="application/json")
+    if answer.close:
+        response.force_close()
+    return response

@@ -24,7 +24,7 @@ import anyio
 from anyio.lowlevel import current_token
 from attrs import define, field, frozen
 
-from .transports import Transport
+from ..transports import Transport
 
 _log: Final = logging.getLogger("msgapi")
 _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits

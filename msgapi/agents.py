@@ -1,17 +1,48 @@
-"""Calls: create, read, change and submit agents, and read the status of their launch; the documented limits first."""
+"""Agents: RCS agents from the draft to the launch, and the calls about them (docs: /api/rcs/agents-create).
+
+The docs show no route that lists or deletes agents, or that starts a launch. The documented limits are checked before
+a call is sent.
+"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from math import floor
-from typing import Final
+from typing import Final, Literal, TypeAlias, final
 
-from ..calls import Call
-from ..codec import parse
-from ..results import Detail
-from ..schema.requests import Schema, build_call
-from ..schema.validators import any_string, boolean, email_address, non_empty, one_of, optional, phone_number, url
-from .models import Agent, AgentChanges, BillingCategory, LaunchStatus, NewAgent, Region, Submitted, UseCase
+from attrs import field, frozen
 
+from .calls import Call
+from .codec import parse
+from .results import Detail
+from .schema.mapping import map_answer, map_fields_by_name
+from .schema.requests import Schema, build_call
+from .schema.validators import any_string, boolean, email_address, non_empty, one_of, optional, phone_number, url
+
+__all__ = [
+    "SCHEMAS",
+    "Agent",
+    "AgentChanges",
+    "BillingCategory",
+    "CarrierLaunch",
+    "LaunchStatus",
+    "NewAgent",
+    "Region",
+    "Submitted",
+    "UseCase",
+    "contrast",
+    "create",
+    "get",
+    "launch_status",
+    "submit",
+    "update",
+]
+
+Region: TypeAlias = Literal["EUROPE"]
+BillingCategory: TypeAlias = Literal["CONVERSATIONAL", "NON_CONVERSATIONAL"]
+UseCase: TypeAlias = Literal["OTP", "TRANSACTIONAL", "PROMOTIONAL", "MULTI_USE"]
+_ROUTE: Final = "/v1/rcs/agents"
+_ONE: Final = f"{_ROUTE}/{{agent_id}}"
 _MIN_CONTRAST: Final = 4.5
 _COLOR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 _UNSAFE: Final = re.compile(
@@ -28,6 +59,120 @@ _UNSAFE: Final = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+
+
+@final
+@frozen(kw_only=True)
+class NewAgent:
+    """An agent to create as a draft. *newsletter_enabled* cannot be changed later.
+
+    The docs contradict each other on whether *region*, *billing_category* and *use_case* can be changed before the
+    launch; here they cannot.
+    """
+
+    display_name: str
+    region: Region
+    billing_category: BillingCategory
+    use_case: UseCase
+    newsletter_enabled: bool = False
+
+
+@final
+@frozen(kw_only=True)
+class AgentChanges:
+    """The fields for `update` to change; a field that is None is left as it is.
+
+    *description* must not contain HTML, JSON, script, escaped characters or commands. They are recognised by
+    patterns, so the service may still refuse a description that is valid here. *color* is `#rrggbb` with a contrast
+    to white of at least 4.5 to 1. *logo_url* is an image of at least 224 x 224 pixels and at most 50 kB,
+    *banner_url* one of 1440 x 448 pixels and at most 200 kB (JPEG or PNG); only the service checks the images.
+    """
+
+    display_name: str | None = None
+    description: str | None = None
+    color: str | None = None
+    logo_url: str | None = None
+    banner_url: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    website: str | None = None
+    privacy_policy_url: str | None = None
+    terms_of_service_url: str | None = None
+
+
+@final
+@frozen(kw_only=True)
+class Agent:
+    """An agent. *status* is `DRAFT`, `PENDING_REVIEW`, `APPROVED` or `REJECTED`; the other fields depend on it.
+
+    The id of an approved agent may differ from the id of its draft, so use the id in the answer. Times are in UTC.
+    Unknown fields are in *extra*.
+    """
+
+    agent_id: str
+    status: str | None = None
+    display_name: str | None = None
+    description: str | None = None
+    color: str | None = None
+    logo_url: str | None = None
+    banner_url: str | None = None
+    phone: str | None = None
+    email: str | None = None
+    website: str | None = None
+    privacy_policy_url: str | None = None
+    terms_of_service_url: str | None = None
+    region: str | None = None
+    use_case: str | None = None
+    billing_category: str | None = None
+    newsletter_enabled: bool | None = None
+    created_at: datetime | None = None
+    submitted_at: datetime | None = None
+    approved_at: datetime | None = None
+    rejected_at: datetime | None = None
+    rejection_reason: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class Submitted:
+    """An agent under review. *estimated_review_days* is text, such as `5-10`."""
+
+    agent_id: str
+    status: str = "PENDING_REVIEW"
+    submitted_at: datetime | None = None
+    estimated_review_days: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class CarrierLaunch:
+    """The launch on one *carrier*, such as `vodafone_de`.
+
+    *status* is `UNLAUNCHED`, `PENDING`, `LAUNCHED`, `REJECTED` (then with a reason) or `SUSPENDED`.
+    """
+
+    carrier: str
+    status: str | None = None
+    launched_at: datetime | None = None
+    rejection_reason: str | None = None
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
+class LaunchStatus:
+    """The launch of an approved agent, by carrier."""
+
+    agent_id: str
+    agent_status: str | None = None
+    carriers: tuple[CarrierLaunch, ...] = ()
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+map_fields_by_name(NewAgent, AgentChanges)
+map_answer(Agent, aliases={"id": "agent_id"})
 
 
 def contrast(color: str) -> float:
@@ -87,10 +232,6 @@ CHANGES: Final = Schema(
 )
 SCHEMAS: Final = (NEW, CHANGES)
 """The schemas of all request bodies."""
-
-
-_ROUTE: Final = "/v1/rcs/agents"
-_ONE: Final = f"{_ROUTE}/{{agent_id}}"
 
 
 def create(agent: NewAgent) -> Call[Agent]:

@@ -1,0 +1,315 @@
+"""Loop thread: an event loop in a thread of its own, which runs coroutines for other threads.
+
+Rules:
+- The thread starts at the first use and runs one event loop until `close`. It does not keep the interpreter alive.
+- Every thread that waits gets an answer: a result, an exception, or RuntimeError if the loop ends before.
+- A thread that is interrupted while it waits (Ctrl-C, a signal handler that raises) cancels its coroutine, and does not
+  wait for the end of that.
+- A forked child has no such thread. It touches neither the event loop nor its sockets, which belong to the parent.
+- The thread has no reference to a `BlockingClient`, so a client that is no longer used is collected.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from contextlib import suppress
+from contextvars import Context, copy_context
+from functools import partial
+from importlib.util import find_spec
+from threading import Event, Lock, Thread, current_thread
+from typing import Any, Final, Generic, TypeVar, cast, final
+from weakref import WeakSet
+
+import anyio
+
+from ..client import Client
+
+T = TypeVar("T")
+_log: Final = logging.getLogger("msgapi")
+_EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
+POLL: Final = 0.1 if sys.platform == "win32" else None  # on Windows Ctrl-C does not interrupt a wait
+
+
+def wait_for(lock: Lock) -> None:
+    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this on every platform."""
+    while not lock.acquire(timeout=-1 if POLL is None else POLL):
+        pass
+
+
+@final
+class Job(Generic[T]):
+    """A coroutine that runs in the event loop of *thread* for another thread.
+
+    It runs in a copy of the context variables of the thread that makes it. *notify* is called when it has ended, in the
+    thread of the event loop.
+    """
+
+    __slots__ = ("_begun", "_context", "_coroutine", "_error", "_notify", "_result", "_thread", "ended", "task")
+
+    def __init__(self, thread: "LoopThread", coroutine: Coroutine[Any, Any, T], notify: Callable[[], None]) -> None:
+        self._thread, self._coroutine, self._notify = thread, coroutine, notify
+        self._context = copy_context()
+        self._begun = self.ended = False
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start the coroutine. Called in the event loop."""
+        if self._thread.closed:
+            self.cancel()
+        elif not self.ended:
+            self.task = asyncio.get_running_loop().create_task(self._run(), context=self._context)
+
+    def cancel(self) -> None:
+        """Cancel the coroutine. Called in the event loop, or after its end."""
+        if self.task is not None:
+            _ = self.task.cancel()
+        if not self._begun and not self.ended:
+            self._coroutine.close()
+            self._end(RuntimeError(_CLOSED))
+
+    def result(self) -> T:
+        """Return the result of the coroutine, which has ended, or raise what it raised."""
+        error, self._error = self._error, None
+        if error is None:
+            return cast("T", self._result)
+        try:
+            raise error
+        finally:
+            del error  # its traceback has this frame
+
+    async def _run(self) -> None:
+        self._begun = True
+        error: BaseException | None = None
+        try:
+            self._result = await self._coroutine
+        except asyncio.CancelledError as cancelled:
+            error = RuntimeError(_CLOSED if self._thread.closed else _CANCELLED)
+            error.__cause__ = cancelled
+        except BaseException as raised:  # noqa: BLE001 - raised in the thread that waits
+            error = raised
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._error, self.ended = error, True
+        self._notify()
+
+
+@final
+class LoopThread:
+    """The event loop of one *client*, and its thread. All methods are thread-safe.
+
+    *pid* is the process in which it was started, None before. *closed* is True once it is to end.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.pid: int | None = None
+        self.closed = False
+        self.client = client
+        self._lock = Lock()
+        self._opening: Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: Thread | None = None
+        self._stop = asyncio.Event()
+        self._jobs: set[Job[Any]] = set()
+        self._ended = Event()
+        self._failure: BaseException | None = None
+        _THREADS.add(self)
+
+    def enter(self) -> None:
+        """Start the thread and open the client, if that is not done yet.
+
+        Raise RuntimeError if it is closed, in a forked process, or in a thread that runs an event loop.
+        """
+        if _runs_event_loop():
+            raise RuntimeError(_IN_EVENT_LOOP)
+        if self.pid is not None and self.pid != os.getpid():
+            raise RuntimeError(_FORKED)
+        if self.closed:
+            raise RuntimeError(_CLOSED)
+        if self._loop is None:
+            self._start().result()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run *coroutine* and return its result. `enter` must come before."""
+        lock = Lock()
+        _ = lock.acquire()
+        job = Job(self, coroutine, lock.release)
+        try:
+            self._submit(job)
+            wait_for(lock)
+        except BaseException:
+            self.post(job.cancel)
+            raise
+        finally:
+            self._jobs.discard(job)
+        return job.result()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], notify: Callable[[], None]) -> Job[T]:
+        """Start *coroutine* and do not wait for it. `enter` must come before."""
+
+        def end() -> None:
+            self._jobs.discard(job)
+            notify()
+
+        job = Job(self, coroutine, end)
+        self._submit(job)
+        return job
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Call *callback* in the event loop, soon; do nothing if that has ended, or in a forked process."""
+        if self._loop is not None and self.pid == os.getpid():
+            with suppress(RuntimeError):
+                _ = self._loop.call_soon_threadsafe(callback)
+
+    def is_current(self) -> bool:
+        """Return whether the current thread is that of the event loop."""
+        return self._thread is current_thread()
+
+    def close(self) -> None:
+        """Cancel what runs, close the client and end the thread. May be repeated. It waits for the end."""
+        with self._lock:
+            self.closed, opening = True, self._opening
+        if opening is None:
+            with suppress(StopIteration):
+                self.client.aclose().send(None)  # it is not open, so there is nothing to wait for
+        if opening is None or self.pid != os.getpid() or opening.exception() is not None:
+            return
+        self._request_stop()
+        if self.is_current():  # it cannot wait for itself
+            return
+        while not self._ended.wait(POLL):
+            pass
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def abandon(self) -> None:
+        """Close with a ResourceWarning and without waiting, if it was not closed before."""
+        if self.closed or self._opening is None or self.pid != os.getpid():
+            return
+        self.closed = True
+        try:
+            text = "unclosed msgapi.BlockingClient: close it by `with` or by `client.close()`"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+        finally:
+            self._request_stop()
+
+    def close_at_exit(self) -> None:
+        """Do the same as `abandon`, and wait for a moment."""
+        if self.pid == os.getpid():
+            try:
+                self.abandon()
+            finally:
+                _ = self._ended.wait(_EXIT_TIMEOUT)
+
+    def renew_lock(self) -> None:
+        """Replace the lock, which another thread may have held when this process was forked."""
+        self._lock = Lock()
+
+    def _start(self) -> "Future[None]":
+        with self._lock:
+            if self.closed:
+                raise RuntimeError(_CLOSED)
+            if self._opening is not None:
+                return self._opening
+            opening: Future[None] = Future()
+            run = partial(Context().run, self._work, opening)
+            self._thread = Thread(target=run, name="msgapi.BlockingClient", daemon=True)
+            self.pid, self._opening = os.getpid(), opening
+            _RUNNING.add(self)
+            try:
+                self._thread.start()
+            except RuntimeError:  # the system allows no more threads
+                self._reset()
+                raise
+            return opening
+
+    def _reset(self) -> None:
+        _RUNNING.discard(self)
+        self.pid = self._opening = None
+
+    def _submit(self, job: Job[Any]) -> None:
+        self._jobs.add(job)
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        try:
+            _ = loop.call_soon_threadsafe(job.start)
+        except RuntimeError:  # the loop has ended
+            job.cancel()
+
+    def _request_stop(self) -> None:
+        self.post(self._stop.set)
+
+    def _work(self, opening: "Future[None]") -> None:
+        options = {"use_uvloop": find_spec("uvloop") is not None}
+        try:
+            anyio.run(self._main, opening, backend_options=options)
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that opens or closes
+            if not opening.done():
+                with self._lock:
+                    self._reset()
+                opening.set_exception(error)
+                return
+            self._failure = error
+        self.closed = True
+        while self._jobs:  # they came too late for the loop
+            self._jobs.pop().cancel()
+        _RUNNING.discard(self)
+        self._ended.set()
+
+    async def _main(self, opening: "Future[None]") -> None:
+        async with self.client:
+            self._loop = asyncio.get_running_loop()
+            opening.set_result(None)
+            if not self.closed:
+                _ = await self._stop.wait()
+            jobs = tuple(self._jobs)
+            for job in jobs:
+                job.cancel()
+            if tasks := [job.task for job in jobs if job.task is not None]:
+                _ = await asyncio.wait(tasks)
+
+
+def _runs_event_loop() -> bool:
+    if asyncio._get_running_loop() is not None:  # noqa: SLF001 - does not raise, as the public function does
+        return True
+    trio = sys.modules.get("trio.lowlevel")
+    return trio is not None and bool(trio.in_trio_run())
+
+
+_CLOSED: Final = (
+    "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call; "
+    "the outcome of a call that was in flight is not known"
+)
+_FORKED: Final = (
+    "this client was opened in the process from which this one was forked: "
+    "make a msgapi.BlockingClient in each process, or use it only after the fork"
+)
+_IN_EVENT_LOOP: Final = (
+    "a msgapi.BlockingClient blocks its thread, and an event loop runs in this one: "
+    "use `async with msgapi.Client() as client` and `await client(call)` here, or call it in a worker thread"
+)
+_CANCELLED: Final = "the call was cancelled from within: the program did not cancel it"
+_RUNNING: Final[set[LoopThread]] = set()  # strong references: in a forked child the event loop must not be collected
+_THREADS: Final[WeakSet[LoopThread]] = WeakSet()
+
+
+def _renew_locks() -> None:
+    for thread in _THREADS:
+        thread.renew_lock()
+
+
+@atexit.register
+def _close_all() -> None:
+    for thread in tuple(_RUNNING):
+        thread.close_at_exit()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows
+    os.register_at_fork(after_in_child=_renew_locks)
