@@ -69,8 +69,12 @@ class Fallback(Generic[T_co]):
         found = [(leg, call.invalid) for leg, call in enumerate(self.legs, 1) if call.invalid is not None]
         if not found:
             return None
-        details = (_prefix(detail, leg) for leg, invalid in found for detail in invalid.details)
-        return evolve(found[0][1], details=tuple(details))
+        first = found[0][1]
+        if [leg for leg, _ in found] == [1]:
+            return first
+        details = tuple(_prefix(detail, leg) for leg, invalid in found for detail in invalid.details)
+        text = "; ".join(f"{detail.field} {detail.message}" for detail in details)
+        return evolve(first, details=details, message=text or first.message)
 
     def under(self, key: str | None) -> "Fallback[T_co]":
         """Return the same fallback with the idempotency key *key*, or with none if it is None."""
