@@ -6,6 +6,7 @@
 - Events: one class for each (`MessageFailed`, `ConversationStarted`, ...), with `Event` as their union.
 - Receivers: `asgi`, `aiohttp`, `django` and `flask` connect a handler to a web application, and call it once for each
   event. `SqliteEventStore` and `RedisEventStore` make that hold for several processes.
+- `fallback_due` says whether the next leg of a `fallback` is due after an event, once for each message.
 """
 
 from .delivery import SIGNATURE_HEADER, InvalidDelivery, parse_secrets, read, sign, write
@@ -53,6 +54,7 @@ from .events import (
     UnknownEvent,
     UserMessage,
 )
+from .failed_messages import UNREACHABLE, fallback_due
 from .mismatch import explain_mismatch
 from .receivers import (
     EventState,
@@ -73,6 +75,7 @@ __all__ = [
     "EVENT_TYPES",
     "SCHEMAS",
     "SIGNATURE_HEADER",
+    "UNREACHABLE",
     "AgentApproved",
     "AgentRejected",
     "AutoReloadFailed",
@@ -120,6 +123,7 @@ __all__ = [
     "delete",
     "django",
     "explain_mismatch",
+    "fallback_due",
     "flask",
     "list",
     "pages",

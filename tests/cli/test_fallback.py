@@ -168,7 +168,7 @@ def test_a_resumed_batch_has_the_fallback_of_its_journal(
     through(monkeypatch, box)
     content = f"to,name,mail\n{NO_RCS},Bob,bob@example.org\n"
     assert main(batch(tmp_path, content=content)) == 3
-    _ = box.top_up(Decimal(10))
+    box.top_up(Decimal(10))
     _ = capsys.readouterr()
     assert main(["batch", "--resume", f"{tmp_path / 'people.csv'}.journal", "--json"]) == 0
     assert json_of(capsys)["sent_by_email"] == 1
