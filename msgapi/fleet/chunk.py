@@ -167,6 +167,7 @@ def load_chunk(body: bytes) -> Chunk | InvalidChunk:
 
 def _is_complete(row: ChunkRow) -> bool:
     bodies = bool(row.body) and all(row.others) and bool(row.others) == bool(row.when)
+    bodies = bodies and _CONDITIONS.keys() >= set(row.when)
     return bool(row.id) and (row.invalid is not None or bodies)
 
 

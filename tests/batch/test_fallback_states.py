@@ -52,7 +52,7 @@ class Reach:
         return NOT_CAPABLE if self.refuses(request) else self.box.handle(request)
 
     def refuses(self, request: Request) -> bool:
-        sent = any(entry.idempotency_key == request.headers["Idempotency-Key"] for entry in self.box.messages)
+        sent = any(entry.idempotency_key == request.headers.get("Idempotency-Key") for entry in self.box.messages)
         return not sent and any(f'"to":"{phone}"'.encode() in (request.body or b"") for phone in self.lost)
 
 

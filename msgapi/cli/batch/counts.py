@@ -107,7 +107,6 @@ class Counts:
 
     total: int
     accepted: int = 0
-    accepted_by_fallback: int = 0
     refused: int = 0
     duplicate: int = 0
     changed: int = 0
@@ -126,6 +125,7 @@ class Counts:
     samples: dict[ErrorGroup, ApiError] = field(factory=dict)
     first: list[tuple[InputRow, ApiError]] = field(factory=list)
     changed_lines: list[int] = field(factory=list)
+    accepted_by_fallback: int = 0
 
     @property
     def settled(self) -> int:
