@@ -142,7 +142,7 @@ def _body_of(call: Call[Accepted]) -> str:
 
 def _names_of(when: object) -> tuple[Condition, ...]:
     kinds = when if isinstance(when, tuple) else (when,)
-    names = tuple(name for name, kind in _CONDITIONS.items() if kind in kinds)
+    names: tuple[Condition, ...] = tuple(name for name, kind in _CONDITIONS.items() if kind in kinds)
     if not names:
         raise ValueError("a chunk cannot carry a function: give the fallback classes of errors as `when`")
     return names

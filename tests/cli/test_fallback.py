@@ -273,3 +273,33 @@ def test_a_fleet_queues_both_messages(tmp_path: Path, monkeypatch: pytest.Monkey
     assert [len(row.call.legs) for row in rows] == [2, 2, 1, 1]
     assert [row.when for row in rows] == [("NotFound",), ("NotFound",), (), ()]
     assert rows[3].invalid is not None
+
+
+def test_another_address_of_somebody_who_got_an_email_is_a_changed_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    box = Sandbox(timing=None)
+    through(monkeypatch, box)
+    content = f"to,name,mail\n{NO_RCS},Bob,bob@example.org\n"
+    assert main(batch(tmp_path, content=content)) == 0
+    for edited in (content.replace("bob@", "robert@"), content.replace(NO_RCS, "+4915112345678")):
+        _ = capsys.readouterr()
+        assert main(batch(tmp_path, content=edited)) == 2
+        assert "1 rows of" in capsys.readouterr().err
+    assert main(batch(tmp_path, "--changed", "skip", content=content.replace("bob@", "robert@"))) == 0
+    assert main(batch(tmp_path, content=content.replace("bob@", "BOB@"))) == 0
+    assert len(box.messages) == 1
+
+
+def test_a_batch_never_spends_more_than_the_higher_price_of_each_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    box = Sandbox(timing=None)
+    through(monkeypatch, box)
+    content = "to,name,mail\n" + "".join(f"{NO_RCS},Bob{at},bob{at}@example.org\n" for at in range(4))
+    limits = ["--price", "basic=0.07", "--price", "email=0.005", "--max-spend", "0.08", "--json"]
+    assert main(batch(tmp_path, *limits, content=content)) == 3
+    facts = json_of(capsys)
+    assert (facts["stopped"], facts["sent_by_email"], facts["price"]) == ("spend", 3, "0.015")
+    assert main(batch(tmp_path, "--dry-run", "--price", "basic=0.07", content=content)) == 2
+    assert "billed as email" in capsys.readouterr().err
