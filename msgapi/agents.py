@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import field, frozen
 
 from .calls import Call
-from .codec import parse
+from .codec.json import parse
 from .results import Detail
 from .schema.mapping import map_answer, map_fields_by_name
 from .schema.requests import Schema, build_call

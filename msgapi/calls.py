@@ -55,7 +55,8 @@ class Call(Generic[T_co]):
     @property
     def endpoint_class(self) -> str:
         """The endpoint class, such as `POST messages`: the service limits the rate of each one separately."""
-        return _endpoint_classes[self.method, self.path]
+        operation = self.method, self.path
+        return _endpoint_classes.get(operation) or _endpoint_classes[operation]
 
     @property
     def legs(self) -> tuple["Call[T_co]", ...]:

@@ -1,7 +1,17 @@
-"""Clocks: the time, and a way to wait, as an object that is passed in; the virtual clock for tests."""
+"""Clocks: the time, and a way to wait, as an object that is passed in; the virtual clock for tests.
+
+Rules:
+- A wait ends after the real time that was asked for, also if the time of the machine stands still, as under freezegun.
+- No task is left waiting on a `VirtualClock` that stands still without a warning.
+- A `VirtualClock` needs no task of its own: one of the sleepers, the leader, moves it. So it can be entered and left in
+  different tasks, as fixtures are.
+"""
 
 import heapq
+import math
+import threading
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
@@ -9,9 +19,10 @@ from typing import Final, Protocol, TypeVar, final
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 from attrs import define, field
 
-from .concurrency import background, task_group
+from .concurrency import task_group
 
 T = TypeVar("T")
 
@@ -19,6 +30,9 @@ T = TypeVar("T")
 # that function sleeps for a tenth of a real second whenever they are not, so it is called again after a shorter time.
 _ROUNDS: Final = 10
 _LONGEST_WAIT: Final = 0.001  # real seconds
+_STANDSTILL: Final = 1.0  # real seconds for which a virtual clock may stand still before it warns
+# Whether two readings of a running clock differ. If not, as on some versions of Windows, a frozen one is not noticed.
+_IS_FINE: Final = time.get_clock_info("monotonic").resolution < 1e-6  # noqa: PLR2004 - a call takes less
 
 
 class Clock(Protocol):
@@ -39,11 +53,18 @@ class Clock(Protocol):
 
 @final
 class SystemClock:
-    """The clock of this machine."""
+    """The clock of this machine.
+
+    If its time stands still, as under freezegun or time-machine, `sleep` still takes the real seconds, and `now`
+    advances by them.
+    """
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
 
     def now(self) -> float:
         """Return the seconds since some fixed moment. The value never decreases."""
-        return time.monotonic()
+        return time.monotonic() + self._ahead
 
     def time(self) -> float:
         """Return the Unix time in seconds."""
@@ -51,11 +72,68 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for *seconds*."""
-        await anyio.sleep(seconds)
+        before = time.monotonic()
+        if not (_IS_FINE and before == time.monotonic()):
+            await anyio.sleep(seconds)
+            return
+        until = before + self._ahead + seconds
+        await _sleep_in_thread(seconds)
+        if time.monotonic() == before:
+            self._ahead = max(self._ahead, until - before)
 
 
 SYSTEM_CLOCK: Final = SystemClock()
-"""The default clock; it has no state."""
+"""The default clock."""
+
+
+async def _sleep_in_thread(seconds: float) -> None:
+    # Under a frozen time the timers of the event loop never fire.
+    ended = threading.Event()
+    try:
+        _ = await anyio.to_thread.run_sync(
+            ended.wait, max(0.0, seconds), abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1)
+        )
+    finally:
+        ended.set()
+
+
+@final
+@define(eq=False)
+class _SteadyClock:
+    """A *clock* whose `now` advances by what was slept on it, also if that of *clock* stands still."""
+
+    clock: Clock
+    _ahead: float = field(default=0.0, init=False)
+
+    def now(self) -> float:
+        return self.clock.now() + self._ahead
+
+    def time(self) -> float:
+        return self.clock.time()
+
+    async def sleep(self, seconds: float) -> None:
+        before = self.clock.now()
+        until = before + self._ahead + seconds
+        await self.clock.sleep(seconds)
+        if self.clock.now() == before:
+            self._ahead = max(self._ahead, until - before)
+
+
+def steady(clock: Clock) -> Clock:
+    """Return *clock*, or a clock over it that advances by what is slept, so that no wait on it is repeated for ever.
+
+    A clock of a test may return the same `now` before and after a sleep.
+    """
+    return clock if isinstance(clock, SystemClock | VirtualClock | _SteadyClock) else _SteadyClock(clock)
+
+
+@final
+@define(eq=False)
+class _Sleeper:
+    """One wait on a virtual clock. *signal* is set when it is over, and when the waiting task becomes the leader."""
+
+    signal: anyio.Event = field(factory=anyio.Event)
+    woken: bool = False
 
 
 async def within(clock: Clock, seconds: float, task: Callable[[], Awaitable[T]]) -> T | None:
@@ -84,15 +162,22 @@ async def within(clock: Clock, seconds: float, task: Callable[[], Awaitable[T]])
 class VirtualClock:
     """A clock for tests on which hours of waiting take no time. It starts at *start*, in Unix seconds.
 
-    Time stands still until `advance` is called. Inside `async with clock.autojump()` it jumps to the end of the next
-    sleep whenever every task is blocked. Use that only for programs that wait for nothing outside themselves, as over
-    the sandbox in memory.
+    Time stands still until `advance` is called. With *autojump*, and inside `async with clock.autojump()`, it jumps to
+    the end of the next sleep whenever every task is blocked. Use that only for programs that wait for nothing outside
+    themselves, as over the sandbox in memory.
+
+    If a task sleeps on a clock that has stood still for a second of real time, a RuntimeWarning says what to do. Under
+    pytest that is an error in the task that sleeps.
     """
 
     start: float = 1_800_000_000.0
+    _autojump: bool = field(default=False, kw_only=True)
     _elapsed: float = field(default=0.0, init=False)
-    _sleepers: list[tuple[float, int, anyio.Event]] = field(factory=list, init=False, repr=False)
+    _sleepers: list[tuple[float, int, _Sleeper]] = field(factory=list, init=False, repr=False)
     _order: "count[int]" = field(factory=count, init=False, repr=False)
+    _leader: _Sleeper | None = field(default=None, init=False, repr=False)
+    _jumping: int = field(default=0, init=False, repr=False)
+    _warned_at: float = field(default=-1.0, init=False, repr=False)
 
     def now(self) -> float:
         """Return the seconds that have passed on this clock."""
@@ -107,40 +192,79 @@ class VirtualClock:
         if seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return
-        woken = anyio.Event()
-        sleeper = (self._elapsed + seconds, next(self._order), woken)
-        heapq.heappush(self._sleepers, sleeper)
+        sleeper = _Sleeper()
+        entry = (self._elapsed + seconds, next(self._order), sleeper)
+        heapq.heappush(self._sleepers, entry)
         try:
-            await woken.wait()
+            while not sleeper.woken:
+                self._leader = self._leader or sleeper
+                if self._leader is not sleeper:
+                    await sleeper.signal.wait()
+                elif self._jumps:
+                    await self._jump(sleeper)
+                else:
+                    await self._stand(sleeper)
         finally:
-            if not woken.is_set():
-                self._sleepers.remove(sleeper)
+            if not sleeper.woken:
+                self._sleepers.remove(entry)
                 heapq.heapify(self._sleepers)
+            if self._leader is sleeper:
+                self._leader = self._sleepers[0][2] if self._sleepers else None
+                self._notify_leader()
 
     def advance(self, seconds: float) -> None:
         """Advance the time by *seconds* and wake every sleeper whose sleep is over by then."""
         self._move(self._elapsed + seconds)
 
-    def _move(self, to: float) -> None:
-        self._elapsed = to
-        while self._sleepers and self._sleepers[0][0] <= self._elapsed:
-            heapq.heappop(self._sleepers)[2].set()
-
     @asynccontextmanager
     async def autojump(self) -> AsyncIterator[None]:
         """Advance the time automatically: whenever all tasks are blocked, wake the next sleeper."""
-        async with background(self._run):
+        self._jumping += 1
+        self._notify_leader()
+        try:
             yield
+        finally:
+            self._jumping -= 1
 
-    async def _run(self) -> None:
-        while True:
-            for _ in range(_ROUNDS):
-                await anyio.lowlevel.checkpoint()
-            with anyio.move_on_after(_LONGEST_WAIT) as waiting:
-                await anyio.wait_all_tasks_blocked()
-            if waiting.cancelled_caught:
-                continue
-            if self._sleepers:
-                self._move(self._sleepers[0][0])
-            else:
-                await anyio.sleep(0.001)
+    @property
+    def _jumps(self) -> bool:
+        return self._autojump or self._jumping > 0
+
+    def _move(self, to: float) -> None:
+        self._elapsed = to
+        while self._sleepers and self._sleepers[0][0] <= self._elapsed:
+            sleeper = heapq.heappop(self._sleepers)[2]
+            sleeper.woken = True
+            sleeper.signal.set()
+        self._notify_leader()
+
+    def _notify_leader(self) -> None:
+        if self._leader is not None:
+            self._leader.signal.set()
+
+    async def _jump(self, sleeper: _Sleeper) -> None:
+        for _ in range(_ROUNDS):
+            await anyio.lowlevel.checkpoint()
+        if await _all_blocked() and self._jumps and not sleeper.woken:
+            self._move(self._sleepers[0][0])
+
+    async def _stand(self, sleeper: _Sleeper) -> None:
+        sleeper.signal, elapsed = anyio.Event(), self._elapsed
+        with anyio.move_on_after(math.inf if elapsed == self._warned_at else _STANDSTILL) as waiting:
+            await sleeper.signal.wait()
+        if waiting.cancelled_caught and await _all_blocked() and elapsed == self._elapsed and not self._jumps:
+            self._warned_at = elapsed
+            left = self._sleepers[0][0] - elapsed
+            warnings.warn(
+                f"a VirtualClock stands still: a task has slept on it for {_STANDSTILL:g} s of real time, and wakes "
+                f"in {left:g} s of its time; call clock.advance({left:g}), or let it run by VirtualClock(autojump=True)"
+                " or `async with clock.autojump()`",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+
+
+async def _all_blocked() -> bool:
+    with anyio.move_on_after(_LONGEST_WAIT) as waiting:
+        await anyio.wait_all_tasks_blocked()
+    return not waiting.cancelled_caught

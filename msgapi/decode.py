@@ -20,7 +20,8 @@ from urllib.parse import urlsplit, urlunsplit
 from attrs import NOTHING, evolve, fields_dict
 
 from .calls import Call
-from .codec import Problems, from_plain, is_nested_deeper, load, parse_leniently, salvage
+from .codec import Problems, from_dict, from_json
+from .codec.json import is_nested_deeper, parse_leniently, salvage
 from .codegen import EXTRA, Cache, constructor
 from .http import Response
 from .redact import mask
@@ -87,21 +88,22 @@ def decode(
     error, is `Unreadable`. *now* returns the Unix time: a `Retry-After` that is a date is compared with it if the
     response has no `Date`.
     """
-    headers, status, date = response.headers, response.status, response.headers.get("date")
+    status, header = response.status, response.headers.get
+    date = header("date")
     meta = _new_meta(
         status=status,
         attempts=attempts,
         elapsed=elapsed,
         idempotency_key=call.idempotency_key,
-        location=headers.get("location"),
-        rate_limit=_rate_limit(headers),
+        location=header("location"),
+        rate_limit=_rate_limit(header),
         server_time=None if date is None else parse_http_date(date),
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)
-    value = load(response.body, call.returns)
+    value = from_json(response.body, call.returns)
     if not response.body and call.method != "GET":
-        empty = load(b"{}", call.returns)
+        empty = from_json(b"{}", call.returns)
         value = value if isinstance(empty, Problems) else empty
     # A success that decodes is the service's unless it is an error or its id is empty. Only few bodies need to be read
     # a second time.
@@ -128,35 +130,32 @@ def is_from_service(call: Call[Any], status: int, body: object, value: object = 
     )
     if status not in _SUCCESS:
         return error
-    ids = _required_ids[call.returns]
+    ids, _ = _checks[call.returns]
     if not isinstance(value, Problems):
         return not error and all(getattr(value, name) for name in ids)
     return not error and isinstance(body, dict) and any(isinstance(body.get(name), str) and body[name] for name in ids)
 
 
-def _find_required_ids(model: type) -> list[str]:
-    # An id is a field that the model requires and that is called `id` or, for example, `message_id`.
-    required = [field.name for field in getattr(model, "__attrs_attrs__", ()) if field.default is NOTHING]
-    return [name for name in required if name == "id" or name.endswith("_id")]
+def _find_checks(model: type) -> tuple[list[str], bool]:
+    # The ids that *model* requires, and whether a field `error` of a body is always in its `extra`. An id is a field
+    # that is called `id` or, for example, `message_id`.
+    fields = getattr(model, "__attrs_attrs__", ())
+    required = [field.name for field in fields if field.default is NOTHING]
+    names = {field.name for field in fields}
+    return [name for name in required if name == "id" or name.endswith("_id")], EXTRA in names and "error" not in names
 
 
-def _keeps_error(model: type) -> bool:
-    # Whether a field `error` of a body is always in the `extra` of the *model*.
-    names = {field.name for field in getattr(model, "__attrs_attrs__", ())}
-    return EXTRA in names and "error" not in names
-
-
-_required_ids: Final = Cache(_find_required_ids)
-_error_in_extra: Final = Cache(_keeps_error)
+_checks: Final = Cache(_find_checks)
 
 
 def _looks_foreign(model: type, value: Any, body: bytes) -> bool:  # noqa: ANN401 - a model
     # Whether *value* has an empty id, or its *body* can have a field `error`. To look for one in the `extra` takes
     # a tenth of the time of a search in the body.
-    for name in _required_ids[model]:
+    ids, keeps_error = _checks.get(model) or _checks[model]
+    for name in ids:
         if not getattr(value, name):
             return True
-    return "error" in value.extra if _error_in_extra[model] else b'"error"' in body
+    return "error" in value.extra if keeps_error else b'"error"' in body
 
 
 def _unreadable(response: Response, meta: Meta, body: Envelope, value: object, *, from_service: bool) -> Unreadable:
@@ -248,12 +247,12 @@ def _details(value: object) -> tuple[Detail, ...] | None:
 
 
 def _balance(value: object) -> Balance | None:
-    found = from_plain(value, Balance)
+    found = from_dict(value, Balance)
     return None if isinstance(found, Problems) else found
 
 
 def _amount(value: object) -> Decimal | None:
-    found = from_plain(value, Decimal)
+    found = from_dict(value, Decimal)
     return None if isinstance(found, Problems) else found
 
 
@@ -269,13 +268,17 @@ _FIELDS: Final = {kind: fields_dict(kind).keys() for kind in (*_KINDS.values(), 
 # Headers.
 
 
-def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
-    limit = headers.get("x-ratelimit-limit")
-    remaining = headers.get("x-ratelimit-remaining")
-    reset = headers.get("x-ratelimit-reset")
+def _rate_limit(header: Callable[[str], str | None]) -> RateLimit | None:
+    limit = header("x-ratelimit-limit")
+    remaining = header("x-ratelimit-remaining")
+    reset = header("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
-    return _new_rate_limit(limit=_limits[limit], remaining=_count(remaining), reset=_resets[reset])
+    return _new_rate_limit(
+        limit=_limits.get(limit) or _limits[limit],
+        remaining=_count(remaining),
+        reset=_resets.get(reset) or _resets[reset],
+    )
 
 
 def _count(text: str | None) -> int | None:

@@ -158,9 +158,9 @@ def test_the_other_answers_are_read() -> None:
 
 @pytest.mark.parametrize("name", ["id", "record_id", "consent_record_id"])
 def test_the_id_of_a_consent_record_is_read_under_each_of_its_names(name: str) -> None:
-    assert codec.from_plain({name: "cr_1"}, contacts.Consent) == contacts.Consent(id="cr_1")
+    assert codec.from_dict({name: "cr_1"}, contacts.Consent) == contacts.Consent(id="cr_1")
 
 
 def test_a_record_with_two_names_keeps_both() -> None:
-    found = codec.from_plain({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.Consent)
+    found = codec.from_dict({"record_id": "cr_1", "consent_record_id": "cr_2"}, contacts.Consent)
     assert found == contacts.Consent(id="cr_1", extra={"consent_record_id": "cr_2"})

@@ -396,10 +396,10 @@ def test_every_field_of_an_event_is_read(name: str) -> None:
 
 @pytest.mark.parametrize(("model", "body"), ANSWERS, ids=lambda one: getattr(one, "__name__", ""))
 def test_every_field_of_an_answer_is_read(model: type, body: dict[str, Any]) -> None:
-    found = codec.load(orjson.dumps(body), model)
+    found = codec.from_json(orjson.dumps(body), model)
     assert isinstance(found, model), found
     assert not getattr(found, "extra", None)
-    plain = {name: part for name, part in codec.to_plain(found).items() if name != "extra"}
+    plain = {name: part for name, part in codec.to_dict(found).items() if name != "extra"}
     assert without(plain) == body
 
 
@@ -438,7 +438,7 @@ def test_every_field_of_an_error_is_read(status: int, kind: Any) -> None:  # noq
     if status in {400, 422}:
         assert [(one.field, one.message) for one in found.details] == [("status", "no")]
     if status == 402:
-        assert codec.to_plain(found.balance) == BALANCE
+        assert codec.to_dict(found.balance) == BALANCE
         assert (found.required_amount, found.topup_url) == (Decimal("0.12"), "https://top.example")
     if status == 429:
         assert found.retry_after == 7

@@ -390,9 +390,9 @@ async def asynchronous(_: ApiError) -> bool:
 def test_the_errors_of_earlier_legs_are_written_and_read_with_a_result() -> None:
     meta = Meta(leg=2, refused=(NotFound(code="x", meta=Meta(status=404)),))
     error = Forbidden(meta=meta)
-    assert codec.load(codec.dump(meta), Meta) == meta
-    assert codec.load_error(codec.dump(error)) == error
-    assert b'"refused":[{"kind":"NotFound"' in codec.dump(error)
+    assert codec.from_json(codec.to_json(meta), Meta) == meta
+    assert codec.from_json(codec.to_json(error), ApiError) == error
+    assert b'"refused":[{"kind":"NotFound"' in codec.to_json(error)
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_the_errors_of_earlier_legs_are_written_and_read_with_a_result() -> None
     ],
 )
 def test_errors_of_earlier_legs_that_cannot_be_read_are_a_problem(body: bytes, problem: str) -> None:
-    assert str(codec.load(body, Meta)) == problem
+    assert str(codec.from_json(body, Meta)) == problem
 
 
 chain: Any = fallback.chain

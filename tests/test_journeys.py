@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ ACCEPTED = (
     b'{"message_id": "msg_1", "status": "queued", "created_at": "2026-05-04T07:30:00Z", "billing": {"channel": "RCS",'
     b' "message_type": "basic_message", "hold_amount": 0.07, "message_price": 0.07}}'
 )
+NOW = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
 MOST = {"call": 15, "post": 25, "webhook": 6, "row": 47}
 
 
@@ -114,7 +116,9 @@ async def test_a_webhook_to_its_handler_over_asgi() -> None:
     application = webhooks.asgi(handle, secret="whsec_1")
 
     async def deliver(name: str) -> list[dict[str, Any]]:
-        body = webhooks.write(webhooks.UnknownEvent(id=name, event="other"))
+        body = webhooks.write(
+            webhooks.MessageRead(id=name, timestamp=NOW, message_id="msg_1", agent_id="ag_1", to=TEXT.to, read_at=NOW)
+        )
         signature = webhooks.sign(body, secret="whsec_1")
         scope = {
             "type": "http",

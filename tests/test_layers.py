@@ -45,6 +45,7 @@ ORDER = [
     "sandbox",
     "pytest_plugin",
     "cli",
+    "__main__",
 ]
 PROGRAMS = {"cli"}
 

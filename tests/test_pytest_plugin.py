@@ -1,8 +1,18 @@
 """pytest_plugin: the fixtures, as a user's own tests would ask for them."""
 
+import textwrap
+
 import pytest
 
 pytest_plugins = "pytester"
+
+ALONE = ("-p", "anyio.pytest_plugin", "-p", "msgapi.pytest_plugin")  # no other plugin: loading them takes seconds
+
+
+@pytest.fixture(autouse=True)
+def _no_other_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
 
 TESTS = """
     import msgapi, pytest
@@ -33,7 +43,7 @@ TESTS = """
 def test_the_fixtures_are_there_on_both_loops(pytester: pytest.Pytester, loop: str) -> None:
     _ = pytester.makeconftest(f"import pytest\n@pytest.fixture\ndef anyio_backend():\n    return {loop!r}\n")
     _ = pytester.makepyfile(TESTS)
-    pytester.runpytest_inprocess().assert_outcomes(passed=3)
+    pytester.runpytest_inprocess(*ALONE).assert_outcomes(passed=3)
 
 
 def test_the_package_tells_pytest_of_them() -> None:
@@ -59,4 +69,131 @@ def test_whoever_runs_the_loop_may_use_them(pytester: pytest.Pytester) -> None:
         def test_on_trio(msgapi_client):
             assert isinstance(trio.run(msgapi_client, messages.send(TEXT)), Ok)
     """)
-    pytester.runpytest_inprocess("-p", "no:anyio").assert_outcomes(passed=2)
+    pytester.runpytest_inprocess("-p", "msgapi.pytest_plugin").assert_outcomes(passed=2)
+
+
+PLUGINS = {
+    "anyio": ("anyio", "anyio.pytest_plugin"),
+    "asyncio": ("asyncio", "pytest_asyncio.plugin"),
+    "trio": ("trio", "pytest_trio.plugin"),
+}
+RETRIED = """
+    import msgapi
+    from msgapi import Ok, messages
+    from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
+
+    FLAKY = next(one.phone for one in MAGIC_RECIPIENTS if one.fault == "500")
+
+    def text(to):
+        return messages.Text(agent_id="ag_live_demo", to=to, traffic_type="TRANSACTION", text="Hi")
+
+    @library
+    async def test_a_retry_takes_no_time(msgapi_client, msgapi_clock):
+        result = await msgapi_client(messages.send(text(FLAKY)))
+        assert result.meta.attempts > 1
+        assert msgapi_clock.now() > 0
+"""
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+def test_the_clock_runs_by_default_under_every_plugin(pytester: pytest.Pytester, plugin: str) -> None:
+    mark, module = PLUGINS[plugin]
+    _ = pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    _ = pytester.makepyfile(f"import pytest\nlibrary = pytest.mark.{mark}\n" + textwrap.dedent(RETRIED))
+    done = pytester.runpytest_subprocess("-p", module, "-p", "msgapi.pytest_plugin", "-W", "error::RuntimeWarning")
+    done.assert_outcomes(passed=2 if plugin == "anyio" else 1)
+
+
+@pytest.mark.parametrize("ini", ["", "filterwarnings = ignore:a VirtualClock:RuntimeWarning\n"])
+def test_a_test_on_a_clock_that_stands_still_fails_unless_the_project_says_otherwise(
+    pytester: pytest.Pytester, ini: str
+) -> None:
+    _ = pytester.makeini(f"[pytest]\n{ini}")
+    _ = pytester.makepyfile("""
+        import anyio, msgapi, pytest
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.fixture
+        def msgapi_clock():
+            return msgapi.VirtualClock()
+
+        @pytest.mark.anyio
+        async def test_a_wait(msgapi_clock, monkeypatch):
+            monkeypatch.setattr("msgapi.clock._STANDSTILL", 0.01)
+            with anyio.move_on_after(0.5):
+                await msgapi_clock.sleep(60)
+    """)
+    done = pytester.runpytest_inprocess(*ALONE)
+    if ini:
+        done.assert_outcomes(passed=1)
+    else:
+        done.assert_outcomes(failed=1)
+        done.stdout.fnmatch_lines("*a VirtualClock stands still*clock.advance(60)*")
+
+
+PROGRAM = """
+import anyio
+import msgapi
+from msgapi import messages
+
+TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
+
+
+async def main():
+    async with msgapi.Client() as client:
+        print(type(await client(messages.send(TEXT))).__name__)
+
+
+anyio.run(main)
+"""
+
+
+def test_a_program_with_a_client_of_its_own_finds_the_server(pytester: pytest.Pytester) -> None:
+    _ = pytester.makepyfile(program=PROGRAM)
+    _ = pytester.makepyfile("""
+        import os, subprocess, sys
+        from decimal import Decimal
+
+        def test_a_program(msgapi_server):
+            env = {**os.environ, **msgapi_server.environ}
+            done = subprocess.run([sys.executable, "program.py"], env=env, capture_output=True, text=True, check=True)
+            assert done.stdout == "Ok\\n"
+            (message,) = msgapi_server.call(lambda sandbox: sandbox.messages)
+            assert message.to == "+4915112345678"
+            msgapi_server.call(lambda sandbox: sandbox.top_up(Decimal(5)))
+            assert msgapi_server.api_key not in repr(msgapi_server)
+    """)
+    pytester.runpytest_inprocess(*ALONE).assert_outcomes(passed=1)
+
+
+def test_a_test_is_recorded_on_request_and_replayed_by_default(pytester: pytest.Pytester) -> None:
+    _ = pytester.makepyfile(
+        test_shop="""
+        import msgapi, pytest
+        from msgapi import NotFound, messages
+
+        @pytest.fixture
+        def anyio_backend():
+            return "asyncio"
+
+        @pytest.mark.anyio
+        @pytest.mark.parametrize("name", ["msg_a", "msg_b/c"])
+        async def test_an_unknown_message(msgapi_cassette, msgapi_server, name):
+            async with msgapi.Client(
+                transport=msgapi_cassette, api_key=msgapi_server.api_key, base_url=msgapi_server.url
+            ) as client:
+                assert isinstance(await client(messages.get(name)), NotFound)
+            assert not msgapi_server.call(lambda sandbox: sandbox.requests) or not msgapi_cassette.left
+    """
+    )
+    done = pytester.runpytest_inprocess(*ALONE)
+    done.assert_outcomes(failed=2)
+    done.stdout.fnmatch_lines("*FileNotFoundError*test_an_unknown_message_msg_a.jsonl*")
+    pytester.runpytest_inprocess(*ALONE, "--msgapi-record=once").assert_outcomes(passed=2)
+    folder = pytester.path / "cassettes" / "test_shop"
+    names = ["test_an_unknown_message_msg_a.jsonl", "test_an_unknown_message_msg_b_c.jsonl"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    pytester.runpytest_inprocess(*ALONE).assert_outcomes(passed=2)

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from ..calls import Caller
 from ..client import Client
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..concurrency import task_group
 from ..fallback import AnyCall
 from ..observe import Observer, combine
@@ -136,7 +136,7 @@ def send(
         breaker=Breaker(breaker, (lambda: False) if journal is None else (lambda: journal.has_accepted)),
         outage=Outage(outage_timeout),
         spending=None if max_spend is None and estimate is None else SpendTracker(max_spend),
-        clock=clock,
+        clock=steady(clock),
         expected=None if estimate is None else estimate.amount,
         only_while=only_while,
     )

@@ -188,8 +188,7 @@ def explain(error: ApiError) -> str:
 
 def facts(error: ApiError) -> dict[str, Any]:
     """Return *error* as plain JSON. Code, message and may_have_happened are always included."""
-    plain: dict[str, Any] = codec.to_plain(error)
-    return plain | {"code": error.code, "message": error.message, "may_have_happened": error.may_have_happened}
+    return codec.to_dict(error)
 
 
 def status_of(error: ApiError) -> Exit:

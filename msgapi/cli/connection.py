@@ -67,7 +67,7 @@ def run_call(call: Call[T], show: Callable[[T], str | TextTable], *, json: bool,
     result = run_async(partial(make_call, call, private_sandbox({}) if sandbox else None))
     if isinstance(result, Ok):
         if json:
-            emit_json(codec.to_plain(result.value))
+            emit_json(codec.to_dict(result.value))
         else:
             emit(show(result.value))
         return Exit.ACCEPTED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
 from attrs import evolve
 
 from ..calls import Call
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..config import (
     check_app_name,
     check_instance,
@@ -23,6 +23,7 @@ from ..ratelimit.pace import Pace
 from ..results import Result
 from ..retry import Retry
 from ..transports import Transport
+from ..transports.common.proxy import FROM_ENVIRONMENT
 from .advice import advice_for
 from .options import CallOptions, make_connection_options, make_options
 from .sending import CallSender
@@ -77,6 +78,9 @@ class Client:
     - *keepalive_timeout*: seconds after which an idle connection is closed, 15 by default.
     - *max_connection_age*: seconds for which a connection is used, 300 by default. A change of the host's address is
       followed within them.
+    - *proxy*: the URL of an http proxy, such as `http://user:password@proxy.example:3128`, or None for no proxy. By
+      default the proxies of the environment are used (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`), which are
+      read when the client opens. This machine is never reached through a proxy of the environment.
     - *ssl*: an `ssl.SSLContext`, for example with the certificate authority of a proxy; by default the system's.
 
     The time-outs of asyncio, `asyncio.timeout` and `asyncio.wait_for`, cannot be seen from inside a task. A call under
@@ -107,6 +111,7 @@ class Client:
         max_connections: int | None = None,
         keepalive_timeout: float | None = None,
         max_connection_age: float | None = None,
+        proxy: str | None = FROM_ENVIRONMENT,
         ssl: "SSLContext | None" = None,
         app_name: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
@@ -125,6 +130,7 @@ class Client:
             keepalive_timeout=keepalive_timeout,
             max_connection_age=max_connection_age,
             ssl=ssl,
+            proxy=proxy,
         )
         options = make_options(None, connect_timeout=connect_timeout, total_timeout=total_timeout)
         if transport is None:  # these are the transport's own, which costs nothing for each call
@@ -141,7 +147,7 @@ class Client:
         if setup.api_key is not None and (problem := key_problem(setup.api_key)) is not None:
             raise problem
         self.observer = None if observer is None else combine(observer)
-        self._sender = CallSender(setup, retry, Pace() if pace is None else pace, clock)
+        self._sender = CallSender(setup, retry, Pace() if pace is None else pace, steady(clock))
         self._options = options
 
     def __repr__(self) -> str:

@@ -20,6 +20,7 @@ from ..http import Request, TimeLimits, check_headers
 from ..results import NotSent, Unanswered
 from ..retry import Retry
 from ..transports import Answer, Transport
+from ..transports.common.proxy import FROM_ENVIRONMENT, check_proxy
 
 _NO_TIME_LEFT: Final = NotSent("no time is left (total_timeout)")
 _TIMED_OUT: Final = Unanswered("no answer in time")
@@ -81,17 +82,26 @@ def make_options(base: CallOptions | None, **given: Any) -> CallOptions | None: 
     return attrs.evolve(base or CallOptions(), **changed)
 
 
-def make_connection_options(transport: object, **given: Any) -> dict[str, Any]:  # noqa: ANN401 - the options by name
-    """Return the options of the default transport in *given* that are not None.
+def make_connection_options(
+    transport: object,
+    *,
+    proxy: str | None,
+    **given: Any,  # noqa: ANN401 - the options by name
+) -> dict[str, Any]:
+    """Return the options of the default transport in *given* that are not None, and *proxy* unless it is the default.
 
     Raise TypeError or ValueError for one that is wrong, and for any if a *transport* is passed in.
     """
     options = {name: value for name, value in given.items() if value is not None}
+    if proxy != FROM_ENVIRONMENT:
+        options["proxy"] = proxy
     for name, value in options.items():
         if name == "max_connections":
             check_count(name, value)
         elif name == "ssl":
             check_instance(name, value, SSLContext, "ssl.create_default_context()")
+        elif name == "proxy":
+            check_proxy(value)
         else:
             check_seconds(name, value)
     if transport is not None:

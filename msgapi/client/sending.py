@@ -209,7 +209,7 @@ class CallSender:
         return result
 
     def _request(self, call: Call[T]) -> Request:
-        headers = dict(self.headers)
+        headers = {**self.headers}
         if call.body is not None:
             headers["Content-Type"] = "application/json"
         if call.idempotency_key is not None:

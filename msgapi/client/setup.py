@@ -12,6 +12,7 @@ from attrs import define, field
 
 from ..config import Misconfigured, check_url, is_unopened, key_problem
 from ..transports import Transport
+from ..transports.common.proxy import FROM_ENVIRONMENT, read_proxies
 from ..version import VERSION
 from .lifetime import Lifetime, OpenTransport, open_transport
 
@@ -49,11 +50,21 @@ class ClientSetup:
         if given is not None and not is_unopened(given):
             self.transport = cast("Transport", given)
             return None
+        if given is None:
+            self._check_proxy()
         manager = _default_transport(self.connections) if given is None else given
         opened, self.transport = await open_transport(
             cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client"
         )
         return opened
+
+    def _check_proxy(self) -> None:
+        from yarl import URL
+
+        rules = read_proxies(self.connections.get("proxy", FROM_ENVIRONMENT), os.environ)
+        proxy = None if rules is None else rules.choose(URL(f"{self.base_url}"))
+        if proxy is not None and proxy.problem:
+            raise Misconfigured(proxy.problem)
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of every request."""

@@ -22,7 +22,7 @@ from attrs import asdict, define, evolve, field, frozen
 
 from .. import journal
 from ..clock import SYSTEM_CLOCK, Clock
-from ..codec import Problems, dump, load
+from ..codec import Problems, from_json, to_json
 from ..journal import JournalRow, State
 from . import chunk_journal
 from .backend import ChunkSink, RecordStore
@@ -85,7 +85,7 @@ async def begin_batch(records: RecordStore, manifest: Manifest, now: float) -> M
     if not is_valid_name(manifest.batch):
         raise ValueError(f"a batch is named by up to 64 of A-Z a-z 0-9 . _ -, not {manifest.batch!r}")
     manifest = evolve(manifest, created_at=now)
-    if await records.write(manifest.batch, MANIFEST, dump(manifest), 0):
+    if await records.write(manifest.batch, MANIFEST, to_json(manifest), 0):
         return manifest
     stored = await read_manifest(records, manifest.batch)
     if stored is None or stored.source != manifest.source:
@@ -111,13 +111,13 @@ async def record_progress(records: RecordStore, manifest: Manifest) -> Manifest:
             chunks_queued=max(stored.chunks_queued, manifest.chunks_queued),
             chunks_total=stored.chunks_total or manifest.chunks_total,
         )
-        if await records.write(manifest.batch, MANIFEST, dump(merged), revision):
+        if await records.write(manifest.batch, MANIFEST, to_json(merged), revision):
             return merged
 
 
 def parse_manifest(batch: str, value: bytes) -> Manifest:
     """Parse the stored manifest of *batch*; raise `FleetConflict` if it is of another version or damaged."""
-    manifest = load(value, Manifest)
+    manifest = from_json(value, Manifest)
     if isinstance(manifest, Problems) or manifest.version != _VERSION:
         raise FleetConflict(f"the batch {batch} was queued by another version of msgapi-sdk: finish it with that one")
     return manifest

@@ -25,7 +25,7 @@ from attrs import astuple, evolve, field, frozen
 
 from .. import fallback
 from ..calls import Call
-from ..codec import Problems, dump, from_plain, load
+from ..codec import Problems, from_dict, from_json, to_json
 from ..fallback import AnyCall
 from ..journal import State
 from ..journal.rows import PRECEDENCE
@@ -111,7 +111,7 @@ class Chunk:
 
     def dump(self) -> bytes:
         """Return the chunk as JSON, as a queue carries it; `load_chunk` reads it."""
-        return dump(self)
+        return to_json(self)
 
 
 @final
@@ -157,7 +157,7 @@ def load_chunk(body: bytes) -> Chunk | InvalidChunk:
     version = value.get("version", _VERSION) if isinstance(value, dict) else _VERSION
     if version != _VERSION:
         return InvalidChunk("it is of another version of msgapi-sdk")
-    chunk = from_plain(value, Chunk)
+    chunk = from_dict(value, Chunk)
     if isinstance(chunk, Problems):
         return InvalidChunk(f"{chunk}")
     if not chunk.batch or not chunk.id or not all(map(_is_complete, chunk.rows)):
@@ -220,7 +220,7 @@ class ChunkRecord:
 
     def dump(self) -> bytes:
         """Return the record as JSON; `load_record` reads it."""
-        return dump(self)
+        return to_json(self)
 
 
 @final
@@ -256,7 +256,7 @@ class ChunkDocument:
 
 def load_record(body: bytes) -> ChunkRecord | Problems:
     """Parse what `ChunkRecord.dump` returned; return the problems if it is damaged or of a later version."""
-    record = load(body, ChunkRecord)
+    record = from_json(body, ChunkRecord)
     if isinstance(record, Problems) or all(_is_valid(row) for row in record.rows):
         return record
     return Problems((Detail("rows", "must have a known state and a request hash"),))

@@ -17,7 +17,8 @@ from attrs import define, field, frozen
 from ..batch import Outcome, Outcomes, Stopped, send
 from ..calls import Caller
 from ..clock import SYSTEM_CLOCK, Clock
-from ..codec import Problems, dump, load_error
+from ..codec import Problems, to_json
+from ..codec.json import error_from_json
 from ..concurrency import background
 from ..messages import Accepted
 from ..ratelimit import Pace, SharedRate
@@ -203,7 +204,7 @@ class _ChunkRun:
                 stopped = outcomes.stopped
             if self.shared is not None and stopped is not None and stopped.reason == "balance":
                 with suppress(Unreachable):  # the next client that sends gets a 402 as well, and sets the pause
-                    await with_timeout(self.clock, partial(self.shared.pause, dump(stopped.error)))
+                    await with_timeout(self.clock, partial(self.shared.pause, to_json(stopped.error)))
             if stopped is not None and stopped.reason == "asked":
                 stopped = self.paused or stopped
             return stopped, *await self._write_results(stopped)
@@ -259,7 +260,7 @@ async def with_timeout(clock: Clock, operation: Callable[[], Awaitable[T]]) -> T
 
 def stop_for_balance(error: bytes) -> Stopped:
     """Return the stop for the *error* that a shared rate is paused for, as JSON; a default if it is unreadable."""
-    loaded = load_error(error)
+    loaded = error_from_json(error)
     if isinstance(loaded, Problems):
         loaded = InsufficientBalance(message="all clients that use this API key are paused")
     return Stopped("balance", loaded)

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Final, TypedDict, Unpack
 
 from ..calls import Call, Caller, new_key
-from ..codec import dump
+from ..codec import to_json
 from ..codegen import constructor
 from ..results import Detail, Ok, Result
 from ..schema.cursor_pages import Progress, incomplete, missing_cursor, odd_rows
@@ -59,7 +59,7 @@ def send(message: Message, *, idempotency_key: str | None = None, strict: bool =
     key = None if key_problem else new_key() if idempotency_key is None else str.__str__(idempotency_key)
     if not details:
         try:
-            return _call("POST", ROUTE, Accepted, (), dump(message), key)
+            return _call("POST", ROUTE, Accepted, (), to_json(message), key)
         except Exception:  # noqa: BLE001 - a method of a value raised, or its second answer was not the first
             details = (Detail("", UNCHECKABLE),)
     return Call("POST", ROUTE, Accepted, idempotency_key=key, invalid=make_invalid(details))

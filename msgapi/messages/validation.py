@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, final, get_args
 
 from attrs import NOTHING, field, fields_dict, frozen
 
+from ..codegen import checker
 from ..results import Detail
 from ..schema.free_json import json_object
 from ..schema.validators import (
@@ -119,6 +120,7 @@ class _Limits:
     """The validators of the fields of each model, and the rules over several fields."""
 
     fields: dict[type, tuple[_Entry, ...]] = field(factory=dict, init=False)
+    are_valid: dict[type, Callable[[object], bool]] = field(factory=dict, init=False)  # all fields at once, faster
     whole: Mapping[type, Callable[[Any], Iterable[Detail]]]
 
     def model(self, *kinds: type) -> Validator:
@@ -133,8 +135,15 @@ class _Limits:
 
     def check(self, value: object) -> list[Detail] | None:
         """Return the problems found in *value*, one of the models; None if there are none. Never raise."""
-        # Every message is checked and most have no problems: the list is created with the first problem.
-        details: list[Detail] | None = None
+        kind, details = type(value), None
+        if not self.are_valid[kind](value):
+            details = self._find_problems(value)
+        if kind in self.whole:
+            details = [*(details or ()), *problems_of("", self.whole[kind], value)]
+        return details
+
+    def _find_problems(self, value: object) -> list[Detail]:
+        details: list[Detail] = []
         kind = type(value)
         for name, path, validate, valid in self.fields[kind]:
             part = getattr(value, name)
@@ -143,11 +152,9 @@ class _Limits:
             try:
                 problem = validate(part)
                 if problem is not None:
-                    details = [*(details or ()), *prefix_path(path, problem)]
+                    details += prefix_path(path, problem)
             except Exception:  # noqa: BLE001 - a method of the value raised
-                details = [*(details or ()), Detail(path, UNCHECKABLE)]
-        if kind in self.whole:
-            details = [*(details or ()), *problems_of("", self.whole[kind], value)]
+                details.append(Detail(path, UNCHECKABLE))
         return details
 
 
@@ -251,6 +258,7 @@ def _make_limits(*, strict: bool) -> _Limits:
             (name, PATHS[kind][name], validate, _valid_default(kind, name, validate))
             for name, validate in named.items()
         )
+        limits.are_valid[kind] = checker([(name, validate, valid) for name, _, validate, valid in limits.fields[kind]])
     return limits
 
 

@@ -9,7 +9,8 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
-from ..codec import Mismatch, Problems, from_plain, json_type_name
+from ..codec import Problems, from_dict
+from ..codec.converter import Mismatch, json_type_name
 from ..results import Detail
 from ..schema.mapping import FieldCodec, map_answer, map_answer_by, map_fields, map_union, value_at
 from .models import (
@@ -105,7 +106,7 @@ def read(value: object) -> Message | Problems:
     `idempotency_key` in the body, which the docs allow beside the header, must be a string and is otherwise ignored.
     """
     if not isinstance(value, dict):
-        return from_plain(value, Text)
+        return from_dict(value, Text)
     problems: list[Detail] = []
     if "idempotency_key" in value:
         if not isinstance(value["idempotency_key"], str):
@@ -115,7 +116,7 @@ def read(value: object) -> Message | Problems:
         problems.append(Detail("channel_id", "must not be given beside agent_id"))
         value = {name: part for name, part in value.items() if name != "channel_id"}
     problems += _find_ambiguous(value)
-    message: Message | Problems = from_plain(value, _choose_model(value))
+    message: Message | Problems = from_dict(value, _choose_model(value))
     if isinstance(message, Problems):
         return Problems((*problems, *message.details))
     return Problems(tuple(problems)) if problems else message

@@ -120,7 +120,8 @@ class Lane:
 
     def wait(self, now: float, ahead: int = 0) -> float:
         """Return the least number of seconds until a request with *ahead* others before it may leave; 0.0 for now."""
-        self._roll(now)
+        if self._remaining is not None and now >= self._reset_at:
+            self._roll(now, self._remaining)
         at = self._next_at + ahead * self._spacing() if ahead else self._next_at
         at = max(at, self._closed_until)
         if self._remaining is not None and self._remaining <= ahead and at < self._reset_at:
@@ -188,12 +189,12 @@ class Lane:
             return max(seconds, self._length / (self._limit * _HASTE))
         return seconds
 
-    def _roll(self, now: float) -> None:
-        # The known window is over: assume that the next one is as large, until a response says otherwise.
-        if self._remaining is not None and now >= self._reset_at:
-            self._use_room(self._remaining)
-            self._remaining = max(1, self._limit - self._in_flight)
-            self._reset_at = now + (self._length or _DEFAULT_WINDOW)
+    def _roll(self, now: float, left: int) -> None:
+        # The known window is over, with so many requests *left*: assume that the next one is as large, until a response
+        # says otherwise.
+        self._use_room(left)
+        self._remaining = max(1, self._limit - self._in_flight)
+        self._reset_at = now + (self._length or _DEFAULT_WINDOW)
 
     def _read(self, now: float, wall: float, figures: RateLimit | None, server_time: float | None) -> None:
         if figures is None or not figures.limit or figures.remaining is None or figures.reset is None:

@@ -15,17 +15,16 @@ from .rules.controls import ControlError
 from .sandbox import Sandbox, Workspaces
 
 if TYPE_CHECKING:
-    from .server import serve
+    from .server import ServedSandbox, serve, serve_in_thread
 else:
 
     def __getattr__(name: str) -> object:
-        """Import `serve` when it is first used, because it needs aiohttp."""
-        if name != "serve":
+        """Import the server when it is first used, because it needs aiohttp."""
+        if name not in {"ServedSandbox", "serve", "serve_in_thread"}:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .server import serve
+        from . import server
 
-        globals()[name] = serve
-        return serve
+        return getattr(server, name)
 
 
 __all__ = [
@@ -53,9 +52,11 @@ __all__ = [
     "PriceList",
     "Sandbox",
     "SandboxAgent",
+    "ServedSandbox",
     "SimulatedResponse",
     "Timing",
     "WebhookFaults",
     "Workspaces",
     "serve",
+    "serve_in_thread",
 ]

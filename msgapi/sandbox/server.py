@@ -12,15 +12,17 @@ Rules:
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from ipaddress import ip_address
 from logging import Logger
-from typing import Any, Final, TypeAlias, cast, final
+from typing import Any, Final, TypeAlias, TypeVar, cast, final
 from urllib.parse import urlsplit
 
 import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from attrs import field, frozen
 
 from ..config import is_loopback
 from ..http import Request
@@ -30,6 +32,7 @@ from .routes.table import max_body_of
 from .sandbox import Sandbox, Workspaces
 from .webhook_sender import ENDPOINT_TIMEOUT
 
+T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
 KEEP_ALIVE = 75.0  # seconds for which a connection may wait for its next request
 Served: TypeAlias = Sandbox | Workspaces
@@ -82,6 +85,44 @@ async def serve(
             listener.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
+
+
+@final
+@frozen(kw_only=True)
+class ServedSandbox:
+    """A sandbox that is served by a thread of its own, at *url*."""
+
+    url: str
+    api_key: str = field(repr=False)
+    _sandbox: Sandbox = field(repr=False)
+    _portal: BlockingPortal = field(repr=False)
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment variables by which a program finds this sandbox."""
+        return {"MSGAPI_BASE_URL": self.url, "MSGAPI_API_KEY": self.api_key}
+
+    def call(self, function: Callable[[Sandbox], T]) -> T:
+        """Return the result of *function*, which is called with the sandbox in the thread of the server.
+
+        Another thread must not use the sandbox. For example: `server.call(lambda sandbox: sandbox.messages)`.
+        """
+        return self._portal.call(function, self._sandbox)
+
+
+@contextmanager
+def serve_in_thread(
+    sandbox: Sandbox | None = None, *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = ()
+) -> Iterator[ServedSandbox]:
+    """Serve *sandbox* in a thread for the duration of a `with`; by default a new one. For programs without asyncio.
+
+    The arguments are those of `serve`. The sandbox needs a clock that runs, as the system clock does.
+    """
+    served = Sandbox() if sandbox is None else sandbox
+    with start_blocking_portal("asyncio") as portal:
+        serving = serve(served, host=host, port=port, allow_hosts=allow_hosts)
+        with portal.wrap_async_context_manager(serving) as url:
+            yield ServedSandbox(url=url, api_key=served.api_key, sandbox=served, portal=portal)
 
 
 @final

@@ -13,7 +13,7 @@ from decimal import Decimal
 from math import isfinite
 from typing import Any, Final
 
-from ..codec import format_time
+from ..codec.converter import format_time
 from ..results import Detail
 from .validators import UNCHECKABLE, Problem, aware_datetime, is_unicode, type_of
 

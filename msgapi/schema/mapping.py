@@ -13,10 +13,18 @@ from typing import Any, Final, TypeVar, cast, final, get_args
 
 from attrs import Attribute, fields, frozen
 from cattrs import ClassValidationError
-from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 
-from ..codec import Mismatch, compiled_reader, detailed, fast, json_type_name, located, tolerant_reader
+from ..codec.converter import (
+    Mismatch,
+    answer_writer,
+    compiled_reader,
+    detailed,
+    fast,
+    json_type_name,
+    located,
+    tolerant_reader,
+)
 from ..codegen import EXTRA, Place, Tree, Unusual, unknown_fields, writer
 from .cursor_pages import find_cursor, is_last_page
 from .free_json import plain_json
@@ -254,8 +262,7 @@ def map_answer_by(
     they name. The model is written with all fields, except those that are None by default and in value, and an empty
     `extra`.
     """
-    overrides = {one.name: override(omit_if_default=one.default is None or one.name == EXTRA) for one in fields(model)}
-    fast.register_unstructure_hook(model, make_dict_unstructure_fn(model, fast, **cast("dict[str, Any]", overrides)))
+    fast.register_unstructure_hook(model, answer_writer(model))
     transformed = _transforming(compiled_reader(model, hooks=hooks or {}), transform)
     read = compiled_reader(model, Unusual(transformed, names), hooks or {})
     fast.register_structure_hook(model, _accepting_array(read, array))

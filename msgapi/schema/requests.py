@@ -13,7 +13,8 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from ..calls import Call
-from ..codec import dump, format_time
+from ..codec import to_json
+from ..codec.converter import format_time
 from ..results import Detail, Invalid
 from .validators import UNCHECKABLE, Validator, path_segment, problems_of
 from .validators import idempotency_key as validate_key
@@ -99,7 +100,7 @@ def build_call(
         try:
             target = path.format_map({name: quote(given, safe="") for name, given in path_params.items()})
             pairs = tuple((name, format_query_value(given)) for name, (_, given) in params.items())
-            return Call(method, target, returns, pairs, None if body is None else dump(body), key)
+            return Call(method, target, returns, pairs, None if body is None else to_json(body), key)
         except Exception:  # noqa: BLE001 - a method of a value raised, or its second answer was not the first
             details.append(Detail("", UNCHECKABLE))
     return Call(method, path, returns, idempotency_key=key, invalid=make_invalid(tuple(details)))

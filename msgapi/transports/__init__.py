@@ -1,4 +1,4 @@
-"""Transports: the protocol, and the test doubles `Faulty`, `Recording` and `Replay`.
+"""Transports: the protocol, the test doubles `Faulty`, `Recording`, `Replay` and `Cassette`, and `asgi`.
 
 Each real transport is a package with an `open` function: `transports.aiohttp`, `transports.httptools` and
 `transports.httpx2`. Importing this package loads no HTTP library.
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from .protocol import Answer, Transport
 
 if TYPE_CHECKING:
+    from .asgi_app import AsgiApp, AsgiTransport, asgi
     from .faults import Fault, Faulty
-    from .recording import Recording, Replay
+    from .recording import Cassette, NotRecorded, Recording, RecordMode, Replay
 else:
 
     def __getattr__(name: str) -> object:
@@ -21,6 +22,30 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Answer", "Fault", "Faulty", "Recording", "Replay", "Transport"]
+__all__ = [
+    "Answer",
+    "AsgiApp",
+    "AsgiTransport",
+    "Cassette",
+    "Fault",
+    "Faulty",
+    "NotRecorded",
+    "RecordMode",
+    "Recording",
+    "Replay",
+    "Transport",
+    "asgi",
+]
 
-_LAZY: Final = {"Fault": ".faults", "Faulty": ".faults", "Recording": ".recording", "Replay": ".recording"}
+_LAZY: Final = {
+    "AsgiApp": ".asgi_app",
+    "AsgiTransport": ".asgi_app",
+    "asgi": ".asgi_app",
+    "Cassette": ".recording",
+    "Fault": ".faults",
+    "Faulty": ".faults",
+    "NotRecorded": ".recording",
+    "RecordMode": ".recording",
+    "Recording": ".recording",
+    "Replay": ".recording",
+}

@@ -4,6 +4,7 @@
 - Deliveries: `read` verifies and parses one, `sign` and `write` make one, for tests. `explain_mismatch` looks for the
   cause of a wrong signature.
 - Events: one class for each (`MessageFailed`, `ConversationStarted`, ...), with `Event` as their union.
+- State: `merge_status` merges events that arrive in any order into the state of a message.
 - Receivers: `asgi`, `aiohttp`, `django` and `flask` connect a handler to a web application, and call it once for each
   event. `SqliteEventStore` and `RedisEventStore` make that hold for several processes.
 - `fallback_due` says whether the next leg of a `fallback` is due after an event, once for each message.
@@ -55,6 +56,7 @@ from .events import (
     UserMessage,
 )
 from .failed_messages import UNREACHABLE, fallback_due
+from .message_state import MessageState, merge_status
 from .mismatch import explain_mismatch
 from .receivers import (
     EventState,
@@ -110,6 +112,7 @@ __all__ = [
     "MessageQueued",
     "MessageRead",
     "MessageRevoked",
+    "MessageState",
     "NewEndpoint",
     "Receiver",
     "RedisEventStore",
@@ -126,6 +129,7 @@ __all__ = [
     "fallback_due",
     "flask",
     "list",
+    "merge_status",
     "pages",
     "parse_secrets",
     "read",

@@ -22,8 +22,9 @@ from typing import Any, Final, Literal, final
 import orjson
 from attrs import evolve, fields, frozen
 
-from ..codec import Problems, is_nested_deeper, parse_leniently, to_plain
-from ..codec import from_plain as read_model
+from ..codec import Problems
+from ..codec import from_dict as read_model
+from ..codec.json import is_nested_deeper, parse_leniently, to_plain
 from ..codegen import EXTRA
 from ..results import Balance
 from .events import EVENT_TYPES, ConversationEnded, ConversationStarted, Event, KnownEvent, UnknownEvent, UserMessage

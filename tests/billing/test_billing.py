@@ -38,7 +38,7 @@ def test_the_balance_is_asked_for() -> None:
 
 
 def test_the_balance_is_read_as_decimals() -> None:
-    found = codec.load(b'{"free":72.4,"reserved":2.6,"total":75}', billing.balance().returns)
+    found = codec.from_json(b'{"free":72.4,"reserved":2.6,"total":75}', billing.balance().returns)
     assert found == billing.Balance(free=Decimal("72.4"), reserved=Decimal("2.6"), total=Decimal(75))
 
 
@@ -150,7 +150,7 @@ def test_what_the_docs_do_not_show_is_kept() -> None:
 
 def test_what_was_kept_is_written_and_read_again_as_it_was() -> None:
     usage = answered(billing.usage(), {"month": "2026-05", "rcs": 7})
-    assert codec.load(codec.dump(usage), billing.UsageReport) == usage
+    assert codec.from_json(codec.to_json(usage), billing.UsageReport) == usage
 
 
 async def pages_of(*bodies: object, pages: Callable[..., Any] = billing.pages, cut: bool = False) -> list[Result[Any]]:
@@ -408,7 +408,7 @@ def test_a_cursor_is_found_whatever_it_is_called(call: Call[Any], more: dict[str
     page = answered(call, {"items": [], **more})
     assert page.next_cursor == "c2"
     assert set(page.extra) == {name for name, part in more.items() if part != "c2"}
-    assert codec.load(codec.dump(page), type(page)) == page
+    assert codec.from_json(codec.to_json(page), type(page)) == page
 
 
 @pytest.mark.parametrize(

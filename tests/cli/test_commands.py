@@ -154,6 +154,33 @@ def test_a_body_that_was_written_anew_is_refused_with_that_cause(
     assert not more or "white space at its ends" in orjson.loads(told.out)["reason"]
 
 
+def test_of_several_secrets_the_one_that_fits_is_used_and_named(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY)
+    both = ["--secret", "old", "--secret", f"'{SECRET}'"]
+    assert main(["webhooks", "verify", str(path), *both, "--signature", signed(BODY, f"'{SECRET}'")]) == 0
+    assert main(["webhooks", "verify", str(path), *both, "--signature", signed(BODY)]) == 1
+    assert "it has quotation marks around it (secret 2 of 2)" in capsys.readouterr().err
+
+
+def test_a_secret_with_blanks_in_the_environment_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY)
+    monkeypatch.setenv("MSGAPI_WEBHOOK_SECRET", f" {SECRET} more ")
+    assert main(["webhooks", "verify", str(path), "--signature", signed(BODY, f" {SECRET} more ")]) == 0
+    assert main(["webhooks", "verify", str(path), "--signature", signed(BODY, f"{SECRET} more")]) == 1
+    assert "it has white space at its ends" in capsys.readouterr().err
+
+
+def test_a_signature_that_is_empty_is_named(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "body.json"
+    _ = path.write_bytes(BODY)
+    assert main(["webhooks", "verify", str(path), "--secret", SECRET, "--signature", ""]) == 1
+    assert "the X-Arowana-Signature header is empty" in capsys.readouterr().err
+
+
 def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert main(["webhooks", "verify", str(tmp_path / "none"), "--secret", "x", "--signature", "y"]) == 2
     assert "cannot read" in capsys.readouterr().err
@@ -355,6 +382,50 @@ def test_an_address_of_the_sixth_version_is_shown_in_brackets(
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://[::1]:9")
     assert main(["doctor"]) == 1
     assert lines(capsys)["base_URL"] == "ok http://[::1]:9"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "variables", "said"),
+    [
+        (None, {"HTTPS_PROXY": "http://us:hidden@proxy.test:3128"}, "ok http://proxy.test:3128 (HTTPS_PROXY)"),
+        (None, {"ALL_PROXY": "proxy.test"}, "ok http://proxy.test:80 (ALL_PROXY)"),
+        (None, {"HTTP_PROXY": "http://proxy.test"}, "ok none: HTTP_PROXY is not for https"),
+        (
+            None,
+            {"HTTPS_PROXY": "http://proxy.test", "NO_PROXY": ".arowana.app"},
+            "ok none: NO_PROXY lists the host (HTTPS_PROXY is not used)",
+        ),
+        (
+            "http://127.0.0.1:9",
+            {"HTTP_PROXY": "http://proxy.test"},
+            "ok none: this machine is reached without one (HTTP_PROXY is not used)",
+        ),
+        (None, {}, None),
+    ],
+)
+def test_the_proxy_that_is_used_is_shown_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
+    base_url: str | None,
+    variables: dict[str, str],
+    said: str | None,
+) -> None:
+    at(monkeypatch, Sandbox(), "sk_sandbox")
+    if base_url is not None:
+        monkeypatch.setenv("MSGAPI_BASE_URL", base_url)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert main(["doctor"]) == 0
+    assert lines(capsys).get("proxy") == said
+
+
+def test_a_proxy_that_cannot_be_used_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
+    monkeypatch.setenv("ALL_PROXY", "socks5://us:hidden@127.0.0.1:1080")
+    assert main(["doctor"]) == 4
+    said = capsys.readouterr().out
+    assert "ALL_PROXY names a proxy of the kind socks5, which is not supported" in said
+    assert "hidden" not in said
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"status":"ok"}', b'{"total":9}'])

@@ -319,7 +319,7 @@ def test_the_report_tells_what_is_in_the_way(tmp_path: Path, there: Fleet, capsy
     error = InsufficientBalance(
         code="insufficient_balance", message="no money", balance=Balance(), topup_url="https://t.example"
     )
-    anyio.run(there.shared_rate.pause, codec.dump(error))
+    anyio.run(there.shared_rate.pause, codec.to_json(error))
     recorded(
         there, evolve(ended(first, state=State.STARTED, kind=None), stage="buried", reason="it was handed out 6 times")
     )

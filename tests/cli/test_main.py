@@ -29,6 +29,7 @@ from msgapi.cli.batch.counts import DUPLICATE
 from msgapi.cli.commands import send
 from msgapi.cli.outcomes import CliError
 from msgapi.sandbox import Sandbox
+from msgapi.version import VERSION
 from tests.support.cli_files import people
 
 RCS = ["--agent", "ag_live_mine", "--traffic", "transaction"]
@@ -385,3 +386,9 @@ def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
     monkeypatch.setattr(send, "make_call", answer)
     assert main(SEND) == 1
     assert "MSGAPI_BASE_URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("module", ["msgapi", "msgapi.cli"])
+def test_the_package_can_be_run_as_a_module(module: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout.strip().endswith(VERSION)

@@ -24,7 +24,7 @@ from msgapi import (
 )
 from msgapi.batch import Outcome, Stopped
 from msgapi.clock import VirtualClock
-from msgapi.codec import dump
+from msgapi.codec import to_json
 from msgapi.fleet import (
     Chunk,
     Manifest,
@@ -132,7 +132,7 @@ async def test_a_402_pauses_all_workers_and_rows_not_sent_are_not_recorded() -> 
     pace = Pace(shared=quota)
     sent = await send_chunk(chunk(), api, pace, records=records, concurrency=1)
     assert (sent.done, sent.stopped, sent.rows_left) == (False, Stopped("balance", broke), 7)
-    assert await quota.paused() == dump(broke)
+    assert await quota.paused() == to_json(broke)
     record = await record_of(records)
     assert (record.stage, record.attempts, record.excused_attempts) == ("begun", 1, 1)
     assert states(record) == all_of(State.ACCEPTED, range(3)) | {"3": State.NOT_SENT}

@@ -14,7 +14,7 @@ from attrs import define, field
 from msgapi import Call, InsufficientBalance, NotFound, NotSent, Ok, Pace, Result, Throttled, Unauthorized, billing
 from msgapi.batch import Stopped
 from msgapi.clock import VirtualClock
-from msgapi.codec import dump
+from msgapi.codec import to_json
 from msgapi.concurrency import background
 from msgapi.fleet import (
     BackendUnreachable,
@@ -253,9 +253,9 @@ async def test_a_402_is_waited_out_with_wait_for_balance(*, shared: bool) -> Non
 async def test_a_pause_without_a_balance_in_its_error_ends_when_there_is_a_balance() -> None:
     fleet = Fleet(Till(Decimal(10)))
     await fleet.put(1)
-    await fleet.shared_rate.pause(dump(Unauthorized()))
+    await fleet.shared_rate.pause(to_json(Unauthorized()))
     assert await fleet.worked() is None
-    await fleet.shared_rate.pause(dump(BROKE))
+    await fleet.shared_rate.pause(to_json(BROKE))
     fleet.api = Counted({1: NotSent("no way there")})
     await fleet.put(1)
     assert await fleet.worked() == Stopped("balance", BROKE)
@@ -381,7 +381,7 @@ async def test_a_402_that_cannot_be_shared_does_not_block_and_the_next_one_is_sh
 async def test_a_top_up_ends_the_pause_once_the_shared_rate_is_reachable_again() -> None:
     fleet = Fleet(Till(Decimal(10)))
     await fleet.put(1)
-    await fleet.shared_rate.pause(dump(BROKE))
+    await fleet.shared_rate.pause(to_json(BROKE))
     deaf: Any = Deaf(fleet.shared_rate, "resume", until=12)
     with anyio.fail_after(9):
         async with fleet.clock.autojump():

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import msgapi
 from msgapi import Ok, VirtualClock, codec, messages, sandbox
+from msgapi.codec.json import to_plain
 from msgapi.messages import Email, Message, MessageRecord, OpenUrl, Reply, Text
 from msgapi.sandbox import DELIVERY_OUTCOMES, Sandbox, Timing
 from msgapi.sandbox.model.faults import DeliverySteps, parse_ttl, plan_delivery
@@ -278,8 +279,8 @@ async def test_an_idle_account_returns_when_something_is_due_next() -> None:
 def test_the_client_reads_the_log_of_a_busy_account() -> None:
     account = Sandbox(clock=VirtualClock())
     _ = account.handle(request_to(TO))
-    body = codec.to_plain([entry.summary() for entry in account.messages])
-    assert codec.from_plain({"messages": body}, messages.Page)
+    body = to_plain([entry.summary() for entry in account.messages])
+    assert codec.from_dict({"messages": body}, messages.Page)
 
 
 @pytest.mark.parametrize("steps", [1, 20])

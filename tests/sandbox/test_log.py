@@ -223,10 +223,10 @@ def test_a_message_that_will_not_be_delivered_cannot_be_revoked(status: Any) -> 
 
 def test_the_client_reads_the_responses_of_the_log() -> None:
     box, (one, *_) = filled()
-    page = codec.load(get(box, "/v1/messages").body, Page)
+    page = codec.from_json(get(box, "/v1/messages").body, Page)
     assert isinstance(page, Page)
     assert len(page.messages) == 5
-    single = codec.load(get(box, f"/v1/messages/{one}").body, MessageRecord)
+    single = codec.from_json(get(box, f"/v1/messages/{one}").body, MessageRecord)
     assert isinstance(single, MessageRecord)
     assert single.content == {"text": "Hello"}
     assert messages.get(one).path == f"/v1/messages/{one}"

@@ -153,7 +153,7 @@ INVALID: list[messages.Message] = [
 def test_an_invalid_message_is_refused_with_the_details_that_the_client_gives(message: messages.Message) -> None:
     box = still()
     own = messages.check(message)
-    answer = send(box, msgapi.codec.dump(message))
+    answer = send(box, msgapi.codec.to_json(message))
     told = [(detail["field"], detail["message"]) for detail in said(answer)["details"]]
     assert refusal(answer) == (400, "validation_error")
     assert told == [(detail.field, detail.message) for detail in own]

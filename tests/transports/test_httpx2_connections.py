@@ -54,8 +54,7 @@ class Addresses:
         return self.sockets[name]
 
     async def open(self) -> socket.socket:
-        connector = module.SocketConnector(5.0, 1000, None)
-        return await connector._open("host.test", 80, secure=False)
+        return await module._connect("host.test", 80)
 
     def close(self) -> None:
         for sock in self.sockets.values():

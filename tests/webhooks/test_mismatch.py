@@ -47,7 +47,11 @@ def test_a_body_that_was_changed_is_named_with_the_change(received: bytes, signe
         (" whsec_1", b"whsec_1", "white space"),
         ("whsec_1", b"whsec_1\n", "line break or blank at its end (LF)"),
         ("whsec_1", b"whsec_1\r\n", "(CRLF)"),
-        ('"whsec_1"', b"whsec_1", "quotation marks"),
+        ('"whsec_1"', b"whsec_1", "it has quotation marks"),
+        ("'whsec_1'", b"whsec_1", "it has quotation marks"),
+        ("whsec_1", b'"whsec_1"', "the sender's has quotation marks"),
+        ("whsec_1", b"'whsec_1'", "the sender's has quotation marks"),
+        ("whsec_1", b"whsec_1\\n", "(a backslash and n)"),
         ("whsec_1", b"1", "has no whsec_"),
         ("1", b"whsec_1", "has whsec_"),
         ("WHSEC_1", b"whsec_1", "case"),
@@ -66,9 +70,80 @@ def test_a_secret_that_is_nearly_right_is_named_with_the_difference(ours: str, t
     assert cause in found
 
 
-def test_a_signature_of_another_form_is_named() -> None:
-    for signature in ("", "md5=0", "sha256=123", "0" * 64):
-        assert "64 hexadecimal digits" in str(explain_mismatch(signature, BODY, secret="s"))
+@pytest.mark.parametrize(
+    ("signature", "cause"),
+    [
+        ("", "is empty"),
+        (" ", "is empty"),
+        ("md5=0", "is not `sha256=` and 64"),
+        ("sha256=123", "is not `sha256=` and 64"),
+        ("0" * 64, "lacks `sha256=`"),
+        (f"sha256={'0' * 64}, sha256={'1' * 64}", "several signatures"),
+    ],
+)
+def test_a_signature_of_another_form_is_named(signature: str, cause: str) -> None:
+    for given_signature in (
+        signature,
+        {"x-arowana-signature": signature},
+        {b"X-Arowana-Signature": signature.encode()},
+    ):
+        found: Any = given_signature
+        assert cause in str(explain_mismatch(found, BODY, secret="s"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "cause"),
+    [
+        ({}, "a proxy or web server before yours may have removed it"),
+        ({"Host": "x"}, "a proxy or web server before yours may have removed it"),
+        ({"HTTP_X_AROWANA_SIGNATURE": "x", "CONTENT_TYPE": ""}, "not its environment"),
+        ({"X_Arowana_Signature": "x"}, "has renamed it"),
+        ({"Host": "x", "X-Hub-Signature-256": "x"}, "but 'X-Hub-Signature-256'"),
+    ],
+)
+def test_a_header_that_is_missing_is_named_with_what_there_is(headers: dict[str, str], cause: str) -> None:
+    in_bytes = {name.encode(): value.encode() for name, value in headers.items()}
+    for given_headers in (headers, in_bytes):
+        found: Any = given_headers
+        explained = str(explain_mismatch(found, BODY, secret="s"))
+        assert explained.startswith("there is no X-Arowana-Signature header")
+        assert cause in explained
+
+
+def test_of_several_secrets_the_one_that_fits_is_named_by_its_position() -> None:
+    secrets = ["old", '"new"', "other"]
+    assert explain_mismatch(sign(BODY, secret="other"), BODY, secret=secrets) == (
+        "the signature matches the body (secret 3 of 3)"
+    )
+    assert explain_mismatch(sign(BODY, secret="new"), BODY, secret=secrets) == (
+        "it is the secret: it has quotation marks around it (secret 2 of 3)"
+    )
+    assert "white space at its ends" in str(explain_mismatch(sign(BODY, secret="old"), BODY + b"\n", secret=secrets))
+    assert "(secret 1 of 3)" in str(explain_mismatch(sign(BODY, secret="old"), BODY + b"\n", secret=secrets))
+
+
+def test_a_changed_body_and_a_wrong_secret_at_once_are_both_named() -> None:
+    signature = sign(BODY, secret="whsec_1")
+    found = str(explain_mismatch(signature, SPACED, secret=["old", " whsec_1"]))
+    assert "written anew (the signed body is compact)" in found
+    assert "; and it is the secret: it has white space at its ends (secret 2 of 2)" in found
+    assert explain_mismatch(signature, SPACED, secret=" whsec_1", combined=False) is None
+    long = json.dumps({**VALUE, "more": "x" * 2**17}, separators=(",", ":"), ensure_ascii=False).encode()
+    assert explain_mismatch(sign(long, secret="whsec_1"), long + b"\n", secret=" whsec_1") is None
+    assert "white space" in str(explain_mismatch(sign(long, secret="whsec_1"), long + b"\n", secret="whsec_1"))
+
+
+def test_an_empty_body_is_named() -> None:
+    assert "the body is empty" in str(explain_mismatch(sign(BODY, secret="s"), b"", secret="s"))
+    assert explain_mismatch(sign(b"", secret="s"), b"", secret="s") == "the signature matches the body"
+
+
+def test_no_text_quotes_a_secret_a_signature_or_the_body() -> None:
+    for secret, body in (("whsec_hush ", BODY), ("whsec_hush", SPACED), ('"whsec_hush"', SPACED)):
+        found = str(explain_mismatch(sign(BODY, secret="whsec_hush"), body, secret=secret))
+        assert found != "None"
+        assert "hush" not in found
+        assert "evt_1" not in found
 
 
 def test_no_cause_is_made_up() -> None:

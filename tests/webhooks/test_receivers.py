@@ -509,6 +509,28 @@ async def test_a_handler_is_not_called_after_a_claim_in_a_thread_during_which_it
     assert handler.got == []
 
 
+async def test_the_cause_of_a_wrong_signature_is_logged_once_a_minute_and_not_sent(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = webhooks.asgi(Handler(), secret=SECRET)
+    quoted = {"X-Arowana-Signature": webhooks.sign(BODY, secret=f'"{SECRET}"')}
+    for _ in range(3):
+        answer = await post(app, BODY, headers=quoted)
+        assert answer is not None
+        assert answer[2] == {"error": "unauthorized", "message": "the signature does not match the body"}
+    assert caplog.messages == [
+        "a webhook delivery was refused: it is the secret: the sender's has quotation marks (\") around it"
+    ]
+    monkeypatch.setattr("msgapi.webhooks.receivers.receiver._EXPLANATION_INTERVAL", 0)
+    app = webhooks.asgi(Handler(), secret=SECRET)
+    assert await status(app, b"x" * 2**17, headers=quoted) == 401
+    assert len(caplog.messages) == 1
+    assert await status(app, BODY.replace(b"evt_1", b"evt_2"), headers=quoted) == 401
+    assert await status(app, BODY, headers={}) == 401
+    assert "no cause was found" in caplog.messages[1]
+    assert "there is no X-Arowana-Signature header" in caplog.messages[2]
+
+
 async def test_a_body_that_a_middleware_has_read_is_named(caplog: pytest.LogCaptureFixture) -> None:
     handler = Handler()
     app = webhooks.asgi(handler, secret=SECRET, timeout=0.05)

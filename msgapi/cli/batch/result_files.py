@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, final
 import orjson
 from attrs import define, field
 
-from ... import codec
+from ...codec.json import to_plain
 from ...journal import JournalRow, State
 from ...journal.rows import state_of
 from ...messages import Accepted
@@ -139,7 +139,7 @@ class ResultFiles:
 
 
 def _number(amount: str | None) -> object:
-    return None if amount is None else codec.to_plain(Decimal(amount))
+    return None if amount is None else to_plain(Decimal(amount))
 
 
 def _result_facts(result: Result[Accepted], with_recipients: bool) -> dict[str, object]:  # noqa: FBT001 - private
@@ -150,8 +150,8 @@ def _result_facts(result: Result[Accepted], with_recipients: bool) -> dict[str, 
         return found | {
             "message_id": result.value.message_id,
             "unit": billing.message_type,
-            "price": codec.to_plain(billing.message_price),
-            "hold": codec.to_plain(billing.hold_amount),
+            "price": to_plain(billing.message_price),
+            "hold": to_plain(billing.hold_amount),
         }
     found |= {"code": result.code, "message": shown(result.message), "may_have_happened": result.may_have_happened}
     if isinstance(result, Invalid | Unprocessable):

@@ -11,12 +11,14 @@ from urllib.parse import urlsplit
 
 import click
 from attrs import frozen
+from yarl import URL
 
 from ... import billing
 from ...client import BASE_URL, Client
-from ...config import Misconfigured
+from ...config import Misconfigured, is_loopback
 from ...results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ...retry import Retry
+from ...transports.common.proxy import FROM_ENVIRONMENT, read_proxies
 from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async
@@ -109,9 +111,10 @@ async def _check_service() -> list[Finding]:
     key = await _check_settings("key", api_key=_key(), base_url=BASE_URL) if _key() else None
     if url.todo or key is not None:
         return [url, *([] if key is None else [key])]
+    proxy = _check_proxy(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
     async with Client(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
         result = await api(_CALL)
-    return [url, *_check_answer(result), *_check_clock(result)]
+    return [url, *proxy, *_check_answer(result), *_check_clock(result)]
 
 
 async def _check_settings(name: str, *, api_key: str, base_url: str | None = None) -> Finding | None:
@@ -125,6 +128,20 @@ async def _check_settings(name: str, *, api_key: str, base_url: str | None = Non
 def _url() -> Finding:
     given = os.environ.get("MSGAPI_BASE_URL")
     return Finding("base URL", _origin(given) if given else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
+
+
+def _check_proxy(base_url: str) -> list[Finding]:
+    # Whether the connection goes through a proxy of the environment; nothing if the environment has none.
+    url, rules = URL(base_url), read_proxies(FROM_ENVIRONMENT, os.environ)
+    if rules is None:
+        return []
+    proxy, bypassed = rules.choose(url), next(iter(rules.proxies.values()))
+    if proxy is not None:
+        return [Finding("proxy", f"{proxy} ({proxy.source})")]
+    if not rules.is_bypassed(url):
+        return [Finding("proxy", f"none: {bypassed.source} is not for {url.scheme}")]
+    why = "this machine is reached without one" if is_loopback(f"{url.host}") else "NO_PROXY lists the host"
+    return [Finding("proxy", f"none: {why} ({bypassed.source} is not used)")]
 
 
 def _check_answer(result: Result[Balance]) -> Iterator[Finding]:

@@ -72,7 +72,7 @@ def _table(page: Page) -> str | TextTable:
 
 
 def _lines(message: MessageRecord) -> str:
-    plain: dict[str, Any] = codec.to_plain(message)
+    plain: dict[str, Any] = codec.to_dict(message)
     content = plain.pop("content", None)
     events = plain.pop("events", ())
     lines = [f"{name:15}{line(str(value))}" for name, value in plain.items()]

@@ -95,7 +95,7 @@ def _status(result: Result[Accepted], call: Call[Accepted]) -> Exit:
 
 def _plain(result: Result[Accepted]) -> dict[str, Any]:
     if isinstance(result, Ok):
-        plain: dict[str, Any] = codec.to_plain(result.value)
+        plain: dict[str, Any] = codec.to_dict(result.value)
         return {"kind": RowOutcome.ACCEPTED.kind, **plain, "idempotency_key": result.meta.idempotency_key}
     return facts(result)
 

@@ -30,6 +30,15 @@ _secret_option: Final = click.option(
 )
 
 
+@final
+class _WholeText(click.types.StringParamType):
+    """Text of which click does not split the value in the environment at blanks, though the option is repeatable."""
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Return the value as the only one."""
+        return [rv]
+
+
 @click.command("list")
 @click.option("--cursor", metavar="TEXT", help="Cursor printed with the previous page.")
 @click.option("--limit", type=click.IntRange(1), help="Page size (default: the service's).")
@@ -82,10 +91,18 @@ def test(*, webhook_id: str, json: bool, sandbox: bool) -> int:
 @click.option(
     "--signature", required=True, metavar="TEXT", help="The value of the X-Arowana-Signature header, unchanged."
 )
-@_secret_option
+@click.option(
+    "--secret",
+    "secrets",
+    type=_WholeText(),
+    envvar="MSGAPI_WEBHOOK_SECRET",
+    multiple=True,
+    metavar="TEXT",
+    help="A secret of the endpoint; repeatable; or set MSGAPI_WEBHOOK_SECRET to one.",
+)
 @json_option
-def verify(*, file: str, signature: str, secret: str, json: bool) -> int:
-    """Verify a webhook body and show its event.
+def verify(*, file: str, signature: str, secrets: tuple[str, ...], json: bool) -> int:
+    """Verify a webhook body and show its event, or say why the signature does not match.
 
     FILE is the raw body; - is standard input.
     """
@@ -93,10 +110,11 @@ def verify(*, file: str, signature: str, secret: str, json: bool) -> int:
         body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from None
-    event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=_checked_secret(secret))
+    checked = [_checked_secret(one) for one in secrets or ("",)]
+    event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=checked)
     if isinstance(event, InvalidDelivery):
         wrong_signature = event.status == 401  # noqa: PLR2004
-        cause = webhooks.explain_mismatch(signature, body, secret=secret) if wrong_signature else None
+        cause = webhooks.explain_mismatch(signature, body, secret=checked) if wrong_signature else None
         reason = f"{event.reason}: {cause}" if cause else event.reason
         if json:
             emit_json({"valid": False, "reason": reason, "event": None})

@@ -71,7 +71,7 @@ class AiohttpConnection(ResponseHandler):
         self._first = b""  # the first part of a response
         self._last = b""  # the last bytes of a head that has no body, for an end of it that comes in two parts
         self._lost: BaseException | None = None
-        self._malformed = False
+        self._malformed = self._parses = False
         self.reusable: bool = False
         self.idle_since: float = 0.0
         self.retire_at: float = 0.0
@@ -97,7 +97,9 @@ class AiohttpConnection(ResponseHandler):
         future = self._future = self._event_loop.create_future()
         self._request, self._bodiless = request, bodiless
         self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
-        self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
+        if bodiless or not self._parses:  # to make a parser takes as long as to parse a head
+            self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
+            self._parses = not bodiless
         self._coalescer.add(self._write)
         response = await future
         return self._failure() if response is None else await self._respond(*response)
@@ -165,7 +167,7 @@ class AiohttpConnection(ResponseHandler):
             self._head_size += len(data)
             if self._bodiless:
                 data = self._without_body(data)
-        super().data_received(data)
+        ResponseHandler.data_received(self, data)  # a third of the time of `super()`
         if self._is_answered():
             return
         if self._head_size > MAX_HEAD or self.exception() is not None:

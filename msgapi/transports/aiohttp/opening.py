@@ -7,6 +7,7 @@ Rules, for both:
 
 import asyncio
 import logging
+import os
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, Connection
 from ..common.deadlines import Deadlines, make_deadlines
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import Connector, OpenTransport, UnopenedTransport
+from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
 from ..protocol import Transport
 from .session import AiohttpSessionTransport
 
@@ -37,6 +39,7 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     max_response: int = MAX_RESPONSE,
     keepalive_timeout: float = KEEPALIVE,
     max_connection_age: float = MAX_AGE,
+    proxy: str | None = FROM_ENVIRONMENT,
     ssl: "SSLContext | None" = None,
     session: aiohttp.ClientSession | None = None,
 ) -> AbstractAsyncContextManager[Transport]:
@@ -49,6 +52,10 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     is used for longer than *max_connection_age* seconds, 300 by default, so that a changed address of the host is
     followed.
 
+    *proxy* is the URL of an http proxy for all hosts, or None for no proxy. By default, those of the environment are
+    used (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), which are read when the transport opens, but never for
+    connections to this machine.
+
     A *session* that is passed in keeps its own settings, such as a proxy or tracing, so *ssl* and the times of its
     connections are set there, and *max_connections* is at most the limit of its connector. It is not closed. A call
     over it costs about twice as much CPU time. aiohttp does not repeat these requests by itself.
@@ -57,6 +64,7 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("keepalive_timeout", keepalive_timeout)
     check_seconds("max_connection_age", max_connection_age)
+    check_proxy(proxy)
     if max_connections is not None:
         check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
@@ -72,10 +80,11 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
         if session is not None:
             transport = over_session(session, deadlines, size)
             return transport, transport.close
-        connection = _own_connections()
+        connection, proxies = _own_connections(), read_proxies(proxy, os.environ)
         if connection is None:
             own = _own_session(ssl, keepalive_timeout)
             transport = over_session(own, deadlines, size)
+            transport.proxies = proxies
 
             async def close() -> None:
                 await transport.close()
@@ -83,9 +92,9 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
 
             return transport, close
         loop, coalescer = asyncio.get_running_loop(), RequestCoalescer(deadlines)
-        connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl)
+        connector = Connector(lambda: connection(loop, max_response, coalescer), connecting, ssl, proxies)
         pooled = PooledTransport(
-            connector, deadlines, ConnectionLimit(size), loop, keepalive_timeout, max_connection_age
+            connector, deadlines, ConnectionLimit(size), loop, keepalive_timeout, max_connection_age, proxies
         )
         return pooled, pooled.close
 

@@ -33,6 +33,7 @@ from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, repeated_outcome, watch_socket
 from ..common.deadlines import Deadlines
 from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
+from ..common.proxy import ProxyRules
 from ..protocol import Answer
 
 _AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them
@@ -67,6 +68,7 @@ class AiohttpSessionTransport:
     deadlines: Deadlines
     limit: ConnectionLimit
     max_response: int
+    proxies: ProxyRules | None = field(default=None, init=False)  # of a session that was opened here
     keeps_limits: bool = field(default=True, init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
     _timeout: aiohttp.ClientTimeout = field(init=False, repr=False)
@@ -135,6 +137,11 @@ class AiohttpSessionTransport:
 
     async def _send(self, exchange: "_Exchange", url: URL, timeout: aiohttp.ClientTimeout) -> Answer:  # noqa: ASYNC109
         _close_unrequested(self.session.connector)
+        proxy = None if self.proxies is None else self.proxies.choose(url)
+        if proxy is not None and proxy.problem:
+            return NotSent(proxy.problem)
+        if proxy is not None and url.scheme == "http":
+            exchange.headers.update(proxy.headers)  # aiohttp sends those of the proxy with CONNECT only
         try:
             response = await self.session.request(
                 exchange.request.method,
@@ -148,6 +155,8 @@ class AiohttpSessionTransport:
                 timeout=timeout,
                 middlewares=(exchange.send_once, *self._middlewares, exchange.send),
                 **self._limits,
+                proxy=None if proxy is None else f"{proxy}",
+                proxy_headers=None if proxy is None else proxy.headers,
             )
         except _Lost as lost:
             await asyncio.sleep(0)  # the event loop notices which other connections have been closed

@@ -47,20 +47,24 @@ def with_cause(reason: str, error: BaseException) -> str:
     return f"{reason}: {cause}" if cause else reason
 
 
-def connect_failure(error: BaseException) -> NotSent:
-    """Return the outcome of a request for which no connection could be made because of *error*."""
+def connect_failure(error: BaseException, to: str = "") -> NotSent:
+    """Return the outcome of a request for which no connection could be made because of *error*.
+
+    *to* is what it was to be connected to, if it is not the service.
+    """
+    failed = f"could not connect{f' to {to}' if to else ''}"
     cause = _unwrapped(error)
     if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR:
         remedy = "raise the limit of the process (ulimit -n), or lower max_connections"
-        return NotSent(f"{with_cause('could not connect', cause)}: {remedy}", code=TOO_MANY_OPEN_FILES)
+        return NotSent(f"{with_cause(failed, cause)}: {remedy}", code=TOO_MANY_OPEN_FILES)
     if isinstance(cause, socket.gaierror):
-        reason = "the host name could not be resolved"
+        reason = f"the host name{f' of {to}' if to else ''} could not be resolved"
     elif isinstance(cause, ssl.SSLError):
         reason = "no secure connection"
     elif isinstance(cause, TimeoutError) and cause.errno is None:
-        return NotSent("could not connect in time")
+        return NotSent(f"{failed} in time")
     else:
-        reason = "could not connect"
+        reason = failed
     return NotSent(with_cause(reason, cause))
 
 

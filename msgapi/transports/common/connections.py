@@ -38,6 +38,7 @@ from ..protocol import Answer
 from .deadlines import Deadlines, StartsDeadlines
 from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed
+from .proxy import ProxyRules
 
 MAX_CONNECTIONS: Final = 100
 KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept
@@ -229,11 +230,10 @@ class ConnectionPool(Generic[C]):
         connection.idle_since = now
         connections = self.idle.get(origin)
         if connections is None:
-            self.idle[origin] = [connection]
-        else:
-            connections.append(connection)
+            connections = self.idle[origin] = []
+        connections.append(connection)
         if self.loop is None:
-            if self.idle[origin][0].idle_since <= now - self.keepalive:
+            if connections[0].idle_since <= now - self.keepalive:
                 self.drop_expired()
         elif self._timer is None:
             self._timer = self.loop.call_later(self.keepalive, self.drop_expired)
@@ -289,6 +289,7 @@ class PooledTransport(Generic[C]):
     loop: asyncio.AbstractEventLoop | None
     keepalive: float = KEEPALIVE
     max_age: float = MAX_AGE
+    proxies: ProxyRules | None = None
     keeps_limits: bool = field(default=True, init=False)
     pool: ConnectionPool[C] = field(init=False)
     urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
@@ -300,12 +301,14 @@ class PooledTransport(Generic[C]):
         self.keepalive = min(self.keepalive, self.max_age / 4)
         self.pool = ConnectionPool(self.limit, self.loop, self.keepalive)
 
-    async def __call__(self, request: Request, /) -> Answer:
+    async def __call__(self, request: Request, /) -> Answer:  # noqa: C901 - few function calls
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
         target = self.urls.target(request.url)
         if target is None:
             return INVALID_URL
         data, origin = self.encoder.encode(request, target), target.origin
+        if self.proxies is not None:
+            data = self.proxies.forward(data, target.url)
         limit, pool, limits = self.limit, self.pool, request.limits
         if limit.free > 0:
             limit.free -= 1

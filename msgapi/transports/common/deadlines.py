@@ -7,6 +7,7 @@ of its own. Rules, the same as those of `asyncio.timeout`:
 """
 
 import asyncio
+from asyncio import current_task
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, final
@@ -52,7 +53,7 @@ class Deadlines:
 
     def start(self) -> "Deadline":
         """Start a deadline for the current task; it runs until its `with` block ends."""
-        task = asyncio.current_task(self._loop)
+        task = current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
         deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self.running)
         self.running[deadline] = None
@@ -62,7 +63,7 @@ class Deadlines:
 
     def start_within(self, seconds: float) -> "Deadline":
         """Start a deadline of another length, which has a timer of its own."""
-        task = asyncio.current_task(self._loop)
+        task = current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
         deadline = Deadline(task, self._loop.time() + seconds, task.cancelling(), self._others)
         self._others[deadline] = None

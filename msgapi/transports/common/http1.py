@@ -110,46 +110,50 @@ class RequestEncoder:
     their heads is checked and kept: writing a request takes a third of the time of writing every header.
     """
 
-    _heads: dict[tuple[object, ...], tuple[str, str]] = field(factory=dict, init=False, repr=False)
+    _heads: dict[tuple[object, ...], "_Head"] = field(factory=dict, init=False, repr=False)
 
     def encode(self, request: Request, target: Target) -> bytes:
         """Return *request* to *target* as bytes. Raise ValueError if one of its headers is not valid."""
         method, headers, body = request.method, request.headers, request.body or b""
         framed = bool(body) or method not in _BODILESS_METHODS
-        values = (*headers.values(),)
-        last = values[-1] if values else ""
-        key = (method, framed, target.host, *headers, *values[:-1])
+        names, values = list(headers), list(headers.values())
+        last = values.pop() if values else ""
+        key = (method, framed, target.host, len(names))
         head = self._heads.get(key)
-        if head is None:
-            head = self._add(key, _head_around_last(method, target.host, headers, framed=framed))
+        if head is None or head.fixed != values or head.names != names:
+            head = _make_head(method, target.host, names, values, framed=framed)
+            if len(self._heads) >= _CACHED_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
         if _has_break(last):
             raise ValueError(_BREAK_IN_HEADER)
-        before, after = head
         if framed:
-            return f"{method} {target.path}{before}{last}{after}{len(body)}\r\n\r\n".encode() + body
-        return f"{method} {target.path}{before}{last}{after}\r\n\r\n".encode()
-
-    def _add(self, key: tuple[object, ...], head: tuple[str, str]) -> tuple[str, str]:
-        if len(self._heads) >= _CACHED_HEADS:
-            del self._heads[next(iter(self._heads))]
-        self._heads[key] = head
-        return head
+            return f"{method} {target.path}{head.before}{last}{head.after}{len(body)}\r\n\r\n".encode() + body
+        return f"{method} {target.path}{head.before}{last}{head.after}\r\n\r\n".encode()
 
 
-def _head_around_last(method: str, host: str, headers: Mapping[str, str], *, framed: bool) -> tuple[str, str]:
-    # The head without its target, the value of the last of *headers*, and the length: what is before that value, and
-    # what is after it.
-    lower = check_names(method, *headers)
-    *fixed, _ = headers.values() if headers else ("",)
+@final
+@frozen(eq=False)
+class _Head:
+    # A head without its target, the value of the last header, and the length: the other headers, and what is *before*
+    # that value and *after* it.
+    names: list[str]
+    fixed: list[str]
+    before: str
+    after: str
+
+
+def _make_head(method: str, host: str, names: list[str], fixed: list[str], *, framed: bool) -> _Head:
+    lower = check_names(method, *names)
     if _has_break("".join(fixed)):
         raise ValueError(_BREAK_IN_HEADER)
-    lines = [f"{name}: {value}" for name, value in zip_longest(headers, fixed, fillvalue="")]
+    lines = [f"{name}: {value}" for name, value in zip_longest(names, fixed, fillvalue="")]
     more = [] if "host" in lower else [f"Host: {host}"]
     if "accept-encoding" not in lower:
         more.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
     if framed:
         more.append("Content-Length: ")
-    return "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more))
+    return _Head(names, fixed, "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more)))
 
 
 def _has_break(text: str) -> bool:

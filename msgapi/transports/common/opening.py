@@ -3,8 +3,8 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
-from socket import SOCK_STREAM
+from functools import lru_cache, partial
+from socket import SOCK_STREAM, socket
 from typing import Any, Final, Generic, TypeAlias, TypeVar, final
 
 from aiohappyeyeballs import start_connection
@@ -14,8 +14,10 @@ from yarl import URL
 from ...results import NotSent
 from ..protocol import Transport
 from .causes import connect_failure
+from .proxy import Proxy, ProxyRules, open_tunnel
 
 P = TypeVar("P", bound=asyncio.Protocol)
+_READ_SIZE: Final = 2**12  # bytes of the answer of a proxy
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 
 AddrInfo: TypeAlias = tuple[Any, Any, int, str, Any]
@@ -70,28 +72,56 @@ class Connector(Generic[P]):
     factory: Callable[[], P]
     timeout: float
     ssl: ssl.SSLContext | None
+    proxies: ProxyRules | None = None
     _resolving: "dict[tuple[str, int], asyncio.Future[list[AddrInfo]]]" = field(factory=dict, init=False, repr=False)
 
     async def __call__(self, url: URL, seconds: float | None = None) -> P:
         """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
         try:
             async with asyncio.timeout(self.timeout if seconds is None else seconds):
-                return await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
+                proxy = None if self.proxies is None else self.proxies.choose(url)
+                if proxy is None:
+                    return await self._secure(url, await self._connect(f"{url.raw_host}", url.port or 0))
+                return await self._connect_through(proxy, url)
         except OSError as error:  # time-outs too
             raise ConnectFailed(connect_failure(error)) from None
 
-    async def _open(self, host: str, port: int, *, secure: bool) -> P:
+    async def _connect_through(self, proxy: Proxy, url: URL) -> P:
+        loop = asyncio.get_running_loop()
+        if proxy.problem:
+            raise ConnectFailed(NotSent(proxy.problem))
+        try:
+            sock = await self._connect(proxy.host, proxy.port)
+        except OSError as error:
+            raise ConnectFailed(connect_failure(error, "the proxy")) from None
+        try:
+            if url.scheme == "https":
+                failure = await open_tunnel(
+                    proxy, url, partial(loop.sock_sendall, sock), partial(loop.sock_recv, sock, _READ_SIZE)
+                )
+                if failure is not None:
+                    raise ConnectFailed(failure)
+        except BaseException:
+            sock.close()
+            raise
+        return await self._secure(url, sock)
+
+    async def _connect(self, host: str, port: int) -> socket:
         loop = asyncio.get_running_loop()
         addresses = await self._resolve(host, port)
         try:
-            socket = await start_connection(
+            return await start_connection(
                 list(addresses), happy_eyeballs_delay=_HAPPY_EYEBALLS_DELAY, interleave=1, loop=loop
             )
         except RuntimeError as error:  # with uvloop it raises this for an OSError
             raise OSError(*error.args) from error
+
+    async def _secure(self, url: URL, sock: socket) -> P:
+        secure = url.scheme == "https"
         context = (self.ssl or default_ssl_context()) if secure else None
-        name = host.rstrip(".") if secure else None
-        _, protocol = await loop.create_connection(self.factory, sock=socket, ssl=context, server_hostname=name)
+        name = f"{url.raw_host}".rstrip(".") if secure else None
+        loop = asyncio.get_running_loop()
+        _, protocol = await loop.create_connection(self.factory, sock=sock, ssl=context, server_hostname=name)
         return protocol
 
     async def _resolve(self, host: str, port: int) -> "list[AddrInfo]":

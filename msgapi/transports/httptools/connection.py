@@ -15,7 +15,7 @@ from typing import Final, cast, final
 
 import httptools
 
-from ...http import Lowered, decode_value, header_names
+from ...http import Lowered, header_names
 from ...results import NotSent, Unanswered
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
@@ -115,10 +115,13 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; if it is repeated, the last one."""
-        key = header_names[name]
+        key = header_names.get(name) or header_names[name]
         if key in self._headers:
             self._replaced_size += _line_size(key, self._headers[key])
-        self._headers[key] = decode_value(value)
+        try:
+            self._headers[key] = value.decode()  # half of the time of the next one
+        except UnicodeDecodeError:
+            self._headers[key] = value.decode(errors="surrogateescape")
 
     def on_headers_complete(self) -> None:
         """Check the head, and decide what follows: nothing, a body, or another response, as after a 1xx."""

@@ -10,6 +10,7 @@ Rules:
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import zip_longest
 from socket import IPPROTO_TCP, SO_ERROR, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, socket
 from time import monotonic
@@ -21,16 +22,18 @@ from attrs import frozen
 from yarl import URL
 
 from ...http import Lowered
-from ...results import Unanswered
+from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import KEEPALIVE, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, make_response
 from ..common.opening import ConnectFailed, default_ssl_context
+from ..common.proxy import Proxy, ProxyRules, open_tunnel
 from ..protocol import Answer
 
 A = TypeVar("A")
 R = TypeVar("R")
 _READ_SIZE: Final = 2**16  # more than one record of TLS, so that the TLS library keeps no data that it has decrypted
+_PROXY_READ_SIZE: Final = 2**12  # bytes of the answer of a proxy
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 _CUT_SHORT: Final = Unanswered("the response was cut short")
 # For h11, the method alone decides how the response is read. The request itself is written by `encode_request`.
@@ -87,10 +90,8 @@ class H11Connection:
 
     async def _write(self, data: bytes) -> bool:
         # Return False if the server did not accept all of it: it may have responded before.
-        view = memoryview(data)
         try:
-            while view:
-                view = view[await _when_ready(self._socket, self._socket.send, view, anyio.wait_writable) :]
+            await _send_all(self._socket, data)
         except BrokenPipeError:
             return False
         return True
@@ -131,21 +132,51 @@ class SocketConnector:
     max_response: int
     ssl: ssl.SSLContext | None
     keepalive: float = KEEPALIVE
+    proxies: ProxyRules | None = None
 
     async def __call__(self, url: URL, seconds: float | None = None) -> H11Connection:
         """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
         try:
             with anyio.fail_after(self.timeout if seconds is None else seconds):
-                sock = await self._open(f"{url.raw_host}", url.port or 0, secure=url.scheme == "https")
+                proxy = None if self.proxies is None else self.proxies.choose(url)
+                sock = await (_connect(f"{url.raw_host}", url.port or 0) if proxy is None else _through(proxy, url))
+                if url.scheme == "https":
+                    sock = await _start_tls(sock, f"{url.raw_host}".rstrip("."), self.ssl or default_ssl_context())
         except OSError as error:  # a time-out too
             raise ConnectFailed(connect_failure(error)) from None
         return H11Connection(sock, self.max_response, self.keepalive)
 
-    async def _open(self, host: str, port: int, *, secure: bool) -> socket:
-        found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
-        addresses = [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
-        sock = await (_connect_one(addresses[0]) if len(addresses) == 1 else _connect_first(addresses))
-        return await _start_tls(sock, host.rstrip("."), self.ssl or default_ssl_context()) if secure else sock
+
+async def _connect(host: str, port: int) -> socket:
+    found = await anyio.getaddrinfo(host, port, type=SOCK_STREAM)
+    addresses = [(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+    return await (_connect_one(addresses[0]) if len(addresses) == 1 else _connect_first(addresses))
+
+
+async def _through(proxy: Proxy, url: URL) -> socket:
+    if proxy.problem:
+        raise ConnectFailed(NotSent(proxy.problem))
+    try:
+        sock = await _connect(proxy.host, proxy.port)
+    except OSError as error:
+        raise ConnectFailed(connect_failure(error, "the proxy")) from None
+    try:
+        if url.scheme == "https":
+            send = partial(_send_all, sock)
+            receive = partial(_when_ready, sock, sock.recv, _PROXY_READ_SIZE, anyio.wait_readable)
+            failure = await open_tunnel(proxy, url, send, receive)
+            if failure is not None:
+                raise ConnectFailed(failure)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _send_all(sock: socket, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[await _when_ready(sock, sock.send, view, anyio.wait_writable) :]
 
 
 async def _connect_first(addresses: Sequence[_Address]) -> socket:

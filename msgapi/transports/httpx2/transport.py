@@ -8,6 +8,7 @@ Rules, beside those of `common.connections`:
 - If a response was not read to its end, its connection is closed, so that no other call can read the rest.
 """
 
+import os
 import ssl as tls
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -21,6 +22,7 @@ from ...config import check_count, check_seconds
 from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport
+from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
 from ..protocol import Transport
 from .client import Httpx2ClientTransport, hide_paths_in_log
 from .connection import SocketConnector
@@ -34,6 +36,7 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     max_response: int = MAX_RESPONSE,
     keepalive_timeout: float = KEEPALIVE,
     max_connection_age: float = MAX_AGE,
+    proxy: str | None = FROM_ENVIRONMENT,
     ssl: tls.SSLContext | None = None,
     client: httpx2.AsyncClient | None = None,
 ) -> AbstractAsyncContextManager[Transport]:
@@ -45,6 +48,10 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     that wait. An idle connection is closed after *keepalive_timeout* seconds, 15 by default. None is used for longer
     than *max_connection_age* seconds, 300 by default, so that a changed address of the host is followed.
 
+    *proxy* is the URL of an http proxy for all hosts, or None for no proxy. By default, those of the environment are
+    used (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), which are read when the transport opens, but never for
+    connections to this machine.
+
     A *client* that is passed in keeps its TLS, limits, kept connections, proxy, hooks and headers, so *ssl* and the
     times of its connections are set there. Its time-outs,
     cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
@@ -55,6 +62,7 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("keepalive_timeout", keepalive_timeout)
     check_seconds("max_connection_age", max_connection_age)
+    check_proxy(proxy)
     check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
 
@@ -64,13 +72,15 @@ def open(  # noqa: A001 - `transports.httpx2.open`
             hide_paths_in_log()
             over_client = Httpx2ClientTransport(client, limit, deadlines, connecting, max_response)
             return over_client, over_client.close
+        proxies = read_proxies(proxy, os.environ)
         transport = PooledTransport(
-            SocketConnector(connecting, max_response, ssl, keepalive_timeout),
+            SocketConnector(connecting, max_response, ssl, keepalive_timeout, proxies),
             deadlines,
             limit,
             None,
             keepalive_timeout,
             max_connection_age,
+            proxies,
         )
         return transport, transport.close
 

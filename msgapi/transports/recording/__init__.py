@@ -1,5 +1,6 @@
 """Record exchanges to a file, and replay them."""
 
-from .recording import Recording, Replay
+from .exchanges import NotRecorded
+from .recording import Cassette, Recording, RecordMode, Replay
 
-__all__ = ["Recording", "Replay"]
+__all__ = ["Cassette", "NotRecorded", "RecordMode", "Recording", "Replay"]

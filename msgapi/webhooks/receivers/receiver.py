@@ -12,7 +12,9 @@ Rules:
 
 import inspect
 import logging
+import math
 import secrets
+import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, TypeAlias, final, get_args
@@ -25,11 +27,15 @@ from attrs.validators import gt
 
 from ..delivery import InvalidDelivery, parse_secrets, read
 from ..events import Event
+from ..mismatch import explain_mismatch
 from .event_store import EventState, EventStore
 
 Handler: TypeAlias = Callable[[Event], Awaitable[None]]
 """An async function that handles one event."""
 _CODES: Final = {401: "unauthorized", 400: "validation_error"}
+_EXPLANATION_INTERVAL: Final = 60.0  # seconds between two refusals whose cause is looked for
+_MAX_EXPLAINED: Final = 2**16  # bytes
+_NO_CAUSE: Final = "the signature does not match, and no cause was found: is the secret that of this endpoint?"
 _RENEWALS: Final = 3  # of a claim within its lease
 _CANCELLED_STORE_TIMEOUT: Final = 0.4  # seconds for the store to record the result of a cancelled delivery
 _LATE_HANDLER_TIMEOUT: Final = 55.0  # seconds that a late handler may go on; the service repeats after a minute
@@ -108,6 +114,8 @@ class Receiver:
     - So a handler should only store the event or put it into a queue, and must be able to run twice for an
       event if it can fail halfway.
     - A call of the store counts towards *timeout*. A store that raises is treated as a handler that raises.
+    - A wrong signature is answered 401; once a minute at most, a warning says what may be wrong, as
+      `explain_mismatch` does.
     - A body of more than *max_body* bytes is answered 413 and not read to its end; one that does not arrive
       within *timeout* is answered 408.
 
@@ -121,6 +129,7 @@ class Receiver:
     store: EventStore = field(validator=_check_store)
     max_body: int = field(validator=gt(0), kw_only=True)
     timeout: float = field(validator=gt(0), kw_only=True)
+    _next_explanation: float = field(default=-math.inf, init=False, repr=False)
 
     async def receive(self, headers: Mapping[str, str], chunks: AsyncIterable[bytes], respond: Respond) -> None:
         """Receive one delivery, whose body is *chunks*, and pass the response to *respond*, once.
@@ -146,8 +155,19 @@ class Receiver:
             return self.refuse_size()
         event = read(headers, body, secret=self.secret)
         if isinstance(event, InvalidDelivery):
+            if event.status == 401:  # noqa: PLR2004
+                self._explain(headers, body)
             return error_response(event.status, _CODES[event.status], event.reason)
         return event
+
+    def _explain(self, headers: Mapping[str, str], body: bytes) -> None:
+        # Anybody can send a wrong signature, so the cause is looked for once in a while, and not in long bodies.
+        now = time.monotonic()
+        if now < self._next_explanation or len(body) > _MAX_EXPLAINED:
+            return
+        self._next_explanation = now + _EXPLANATION_INTERVAL
+        cause = explain_mismatch(headers, body, secret=self.secret, combined=False)
+        _log.warning("a webhook delivery was refused: %s", cause or _NO_CAUSE)
 
     def refuse_size(self) -> WebhookResponse:
         """Return the response to a body that is too large."""

@@ -12,7 +12,8 @@ import anyio
 import click
 from attrs import field, frozen
 
-from ....codec import Problems, load_error
+from ....codec import Problems
+from ....codec.json import error_from_json
 from ....fleet import Collection, collect
 from ....journal import Unusable
 from ....results import ApiError
@@ -108,7 +109,7 @@ async def _collect(address: FleetAddress, batch: str, path: str, *, only_read: b
 
 
 def _error(why: bytes | None) -> ApiError | None:
-    error = None if why is None else load_error(why)
+    error = None if why is None else error_from_json(why)
     return None if isinstance(error, Problems) else error
 
 

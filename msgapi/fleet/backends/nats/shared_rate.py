@@ -20,7 +20,7 @@ from nats.js.errors import BucketNotFoundError, KeyNotFoundError, KeyWrongLastSe
 from nats.js.kv import KeyValue
 
 from ....clock import SYSTEM_CLOCK, Clock
-from ....codec import Problems, dump, load
+from ....codec import Problems, from_json, to_json
 from ....ratelimit import Grant, RateState
 from ...opening import hash_key
 from ...sending import Backoff
@@ -114,7 +114,7 @@ class NatsSharedRate:
                 if after == before:
                     return True
                 with suppress(KeyWrongLastSequenceError):
-                    _ = await bucket.update(name, dump(after), last=revision)
+                    _ = await bucket.update(name, to_json(after), last=revision)
                     return True
                 await self._clock.sleep(random() * _JITTER_STEP * attempt)  # noqa: S311 - jitter
         except _FAILURES:
@@ -165,7 +165,7 @@ async def _read(bucket: KeyValue, name: str) -> tuple[bytes | None, int]:
 
 
 def _load_state(value: bytes | None) -> RateState:
-    state = RateState() if value is None else load(value, RateState)
+    state = RateState() if value is None else from_json(value, RateState)
     return RateState() if isinstance(state, Problems) else state
 
 

@@ -1,43 +1,38 @@
-"""Codec: convert models and outcomes to JSON and back, with cattrs hooks for each type of a field.
+"""Converter: the cattrs hooks that convert models and outcomes to JSON types and back, one for each type of a field.
 
 Rules:
-- Reading never raises: it returns the model, or `Problems` that name a path and quote no value.
 - The fast converter reads first; only what it refuses is read again by the detailed one, which locates the problems.
 - No value is coerced from one JSON type to another, except that a Decimal is read from a number or a string.
 - A null where a field has a default is read as that default.
 - A field of an answer or an event that has an unexpected type is kept in its `extra` as it came. It does not cost the
   other fields, nor an odd element of an array the other elements: it is in `extra` too, in a list under that name.
 - A Literal is read as a str, since the API adds to its enums. `schema.validators` checks what may be sent.
+- An answer and an outcome are written with all fields, except those that are None by default and in value, and an
+  empty `extra`. Of any other class, fields at their default are omitted.
+- An outcome is written with a field "kind", the name of its class, and is read only as that class.
 """
 
-import json
-import re
-from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeVar, Union, cast, final, get_args, get_origin
+from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
-import orjson
-from attrs import frozen
-from cattrs import AttributeValidationNote, ClassValidationError, IterableValidationError
+from cattrs import AttributeValidationNote, ClassValidationError
 from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.gen import make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import OrjsonConverter
 from cattrs.preconf.orjson import make_converter as make_orjson_converter
 
-from .codegen import EXTRA, Cache, Part, Tree, Unusual, in_utc, reader, unknown_fields
-from .results import ApiError, Detail, Meta, Ok
+from ..codegen import EXTRA, Part, Tree, Unusual, in_utc, reader, unknown_fields
+from ..results import ApiError, Meta, Ok, RateLimit
 
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
 _DECIMAL_SOURCES: Final = frozenset({float, int, str})
 _KIND: Final = "kind"
-_ID: Final = re.compile(r'"((?:[a-z]+_)?id)"\s*:\s*"([!#-\[\]-~]{1,255})"')
 _NO_HOOKS: Final[Mapping[str, Structure[Any]]] = {}
-_MAX_DIGITS: Final = 20  # of a whole number of 64 bits, or 19 and a sign
 _ERRORS: Final = {kind.__name__: kind for kind in get_args(ApiError)}
 
 
@@ -300,197 +295,94 @@ fast: Final = make_converter(locate_problems=False)
 detailed: Final = make_converter(locate_problems=True)
 
 
-@final
-@frozen
-class Problems:
-    """Why a value could not be read: each problem with the path at which it was found."""
-
-    details: tuple[Detail, ...]
-
-    def __str__(self) -> str:
-        """Return the problems in one line."""
-        return "; ".join(self.lines())
-
-    def lines(self) -> tuple[str, ...]:
-        """Return each problem as `message @ $.path`."""
-        return tuple(
-            f"{detail.message} @ {'.'.join(part for part in ('$', detail.field) if part)}" for detail in self.details
-        )
+# Outcomes.
 
 
-def dump(value: object) -> bytes:
-    """Return *value*, a model or an outcome, as JSON. Fields at their default are omitted."""
-    # orjson keeps its buffer of 4 kB alive behind each result; a copy keeps only the bytes that were written.
-    return memoryview(orjson.dumps(_fast_writers[type(value)](value))).tobytes()
-
-
-def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
-    """Return *value* as the types of JSON: dicts, lists, strings, numbers, booleans and None."""
-    return fast.unstructure(value)
-
-
-def parse(body: bytes) -> object | Problems:
-    """Return the JSON value in *body*. If *body* is not JSON, return one problem without a path.
-
-    A byte order mark is skipped; the body may then be UTF-16 too.
-    """
-    try:
-        value: object = orjson.loads(_without_mark(body))
-        return value
-    except ValueError:
-        return Problems((Detail("", "is not JSON" if body else "is empty"),))
-
-
-def _without_mark(body: bytes) -> bytes | str:
-    if body.startswith(BOM_UTF8):
-        return body.removeprefix(BOM_UTF8)
-    return body.decode("utf-16") if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else body
-
-
-def parse_leniently(body: bytes) -> object | Problems:
-    """Return the JSON value in *body* as `parse` does, or with what strict parsers refuse replaced.
-
-    Invalid Unicode, such as half of a surrogate pair, becomes U+FFFD. NaN and numbers beyond a float become None.
-    """
-    value = parse(body)
-    if not isinstance(value, Problems):
-        return value
-    try:
-        text = _without_mark(body)
-        text = text if isinstance(text, str) else text.decode(errors="replace")
-        read = json.loads(text, parse_constant=_none, parse_int=_whole_number, parse_float=_finite_number)
-        return _without_surrogates(read)
-    except (ValueError, RecursionError):
-        return value
-
-
-def _none(_: str) -> None:
-    return None
-
-
-def _whole_number(digits: str) -> int | float | None:
-    # orjson reads and writes 64 bits, and reads a longer number as a float.
-    if len(digits) <= _MAX_DIGITS and -(2**63) <= (number := int(digits)) < 2**64:
-        return number
-    return _finite_number(digits)
-
-
-def _finite_number(digits: str) -> float | None:
-    number = float(digits)
-    return number if isfinite(number) else None
-
-
-def _without_surrogates(value: object) -> object:
-    if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, dict):
-        tree = cast("dict[str, object]", value)
-        return {cast("str", _without_surrogates(name)): _without_surrogates(part) for name, part in tree.items()}
-    return [_without_surrogates(part) for part in cast("list[object]", value)] if isinstance(value, list) else value
-
-
-def salvage(body: bytes, deepest: int) -> Tree:
-    """Return what can be read of *body*, which is no answer: the fields of a JSON object, or the ids in a part of one.
-
-    If objects and arrays are nested in more than *deepest* levels, return the fields that are strings.
-    """
-    value = parse_leniently(body)
-    if isinstance(value, dict):
-        whole = not is_nested_deeper(value, deepest)
-        return value if whole else {name: part for name, part in value.items() if isinstance(part, str)}
-    text = body.decode(errors="replace").lstrip("\ufeff \t\r\n")
-    return dict(reversed(_ID.findall(text))) if text.startswith("{") else {}  # of two ids with one name, the first
-
-
-_fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
-_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
-
-
-def load(body: bytes, model: type[T]) -> T | Problems:
-    """Return the *model* read from the JSON in *body*, or the problems found.
-
-    Unknown fields are ignored, or kept in `extra` if the model has one. Such a model is also read from JSON that is
-    not quite valid, as `parse_leniently` does.
-    """
-    try:
-        read: T = _fast_readers[model](orjson.loads(body), model)
-        return read
-    except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
-        value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
-        return value if isinstance(value, Problems) else _read_in_detail(value, model)
-
-
-def load_error(body: bytes) -> ApiError | Problems:
-    """Return the error value that `dump` wrote to *body*, or the problems found."""
-    return load(body, cast("type[ApiError]", ApiError))
-
-
-def from_plain(value: object, model: type[T]) -> T | Problems:
-    """Return the *model* read from *value*, a parsed JSON value, or the problems found."""
-    try:
-        read: T = _fast_readers[model](value, model)
-        return read
-    except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
-        return _read_in_detail(value, model)
-
-
-def is_nested_deeper(value: object, levels: int) -> bool:
-    """Return True if objects and arrays in *value* are nested in more than *levels* levels."""
-    layer: list[object] = [value]
-    for _ in range(levels + 2):  # the body itself, and the leaves
-        layer = [
-            child
-            for one in layer
-            for child in (one.values() if isinstance(one, dict) else one if isinstance(one, list) else ())
-        ]
-        if not layer:
-            return False
-    return True
-
-
-def _read_in_detail(value: object, model: type[T]) -> T | Problems:
-    try:
-        return detailed.structure(value, model)
-    except Exception as error:  # noqa: BLE001 - reading never raises; every error becomes a problem
-        return Problems(tuple(_details(error, "")))
-
-
-def _details(error: BaseException, path: str) -> Iterable[Detail]:
-    if isinstance(error, ClassValidationError):
-        named, bare = error.group_exceptions()
-        for inner, note in named:
-            yield from _details(inner, f"{path}.{note.name}" if path else note.name)
-        for inner in bare:
-            yield from _details(inner, path)
-    elif isinstance(error, IterableValidationError):
-        for inner, index in error.group_exceptions()[0]:
-            yield from _details(inner, f"{path}[{index.index}]")
-    elif isinstance(error, KeyError):
-        yield Detail(path, "is required")
-    else:
-        yield Detail(path, str(error) if isinstance(error, Mismatch) else "is not of the expected form")
-
-
-# Errors and `Ok` are written with a field "kind", the name of their class.
+def answer_writer(model: type) -> Callable[[object], dict[str, object]]:
+    """Return the function that writes an answer or an outcome, by the rule above."""
+    omitted = {one.name: one.default is None or one.name == EXTRA for one in attrs.fields(model)}
+    overrides: Any = {name: override(omit_if_default=omit) for name, omit in omitted.items()}
+    return make_dict_unstructure_fn(model, fast, **overrides)
 
 
 def _write_with_kind(kind: type) -> Callable[[object], dict[str, object]]:
-    write: Callable[[object], dict[str, object]] = fast.gen_unstructure_attrs_fromdict(kind)
+    write = answer_writer(kind)
     return lambda value: {_KIND: kind.__name__, **write(value)}
 
 
-def _read_error(value: object, _: object) -> object:
-    name = value.get(_KIND) if isinstance(value, dict) else None
-    if not isinstance(name, str) or name not in _ERRORS:
-        raise Mismatch("must be an object with the kind of an error")
-    return detailed.structure(value, _ERRORS[name])
+def _read_with_kind(name: str, read: Structure[Any]) -> Structure[Any]:
+    def structure(value: object, kind: object) -> object:
+        if _checked_object(value).get(_KIND) != name:
+            raise _mistaken([located(Mismatch(f'must be "{name}"'), _KIND)], _ERRORS.get(name, Ok))
+        return read(value, kind)
+
+    return structure
+
+
+def _ok_reader(converter: OrjsonConverter, kind: object) -> Structure[Any]:
+    parts = {"value": (get_args(kind) or (object,))[0], "meta": Meta}
+
+    def read(value: dict[str, object], _: object) -> object:
+        found, errors = {}, list[Exception]()
+        for name, part in parts.items():
+            try:
+                found[name] = converter.structure(value[name], cast("Any", part))
+            except Exception as error:  # noqa: BLE001 - collected, and raised as one below
+                errors.append(located(error, name))
+        if errors:
+            raise _mistaken(errors, Ok)
+        return Ok(**found)
+
+    return _read_with_kind("Ok", lambda value, _: read({"meta": {}, **value}, _))
+
+
+def _mistaken(errors: list[Exception], model: type) -> ClassValidationError:
+    return ClassValidationError("does not fit", errors, model)  # pyright: ignore[reportCallIssue] - its base takes two
+
+
+def _result_reader(converter: OrjsonConverter, kind: object) -> Structure[Any]:
+    kinds = {getattr(get_origin(one) or one, "__name__", ""): one for one in get_args(kind)}
+
+    def read(value: object, _: object) -> object:
+        name = value.get(_KIND) if isinstance(value, dict) else None
+        if not isinstance(name, str) or name not in kinds:
+            raise Mismatch(f"must be an object with the kind of {'a result' if 'Ok' in kinds else 'an error'}")
+        return converter.structure(value, kinds[name])
+
+    return read
+
+
+def _is_ok(kind: object) -> bool:
+    return kind is Ok or get_origin(kind) is Ok
+
+
+def _is_result(kind: object) -> bool:
+    return get_origin(kind) in {Union, UnionType} and set(_ERRORS.values()) <= set(get_args(kind))
+
+
+def _is_error(kind: object) -> bool:
+    return isinstance(kind, type) and kind in _ERRORS.values()
 
 
 def _register_outcomes() -> None:
     _ = attrs.resolve_types(Meta)  # it names the errors, which are defined after it
-    _ = fast.register_unstructure_hook_factory(lambda kind: kind is Ok or kind in _ERRORS.values(), _write_with_kind)
+    parts = {Meta, RateLimit}
+    _ = fast.register_unstructure_hook_factory(
+        lambda kind: attrs.has(kind) and (kind in parts or is_answer(kind)), answer_writer
+    )
+    _ = fast.register_unstructure_hook_factory(lambda kind: _is_ok(kind) or _is_error(kind), _write_with_kind)
     for converter in (fast, detailed):
-        converter.register_structure_hook_func(lambda kind: kind == ApiError, _read_error)
+        _register_reading(converter)
+
+
+def _register_reading(converter: OrjsonConverter) -> None:
+    def read_error(model: type) -> Structure[Any]:
+        read: Structure[Any] = _object(converter, model) if converter is detailed else compiled_reader(model)
+        return _read_with_kind(model.__name__, read)
+
+    _ = converter.register_structure_hook_factory(_is_error, read_error)
+    _ = converter.register_structure_hook_factory(_is_ok, lambda kind: _ok_reader(converter, kind))
+    _ = converter.register_structure_hook_factory(_is_result, lambda kind: _result_reader(converter, kind))
 
 
 _register_outcomes()

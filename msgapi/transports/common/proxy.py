@@ -1,0 +1,224 @@
+"""Proxies: which one a connection goes through, by the environment or by an argument, and how.
+
+A request over TLS goes through a tunnel that the proxy opens (CONNECT). Over plain http it is sent to the proxy, with
+the whole URL in its first line.
+
+Rules:
+- The environment is read once, when the transport opens: the variable of the scheme, else `ALL_PROXY`. A name in lower
+  case comes first, and an empty value is no proxy. `HTTP_PROXY` is ignored where `REQUEST_METHOD` is set, since a web
+  server sets it from a header of the request (httpoxy).
+- Connections to this machine, and to the hosts in `NO_PROXY`, do not go through a proxy of the environment.
+- The user name and the password of a proxy are in no repr, no error and no log.
+- A proxy that refuses a tunnel is `NotSent`: no byte of the request has left.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, Final, TypeAlias, final
+from urllib.parse import unquote, urlsplit
+
+from attrs import field, frozen
+
+from ...config import Misconfigured, is_loopback
+from ...results import NotSent
+
+if TYPE_CHECKING:
+    from yarl import URL
+
+FROM_ENVIRONMENT: Final = "environment"
+"""The value of the option `proxy` that stands for the proxies of the environment."""
+
+_PORT: Final = 80
+_LONGEST_HEAD: Final = 2**14  # bytes of the answer to CONNECT
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_NOT_A_PROXY: Final = "the proxy refused to connect: its answer is not that of a proxy"
+
+
+@final
+@frozen
+class Proxy:
+    """One http proxy. *source* is the variable of the environment that names it, or `proxy` for the argument.
+
+    A variable may name one that cannot be used: *problem* says why. Nothing is sent then.
+    """
+
+    source: str
+    host: str
+    port: int
+    username: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+    problem: str = ""
+
+    def __str__(self) -> str:
+        """Return its URL, without user name and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers that a request to the proxy has in addition; none without a user name."""
+        if not self.username and not self.password:
+            return {}
+        credentials = b64encode(f"{self.username}:{self.password}".encode()).decode()
+        return {"Proxy-Authorization": f"Basic {credentials}"}
+
+    @property
+    def header_lines(self) -> bytes:
+        """The same as lines."""
+        return "".join(f"{name}: {value}\r\n" for name, value in self.headers.items()).encode()
+
+
+Bypass: TypeAlias = Callable[[str, int], bool]
+"""Returns whether a host and port are reached without a proxy."""
+
+
+@final
+@frozen
+class ProxyRules:
+    """The proxy for each scheme, and the hosts that are reached without one."""
+
+    proxies: Mapping[str, Proxy]
+    bypasses: tuple[Bypass, ...] = field(default=(), repr=False)
+
+    def choose(self, url: "URL") -> Proxy | None:
+        """Return the proxy for *url*, or None."""
+        proxy = self.proxies.get(url.scheme)
+        if proxy is None or self.is_bypassed(url):
+            return None
+        return proxy
+
+    def is_bypassed(self, url: "URL") -> bool:
+        """Return whether the host of *url* is reached without a proxy."""
+        host, port = (url.raw_host or "").lower().rstrip("."), url.port or 0
+        return any(bypass(host, port) for bypass in self.bypasses)
+
+    def forward(self, data: bytes, url: "URL") -> bytes:
+        """Return a request as a proxy takes it: with the whole *url* in its first line, if it is plain http."""
+        proxy = self.choose(url) if url.scheme == "http" else None
+        if proxy is None:
+            return data
+        line, _, rest = data.partition(b"\r\n")
+        method = line.partition(b" ")[0]
+        target = f"http://{url.host_port_subcomponent}{url.raw_path_qs}".encode()
+        return b"%s %s HTTP/1.1\r\n%s%s" % (method, target, proxy.header_lines, rest)
+
+
+def read_proxies(proxy: str | None, environment: Mapping[str, str]) -> ProxyRules | None:
+    """Return the rules for the option *proxy*, or None if no connection goes through a proxy.
+
+    It is `FROM_ENVIRONMENT`, the URL of a proxy for all hosts, or None. Raise Misconfigured if that URL cannot be used.
+    """
+    if proxy is None:
+        return None
+    if proxy != FROM_ENVIRONMENT:
+        given = parse_proxy(proxy, "proxy")
+        return ProxyRules({"http": given, "https": given})
+    found = {scheme: one for scheme in ("http", "https") if (one := _of_scheme(scheme, environment)) is not None}
+    if not found:
+        return None
+    return ProxyRules(found, (_is_this_machine, *_read_no_proxy(environment)))
+
+
+def check_proxy(proxy: object) -> None:
+    """Raise TypeError or Misconfigured unless *proxy* is a value for the option `proxy`."""
+    if proxy is not None and not isinstance(proxy, str):
+        raise TypeError(f"proxy must be a URL such as http://proxy.example:3128, or None, not {type(proxy).__name__}")
+    if proxy is not None and proxy != FROM_ENVIRONMENT:
+        _ = parse_proxy(proxy, "proxy")
+
+
+def parse_proxy(text: str, source: str) -> Proxy:
+    """Return the proxy with the URL *text*; `http://` may be left out. Raise Misconfigured if it cannot be used.
+
+    The error names the *source*, and shows nothing of the URL but its scheme: it may contain a password.
+    """
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = parts = None
+    if parts is None or not host or not text.isprintable() or " " in text:
+        raise Misconfigured(f"{source} must be the URL of a proxy, such as http://proxy.example:3128")
+    if parts.scheme != "http":
+        raise Misconfigured(
+            f"{source} names a proxy of the kind {parts.scheme}, which is not supported: give an http proxy, "
+            "pass proxy=None, or list the host in NO_PROXY"
+        )
+    return Proxy(source, host, port or _PORT, unquote(parts.username or ""), unquote(parts.password or ""))
+
+
+def _of_scheme(scheme: str, environment: Mapping[str, str]) -> Proxy | None:
+    names = [f"{scheme}_proxy", f"{scheme}_proxy".upper(), "all_proxy", "ALL_PROXY"]
+    if "REQUEST_METHOD" in environment and scheme == "http":
+        names.remove("HTTP_PROXY")
+    name = next((name for name in names if name in environment), None)
+    text = "" if name is None else environment[name].strip()
+    if name is None or not text:
+        return None
+    try:
+        return parse_proxy(text, name)
+    except Misconfigured as error:
+        return Proxy(name, "", 0, problem=f"{error}")
+
+
+def _is_this_machine(host: str, _: int) -> bool:
+    return is_loopback(host.strip("[]"))
+
+
+def _read_no_proxy(environment: Mapping[str, str]) -> Iterator[Bypass]:
+    text = environment.get("no_proxy", environment.get("NO_PROXY", ""))
+    for entry in text.replace(",", " ").split():
+        yield _bypass(entry.lower())
+
+
+def _bypass(entry: str) -> Bypass:
+    if entry == "*":
+        return lambda _, __: True
+    try:
+        network = ip_network(entry.strip("[]"), strict=False)
+    except ValueError:
+        pass
+    else:
+        return lambda host, _: _is_in(host, network)
+    name, _, number = entry.rpartition(":")
+    port = int(number) if name and number.isdecimal() else None
+    name = (entry if port is None else name).removeprefix("*").strip("[].")
+    return lambda host, at: (host == name or host.endswith(f".{name}")) and port in {None, at}
+
+
+def _is_in(host: str, network: IPv4Network | IPv6Network) -> bool:
+    try:
+        return ip_address(host) in network
+    except ValueError:
+        return False
+
+
+async def open_tunnel(
+    proxy: Proxy,
+    url: "URL",
+    send: Callable[[bytes], Awaitable[object]],
+    receive: Callable[[], Awaitable[bytes]],
+) -> NotSent | None:
+    """Ask *proxy*, over a connection to it, for a tunnel to the host of *url*. Return why there is none, else None."""
+    host = f"[{url.raw_host}]" if ":" in f"{url.raw_host}" else url.raw_host
+    origin = f"{host}:{url.port}".encode()
+    _ = await send(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (origin, origin, proxy.header_lines))
+    head = b""
+    while _END_OF_HEAD not in head:
+        data = await receive()
+        if not data or len(head) > _LONGEST_HEAD:
+            return NotSent("the proxy refused to connect: it closed the connection" if not data else _NOT_A_PROXY)
+        head += data
+    status = _STATUS_LINE.match(head)
+    if status is None:
+        return NotSent(_NOT_A_PROXY)
+    if not status[1].startswith(b"2"):
+        return NotSent(f"the proxy refused to connect: HTTP {status[1].decode()}{_advice(status[1])}")
+    return None if head.endswith(_END_OF_HEAD) else NotSent(_NOT_A_PROXY)  # the server does not speak first in TLS
+
+
+def _advice(status: bytes) -> str:
+    return " (it wants a user name and a password)" if status == b"407" else ""
