@@ -291,6 +291,14 @@ async def test_an_invalid_leg_is_found_before_any_leg_is_sent() -> None:
     assert [detail.field for detail in both.details] == ["to", "fallback[2].to", "fallback[2].subject"]
 
 
+async def test_a_problem_of_the_first_leg_alone_is_that_of_the_call() -> None:
+    assert fallback.chain(rcs("12"), email()).invalid == rcs("12").invalid
+    value = fallback.chain(rcs(), email("x", ""))
+    assert value.invalid is not None
+    assert value.invalid.message.startswith("fallback.to must be")
+    assert "; fallback.subject " in value.invalid.message
+
+
 async def test_a_problem_without_a_field_names_the_leg() -> None:
     value = fallback.chain(leg(1), evolve(leg(2), invalid=Invalid(details=(Detail("", "must be something else"),))))
     assert value.invalid is not None
