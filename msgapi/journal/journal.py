@@ -130,9 +130,8 @@ class Journal:
         self._legs[row] = leg
         self._advanced[row] = AdvancedRow(leg, self._clock.time(), row)
         async with self._lock:
-            if row in self._advanced:  # otherwise it was written with another row that has just advanced
-                _ = await self._write(())
-        return True
+            was_written = row not in self._advanced  # with another row that has just advanced
+            return was_written or await self._write(())
 
     def settle(self, row: str, result: Result[object]) -> None:
         """Record the result of a row that was begun."""

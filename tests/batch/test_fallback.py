@@ -424,7 +424,7 @@ async def test_many_rows_that_advance_at_once_share_a_transaction(
         found, _ = await run(Service(), rows(64), journal=record, concurrency=64)
     assert all(isinstance(one.result, Ok) for one in found)
     assert sum(written) == 64
-    assert max(written) > 8
+    assert len([rows for rows in written if rows]) < 20
 
 
 async def test_a_full_disk_between_the_legs_ends_the_batch_and_the_second_leg_stays(

@@ -272,7 +272,7 @@ class MessageBuilder:
 
     def build_fallback(self, row: InputRow) -> Message | Invalid | None:
         """Return the second message of *row*, or its problems as Invalid; None if the row has no address for it."""
-        if self.fallback is None or row.problem is not None:
+        if self.fallback is None:
             return None
         try:
             if not self.fallback.sources["to"].fill(row.values, empty=True).strip():
