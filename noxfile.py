@@ -1,4 +1,4 @@
-"""Every check of this project. `nox` runs lint, typing and tests; the others run with `nox -s NAME`."""
+"""Every check of this project. `nox` runs lint, both of typing, and tests; the others run with `nox -s NAME`."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import nox
 
 nox.options.default_venv_backend = "uv|virtualenv"
-nox.options.sessions = ["lint", "typing", "tests"]
+nox.options.sessions = ["lint", "typing", "typing_recipes", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-HERE = ["msgapi", "tests", "benchmarks", "noxfile.py"]
+HERE = ["msgapi", "tests", "benchmarks", "docs/recipes", "noxfile.py"]
 # `worksteal`: a process that has no test left takes some from another, so a few long tests do not delay the end.
 ALL_TESTS = ["-n", "auto", "--dist", "worksteal"]
 
@@ -35,6 +35,14 @@ def typing(session: nox.Session) -> None:
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "msgapi", "--ignoreexternal")
+
+
+@nox.session
+def typing_recipes(session: nox.Session) -> None:
+    """Check the types of the recipes, with the stubs of their libraries, which the tests do without."""
+    session.install(*group("typing-recipes"), ".[cli,fast,nats,otel,redis,trio]")
+    session.run("mypy", "docs/recipes")
+    session.run("pyright", "--project", "docs/recipes")
 
 
 def run_tests(session: nox.Session) -> None:
@@ -112,7 +120,7 @@ def chaos(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: ratios to raw aiohttp in one run, then other clients, each in an environment of its own."""
     session.install(".[cli,fast,otel]", "opentelemetry-sdk>=1.30,<2")
-    programs = ("import_time", "call_cpu", "observed", "batch_cost", "storm", "fleet_cost", "sandbox_log")
+    programs = ("import_time", "call_cpu", "blocking", "observed", "batch_cost", "storm", "fleet_cost", "sandbox_log")
     for program in programs:
         session.run("python", f"benchmarks/{program}.py")
     session.run("python", "benchmarks/peers.py", "--markdown", "benchmarks/peers.md", *session.posargs)

@@ -23,7 +23,7 @@ import anyio.lowlevel
 
 from msgapi import Call, Ok, Pace, Result
 from msgapi.cli.batch import dry_run
-from msgapi.cli.batch.command import BatchConfig, open_rows, row_calls, run_batch
+from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
 from msgapi.cli.batch.journal import find_or_begin, store_command
 from msgapi.messages import Accepted
 
@@ -55,17 +55,17 @@ def first_pass(config: BatchConfig) -> None:
 
 def examine(config: BatchConfig) -> None:
     """Read the file once, and examine each row, as `--dry-run` does."""
-    with open_rows(config) as (table, builder):
-        found = dry_run.examine(table, row_calls(config, builder))
+    with open_rows(config) as (table, calls):
+        found = dry_run.examine(table, calls)
     assert (found.invalid, found.duplicate) == (0, 0)
 
 
 def send_rows(config: BatchConfig) -> None:
     """Send the file to a double in memory."""
-    with open_rows(config) as (table, builder), redirect_stderr(io.StringIO()):
+    with open_rows(config) as (table, calls), redirect_stderr(io.StringIO()):
         about = store_command(config.stored, table.count, table.digest())
         journal = find_or_begin(f"{config.path}.journal", about) if config.use_journal else None
-        run = asyncio.run(run_batch(config, table, builder, api=answer, pace=Pace(), journal=journal))
+        run = asyncio.run(run_batch(config, table, calls, api=answer, pace=Pace(), journal=journal))
     assert run.counts.accepted == table.count, run.failure
 
 

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from .config import Misconfigured
     from .ratelimit.pace import Pace
     from .retry import Retry
+    from .schema.custom import define_call, extend_call
 else:
 
     def __getattr__(name: str) -> object:
@@ -109,6 +110,8 @@ __all__ = [
     "campaigns",
     "codec",
     "contacts",
+    "define_call",
+    "extend_call",
     "fallback",
     "journal",
     "messages",
@@ -130,6 +133,8 @@ _HOMES = {
     "Retry": "retry",
     "SystemClock": "clock",
     "VirtualClock": "clock",
+    "define_call": "schema.custom",
+    "extend_call": "schema.custom",
 }
 _NOUNS = frozenset(
     {

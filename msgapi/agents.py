@@ -10,10 +10,11 @@ from datetime import datetime
 from math import floor
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import field
 
 from .calls import Call
 from .codec.json import parse
+from .models import frozen
 from .results import Detail
 from .schema.mapping import map_answer, map_fields_by_name
 from .schema.requests import Schema, build_call

@@ -6,9 +6,10 @@ The docs show no route that lists or creates campaigns.
 from collections.abc import Mapping
 from typing import Final, final
 
-from attrs import field, frozen
+from attrs import field
 
 from .calls import Call, new_key
+from .models import frozen
 from .schema.mapping import map_answer
 from .schema.requests import build_call
 

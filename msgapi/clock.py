@@ -127,11 +127,20 @@ def steady(clock: Clock) -> Clock:
     return clock if isinstance(clock, SystemClock | VirtualClock | _SteadyClock) else _SteadyClock(clock)
 
 
+async def sleep_unobserved(clock: Clock, seconds: float) -> None:
+    """Wait for *seconds* on *clock* in a task for which no other waits: a virtual clock may stand still meanwhile."""
+    await (clock.sleep_unobserved(seconds) if isinstance(clock, VirtualClock) else clock.sleep(seconds))
+
+
 @final
 @define(eq=False)
 class _Sleeper:
-    """One wait on a virtual clock. *signal* is set when it is over, and when the waiting task becomes the leader."""
+    """One wait on a virtual clock. *signal* is set when it is over, and when the waiting task becomes the leader.
 
+    *awaited* is False if nothing else waits for its end.
+    """
+
+    awaited: bool = True
     signal: anyio.Event = field(factory=anyio.Event)
     woken: bool = False
 
@@ -189,28 +198,37 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait until *seconds* have passed on this clock."""
+        await self._sleep(seconds, _Sleeper())
+
+    async def sleep_unobserved(self, seconds: float) -> None:
+        """Wait until *seconds* have passed on this clock, without a warning if it stands still."""
+        await self._sleep(seconds, _Sleeper(awaited=False))
+
+    async def _sleep(self, seconds: float, sleeper: _Sleeper) -> None:
         if seconds <= 0:
             await anyio.lowlevel.checkpoint()
             return
-        sleeper = _Sleeper()
         entry = (self._elapsed + seconds, next(self._order), sleeper)
         heapq.heappush(self._sleepers, entry)
         try:
             while not sleeper.woken:
-                self._leader = self._leader or sleeper
+                if self._leader is None and self._may_lead(sleeper):
+                    self._leader = sleeper
                 if self._leader is not sleeper:
+                    sleeper.signal = anyio.Event()
                     await sleeper.signal.wait()
                 elif self._jumps:
                     await self._jump(sleeper)
-                else:
+                elif sleeper.awaited:
                     await self._stand(sleeper)
+                else:
+                    self._resign()
         finally:
             if not sleeper.woken:
                 self._sleepers.remove(entry)
                 heapq.heapify(self._sleepers)
             if self._leader is sleeper:
-                self._leader = self._sleepers[0][2] if self._sleepers else None
-                self._notify_leader()
+                self._resign()
 
     def advance(self, seconds: float) -> None:
         """Advance the time by *seconds* and wake every sleeper whose sleep is over by then."""
@@ -220,7 +238,7 @@ class VirtualClock:
     async def autojump(self) -> AsyncIterator[None]:
         """Advance the time automatically: whenever all tasks are blocked, wake the next sleeper."""
         self._jumping += 1
-        self._notify_leader()
+        self._resign()
         try:
             yield
         finally:
@@ -236,9 +254,17 @@ class VirtualClock:
             sleeper = heapq.heappop(self._sleepers)[2]
             sleeper.woken = True
             sleeper.signal.set()
-        self._notify_leader()
+        if self._leader is not None:
+            self._leader.signal.set()
 
-    def _notify_leader(self) -> None:
+    def _may_lead(self, sleeper: _Sleeper) -> bool:
+        return sleeper.awaited or self._jumps
+
+    def _resign(self) -> None:
+        # Another sleeper, or the same one, becomes the leader.
+        if self._leader is not None:
+            self._leader.signal.set()
+        self._leader = next((other for _, _, other in self._sleepers if self._may_lead(other)), None)
         if self._leader is not None:
             self._leader.signal.set()
 
@@ -252,16 +278,16 @@ class VirtualClock:
         sleeper.signal, elapsed = anyio.Event(), self._elapsed
         with anyio.move_on_after(math.inf if elapsed == self._warned_at else _STANDSTILL) as waiting:
             await sleeper.signal.wait()
-        if waiting.cancelled_caught and await _all_blocked() and elapsed == self._elapsed and not self._jumps:
-            self._warned_at = elapsed
-            left = self._sleepers[0][0] - elapsed
-            warnings.warn(
-                f"a VirtualClock stands still: a task has slept on it for {_STANDSTILL:g} s of real time, and wakes "
-                f"in {left:g} s of its time; call clock.advance({left:g}), or let it run by VirtualClock(autojump=True)"
-                " or `async with clock.autojump()`",
-                RuntimeWarning,
-                stacklevel=3,
-            )
+        if not waiting.cancelled_caught or not await _all_blocked() or elapsed != self._elapsed or self._jumps:
+            return
+        self._warned_at, left = elapsed, min(until - elapsed for until, _, other in self._sleepers if other.awaited)
+        warnings.warn(
+            f"a VirtualClock stands still: a task has slept on it for {_STANDSTILL:g} s of real time, and wakes in "
+            f"{left:g} s of its time; call clock.advance({left:g}), or let it run by VirtualClock(autojump=True) or "
+            "`async with clock.autojump()`",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 async def _all_blocked() -> bool:

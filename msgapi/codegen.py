@@ -168,19 +168,19 @@ def reader(
     lines = ["def read(value, kind):", "    if type(value) is not dict:", "        raise Refused"]
     if unusual and unusual.names is None:
         lines += ["    if not value.keys() <= known:", "        return read_unusual(value, kind)"]
-    lines += ["    get = value.get", *([f"    present = {len(parts)}"] if open_ else ())]
+    lines += [f"    present = {len(parts)}"] if open_ else []
     for at, part in enumerate(parts):
         names |= {f"hook{at}": part.hook, f"kind{at}": part.kind}
-        exact = _exact_lines(f"part{at}", part)
-        lines += [f"    part{at} = get({part.field.name!r})", *exact]
-        lines += [f"    {'elif' if exact else 'if'} part{at} is None:"]
+        exact = [f"    {line}" for line in _exact_lines(f"part{at}", part)]
         if part.field.default is attrs.NOTHING:
-            lines += ["        return read_unusual(value, kind)" if unusual else "        raise Refused"]
+            absent = ["return read_unusual(value, kind)" if unusual else "raise Refused"]
         else:
             names[f"default{at}"] = attrs.NOTHING if isinstance(part.field.default, FACTORY) else part.field.default
-            lines += [f"        part{at} = default{at}"]
-            lines += [f"        if {part.field.name!r} not in value:", "            present -= 1"] if open_ else []
-        lines += ["    else:", f"        part{at} = hook{at}(part{at}, kind{at})"]
+            absent = [f"part{at} = default{at}", *(["present -= 1"] if open_ else [])]
+        lines += [f"    if {part.field.name!r} in value:", f"        part{at} = value[{part.field.name!r}]", *exact]
+        lines += [f"        {'elif' if exact else 'if'} part{at} is None:", f"            {absent[0]}"]
+        lines += ["        else:", f"            part{at} = hook{at}(part{at}, kind{at})"]
+        lines += ["    else:", *(f"        {line}" for line in absent)]
     if open_:
         lines += [
             "    extra = {}",
@@ -244,14 +244,14 @@ def _exact_lines(name: str, part: Part) -> list[str]:
 def checker(checks: list[tuple[str, Callable[[Any], object], object]]) -> Callable[[object], bool]:
     """Return a function that returns whether a model passes all *checks*; False if one of them raises.
 
-    Each check is the name of a field, a function that returns None for a good value, and one value that is known to be
-    good, such as the default.
+    Each check is the name of a field, a function that returns the problems of a value, and one value that is known to
+    have none, such as the default.
     """
     names: Names = {}
     lines = ["def check(value):", "    try:"]
     for at, (name, check, good) in enumerate(checks):
         names |= {f"check{at}": check, f"good{at}": good}
-        lines += [f"        part = value.{name}", f"        if part is not good{at} and check{at}(part) is not None:"]
+        lines += [f"        part = value.{name}", f"        if part is not good{at} and check{at}(part):"]
         lines += ["            return False"]
     lines += ["    except Exception:", "        return False", "    return True"]
     return cast("Callable[[object], bool]", _compile("check", lines, names))

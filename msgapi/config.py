@@ -6,16 +6,18 @@ Rules:
 """
 
 import inspect
+import os
 import re
 import sys
-from collections.abc import Callable
-from contextlib import AsyncContextDecorator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AsyncContextDecorator, contextmanager
 from math import inf
 from types import ModuleType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:]+")
 _PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})?")  # RFC 9110, 10.1.5
 _LIBRARIES = {
     "ClientSession": "transports.aiohttp.open(session=...), with the session in it",
@@ -38,10 +40,11 @@ def key_problem(key: object) -> Exception | None:
     return None
 
 
-def check_url(url: str) -> str:
+def check_url(url: str, allow_http: Collection[str] = ()) -> str:
     """Return a base URL without the `/v1` and the slashes at its end: every call adds the version itself.
 
-    Raise Misconfigured if it is not a URL, or if the API key would be sent unencrypted.
+    Raise Misconfigured if it is not a URL, or if the API key would be sent unencrypted to a host that neither
+    *allow_http* nor `MSGAPI_ALLOW_HTTP` lists.
     """
     if not isinstance(url, str):
         raise TypeError(f"base_url must be a string such as https://api.arowana.app, not {_kind(url)}")
@@ -54,8 +57,11 @@ def check_url(url: str) -> str:
         raise Misconfigured("the base URL must be like https://api.arowana.app (check MSGAPI_BASE_URL)")
     if parts.username is not None or parts.query or parts.fragment:
         raise Misconfigured("the base URL must have no user, no query and no fragment")
-    if parts.scheme == "http" and not is_loopback(host):
-        raise Misconfigured("the base URL must be https: the API key would be sent unencrypted")
+    if parts.scheme == "http" and not may_use_http(host, allow_http):
+        raise Misconfigured(
+            "the base URL must be https: the API key would be sent unencrypted "
+            f"(to allow this host: MSGAPI_ALLOW_HTTP={host}, or Client(allow_http=({host!r},)))"
+        )
     path = parts.path.rstrip("/")
     while path.lower().endswith("/v1"):
         path = path[:-3].rstrip("/")
@@ -68,6 +74,42 @@ def check_app_name(name: str) -> None:
         raise TypeError(f"app_name must be a string such as shop/1.2, not {_kind(name)}")
     if not _PRODUCT.fullmatch(name):
         raise ValueError("app_name must be a name and perhaps a version, without spaces, such as shop or shop/1.2")
+
+
+def check_hosts(hosts: object) -> tuple[str, ...]:
+    """Return the option *allow_http* as a tuple. Raise TypeError or ValueError unless it is a list of host names."""
+    if isinstance(hosts, str) or not isinstance(hosts, Collection) or not all(isinstance(host, str) for host in hosts):
+        raise TypeError(f'allow_http must be a tuple of host names, such as ("sandbox",), not {_kind(hosts)}')
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError('allow_http must have host names without a port or a wildcard, such as ("sandbox",)')
+    return tuple(hosts)
+
+
+def may_use_http(host: str, allow_http: Collection[str] = ()) -> bool:
+    """Return whether a *host* may be reached over plain http.
+
+    It is this machine, or it is listed in *allow_http* or in the environment variable `MSGAPI_ALLOW_HTTP`, whose names
+    are separated by commas.
+    """
+    if is_loopback(host):
+        return True
+    listed = [*allow_http, *os.environ.get("MSGAPI_ALLOW_HTTP", "").split(",")]
+    return host.lower().rstrip(".") in {name.strip().lower().rstrip(".") for name in listed} - {""}
+
+
+@contextmanager
+def needing_extra(user: str, extra: str, *libraries: str) -> Iterator[None]:
+    """Raise ModuleNotFoundError with the command to install *extra*, if the block cannot import one of *libraries*.
+
+    *user* is what needs them.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if f"{error.name}".partition(".")[0] not in libraries:
+            raise
+        command = f'pip install "msgapi-sdk[{extra}]"'
+        raise ModuleNotFoundError(f"{user} needs the extra {extra}: {command}", name=error.name) from None
 
 
 def check_seconds(name: str, value: object) -> None:

@@ -68,6 +68,7 @@ _new_meta, _new_rate_limit, _new_ok = constructor(Meta), constructor(RateLimit),
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)  # of an error of the service
 _REQUEST_TIMEOUT: Final = 408
 _NO_ID: Final = Detail("", "has an empty id")
+_NO_AMOUNT: Final = Detail("", "has none of free, reserved and total")
 _LONGEST_LOCATION: Final = 2000  # characters of a header that are looked at
 _LONGEST_TARGET: Final = 200  # characters of the target of a redirect in a message
 _DIGITS: Final = 15  # of a whole number in a header
@@ -88,7 +89,8 @@ def decode(
     error, is `Unreadable`. *now* returns the Unix time: a `Retry-After` that is a date is compared with it if the
     response has no `Date`.
     """
-    status, header = response.status, response.headers.get
+    status, headers = response.status, response.headers
+    header = headers.get
     date = header("date")
     meta = _new_meta(
         status=status,
@@ -98,6 +100,7 @@ def decode(
         location=header("location"),
         rate_limit=_rate_limit(header),
         server_time=None if date is None else parse_http_date(date),
+        headers=response.headers,
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)
@@ -119,8 +122,8 @@ def is_from_service(call: Call[Any], status: int, body: object, value: object = 
     """Return whether an answer to *call* is the service's, by its *status* and its parsed *body*.
 
     An error is the service's if its body is an object whose `error` is a code in lower case and whose `message` is a
-    string. A success is the service's if it is no such object, and has the id that the result requires. *value* is
-    what a success was decoded to, or its `Problems`.
+    string. A success is the service's if it is no such object, and has the id that the result requires; a balance has
+    an amount. *value* is what a success was decoded to, or its `Problems`.
     """
     error = (
         isinstance(body, dict)
@@ -132,7 +135,7 @@ def is_from_service(call: Call[Any], status: int, body: object, value: object = 
         return error
     ids, _ = _checks[call.returns]
     if not isinstance(value, Problems):
-        return not error and all(getattr(value, name) for name in ids)
+        return not error and all(getattr(value, name) for name in ids) and not _is_empty(value)
     return not error and isinstance(body, dict) and any(isinstance(body.get(name), str) and body[name] for name in ids)
 
 
@@ -148,6 +151,10 @@ def _find_checks(model: type) -> tuple[list[str], bool]:
 _checks: Final = Cache(_find_checks)
 
 
+def _is_empty(value: object) -> bool:
+    return isinstance(value, Balance) and value.free is value.reserved is value.total is None
+
+
 def _looks_foreign(model: type, value: Any, body: bytes) -> bool:  # noqa: ANN401 - a model
     # Whether *value* has an empty id, or its *body* can have a field `error`. To look for one in the `extra` takes
     # a tenth of the time of a search in the body.
@@ -155,14 +162,18 @@ def _looks_foreign(model: type, value: Any, body: bytes) -> bool:  # noqa: ANN40
     for name in ids:
         if not getattr(value, name):
             return True
+    if model is Balance and _is_empty(value):
+        return True
     return "error" in value.extra if keeps_error else b'"error"' in body
 
 
 def _unreadable(response: Response, meta: Meta, body: Envelope, value: object, *, from_service: bool) -> Unreadable:
     problem = f"HTTP {response.status}, but the body cannot be decoded: {_size(response)}"
     if not isinstance(value, Problems):
-        value = Problems((Detail("error", "is an error, not a result") if "error" in body else _NO_ID,))
-        wrong = "the body is an error" if "error" in body else "its id is empty"
+        missing = (_NO_AMOUNT, "it has no amount") if _is_empty(value) else (_NO_ID, "its id is empty")
+        is_error = (Detail("error", "is an error, not a result"), "the body is an error")
+        detail, wrong = is_error if "error" in body else missing
+        value = Problems((detail,))
         problem = f"HTTP {response.status}, but {wrong}: {_size(response)}"
     return Unreadable(message=problem, problems=value.lines(), meta=meta, extra=body, from_service=from_service)
 

@@ -1,7 +1,7 @@
 """Request and Response: the two values that a transport turns into one another."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import Final, final
@@ -20,23 +20,9 @@ _WRITTEN_BY_CLIENT: Final = frozenset({"accept", "authorization", "user-agent"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
-@final
-class Lowered(dict[str, str]):
-    """Headers with names in lower case. A `Response` does not copy them."""
-
-    __slots__ = ()
-
-
-def lower_headers(headers: Iterable[tuple[bytes, bytes]]) -> Lowered:
-    """Return *headers* with names in lower case, as text; if one is repeated, the last one."""
-    names, lowered = header_names, Lowered()
-    for name, value in headers:
-        try:
-            text = value.decode()  # half of the time of the next one
-        except UnicodeDecodeError:
-            text = value.decode(errors="surrogateescape")
-        lowered[names.get(name) or names[name]] = text
-    return lowered
+def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return *headers* with names in lower case."""
+    return {name.lower(): value for name, value in headers.items()}
 
 
 def _decode_name(name: bytes) -> str:
@@ -47,8 +33,42 @@ header_names: Final = Cache(_decode_name, 256)
 """The names of headers in lower case, by the bytes that arrived."""
 
 
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return headers if type(headers) is Lowered else {name.lower(): value for name, value in headers.items()}
+def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return *headers* as text, with names in lower case; if one is repeated, the last one."""
+    known, decoded = header_names.get, {}
+    for name, value in headers:
+        try:
+            text = value.decode()  # half of the time of the next one
+        except UnicodeDecodeError:
+            text = value.decode(errors="surrogateescape")
+        decoded[known(name) or header_names[name]] = text
+    return decoded
+
+
+@final
+class Headers(Mapping[str, str]):
+    """The headers of a response, read-only. Their names are case-insensitive, and are in lower case in iterations."""
+
+    __slots__ = ("_lowered",)
+
+    def __init__(self, lowered: Mapping[str, str]) -> None:
+        self._lowered: Final = lowered
+
+    def __getitem__(self, name: str) -> str:
+        """Return the value of the header *name*; raise KeyError if there is none."""
+        return self._lowered[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names."""
+        return iter(self._lowered)
+
+    def __len__(self) -> int:
+        """Return the number of headers."""
+        return len(self._lowered)
+
+    def __repr__(self) -> str:
+        """Show the names; a value may contain a recipient or a token."""
+        return f"Headers({', '.join(self._lowered)})"
 
 
 def may_be_added(name: str, value: str) -> bool:
@@ -139,7 +159,7 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str] = field(converter=_lower, factory=dict)
+    headers: Mapping[str, str] = field(converter=lower_names, factory=dict)
     body: bytes = b""
     attempts: int = field(default=1, kw_only=True)
 
@@ -148,9 +168,5 @@ class Response:
         return f"Response({self.status}, {len(self.body)} bytes)"
 
 
-_new_response: Final = constructor(Response, convert=False)
-
-
-def new_response(status: int, headers: Mapping[str, str], body: bytes) -> Response:
-    """Return the response of one request. It takes half of the time of `Response(...)`."""
-    return _new_response(status, headers if type(headers) is Lowered else _lower(headers), body)
+new_response: Final = constructor(Response, convert=False)
+"""`Response(...)` for headers with names in lower case, which are not copied: it takes a third of the time."""

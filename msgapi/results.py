@@ -14,8 +14,10 @@ from decimal import Decimal
 from typing import Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, final
 
 import attrs
-from attrs import Factory, frozen
+from attrs import Factory
 
+from .http import Headers
+from .models import frozen
 from .redact import HIDDEN, hidden, key, mask, word
 
 T_co = TypeVar("T_co", covariant=True)
@@ -62,7 +64,8 @@ class Meta:
     *status* is the HTTP status, or None if no response was read. *attempts* counts the requests that were made; it is
     0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
     *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
-    an error of any status asks for in its `Retry-After` header.
+    an error of any status asks for in its `Retry-After` header. *raw_body* is the body of the response as it came, and
+    is kept by `client.with_options(keep_raw=True)` only.
 
     Of a `fallback`, *leg* is the number of the call that the result is about, from 1, and *refused* are the errors of
     the calls before it. All other figures are those of this call alone.
@@ -78,6 +81,13 @@ class Meta:
     retry_after: float | None = attrs.field(default=None, repr=False)
     leg: int = 1
     refused: tuple["ApiError", ...] = ()
+    raw_body: bytes | None = attrs.field(default=None, repr=False, eq=False)
+    _headers: Mapping[str, str] | None = attrs.field(default=None, repr=False, eq=False, alias="headers")
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the response; empty if no response was read. Names are case-insensitive."""
+        return Headers(self._headers or {})
 
 
 @final
@@ -127,6 +137,8 @@ class _Failure:
       of the status, and *meta* has the status. An `Unreadable` is from the service if the id could be read.
     - without a response: always for `NotSent` and `Unanswered`, for `Invalid` from a check on this machine, and for
       `Throttled` if the client did not send the call because of the rate limit. *meta* then has no status.
+
+    *own_words* is True if *message* and the details were written by this package, and so quote nothing.
     """
 
     code: str = attrs.field(default="", repr=word)
@@ -135,6 +147,7 @@ class _Failure:
     meta: Meta = attrs.field(factory=Meta)
     extra: Mapping[str, object] = attrs.field(factory=dict, repr=False, hash=False)
     from_service: bool = True
+    own_words: bool = attrs.field(default=False, eq=False, repr=False)
 
     @property
     def scope(self) -> Scope:
@@ -381,9 +394,9 @@ class CallFailed(Exception):
 def _explain(error: ApiError) -> str:
     kind, status = type(error), error.meta.status
     if isinstance(error, NotSent | Unanswered):
-        return mask(error.message)
+        return f"{'nothing was sent' if kind is NotSent else 'sent, but not answered'}: {mask(error.reason)}"
     details = error.details if isinstance(error, Invalid | Unprocessable) else ()
-    if status is None and not error.from_service and error.message:  # a check or a limit of this package
+    if error.own_words:
         texts = [f"{_plain(detail.field)} {mask(detail.message)}".strip() for detail in details]
         return "; ".join(texts) or mask(error.message)
     if status is not None and not error.from_service:

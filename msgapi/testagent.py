@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 from typing import Final, final
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from .calls import Call
 from .messages import Accepted, Message
 from .messages import send as send_message
+from .models import frozen
 from .redact import hidden
 from .schema.mapping import map_answer, map_fields_by_name
 from .schema.requests import Schema, build_call

@@ -129,6 +129,7 @@ def test_a_value_of_a_wrong_type_is_one_sentence(make: Callable[[], object], tex
         ("balance", r"await client\(billing.balance\(...\)\)"),
         ("list", r"await client\(messages.list\(...\)\)"),
         ("pages", r"async for page in messages.pages\(client\)"),
+        ("iterate", r"async for item in messages.iterate\(client\)"),
         ("batch", r"batch.send\(client, calls\)"),
         ("close", r"await client.aclose\(\)"),
         ("nonsense", "'Client' has no attribute 'nonsense'$"),

@@ -109,6 +109,7 @@ async def test_a_shared_rate_that_does_not_answer_is_not_waited_for_beyond_total
         result = await client(READ, total_timeout=5.0)
         assert isinstance(result, Throttled)
         assert script.clock.now() == 5.0
+        assert result.retry_after == 5.0
 
 
 async def test_a_total_timeout_that_is_over_before_an_attempt_sends_nothing() -> None:
@@ -136,8 +137,9 @@ async def test_a_transport_that_keeps_limits_is_given_them() -> None:
         _ = await client(READ)
         _ = await client(READ, timeout=1.0, connect_timeout=0.5)
         _ = await client(READ, total_timeout=9.0)
-    plain, timeouts, total = transport.limits
-    assert plain is None
+        _ = await client(READ, headers={"X-A": "1"})
+    plain, timeouts, total, headers = transport.limits
+    assert plain is headers is None
     assert timeouts == TimeLimits(1.0, 0.5, None)
     assert total is not None
     assert total.timeout is None
@@ -150,6 +152,12 @@ async def test_a_timeout_of_the_client_reaches_a_transport_that_is_passed_in() -
         _ = await client(READ)
         _ = await client(READ, timeout=8.0)
     assert transport.limits == [TimeLimits(7.0, 3.0, None), TimeLimits(8.0, 3.0, None)]
+
+
+async def test_a_transport_without_limits_ignores_the_time_of_connecting() -> None:
+    async with scripted(OK) as (client, script):
+        script.latency = 5.0
+        assert isinstance(await client(READ, connect_timeout=0.1), Ok)
 
 
 async def test_a_retry_of_the_call_replaces_that_of_the_client() -> None:

@@ -14,7 +14,7 @@ import time_machine
 
 import msgapi
 from msgapi import Ok, Pace, Response, SystemClock, VirtualClock, batch, messages
-from msgapi.clock import steady
+from msgapi.clock import sleep_unobserved, steady
 
 pytestmark = pytest.mark.anyio
 
@@ -199,6 +199,39 @@ async def test_a_busy_task_may_advance_the_clock_late(monkeypatch: pytest.Monkey
         tasks.start_soon(work)
         await clock.sleep(30)
     assert clock.now() == 30
+
+
+async def test_a_wait_in_the_background_on_a_clock_that_stands_still_needs_no_warning(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("msgapi.clock._STANDSTILL", 0.005)
+    clock = VirtualClock()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(sleep_unobserved, clock, 5)
+        await anyio.sleep(0.03)
+        with pytest.raises(RuntimeWarning, match="wakes in 30 s"):
+            await clock.sleep(30)
+        clock.advance(5)
+    await sleep_unobserved(SystemClock(), 0)
+
+
+async def test_a_wait_in_the_background_moves_a_clock_that_jumps_and_leaves_it_when_it_stands() -> None:
+    clock, woken = VirtualClock(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        await sleep_unobserved(clock, seconds)
+        woken.append(clock.now())
+
+    async with anyio.create_task_group() as tasks:
+        for seconds in (5, 6, 60):
+            tasks.start_soon(sleep, seconds)
+        await anyio.wait_all_tasks_blocked()
+        async with clock.autojump():
+            await sleep(10)
+        await anyio.sleep(0.01)
+        assert (woken, clock.now()) == ([5, 6, 10], 10)
+        clock.advance(50)
+    assert woken == [5, 6, 10, 60]
 
 
 async def test_a_client_on_a_virtual_clock_that_stands_still_says_so_instead_of_hanging(

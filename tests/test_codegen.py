@@ -9,9 +9,9 @@ import attrs
 import pytest
 from attrs import define, field, frozen
 
-from msgapi import Meta, Ok, Request, Response, messages
+from msgapi import Meta, Ok, Request, Response, codegen, messages
 from msgapi.calls import Call
-from msgapi.codegen import constructor
+from msgapi.codegen import Cache, checker, constructor
 from msgapi.results import Balance, NotSent, RateLimit
 
 MODELS = [Meta, RateLimit, Balance, Request, Ok, messages.Accepted, messages.Text, Call]
@@ -101,3 +101,43 @@ def test_one_that_does_more_than_set_its_fields_stays_as_it_is() -> None:
 
     for model in (Checked, Finished, Open, Counting, Response, NotSent):
         assert constructor(model) is model
+
+
+def test_values_that_are_converted_already_are_taken_as_they_are() -> None:
+    headers = {"a": "1"}
+    made = constructor(Response, convert=False)(200, headers, b"{}")
+    assert made == Response(200, {"A": "1"}, b"{}")
+    assert made.headers is headers
+
+
+def test_without_the_global_lock_a_value_is_made_by_its_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codegen, "_HAS_GIL", False)
+    assert constructor(Meta) is Meta
+
+
+def test_a_cache_computes_each_value_once_until_it_is_full() -> None:
+    computed = []
+
+    def double(number: int) -> int:
+        computed.append(number)
+        return 2 * number
+
+    cache = Cache(double, 2)
+    assert cache.get(1) is None
+    assert [cache[1], cache[1], cache.get(1), cache[2], cache[1]] == [2, 2, 2, 4, 2]
+    assert computed == [1, 2]
+    assert [cache[3], cache[1]] == [6, 2]
+    assert computed == [1, 2, 3, 1]
+
+
+def test_an_exception_of_a_cache_is_not_kept() -> None:
+    cache = Cache[str, int](int)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="invalid literal"):
+            _ = cache["x"]
+
+
+@pytest.mark.parametrize(("limit", "good"), [(1, True), ("default", True), (-1, False), ("text", False)])
+def test_a_model_passes_a_check_if_each_field_does_and_nothing_raises(limit: Any, *, good: bool) -> None:  # noqa: ANN401
+    check = checker([("limit", lambda limit: None if limit > 0 else "must be more", "default")])
+    assert check(RateLimit(limit=limit)) is good

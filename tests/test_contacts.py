@@ -100,9 +100,37 @@ def test_an_empty_import_has_no_calls() -> None:
     assert list(contacts.import_contacts([])) == []
 
 
-def test_the_problem_of_a_row_names_its_index() -> None:
-    call = next(contacts.import_contacts([ImportRow(phone="+4915112345678"), ImportRow(first_name="Ada")]))
-    assert wrong(call) == {"contacts[1]": "must have an email or a phone"}
+def test_an_invalid_row_costs_no_other_and_is_named_by_its_place_in_the_input() -> None:
+    rows = [
+        ImportRow(phone="+4915112345678"),
+        ImportRow(first_name="Ada"),
+        ImportRow(phone="no"),
+        ImportRow(email="a@b.de"),
+    ]
+    valid, invalid = contacts.import_contacts(rows)
+    assert sent(valid) == {"contacts": [{"phone": "+4915112345678"}, {"email": "a@b.de"}]}
+    assert set(wrong(invalid)) == {"contacts[1]", "contacts[2].phone"}
+    assert wrong(invalid)["contacts[1]"] == "must have an email or a phone"
+    assert invalid.body is None
+
+
+def test_places_count_over_all_calls_of_an_import() -> None:
+    row, broken = ImportRow(email="ada@shop.example"), ImportRow(email="no")
+    calls = [*contacts.import_contacts([*[row] * 11_000, broken, *[row] * 999])]
+    assert [len(sent(call)["contacts"]) for call in calls[:2]] == [10_000, 1_999]  # type: ignore[index]
+    assert set(wrong(calls[2])) == {"contacts[11000].email"}
+
+
+def test_invalid_rows_alone_make_a_call_for_each_ten_thousand() -> None:
+    sizes = [len(wrong(call)) for call in contacts.import_contacts([ImportRow()] * 10_001)]
+    assert sizes == [10_000, 1]
+
+
+def test_an_empty_cell_is_an_absent_field() -> None:
+    rows = [ImportRow(email="a@b.de", phone="", first_name=" ", last_name="Byron"), ImportRow(email="", phone="")]
+    valid, invalid = contacts.import_contacts(rows)
+    assert sent(valid) == {"contacts": [{"email": "a@b.de", "last_name": "Byron"}]}
+    assert wrong(invalid) == {"contacts[1]": "must have an email or a phone"}
 
 
 def test_a_consent_is_recorded() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from msgapi import Request, Response
+from msgapi.http import decode_headers
 
 
 def test_header_names_of_a_response_are_found_in_lower_case() -> None:
@@ -46,3 +47,8 @@ def test_a_request_may_be_repeated_if_its_method_is_safe_or_it_has_a_key(
 
 def test_a_response_is_of_one_attempt_if_its_transport_says_nothing() -> None:
     assert Response(200).attempts == 1
+
+
+def test_headers_that_arrive_are_lowered_and_the_last_of_a_name_counts() -> None:
+    headers = [(b"X-Limit", b"5"), (b"Server", b"caf\xe9"), (b"x-limit", "\u00e9".encode())]
+    assert decode_headers(headers) == {"x-limit": "\u00e9", "server": "caf\udce9"}

@@ -16,6 +16,7 @@ import msgapi
 from msgapi import fleet, transports
 from msgapi.cli import app
 from msgapi.cli.outcomes import CliError
+from msgapi.fleet.backends.redis import storage
 from msgapi.fleet.opening import check, claim, disclaim
 
 KEY = "sk_live_c0ffee_0123456789"
@@ -190,6 +191,16 @@ async def test_the_address_of_a_fleet_that_is_not_one_keeps_its_password_out(url
 async def test_a_server_of_nats_that_is_away_keeps_its_password_out() -> None:
     with pytest.raises(fleet.Unreachable) as caught:
         async with fleet.open(f"nats://user:{PASSWORD}@127.0.0.1:{closed_port()}", api_key=KEY):
+            pass
+    assert leaks(caught.value, PASSWORD) == leaks(caught.value) == []
+
+
+@pytest.mark.parametrize("kind", ["Worker", "ping"])
+async def test_a_server_of_redis_that_is_away_keeps_its_password_out(kind: str) -> None:
+    url = f"redis://user:{PASSWORD}@127.0.0.1:{closed_port()}"
+    opening = storage.open_queue(url, fleet="f") if kind == "Worker" else fleet.open(url, api_key=KEY)
+    with pytest.raises(fleet.Unreachable) as caught:
+        async with opening:
             pass
     assert leaks(caught.value, PASSWORD) == leaks(caught.value) == []
 

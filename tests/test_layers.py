@@ -14,6 +14,7 @@ PACKAGE = Path(msgapi.__file__).parent
 ORDER = [
     "version",
     "redact",
+    "models",
     "config",
     "codegen",
     "concurrency",

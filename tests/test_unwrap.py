@@ -54,7 +54,7 @@ def test_the_exception_can_be_pickled_and_copied(error: ApiError) -> None:
             ),
         ),
         (
-            msgapi.Invalid(message="the row is not valid: 4915112345678"),
+            msgapi.Invalid(message="the row is not valid: 4915112345678", own_words=True),
             "Invalid (validation_error): the row is not valid: ***",
         ),
         (
@@ -93,6 +93,10 @@ def test_the_exception_can_be_pickled_and_copied(error: ApiError) -> None:
             ),
         ),
         (msgapi.NotSent("no +4915112345678"), "NotSent (not_sent): nothing was sent: no ***"),
+        (
+            msgapi.Invalid(message=PRIVATE, details=(Detail("to", PRIVATE),)),
+            "Invalid (validation_error): the input is not valid: to",
+        ),
         (msgapi.Unanswered("reset"), "Unanswered (unanswered): sent, but not answered: reset"),
     ],
 )

@@ -20,6 +20,7 @@ from msgapi import (
     batch,
     billing,
     fallback,
+    journal,
     messages,
     observe,
     telemetry,
@@ -119,3 +120,34 @@ async def a_fallback_has_the_result_of_its_calls(api: Client, rcs: messages.Text
     _ = fallback.chain(messages.send(rcs), messages.send(email), when=(NotFound, Unprocessable))
     _ = fallback.chain(messages.send(rcs), messages.send(email), when=lambda error: error.code == "not_rcs_capable")
     _ = fallback.chain(messages.send(rcs))  # type: ignore[call-arg]
+
+
+def a_blocking_client_has_the_options_and_results_of_the_async_one(calls: list[Call[messages.Accepted]]) -> None:
+    with msgapi.BlockingClient(timeout=3.0, app_name="shop/1.0") as client:
+        assert_type(client, msgapi.BlockingClient)
+        assert_type(client(messages.get("msg_1")), Result[messages.MessageRecord])
+        assert_type(client(messages.list(), total_timeout=3.0), Result[messages.Page])
+        assert_type(client.with_options(headers={"X-Tenant": "a"}), msgapi.BlockingClient)
+        for page in client.iterate(messages.pages, limit=3, status="FAILED"):
+            assert_type(page, Result[messages.Page])
+        for outcome in client.batch(calls, concurrency=3):
+            assert_type(outcome.result, Result[messages.Accepted])
+        rows = [("row-1", call) for call in calls]
+        with client.batch(rows, journal=journal.open("b.journal", batch="b")) as outcomes:
+            for outcome in outcomes:
+                assert_type(outcome.call, Call[messages.Accepted])
+
+
+def the_options_of_a_blocking_client_are_checked(client: msgapi.BlockingClient, call: Call[messages.Accepted]) -> None:
+    msgapi.BlockingClient(apikey="k")  # type: ignore[call-arg]
+    client(call, total_time=3.0)  # type: ignore[call-arg]
+    client(3)  # type: ignore[arg-type]
+    client.iterate(messages.pages, limt=3)  # type: ignore[call-arg]
+    client.batch([call], at_once=3)  # type: ignore[call-overload]
+
+
+async def a_value_is_unwrapped_and_options_keep_the_type(api: Client, call: Call[messages.Accepted]) -> None:
+    result = await api(call, timeout=1.0, total_timeout=2.0, headers={"X-A": "a"})
+    assert_type(result, Result[messages.Accepted])
+    assert_type(result.unwrap(), messages.Accepted)
+    assert_type(api.with_options(keep_raw=True), Client)

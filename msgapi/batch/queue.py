@@ -9,7 +9,16 @@ With a journal (`JournalledQueue`):
 """
 
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from enum import Enum
 from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
@@ -32,7 +41,9 @@ class _End(Enum):
 
 End: TypeAlias = Literal[_End.END]
 END: Final = _End.END
-_BAD_ID: Final = Invalid(code="bad_id", message="the id of the row is not valid Unicode: it was not sent")
+_BAD_ID: Final = Invalid(
+    code="bad_id", message="the id of the row is not valid Unicode: it was not sent", own_words=True
+)
 
 
 @final
@@ -244,6 +255,11 @@ class JournalProtocol(Protocol):
     @property
     def has_accepted(self) -> bool:
         """Whether a row was accepted in an earlier run."""
+        ...  # pragma: no cover
+
+    @property
+    def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
+        """The refusals of earlier runs that count with those of this one, by type and code."""
         ...  # pragma: no cover
 
     def row_id(self, call: AnyCall[T]) -> str:

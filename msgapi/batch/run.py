@@ -133,7 +133,9 @@ def send(
         client.allow_connections(concurrency)
     options: PoolOptions[Any] = PoolOptions(
         concurrency=concurrency,
-        breaker=Breaker(breaker, (lambda: False) if journal is None else (lambda: journal.has_accepted)),
+        breaker=Breaker(breaker)
+        if journal is None
+        else Breaker(breaker, lambda: journal.has_accepted, journal.earlier_refusals),
         outage=Outage(outage_timeout),
         spending=None if max_spend is None and estimate is None else SpendTracker(max_spend),
         clock=steady(clock),

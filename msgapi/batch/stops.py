@@ -7,7 +7,8 @@ Breaker, which results stop a batch:
 - A run of *limit* identical refusals stops it. Refusals are identical if they have one type, one code and, for
   `Invalid`, the same details. A refusal that concerns one recipient (scope `recipient`) ends the run as a success does.
 - *limit* identical refusals stop it, in a row or not and whatever they concern, as long as no row has been accepted in
-  this run or, by its journal, in an earlier one: then the reason is not the recipients.
+  this run or, by its journal, in an earlier one: then the reason is not the recipients. Those that the journal has of
+  other parts of the batch count as well, except for `Invalid`, whose details it does not have.
 - A run of `FOREIGN_LIMIT` answers that are not the service's stops it. Failures of the service and of the network
   neither count nor end this run.
 
@@ -26,7 +27,7 @@ Spending limit, what a batch has cost and may still cost:
 """
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from random import random
 from typing import Final, Generic, Literal, TypeAlias, TypeVar, final
@@ -91,11 +92,12 @@ class Breaker:
     """Stops a batch by the rules of the breaker above.
 
     *limit* is None for never; the rules for 401, 402 and foreign answers hold all the same. *has_accepted* returns
-    whether a row was accepted before this run.
+    whether a row was accepted before this run. *earlier* are the numbers of refusals before it, by type and code.
     """
 
     limit: int | None
     has_accepted: Callable[[], bool] = _nothing_accepted
+    earlier: Mapping[tuple[str, str], int] = field(factory=dict)
     _last: object = field(default=None, init=False)
     _count: int = field(default=0, init=False)
     _foreign: int = field(default=0, init=False)
@@ -140,7 +142,7 @@ class Breaker:
         self._last, self._count = None, 0
 
     def _refused(self, error: ApiError) -> Stopped | None:
-        refusal = (type(error), error.code, error.details if isinstance(error, Invalid) else ())
+        refusal = (type(error).__name__, error.code, *(error.details if isinstance(error, Invalid) else ()))
         if error.scope == "recipient":
             self._end_run()
         else:
@@ -150,12 +152,15 @@ class Breaker:
             return Stopped("refusals", error)
         return None
 
-    def _is_only_answer(self, refusal: object) -> bool:
+    def _earlier(self, refusal: tuple[object, ...]) -> int:
+        return sum(rows for group, rows in self.earlier.items() if group == refusal)
+
+    def _is_only_answer(self, refusal: tuple[object, ...]) -> bool:
         if self._accepted or self.limit is None:
             return False
         if refusal in self._refusals or len(self._refusals) < _MOST_KINDS:
             self._refusals[refusal] += 1
-        if self._refusals[refusal] < self.limit:
+        if self._refusals[refusal] + self._earlier(refusal) < self.limit:
             return False
         self._accepted = self.has_accepted()
         return not self._accepted

@@ -4,7 +4,8 @@ Reads may be repeated. For input of a wrong type or out of range, each function 
 `Invalid` and which is not sent.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import date
 from decimal import Decimal
 from typing import Final
@@ -12,7 +13,7 @@ from typing import Final
 from ..calls import Call, Caller, new_key
 from ..clock import SYSTEM_CLOCK, Clock
 from ..results import ApiError, Balance, Detail, InsufficientBalance, Ok, Result, Unauthorized
-from ..schema.cursor_pages import PAGE_SIZE, follow_pages
+from ..schema.cursor_pages import PAGE_SIZE, follow_pages, iterate_rows
 from ..schema.free_json import json_object, plain_json
 from ..schema.requests import build_call, make_invalid
 from ..schema.validators import UNCHECKABLE, date_only, non_empty, problems_of
@@ -24,12 +25,14 @@ from .models import (
     Alert,
     AutoReload,
     AutoReloadSettings,
+    Invoice,
     Invoices,
     NewTopUp,
     PaymentMethod,
     PaymentMethods,
     SettingSaved,
     TopUp,
+    Transaction,
     Transactions,
     UsageReport,
 )
@@ -86,16 +89,37 @@ def transactions(
 
 async def pages(
     api: Caller, *, limit: int | None = None, since: date | None = None, until: date | None = None
-) -> AsyncIterator[Result[Transactions]]:
+) -> AsyncGenerator[Result[Transactions], None]:
     """Yield the pages of transactions, up to the last one (docs: /api/billing).
 
     An error is yielded once and ends the iteration. If the list may not be whole, the last result is an `Unreadable`
     with the code `incomplete_list`; see `schema.cursor_pages.follow_pages`.
     """
-    async for page in follow_pages(
+    results = follow_pages(
         api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until), "transactions"
-    ):
-        yield page
+    )
+    async with aclosing(results):
+        async for page in results:
+            yield page
+
+
+async def iterate(
+    api: Caller, *, limit: int | None = None, since: date | None = None, until: date | None = None
+) -> AsyncGenerator[Transaction | ApiError, None]:
+    """Yield the transactions one by one: `async for item in billing.iterate(client)`.
+
+    The item is one of these:
+
+    - A `Transaction`.
+    - An `Unreadable` with the code `unreadable_row`: one row could not be read, and its fields are in *extra*. The
+      iteration continues.
+    - Any other error. It is the last item: the list was not read to its end, or may not be whole (`incomplete_list`).
+    """
+    pages_read = pages(api, limit=limit, since=since, until=until)
+    rows = iterate_rows(pages_read, lambda page: page.transactions, "transactions")
+    async with aclosing(rows):
+        async for row in rows:
+            yield row
 
 
 def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Invoices]:
@@ -107,10 +131,20 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
     return build_call("GET", f"{_ROUTE}/invoices", Invoices, query=query)
 
 
-async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[Invoices]]:
+async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Result[Invoices], None]:
     """Yield the pages of invoices, up to the last one. Errors are yielded as in `pages`."""
-    async for page in follow_pages(api, lambda at: invoices(cursor=at, limit=limit), "invoices"):
-        yield page
+    results = follow_pages(api, lambda at: invoices(cursor=at, limit=limit), "invoices")
+    async with aclosing(results):
+        async for page in results:
+            yield page
+
+
+async def iterate_invoices(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Invoice | ApiError, None]:
+    """Yield the invoices one by one. Errors are yielded as in `iterate`."""
+    rows = iterate_rows(invoice_pages(api, limit=limit), lambda page: page.invoices, "invoices")
+    async with aclosing(rows):
+        async for row in rows:
+            yield row
 
 
 def payment_methods() -> Call[PaymentMethods]:

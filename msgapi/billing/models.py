@@ -13,10 +13,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Literal, TypeAlias, final
 
-from attrs import Attribute, Factory, field, frozen
+from attrs import Attribute, Factory, field
 
 from ..messages import Email, Message, unit
 from ..messages.models import Unit
+from ..models import frozen
 from ..redact import hidden
 from ..results import Balance
 from ..schema.mapping import map_answer, map_fields_by_name

@@ -7,14 +7,17 @@ import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
+from copy import copy
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast, final, overload
 
 from ..batch import JournalProtocol, SpendLimit
 from ..batch import send as send_batch
-from ..calls import Call, Caller
+from ..calls import Caller
 from ..client import Client
+from ..client.advice import advice_for
 from ..clock import SYSTEM_CLOCK, Clock
+from ..fallback import AnyCall
 from ..observe import Observer
 from ..results import Result
 from .loop_thread import LoopThread
@@ -48,9 +51,15 @@ def _typed_as_client(
 
 
 def _typed_as_call(
-    _: Callable[Concatenate[Client, Call[T], P], Coroutine[Any, Any, Result[T]]],
-) -> Callable[[Callable[..., Any]], Callable[Concatenate["BlockingClient", Call[T], P], Result[T]]]:
+    _: Callable[Concatenate[Client, AnyCall[T], P], Coroutine[Any, Any, Result[T]]],
+) -> Callable[[Callable[..., Any]], Callable[Concatenate["BlockingClient", AnyCall[T], P], Result[T]]]:
     return _options_of(Client.__call__, without=2)
+
+
+def _typed_as_derivation(
+    _: Callable[Concatenate[Client, P], Client],
+) -> Callable[[Callable[..., Any]], Callable[Concatenate["BlockingClient", P], "BlockingClient"]]:
+    return _options_of(Client.with_options, without=1)
 
 
 @final
@@ -81,6 +90,7 @@ class BlockingClient:
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typed by the decorator
         self._client = Client(**options)
         self._thread = LoopThread(self._client)
+        self._base: BlockingClient | None = None
         weakref.finalize(self, self._thread.abandon).atexit = False
 
     def __repr__(self) -> str:
@@ -113,6 +123,18 @@ class BlockingClient:
         self._thread.enter()
         return self._thread.run(self._client(call, **options))
 
+    @_typed_as_derivation(Client.with_options)
+    def with_options(self, **options: Any) -> "BlockingClient":  # noqa: ANN401 - typed by the decorator
+        """Return a client with these options for all of its calls; None is for those of this client.
+
+        It shares everything else, the thread included, and closing either of them closes both. See
+        `Client.with_options`.
+        """
+        derived = copy(self)
+        derived._client = self._client.with_options(**options)  # noqa: SLF001 - of this class
+        derived._base = self  # noqa: SLF001 - a client that is collected is closed
+        return derived
+
     def iterate(
         self, pages: Callable[Concatenate[Caller, P], AsyncIterator[T]], /, *args: P.args, **options: P.kwargs
     ) -> Iterator[T]:
@@ -131,7 +153,7 @@ class BlockingClient:
     @overload
     def batch(
         self,
-        calls: Iterable[Call[T]],
+        calls: Iterable[AnyCall[T]],
         *,
         concurrency: int = 64,
         breaker: int | None = 25,
@@ -146,7 +168,7 @@ class BlockingClient:
     @overload
     def batch(
         self,
-        calls: Iterable[tuple[str, Call[T]] | Call[T]],
+        calls: Iterable[tuple[str, AnyCall[T]] | AnyCall[T]],
         *,
         journal: JournalProtocol | AbstractAsyncContextManager[JournalProtocol],
         on_skip: Callable[[int, str], None] | None = None,
@@ -182,18 +204,14 @@ class BlockingClient:
             journal.Unusable: The journal cannot be opened.
         """
         self._thread.enter()
-        return BlockingOutcomes(self, self._thread, calls, options)
+        return BlockingOutcomes(self, self._client, self._thread, calls, options)
 
     if not TYPE_CHECKING:  # pragma: no branch - so that a type checker reports these
 
         def __getattr__(self, name: str) -> NoReturn:
             """Raise AttributeError. For a module or function of the API, the message contains the line to write."""
-            text = f"'BlockingClient' has no attribute {name!r}"
-            if name == "aclose":
-                text += ": client.close()"
-            elif not name.startswith("_"):
-                text += _advice(self._client, name)
-            raise AttributeError(text)
+            remedy = "client.close()" if name == "aclose" else _advice(name)
+            raise AttributeError(f"'BlockingClient' has no attribute {name!r}{f': {remedy}' if remedy else ''}")
 
         async def __aenter__(self) -> NoReturn:
             """Raise TypeError."""
@@ -216,11 +234,7 @@ async def _next(iterator: AsyncIterator[T], end: object) -> T | object:
     return await anext(iterator, end)
 
 
-def _advice(client: Client, name: str) -> str:
-    # Return the advice of *client* for its missing attribute *name*, as a synchronous program writes it.
-    try:
-        getattr(client, name)
-    except AttributeError as error:
-        text = str(error).partition(f"{name!r}")[2].replace("await client(", "client(")
-        return re.sub(r"async for page in ([\w.]+)\(client\)", r"for page in client.iterate(\1)", text)
-    return ""
+def _advice(name: str) -> str | None:
+    # Return the line to write instead of `client.<name>`, as a synchronous program writes it.
+    advice = (advice_for(name) or "").replace("await client(", "client(")
+    return re.sub(r"async for page in ([\w.]+)\(client\)", r"for page in client.iterate(\1)", advice) or None

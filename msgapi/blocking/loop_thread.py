@@ -6,6 +6,7 @@ Rules:
 - A thread that is interrupted while it waits (Ctrl-C, a signal handler that raises) cancels its coroutine, and does not
   wait for the end of that.
 - A forked child has no such thread. It touches neither the event loop nor its sockets, which belong to the parent.
+- The event loop is asyncio's own: with open connections of uvloop, a forked child crashes when it exits.
 - The thread has no reference to a `BlockingClient`, so a client that is no longer used is collected.
 """
 
@@ -15,12 +16,12 @@ import logging
 import os
 import sys
 import warnings
+from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from importlib.util import find_spec
 from threading import Event, Lock, Thread, current_thread
 from typing import Any, Final, Generic, TypeVar, cast, final
 from weakref import WeakSet
@@ -32,13 +33,20 @@ from ..client import Client
 T = TypeVar("T")
 _log: Final = logging.getLogger("msgapi")
 _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
-POLL: Final = 0.1 if sys.platform == "win32" else None  # on Windows Ctrl-C does not interrupt a wait
+_POLL: Final = 0.25
+"""Seconds of one wait. A signal does not end a wait on Windows, and elsewhere not if it arrives just before it."""
 
 
-def wait_for(lock: Lock) -> None:
-    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this on every platform."""
-    while not lock.acquire(timeout=-1 if POLL is None else POLL):
+def wait_for(wait: Callable[[float], bool]) -> None:
+    """Call *wait*, such as `Event.wait`, with a few seconds at a time until it returns True. Ctrl-C interrupts this."""
+    while not wait(_POLL):
         pass
+
+
+def wait_for_release(lock: Lock) -> None:
+    """Acquire *lock*, which the event loop releases. Ctrl-C interrupts this."""
+    if not lock.acquire(timeout=_POLL):
+        wait_for(lambda seconds: lock.acquire(timeout=seconds))
 
 
 @final
@@ -90,7 +98,7 @@ class Job(Generic[T]):
         try:
             self._result = await self._coroutine
         except asyncio.CancelledError as cancelled:
-            error = RuntimeError(_CLOSED if self._thread.closed else _CANCELLED)
+            error = RuntimeError(_CLOSED_MEANWHILE if self._thread.closed else _CANCELLED)
             error.__cause__ = cancelled
         except BaseException as raised:  # noqa: BLE001 - raised in the thread that waits
             error = raised
@@ -98,6 +106,7 @@ class Job(Generic[T]):
 
     def _end(self, error: BaseException | None) -> None:
         self._error, self.ended = error, True
+        self._thread.jobs.discard(self)
         self._notify()
 
 
@@ -105,7 +114,8 @@ class Job(Generic[T]):
 class LoopThread:
     """The event loop of one *client*, and its thread. All methods are thread-safe.
 
-    *pid* is the process in which it was started, None before. *closed* is True once it is to end.
+    *pid* is the process in which it was started, None before. *closed* is True once it is to end. *jobs* are those that
+    have not ended.
     """
 
     def __init__(self, client: Client) -> None:
@@ -117,7 +127,10 @@ class LoopThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._stop = asyncio.Event()
-        self._jobs: set[Job[Any]] = set()
+        self.jobs: set[Job[Any]] = set()
+        self._inbox: deque[Job[Any]] = deque()  # jobs to start
+        self._woken = False  # whether the event loop will look into it
+        self._released: list[Lock] = []  # locks of the jobs that have just ended
         self._ended = Event()
         self._failure: BaseException | None = None
         _THREADS.add(self)
@@ -137,30 +150,35 @@ class LoopThread:
             self._start().result()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run *coroutine* and return its result. `enter` must come before."""
+        """Run *coroutine* and return its result. `enter` must come before.
+
+        Threads that call at the same time wake the event loop once, and jobs that end at the same time wake their
+        threads together: changing from thread to thread is most of the cost of a call.
+        """
         lock = Lock()
         _ = lock.acquire()
-        job = Job(self, coroutine, lock.release)
+        job = Job(self, coroutine, partial(self._release_soon, lock))
         try:
-            self._submit(job)
-            wait_for(lock)
+            self.jobs.add(job)
+            self._inbox.append(job)
+            if not self._woken:
+                self._woken = True
+                self._wake()
+            while not lock.acquire(timeout=_POLL):
+                self._wake()  # a thread that was interrupted here may have woken nothing
         except BaseException:
             self.post(job.cancel)
             raise
-        finally:
-            self._jobs.discard(job)
         return job.result()
 
-    def spawn(self, coroutine: Coroutine[Any, Any, T], notify: Callable[[], None]) -> Job[T]:
-        """Start *coroutine* and do not wait for it. `enter` must come before."""
-
-        def end() -> None:
-            self._jobs.discard(job)
-            notify()
-
-        job = Job(self, coroutine, end)
-        self._submit(job)
-        return job
+    def submit(self, job: Job[Any]) -> None:
+        """Start *job* and do not wait for it. `enter` must come before."""
+        self.jobs.add(job)
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        try:
+            _ = loop.call_soon_threadsafe(job.start)
+        except RuntimeError:  # the loop has ended
+            job.cancel()
 
     def post(self, callback: Callable[[], object]) -> None:
         """Call *callback* in the event loop, soon; do nothing if that has ended, or in a forked process."""
@@ -184,8 +202,7 @@ class LoopThread:
         self._request_stop()
         if self.is_current():  # it cannot wait for itself
             return
-        while not self._ended.wait(POLL):
-            pass
+        wait_for(self._ended.wait)
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
@@ -219,11 +236,13 @@ class LoopThread:
                 raise RuntimeError(_CLOSED)
             if self._opening is not None:
                 return self._opening
+            _check_threads()
             opening: Future[None] = Future()
             run = partial(Context().run, self._work, opening)
             self._thread = Thread(target=run, name="msgapi.BlockingClient", daemon=True)
             self.pid, self._opening = os.getpid(), opening
             _RUNNING.add(self)
+            _ = atexit.register(self.close_at_exit)  # runs before all that was registered earlier
             try:
                 self._thread.start()
             except RuntimeError:  # the system allows no more threads
@@ -232,24 +251,45 @@ class LoopThread:
             return opening
 
     def _reset(self) -> None:
-        _RUNNING.discard(self)
+        self._forget()
         self.pid = self._opening = None
 
-    def _submit(self, job: Job[Any]) -> None:
-        self._jobs.add(job)
+    def _forget(self) -> None:
+        _RUNNING.discard(self)
+        atexit.unregister(self.close_at_exit)
+
+    def _wake(self) -> None:
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         try:
-            _ = loop.call_soon_threadsafe(job.start)
+            _ = loop.call_soon_threadsafe(self._start_all)
         except RuntimeError:  # the loop has ended
-            job.cancel()
+            self._start_all()
+
+    def _start_all(self) -> None:
+        self._woken = False
+        while self._inbox:
+            self._inbox.popleft().start()
+
+    def _release_soon(self, lock: Lock) -> None:
+        loop = cast("asyncio.AbstractEventLoop", self._loop)
+        if loop.is_closed():
+            lock.release()
+            return
+        if not self._released:
+            _ = loop.call_soon(self._release_all)
+        self._released.append(lock)
+
+    def _release_all(self) -> None:
+        released, self._released = self._released, []
+        for lock in released:
+            lock.release()
 
     def _request_stop(self) -> None:
         self.post(self._stop.set)
 
     def _work(self, opening: "Future[None]") -> None:
-        options = {"use_uvloop": find_spec("uvloop") is not None}
         try:
-            anyio.run(self._main, opening, backend_options=options)
+            anyio.run(self._main, opening)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that opens or closes
             if not opening.done():
                 with self._lock:
@@ -258,9 +298,10 @@ class LoopThread:
                 return
             self._failure = error
         self.closed = True
-        while self._jobs:  # they came too late for the loop
-            self._jobs.pop().cancel()
-        _RUNNING.discard(self)
+        self._release_all()
+        while self.jobs:  # they came too late for the loop
+            self.jobs.pop().cancel()
+        self._forget()
         self._ended.set()
 
     async def _main(self, opening: "Future[None]") -> None:
@@ -269,11 +310,14 @@ class LoopThread:
             opening.set_result(None)
             if not self.closed:
                 _ = await self._stop.wait()
-            jobs = tuple(self._jobs)
-            for job in jobs:
-                job.cancel()
-            if tasks := [job.task for job in jobs if job.task is not None]:
-                _ = await asyncio.wait(tasks)
+            await self._cancel_jobs()
+
+    async def _cancel_jobs(self) -> None:
+        jobs = tuple(self.jobs)
+        for job in jobs:
+            job.cancel()
+        if tasks := [job.task for job in jobs if job.task is not None]:
+            _ = await asyncio.wait(tasks)
 
 
 def _runs_event_loop() -> bool:
@@ -283,10 +327,17 @@ def _runs_event_loop() -> bool:
     return trio is not None and bool(trio.in_trio_run())
 
 
-_CLOSED: Final = (
-    "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call; "
-    "the outcome of a call that was in flight is not known"
-)
+def _check_threads() -> None:
+    # A thread that is a greenlet cannot run an event loop beside its program.
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        raise RuntimeError(_NO_THREADS.format("gevent"))
+    if eventlet is not None and eventlet.is_monkey_patched("thread"):
+        raise RuntimeError(_NO_THREADS.format("eventlet"))
+
+
+_CLOSED: Final = "this client is closed: make another by msgapi.BlockingClient(), or close it after its last call"
+_CLOSED_MEANWHILE: Final = "this client was closed during the call, whose outcome is therefore not known"
 _FORKED: Final = (
     "this client was opened in the process from which this one was forked: "
     "make a msgapi.BlockingClient in each process, or use it only after the fork"
@@ -294,6 +345,10 @@ _FORKED: Final = (
 _IN_EVENT_LOOP: Final = (
     "a msgapi.BlockingClient blocks its thread, and an event loop runs in this one: "
     "use `async with msgapi.Client() as client` and `await client(call)` here, or call it in a worker thread"
+)
+_NO_THREADS: Final = (
+    "{} has replaced the threads of this program, and a msgapi.BlockingClient needs a real one: "
+    "use workers with threads, such as `gunicorn --worker-class gthread` or `celery worker --pool prefork`"
 )
 _CANCELLED: Final = "the call was cancelled from within: the program did not cancel it"
 _RUNNING: Final[set[LoopThread]] = set()  # strong references: in a forked child the event loop must not be collected
@@ -303,12 +358,6 @@ _THREADS: Final[WeakSet[LoopThread]] = WeakSet()
 def _renew_locks() -> None:
     for thread in _THREADS:
         thread.renew_lock()
-
-
-@atexit.register
-def _close_all() -> None:
-    for thread in tuple(_RUNNING):
-        thread.close_at_exit()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows

@@ -21,7 +21,7 @@ import anyio
 from .. import batch
 from ..batch import Outcome, Outcomes, Stopped
 from ..client import Client
-from .loop_thread import POLL, LoopThread, wait_for
+from .loop_thread import Job, LoopThread, wait_for, wait_for_release
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,12 +68,13 @@ class _Rows:
 
     async def __anext__(self) -> Any:  # noqa: ANN401 - the batch checks what a row is
         """Return the next row, and wait for it if necessary."""
+        self._hungry = True  # before the look, so that a row that comes after it sets the event
         while not self._items:
+            self._wake()
+            _ = await self._arrived.wait()
+            self._arrived.clear()
             self._hungry = True
-            if not self._items:  # else one has arrived in between
-                self._wake()
-                _ = await self._arrived.wait()
-                self._arrived.clear()
+        self._hungry = False
         if self._items[0] is _END:  # stays there: the end may be asked for again
             raise StopAsyncIteration
         item = self._items.popleft()
@@ -151,11 +152,13 @@ class BlockingOutcomes(Generic[T]):
     used in any thread.
     """
 
-    def __init__(self, client: object, thread: LoopThread, calls: Iterable[Any], options: dict[str, Any]) -> None:
+    def __init__(
+        self, held: object, client: Client, thread: LoopThread, calls: Iterable[Any], options: dict[str, Any]
+    ) -> None:
         """Open the batch and its journal."""
         if not isinstance(calls, Iterable):
             raise TypeError(f"a blocking batch takes an iterable of calls, not {type(calls).__name__}")
-        self._held = client  # a client that is collected is closed
+        self._held = held  # a client that is collected is closed
         self._thread, self._source = thread, iter(calls)
         self._on_skip: Callable[[int, str], None] | None = options.get("on_skip")
         self._skipped: deque[tuple[int, str]] = deque()
@@ -168,11 +171,12 @@ class BlockingOutcomes(Generic[T]):
         wake, end = _notifiers(self._signal, self._ended)
         concurrency = options.get("concurrency", 64)
         rows = _Rows(concurrency if isinstance(concurrency, int) else 1, wake)
-        self._task: _BatchTask[T] = _BatchTask(thread.client, rows, options, wake)
-        self._job = thread.spawn(self._task.run(), end)
+        self._task: _BatchTask[T] = _BatchTask(client, rows, options, wake)
+        self._job = Job(thread, self._task.run(), end)
         try:
+            thread.submit(self._job)
             while self._task.outcomes is None and not self._job.ended:
-                wait_for(self._signal)
+                wait_for_release(self._signal)
         except BaseException:
             thread.post(self._job.cancel)
             del self._job
@@ -248,10 +252,8 @@ class BlockingOutcomes(Generic[T]):
         Raise `journal.Unusable` if the last results cannot be written to the journal.
         """
         if self._leave():
-            while not self._ended.wait(POLL):
-                pass
-            if not self._thread.closed:
-                self._job.result()
+            wait_for(self._ended.wait)
+            self._job.result()
 
     def __enter__(self) -> "BlockingOutcomes[T]":
         """Return this object. The batch ends with the block."""
@@ -282,7 +284,7 @@ class BlockingOutcomes(Generic[T]):
 
     def __del__(self) -> None:
         """Close the batch if it is not over."""
-        if hasattr(self, "_job") and self._leave() and self._ended.wait(_DROP_TIMEOUT) and not self._thread.closed:
+        if hasattr(self, "_job") and self._leave() and self._ended.wait(_DROP_TIMEOUT):
             self._job.result()
 
     @property
@@ -320,7 +322,6 @@ class BlockingOutcomes(Generic[T]):
                 end, task.end = task.end, None
                 raise end
             if self._ended.is_set():
-                self._thread.enter()
                 self._job.result()
                 raise RuntimeError(_OVER)
             if not task.asked:
@@ -329,7 +330,7 @@ class BlockingOutcomes(Generic[T]):
             if rows.has_room():
                 rows.pull(self._source, self._thread.post)
             else:
-                wait_for(self._signal)
+                wait_for_release(self._signal)
 
 
 def _notifiers(signal: Lock, ended: Event) -> tuple[Callable[[], None], Callable[[], None]]:

@@ -79,8 +79,10 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
         "Check the id: the service does not know it, or it is too late (see the error code).",
     ),
     Conflict: Advice(
-        "Check whether the rows were sent before with the same idempotency key; if not, use new keys.",
-        "Check whether it was sent before with the same idempotency key; if not, use a new key.",
+        "Run the same command again in a minute: an earlier request with the key may be under way. If it is the same "
+        "then, the key belongs to another message: check whether the rows were sent, and if not, use new keys.",
+        "Send it again in a minute with the same key: an earlier request may be under way. If it is the same then, the "
+        "key belongs to another message: check whether it was sent, and if not, use a new key.",
         "Check the state of the resource: it does not allow this, or it was done before (see the error code).",
     ),
     Unprocessable: Advice(

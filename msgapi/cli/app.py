@@ -123,9 +123,9 @@ def program() -> None:
     The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL.
 
     \b
-    Exit status: 0 every message accepted, 1 finished, but some rows were not accepted,
-    2 usage or bad input, 3 stopped and resumable (balance, outage, repeated refusals, not the service's answers),
-    4 key or configuration, 130 interrupted.
+    Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),
+    1 finished, but some rows were not accepted, 2 usage or bad input, 3 stopped and resumable (balance, outage,
+    repeated refusals, not the service's answers, a full disk), 4 key or configuration, 130 interrupted.
     """  # noqa: D301 - \b is click's own
 
 

@@ -21,6 +21,7 @@ _PIPED_WIDTH: Final = 120
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
+_SINGULAR: Final = {"are": "is", "were": "was"}
 _FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - a spreadsheet takes the full-width ones, too
 _IN_LINES: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
 
@@ -74,6 +75,13 @@ def line(text: str) -> str:
 def escaped(text: str) -> str:
     """Return *text* and a line break, with other control characters but tabs escaped. JSON is unchanged."""
     return f"{text.translate(_IN_LINES)}\n"
+
+
+def counted(number: int, noun: str = "row", verb: str = "") -> str:
+    """Return *number* with *noun* and *verb*, which are given as for several: `1 row was`, `2,000 rows were`."""
+    plural = number != 1
+    words = [f"{number:,}", f"{noun}s" if plural else noun]
+    return " ".join([*words, *([verb if plural else _SINGULAR[verb]] if verb else [])])
 
 
 def csv_cell(text: str) -> str:

@@ -29,7 +29,8 @@ def _usages(wanted: str) -> Iterator[str]:
 
 def _usage(noun: str, name: str, function: object) -> str:
     if inspect.isasyncgenfunction(function):
-        return f"async for page in {noun}.{name}(client)"
+        what = "item" if name.startswith("iterate") else "page"
+        return f"async for {what} in {noun}.{name}(client)"
     return f"await client({noun}.{name}(...))"
 
 

@@ -1,6 +1,6 @@
 """Client: the class that programs construct, and that carries out calls; `sending` says how."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
@@ -11,6 +11,7 @@ from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..config import (
     check_app_name,
+    check_hosts,
     check_instance,
     check_methods,
     check_seconds,
@@ -56,6 +57,9 @@ class Client:
     - *api_key*: the API key. If None, the environment variable `MSGAPI_API_KEY` is read when the client opens.
     - *base_url*: an https URL, or an http URL of this machine. If None, the environment variable `MSGAPI_BASE_URL` is
       read when the client opens; the default is https://api.arowana.app.
+    - *allow_http*: the names of other hosts that may be reached over plain http, such as the container of a sandbox:
+      `("sandbox",)`. The environment variable `MSGAPI_ALLOW_HTTP` can list more, separated by commas. The API key and
+      the messages are sent unencrypted to these hosts.
     - *transport*: sends the requests. An unopened transport, such as `transports.httptools.open()`, is opened and
       closed with the client. An open transport, which is any async function from `Request` to `Response`, is left
       open. If None, aiohttp is used, on asyncio only.
@@ -102,6 +106,7 @@ class Client:
         *,
         api_key: str | None = None,
         base_url: str | None = None,
+        allow_http: Collection[str] = (),
         transport: Transport | AbstractAsyncContextManager[Transport] | None = None,
         retry: Retry = _DEFAULT_RETRY,
         pace: Pace | None = None,
@@ -119,8 +124,9 @@ class Client:
     ) -> None:
         setup = self._setup = ClientSetup(api_key, None, transport, {}, app_name)
         del api_key  # an error tracker shows the local variables of a frame that raises
+        setup.allow_http = check_hosts(allow_http)
         if base_url is not None:
-            setup.base_url = check_url(base_url)
+            setup.base_url = check_url(base_url, setup.allow_http)
         check_instance("retry", retry, Retry, "Retry(attempts=3)")
         check_methods("clock", clock, ("now", "time", "sleep"), "msgapi.VirtualClock()")
         check_seconds("timeout", timeout)
@@ -151,9 +157,10 @@ class Client:
         self._options = options
 
     def __repr__(self) -> str:
-        """Show the base URL and whether the client is open; never the API key."""
-        base_url = self._setup.base_url
-        return f"Client({'' if base_url is None else f'{base_url}, '}{self._setup.lifetime.state})"
+        """Show the base URL, whether the client is open, and whether it sends to a sandbox; never the API key."""
+        setup = self._setup
+        sandbox = "over a sandbox" if setup.is_sandbox else ""
+        return f"Client({', '.join(filter(None, (setup.base_url, setup.lifetime.state, sandbox)))})"
 
     async def __aenter__(self) -> "Client":
         """Open the client. Raise Misconfigured if there is no API key or an environment variable is unsafe."""
@@ -252,11 +259,16 @@ class Client:
         total_timeout: float | None = None,
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
+        keep_raw: bool | None = None,
     ) -> "Client":
         """Return a client with these options for all of its calls; None is for those of this client.
 
         It shares everything else: the connections, the pace, the retry budget and the observer. It is open as long as
-        this client is, and closing either of them closes both. The options are those of `__call__`.
+        this client is, and closing either of them closes both. The options are those of `__call__`; *headers* are added
+        to those of this client. If *keep_raw* is true, `result.meta.raw_body` is the body of the response as it came,
+        also of one that could not be decoded. It contains personal data, and is shown in no repr.
+
+        Raise TypeError or ValueError for an option that is wrong.
         """
         derived = copy(self)
         derived._options = make_options(  # noqa: SLF001 - of this class
@@ -266,6 +278,7 @@ class Client:
             total_timeout=total_timeout,
             retry=retry,
             headers=headers,
+            keep_raw=keep_raw,
         )
         return derived
 

@@ -33,6 +33,7 @@ class CallOptions:
     """The options of a call; None is for the client's own value.
 
     *timeout* is the seconds of one attempt, *connect_timeout* of its connecting, and *total_timeout* of the whole call.
+    If *keep_raw* is true, results keep the body of the response.
     """
 
     timeout: float | None = None
@@ -40,6 +41,7 @@ class CallOptions:
     total_timeout: float | None = None
     retry: Retry | None = None
     headers: Mapping[str, str] | None = attrs.field(default=None, repr=False)
+    keep_raw: bool = False
 
     def apply(self, request: Request) -> Request:
         """Return *request* with the headers, before its own: transports keep the head up to the last one."""
@@ -53,11 +55,13 @@ class CallOptions:
         if left <= 0:
             return _NO_TIME_LEFT
         total = None if left == inf else left
+        if self.timeout is self.connect_timeout is total is None:
+            return await transport(request)
         if getattr(transport, "keeps_limits", False):
             limits = TimeLimits(self.timeout, self.connect_timeout, total)
             return await transport(attrs.evolve(request, limits=limits))
         seconds = min(left, self.timeout or inf)
-        if seconds == inf:
+        if seconds == inf:  # it does not know of connecting
             return await transport(request)
         return await within(clock, seconds, lambda: transport(request)) or _TIMED_OUT
 

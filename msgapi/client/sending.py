@@ -169,7 +169,7 @@ class CallSender:
             if left == inf:
                 return await queue.enter(only_while, longest_wait=longest_wait)
             waiting = partial(queue.enter, only_while, until=state.until, longest_wait=longest_wait)
-            return await within(self.clock, left, waiting) or TooLate(queue.lane.wait(self.clock.now()))
+            return await within(self.clock, left, waiting) or TooLate(queue.lane.wait(self.clock.now()) or left)
         except anyio.get_cancelled_exc_class() as cancelled:
             sent = f"{state.attempts} requests of this call were sent before" if state.attempts else "nothing was sent"
             cancelled.add_note(f"msgapi: cancelled while waiting for the rate limit; {sent}")
@@ -198,6 +198,8 @@ class CallSender:
                 state.add_repeated(answer.attempts)
             clock, elapsed = self.clock, now - state.began
             result = self.decode(call, answer, attempts=state.attempts, elapsed=elapsed, now=clock.time)
+            if state.keep_raw:
+                result = attrs.evolve(result, meta=attrs.evolve(result.meta, raw_body=answer.body))
             meta = result.meta
             if isinstance(result, Throttled) and result.rate_limited:
                 lane.record_throttled(now, left_at, self.retry.delay_of_others(result), meta.rate_limit)
@@ -244,6 +246,7 @@ class CallSender:
             may_have_happened=state.may_have_happened,
             meta=state.meta(call, self.clock.now()),
             from_service=False,
+            own_words=True,
         )
 
 
@@ -254,13 +257,14 @@ class _CallState:
     watch: Watch | None
     retry: Retry
     until: float = inf  # the time of the clock at which the call ends
+    keep_raw: bool = False
     attempts: int = 0
     repeated: int = 0
     may_have_happened: bool = False
 
     def limit(self, options: CallOptions) -> None:
         # Take the options of the call over.
-        self.retry = options.retry or self.retry
+        self.retry, self.keep_raw = options.retry or self.retry, options.keep_raw
         if options.total_timeout is not None:
             self.until = self.began + options.total_timeout
 

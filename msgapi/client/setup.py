@@ -18,6 +18,7 @@ from .lifetime import Lifetime, OpenTransport, open_transport
 
 BASE_URL: Final = "https://api.arowana.app"
 MAX_CONNECTIONS: Final = 100
+_SANDBOX_KEY: Final = "sk_sandbox"
 
 
 @final
@@ -33,8 +34,14 @@ class ClientSetup:
     given: Transport | AbstractAsyncContextManager[Transport] | None
     connections: dict[str, Any]
     app_name: str | None
+    allow_http: tuple[str, ...] = ()
     transport: Transport | None = None
     lifetime: Lifetime = field(factory=Lifetime, init=False)
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether no real messages are sent: the transport is a sandbox, or the key is that of one on a socket."""
+        return getattr(self.given, "is_sandbox", False) or self.api_key == _SANDBOX_KEY
 
     async def open(self) -> OpenTransport | None:
         """Read the environment, and open the transport if it is not open; return what must be closed with the client.
@@ -42,7 +49,7 @@ class ClientSetup:
         Raise Misconfigured if there is no API key, or if an environment variable is unsafe.
         """
         if self.base_url is None:
-            self.base_url = check_url(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
+            self.base_url = check_url(os.environ.get("MSGAPI_BASE_URL") or BASE_URL, self.allow_http)
         self.api_key = self.api_key or os.environ.get("MSGAPI_API_KEY")
         if (problem := key_problem(self.api_key)) is not None:
             raise problem

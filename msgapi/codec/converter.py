@@ -31,7 +31,8 @@ from ..results import ApiError, Meta, Ok, RateLimit
 T = TypeVar("T")
 Structure = Callable[[Any, Any], T]
 _DECIMAL_SOURCES: Final = frozenset({float, int, str})
-_KIND: Final = "kind"
+NOT_WRITTEN: Final = frozenset({"_headers", "raw_body"})  # of `Meta`: what a response contains beside its figures
+KIND: Final = "kind"  # the field of an outcome that has the name of its class
 _NO_HOOKS: Final[Mapping[str, Structure[Any]]] = {}
 _ERRORS: Final = {kind.__name__: kind for kind in get_args(ApiError)}
 
@@ -295,94 +296,113 @@ fast: Final = make_converter(locate_problems=False)
 detailed: Final = make_converter(locate_problems=True)
 
 
-# Outcomes.
+# Outcomes, and other models of which several have the same fields: a marker says which one it is.
+
+
+def mark_model(model: type, name: str, value: str) -> None:
+    """Write *model* with the field *name*, which is *value*, and read it only from an object with that field."""
+    _MARKERS[model] = name, value
+
+
+def marker_of(model: type) -> tuple[str, str] | None:
+    """Return the name and the value of the field that marks *model*, or None."""
+    return _MARKERS.get(model)
+
+
+_OMITTED: Final = frozenset({EXTRA, "own_words"})  # at its default
 
 
 def answer_writer(model: type) -> Callable[[object], dict[str, object]]:
     """Return the function that writes an answer or an outcome, by the rule above."""
-    omitted = {one.name: one.default is None or one.name == EXTRA for one in attrs.fields(model)}
+    omitted = {one.name: one.default is None or one.name in _OMITTED for one in attrs.fields(model)}
     overrides: Any = {name: override(omit_if_default=omit) for name, omit in omitted.items()}
+    overrides |= {name: override(omit=True) for name in NOT_WRITTEN & omitted.keys()}
     return make_dict_unstructure_fn(model, fast, **overrides)
 
 
-def _write_with_kind(kind: type) -> Callable[[object], dict[str, object]]:
-    write = answer_writer(kind)
-    return lambda value: {_KIND: kind.__name__, **write(value)}
+def _marked_writer(model: Any) -> Callable[[object], dict[str, object]]:  # noqa: ANN401 - a class, as cattrs passes it
+    name, value = _MARKERS[get_origin(model) or model]
+    write = answer_writer(model)
+    return lambda one: {name: value, **write(one)}
 
 
-def _read_with_kind(name: str, read: Structure[Any]) -> Structure[Any]:
-    def structure(value: object, kind: object) -> object:
-        if _checked_object(value).get(_KIND) != name:
-            raise _mistaken([located(Mismatch(f'must be "{name}"'), _KIND)], _ERRORS.get(name, Ok))
-        return read(value, kind)
+def _marked_reader(converter: OrjsonConverter, model: Any) -> Structure[Any]:  # noqa: ANN401 - as above
+    kind: type = get_origin(model) or model
+    name, expected = _MARKERS[kind]
+    read = _unmarked_reader(converter, model)
+
+    def structure(value: object, model: object) -> object:
+        if _checked_object(value).get(name) != expected:
+            raise _located_error(kind, [located(Mismatch(f"must be {expected}"), name)])
+        return read({given: part for given, part in _checked_object(value).items() if given != name}, model)
 
     return structure
 
 
-def _ok_reader(converter: OrjsonConverter, kind: object) -> Structure[Any]:
-    parts = {"value": (get_args(kind) or (object,))[0], "meta": Meta}
+def _unmarked_reader(converter: OrjsonConverter, model: Any) -> Structure[Any]:  # noqa: ANN401 - as above
+    if _is_ok(model):
+        return _ok_reader(converter, (get_args(model) or (object,))[0])
+    return _object(converter, model) if converter is detailed else compiled_reader(model)
 
-    def read(value: dict[str, object], _: object) -> object:
-        found, errors = {}, list[Exception]()
-        for name, part in parts.items():
+
+def _ok_reader(converter: OrjsonConverter, kind: Any) -> Structure[Any]:  # noqa: ANN401 - the type of the value
+    def structure(given: Tree, _: object) -> object:
+        found: Tree = {}
+        errors: list[Exception] = []
+        for name, part in (("value", kind), ("meta", Meta)):
             try:
-                found[name] = converter.structure(value[name], cast("Any", part))
+                found[name] = converter.structure(given[name] if name == "value" else given.get(name) or {}, part)
             except Exception as error:  # noqa: BLE001 - collected, and raised as one below
                 errors.append(located(error, name))
         if errors:
-            raise _mistaken(errors, Ok)
+            raise _located_error(Ok, errors)
         return Ok(**found)
 
-    return _read_with_kind("Ok", lambda value, _: read({"meta": {}, **value}, _))
+    return structure
 
 
-def _mistaken(errors: list[Exception], model: type) -> ClassValidationError:
+def _located_error(model: type, errors: list[Exception]) -> ClassValidationError:
     return ClassValidationError("does not fit", errors, model)  # pyright: ignore[reportCallIssue] - its base takes two
 
 
-def _result_reader(converter: OrjsonConverter, kind: object) -> Structure[Any]:
-    kinds = {getattr(get_origin(one) or one, "__name__", ""): one for one in get_args(kind)}
+def _union_reader(converter: OrjsonConverter, union: object) -> Structure[Any]:
+    kinds = {_MARKERS[get_origin(one) or one][1]: one for one in get_args(union)}
 
-    def read(value: object, _: object) -> object:
-        name = value.get(_KIND) if isinstance(value, dict) else None
+    def structure(value: object, _: object) -> object:
+        name = value.get(KIND) if isinstance(value, dict) else None
         if not isinstance(name, str) or name not in kinds:
-            raise Mismatch(f"must be an object with the kind of {'a result' if 'Ok' in kinds else 'an error'}")
+            raise Mismatch(f"must be an object with the kind of {'a result' if Ok.__name__ in kinds else 'an error'}")
         return converter.structure(value, kinds[name])
 
-    return read
+    return structure
 
 
 def _is_ok(kind: object) -> bool:
     return kind is Ok or get_origin(kind) is Ok
 
 
-def _is_result(kind: object) -> bool:
+def _is_marked(kind: object) -> bool:
+    return _is_ok(kind) or (isinstance(kind, type) and kind in _MARKERS)
+
+
+def _is_union_of_outcomes(kind: object) -> bool:
     return get_origin(kind) in {Union, UnionType} and set(_ERRORS.values()) <= set(get_args(kind))
-
-
-def _is_error(kind: object) -> bool:
-    return isinstance(kind, type) and kind in _ERRORS.values()
 
 
 def _register_outcomes() -> None:
     _ = attrs.resolve_types(Meta)  # it names the errors, which are defined after it
-    parts = {Meta, RateLimit}
-    _ = fast.register_unstructure_hook_factory(
-        lambda kind: attrs.has(kind) and (kind in parts or is_answer(kind)), answer_writer
-    )
-    _ = fast.register_unstructure_hook_factory(lambda kind: _is_ok(kind) or _is_error(kind), _write_with_kind)
+    for kind in (RateLimit, Meta):
+        fast.register_unstructure_hook(kind, answer_writer(kind))
+    _ = fast.register_unstructure_hook_factory(lambda kind: attrs.has(kind) and is_answer(kind), answer_writer)
+    _ = fast.register_unstructure_hook_factory(_is_marked, _marked_writer)
     for converter in (fast, detailed):
         _register_reading(converter)
 
 
 def _register_reading(converter: OrjsonConverter) -> None:
-    def read_error(model: type) -> Structure[Any]:
-        read: Structure[Any] = _object(converter, model) if converter is detailed else compiled_reader(model)
-        return _read_with_kind(model.__name__, read)
-
-    _ = converter.register_structure_hook_factory(_is_error, read_error)
-    _ = converter.register_structure_hook_factory(_is_ok, lambda kind: _ok_reader(converter, kind))
-    _ = converter.register_structure_hook_factory(_is_result, lambda kind: _result_reader(converter, kind))
+    _ = converter.register_structure_hook_factory(_is_marked, lambda kind: _marked_reader(converter, kind))
+    _ = converter.register_structure_hook_factory(_is_union_of_outcomes, lambda kind: _union_reader(converter, kind))
 
 
+_MARKERS: Final[dict[type, tuple[str, str]]] = {one: (KIND, one.__name__) for one in (Ok, *_ERRORS.values())}
 _register_outcomes()

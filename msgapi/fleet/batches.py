@@ -37,7 +37,11 @@ DEFAULT_CHUNK_BYTES: Final = 256 << 10
 _VERSION: Final = 1
 _VALID_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CHUNKS_AT_ONCE: Final = 32  # chunks that are queued concurrently, between two writes of the progress
-_NOT_CHUNKS: Final = (MANIFEST, chunk_journal.NAME)  # documents that are not the record of a chunk
+_NOT_CHUNKS: Final = (
+    MANIFEST,
+    chunk_journal.NAME,
+    chunk_journal.ACCEPTED,
+)  # documents that are not the record of a chunk
 _ROWS_AT_ONCE: Final = 5_000  # rows that are written to the journal at once
 
 

@@ -203,7 +203,8 @@ class ChunkRecord:
     """The results of a chunk, row by row; *reason* says why it was buried, if it was.
 
     *attempts* counts how often a worker has begun it; *excused_attempts* counts those that ended unfinished for a
-    reason that was not the chunk's own, such as a stop.
+    reason that was not the chunk's own, such as a stop. *foreign_answers* is the number of the last answers in a row
+    that were not the service's.
     """
 
     id: str
@@ -212,11 +213,12 @@ class ChunkRecord:
     reason: str | None = None
     attempts: int = 0
     excused_attempts: int = 0
+    foreign_answers: int = 0
 
     @property
     def revived(self) -> "ChunkRecord":
         """A copy with all attempts excused, for a buried chunk that is to be tried again."""
-        return evolve(self, stage="begun", reason=None, excused_attempts=self.attempts)
+        return evolve(self, stage="begun", reason=None, excused_attempts=self.attempts, foreign_answers=0)
 
     def dump(self) -> bytes:
         """Return the record as JSON; `load_record` reads it."""

@@ -6,19 +6,23 @@ Rules:
   well. Its results are kept, and rows that it may still be sending keep an unknown outcome.
 - The next leg of a fallback is recorded before it leaves. Once another worker has begun the chunk, no further leg of it
   is sent by this one: the other may have the first leg accepted.
-- A chunk that was begun again and again without ever being finished is not begun once more.
+- A chunk that was begun again and again without ever being finished is not begun once more. An attempt that ended
+  because of answers that are not the service's is excused; the tenth in a row stops the chunk.
 - A local batch can be resumed with the collected journal, and what it sends is not recorded on the fleet. It sends
   under the same keys. While the service surely remembers those, it is harmless that a worker sends a row as well. After
   that the outcome of the row is unknown, and the user decides.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, final
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Final, TypeVar, cast, final
 
 import anyio
 from attrs import define, evolve, field, frozen
 
 from ..batch import Stopped
+from ..batch.stops import FOREIGN_LIMIT
 from ..codec import Problems
 from ..fallback import AnyCall
 from ..journal import REMEMBERED, Send, State, Verdict, key_of
@@ -35,12 +39,15 @@ from ..journal.rows import (
     state_of,
     stored_result,
 )
-from ..results import Invalid, Result
+from ..results import ApiError, Invalid, Ok, Result
 from .backend import RecordStore
-from .chunk import Chunk, ChunkDocument, ChunkRecord, ChunkRow, InvalidChunk, RowRecord, merge_row
+from .chunk import Chunk, ChunkDocument, ChunkRecord, ChunkRow, InvalidChunk, RowRecord, load_record, merge_row
 
 NAME: Final = "journal"
 """The name of the document that holds the time of the first collection."""
+
+ACCEPTED: Final = "accepted"
+"""The name of the document that exists once a row of the batch was accepted."""
 
 
 async def record_takeover(records: RecordStore, batch: str, now: float) -> None:
@@ -58,6 +65,38 @@ async def takeover_time(records: RecordStore, chunk: Chunk, now: float) -> float
     value, _ = await records.read(chunk.batch, NAME)
     at = now if value is None else float(value)
     return at if now - at > REMEMBERED else None
+
+
+@final
+@frozen(kw_only=True)
+class EarlierRows:
+    """What is recorded of a batch: whether a row was *accepted*, and if not, the *refusals* by type and code."""
+
+    accepted: bool
+    refusals: Mapping[tuple[str, str], int] = field(factory=dict)
+
+
+async def read_earlier_rows(records: RecordStore, batch: str) -> EarlierRows:
+    """Return what is recorded of *batch*. All records are read as long as no row was accepted, and else one."""
+    value, _ = await records.read(batch, ACCEPTED)
+    if value is not None:
+        return EarlierRows(accepted=True)
+    refusals = Counter[tuple[str, str]]()
+    async with aclosing(cast("AsyncGenerator[tuple[str, bytes]]", records.scan(batch))) as documents:
+        async for _, document in documents:
+            record = load_record(document)
+            if not isinstance(record, Problems):  # other documents are no records
+                if any(row.state == State.ACCEPTED.value for row in record.rows):
+                    await record_accepted(records, batch)
+                    return EarlierRows(accepted=True)
+                refused = (row for row in record.rows if row.state == State.REFUSED.value)
+                refusals.update((row.kind or "", row.code or "") for row in refused)
+    return EarlierRows(accepted=False, refusals=refusals)
+
+
+async def record_accepted(records: RecordStore, batch: str) -> None:
+    """Record that a row of *batch* was accepted. May be repeated."""
+    _ = await records.write(batch, ACCEPTED, b"1", 0)
 
 
 T = TypeVar("T")
@@ -174,12 +213,15 @@ class ChunkJournal:
     _document: ChunkDocument
     _plan: ChunkPlan
     _attempt: int
-    _has_accepted: Callable[[], bool]
+    _earlier: EarlierRows
+    _foreign: int
     _started: dict[str, RowRecord] = field(init=False)
     _advancing: dict[str, int] = field(factory=dict, init=False)
     _advanced: set[str] = field(factory=set, init=False)
     _is_superseded: bool = field(default=False, init=False)
     _lock: anyio.Lock = field(factory=anyio.Lock, init=False)
+    _foreign_error: ApiError | None = field(default=None, init=False)
+    _accepted: bool = field(default=False, init=False)
     _seen: set[str] = field(factory=set, init=False)
     _in_flight: set[str] = field(factory=set, init=False)
     _results: dict[str, RowRecord] = field(factory=dict, init=False)
@@ -190,9 +232,23 @@ class ChunkJournal:
 
     @property
     def has_accepted(self) -> bool:
-        """Whether a row of the chunk was accepted before, or one of another chunk of this worker."""
-        accepted = any(row.state == State.ACCEPTED.value for row in self._plan.prior.values())
-        return accepted or self._has_accepted()
+        """Whether a row of the batch was accepted before."""
+        return self._earlier.accepted
+
+    @property
+    def accepted(self) -> bool:
+        """Whether a row of the chunk was accepted since it was begun."""
+        return self._accepted
+
+    @property
+    def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
+        """The refusals of the batch before, by type and code, if no row was accepted."""
+        return self._earlier.refusals
+
+    @property
+    def foreign_stop(self) -> Stopped | None:
+        """Why the chunk stops if the last answers, those of earlier attempts included, are not the service's."""
+        return Stopped("foreign", self._foreign_error) if self._foreign >= FOREIGN_LIMIT else None
 
     @property
     def started_at(self) -> float:
@@ -221,6 +277,11 @@ class ChunkJournal:
     def settle(self, row: str, result: Result[object]) -> None:
         """Keep the result of a row that was begun; `close` writes it."""
         self._in_flight.discard(row)
+        self._accepted |= isinstance(result, Ok)
+        if isinstance(result, Ok) or result.from_service:
+            self._foreign, self._foreign_error = 0, None
+        elif result.scope == "foreign":
+            self._foreign, self._foreign_error = self._foreign + 1, result
         started, go = self._started[row], self._plan.verdicts[row]
         maybe_sent = isinstance(go, Send) and go.maybe_sent and row not in self._advanced
         state = state_of(result, maybe_sent=maybe_sent)
@@ -294,12 +355,13 @@ class ChunkJournal:
             record,
             stage="done" if done else record.stage,
             rows=tuple(current.values()),
-            excused_attempts=record.excused_attempts + bool(left and stopped),
+            excused_attempts=record.excused_attempts + bool(left and (stopped or self._foreign_error)),
+            foreign_answers=self._foreign,
         ), left
 
 
 async def begin_chunk(
-    chunk: Chunk, document: ChunkDocument, now: float, *, has_accepted: Callable[[], bool]
+    chunk: Chunk, document: ChunkDocument, now: float, *, earlier: EarlierRows
 ) -> ChunkJournal | InvalidChunk:
     """Record that the rows of *chunk* are about to be sent, at the Unix time *now*, as far as its record allows.
 
@@ -320,4 +382,4 @@ async def begin_chunk(
         stage = "begun" if plan.started else record.stage
         begun = evolve(record, stage=stage, rows=plan.rows, attempts=attempt)
         if begun == record or await document.write(begun, revision):
-            return ChunkJournal(document, plan, attempt, has_accepted)
+            return ChunkJournal(document, plan, attempt, earlier, record.foreign_answers)

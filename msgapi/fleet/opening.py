@@ -214,4 +214,4 @@ def _extra(name: str) -> Iterator[None]:
     try:
         yield
     except ImportError:
-        raise Unreachable(f"a server of this kind needs more: pip install 'msgapi-sdk[{name}]'") from None
+        raise Unreachable(f"this server needs the extra {name}: pip install 'msgapi-sdk[{name}]'") from None

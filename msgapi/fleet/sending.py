@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from ..batch import Outcome, Outcomes, Stopped, send
 from ..calls import Caller
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, sleep_unobserved, steady
 from ..codec import Problems, to_json
 from ..codec.json import error_from_json
 from ..concurrency import background
@@ -25,7 +25,7 @@ from ..ratelimit import Pace, SharedRate
 from ..results import InsufficientBalance
 from .backend import RecordStore, Unreachable
 from .chunk import Chunk, ChunkDocument, ChunkRecord, InvalidChunk, RowRecord, load_chunk
-from .chunk_journal import ChunkJournal, begin_chunk
+from .chunk_journal import ChunkJournal, EarlierRows, begin_chunk, read_earlier_rows, record_accepted
 
 
 @final
@@ -86,14 +86,10 @@ class ChunkResult:
     rows: tuple[RowRecord, ...] = field(default=(), repr=False)
 
 
-def _nothing_accepted() -> bool:
-    return False
-
-
 @final
 @frozen(kw_only=True)
 class ChunkOptions:
-    """The options of `send_chunk`. *has_accepted* is whether a row of another chunk was accepted."""
+    """The options of `send_chunk`. *accepted* are the batches of which a row is known to be accepted; it grows."""
 
     concurrency: int = 64
     breaker: int | None = 25
@@ -101,7 +97,7 @@ class ChunkOptions:
     only_while: Callable[[], bool] | None = None
     on_outcome: OnOutcome | None = None
     clock: Clock = SYSTEM_CLOCK
-    has_accepted: Callable[[], bool] = _nothing_accepted
+    accepted: set[str] = field(factory=set)
 
 
 async def send_chunk(
@@ -121,8 +117,10 @@ async def send_chunk(
 
     *pace* is the one that *client* was made with. A 402 pauses all clients that share its rate; if the shared rate is
     unreachable, the next 402 does. While they are paused, nothing is sent. *concurrency*, *breaker* and
-    *outage_timeout* (in seconds) are those of `batch.send`. *only_while* is called before each row leaves and once a
-    second: once it returns False, sending stops. *on_outcome* is called with each row that ends.
+    *outage_timeout* (in seconds) are those of `batch.send`; identical refusals, and answers that are not the service's,
+    count over all chunks of the batch and all attempts of the chunk, as far as they are in *records*. *only_while* is
+    called before each row leaves and once a second: once it returns False, sending stops. *on_outcome* is called with
+    each row that ends.
 
     May be repeated for the same chunk after any end, and called by several workers at once. JSON that is not a chunk
     is a `ChunkResult` with *invalid*. Raise `Unreachable` if the backend fails: only writing the results is tried
@@ -135,7 +133,7 @@ async def send_chunk(
         outage_timeout=outage_timeout,
         only_while=only_while,
         on_outcome=on_outcome,
-        clock=clock,
+        clock=steady(clock),
     )
     return await send_with_options(chunk, client, pace.shared, records, options)
 
@@ -153,7 +151,9 @@ async def send_with_options(
             batch=loaded.batch, id=loaded.id, stopped=stop_for_balance(error), rows_left=len(loaded.rows)
         )
     document = ChunkDocument(loaded.batch, loaded.id, records)
-    journal = await begin_chunk(loaded, document, options.clock.time(), has_accepted=options.has_accepted)
+    known = loaded.batch in options.accepted or options.breaker is None
+    earlier = EarlierRows(accepted=True) if known else await read_earlier_rows(records, loaded.batch)
+    journal = await begin_chunk(loaded, document, options.clock.time(), earlier=earlier)
     if isinstance(journal, InvalidChunk):
         await document.bury(journal.reason)
         return ChunkResult(batch=loaded.batch, id=loaded.id, invalid=journal)
@@ -169,6 +169,10 @@ async def send_with_options(
         only_while=run.is_wanted,
     )
     stopped, record, left = await run.send(batch)
+    if journal.accepted and not earlier.accepted:
+        await record_accepted(records, loaded.batch)
+    if journal.accepted or earlier.accepted:
+        options.accepted.add(loaded.batch)
     return ChunkResult(
         batch=loaded.batch, id=loaded.id, done=not left, stopped=stopped, rows_left=left, rows=record.rows
     )
@@ -207,6 +211,7 @@ class _ChunkRun:
                     await with_timeout(self.clock, partial(self.shared.pause, to_json(stopped.error)))
             if stopped is not None and stopped.reason == "asked":
                 stopped = self.paused or stopped
+            stopped = stopped or self.journal.foreign_stop
             return stopped, *await self._write_results(stopped)
         except BaseException as error:
             await self._write_after(error)
@@ -214,7 +219,7 @@ class _ChunkRun:
 
     async def _watch(self, outcomes: Outcomes[Accepted]) -> None:
         while True:
-            await self.clock.sleep(_CHECK_INTERVAL)
+            await sleep_unobserved(self.clock, _CHECK_INTERVAL)
             error = None if self.shared is None else await self.shared.paused()
             if error is not None:
                 self.paused = stop_for_balance(error)
@@ -249,7 +254,7 @@ async def with_timeout(clock: Clock, operation: Callable[[], Awaitable[T]]) -> T
     """
 
     async def cancel_later() -> None:
-        await clock.sleep(_PAUSE_TIMEOUT)
+        await sleep_unobserved(clock, _PAUSE_TIMEOUT)
         scope.cancel()
 
     with anyio.CancelScope() as scope:

@@ -22,12 +22,12 @@ from ..batch import Outcome, Stopped
 from ..batch.stops import Breaker, is_healthy
 from ..billing.calls import INTERVAL
 from ..calls import Caller
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, sleep_unobserved, steady
 from ..concurrency import background, run_all
 from ..messages import Accepted
 from ..ratelimit import LocalSharedRate, Pace, SharedRate
 from ..ratelimit.queue import sleep_while
-from ..results import InsufficientBalance, Ok
+from ..results import InsufficientBalance
 from .backend import ChunkQueue, Lease, RecordStore, Unreachable
 from .chunk import ChunkDocument, InvalidChunk
 from .chunk_journal import MAX_ATTEMPTS
@@ -210,9 +210,10 @@ async def work(
     """Send chunks of *queue* as they come, up to *concurrent_chunks* at a time; return why it stopped.
 
     Each chunk is sent as by `send_chunk`, with *concurrency* requests in flight. The worker stops at a 401, at a run of
-    *breaker* refusals, at a run of answers that are not the service's, and when the service has not answered for
-    *outage_timeout* seconds. It stops with the reason `asked` once *stop_event* is set and what is in flight has
-    settled. With *until_empty* it returns None when no chunk is queued or leased by any worker.
+    *breaker* identical refusals or that many of any kind while no row was accepted, at a run of answers that are not
+    the service's, and when the service has not answered for *outage_timeout* seconds. It stops with the reason `asked`
+    once *stop_event* is set and what is in flight has settled. With *until_empty* it returns None when no chunk is
+    queued or leased by any worker.
 
     It stops at a 402 of its own or of another worker, unless *wait_for_balance* is set: then it checks the balance
     every 15 seconds, and lets all workers of the key send again after a top-up. A worker that starts during such a
@@ -224,6 +225,7 @@ async def work(
     """
     if concurrent_chunks < 1:
         raise ValueError(f"concurrent_chunks must be at least 1, not {concurrent_chunks}")
+    clock = steady(clock)
     send = ChunkOptions(concurrency=concurrency, breaker=breaker, outage_timeout=outage_timeout, clock=clock)
     options = WorkerOptions(
         send=send,
@@ -260,7 +262,7 @@ class LeasedChunk:
     async def renew_forever(self) -> None:
         """Renew the lease in time, until it is no longer valid."""
         while self.valid:
-            await self.clock.sleep(self.queue.lease_seconds * _RENEWAL)
+            await sleep_unobserved(self.clock, self.queue.lease_seconds * _RENEWAL)
             try:
                 self.valid = await self.queue.renew(self.lease)
             except Unreachable as error:
@@ -300,14 +302,14 @@ class _Worker:
     records: RecordStore
     options: WorkerOptions
     answered_at: float | None = field(default=None, init=False)  # when the service last answered a row
-    accepted: bool = field(default=False, init=False)  # whether it has accepted one
-    breaker: Breaker = field(factory=lambda: Breaker(None), init=False)  # counts over all chunks, which can be small
+    breaker: Breaker = field(init=False)  # counts over all chunks, which can be small
     stop_state: StopState = field(init=False)
     _balance: BalanceGate = field(init=False)
     _turn: anyio.Lock = field(factory=anyio.Lock, init=False)
 
     def __attrs_post_init__(self) -> None:
         options = self.options
+        self.breaker = Breaker(options.send.breaker, lambda: bool(options.send.accepted))
         self.stop_state = StopState(options.stop_event)
         self._balance = BalanceGate(
             self.client, self.shared, self._clock, options.wait_for_balance, self.stop_state, options.on_event
@@ -363,7 +365,6 @@ class _Worker:
             self.options.send,
             only_while=lambda: chunk.valid and self.stop_state.is_running(),
             on_outcome=partial(self._report_row, lease.id),
-            has_accepted=lambda: self.accepted,
         )
         try:
             return await send_with_options(lease.body, self.client, self.shared, self.records, options)
@@ -375,8 +376,8 @@ class _Worker:
         result = outcome.result
         if result.meta.status is not None and is_healthy(result):
             self.answered_at = self._clock.now()
-        self.accepted = self.accepted or isinstance(result, Ok)
-        if (stopped := self.breaker.judge_source(result)) is not None:
+        judge = self.breaker.judge if is_healthy(result) else self.breaker.judge_source  # an outage is waited out
+        if (stopped := judge(result)) is not None and self._stops_worker(stopped):
             self.stop_state.stop(stopped)
         _ = self.options.on_event(RowFinished(chunk, outcome))
 

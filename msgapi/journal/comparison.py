@@ -22,7 +22,7 @@ from attrs import define, frozen
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..fallback import AnyCall
-from .errors import Unusable
+from .errors import unwritable
 from .journal import with_own_key
 from .opening import check_batch, open_existing
 from .rows import (
@@ -268,7 +268,7 @@ def _attach(file: JournalFile) -> None:
     try:
         number, name = mkstemp(".compared", f".{place.name}.", place.parent)
     except OSError as error:
-        raise Unusable("unwritable", f"cannot write in {place.parent}: {error.strerror or error}") from None
+        raise unwritable(str(place), error) from None
     os.close(number)
     try:
         _ = file.execute("ATTACH ? AS compared", name)

@@ -5,6 +5,7 @@ Rules:
 - A stored value is checked like any input: one that a journal does not write is `Unusable`, as damaged.
 """
 
+import errno
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,11 +17,12 @@ from ..results import ApiError
 from .rows import Entry, State
 
 Reason: TypeAlias = Literal[
-    "missing", "foreign", "newer", "damaged", "incomplete", "other batch", "in use", "unwritable"
+    "missing", "foreign", "newer", "damaged", "incomplete", "other batch", "in use", "unwritable", "full"
 ]
 API_ERRORS: Final[Mapping[str, type[Any]]] = {one.__name__: one for one in get_args(ApiError)}
 """The errors, by the names under which they are stored."""
 
+_FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
 _KINDS: Final = {"Accepted", *API_ERRORS}
 _STATES: Final = {int(state): state for state in State}
 
@@ -71,7 +73,8 @@ def as_unwritable(path: str) -> Iterator[None]:
 
 def unwritable(path: str, error: OSError, verb: str = "write") -> Unusable:
     """Return the error for a journal that the operating system refuses to open or to write."""
-    return Unusable("unwritable", f"cannot {verb} the journal {path}: {error.strerror or error}")
+    reason: Reason = "full" if error.errno in _FULL else "unwritable"
+    return Unusable(reason, f"cannot {verb} the journal {path}: {error.strerror or error}")
 
 
 def _translate(path: str, error: sqlite3.Error) -> Unusable:
@@ -91,7 +94,7 @@ def _translate_code(path: str, code: int, error: sqlite3.Error) -> Unusable:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return in_use(path)
         case sqlite3.SQLITE_FULL:
-            return Unusable("unwritable", f"cannot write the journal {path}: the disk is full")
+            return Unusable("full", f"cannot write the journal {path}: the disk is full")
         case _:
             return Unusable("unwritable", f"cannot use the journal {path}: {error}")
 

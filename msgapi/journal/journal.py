@@ -18,7 +18,7 @@ import anyio
 import anyio.to_thread
 from attrs import define, evolve, field, frozen
 
-from ..clock import SYSTEM_CLOCK, Clock
+from ..clock import SYSTEM_CLOCK, Clock, sleep_unobserved
 from ..fallback import AnyCall
 from ..results import Result
 from ..version import VERSION
@@ -75,6 +75,11 @@ class Journal:
     _kept: list[tuple[str]] = field(factory=list, init=False)
     _lock: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _due: anyio.Event = field(factory=anyio.Event, init=False)
+
+    @property
+    def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
+        """No refusals: those of an earlier run do not count, since their reason may be gone."""
+        return {}
 
     def __repr__(self) -> str:
         """Show the path and the batch."""
@@ -165,7 +170,7 @@ class Journal:
         """Write what was recorded, shortly after it was; run until cancelled."""
         while True:
             await self._due.wait()
-            await self._clock.sleep(_DELAY)
+            await sleep_unobserved(self._clock, _DELAY)
             await self.flush()
 
     async def mark_finished(self) -> None:

@@ -337,17 +337,23 @@ def stored_result(result: Result[object]) -> StoredResult:
 
 
 CHANGED_ROW: Final = Invalid(
-    code=CHANGED, message="the journal has this row with other content: give the changed row a new id"
+    code=CHANGED,
+    message="the journal has this row with other content: give the changed row a new id",
+    own_words=True,
 )
 KEY_USED_ROW: Final = Invalid(
-    code=KEY_USED, message="its idempotency key was used for other content: give the changed row a new key"
+    code=KEY_USED,
+    message="its idempotency key was used for other content: give the changed row a new key",
+    own_words=True,
 )
 _OUTDATED_ROW: Final = Unanswered(
     "a worker may have sent it since the journal was merged, too long ago for its key to be remembered",
     code=OUTDATED,
     message="a worker may have sent it: merge the journal again to find out",
 )
-REPEATED_ROW: Final = Invalid(code=REPEATED, message="an earlier row has the same id: give each row its own id")
+REPEATED_ROW: Final = Invalid(
+    code=REPEATED, message="an earlier row has the same id: give each row its own id", own_words=True
+)
 
 
 def _unknown_outcome(started: float, key: str | None, now: float, leg: int) -> Unanswered:

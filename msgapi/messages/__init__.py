@@ -1,7 +1,7 @@
 """Messages: what can be sent, and the calls that send, list, read and revoke (docs: /api/messages/overview)."""
 
 from ..schema.requests import check_key
-from .calls import Filters, get, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
+from .calls import Filters, get, iterate, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
 from .models import (
     Accepted,
     Billing,
@@ -75,6 +75,7 @@ __all__ = [
     "check",
     "check_key",
     "get",
+    "iterate",
     "list",
     "pages",
     "read",

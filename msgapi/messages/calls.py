@@ -5,15 +5,16 @@ Rules:
 - `list` is the name of the route, and shadows the built-in in this module only.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import date, datetime
 from typing import Final, TypedDict, Unpack
 
 from ..calls import Call, Caller, new_key
 from ..codec import to_json
 from ..codegen import constructor
-from ..results import Detail, Ok, Result
-from ..schema.cursor_pages import Progress, incomplete, missing_cursor, odd_rows
+from ..results import ApiError, Detail, Ok, Result
+from ..schema.cursor_pages import Progress, incomplete, iterate_rows, missing_cursor, odd_rows
 from ..schema.requests import build_call, check_key, make_invalid
 from ..schema.validators import UNCHECKABLE, date_or_datetime, integer, non_empty, one_of
 from .models import Accepted, Direction, Message, MessageRecord, MessageType, Page, Revoked, Status
@@ -117,7 +118,7 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
     return build_call("GET", ROUTE, Page, query=query)
 
 
-async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncIterator[Result[Page]]:
+async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) -> AsyncGenerator[Result[Page], None]:
     """Yield the pages of the log, up to the last (docs: /api/messages/list-messages).
 
     *limit* is 1 to 200 messages a page, *filters* are those of `list`. An error is yielded once and ends the
@@ -149,3 +150,32 @@ async def pages(api: Caller, *, limit: int = 200, **filters: Unpack[Filters]) ->
             yield incomplete(problem, result.meta)
         if problem is not None or not has_rows:
             return
+
+
+async def iterate(
+    api: Caller, *, limit: int = 200, **filters: Unpack[Filters]
+) -> AsyncGenerator[MessageRecord | ApiError, None]:
+    """Yield the messages of the log one by one, the newest first: `async for item in messages.iterate(client)`.
+
+    The item is one of these:
+
+    - A `MessageRecord`.
+    - An `Unreadable` with the code `unreadable_row`: one row could not be read, and its fields are in *extra*. The
+      iteration continues.
+    - Any other error. It is the last item: the list was not read to its end, or may not be whole (`incomplete_list`).
+
+    *limit* and *filters* are those of `pages`. A message that is found again, because others arrived meanwhile, is not
+    yielded again.
+    """
+    rows = iterate_rows(pages(api, limit=limit, **filters), _messages_of, "messages", _id_of)
+    async with aclosing(rows):
+        async for row in rows:
+            yield row
+
+
+def _messages_of(page: Page) -> tuple[MessageRecord, ...]:
+    return page.messages
+
+
+def _id_of(message: MessageRecord) -> str:
+    return message.id

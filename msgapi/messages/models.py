@@ -5,8 +5,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import field
 
+from ..models import frozen
 from ..redact import hidden
 from ..results import Balance
 

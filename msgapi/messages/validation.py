@@ -15,6 +15,7 @@ from ..codegen import checker
 from ..results import Detail
 from ..schema.free_json import json_object
 from ..schema.validators import (
+    CHECKS,
     UNCHECKABLE,
     Problem,
     Validator,
@@ -264,3 +265,4 @@ def _make_limits(*, strict: bool) -> _Limits:
 
 _STRICT: Final = _make_limits(strict=True)
 _DOCUMENTED: Final = _make_limits(strict=False)
+CHECKS.update(dict.fromkeys(PATHS, _STRICT.check))

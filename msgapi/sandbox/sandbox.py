@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import Concatenate, Final, ParamSpec, TypeVar, final
+from typing import ClassVar, Concatenate, Final, ParamSpec, TypeVar, final
 
 import anyio.lowlevel
 from attrs import define
@@ -66,6 +66,9 @@ class Sandbox:
     A method that controls the account, such as `approve` or `deliver`, raises ControlError, a ValueError, if it is
     not possible: if what it refers to does not exist, or is in another state.
     """
+
+    is_sandbox: ClassVar[bool] = True
+    """Shows that a client over it sends no real messages."""
 
     api_key: str
     clock: Clock

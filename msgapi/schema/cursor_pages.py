@@ -3,13 +3,15 @@
 Rules:
 - A list that ends without an error is whole: if a page says that there are more, and the next page cannot be found,
   or if pages have no new rows, the last result is an `Unreadable` that says so.
+- An iteration over items loses no row silently: one that cannot be read is yielded as an `Unreadable` in its place.
 - A cursor may have any name; the docs do not state it. What it was taken from stays in `extra` of the page, unless it
   is the cursor itself.
 """
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from typing import Any, Final, Protocol, TypeVar, final
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,13 +19,15 @@ from attrs import define, field
 
 from ..calls import Call, Caller
 from ..codegen import Tree
-from ..results import Meta, Ok, Result, Unreadable
+from ..results import ApiError, Meta, Ok, Result, Unreadable
 from .validators import Validator, integer
 
 PAGE_SIZE: Final[Validator] = integer(1, 2**63 - 1)
 """Validates the size of a page where the docs state no bounds."""
 INCOMPLETE: Final = "incomplete_list"
 """The code of the `Unreadable` that ends a list which may not be whole."""
+UNREADABLE_ROW: Final = "unreadable_row"
+"""The code of the `Unreadable` for one row of a list; the iteration continues after it."""
 _MAX_IDLE: Final = 3  # pages in a row without a new row
 _REMEMBERED: Final = 16  # pages whose rows are compared with those of the next page
 _LEVELS: Final = 3  # of objects in which a cursor is looked for
@@ -41,13 +45,8 @@ def odd_rows(extra: Mapping[str, object], array: str) -> list[object]:
     return rows if isinstance(rows, list) else []
 
 
-class CursorPage(Protocol):
+class ListPage(Protocol):
     """One page of a list."""
-
-    @property
-    def next_cursor(self) -> str | None:
-        """The cursor of the next page; None if this is the last one."""
-        ...  # pragma: no cover
 
     @property
     def extra(self) -> Mapping[str, object]:
@@ -55,10 +54,23 @@ class CursorPage(Protocol):
         ...  # pragma: no cover
 
 
+class CursorPage(ListPage, Protocol):
+    """One page of a list, which has the cursor of the next one."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """The cursor of the next page; None if this is the last one."""
+        ...  # pragma: no cover
+
+
 P = TypeVar("P", bound=CursorPage)
+Q = TypeVar("Q", bound=ListPage)
+T = TypeVar("T")
 
 
-async def follow_pages(api: Caller, page: Callable[[str | None], Call[P]], array: str) -> AsyncIterator[Result[P]]:
+async def follow_pages(
+    api: Caller, page: Callable[[str | None], Call[P]], array: str
+) -> AsyncGenerator[Result[P], None]:
     """Yield one page after another, up to the last. An error is yielded once and ends the iteration.
 
     *array* is the name of the field that has the rows of a page. The last result is an `Unreadable` with the code
@@ -83,6 +95,42 @@ async def follow_pages(api: Caller, page: Callable[[str | None], Call[P]], array
         if not cursor:
             return
         followed.add(cursor)
+
+
+async def iterate_rows(
+    pages: AsyncGenerator[Result[Q], None],
+    rows: Callable[[Q], Iterable[T]],
+    array: str,
+    key: Callable[[T], Hashable] | None = None,
+) -> AsyncGenerator[T | ApiError, None]:
+    """Yield the *rows* of each of *pages*, which are in the field *array* of a page; then the error that ended them.
+
+    A row that could not be read is yielded as an `Unreadable` with the code `unreadable_row`, after the others of its
+    page. If there is a *key*, a row whose key was that of a row of the last 16 pages is skipped.
+    """
+    recent: deque[frozenset[Hashable]] = deque(maxlen=_REMEMBERED)
+    async with aclosing(pages):
+        async for result in pages:
+            if not isinstance(result, Ok):
+                yield result
+                continue  # it is the last
+            page = result.value
+            found = [*rows(page)]
+            for row in found:
+                if key is None or all(key(row) not in keys for keys in recent):
+                    yield row
+            if key is not None:
+                recent.append(frozenset(map(key, found)))
+            for odd in odd_rows(page.extra, array):
+                yield _unreadable_row(odd, array, result.meta)
+
+
+def _unreadable_row(row: object, array: str, meta: Meta) -> Unreadable:
+    extra = row if isinstance(row, dict) else {"row": row}
+    problem = f"one row is not of the expected form @ $.{array}"
+    return Unreadable(
+        code=UNREADABLE_ROW, message="one row could not be read", problems=(problem,), meta=meta, extra=extra
+    )
 
 
 def incomplete(problem: str, meta: Meta) -> Unreadable:

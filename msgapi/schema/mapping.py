@@ -63,7 +63,7 @@ class _MappedField:
 
     @property
     def optional(self) -> bool:
-        return self.field.default is None or self.field.default == ()
+        return is_optional_in_request(self.field)
 
     @property
     def omitted(self) -> object:
@@ -112,6 +112,11 @@ def marker_paths(model: type) -> tuple[str, ...]:
         return ()
     paths, marker = _MAPPED[model]
     return () if not marker or any(path.startswith(f"{marker}.") for path in paths.values()) else (marker,)
+
+
+def is_optional_in_request(one: "Attribute[Any]") -> bool:
+    """Return whether a field of a mapped request may be absent or null: whether it is not always written."""
+    return one.default is None or one.default == ()
 
 
 def _writer(mapped: list[_MappedField], marker: Path) -> Callable[[object], Tree]:

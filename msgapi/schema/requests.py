@@ -16,7 +16,7 @@ from ..calls import Call
 from ..codec import to_json
 from ..codec.converter import format_time
 from ..results import Detail, Invalid
-from .validators import UNCHECKABLE, Validator, path_segment, problems_of
+from .validators import CHECKS, UNCHECKABLE, Validator, path_segment, problems_of
 from .validators import idempotency_key as validate_key
 
 T = TypeVar("T")
@@ -39,6 +39,10 @@ class Schema:
     documented: Mapping[str, Validator] = field(factory=dict, kw_only=True)
     check_own: Callable[[Any], Iterable[Detail]] = field(default=lambda _: (), kw_only=True)
 
+    def __attrs_post_init__(self) -> None:
+        """Make the first schema of a model the check of that model in frameworks."""
+        _ = CHECKS.setdefault(self.model, self.check)
+
     def check(self, value: object, *, strict: bool = True) -> tuple[Detail, ...]:
         """Return the problems found in *value*; empty if valid. Never raise. It is itself a validator.
 
@@ -59,7 +63,9 @@ class Schema:
 
 def make_invalid(details: tuple[Detail, ...]) -> Invalid:
     """Return the error that the service itself returns for a request with these *details*."""
-    return Invalid(message="; ".join(f"{one.field} {one.message}".strip() for one in details), details=details)
+    return Invalid(
+        message="; ".join(f"{one.field} {one.message}".strip() for one in details), details=details, own_words=True
+    )
 
 
 def check_key(idempotency_key: str) -> Detail | None:

@@ -33,6 +33,9 @@ _MAX_SHOWN: Final = 10**5
 _BREAKS: Final = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
+CHECKS: Final[dict[type, Validator]] = {}
+"""The validator of each request model, of messages and of their parts, for frameworks that read requests."""
+
 
 def string(most: int | None = None, *, empty: bool = False) -> Validator:
     """Return a validator for a string of at most *most* code points; if *empty* is true, it may be empty."""

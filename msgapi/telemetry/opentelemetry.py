@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ..config import needing_extra
 from ..observe import Observer, combine
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ def observer(
 ) -> Observer:
     """Return an observer that records calls and batches with OpenTelemetry.
 
-    If *tracer_provider* or *meter_provider* is None, the global provider is used.
+    If *tracer_provider* or *meter_provider* is None, the global provider is used. Raise ModuleNotFoundError if the
+    extra `otel` is not installed.
 
     Each call is an INTERNAL span below the current one. Each attempt is a CLIENT span below that, by the stable
     conventions for HTTP, and its request has a `traceparent` header. The metrics are `http.client.request.duration`,
@@ -26,7 +28,10 @@ def observer(
     and, if the batch ended in a stop, `msgapi.stopped`. Each stop and resume is an event. The span is an error if the
     batch raised, was cancelled, or stopped without a call of `stop`. The spans of its calls are not below it but
     below the span that is current where the batch is iterated: a trace over days is more than a backend accepts.
+
+    Raise ModuleNotFoundError if the extra `otel` is not installed.
     """
-    from .observers import MetricsObserver, SpanObserver
+    with needing_extra("telemetry.observer", "otel", "opentelemetry"):
+        from .observers import MetricsObserver, SpanObserver
 
     return combine(SpanObserver(tracer_provider), MetricsObserver(meter_provider))

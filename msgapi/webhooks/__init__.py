@@ -1,6 +1,6 @@
 """Webhooks: the service sends events to an endpoint of yours (docs: /api/webhooks/overview).
 
-- Calls: `create`, `list`, `pages`, `update`, `delete` and `test` manage the endpoints of the account.
+- Calls: `create`, `list`, `pages`, `iterate`, `update`, `delete` and `test` manage the endpoints of the account.
 - Deliveries: `read` verifies and parses one, `sign` and `write` make one, for tests. `explain_mismatch` looks for the
   cause of a wrong signature.
 - Events: one class for each (`MessageFailed`, `ConversationStarted`, ...), with `Event` as their union.
@@ -20,6 +20,7 @@ from .endpoints import (
     WebhookEndpoint,
     create,
     delete,
+    iterate,
     list,  # noqa: A004 - `webhooks.list` is the route
     pages,
     test,
@@ -128,6 +129,7 @@ __all__ = [
     "explain_mismatch",
     "fallback_due",
     "flask",
+    "iterate",
     "list",
     "merge_status",
     "pages",

@@ -37,7 +37,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all bu
 _EVENT_NAMES: Final = {model: name for name, model in EVENT_TYPES.items()}
 _USER: Final[Mapping[type, str]] = {ConversationStarted: "from", ConversationEnded: "with"}
 """The events that name a user: under this name on the wire, and as `user` here."""
-_ENVELOPE: Final = frozenset({"id", "timestamp", EXTRA})  # names of fields that are not those of the data
+_ENVELOPE: Final = frozenset({"id", "event", "timestamp", EXTRA})  # names of fields that are not those of the data
 _RENAMED: Final = frozenset({"user", "raw_postback_data"})  # fields that have another name on the wire
 _DATA_FIELDS: Final[Mapping[type, tuple[str, ...]]] = {
     model: tuple(one.name for one in fields(model) if one.name not in _ENVELOPE | _RENAMED)
@@ -153,7 +153,7 @@ def _read_event(value: object) -> Event | InvalidDelivery:
     found = data if isinstance(data, dict) else {}
     model = EVENT_TYPES.get(name)
     if model is not None:
-        given = {**_read_fields(found, model), "id": event_id, "timestamp": value.get("timestamp")}
+        given = {**_read_fields(found, model), "id": event_id, "event": name, "timestamp": value.get("timestamp")}
         event: KnownEvent | Problems = read_model(given, model)
         if not isinstance(event, Problems):
             return event

@@ -7,18 +7,20 @@ Rules:
   recognised is kept in `extra`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import Final, final
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import field
 
 from ..calls import Call, Caller
-from ..config import is_loopback
+from ..config import may_use_http
+from ..models import frozen
 from ..redact import hidden
-from ..results import Detail, Result
-from ..schema.cursor_pages import PAGE_SIZE, follow_pages
+from ..results import ApiError, Detail, Result
+from ..schema.cursor_pages import PAGE_SIZE, follow_pages, iterate_rows
 from ..schema.mapping import map_answer, map_fields_by_name
 from ..schema.requests import Schema, build_call
 from ..schema.validators import Problem, non_empty, optional, single_line, tuple_of, url
@@ -32,7 +34,8 @@ _ONE: Final = f"{_ROUTE}/{{webhook_id}}"
 class NewEndpoint:
     """An endpoint to create: its *url*, the names of its *events*, and the *secret* that signs the deliveries.
 
-    *url* is https; a loopback address may be http, so that a sandbox can deliver to it. *events* has at least
+    *url* is https; a loopback address, and a host that the environment variable `MSGAPI_ALLOW_HTTP` lists, may be
+    http, so that a sandbox can deliver to it. *events* has at least
     one name; all names are in `EVENT_TYPES`. *secret* is chosen by the caller, not empty, and a single line. The
     examples in the documentation begin with `whsec_`; a minimum length is not documented.
     """
@@ -108,14 +111,32 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
     return build_call("GET", _ROUTE, EndpointPage, query={"cursor": (non_empty, cursor), "limit": (PAGE_SIZE, limit)})
 
 
-async def pages(api: Caller, *, limit: int | None = None) -> AsyncIterator[Result[EndpointPage]]:
+async def pages(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Result[EndpointPage], None]:
     """Yield the pages of endpoints, from the first to the last.
 
     An error is yielded as the last result. If the list may not be whole, it is an `Unreadable` with the code
     `incomplete_list`.
     """
-    async for page in follow_pages(api, lambda at: list(cursor=at, limit=limit), "webhooks"):
-        yield page
+    results = follow_pages(api, lambda at: list(cursor=at, limit=limit), "webhooks")
+    async with aclosing(results):
+        async for page in results:
+            yield page
+
+
+async def iterate(api: Caller, *, limit: int | None = None) -> AsyncGenerator[WebhookEndpoint | ApiError, None]:
+    """Yield the endpoints one by one: `async for item in webhooks.iterate(client)`.
+
+    The item is one of these:
+
+    - A `WebhookEndpoint`.
+    - An `Unreadable` with the code `unreadable_row`: one row could not be read, and its fields are in *extra*. The
+      iteration continues.
+    - Any other error. It is the last item: the list was not read to its end, or may not be whole (`incomplete_list`).
+    """
+    rows = iterate_rows(pages(api, limit=limit), lambda page: page.webhooks, "webhooks")
+    async with aclosing(rows):
+        async for row in rows:
+            yield row
 
 
 def update(webhook_id: str, changes: EndpointChanges, *, strict: bool = True) -> Call[Confirmation]:
@@ -153,7 +174,8 @@ def _check_not_empty(changes: EndpointChanges) -> tuple[Detail, ...]:
 def _check_url(value: object) -> Problem:
     problem = _https(value)
     if problem is not None and isinstance(value, str) and _http(value) is None:
-        return None if is_loopback(urlsplit(value).hostname or "") else problem
+        allowed = may_use_http(urlsplit(value).hostname or "")
+        return None if allowed else f"{problem}, unless MSGAPI_ALLOW_HTTP lists its host"
     return problem
 
 

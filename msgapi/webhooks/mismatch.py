@@ -41,8 +41,8 @@ def explain_mismatch(
     JSON with other white space, or another form of a secret. If *combined*, both at once are tried too, for a body of
     up to 64 KiB. Of several secrets, the text says which one it is about, by its position.
 
-    It takes much longer than `read`, so use it to look for a mistake, not for every delivery. The text is for whoever
-    runs the program: do not send it to the client. Raise what `read` raises for *secret*.
+    It takes much longer than `read`, so use it to look for a mistake, not for every delivery. Do not send the text to
+    the client. Raise what `read` raises for *secret*.
     """
     secrets = parse_secrets(secret)
     if not isinstance(signature, str):

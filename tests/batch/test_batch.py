@@ -221,7 +221,7 @@ async def test_a_client_gets_as_many_connections_as_there_are_calls_in_flight() 
     calls: list[Call[object]] = []
     async with client, batch.send(client, calls, concurrency=300) as outcomes:
         assert [outcome async for outcome in outcomes] == []
-        assert client._transport.max_connections == 300  # type: ignore[attr-defined]
+        assert client._sender.transport.max_connections == 300  # type: ignore[attr-defined]
 
 
 def test_more_calls_in_flight_than_the_connections_of_a_transport_are_a_mistake() -> None:

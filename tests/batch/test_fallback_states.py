@@ -14,7 +14,6 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from msgapi import Request, Response, fallback, journal, messages
 from msgapi.fallback import AnyCall, leg_key
-from msgapi.http import Lowered
 from msgapi.journal import State
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
@@ -23,7 +22,7 @@ from tests.batch.test_states import SCHEDULES, Batches, Row, Told
 from tests.support.batch_calls import BACKENDS
 
 ADDRESSES = ("404@magic.example", "422@magic.example", "503-once@magic.example", "lost@magic.example")
-NOT_CAPABLE = Response(404, Lowered(), b'{"error":"not_rcs_capable","message":"The device cannot receive RCS."}')
+NOT_CAPABLE = Response(404, {}, b'{"error":"not_rcs_capable","message":"The device cannot receive RCS."}')
 
 
 @define

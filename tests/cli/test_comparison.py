@@ -111,7 +111,7 @@ def test_an_edited_row_sends_nothing_until_the_user_decides(file: File, box: San
     for _ in range(2):  # the file that was refused is not taken for the last one
         status, _, said = file.send()
         assert status == 2
-        assert "1 rows of" in said
+        assert "1 row of" in said
         assert "differ from rows that were sent before (line 4): nothing was sent; --changed skip" in said
     assert Path(file.journal).read_bytes() == before
     assert [one.name for one in file.path.parent.iterdir() if one.name.endswith(".compared")] == []
@@ -524,7 +524,7 @@ def test_a_row_that_others_have_sent_may_be_any_new_row(tmp_path: Path, box: San
     file.write(person(1), person(3))
     status, _, said = file.send()
     assert status == 2
-    assert "1 rows of" in said
+    assert "1 row of" in said
     assert "(line 3)" in said
     assert len(box.messages) == 2
 

@@ -9,7 +9,6 @@ import pytest
 
 from msgapi import Invalid, NotSent, Request, fallback
 from msgapi.cli import main
-from msgapi.cli.batch.calls import RowCalls, RowIds
 from msgapi.cli.batch.command import BatchConfig, open_rows
 from msgapi.fallback import Fallback
 from msgapi.journal import State
@@ -49,8 +48,8 @@ def calls_of(path: str, **options: Any) -> list[Any]:  # noqa: ANN401 - the fiel
     given = {"agent_id": "ag_1", "traffic_type": "TRANSACTION", "text": "Hi", "channel_id": "ch_1", "subject": "S"}
     values = {**given, "html": "<p>{name}</p>", **options.pop("values", {})}
     config = BatchConfig(path=path, message_values=values, fallback_email="mail", **options)
-    with open_rows(config) as (table, builder):
-        return list(RowCalls(builder, RowIds()).make_each(table.rows(), table.count))
+    with open_rows(config) as (table, calls):
+        return list(calls.make_each(table.rows(), table.count))
 
 
 def test_a_dry_run_shows_both_requests_and_counts_the_higher_price(tmp_path: Path, capsys: Captured) -> None:
@@ -224,8 +223,8 @@ def test_the_data_of_a_template_is_that_of_the_email(tmp_path: Path) -> None:
         fallback_email="mail",
         data=("name",),
     )
-    with open_rows(config) as (table, builder):
-        (row,) = RowCalls(builder, RowIds()).make_each(table.rows(), table.count)
+    with open_rows(config) as (table, calls):
+        (row,) = calls.make_each(table.rows(), table.count)
     assert isinstance(row.second, Email)
     assert row.second.template_data == {"a": 1, "name": "Ada"}
     assert isinstance(row.message, Text)
@@ -285,7 +284,7 @@ def test_another_address_of_somebody_who_got_an_email_is_a_changed_row(
     for edited in (content.replace("bob@", "robert@"), content.replace(NO_RCS, "+4915112345678")):
         _ = capsys.readouterr()
         assert main(batch(tmp_path, content=edited)) == 2
-        assert "1 rows of" in capsys.readouterr().err
+        assert "1 row of" in capsys.readouterr().err
     assert main(batch(tmp_path, "--changed", "skip", content=content.replace("bob@", "robert@"))) == 0
     assert main(batch(tmp_path, content=content.replace("bob@", "BOB@"))) == 0
     assert len(box.messages) == 1

@@ -320,8 +320,8 @@ async def test_a_batch_whose_file_changes_ends_as_stopped_and_sends_no_changed_r
     path = Path(people(folder, 60))
     config = mailing(tmp_path, str(path), concurrency=2)
     service = _Service(20, lambda: edit(path))
-    with blocks_of(256), open_rows(config) as (table, builder):
-        run = await run_batch(config, table, builder, api=service, pace=Pace())
+    with blocks_of(256), open_rows(config) as (table, calls):
+        run = await run_batch(config, table, calls, api=service, pace=Pace())
     assert len(service.received) == len(set(service.received))
     assert set(service.received) <= {f"+49151{at:08}" for at in range(1, 61)}
     assert run.status is Exit.STOPPED

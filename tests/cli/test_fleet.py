@@ -62,8 +62,8 @@ def test_each_row_of_a_file_is_queued_under_its_name_and_key(tmp_path: Path, the
     assert main(enqueue(path)) == 0
     told = capsys.readouterr()
     assert told.out == "252 rows are queued as the batch may, in 3 chunks\n"
-    assert "1 rows are invalid and are not sent" in told.err
-    assert "1 rows are duplicates of earlier ones" in told.err
+    assert "1 row is invalid and not sent" in told.err
+    assert "1 row is not sent, because an earlier row has the same message" in told.err
     assert "`msgapi fleet report --batch may` shows their outcomes" in told.err
     rows = [row for chunk in there.queued() for row in chunk.rows]
     ids = [content_id(request_digest(*row.call.legs)) for row in rows[:250]]

@@ -478,4 +478,4 @@ async def test_a_worker_is_done_when_nothing_is_left(
     through(monkeypatch, box)
     await _filled(there, 10)
     assert await work._work(WorkerConfig(until_empty=True), FleetAddress(url="redis://127.0.0.1:1")) == Exit.ACCEPTED
-    assert "10 rows accepted by this worker, 0.70 EUR, 1 chunks done" in capsys.readouterr().out
+    assert "10 rows accepted by this worker, 0.70 EUR, 1 chunk done" in capsys.readouterr().out

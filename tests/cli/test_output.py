@@ -184,4 +184,4 @@ def test_a_standard_error_that_takes_nothing_is_no_reason_to_end_a_batch(
         monkeypatch.setattr(sys, "stderr", closed if gone else full)
         assert main(["batch", str(path), "--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--sandbox"]) == 0
         assert main(["messages", "get", ""]) == 2
-    assert "1 of 1 rows accepted" in capsys.readouterr().out
+    assert "1 of 1 row accepted" in capsys.readouterr().out

@@ -105,7 +105,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     told = capsys.readouterr()
     assert "Not sent yet" in told.out
     assert "stopped" in told.err
-    assert "180 rows were not sent or may have been: --results FILE.jsonl names them" in told.err
+    assert "180 rows were not sent or may have been: --results FILE.jsonl shows which" in told.err
     assert summary.summary(run)["stopped"] == reason
 
 
@@ -153,7 +153,7 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert "stopping: no more rows are sent" in told
     assert "interrupted: " in told
-    assert "rows were not sent or may have been: --results FILE.jsonl names them" in told
+    assert "rows were not sent or may have been: --results FILE.jsonl shows which" in told
 
 
 async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
@@ -202,7 +202,7 @@ async def test_a_file_that_fails_half_way_ends_the_batch_and_not_the_program(
         raise error
 
     with open_input(job.path) as table:
-        plan = job.template.bind(table.columns)
+        plan = row_calls(job, table)
         monkeypatch.setattr(InputFile, "rows", broken)
         run = await run_batch(job, table, plan, api=Scripted(accepted), pace=Pace())
     assert run.status is Exit.STOPPED
@@ -295,8 +295,8 @@ def test_a_value_that_cannot_be_an_id_costs_its_row_only_and_is_named_by_its_lin
 async def test_a_dry_run_counts_what_the_batch_then_does(tmp_path: Path) -> None:
     more = "6,bad,Ann\n7,+4915100000001,Ann\n8,+4915100000008,Ann,x\n2,+4915100000099,Ann\n" + "z" * 256 + ",+491,B\n"
     config = mailing(tmp_path, people(tmp_path, 5, more=more), id_column="id")
-    with open_rows(config) as (table, builder):
-        found = dry_run.examine(table, row_calls(config, builder))
+    with open_rows(config) as (table, calls):
+        found = dry_run.examine(table, calls)
         assert found.rows == table.count == 10
     run = await mailed(config, accepted)
     assert run.counts.accepted == sum(found.units.values()) == 5

@@ -9,7 +9,7 @@ import attrs
 import orjson
 import pytest
 from attrs import frozen
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from msgapi import (
@@ -109,7 +109,14 @@ def test_missing_fields_get_the_defaults_of_the_model() -> None:
     )
 
 
-@pytest.mark.parametrize("amount", [0.0, -0.0, 0.1, 1e22, 5e-324, 1.7976931348623157e308, 123456.789])
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**17), 10**17).map(lambda cents: cents / 100))
+@example(0.0)
+@example(-0.0)
+@example(1e22)
+@example(1e-4)
+@example(1e15)
+@example(5e-324)
+@example(1.7976931348623157e308)
 def test_a_float_is_read_as_its_shortest_decimal(amount: float) -> None:
     for _ in range(2):  # the second is the one that is remembered
         found = from_dict({"name": "x", "amount": amount}, Inner)

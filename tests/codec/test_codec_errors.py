@@ -57,6 +57,7 @@ COMMON: dict[str, st.SearchStrategy[Any]] = {
     "meta": METAS,
     "extra": EXTRA,
     "from_service": st.booleans(),
+    "own_words": st.booleans(),
 }
 AFTER = {"retry_after": st.none() | SECONDS}
 OWN: dict[type, dict[str, st.SearchStrategy[Any]]] = {

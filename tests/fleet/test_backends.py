@@ -247,7 +247,7 @@ async def test_a_streaq_worker_notices_that_another_worker_has_finished_its_chun
 
 @ON_REDIS
 async def test_streaq_does_not_run_a_task_that_is_leased_already() -> None:
-    worker = StreaqWorker(redis_pool=connection.create_pool("redis://127.0.0.1", decode=True))
+    worker = StreaqWorker(redis_pool=connection.Address("redis://127.0.0.1").create_pool(decode=True))
     worker.is_leased = lambda _: True
     await worker.run_task(StreamMessage("1-0", "b/1", "normal", 0))
     assert worker.counters == {}

@@ -11,8 +11,10 @@ from attrs import define, evolve, field
 
 from msgapi import (
     Call,
+    Detail,
     Forbidden,
     InsufficientBalance,
+    Invalid,
     NotFound,
     NotSent,
     Ok,
@@ -37,7 +39,7 @@ from msgapi.fleet import (
     send_chunk,
 )
 from msgapi.fleet.chunk import ChunkDocument, ChunkRecord, RowRecord, load_record, merge_row
-from msgapi.fleet.chunk_journal import MAX_ATTEMPTS, ChunkJournal, begin_chunk
+from msgapi.fleet.chunk_journal import MAX_ATTEMPTS, ChunkJournal, EarlierRows, begin_chunk
 from msgapi.journal import CHANGED, REPEATED, UNKNOWN, State, key_of
 from msgapi.messages import Accepted
 from msgapi.ratelimit import LocalSharedRate
@@ -316,7 +318,7 @@ async def test_a_batch_that_was_only_read_or_is_young_is_not_taken_over(tmp_path
     watched: Any = Watched()
     clock.advance(22 * HOUR)
     assert (await send_chunk(lease.body, api, ALONE, records=watched, clock=clock)).done
-    assert set(reads) == {"000000"}
+    assert set(reads) == {"000000", "accepted"}
 
 
 async def enqueued(records: MemoryRecordStore, queue: MemoryChunkQueue, clock: VirtualClock) -> None:
@@ -587,8 +589,51 @@ async def test_a_row_that_was_accepted_earlier_shows_that_a_chunk_is_not_refused
 async def test_a_call_without_an_id_is_known_by_its_content_in_a_chunk_too() -> None:
     loaded, records = chunk(2), MemoryRecordStore()
     document = ChunkDocument(loaded.batch, loaded.id, records)
-    found = await begin_chunk(loaded, document, 0.0, has_accepted=lambda: False)
+    found = await begin_chunk(loaded, document, 0.0, earlier=EarlierRows(accepted=False))
     assert isinstance(found, ChunkJournal)
     first, second = (one.call for one in loaded.rows)
     assert found.row_id(first) == found.row_id(first.under("another"))
     assert found.row_id(first) != found.row_id(second)
+
+
+async def test_refusals_count_over_the_chunks_of_a_batch_however_small_they_are() -> None:
+    records, refused, clock = MemoryRecordStore(), Counted(dict.fromkeys(range(1, 1000), NO_RCS)), VirtualClock()
+    stops = list[Stopped | None]()
+    for number in range(12):
+        made = chunk(4, f"{number:06}")
+        sent = await send_chunk(made, refused, ALONE, records=records, concurrency=1, clock=clock)
+        stops.append(sent.stopped)
+    assert stops == [None] * 6 + [Stopped("refusals", NO_RCS)] * 6
+    assert refused.asked == 6 * 4 + 6  # from then on one row of each chunk shows whether it is still so
+    accepted = Counted({})
+    assert (await send_chunk(made, accepted, ALONE, records=records, clock=clock)).done
+    later = await send_chunk(chunk(40, "000020"), refused, ALONE, records=records, concurrency=1, clock=clock)
+    assert (later.done, later.stopped) == (True, None)
+
+
+async def test_a_row_that_another_worker_had_accepted_keeps_refusals_from_stopping_a_chunk() -> None:
+    records, refused, clock = MemoryRecordStore(), Counted(dict.fromkeys(range(1, 1000), NO_RCS)), VirtualClock()
+    _ = await send_chunk(chunk(1, "000000"), Counted({}), ALONE, records=records, breaker=None, clock=clock)
+    assert await records.read(chunk(1).batch, "accepted") == (None, 0)  # without a breaker it is not looked for
+    sent = await send_chunk(chunk(40, "000001"), refused, ALONE, records=records, concurrency=1, clock=clock)
+    assert (sent.done, sent.stopped) == (True, None)
+    assert (await records.read(chunk(1).batch, "accepted"))[0] == b"1"
+
+
+async def test_invalid_rows_with_different_details_do_not_count_together() -> None:
+    records, clock = MemoryRecordStore(), VirtualClock()
+    wrong = Invalid(details=(Detail("content", "is wrong"),), meta=Meta(status=400))
+    refused = Counted(dict.fromkeys(range(1, 1000), wrong))
+    for number in range(20):
+        sent = await send_chunk(chunk(2, f"{number:06}"), refused, ALONE, records=records, concurrency=1, clock=clock)
+        assert (sent.done, sent.stopped) == (True, None)
+
+
+async def test_a_lone_chunk_stops_at_the_tenth_foreign_answer_and_is_never_buried_for_them() -> None:
+    records, clock = MemoryRecordStore(), VirtualClock()
+    api, made = Counted(dict.fromkeys(range(1, 13), PAGE)), chunk(1)
+    sent = [await send_chunk(made, api, ALONE, records=records, clock=clock) for _ in range(12)]
+    assert [one.stopped for one in sent] == [None] * 9 + [Stopped("foreign", PAGE)] * 3
+    assert all(one.invalid is None for one in sent)
+    assert (await send_chunk(made, api, ALONE, records=records, clock=clock)).done
+    assert (await record_of(records)).foreign_answers == 0

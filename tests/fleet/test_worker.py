@@ -570,6 +570,29 @@ async def test_a_chunk_whose_rows_are_all_refused_stops_a_worker_that_had_none_a
     assert await fleet.worked(concurrent_chunks=1, concurrency=1) == Stopped("refusals", NO_RCS)
 
 
+@pytest.mark.parametrize("together", [1, 4])
+async def test_refusals_stop_a_worker_that_had_none_accepted_however_small_the_chunks(together: int) -> None:
+    api = Counted(dict.fromkeys(range(1, 1000), NO_RCS))
+    fleet = Fleet(api)
+    await fleet.put(40, rows=2)
+    assert await fleet.worked(concurrent_chunks=together, concurrency=1) == Stopped("refusals", NO_RCS)
+    assert 25 <= api.asked <= 25 + 2 * together
+    assert await fleet.worked(concurrent_chunks=together, concurrency=1) == Stopped("refusals", NO_RCS)
+    assert api.asked <= 25 + 4 * together
+
+
+async def test_a_lone_row_is_not_buried_for_foreign_answers_and_stops_the_worker_at_the_tenth() -> None:
+    api = Counted(dict.fromkeys(range(1, 100), PAGE))
+    fleet = Fleet(api)
+    await fleet.put(1, rows=1)
+    assert await fleet.worked() == Stopped("foreign", PAGE)
+    assert (api.asked, await fleet.queue.size()) == (10, 1)
+    assert "buried" not in fleet.fates()
+    api.instead.clear()
+    assert await fleet.worked() is None
+    assert await fleet.stages(1) == ["done"]
+
+
 async def test_a_rate_limit_that_lets_nothing_through_stops_the_worker_by_its_name() -> None:
     limited = Throttled(code="rate_limit_exceeded", retry_after=2000.0)
     fleet = Fleet(Counted(dict.fromkeys(range(1, 10_000), limited)))

@@ -287,7 +287,7 @@ async def test_a_real_disk_that_is_full_is_said_and_the_rest_is_finished_later(t
 
     with pytest.raises(Unusable, match="the disk is full") as caught:
         await filling()
-    assert caught.value.reason == "unwritable"
+    assert caught.value.reason == "full"
     assert len(api.keys) < 2000
     async with opened(tmp_path) as record:
         _ = await sent(api, rows(2000), record)

@@ -552,7 +552,7 @@ async def test_a_wal_that_is_taken_away_at_once_is_an_error(tmp_path: Path, monk
     ("code", "reason"),
     [
         (sqlite3.SQLITE_BUSY, "in use"),
-        (sqlite3.SQLITE_FULL, "unwritable"),
+        (sqlite3.SQLITE_FULL, "full"),
         (sqlite3.SQLITE_IOERR, "unwritable"),
         (sqlite3.SQLITE_NOTADB, "damaged"),
         (sqlite3.SQLITE_ERROR, "damaged"),

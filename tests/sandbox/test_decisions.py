@@ -54,14 +54,13 @@ def record(box: Sandbox, body: object = None) -> Any:  # noqa: ANN401 - JSON
     return said(get(box, f"/v1/messages/{said(send(box, body))['message_id']}"))
 
 
-def test_each_decision_about_a_hole_has_its_section_its_reason_and_a_test() -> None:
-    about_holes = [one for one in DECISIONS if one.section or one.why]
-    assert len(about_holes) >= 22
-    for one in about_holes:
-        assert re.fullmatch(r"[1-8](\.[0-9]+)?(, [1-8]\.[0-9]+)*", one.section), one.topic
+def test_each_decision_has_its_section_and_its_reason() -> None:
+    for one in DECISIONS:
+        assert re.fullmatch(r"[1-8](\.[0-9]+)?(, [1-8](\.[0-9]+)?)*", one.section), one.topic
         assert one.choice, one.topic
         assert one.why, one.topic
-    assert {one.topic for one in about_holes} == SHOWN.keys()
+    assert {one.topic for one in DECISIONS} >= SHOWN.keys()
+    assert len(SHOWN) >= 22
 
 
 @pytest.mark.anyio

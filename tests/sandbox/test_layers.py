@@ -10,6 +10,7 @@ import msgapi.sandbox
 
 PACKAGE = Path(msgapi.sandbox.__file__).parent
 LAYERS = [
+    "contract_gaps",
     "decisions",
     "http",
     "model",

@@ -69,7 +69,9 @@ SAMPLES: Mapping[object, object] = {
 def sample(model: Any) -> dict[str, Any]:  # noqa: ANN401 - any attrs class
     """The least that *model* can be read from."""
     needed = [one for one in attrs.fields(attrs.resolve_types(model)) if one.default is attrs.NOTHING]
-    return {one.name: SAMPLES[one.type.__name__] if isinstance(one.type, type) else [] for one in needed}
+    marker = converter.marker_of(model)
+    fields = {one.name: SAMPLES[one.type.__name__] if isinstance(one.type, type) else [] for one in needed}
+    return {**fields, **({marker[0]: marker[1]} if marker else {})}
 
 
 def test_every_answer_and_event_has_extra() -> None:

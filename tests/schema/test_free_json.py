@@ -144,7 +144,7 @@ class Twice(Mapping[str, object]):
 
 def test_a_mapping_that_changes_after_it_was_checked_is_invalid() -> None:
     def mail() -> messages.Email:
-        data = Twice(1, 1, object())
+        data = Twice(1, object())
         return messages.Email(channel_id="c", to="a@shop.example", template_id="t", template_data=data)
 
     assert set(wrong(messages.send(mail()))) == {""}

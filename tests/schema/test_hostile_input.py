@@ -239,9 +239,11 @@ PRICES: Final = billing.Prices(basic_message=ONE, single_message=ONE, conversati
 @pytest.mark.parametrize("at", range(len(HOSTILE)))
 def test_a_row_of_an_import_with_a_hostile_field_is_a_call(at: int) -> None:
     rows = [contacts.ImportRow(email="a@shop.example"), HOSTILE[at], contacts.ImportRow(phone=HOSTILE[at])]
-    (call,) = contacts.import_contacts(rows)
-    check(call)
-    assert call.invalid is not None
+    valid, invalid = contacts.import_contacts(rows)
+    check(valid)
+    check(invalid)
+    assert valid.invalid is None
+    assert invalid.invalid is not None
 
 
 @pytest.mark.parametrize("number", [5, UUID(int=5), 5.0, b"x"])

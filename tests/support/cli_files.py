@@ -48,8 +48,8 @@ def mailing(directory: Path, path: str, **options: object) -> BatchConfig:
 
 
 async def mailed(config: BatchConfig, answer: Answer) -> BatchRun:
-    with open_rows(config) as (table, builder):
-        return await run_batch(config, table, builder, api=Scripted(answer), pace=Pace())
+    with open_rows(config) as (table, calls):
+        return await run_batch(config, table, calls, api=Scripted(answer), pace=Pace())
 
 
 def mode(path: str | None) -> int:

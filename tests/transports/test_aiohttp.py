@@ -449,6 +449,31 @@ async def test_the_answer_to_a_head_has_no_body_whatever_its_length_says() -> No
             assert (answer.headers["content-length"], answer.body) == ("99", b"")
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("method", "status"), [("GET", b"204 No Content"), ("GET", b"304 Not Modified"), ("HEAD", b"200 OK")]
+)
+async def test_the_length_of_a_body_that_is_not_there_is_no_part_of_the_next_answer(
+    over: Over, method: str, status: bytes
+) -> None:
+    connections = []
+
+    async def serve(wire: Wire) -> None:
+        connections.append(wire.number)
+        for _ in range(2):
+            _ = await wire.request()
+            await wire.send(b"HTTP/1.1 ", status, b"\r\nContent-Length: 9\r\n\r\n")
+            _ = await wire.request()
+            await wire.send(OK)
+        await wire.hang()
+
+    async with between(serve, over) as (transport, url):
+        answers = [await transport(Request(name, f"{url}/v1")) for name in (method, "GET", method, "GET")]
+    assert [one.body for one in answers if isinstance(one, Response)] == [b"", b"{}", b"", b"{}"]
+    if over is aiohttp.open:
+        assert len(connections) == 1
+
+
 async def test_an_answer_before_the_request_was_read_ends_the_connection() -> None:
     numbers: list[int] = []
 

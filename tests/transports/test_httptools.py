@@ -215,6 +215,13 @@ async def test_an_answer_without_a_length_ends_with_its_connection_unless_that_i
     assert await asked(reset) == cut
 
 
+async def test_a_header_that_is_not_utf_8_keeps_its_bytes() -> None:
+    async with between(saying(b"HTTP/1.1 200 OK\r\nServer: caf\xe9\r\nContent-Length: 0\r\n\r\n")) as (transport, url):
+        answer = await transport(post(url))
+    assert isinstance(answer, Response)
+    assert answer.headers["server"] == "caf\udce9"
+
+
 async def test_an_endless_answer_ends_the_connection() -> None:
     gone = anyio.Event()
 

@@ -20,7 +20,7 @@ from msgapi.transports import Answer, Transport
 from msgapi.transports.common import connections
 from msgapi.transports.common.connections import ConnectionLimit, ConnectionPool, PooledTransport, watch_socket
 from msgapi.transports.common.deadlines import make_deadlines
-from msgapi.transports.common.http1 import Origin, request_headers
+from msgapi.transports.common.http1 import Origin, RequestEncoder, UrlCache, request_headers
 from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
@@ -456,3 +456,41 @@ def test_the_headers_of_a_request_are_its_own_and_those_that_it_lacks() -> None:
         (b"Accept-Encoding", b"identity"),
         (b"Content-Length", b"2"),
     ]
+
+
+# The head of a request.
+
+
+def head(encoder: RequestEncoder, *, url: str = "http://here.test/a", **headers: str) -> str:
+    target = UrlCache().target(url)
+    assert target is not None
+    return encoder.encode(Request("POST", url, headers, b"{}"), target).decode()
+
+
+async def test_a_head_that_was_kept_is_only_used_for_the_same_headers() -> None:
+    encoder, end = RequestEncoder(), "Accept-Encoding: identity\r\nContent-Length: 2\r\n\r\n{}"
+    for first, last in (("1", "a"), ("1", "b"), ("2", "b")):
+        assert head(encoder, A=first, Key=last) == (
+            f"POST /a HTTP/1.1\r\nA: {first}\r\nKey: {last}\r\nHost: here.test\r\n{end}"
+        )
+    assert head(encoder, B="1", Key="a").startswith("POST /a HTTP/1.1\r\nB: 1\r\nKey: a\r\nHost: here.test\r\n")
+    assert head(encoder, url="http://there.test/b?c", A="1", Key="a") == (
+        f"POST /b?c HTTP/1.1\r\nA: 1\r\nKey: a\r\nHost: there.test\r\n{end}"
+    )
+    assert head(encoder) == f"POST /a HTTP/1.1\r\nHost: here.test\r\n{end}"
+    assert head(encoder, Host="x") == f"POST /a HTTP/1.1\r\nHost: x\r\n{end}"
+
+
+@pytest.mark.parametrize("headers", [{"A": "1\n", "Key": "a"}, {"A": "1", "Key": "a\r"}, {"A": "1", "Key": "\0"}])
+async def test_a_line_break_in_any_header_raises_each_time(headers: dict[str, str]) -> None:
+    encoder = RequestEncoder()
+    _ = head(encoder, A="1", Key="a")
+    for _ in range(2):
+        with pytest.raises(ValueError, match="a header has a line break"):
+            _ = head(encoder, **headers)
+
+
+async def test_heads_of_more_hosts_than_are_kept_are_right() -> None:
+    encoder = RequestEncoder()
+    for number in [*range(100), *range(100)]:
+        assert f"Host: h{number}.test\r\n" in head(encoder, url=f"http://h{number}.test/", Key="a")

@@ -247,9 +247,18 @@ async def test_a_plain_handler_runs_in_the_thread_of_its_request_and_an_async_on
     assert handled.threads - {"msgapi-webhooks"} != {"MainThread"}
 
 
-async def test_a_plain_handler_has_the_context_of_its_flask_request() -> None:
+@BOTH
+async def test_a_handler_has_the_context_of_its_flask_request(kind: str) -> None:
     seen: list[str] = []
-    async with in_flask(Handled(then=lambda: seen.append(flask_request.path)).plain) as url:
+
+    def look() -> None:
+        seen.append(flask_request.path)
+
+    async def look_async() -> None:
+        await anyio.lowlevel.checkpoint()
+        look()
+
+    async with in_flask(getattr(Handled(then=look, then_async=look_async), kind)) as url:
         assert await status(url) == 200
     assert seen == ["/webhooks"]
 

@@ -315,6 +315,16 @@ async def test_a_file_that_another_process_keeps_locked_is_an_error_and_does_not
         assert await store.claim("evt_2", "a") == "new"
 
 
+async def test_a_thread_waits_for_the_others_for_a_few_seconds_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("msgapi.webhooks.receivers.sqlite_event_store._BUSY_TIMEOUT", 0.05)
+    with SqliteEventStore(tmp_path / "events.db") as store:
+        with store._lock, pytest.raises(EventStoreError, match="other threads wait"):
+            _ = await store.claim("evt_1", "a")
+        assert await store.claim("evt_1", "a") == "new"
+
+
 async def test_a_statement_that_fails_is_rolled_back(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     with SqliteEventStore(path) as store:
@@ -330,9 +340,9 @@ async def test_a_statement_that_fails_is_rolled_back(tmp_path: Path) -> None:
 
 FORKING = """
 import os, sys, anyio
-from msgapi.webhooks import SqliteEventStore
+from msgapi.webhooks import RedisEventStore, SqliteEventStore
 
-store = SqliteEventStore(sys.argv[1])
+store = RedisEventStore(sys.argv[1], prefix=sys.argv[2]) if "://" in sys.argv[1] else SqliteEventStore(sys.argv[1])
 
 async def use(event_id, owner):
     print(event_id, await store.claim(event_id, owner), flush=True)
@@ -351,11 +361,14 @@ store.close()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_opens_the_file_for_itself(tmp_path: Path) -> None:
-    command = [sys.executable, "-X", "dev", "-c", FORKING, str(tmp_path / "events.db")]
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_forked_child_opens_the_store_for_itself(kind: str, tmp_path: Path, valkey_broker: Broker) -> None:
+    where = str(tmp_path / "events.db") if kind == "sqlite" else valkey_broker.url
+    command = [sys.executable, "-X", "dev", "-c", FORKING, where, f"{uuid.uuid4().hex}:"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
     assert done.stdout.splitlines() == ["before new", "before busy", "after new", "after busy", "last new"]
-    assert done.stderr == ""
+    assert "ResourceWarning" not in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 async def test_a_child_leaves_the_connection_of_its_parent_alone(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Rules:
   inserted and deleted, between two runs.
 - A value that cannot be an id costs its row, and no other.
 - An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
+- In memory there is one table of hashes: that of the ids is gone before that of the messages grows.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import blake2b
 from typing import Final, TypeAlias, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ...calls import Call
 from ...fallback import AnyCall, chain
@@ -24,8 +25,8 @@ from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
 from ..outcomes import CliError
 from .counts import DUPLICATE
-from .input import InputFile, InputRow
-from .template import MessageBuilder, own_key
+from .input import MOST_COLUMNS, InputFile, InputRow
+from .template import KEY, MessageBuilder, own_key
 
 _STORED: Final = 7  # bytes of a hash; two more choose the bucket
 
@@ -74,10 +75,14 @@ KeyFunction: TypeAlias = Callable[[str], str]
 _LONGEST_ID: Final = 255
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DUPLICATE: Final = Invalid(
-    code=DUPLICATE, message="the same message to the same recipient as an earlier row: not sent a second time"
+    code=DUPLICATE,
+    message="the same message to the same recipient as an earlier row: not sent a second time",
+    own_words=True,
 )
 _REPEATED_KEY: Final = Invalid(
-    code=REPEATED, message="an earlier row has the same idempotency_key: give each row its own, or leave it empty"
+    code=REPEATED,
+    message="an earlier row has the same idempotency_key: give each row its own, or leave it empty",
+    own_words=True,
 )
 
 
@@ -102,12 +107,16 @@ class RowIds:
         else:
             return None
         detail = Detail(f"{self.column}", why)
-        return Invalid(message=f"{detail.field} {detail.message}", details=(detail,))
+        return Invalid(message=f"{detail.field} {detail.message}", details=(detail,), own_words=True)
 
     def check(self, table: InputFile) -> None:
         """Raise CliError if *table* does not have the column."""
         if self.column is not None and self.column not in table.columns:
             raise CliError(f"there is no column {self.column}; the columns are: {', '.join(table.columns)}")
+
+    def may_exist(self, table: InputFile) -> bool:
+        """Return whether a row of *table* can have an own id."""
+        return self.column is not None or KEY in table.columns or len(table.columns) >= MOST_COLUMNS
 
     def _given(self, row: InputRow) -> str:
         given = "" if self.column is None else row.values.get(self.column)
@@ -133,13 +142,51 @@ class RowCall:
 
 
 @final
+class RepeatedRows:
+    """The rows of a file whose own id an earlier row has: one bit a row.
+
+    They are found in a pass of their own, so that the hashes of the ids need no memory while the rows are sent.
+    """
+
+    def __init__(self) -> None:
+        """Create an empty set."""
+        self._bits = bytearray()
+
+    @classmethod
+    def find(cls, table: InputFile, ids: RowIds) -> "RepeatedRows":
+        """Return those of *table*. The file is not read if no row of it can have an own id."""
+        found = cls()
+        if ids.may_exist(table):
+            seen = SeenHashes(table.count)
+            for row in table.rows():
+                own = ids.own_id(row)
+                if own is not None and seen.add(own):
+                    found._add(row.number)
+        return found
+
+    def __contains__(self, number: int) -> bool:
+        """Return whether the row with this number, counted from 1, is repeated."""
+        at, bit = divmod(number, 8)
+        return at < len(self._bits) and bool(self._bits[at] >> bit & 1)
+
+    def _add(self, number: int) -> None:
+        at, bit = divmod(number, 8)
+        self._bits.extend(bytes(max(0, at + 1 - len(self._bits))))
+        self._bits[at] |= 1 << bit
+
+
+@final
 @frozen(eq=False, repr=False)
 class RowCalls:
-    """Makes a call of each row with *builder*. Duplicates are refused unless *allow_duplicates* is true."""
+    """Makes a call of each row with *builder*. Duplicates are refused unless *allow_duplicates* is true.
+
+    *repeated* are the rows whose own id an earlier row has.
+    """
 
     builder: MessageBuilder
     ids: RowIds
     allow_duplicates: bool = False
+    repeated: RepeatedRows = field(factory=RepeatedRows)
 
     def make(
         self, rows: Iterable[InputRow], count: int, key_of: KeyFunction | None
@@ -156,10 +203,10 @@ class RowCalls:
 
     def make_each(self, rows: Iterable[InputRow], count: int) -> Iterator[RowCall]:
         """Yield what is made of each of up to *count* *rows*."""
-        ids, contents = SeenHashes(count), SeenHashes(count)
+        contents = SeenHashes(count)
         for row in rows:
             own = self.ids.own_id(row)
-            if own is not None and ids.add(own):
+            if row.number in self.repeated:
                 yield RowCall(row, row_number_id(row.number), invalid_call(self._repeated(row)))
             else:
                 yield self._make(row, own, contents)

@@ -15,16 +15,16 @@ from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
 from ..outcomes import CliError
-from ..output import note
+from ..output import counted, note
 from . import dry_run, journal, progress, result_files
-from .calls import RowCalls, RowIds
+from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .input import CONTINUE, FileFormat, InputFile, open_input
 from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .summary import report
-from .template import MessageBuilder, MessageTemplate
+from .template import MessageTemplate
 
 _FILES: Final = ("path", "results", "failed")
 _STORED: Final = (*_FILES, *MESSAGE_FIELDS, "with_recipients", "prices", "max_spend")
@@ -137,8 +137,8 @@ def resumed(config: BatchConfig) -> BatchConfig:
 
 
 @contextmanager
-def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[InputFile, MessageBuilder]]:
-    """Open the input file, and the builder of its messages. Raise CliError if the options do not fit the file.
+def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[InputFile, RowCalls]]:
+    """Open the input file, and make what makes the calls of its rows. Raise CliError if the options do not fit it.
 
     *remedy* is what the user can do if the file changes while it is read.
     """
@@ -147,24 +147,24 @@ def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[
         raise CliError("--delimiter is one character, and not a quote or a line break")
     file_format = cast("FileFormat | None", config.file_format)
     with open_input(config.path, file_format=file_format, delimiter=delimiter, remedy=remedy) as table:
-        builder = config.template.bind(table.columns)
-        RowIds(column=config.id_column).check(table)
-        yield table, builder
+        yield table, row_calls(config, table)
 
 
-def row_calls(config: BatchConfig, builder: MessageBuilder) -> RowCalls:
-    """Return what makes the calls of the rows."""
-    return RowCalls(builder, RowIds(column=config.id_column), config.allow_duplicates)
+def row_calls(config: BatchConfig, table: InputFile) -> RowCalls:
+    """Return what makes the calls of the rows of *table*. Raise CliError if the options do not fit it."""
+    builder, ids = config.template.bind(table.columns), RowIds(column=config.id_column)
+    ids.check(table)
+    return RowCalls(builder, ids, config.allow_duplicates, RepeatedRows.find(table, ids))
 
 
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
-    with open_rows(config) as (table, builder):
-        known, calls = config.unit_prices, row_calls(config, builder)
+    with open_rows(config) as (table, calls):
+        known = config.unit_prices
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
-        return run_async(partial(_send, config, table, builder, estimate, _journal(config, table, calls)))
+        return run_async(partial(_send, config, table, calls, estimate, _journal(config, table, calls)))
 
 
 def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJournal | None:
@@ -178,14 +178,14 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
         return found
     checked = check_file(found, source, ChangedRowsPolicy(changed=config.changed, resend_unknown=config.resend_unknown))
     if (sent := checked.sent_before) is not None:
-        note(f"{sent.rows:,} of {sent.of:,} rows were sent on {sent.dates}, and are not sent again")
+        note(f"{sent.rows:,} of {counted(sent.of, verb='were')} sent on {sent.dates}, and are not sent again")
     return checked
 
 
 async def _send(
     config: BatchConfig,
     table: InputFile,
-    builder: MessageBuilder,
+    calls: RowCalls,
     estimate: Estimate | None,
     journal: BatchJournal | None,
 ) -> int:
@@ -195,14 +195,14 @@ async def _send(
             left = estimate_left(estimate, journal, config.highest_price)
             if left.messages:
                 await check_balance(api, left)
-        run = await run_batch(config, table, builder, api=api, pace=pace, journal=journal, estimate=estimate)
+        run = await run_batch(config, table, calls, api=api, pace=pace, journal=journal, estimate=estimate)
     return report(run, json=config.json, results=config.results, failed=config.failed)
 
 
 async def run_batch(
     config: BatchConfig,
     table: InputFile,
-    builder: MessageBuilder,
+    calls: RowCalls,
     *,
     api: Caller,
     pace: Pace,
@@ -222,7 +222,7 @@ async def run_batch(
         files.shows_channels = config.fallback_email is not None
         run = BatchRun(
             table,
-            row_calls(config, builder),
+            calls,
             files,
             concurrency=config.concurrency,
             outage_timeout=config.outage_timeout,

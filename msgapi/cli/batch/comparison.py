@@ -18,7 +18,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...journal import Unusable
 from ...journal.comparison import Choice, Comparison, Difference, FileRow, compare
 from ..outcomes import CliError, Exit
-from ..output import note
+from ..output import counted, note
 from .calls import RowCalls
 from .input import InputFile
 from .journal import (
@@ -82,7 +82,7 @@ def check_file(
     try:
         return _compare(found, source, decision, about, clock)
     except Unusable as error:
-        raise CliError(f"{error}", Exit.STOPPED if error.reason == "unwritable" else Exit.USAGE) from None
+        raise CliError(f"{error}", Exit.STOPPED if error.reason in {"unwritable", "full"} else Exit.USAGE) from None
 
 
 def _check_recipe(found: BatchJournal, differing: str, decision: ChangedRowsPolicy) -> None:
@@ -127,7 +127,7 @@ def _add_rows(comparison: Comparison, source: FileSource, clock: Clock) -> None:
         done += len(chunk)
         if clock.now() - last >= _INTERVAL:
             last = clock.now()
-            note(f"comparing {source.table.name} with the journal: {done:,}/{source.table.count:,} rows")
+            note(f"comparing {source.table.name} with the journal: {done:,}/{counted(source.table.count)}")
 
 
 def _rows(source: FileSource) -> Iterator[FileRow]:
@@ -137,7 +137,9 @@ def _rows(source: FileSource) -> Iterator[FileRow]:
 
 
 def _check_changed(source: FileSource, difference: Difference, decision: ChangedRowsPolicy) -> None:
-    rows = f"{difference.changed:,} rows of {source.table.name} differ from rows that were sent before"
+    name = source.table.name
+    verb = "differs" if difference.changed == 1 else "differ"
+    rows = f"{counted(difference.changed)} of {name} {verb} from rows that were sent before"
     where = (
         f"(line {', '.join(map(str, difference.lines))}{', ...' if difference.changed > len(difference.lines) else ''})"
     )
@@ -150,8 +152,8 @@ def _check_changed(source: FileSource, difference: Difference, decision: Changed
         return
     if difference.reused:
         raise CliError(
-            f"{difference.reused:,} rows of {source.table.name} have another message under an idempotency_key that was "
-            f"used before {where}: nothing was sent; give each of them a new key, or leave them out by --changed skip"
+            f"{counted(difference.reused)} of {name} with another message under an idempotency_key that was used "
+            f"before {where}: nothing was sent; give each of them a new key, or leave them out by --changed skip"
         )
     if difference.unknown and not decision.resend_unknown:
         raise CliError(

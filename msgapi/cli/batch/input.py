@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 FileFormat: TypeAlias = Literal["csv", "jsonl"]
 _LONGEST_LINE: Final = 4 << 20
-_MOST_COLUMNS: Final = 1_000
+MOST_COLUMNS: Final = 1_000
 _BOM: Final = b"\xef\xbb\xbf"
 _FORMATS: Final[dict[str, FileFormat]] = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 BLOCK: Final = 1 << 20
@@ -286,7 +286,7 @@ def _count_rows(table: InputFile) -> InputFile:
     count = 0
     for row in table.rows():
         count += 1
-        if table.file_format == "jsonl" and len(found) < _MOST_COLUMNS:
+        if table.file_format == "jsonl" and len(found) < MOST_COLUMNS:
             found.update(dict.fromkeys(row.values))
     if not count:
         raise CliError(f"{table.name} has a header and no rows: there is nothing to send")

@@ -24,7 +24,7 @@ from ...fallback import leg_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
 from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
-from ..outcomes import CliError
+from ..outcomes import CliError, Exit
 from ..output import note
 from .template import OPTIONS
 
@@ -126,7 +126,7 @@ class BatchJournal:
                     note(f"a new batch begins; the journal of the finished one is {self.archive} now")
                 opened = await stack.enter_async_context(journal_to_open)
             except Unusable as error:
-                raise CliError(f"{error}") from None
+                raise CliError(f"{error}", Exit.STOPPED if error.reason == "full" else Exit.USAGE) from None
             yield opened
 
     def key(self, line: JournalRow) -> str:

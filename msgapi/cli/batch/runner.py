@@ -21,16 +21,20 @@ from attrs import define, field
 from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
 from ...calls import Caller
+from ...client import Client
 from ...fallback import AnyCall, leg_key
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
+from ...observe import combine
 from ..outcomes import CliError, Exit, cannot_read
+from ..signals import open_signals
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
 from .journal import BatchJournal
 from .result_files import ResultFiles
+from .service_watch import ServiceWatch
 from .spending import TopUpWaiter, shortage
 
 if TYPE_CHECKING:
@@ -105,14 +109,17 @@ class BatchRun:
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
-        with anyio.open_signal_receiver(*_stop_signals()) as signals, anyio.CancelScope() as scope:
+        service = ServiceWatch(self.outage_timeout)
+        if isinstance(api, Client):
+            api.observer = service if api.observer is None else combine(api.observer, service)
+        with open_signals(*_stop_signals()) as signals, anyio.CancelScope() as scope:
             try:
                 async with AsyncExitStack() as stack:
                     batch = await self._open_batch(api, stack)
                     tasks = await stack.enter_async_context(anyio.create_task_group())
                     self._outcomes = outcomes = await stack.enter_async_context(batch)
                     _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
-                    _ = tasks.start_soon(self._show, outcomes, progress)
+                    _ = tasks.start_soon(self._show, outcomes, progress, service)
                     await self._drain(api, outcomes, progress)
                     self.stopped = outcomes.stopped
                     tasks.cancel_scope.cancel()
@@ -280,9 +287,11 @@ class BatchRun:
             waiting = f"waiting for {outcomes.in_flight} requests in flight"
             progress.print_line(f"stopping: no more rows are sent, {waiting}; Ctrl-C again stops at once")
 
-    async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter) -> None:
+    async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter, service: ServiceWatch) -> None:
         while True:
             progress.update(self.counts, outcomes.in_flight)
+            if (news := service.news()) is not None:
+                progress.print_line(news)
             await anyio.sleep(progress.interval)
 
 

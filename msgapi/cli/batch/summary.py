@@ -7,9 +7,10 @@ from typing import Final, assert_never, final
 from attrs import asdict, frozen
 
 from ...batch import Stopped
+from ...results import NotFound
 from ..advice import advise_row, explain
 from ..outcomes import Exit, RowOutcome
-from ..output import TextTable, emit, emit_json, note, table_of
+from ..output import TextTable, counted, emit, emit_json, note, table_of
 from .counts import Counts, group_of
 from .journal import BatchJournal
 from .runner import BatchRun
@@ -120,7 +121,7 @@ def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTab
 def cost_line(counts: Counts) -> str:
     """Return the line with the number of accepted rows and their cost."""
     held = "" if counts.held == counts.spend else f" (held: {counts.held} EUR)"
-    return f"{counts.accepted:,} of {counts.total:,} rows accepted, {counts.spend} EUR{held}"
+    return f"{counts.accepted:,} of {counted(counts.total)} accepted, {counts.spend} EUR{held}"
 
 
 def _first(run: BatchRun) -> Iterator[str]:
@@ -144,7 +145,7 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
         yield f"stopped: {run.failure}"
     if run.interrupted:
         yield (
-            f"interrupted: {counts.settled:,} rows settled, {counts.interrupted:,} {RowOutcome.UNKNOWN.words}, "
+            f"interrupted: {counted(counts.settled)} settled, {counts.interrupted:,} {RowOutcome.UNKNOWN.words}, "
             f"{counts.not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
         )
     failed = failed if run.files.failure is None else None
@@ -156,12 +157,12 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     refused = run.files.refused
     left = counts.interrupted + counts.not_sent_yet + counts.unknown + counts.not_carried_out
     if refused and failed:
-        yield f"the {refused:,} rows that were refused are in {failed}: correct them and send that file"
+        yield f"{counted(refused, verb='were')} refused, see {failed}: correct what is wrong and send that file"
     elif refused:
-        yield f"{refused:,} rows were refused: --failed FILE.jsonl writes them to a file that can be sent again"
+        yield f"{counted(refused, verb='were')} refused: --failed FILE.jsonl writes a file with them to send again"
     if left:
         yield (
-            f"{left:,} rows were not sent or may have been: --results FILE.jsonl names them; "
+            f"{counted(left, verb='were')} not sent or may have been: --results FILE.jsonl shows which; "
             "with a journal, the same command sends the rest"
         )
 
@@ -186,7 +187,8 @@ def stop_reason(stopped: Stopped, short: str) -> str:
         case "balance":
             text = f"the balance is used up{cause}{short}"
         case "refusals":
-            text = f"the same refusal was repeated too often{cause}"
+            where = "; check MSGAPI_BASE_URL, too" if isinstance(stopped.error, NotFound) else ""
+            text = f"the same refusal was repeated too often{cause}{where}"
         case "foreign":
             text = f"the answers are not the service's{cause}; check MSGAPI_BASE_URL and any proxy"
         case "outage":

@@ -312,4 +312,4 @@ def _is_conversation(message: Message | Invalid) -> TypeGuard[Email]:
 
 def _invalid(*details: Detail) -> Invalid:
     text = "; ".join(f"{detail.field} {detail.message}".strip() for detail in details)
-    return Invalid(message=text, details=details)
+    return Invalid(message=text, details=details, own_words=True)

@@ -23,7 +23,7 @@ from ..batch.runner import BatchRun
 from ..batch.summary import cost_line, outcome_table
 from ..connection import PATIENT, run_async
 from ..outcomes import CliError, Exit, cannot_write
-from ..output import emit, note, table_of
+from ..output import counted, emit, note, table_of
 
 Cells: TypeAlias = tuple[str, ...]
 HEADER: Final[Cells] = ("id", "to", "name", "parcel")
@@ -189,7 +189,7 @@ def demo(*, rows: int, keep: str | None, seed: int) -> int:
         balance = balance_for(rows)
         box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, seed=seed)
         setup = DemoSetup(directory=directory, box=box)
-        note(f"{rows:,} rows to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
+        note(f"{counted(rows)} to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
         check = partial(audit, written, setup.box, balance, setup.directory)
         return _report(run_async(partial(_send, setup)), check, keep)
 
@@ -225,8 +225,8 @@ async def _send(setup: DemoSetup) -> BatchRun:
         serve(setup.box) as url,
         Client(api_key=setup.box.api_key, base_url=url, retry=PATIENT, pace=pace) as api,
     ):
-        with open_rows(config) as (table, builder):
-            return await run_batch(config, table, builder, api=api, pace=pace)
+        with open_rows(config) as (table, calls):
+            return await run_batch(config, table, calls, api=api, pace=pace)
 
 
 @contextmanager

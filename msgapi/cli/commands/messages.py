@@ -7,10 +7,11 @@ import click
 
 from ... import codec, messages
 from ...messages import MessageRecord, Page
+from ...schema.cursor_pages import odd_rows
 from ..connection import run_call
 from ..options import KINDS, json_option, sandbox_option
 from ..outcomes import CliError
-from ..output import TextTable, line, table_of
+from ..output import TextTable, line, note, table_of
 
 _STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
 
@@ -61,13 +62,19 @@ def revoke(*, message_id: str, json: bool, sandbox: bool) -> int:
 
 
 def _table(page: Page) -> str | TextTable:
-    if not page.messages:
+    odd = odd_rows(page.extra, "messages")
+    if odd:
+        note(f"{len(odd)} of {len(page.messages) + len(odd)} messages cannot be read: --json shows what came")
+    if not page.messages and not odd:
         return "no messages"
     table = table_of("created", "id", "direction", "type", "status", "#EUR")
     for one in page.messages:
         created = "" if one.created_at is None else f"{one.created_at:%Y-%m-%d %H:%M:%S}"
         cost = "" if one.cost is None else f"{one.cost}"
         table.add_row(created, one.id, (one.direction or "").lower(), one.message_type or "", one.status or "", cost)
+    for row in odd:
+        name = row.get("id") if isinstance(row, dict) else None
+        table.add_row("", name if isinstance(name, str) else "", "", "", "unreadable", "")
     return table
 
 

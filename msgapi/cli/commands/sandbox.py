@@ -20,6 +20,7 @@ from ..connection import run_async
 from ..options import FiniteFloat, amount_callback, json_option
 from ..outcomes import CliError, Exit
 from ..output import emit, emit_json, note, table_of
+from ..signals import open_signals
 
 if TYPE_CHECKING:
     from anyio.abc import Process
@@ -170,7 +171,7 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 
 async def _serve(options: SandboxOptions, *, json: bool) -> int:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
         async with _open_server(options, _DEFAULT_PORT if options.port is None else options.port) as variables:
             if json:
                 emit(orjson.dumps(variables).decode())
@@ -184,7 +185,7 @@ async def _serve(options: SandboxOptions, *, json: bool) -> int:
 
 
 async def _run_with(options: SandboxOptions, command: tuple[str, ...]) -> int:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
         async with _open_server(options, options.port or 0) as variables:
             try:
                 process = await anyio.open_process(

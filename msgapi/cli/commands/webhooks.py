@@ -20,6 +20,7 @@ from ..connection import run_async, run_call
 from ..options import json_option, sandbox_option
 from ..outcomes import CliError, Exit, cannot_read
 from ..output import OutputClosed, TextTable, emit, emit_json, escaped, line, note, table_of, write
+from ..signals import open_signals
 
 _secret_option: Final = click.option(
     "--secret",
@@ -178,7 +179,7 @@ async def _listen(port: int, secret: str, *, json: bool) -> int:
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
             try:
                 await web.TCPSite(runner, "127.0.0.1", port).start()
             except OSError as error:

@@ -21,11 +21,11 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
-from ...http import lower_headers
+from ...http import decode_headers
 from ...results import NotSent
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
-from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, finish_response
 from ..protocol import Answer
 from .session import head_limits
 
@@ -95,11 +95,12 @@ class AiohttpConnection(ResponseHandler):
     async def send(self, request: bytes, *, bodiless: bool) -> Answer:
         """Send *request* and return its outcome; the response to a *bodiless* one has only a head."""
         future = self._future = self._event_loop.create_future()
-        self._request, self._bodiless = request, bodiless
         self._in_head, self._head_size, self._last, self.reusable = True, 0, b"", False
-        if bodiless or not self._parses:  # to make a parser takes as long as to parse a head
+        # To make a parser takes as long as to parse a head. After a response without a body it may wait for one.
+        if bodiless or self._bodiless or not self._parses:
             self.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False, **self._limits)
-            self._parses = not bodiless
+            self._parses = True
+        self._request, self._bodiless = request, bodiless
         self._coalescer.add(self._write)
         response = await future
         return self._failure() if response is None else await self._respond(*response)
@@ -113,7 +114,7 @@ class AiohttpConnection(ResponseHandler):
         except NETWORK_ERRORS as error:
             return NOT_HTTP if isinstance(error, HttpProcessingError) else cut_short(self._lost or error)
         self._expecting = False
-        transport, headers = self.transport, lower_headers(message.raw_headers)
+        transport, headers = self.transport, decode_headers(message.raw_headers)
         if self._lost is not None and not self._bodiless and ends_with_connection(headers):
             return cut_short(self._lost)
         self.reusable = (
@@ -124,7 +125,7 @@ class AiohttpConnection(ResponseHandler):
             and not transport.get_write_buffer_size()  # the rest of it must not affect the next request
             and not self._has_more(headers.get("content-length"))
         )
-        return make_response(message.code, headers, body, self._max_response)
+        return finish_response(message.code, headers, body, self._max_response)
 
     def _has_more(self, length: str | None) -> bool:
         # Whether a response that arrived in one part was followed by something else.

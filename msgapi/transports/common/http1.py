@@ -17,7 +17,7 @@ from anyio import CancelScope
 from attrs import define, field, frozen
 from yarl import URL
 
-from ...http import Request, Response, new_response
+from ...http import Request, lower_names, new_response
 from ...results import Unanswered
 from ..protocol import Answer
 
@@ -116,7 +116,7 @@ class RequestEncoder:
         """Return *request* to *target* as bytes. Raise ValueError if one of its headers is not valid."""
         method, headers, body = request.method, request.headers, request.body or b""
         framed = bool(body) or method not in _BODILESS_METHODS
-        names, values = list(headers), list(headers.values())
+        names, values = [*headers], [*headers.values()]
         last = values.pop() if values else ""
         key = (method, framed, target.host, len(names))
         head = self._heads.get(key)
@@ -199,27 +199,32 @@ def ends_with_connection(headers: Mapping[str, str]) -> bool:
 
 
 def make_response(status: int, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
+    """Do the same as `finish_response`, for *headers* whose names can have any case."""
+    return finish_response(status, lower_names(headers), body, limit)
+
+
+def finish_response(status: int, headers: Mapping[str, str], body: bytes | None, limit: int) -> Answer:
     """Return the response, or `Unanswered` if it is larger than *limit* bytes; a *body* of None is too large.
 
-    No transport asks for compression, but a proxy may compress the body with gzip. It is unpacked here. If it was cut
-    or damaged, the outcome is `Unanswered`; a body that does not begin as gzip stays as it is.
+    The names of *headers* must be in lower case. No transport asks for compression, but a proxy may compress the body
+    with gzip. It is unpacked here. If it was cut or damaged, the outcome is `Unanswered`; a body that does not begin as
+    gzip stays as it is.
     """
     if body is None:
         return _too_large(limit)
-    response = new_response(status, headers, body)
-    encoding = response.headers.get("content-encoding")
+    encoding = headers.get("content-encoding")
     if encoding is None or encoding.strip().lower() not in _GZIP_NAMES:
-        return response
+        return new_response(status, headers, body)
     if not body or not _GZIP_MAGIC.startswith(body[:2]):
-        return response
+        return new_response(status, headers, body)
     try:
         plain = _unpack(body, limit)
     except (EOFError, zlib.error):
         return Unanswered("the response was cut short: its gzip body is incomplete or damaged")
     if plain is None:
         return _too_large(limit)
-    kept = {name: value for name, value in response.headers.items() if name not in _ENCODING_HEADERS}
-    return Response(status, kept, plain)
+    kept = {name: value for name, value in headers.items() if name not in _ENCODING_HEADERS}
+    return new_response(status, kept, plain)
 
 
 def _unpack(body: bytes, limit: int) -> bytes | None:

@@ -15,11 +15,11 @@ from typing import Final, cast, final
 
 import httptools
 
-from ...http import Lowered, header_names
+from ...http import header_names
 from ...results import NotSent, Unanswered
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import RequestCoalescer, watch_socket
-from ..common.http1 import MAX_HEAD, NOT_HTTP, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, finish_response
 from ..protocol import Answer
 
 _UNSENT: Final = NotSent("the connection was lost before the request was sent")
@@ -39,7 +39,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._bodiless = self._in_head = self._keep_alive = self._until_eof = False
         self._status = self._head_size = self._replaced_size = 0
-        self._headers = Lowered()
+        self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._watch: Callable[[int], object] | None = None  # from the first request on
         self._loop: Final = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ class HttpConnection(asyncio.Protocol):
         future = self._future = self._loop.create_future()
         self._in_head, self._bodiless = True, bodiless
         self._head_size = self._replaced_size = 0
-        self._headers = Lowered()
+        self._headers = {}
         self._body = b""
         self._unsent = request
         self._coalescer.add(self._write)
@@ -144,13 +144,13 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._body = bytearray(self._body) + data
         if len(self._body) > self._max_response:
-            self._fail(make_response(self._status, self._headers, None, self._max_response))
+            self._fail(finish_response(self._status, self._headers, None, self._max_response))
 
     def on_message_complete(self) -> None:
         """End the response; after a 1xx, begin the next."""
         if 100 <= self._status < 200 and self._status != _SWITCHING_PROTOCOLS:  # noqa: PLR2004 - 1xx: interim
             self._in_head = True
-            self._headers = Lowered()
+            self._headers = {}
         else:
             self._finish()
 
@@ -175,7 +175,7 @@ class HttpConnection(asyncio.Protocol):
         return not chunked and "content-length" not in self._headers
 
     def _finish(self) -> None:
-        self._set_outcome(make_response(self._status, self._headers, bytes(self._body), self._max_response))
+        self._set_outcome(finish_response(self._status, self._headers, bytes(self._body), self._max_response))
 
     def _fail(self, outcome: Answer) -> None:
         self._keep_alive = False

@@ -21,11 +21,11 @@ import h11
 from attrs import frozen
 from yarl import URL
 
-from ...http import Lowered
+from ...http import decode_headers
 from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import KEEPALIVE, watch_socket
-from ..common.http1 import MAX_HEAD, NOT_HTTP, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, finish_response
 from ..common.opening import ConnectFailed, default_ssl_context
 from ..common.proxy import Proxy, ProxyRules, open_tunnel
 from ..protocol import Answer
@@ -53,7 +53,7 @@ class H11Connection:
         self._watch: Final = watch_socket(sock.fileno())
         self._h11: Final = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._status = 0
-        self._headers: Lowered | None = None  # of the response that is being read
+        self._headers: dict[str, str] | None = None  # of the response that is being read
         self._body = bytearray()
         self.answered: bool = False
         self.reusable: bool = False
@@ -97,7 +97,7 @@ class H11Connection:
         return True
 
     async def _read(self) -> Answer:
-        headers = Lowered()
+        headers: dict[str, str] = {}
         while True:
             event = self._h11.next_event()
             if event is h11.NEED_DATA:
@@ -109,18 +109,15 @@ class H11Connection:
                 self._h11.receive_data(data)
             elif isinstance(event, h11.Response):
                 self._status = event.status_code
-                self._headers = headers = Lowered(
-                    (name.decode(errors="replace"), value.decode(errors="surrogateescape"))
-                    for name, value in event.headers
-                )
+                self._headers = headers = decode_headers(event.headers)
                 if sum(len(name) + len(value) + 4 for name, value in event.headers) > MAX_HEAD:
                     return NOT_HTTP
             elif isinstance(event, h11.Data):
                 self._body += event.data
                 if len(self._body) > self._max_response:
-                    return make_response(self._status, headers, None, self._max_response)
+                    return finish_response(self._status, headers, None, self._max_response)
             elif isinstance(event, h11.EndOfMessage):
-                return make_response(self._status, headers, bytes(self._body), self._max_response)
+                return finish_response(self._status, headers, bytes(self._body), self._max_response)
 
 
 @final

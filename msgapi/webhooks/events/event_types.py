@@ -14,8 +14,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import field
 
+from ...codec.converter import mark_model
+from ...models import frozen
 from ...redact import hidden
 from .account import (
     AgentApproved,
@@ -118,3 +120,6 @@ EVENT_TYPES: Final[Mapping[str, type[KnownEvent]]] = {
     "billing.auto_reload_failed": AutoReloadFailed,
 }
 """The class of each event by its name, as in the *events* of an endpoint."""
+
+for _name, _model in EVENT_TYPES.items():  # several have the same fields
+    mark_model(_model, "event", _name)

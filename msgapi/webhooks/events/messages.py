@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import final
 
-from attrs import field, frozen
+from attrs import field
 
+from ...models import frozen
 from ...redact import hidden
 
 

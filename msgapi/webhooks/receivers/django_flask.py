@@ -135,8 +135,8 @@ def flask(
 
     If *handler* is a plain function, it runs in the thread and the context of the request, and the response is sent
     when it returns. If it is an `async def` function, it runs in one event loop that a thread of this process runs for
-    all events, without the context of the request; so a `Client` can be held in a variable. A late async handler goes
-    on after the response, as described for `Receiver`.
+    all events, with a copy of the context of the request; so a `Client` can be held in a variable. A late async handler
+    goes on after the response, as described for `Receiver`, when Flask has ended that context.
 
     *store* is a new `MemoryEventStore` by default, so "once" holds for this view in this process. *max_body* is in
     bytes, 1 MiB by default. *timeout* is in seconds, 4.5 by default, and limits a plain handler only in that it is not
@@ -167,10 +167,8 @@ def _read_flask(request: Any, receiver: Receiver) -> bytes | WebhookResponse:  #
     request.max_content_length = receiver.max_body + 1  # werkzeug cuts a body whose length is not announced there
     try:
         return cast("bytes", request.get_data())
-    except RequestEntityTooLarge:
-        return receiver.refuse_size()
-    except HTTPException:
-        return _UNREADABLE
+    except HTTPException as error:
+        return receiver.refuse_size() if isinstance(error, RequestEntityTooLarge) else _UNREADABLE
 
 
 async def _run_elsewhere(_: Event) -> None:

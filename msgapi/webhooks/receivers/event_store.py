@@ -100,7 +100,8 @@ class MemoryEventStore:
 
     An id is kept for *retention* seconds, 7 days by default and at least 26 hours. If more than *max_events* (100,000
     by default, at least 1) are kept, the id that was delivered least recently is forgotten before. *lease* is in
-    seconds, 30 by default. Event loops in several threads can share a store. Raise ValueError if a number is too small.
+    seconds, 30 by default. *clock* is for tests. Event loops in several threads can share a store. Raise ValueError if
+    a number is too small.
     """
 
     max_events: int = field(default=100_000, validator=ge(1))

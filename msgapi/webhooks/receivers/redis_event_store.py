@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, final
 from attrs import define, field
 from attrs.validators import gt
 
+from ...config import needing_extra
 from .event_store import DEFAULT_LEASE, DEFAULT_RETENTION, EventState, EventStoreError, check_retention, run_blocking
 
 if TYPE_CHECKING:
@@ -41,12 +42,10 @@ return redis.call('DEL', KEYS[1])
 
 
 def _client(given: "str | Redis") -> "Redis":
-    try:
+    with needing_extra("webhooks.RedisEventStore", "redis", "redis"):
         import redis
         from redis.backoff import ConstantBackoff
         from redis.retry import Retry
-    except ModuleNotFoundError:
-        raise ModuleNotFoundError('RedisEventStore needs the extra redis: pip install "msgapi-sdk[redis]"') from None
     if isinstance(given, str):
         return redis.Redis.from_url(
             given,

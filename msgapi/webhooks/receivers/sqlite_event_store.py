@@ -5,7 +5,7 @@ Rules:
 - A transaction is on the disk when it returns. The file has a rollback journal and no WAL: SQLite before 3.51.3 can
   damage a WAL that two processes write.
 - No connection is used in two processes. It is opened when it is first needed, and a forked child opens its own; it
-  never closes that of its parent, since SQLite would roll back the transaction that the parent is in.
+  never closes that of its parent, since SQLite would roll back the transaction of the parent.
 - Blocking calls run in a thread, one at a time, and wait for other processes for at most a few seconds.
 """
 
@@ -63,7 +63,8 @@ class SqliteEventStore:
     network file systems cannot be relied on. A whole-machine crash loses nothing that was recorded.
 
     An id is kept for *retention* seconds, 7 days by default and at least 26 hours. *lease* is in seconds, 30 by
-    default: the event of a process that was killed is free after that time.
+    default: the event of a process that was killed is free after that time. *clock* is for tests; all processes use the
+    time of the machine.
 
     The file is created when the store is first used, with access for its owner only; its directory must exist. A
     store can be made before a server forks its workers, and can be used by several threads and event loops.
@@ -125,11 +126,16 @@ class SqliteEventStore:
         _ = await run_blocking(lambda: self._run(lambda connection: _fetch(connection, sql, values)))
 
     def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        with self._lock, _translated_errors(self.path):
-            if self._connection is None:
-                self._connection = _open(self.path)
-            with _transaction(self._connection):
-                return function(self._connection)
+        if not self._lock.acquire(timeout=_BUSY_TIMEOUT):
+            raise EventStoreError(f"the event store {self.path} cannot be used: other threads wait for it too long")
+        try:
+            with _translated_errors(self.path):
+                if self._connection is None:
+                    self._connection = _open(self.path)
+                with _transaction(self._connection):
+                    return function(self._connection)
+        finally:
+            self._lock.release()
 
     def _forget_parent(self) -> None:
         if self._connection is not None:

@@ -14,13 +14,13 @@ from ....fleet.batches import begin_batch
 from ....journal import key_of
 from ...batch import journal
 from ...batch.calls import RowCalls
-from ...batch.command import BatchConfig, open_rows, row_calls
+from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE
 from ...batch.input import InputFile, InputRow
 from ...connection import run_async
 from ...options import file_options, id_column_option, json_option, message_options, message_values
 from ...outcomes import CliError, Exit, RowOutcome, cannot_read
-from ...output import emit, emit_json, note
+from ...output import counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
@@ -55,14 +55,14 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
     address = FleetAddress(url=url, fleet=fleet, lease=lease)
     config = BatchConfig(path=file, message_values=message_values(), **options)
     address.check(batch)
-    with open_rows(config, remedy=_CHANGED) as (table, builder):
+    with open_rows(config, remedy=_CHANGED) as (table, calls):
         manifest = Manifest(
             batch=batch,
             source=table.digest(),
             rows=table.count,
             about=journal.store_command(config.stored, table.count),
         )
-        rows = partial(_rows, table, row_calls(config, builder), batch)
+        rows = partial(_rows, table, calls, batch)
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
     if config.json:
@@ -148,7 +148,7 @@ class _ProgressLine:
             self._last = self._clock.now()
             note(
                 f"queued: {min(manifest.chunks_queued * manifest.rows_per_chunk, manifest.rows):,}"
-                f"/{manifest.rows:,} rows"
+                f"/{counted(manifest.rows)}"
             )
 
 
@@ -164,11 +164,13 @@ def _facts(done: Manifest, counts: Counter[RowOutcome]) -> dict[str, object]:
 
 def _print(done: Manifest, counts: Counter[RowOutcome], *, new: bool) -> None:
     if new:
-        emit(f"{done.rows:,} rows are queued as the batch {done.batch}, in {done.chunks_total:,} chunks")
+        chunks = counted(done.chunks_total or 0, "chunk")
+        emit(f"{counted(done.rows, verb='are')} queued as the batch {done.batch}, in {chunks}")
     else:
         emit(f"nothing was queued: all {done.rows:,} rows of the batch {done.batch} are queued already")
     if counts[RowOutcome.INVALID]:
-        note(f"{counts[RowOutcome.INVALID]:,} rows are invalid and are not sent: the report shows why")
+        note(f"{counted(counts[RowOutcome.INVALID], verb='are')} invalid and not sent: the report shows why")
     if counts[RowOutcome.DUPLICATE]:
-        note(f"{counts[RowOutcome.DUPLICATE]:,} rows are duplicates of earlier ones and are not sent")
+        duplicates = counted(counts[RowOutcome.DUPLICATE], verb="are")
+        note(f"{duplicates} not sent, because an earlier row has the same message and recipient")
     note(f"`msgapi fleet work` sends them; `msgapi fleet report --batch {done.batch}` shows their outcomes")

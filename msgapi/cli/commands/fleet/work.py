@@ -38,7 +38,8 @@ from ...batch.summary import outcome_table, plain_counts, stop_reason
 from ...connection import run_async
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
 from ...outcomes import CliError, Exit
-from ...output import emit, emit_json, note
+from ...output import counted, emit, emit_json, note
+from ...signals import open_signals
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
@@ -185,7 +186,7 @@ class FleetWorker:
 
     async def run(self, fleet: OpenFleet, api: Caller, pace: Pace) -> None:
         """Send the queued rows of *fleet* through *api*."""
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
+        with open_signals(signal.SIGINT, signal.SIGTERM) as signals, anyio.CancelScope() as scope:
             listen, count = partial(self._listen, signals, scope), partial(self._count, fleet)
             async with background(listen), background(self._show), background(count):
                 self.stopped = await run_worker(
@@ -213,8 +214,9 @@ class FleetWorker:
                 scope.cancel()
                 return
             self._stopping.set()
+            chunks = counted(len(self.counts.held), "chunk")
             self.counts.display.print_line(
-                f"stopping: no more rows are sent, waiting for requests in flight of {len(self.counts.held)} chunks; "
+                f"stopping: no more rows are sent, waiting for requests in flight of {chunks}; "
                 "Ctrl-C again stops at once"
             )
 
@@ -329,7 +331,8 @@ def _report(worker: FleetWorker) -> int:
         emit_json(plain_counts(counts) | {"chunks": dict(chunks), "stopped": reason, "exit": int(status)})
     else:
         emit(outcome_table(counts))
-        emit(f"{counts.accepted:,} rows accepted by this worker, {counts.spend} EUR, {chunks['done']:,} chunks done")
+        done = counted(chunks["done"], "chunk")
+        emit(f"{counted(counts.accepted)} accepted by this worker, {counts.spend} EUR, {done} done")
     reason_text = "" if worker.stopped is None else stop_reason(worker.stopped, top_up_hint(worker.stopped))
     if reason_text:
         note(reason_text)

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar, final
 
 import anyio
 from anyio.abc import ByteStream, TaskStatus
+from attrs import field, frozen
 from coredis import ConnectionPool, Redis, RedisCluster
 from coredis.connection import TCPConnection
 from coredis.exceptions import ConnectionError, RedisError  # noqa: A004 - Redis's own
@@ -40,11 +41,22 @@ class _ClosingConnection(TCPConnection):
             raise
 
 
-def create_pool(url: str, *, timeout: float = COMMAND_TIMEOUT, decode: bool = False) -> ConnectionPool[Any]:
-    """Return a pool of connections to *url*, which wait up to *timeout* seconds for a response.
+@final
+@frozen
+class Address:
+    """The *url* of a server. It can have a password, so no local variable of a frame that can raise is a text of it."""
 
-    With *decode* responses are text. TLS certificates are checked.
-    """
+    url: str = field(repr=False)
+
+    def create_pool(self, *, timeout: float = COMMAND_TIMEOUT, decode: bool = False) -> ConnectionPool[Any]:
+        """Return a pool of connections to the server, which wait up to *timeout* seconds for a response.
+
+        With *decode* responses are text. TLS certificates are checked.
+        """
+        return _create_pool(self.url, timeout=timeout, decode=decode)
+
+
+def _create_pool(url: str, *, timeout: float, decode: bool) -> ConnectionPool[Any]:
     more: dict[str, Any] = {"ssl_context": ssl.create_default_context()} if url.startswith("rediss:") else {}
     pool: ConnectionPool[Any] = ConnectionPool.from_url(
         url,
@@ -60,7 +72,7 @@ def create_pool(url: str, *, timeout: float = COMMAND_TIMEOUT, decode: bool = Fa
 
 def connect(url: str) -> "Redis[bytes]":
     """Return a client for *url*, to be entered with `async with`; it connects when it is used."""
-    return Redis(connection_pool=create_pool(url), retry_policy=RETRY_POLICY)
+    return Redis(connection_pool=Address(url).create_pool(), retry_policy=RETRY_POLICY)
 
 
 async def run_command(client: "Redis[Any] | RedisCluster[Any]", command: Awaitable[T]) -> T:

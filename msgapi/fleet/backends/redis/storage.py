@@ -35,7 +35,7 @@ from streaq.utils import now_ms
 
 from ....concurrency import background
 from ...backend import Lease, Revision, Unreachable
-from .connection import COMMAND_TIMEOUT, RETRY_POLICY, create_pool, describe_error, open_shielded, run_command
+from .connection import COMMAND_TIMEOUT, RETRY_POLICY, Address, describe_error, open_shielded, run_command
 
 _WRITE: Final = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])
@@ -283,10 +283,12 @@ async def open_queue(
     A chunk whose worker is lost is delivered again after *lease_seconds*, or up to twice that if nothing else is queued
     meanwhile. Raise `Unreachable` if the server cannot be reached now.
     """
+    address = Address(url)
+    del url
 
     def create(kind: type[W], timeout: float) -> W:
         worker = kind(
-            redis_pool=create_pool(url, timeout=timeout, decode=True),
+            redis_pool=address.create_pool(timeout=timeout, decode=True),
             redis_kwargs={"retry_policy": RETRY_POLICY},
             concurrency=concurrent_chunks,
             queue_name=f"msgapi:{fleet}",

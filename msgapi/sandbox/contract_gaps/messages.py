@@ -1,0 +1,300 @@
+"""Decisions about messages, their prices, their statuses and the log."""
+
+from typing import Final
+
+from .decision import Decision
+
+MESSAGES: Final = (
+    Decision(
+        "postback data",
+        "base64 with its padding, of any bytes, at most 2,048 characters; other text is 400",
+        "8.4",
+        "the field is described as base64; if plain text were taken, `MENU` would have two meanings",
+    ),
+    Decision(
+        "fields of actions",
+        "dial: phone_number; open_url, open_url_in_webview: url; view_location: latitude, longitude, label; "
+        "create_calendar_event: title, start_time, end_time, description; share_location: none",
+        "4.1",
+        "only that of open_url is shown; the others are plain names for what each action needs",
+    ),
+    Decision(
+        "postback data of an action",
+        "400, because the field is unknown there",
+        "4.1",
+        "no page shows it, so a program must not depend on it",
+    ),
+    Decision(
+        "calendar event",
+        "ends after it starts, and not at the same moment",
+        "4.1",
+        "an event that ends before it starts, or at once, is a mistake",
+    ),
+    Decision(
+        "content_type of a message",
+        "MEDIA for a card or carousel with media, INTERACTIVE for one without and for a text with chips",
+        "4.1",
+        "the log has four values and no rule; the most particular one is taken",
+    ),
+    Decision(
+        "content of a card in the log",
+        "nested under standalone.content, as it was sent",
+        "8.7",
+        "the content of a message is described as sent; the flat example contradicts that",
+    ),
+    Decision(
+        "id and status of a message",
+        "id, and the status in upper case, in the list and in GET /v1/messages/{id}",
+        "8.6",
+        "the pages of both routes show it; the other form is on a page about webhooks",
+    ),
+    Decision(
+        "revoking what is sent by RCS",
+        "possible until it is delivered",
+        "4.1",
+        "it depends on the carrier, and all carriers of the sandbox can do it",
+    ),
+    Decision(
+        "ttl",
+        "expires an undelivered message by the clock, also if nothing is delivered by itself",
+        "4.1",
+        "the docs bind it to time alone; a hold must not last for ever",
+    ),
+    Decision(
+        "session whose paying message fails",
+        "messages that were accepted at 0 stay at 0, even if they are delivered; the next one accepted pays",
+        "6",
+        "the answer to a send has named its price, and a session is paid once",
+    ),
+    Decision(
+        "required_amount",
+        "the hold that the message needs, not the difference to the balance",
+        "8.1",
+        "both readings are documented; topping up by the hold is enough under either",
+    ),
+    Decision(
+        "balance in a 402",
+        "always present, with empty details; that of a simulated 402 has nothing free",
+        "8.2",
+        "one page has the balance and the other the details, so both are sent",
+    ),
+    Decision(
+        "prices",
+        "illustrative; hold_amount and message_price are equal",
+        "8.12",
+        "the pages contradict each other, and the account has prices of its own",
+    ),
+    Decision(
+        "length of a text", "counted in Unicode code points", "8", "the unit of the 160 characters is not documented"
+    ),
+    Decision(
+        "use case",
+        "a message_type or traffic_type that the agent's use case forbids is 422 with details",
+        "8.22",
+        "only a rejection by the carrier is documented, which a test could not see",
+    ),
+    Decision(
+        "agent not launched",
+        "403 agent_not_launched",
+        "4.3",
+        "approved and launched are two states, and only a launched agent reaches recipients",
+    ),
+    Decision(
+        "end of a session",
+        "24 hours after the last reply; a session that is extended is paid once",
+        "8.9",
+        "every reply is documented to give a new session_expires_at, so the window moves",
+    ),
+    Decision(
+        "conversation price",
+        "held by the first message of a session; the later ones cost nothing",
+        "8.10",
+        "an active session needs no additional hold",
+    ),
+    Decision(
+        "in_session, mau_charged",
+        "fields of billing",
+        "4.1",
+        "the pages of conversations and newsletters show them there",
+    ),
+    Decision(
+        "calendar of newsletters",
+        "days and months are in UTC",
+        "8",
+        "no time zone is documented, and all times of the API are in UTC",
+    ),
+    Decision(
+        "newsletter day cap",
+        "429 newsletter_daily_cap; retry_after is the time until midnight UTC",
+        "8.31",
+        "it shares the status with the rate limit, so it needs a code of its own",
+    ),
+    Decision(
+        "newsletter consent",
+        "a granted consent record of a contact for the channel, else 422 consent_missing",
+        "4.1, 4.4",
+        "a newsletter needs a subscription consent on its channel",
+    ),
+    Decision(
+        "a recipient that is not a contact",
+        "receives messages, but no newsletters: it has no consent record",
+        "8.17",
+        "MESSAGE is also documented as needing no consent, and no contact has to exist",
+    ),
+    Decision(
+        "a magic recipient",
+        "its fault comes before the check of its consent",
+        "4.2",
+        "a fault that is asked for must come in every state of the account",
+    ),
+    Decision(
+        "suppression",
+        "a contact that is UNSUBSCRIBED, BLOCKED or BOUNCED receives nothing on any channel",
+        "4.4",
+        "these states are documented as suppressing sends",
+    ),
+    Decision(
+        "several contacts with one number",
+        "one suppressed contact suppresses it; one consent is enough",
+        "4.4",
+        "phones are not unique, and a suppressed person must get nothing",
+    ),
+    Decision(
+        "bounces and unsubscriptions",
+        "change the contacts with the address; without a contact nothing changes",
+        "5",
+        "the events have the address, and the state belongs to the contact",
+    ),
+    Decision(
+        "a complaint",
+        "revokes the consent to newsletters by email, as an unsubscription does",
+        "4.4",
+        "a person who reports a message does not want another one",
+    ),
+    Decision(
+        "a paying message that is revoked or fails",
+        "its hold is released; the next message pays instead",
+        "6",
+        "a message that is not delivered is not charged",
+    ),
+    Decision(
+        "delivery",
+        "sent, delivered and read after fixed times; no carrier ever fails",
+        "5",
+        "tests need an end that is the same every time; failures are chosen by the recipient",
+    ),
+    Decision(
+        "which statuses emit an event",
+        "those with an event page: not SENT; for email not QUEUED or REVOKED",
+        "5",
+        "only events with a page of their own are documented",
+    ),
+    Decision(
+        "an expired message",
+        "has the status EXPIRED and costs nothing; an opened email the status READ",
+        "8.5",
+        "EXPIRED is documented as a status, and what was not delivered is not charged",
+    ),
+    Decision(
+        "the longest ttl",
+        "1,000,000,000 seconds; a longer one is shortened to that",
+        "8",
+        "no bound is documented, and a longer time could not be written as a date",
+    ),
+    Decision(
+        "an email that is reported",
+        "has the status COMPLAINED",
+        "5, 8.5",
+        "the event is documented, and no status for it",
+    ),
+    Decision(
+        "what a user can reply to",
+        "a launched agent, and a message that was sent and has not failed",
+        "5",
+        "a reply answers a message that has reached the device",
+    ),
+    Decision(
+        "a tapped action",
+        "is emitted as a suggested_reply, without postback data",
+        "8.8",
+        "the payload of an action tap is cut off in the docs",
+    ),
+    Decision(
+        "an inbound message",
+        "has the status DELIVERED; each reply is one entry in the log",
+        "8.25",
+        "the log has direction=INBOUND, and a reply that is recorded has arrived",
+    ),
+    Decision(
+        "what is stored",
+        "ledger and contacts; the last 100,000 final messages, events, attempts, and faults",
+        "2",
+        "retention is not documented; memory must not grow without end",
+    ),
+    Decision(
+        "a final message that is not kept",
+        "is 404 and not listed; its key, transactions and usage stay",
+        "2",
+        "it is then like an id that was never given, but the money stays right",
+    ),
+    Decision(
+        "when a message is charged",
+        "on delivery, a newsletter too; until then it is a hold",
+        "8.11",
+        "delivery is documented for all messages, acceptance only for newsletters",
+    ),
+    Decision(
+        "second revoke",
+        "409 already_revoked; a delivered message is 404 already_delivered",
+        "4.1",
+        "no page shows it; the message is in a state that does not allow it",
+    ),
+    Decision(
+        "revoking an email",
+        "only while it is queued; the remote server has a sent one: 404 already_delivered",
+        "4.1",
+        "an email that has left cannot be called back",
+    ),
+    Decision(
+        "revoking what failed, bounced or expired",
+        "409 wrong_state with message_status",
+        "4.1",
+        "no page shows it; nothing is left to revoke",
+    ),
+    Decision(
+        "order of the log",
+        "newest first; the page has only `messages`, no totals",
+        "4.1",
+        "no order and no totals are documented; the newest first is what the dashboard shows",
+    ),
+    Decision(
+        "query of the log",
+        "an unknown, repeated or invalid parameter is 400 with details",
+        "4.1",
+        "a filter that is ignored would show messages that were not asked for",
+    ),
+    Decision(
+        "dates in the log's query",
+        "2026-05-04 is the whole day; 2026-05-04T07:30 without a zone is UTC; no other form",
+        "4.1",
+        "only dates are shown, and all times of the API are in UTC",
+    ),
+    Decision(
+        "cost in the log",
+        "the hold, and 0 for a message that failed or was revoked",
+        "8.28",
+        "the log has one amount, and a message that was not charged cost nothing",
+    ),
+    Decision(
+        "contact_id in the log",
+        "that of the contact; without a contact derived from the recipient",
+        "4.1",
+        "it is shown for every entry, also for recipients that are no contact",
+    ),
+    Decision(
+        "tier",
+        "always tier_1; a subscriber counts once a month, even if the newsletter is revoked",
+        "6",
+        "the volumes of the tiers are not documented",
+    ),
+)

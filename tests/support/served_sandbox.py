@@ -1,0 +1,16 @@
+"""The sandbox on a socket, for tests that are not async: it is served by an event loop in a thread."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from anyio.from_thread import start_blocking_portal
+
+from msgapi.sandbox import Sandbox, serve
+
+
+@contextmanager
+def served(sandbox: Sandbox) -> Iterator[dict[str, str]]:
+    """Serve *sandbox*, and yield the environment of a program that uses it."""
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serve(sandbox)) as url:
+        yield os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
