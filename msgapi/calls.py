@@ -58,6 +58,11 @@ class Call(Generic[T_co]):
         operation = self.method, self.path
         return _endpoint_classes.get(operation) or _endpoint_classes[operation]
 
+    @property
+    def legs(self) -> tuple["Call[T_co]", ...]:
+        """The calls that it consists of: itself alone. A fallback (`fallback.chain`) has several."""
+        return (self,)
+
     def under(self, key: str | None) -> "Call[T_co]":
         """Return the same call with the idempotency key *key*, or with none if it is None."""
         if key == self.idempotency_key:

@@ -66,6 +66,9 @@ class Meta:
     *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
     an error of any status asks for in its `Retry-After` header. *raw_body* is the body of the response as it came, and
     is kept by `client.with_options(keep_raw=True)` only.
+
+    Of a `fallback`, *leg* is the number of the call that the result is about, from 1, and *refused* are the errors of
+    the calls before it. All other figures are those of this call alone.
     """
 
     status: int | None = None
@@ -76,6 +79,8 @@ class Meta:
     rate_limit: RateLimit | None = None
     server_time: float | None = attrs.field(default=None, repr=False)
     retry_after: float | None = attrs.field(default=None, repr=False)
+    leg: int = 1
+    refused: tuple["ApiError", ...] = ()
     raw_body: bytes | None = attrs.field(default=None, repr=False, eq=False)
     _headers: Mapping[str, str] | None = attrs.field(default=None, repr=False, eq=False, alias="headers")
 

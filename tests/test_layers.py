@@ -22,6 +22,7 @@ ORDER = [
     "http",
     "results",
     "calls",
+    "fallback",
     "observe",
     "codec",
     "retry",

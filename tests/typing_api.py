@@ -11,13 +11,16 @@ from msgapi import (
     ApiError,
     Call,
     Client,
+    NotFound,
     Ok,
     Request,
     Response,
     Result,
+    Unprocessable,
     batch,
     billing,
     codec,
+    fallback,
     journal,
     messages,
     observe,
@@ -105,6 +108,19 @@ async def a_batch_knows_its_calls(api: Client, calls: AsyncIterator[Call[message
         async for outcome in outcomes:
             assert_type(outcome.call, Call[messages.Accepted])
             assert_type(outcome.result, Result[messages.Accepted])
+
+
+async def a_fallback_has_the_result_of_its_calls(api: Client, rcs: messages.Text, email: messages.Email) -> None:
+    one = fallback.chain(messages.send(rcs), messages.send(email))
+    assert_type(one, fallback.Fallback[messages.Accepted])
+    result = await api(one)
+    assert_type(result, Result[messages.Accepted])
+    assert_type(result.meta.leg, int)
+    assert_type(result.meta.refused, tuple[ApiError, ...])
+    assert_type(await fallback.send(api, one), Result[messages.Accepted])
+    _ = fallback.chain(messages.send(rcs), messages.send(email), when=(NotFound, Unprocessable))
+    _ = fallback.chain(messages.send(rcs), messages.send(email), when=lambda error: error.code == "not_rcs_capable")
+    _ = fallback.chain(messages.send(rcs))  # type: ignore[call-arg]
 
 
 def a_blocking_client_has_the_options_and_results_of_the_async_one(calls: list[Call[messages.Accepted]]) -> None:

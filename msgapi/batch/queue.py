@@ -5,6 +5,7 @@ With a journal (`JournalledQueue`):
   pulled when half of the rows are taken, and the lot after it gathers while one is being written.
 - Rows that were recorded as started and not sent when the batch is left are released.
 - A row that an earlier run has settled is skipped and counted.
+- The next leg of a fallback is recorded before it is sent.
 """
 
 from collections import deque
@@ -19,7 +20,7 @@ from collections.abc import (
     Sequence,
 )
 from enum import Enum
-from typing import Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, Protocol, TypeAlias, TypeVar, final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -27,6 +28,7 @@ from attrs import define, evolve, field, frozen
 
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
+from ..fallback import AnyCall, Fallback
 from ..journal.rows import SETTLED, Send, Verdict, leaves_unknown
 from ..results import ApiError, Invalid, Ok, Result
 
@@ -52,6 +54,8 @@ class PendingRow(Generic[T]):
     *maybe_sent* says whether an earlier run may have sent it. *verdict* is its result if it is not to be sent. If it
     has failed and is to be sent again, *last* is the error, and *recoveries* counts how often the service had responded
     by then.
+
+    With a *fallback*, *call* is its current leg, and *refused* are the errors of the legs before it in this run.
     """
 
     index: int
@@ -61,17 +65,49 @@ class PendingRow(Generic[T]):
     maybe_sent: bool = False
     last: ApiError | None = None
     recoveries: int = 0
+    fallback: Fallback[T] | None = None
+    refused: tuple[ApiError, ...] = ()
+
+    @property
+    def invalid(self) -> Invalid | None:
+        """The problems of the input of all legs. If there are any, nothing is sent."""
+        return self.call.invalid if self.fallback is None else self.fallback.invalid
+
+    def after(self, error: ApiError) -> Fallback[T] | None:
+        """Return the fallback from its next leg, if *error* leads to it; otherwise None."""
+        return None if self.fallback is None else self.fallback.after(error)
+
+    def advance(self, fallback: Fallback[T], error: ApiError) -> None:
+        """Continue with the current leg of *fallback*, since the leg before it was refused with *error*."""
+        self.fallback, self.call, self.refused = fallback, fallback.call, (*self.refused, error)
+        self.last, self.recoveries, self.maybe_sent = None, 0, False
+
+
+def pending_row(index: int, item: AnyCall[T], id: str = "", **facts: Any) -> PendingRow[T]:  # noqa: A002, ANN401 - as the class
+    """Return the row that sends *item*."""
+    if isinstance(item, Call):
+        return PendingRow(index, item, id, **facts)
+    return PendingRow(index, item.call, id, fallback=item, **facts)
 
 
 @final
 @frozen
 class Outcome(Generic[T]):
-    """The result of one call. *index* is its position in the source; *id* is that of its row, with a journal."""
+    """The result of one call. *index* is its position in the source; *id* is that of its row, with a journal.
+
+    If the source had a *fallback* at this position, *call* is the leg that the result is about.
+    """
 
     index: int
     call: Call[T]
     result: Result[T]
     id: str = ""
+    fallback: Fallback[T] | None = None
+
+    @property
+    def item(self) -> AnyCall[T]:
+        """The call or the fallback that continues here."""
+        return self.call if self.fallback is None else self.fallback
 
 
 def not_a_call(value: object, index: int) -> TypeError:
@@ -101,6 +137,10 @@ class RowQueue(Protocol[T]):
 
     def settle(self, row: PendingRow[T], result: Result[T]) -> Result[T]:
         """Record the result of *row*; return the result to report."""
+        ...  # pragma: no cover
+
+    async def advance(self, row: PendingRow[T], leg: int) -> bool:
+        """Record that the legs of *row* before *leg* were refused; return False if this one must not be sent."""
         ...  # pragma: no cover
 
     def release(self, row: PendingRow[T]) -> None:
@@ -166,7 +206,7 @@ class Source(Generic[T]):
 class PlainQueue(Generic[T]):
     """The rows of a batch without a journal."""
 
-    def __init__(self, calls: Iterable[Call[T]] | AsyncIterable[Call[T]]) -> None:
+    def __init__(self, calls: Iterable[AnyCall[T]] | AsyncIterable[AnyCall[T]]) -> None:
         """Start at the first of *calls*."""
         self._source = Source(calls)
         self._pulled = 0
@@ -184,21 +224,25 @@ class PlainQueue(Generic[T]):
         call = await self._source.pull(wanted)
         if call is END:
             return END
-        if not isinstance(call, Call):
+        if not isinstance(call, Call | Fallback):
             raise not_a_call(call, self._pulled)
         self._pulled += 1
-        return PendingRow(self._pulled - 1, call)
+        return pending_row(self._pulled - 1, call)
 
     def settle(self, row: PendingRow[T], result: Result[T]) -> Result[T]:  # noqa: ARG002 - of the protocol
         """Return *result*; nothing is recorded."""
         return result
+
+    async def advance(self, row: PendingRow[T], leg: int) -> bool:  # noqa: ARG002 - of the protocol
+        """Return True; nothing is recorded."""
+        return True
 
     def release(self, row: PendingRow[T]) -> None:
         """Do nothing; nothing is recorded."""
 
     def repeat(self, outcome: Outcome[T]) -> None:
         """Put the call of *outcome* at the front of the queue."""
-        self._repeated.append(PendingRow(outcome.index, outcome.call))
+        self._repeated.append(pending_row(outcome.index, outcome.item, refused=outcome.result.meta.refused))
 
     async def close(self) -> None:
         """Close the source."""
@@ -218,19 +262,26 @@ class JournalProtocol(Protocol):
         """The refusals of earlier runs that count with those of this one, by type and code."""
         ...  # pragma: no cover
 
-    def row_id(self, call: Call[T]) -> str:
+    def row_id(self, call: AnyCall[T]) -> str:
         """Return the id of a *call* that was given none."""
         ...  # pragma: no cover
 
-    async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
+    async def begin(self, rows: Sequence[tuple[str, AnyCall[T]]]) -> list[Verdict]:
         """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each."""
+        ...  # pragma: no cover
+
+    async def advance(self, row: str, leg: int) -> bool:
+        """Record durably that the service has refused the legs before *leg*, and that this one is about to be sent.
+
+        Return False if others have taken the row over: then it must not be sent, and the batch stops.
+        """
         ...  # pragma: no cover
 
     def settle(self, row: str, result: Result[object]) -> None:
         """Record the result of a row that was begun."""
         ...  # pragma: no cover
 
-    def note(self, row: str, call: Call[object], result: Result[object]) -> None:
+    def note(self, row: str, call: AnyCall[object], result: Result[object]) -> None:
         """Record that a row is invalid and was not sent."""
         ...  # pragma: no cover
 
@@ -248,14 +299,14 @@ class JournalProtocol(Protocol):
 class JournalledQueue(Generic[T]):
     """Rows with a journal; at most *ahead* rows are recorded and not yet taken."""
 
-    _source: Source[tuple[str, Call[T]] | Call[T]]
+    _source: Source[tuple[str, AnyCall[T]] | AnyCall[T]]
     _journal: JournalProtocol
     _tasks: TaskGroup
     _ahead: int
     _on_skip: Callable[[int, str], None] | None = None
     skipped: int = field(default=0, init=False)
     _pulled: int = field(default=0, init=False)
-    _gathered: list[tuple[int, str, Call[T]]] = field(factory=list, init=False)
+    _gathered: list[tuple[int, str, AnyCall[T]]] = field(factory=list, init=False)
     _ready: deque[PendingRow[T]] = field(factory=deque, init=False)
     _reading: bool = field(default=False, init=False)
     _writing: int = field(default=0, init=False)
@@ -288,22 +339,26 @@ class JournalledQueue(Generic[T]):
         """Record the result of *row*; what an earlier run may have sent stays an unknown outcome."""
         if row.verdict is not None:
             return result
-        if row.call.invalid is not None:
-            self._journal.note(row.id, row.call, result)
+        if row.invalid is not None:
+            self._journal.note(row.id, row.fallback or row.call, result)
         else:
             if row.maybe_sent and not isinstance(result, Ok) and leaves_unknown(result):
                 result = evolve(result, may_have_happened=True)
             self._journal.settle(row.id, result)
         return result
 
+    async def advance(self, row: PendingRow[T], leg: int) -> bool:
+        """Record durably that the legs before *leg* were refused; return False if this one must not be sent."""
+        return await self._journal.advance(row.id, leg)
+
     def release(self, row: PendingRow[T]) -> None:
         """Record that *row* was pulled but not sent."""
-        if row.call.invalid is None and row.verdict is None:
+        if row.invalid is None and row.verdict is None:
             self._journal.release(row.id)
 
     def repeat(self, outcome: Outcome[T]) -> None:
         """Put the call of *outcome* at the front of the queue."""
-        self._gathered.insert(0, (outcome.index, outcome.id, outcome.call))
+        self._gathered.insert(0, (outcome.index, outcome.id, outcome.item))
 
     async def close(self) -> None:
         """Release what was recorded and not sent, and close the source."""
@@ -342,11 +397,11 @@ class JournalledQueue(Generic[T]):
             self._reading = False
             self._notify()
 
-    def _check(self, row: object) -> tuple[str, Call[T]]:
+    def _check(self, row: object) -> tuple[str, AnyCall[T]]:
         match row:
-            case (str(name), Call() as call):
+            case (str(name), Call() | Fallback() as call):
                 return name, call
-            case Call() as call:
+            case Call() | Fallback() as call:
                 return self._journal.row_id(call), call
             case (str(), other):
                 raise not_a_call(other, self._pulled)
@@ -356,12 +411,12 @@ class JournalledQueue(Generic[T]):
                 kind = type(row).__name__
                 raise TypeError(f"row {self._pulled} of the batch must be a pair of an id and a Call, not {kind}")
 
-    def _add(self, row: str, call: Call[T]) -> None:
+    def _add(self, row: str, call: AnyCall[T]) -> None:
         index = self._pulled
         self._pulled += 1
         verdict = None if _is_unicode(row) else _BAD_ID
         if call.invalid is not None or verdict is not None:
-            self._ready.append(PendingRow(index, call, row, verdict))
+            self._ready.append(pending_row(index, call, row, verdict=verdict))
             self._notify()
             return
         self._gathered.append((index, row, call))
@@ -384,7 +439,7 @@ class JournalledQueue(Generic[T]):
             self._writing = 0
             self._notify()
 
-    async def _begin(self, lot: list[tuple[int, str, Call[T]]]) -> None:
+    async def _begin(self, lot: list[tuple[int, str, AnyCall[T]]]) -> None:
         verdicts = await self._journal.begin([(row, call) for _, row, call in lot])
         for (index, row, call), verdict in zip(lot, verdicts, strict=True):
             if verdict is SETTLED:
@@ -392,9 +447,11 @@ class JournalledQueue(Generic[T]):
                 if self._on_skip is not None:
                     self._on_skip(index, row)
             elif isinstance(verdict, Send):
-                self._ready.append(PendingRow(index, call.under(verdict.key), row, maybe_sent=verdict.maybe_sent))
+                item = call.under(verdict.key)
+                item = item if isinstance(item, Call) else item.start_at(verdict.leg)
+                self._ready.append(pending_row(index, item, row, maybe_sent=verdict.maybe_sent))
             else:
-                self._ready.append(PendingRow(index, call, row, verdict))
+                self._ready.append(pending_row(index, call, row, verdict=verdict))
 
     def _notify(self) -> None:
         self._changed.set()

@@ -9,10 +9,11 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..calls import Call, Caller
+from ..calls import Caller
 from ..client import Client
 from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..concurrency import task_group
+from ..fallback import AnyCall
 from ..observe import Observer, combine
 from .queue import JournalledQueue, JournalProtocol, Outcome, PlainQueue, RowQueue, Source
 from .stops import Breaker, Outage, SpendLimit, SpendTracker, Stopped
@@ -28,7 +29,7 @@ Items: TypeAlias = Iterable[Any] | AsyncIterable[Any]
 @overload
 def send(
     client: Caller,
-    calls: Iterable[Call[T]] | AsyncIterable[Call[T]],
+    calls: Iterable[AnyCall[T]] | AsyncIterable[AnyCall[T]],
     *,
     concurrency: int = 64,
     breaker: int | None = 25,
@@ -44,7 +45,7 @@ def send(
 @overload
 def send(
     client: Caller,
-    calls: Iterable[tuple[str, Call[T]] | Call[T]] | AsyncIterable[tuple[str, Call[T]] | Call[T]],
+    calls: Iterable[tuple[str, AnyCall[T]] | AnyCall[T]] | AsyncIterable[tuple[str, AnyCall[T]] | AnyCall[T]],
     *,
     journal: JournalProtocol,
     on_skip: Callable[[int, str], None] | None = None,
@@ -84,7 +85,10 @@ def send(
 
     Args:
         client: A `Client`, or any async function from a call to its result.
-        calls: The calls; with a *journal*, pairs of the id of a row and its call, or calls alone.
+        calls: The calls; with a *journal*, pairs of the id of a row and its call, or calls alone. A fallback
+            (`fallback.chain`) is sent like a call and has one outcome, which says which leg it is about. With a
+            *journal* the next leg is recorded before it leaves, so that a batch that was killed between two legs
+            continues with the right one.
         journal: A journal (`journal.open`). Each call is sent under the idempotency key that the journal has for its
             row, so the same batch can be sent again after any end. Settled rows are skipped (`Outcomes.skipped`);
             the others are sent under their previous keys. A call without an id is identified by its content, so equal
@@ -97,8 +101,9 @@ def send(
             connections.
         breaker: Stop after so many identical refusals in a row that do not concern one recipient, and after so many
             identical refusals of any kind while no row has been accepted, in this run or by the *journal*; None for
-            never. The first 401 or 402 always stops the batch, and so do 10 answers in a row that are not the
-            service's (`from_service`; a 5xx, 408 or 429 does not count). See `Outcomes.stopped`.
+            never. A refusal that leads to the next leg of a fallback does not count. The first 401 or 402 always stops
+            the batch, and so do 10 answers in a row that are not the service's (`from_service`; a 5xx, 408 or 429 does
+            not count). See `Outcomes.stopped`.
         outage_timeout: How many seconds an outage of the service may last. During an outage (5xx, no response, no
             connection, 408) nothing new is sent and one row at a time is sent as a probe; failed calls that may be
             repeated are sent again afterwards. If the service has never responded, the limit is 10 seconds. 0 reports
@@ -243,12 +248,12 @@ class Outcomes(Generic[T]):
         return f"Outcomes(started={self.started}, settled={self.settled}, stopped={self.stopped})"
 
     def stop(self) -> None:
-        """Send no more calls. Calls in flight end and are yielded, then the iteration ends.
+        """Send no more calls and no further legs. Calls in flight end and are yielded, then the iteration ends.
 
         Any task of the same event loop may call it. It replaces the reason of an earlier stop, and does nothing after
         the end of the source.
         """
-        if not self._pool.exhausted or self._pool.outage.waiting:
+        if self._pool.may_send_more:
             self._pool.stopped = None
             self._pool.stop(Stopped("asked"))
 

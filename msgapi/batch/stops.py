@@ -256,7 +256,7 @@ class SpendLimit:
 @final
 @define(eq=False)
 class SpendTracker:
-    """Adds up the costs that the responses state, in EUR."""
+    """Adds up the costs that the responses state, in EUR. The legs of a fallback share one reservation."""
 
     limit: SpendLimit | None
     spent: Decimal = field(default=_ZERO, init=False)

@@ -5,6 +5,8 @@ Invariants:
 - A worker that finds nothing to send ends. A worker is started when there may be something to send: by the consumer
   before every wait, and by each worker before it sends.
 - Every call that was started ends as one outcome, unless the client raised an exception or the batch was left.
+- The next leg of a fallback is sent by the worker that has sent the leg before it, after the queue has recorded it and
+  within the same reservation of money. A refusal that leads to it is no result: the breaker does not count it.
 - At most `2 * concurrency` outcomes wait for the consumer, and as many again in the run that it is taking.
 """
 
@@ -22,6 +24,7 @@ from ..calls import Caller
 from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
+from ..fallback import with_legs
 from ..observe import BatchWatch
 from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
 from .queue import END, Outcome, PendingRow, RowQueue
@@ -68,6 +71,7 @@ class WorkerPool(Generic[T]):
     _cancelled: bool = field(default=False, init=False)
     _probing: bool = field(default=False, init=False)
     _round: int = field(default=0, init=False)
+    _unfinished: int = field(default=0, init=False)
     _again: deque[PendingRow[T]] = field(factory=deque, init=False)
     _send_now: Caller = field(init=False)
     _send_probe: Caller = field(init=False)
@@ -98,6 +102,11 @@ class WorkerPool(Generic[T]):
     def exhausted(self) -> bool:
         """Whether nothing is left to start."""
         return self.queue.exhausted and not self._again
+
+    @property
+    def may_send_more(self) -> bool:
+        """Whether a call may still be sent: a row, one that waits for the service, or the next leg of one in flight."""
+        return not self.exhausted or bool(self.outage.waiting) or self._unfinished > 0
 
     def is_done(self) -> bool:
         """Return whether no more calls will end."""
@@ -227,16 +236,15 @@ class WorkerPool(Generic[T]):
             raise
 
     async def _send_started(self, row: PendingRow[T], api: Caller) -> None:
-        if row.verdict is not None or row.call.invalid is not None:
-            self._settle(row, row.verdict or await api(row.call))
+        if row.verdict is not None or row.invalid is not None:
+            self._settle(row, row.verdict or await api(evolve(row.call, invalid=row.invalid)))
             return
         before = self._round
         result = await self._call(row, api)
         if _was_called_off(result):
             self._put_back(row)
             return
-        if row.last is not None and row.last.may_have_happened and not isinstance(result, Ok):
-            result = evolve(result, may_have_happened=True)  # this refusal says nothing about the earlier attempt
+        result = _with_earlier_attempts(row, result)
         if is_healthy(result):
             self._again.extend(self.outage.recover())
         # A call from before `resume` says nothing new.
@@ -260,9 +268,7 @@ class WorkerPool(Generic[T]):
         if spending is not None:
             spending.reserve()
         try:
-            result = await api(row.call)
-            if not isinstance(result, Ok | ApiError):
-                raise TypeError(f"the client returned {type(result).__name__} for call {row.index}, not a result")
+            result = await self._send_legs(row, api)
         except BaseException:
             if spending is not None:
                 spending.keep_reserved()
@@ -270,6 +276,30 @@ class WorkerPool(Generic[T]):
         if spending is not None:
             spending.settle(result)
         return result
+
+    async def _send_legs(self, row: PendingRow[T], api: Caller) -> Result[T]:
+        self._unfinished += row.fallback is not None
+        try:
+            return await self._send_each_leg(row, api)
+        finally:
+            self._unfinished -= row.fallback is not None
+
+    async def _send_each_leg(self, row: PendingRow[T], api: Caller) -> Result[T]:
+        while True:
+            result = await api(row.call)
+            if not isinstance(result, Ok | ApiError):
+                raise TypeError(f"the client returned {type(result).__name__} for call {row.index}, not a result")
+            error = _with_earlier_attempts(row, result)
+            if isinstance(error, Ok) or (following := row.after(error)) is None:
+                return result
+            _ = self.options.breaker.judge_source(error)
+            self._again.extend(self.outage.recover())
+            if await self.queue.advance(row, following.leg):
+                row.advance(following, error)
+            else:
+                self.stop(Stopped("asked"))
+            if not self._is_running():
+                return NotSent("the batch was stopped before it was sent", code=CALLED_OFF)
 
     def _with_missing_amount(self, stopped: Stopped) -> Stopped:
         error, spending, expected = stopped.error, self.options.spending, self.options.expected
@@ -289,11 +319,12 @@ class WorkerPool(Generic[T]):
         self._again.append(row)
 
     def _settle(self, row: PendingRow[T], result: Result[T]) -> None:
+        result = with_legs(result, 1 if row.fallback is None else row.fallback.leg, row.refused)
         reported = self.queue.settle(row, result)
         self._in_flight.discard(row.index)
         self._raised.discard(row.index)
         self.settled += 1
-        self.ended.append(Outcome(row.index, row.call, reported, row.id))
+        self.ended.append(Outcome(row.index, row.call, reported, row.id, row.fallback))
         if self.watch is not None:
             self.watch.outcome(row.call, reported)
         self.wake()
@@ -316,6 +347,13 @@ class WorkerPool(Generic[T]):
         finally:
             self._probing = False
             self.wake()
+
+
+def _with_earlier_attempts(row: PendingRow[T], result: Result[T]) -> Result[T]:
+    # A refusal says nothing about an earlier attempt, so the outcome stays unknown.
+    if row.last is not None and row.last.may_have_happened and not isinstance(result, Ok):
+        return evolve(result, may_have_happened=True)
+    return result
 
 
 def _was_called_off(result: Result[object]) -> bool:

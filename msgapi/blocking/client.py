@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from ..batch import JournalProtocol, SpendLimit
 from ..batch import send as send_batch
-from ..calls import Call, Caller
+from ..calls import Caller
 from ..client import Client
 from ..client.advice import advice_for
 from ..clock import SYSTEM_CLOCK, Clock
+from ..fallback import AnyCall
 from ..observe import Observer
 from ..results import Result
 from .loop_thread import LoopThread
@@ -50,8 +51,8 @@ def _typed_as_client(
 
 
 def _typed_as_call(
-    _: Callable[Concatenate[Client, Call[T], P], Coroutine[Any, Any, Result[T]]],
-) -> Callable[[Callable[..., Any]], Callable[Concatenate["BlockingClient", Call[T], P], Result[T]]]:
+    _: Callable[Concatenate[Client, AnyCall[T], P], Coroutine[Any, Any, Result[T]]],
+) -> Callable[[Callable[..., Any]], Callable[Concatenate["BlockingClient", AnyCall[T], P], Result[T]]]:
     return _options_of(Client.__call__, without=2)
 
 
@@ -152,7 +153,7 @@ class BlockingClient:
     @overload
     def batch(
         self,
-        calls: Iterable[Call[T]],
+        calls: Iterable[AnyCall[T]],
         *,
         concurrency: int = 64,
         breaker: int | None = 25,
@@ -167,7 +168,7 @@ class BlockingClient:
     @overload
     def batch(
         self,
-        calls: Iterable[tuple[str, Call[T]] | Call[T]],
+        calls: Iterable[tuple[str, AnyCall[T]] | AnyCall[T]],
         *,
         journal: JournalProtocol | AbstractAsyncContextManager[JournalProtocol],
         on_skip: Callable[[int, str], None] | None = None,

@@ -43,6 +43,12 @@ _FILE: Final = (
         "--data", multiple=True, metavar="COLUMN", help="Email: pass this column to the template; repeatable."
     ),
     click.option(
+        "--fallback-email",
+        metavar="COLUMN",
+        help="RCS: send an email (--channel, --subject, --html or --template) to the address in this column if the "
+        "recipient cannot be reached by RCS (404).",
+    ),
+    click.option(
         "--allow-empty", is_flag=True, help="Fill placeholders with empty cells, too, instead of refusing the row."
     ),
     click.option(

@@ -28,6 +28,7 @@ class RowOutcome(Enum):
     - UNKNOWN: the row may have been sent, but there is no verdict of the service.
     - NOT_SENT_YET: the row was not sent, or was not carried out; the next run sends it.
     - CHANGED: the row differs from one that was sent, and was not sent.
+    - BY_EMAIL: the row was accepted as an email, since the service has refused the RCS message.
     - SENT_EARLIER: the row was accepted in an earlier run.
     - NOT_IN_THE_FILE: the row is one of an earlier run, and the file does not have it any more.
     """
@@ -39,6 +40,7 @@ class RowOutcome(Enum):
     UNKNOWN = "unknown"
     NOT_SENT_YET = "not_sent_yet"
     CHANGED = "changed"
+    BY_EMAIL = "sent_by_email"
     SENT_EARLIER = "sent_earlier"
     NOT_IN_THE_FILE = "not_in_the_file"
 

@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
 
+from attrs import evolve
+
 from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..config import (
@@ -16,6 +18,7 @@ from ..config import (
     check_url,
     key_problem,
 )
+from ..fallback import AnyCall, Fallback, send
 from ..observe import Observer, combine
 from ..ratelimit.pace import Pace
 from ..results import Result
@@ -23,7 +26,7 @@ from ..retry import Retry
 from ..transports import Transport
 from ..transports.common.proxy import FROM_ENVIRONMENT
 from .advice import advice_for
-from .options import make_connection_options, make_options
+from .options import CallOptions, make_connection_options, make_options
 from .sending import CallSender
 from .setup import ClientSetup
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 TIMEOUT: Final = 30.0  # seconds
 CONNECT_TIMEOUT: Final = 10.0  # seconds
@@ -183,7 +187,7 @@ class Client:
 
     def __call__(
         self,
-        call: Call[T],
+        call: AnyCall[T],
         /,
         *,
         timeout: float | None = None,
@@ -193,7 +197,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         only_while: Callable[[], bool] | None = None,
     ) -> Coroutine[Any, Any, Result[T]]:
-        """Carry out *call*. Return its value in an `Ok`, or the error of the last attempt.
+        """Carry out *call*, or a `fallback`. Return its value in an `Ok`, or the error of the last attempt.
 
         Failed attempts are repeated according to the client's `Retry`. The same call may be awaited again if it is
         `repeatable`: with an idempotency key it is the same operation.
@@ -202,7 +206,7 @@ class Client:
 
         - *timeout*, *connect_timeout*: seconds for one attempt, and for its connecting. An attempt that times out is
           `NotSent` if nothing was sent, else `Unanswered`, and is repeated like any other.
-        - *total_timeout*: seconds for the whole call, with all attempts and waits. Once they have passed, the call
+        - *total_timeout*: seconds for the whole call: all attempts, waits and legs. Once they have passed, the call
           returns what is known: `Throttled` if it waits for the rate limit, `NotSent`, or `Unanswered`. If a wait would
           be longer, it returns at once: `Throttled`, or the error of the last attempt.
         - *retry*: its attempts and waits; the budget stays that of the client.
@@ -213,7 +217,7 @@ class Client:
 
         Raise TypeError if *call* is not a `Call`, and TypeError or ValueError for an option that is wrong.
         """
-        if type(call) is not Call:
+        if type(call) is not Call and not isinstance(call, Fallback):
             raise TypeError(f"a client takes a call, such as messages.send(...), not {type(call).__name__}")
         options, sender = self._options, self._sender
         if not (timeout is connect_timeout is total_timeout is None and retry is None and headers is None):
@@ -225,9 +229,27 @@ class Client:
                 retry=retry,
                 headers=headers,
             )
+        if isinstance(call, Fallback):
+            return self._send_legs(call, only_while, options)
         if self.observer is None:
             return sender.carry(call, only_while, None, options)
         return sender.watched(call, only_while, self.observer, options)
+
+    def _send_legs(
+        self, fallback: Fallback[T], only_while: Callable[[], bool] | None, options: CallOptions | None
+    ) -> Coroutine[Any, Any, Result[T]]:
+        clock, observer, sender = self._sender.clock, self.observer, self._sender
+        began = clock.now()
+
+        def send_leg(call: Call[U], /) -> Coroutine[Any, Any, Result[U]]:
+            left = options
+            if options is not None and options.total_timeout is not None:  # that of all legs
+                left = evolve(options, total_timeout=options.total_timeout + began - clock.now())
+            if observer is None:
+                return sender.carry(call, only_while, None, left)
+            return sender.watched(call, only_while, observer, left)
+
+        return send(send_leg, fallback)
 
     def with_options(
         self,

@@ -390,6 +390,7 @@ def _is_union_of_outcomes(kind: object) -> bool:
 
 
 def _register_outcomes() -> None:
+    _ = attrs.resolve_types(Meta)  # it names the errors, which are defined after it
     for kind in (RateLimit, Meta):
         fast.register_unstructure_hook(kind, answer_writer(kind))
     _ = fast.register_unstructure_hook_factory(lambda kind: attrs.has(kind) and is_answer(kind), answer_writer)

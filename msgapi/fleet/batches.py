@@ -163,7 +163,7 @@ def split_rows(rows: Iterable[ChunkRow], manifest: Manifest) -> Iterator[Chunk]:
     """Yield *rows* as chunks of the sizes that *manifest* sets; a row above the byte limit is a chunk of its own."""
     number, group, length = 0, list[ChunkRow](), 0
     for row in rows:
-        added = len(row.body.encode()) + len(row.id.encode())
+        added = row.size
         if group and (len(group) >= manifest.rows_per_chunk or length + added > manifest.bytes_per_chunk):
             yield _chunk(manifest, number, group)
             number, group, length = number + 1, [], 0

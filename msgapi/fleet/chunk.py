@@ -5,28 +5,34 @@ A chunk has the idempotency keys of its rows. Its record is one document, which 
 Rules of the chunk:
 - The body of each request is fixed here to the byte, so that every worker sends the same request under the same key.
 - A row that is invalid before it is sent is part of its chunk, with its error: each row ends in one record.
+- A row with a fallback has the bodies of all its legs, and names the errors that lead from one leg to the next: a
+  function would not reach another process.
 
 Rules of the record:
 - It is written before the first row leaves, with the time, and again when the rows are settled. So a worker that dies
   leaves on record that the outcome of its rows is unknown, and since when.
 - Two workers may have had the chunk: of two results of one row the more certain one is kept, and an unknown outcome is
   withdrawn only by the worker that recorded it.
+- The next leg of a fallback is recorded before it leaves, and only by the worker that has begun the chunk last.
 - Whether a row is sent again follows the rules of the journal of a local batch.
 """
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, final
 
 import orjson
 from attrs import astuple, evolve, field, frozen
 
+from .. import fallback
 from ..calls import Call
 from ..codec import Problems, from_dict, from_json, to_json
+from ..fallback import AnyCall
 from ..journal import State
 from ..journal.rows import PRECEDENCE
 from ..messages import Accepted
 from ..messages.calls import ROUTE
 from ..redact import hidden
-from ..results import Detail, Invalid
+from ..results import ApiError, Detail, Forbidden, Invalid, NotFound, Throttled, Unprocessable
 from .backend import RecordStore, Revision
 
 DEFAULT_CHUNK_ROWS: Final = 100
@@ -35,6 +41,16 @@ DEFAULT_CHUNK_ROWS: Final = 100
 Stage: TypeAlias = Literal["begun", "done", "buried"]
 """How far a chunk is; a buried one can never succeed."""
 
+Condition: TypeAlias = Literal["Forbidden", "Invalid", "NotFound", "Throttled", "Unprocessable"]
+"""The name of a class of errors that can lead to the next leg of a fallback."""
+
+_CONDITIONS: Final[Mapping[Condition, type[ApiError]]] = {
+    "Forbidden": Forbidden,
+    "Invalid": Invalid,
+    "NotFound": NotFound,
+    "Throttled": Throttled,
+    "Unprocessable": Unprocessable,
+}
 _VERSION: Final = 1
 
 
@@ -43,19 +59,35 @@ _VERSION: Final = 1
 class ChunkRow:
     """One row: its *id* in the batch, the JSON *body* that is sent and its idempotency key; or why it is *invalid*.
 
-    A *key* of None is the one that `journal.key_of` derives from the batch and the id.
+    A *key* of None is the one that `journal.key_of` derives from the batch and the id. With a fallback, *others* are
+    the bodies of the legs after the first, and *when* names the errors that lead from one leg to the next.
     """
 
     id: str
     key: str | None = field(default=None, repr=hidden)
     body: str = field(default="", repr=hidden)
     invalid: Invalid | None = None
+    others: tuple[str, ...] = field(default=(), repr=hidden)
+    when: tuple[Condition, ...] = ()
 
     @property
-    def call(self) -> Call[Accepted]:
-        """The call that sends the row; that of an invalid row returns its error and is never sent."""
-        body = None if self.invalid is not None else self.body.encode()
-        return Call("POST", ROUTE, Accepted, (), body, self.key, invalid=self.invalid)
+    def call(self) -> AnyCall[Accepted]:
+        """The call that sends the row, or the fallback; that of an invalid row returns its error and is never sent."""
+        if self.invalid is not None:
+            return Call("POST", ROUTE, Accepted, (), None, self.key, invalid=self.invalid)
+        first, *others = (Call("POST", ROUTE, Accepted, (), body.encode(), self.key) for body in self._bodies)
+        if not others:
+            return first
+        return fallback.chain(first, *others, when=tuple(_CONDITIONS[name] for name in self.when))
+
+    @property
+    def size(self) -> int:
+        """The number of bytes of the row, without its key."""
+        return sum(len(text.encode()) for text in (self.id, *self._bodies))
+
+    @property
+    def _bodies(self) -> tuple[str, ...]:
+        return (self.body, *self.others)
 
 
 @final
@@ -90,13 +122,30 @@ class InvalidChunk:
     reason: str
 
 
-def make_row(id: str, call: Call[Accepted]) -> ChunkRow:  # noqa: A002 - it is an id
-    """Return the row with this *id* that sends *call*, which `messages.send` made; else raise ValueError."""
+def make_row(id: str, call: AnyCall[Accepted]) -> ChunkRow:  # noqa: A002 - it is an id
+    """Return the row with this *id* that sends *call*, which `messages.send` made, or a fallback of such calls.
+
+    Raise ValueError for another call, and for a fallback whose *when* is a function.
+    """
     if call.invalid is not None:
         return ChunkRow(id=id, key=call.idempotency_key, invalid=call.invalid)
+    body, *others = map(_body_of, call.legs)
+    when = () if isinstance(call, Call) else _names_of(call.when)
+    return ChunkRow(id=id, key=call.idempotency_key, body=body, others=tuple(others), when=when)
+
+
+def _body_of(call: Call[Accepted]) -> str:
     if (call.method, call.target) != ("POST", ROUTE) or call.body is None:
         raise ValueError(f"a chunk holds calls that send messages, not {call!r}")
-    return ChunkRow(id=id, key=call.idempotency_key, body=call.body.decode())
+    return call.body.decode()
+
+
+def _names_of(when: object) -> tuple[Condition, ...]:
+    kinds = when if isinstance(when, tuple) else (when,)
+    names: tuple[Condition, ...] = tuple(name for name, kind in _CONDITIONS.items() if kind in kinds)
+    if not names:
+        raise ValueError("a chunk cannot carry a function: give the fallback classes of errors as `when`")
+    return names
 
 
 def load_chunk(body: bytes) -> Chunk | InvalidChunk:
@@ -111,9 +160,15 @@ def load_chunk(body: bytes) -> Chunk | InvalidChunk:
     chunk = from_dict(value, Chunk)
     if isinstance(chunk, Problems):
         return InvalidChunk(f"{chunk}")
-    if not chunk.batch or not chunk.id or not all(row.id and (row.invalid or row.body) for row in chunk.rows):
+    if not chunk.batch or not chunk.id or not all(map(_is_complete, chunk.rows)):
         return InvalidChunk("a name or a body is missing")
     return chunk
+
+
+def _is_complete(row: ChunkRow) -> bool:
+    bodies = bool(row.body) and all(row.others) and bool(row.others) == bool(row.when)
+    bodies = bodies and _CONDITIONS.keys() >= set(row.when)
+    return bool(row.id) and (row.invalid is not None or bodies)
 
 
 @final
@@ -122,7 +177,8 @@ class RowRecord:
     """The result of the row with this *id*, with the fields that a journal keeps.
 
     *request_hash* is the hash of its request in hexadecimal, *state* the number of a `journal.State`, *started* Unix
-    time. *key* is None if it is the one that derives from the batch and the id.
+    time. *key* is None if it is the one that derives from the batch and the id. *leg* is the number of the leg of a
+    fallback that all of this is about.
     """
 
     id: str
@@ -138,6 +194,7 @@ class RowRecord:
     unit: str | None = None
     price: str | None = None
     hold: str | None = None
+    leg: int = 1
 
 
 @final
@@ -209,7 +266,7 @@ def load_record(body: bytes) -> ChunkRecord | Problems:
 
 def _is_valid(row: RowRecord) -> bool:
     try:
-        return bool(bytes.fromhex(row.request_hash)) and State(row.state) in State
+        return bool(bytes.fromhex(row.request_hash)) and State(row.state) in State and row.leg >= 1
     except ValueError:
         return False
 
@@ -227,6 +284,7 @@ def merge_row(
     return current if after is None else max(after, current, key=_certainty)
 
 
-def _certainty(row: RowRecord) -> tuple[int, float, str]:
-    # Of two unknown outcomes the one with the older key is kept.
-    return PRECEDENCE.index(State(row.state)), -row.started, repr(astuple(row))
+def _certainty(row: RowRecord) -> tuple[bool, int, int, float, str]:
+    # The legs before that of a record were refused. Of two unknown outcomes the one with the older key is kept.
+    accepted, rank = row.state == State.ACCEPTED.value, PRECEDENCE.index(State(row.state))
+    return accepted, row.leg, rank, -row.started, repr(astuple(row))

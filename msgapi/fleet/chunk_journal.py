@@ -4,6 +4,8 @@ Rules:
 - All rows that are about to be sent are recorded as started before the first one leaves.
 - The results are written at the end, merged into what the record says by then: another worker may have had the chunk as
   well. Its results are kept, and rows that it may still be sending keep an unknown outcome.
+- The next leg of a fallback is recorded before it leaves. Once another worker has begun the chunk, no further leg of it
+  is sent by this one: the other may have the first leg accepted.
 - A chunk that was begun again and again without ever being finished is not begun once more. An attempt that ended
   because of answers that are not the service's is excused; the tenth in a row stops the chunk.
 - A local batch can be resumed with the collected journal, and what it sends is not recorded on the fleet. It sends
@@ -21,8 +23,8 @@ from attrs import define, evolve, field, frozen
 
 from ..batch import Stopped
 from ..batch.stops import FOREIGN_LIMIT
-from ..calls import Call
 from ..codec import Problems
+from ..fallback import AnyCall
 from ..journal import REMEMBERED, Send, State, Verdict, key_of
 from ..journal.rows import (
     COLUMNS,
@@ -165,7 +167,8 @@ def _judge(batch: str, row: ChunkRow, prior: RowRecord | None, now: float) -> Ve
     if prior is None:
         return new
     entry = Entry(bytes.fromhex(prior.request_hash), State(prior.state), prior.started, prior.key, prior.key)
-    digest = request_digest(call)
+    entry = evolve(entry, leg=prior.leg)
+    digest = request_digest(*call.legs)
     own_key = None if row.key == key_of(batch, row.id) else row.key
     request = RowRequest(digest, call.repeatable, own_key, changed_key(batch, row.id, digest))
     return _TERMS.judge(entry, new, request)
@@ -173,20 +176,22 @@ def _judge(batch: str, row: ChunkRow, prior: RowRecord | None, now: float) -> Ve
 
 def _taken_over(batch: str, row: ChunkRow, prior: RowRecord | None, since: float) -> RowRecord:
     if prior is None or prior.state in _NEVER_SENT:
-        return _started(batch, row, Send(row.key or key_of(batch, row.id), maybe_sent=True, started=since))
+        leg = 1 if prior is None else prior.leg
+        return _started(batch, row, Send(row.key or key_of(batch, row.id), maybe_sent=True, started=since, leg=leg))
     return evolve(prior, started=min(prior.started, since)) if prior.state in MAYBE_SENT else prior
 
 
 def _started(batch: str, row: ChunkRow, go: Send) -> RowRecord:
     own_key = None if go.key == key_of(batch, row.id) else go.key
-    return RowRecord(id=row.id, request_hash=request_digest(row.call).hex(), started=go.started, key=own_key)
+    request_hash = request_digest(*row.call.legs).hex()
+    return RowRecord(id=row.id, request_hash=request_hash, started=go.started, key=own_key, leg=go.leg)
 
 
 def _invalid(row: ChunkRow, error: Invalid, prior: RowRecord | None, now: float) -> RowRecord:
     since = now if prior is None else prior.started
     return RowRecord(
         id=row.id,
-        request_hash=request_digest(row.call).hex(),
+        request_hash=request_digest(*row.call.legs).hex(),
         state=State.INVALID.value,
         started=since,
         **_result_fields(error),
@@ -210,11 +215,20 @@ class ChunkJournal:
     _attempt: int
     _earlier: EarlierRows
     _foreign: int
+    _started: dict[str, RowRecord] = field(init=False)
+    _advancing: dict[str, int] = field(factory=dict, init=False)
+    _advanced: set[str] = field(factory=set, init=False)
+    _is_superseded: bool = field(default=False, init=False)
+    _lock: anyio.Lock = field(factory=anyio.Lock, init=False)
     _foreign_error: ApiError | None = field(default=None, init=False)
     _accepted: bool = field(default=False, init=False)
     _seen: set[str] = field(factory=set, init=False)
     _in_flight: set[str] = field(factory=set, init=False)
     _results: dict[str, RowRecord] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with the rows as they were recorded."""
+        self._started = dict(self._plan.started)
 
     @property
     def has_accepted(self) -> bool:
@@ -241,13 +255,24 @@ class ChunkJournal:
         """The Unix time at which the chunk was begun."""
         return self._plan.now
 
-    def row_id(self, call: Call[T]) -> str:
+    def row_id(self, call: AnyCall[T]) -> str:
         """Return the id of a *call* that was given none; the rows of a chunk have ids."""
-        return content_id(request_digest(call))
+        return content_id(request_digest(*call.legs))
 
-    async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
+    async def begin(self, rows: Sequence[tuple[str, AnyCall[T]]]) -> list[Verdict]:
         """Return for each of *rows* whether it may be sent; nothing is written, as `begin_chunk` has done so."""
         return [self._verdict(row) for row, _ in rows]
+
+    async def advance(self, row: str, leg: int) -> bool:
+        """Record that the service has refused the legs of *row* before *leg*, and that this one is about to be sent.
+
+        Return False if another worker has begun the chunk: then the leg must not be sent. Raise `Unreachable`.
+        """
+        self._advancing[row] = leg
+        async with self._lock:
+            if row in self._advancing:  # otherwise it was written with another row that has just advanced
+                await self._write_legs()
+        return not self._is_superseded
 
     def settle(self, row: str, result: Result[object]) -> None:
         """Keep the result of a row that was begun; `close` writes it."""
@@ -257,16 +282,19 @@ class ChunkJournal:
             self._foreign, self._foreign_error = 0, None
         elif result.scope == "foreign":
             self._foreign, self._foreign_error = self._foreign + 1, result
-        started, go = self._plan.started[row], self._plan.verdicts[row]
-        state = state_of(result, maybe_sent=isinstance(go, Send) and go.maybe_sent)
+        started, go = self._started[row], self._plan.verdicts[row]
+        maybe_sent = isinstance(go, Send) and go.maybe_sent and row not in self._advanced
+        state = state_of(result, maybe_sent=maybe_sent)
         self._results[row] = evolve(started, state=state.value, **_result_fields(result))
 
-    def note(self, row: str, call: Call[object], result: Result[object]) -> None:
+    def note(self, row: str, call: AnyCall[object], result: Result[object]) -> None:
         """Do nothing: `begin_chunk` has recorded the rows that are invalid."""
 
     def release(self, row: str) -> None:
-        """Withdraw that a row was begun, because it was not sent."""
+        """Withdraw that a row was begun, because it was not sent. After a refusal it stays at its next leg."""
         self._in_flight.discard(row)
+        if row in self._advanced:
+            self._results[row] = evolve(self._started[row], state=State.NOT_SENT.value)
 
     async def keep(self) -> None:
         """Write nothing, until cancelled: `close` writes all results at once."""
@@ -280,7 +308,7 @@ class ChunkJournal:
         while True:
             record, revision = await self._document.read()
             if isinstance(record, Problems):  # a later version has taken over
-                return ChunkRecord(id=self._document.id), len(self._plan.started)
+                return ChunkRecord(id=self._document.id), len(self._started)
             closed, left = self._closed(record, stopped)
             if closed == record or await self._document.write(closed, revision):
                 return closed, left
@@ -293,14 +321,35 @@ class ChunkJournal:
             self._in_flight.add(row)
         return self._plan.verdicts[row]
 
+    async def _write_legs(self) -> None:
+        while True:
+            record, revision = await self._document.read()
+            if isinstance(record, Problems) or record.attempts != self._attempt:
+                self._is_superseded = True
+                self._advancing.clear()
+                return
+            legs, self._advancing = self._advancing, {}
+            advanced = {row: evolve(self._started[row], leg=leg, started=self._plan.now) for row, leg in legs.items()}
+            rows = {row.id: row for row in record.rows} | advanced
+            written = False
+            try:
+                written = await self._document.write(evolve(record, rows=tuple(rows.values())), revision)
+            finally:
+                if not written:
+                    self._advancing = legs | self._advancing
+            if written:
+                self._started |= advanced
+                self._advanced |= advanced.keys()
+                return
+
     def _closed(self, record: ChunkRecord, stopped: Stopped | None) -> tuple[ChunkRecord, int]:
         alone, current = record.attempts == self._attempt, {row.id: row for row in record.rows}
-        for name, before in self._plan.started.items():
+        for name, before in self._started.items():
             after = self._results.get(name, before if name in self._in_flight else self._plan.prior.get(name))
             merged = merge_row(before, after, current.pop(name, None), alone=alone)
             if merged is not None:
                 current[name] = merged
-        left = sum(name not in current or current[name].state in _UNSETTLED for name in self._plan.started)
+        left = sum(name not in current or current[name].state in _UNSETTLED for name in self._started)
         done = record.stage == "begun" and not left
         return evolve(
             record,

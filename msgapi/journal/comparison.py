@@ -20,8 +20,8 @@ from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, frozen
 
-from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock
+from ..fallback import AnyCall
 from .errors import Unusable
 from .journal import with_own_key
 from .opening import check_batch, open_existing
@@ -87,7 +87,7 @@ _ARCHIVE: Final = (
     f" SELECT id || '/' || lower(hex(digest)) || '/' || run, run, 0, key, {_FIELDS} FROM main.rows WHERE id = ?"
 )
 _RENEW: Final = (
-    f"UPDATE main.rows SET in_file = 1, digest = ?, recipients = ?, key = ?, state = {State.NOT_SENT:d},"  # noqa: S608 - our own names and numbers
+    f"UPDATE main.rows SET in_file = 1, leg = 1, digest = ?, recipients = ?, key = ?, state = {State.NOT_SENT:d},"  # noqa: S608 - our own names and numbers
     " kind = NULL, code = NULL, status = NULL, message = NULL, message_id = NULL, unit = NULL, price = NULL,"
     " hold = NULL WHERE id = ?"
 )
@@ -100,7 +100,7 @@ class FileRow:
 
     id: str
     line: int
-    call: Call[object]
+    call: AnyCall[object]
     own_key: str | None = None
 
 
@@ -200,17 +200,17 @@ class Comparison:
             _ = execute("DELETE FROM main.about WHERE name = ?", FINISHED)
 
     def _request(self, row: FileRow) -> RowRequest:
-        digest = request_digest(row.call)
+        digest = request_digest(*row.call.legs)
         return RowRequest(digest, row.call.repeatable, row.own_key, changed_key(self._batch, row.id, digest))
 
     def _add_fresh(self, rows: Sequence[tuple[FileRow, RowRequest]]) -> None:
-        hashed = [(row, request.digest, recipient_hashes(self._batch, row.call)) for row, request in rows]
+        hashed = [(row, request.digest, recipient_hashes(self._batch, *row.call.legs)) for row, request in rows]
         self._file.execute_many(_ADD_FRESH, ((row.id, row.line, digest, hashes) for row, digest, hashes in hashed))
         addressed = ((one, row.id) for row, _, hashes in hashed for one in split_hashes(hashes))
         self._file.execute_many(_ADD_ADDRESSED, addressed)
 
     def _changed(self, row: FileRow, request: RowRequest, entry: Entry) -> tuple[object, ...]:
-        recipients = recipient_hashes(self._batch, row.call)
+        recipients = recipient_hashes(self._batch, *row.call.legs)
         key = row.own_key or request.changed_key
         unknown, reused = entry.state in MAYBE_SENT, reuses_key(entry, request)
         return _variant(row, request), row.id, row.line, request.digest, recipients, key, unknown, reused

@@ -129,12 +129,12 @@ def read_count(path: str, about: Mapping[str, str], name: str) -> int:
 
 
 def read_entry(path: str, row: Sequence[Any]) -> Entry:
-    """Return the entry of a *row*: id, digest, state, started, key and run."""
-    name, digest, state, started, key, run = row
+    """Return the entry of a *row*: id, digest, state, started, key, run and leg."""
+    name, digest, state, started, key, run, leg = row
     if not isinstance(digest, bytes) or not isinstance(run, int):
         raise damaged(path)
     _ = read_text(path, name), read_text(path, key)
-    return Entry(digest, read_state(path, state), _time(path, started), key, key, run)
+    return Entry(digest, read_state(path, state), _time(path, started), key, key, run, read_leg(path, leg))
 
 
 def read_state(path: str, state: object) -> State:
@@ -143,6 +143,13 @@ def read_state(path: str, state: object) -> State:
     if found is None:
         raise damaged(path)
     return found
+
+
+def read_leg(path: str, leg: object) -> int:
+    """Return the stored number of a *leg*, from 1."""
+    if not isinstance(leg, int) or leg < 1:
+        raise damaged(path)
+    return leg
 
 
 def read_kind(path: str, kind: object) -> str | None:
@@ -177,6 +184,7 @@ def check_row(path: str, row: Mapping[str, Any]) -> None:
     _ = read_state(path, row["state"]), _time(path, row["started"]), read_kind(path, row["kind"])
     _ = [read_amount(path, row[name]) for name in ("price", "hold")]
     _ = [read_text(path, row[name]) for name in ("id", "key", "code", "message", "message_id", "unit")]
+    _ = read_leg(path, row["leg"])
     if row["id"] is None or not isinstance(row["status"], int | None):
         raise damaged(path)
 

@@ -5,6 +5,8 @@ Rules:
 - Its result is written within 50 ms, or with the next rows that begin. If a crash loses a result, the row is sent
   again under its previous key, which the service knows.
 - A row that was begun and never sent is released; it is then as if it had never been begun.
+- The next leg of a fallback is recorded before it leaves: `advance` returns when that is on the disk. A row that has a
+  later leg on record is never sent from an earlier one.
 """
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -16,11 +18,11 @@ import anyio
 import anyio.to_thread
 from attrs import define, evolve, field, frozen
 
-from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock, sleep_unobserved
+from ..fallback import AnyCall
 from ..results import Result
 from ..version import VERSION
-from .errors import Unusable, read_time
+from .errors import Unusable, damaged, read_time
 from .opening import check_batch, check_complete, create, open_existing, open_to_read
 from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
 from .rows import (
@@ -41,7 +43,7 @@ from .rows import (
     state_of,
     stored_result,
 )
-from .sqlite import LOST_SINCE, MERGED_AT, JournalFile, RowResults, SettledRow, StartedRow
+from .sqlite import LOST_SINCE, MERGED_AT, AdvancedRow, JournalFile, RowResults, SettledRow, StartedRow
 
 T = TypeVar("T")
 _DELAY: Final = 0.05  # seconds for which results are gathered before they are written
@@ -65,6 +67,8 @@ class Journal:
     has_accepted: bool = False
     _in_flight: dict[str, bool] = field(factory=dict, init=False)
     _renewed: set[str] = field(factory=set, init=False)
+    _legs: dict[str, int] = field(factory=dict, init=False)
+    _advanced: dict[str, AdvancedRow] = field(factory=dict, init=False)
     _settled: list[SettledRow] = field(factory=list, init=False)
     _invalid: list[tuple[object, ...]] = field(factory=list, init=False)
     _released: list[tuple[str]] = field(factory=list, init=False)
@@ -85,16 +89,16 @@ class Journal:
         """Return the idempotency key of the row with this id: a UUID that is always the same."""
         return key_of(self.batch, row)
 
-    def row_id(self, call: Call[T]) -> str:
+    def row_id(self, call: AnyCall[T]) -> str:
         """Return the id of a *call* that was given none: its own key, if calls keep theirs, else from its content.
 
         From then on a row that is begun twice while the journal is open is repeated, also if it was settled meanwhile.
         """
         self._rules = evolve(self._rules, run=self._run)
         own = call.idempotency_key if self._own_keys else None
-        return content_id(request_digest(call)) if own is None else own
+        return content_id(request_digest(*call.legs)) if own is None else own
 
-    async def begin(self, rows: Sequence[tuple[str, Call[T]]]) -> list[Verdict]:
+    async def begin(self, rows: Sequence[tuple[str, AnyCall[T]]]) -> list[Verdict]:
         """Record that *rows*, pairs of id and call, are about to be sent; return a verdict for each.
 
         The record is on the disk when this returns. If it cannot be written, `Unusable` is raised and none of *rows*
@@ -116,20 +120,36 @@ class Journal:
                 verdict = judged.pop(row, REPEATED_ROW) if first else REPEATED_ROW
                 if isinstance(verdict, Send):
                     self._in_flight[row] = verdict.maybe_sent
+                    if verdict.leg > 1:
+                        self._legs[row] = verdict.leg
                 verdicts.append(verdict)
             return verdicts
+
+    async def advance(self, row: str, leg: int) -> bool:
+        """Record that the service has refused the legs of *row* before *leg*, and that this one is about to be sent.
+
+        Return True once the record is on the disk. If it cannot be written, `Unusable` is raised, and the leg must not
+        be sent.
+        """
+        self._in_flight[row] = False
+        self._legs[row] = leg
+        self._advanced[row] = AdvancedRow(leg, self._clock.time(), row)
+        async with self._lock:
+            was_written = row not in self._advanced  # with another row that has just advanced
+            return was_written or await self._write(())
 
     def settle(self, row: str, result: Result[object]) -> None:
         """Record the result of a row that was begun."""
         maybe_sent = self._in_flight.pop(row)
         self._renewed.discard(row)
-        self._settled.append((state_of(result, maybe_sent=maybe_sent), *stored_result(result), row))
+        leg = self._legs.pop(row, 1)
+        self._settled.append((leg, state_of(result, maybe_sent=maybe_sent), *stored_result(result), row))
         self._due.set()
 
-    def note(self, row: str, call: Call[object], result: Result[object]) -> None:
+    def note(self, row: str, call: AnyCall[object], result: Result[object]) -> None:
         """Record that a row is invalid and was not sent; once corrected, it counts as a new row."""
         if row not in self._in_flight:
-            self._invalid.append((row, request_digest(call), self._clock.time(), *stored_result(result)))
+            self._invalid.append((row, request_digest(*call.legs), self._clock.time(), *stored_result(result)))
             self._due.set()
 
     def unwritten(self) -> tuple[Count, ...]:
@@ -137,9 +157,13 @@ class Journal:
         return tuple(count_result(*settled) for settled in self._settled)
 
     def release(self, row: str) -> None:
-        """Record that a row that was begun has not been sent. If it has a key for a changed request, it keeps it."""
+        """Record that a row that was begun has not been sent.
+
+        If it has a key for a changed request, it keeps it; if an earlier leg was refused, it stays at its leg.
+        """
+        keeps = (row in self._renewed) | (self._legs.pop(row, 1) > 1)
         if not self._in_flight.pop(row):
-            (self._kept if row in self._renewed else self._released).append((row,))
+            (self._kept if keeps else self._released).append((row,))
         self._renewed.discard(row)
 
     async def keep(self) -> None:
@@ -172,22 +196,24 @@ class Journal:
             self._rules = evolve(self._rules, lost_since=None)
 
     async def _write(self, starts: Sequence[StartedRow]) -> bool:
+        advanced, self._advanced = self._advanced, {}
         settled, self._settled = self._settled, []
         invalid, self._invalid = self._invalid, []
         released, self._released = self._released, []
         kept, self._kept = self._kept, []
-        results = RowResults(settled, invalid, released, kept)
+        results = RowResults(settled, invalid, released, kept, [*advanced.values()])
         if results.empty and not starts:
             return True
         try:
             return await anyio.to_thread.run_sync(self._file.write, starts, results)
         except BaseException:  # not written, so it still has to be
+            self._advanced = advanced | self._advanced
             self._settled[:0], self._invalid[:0] = settled, invalid
             self._released[:0], self._kept[:0] = released, kept
             raise
 
     async def _judge_again(
-        self, starts: Sequence[StartedRow], calls: Mapping[str, Call[T]], now: float
+        self, starts: Sequence[StartedRow], calls: Mapping[str, AnyCall[T]], now: float
     ) -> dict[str, Verdict]:
         found = await anyio.to_thread.run_sync(self._file.find, [start.id for start in starts])
         verdicts: dict[str, Verdict] = {}
@@ -199,30 +225,32 @@ class Journal:
             request = RowRequest(start.digest, call.repeatable, start.key, changed if new.key is not None else None)
             verdict = self._rules.judge(self._known(row, found.get(row)), new, request)
             if isinstance(verdict, Send):
+                if verdict.leg > len(call.legs):  # the digest of these legs is that of the row
+                    raise damaged(self.path)
                 own = None if verdict.key == self.key(row) else verdict.key
                 if verdict.key == changed:
                     self._renewed.add(row)
-                again.append(start._replace(started=verdict.started, key=own))
+                again.append(start._replace(started=verdict.started, key=own, leg=verdict.leg))
             elif row not in found and verdict is not SETTLED and verdict.code == UNKNOWN:
                 again.append(start._replace(started=self._rules.lost_since or now))
             verdicts[row] = verdict
         await anyio.to_thread.run_sync(self._file.restart, again)
         return verdicts
 
-    def _start(self, row: str, call: Call[T], now: float) -> StartedRow:
-        recipients = recipient_hashes(self.batch, call)
-        return StartedRow(row, request_digest(call), now, self._own(row, call), recipients, self._run)
+    def _start(self, row: str, call: AnyCall[T], now: float) -> StartedRow:
+        recipients = recipient_hashes(self.batch, *call.legs)
+        return StartedRow(row, request_digest(*call.legs), now, self._own(row, call), recipients, self._run)
 
     def _known(self, row: str, entry: Entry | None) -> Entry | None:
         if entry is None or self._own_keys:
             return None if entry is None else with_own_key(self.batch, row, entry)
         return evolve(entry, own_key=None)
 
-    def _key(self, row: str, call: Call[T]) -> str | None:
+    def _key(self, row: str, call: AnyCall[T]) -> str | None:
         own = call.idempotency_key
         return own if own is None or self._own_keys else self.key(row)
 
-    def _own(self, row: str, call: Call[T]) -> str | None:
+    def _own(self, row: str, call: AnyCall[T]) -> str | None:
         return call.idempotency_key if self._own_keys and call.idempotency_key != self.key(row) else None
 
 

@@ -10,9 +10,9 @@ Rules:
 Rules of merging, which writes the journal of a batch that others have sent:
 - The journal is written under a temporary name and renamed: a reader sees the previous one or this one.
 - An existing journal of the batch is merged in, since a local run may have continued with it.
-- Of two results for one row, the one with the higher precedence stays. That a row was only begun, as an earlier merge
-  recorded, is not kept: a worker may have released it. It is kept once a local run has continued with the journal,
-  since that run may have begun it.
+- Of two results for one row, an acceptance stays; otherwise that of the later leg of a fallback, and of one leg the one
+  with the higher precedence. That a row was only begun, as an earlier merge recorded, is not kept: a worker may have
+  released it. It is kept once a local run has continued with the journal, since that run may have begun it.
 - The existing journal is locked meanwhile: the results of a local run would be lost.
 """
 
@@ -178,7 +178,8 @@ class Merge:
 
     def add(self, rows: Iterable[tuple[bytes, JournalRow]]) -> None:
         """Add *rows*, each with the digest of its request. Many rows in one call are faster."""
-        self._file.merge((name, digest, *rest) for digest, row in rows for name, *rest, _ in [astuple(row)])
+        found = ((digest, row.leg, astuple(row)[:-2]) for digest, row in rows)  # without `in_file` and `leg`
+        self._file.merge((name, leg, digest, *rest) for digest, leg, (name, *rest) in found)
 
 
 @contextmanager

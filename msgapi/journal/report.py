@@ -7,16 +7,16 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
-from .errors import check_row, read_amount, read_kind, read_state, read_text
+from .errors import check_row, read_amount, read_kind, read_leg, read_state, read_text
 from .rows import COLUMNS, State
 from .sqlite import JournalFile
 
 ZERO: Final = Decimal(0)
 _GROUPS: Final = (
-    "SELECT state, kind, code, price, hold, in_file, run < ? AS earlier, count(*) FROM rows"
-    " GROUP BY state, kind, code, price, hold, in_file, earlier"
+    "SELECT state, kind, code, price, hold, leg, in_file, run < ? AS earlier, count(*) FROM rows"
+    " GROUP BY state, kind, code, price, hold, leg, in_file, earlier"
 )
-_NAMES: Final = ("id", "state", "started", "key", *COLUMNS, "in_file")
+_NAMES: Final = ("id", "state", "started", "key", *COLUMNS, "in_file", "leg")
 _MANY: Final = 500  # ids in one query
 _ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state = ? ORDER BY id"  # noqa: S608 - our own names
 
@@ -26,8 +26,8 @@ _ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state =
 class Count:
     """The number of rows with one result, and their cost in EUR: *price* is charged, *hold* was reserved.
 
-    *in_file* is False for rows that are not in the file of the batch any more; *earlier* is True for rows that were
-    begun before the last run.
+    *leg* is the number of the leg of a fallback that the result is about. *in_file* is False for rows that are not in
+    the file of the batch any more; *earlier* is True for rows that were begun before the last run.
     """
 
     state: State
@@ -38,6 +38,7 @@ class Count:
     hold: Decimal = ZERO
     in_file: bool = True
     earlier: bool = False
+    leg: int = 1
 
 
 @final
@@ -92,7 +93,8 @@ class Summary:
 class JournalRow:
     """One row of a journal. *started* is Unix time; *key* is None if it is the derived one.
 
-    *in_file* is False if the row is not in the file of the batch any more.
+    *in_file* is False if the row is not in the file of the batch any more. *leg* is the number of the leg of a fallback
+    that the result is about: the service has refused the legs before it.
     """
 
     id: str
@@ -108,23 +110,25 @@ class JournalRow:
     price: str | None
     hold: str | None
     in_file: bool = True
+    leg: int = 1
 
 
-def count_result(state: State, kind: str, code: str | None, *rest: object) -> Count:
-    """Return the count of one row with a stored result."""
+def count_result(leg: int, state: State, kind: str, code: str | None, *rest: object) -> Count:
+    """Return the count of one row with a stored result of a *leg*."""
     price, hold = rest[4:6]
     charged = Decimal(f"{hold or 0}") if price is None else Decimal(f"{price}")
-    return Count(state=state, kind=kind, code=code, rows=1, price=charged, hold=Decimal(f"{hold or 0}"))
+    return Count(state=state, kind=kind, code=code, leg=leg, rows=1, price=charged, hold=Decimal(f"{hold or 0}"))
 
 
 def summarise(file: JournalFile) -> Summary:
     """Count the rows of *file* by result."""
     found: dict[tuple[Any, ...], Count] = {}
     for row in file.select(_GROUPS, file.run):
-        *result, in_file, earlier, rows = row
+        *result, leg, in_file, earlier, rows = row
         state, kind, code, price, hold = _checked_group(file.path, *result)
-        new = Count(state=state, kind=kind, code=code, in_file=bool(in_file), earlier=bool(earlier))
-        group = (state, kind, code, new.in_file, new.earlier)
+        leg = read_leg(file.path, leg)
+        new = Count(state=state, kind=kind, code=code, leg=leg, in_file=bool(in_file), earlier=bool(earlier))
+        group = (state, kind, code, leg, new.in_file, new.earlier)
         before = found.get(group, new)
         charged = price if price is not None else hold or ZERO
         found[group] = evolve(

@@ -14,6 +14,8 @@ Rules of the verdict:
   that key. After that the user decides. The same holds for rows that others may have sent.
 - An unknown outcome stays unknown: if such a row is not processed in the next run, for example because of a 401, its
   outcome is still unknown.
+- A row with a fallback continues at the leg that was recorded last, under the key of that leg: the service has refused
+  the legs before it. With another request it is begun at its first leg.
 - A row that was accepted, or may have been, is not sent with another request. One that was refused or not sent is sent
   with it, under another key than before.
 """
@@ -25,7 +27,7 @@ from hashlib import blake2b
 from typing import Final, Literal, TypeAlias, final
 
 import orjson
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ..calls import Call
 from ..redact import mask
@@ -163,11 +165,15 @@ SETTLED: Final = _Settled.SETTLED
 @final
 @frozen
 class Send:
-    """The row is to be sent under *key*; *maybe_sent* if it may have been sent before, at the Unix time *started*."""
+    """The row is to be sent under *key*; *maybe_sent* if it may have been sent before, at the Unix time *started*.
+
+    *leg* is the number of the leg of a fallback from which it is sent; *key* is that of its first leg.
+    """
 
     key: str | None
     maybe_sent: bool
     started: float
+    leg: int = 1
 
 
 Verdict: TypeAlias = Send | ApiError | Literal[_Settled.SETTLED]
@@ -180,7 +186,8 @@ class Entry:
     """What the journal has stored about a row.
 
     *key* is None if it is the derived one, *own_key* the part of it that the user gave: None if the row had no key of
-    its own. *run* is the number of the run in which the row was begun last.
+    its own. *run* is the number of the run in which the row was begun last. *state* and *started* are about the *leg*
+    of a fallback with this number: the service has refused the legs before it.
     """
 
     digest: bytes
@@ -189,6 +196,7 @@ class Entry:
     key: str | None
     own_key: str | None = None
     run: int = 0
+    leg: int = 1
 
 
 @final
@@ -238,14 +246,14 @@ class ResumeRules:
             return REPEATED_ROW if entry.run == self.run else SETTLED
         key = entry.key or new.key
         if entry.state not in MAYBE_SENT:
-            return self._judge_unsent(Send(key, maybe_sent=False, started=new.started), request)
+            return self._judge_unsent(evolve(new, key=key, leg=entry.leg), request)
         return self._judge_unknown(entry, key, new.started, request)
 
     def _judge_unknown(self, entry: Entry, key: str | None, now: float, request: RowRequest) -> Verdict:
         remembered = request.repeatable and self._is_remembered(entry.started, now) and not self.is_outdated(now)
         if remembered or self.resend:
-            return Send(key, maybe_sent=True, started=entry.started if remembered else now)
-        return _unknown_outcome(entry.started, entry.key, now)
+            return Send(key, maybe_sent=True, started=entry.started if remembered else now, leg=entry.leg)
+        return _unknown_outcome(entry.started, entry.key, now, entry.leg)
 
     def is_outdated(self, now: float) -> bool:
         """Return whether, at the Unix time *now*, others may have sent rows whose keys may be forgotten."""
@@ -259,18 +267,18 @@ class ResumeRules:
         if reuses_key(entry, request):
             return KEY_USED_ROW
         key = request.own_key or request.changed_key
-        return self._judge_unsent(Send(key, maybe_sent=False, started=new.started), request)
+        return self._judge_unsent(evolve(new, key=key), request)
 
     def _judge_unsent(self, new: Send, request: RowRequest) -> Verdict:
         now, lost = new.started, self.lost_since
         if self.is_outdated(now):
-            return Send(new.key, maybe_sent=True, started=now) if self.resend else _OUTDATED_ROW
+            return evolve(new, maybe_sent=True) if self.resend else _OUTDATED_ROW
         if lost is None:
             return new
         remembered = request.repeatable and self._is_remembered(lost, now)
         if remembered or self.resend:
-            return Send(new.key, maybe_sent=True, started=lost if remembered else now)
-        return _unknown_outcome(lost, new.key, now)
+            return evolve(new, maybe_sent=True, started=lost if remembered else now)
+        return _unknown_outcome(lost, new.key, now, new.leg)
 
     def _is_remembered(self, since: float, now: float) -> bool:
         return -_CLOCK_SLACK <= now - since <= self.remembered
@@ -348,11 +356,11 @@ REPEATED_ROW: Final = Invalid(
 )
 
 
-def _unknown_outcome(started: float, key: str | None, now: float) -> Unanswered:
+def _unknown_outcome(started: float, key: str | None, now: float, leg: int) -> Unanswered:
     hours = (now - started) / 3600
     return Unanswered(
         f"started {hours:.1f} hours ago and never settled; the service may have forgotten its key by now",
         code=UNKNOWN,
         message="it may have been sent, and sending it again may send it twice: look for it in the message log",
-        meta=Meta(idempotency_key=key),
+        meta=Meta(idempotency_key=key, leg=leg),
     )

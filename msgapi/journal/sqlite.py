@@ -53,12 +53,15 @@ CREATE TABLE rows (
 ) WITHOUT ROWID;
 """
 _FIELDS: Final = ", ".join(COLUMNS)
-_SETTLE: Final = f"UPDATE rows SET state = ?, {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ?"  # noqa: S608 - our own names
-_INSERT: Final = "INSERT INTO rows (id, digest, state, started, key, recipients, run) VALUES (?, ?, 0, ?, ?, ?, ?)"
+_ADVANCE: Final = "UPDATE rows SET leg = ?, started = ?, state = 0 WHERE id = ?"
+_SETTLE: Final = f"UPDATE rows SET leg = ?, state = ?, {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ?"  # noqa: S608 - our own names
+_INSERT: Final = (
+    "INSERT INTO rows (id, digest, state, started, key, recipients, run, leg) VALUES (?, ?, 0, ?, ?, ?, ?, ?)"
+)
 _START: Final = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
 _NO_RESULT: Final = ", ".join(f"{name} = NULL" for name in COLUMNS)
 _RESTARTED: Final = "SET state = 0, in_file = 1, " + ", ".join(
-    f"{name} = excluded.{name}" for name in ("digest", "started", "key", "recipients", "run")
+    f"{name} = excluded.{name}" for name in ("digest", "started", "key", "recipients", "run", "leg")
 )
 _RESTART: Final = f"{_INSERT} ON CONFLICT (id) DO UPDATE {_RESTARTED}, {_NO_RESULT}"
 _FINISH: Final = (
@@ -75,12 +78,15 @@ _INVALID: Final = (
 _RANKS: Final = {state: rank for rank, state in enumerate(PRECEDENCE)}
 _RANK: Final = f"CASE {{0}}.state {' '.join(f'WHEN {state:d} THEN {rank}' for state, rank in _RANKS.items())} END"
 _MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
-_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND state IN {_MAYBE}"  # noqa: S608 - our own numbers
-_SINCE: Final = f"iif(rows.state IN {_MAYBE} AND excluded.state IN {_MAYBE}, rows.started, excluded.started)"
+_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND leg = ? AND state IN {_MAYBE}"  # noqa: S608 - our own numbers
+_CERTAINTY: Final = f"({{0}}.state = {State.ACCEPTED:d}, {{0}}.leg, {_RANK})"
+_BOTH_MAYBE: Final = f"rows.leg = excluded.leg AND rows.state IN {_MAYBE} AND excluded.state IN {_MAYBE}"
+_SINCE: Final = f"iif({_BOTH_MAYBE}, rows.started, excluded.started)"
 _MERGE: Final = (
-    f"INSERT INTO rows (id, digest, state, started, key, {_FIELDS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - our own names
-    f" ON CONFLICT (id) DO UPDATE SET state = excluded.state, key = excluded.key, started = {_SINCE}, {_REPLACED}"
-    f" WHERE {_RANK.format('excluded')} > {_RANK.format('rows')}"
+    f"INSERT INTO rows (id, leg, digest, state, started, key, {_FIELDS})"  # noqa: S608 - our own names
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    f" ON CONFLICT (id) DO UPDATE SET leg = excluded.leg, state = excluded.state, key = excluded.key,"
+    f" started = {_SINCE}, {_REPLACED} WHERE {_CERTAINTY.format('excluded')} > {_CERTAINTY.format('rows')}"
 )
 
 
@@ -120,7 +126,7 @@ class Connection(sqlite3.Connection):
 class StartedRow(NamedTuple):
     """A row that is about to be sent in the run with this number; *key* is None if it is the derived one.
 
-    *recipients* are the hashes of its recipients.
+    *recipients* are the hashes of the recipients of all legs, *leg* is the number of the leg that is sent.
     """
 
     id: str
@@ -129,26 +135,40 @@ class StartedRow(NamedTuple):
     key: str | None
     recipients: bytes
     run: int
+    leg: int = 1
 
 
-SettledRow: TypeAlias = tuple[State, *StoredResult, str]
-"""The state, the stored result and the id of a row."""
+class AdvancedRow(NamedTuple):
+    """A row whose next leg, with the number *leg*, is about to be sent at the Unix time *started*."""
+
+    leg: int
+    started: float
+    id: str
+
+
+SettledRow: TypeAlias = tuple[int, State, *StoredResult, str]
+"""The leg, the state, the stored result and the id of a row."""
 
 
 @final
 @frozen
 class RowResults:
-    """What rows ended as. *released* are the ids of rows that were begun and not sent, *kept* those that keep a key."""
+    """What has become known of rows that were begun.
+
+    *advanced* are rows whose next leg is sent, *settled* those that have a result. *released* are the ids of rows that
+    were not sent, *kept* those of them that keep a key or a leg.
+    """
 
     settled: Sequence[SettledRow]
     invalid: Sequence[tuple[object, ...]]
     released: Sequence[tuple[str]]
     kept: Sequence[tuple[str]]
+    advanced: Sequence[AdvancedRow] = ()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.settled or self.invalid or self.released or self.kept)
+        return not (self.advanced or self.settled or self.invalid or self.released or self.kept)
 
 
 @final
@@ -214,6 +234,8 @@ class JournalFile:
     ) -> bool:
         """Write all of this or nothing; return False, without *starts*, if one of them is in the journal already."""
         with translated(self.path), self._transaction():
+            if results.advanced:
+                _ = self._connection.executemany(_ADVANCE, results.advanced)
             if results.settled:
                 _ = self._connection.executemany(_SETTLE, results.settled)
             if results.released:
@@ -236,12 +258,14 @@ class JournalFile:
             _ = self._connection.executemany(_RESTART, starts)
 
     def merge(self, rows: Iterable[tuple[object, ...]]) -> None:
-        """Merge rows of another source: id, digest, state, started, key and a stored result.
+        """Merge rows of another source: id, leg, digest, state, started, key and a stored result.
 
-        If the outcome of a row is unknown in both, the earlier start counts, since the service counts from the first.
+        Of two results of a row, an acceptance counts, then that of the later leg, then the one with the higher
+        precedence. If the outcome of a leg is unknown in both, the earlier start counts, since the service counts from
+        the first.
         """
         some = list(rows)
-        unknown = [(started, row) for row, _, state, started, *_ in some if state in MAYBE_SENT]
+        unknown = [(started, row, leg) for row, leg, _, state, started, *_ in some if state in MAYBE_SENT]
         with translated(self.path), self._transaction():
             _ = self._connection.executemany(_OLDER, unknown)
             _ = self._connection.executemany(_MERGE, some)
@@ -290,7 +314,7 @@ class JournalFile:
         for at in range(0, len(ids), _MANY):
             some = ids[at : at + _MANY]
             values = ", ".join("?" * len(some))
-            query = f"SELECT id, digest, state, started, key, run FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
+            query = f"SELECT id, digest, state, started, key, run, leg FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
             for row in self.select(query, *some):
                 found[row[0]] = read_entry(self.path, row)
         return found

@@ -7,6 +7,7 @@
 - State: `merge_status` merges events that arrive in any order into the state of a message.
 - Receivers: `asgi`, `aiohttp`, `django` and `flask` connect a handler to a web application, and call it once for each
   event. `SqliteEventStore` and `RedisEventStore` make that hold for several processes.
+- `fallback_due` says whether the next leg of a `fallback` is due after an event, once for each message.
 """
 
 from .delivery import SIGNATURE_HEADER, InvalidDelivery, parse_secrets, read, sign, write
@@ -55,6 +56,7 @@ from .events import (
     UnknownEvent,
     UserMessage,
 )
+from .failed_messages import UNREACHABLE, fallback_due
 from .message_state import MessageState, merge_status
 from .mismatch import explain_mismatch
 from .receivers import (
@@ -76,6 +78,7 @@ __all__ = [
     "EVENT_TYPES",
     "SCHEMAS",
     "SIGNATURE_HEADER",
+    "UNREACHABLE",
     "AgentApproved",
     "AgentRejected",
     "AutoReloadFailed",
@@ -124,6 +127,7 @@ __all__ = [
     "delete",
     "django",
     "explain_mismatch",
+    "fallback_due",
     "flask",
     "iterate",
     "list",

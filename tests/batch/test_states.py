@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 from msgapi import Call, Client, Ok, Result, batch, journal, messages
 from msgapi.batch import Outcome, Outcomes, SpendLimit
 from msgapi.clock import VirtualClock
+from msgapi.fallback import AnyCall
 from msgapi.journal import CHANGED, KEY_USED, REPEATED, UNKNOWN, JournalRow, State, Unusable
 from msgapi.journal.rows import changed_key, request_digest
 from msgapi.messages import Accepted
@@ -53,7 +54,10 @@ class Row:
     to: str
     text: str
 
-    def call(self) -> Call[Accepted]:
+    def call(self) -> AnyCall[Accepted]:
+        return self.rcs()
+
+    def rcs(self) -> Call[Accepted]:
         made = messages.Text(agent_id="ag_live_demo", to=self.to, traffic_type="TRANSACTION", text=self.text)
         return messages.send(made, idempotency_key=f"own-{self.id}")
 
@@ -114,13 +118,16 @@ class Batches(RuleBasedStateMachine):
         self.keys: Any = "own" if own else "derived"
         self.limit = None if limit is None else Decimal(limit) / 100
         self.put = balance
-        self.rows = [Row(f"{at}", f"+49151{at:08}", "Hi") for at in range(plain)] + [*self._odd(sorted(odd))]
+        self.rows = [self.row(f"{at}", f"+49151{at:08}", "Hi") for at in range(plain)] + [*self._odd(sorted(odd))]
+
+    def row(self, name: str, to: str, text: str) -> Row:
+        return Row(name, to, text)
 
     def _odd(self, kinds: Iterable[str]) -> Iterable[Row]:
         for at, kind in enumerate(kinds, 100):
             to = kind if kind in BAD_LUCK else f"+49151{at:08}"
             text = {"long": "Hello " * 40, "invalid": ""}.get(kind, "Hi")
-            yield Row("0" if kind == "repeated" else f"{at}", to, text)
+            yield self.row("0" if kind == "repeated" else f"{at}", to, text)
 
     @rule(
         life=LIVES,
@@ -221,7 +228,7 @@ class Batches(RuleBasedStateMachine):
     def _keys(self, row: Row) -> Iterable[str]:
         if self.keys == "own":
             return [f"own-{row.id}"]
-        changed = (request_digest(evolve(row, text=text).call()) for text in ("Hi", "Ho", row.text))
+        changed = (request_digest(*evolve(row, text=text).call().legs) for text in ("Hi", "Ho", row.text))
         return [journal.key_of("b", row.id), *(changed_key("b", row.id, digest) for digest in changed)]
 
     def lines(self) -> dict[str, JournalRow]:

@@ -298,6 +298,7 @@ COMMAND: dict[str, Any] = {
     "file_format": None,
     "delimiter": ";",
     "id_column": None,
+    "fallback_email": None,
     "with_recipients": False,
     "prices": ["basic=0.07"],
     "max_spend": "1.5",

@@ -348,7 +348,7 @@ def test_a_file_that_changes_while_it_is_queued_ends_with_a_sentence(
         assert main(enqueue(str(path))) == 3
     (line,) = capsys.readouterr().err.splitlines()
     assert f"({EDITS[edit]}): restore the file and run the same command again to continue" in line
-    assert {orjson.loads(row.call.body or b"")["to"] for chunk in fleet.queued() for row in chunk.rows} <= {
+    assert {orjson.loads(row.body)["to"] for chunk in fleet.queued() for row in chunk.rows} <= {
         f"+49151{at:08}" for at in range(1, 251)
     }
 

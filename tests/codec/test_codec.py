@@ -224,7 +224,7 @@ def test_a_success_is_written_with_its_kind() -> None:
     assert orjson.loads(to_json(Ok(Inner(name="x"), meta=Meta(status=200)))) == {
         "kind": "Ok",
         "value": {"name": "x"},
-        "meta": {"status": 200, "attempts": 0, "elapsed": 0.0},
+        "meta": {"status": 200, "attempts": 0, "elapsed": 0.0, "leg": 1, "refused": []},
     }
 
 

@@ -592,7 +592,7 @@ async def test_a_call_without_an_id_is_known_by_its_content_in_a_chunk_too() -> 
     found = await begin_chunk(loaded, document, 0.0, earlier=EarlierRows(accepted=False))
     assert isinstance(found, ChunkJournal)
     first, second = (one.call for one in loaded.rows)
-    assert found.row_id(first) == found.row_id(evolve(first, idempotency_key="another"))
+    assert found.row_id(first) == found.row_id(first.under("another"))
     assert found.row_id(first) != found.row_id(second)
 
 

@@ -17,6 +17,7 @@ from msgapi import Client, Invalid, Pace, messages
 from msgapi.clock import VirtualClock
 from msgapi.fleet import Chunk, ChunkRecord, ChunkRow, MemoryChunkQueue, MemoryRecordStore, RowRecord, make_row, work
 from msgapi.fleet.chunk import load_record
+from msgapi.fleet.chunk_journal import ACCEPTED
 from msgapi.journal import State, key_of
 from msgapi.ratelimit import LocalSharedRate
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
@@ -159,6 +160,8 @@ class Fleets(RuleBasedStateMachine):
     def records(self) -> dict[str, ChunkRecord]:
         found: dict[str, ChunkRecord] = {}
         for (_, name), (value, _) in self.world.records._documents.items():
+            if name == ACCEPTED:
+                continue
             record = load_record(value)
             assert isinstance(record, ChunkRecord)
             found[name] = record

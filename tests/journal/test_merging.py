@@ -19,7 +19,9 @@ pytestmark = pytest.mark.anyio
 
 def line(name: str, state: State = State.ACCEPTED, **more: Any) -> JournalRow:  # noqa: ANN401 - the fields of a line
     facts: dict[str, Any] = (
-        dict.fromkeys(JournalRow.__annotations__) | {"id": name, "state": state, "started": 1.0, "in_file": True} | more
+        dict.fromkeys(JournalRow.__annotations__)
+        | {"id": name, "state": state, "started": 1.0, "in_file": True, "leg": 1}
+        | more
     )
     return JournalRow(**facts)
 

@@ -142,5 +142,8 @@ class MortalRecords:
         await self.who.touch()
         return written
 
-    def scan(self, batch: str) -> AsyncIterator[tuple[str, bytes]]:
-        raise NotImplementedError
+    async def scan(self, batch: str) -> AsyncIterator[tuple[str, bytes]]:
+        await self.who.touch()
+        for found in [found async for found in self.who.world.records.scan(batch)]:
+            yield found
+            await self.who.touch()

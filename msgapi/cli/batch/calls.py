@@ -18,6 +18,7 @@ from typing import Final, TypeAlias, final
 from attrs import field, frozen
 
 from ...calls import Call
+from ...fallback import AnyCall, chain
 from ...journal.rows import REPEATED, REPEATED_ROW, content_id, request_digest, row_number_id
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
@@ -129,13 +130,15 @@ class RowCall:
     """The call of one row, under the *id* of the row.
 
     *message* is None if the row is not sent. *repeats* says that an earlier row has the same message and recipient.
+    *second* is the message that is sent if the service refuses the first, if there is one.
     """
 
     row: InputRow
     id: str
-    call: Call[Accepted]
+    call: AnyCall[Accepted]
     message: Message | None = None
     repeats: bool = False
+    second: Message | None = None
 
 
 @final
@@ -187,7 +190,7 @@ class RowCalls:
 
     def make(
         self, rows: Iterable[InputRow], count: int, key_of: KeyFunction | None
-    ) -> Iterator[tuple[InputRow, str, Call[Accepted]]]:
+    ) -> Iterator[tuple[InputRow, str, AnyCall[Accepted]]]:
         """Yield each of up to *count* *rows* with its id and its call.
 
         The idempotency key is that of the row, else that of *key_of*, else random.
@@ -213,14 +216,17 @@ class RowCalls:
         message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
             return RowCall(row, unsent, invalid_call(message))
-        call = send(message, idempotency_key=own_key(row))
-        if call.invalid is not None:
+        second = self.builder.build_fallback(row)
+        call: AnyCall[Accepted] = send(message, idempotency_key=own_key(row))
+        if second is not None:
+            call = chain(*call.legs, invalid_call(second) if isinstance(second, Invalid) else send(second))
+        if call.invalid is not None or isinstance(second, Invalid):
             return RowCall(row, unsent, call)
-        digest = request_digest(call)
+        digest = request_digest(*call.legs)
         count = number_equal(contents, digest)
         if count > 1 and not self.allow_duplicates:
             return RowCall(row, unsent, invalid_call(_DUPLICATE), repeats=True)
-        return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1)
+        return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1, second=second)
 
     def _repeated(self, row: InputRow) -> Invalid:
         return REPEATED_ROW if own_key(row) is None else _REPEATED_KEY

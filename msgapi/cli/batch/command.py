@@ -40,6 +40,7 @@ class BatchConfig:
     - *journal*: where to record the rows; None: next to the input file.
     - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
     - *outage_timeout*: seconds to wait while the service is down.
+    - *fallback_email*: the column of the addresses for an email to whom the service cannot send by RCS; None: no email.
     - *changed*: what to do with rows that differ from rows that were sent; None: send nothing.
     """
 
@@ -58,6 +59,7 @@ class BatchConfig:
     max_spend: Decimal | None = None
     wait_for_balance: bool = False
     id_column: str | None = None
+    fallback_email: str | None = None
     journal: str | None = None
     use_journal: bool = False
     resend_unknown: bool = False
@@ -78,6 +80,7 @@ class BatchConfig:
             to_column=self.to_column,
             data_columns=self.data,
             allow_empty=self.allow_empty,
+            fallback_column=self.fallback_email,
         )
 
     @property
@@ -216,6 +219,7 @@ async def run_batch(
         overwrite=config.overwrite or _same_files(config, journal),
         with_recipients=config.with_recipients,
     ) as files:
+        files.shows_channels = config.fallback_email is not None
         run = BatchRun(
             table,
             calls,

@@ -91,6 +91,7 @@ def sample_error(kind: str, code: str, state: State) -> ApiError:
 class Counts:
     """The outcomes of a batch of *total* rows, and their cost in EUR.
 
+    - *accepted_by_fallback*: accepted rows that were sent by email, because the service has refused the RCS message.
     - *refused*: rows that were refused, by the service or before they were sent; *duplicate*: rows that repeat one.
     - *unknown*: rows with an error that may have been sent; *not_carried_out*: rows with an error that the next run
       sends. Neither has a verdict of the service.
@@ -124,6 +125,7 @@ class Counts:
     samples: dict[ErrorGroup, ApiError] = field(factory=dict)
     first: list[tuple[InputRow, ApiError]] = field(factory=list)
     changed_lines: list[int] = field(factory=list)
+    accepted_by_fallback: int = 0
 
     @property
     def settled(self) -> int:
@@ -144,6 +146,7 @@ class Counts:
         """Count the *result* of *row*."""
         if isinstance(result, Ok):
             self.accepted += 1
+            self.accepted_by_fallback += result.meta.leg > 1
             billing = result.value.billing
             self.held += billing.hold_amount or 0
             self.spend += billing.message_price if billing.message_price is not None else billing.hold_amount or 0
@@ -179,7 +182,8 @@ class Counts:
         samples = self.samples
         kept = [(group, rows) for group, rows in self.errors.items() if group.code in _NOT_IN_SUMMARY]
         here, gone = summary.in_file, summary.not_in_file
-        self.accepted = self.refused = self.duplicate = self.changed = self.not_carried_out = 0
+        self.accepted = self.accepted_by_fallback = 0
+        self.refused = self.duplicate = self.changed = self.not_carried_out = 0
         self.unknown = self.interrupted = self.settled_before = self.not_sent_yet = 0
         self.errors, self.samples = Counter(), {}
         for count in here.counts:
@@ -214,6 +218,7 @@ class Counts:
             return
         if kind == _ACCEPTED:
             self.accepted += count.rows
+            self.accepted_by_fallback += count.rows if count.leg > 1 else 0
             return
         group = ErrorGroup(_BY_CODE.get(code) or _OUTCOMES[count.state], kind, code)
         self._add(group.outcome, count.rows)

@@ -1,7 +1,7 @@
 """Dry runs: show what would be sent. Needs no key and sends nothing."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final, final
@@ -13,6 +13,7 @@ from ... import billing
 from ...billing import Estimate
 from ...calls import Call
 from ...client import Client
+from ...fallback import AnyCall
 from ...http import Request
 from ...messages import Accepted
 from ...results import Invalid, NotSent
@@ -32,10 +33,11 @@ _HIDDEN: Final = "Bearer ***"
 @final
 @define(eq=False, repr=False)
 class DryRun:
-    """The counts of a batch that is not sent."""
+    """The counts of a batch that is not sent; *fallbacks* is how many of the rows have a second message."""
 
     rows: int
-    first: Call[Accepted] | None = None
+    first: AnyCall[Accepted] | None = None
+    fallbacks: int = 0
     units: Counter[str] = field(factory=Counter)
     invalid: int = 0
     invalid_rows: list[tuple[InputRow, str]] = field(factory=list)
@@ -57,15 +59,18 @@ class DryRun:
 def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | None = None) -> Exit:
     """Print what would be sent, and return the exit status."""
     found = examine(table, calls, prices=prices)
-    request = None if found.first is None else run_async(partial(_capture, found.first))
+    first = () if found.first is None else found.first.legs
+    requests = [run_async(partial(_capture, leg)) for leg in first]
     if json:
-        emit_json(_facts(found, request))
+        emit_json(_facts(found, requests))
         return found.status
-    if request is not None:
-        emit(f"the first request:\n\n{_format(request)}\n")
+    for title, request in zip(("the first request", "if the service answers 404"), requests, strict=False):
+        emit(f"{title}:\n\n{_format(request)}\n")
     counts = table_of("outcome", "#rows")
     for unit, count in sorted(found.units.items()):
         counts.add_row(f"sent, billed as {unit}", f"{count:,}")
+    if found.fallbacks:
+        counts.add_row("of them with a fallback by email", f"{found.fallbacks:,}")
     counts.add_row(f"not sent: {RowOutcome.INVALID.words}", f"{found.invalid:,}")
     fate = "sent" if calls.allow_duplicates else "not sent"
     counts.add_row(f"{fate}: {RowOutcome.DUPLICATE.words}", f"{found.duplicate:,}")
@@ -90,8 +95,9 @@ def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = No
         if made.message is None:
             continue
         found.units[billing.unit(made.message)] += 1
+        found.fallbacks += made.second is not None
         if prices is not None and found.amount is not None:
-            found.amount += price_of(made.message, prices)
+            found.amount += max(price_of(one, prices) for one in (made.message, made.second) if one is not None)
         found.first = found.first or made.call
     return found
 
@@ -116,7 +122,8 @@ def _of(count: int) -> str:
     return f" (the first {_MOST_SHOWN} of {count:,})" if count > _MOST_SHOWN else ""
 
 
-def _facts(found: DryRun, request: Request | None) -> dict[str, Any]:
+def _facts(found: DryRun, requests: Sequence[Request]) -> dict[str, Any]:
+    first, second = [*map(_request_facts, requests), None, None][:2]
     return {
         "rows": found.rows,
         "units": dict(found.units),
@@ -125,7 +132,9 @@ def _facts(found: DryRun, request: Request | None) -> dict[str, Any]:
         "invalid_rows": [{"row": row.number, "line": row.line, "message": why} for row, why in found.invalid_rows],
         RowOutcome.DUPLICATE.value: found.duplicate,
         "duplicate_lines": found.duplicate_lines,
-        "first_request": None if request is None else _request_facts(request),
+        "first_request": first,
+        "fallbacks": found.fallbacks,
+        "fallback_request": second,
     }
 
 

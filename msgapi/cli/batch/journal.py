@@ -20,6 +20,7 @@ from attrs import field, frozen
 from ... import journal
 from ...billing import Estimate
 from ...calls import new_key
+from ...fallback import leg_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
 from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
@@ -41,6 +42,7 @@ MESSAGE_FIELDS: Final = (
     "file_format",
     "delimiter",
     "id_column",
+    "fallback_email",
 )
 """The fields that decide which messages the rows become: a journal belongs to one value of each."""
 
@@ -129,7 +131,7 @@ class BatchJournal:
 
     def key(self, line: JournalRow) -> str:
         """Return the idempotency key of a row of the journal."""
-        return line.key or journal.key_of(self.batch, line.id)
+        return leg_key(line.key or journal.key_of(self.batch, line.id), line.leg)
 
     @contextmanager
     def read(self) -> Iterator[JournalReader]:
@@ -326,6 +328,7 @@ _KINDS: Final[Mapping[str, type[Any] | tuple[type[Any], ...]]] = {
     "file_format": _TEXT,
     "delimiter": _TEXT,
     "id_column": _TEXT,
+    "fallback_email": _TEXT,
     "with_recipients": bool,
     "prices": list,
     "max_spend": _TEXT,

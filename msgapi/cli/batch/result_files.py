@@ -34,6 +34,9 @@ from .counts import kind_of, recorded_kind
 from .input import FileFormat, InputFile, InputRow, format_of
 from .template import KEY, own_key
 
+CHANNELS: Final = ("rcs", "email")
+"""The channels of the legs of a row, if there is a fallback."""
+
 _OWNER_ONLY: Final = 0o600
 _ACCEPTED: Final = RowOutcome.ACCEPTED.kind
 _REPEATED: Final = RowOutcome.DUPLICATE.kind
@@ -48,11 +51,15 @@ _NEVER_SENT: Final = {State.INVALID, State.CHANGED}
 @final
 @define(eq=False, repr=False)
 class ResultFiles:
-    """Writes the outcome of each row of *table*. Either file may be missing; *refused* counts the failed rows."""
+    """Writes the outcome of each row of *table*. Either file may be missing; *refused* counts the failed rows.
+
+    With *shows_channels* the results say over which channel a row was sent, or refused.
+    """
 
     table: InputFile
     to_column: str
     with_recipients: bool = False
+    shows_channels: bool = field(default=False, init=False)
     failure: str | None = None
     refused: int = field(default=0, init=False)
     _results: "_File | None" = field(default=None, kw_only=True, alias="results")
@@ -69,6 +76,7 @@ class ResultFiles:
         """Write the *result* of *row* and, if it was sent, its idempotency *key*."""
         key = None if result.meta.attempts == 0 else key
         line = self._facts(row, kind_of(result), key) | _result_facts(result, self.with_recipients)
+        line |= self._channel(result.meta.leg) if result.meta.attempts else {}
         self._write(self._results, orjson.dumps(line))
         if line["kind"] not in _NOT_FAILED and state_of(result, maybe_sent=False) is State.REFUSED:
             self._write_failed(row)
@@ -100,6 +108,7 @@ class ResultFiles:
         else:
             found |= {"code": line.code, "message": line.message}
             found["may_have_happened"] = line.state in {State.STARTED, State.UNKNOWN, State.ACCEPTED}
+        found |= {} if line.state in _NEVER_SENT else self._channel(line.leg)
         sent_key = None if line.state in _NEVER_SENT else key
         self._write(self._results, orjson.dumps(self._facts(row, kind, sent_key) | found))
         if kind != _REPEATED and line.state in _FAILED:
@@ -112,6 +121,9 @@ class ResultFiles:
         if self.with_recipients:
             facts["to"] = row.values.get(self.to_column)
         return facts | {"kind": kind, KEY: key}
+
+    def _channel(self, leg: int) -> dict[str, object]:
+        return {"channel": CHANNELS[leg - 1]} if self.shows_channels else {}
 
     def _write_failed(self, row: InputRow) -> None:
         self.refused += 1

@@ -20,8 +20,9 @@ from attrs import define, field
 
 from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
-from ...calls import Call, Caller
+from ...calls import Caller
 from ...client import Client
+from ...fallback import AnyCall, leg_key
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
@@ -85,7 +86,7 @@ class BatchRun:
     _recorded: bytearray = field(init=False)
     _key_of: KeyFunction | None = field(default=None, init=False)
     _top_up_wait: anyio.CancelScope | None = field(default=None, init=False)
-    _in_flight: dict[int, tuple[InputRow, Call[Accepted]]] = field(factory=dict, init=False)
+    _in_flight: dict[int, tuple[InputRow, AnyCall[Accepted]]] = field(factory=dict, init=False)
     _outcomes: Outcomes[Accepted] | None = field(default=None, init=False)
     _opened: Journal | None = field(default=None, init=False)
 
@@ -181,7 +182,7 @@ class BatchRun:
             topped_up = await top_up.wait(api, stopped)
         return topped_up and not self.interrupted
 
-    def _calls(self) -> Iterator[tuple[str, Call[Accepted]]]:
+    def _calls(self) -> Iterator[tuple[str, AnyCall[Accepted]]]:
         made = self.calls.make(self._read(), self.table.count, self._key_of)
         for index, (row, name, call) in enumerate(made):
             self._in_flight[index] = row, call
@@ -201,7 +202,8 @@ class BatchRun:
         self._mark(row)
         self.attempted += outcome.result.meta.attempts > 0
         self.counts.add_result(row, outcome.result)
-        self.files.write_result(row, call.idempotency_key, outcome.result)
+        key, leg = call.idempotency_key, outcome.result.meta.leg
+        self.files.write_result(row, None if key is None else leg_key(key, leg), outcome.result)
 
     def _skip(self, index: int, _: str) -> None:
         del self._in_flight[index]
@@ -295,7 +297,7 @@ class BatchRun:
 
 def _changed_id(made: RowCall) -> str:
     # The id under which the journal has the row if a changed row of its id was left out.
-    return changed_id(made.id, request_digest(made.call))
+    return changed_id(made.id, request_digest(*made.call.legs))
 
 
 def _stop_signals() -> "list[Signals]":

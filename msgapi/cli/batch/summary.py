@@ -53,12 +53,13 @@ def plain_counts(counts: Counts) -> dict[str, object]:
     """Return the counts as plain JSON.
 
     `unknown` is all rows that may have been sent, `interrupted` ones included, and `not_sent_yet` all rows that the
-    next run sends, whether they were tried or not. `sent_earlier` is a part of `accepted`; `not_in_the_file` is no part
-    of `rows`.
+    next run sends, whether they were tried or not. `sent_by_email` and `sent_earlier` are parts of `accepted`;
+    `not_in_the_file` is no part of `rows`.
     """
     return {
         "rows": counts.total,
         RowOutcome.ACCEPTED.value: counts.accepted,
+        RowOutcome.BY_EMAIL.value: counts.accepted_by_fallback,
         RowOutcome.REFUSED.value: counts.refused,
         RowOutcome.DUPLICATE.value: counts.duplicate,
         RowOutcome.CHANGED.value: counts.changed,
@@ -99,6 +100,9 @@ def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTab
     """Return the table of outcomes, with what to do about each."""
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")
+    if counts.accepted_by_fallback:
+        why = "Nothing: they are among the accepted ones, and could not be reached by RCS."
+        table.add_row(RowOutcome.BY_EMAIL.title, f"{counts.accepted_by_fallback:,}", "", why)
     if counts.sent_earlier:
         earlier = "Nothing: they are among the accepted ones."
         table.add_row(RowOutcome.SENT_EARLIER.title, f"{counts.sent_earlier:,}", "", earlier)

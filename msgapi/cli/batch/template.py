@@ -5,15 +5,17 @@ Rules:
 - A placeholder `{column}` is replaced by the text of the column, whole; there are no formats, attributes, indexes
   or conversions. In HTML the inserted text is escaped.
 - Spaces around ids and recipients are removed.
+- With a column for the fallback, the first message is RCS and the second an email to the address in that column. Each
+  is made only of the fields of its channel. A row without an address has no fallback.
 """
 
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal, cast, final
+from typing import Final, Literal, TypeGuard, cast, final
 
 import orjson
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
@@ -41,6 +43,8 @@ _PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _TEMPLATED: Final = frozenset({"text", "subject", "html"})
 _RCS_ONLY: Final = ("traffic_type", "ttl")
 _EMAIL_ONLY: Final = ("subject", "html", "template_id", "template_version")
+_FIRST_FIELDS: Final = frozenset({"to", "agent_id", "message_type", "text", *_RCS_ONLY})
+_FALLBACK_FIELDS: Final = frozenset({"to", "channel_id", "message_type", *_EMAIL_ONLY})
 
 
 class Unfilled(ValueError):
@@ -162,17 +166,50 @@ def own_key(row: InputRow) -> str | None:
 @final
 @frozen(kw_only=True)
 class MessageTemplate:
-    """What the options say about every message of a batch: *given* is the text for each field."""
+    """What the options say about every message of a batch: *given* is the text for each field.
+
+    *fallback_column* is the column of the email addresses to which a second message is sent if the service refuses the
+    first. *fields* are the fields that are used; None for all of them.
+    """
 
     given: Mapping[str, str] = field(repr=False)
     to_column: str = "to"
     data_columns: tuple[str, ...] = ()
     allow_empty: bool = False
+    fallback_column: str | None = None
+    fields: frozenset[str] | None = None
 
     def bind(self, columns: tuple[str, ...]) -> "MessageBuilder":
         """Return the builder for a file with these *columns*. Raise CliError if one is missing."""
+        if self.fallback_column is not None:
+            return self._bind_both(self.fallback_column, columns)
         check_options(self.given)
-        for option, name in [("--to-column", self.to_column), *(("--data", name) for name in self.data_columns)]:
+        sources = self._sources(columns)
+        _check_complete(sources)
+        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns)
+
+    def _bind_both(self, column: str, columns: tuple[str, ...]) -> "MessageBuilder":
+        first, second = self._only(_FIRST_FIELDS), self._only(_FALLBACK_FIELDS)
+        second = evolve(second, to_column=column, data_columns=self.data_columns)
+        sources = first._sources(columns)  # noqa: SLF001 - of this class
+        if "agent_id" not in sources:
+            raise CliError("--fallback-email is for RCS messages: give --agent, or a column agent_id")
+        _check_complete(sources)
+        others = second._sources(columns, "--fallback-email")  # noqa: SLF001 - of this class
+        if "channel_id" not in others:
+            raise CliError("--fallback-email needs an email channel: give --channel, or a column channel_id")
+        for name, example in (("subject", "'Hi {name}'"), ("html", "'<p>Hi {name}</p>'")):
+            if name not in others and "template_id" not in others:
+                raise CliError(f"--fallback-email needs {OPTIONS[name]} {example}, or a column {name}, or --template")
+        fallback = MessageBuilder(template=second, sources=others, has_data=DATA in columns)
+        return MessageBuilder(template=first, sources=sources, has_data=False, fallback=fallback)
+
+    def _only(self, fields: frozenset[str]) -> "MessageTemplate":
+        given = {name: text for name, text in self.given.items() if name in fields}
+        return MessageTemplate(given=given, to_column=self.to_column, allow_empty=self.allow_empty, fields=fields)
+
+    def _sources(self, columns: tuple[str, ...], to_option: str = "--to-column") -> dict[str, TextTemplate]:
+        for option, name in [(to_option, self.to_column), *(("--data", name) for name in self.data_columns)]:
             if name not in columns:
                 hint = "" if option == "--data" else f" for the recipients: name it with {option}"
                 raise CliError(f"there is no column {name}{hint}; the columns are: {', '.join(columns)}")
@@ -180,6 +217,8 @@ class MessageTemplate:
         other = {"agent_id": "channel_id", "channel_id": "agent_id"}
         excluded = {other[name] for name in other if name in self.given}
         for name, option in OPTIONS.items():
+            if self.fields is not None and name not in self.fields:
+                continue
             if name in self.given and name in _TEMPLATED:
                 sources[name] = parse(self.given[name], option)
                 check_columns(sources[name], option, columns)
@@ -187,8 +226,7 @@ class MessageTemplate:
                 sources[name] = TextTemplate((self.given[name],))
             elif name in columns and name not in sources and name not in excluded:
                 sources[name] = _column(name)
-        _check_complete(sources)
-        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns)
+        return sources
 
 
 def _column(name: str) -> TextTemplate:
@@ -210,11 +248,15 @@ def _check_complete(sources: Mapping[str, TextTemplate]) -> None:
 @final
 @frozen(kw_only=True)
 class MessageBuilder:
-    """Builds a message from each row of one file; *sources* are the templates of its fields."""
+    """Builds a message from each row of one file; *sources* are the templates of its fields.
+
+    *fallback* builds the message that is sent if the service refuses the first, if there is one.
+    """
 
     template: MessageTemplate
     sources: Mapping[str, TextTemplate]
     has_data: bool
+    fallback: "MessageBuilder | None" = None
 
     def build(self, row: InputRow) -> Message | Invalid:
         """Return the message of *row*, or the problems of the row as Invalid."""
@@ -227,6 +269,19 @@ class MessageBuilder:
             return compose(given, self._data(row))
         except Unfilled as error:
             return _invalid(Detail("", str(error)))
+
+    def build_fallback(self, row: InputRow) -> Message | Invalid | None:
+        """Return the second message of *row*, or its problems as Invalid; None if the row has no address for it."""
+        if self.fallback is None:
+            return None
+        try:
+            if not self.fallback.sources["to"].fill(row.values, empty=True).strip():
+                return None
+        except Unfilled as error:
+            return _invalid(Detail("to", str(error)))
+        message = self.fallback.build(row)
+        # A reply in a conversation is a message of its own by email.
+        return evolve(message, message_type="MESSAGE") if _is_conversation(message) else message
 
     def _fill(self, name: str, source: TextTemplate, row: InputRow) -> str:
         if name not in _TEMPLATED:
@@ -249,6 +304,10 @@ class MessageBuilder:
         if whole:
             raise Unfilled(f"the column {DATA} is not a JSON object")
         return data or None
+
+
+def _is_conversation(message: Message | Invalid) -> TypeGuard[Email]:
+    return isinstance(message, Email) and message.message_type == "CONVERSATION"
 
 
 def _invalid(*details: Detail) -> Invalid:

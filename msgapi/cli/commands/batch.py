@@ -82,6 +82,11 @@ def batch(
     ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
     idempotency_key. An option takes precedence over a column.
 
+    With --fallback-email, a row whose recipient cannot receive RCS gets an email: the address is in the column of that
+    name, and --channel, --subject and --html (or --template) describe the email. A row without an address has no
+    fallback. A row is one message: nobody gets both, whatever interrupts the batch. --price needs the prices of both,
+    and counts the higher one.
+
     A row with the same message and recipient as an earlier row is a duplicate: it is not sent, and it is reported.
 
     --results names each row by number, line and its column id, if there is one, but not by recipient.

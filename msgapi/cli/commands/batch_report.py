@@ -8,6 +8,7 @@ import click
 import orjson
 from attrs import asdict, frozen
 
+from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
 from ..batch.counts import Counts, recorded_kind
 from ..batch.journal import reading, row_count
@@ -111,7 +112,9 @@ def count_rows(record: JournalReader) -> Counts:
 
 def _exported(record: JournalReader, export: str, only: str | None) -> Iterator[str]:
     batch = record.about["batch"]
-    rows = (_plain(line) | {"key": line.key or key_of(batch, line.id)} for line in _lines(record, only))
+    rows = (
+        _plain(line) | {"key": leg_key(line.key or key_of(batch, line.id), line.leg)} for line in _lines(record, only)
+    )
     if export == "jsonl":
         yield from (escaped(orjson.dumps(row).decode()) for row in rows)
         return
