@@ -180,7 +180,7 @@ class VirtualClock:
     """
 
     start: float = 1_800_000_000.0
-    _autojump: bool = field(default=False, kw_only=True)
+    _autojump: bool = field(default=False, kw_only=True, alias="autojump")
     _elapsed: float = field(default=0.0, init=False)
     _sleepers: list[tuple[float, int, _Sleeper]] = field(factory=list, init=False, repr=False)
     _order: "count[int]" = field(factory=count, init=False, repr=False)

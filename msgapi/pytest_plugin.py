@@ -6,7 +6,7 @@ No fixture needs an event loop, so they work with the plugins of anyio, pytest-a
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import pytest
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .clock import VirtualClock
     from .sandbox import Sandbox, ServedSandbox
-    from .transports import Cassette
+    from .transports import Cassette, RecordMode
 
 _MODES: Final = ("none", "once", "new", "all")
 _STANDSTILL: Final = "error:a VirtualClock stands still:RuntimeWarning"
@@ -91,4 +91,5 @@ def msgapi_cassette(request: pytest.FixtureRequest) -> "Cassette":
 
     name = re.sub(r"[^\w.-]+", "_", request.node.name).strip("_")
     path = request.path.parent / "cassettes" / request.path.stem / f"{name}.jsonl"
-    return Cassette(path, record=request.config.getoption("--msgapi-record"))
+    mode: RecordMode = request.config.getoption("--msgapi-record")
+    return Cassette(path, record=mode)

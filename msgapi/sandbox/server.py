@@ -94,8 +94,8 @@ class ServedSandbox:
 
     url: str
     api_key: str = field(repr=False)
-    _sandbox: Sandbox = field(repr=False)
-    _portal: BlockingPortal = field(repr=False)
+    _sandbox: Sandbox = field(repr=False, alias="sandbox")
+    _portal: BlockingPortal = field(repr=False, alias="portal")
 
     @property
     def environ(self) -> Mapping[str, str]:
