@@ -91,5 +91,5 @@ def msgapi_cassette(request: pytest.FixtureRequest) -> "Cassette":
 
     name = re.sub(r"[^\w.-]+", "_", request.node.name).strip("_")
     path = request.path.parent / "cassettes" / request.path.stem / f"{name}.jsonl"
-    mode: RecordMode = request.config.getoption("--msgapi-record")
+    mode = cast("RecordMode", request.config.getoption("--msgapi-record"))
     return Cassette(path, record=mode)
