@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from errno import ENOSPC
 from importlib import import_module
 from typing import Final, final
@@ -27,11 +28,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "webhooks add": ("webhooks", "add", "Add an endpoint."),
     "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
     "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
-    "webhooks verify": (
-        "webhooks",
-        "verify",
-        "Verify a webhook body and show its event.",
-    ),
+    "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
     "webhooks listen": ("webhooks", "listen", "Receive, verify and print events until Ctrl-C."),
     "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
@@ -92,6 +89,10 @@ class CommandGroup(click.Group):
         """Return the command that *args* begin with. `batch` takes a file or, as its first word, `report`."""
         if args[:2] == ["batch", "report"]:
             return "batch report", load("batch report"), args[2:]
+        if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], self.commands, 1)  # older versions of click suggest nothing
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -103,7 +103,9 @@ def test(*, webhook_id: str, json: bool, sandbox: bool) -> int:
 )
 @json_option
 def verify(*, file: str, signature: str, secrets: tuple[str, ...], json: bool) -> int:
-    """Verify a webhook body and show its event, or say why the signature does not match.
+    """Verify a webhook body and show its event.
+
+    If the signature does not match, say why.
 
     FILE is the raw body; - is standard input.
     """
