@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 
 from msgapi import (
     ApiError,
+    BlockingClient,
     Call,
     Client,
     Conflict,
@@ -441,3 +442,14 @@ async def test_a_client_still_refuses_what_is_no_call() -> None:
     async with sandboxed() as (client, _):
         with pytest.raises(TypeError, match="a client takes a call"):
             _ = client((rcs(), email()))  # type: ignore[arg-type]
+
+
+def test_a_blocking_client_sends_a_fallback_as_it_sends_a_call() -> None:
+    box = Sandbox(timing=None)
+    with BlockingClient(api_key=box.api_key, transport=box) as client:
+        result = client(fallback.chain(rcs(), email()))
+        (outcome,) = client.batch([fallback.chain(rcs(key="another"), email())])
+    assert isinstance(result, Ok)
+    assert isinstance(outcome.result, Ok)
+    assert (result.meta.leg, outcome.result.meta.leg) == (2, 2)
+    assert [entry.channel for entry in box.messages] == ["EMAIL", "EMAIL"]

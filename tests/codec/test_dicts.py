@@ -67,7 +67,7 @@ def test_an_error_is_written_with_its_kind_and_what_matters_for_the_next_step() 
         "reason": "no route",
         "may_have_happened": False,
         "from_service": False,
-        "meta": {"attempts": 0, "elapsed": 0.0},
+        "meta": {"attempts": 0, "elapsed": 0.0, "leg": 1, "refused": []},
     }
 
 

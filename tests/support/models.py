@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import attrs
 from hypothesis import strategies as st
 
-from msgapi import messages
+from msgapi import NotFound, messages
 from msgapi.codec.converter import NOT_WRITTEN
 from tests.support.strategies import JSON, texts
 
@@ -36,7 +36,11 @@ _SIMPLE: Mapping[object, st.SearchStrategy[Any]] = {
     Decimal: st.decimals(allow_nan=False, allow_infinity=False),
     datetime: st.datetimes(timezones=st.just(UTC)),
 }
-_BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {"MessageRecord.status": st.sampled_from([None, "SENT", "READ"])}
+_BY_NAME: Mapping[str, st.SearchStrategy[Any]] = {
+    "MessageRecord.status": st.sampled_from([None, "SENT", "READ"]),
+    # An error has a `Meta`, which has errors: without an end.
+    "Meta.refused": st.sampled_from([(), (NotFound(code="not_rcs_capable"),)]),
+}
 
 
 def instances(model: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401 - any attrs class
