@@ -301,12 +301,12 @@ detailed: Final = make_converter(locate_problems=True)
 
 def mark_model(model: type, name: str, value: str) -> None:
     """Write *model* with the field *name*, which is *value*, and read it only from an object with that field."""
-    _MARKERS[model] = name, value
+    MARKERS[model] = name, value
 
 
 def marker_of(model: type) -> tuple[str, str] | None:
     """Return the name and the value of the field that marks *model*, or None."""
-    return _MARKERS.get(model)
+    return MARKERS.get(model)
 
 
 _OMITTED: Final = frozenset({EXTRA, "own_words"})  # at its default
@@ -321,14 +321,14 @@ def answer_writer(model: type) -> Callable[[object], dict[str, object]]:
 
 
 def _marked_writer(model: Any) -> Callable[[object], dict[str, object]]:  # noqa: ANN401 - a class, as cattrs passes it
-    name, value = _MARKERS[get_origin(model) or model]
+    name, value = MARKERS[get_origin(model) or model]
     write = answer_writer(model)
     return lambda one: {name: value, **write(one)}
 
 
 def _marked_reader(converter: OrjsonConverter, model: Any) -> Structure[Any]:  # noqa: ANN401 - as above
     kind: type = get_origin(model) or model
-    name, expected = _MARKERS[kind]
+    name, expected = MARKERS[kind]
     read = _unmarked_reader(converter, model)
 
     def structure(value: object, model: object) -> object:
@@ -366,7 +366,7 @@ def _located_error(model: type, errors: list[Exception]) -> ClassValidationError
 
 
 def _union_reader(converter: OrjsonConverter, union: object) -> Structure[Any]:
-    kinds = {_MARKERS[get_origin(one) or one][1]: one for one in get_args(union)}
+    kinds = {MARKERS[get_origin(one) or one][1]: one for one in get_args(union)}
 
     def structure(value: object, _: object) -> object:
         name = value.get(KIND) if isinstance(value, dict) else None
@@ -382,7 +382,7 @@ def _is_ok(kind: object) -> bool:
 
 
 def _is_marked(kind: object) -> bool:
-    return _is_ok(kind) or (isinstance(kind, type) and kind in _MARKERS)
+    return _is_ok(kind) or (isinstance(kind, type) and kind in MARKERS)
 
 
 def _is_union_of_outcomes(kind: object) -> bool:
@@ -404,5 +404,5 @@ def _register_reading(converter: OrjsonConverter) -> None:
     _ = converter.register_structure_hook_factory(_is_union_of_outcomes, lambda kind: _union_reader(converter, kind))
 
 
-_MARKERS: Final[dict[type, tuple[str, str]]] = {one: (KIND, one.__name__) for one in (Ok, *_ERRORS.values())}
+MARKERS: Final[dict[type, tuple[str, str]]] = {one: (KIND, one.__name__) for one in (Ok, *_ERRORS.values())}
 _register_outcomes()

@@ -19,7 +19,7 @@ from cattrs import ClassValidationError, IterableValidationError
 
 from ..codegen import Cache, Tree
 from ..results import ApiError, Detail, Result
-from .converter import Mismatch, Structure, detailed, fast, is_answer
+from .converter import MARKERS, Mismatch, Structure, compiled_reader, detailed, fast, is_answer
 
 T = TypeVar("T")
 _ID: Final = re.compile(r'"((?:[a-z]+_)?id)"\s*:\s*"([!#-\[\]-~]{1,255})"')
@@ -147,6 +147,7 @@ def salvage(body: bytes, deepest: int) -> Tree:
 
 _fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
 _fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
+_fast_unmarked_readers: Final[Cache[Any, Structure[Any]]] = Cache(compiled_reader)
 
 
 def from_json(body: bytes, model: type[T]) -> T | Problems:
@@ -180,6 +181,16 @@ def from_dict(value: object, model: type[T]) -> T | Problems:
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)
+
+
+def from_fields(value: Tree, model: type[T]) -> T | Problems:
+    """Return the marked *model* read from its fields alone, without its marker, or the problems found. Never raise."""
+    try:
+        read: T = (_fast_unmarked_readers.get(model) or _fast_unmarked_readers[model])(value, model)
+        return read
+    except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
+        name, marker = MARKERS[model]
+        return _read_in_detail({**value, name: marker}, model)
 
 
 def result_from_dict(value: object, model: type[T]) -> Result[T] | Problems:

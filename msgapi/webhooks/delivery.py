@@ -24,7 +24,7 @@ from attrs import evolve, fields, frozen
 
 from ..codec import Problems
 from ..codec import from_dict as read_model
-from ..codec.json import is_nested_deeper, parse_leniently, to_plain
+from ..codec.json import from_fields, is_nested_deeper, parse_leniently, to_plain
 from ..codegen import EXTRA
 from ..results import Balance
 from .events import EVENT_TYPES, ConversationEnded, ConversationStarted, Event, KnownEvent, UnknownEvent, UserMessage
@@ -153,8 +153,8 @@ def _read_event(value: object) -> Event | InvalidDelivery:
     found = data if isinstance(data, dict) else {}
     model = EVENT_TYPES.get(name)
     if model is not None:
-        given = {**_read_fields(found, model), "id": event_id, "event": name, "timestamp": value.get("timestamp")}
-        event: KnownEvent | Problems = read_model(given, model)
+        given = {**_read_fields(found, model), "id": event_id, "timestamp": value.get("timestamp")}
+        event: KnownEvent | Problems = from_fields(given, model)
         if not isinstance(event, Problems):
             return event
         problems = problems or event.lines()
