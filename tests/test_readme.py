@@ -1,10 +1,15 @@
-"""The README: every example in it is run, against the sandbox on a socket, with nothing else set."""
+"""The README: every example in it is run, against the sandbox on a socket, with nothing else set.
+
+Its tables, links and names of files are checked, too.
+"""
 
 import os
 import re
 import sys
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -12,19 +17,25 @@ import anyio.lowlevel
 import orjson
 import pytest
 
-from msgapi import webhooks
-from msgapi.sandbox import Sandbox, serve
+import msgapi
+from msgapi import Ok, Request, Response, codec, messages, transports, webhooks
+from msgapi.sandbox import Sandbox, Timing, serve
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PROSE = EXAMPLE.sub("", README)
+_parts = re.split(r"^#{1,3} (.+)\n", README, flags=re.MULTILINE)
+EXAMPLES = {name: EXAMPLE.findall(text) for name, text in zip(_parts[1::2], _parts[2::2], strict=True)}
+"""The examples by the heading above them."""
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
 
-async def run(program: str, sandbox: Sandbox) -> str:
+async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> str:
     async with serve(sandbox, host="127.0.0.1", port=0) as url:
         environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False)
+        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False, cwd=directory)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
     return done.stdout.decode()
@@ -32,44 +43,44 @@ async def run(program: str, sandbox: Sandbox) -> str:
 
 async def test_the_first_example_sends_a_message() -> None:
     sandbox = Sandbox()
-    printed = await run(EXAMPLES[0], sandbox)
+    printed = await run(EXAMPLES["msgapi"][0], sandbox)
     (sent,) = sandbox.messages
     assert printed == f"{sent.id} 0.07\n"
 
 
 async def test_the_first_example_deals_with_an_empty_balance() -> None:
     sandbox = Sandbox(balance=Decimal("0.01"))
-    assert await run(EXAMPLES[0], sandbox) == "top up 0.07 at https://app.arowana.app/billing\n"
+    assert await run(EXAMPLES["msgapi"][0], sandbox) == "top up 0.07 at https://app.arowana.app/billing\n"
     assert sandbox.messages == ()
 
 
 async def test_the_first_example_says_what_else_went_wrong() -> None:
     sandbox = Sandbox()
-    printed = await run(EXAMPLES[0].replace("ag_live_demo", "ag_live_unknown"), sandbox)
+    printed = await run(EXAMPLES["msgapi"][0].replace("ag_live_demo", "ag_live_unknown"), sandbox)
     assert printed.startswith("not_found ")
 
 
 async def test_the_batch_example_sends_all_of_them() -> None:
     sandbox = Sandbox()
-    assert await run(EXAMPLES[1], sandbox) == "100 accepted \n"
+    assert await run(EXAMPLES["Batches"][0], sandbox) == "100 accepted \n"
     assert len(sandbox.messages) == 100
 
 
 async def test_the_journal_example_finishes_the_job_when_it_is_run_again(tmp_path: Path) -> None:
     sandbox = Sandbox(balance=Decimal("2.80"))
-    example = EXAMPLES[2].replace("november.db", str(tmp_path / "november.db"))
-    first = await run(example, sandbox)
+    example = EXAMPLES["Batches"][1]
+    first = await run(example, sandbox, tmp_path)
     assert "insufficient_balance" in first
     assert "0 done before Stopped(reason='balance'" in first
     assert len(sandbox.messages) == 40
     sandbox = Sandbox()
-    assert await run(example, sandbox) == "40 done before \n"
+    assert await run(example, sandbox, tmp_path) == "40 done before \n"
     assert len(sandbox.messages) == 60
 
 
 async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.CaptureFixture[str]) -> None:
     scope: dict[str, Any] = {}
-    exec(EXAMPLES[3], scope)  # noqa: S102 - the README's own
+    exec(EXAMPLES["Webhooks"][0], scope)  # noqa: S102 - the README's own
     mounted = scope["app"].routes[-1].app
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": {"type": "text", "text": "Hello"}}
     at = "2026-05-04T07:30:00Z"
@@ -115,30 +126,259 @@ anyio.run(main)
 
 async def test_the_receivers_of_the_readme_for_other_frameworks_hand_events_over() -> None:
     with_servers = f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
-    assert await run(with_servers + EXAMPLES[4] + RECEIVING, Sandbox()) == "evt_1\n200\nevt_2\n200\n"
+    assert await run(with_servers + EXAMPLES["Webhooks"][1] + RECEIVING, Sandbox()) == "evt_1\n200\nevt_2\n200\n"
 
 
 async def test_the_example_for_trio_asks_for_the_balance() -> None:
-    assert await run(EXAMPLES[5], Sandbox()) == "1000.0\n"
+    assert await run(EXAMPLES["On trio"][0], Sandbox()) == "1000.0\n"
 
 
 async def test_the_double_in_the_readme_works_as_written() -> None:
-    assert await run(EXAMPLES[6], Sandbox()) == ""
+    assert await run(EXAMPLES["In your tests"][0], Sandbox()) == ""
 
 
 async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> None:
-    _ = (tmp_path / "test_example.py").write_text(EXAMPLES[7])
+    _ = (tmp_path / "test_example.py").write_text(EXAMPLES["With pytest"][0])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = await anyio.run_process(command, check=False)
     assert done.returncode == 0, done.stdout.decode()
 
 
 async def test_the_observers_of_the_readme_see_the_call() -> None:
-    example = "import sys\n" + EXAMPLES[8].replace("basicConfig(", "basicConfig(stream=sys.stdout, ")
+    example = "import sys\n" + EXAMPLES["Logs, traces and drift"][0].replace(
+        "basicConfig(", "basicConfig(stream=sys.stdout, "
+    )
     printed = await run(example, Sandbox())
     assert printed == "DEBUG msgapi POST /v1/messages: Ok, status=200, attempts=1\n1\n"
 
 
+async def test_an_error_is_raised_by_unwrap() -> None:
+    printed = await run(EXAMPLES["Outcomes"][0], Sandbox())
+    assert printed.startswith("not_found ")
+    assert "msg_unknown" not in printed
+
+
+async def test_options_of_a_call_and_of_a_derived_client_are_taken() -> None:
+    sandbox = Sandbox()
+    assert await run(EXAMPLES["Time-outs and other options"][0], sandbox) == ""
+    assert len(sandbox.messages) == 2
+
+
+async def test_the_iteration_over_messages_yields_those_that_failed() -> None:
+    sandbox = Sandbox(timing=Timing(sent=0, delivered=0, read=0))
+    message = messages.Text(agent_id="ag_live_demo", to="+447700900704", traffic_type="TRANSACTION", text="Hi")
+    async with msgapi.Client(transport=sandbox, api_key=sandbox.api_key) as client:
+        accepted = (await client(messages.send(message))).unwrap()
+    assert await run(EXAMPLES["Lists, item by item"][0], sandbox) == f"{accepted.message_id} FAILED\n"
+
+
+async def test_calls_that_the_sandbox_does_not_know_are_refused_as_the_readme_says() -> None:
+    (example,) = EXAMPLES["Routes and fields that this package does not know"]
+    assert await run(example, Sandbox()) == "not_found\nvalidation_error\n"
+
+
+async def test_the_blocking_client_sends_a_message_and_lists_it() -> None:
+    sandbox = Sandbox()
+    printed = await run(EXAMPLES["Synchronous programs"][0], sandbox)
+    (sent,) = sandbox.messages
+    assert printed == f"{sent.id} 0.07\n1\n"
+
+
+async def test_the_blocking_batch_finishes_the_job_when_it_is_run_again(tmp_path: Path) -> None:
+    sandbox, example = Sandbox(balance=Decimal("2.80")), EXAMPLES["Synchronous programs"][1]
+    first = await run(example, sandbox, tmp_path)
+    assert "insufficient_balance" in first
+    assert " 0 done before Stopped(reason='balance'" in first
+    assert len(sandbox.messages) == 40
+    sandbox = Sandbox()
+    assert await run(example, sandbox, tmp_path) == "60 settled, 40 done before \n"
+    assert len(sandbox.messages) == 60
+
+
+async def test_the_fallback_sends_an_email_after_a_refusal() -> None:
+    sandbox = Sandbox()
+    assert await run(EXAMPLES["Fallback"][0], sandbox) == "leg 2 was accepted, after ['not_rcs_capable']\n"
+    assert [message.to for message in sandbox.messages] == ["ada@example.org"]
+
+
+async def test_a_batch_of_fallbacks_sends_nothing_when_it_is_run_again(tmp_path: Path) -> None:
+    sandbox, (example,) = Sandbox(), EXAMPLES["Fallbacks in a batch"]
+    printed = await run(example, sandbox, tmp_path)
+    assert sorted(message.to for message in sandbox.messages) == ["+4915112345678", "ada@example.org"]
+    assert printed == "".join(f"by email: {one.id}\n" for one in sandbox.messages if "@" in one.to)
+    assert await run(example, sandbox, tmp_path) == ""
+    assert len(sandbox.messages) == 2
+
+
+async def test_a_message_that_fails_and_expires_is_followed_by_one_email(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sandbox, scope = Sandbox(), dict[str, Any]()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MSGAPI_API_KEY", sandbox.api_key)
+    async with serve(sandbox, host="127.0.0.1", port=0) as url:
+        monkeypatch.setenv("MSGAPI_BASE_URL", url)
+        exec(EXAMPLES["Messages that fail later"][0], scope)  # noqa: S102 - the README's own
+        async with scope["client"]:
+            for event in (
+                webhooks.MessageFailed(id="evt_1", message_id="msg_1", failure_reason="REJECTED_SPAM"),
+                webhooks.MessageFailed(id="evt_2", message_id="msg_2", failure_reason="UNKNOWN_RCS_USER"),
+                webhooks.MessageExpired(id="evt_3", message_id="msg_2"),
+            ):
+                await scope["handle"](event)
+    scope["store"].close()
+    assert [message.to for message in sandbox.messages] == ["ada@example.org"]
+
+
+RECEIVING_WSGI = """
+import django
+from django.conf import settings
+
+settings.configure(ROOT_URLCONF="__main__", ALLOWED_HOSTS=["*"], LOGGING_CONFIG=None)
+django.setup()
+
+from django.test import Client
+
+body = webhooks.write(webhooks.UnknownEvent(id="evt_1", event="other"))
+headers = {webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret="whsec_1")}
+print(Client().post("/webhooks", data=body, content_type="application/json", headers=headers).status_code)
+print(app.test_client().post("/webhooks", data=body, headers=headers).status_code)
+"""
+
+
+async def test_the_receivers_for_django_and_flask_share_the_store_of_handled_events(tmp_path: Path) -> None:
+    assert await run(EXAMPLES["Webhooks"][2] + RECEIVING_WSGI, Sandbox(), tmp_path) == "evt_1\n200\n200\n"
+
+
+async def test_the_merged_state_of_a_message_is_that_of_the_comment() -> None:
+    assert await run(EXAMPLES["The order of events"][0], Sandbox()) == "read\n"
+
+
+async def test_the_cassette_records_once_and_replays_once(tmp_path: Path) -> None:
+    printed = await run(EXAMPLES["Recordings"][0], Sandbox(), tmp_path)
+    assert [line.partition(", meta=")[0] for line in printed.splitlines()] == [
+        "Ok(value=Balance(free=Decimal('1000.0'), reserved=Decimal('0.0'), total=Decimal('1000.0'))"
+    ] * 2
+    assert len((tmp_path / "balance.jsonl").read_text().splitlines()) == 2  # the head of the file, and one exchange
+
+
+async def test_the_sandbox_delivers_its_webhooks_to_an_application_in_memory() -> None:
+    printed = await run(EXAMPLES["Webhooks without a socket"][0], Sandbox())
+    assert printed.count("\n") == 1
+    assert printed.startswith("MessageRead(")
+
+
+async def test_models_are_written_and_read_as_json() -> None:
+    assert await run(EXAMPLES["Models as JSON"][0], Sandbox()) == ""
+
+
+async def test_models_are_bodies_of_fastapi_and_fields_of_pydantic() -> None:
+    scope: dict[str, Any] = {"__name__": "example"}
+    exec(EXAMPLES["Models in FastAPI and pydantic"][0], scope)  # noqa: S102 - the README's own
+    text = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
+    job = scope["Job"](message=text, result=Ok(messages.Accepted(message_id="msg_1")))
+    assert scope["Job"].model_validate_json(job.model_dump_json()) == job
+    transport, url, headers = transports.asgi(scope["app"]), "http://app/texts", {"content-type": "application/json"}
+    accepted = await transport(Request("POST", url, headers, codec.to_json(text)))
+    assert isinstance(accepted, Response)
+    assert (accepted.status, orjson.loads(accepted.body)["message_id"]) == (200, "msg_1")
+    refused = await transport(Request("POST", url, headers, codec.to_json(text).replace(b"+49", b"0049")))
+    assert isinstance(refused, Response)
+    assert refused.status == 422
+    assert b"0049" not in refused.body
+
+
+MODULES = {name for name in msgapi.__all__ if isinstance(getattr(msgapi, name), ModuleType)}
+NO_NAMES = {*webhooks.EVENT_TYPES, "fallback.to"}  # events, and the name of a field
+
+ODD = """
+import logging
+import msgapi
+
+logging.disable()
+client = msgapi.Client
+
+async def odd(request):
+    return msgapi.Response(200, {}, b'{"messages": [{"id": "msg_1", "cost": true}], "total": 1}')
+
+msgapi.Client = lambda observer: client(observer=observer, transport=odd)
+"""
+
+
+async def test_the_drift_example_prints_the_line_of_its_comment() -> None:
+    (example,) = EXAMPLES["Where the service differs from the documentation"]
+    printed = await run(ODD + example, Sandbox())
+    comment = re.search(r"print\(difference\)  # (.+)", example)
+    assert comment is not None
+    assert comment[1] in printed.splitlines()
+    assert await run(example, Sandbox()) == ""
+
+
 def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
     del anyio_backend
-    assert len(EXAMPLES) == 10  # that of Celery runs in test_fleet_celery
+    assert {name: len(found) for name, found in EXAMPLES.items() if found} == {
+        "msgapi": 1,
+        "Outcomes": 1,
+        "Time-outs and other options": 1,
+        "On trio": 1,
+        "Lists, item by item": 1,
+        "Routes and fields that this package does not know": 1,
+        "Synchronous programs": 2,
+        "Batches": 2,
+        "Fallback": 1,
+        "Fallbacks in a batch": 1,
+        "Messages that fail later": 1,
+        "Webhooks": 3,
+        "The order of events": 1,
+        "In your tests": 1,
+        "With pytest": 1,
+        "Recordings": 1,
+        "Webhooks without a socket": 1,
+        "Models as JSON": 1,
+        "Models in FastAPI and pydantic": 1,
+        "Logs, traces and drift": 1,
+        "Where the service differs from the documentation": 1,
+        "Many hosts, one key": 1,  # runs in tests/fleet/test_celery.py
+    }
+    assert "```" not in PROSE  # no example in another language, which would not be found
+
+
+def test_each_row_of_a_table_has_the_cells_of_its_head(anyio_backend: str) -> None:
+    del anyio_backend
+    for table in re.findall(r"(?:^\|.*\n)+", PROSE, re.MULTILINE):
+        rows = [row.count("|") - row.count("`|") for row in table.splitlines()]
+        assert len(set(rows)) == 1, table
+        assert re.fullmatch(r"\|(---\|)+", table.splitlines()[1]), table
+
+
+def test_each_link_leads_to_a_heading_or_a_file(anyio_backend: str) -> None:
+    del anyio_backend
+    headings = re.findall(r"^#+ (.+)$", PROSE, re.MULTILINE)
+    anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+    assert len(set(anchors)) == len(anchors)
+    for target in re.findall(r"\]\(([^)]+)\)", PROSE):
+        assert target.removeprefix("#") in anchors if target.startswith("#") else (ROOT / target).exists(), target
+
+
+def test_each_file_that_is_named_exists(anyio_backend: str) -> None:
+    del anyio_backend
+    files = {
+        f"/{path.relative_to(ROOT)}" for name in ("msgapi", "benchmarks", "docs") for path in (ROOT / name).rglob("*")
+    }
+    for name in re.findall(r"`([\w/]+(?:\.py|/))`", PROSE):
+        assert any(file.endswith(f"/{name.rstrip('/')}") for file in files), name
+
+
+def test_each_name_of_a_module_that_is_mentioned_exists(anyio_backend: str) -> None:
+    del anyio_backend
+    for module, name in sorted(set(re.findall(r"`(?:msgapi\.)?([a-z]+)\.(\w+)", PROSE))):
+        if name == "py" or f"{module}.{name}" in NO_NAMES or module not in MODULES:
+            continue
+        owner = getattr(msgapi, module)
+        found = hasattr(owner, name) or (module == "sandbox" and hasattr(Sandbox, name))
+        assert found or find_spec(f"msgapi.{module}.{name}"), f"{module}.{name}"
+
+
+def test_the_distribution_is_named_in_full(anyio_backend: str) -> None:
+    del anyio_backend
+    assert re.findall(r"pip install \"?msgapi(?!-sdk)", README) == []

@@ -61,7 +61,7 @@ async def working(directory: Path, env: dict[str, str]) -> AsyncIterator[Process
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the processes of the worker in /proc")
 async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(tmp_path: Path) -> None:
     sandbox = Sandbox(rate_limit=300, timing=None)
-    _ = (tmp_path / "shop.py").write_text(EXAMPLES[9])
+    _ = (tmp_path / "shop.py").write_text(EXAMPLES["Many hosts, one key"][0])
     with valkey(tmp_path / "broker") as broker:
         async with serve(sandbox) as url:
             settings = {"MSGAPI_FLEET_URL": broker.url, "MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
@@ -82,7 +82,7 @@ async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None
     monkeypatch.setenv("MSGAPI_FLEET_URL", url)
     monkeypatch.setenv("MSGAPI_API_KEY", key)
     scope: dict[str, Any] = {"__name__": "shop"}
-    exec(EXAMPLES[9], scope)  # noqa: S102 - the README's own
+    exec(EXAMPLES["Many hosts, one key"][0], scope)  # noqa: S102 - the README's own
     scope["app"].conf.broker_url, send = "memory://", scope["send"]
     call = messages.send(
         messages.Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi")
