@@ -27,14 +27,14 @@ from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
 from ...observe import combine
+from ..connection import open_signals
 from ..outcomes import CliError, Exit, cannot_read
-from ..signals import open_signals
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
 from .journal import BatchJournal
+from .progress import ServiceWatch
 from .result_files import ResultFiles
-from .service_watch import ServiceWatch
 from .spending import TopUpWaiter, shortage
 
 if TYPE_CHECKING:
