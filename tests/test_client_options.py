@@ -12,7 +12,7 @@ from attrs import define, field
 
 import msgapi
 from msgapi import Client, NotSent, Ok, Pace, Request, Response, Retry, SystemClock, Throttled, Unanswered, Unavailable
-from msgapi.client.options import CallOptions
+from msgapi.client.sending import CallOptions
 from msgapi.clock import within
 from msgapi.http import TimeLimits
 from msgapi.ratelimit.queue import TurnQueue

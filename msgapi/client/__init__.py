@@ -1,6 +1,6 @@
 """The client: it carries out calls over a transport, with retries and within the rate limit."""
 
 from .client import Client
-from .setup import BASE_URL
+from .lifetime import BASE_URL
 
 __all__ = ["BASE_URL", "Client"]

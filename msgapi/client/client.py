@@ -26,9 +26,8 @@ from ..retry import Retry
 from ..transports import Transport
 from ..transports.common.proxy import FROM_ENVIRONMENT
 from .advice import advice_for
-from .options import CallOptions, make_connection_options, make_options
-from .sending import CallSender
-from .setup import ClientSetup
+from .lifetime import ClientSetup
+from .sending import CallOptions, CallSender, make_connection_options, make_options
 
 if TYPE_CHECKING:
     from ssl import SSLContext

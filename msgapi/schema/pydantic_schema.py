@@ -23,7 +23,7 @@ from pydantic_core.core_schema import CoreSchema, SerializationInfo
 from ..codec import Problems, from_dict, to_dict
 from ..codec.converter import NOT_WRITTEN, is_answer, marker_of
 from ..redact import HIDDEN
-from ..results import Detail
+from ..results import ApiError, Detail
 from .mapping import field_paths, is_optional_in_request, marker_paths
 from .validators import CHECKS, problems_of
 
@@ -152,7 +152,8 @@ def _kind(kind: Any, generate: Generate, *, open_: bool) -> CoreSchema:  # noqa:
     if origin is Literal:  # the service adds to the enums of its answers
         return core_schema.str_schema() if open_ else core_schema.literal_schema([*parts])
     if origin is tuple:
-        return core_schema.list_schema(_kind(parts[0], generate, open_=open_))
+        is_error = parts[0] == ApiError  # in the `refused` of a meta: each of these errors has a meta again
+        return core_schema.list_schema(_any_error() if is_error else _kind(parts[0], generate, open_=open_))
     if origin in {Union, UnionType}:
         inner = [_kind(one, generate, open_=open_) for one in parts if one is not NoneType]
         schema = inner[0] if len(inner) == 1 else core_schema.union_schema([*inner])
@@ -160,3 +161,8 @@ def _kind(kind: Any, generate: Generate, *, open_: bool) -> CoreSchema:  # noqa:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return core_schema.dict_schema(core_schema.str_schema(), _kind(parts[1], generate, open_=open_))
     return generate(kind)
+
+
+def _any_error() -> CoreSchema:
+    kind = core_schema.typed_dict_field(core_schema.str_schema(), required=True)
+    return core_schema.typed_dict_schema({"kind": kind}, extra_behavior="allow")

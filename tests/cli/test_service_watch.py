@@ -6,7 +6,7 @@ import pytest
 
 from msgapi import Client, Meta, NotSent, Ok, Pace, Request, Response, Retry, Throttled, Unavailable, VirtualClock
 from msgapi.cli.batch.command import open_rows, run_batch
-from msgapi.cli.batch.service_watch import ServiceWatch
+from msgapi.cli.batch.runner import ServiceWatch
 from msgapi.messages import Accepted, get
 from msgapi.observe import log
 from tests.support.cli_files import mailing, people
@@ -50,7 +50,7 @@ def test_a_few_failures_and_the_rate_limit_are_no_news(between: Throttled | Ok[A
 async def test_a_batch_prints_that_the_service_is_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, observed: bool
 ) -> None:
-    monkeypatch.setattr("msgapi.cli.batch.service_watch._PATIENCE", 0.0)
+    monkeypatch.setattr("msgapi.cli.batch.runner._PATIENCE", 0.0)
     monkeypatch.setattr("msgapi.cli.batch.progress.PlainDisplay.interval", 0.01)
     sent = 0
 

@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from msgapi.cli.signals import open_signals
+from msgapi.cli.connection import open_signals
 from msgapi.sandbox import serve_in_thread
 
 PROGRAM = """

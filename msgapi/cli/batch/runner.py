@@ -6,6 +6,7 @@ Rules:
   cancels them. A terminal that is closed may send SIGHUP twice, so that counts once.
 - With a journal, a row that an earlier run has settled is skipped, and its outcome is read from the journal. The
   state of a row that this run has begun and not recorded is read from it, too, so that files and report agree.
+- If the service does not answer for a while, that is printed, and when it answers again.
 """
 
 import signal
@@ -20,21 +21,23 @@ from attrs import define, field
 
 from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
-from ...calls import Caller
+from ...calls import Call, Caller
 from ...client import Client
+from ...clock import SYSTEM_CLOCK, Clock
 from ...fallback import AnyCall, leg_key
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
-from ...observe import combine
+from ...observe import Observer, Watch, combine
+from ...results import ApiError, Ok, Result, Throttled
+from ..advice import describe
+from ..connection import open_signals
 from ..outcomes import CliError, Exit, cannot_read
-from ..signals import open_signals
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
 from .journal import BatchJournal
 from .result_files import ResultFiles
-from .service_watch import ServiceWatch
 from .spending import TopUpWaiter, shortage
 
 if TYPE_CHECKING:
@@ -287,7 +290,7 @@ class BatchRun:
             waiting = f"waiting for {outcomes.in_flight} requests in flight"
             progress.print_line(f"stopping: no more rows are sent, {waiting}; Ctrl-C again stops at once")
 
-    async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter, service: ServiceWatch) -> None:
+    async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter, service: "ServiceWatch") -> None:
         while True:
             progress.update(self.counts, outcomes.in_flight)
             if (news := service.news()) is not None:
@@ -305,3 +308,51 @@ def _stop_signals() -> "list[Signals]":
     hangup: Signals | None = getattr(signal, "SIGHUP", None)
     stops = [signal.SIGINT, signal.SIGTERM]
     return stops if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*stops, hangup]
+
+
+_FAILURES: Final = 5  # in a row: fewer are retried without a word
+_PATIENCE: Final = 2.0  # seconds for which every attempt must have failed
+
+
+@final
+@define(eq=False)
+class ServiceWatch(Observer, Watch):
+    """Notices that every attempt of every row fails because of the service, from the retries of the client.
+
+    The batch itself sees a failure only after the last retry of a row, which can take minutes.
+    """
+
+    outage_timeout: float
+    clock: Clock = SYSTEM_CLOCK
+    _failures: int = field(default=0, init=False)
+    _since: float = field(default=0.0, init=False)
+    _error: ApiError | None = field(default=None, init=False)
+    _announced: bool = field(default=False, init=False)
+
+    def call(self, call: Call[object], /) -> Watch:  # noqa: ARG002 - one for all calls
+        """Return the object itself."""
+        return self
+
+    def answer(self, result: Result[object], /) -> None:
+        """Count a failure of the service; any other answer ends the count."""
+        if isinstance(result, Ok) or result.scope != "service" or isinstance(result, Throttled):
+            self._failures = 0
+            return
+        if not self._failures:
+            self._since = self.clock.now()
+        self._failures += 1
+        self._error = result
+
+    def news(self) -> str | None:
+        """Return the line to print now: the service does not answer, or answers again; None if there is no news."""
+        down = self._failures >= _FAILURES and self.clock.now() - self._since >= _PATIENCE
+        if down and not self._announced and self._error is not None:
+            self._announced = True
+            return (
+                f"the service is out of reach or down ({describe(self._error)}): the rows wait and are sent again, for "
+                f"up to --outage-timeout {self.outage_timeout:g} s; then the batch stops, and can be continued"
+            )
+        if self._announced and not self._failures:
+            self._announced = False
+            return "the service answers again: the batch continues"
+        return None

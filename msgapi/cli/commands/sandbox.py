@@ -16,11 +16,10 @@ import orjson
 from attrs import frozen
 
 from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
-from ..connection import run_async
+from ..connection import open_signals, run_async
 from ..options import FiniteFloat, amount_callback, json_option
 from ..outcomes import CliError, Exit
 from ..output import emit, emit_json, note, table_of
-from ..signals import open_signals
 
 if TYPE_CHECKING:
     from anyio.abc import Process

@@ -16,11 +16,10 @@ from attrs import define
 
 from ... import webhooks
 from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
-from ..connection import run_async, run_call
+from ..connection import open_signals, run_async, run_call
 from ..options import json_option, sandbox_option
 from ..outcomes import CliError, Exit, cannot_read
 from ..output import OutputClosed, TextTable, emit, emit_json, escaped, line, note, table_of, write
-from ..signals import open_signals
 
 _secret_option: Final = click.option(
     "--secret",

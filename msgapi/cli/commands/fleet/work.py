@@ -35,11 +35,10 @@ from ...batch.counts import Counts
 from ...batch.input import InputRow
 from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
 from ...batch.summary import outcome_table, plain_counts, stop_reason
-from ...connection import run_async
+from ...connection import open_signals, run_async
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
 from ...outcomes import CliError, Exit
 from ...output import counted, emit, emit_json, note
-from ...signals import open_signals
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
