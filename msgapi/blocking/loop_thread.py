@@ -62,7 +62,8 @@ class Job(Generic[T]):
     def __init__(self, thread: "LoopThread", coroutine: Coroutine[Any, Any, T], notify: Callable[[], None]) -> None:
         self._thread, self._coroutine, self._notify = thread, coroutine, notify
         self._context = copy_context()
-        self._begun = self.ended = False
+        self.ended: bool = False
+        self._begun = False
         self._result: T | None = None
         self._error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
@@ -105,7 +106,8 @@ class Job(Generic[T]):
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        self._error, self.ended = error, True
+        self._error = error
+        self.ended = True
         self._thread.jobs.discard(self)
         self._notify()
 
@@ -120,7 +122,7 @@ class LoopThread:
 
     def __init__(self, client: Client) -> None:
         self.pid: int | None = None
-        self.closed = False
+        self.closed: bool = False
         self.client = client
         self._lock = Lock()
         self._opening: Future[None] | None = None

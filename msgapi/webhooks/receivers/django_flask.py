@@ -325,6 +325,6 @@ def _run_loop(ready: "Future[BlockingPortal]") -> None:
 
 
 _loop_thread: Final = _LoopThread()
-_ = atexit.register(_loop_thread.stop)
+atexit.register(_loop_thread.stop)  # pyright: ignore[reportUnusedCallResult]
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none, and no fork
     os.register_at_fork(after_in_child=_loop_thread.forget)
