@@ -5,6 +5,8 @@ Rules:
 - A request is also checked against the documented limits, so that FastAPI answers 422 with all problems.
 - An instance is accepted as it is.
 - An error of validation names a path and quotes no value: `input` is hidden.
+- No schema contains itself: FastAPI would list such a model twice, as its input and its output. So the errors before a
+  result, in its `Meta`, are described as objects of these kinds, without their other fields.
 - The typed dicts here describe the JSON. They are not used for reading, except for the value of an `Ok`.
 """
 
@@ -21,14 +23,16 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from pydantic_core.core_schema import CoreSchema, SerializationInfo
 
 from ..codec import Problems, from_dict, to_dict
-from ..codec.converter import NOT_WRITTEN, is_answer, marker_of
+from ..codec.converter import KIND, NOT_WRITTEN, is_answer, marker_of
 from ..redact import HIDDEN
-from ..results import Detail
+from ..results import ApiError, Detail, Meta
 from .mapping import field_paths, is_optional_in_request, marker_paths
 from .validators import CHECKS, problems_of
 
 Generate: TypeAlias = Callable[[Any], CoreSchema]
 _JSON: Final = (dict, list, str, int, float, bool, NoneType)
+_SELF: Final = (Meta, "refused")
+"""The field whose values contain a model of its own class."""
 _PARTS: Final = re.compile(r"[^.\[\]]+|\[\d+\]")
 _SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
     str: core_schema.str_schema,
@@ -108,7 +112,7 @@ def _shape(model: type, source: Any, generate: Generate) -> CoreSchema:  # noqa:
     for one in [one for one in fields if one.name not in NOT_WRITTEN]:
         kind = (get_args(source) or (object,))[0] if isinstance(one.type, TypeVar) else one.type
         required = one.default is attrs.NOTHING if paths is None else not is_optional_in_request(one)
-        inner = _kind(kind, generate, open_=is_answer(model))
+        inner = _earlier_errors() if (model, one.name) == _SELF else _kind(kind, generate, open_=is_answer(model))
         path = one.name if paths is None else paths[one.name]
         root.put(path.split("."), inner, required=required)
     for mark in marker_paths(model):
@@ -143,6 +147,12 @@ class _Tree:
         }
         behavior: Literal["forbid", "allow"] = "forbid" if closed else "allow"
         return core_schema.typed_dict_schema(fields, cls=model, extra_behavior=behavior)
+
+
+def _earlier_errors() -> CoreSchema:
+    kinds = core_schema.literal_schema([one.__name__ for one in get_args(ApiError)])
+    fields = {KIND: core_schema.typed_dict_field(kinds, required=True)}
+    return core_schema.list_schema(core_schema.typed_dict_schema(fields, extra_behavior="allow"))
 
 
 def _kind(kind: Any, generate: Generate, *, open_: bool) -> CoreSchema:  # noqa: ANN401 - any type of a field
