@@ -72,8 +72,8 @@ class SqliteEventStore:
 
     The file is created when the store is first used, with access for its owner only; its directory must exist. A
     store can be made before a server forks its workers, and can be used by several threads and event loops.
-    `close` closes the file; the store can be used again after that. A claim takes two writes to the disk. If the file is
-    deleted or replaced, the store logs a warning and uses the file that is then at *path*; what was recorded in the
+    `close` closes the file; the store can be used again after that. A claim takes two writes to the disk. If the file
+    is deleted or replaced, the store logs a warning and uses the file that is then at *path*; what was recorded in the
     other one is lost.
 
     Raise ValueError if a number is too small or *path* is `:memory:`. A file that is not an event store, or that cannot
