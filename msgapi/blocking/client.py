@@ -7,7 +7,6 @@ import re
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager
-from copy import copy
 from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, Concatenate, NoReturn, ParamSpec, TypeVar, cast, final, overload
 
@@ -97,6 +96,13 @@ class BlockingClient:
         """Show the base URL and whether the client is open; never the API key."""
         return f"Blocking{self._client!r}"
 
+    def __reduce__(self) -> NoReturn:
+        """Raise TypeError: a client has a thread, so it is neither pickled nor copied."""
+        raise TypeError(
+            "a msgapi.BlockingClient cannot be pickled or copied: make one in each process, for example as a global "
+            "variable of the module whose functions the workers call; for other options use `client.with_options`"
+        )
+
     def __enter__(self) -> "BlockingClient":
         """Open the client. Raise Misconfigured if there is no API key or an environment variable is unsafe."""
         self._thread.enter()
@@ -130,9 +136,10 @@ class BlockingClient:
         It shares everything else, the thread included, and closing either of them closes both. See
         `Client.with_options`.
         """
-        derived = copy(self)
-        derived._client = self._client.with_options(**options)  # noqa: SLF001 - of this class
-        derived._base = self  # noqa: SLF001 - a client that is collected is closed
+        client = self._client.with_options(**options)
+        derived = object.__new__(BlockingClient)
+        derived._client, derived._thread = client, self._thread
+        derived._base = self
         return derived
 
     def iterate(

@@ -312,14 +312,15 @@ class BlockingOutcomes(Generic[T]):
     def _next(self) -> Outcome[T]:
         task, rows = self._task, self._task.rows
         while True:
+            end = task.end  # before the look at the others, which the event loop adds to before it ends
             while self._skipped and self._on_skip is not None:
                 self._on_skip(*self._skipped.popleft())
             if task.ready:
                 if rows.has_room():
                     rows.pull(self._source, self._thread.post)
                 return task.ready.popleft()
-            if task.end is not None:
-                end, task.end = task.end, None
+            if end is not None:
+                task.end = None
                 raise end
             if self._ended.is_set():
                 self._job.result()

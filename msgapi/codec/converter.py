@@ -57,10 +57,10 @@ def _strict(expected: type[T], name: str) -> Structure[T]:
 
 
 def _integer(value: object, _: object) -> int:
-    # JSON has one type of number: 310.0 is an integer.
+    # JSON has one type of number: 310.0 is an integer. One of more than 64 bits can be read, but not be written again.
     if type(value) is int:
         return value
-    if type(value) is float and value.is_integer():
+    if type(value) is float and value.is_integer() and -(2.0**63) <= value < 2.0**64:
         return int(value)
     raise Mismatch(f"must be a whole number, not {json_type_name(value)}")
 

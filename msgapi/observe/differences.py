@@ -116,11 +116,12 @@ class Drift(Observer):
 
     def differences(self) -> tuple[FieldDifference, ...]:
         """Return all differences so far, sorted by route and field."""
-        found = [self._difference(key, count) for key, count in self._found.items()]
+        # Copies, since a blocking client compares answers in another thread.
+        found = [self._difference(key, count) for key, count in self._found.copy().items()]
         known = {(one.route, one.field) for one in found}
         absent = [
             self._difference((*at, "absent", self._expected[at], ""), count)
-            for at, (present, count) in self._seen.items()
+            for at, (present, count) in self._seen.copy().items()
             if not present and at not in known
         ]
         return tuple(sorted((*found, *absent), key=lambda one: (one.route, one.field, one.kind, one.found)))

@@ -179,6 +179,10 @@ def _unknown_fields(value: object, known: Tree, path: str) -> Iterable[Exception
         yield located(problem, path) if path else problem
         return
     for key, part in value.items():
+        if not isinstance(key, str):  # in a dict of Python, or one that YAML was read into
+            problem = Mismatch("has a field whose name is not a string")
+            yield located(problem, path) if path else problem
+            continue
         child_path = f"{path}.{key}" if path else key
         if key not in known:
             yield located(Mismatch("is not a known field"), child_path)

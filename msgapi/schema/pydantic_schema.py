@@ -5,6 +5,8 @@ Rules:
 - A request is also checked against the documented limits, so that FastAPI answers 422 with all problems.
 - An instance is accepted as it is.
 - An error of validation names a path and quotes no value: `input` is hidden.
+- No schema contains itself: FastAPI would list such a model twice, as its input and its output. So the errors before a
+  result, in its `Meta`, are described as objects of these kinds, without their other fields.
 - The typed dicts here describe the JSON. They are not used for reading, except for the value of an `Ok`.
 """
 
@@ -21,14 +23,16 @@ from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 from pydantic_core.core_schema import CoreSchema, SerializationInfo
 
 from ..codec import Problems, from_dict, to_dict
-from ..codec.converter import NOT_WRITTEN, is_answer, marker_of
+from ..codec.converter import KIND, NOT_WRITTEN, is_answer, marker_of
 from ..redact import HIDDEN
-from ..results import ApiError, Detail
+from ..results import ApiError, Detail, Meta
 from .mapping import field_paths, is_optional_in_request, marker_paths
 from .validators import CHECKS, problems_of
 
 Generate: TypeAlias = Callable[[Any], CoreSchema]
 _JSON: Final = (dict, list, str, int, float, bool, NoneType)
+_SELF: Final = (Meta, "refused")
+"""The field whose values contain a model of its own class."""
 _PARTS: Final = re.compile(r"[^.\[\]]+|\[\d+\]")
 _SIMPLE: Final[Mapping[object, Callable[[], CoreSchema]]] = {
     str: core_schema.str_schema,
@@ -108,7 +112,7 @@ def _shape(model: type, source: Any, generate: Generate) -> CoreSchema:  # noqa:
     for one in [one for one in fields if one.name not in NOT_WRITTEN]:
         kind = (get_args(source) or (object,))[0] if isinstance(one.type, TypeVar) else one.type
         required = one.default is attrs.NOTHING if paths is None else not is_optional_in_request(one)
-        inner = _kind(kind, generate, open_=is_answer(model))
+        inner = _earlier_errors() if (model, one.name) == _SELF else _kind(kind, generate, open_=is_answer(model))
         path = one.name if paths is None else paths[one.name]
         root.put(path.split("."), inner, required=required)
     for mark in marker_paths(model):
@@ -145,6 +149,12 @@ class _Tree:
         return core_schema.typed_dict_schema(fields, cls=model, extra_behavior=behavior)
 
 
+def _earlier_errors() -> CoreSchema:
+    kinds = core_schema.literal_schema([one.__name__ for one in get_args(ApiError)])
+    fields = {KIND: core_schema.typed_dict_field(kinds, required=True)}
+    return core_schema.list_schema(core_schema.typed_dict_schema(fields, extra_behavior="allow"))
+
+
 def _kind(kind: Any, generate: Generate, *, open_: bool) -> CoreSchema:  # noqa: ANN401 - any type of a field
     origin, parts = get_origin(kind), get_args(kind)
     if kind in _SIMPLE:
@@ -152,8 +162,7 @@ def _kind(kind: Any, generate: Generate, *, open_: bool) -> CoreSchema:  # noqa:
     if origin is Literal:  # the service adds to the enums of its answers
         return core_schema.str_schema() if open_ else core_schema.literal_schema([*parts])
     if origin is tuple:
-        is_error = parts[0] == ApiError  # in the `refused` of a meta: each of these errors has a meta again
-        return core_schema.list_schema(_any_error() if is_error else _kind(parts[0], generate, open_=open_))
+        return core_schema.list_schema(_kind(parts[0], generate, open_=open_))
     if origin in {Union, UnionType}:
         inner = [_kind(one, generate, open_=open_) for one in parts if one is not NoneType]
         schema = inner[0] if len(inner) == 1 else core_schema.union_schema([*inner])
@@ -161,8 +170,3 @@ def _kind(kind: Any, generate: Generate, *, open_: bool) -> CoreSchema:  # noqa:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return core_schema.dict_schema(core_schema.str_schema(), _kind(parts[1], generate, open_=open_))
     return generate(kind)
-
-
-def _any_error() -> CoreSchema:
-    kind = core_schema.typed_dict_field(core_schema.str_schema(), required=True)
-    return core_schema.typed_dict_schema({"kind": kind}, extra_behavior="allow")

@@ -4,6 +4,7 @@ import gc
 import inspect
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, closing, nullcontext
 from decimal import Decimal
@@ -213,6 +214,32 @@ def test_an_exception_of_on_skip_leaves_the_iteration(tmp_path: Path) -> None:
         assert len([*client.batch(rows(1), journal=opening())]) == 1  # type: ignore[call-overload]
         with pytest.raises(LookupError, match="0 row-0"):
             _ = [*client.batch(rows(1), journal=opening(), on_skip=on_skip)]  # type: ignore[call-overload]
+
+
+def test_a_row_that_is_skipped_just_before_the_end_is_reported(tmp_path: Path) -> None:
+    skipped: list[str] = []
+
+    class Late(deque[Outcome[Accepted]]):
+        # The event loop goes on, to the end of the batch, while the consumer looks at this.
+        def __len__(self) -> int:
+            while rows_were_pulled and outcomes._task.end is None:
+                pass
+            return super().__len__()
+
+    def source() -> Iterator[tuple[str, Call[Accepted]]]:
+        yield from rows(1)
+        rows_were_pulled.append(True)
+
+    def opening() -> object:
+        return journal.open(str(tmp_path / "b.journal"), batch="b")
+
+    rows_were_pulled: list[bool] = []
+    with client_of(Sandbox()) as client:
+        assert len([*client.batch(rows(1), journal=opening())]) == 1  # type: ignore[call-overload]
+        outcomes = client.batch(source(), journal=opening(), on_skip=lambda _, row: skipped.append(row))  # type: ignore[call-overload]
+        outcomes._task.ready = Late()
+        assert [*outcomes] == []
+    assert skipped == ["row-0"]
 
 
 class Left(BaseException):

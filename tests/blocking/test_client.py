@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import copy
 import inspect
+import pickle
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
@@ -205,6 +207,14 @@ async def test_a_worker_thread_of_an_async_program_can_use_it() -> None:
     client = client_of(answer)
     assert not isinstance(await anyio.to_thread.run_sync(client, CALL), Ok)
     client.close()
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_it_cannot_be_pickled_or_copied(duplicate: Callable[[object], object]) -> None:
+    client = BlockingClient(api_key="k")
+    for one in (client, client.with_options(total_timeout=5.0)):
+        with pytest.raises(TypeError, match=r"BlockingClient cannot be pickled or copied: make one in each process"):
+            _ = duplicate(one)
 
 
 def test_what_is_not_a_call_is_a_type_error() -> None:

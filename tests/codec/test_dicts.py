@@ -156,3 +156,10 @@ def test_a_request_with_an_unknown_field_has_a_problem_and_an_answer_keeps_it() 
 def test_what_is_not_a_model_has_no_dict(value: object) -> None:
     with pytest.raises(TypeError, match="to_dict takes a model or a result, not "):
         _ = codec.to_dict(value)
+
+
+@pytest.mark.parametrize("number", ["18446744073709551616", "1e20", "-1e20", "9223372036854775808.0"])
+def test_an_answer_with_a_whole_number_of_any_size_can_be_written_again(number: str) -> None:
+    found = codec.from_json(f'{{"volume_used": {number}}}'.encode(), messages.Tier)
+    assert isinstance(found, messages.Tier)
+    assert codec.from_json(codec.to_json(found), messages.Tier) == found

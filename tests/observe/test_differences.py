@@ -202,3 +202,20 @@ def test_no_answer_makes_it_raise_and_no_value_is_shown(body: dict[str, Any]) ->
     watch.answer(decode(SEND, Response(200, {}, orjson.dumps(body))))
     assert all(isinstance(one, FieldDifference) for one in observer.differences())
     assert not any("secret-value" in str(one) for one in observer.differences())
+
+
+def test_differences_can_be_asked_for_while_another_thread_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    drift = observe.drift(report=lambda _: None)
+    answer = Ok(messages.Accepted(message_id="m", extra={"x": 1}))
+    drift.compare("a", answer)
+    drift.compare("b", answer)
+    difference = drift._difference
+
+    def interrupted(*arguments: Any) -> FieldDifference:  # noqa: ANN401 - those of the method
+        # An answer of another route arrives in the middle.
+        monkeypatch.setattr(drift, "_difference", difference)
+        drift.compare("c", answer)
+        return difference(*arguments)
+
+    monkeypatch.setattr(drift, "_difference", interrupted)
+    assert {found.route for found in drift.differences()} >= {"a", "b"}

@@ -245,6 +245,15 @@ def test_the_openapi_document_names_each_model_once_with_its_fields_in_the_form_
     assert schemas["ShareLocation"]["properties"]["action"]["required"] == ["text", "share_location"]
 
 
+def test_the_errors_before_a_result_are_read_and_the_schema_of_a_result_does_not_contain_itself() -> None:
+    adapter = TypeAdapter(Ok[messages.Accepted])
+    before = Throttled(retry_after=1.5, meta=Meta(refused=(NotSent("no route"),)))
+    result = Ok(ACCEPTED, meta=Meta(leg=2, refused=(before,)))
+    assert adapter.validate_json(adapter.dump_json(result)) == result
+    refused = adapter.json_schema()["$defs"]["Meta"]["properties"]["refused"]["items"]
+    assert {*refused["properties"]["kind"]["enum"]} == {one.__name__ for one in get_args(ApiError)}
+
+
 def test_results_of_different_values_have_schemas_of_their_own() -> None:
     class Both(BaseModel):
         sent: Ok[messages.Accepted]

@@ -81,6 +81,10 @@ def test_a_marker_is_written_beside_the_fields_and_must_be_empty() -> None:
             {"a": {"b": {"name": "x", "y": 1}}, "level": "L", "z": 1},
             {"is not a known field @ $.a.b.y", "is not a known field @ $.z"},
         ),
+        (
+            {"a": {"b": {"name": "x"}, 1: 2}, "level": "L", None: 1, 10**5000: 1},
+            {"has a field whose name is not a string @ $", "has a field whose name is not a string @ $.a"},
+        ),
     ],
 )
 def test_a_mapped_model_refuses_unknown_and_missing_fields(value: object, problems: set[str]) -> None:

@@ -427,6 +427,27 @@ async def test_a_function_that_returns_a_coroutine_is_an_error_and_not_lost(
     assert ("returned a coroutine: make it an `async def` function" in caplog.text) is (kind == "coroutine")
 
 
+def generator(event: Event) -> Iterator[str]:
+    yield event.id
+
+
+async def async_generator(event: Event) -> AsyncIterator[str]:
+    await anyio.lowlevel.checkpoint()
+    yield event.id
+
+
+@EVERYWHERE
+@pytest.mark.parametrize("handler", [generator, async_generator])
+async def test_a_handler_that_only_returns_a_generator_has_not_handled_its_event(
+    handler: Callable[[Event], object],
+    application: Any,  # noqa: ANN401
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with application(handler) as url:
+        assert [await status(url), await status(url)] == [500, 500]
+    assert f"the handler {handler.__name__} returned a generator: a handler has no `yield`" in caplog.text
+
+
 async def test_a_view_that_is_cancelled_leaves_its_handler_running() -> None:
     from django.test import AsyncRequestFactory  # type: ignore[import-untyped]
 

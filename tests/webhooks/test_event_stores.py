@@ -338,6 +338,51 @@ async def test_a_statement_that_fails_is_rolled_back(tmp_path: Path) -> None:
         assert await store.claim("evt_2", "a") == "new"
 
 
+LOCKING = """
+import sqlite3, sys
+
+try:
+    sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute("BEGIN IMMEDIATE")
+except sqlite3.OperationalError as error:
+    print(error)
+"""
+
+
+async def test_opening_a_second_store_leaves_the_lock_of_the_first_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The system drops all locks of a process on a file when the process closes any descriptor of that file.
+    monkeypatch.setattr("msgapi.webhooks.receivers.sqlite_event_store._BUSY_TIMEOUT", 0.05)
+    path = tmp_path / "events.db"
+    with SqliteEventStore(path) as one, SqliteEventStore(path) as two:
+        assert await one.claim("evt_1", "a") == "new"
+        assert one._connection is not None
+        with sqlite_event_store._transaction(one._connection):
+            with pytest.raises(EventStoreError, match="locked"):
+                _ = await two.claim("evt_1", "b")
+            program = [sys.executable, "-c", LOCKING, f"{path}"]
+            other = await anyio.run_process(program)
+        assert other.stdout.strip() == b"database is locked"
+        assert await two.claim("evt_1", "b") == "busy"
+
+
+async def test_a_file_that_was_deleted_or_replaced_is_opened_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "events.db"
+    with SqliteEventStore(path) as store, SqliteEventStore(path) as other:
+        for one in (store, other):
+            _ = await one.claim("evt_1", "a")
+        path.unlink()
+        assert await store.claim("evt_2", "a") == "new"
+        assert await other.claim("evt_2", "b") == "busy"
+        with SqliteEventStore(tmp_path / "backup.db") as backup:
+            await backup.complete("evt_3", "a")
+        _ = (tmp_path / "backup.db").replace(path)
+        assert [await one.claim("evt_3", "b") for one in (store, other)] == ["done", "done"]
+    assert caplog.text.count("was deleted or replaced") == 4
+
+
 FORKING = """
 import os, sys, anyio
 from msgapi.webhooks import RedisEventStore, SqliteEventStore

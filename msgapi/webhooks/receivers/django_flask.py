@@ -259,10 +259,7 @@ class _Delivery:
             return work.response or _FAILED
         _ = portal.start_task_soon(work.keep_claim)
         try:
-            result: object = cast("Callable[[Event], object]", handler)(event)
-            if inspect.iscoroutine(result):
-                result.close()
-                raise TypeError(f"the handler {name_of(handler)} returned a coroutine: make it an `async def` function")
+            _check_returned(cast("Callable[[Event], object]", handler)(event), handler)
             work.succeed()
         except Exception:  # noqa: BLE001 - it is logged with its traceback, and the service delivers the event again
             work.fail()
@@ -282,6 +279,16 @@ class _Delivery:
             await work.record()
             work.has_claim, work.response = False, late_response(event, self.receiver.timeout)
         return work
+
+
+def _check_returned(result: object, handler: object) -> None:
+    # What returns one of these has not run yet, so its event is not handled.
+    if inspect.iscoroutine(result):
+        result.close()
+    if inspect.isawaitable(result):
+        raise TypeError(f"the handler {name_of(handler)} returned a coroutine: make it an `async def` function")
+    if inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise TypeError(f"the handler {name_of(handler)} returned a generator: a handler has no `yield`")
 
 
 @final

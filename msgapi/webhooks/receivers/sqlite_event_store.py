@@ -6,9 +6,12 @@ Rules:
   damage a WAL that two processes write.
 - No connection is used in two processes. It is opened when it is first needed, and a forked child opens its own; it
   never closes that of its parent, since SQLite would roll back the transaction of the parent.
+- No file that may be open is opened and closed beside SQLite: the system would drop all locks of this process on it.
+- A file that was deleted or replaced is opened anew, so that all processes use the one that is at the path.
 - Blocking calls run in a thread, one at a time, and wait for other processes for at most a few seconds.
 """
 
+import logging
 import os
 import sqlite3
 import threading
@@ -26,6 +29,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from .event_store import DEFAULT_LEASE, DEFAULT_RETENTION, EventState, EventStoreError, check_retention, run_blocking
 
 T = TypeVar("T")
+_log: Final = logging.getLogger("msgapi")
 _APPLICATION: Final = 0x6D736765  # "msge": marks a file as one of these
 _FORMAT: Final = 1
 _BUSY_TIMEOUT: Final = 3.0  # seconds to wait for another process; a delivery has 4.5
@@ -68,7 +72,9 @@ class SqliteEventStore:
 
     The file is created when the store is first used, with access for its owner only; its directory must exist. A
     store can be made before a server forks its workers, and can be used by several threads and event loops.
-    `close` closes the file; the store can be used again after that. A claim takes two writes to the disk.
+    `close` closes the file; the store can be used again after that. A claim takes two writes to the disk. If the file
+    is deleted or replaced, the store logs a warning and uses the file that is then at *path*; what was recorded in the
+    other one is lost.
 
     Raise ValueError if a number is too small or *path* is `:memory:`. A file that is not an event store, or that cannot
     be opened, raises `EventStoreError` when it is used.
@@ -80,6 +86,7 @@ class SqliteEventStore:
     clock: Clock = field(default=SYSTEM_CLOCK, kw_only=True)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
     _connection: sqlite3.Connection | None = field(default=None, init=False, repr=False)
+    _file: os.stat_result | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         """Register the store, so that a forked child does not use the connection of its parent."""
@@ -130,12 +137,21 @@ class SqliteEventStore:
             raise EventStoreError(f"the event store {self.path} cannot be used: other threads wait for it too long")
         try:
             with _translated_errors(self.path):
-                if self._connection is None:
-                    self._connection = _open(self.path)
-                with _transaction(self._connection):
-                    return function(self._connection)
+                connection = self._current_connection()
+                with _transaction(connection):
+                    return function(connection)
         finally:
             self._lock.release()
+
+    def _current_connection(self) -> sqlite3.Connection:
+        if self._connection is not None and not _is_at(self.path, self._file):
+            _log.warning("the file of the event store %s was deleted or replaced; it is opened anew", self.path)
+            connection, self._connection = self._connection, None
+            connection.close()
+        if self._connection is None:
+            self._connection = _open(self.path)
+            self._file = self.path.stat()
+        return self._connection
 
     def _forget_parent(self) -> None:
         if self._connection is not None:
@@ -147,7 +163,12 @@ _stores: Final[WeakSet[SqliteEventStore]] = WeakSet()
 _parents: Final[list[sqlite3.Connection]] = []  # connections of a parent process, which stay open in the child
 
 
+_creating: threading.Lock = threading.Lock()  # from the creation of a file until its descriptor is closed
+
+
 def _after_fork() -> None:
+    global _creating  # noqa: PLW0603 - another thread of the parent may have held it
+    _creating = threading.Lock()
     for store in list(_stores):
         store._forget_parent()  # noqa: SLF001
 
@@ -156,8 +177,22 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has none, and
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _is_at(path: Path, opened: os.stat_result | None) -> bool:
+    try:
+        return opened is not None and os.path.samestat(path.stat(), opened)
+    except FileNotFoundError:
+        return False
+
+
+def _create(path: Path) -> None:
+    # SQLite would give everybody access to read it.
+    with _creating:
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
 def _open(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would give everybody access to read it
+    _create(path)
     connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
         with _transaction(connection):
