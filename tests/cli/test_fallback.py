@@ -302,3 +302,19 @@ def test_a_batch_never_spends_more_than_the_higher_price_of_each_row(
     assert (facts["stopped"], facts["sent_by_email"], facts["price"]) == ("spend", 3, "0.015")
     assert main(batch(tmp_path, "--dry-run", "--price", "basic=0.07", content=content)) == 2
     assert "billed as email" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("mail", "options"), [("404@magic.example", ()), ("bob@example.org", ("--changed", "send"))])
+def test_the_results_have_the_key_under_which_a_changed_row_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mail: str, options: tuple[str, ...]
+) -> None:
+    box = Sandbox(timing=None)
+    through(monkeypatch, box)
+    content, results = f"id,to,name,mail\n1,{NO_RCS},Bob,{mail}\n", tmp_path / "r.jsonl"
+    assert main(batch(tmp_path, "--id-column", "id", content=content)) in {0, 1}
+    before = len(box.messages)
+    changed = ["--id-column", "id", "--results", str(results), *options]
+    for _ in range(2):  # the second time from the journal
+        assert main(batch(tmp_path, *changed, content=content.replace(mail, "robert@example.org"))) == 0
+        (sent,) = box.messages[before:]
+        assert [line["idempotency_key"] for line in lines(results)] == [sent.idempotency_key]

@@ -24,7 +24,7 @@ from ...billing import Estimate
 from ...calls import Call, Caller
 from ...client import Client
 from ...clock import SYSTEM_CLOCK, Clock
-from ...fallback import AnyCall, leg_key
+from ...fallback import AnyCall
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
@@ -201,12 +201,12 @@ class BatchRun:
             self.failure = f"{error}"
 
     def _record(self, outcome: Outcome[Accepted]) -> None:
-        row, call = self._in_flight.pop(outcome.index)
+        row, _ = self._in_flight.pop(outcome.index)
         self._mark(row)
         self.attempted += outcome.result.meta.attempts > 0
         self.counts.add_result(row, outcome.result)
-        key, leg = call.idempotency_key, outcome.result.meta.leg
-        self.files.write_result(row, None if key is None else leg_key(key, leg), outcome.result)
+        # The journal gives a changed row another key than the file does.
+        self.files.write_result(row, outcome.call.idempotency_key, outcome.result)
 
     def _skip(self, index: int, _: str) -> None:
         del self._in_flight[index]
