@@ -80,7 +80,7 @@ class PendingRow(Generic[T]):
     def advance(self, fallback: Fallback[T], error: ApiError) -> None:
         """Continue with the current leg of *fallback*, since the leg before it was refused with *error*."""
         self.fallback, self.call, self.refused = fallback, fallback.call, (*self.refused, error)
-        self.last, self.recoveries, self.maybe_sent = None, 0, False
+        self.last, self.recoveries = None, 0
 
 
 def pending_row(index: int, item: AnyCall[T], id: str = "", **facts: Any) -> PendingRow[T]:  # noqa: A002, ANN401 - as the class
@@ -258,6 +258,11 @@ class JournalProtocol(Protocol):
         ...  # pragma: no cover
 
     @property
+    def is_complete(self) -> bool:
+        """Whether a leg that the journal lacks was certainly not sent."""
+        ...  # pragma: no cover
+
+    @property
     def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
         """The refusals of earlier runs that count with those of this one, by type and code."""
         ...  # pragma: no cover
@@ -349,7 +354,10 @@ class JournalledQueue(Generic[T]):
 
     async def advance(self, row: PendingRow[T], leg: int) -> bool:
         """Record durably that the legs before *leg* were refused; return False if this one must not be sent."""
-        return await self._journal.advance(row.id, leg)
+        may_be_sent = await self._journal.advance(row.id, leg)
+        if may_be_sent:
+            row.maybe_sent = not self._journal.is_complete
+        return may_be_sent
 
     def release(self, row: PendingRow[T]) -> None:
         """Record that *row* was pulled but not sent."""
