@@ -258,10 +258,28 @@ def test_a_row_whose_fallback_cannot_be_made_is_invalid(tmp_path: Path) -> None:
     assert len(fourth.legs) == 1
 
 
-def test_both_messages_make_the_duplicate(tmp_path: Path) -> None:
-    row = "+4915112345678,Ada,ada@example.org\n"
-    made = calls_of(people(tmp_path, f"to,name,mail\n{row}{row}+4915112345678,Ada,other@example.org\n"))
-    assert [one.repeats for one in made] == [False, True, False]
+def test_the_first_message_makes_the_duplicate(tmp_path: Path) -> None:
+    phone = "+4915112345678,Ada"
+    content = f"to,name,mail\n{phone},ada@example.org\n{phone},other@example.org\n{phone},\n"
+    path = people(tmp_path, f"{content}{phone},ada@example.org\n+4915112345679,Ada,ada@example.org\n")
+    made = calls_of(path)
+    assert [one.repeats for one in made] == [False, True, True, True, False]
+    allowed = calls_of(path, allow_duplicates=True)
+    assert [one.repeats for one in allowed] == [False, False, False, True, False]
+    assert (len({one.id for one in allowed}), allowed[0].id) == (5, made[0].id)
+
+
+def test_a_phone_number_with_another_address_gets_no_second_message_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox(timing=None)
+    through(monkeypatch, box)
+    first, second = (f"+4915112345678,Ada,{name}@example.org\n" for name in ("ada", "other"))
+    assert main(batch(tmp_path, content=f"to,name,mail\n{first}")) == 0
+    assert main(batch(tmp_path, content=f"to,name,mail\n{first}{second}")) == 0
+    assert main(batch(tmp_path, content=f"to,name,mail\n{second}{first}")) == 2
+    assert main(batch(tmp_path, "--changed", "skip", content=f"to,name,mail\n{second}{first}")) == 0
+    assert len(box.messages) == 1
 
 
 def test_a_fleet_queues_both_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
