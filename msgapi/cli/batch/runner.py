@@ -104,7 +104,7 @@ class BatchRun:
         left = self.counts.not_sent_yet + self.counts.interrupted
         if self.stopped is not None and self.stopped.reason == "unauthorized":
             return Exit.CONFIGURATION
-        if self.interrupted and left:
+        if self.interrupted and self.counts.without_verdict:
             return Exit.INTERRUPTED
         if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
