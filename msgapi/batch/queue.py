@@ -312,6 +312,7 @@ class JournalledQueue(Generic[T]):
     skipped: int = field(default=0, init=False)
     _pulled: int = field(default=0, init=False)
     _gathered: list[tuple[int, str, AnyCall[T]]] = field(factory=list, init=False)
+    _refused: dict[int, tuple[ApiError, ...]] = field(factory=dict, init=False)
     _ready: deque[PendingRow[T]] = field(factory=deque, init=False)
     _reading: bool = field(default=False, init=False)
     _writing: int = field(default=0, init=False)
@@ -366,6 +367,7 @@ class JournalledQueue(Generic[T]):
 
     def repeat(self, outcome: Outcome[T]) -> None:
         """Put the call of *outcome* at the front of the queue."""
+        self._refused[outcome.index] = outcome.result.meta.refused
         self._gathered.insert(0, (outcome.index, outcome.id, outcome.item))
 
     async def close(self) -> None:
@@ -450,6 +452,7 @@ class JournalledQueue(Generic[T]):
     async def _begin(self, lot: list[tuple[int, str, AnyCall[T]]]) -> None:
         verdicts = await self._journal.begin([(row, call) for _, row, call in lot])
         for (index, row, call), verdict in zip(lot, verdicts, strict=True):
+            refused = self._refused.pop(index, ())
             if verdict is SETTLED:
                 self.skipped += 1
                 if self._on_skip is not None:
@@ -457,7 +460,7 @@ class JournalledQueue(Generic[T]):
             elif isinstance(verdict, Send):
                 item = call.under(verdict.key)
                 item = item if isinstance(item, Call) else item.start_at(verdict.leg)
-                self._ready.append(pending_row(index, item, row, maybe_sent=verdict.maybe_sent))
+                self._ready.append(pending_row(index, item, row, maybe_sent=verdict.maybe_sent, refused=refused))
             else:
                 self._ready.append(pending_row(index, call, row, verdict=verdict))
 

@@ -280,6 +280,7 @@ async def test_a_402_of_the_second_leg_is_repeated_at_the_second_leg_with_a_jour
     assert isinstance(second.result, Ok)
     assert second.result.meta.leg == 2
     assert api.channels == "rmm"
+    assert second.result.meta.refused == first.result.meta.refused == (NOT_CAPABLE,)
     assert api.keys[1] == api.keys[2] == leg_key(key_of("b1", "0"), 2)
 
 
