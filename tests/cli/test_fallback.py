@@ -1,15 +1,19 @@
 """msgapi batch --fallback-email: an email for those whom RCS does not reach, and each person one message."""
 
+import os
+import signal
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
 import orjson
 import pytest
 
-from msgapi import Invalid, NotSent, Request, fallback
+from msgapi import Call, Invalid, Meta, NotFound, NotSent, Pace, Request, Result, fallback
 from msgapi.cli import main
-from msgapi.cli.batch.command import BatchConfig, open_rows
+from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
+from msgapi.cli.outcomes import Exit
 from msgapi.fallback import Fallback
 from msgapi.journal import State
 from msgapi.journal import open_readonly as open_journal
@@ -19,6 +23,7 @@ from msgapi.transports import Answer
 from tests.support.cli_files import lines, through
 from tests.support.cli_fleets import Fleet, placed
 
+T = TypeVar("T")
 Captured = pytest.CaptureFixture[str]
 NO_RCS = "+447700900404"
 RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
@@ -336,3 +341,27 @@ def test_the_results_have_the_key_under_which_a_changed_row_was_sent(
         assert main(batch(tmp_path, *changed, content=content.replace(mail, "robert@example.org"))) == 0
         (sent,) = box.messages[before:]
         assert [line["idempotency_key"] for line in lines(results)] == [sent.idempotency_key]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_second_ctrl_c_names_the_key_of_the_message_in_flight(tmp_path: Path) -> None:
+    sent: list[str | None] = []
+
+    async def api(call: Call[T], /) -> Result[T]:
+        sent.append(call.idempotency_key)
+        if len(sent) == 1:
+            return NotFound(meta=Meta(status=404, attempts=1))
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep(0.02)
+        await anyio.sleep_forever()
+        raise AssertionError("cancelled")
+
+    values = {"agent_id": "ag_1", "traffic_type": "TRANSACTION", "text": "Hi", "channel_id": "ch_1", "subject": "S"}
+    path, results = people(tmp_path, f"to,mail\n{NO_RCS},bob@example.org\n"), str(tmp_path / "r.jsonl")
+    config = BatchConfig(path=path, message_values={**values, "html": "<p>"}, fallback_email="mail", results=results)
+    with open_rows(config) as (table, calls):
+        run = await run_batch(config, table, calls, api=api, pace=Pace())
+    assert (run.status, len(sent)) == (Exit.INTERRUPTED, 2)
+    assert [(line["kind"], line["idempotency_key"]) for line in lines(results)] == [("Unknown", sent[1])]

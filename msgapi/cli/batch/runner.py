@@ -10,7 +10,7 @@ Rules:
 """
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from itertools import islice
@@ -89,7 +89,7 @@ class BatchRun:
     _recorded: bytearray = field(init=False)
     _key_of: KeyFunction | None = field(default=None, init=False)
     _top_up_wait: anyio.CancelScope | None = field(default=None, init=False)
-    _in_flight: dict[int, tuple[InputRow, AnyCall[Accepted]]] = field(factory=dict, init=False)
+    _in_flight: dict[int, InputRow] = field(factory=dict, init=False)
     _outcomes: Outcomes[Accepted] | None = field(default=None, init=False)
     _opened: Journal | None = field(default=None, init=False)
 
@@ -188,7 +188,7 @@ class BatchRun:
     def _calls(self) -> Iterator[tuple[str, AnyCall[Accepted]]]:
         made = self.calls.make(self._read(), self.table.count, self._key_of)
         for index, (row, name, call) in enumerate(made):
-            self._in_flight[index] = row, call
+            self._in_flight[index] = row
             yield name, call
 
     def _read(self) -> Iterator[InputRow]:
@@ -201,7 +201,7 @@ class BatchRun:
             self.failure = f"{error}"
 
     def _record(self, outcome: Outcome[Accepted]) -> None:
-        row, _ = self._in_flight.pop(outcome.index)
+        row = self._in_flight.pop(outcome.index)
         self._mark(row)
         self.attempted += outcome.result.meta.attempts > 0
         self.counts.add_result(row, outcome.result)
@@ -243,8 +243,9 @@ class BatchRun:
             self.counts.load(summary)
 
     def _account_alone(self) -> None:
-        unsettled: frozenset[int] = frozenset() if self._outcomes is None else self._outcomes.unsettled
-        for row, call in (self._in_flight[index] for index in sorted(unsettled)):
+        unsettled: Mapping[int, Call[Accepted]] = {} if self._outcomes is None else self._outcomes.unsettled_calls
+        for index, call in sorted(unsettled.items()):
+            row = self._in_flight[index]
             self._mark(row)
             self.counts.interrupted += 1
             self.files.write_interrupted(row, call.idempotency_key)
