@@ -80,7 +80,7 @@ class PendingRow(Generic[T]):
     def advance(self, fallback: Fallback[T], error: ApiError) -> None:
         """Continue with the current leg of *fallback*, since the leg before it was refused with *error*."""
         self.fallback, self.call, self.refused = fallback, fallback.call, (*self.refused, error)
-        self.last, self.recoveries, self.maybe_sent = None, 0, False
+        self.last, self.recoveries = None, 0
 
 
 def pending_row(index: int, item: AnyCall[T], id: str = "", **facts: Any) -> PendingRow[T]:  # noqa: A002, ANN401 - as the class
@@ -258,6 +258,11 @@ class JournalProtocol(Protocol):
         ...  # pragma: no cover
 
     @property
+    def is_complete(self) -> bool:
+        """Whether a leg that the journal lacks was certainly not sent."""
+        ...  # pragma: no cover
+
+    @property
     def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
         """The refusals of earlier runs that count with those of this one, by type and code."""
         ...  # pragma: no cover
@@ -307,6 +312,7 @@ class JournalledQueue(Generic[T]):
     skipped: int = field(default=0, init=False)
     _pulled: int = field(default=0, init=False)
     _gathered: list[tuple[int, str, AnyCall[T]]] = field(factory=list, init=False)
+    _refused: dict[int, tuple[ApiError, ...]] = field(factory=dict, init=False)
     _ready: deque[PendingRow[T]] = field(factory=deque, init=False)
     _reading: bool = field(default=False, init=False)
     _writing: int = field(default=0, init=False)
@@ -349,7 +355,10 @@ class JournalledQueue(Generic[T]):
 
     async def advance(self, row: PendingRow[T], leg: int) -> bool:
         """Record durably that the legs before *leg* were refused; return False if this one must not be sent."""
-        return await self._journal.advance(row.id, leg)
+        may_be_sent = await self._journal.advance(row.id, leg)
+        if may_be_sent:
+            row.maybe_sent = not self._journal.is_complete
+        return may_be_sent
 
     def release(self, row: PendingRow[T]) -> None:
         """Record that *row* was pulled but not sent."""
@@ -358,6 +367,7 @@ class JournalledQueue(Generic[T]):
 
     def repeat(self, outcome: Outcome[T]) -> None:
         """Put the call of *outcome* at the front of the queue."""
+        self._refused[outcome.index] = outcome.result.meta.refused
         self._gathered.insert(0, (outcome.index, outcome.id, outcome.item))
 
     async def close(self) -> None:
@@ -442,6 +452,7 @@ class JournalledQueue(Generic[T]):
     async def _begin(self, lot: list[tuple[int, str, AnyCall[T]]]) -> None:
         verdicts = await self._journal.begin([(row, call) for _, row, call in lot])
         for (index, row, call), verdict in zip(lot, verdicts, strict=True):
+            refused = self._refused.pop(index, ())
             if verdict is SETTLED:
                 self.skipped += 1
                 if self._on_skip is not None:
@@ -449,7 +460,7 @@ class JournalledQueue(Generic[T]):
             elif isinstance(verdict, Send):
                 item = call.under(verdict.key)
                 item = item if isinstance(item, Call) else item.start_at(verdict.leg)
-                self._ready.append(pending_row(index, item, row, maybe_sent=verdict.maybe_sent))
+                self._ready.append(pending_row(index, item, row, maybe_sent=verdict.maybe_sent, refused=refused))
             else:
                 self._ready.append(pending_row(index, call, row, verdict=verdict))
 

@@ -1,7 +1,7 @@
 """Running a batch: `send`, and the outcomes that it yields while the batch runs."""
 
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, final, overload
 
@@ -9,7 +9,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 from attrs import define, field
 
-from ..calls import Caller
+from ..calls import Call, Caller
 from ..client import Client
 from ..clock import SYSTEM_CLOCK, Clock, steady
 from ..concurrency import task_group
@@ -235,6 +235,14 @@ class Outcomes(Generic[T]):
         """The positions of the calls that were given to the client and have no result: they may have been sent.
 
         Most useful after the batch was left early or an exception was raised; until then they are mostly in flight.
+        """
+        return frozenset(self._pool.unsettled)
+
+    @property
+    def unsettled_calls(self) -> Mapping[int, Call[T]]:
+        """The calls of `unsettled`, by position: of a fallback the leg that was sent last, whose key it has.
+
+        With a journal they have the keys that the journal has for their rows.
         """
         return self._pool.unsettled
 

@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import define, evolve, field, frozen
 
-from ..calls import Caller
+from ..calls import Call, Caller
 from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
@@ -61,8 +61,8 @@ class WorkerPool(Generic[T]):
     wake: Callable[[], None] = field(default=lambda: None, init=False)
     started: int = field(default=0, init=False)
     settled: int = field(default=0, init=False)
-    _in_flight: set[int] = field(factory=set, init=False)
-    _raised: set[int] = field(factory=set, init=False)
+    _in_flight: dict[int, PendingRow[T]] = field(factory=dict, init=False)
+    _raised: dict[int, PendingRow[T]] = field(factory=dict, init=False)
     stopped: Stopped | None = field(default=None, init=False)
     failure: Exception | None = field(default=None, init=False)
     ended: deque[Outcome[T]] = field(factory=deque, init=False)
@@ -94,9 +94,9 @@ class WorkerPool(Generic[T]):
         return len(self._in_flight)
 
     @property
-    def unsettled(self) -> frozenset[int]:
-        """The positions of the calls that were given to the client and have no result."""
-        return frozenset(self._in_flight | self._raised)
+    def unsettled(self) -> dict[int, Call[T]]:
+        """The calls that were given to the client and have no result, by position; of a fallback the current leg."""
+        return {index: row.call for index, row in (self._in_flight | self._raised).items()}
 
     @property
     def exhausted(self) -> bool:
@@ -224,13 +224,12 @@ class WorkerPool(Generic[T]):
     async def _send(self, row: PendingRow[T], api: Caller) -> None:
         if row.last is None:
             self.started += 1
-        self._in_flight.add(row.index)
+        self._in_flight[row.index] = row
         try:
             await self._send_started(row, api)
         except BaseException as error:
-            without_outcome = self._in_flight & {row.index}
-            self._in_flight -= without_outcome
-            self._raised |= without_outcome
+            if self._in_flight.pop(row.index, None) is not None:
+                self._raised[row.index] = row
             if isinstance(error, Exception):
                 error.add_note(f"msgapi: raised for call {row.index} of the batch, which therefore has no outcome")
             raise
@@ -315,14 +314,14 @@ class WorkerPool(Generic[T]):
             return
         if row.last is None:
             self.started -= 1
-            self._in_flight.discard(row.index)
+            _ = self._in_flight.pop(row.index, None)
         self._again.append(row)
 
     def _settle(self, row: PendingRow[T], result: Result[T]) -> None:
         result = with_legs(result, 1 if row.fallback is None else row.fallback.leg, row.refused)
         reported = self.queue.settle(row, result)
-        self._in_flight.discard(row.index)
-        self._raised.discard(row.index)
+        _ = self._in_flight.pop(row.index, None)
+        _ = self._raised.pop(row.index, None)
         self.settled += 1
         self.ended.append(Outcome(row.index, row.call, reported, row.id, row.fallback))
         if self.watch is not None:

@@ -11,7 +11,7 @@ Rules:
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from threading import Event, Lock
 from typing import Any, Final, Generic, TypeVar, cast, final
@@ -20,6 +20,7 @@ import anyio
 
 from .. import batch
 from ..batch import Outcome, Outcomes, Stopped
+from ..calls import Call
 from ..client import Client
 from .loop_thread import Job, LoopThread, wait_for, wait_for_release
 
@@ -213,6 +214,11 @@ class BlockingOutcomes(Generic[T]):
     def unsettled(self) -> frozenset[int]:
         """The positions of the calls that were given to the client and have no result: they may have been sent."""
         return self._in_loop(lambda: self._outcomes.unsettled)
+
+    @property
+    def unsettled_calls(self) -> Mapping[int, Call[T]]:
+        """The calls of `unsettled`, by position: of a fallback the leg that was sent last, whose key it has."""
+        return self._in_loop(lambda: self._outcomes.unsettled_calls)
 
     @property
     def stopped(self) -> Stopped | None:

@@ -236,6 +236,11 @@ class ChunkJournal:
         return self._earlier.accepted
 
     @property
+    def is_complete(self) -> bool:
+        """True: a leg is in the record before it is sent."""
+        return True
+
+    @property
     def accepted(self) -> bool:
         """Whether a row of the chunk was accepted since it was begun."""
         return self._accepted

@@ -77,6 +77,11 @@ class Journal:
     _due: anyio.Event = field(factory=anyio.Event, init=False)
 
     @property
+    def is_complete(self) -> bool:
+        """Whether a row or leg that the journal lacks was certainly not sent; see *incomplete* of `open`."""
+        return self._rules.is_complete
+
+    @property
     def earlier_refusals(self) -> Mapping[tuple[str, str], int]:
         """No refusals: those of an earlier run do not count, since their reason may be gone."""
         return {}
@@ -131,9 +136,9 @@ class Journal:
         Return True once the record is on the disk. If it cannot be written, `Unusable` is raised, and the leg must not
         be sent.
         """
-        self._in_flight[row] = False
+        self._in_flight[row] = not self.is_complete
         self._legs[row] = leg
-        self._advanced[row] = AdvancedRow(leg, self._clock.time(), row)
+        self._advanced[row] = AdvancedRow(leg, self._rules.leg_since(self._clock.time()), row)
         async with self._lock:
             was_written = row not in self._advanced  # with another row that has just advanced
             return was_written or await self._write(())

@@ -233,8 +233,12 @@ class ResumeRules:
 
     @property
     def is_complete(self) -> bool:
-        """Whether a row that the journal lacks was certainly not sent."""
+        """Whether a row or leg that the journal lacks was certainly not sent."""
         return self.lost_since is None
+
+    def leg_since(self, now: float) -> float:
+        """Return the Unix time from which the key of a leg counts that the journal lacks, if it is sent *now*."""
+        return self.lost_since if self.lost_since is not None and self._is_remembered(self.lost_since, now) else now
 
     def judge(self, entry: Entry | None, new: Send, request: RowRequest) -> Verdict:
         """Return the verdict on a row with *entry*, or None if the journal lacks it; a new row is sent as *new*."""

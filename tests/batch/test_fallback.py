@@ -1,5 +1,6 @@
 """batch with fallbacks: one outcome a row, one message a person, and the right leg after any end."""
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -279,6 +280,7 @@ async def test_a_402_of_the_second_leg_is_repeated_at_the_second_leg_with_a_jour
     assert isinstance(second.result, Ok)
     assert second.result.meta.leg == 2
     assert api.channels == "rmm"
+    assert second.result.meta.refused == first.result.meta.refused == (NOT_CAPABLE,)
     assert api.keys[1] == api.keys[2] == leg_key(key_of("b1", "0"), 2)
 
 
@@ -375,6 +377,40 @@ async def test_a_second_leg_whose_key_may_be_forgotten_is_an_unknown_outcome(tmp
     (outcome,) = await journalled(tmp_path, api, clock=clock, unknown="resend")
     assert isinstance(outcome.result, Ok)
     assert api.channels == "m"
+
+
+@pytest.mark.parametrize("email", [NotSent("refused"), Unanswered("reset")])
+async def test_without_the_wal_a_later_leg_may_have_been_sent_by_the_run_before(
+    tmp_path: Path, email: Result[Any]
+) -> None:
+    clock = VirtualClock()
+    begun, copied = clock.time(), tmp_path / "copied"
+    async with opened(tmp_path, clock=clock) as record:
+        _, _ = await run(Service(), rows(1), journal=record)  # the email was accepted
+        _ = shutil.copytree(tmp_path, copied, ignore=shutil.ignore_patterns("*-wal"))
+    clock.advance(20 * HOUR)
+    async with opened(copied, clock=clock) as record:
+        ((outcome,), _) = await run(Service(email=email), rows(1), journal=record)
+        await record.confirm_complete()
+    assert not isinstance(outcome.result, Ok)
+    assert (outcome.result.meta.leg, outcome.result.may_have_happened) == (2, True)
+    line = lines(copied)["0"]
+    assert (line.state, line.leg, line.started) == (State.UNKNOWN, 2, begun)
+    clock.advance(4 * HOUR)
+    api = Service()
+    (outcome,) = await journalled(copied, api, clock=clock)
+    assert not isinstance(outcome.result, Ok)
+    assert (outcome.result.code, api.calls) == ("outcome_unknown", [])
+
+
+async def test_a_later_leg_that_is_sent_again_on_request_counts_from_then(tmp_path: Path) -> None:
+    clock, copied = VirtualClock(), tmp_path / "copied"
+    async with opened(tmp_path, clock=clock):
+        _ = shutil.copytree(tmp_path, copied, ignore=shutil.ignore_patterns("*-wal"))
+    clock.advance(30 * HOUR)
+    api = Service(email=Unanswered("reset"))
+    _ = await journalled(copied, api, clock=clock, unknown="resend")
+    assert (api.channels, lines(copied)["0"].started) == ("rm", clock.time())
 
 
 async def test_another_request_of_a_row_that_was_not_sent_begins_at_the_first_leg(tmp_path: Path) -> None:

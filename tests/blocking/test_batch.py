@@ -282,6 +282,7 @@ def test_outcomes_that_were_not_yielded_can_be_taken_after_the_batch_was_left() 
         after = [*ended, *outcomes.take_ended()]
     assert len(after) == len({outcome.index for outcome in after}) == outcomes.settled - 1
     assert outcomes.unsettled.isdisjoint(outcome.index for outcome in after)
+    assert outcomes.unsettled_calls.keys() == outcomes.unsettled
 
 
 def test_a_batch_stops_at_an_empty_balance_and_can_be_resumed() -> None:

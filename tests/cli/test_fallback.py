@@ -1,15 +1,19 @@
 """msgapi batch --fallback-email: an email for those whom RCS does not reach, and each person one message."""
 
+import os
+import signal
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import anyio
 import orjson
 import pytest
 
-from msgapi import Invalid, NotSent, Request, fallback
+from msgapi import Call, Invalid, Meta, NotFound, NotSent, Pace, Request, Result, fallback
 from msgapi.cli import main
-from msgapi.cli.batch.command import BatchConfig, open_rows
+from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
+from msgapi.cli.outcomes import Exit
 from msgapi.fallback import Fallback
 from msgapi.journal import State
 from msgapi.journal import open_readonly as open_journal
@@ -19,6 +23,7 @@ from msgapi.transports import Answer
 from tests.support.cli_files import lines, through
 from tests.support.cli_fleets import Fleet, placed
 
+T = TypeVar("T")
 Captured = pytest.CaptureFixture[str]
 NO_RCS = "+447700900404"
 RCS = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}"]
@@ -258,10 +263,28 @@ def test_a_row_whose_fallback_cannot_be_made_is_invalid(tmp_path: Path) -> None:
     assert len(fourth.legs) == 1
 
 
-def test_both_messages_make_the_duplicate(tmp_path: Path) -> None:
-    row = "+4915112345678,Ada,ada@example.org\n"
-    made = calls_of(people(tmp_path, f"to,name,mail\n{row}{row}+4915112345678,Ada,other@example.org\n"))
-    assert [one.repeats for one in made] == [False, True, False]
+def test_the_first_message_makes_the_duplicate(tmp_path: Path) -> None:
+    phone = "+4915112345678,Ada"
+    content = f"to,name,mail\n{phone},ada@example.org\n{phone},other@example.org\n{phone},\n"
+    path = people(tmp_path, f"{content}{phone},ada@example.org\n+4915112345679,Ada,ada@example.org\n")
+    made = calls_of(path)
+    assert [one.repeats for one in made] == [False, True, True, True, False]
+    allowed = calls_of(path, allow_duplicates=True)
+    assert [one.repeats for one in allowed] == [False, False, False, True, False]
+    assert (len({one.id for one in allowed}), allowed[0].id) == (5, made[0].id)
+
+
+def test_a_phone_number_with_another_address_gets_no_second_message_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = Sandbox(timing=None)
+    through(monkeypatch, box)
+    first, second = (f"+4915112345678,Ada,{name}@example.org\n" for name in ("ada", "other"))
+    assert main(batch(tmp_path, content=f"to,name,mail\n{first}")) == 0
+    assert main(batch(tmp_path, content=f"to,name,mail\n{first}{second}")) == 0
+    assert main(batch(tmp_path, content=f"to,name,mail\n{second}{first}")) == 2
+    assert main(batch(tmp_path, "--changed", "skip", content=f"to,name,mail\n{second}{first}")) == 0
+    assert len(box.messages) == 1
 
 
 def test_a_fleet_queues_both_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,3 +325,43 @@ def test_a_batch_never_spends_more_than_the_higher_price_of_each_row(
     assert (facts["stopped"], facts["sent_by_email"], facts["price"]) == ("spend", 3, "0.015")
     assert main(batch(tmp_path, "--dry-run", "--price", "basic=0.07", content=content)) == 2
     assert "billed as email" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("mail", "options"), [("404@magic.example", ()), ("bob@example.org", ("--changed", "send"))])
+def test_the_results_have_the_key_under_which_a_changed_row_was_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mail: str, options: tuple[str, ...]
+) -> None:
+    box = Sandbox(timing=None)
+    through(monkeypatch, box)
+    content, results = f"id,to,name,mail\n1,{NO_RCS},Bob,{mail}\n", tmp_path / "r.jsonl"
+    assert main(batch(tmp_path, "--id-column", "id", content=content)) in {0, 1}
+    before = len(box.messages)
+    changed = ["--id-column", "id", "--results", str(results), *options]
+    for _ in range(2):  # the second time from the journal
+        assert main(batch(tmp_path, *changed, content=content.replace(mail, "robert@example.org"))) == 0
+        (sent,) = box.messages[before:]
+        assert [line["idempotency_key"] for line in lines(results)] == [sent.idempotency_key]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.anyio
+async def test_a_second_ctrl_c_names_the_key_of_the_message_in_flight(tmp_path: Path) -> None:
+    sent: list[str | None] = []
+
+    async def api(call: Call[T], /) -> Result[T]:
+        sent.append(call.idempotency_key)
+        if len(sent) == 1:
+            return NotFound(meta=Meta(status=404, attempts=1))
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep(0.02)
+        await anyio.sleep_forever()
+        raise AssertionError("cancelled")
+
+    values = {"agent_id": "ag_1", "traffic_type": "TRANSACTION", "text": "Hi", "channel_id": "ch_1", "subject": "S"}
+    path, results = people(tmp_path, f"to,mail\n{NO_RCS},bob@example.org\n"), str(tmp_path / "r.jsonl")
+    config = BatchConfig(path=path, message_values={**values, "html": "<p>"}, fallback_email="mail", results=results)
+    with open_rows(config) as (table, calls):
+        run = await run_batch(config, table, calls, api=api, pace=Pace())
+    assert (run.status, len(sent)) == (Exit.INTERRUPTED, 2)
+    assert [(line["kind"], line["idempotency_key"]) for line in lines(results)] == [("Unknown", sent[1])]

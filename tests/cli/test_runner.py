@@ -182,6 +182,28 @@ async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> 
     assert (run.interrupted, run.status) == (1, Exit.ACCEPTED)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (NotSent("no route"), "interrupted: 9 rows settled, 0 unknown, 1 not sent yet"),
+        (Unanswered("reset"), "interrupted: 9 rows settled, 1 unknown, 0 not sent yet"),
+    ],
+)
+async def test_an_interruption_that_left_the_last_row_without_a_verdict_is_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Result[Accepted], said: str
+) -> None:
+    async def last() -> Result[Accepted]:
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep(0.02)
+        return error
+
+    job = mailing(tmp_path, people(tmp_path, 10), concurrency=1)
+    run = await mailed(job, lambda at: last() if at == 10 else accepted())
+    assert (run.interrupted, run.status) == (1, Exit.INTERRUPTED)
+    _ = summary.report(run, json=False, results=None, failed=None)
+    assert said in capsys.readouterr().err
+
+
 async def test_a_full_disk_stops_the_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     job = mailing(tmp_path, people(tmp_path, 500), results="/dev/full", failed=None, concurrency=1)
     run = await mailed(job, accepted)

@@ -7,6 +7,8 @@ Rules:
 - An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
 - In memory there is one table of hashes: that of the ids is gone before that of the messages grows.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
+- A row with a fallback is a duplicate if its first message is that of an earlier row. Where duplicates are allowed, only
+  a row with the same fallback is one, so that the order of the rows does not change their ids.
 """
 
 import re
@@ -223,7 +225,7 @@ class RowCalls:
         if call.invalid is not None or isinstance(second, Invalid):
             return RowCall(row, unsent, call)
         digest = request_digest(*call.legs)
-        count = number_equal(contents, digest)
+        count = number_equal(contents, digest if self.allow_duplicates else request_digest(call.legs[0]))
         if count > 1 and not self.allow_duplicates:
             return RowCall(row, unsent, invalid_call(_DUPLICATE), repeats=True)
         return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1, second=second)

@@ -138,6 +138,11 @@ class Counts:
         return self.refused + self.unknown + self.not_carried_out
 
     @property
+    def without_verdict(self) -> int:
+        """The number of rows for which there is no verdict of the service: those not sent yet, and the unknown ones."""
+        return self.not_sent_yet + self.not_carried_out + self.interrupted + self.unknown
+
+    @property
     def unpaid(self) -> int:
         """The number of rows to be paid for: those without an outcome, and those that were not carried out."""
         return self.total - self.settled + self.not_carried_out

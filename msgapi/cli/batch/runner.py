@@ -10,7 +10,7 @@ Rules:
 """
 
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from itertools import islice
@@ -24,7 +24,7 @@ from ...billing import Estimate
 from ...calls import Call, Caller
 from ...client import Client
 from ...clock import SYSTEM_CLOCK, Clock
-from ...fallback import AnyCall, leg_key
+from ...fallback import AnyCall
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
@@ -89,7 +89,7 @@ class BatchRun:
     _recorded: bytearray = field(init=False)
     _key_of: KeyFunction | None = field(default=None, init=False)
     _top_up_wait: anyio.CancelScope | None = field(default=None, init=False)
-    _in_flight: dict[int, tuple[InputRow, AnyCall[Accepted]]] = field(factory=dict, init=False)
+    _in_flight: dict[int, InputRow] = field(factory=dict, init=False)
     _outcomes: Outcomes[Accepted] | None = field(default=None, init=False)
     _opened: Journal | None = field(default=None, init=False)
 
@@ -104,7 +104,7 @@ class BatchRun:
         left = self.counts.not_sent_yet + self.counts.interrupted
         if self.stopped is not None and self.stopped.reason == "unauthorized":
             return Exit.CONFIGURATION
-        if self.interrupted and left:
+        if self.interrupted and self.counts.without_verdict:
             return Exit.INTERRUPTED
         if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
@@ -188,7 +188,7 @@ class BatchRun:
     def _calls(self) -> Iterator[tuple[str, AnyCall[Accepted]]]:
         made = self.calls.make(self._read(), self.table.count, self._key_of)
         for index, (row, name, call) in enumerate(made):
-            self._in_flight[index] = row, call
+            self._in_flight[index] = row
             yield name, call
 
     def _read(self) -> Iterator[InputRow]:
@@ -201,12 +201,12 @@ class BatchRun:
             self.failure = f"{error}"
 
     def _record(self, outcome: Outcome[Accepted]) -> None:
-        row, call = self._in_flight.pop(outcome.index)
+        row = self._in_flight.pop(outcome.index)
         self._mark(row)
         self.attempted += outcome.result.meta.attempts > 0
         self.counts.add_result(row, outcome.result)
-        key, leg = call.idempotency_key, outcome.result.meta.leg
-        self.files.write_result(row, None if key is None else leg_key(key, leg), outcome.result)
+        # The journal gives a changed row another key than the file does.
+        self.files.write_result(row, outcome.call.idempotency_key, outcome.result)
 
     def _skip(self, index: int, _: str) -> None:
         del self._in_flight[index]
@@ -243,8 +243,9 @@ class BatchRun:
             self.counts.load(summary)
 
     def _account_alone(self) -> None:
-        unsettled: frozenset[int] = frozenset() if self._outcomes is None else self._outcomes.unsettled
-        for row, call in (self._in_flight[index] for index in sorted(unsettled)):
+        unsettled: Mapping[int, Call[Accepted]] = {} if self._outcomes is None else self._outcomes.unsettled_calls
+        for index, call in sorted(unsettled.items()):
+            row = self._in_flight[index]
             self._mark(row)
             self.counts.interrupted += 1
             self.files.write_interrupted(row, call.idempotency_key)

@@ -144,9 +144,10 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     if run.failure:
         yield f"stopped: {run.failure}"
     if run.interrupted:
+        unknown, not_sent_yet = counts.unknown + counts.interrupted, counts.not_sent_yet + counts.not_carried_out
         yield (
-            f"interrupted: {counted(counts.settled)} settled, {counts.interrupted:,} {RowOutcome.UNKNOWN.words}, "
-            f"{counts.not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
+            f"interrupted: {counted(counts.total - counts.without_verdict)} settled, "
+            f"{unknown:,} {RowOutcome.UNKNOWN.words}, {not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
         )
     failed = failed if run.files.failure is None else None
     if run.journal is not None:
@@ -155,7 +156,7 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
         yield from _journal_notices(run.journal.path, counts, failed if run.files.refused else None)
         return
     refused = run.files.refused
-    left = counts.interrupted + counts.not_sent_yet + counts.unknown + counts.not_carried_out
+    left = counts.without_verdict
     if refused and failed:
         yield f"{counted(refused, verb='were')} refused, see {failed}: correct what is wrong and send that file"
     elif refused:
