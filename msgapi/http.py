@@ -121,6 +121,15 @@ class TimeLimits:
         seconds, left = usual if self.timeout is None else self.timeout, self.left
         return seconds if left is None else min(seconds, left)
 
+    def connecting(self, usual: float, exchange: float) -> float:
+        """Return the seconds for the connecting in an exchange that begins now; *usual* are those of the transport.
+
+        They are at most nine tenths of those of the exchange, whose usual seconds are *exchange*, so that a time-out
+        while connecting is recognised as such.
+        """
+        seconds = usual if self.connect_timeout is None else self.connect_timeout
+        return min(seconds, 0.9 * self.exchange(exchange))
+
 
 @final
 @frozen(repr=False)

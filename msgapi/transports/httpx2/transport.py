@@ -19,7 +19,14 @@ import httpx2
 from attrs import define, field
 
 from ...config import check_count, check_seconds
-from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport
+from ..common.connections import (
+    KEEPALIVE,
+    MAX_AGE,
+    MAX_CONNECTIONS,
+    ConnectionLimit,
+    PooledTransport,
+    keepalive_within,
+)
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport
 from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
@@ -74,7 +81,9 @@ def open(  # noqa: A001 - `transports.httpx2.open`
             return over_client, over_client.close
         proxies = read_proxies(proxy, os.environ)
         transport = PooledTransport(
-            SocketConnector(connecting, max_response, ssl, keepalive_timeout, proxies),
+            SocketConnector(
+                connecting, max_response, ssl, keepalive_within(keepalive_timeout, max_connection_age), proxies
+            ),
             deadlines,
             limit,
             None,
