@@ -14,7 +14,8 @@ from .redact import mask
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PROTECTED: Final = re.compile(
-    "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|te|trailer|transfer-encoding|upgrade"
+    "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|keep-alive|proxy-.*|te|trailer"
+    "|transfer-encoding|upgrade"
 )
 _WRITTEN_BY_CLIENT: Final = frozenset({"accept", "authorization", "user-agent"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})

@@ -95,8 +95,14 @@ def make_options(base: CallOptions | None, **given: Any) -> CallOptions | None: 
     if "headers" in changed:
         check_instance("headers", changed["headers"], Mapping, '{"X-Request-Id": "..."}')
         check_headers(changed["headers"])
-        changed["headers"] = {**((base and base.headers) or {}), **changed["headers"]}
+        changed["headers"] = _merge_headers((base and base.headers) or {}, changed["headers"])
     return attrs.evolve(base or CallOptions(), **changed)
+
+
+def _merge_headers(*several: Mapping[str, str]) -> dict[str, str]:
+    # The last one of a name stays: names are case-insensitive, and a server may refuse or join repeated headers.
+    last = {name.lower(): (name, value) for headers in several for name, value in headers.items()}
+    return dict(last.values())
 
 
 def make_connection_options(
