@@ -13,7 +13,7 @@ from msgapi import Client, Misconfigured, NotSent, Request, Response, Retry, bil
 from msgapi.http import TimeLimits
 from msgapi.transports import aiohttp, httptools
 from msgapi.transports.aiohttp import opening
-from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, check_proxy, read_proxies
+from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, parse_setting, read_proxies
 from tests.support.exchanges import secured
 from tests.support.proxy import proxying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
@@ -39,7 +39,7 @@ class Service:
 
 
 def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_ENVIRONMENT) -> str | None:
-    rules = read_proxies(proxy, environment)
+    rules = read_proxies(parse_setting(proxy)[0], environment)
     found = None if rules is None else rules.choose(URL(url))
     return None if found is None else f"{found}"
 
@@ -101,7 +101,7 @@ def test_an_explicit_proxy_is_for_every_host_and_none_is_for_no_proxy() -> None:
 
 
 def test_credentials_are_sent_and_shown_nowhere() -> None:
-    rules = read_proxies(f"http://{CREDENTIALS}proxy.test:3128", {})
+    rules = read_proxies(parse_setting(f"http://{CREDENTIALS}proxy.test:3128")[0], {})
     assert rules is not None
     proxy = rules.choose(URL("https://h.test"))
     assert proxy is not None
@@ -127,7 +127,7 @@ def test_credentials_are_sent_and_shown_nowhere() -> None:
 def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
     proxy: str, kind: type[Exception], text: str
 ) -> None:
-    for make in (check_proxy, lambda proxy: Client(proxy=proxy), lambda proxy: httptools.open(proxy=proxy)):
+    for make in (lambda proxy: Client(proxy=proxy), lambda proxy: httptools.open(proxy=proxy)):
         with pytest.raises(kind, match=text) as error:
             make(proxy)
         assert "hidden" not in str(error.value)
@@ -135,7 +135,7 @@ def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
 
 def test_values_of_the_option_are_accepted() -> None:
     for proxy in (None, FROM_ENVIRONMENT, PROXY, "proxy.test:3128"):
-        check_proxy(proxy)
+        assert parse_setting(proxy)[1] is None
         assert isinstance(Client(proxy=proxy), Client)
     with pytest.raises(ValueError, match="proxy is that of the default transport"):
         Client(proxy=PROXY, transport=httptools.open())

@@ -130,8 +130,8 @@ async def test_a_wait_for_a_connection_of_the_client_that_outlasts_the_limits_is
     ):
         tasks.start_soon(transport, Request("GET", url))
         await anyio.wait_all_tasks_blocked()
-        for limits in ((None, None, LONG), (LONG, None, 2 * LONG)):
-            outcome = await transport(limited(url, *limits))
+        for seconds in (None, LONG):
+            outcome = await transport(limited(url, seconds, total=2 * LONG))
             assert isinstance(outcome, NotSent)
             assert outcome.code == NO_FREE_CONNECTION
         tasks.cancel_scope.cancel()
