@@ -72,6 +72,8 @@ def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_EN
         ("http://LOCALHOST.:8025", {"ALL_PROXY": PROXY}, None),
         ("https://127.0.0.2", {"ALL_PROXY": PROXY}, None),
         ("https://[::1]:1", {"ALL_PROXY": PROXY}, None),
+        ("https://[::ffff:127.0.0.1]", {"ALL_PROXY": PROXY}, None),
+        ("https://[::ffff:10.0.0.1]", {"ALL_PROXY": PROXY}, PROXY),
         # NO_PROXY.
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "*"}, None),
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "a.test, h.test"}, None),
@@ -83,6 +85,7 @@ def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_EN
         ("https://ah.test", {"ALL_PROXY": PROXY, "NO_PROXY": "h.test"}, PROXY),
         ("https://h.test:8443", {"ALL_PROXY": PROXY, "NO_PROXY": "h.test:8443"}, None),
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "h.test:8443"}, PROXY),
+        ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": f"h.test:{'9' * 5000}"}, PROXY),
         ("https://10.1.2.3", {"ALL_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}, None),
         ("https://11.1.2.3", {"ALL_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8,11.1.2.4"}, PROXY),
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}, PROXY),

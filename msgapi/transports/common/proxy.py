@@ -32,6 +32,7 @@ FROM_ENVIRONMENT: Final = "environment"
 """The value of the option `proxy` that stands for the proxies of the environment."""
 
 _PORT: Final = 80
+_PORT_NUMBER: Final = re.compile("[0-9]{1,5}")
 _LONGEST_HEAD: Final = 2**14  # bytes of the answer to CONNECT
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -188,7 +189,7 @@ def _bypass(entry: str) -> Bypass:
     else:
         return lambda host, _: _is_in(host, network)
     name, _, number = entry.rpartition(":")
-    port = int(number) if name and number.isdecimal() else None
+    port = int(number) if name and _PORT_NUMBER.fullmatch(number) else None
     name = (entry if port is None else name).removeprefix("*").strip("[].")
     return lambda host, at: (host == name or host.endswith(f".{name}")) and port in {None, at}
 
