@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_.])?|[0-9A-Fa-f:]+")
+_LONGEST_LABEL = 63  # characters between two dots of a host name (RFC 1035)
 _PRODUCT = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}(/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})?")  # RFC 9110, 10.1.5
 _LIBRARIES = {
     "ClientSession": "transports.aiohttp.open(session=...), with the session in it",
@@ -53,7 +54,14 @@ def check_url(url: str, allow_http: Collection[str] = ()) -> str:
         host, _ = parts.hostname, parts.port
     except ValueError:
         raise Misconfigured("the base URL is not a URL: give one such as https://api.arowana.app") from None
-    if parts.scheme not in {"http", "https"} or not host or not url.isascii() or not url.isprintable() or " " in url:
+    if (
+        parts.scheme not in {"http", "https"}
+        or not host
+        or not _is_host(host)
+        or not url.isascii()
+        or not url.isprintable()
+        or " " in url
+    ):
         raise Misconfigured("the base URL must be like https://api.arowana.app (check MSGAPI_BASE_URL)")
     if parts.username is not None or parts.query or parts.fragment:
         raise Misconfigured("the base URL must have no user, no query and no fragment")
@@ -66,6 +74,11 @@ def check_url(url: str, allow_http: Collection[str] = ()) -> str:
     while path.lower().endswith("/v1"):
         path = path[:-3].rstrip("/")
     return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _is_host(host: str) -> bool:
+    # A name that no resolver takes would be found at the first call only.
+    return ":" in host or all(0 < len(label) <= _LONGEST_LABEL for label in host.removesuffix(".").split("."))
 
 
 def check_app_name(name: str) -> None:
@@ -201,7 +214,10 @@ def is_loopback(host: str) -> bool:
     """Return whether *host*, a name or an IP address, is this machine."""
     from ipaddress import ip_address
 
+    name = host.lower().removesuffix(".")
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        address = ip_address(name)
     except ValueError:
-        return False
+        return name == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)  # before Python 3.13, `is_loopback` is False for ::ffff:127.0.0.1
+    return address.is_loopback or (mapped is not None and mapped.is_loopback)

@@ -14,7 +14,8 @@ from .redact import mask
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PROTECTED: Final = re.compile(
-    "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|te|trailer|transfer-encoding|upgrade"
+    "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|keep-alive|proxy-.*|te|trailer"
+    "|transfer-encoding|upgrade"
 )
 _WRITTEN_BY_CLIENT: Final = frozenset({"accept", "authorization", "user-agent"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -120,6 +121,15 @@ class TimeLimits:
         """Return the seconds for an exchange that begins now; *usual* are those of the transport."""
         seconds, left = usual if self.timeout is None else self.timeout, self.left
         return seconds if left is None else min(seconds, left)
+
+    def connecting(self, usual: float, exchange: float) -> float:
+        """Return the seconds for the connecting in an exchange that begins now; *usual* are those of the transport.
+
+        They are at most nine tenths of those of the exchange, whose usual seconds are *exchange*, so that a time-out
+        while connecting is recognised as such.
+        """
+        seconds = usual if self.connect_timeout is None else self.connect_timeout
+        return min(seconds, 0.9 * self.exchange(exchange))
 
 
 @final

@@ -185,6 +185,15 @@ async def test_headers_of_a_call_are_sent_and_those_of_the_client_stay_last() ->
     assert {name: second.headers[name] for name in ("X-A", "X-B")} == {"X-A": "a", "X-B": "c"}
 
 
+async def test_a_header_of_a_call_replaces_that_of_the_client_in_any_case() -> None:
+    async with scripted(OK) as (client, script):
+        _ = await client.with_options(headers={"X-Request-Id": "a", "X-B": "b"})(READ, headers={"x-request-id": "c"})
+        _ = await client(READ, headers={"X-A": "a", "x-a": "b"})
+    first, second = ({name.lower(): request.headers[name] for name in request.headers} for request in script.asked)
+    assert (first["x-request-id"], first["x-b"], second["x-a"]) == ("c", "b", "b")
+    assert [len(request.headers) for request in script.asked] == [len(first), len(second)]
+
+
 async def test_derived_clients_share_connections_pace_budget_and_observer_and_close_together() -> None:
     async with scripted(DOWN, retry=Retry(budget=3.0, refill=0.0)) as (client, script):
         patient = client.with_options(retry=Retry(attempts=3), total_timeout=100.0)
@@ -224,6 +233,8 @@ async def test_a_derived_client_opens_the_client() -> None:
         ({"headers": {"Idempotency-Key": "x"}}, ValueError, "cannot be added"),
         ({"headers": {"Content-Type": "x"}}, ValueError, "cannot be added"),
         ({"headers": {"X-A": "a\r\nb"}}, ValueError, "cannot be added"),
+        ({"headers": {"Proxy-Authorization": "Basic eA=="}}, ValueError, "cannot be added"),
+        ({"headers": {"Keep-Alive": "timeout=1"}}, ValueError, "cannot be added"),
         ({"headers": {"X A": "a"}}, ValueError, "cannot be added"),
     ],
 )

@@ -73,6 +73,11 @@ async def test_without_a_type_any_json_is_the_value() -> None:
         ({"idempotency_key": "a b"}, ["idempotency_key"]),
         ({"body": object()}, ["body"]),
         ({"query": 5}, ["body"]),
+        ({"query": {"name": "\ud800"}}, ["body"]),
+        ({"query": {"\ud800": 1}}, ["body"]),
+        ({"path": "/v1/100%"}, ["path"]),
+        ({"path": "/v1/%zz"}, ["path"]),
+        ({"body": {"a": [float("nan")]}}, ["body"]),
     ],
 )
 def test_a_custom_call_with_bad_input_is_invalid(given: dict[str, Any], fields: list[str]) -> None:
@@ -94,7 +99,12 @@ def test_a_call_is_extended_by_fields_and_stays_the_same_operation() -> None:
 def test_what_cannot_be_extended_is_invalid() -> None:
     broken = messages.send(messages.Text(agent_id="", to="", traffic_type="TRANSACTION", text=""))
     assert extend_call(broken, {"a": 1}) is broken
-    for call, fields in ((READ, {"a": 1}), (messages.send(TEXT), {"a": object()}), (messages.send(TEXT), 5)):
+    for call, fields in (
+        (READ, {"a": 1}),
+        (messages.send(TEXT), {"a": object()}),
+        (messages.send(TEXT), {"a": float("inf")}),
+        (messages.send(TEXT), 5),
+    ):
         extended = extend_call(call, fields)  # type: ignore[arg-type]
         assert isinstance(extended.invalid, Invalid)
 

@@ -13,6 +13,9 @@ import anyio
 import pytest
 
 import msgapi
+import msgapi.transports.aiohttp
+import msgapi.transports.httptools
+import msgapi.transports.httpx2
 from msgapi import fleet, transports
 from msgapi.cli import app
 from msgapi.cli.outcomes import CliError
@@ -99,6 +102,45 @@ CLIENTS: list[tuple[str, Callable[[str], Any]]] = [
     ("a transport that does not open", lambda key: msgapi.Client(api_key=key, transport=broken_transport())),
     ("a transport that raises", lambda key: msgapi.Client(api_key=key, transport=Unsendable())),
 ]
+
+
+PROXY = f"http://user:{PASSWORD}@proxy.test:3128"
+PROXIES: list[tuple[str, Callable[[Any], Any]]] = [
+    ("the default", lambda options: msgapi.Client(api_key=KEY, **options)),
+    ("blocking", lambda options: msgapi.BlockingClient(api_key=KEY, **options)),
+    ("aiohttp", lambda options: transports.aiohttp.open(**options)),
+    ("httptools", lambda options: transports.httptools.open(**options)),
+    ("httpx2", lambda options: transports.httpx2.open(**options)),
+]
+
+
+@pytest.mark.parametrize("make", [make for _, make in PROXIES], ids=[name for name, _ in PROXIES])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"proxy": PROXY.replace("http:", "socks5:")},
+        {"proxy": f"{PROXY}99999"},
+        {"proxy": f"{PROXY} "},
+        {"proxy": f"http://user:{PASSWORD}@"},
+        {"proxy": PROXY.encode()},
+        {"proxy": PROXY, "timeout": 0},
+        {"proxy": PROXY, "max_connections": 0},
+        {"proxy": PROXY, "keepalive_timeout": 0},
+    ],
+    ids=", ".join,
+)
+def test_the_password_of_a_proxy_is_kept_out(make: Callable[[Any], Any], options: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, TypeError)) as caught:
+        make(options)
+    assert leaks(caught.value, PASSWORD) == leaks(caught.value) == []
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+@pytest.mark.parametrize("options", [{"proxy": PROXY}, {"transport": transports.aiohttp.open(proxy=PROXY)}], ids=str)
+async def test_the_password_of_a_proxy_is_kept_out_of_a_failed_opening(options: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, RuntimeError)) as caught:
+        _ = await msgapi.Client(api_key=KEY, **options).__aenter__()
+    assert leaks(caught.value, PASSWORD) == leaks(caught.value) == []
 
 
 @pytest.mark.parametrize("make", [make for _, make in CLIENTS], ids=[name for name, _ in CLIENTS])

@@ -87,14 +87,19 @@ class BlockingClient:
 
     @_typed_as_client(Client)
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - typed by the decorator
-        self._client = Client(**options)
+        try:
+            self._client = Client(**options)
+        except BaseException:
+            options.clear()  # an error tracker shows the local variables of a frame that raises
+            raise
         self._thread = LoopThread(self._client)
         self._base: BlockingClient | None = None
         weakref.finalize(self, self._thread.abandon).atexit = False
 
     def __repr__(self) -> str:
         """Show the base URL and whether the client is open; never the API key."""
-        return f"Blocking{self._client!r}"
+        client = getattr(self, "_client", None)  # None if its arguments are wrong
+        return "BlockingClient()" if client is None else f"Blocking{client!r}"
 
     def __reduce__(self) -> NoReturn:
         """Raise TypeError: a client has a thread, so it is neither pickled nor copied."""

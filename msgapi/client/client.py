@@ -24,7 +24,7 @@ from ..ratelimit.pace import Pace
 from ..results import Result
 from ..retry import Retry
 from ..transports import Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT
+from ..transports.common.proxy import FROM_ENVIRONMENT, parse_setting
 from .advice import advice_for
 from .lifetime import ClientSetup
 from .sending import CallOptions, CallSender, make_connection_options, make_options
@@ -122,7 +122,10 @@ class Client:
         observer: Observer | None = None,
     ) -> None:
         setup = self._setup = ClientSetup(api_key, None, transport, {}, app_name)
-        del api_key  # an error tracker shows the local variables of a frame that raises
+        proxy_setting, problem = parse_setting(proxy)
+        del api_key, proxy  # an error tracker shows the local variables of a frame that raises
+        if problem is not None:
+            raise problem
         setup.allow_http = check_hosts(allow_http)
         if base_url is not None:
             setup.base_url = check_url(base_url, setup.allow_http)
@@ -135,7 +138,7 @@ class Client:
             keepalive_timeout=keepalive_timeout,
             max_connection_age=max_connection_age,
             ssl=ssl,
-            proxy=proxy,
+            proxy=proxy_setting,
         )
         options = make_options(None, connect_timeout=connect_timeout, total_timeout=total_timeout)
         if transport is None:  # these are the transport's own, which costs nothing for each call

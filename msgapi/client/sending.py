@@ -32,7 +32,7 @@ from ..ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnOutco
 from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled, Unanswered
 from ..retry import Budget, Retry
 from ..transports import Answer, Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT, check_proxy
+from ..transports.common.proxy import FROM_ENVIRONMENT, ProxySetting
 from .lifetime import ClientSetup, Lifetime, OpenTransport
 
 _NO_TIME_LEFT: Final = NotSent("no time is left (total_timeout)")
@@ -95,14 +95,20 @@ def make_options(base: CallOptions | None, **given: Any) -> CallOptions | None: 
     if "headers" in changed:
         check_instance("headers", changed["headers"], Mapping, '{"X-Request-Id": "..."}')
         check_headers(changed["headers"])
-        changed["headers"] = {**((base and base.headers) or {}), **changed["headers"]}
+        changed["headers"] = _merge_headers((base and base.headers) or {}, changed["headers"])
     return attrs.evolve(base or CallOptions(), **changed)
+
+
+def _merge_headers(*several: Mapping[str, str]) -> dict[str, str]:
+    # The last one of a name stays: names are case-insensitive, and a server may refuse or join repeated headers.
+    last = {name.lower(): (name, value) for headers in several for name, value in headers.items()}
+    return dict(last.values())
 
 
 def make_connection_options(
     transport: object,
     *,
-    proxy: str | None,
+    proxy: ProxySetting,
     **given: Any,  # noqa: ANN401 - the options by name
 ) -> dict[str, Any]:
     """Return the options of the default transport in *given* that are not None, and *proxy* unless it is the default.
@@ -117,9 +123,7 @@ def make_connection_options(
             check_count(name, value)
         elif name == "ssl":
             check_instance(name, value, SSLContext, "ssl.create_default_context()")
-        elif name == "proxy":
-            check_proxy(value)
-        else:
+        elif name != "proxy":
             check_seconds(name, value)
     if transport is not None:
         check_transport(transport)

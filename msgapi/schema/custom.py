@@ -1,5 +1,6 @@
 """Custom calls: routes that this package does not know, and fields that it does not know of a route that it does."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar, overload
@@ -8,14 +9,14 @@ import attrs
 
 from ..calls import Call
 from ..codec import to_json
-from ..codec.json import parse
+from ..codec.json import parse, to_plain
 from ..results import Detail
 from .requests import check_key, format_query_value, make_invalid
 from .validators import UNCHECKABLE
 
 T = TypeVar("T")
 _METHOD: Final = re.compile(r"[A-Z]{1,20}")
-_PATH: Final = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]*)+")  # RFC 3986, section 3.3
+_PATH: Final = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*)+")  # RFC 3986, section 3.3
 
 
 @overload
@@ -72,7 +73,8 @@ def define_call(
     try:
         given = (query or {}).items()
         pairs = tuple((name, format_query_value(value)) for name, value in given if value is not None)
-        content = None if body is None else to_json(body)
+        _ = [text.encode() for pair in pairs for text in (f"{pair[0]}", pair[1])]  # fails for a lone surrogate
+        content = None if body is None else _to_json(body)
     except Exception:  # noqa: BLE001 - a method of a value raised, or it is not JSON
         details.append(Detail("body", UNCHECKABLE))
     invalid = make_invalid(tuple(details)) if details else None
@@ -92,9 +94,17 @@ def extend_call(call: Call[T], fields: Mapping[str, object]) -> Call[T]:
     if not isinstance(content, dict):
         return attrs.evolve(call, invalid=make_invalid((Detail("", "has no JSON object as its body to extend"),)))
     try:
-        return attrs.evolve(call, body=to_json(_merge(content, fields)))
+        return attrs.evolve(call, body=_to_json(_merge(content, fields)))
     except Exception:  # noqa: BLE001 - a method of a value raised, or it is not JSON
         return attrs.evolve(call, invalid=make_invalid((Detail("", UNCHECKABLE),)))
+
+
+def _to_json(value: object) -> bytes:
+    # Raise ValueError for NaN and infinity, which would be written as null.
+    content = to_json(value)
+    if b"null" in content:
+        _ = json.dumps(to_plain(value), allow_nan=False)
+    return content
 
 
 def _matches(pattern: re.Pattern[str], text: object) -> bool:

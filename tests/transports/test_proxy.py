@@ -13,7 +13,7 @@ from msgapi import Client, Misconfigured, NotSent, Request, Response, Retry, bil
 from msgapi.http import TimeLimits
 from msgapi.transports import aiohttp, httptools
 from msgapi.transports.aiohttp import opening
-from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, check_proxy, read_proxies
+from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, parse_setting, read_proxies
 from tests.support.exchanges import secured
 from tests.support.proxy import proxying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
@@ -39,7 +39,7 @@ class Service:
 
 
 def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_ENVIRONMENT) -> str | None:
-    rules = read_proxies(proxy, environment)
+    rules = read_proxies(parse_setting(proxy)[0], environment)
     found = None if rules is None else rules.choose(URL(url))
     return None if found is None else f"{found}"
 
@@ -72,6 +72,8 @@ def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_EN
         ("http://LOCALHOST.:8025", {"ALL_PROXY": PROXY}, None),
         ("https://127.0.0.2", {"ALL_PROXY": PROXY}, None),
         ("https://[::1]:1", {"ALL_PROXY": PROXY}, None),
+        ("https://[::ffff:127.0.0.1]", {"ALL_PROXY": PROXY}, None),
+        ("https://[::ffff:10.0.0.1]", {"ALL_PROXY": PROXY}, PROXY),
         # NO_PROXY.
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "*"}, None),
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "a.test, h.test"}, None),
@@ -83,6 +85,7 @@ def chosen(url: str, environment: Mapping[str, str], proxy: str | None = FROM_EN
         ("https://ah.test", {"ALL_PROXY": PROXY, "NO_PROXY": "h.test"}, PROXY),
         ("https://h.test:8443", {"ALL_PROXY": PROXY, "NO_PROXY": "h.test:8443"}, None),
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "h.test:8443"}, PROXY),
+        ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": f"h.test:{'9' * 5000}"}, PROXY),
         ("https://10.1.2.3", {"ALL_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}, None),
         ("https://11.1.2.3", {"ALL_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8,11.1.2.4"}, PROXY),
         ("https://h.test", {"ALL_PROXY": PROXY, "NO_PROXY": "10.0.0.0/8"}, PROXY),
@@ -101,7 +104,7 @@ def test_an_explicit_proxy_is_for_every_host_and_none_is_for_no_proxy() -> None:
 
 
 def test_credentials_are_sent_and_shown_nowhere() -> None:
-    rules = read_proxies(f"http://{CREDENTIALS}proxy.test:3128", {})
+    rules = read_proxies(parse_setting(f"http://{CREDENTIALS}proxy.test:3128")[0], {})
     assert rules is not None
     proxy = rules.choose(URL("https://h.test"))
     assert proxy is not None
@@ -127,7 +130,7 @@ def test_credentials_are_sent_and_shown_nowhere() -> None:
 def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
     proxy: str, kind: type[Exception], text: str
 ) -> None:
-    for make in (check_proxy, lambda proxy: Client(proxy=proxy), lambda proxy: httptools.open(proxy=proxy)):
+    for make in (lambda proxy: Client(proxy=proxy), lambda proxy: httptools.open(proxy=proxy)):
         with pytest.raises(kind, match=text) as error:
             make(proxy)
         assert "hidden" not in str(error.value)
@@ -135,7 +138,7 @@ def test_a_proxy_that_cannot_be_used_is_one_sentence_without_its_password(
 
 def test_values_of_the_option_are_accepted() -> None:
     for proxy in (None, FROM_ENVIRONMENT, PROXY, "proxy.test:3128"):
-        check_proxy(proxy)
+        assert parse_setting(proxy)[1] is None
         assert isinstance(Client(proxy=proxy), Client)
     with pytest.raises(ValueError, match="proxy is that of the default transport"):
         Client(proxy=PROXY, transport=httptools.open())

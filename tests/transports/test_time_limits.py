@@ -5,18 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx2 as httpx2_library
 import pytest
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.http import TimeLimits
 from msgapi.results import NO_FREE_CONNECTION
-from msgapi.transports import Recording
+from msgapi.transports import Cassette, Recording, httpx2
 from msgapi.transports.common import connections
+from msgapi.transports.httpx2 import connection
 from tests.support.raw_servers import Wire, reply, serving
-from tests.transports.test_connections import EVERY, OK, OWN, Opened
+from tests.transports.test_connections import EVERY, OK, OWN, Opened, transports
 
 pytestmark = pytest.mark.anyio
 SHORT = 0.03
+LONG = 0.3  # a tenth of it is the time to notice that a connection is not made in time
 
 
 def limited(
@@ -109,6 +112,31 @@ async def test_a_call_with_limits_that_is_in_flight_when_its_transport_closes_en
     assert answers == [Unanswered("the transport was closed")]
 
 
+@transports("aiohttp", "httptools", "httpx2")
+async def test_a_handshake_that_outlasts_the_limits_of_its_request_is_not_sent(over: Opened) -> None:
+    async with serving(Wire.hang) as url, over(timeout=30.0) as transport:
+        secure = url.replace("http:", "https:")
+        for limits in ((LONG, None, None), (None, 20.0, LONG)):
+            assert await transport(limited(secure, *limits)) == NotSent("could not connect in time")
+
+
+async def test_a_wait_for_a_connection_of_the_client_that_outlasts_the_limits_is_not_sent() -> None:
+    limits = httpx2_library.Limits(max_connections=1)
+    async with (
+        serving(Wire.hang) as url,
+        httpx2_library.AsyncClient(limits=limits, trust_env=False) as client,
+        httpx2.open(client=client) as transport,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(transport, Request("GET", url))
+        await anyio.wait_all_tasks_blocked()
+        for seconds in (None, LONG):
+            outcome = await transport(limited(url, seconds, total=2 * LONG))
+            assert isinstance(outcome, NotSent)
+            assert outcome.code == NO_FREE_CONNECTION
+        tasks.cancel_scope.cancel()
+
+
 @OWN
 async def test_a_connection_is_not_used_for_longer_than_its_age(over: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     now, real = [0.0], time.monotonic
@@ -129,6 +157,25 @@ async def test_a_connection_is_not_used_for_longer_than_its_age(over: Opened, mo
     assert numbers == [1, 1, 1, 2, 2]
 
 
+async def test_a_connection_that_was_idle_beyond_its_age_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, real = [0.0], time.monotonic
+    for module in (connections, connection):
+        monkeypatch.setattr(module, "monotonic", lambda: real() + now[0])
+    numbers: list[int] = []
+
+    async def serve(wire: Wire) -> None:
+        while True:
+            _ = await wire.request()
+            numbers.append(wire.number)
+            await wire.send(reply(200, b"{}"))
+
+    async with serving(serve) as url, httpx2.open(max_connection_age=20.0) as transport:
+        for seconds in (0.0, 4.0, 12.0):
+            now[0] += seconds
+            assert isinstance(await transport(Request("GET", f"{url}/v1/x")), Response)
+    assert numbers == [1, 1, 2]
+
+
 async def test_a_recording_keeps_limits_if_its_transport_does(tmp_path: Path) -> None:
     class Transport:
         keeps_limits = True
@@ -142,6 +189,10 @@ async def test_a_recording_keeps_limits_if_its_transport_does(tmp_path: Path) ->
     for transport, expected in ((Transport(), True), (other, False)):
         with Recording(transport, tmp_path / "tape.jsonl") as recording:
             assert recording.keeps_limits is expected
+        async with Cassette(tmp_path / "new.jsonl", record="new", transport=transport) as cassette:
+            assert cassette.keeps_limits is expected  # type: ignore[attr-defined]
+    async with Cassette(tmp_path / "new.jsonl", record="none") as cassette:
+        assert not cassette.keeps_limits  # type: ignore[attr-defined]
 
 
 @OWN

@@ -18,7 +18,7 @@ from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, Connection
 from ..common.deadlines import Deadlines, make_deadlines
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import Connector, OpenTransport, UnopenedTransport
-from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
+from ..common.proxy import FROM_ENVIRONMENT, parse_setting, read_proxies
 from ..protocol import Transport
 from .session import AiohttpSessionTransport
 
@@ -60,11 +60,14 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
     connections are set there, and *max_connections* is at most the limit of its connector. It is not closed. A call
     over it costs about twice as much CPU time. aiohttp does not repeat these requests by itself.
     """
+    setting, problem = parse_setting(proxy)
+    del proxy  # an error tracker shows the local variables of a frame that raises
+    if problem is not None:
+        raise problem
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("keepalive_timeout", keepalive_timeout)
     check_seconds("max_connection_age", max_connection_age)
-    check_proxy(proxy)
     if max_connections is not None:
         check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
@@ -80,7 +83,7 @@ def open(  # noqa: A001 - `transports.aiohttp.open`
         if session is not None:
             transport = over_session(session, deadlines, size)
             return transport, transport.close
-        connection, proxies = _own_connections(), read_proxies(proxy, os.environ)
+        connection, proxies = _own_connections(), read_proxies(setting, os.environ)
         if connection is None:
             own = _own_session(ssl, keepalive_timeout)
             transport = over_session(own, deadlines, size)

@@ -104,8 +104,8 @@ class AiohttpSessionTransport:
         elif (unsent := await self.limit.wait(limits)) is not None:
             return unsent
         exchange, timeout, deadlines = _Exchange(request), self._timeout, self.deadlines
-        if limits is not None and limits.connect_timeout is not None:
-            timeout = self._timeout_with(limits.connect_timeout)
+        if limits is not None:
+            timeout = self._timeout_with(limits.connecting(self.connect_timeout, deadlines.seconds))
         repeatable = request.repeatable and self._answered
         try:
             with deadlines.start() if limits is None else deadlines.start_within(limits.exchange(deadlines.seconds)):

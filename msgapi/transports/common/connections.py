@@ -297,8 +297,7 @@ class PooledTransport(Generic[C]):
 
     def __attrs_post_init__(self) -> None:
         """Start without connections."""
-        # An idle connection is found to be too old up to half of *keepalive* too late.
-        self.keepalive = min(self.keepalive, self.max_age / 4)
+        self.keepalive = keepalive_within(self.keepalive, self.max_age)
         self.pool = ConnectionPool(self.limit, self.loop, self.keepalive)
 
     async def __call__(self, request: Request, /) -> Answer:  # noqa: C901 - few function calls
@@ -368,6 +367,11 @@ class PooledTransport(Generic[C]):
         if connection.idle_since:
             self.pool.drop(origin)
         return _TIMED_OUT
+
+
+def keepalive_within(keepalive: float, max_age: float) -> float:
+    """Return the seconds for which an idle connection is kept if none is used for more than *max_age* seconds."""
+    return min(keepalive, max_age / 4)  # one that is idle for too long is closed up to half of them too late
 
 
 def _goes_again(request: Request, connection: PooledConnection, outcome: Answer) -> bool:

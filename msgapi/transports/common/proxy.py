@@ -8,7 +8,8 @@ Rules:
   case comes first, and an empty value is no proxy. `HTTP_PROXY` is ignored where `REQUEST_METHOD` is set, since a web
   server sets it from a header of the request (httpoxy).
 - Connections to this machine, and to the hosts in `NO_PROXY`, do not go through a proxy of the environment.
-- The user name and the password of a proxy are in no repr, no error and no log.
+- The user name and the password of a proxy are in no repr, no error and no log, and in no local variable of a frame
+  that raises: an error tracker would show them.
 - A proxy that refuses a tunnel is `NotSent`: no byte of the request has left.
 """
 
@@ -31,6 +32,7 @@ FROM_ENVIRONMENT: Final = "environment"
 """The value of the option `proxy` that stands for the proxies of the environment."""
 
 _PORT: Final = 80
+_PORT_NUMBER: Final = re.compile("[0-9]{1,5}")
 _LONGEST_HEAD: Final = 2**14  # bytes of the answer to CONNECT
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 _END_OF_HEAD: Final = b"\r\n\r\n"
@@ -71,6 +73,9 @@ class Proxy:
         return "".join(f"{name}: {value}\r\n" for name, value in self.headers.items()).encode()
 
 
+ProxySetting: TypeAlias = Proxy | str | None
+"""The option `proxy` as it is kept: `FROM_ENVIRONMENT`, one proxy for all hosts, or None for no proxy."""
+
 Bypass: TypeAlias = Callable[[str, int], bool]
 """Returns whether a host and port are reached without a proxy."""
 
@@ -106,47 +111,52 @@ class ProxyRules:
         return b"%s %s HTTP/1.1\r\n%s%s" % (method, target, proxy.header_lines, rest)
 
 
-def read_proxies(proxy: str | None, environment: Mapping[str, str]) -> ProxyRules | None:
+def read_proxies(proxy: ProxySetting, environment: Mapping[str, str]) -> ProxyRules | None:
     """Return the rules for the option *proxy*, or None if no connection goes through a proxy.
 
-    It is `FROM_ENVIRONMENT`, the URL of a proxy for all hosts, or None. Raise Misconfigured if that URL cannot be used.
+    It is `FROM_ENVIRONMENT`, a proxy for all hosts, or None.
     """
     if proxy is None:
         return None
-    if proxy != FROM_ENVIRONMENT:
-        given = parse_proxy(proxy, "proxy")
-        return ProxyRules({"http": given, "https": given})
+    if isinstance(proxy, Proxy):
+        return ProxyRules({"http": proxy, "https": proxy})
     found = {scheme: one for scheme in ("http", "https") if (one := _of_scheme(scheme, environment)) is not None}
     if not found:
         return None
     return ProxyRules(found, (_is_this_machine, *_read_no_proxy(environment)))
 
 
-def check_proxy(proxy: object) -> None:
-    """Raise TypeError or Misconfigured unless *proxy* is a value for the option `proxy`."""
-    if proxy is not None and not isinstance(proxy, str):
-        raise TypeError(f"proxy must be a URL such as http://proxy.example:3128, or None, not {type(proxy).__name__}")
-    if proxy is not None and proxy != FROM_ENVIRONMENT:
-        _ = parse_proxy(proxy, "proxy")
+def parse_setting(proxy: object) -> tuple[ProxySetting, Exception | None]:
+    """Return the option `proxy` without its text, which may contain a password, and the error to raise if it is wrong.
 
-
-def parse_proxy(text: str, source: str) -> Proxy:
-    """Return the proxy with the URL *text*; `http://` may be left out. Raise Misconfigured if it cannot be used.
-
-    The error names the *source*, and shows nothing of the URL but its scheme: it may contain a password.
+    It is `FROM_ENVIRONMENT`, None, or the URL of a proxy; one that was parsed before is returned as it is.
     """
+    if proxy is None or isinstance(proxy, Proxy):
+        return proxy, None
+    if not isinstance(proxy, str):
+        text = f"proxy must be a URL such as http://proxy.example:3128, or None, not {type(proxy).__name__}"
+        return None, TypeError(text)
+    if proxy == FROM_ENVIRONMENT:
+        return FROM_ENVIRONMENT, None
+    parsed = _parse(proxy, "proxy")
+    return parsed, Misconfigured(parsed.problem) if parsed.problem else None
+
+
+def _parse(text: str, source: str) -> Proxy:
+    # The problem names the *source*, and shows nothing of the URL but its scheme.
     try:
         parts = urlsplit(text if "://" in text else f"http://{text}")
         host, port = parts.hostname, parts.port
     except ValueError:
         host = port = parts = None
     if parts is None or not host or not text.isprintable() or " " in text:
-        raise Misconfigured(f"{source} must be the URL of a proxy, such as http://proxy.example:3128")
+        return Proxy(source, "", 0, problem=f"{source} must be the URL of a proxy, such as http://proxy.example:3128")
     if parts.scheme != "http":
-        raise Misconfigured(
+        problem = (
             f"{source} names a proxy of the kind {parts.scheme}, which is not supported: give an http proxy, "
             "pass proxy=None, or list the host in NO_PROXY"
         )
+        return Proxy(source, "", 0, problem=problem)
     return Proxy(source, host, port or _PORT, unquote(parts.username or ""), unquote(parts.password or ""))
 
 
@@ -156,12 +166,7 @@ def _of_scheme(scheme: str, environment: Mapping[str, str]) -> Proxy | None:
         names.remove("HTTP_PROXY")
     name = next((name for name in names if name in environment), None)
     text = "" if name is None else environment[name].strip()
-    if name is None or not text:
-        return None
-    try:
-        return parse_proxy(text, name)
-    except Misconfigured as error:
-        return Proxy(name, "", 0, problem=f"{error}")
+    return None if name is None or not text else _parse(text, name)
 
 
 def _is_this_machine(host: str, _: int) -> bool:
@@ -184,7 +189,7 @@ def _bypass(entry: str) -> Bypass:
     else:
         return lambda host, _: _is_in(host, network)
     name, _, number = entry.rpartition(":")
-    port = int(number) if name and number.isdecimal() else None
+    port = int(number) if name and _PORT_NUMBER.fullmatch(number) else None
     name = (entry if port is None else name).removeprefix("*").strip("[].")
     return lambda host, at: (host == name or host.endswith(f".{name}")) and port in {None, at}
 

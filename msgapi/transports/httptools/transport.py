@@ -15,7 +15,7 @@ from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, Connection
 from ..common.deadlines import make_deadlines
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import Connector, OpenTransport, UnopenedTransport
-from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
+from ..common.proxy import FROM_ENVIRONMENT, parse_setting, read_proxies
 from ..protocol import Transport
 from .connection import HttpConnection
 
@@ -46,15 +46,18 @@ def open(  # noqa: A001 - `transports.httptools.open`
     used (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY), which are read when the transport opens, but never for
     connections to this machine.
     """
+    setting, problem = parse_setting(proxy)
+    del proxy  # an error tracker shows the local variables of a frame that raises
+    if problem is not None:
+        raise problem
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("keepalive_timeout", keepalive_timeout)
     check_seconds("max_connection_age", max_connection_age)
-    check_proxy(proxy)
     check_count("max_connections", max_connections)
 
     def start() -> OpenTransport:
-        deadlines, proxies = make_deadlines(timeout), read_proxies(proxy, os.environ)
+        deadlines, proxies = make_deadlines(timeout), read_proxies(setting, os.environ)
         coalescer, loop = RequestCoalescer(deadlines), asyncio.get_running_loop()
         connecting = min(connect_timeout, 0.9 * timeout)
         connector = Connector(lambda: HttpConnection(max_response, coalescer), connecting, ssl, proxies)

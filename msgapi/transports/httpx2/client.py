@@ -79,8 +79,8 @@ class Httpx2ClientTransport:
     async def _send(self, request: httpx2.Request, limits: TimeLimits | None, *, repeatable: bool) -> Answer:
         # The client may have a lower limit of connections. Waiting for one of its own ends as late.
         until, repeated, connecting = anyio.current_time() + seconds_to_wait(limits), False, self.connect_timeout
-        if limits is not None and limits.connect_timeout is not None:
-            connecting = limits.connect_timeout
+        if limits is not None:
+            connecting = limits.connecting(connecting, self.deadlines.seconds)
         while True:
             remaining = max(0.0, until - anyio.current_time())
             pool_timeout = min(connecting, remaining)

@@ -19,10 +19,17 @@ import httpx2
 from attrs import define, field
 
 from ...config import check_count, check_seconds
-from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport
+from ..common.connections import (
+    KEEPALIVE,
+    MAX_AGE,
+    MAX_CONNECTIONS,
+    ConnectionLimit,
+    PooledTransport,
+    keepalive_within,
+)
 from ..common.http1 import MAX_RESPONSE
 from ..common.opening import OpenTransport, UnopenedTransport
-from ..common.proxy import FROM_ENVIRONMENT, check_proxy, read_proxies
+from ..common.proxy import FROM_ENVIRONMENT, parse_setting, read_proxies
 from ..protocol import Transport
 from .client import Httpx2ClientTransport, hide_paths_in_log
 from .connection import SocketConnector
@@ -58,11 +65,14 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     itself: `NotSent` would no longer be certain. Which of its connections is reused is up to the client: it does not
     notice a response that no request asked for, and keeps the others after a time-out.
     """
+    setting, problem = parse_setting(proxy)
+    del proxy  # an error tracker shows the local variables of a frame that raises
+    if problem is not None:
+        raise problem
     check_seconds("timeout", timeout)
     check_seconds("connect_timeout", connect_timeout)
     check_seconds("keepalive_timeout", keepalive_timeout)
     check_seconds("max_connection_age", max_connection_age)
-    check_proxy(proxy)
     check_count("max_connections", max_connections)
     connecting = min(connect_timeout, 0.9 * timeout)
 
@@ -72,9 +82,11 @@ def open(  # noqa: A001 - `transports.httpx2.open`
             hide_paths_in_log()
             over_client = Httpx2ClientTransport(client, limit, deadlines, connecting, max_response)
             return over_client, over_client.close
-        proxies = read_proxies(proxy, os.environ)
+        proxies = read_proxies(setting, os.environ)
         transport = PooledTransport(
-            SocketConnector(connecting, max_response, ssl, keepalive_timeout, proxies),
+            SocketConnector(
+                connecting, max_response, ssl, keepalive_within(keepalive_timeout, max_connection_age), proxies
+            ),
             deadlines,
             limit,
             None,

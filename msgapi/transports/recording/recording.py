@@ -186,6 +186,11 @@ class _CassetteTransport:
         self._exchanges = exchanges
         self._recording = recording
 
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether the transport that requests are sent over keeps their limits; see `http.TimeLimits`."""
+        return self._recording is not None and self._recording.keeps_limits
+
     async def __call__(self, request: Request, /) -> Answer:
         await anyio.lowlevel.checkpoint()
         outcome = self._exchanges.take(request)
