@@ -7,8 +7,8 @@ Rules:
 - An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
 - In memory there is one table of hashes: that of the ids is gone before that of the messages grows.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
-- A row with a fallback is a duplicate if its first message is that of an earlier row. Where duplicates are allowed, only
-  a row with the same fallback is one, so that the order of the rows does not change their ids.
+- A row with a fallback is a duplicate if its first message is that of an earlier row. Where duplicates are allowed,
+  rows are equal if the messages of all legs are, so that the order of the rows does not change their ids.
 """
 
 import re
