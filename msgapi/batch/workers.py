@@ -228,8 +228,8 @@ class WorkerPool(Generic[T]):
         try:
             await self._send_started(row, api)
         except BaseException as error:
-            if self._in_flight.pop(row.index, None) is not None:
-                self._raised[row.index] = row
+            self._raised |= dict.fromkeys(self._in_flight.keys() & {row.index}, row)
+            _ = self._in_flight.pop(row.index, None)
             if isinstance(error, Exception):
                 error.add_note(f"msgapi: raised for call {row.index} of the batch, which therefore has no outcome")
             raise
