@@ -55,8 +55,10 @@ async def fallback_due(
     accepted, as `unwrap` does: the service then delivers the event again. Send the leg under the key that derives from
     that of the first: the service takes both for one message.
 
-    *store* can be that of the receiver. Its errors are raised. *clock* is for the renewal of the claim while the block
-    runs.
+    *store* can be that of the receiver. Its errors are raised. Its lease must be shorter than the minute after which
+    the service delivers again, as the default of 30 seconds is: while the claim of a process that died lasts, *due* is
+    False, and a handler that returns then has handled its event. *clock* is for the renewal of the claim while the
+    block runs.
     """
     message = _failed_message(event, reasons)
     claim, owner = f"fallback/{message}", secrets.token_hex(8)

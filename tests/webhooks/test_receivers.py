@@ -16,7 +16,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import orjson
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from anyio.abc import TaskStatus
 from attrs import define, field
 
@@ -610,6 +610,18 @@ async def in_aiohttp(handler: Handler, app: web.Application | None = None) -> As
         yield f"http://127.0.0.1:{runner.addresses[0][1]}/webhooks"
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_an_aiohttp_handler_of_all_methods_answers_405_to_any_but_post(caplog: pytest.LogCaptureFixture) -> None:
+    app, handler = web.Application(), Handler()
+    _ = app.router.add_route("*", "/all", webhooks.aiohttp(handler, secret=SECRET))
+    async with in_aiohttp(handler, app) as url, ClientSession() as session:
+        for method in ("GET", "HEAD", "PUT"):
+            async with session.request(method, url.replace("/webhooks", "/all")) as answer:
+                assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+    assert handler.got == []
+    assert "refused" not in caplog.text
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ aiohttp is imported when `aiohttp` is called.
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 
 from attrs import frozen
 
@@ -20,6 +20,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+_POST: Final = error_response(405, "method_not_allowed", "webhooks are sent by POST")
 
 
 def asgi(
@@ -68,7 +69,7 @@ async def _complete_lifespan(receive: Receive, send: Send) -> None:
 async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
     respond = partial(_send_response, send)
     if scope["method"] != "POST":
-        await respond(error_response(405, "method_not_allowed", "webhooks are sent by POST"))
+        await respond(_POST)
         return
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -124,6 +125,8 @@ def aiohttp(
     receiver = Receiver(handler, secret, store, max_body=max_body, timeout=timeout)
 
     async def receive(request: web.Request) -> web.Response:
+        if request.method != "POST":
+            return _to_aiohttp(_POST)
         response = web.Response()
 
         async def respond(answer: WebhookResponse) -> None:
@@ -157,7 +160,8 @@ async def _request_chunks(request: "web.Request") -> AsyncGenerator[bytes, None]
 def _to_aiohttp(answer: WebhookResponse) -> "web.Response":
     from aiohttp import web
 
-    response = web.Response(status=answer.status, body=answer.body, content_type="application/json")
+    headers = {"Allow": "POST"} if answer.status == 405 else {}  # noqa: PLR2004
+    response = web.Response(status=answer.status, body=answer.body, content_type="application/json", headers=headers)
     if answer.close:
         response.force_close()
     return response
