@@ -136,7 +136,9 @@ def test_the_password_of_a_proxy_is_kept_out(make: Callable[[Any], Any], options
 
 
 @pytest.mark.parametrize("anyio_backend", ["trio"])
-@pytest.mark.parametrize("options", [{"proxy": PROXY}, {"transport": transports.aiohttp.open(proxy=PROXY)}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"proxy": PROXY}, {"transport": transports.aiohttp.open(proxy=PROXY)}], ids=["proxy", "transport"]
+)
 async def test_the_password_of_a_proxy_is_kept_out_of_a_failed_opening(options: dict[str, Any]) -> None:
     with pytest.raises((ValueError, RuntimeError)) as caught:
         _ = await msgapi.Client(api_key=KEY, **options).__aenter__()
