@@ -1,6 +1,7 @@
 """webhooks.fallback_due: after a failed message the next leg is due, once for each message."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,12 @@ async def due(event: Event, store: EventStore, **how: Any) -> bool:  # noqa: ANN
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> EventStore:
-    return MemoryEventStore() if request.param == "memory" else SqliteEventStore(tmp_path / "events.db")
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventStore]:
+    if request.param == "memory":
+        yield MemoryEventStore()
+    else:
+        with SqliteEventStore(tmp_path / "events.db") as opened:
+            yield opened
 
 
 async def test_it_is_due_once_for_each_message_whatever_events_come(store: EventStore) -> None:
