@@ -242,12 +242,12 @@ class LoopThread:
             opening: Future[None] = Future()
             run = partial(Context().run, self._work, opening)
             self._thread = Thread(target=run, name="msgapi.BlockingClient", daemon=True)
-            self.pid, self._opening = os.getpid(), opening
-            _RUNNING.add(self)
-            _ = atexit.register(self.close_at_exit)  # runs before all that was registered earlier
             try:
+                self.pid, self._opening = os.getpid(), opening
+                _RUNNING.add(self)
+                _ = atexit.register(self.close_at_exit)  # runs before all that was registered earlier
                 self._thread.start()
-            except RuntimeError:  # the system allows no more threads
+            except BaseException:  # the system allows no more threads, or this one was interrupted
                 self._reset()
                 raise
             return opening
@@ -290,6 +290,9 @@ class LoopThread:
         self.post(self._stop.set)
 
     def _work(self, opening: "Future[None]") -> None:
+        with self._lock:
+            if self._opening is not opening:  # the thread that started this one was interrupted, and has reset it
+                return
         try:
             anyio.run(self._main, opening)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that opens or closes

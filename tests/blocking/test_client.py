@@ -154,6 +154,28 @@ def test_opening_can_be_repeated_when_no_thread_could_be_started(monkeypatch: py
         assert not isinstance(client(CALL), Ok)
 
 
+@pytest.mark.parametrize("started", [False, True])
+def test_a_first_call_that_is_interrupted_can_be_repeated(monkeypatch: pytest.MonkeyPatch, *, started: bool) -> None:
+    threads: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        threads.append(thread)
+        if started:
+            start(thread)
+        raise SoftTimeLimit
+
+    client = client_of(answer)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(SoftTimeLimit):
+            _ = client(CALL)
+    with client:
+        assert not isinstance(client(CALL), Ok)
+    if started:
+        threads[0].join()
+
+
 def test_eight_threads_share_one_client() -> None:
     sandbox, results = Sandbox(), []
     with served(sandbox) as env, BlockingClient(api_key=sandbox.api_key, base_url=env["MSGAPI_BASE_URL"]) as client:
