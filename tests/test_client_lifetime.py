@@ -1,7 +1,9 @@
 """client: opened at its first use, closed once, and used in one event loop, thread and process only."""
 
 import asyncio
+import copy
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -342,3 +344,10 @@ async def test_a_client_that_is_dropped_is_closed_in_its_loop() -> None:
     with anyio.fail_after(5):
         while not opening.closed:  # noqa: ASYNC110 - nothing tells
             await anyio.sleep(0.01)
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_client_is_neither_pickled_nor_copied(duplicate: Callable[[object], object]) -> None:
+    # A pickle would hold the API key as text.
+    with pytest.raises(TypeError, match=r"make one in each process; for other options use `client\.with_options`"):
+        _ = duplicate(msgapi.Client(api_key="sk_1"))

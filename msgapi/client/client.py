@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from copy import copy
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
 
 from attrs import evolve
@@ -164,6 +163,13 @@ class Client:
         sandbox = "over a sandbox" if setup.is_sandbox else ""
         return f"Client({', '.join(filter(None, (setup.base_url, setup.lifetime.state, sandbox)))})"
 
+    def __reduce__(self) -> NoReturn:
+        """Raise TypeError: a client has connections and a key, so it is neither pickled nor copied."""
+        raise TypeError(
+            "a msgapi.Client cannot be pickled or copied: make one in each process; "
+            "for other options use `client.with_options`"
+        )
+
     async def __aenter__(self) -> "Client":
         """Open the client. Raise Misconfigured if there is no API key or an environment variable is unsafe."""
         await self._sender.enter()
@@ -272,8 +278,9 @@ class Client:
 
         Raise TypeError or ValueError for an option that is wrong.
         """
-        derived = copy(self)
-        derived._options = make_options(  # noqa: SLF001 - of this class
+        derived = object.__new__(Client)
+        derived.observer, derived._setup, derived._sender = self.observer, self._setup, self._sender
+        derived._options = make_options(
             self._options,
             timeout=timeout,
             connect_timeout=connect_timeout,
