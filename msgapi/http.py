@@ -110,7 +110,8 @@ class TimeLimits:
     timeout: float | None = None
     connect_timeout: float | None = None
     total_timeout: float | None = None
-    began: float = field(factory=monotonic, eq=False, repr=False)
+    # The function is looked up at each call: freezegun replaces it, and `left` must read the same clock.
+    began: float = field(factory=lambda: monotonic(), eq=False, repr=False)  # noqa: PLW0108
 
     @property
     def left(self) -> float | None:

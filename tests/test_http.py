@@ -2,8 +2,8 @@
 
 import pytest
 
-from msgapi import Request, Response
-from msgapi.http import decode_headers
+from msgapi import Request, Response, http
+from msgapi.http import TimeLimits, decode_headers
 
 
 def test_header_names_of_a_response_are_found_in_lower_case() -> None:
@@ -52,3 +52,10 @@ def test_a_response_is_of_one_attempt_if_its_transport_says_nothing() -> None:
 def test_headers_that_arrive_are_lowered_and_the_last_of_a_name_counts() -> None:
     headers = [(b"X-Limit", b"5"), (b"Server", b"caf\xe9"), (b"x-limit", "\u00e9".encode())]
     assert decode_headers(headers) == {"x-limit": "\u00e9", "server": "caf\udce9"}
+
+
+def test_limits_that_begin_while_the_time_is_frozen_end_by_the_same_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "monotonic", lambda: 1e9)  # as freezegun does
+    limits = TimeLimits(total_timeout=3.0)
+    assert limits.left == limits.exchange(30.0) == 3.0
+    assert limits.connecting(10.0, 30.0) == pytest.approx(2.7)
