@@ -379,6 +379,10 @@ class CallFailed(Exception):
     """What `result.unwrap()` raises for an error. *error* is that error. It can be pickled and copied.
 
     Its text is the class, the code and the explanation of the error. It shows no recipient and no content.
+
+    A task queue that stores exceptions as JSON, as Celery does by default, keeps only the text of their arguments. In
+    the process that asks for the result *error* is that text then, and so is the text of the exception. To keep the
+    error, let the queue pickle its results, or return `codec.to_dict(result)` from the task.
     """
 
     def __init__(self, error: ApiError) -> None:
@@ -387,6 +391,9 @@ class CallFailed(Exception):
 
     def __str__(self) -> str:
         """Return the class, the code and the explanation of the error."""
+        given: object = self.error
+        if isinstance(given, str):
+            return given
         code = f" ({_plain(self.error.code)})" if self.error.code else ""
         return f"{type(self.error).__name__}{code}: {self.error.explanation}"
 
@@ -417,7 +424,7 @@ _EXPLAINED: Final = frozenset({"reason", "may_have_happened", "from_service", "d
 _CHECK_URL: Final = "check MSGAPI_BASE_URL and any proxy"
 _TEXTS: Final[Mapping[type, str]] = {
     Invalid: "the input is not valid",
-    Unauthorized: "the API key is missing or not valid",
+    Unauthorized: "the API key is missing or not valid: check api_key, or MSGAPI_API_KEY",
     InsufficientBalance: "the free balance does not cover the call",
     Forbidden: "a policy, the state of the agent or the role of the key does not allow the call",
     NotFound: "an unknown id, a device without RCS, or a message that can no longer be revoked",

@@ -3,7 +3,7 @@
 import copy
 import pickle
 from decimal import Decimal
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import attrs
 import pytest
@@ -121,3 +121,10 @@ def test_the_repr_of_an_error_begins_with_why_and_shows_what_is_not_a_default() 
         "InsufficientBalance('HTTP 402, but not from the service: check MSGAPI_BASE_URL and any proxy', "
         f"may_have_happened=False, meta={Meta(status=402)!r}, from_service=False)"
     )
+
+
+def test_an_exception_that_a_task_queue_made_of_its_text_has_this_text() -> None:
+    # Celery stores an exception as its class and the repr of its arguments, and makes it anew of these.
+    made: Any = CallFailed
+    again = made("NotFound('HTTP 404', may_have_happened=False)")
+    assert str(again) == again.error == "NotFound('HTTP 404', may_have_happened=False)"

@@ -55,6 +55,7 @@ _LATER: Final = Advice(
     "Send it again later with its idempotency key, so that it is not sent twice.",
     "Run it again later.",
 )
+_REFUSALS: Final = (Invalid, Forbidden, NotFound, Conflict, Unprocessable)
 _OF_CALLS: Final = "Run it again {wait}, and less often."
 _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
     Invalid: Advice(
@@ -139,13 +140,22 @@ _MAYBE_DONE: Final = "Check whether it was done: an earlier attempt may have suc
 
 def advise_row(error: ApiError) -> str:
     """Return what to do about rows of a batch with *error*."""
+    if _may_have_been_sent_before(error):
+        return _LATER.row
     found = _BY_CODE.get((type(error), error.code))
     return _fill(_advice_for(error).row if found is None else found, error)
 
 
 def advise_message(error: ApiError) -> str:
     """Return what to do about a single message with *error*."""
+    if _may_have_been_sent_before(error):
+        return _LATER.message
     return _fill(_advice_for(error).message, error)
+
+
+def _may_have_been_sent_before(error: ApiError) -> bool:
+    # The service refused the last attempt, and did not answer an earlier one: only its answer to the same key decides.
+    return error.may_have_happened and error.from_service and isinstance(error, _REFUSALS)
 
 
 def advise_call(error: ApiError, call: Call[Any]) -> str:

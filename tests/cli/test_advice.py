@@ -9,6 +9,7 @@ from msgapi import (
     ApiError,
     Call,
     Conflict,
+    Forbidden,
     InsufficientBalance,
     Invalid,
     Meta,
@@ -22,6 +23,7 @@ from msgapi import (
     Unauthorized,
     Unavailable,
     Unexpected,
+    Unprocessable,
     Unreadable,
     billing,
     messages,
@@ -162,3 +164,13 @@ def test_a_revoke_that_fails_says_why(
     through(monkeypatch, answering(status, body))
     assert main(["messages", "revoke", "msg_1"]) == 1
     assert said in capsys.readouterr().err.splitlines()[1]
+
+
+@pytest.mark.parametrize("kind", [Invalid, Forbidden, NotFound, Conflict, Unprocessable])
+def test_a_refusal_after_an_attempt_without_an_answer_is_decided_by_the_service(kind: Any) -> None:  # noqa: ANN401
+    # Another channel for the recipient could be a second message.
+    meta = Meta(status=404)
+    unknown = kind(may_have_happened=True, meta=meta)
+    assert advise_row(unknown).startswith("Run the same command again later")
+    assert advise_message(unknown) == "Send it again later with its idempotency key, so that it is not sent twice."
+    assert advise_row(kind(meta=meta)) != advise_row(unknown)
