@@ -162,7 +162,8 @@ async def test_the_stop_of_a_batch_is_worth_knowing(result: ApiError | None, rec
         assert fields(record) == {"stopped": "asked"}
     else:
         assert record.getMessage() == (
-            "a batch has stopped: unauthorized, code=no_key, reason=the API key is missing or not valid: check api_key, or MSGAPI_API_KEY"
+            "a batch has stopped: unauthorized, code=no_key, "
+            "reason=the API key is missing or not valid: check api_key, or MSGAPI_API_KEY"
         )
         reason = "the API key is missing or not valid: check api_key, or MSGAPI_API_KEY"
         assert fields(record) == {"stopped": "unauthorized", "code": "no_key", "reason": reason}
