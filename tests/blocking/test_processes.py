@@ -18,6 +18,9 @@ import os, signal, sys, threading
 import msgapi
 from msgapi import Ok, journal, messages
 
+# A shell starts programs in the background with SIGINT ignored, and so these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def send(number=1):
     text = messages.Text(agent_id="ag_live_demo", to=f"+49151{number:08}", traffic_type="TRANSACTION", text="Hi")
     return messages.send(text)
