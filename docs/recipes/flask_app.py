@@ -18,7 +18,7 @@ client = msgapi.BlockingClient(app_name="shop/1.0", total_timeout=5.0)
 
 @app.post("/orders/<order>/notice")
 def send_notice(order: str) -> tuple[dict[str, str], int]:
-    """Tell the customer of an order that the parcel is here."""
+    """Send the notice that the parcel of an order has arrived."""
     text = messages.Text(
         agent_id="ag_live_demo",
         to=request.form.get("to", ""),

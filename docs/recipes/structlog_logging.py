@@ -43,7 +43,7 @@ def configure_logging(level: int = logging.INFO) -> None:
 
 
 async def send_notice(client: msgapi.Client, order: int, to: str) -> bool:
-    """Tell the customer of an order that the parcel is here, and return whether the message was accepted."""
+    """Send the notice that the parcel of an order has arrived, and return whether it was accepted."""
     log = structlog.stdlib.get_logger("shop")
     with structlog.contextvars.bound_contextvars(order=order):  # the lines of the client have it too
         text = messages.Text(agent_id="ag_live_demo", to=to, traffic_type="TRANSACTION", text="Your parcel is here")

@@ -4,8 +4,8 @@ Rules:
 - A message has failed for good only after `message.failed` or `message.expired`. Any other event leads to nothing.
 - Several events of one message, and several deliveries of one event, lead to one message. The claim in the store is
   that of the message, not of the event.
-- A claim whose block raised, or whose process died, can be claimed again: nobody gets no message. What is sent then
-  must have the same idempotency key as before, as the legs of a `fallback` have: nobody gets two.
+- A claim whose block raised, or whose process died, can be claimed again, so that the message is not lost. What is sent
+  then must have the same idempotency key as before, as the legs of a `fallback` have, so that it is not sent twice.
 """
 
 import logging

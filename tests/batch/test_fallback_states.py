@@ -1,4 +1,4 @@
-"""batch with a journal and fallbacks, as a state machine: nobody gets both messages, and nobody gets none.
+"""batch with a journal and fallbacks, as a state machine: each recipient gets exactly one message.
 
 Between two runs a recipient can become reachable by RCS, or stop being so. A run that wrongly begins at the first leg
 again then sends a second message, which is seen in the log of the service.

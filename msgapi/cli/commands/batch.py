@@ -84,8 +84,8 @@ def batch(
 
     With --fallback-email, a row whose recipient cannot receive RCS gets an email: the address is in the column of that
     name, and --channel, --subject and --html (or --template) describe the email. A row without an address has no
-    fallback. A row is one message: nobody gets both, whatever interrupts the batch. --price needs the prices of both,
-    and counts the higher one.
+    fallback. Each row is sent as one message, RCS or email, also if the batch is interrupted and resumed. --price needs
+    the prices of both channels, and counts the higher one.
 
     A row with the same message and recipient as an earlier row is a duplicate: it is not sent, and it is reported.
 

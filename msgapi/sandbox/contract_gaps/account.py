@@ -88,10 +88,13 @@ ACCOUNT: Final = (
         "external_id of another contact",
         "409 already_exists, and so is an email that PATCH sets",
         "4.4",
-        "two contacts with one id could not be told apart",
+        "an external_id has to identify one contact",
     ),
     Decision(
-        "a change that changes nothing", "200, no event, and the same updated_at", "4.4", "an event tells of a change"
+        "PATCH with the values that are stored already",
+        "200, no event, and the same updated_at",
+        "4.4",
+        "contact.updated lists the fields that were updated, and there are none",
     ),
     Decision(
         "import",

@@ -1,7 +1,7 @@
 """`Recording` writes the exchanges of a transport to a file; `Replay` answers from that file; `Cassette` does both.
 
 Rules:
-- A request that cannot be replayed raises: a test must not go on with an error that looks like one of the network.
+- A request that cannot be replayed raises: a test must not continue with an error that looks like one of the network.
 - An exchange is written when it has ended, with one write. One that is cancelled or raises is not written.
 - The API key is never written; personal data and content only on request.
 """

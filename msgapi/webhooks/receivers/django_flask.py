@@ -4,8 +4,8 @@ Rules:
 - A plain handler runs in the thread of its request, where the framework has its database connection, its context and
   the transaction of a test. The response is sent after it, however long it takes.
 - An async handler of a synchronous server runs in an event loop that one thread of this process runs for all requests,
-  so that a client can be held across events, and a late handler goes on after its response. Under Django over ASGI it
-  runs in the event loop of the request.
+  so that a client can be held across events, and a late handler continues after its response. Under Django over ASGI
+  it runs in the event loop of the request.
 - Stores are asynchronous, so plain handlers use that event loop for them too.
 - The thread is started by the first delivery, never before a fork, and stopped when the interpreter exits.
 """
@@ -65,8 +65,8 @@ def django(
     If *handler* is a plain function, so is the view: the handler runs in the thread of the request, with its database
     connections, and the response is sent when it returns. If it is an `async def` function, the view is async: under
     ASGI the handler runs in the event loop of the server, and under WSGI in one event loop that a thread of this
-    process runs for all events, so a `Client` can be held in a variable in both. A late async handler goes on after the
-    response, as described for `Receiver`.
+    process runs for all events, so a `Client` can be held in a variable in both. A late async handler continues after
+    the response, as described for `Receiver`.
 
     The view is exempt from CSRF protection, from `LoginRequiredMiddleware` and from ATOMIC_REQUESTS: open a
     transaction in the handler, so that it is committed before the event counts as handled.
@@ -136,7 +136,7 @@ def flask(
     If *handler* is a plain function, it runs in the thread and the context of the request, and the response is sent
     when it returns. If it is an `async def` function, it runs in one event loop that a thread of this process runs for
     all events, with a copy of the context of the request; so a `Client` can be held in a variable. A late async handler
-    goes on after the response, as described for `Receiver`, when Flask has ended that context.
+    continues after the response, as described for `Receiver`; Flask has ended that context by then.
 
     *store* is a new `MemoryEventStore` by default, so "once" holds for this view in this process. *max_body* is in
     bytes, 1 MiB by default. *timeout* is in seconds, 4.5 by default, and limits a plain handler only in that it is not

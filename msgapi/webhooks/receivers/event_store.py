@@ -69,7 +69,7 @@ class EventStore(Protocol):
 
 
 def check_retention(_: object, __: object, seconds: float) -> None:
-    """Raise ValueError if *seconds* are fewer than the service goes on to deliver; a validator of attrs."""
+    """Raise ValueError if *seconds* is less than the time for which a delivery is repeated. A validator of attrs."""
     if not seconds >= REDELIVERY_WINDOW:
         raise ValueError(
             f"retention must be at least {REDELIVERY_WINDOW:g} seconds, not {seconds!r}: the service repeats a "
