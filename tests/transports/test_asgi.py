@@ -275,8 +275,10 @@ async def test_a_lifespan_that_asks_for_more_waits_until_the_block_ends() -> Non
     async def curious(_scope: Message, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        _ = await receive()
+        async with anyio.create_task_group() as tasks:
+            _ = tasks.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()  # the third message is waited for when the lifespan ends
+            await send({"type": "lifespan.shutdown.complete"})
 
     async with transports.asgi(curious):
         pass
