@@ -31,7 +31,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def typing(session: nox.Session) -> None:
     """Check the types with mypy and pyright; every result must be used, and every public name must be typed."""
-    session.install(*group("typing"), ".[cli,fast,nats,otel,redis]")
+    session.install(*group("typing"), ".[cli,fast,nats,otel,redis,xlsx]")
     session.run("mypy")
     session.run("pyright")
     session.run("pyright", "--verifytypes", "msgapi", "--ignoreexternal")
@@ -40,7 +40,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def typing_recipes(session: nox.Session) -> None:
     """Check the types of the recipes, with the stubs of their libraries, which the tests do without."""
-    session.install(*group("typing-recipes"), ".[cli,fast,nats,otel,redis,trio]")
+    session.install(*group("typing-recipes"), ".[cli,fast,nats,otel,redis,trio,xlsx]")
     session.run("mypy", "docs/recipes")
     session.run("pyright", "--project", "docs/recipes")
 
@@ -58,7 +58,7 @@ def tests(session: nox.Session) -> None:
     `nox -s tests -- ARGS` passes ARGS to pytest, which then runs in one process (add `-n auto` for more) and requires
     no coverage.
     """
-    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis,xlsx]")
     run_tests(session)
     if not session.posargs:
         session.run("coverage", "combine", "--quiet")
@@ -73,14 +73,14 @@ def tests_oldest(session: nox.Session) -> None:
     oldest = [re.sub(r">=([\w.]+).*", r"==\1", one) for one in wanted]
     constraints = Path(session.create_tmp()) / "oldest.txt"
     _ = constraints.write_text("\n".join(oldest))
-    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]", "-c", str(constraints))
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis,xlsx]", "-c", str(constraints))
     run_tests(session)
 
 
 @nox.session
 def tests_prerelease(session: nox.Session) -> None:
     """Run the tests of the transports with aiohttp's newest pre-release; say so if none can be installed."""
-    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis,xlsx]")
     allow = "--prerelease=allow" if session.venv_backend == "uv" else "--pre"
     session.install("--upgrade", allow, "aiohttp", success_codes=[0, 1, 2])  # a pre-release may fail to build
     version = str(session.run("python", "-c", "import aiohttp; print(aiohttp.__version__)", silent=True)).strip()
@@ -105,7 +105,7 @@ def chaos(session: nox.Session) -> None:
     `nox -s chaos -- 500 5x2000 2x5000` runs 500 schedules on each event loop, 5 batches of 2,000 rows, and, for each
     engine and each moment at which one of two workers of a fleet is killed, 2 batches of 5,000 rows.
     """
-    session.install(*group("tests"), ".[cli,fast,nats,otel,redis]")
+    session.install(*group("tests"), ".[cli,fast,nats,otel,redis,xlsx]")
     asked = ("2000", "50x20000", "5x20000")
     schedules, rounds, fleets = [*session.posargs, *asked[len(session.posargs) :]]
     kept = ("--basetemp", str(Path(session.create_tmp()) / "chaos"))  # keeps the files of a batch that failed
