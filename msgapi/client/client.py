@@ -20,7 +20,7 @@ from ..ratelimit.pace import Pace
 from ..results import Result
 from ..retry import Retry
 from ..transports import Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT, parse_setting
+from ..transports.common.opening import FROM_ENVIRONMENT, parse_setting
 from .lifetime import ClientSetup
 from .sending import CallOptions, CallSender, make_connection_options, make_options
 

@@ -42,7 +42,7 @@ from ..ratelimit.pace import (
 from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled, Unanswered
 from ..retry import Budget, Retry
 from ..transports import Answer, Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT, ProxySetting
+from ..transports.common.opening import FROM_ENVIRONMENT, ProxySetting
 from .lifetime import ClientSetup, Lifetime, OpenTransport
 
 _NO_TIME_LEFT: Final = NotSent("no time is left (total_timeout)")

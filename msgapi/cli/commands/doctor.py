@@ -18,7 +18,7 @@ from ...client import BASE_URL, Client
 from ...config import Misconfigured, is_loopback
 from ...results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ...retry import Retry
-from ...transports.common.proxy import FROM_ENVIRONMENT, read_proxies
+from ...transports.common.opening import FROM_ENVIRONMENT, read_proxies
 from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async

@@ -37,8 +37,7 @@ from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
 from .deadlines import Deadlines, StartsDeadlines
 from .http1 import Origin, RequestEncoder, UrlCache
-from .opening import ConnectFailed
-from .proxy import ProxyRules
+from .opening import ConnectFailed, ProxyRules
 
 MAX_CONNECTIONS: Final = 100
 KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept

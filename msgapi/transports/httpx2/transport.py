@@ -28,8 +28,7 @@ from ..common.connections import (
     keepalive_within,
 )
 from ..common.http1 import MAX_RESPONSE
-from ..common.opening import OpenTransport, UnopenedTransport
-from ..common.proxy import FROM_ENVIRONMENT, parse_setting, read_proxies
+from ..common.opening import FROM_ENVIRONMENT, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from ..protocol import Transport
 from .client import Httpx2ClientTransport, hide_paths_in_log
 from .connection import SocketConnector
