@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..version import VERSION
-from .outcomes import CliError, Exit
+from .output import CliError, Exit, redirect_to_null
 
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),
@@ -148,9 +148,7 @@ def run(given: Sequence[str]) -> int:
     except OSError as error:
         if error.errno != ENOSPC:
             raise
-        from .output import redirect_to_null  # click itself prints help and version, without a guard
-
-        redirect_to_null(sys.stdout)
+        redirect_to_null(sys.stdout)  # click itself prints help and version, without a guard
         raise CliError(f"cannot write: {error.strerror}") from None
     if not given:
         return int(Exit.USAGE)

@@ -23,7 +23,7 @@ from msgapi.cli.batch import input as batch_input
 from msgapi.cli.batch.command import open_rows, run_batch
 from msgapi.cli.batch.input import InputFile
 from msgapi.cli.commands.fleet import enqueue as enqueue_command
-from msgapi.cli.outcomes import CliError, Exit
+from msgapi.cli.output import CliError, Exit
 from msgapi.messages import Accepted
 from msgapi.results import Ok, Result
 from tests.support.cli_files import mailing, people

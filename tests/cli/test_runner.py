@@ -30,7 +30,7 @@ from msgapi.cli.batch import command, dry_run, summary
 from msgapi.cli.batch.command import open_rows, row_calls, run_batch
 from msgapi.cli.batch.input import InputFile, InputRow, open_input
 from msgapi.cli.batch.progress import outcome_parts
-from msgapi.cli.outcomes import CliError, Exit
+from msgapi.cli.output import CliError, Exit
 from msgapi.messages import Accepted, Billing
 from tests.support.cli_files import Answer, Scripted, lines, mailed, mailing, mode, people, text
 

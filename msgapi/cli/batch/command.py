@@ -14,8 +14,7 @@ from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
-from ..outcomes import CliError
-from ..output import counted, note
+from ..output import CliError, counted, note
 from . import dry_run, journal, progress, result_files
 from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file

@@ -11,7 +11,7 @@ from ...journal.errors import API_ERRORS
 from ...journal.rows import state_of
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
-from ..outcomes import RowOutcome
+from ..output import RowOutcome
 from .input import InputRow
 
 _MOST_KINDS: Final = 40

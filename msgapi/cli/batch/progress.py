@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final, Protocol, final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...ratelimit import Pace
-from ..outcomes import RowOutcome
+from ..output import RowOutcome, note
 from ..output import line as one_line
-from ..output import note
 from .counts import Counts
 from .runner import ProgressReporter
 

@@ -29,7 +29,7 @@ from ...journal.rows import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable
-from ..outcomes import CliError, RowOutcome, cannot_write
+from ..output import CliError, RowOutcome, cannot_write
 from .counts import kind_of, recorded_kind
 from .input import FileFormat, InputFile, InputRow, format_of
 from .template import KEY, own_key

@@ -32,7 +32,7 @@ from ...observe import Observer, Watch, combine
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
 from ..connection import open_signals
-from ..outcomes import CliError, Exit, cannot_read
+from ..output import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow

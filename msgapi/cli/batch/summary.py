@@ -9,8 +9,7 @@ from attrs import asdict, frozen
 from ...batch import Stopped
 from ...results import NotFound
 from ..advice import advise_row, explain
-from ..outcomes import Exit, RowOutcome
-from ..output import TextTable, counted, emit, emit_json, note, table_of
+from ..output import Exit, RowOutcome, TextTable, counted, emit, emit_json, note, table_of
 from .counts import Counts, group_of
 from .journal import BatchJournal
 from .runner import BatchRun

@@ -11,8 +11,7 @@ from ...results import Balance
 from ...schema.cursor_pages import odd_rows
 from ..connection import run_call
 from ..options import KINDS, json_option, sandbox_option
-from ..outcomes import CliError
-from ..output import TextTable, line, note, table_of
+from ..output import CliError, TextTable, line, note, table_of
 
 _STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
 

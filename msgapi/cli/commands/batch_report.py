@@ -14,8 +14,7 @@ from ..batch.counts import Counts, recorded_kind
 from ..batch.journal import reading, row_count
 from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
 from ..options import export_option, json_option, only_option
-from ..outcomes import CliError, Exit, RowOutcome
-from ..output import csv_cell, emit, emit_json, escaped, note, write_if_open
+from ..output import CliError, Exit, RowOutcome, csv_cell, emit, emit_json, escaped, note, write_if_open
 
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
     RowOutcome.ACCEPTED.choice: (State.ACCEPTED,),

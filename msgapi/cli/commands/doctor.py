@@ -35,8 +35,7 @@ from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async
 from ..options import json_option
-from ..outcomes import CliError, Exit
-from ..output import TextTable, emit, emit_json, note, table_of
+from ..output import CliError, Exit, TextTable, emit, emit_json, note, table_of
 
 _NEEDED: Final = frozenset({"key", "base URL", "service"})  # checks that must pass before the routes are probed
 _CALL: Final = billing.balance()

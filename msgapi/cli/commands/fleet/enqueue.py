@@ -19,8 +19,7 @@ from ...batch.counts import DUPLICATE
 from ...batch.input import InputFile, InputRow
 from ...connection import run_async
 from ...options import file_options, id_column_option, json_option, message_options, message_values
-from ...outcomes import CliError, Exit, RowOutcome, cannot_read
-from ...output import counted, emit, emit_json, note
+from ...output import CliError, Exit, RowOutcome, cannot_read, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 

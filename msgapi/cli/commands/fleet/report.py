@@ -22,8 +22,7 @@ from ...batch.journal import SUFFIX
 from ...batch.summary import RestAdvice
 from ...connection import run_async
 from ...options import export_option, json_option, only_option
-from ...outcomes import CliError
-from ...output import note
+from ...output import CliError, note
 from ..batch_report import JournalReportOptions, show_journal
 from . import connection
 from .connection import FleetAddress, engine_errors, fleet_option, url_option

@@ -37,8 +37,7 @@ from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
 from ...batch.summary import outcome_table, plain_counts, stop_reason
 from ...connection import open_signals, run_async
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
-from ...outcomes import CliError, Exit
-from ...output import counted, emit, emit_json, note
+from ...output import CliError, Exit, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
