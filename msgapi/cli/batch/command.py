@@ -15,14 +15,14 @@ from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
 from ..output import CliError, counted, note
-from . import dry_run, journal, progress, result_files
+from . import dry_run, journal, result_files
 from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
+from .display import open_progress, report
 from .input import CONTINUE, FileFormat, InputFile, open_input
 from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
-from .summary import report
 from .template import MessageTemplate
 
 _FILES: Final = ("path", "results", "failed")
@@ -234,7 +234,7 @@ async def run_batch(
         if journal is not None and journal.finished:
             run.report_rows()
             return run
-        with progress.open_progress(pace) as reporter:
+        with open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run
 

@@ -11,8 +11,8 @@ from attrs import asdict, frozen
 from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
 from ..batch.counts import Counts, recorded_kind
+from ..batch.display import RestAdvice, cost_line, outcome_table, plain_counts
 from ..batch.journal import reading, row_count
-from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
 from ..options import export_option, json_option, only_option
 from ..output import CliError, Exit, RowOutcome, csv_cell, emit, emit_json, escaped, note, write_if_open
 

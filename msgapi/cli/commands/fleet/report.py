@@ -18,8 +18,8 @@ from ....fleet import Collection, collect
 from ....journal import Unusable
 from ....results import ApiError
 from ...advice import advise_row, explain, facts
+from ...batch.display import RestAdvice
 from ...batch.journal import SUFFIX
-from ...batch.summary import RestAdvice
 from ...connection import run_async
 from ...options import export_option, json_option, only_option
 from ...output import CliError, note
