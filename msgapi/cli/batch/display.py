@@ -333,14 +333,14 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
             f"interrupted: {counted(counts.total - counts.without_verdict)} settled, "
             f"{unknown:,} {RowOutcome.UNKNOWN.words}, {not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
         )
-    failed = failed if run.files.failure is None else None
+    files = run.files
+    failed = failed if files is not None and files.failure is None else None
     if run.journal is not None:
         if not run.attempted and not counts.not_sent_yet and not run.failure and run.journal.before is not None:
             yield "nothing was sent: all rows were settled earlier; to send all of them again, use --new-batch"
-        yield from _journal_notices(run.journal.path, counts, failed if run.files.refused else None)
+        yield from _journal_notices(run.journal.path, counts, failed if files is not None and files.refused else None)
         return
-    refused = run.files.refused
-    left = counts.without_verdict
+    refused, left = counts.refused, counts.without_verdict
     if refused and failed:
         yield f"{counted(refused, verb='were')} refused, see {failed}: correct what is wrong and send that file"
     elif refused:
