@@ -13,9 +13,9 @@ from typing import Final
 import orjson
 
 from ..http.responses import format_time
+from ..model.billing import Pair
 from ..model.faults import DeliveryStep, plan_delivery
 from ..model.messages import NOT_DELIVERED, LogEntry, MessageStatus
-from ..model.sessions import Pair
 from ..model.state import AccountState, NextStep, ReloadRetry
 from .billing import retry_reload
 from .contacts import apply_email_status
