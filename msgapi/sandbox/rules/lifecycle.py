@@ -17,8 +17,7 @@ from ..model.billing import Pair
 from ..model.faults import DeliveryStep, plan_delivery
 from ..model.messages import NOT_DELIVERED, LogEntry, MessageStatus
 from ..model.state import AccountState, NextStep, ReloadRetry
-from .billing import retry_reload
-from .contacts import apply_email_status
+from .account import apply_email_status, retry_reload
 
 _UNDER_WAY: Final = frozenset({"QUEUED", "SENT"})
 _RECEIVED: Final = frozenset({"DELIVERED", "READ", "CLICKED"})
