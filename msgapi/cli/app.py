@@ -16,7 +16,7 @@ from .output import CliError, Exit, redirect_to_null
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),
     "batch": ("batch", "batch", "Send a message to each row of a file."),
-    "batch report": ("batch_report", "batch_report", "Show the outcomes of a batch from its journal."),
+    "batch report": ("batch", "batch_report", "Show the outcomes of a batch from its journal."),
     "fleet enqueue": ("fleet.batches", "enqueue", "Queue a message for each row of a file."),
     "fleet work": ("fleet.work", "work", "Send queued rows until Ctrl-C."),
     "fleet report": ("fleet.batches", "report", "Show the outcomes of a queued batch so far."),

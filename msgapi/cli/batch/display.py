@@ -1,27 +1,32 @@
-"""What is shown of a batch: its progress, and the summary at its end.
+"""What is shown of a batch: its progress, the summary at its end, and the report of its journal.
 
 The progress is shown on standard error: one line that is updated on a terminal, otherwise a new line every few seconds.
-The summary has the outcomes of the rows, their cost, and what to do next.
+The summary has the outcomes of the rows, their cost, and what to do next. The report of a journal can be an export of
+its rows.
 """
 
+import csv
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from shlex import quote
-from typing import TYPE_CHECKING, Final, Protocol, assert_never, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never, final
 
+import orjson
 from attrs import asdict, frozen
 
 from ...batch import Stopped
 from ...clock import SYSTEM_CLOCK, Clock
+from ...fallback import leg_key
+from ...journal import JournalReader, JournalRow, State, key_of
 from ...ratelimit import Pace
 from ...results import NotFound
-from ..advice import advise_row, explain
-from ..output import Exit, RowOutcome, TextTable, counted, emit, emit_json, note, table_of
+from ..advice import explain
+from ..output import CliError, Exit, RowOutcome, counted, csv_cell, emit, emit_json, escaped, note, write_if_open
 from ..output import line as one_line
-from .counts import Counts, group_of
-from .journal import BatchJournal
+from .counts import Counts, RestAdvice, cost_line, group_of, outcome_table, plain_counts, recorded_kind
+from .journal import BatchJournal, reading, row_count
 from .runner import BatchRun, ProgressReporter
 from .spending import missing, shortage
 
@@ -32,6 +37,23 @@ if TYPE_CHECKING:
 _LANE: Final = "POST messages"
 _WINDOW: Final = 5.0  # seconds over which the rate is measured
 _SHORTEST_BAR: Final = 8
+STATES: Final[Mapping[str, tuple[State, ...]]] = {
+    RowOutcome.ACCEPTED.choice: (State.ACCEPTED,),
+    RowOutcome.REFUSED.choice: (State.REFUSED, State.INVALID),
+    RowOutcome.NOT_SENT_YET.choice: (State.NOT_SENT,),
+    RowOutcome.UNKNOWN.choice: (State.STARTED, State.UNKNOWN),
+    RowOutcome.CHANGED.choice: (State.CHANGED,),
+}
+_WORDS: Final[Mapping[State, RowOutcome]] = {
+    State.STARTED: RowOutcome.UNKNOWN,
+    State.ACCEPTED: RowOutcome.ACCEPTED,
+    State.REFUSED: RowOutcome.REFUSED,
+    State.NOT_SENT: RowOutcome.NOT_SENT_YET,
+    State.UNKNOWN: RowOutcome.UNKNOWN,
+    State.INVALID: RowOutcome.INVALID,
+    State.CHANGED: RowOutcome.CHANGED,
+}
+_COLUMNS: Final = tuple(JournalRow.__annotations__)
 
 
 @final
@@ -233,81 +255,6 @@ def _sent_before(found: BatchJournal) -> dict[str, object] | None:
     return None if found.sent_before is None else asdict(found.sent_before)
 
 
-def plain_counts(counts: Counts) -> dict[str, object]:
-    """Return the counts as plain JSON.
-
-    `unknown` is all rows that may have been sent, `interrupted` ones included, and `not_sent_yet` all rows that the
-    next run sends, whether they were tried or not. `sent_by_email` and `sent_earlier` are parts of `accepted`;
-    `not_in_the_file` is no part of `rows`.
-    """
-    return {
-        "rows": counts.total,
-        RowOutcome.ACCEPTED.value: counts.accepted,
-        RowOutcome.BY_EMAIL.value: counts.accepted_by_fallback,
-        RowOutcome.REFUSED.value: counts.refused,
-        RowOutcome.DUPLICATE.value: counts.duplicate,
-        RowOutcome.CHANGED.value: counts.changed,
-        RowOutcome.SENT_EARLIER.value: counts.sent_earlier,
-        RowOutcome.NOT_IN_THE_FILE.value: counts.not_in_file,
-        "interrupted": counts.interrupted,
-        RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet + counts.not_carried_out,
-        RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
-        "price": str(counts.spend),
-        "hold": str(counts.held),
-        "price_not_in_the_file": str(counts.spend_not_in_file),
-        "outcomes": [
-            {
-                "outcome": group.outcome.value,
-                "kind": group.kind,
-                "code": group.code,
-                "count": count,
-                "advice": advise_row(counts.samples[group]),
-            }
-            for group, count in counts.errors.most_common()
-        ],
-    }
-
-
-@final
-@frozen
-class RestAdvice:
-    """What to do about rows without a result: those that may have been sent, and those that were not."""
-
-    unknown: str = "May have been sent: send them again with the same idempotency keys."
-    not_sent_yet: str = "Run the same command to send them."
-
-
-_BATCH_ADVICE: Final = RestAdvice()
-
-
-def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTable:
-    """Return the table of outcomes, with what to do about each."""
-    table = table_of("outcome", "#rows", "code", "what to do")
-    table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")
-    if counts.accepted_by_fallback:
-        why = "Nothing: they are among the accepted ones, and could not be reached by RCS."
-        table.add_row(RowOutcome.BY_EMAIL.title, f"{counts.accepted_by_fallback:,}", "", why)
-    if counts.sent_earlier:
-        earlier = "Nothing: they are among the accepted ones."
-        table.add_row(RowOutcome.SENT_EARLIER.title, f"{counts.sent_earlier:,}", "", earlier)
-    for group, count in counts.errors.most_common():
-        table.add_row(group.title, f"{count:,}", group.code, advise_row(counts.samples[group]))
-    if counts.interrupted:
-        table.add_row(RowOutcome.UNKNOWN.title, f"{counts.interrupted:,}", "", advice.unknown, style="red")
-    if counts.not_sent_yet:
-        table.add_row(RowOutcome.NOT_SENT_YET.title, f"{counts.not_sent_yet:,}", "", advice.not_sent_yet)
-    if counts.not_in_file:
-        gone = f"Nothing: rows of earlier runs, {counts.spend_not_in_file} EUR."
-        table.add_row(RowOutcome.NOT_IN_THE_FILE.title, f"{counts.not_in_file:,}", "", gone)
-    return table
-
-
-def cost_line(counts: Counts) -> str:
-    """Return the line with the number of accepted rows and their cost."""
-    held = "" if counts.held == counts.spend else f" (held: {counts.held} EUR)"
-    return f"{counts.accepted:,} of {counted(counts.total)} accepted, {counts.spend} EUR{held}"
-
-
 def _first(run: BatchRun) -> Iterator[str]:
     more = run.counts.failed - len(run.counts.first)
     yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
@@ -387,3 +334,92 @@ def stop_reason(stopped: Stopped, short: str) -> str:
         case _:
             assert_never(stopped.reason)
     return f"stopped: {text}"
+
+
+@final
+@frozen(kw_only=True)
+class JournalReportOptions:
+    """How a journal is shown: *export* is csv or jsonl, *only* the outcome to export."""
+
+    export: str | None = None
+    only: str | None = None
+    json: bool = False
+
+    def check(self) -> None:
+        """Raise CliError if the options do not go together."""
+        if self.only is not None and self.export is None:
+            raise CliError("--only needs --export csv or --export jsonl")
+
+
+def show_journal(
+    path: str,
+    options: JournalReportOptions,
+    *,
+    more: Mapping[str, object] | None = None,
+    advice: RestAdvice | None = None,
+) -> int:
+    """Print the summary of the journal at *path*, or export its rows. Return the exit status.
+
+    *more* is added to the JSON; *advice* is for rows without a result.
+    """
+    options.check()
+    with reading(path) as record:
+        counts, incomplete = count_rows(record), record.lost_since is not None
+        if incomplete:
+            note(
+                f"the -wal file of {path} is missing, with its newest rows: rows that are shown as not sent yet may "
+                "have been sent. Put it back, or run the command of the batch again: it keeps their idempotency keys"
+            )
+        if options.export is not None:
+            for line in _exported(record, options.export, options.only):
+                write_if_open(line)
+        elif options.json:
+            emit_json(plain_counts(counts) | {"journal": path, "incomplete": incomplete} | dict(more or {}))
+        else:
+            emit(outcome_table(counts, advice or RestAdvice()))
+            emit(cost_line(counts))
+    if counts.not_sent_yet or counts.resumable:
+        return Exit.STOPPED
+    return Exit.REFUSED if counts.failed else Exit.ACCEPTED
+
+
+def count_rows(record: JournalReader) -> Counts:
+    """Count the rows of a journal. Rows of the file that it lacks are not sent yet."""
+    summary = record.summary()
+    counts = Counts(max(row_count(record.about) or 0, summary.in_file.rows()))
+    counts.load(summary)
+    return counts
+
+
+def _exported(record: JournalReader, export: str, only: str | None) -> Iterator[str]:
+    batch = record.about["batch"]
+    rows = (
+        _plain(line) | {"key": leg_key(line.key or key_of(batch, line.id), line.leg)} for line in _lines(record, only)
+    )
+    if export == "jsonl":
+        yield from (escaped(orjson.dumps(row).decode()) for row in rows)
+        return
+    writer = csv.DictWriter(_Echo(), _COLUMNS, lineterminator="\n")
+    yield ",".join(_COLUMNS) + "\n"
+    for row in rows:
+        yield writer.writerow({name: csv_cell(part) if isinstance(part, str) else part for name, part in row.items()})
+
+
+def _lines(record: JournalReader, only: str | None) -> Iterator[JournalRow]:
+    if only is None:
+        yield from record.rows()
+        return
+    for state in STATES[only]:
+        yield from record.rows(state)
+
+
+def _plain(line: JournalRow) -> dict[str, Any]:
+    return asdict(line) | {"state": _WORDS[line.state].value, "kind": recorded_kind(line.kind, line.code)}
+
+
+class _Echo:
+    """Returns what is written, since `csv` can only write to a file."""
+
+    def write(self, text: str) -> str:
+        """Return *text*."""
+        return text

@@ -19,7 +19,7 @@ from ...client import Client
 from ...ratelimit import Pace
 from ...sandbox import MAGIC_RECIPIENTS, PriceList, Sandbox
 from ..batch.command import BatchConfig, open_rows, run_batch
-from ..batch.display import cost_line, outcome_table
+from ..batch.counts import cost_line, outcome_table
 from ..batch.runner import BatchRun
 from ..connection import PATIENT, run_async
 from ..output import CliError, Exit, cannot_write, counted, emit, note, table_of

@@ -28,8 +28,8 @@ from ...advice import advise_row, explain, facts
 from ...batch import journal
 from ...batch.calls import RowCalls
 from ...batch.command import BatchConfig, open_rows
-from ...batch.counts import DUPLICATE
-from ...batch.display import RestAdvice
+from ...batch.counts import DUPLICATE, RestAdvice
+from ...batch.display import JournalReportOptions, show_journal
 from ...batch.input import InputFile, InputRow
 from ...batch.journal import SUFFIX
 from ...connection import run_async
@@ -43,7 +43,6 @@ from ...options import (
     only_option,
 )
 from ...output import CliError, Exit, RowOutcome, cannot_read, counted, emit, emit_json, note
-from ..batch_report import JournalReportOptions, show_journal
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 

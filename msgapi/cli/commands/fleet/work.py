@@ -31,8 +31,8 @@ from ....fleet.worker import work as run_worker
 from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ... import connection as clients
-from ...batch.counts import Counts
-from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, outcome_table, plain_counts, stop_reason
+from ...batch.counts import Counts, outcome_table, plain_counts
+from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, stop_reason
 from ...batch.input import InputRow
 from ...connection import open_signals, run_async
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
