@@ -170,6 +170,17 @@ async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
     assert "Unknown" in capsys.readouterr().out
 
 
+async def test_two_ctrl_c_without_result_files_count_what_is_cut_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = mailing(tmp_path, people(tmp_path, 100), concurrency=1, results=None, failed=None)
+    run = await mailed(job, interrupting(2))
+    assert run.files is None
+    assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
+    _ = display.report(run, json=False, results=None, failed=None)
+    assert "91 rows were not sent or may have been: --results FILE.jsonl shows which" in capsys.readouterr().err
+
+
 async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> None:
     async def last() -> Result[Accepted]:
         os.kill(os.getpid(), signal.SIGINT)
