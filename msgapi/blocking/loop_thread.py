@@ -65,8 +65,8 @@ def wait_for_release(lock: Lock) -> None:
 class Job(Generic[T]):
     """A coroutine that runs in the event loop of *thread* for another thread.
 
-    It runs in a copy of the context variables of the thread that makes it. *notify* is called when it has ended, in the
-    thread of the event loop.
+    It runs in a copy of the context variables of the thread that makes it. *notify* is called once, when it has ended,
+    in the thread of the event loop. Until then it must be in the *jobs* of *thread*.
     """
 
     __slots__ = ("_begun", "_context", "_coroutine", "_error", "_notify", "_result", "_thread", "ended", "task")
@@ -79,7 +79,6 @@ class Job(Generic[T]):
         self._result: T | None = None
         self._error: BaseException | None = None
         self.task: asyncio.Task[None] | None = None
-        thread.jobs.add(self)
 
     def start(self) -> None:
         """Start the coroutine. Called in the event loop."""
@@ -228,6 +227,7 @@ class LoopThread:
         waiter = _Waiter()
         job = Job(self, coroutine, partial(self._answer, waiter))
         try:
+            self.jobs.add(job)
             self._inbox.append(job)
             if self._waits:
                 self._waits = False  # other threads need not wake it, too
@@ -243,6 +243,7 @@ class LoopThread:
 
     def submit(self, job: Job[Any]) -> None:
         """Start *job* and do not wait for it. `enter` must come before."""
+        self.jobs.add(job)
         loop = cast("asyncio.AbstractEventLoop", self._loop)
         try:
             _ = loop.call_soon_threadsafe(job.start)

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -25,6 +25,12 @@ async def answer(_: Request, /) -> Response:
 async def one() -> int:
     await anyio.lowlevel.checkpoint()
     return 1
+
+
+def job_of(thread: LoopThread, coroutine: Coroutine[object, object, int], notify: Callable[[], None]) -> Job[int]:
+    job = Job(thread, coroutine, notify)
+    thread.jobs.add(job)
+    return job
 
 
 def thread_of(transport: object) -> LoopThread:
@@ -162,7 +168,7 @@ def test_an_event_loop_that_never_waits_wakes_threads_after_a_few_iterations() -
 def test_an_event_loop_with_new_jobs_does_not_wait(thread: LoopThread) -> None:
     asleep = thread_of(answer)
     assert asleep.begin_wait(5.0) == 5.0
-    job = Job(thread, one(), lambda: None)
+    job = job_of(thread, one(), lambda: None)
     asleep._inbox.append(job)
     assert asleep.begin_wait(5.0) == 0
     job.cancel()
@@ -230,7 +236,7 @@ def test_a_job_that_two_threads_cancel_at_once_ends_once(thread: LoopThread) -> 
 
     closing: list[int] = []
     ended: list[int] = []
-    job: Job[None] = Job(thread, Closed(), lambda: ended.append(1))  # type: ignore[arg-type]
+    job = job_of(thread, Closed(), lambda: ended.append(1))  # type: ignore[arg-type]
     job.cancel()
     assert (closing, ended) == ([1], [1])
 
@@ -262,7 +268,7 @@ def test_a_job_is_run_for_the_thread_that_waits(thread: LoopThread) -> None:
 
 def test_a_job_that_is_cancelled_before_it_starts_never_starts(thread: LoopThread) -> None:
     ended = threading.Event()
-    job = Job(thread, one(), ended.set)
+    job = job_of(thread, one(), ended.set)
 
     def cancel_and_start() -> None:
         job.cancel()
@@ -277,7 +283,7 @@ def test_a_job_that_is_cancelled_before_it_starts_never_starts(thread: LoopThrea
 
 def test_a_job_that_is_cancelled_before_its_first_step_ends(thread: LoopThread) -> None:
     ended = threading.Event()
-    job = Job(thread, one(), ended.set)
+    job = job_of(thread, one(), ended.set)
 
     def start_and_cancel() -> None:
         job.start()
@@ -301,7 +307,7 @@ def test_a_job_that_comes_after_the_end_ends_at_once() -> None:
 
 def test_a_job_that_comes_while_the_thread_ends_is_not_started(thread: LoopThread) -> None:
     ended = threading.Event()
-    job = Job(thread, one(), ended.set)
+    job = job_of(thread, one(), ended.set)
     thread.closed = True
     job.start()
     assert ended.is_set()
@@ -310,9 +316,8 @@ def test_a_job_that_comes_while_the_thread_ends_is_not_started(thread: LoopThrea
 def test_a_job_that_the_loop_never_saw_ends_with_the_thread() -> None:
     thread, ended = thread_of(answer), threading.Event()
     thread.enter()
-    job = Job(thread, one(), ended.set)
+    job = job_of(thread, one(), ended.set)
     thread._cancel_jobs = anyio.lowlevel.checkpoint  # type: ignore[method-assign]
-    thread.jobs.add(job)
     thread.close()
     assert ended.is_set()
 
