@@ -316,7 +316,7 @@ def test_a_job_that_comes_while_the_thread_ends_is_not_started(thread: LoopThrea
 def test_a_job_that_the_loop_never_saw_ends_with_the_thread() -> None:
     thread, ended = thread_of(answer), threading.Event()
     thread.enter()
-    job = job_of(thread, one(), ended.set)
+    _ = job_of(thread, one(), ended.set)
     thread._cancel_jobs = anyio.lowlevel.checkpoint  # type: ignore[method-assign]
     thread.close()
     assert ended.is_set()
