@@ -32,14 +32,14 @@ class SpeedMeter:
         self._clock = clock
         self._marks: deque[tuple[float, int]] = deque([(clock.now(), 0)])
 
-    def measure(self, settled: int) -> float:
-        """Record that *settled* rows have ended by now, and return rows per second."""
+    def measure(self, ended: int) -> float:
+        """Record that *ended* rows have ended by now, and return rows per second."""
         now = self._clock.now()
-        self._marks.append((now, settled))
+        self._marks.append((now, ended))
         while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:  # noqa: PLR2004 - the first and the last
             _ = self._marks.popleft()
         since, before = self._marks[0]
-        return (settled - before) / (now - since) if now > since else 0.0
+        return (ended - before) / (now - since) if now > since else 0.0
 
 
 def outcome_parts(counts: Counts) -> list[str]:
@@ -54,8 +54,8 @@ def outcome_parts(counts: Counts) -> list[str]:
 
 def progress_parts(counts: Counts, in_flight: int, rate: float, pace: float | None) -> list[str]:
     """Return the parts of the progress line, the most important first."""
-    left = counts.total - counts.settled
-    parts = [f"{counts.settled:,}/{counts.total:,}", *outcome_parts(counts)]
+    left = counts.total - counts.ended
+    parts = [f"{counts.ended:,}/{counts.total:,}", *outcome_parts(counts)]
     if rate >= 1 and left:
         parts += [f"{rate:,.0f}/s", f"{_minutes(left / rate)} left"]
     parts.append(f"{in_flight} in flight")
@@ -159,10 +159,10 @@ class BatchProgress:
 
     def update(self, counts: Counts, in_flight: int) -> None:
         """Show the current *counts*."""
-        rate = self._speed.measure(counts.settled)
-        if counts.settled or self._display.eager:
+        rate = self._speed.measure(counts.ended)
+        if counts.ended or self._display.eager:
             parts = progress_parts(counts, in_flight, rate, self._pace.lane(_LANE).rate)
-            self._display.draw(parts, counts.settled / counts.total, fine=not counts.failed)
+            self._display.draw(parts, counts.ended / counts.total, fine=not counts.failed)
 
     def print_line(self, line: str) -> None:
         """Print a line that is not overwritten."""

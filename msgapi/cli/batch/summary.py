@@ -40,6 +40,7 @@ def summary(run: BatchRun) -> dict[str, object]:
         "sent_before": None if run.journal is None else _sent_before(run.journal),
         "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
         "failure": run.failure,
+        "next": next_step(run.counts, None if run.journal is None else run.journal.path),
         "journal": None if run.journal is None else run.journal.path,
         "exit": int(run.status),
     }
@@ -87,16 +88,20 @@ def plain_counts(counts: Counts) -> dict[str, object]:
 @final
 @frozen
 class RestAdvice:
-    """What to do about rows without a result: those that may have been sent, and those that were not."""
+    """What to do about rows without a result: those that may have been sent, and those that were not.
+
+    *finish* says how the batch is finished; `{journal}` stands for its journal.
+    """
 
     unknown: str = "May have been sent: send them again with the same idempotency keys."
     not_sent_yet: str = "Run the same command to send them."
+    finish: str = "run the same command again to continue, or `msgapi batch --resume {journal}`"
 
 
-_BATCH_ADVICE: Final = RestAdvice()
+BATCH_ADVICE: Final = RestAdvice()
 
 
-def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTable:
+def outcome_table(counts: Counts, advice: RestAdvice = BATCH_ADVICE) -> TextTable:
     """Return the table of outcomes, with what to do about each."""
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")
@@ -124,6 +129,25 @@ def cost_line(counts: Counts) -> str:
     return f"{counts.accepted:,} of {counted(counts.total)} accepted, {counts.spend} EUR{held}"
 
 
+def next_step(counts: Counts, journal: str | None, advice: RestAdvice = BATCH_ADVICE) -> str | None:
+    """Return how to finish the batch; None if it is finished: each row is settled, or was left out by request.
+
+    *journal* is its path; None if there is none.
+    """
+    left, on_request = counts.without_verdict, counts.on_request
+    if not left:
+        return None
+    if journal is None:
+        return (
+            f"not finished, {counted(left, verb='were')} not sent or may have been: --results FILE.jsonl shows which; "
+            "with a journal, the same command sends the rest"
+        )
+    steps = [advice.finish.format(journal=quote(journal))] if left > sum(on_request.values()) else []
+    for group, rows in on_request.items():
+        steps.append(f"{counted(rows)} with the code {group.code}: {advise_row(counts.samples[group]).rstrip('.')}")
+    return f"not finished, {counted(left, verb='are')} left: {'; '.join(steps)}"
+
+
 def _first(run: BatchRun) -> Iterator[str]:
     more = run.counts.failed - len(run.counts.first)
     yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
@@ -146,7 +170,7 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     if run.interrupted:
         unknown, not_sent_yet = counts.unknown + counts.interrupted, counts.not_sent_yet + counts.not_carried_out
         yield (
-            f"interrupted: {counted(counts.total - counts.without_verdict)} settled, "
+            f"interrupted: {counted(counts.settled)} settled, "
             f"{unknown:,} {RowOutcome.UNKNOWN.words}, {not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
         )
     failed = failed if run.files.failure is None else None
@@ -156,21 +180,17 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
         yield from _journal_notices(run.journal.path, counts, failed if run.files.refused else None)
         return
     refused = run.files.refused
-    left = counts.without_verdict
     if refused and failed:
         yield f"{counted(refused, verb='were')} refused, see {failed}: correct what is wrong and send that file"
     elif refused:
         yield f"{counted(refused, verb='were')} refused: --failed FILE.jsonl writes a file with them to send again"
-    if left:
-        yield (
-            f"{counted(left, verb='were')} not sent or may have been: --results FILE.jsonl shows which; "
-            "with a journal, the same command sends the rest"
-        )
+    if (step := next_step(counts, None)) is not None:
+        yield step
 
 
 def _journal_notices(path: str, counts: Counts, failed: str | None) -> Iterator[str]:
-    if counts.resumable or counts.not_sent_yet:
-        yield f"run the same command again to continue, or `msgapi batch --resume {quote(path)}`"
+    if (step := next_step(counts, path)) is not None:
+        yield step
     if failed:
         yield (
             f"the rows that were refused are in {failed}: correct them in the input and repeat the command, "

@@ -12,9 +12,9 @@ from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
 from ..batch.counts import Counts, recorded_kind
 from ..batch.journal import reading, row_count
-from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
+from ..batch.summary import BATCH_ADVICE, RestAdvice, cost_line, next_step, outcome_table, plain_counts
 from ..options import export_option, json_option, only_option
-from ..outcomes import CliError, Exit, RowOutcome
+from ..outcomes import CliError, RowOutcome
 from ..output import csv_cell, emit, emit_json, escaped, note, write_if_open
 
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
@@ -65,7 +65,8 @@ def batch_report(*, journal: str, export: str | None, only: str | None, json: bo
 
     In CSV, a cell that a spreadsheet would run as a formula begins with '. JSONL has each value as it is.
 
-    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 some rows are not sent yet.
+    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 not finished: some rows are
+    not sent yet, or their outcome is unknown.
     """  # noqa: D301 - \b is click's own
     return show_journal(journal, JournalReportOptions(export=export, only=only, json=json))
 
@@ -75,11 +76,11 @@ def show_journal(
     options: JournalReportOptions,
     *,
     more: Mapping[str, object] | None = None,
-    advice: RestAdvice | None = None,
+    advice: RestAdvice = BATCH_ADVICE,
 ) -> int:
     """Print the summary of the journal at *path*, or export its rows. Return the exit status.
 
-    *more* is added to the JSON; *advice* is for rows without a result.
+    *more* is added to the JSON; *advice* is for rows without a verdict.
     """
     options.check()
     with reading(path) as record:
@@ -93,13 +94,15 @@ def show_journal(
             for line in _exported(record, options.export, options.only):
                 write_if_open(line)
         elif options.json:
-            emit_json(plain_counts(counts) | {"journal": path, "incomplete": incomplete} | dict(more or {}))
+            step = next_step(counts, path, advice)
+            facts = {"next": step, "journal": path, "incomplete": incomplete, "exit": int(counts.status)}
+            emit_json(plain_counts(counts) | facts | dict(more or {}))
         else:
-            emit(outcome_table(counts, advice or RestAdvice()))
+            emit(outcome_table(counts, advice))
             emit(cost_line(counts))
-    if counts.not_sent_yet or counts.resumable:
-        return Exit.STOPPED
-    return Exit.REFUSED if counts.failed else Exit.ACCEPTED
+            if (step := next_step(counts, path, advice)) is not None:
+                note(step)
+    return counts.status
 
 
 def count_rows(record: JournalReader) -> Counts:
