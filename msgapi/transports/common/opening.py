@@ -13,7 +13,7 @@ from yarl import URL
 
 from ...results import NotSent
 from ..protocol import Transport
-from .causes import connect_failure
+from .causes import connect_failure, host_and_port
 from .proxy import Proxy, ProxyRules, open_tunnel
 
 P = TypeVar("P", bound=asyncio.Protocol)
@@ -77,14 +77,14 @@ class Connector(Generic[P]):
 
     async def __call__(self, url: URL, seconds: float | None = None) -> P:
         """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
+        proxy = None if self.proxies is None else self.proxies.choose(url)
         try:
             async with asyncio.timeout(self.timeout if seconds is None else seconds):
-                proxy = None if self.proxies is None else self.proxies.choose(url)
                 if proxy is None:
                     return await self._secure(url, await self._connect(f"{url.raw_host}", url.port or 0))
                 return await self._connect_through(proxy, url)
         except OSError as error:  # time-outs too
-            raise ConnectFailed(connect_failure(error)) from None
+            raise ConnectFailed(connect_failure(error, peer(url, proxy))) from None
 
     async def _connect_through(self, proxy: Proxy, url: URL) -> P:
         loop = asyncio.get_running_loop()
@@ -93,7 +93,7 @@ class Connector(Generic[P]):
         try:
             sock = await self._connect(proxy.host, proxy.port)
         except OSError as error:
-            raise ConnectFailed(connect_failure(error, "the proxy")) from None
+            raise ConnectFailed(connect_failure(error, proxy.name)) from None
         try:
             if url.scheme == "https":
                 failure = await open_tunnel(
@@ -136,6 +136,11 @@ class Connector(Generic[P]):
         del self._resolving[host, port]
         if not done.cancelled():
             _ = done.exception()  # else asyncio logs it, if no call waits for it any more
+
+
+def peer(url: URL, proxy: Proxy | None = None) -> str:
+    """Return host and port of *url*, and the *proxy* through which it is reached, for a sentence."""
+    return f"{host_and_port(url.raw_host, url.port)}{'' if proxy is None else f' through {proxy.name}'}"
 
 
 @lru_cache(1)

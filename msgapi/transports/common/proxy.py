@@ -24,6 +24,7 @@ from attrs import field, frozen
 
 from ...config import Misconfigured, is_loopback
 from ...results import NotSent
+from .causes import host_and_port
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -36,7 +37,7 @@ _PORT_NUMBER: Final = re.compile("[0-9]{1,5}")
 _LONGEST_HEAD: Final = 2**14  # bytes of the answer to CONNECT
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_NOT_A_PROXY: Final = "the proxy refused to connect: its answer is not that of a proxy"
+_NOT_A_PROXY: Final = "its answer is not that of a proxy"
 
 
 @final
@@ -56,8 +57,12 @@ class Proxy:
 
     def __str__(self) -> str:
         """Return its URL, without user name and password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{host_and_port(self.host, self.port)}"
+
+    @property
+    def name(self) -> str:
+        """The proxy with host and port, for a sentence."""
+        return f"the proxy {host_and_port(self.host, self.port)}"
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -208,21 +213,22 @@ async def open_tunnel(
     receive: Callable[[], Awaitable[bytes]],
 ) -> NotSent | None:
     """Ask *proxy*, over a connection to it, for a tunnel to the host of *url*. Return why there is none, else None."""
-    host = f"[{url.raw_host}]" if ":" in f"{url.raw_host}" else url.raw_host
-    origin = f"{host}:{url.port}".encode()
+    origin = host_and_port(url.raw_host, url.port).encode()
+    refused = f"{proxy.name} refused to connect to {origin.decode()}"
     _ = await send(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (origin, origin, proxy.header_lines))
     head = b""
     while _END_OF_HEAD not in head:
         data = await receive()
         if not data or len(head) > _LONGEST_HEAD:
-            return NotSent("the proxy refused to connect: it closed the connection" if not data else _NOT_A_PROXY)
+            return NotSent(f"{refused}: {_NOT_A_PROXY if data else 'it closed the connection'}")
         head += data
     status = _STATUS_LINE.match(head)
     if status is None:
-        return NotSent(_NOT_A_PROXY)
+        return NotSent(f"{refused}: {_NOT_A_PROXY}")
     if not status[1].startswith(b"2"):
-        return NotSent(f"the proxy refused to connect: HTTP {status[1].decode()}{_advice(status[1])}")
-    return None if head.endswith(_END_OF_HEAD) else NotSent(_NOT_A_PROXY)  # the server does not speak first in TLS
+        return NotSent(f"{refused}: HTTP {status[1].decode()}{_advice(status[1])}")
+    speaks_first = not head.endswith(_END_OF_HEAD)  # a server does not, in TLS
+    return NotSent(f"{refused}: {_NOT_A_PROXY}") if speaks_first else None
 
 
 def _advice(status: bytes) -> str:
