@@ -151,6 +151,10 @@ async def test_a_proxy_that_refuses_is_not_sent() -> None:
     ):
         answer = await transport(post("https://127.0.0.1:9"))
     assert answer == NotSent("the proxy refused to connect to 127.0.0.1:9: HTTP 407")
+    proxy = f"http://127.0.0.1:{free_port()}"
+    async with library.ClientSession(proxy=proxy) as session, aiohttp.open(session=session) as transport:
+        answer = await transport(post("https://127.0.0.1:9"))
+    assert answer == NotSent(f"could not connect to the proxy {peer(proxy)}: ECONNREFUSED (Connection refused)")
 
 
 async def test_another_certificate_than_the_pinned_one_is_not_sent() -> None:
