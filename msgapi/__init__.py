@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from .config import Misconfigured
     from .ratelimit.pace import Pace
     from .retry import Retry
-    from .schema.custom import define_call, extend_call
+    from .schema.requests import define_call, extend_call
 else:
 
     def __getattr__(name: str) -> object:
@@ -155,8 +155,8 @@ _HOMES = {
     "Retry": "retry",
     "SystemClock": "clock",
     "VirtualClock": "clock",
-    "define_call": "schema.custom",
-    "extend_call": "schema.custom",
+    "define_call": "schema.requests",
+    "extend_call": "schema.requests",
 }
 _NOUNS = frozenset(
     {

@@ -319,7 +319,8 @@ class WorkerPool(Generic[T]):
         self._again.append(row)
 
     def _settle(self, row: PendingRow[T], result: Result[T]) -> None:
-        result = with_legs(result, 1 if row.fallback is None else row.fallback.leg, row.refused)
+        if row.fallback is not None:
+            result = with_legs(result, row.fallback.leg, row.refused)
         reported = self.queue.settle(row, result)
         _ = self._in_flight.pop(row.index, None)
         _ = self._raised.pop(row.index, None)

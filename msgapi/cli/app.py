@@ -11,19 +11,19 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..version import VERSION
-from .outcomes import CliError, Exit
+from .output import CliError, Exit, redirect_to_null
 
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),
     "batch": ("batch", "batch", "Send a message to each row of a file."),
-    "batch report": ("batch_report", "batch_report", "Show the outcomes of a batch from its journal."),
-    "fleet enqueue": ("fleet.enqueue", "enqueue", "Queue a message for each row of a file."),
+    "batch report": ("batch", "batch_report", "Show the outcomes of a batch from its journal."),
+    "fleet enqueue": ("fleet.batches", "enqueue", "Queue a message for each row of a file."),
     "fleet work": ("fleet.work", "work", "Send queued rows until Ctrl-C."),
-    "fleet report": ("fleet.report", "report", "Show the outcomes of a queued batch so far."),
-    "balance": ("balance", "balance", "Show the prepaid balance."),
-    "messages list": ("messages", "list_messages", "List messages, the newest first."),
-    "messages get": ("messages", "get", "Show one message with its content and events."),
-    "messages revoke": ("messages", "revoke", "Revoke a message that is not delivered yet."),
+    "fleet report": ("fleet.batches", "report", "Show the outcomes of a queued batch so far."),
+    "balance": ("account", "balance", "Show the prepaid balance."),
+    "messages list": ("account", "list_messages", "List messages, the newest first."),
+    "messages get": ("account", "get", "Show one message with its content and events."),
+    "messages revoke": ("account", "revoke", "Revoke a message that is not delivered yet."),
     "webhooks list": ("webhooks", "list_webhooks", "List the endpoints."),
     "webhooks add": ("webhooks", "add", "Add an endpoint."),
     "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
@@ -149,9 +149,7 @@ def run(given: Sequence[str]) -> int:
     except OSError as error:
         if error.errno != ENOSPC:
             raise
-        from .output import redirect_to_null  # click itself prints help and version, without a guard
-
-        redirect_to_null(sys.stdout)
+        redirect_to_null(sys.stdout)  # click itself prints help and version, without a guard
         raise CliError(f"cannot write: {error.strerror}") from None
     if not given:
         return int(Exit.USAGE)

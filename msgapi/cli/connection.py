@@ -26,8 +26,7 @@ from ..ratelimit import Pace
 from ..results import ApiError, Ok, Result
 from ..retry import Retry
 from .advice import advise_call, describe, explain, facts, status_of
-from .outcomes import CliError, Exit
-from .output import TextTable, emit, emit_json, note
+from .output import CliError, Exit, TextTable, emit, emit_json, note
 
 if TYPE_CHECKING:
     from ..sandbox import Sandbox

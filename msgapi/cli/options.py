@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, final
 
 import click
 
-from .outcomes import RowOutcome
+from .output import RowOutcome
 
 F = TypeVar("F", bound=Callable[..., Any])
 

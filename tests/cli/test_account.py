@@ -21,7 +21,7 @@ from msgapi import journal
 from msgapi.cli import main
 from msgapi.cli.batch.journal import BatchJournal, check_complete, parse_command, store_command
 from msgapi.cli.batch.runner import _stop_signals
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.journal import State
 from msgapi.journal.sqlite import JournalFile
 from tests.support.cli_files import lines, people

@@ -22,7 +22,7 @@ from msgapi.cli import connection, main
 from msgapi.cli.advice import WRONG_SERVICE
 from msgapi.cli.commands import doctor
 from msgapi.cli.commands.webhooks import EventPrinter
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
 from tests.support.cli_files import through

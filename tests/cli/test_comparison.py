@@ -14,7 +14,7 @@ import pytest
 from msgapi import journal
 from msgapi.cli import main
 from msgapi.cli.batch.journal import read_journal, store_path
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.journal import State
 from msgapi.journal.opening import open_existing
 from msgapi.sandbox import Sandbox

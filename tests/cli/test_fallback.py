@@ -14,7 +14,7 @@ import pytest
 from msgapi import Call, Invalid, Meta, NotFound, NotSent, Pace, Request, Result, Unanswered, fallback
 from msgapi.cli import main
 from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
-from msgapi.cli.outcomes import Exit
+from msgapi.cli.output import Exit
 from msgapi.fallback import Fallback
 from msgapi.journal import State
 from msgapi.journal import open_readonly as open_journal

@@ -27,7 +27,7 @@ from msgapi.cli import app, connection, main, output
 from msgapi.cli.advice import advise_row, explain
 from msgapi.cli.batch.counts import DUPLICATE
 from msgapi.cli.commands import send
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.version import VERSION
 from tests.support.cli_files import people

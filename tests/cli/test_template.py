@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi.cli.batch import template
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 
 
 def fill(text: str, row: dict[str, object], *, empty: bool = False) -> str:

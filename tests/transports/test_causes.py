@@ -124,6 +124,6 @@ async def test_an_error_of_uvloop_that_is_no_os_error_is_not_sent(monkeypatch: p
     async def start_connection(*_: object, **__: object) -> None:
         raise RuntimeError("uvloop")
 
-    monkeypatch.setattr("msgapi.transports.common.opening.start_connection", start_connection)
+    monkeypatch.setattr("aiohappyeyeballs.start_connection", start_connection)
     async with serving(Wire.hang) as url, aiohttp.open() as transport:
         assert await transport(post(url)) == NotSent(f"could not connect to {peer(url)}")

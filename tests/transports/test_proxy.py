@@ -13,7 +13,7 @@ from msgapi import Client, Misconfigured, NotSent, Request, Response, Retry, bil
 from msgapi.http import TimeLimits
 from msgapi.transports import aiohttp, httptools
 from msgapi.transports.aiohttp import opening
-from msgapi.transports.common.proxy import FROM_ENVIRONMENT, Proxy, ProxyRules, parse_setting, read_proxies
+from msgapi.transports.common.opening import FROM_ENVIRONMENT, Proxy, ProxyRules, parse_setting, read_proxies
 from tests.support.exchanges import peer, secured
 from tests.support.proxy import proxying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving

@@ -1,4 +1,4 @@
-"""The numbers of a batch: rows by outcome, and their cost."""
+"""The numbers of a batch: rows by outcome and their cost, as a table and as JSON."""
 
 from collections import Counter
 from decimal import Decimal
@@ -7,11 +7,12 @@ from typing import Final, final
 from attrs import define, evolve, field, frozen
 
 from ...journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
-from ...journal.errors import API_ERRORS
 from ...journal.rows import state_of
+from ...journal.sqlite import API_ERRORS
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
-from ..outcomes import Exit, RowOutcome
+from ..advice import advise_row
+from ..output import Exit, RowOutcome, TextTable, counted, table_of
 from .input import InputRow
 
 _MOST_KINDS: Final = 40
@@ -261,3 +262,82 @@ class Counts:
                 self.not_carried_out += rows
             case _:
                 self.refused += rows
+
+
+def plain_counts(counts: Counts) -> dict[str, object]:
+    """Return the counts as plain JSON.
+
+    `unknown` is all rows that may have been sent, `interrupted` ones included, and `not_sent_yet` all rows that the
+    next run sends, whether they were tried or not. `sent_by_email` and `sent_earlier` are parts of `accepted`;
+    `not_in_the_file` is no part of `rows`.
+    """
+    return {
+        "rows": counts.total,
+        RowOutcome.ACCEPTED.value: counts.accepted,
+        RowOutcome.BY_EMAIL.value: counts.accepted_by_fallback,
+        RowOutcome.REFUSED.value: counts.refused,
+        RowOutcome.DUPLICATE.value: counts.duplicate,
+        RowOutcome.CHANGED.value: counts.changed,
+        RowOutcome.SENT_EARLIER.value: counts.sent_earlier,
+        RowOutcome.NOT_IN_THE_FILE.value: counts.not_in_file,
+        "interrupted": counts.interrupted,
+        RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet + counts.not_carried_out,
+        RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
+        "price": str(counts.spend),
+        "hold": str(counts.held),
+        "price_not_in_the_file": str(counts.spend_not_in_file),
+        "outcomes": [
+            {
+                "outcome": group.outcome.value,
+                "kind": group.kind,
+                "code": group.code,
+                "count": count,
+                "advice": advise_row(counts.samples[group]),
+            }
+            for group, count in counts.errors.most_common()
+        ],
+    }
+
+
+@final
+@frozen
+class RestAdvice:
+    """What to do about rows without a result: those that may have been sent, and those that were not.
+
+    *finish* says how the batch is finished; `{journal}` stands for its journal.
+    """
+
+    unknown: str = "May have been sent: send them again with the same idempotency keys."
+    not_sent_yet: str = "Run the same command to send them."
+    finish: str = "run the same command again to continue, or `msgapi batch --resume {journal}`"
+
+
+BATCH_ADVICE: Final = RestAdvice()
+
+
+def outcome_table(counts: Counts, advice: RestAdvice = BATCH_ADVICE) -> TextTable:
+    """Return the table of outcomes, with what to do about each."""
+    table = table_of("outcome", "#rows", "code", "what to do")
+    table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")
+    if counts.accepted_by_fallback:
+        why = "Nothing: they are among the accepted ones, and could not be reached by RCS."
+        table.add_row(RowOutcome.BY_EMAIL.title, f"{counts.accepted_by_fallback:,}", "", why)
+    if counts.sent_earlier:
+        earlier = "Nothing: they are among the accepted ones."
+        table.add_row(RowOutcome.SENT_EARLIER.title, f"{counts.sent_earlier:,}", "", earlier)
+    for group, count in counts.errors.most_common():
+        table.add_row(group.title, f"{count:,}", group.code, advise_row(counts.samples[group]))
+    if counts.interrupted:
+        table.add_row(RowOutcome.UNKNOWN.title, f"{counts.interrupted:,}", "", advice.unknown, style="red")
+    if counts.not_sent_yet:
+        table.add_row(RowOutcome.NOT_SENT_YET.title, f"{counts.not_sent_yet:,}", "", advice.not_sent_yet)
+    if counts.not_in_file:
+        gone = f"Nothing: rows of earlier runs, {counts.spend_not_in_file} EUR."
+        table.add_row(RowOutcome.NOT_IN_THE_FILE.title, f"{counts.not_in_file:,}", "", gone)
+    return table
+
+
+def cost_line(counts: Counts) -> str:
+    """Return the line with the number of accepted rows and their cost."""
+    held = "" if counts.held == counts.spend else f" (held: {counts.held} EUR)"
+    return f"{counts.accepted:,} of {counted(counts.total)} accepted, {counts.spend} EUR{held}"

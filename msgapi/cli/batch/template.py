@@ -20,7 +20,7 @@ from attrs import evolve, field, frozen
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
 from ...results import Detail, Invalid
-from ..outcomes import CliError
+from ..output import CliError
 from .input import InputRow
 
 Channel = Literal["rcs", "email"]

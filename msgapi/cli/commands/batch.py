@@ -1,4 +1,4 @@
-"""The command `msgapi batch`."""
+"""The commands `msgapi batch` and `msgapi batch report`."""
 
 from typing import Any
 
@@ -8,11 +8,13 @@ from ..options import (
     amount_callback,
     concurrency_option,
     dry_run_option,
+    export_option,
     file_options,
     id_column_option,
     json_option,
     message_options,
     message_values,
+    only_option,
     outage_timeout_option,
     rate_option,
     sandbox_option,
@@ -124,3 +126,25 @@ def batch(
         **options,
     )
     return start(config if resume is None else resumed(config), show_only=dry_run)
+
+
+@click.command("batch report")
+@click.argument("journal")
+@export_option
+@only_option
+@json_option
+def batch_report(*, journal: str, export: str | None, only: str | None, json: bool) -> int:
+    """Show the outcomes of a batch from its journal.
+
+    \b
+      msgapi batch report people.csv.journal
+      msgapi batch report people.csv.journal --export csv --only refused > refused.csv
+
+    In CSV, a cell that a spreadsheet would run as a formula begins with '. JSONL has each value as it is.
+
+    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 not finished: some rows are
+    not sent yet, or their outcome is unknown.
+    """  # noqa: D301 - \b is click's own
+    from ..batch.display import JournalReportOptions, show_journal  # not needed for --help
+
+    return show_journal(journal, JournalReportOptions(export=export, only=only, json=json))

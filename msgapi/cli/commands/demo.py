@@ -19,11 +19,10 @@ from ...client import Client
 from ...ratelimit import Pace
 from ...sandbox import MAGIC_RECIPIENTS, PriceList, Sandbox
 from ..batch.command import BatchConfig, open_rows, run_batch
+from ..batch.counts import cost_line, outcome_table
 from ..batch.runner import BatchRun
-from ..batch.summary import cost_line, outcome_table
 from ..connection import PATIENT, run_async
-from ..outcomes import CliError, Exit, cannot_write
-from ..output import counted, emit, note, table_of
+from ..output import CliError, Exit, cannot_write, counted, emit, note, table_of
 
 Cells: TypeAlias = tuple[str, ...]
 HEADER: Final[Cells] = ("id", "to", "name", "parcel")

@@ -17,8 +17,7 @@ from ..batch.dry_run import first_request
 from ..batch.template import check_options, compose
 from ..connection import make_call, private_sandbox, run_async
 from ..options import dry_run_option, json_option, message_options, message_values, sandbox_option
-from ..outcomes import CliError, Exit, RowOutcome
-from ..output import emit, emit_json, note
+from ..output import CliError, Exit, RowOutcome, emit, emit_json, note
 
 _OF_EMAIL: Final = frozenset({"channel_id", "subject", "html", "template_id", "template_version"})
 

@@ -18,8 +18,20 @@ from ... import webhooks
 from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
 from ..connection import open_signals, run_async, run_call
 from ..options import json_option, sandbox_option
-from ..outcomes import CliError, Exit, cannot_read
-from ..output import OutputClosed, TextTable, emit, emit_json, escaped, line, note, table_of, write
+from ..output import (
+    CliError,
+    Exit,
+    OutputClosed,
+    TextTable,
+    cannot_read,
+    emit,
+    emit_json,
+    escaped,
+    line,
+    note,
+    table_of,
+    write,
+)
 
 _secret_option: Final = click.option(
     "--secret",

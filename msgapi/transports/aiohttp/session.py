@@ -33,8 +33,7 @@ from ..common.causes import connect_failure, connection_lost, cut_short, host_an
 from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, repeated_outcome, watch_socket
 from ..common.deadlines import Deadlines
 from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
-from ..common.opening import peer
-from ..common.proxy import Proxy, ProxyRules
+from ..common.opening import Proxy, ProxyRules, peer
 from ..protocol import Answer
 
 _AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them

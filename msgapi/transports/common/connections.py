@@ -38,8 +38,7 @@ from ..protocol import Answer
 from .causes import connect_failure, host_and_port
 from .deadlines import Deadlines, StartsDeadlines
 from .http1 import Origin, RequestEncoder, UrlCache
-from .opening import ConnectFailed
-from .proxy import ProxyRules
+from .opening import ConnectFailed, ProxyRules
 
 MAX_CONNECTIONS: Final = 100
 KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept

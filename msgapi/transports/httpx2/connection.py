@@ -26,8 +26,7 @@ from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import KEEPALIVE, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, finish_response
-from ..common.opening import ConnectFailed, default_ssl_context, peer
-from ..common.proxy import Proxy, ProxyRules, open_tunnel
+from ..common.opening import ConnectFailed, Proxy, ProxyRules, default_ssl_context, open_tunnel, peer
 from ..protocol import Answer
 
 A = TypeVar("A")
