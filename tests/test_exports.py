@@ -73,7 +73,7 @@ def test_each_name_is_listed_by_dir_before_it_is_used(name: str) -> None:
 
 
 def test_the_help_has_each_name() -> None:
-    text = pydoc.render_doc(msgapi, renderer=pydoc.plaintext)
+    text = pydoc.plain(pydoc.render_doc(msgapi))
     assert "class Client(" in text
     named = set(re.findall(r"`([A-Za-z_]+)`", msgapi.__doc__ or ""))
     assert set(msgapi.__all__) <= named
