@@ -129,8 +129,9 @@ def program() -> None:
 
     \b
     Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),
-    1 finished, but some rows were not accepted, 2 usage or bad input, 3 stopped and resumable (balance, outage,
-    repeated refusals, not the service's answers, a full disk), 4 key or configuration, 130 interrupted.
+    1 finished, but some rows were not accepted, 2 usage or bad input, 3 not finished: the same command continues
+    (balance, outage, repeated refusals, not the service's answers, a full disk, rows not sent yet or with an unknown
+    outcome), 4 key or configuration, 130 interrupted.
     """  # noqa: D301 - \b is click's own
 
 

@@ -21,6 +21,7 @@ import anyio
 from .. import codec
 from ..calls import Call
 from ..client import Client
+from ..fallback import AnyCall
 from ..ratelimit import Pace
 from ..results import ApiError, Ok, Result
 from ..retry import Retry
@@ -84,7 +85,7 @@ def run_call(call: Call[T], show: Callable[[T], str | TextTable], *, json: bool,
     return report_failure(result, call)
 
 
-async def make_call(call: Call[T], box: "Sandbox | None") -> Result[T]:
+async def make_call(call: AnyCall[T], box: "Sandbox | None") -> Result[T]:
     """Open a client, make one *call* and return its result."""
     async with open_client(box) as api:
         return await api(call)

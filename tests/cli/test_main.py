@@ -250,7 +250,7 @@ def test_a_wrong_key_is_status_4_and_a_server_that_is_not_there_status_1(
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_wrong")
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:1")
     assert main(["balance"]) == 1
-    assert "nothing was sent: could not connect" in capsys.readouterr().err
+    assert "nothing was sent: could not connect to 127.0.0.1:1: ECONNREFUSED" in capsys.readouterr().err
     inner = (
         f"import os, sys; from msgapi.cli import main; os.environ['MSGAPI_API_KEY'] = 'no'; sys.exit(main({SEND!r}))"
     )

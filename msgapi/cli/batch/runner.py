@@ -102,14 +102,13 @@ class BatchRun:
     @property
     def status(self) -> Exit:
         """The exit status."""
-        left = self.counts.not_sent_yet + self.counts.interrupted
         if self.stopped is not None and self.stopped.reason == "unauthorized":
             return Exit.CONFIGURATION
         if self.interrupted and self.counts.without_verdict:
             return Exit.INTERRUPTED
-        if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
+        if self.failure or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
-        return Exit.REFUSED if self.counts.failed else Exit.ACCEPTED
+        return self.counts.status
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
@@ -158,7 +157,7 @@ class BatchRun:
                 await self._collect(outcomes)
                 if self._opened is not None and outcomes.stopped is None and self.failure is None:
                     await self._opened.confirm_complete()
-                    if not self.counts.unknown:
+                    if not self.counts.without_verdict:
                         await self._opened.mark_finished()
             except Unusable as error:
                 self.failure = f"{error}"
@@ -254,7 +253,7 @@ class BatchRun:
             if self.files is not None:
                 self.files.write_interrupted(row, call.idempotency_key)
         self._write_rest(None)
-        self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
+        self.counts.not_sent_yet = self.counts.total - self.counts.ended - self.counts.interrupted
 
     def _write_rest(self, record: JournalReader | None) -> None:
         # Rows that this run has not recorded: an earlier run has settled them, or they are not sent yet.

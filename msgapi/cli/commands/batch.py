@@ -142,7 +142,8 @@ def batch_report(*, journal: str, export: str | None, only: str | None, json: bo
 
     In CSV, a cell that a spreadsheet would run as a formula begins with '. JSONL has each value as it is.
 
-    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 some rows are not sent yet.
+    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 not finished: some rows are
+    not sent yet, or their outcome is unknown.
     """  # noqa: D301 - \b is click's own
     from ..batch.display import JournalReportOptions, show_journal  # not needed for --help
 

@@ -54,6 +54,7 @@ _CHANGED: Final = (
 _ADVICE: Final = RestAdvice(
     unknown="A worker has or had them: they are sent again while the service knows their keys.",
     not_sent_yet="Nothing: a worker sends them.",
+    finish="a worker sends them: `msgapi fleet work`",
 )
 _TIMEOUT: Final = 5.0  # seconds to wait for the reason of a pause, which is optional
 
@@ -234,7 +235,8 @@ def report(
     have ended, `msgapi batch --resume FILE` sends the rest from here, with the same keys. A day after that, workers
     treat the rows of it that are still queued as unknown, and do not send them.
 
-    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 some rows are not sent yet.
+    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 not finished: some rows are
+    not sent yet, or their outcome is unknown.
     """  # noqa: D301 - \b is click's own
     address = FleetAddress(url=url, fleet=fleet, read_only=True)
     options = JournalReportOptions(export=export, only=only, json=json)
