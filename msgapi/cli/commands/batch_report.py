@@ -13,7 +13,7 @@ from ...journal import JournalReader, JournalRow, State, key_of
 from ..batch.counts import Counts, recorded_kind
 from ..batch.journal import reading, row_count
 from ..batch.summary import RestAdvice, cost_line, outcome_table, plain_counts
-from ..options import export_option, json_option, only_option
+from ..options import FILE_PATH, export_option, json_option, only_option
 from ..outcomes import CliError, Exit, RowOutcome
 from ..output import csv_cell, emit, emit_json, escaped, note, write_if_open
 
@@ -52,7 +52,7 @@ class JournalReportOptions:
 
 
 @click.command("batch report")
-@click.argument("journal")
+@click.argument("journal", type=FILE_PATH)
 @export_option
 @only_option
 @json_option

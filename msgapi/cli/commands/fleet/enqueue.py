@@ -18,7 +18,7 @@ from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE
 from ...batch.input import InputFile, InputRow
 from ...connection import run_async
-from ...options import file_options, id_column_option, json_option, message_options, message_values
+from ...options import FILE_PATH, file_options, id_column_option, json_option, message_options, message_values
 from ...outcomes import CliError, Exit, RowOutcome, cannot_read
 from ...output import counted, emit, emit_json, note
 from . import connection
@@ -32,7 +32,7 @@ _CHANGED: Final = (
 
 
 @click.command
-@click.argument("file")
+@click.argument("file", type=FILE_PATH)
 @click.option(
     "--batch", required=True, metavar="NAME", help="The name of the batch; no other batch with this key may have it."
 )

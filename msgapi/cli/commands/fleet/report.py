@@ -21,7 +21,7 @@ from ...advice import advise_row, explain, facts
 from ...batch.journal import SUFFIX
 from ...batch.summary import RestAdvice
 from ...connection import run_async
-from ...options import export_option, json_option, only_option
+from ...options import FILE_PATH, export_option, json_option, only_option
 from ...outcomes import CliError
 from ...output import note
 from ..batch_report import JournalReportOptions, show_journal
@@ -47,7 +47,9 @@ class _BatchStatus:
 
 @click.command
 @click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
-@click.option("--journal", metavar="FILE", help="Write the rows to this file, as the journal of a batch.")
+@click.option(
+    "--journal", type=FILE_PATH, metavar="FILE", help="Write the rows to this file, as the journal of a batch."
+)
 @export_option
 @only_option
 @url_option
