@@ -8,7 +8,7 @@ Rules:
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
 from decimal import Decimal
 from functools import partial
 from importlib.util import find_spec
@@ -71,6 +71,11 @@ async def open_client(box: "Sandbox | None" = None, *, pace: Pace | None = None)
     else:
         async with Client(api_key=box.api_key, base_url=_IN_MEMORY, transport=box, retry=PATIENT, pace=pace) as api:
             yield api
+
+
+def open_service(*, sandbox: bool) -> AbstractAsyncContextManager[Client]:
+    """Return what opens a client to the service named in the environment or, if *sandbox*, to a private sandbox."""
+    return open_client(private_sandbox({}) if sandbox else None)
 
 
 def run_call(

@@ -299,8 +299,8 @@ def continuation(done: ContactImport) -> list[str]:
         first, last = done.unknown_lines
         said.append(f"{_span(first, last)} may have been imported: the answer is missing")
         said.append(
-            f"{counted(done.phones, 'row', 'have')} no email and may be imported twice if you repeat them: look for "
-            f"these contacts first, or continue after them with --start-line {last + 1}"
+            f"{counted(done.phones, 'row', 'have')} no email and may be there twice if you repeat these lines: look "
+            f"for the contact first, or continue after them with --start-line {last + 1}"
             if done.phones
             else f"to repeat them and continue: --start-line {first}; a contact with an email is not created twice"
         )

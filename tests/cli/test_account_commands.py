@@ -32,7 +32,6 @@ def box(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """A sandbox that outlives a command."""
     account = Sandbox(timing=None, balance=Decimal(100), clock=VirtualClock(1_777_852_800.0))
     monkeypatch.setattr(connection, "private_sandbox", lambda _: account)
-    monkeypatch.setattr("msgapi.cli.commands.billing.private_sandbox", lambda _: account)
     return account
 
 

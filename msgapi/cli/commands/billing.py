@@ -25,7 +25,7 @@ from ...codec.json import to_plain
 from ...results import ApiError, Ok
 from ...schema.cursor_pages import follow_pages, odd_rows
 from ..advice import facts
-from ..connection import check_call, open_client, private_sandbox, report_failure, run_async, run_call
+from ..connection import check_call, open_service, report_failure, run_async, run_call
 from ..options import (
     amount_callback,
     cursor_option,
@@ -283,7 +283,7 @@ def _show(listing: Listing, *, cursor: str | None, whole: bool, csv: bool, json:
 
 async def _list(listing: Listing, cursor: str | None, *, whole: bool, csv: bool, json: bool, sandbox: bool) -> int:
     try:
-        async with open_client(private_sandbox({}) if sandbox else None) as api:
+        async with open_service(sandbox=sandbox) as api:
             error = await _read_pages(listing, api, cursor, whole=whole, csv=csv)
     except OutputClosed:
         return Exit.ACCEPTED

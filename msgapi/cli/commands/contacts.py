@@ -20,7 +20,7 @@ from ...contacts import (
 )
 from ..advice import advise_call, facts
 from ..batch.input import open_input
-from ..connection import open_client, private_sandbox, run_async, run_call
+from ..connection import open_service, run_async, run_call
 from ..contact_import import (
     ContactImport,
     ImportOptions,
@@ -242,7 +242,7 @@ def create_consent(*, contact_id: str, json: bool, sandbox: bool, **given: Any) 
 
 
 async def _import(done: ContactImport, *, sandbox: bool) -> None:
-    async with open_client(private_sandbox({}) if sandbox else None) as api:
+    async with open_service(sandbox=sandbox) as api:
         await done.send(api)
 
 

@@ -250,8 +250,8 @@ class Forwarder:
         body = await request.read()
         event = webhooks.read(request.headers, body, secret=self.secret)
         if isinstance(event, InvalidDelivery):
-            signature = request.headers.get(webhooks.SIGNATURE_HEADER)
-            cause = signature and webhooks.explain_mismatch(signature, body, secret=self.secret)
+            wrong = event.status == 401  # noqa: PLR2004
+            cause = webhooks.explain_mismatch(request.headers, body, secret=self.secret) if wrong else None
             note(f"refused with {event.status}: {event.reason}{f': {cause}' if cause else ''}")
             return web.json_response({"error": "refused", "message": event.reason}, status=event.status)
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED}
