@@ -182,6 +182,12 @@ def program() -> None:
     Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),
     1 finished, but some rows were not accepted, 2 usage or bad input, 3 stopped and resumable (balance, outage,
     repeated refusals, not the service's answers, a full disk), 4 key or configuration, 130 interrupted.
+
+    \b
+    Completion of commands, options, files and events, for each shell that is started later:
+      bash  echo 'eval "$(_MSGAPI_COMPLETE=bash_source msgapi)"' >> ~/.bashrc
+      zsh   echo 'eval "$(_MSGAPI_COMPLETE=zsh_source msgapi)"' >> ~/.zshrc
+      fish  _MSGAPI_COMPLETE=fish_source msgapi > ~/.config/fish/completions/msgapi.fish
     """  # noqa: D301 - \b is click's own
 
 

@@ -148,8 +148,9 @@ class ContactImport:
             (call,) = contacts.import_contacts([row for _, row in chunk])
             result = await api(call)
             if isinstance(result, Ok):
-                self.imported += result.value.imported
-                self.existing += max(len(chunk) - result.value.imported, 0)
+                imported = max(0, min(result.value.imported, len(chunk)))
+                self.imported += imported
+                self.existing += len(chunk) - imported
                 return None
             if not isinstance(result, Invalid | Unprocessable) or result.scope == "foreign" or result.may_have_happened:
                 return result
@@ -238,19 +239,25 @@ def find_columns(table: InputFile, given: Mapping[str, str | None]) -> dict[str,
     Case, spaces and punctuation of a name do not count. Raise CliError if a given column does not exist, or if there is
     no column of emails or phones.
     """
-    plain = {_plain(column): column for column in table.columns}
     found: dict[str, str] = {}
     for name in FIELDS:
-        wanted = given.get(name)
-        column = plain.get(_plain(name if wanted is None else wanted))
-        if wanted is not None and column is None:
-            option = f"--{name.replace('_', '-')}-column"
+        wanted, option = given.get(name), f"--{name.replace('_', '-')}-column"
+        columns = _matching(table.columns, name if wanted is None else wanted)
+        if wanted is not None and not columns:
             raise CliError(f"{table.name} has no column {wanted} ({option}). {_shown(table)}")
-        if column is not None:
-            found[name] = column
+        if len(columns) > 1:
+            raise CliError(f"{table.name} has the columns {' and '.join(columns)}: name one with {option}")
+        if columns:
+            found[name] = columns[0]
     if not found.keys() & {"email", "phone"}:
-        raise CliError(f"{table.name} has no column email or phone. {_proposal(plain) or _shown(table)}")
+        raise CliError(f"{table.name} has no column email or phone. {_proposal(table) or _shown(table)}")
     return found
+
+
+def _matching(columns: tuple[str, ...], name: str) -> list[str]:
+    if name in columns:
+        return [name]
+    return [column for column in columns if _plain(column) == _plain(name)]
 
 
 def describe_columns(table: InputFile, columns: Mapping[str, str]) -> str:
@@ -265,8 +272,8 @@ def _span(first: int, last: int) -> str:
     return f"line {first:,}" if first == last else f"lines {first:,} to {last:,}"
 
 
-def _proposal(plain: Mapping[str, str]) -> str:
-    found = [(name, plain[usual]) for name, names in _USUAL.items() for usual in sorted(names) if usual in plain]
+def _proposal(table: InputFile) -> str:
+    found = [(name, column) for name, usual in _USUAL.items() for column in table.columns if _plain(column) in usual]
     options = ", ".join(f"--{name}-column {column!r}" for name, column in found)
     return f"If these columns hold them: {options}" if options else ""
 
@@ -297,7 +304,7 @@ def continuation(done: ContactImport) -> list[str]:
         said.append(f"stopped by {describe(done.error)}")
     if done.unknown_lines is not None:
         first, last = done.unknown_lines
-        said.append(f"{_span(first, last)} may have been imported: the answer is missing")
+        said.append(f"{_span(first, last)} may have been imported: there is no answer that says so")
         said.append(
             f"{counted(done.phones, 'row', 'have')} no email and may be there twice if you repeat these lines: look "
             f"for the contact first, or continue after them with --start-line {last + 1}"

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, TypeVar, cast, final
 
 import attrs
 import click
@@ -111,7 +111,7 @@ def read_body(model: type[T], path: str | None, given: Mapping[str, object]) -> 
     fields = ({} if path is None else _read_object(path)) | {
         name: value for name, value in given.items() if value is not None
     }
-    known = {one.name: one.default is attrs.NOTHING for one in attrs.fields(model)}  # type: ignore[arg-type]  # a model
+    known = {one.name: one.default is attrs.NOTHING for one in attrs.fields(cast("type[attrs.AttrsInstance]", model))}
     unknown = fields.keys() - known.keys()
     if unknown:
         raise CliError(f"{path}: no such field: {', '.join(sorted(unknown))} (fields: {', '.join(known)})")

@@ -1,11 +1,11 @@
 """Completion in the shell: names of commands and events, and files, without a word on standard error."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import click
 import pytest
 
-from msgapi.cli import app
+from msgapi.cli import app, main
 from msgapi.webhooks import EVENT_TYPES
 
 Captured = pytest.CaptureFixture[str]
@@ -13,8 +13,10 @@ FILES = {"FILE", "JOURNAL", "FILE.json", "FILE.jsonl", "FILE.toml"}
 
 
 @pytest.fixture
-def complete(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Iterator[object]:
-    def completed(words: str) -> list[str]:
+def complete(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Callable[[str], list[str]]:
+    """Return what bash gets for a line of words up to the cursor."""
+
+    def complete(words: str) -> list[str]:
         monkeypatch.setenv("_MSGAPI_COMPLETE", "bash_complete")
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
@@ -25,7 +27,7 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Iterator[obje
         assert shown.err == ""
         return shown.out.split()
 
-    return iter([completed])
+    return complete
 
 
 @pytest.mark.parametrize(
@@ -40,11 +42,9 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Iterator[obje
     ],
 )
 def test_names_of_commands_events_and_values_are_completed(
-    complete: Iterator[object], words: str, found: list[str]
+    complete: Callable[[str], list[str]], words: str, found: list[str]
 ) -> None:
-    (completed,) = complete
-    assert callable(completed)
-    assert completed(words) == [f"plain,{name}" for name in found]
+    assert complete(words) == [f"plain,{name}" for name in found]
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,25 @@ def test_names_of_commands_events_and_values_are_completed(
         "msgapi webhooks verify peo",
     ],
 )
-def test_a_file_is_completed_by_the_shell(complete: Iterator[object], words: str) -> None:
-    (completed,) = complete
-    assert callable(completed)
-    assert completed(words) == ["file,peo"]
+def test_a_file_is_completed_by_the_shell(complete: Callable[[str], list[str]], words: str) -> None:
+    assert complete(words) == ["file,peo"]
 
 
-def test_a_directory_is_completed_by_the_shell(complete: Iterator[object]) -> None:
-    (completed,) = complete
-    assert callable(completed)
-    assert completed("msgapi demo --keep di") == ["dir,di"]
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_help_says_how_to_enable_it_in_each_shell(
+    shell: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    assert main(["--help"]) == 0
+    assert f"_MSGAPI_COMPLETE={shell}_source msgapi" in capsys.readouterr().out
+    monkeypatch.setattr("click.shell_completion.BashComplete._check_version", lambda *_: None)  # asks for a bash
+    monkeypatch.setenv("_MSGAPI_COMPLETE", f"{shell}_source")
+    with pytest.raises(SystemExit):
+        app.program.main([], prog_name="msgapi")
+    assert f"_MSGAPI_COMPLETE={shell}_complete" in capsys.readouterr().out
+
+
+def test_a_directory_is_completed_by_the_shell(complete: Callable[[str], list[str]]) -> None:
+    assert complete("msgapi demo --keep di") == ["dir,di"]
 
 
 @pytest.mark.parametrize("name", app.COMMANDS)

@@ -146,6 +146,7 @@ def test_jsonl_and_standard_input_are_read(tmp_path: Path, capsys: Captured, mon
         ("Mail,Mobile\n1,2\n", [], "If these columns hold them: --email-column 'Mail', --phone-column 'Mobile'"),
         ("a@b.example,Ann\nc@b.example,Cy\n", [], "the line that names the columns is missing"),
         ("email\nx\n", ["--phone-column", "Mobile"], "no column Mobile (--phone-column). Its columns: email"),
+        ("E-mail,e_mail\nx,y\n", [], "has the columns E-mail and e_mail: name one with --email-column"),
         ("", [], "is empty"),
     ],
 )
@@ -156,6 +157,12 @@ def test_columns_that_are_missing_are_named(
     told = capsys.readouterr().err
     assert said in told
     assert "b.example" not in told
+
+
+def test_a_column_of_exactly_that_name_comes_first(tmp_path: Path, capsys: Captured) -> None:
+    path = written(tmp_path, "E-mail,email\nx,a@b.example\n")
+    assert run(capsys, path, "--sandbox")["imported"] == 1
+    assert run(capsys, path, "--email-column", "E-mail", "--sandbox", status=1)["refused"] == 1
 
 
 def test_a_file_that_does_not_exist_is_one_line(capsys: Captured) -> None:
@@ -252,7 +259,7 @@ def test_how_to_repeat_depends_on_whether_each_row_has_an_email(
     assert "unknown       3\n" in told.out
     assert told.err.splitlines()[1:] == [
         "msgapi: stopped by Unanswered unanswered: sent, but not answered: no answer",
-        "msgapi: lines 2 to 4 may have been imported: the answer is missing",
+        "msgapi: lines 2 to 4 may have been imported: there is no answer that says so",
         "msgapi: to repeat them and continue: --start-line 2; a contact with an email is not created twice",
     ]
     path = written(tmp_path, "email,phone\na@b.example,\n,+4915112345678\n")

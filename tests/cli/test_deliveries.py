@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,11 +90,13 @@ def listening(
     threads[0].join(5)
 
 
-def post(url: str, body: bytes = BODY, *, secret: str = SECRET, **headers: str) -> tuple[HTTPResponse, bytes]:
+def post(
+    url: str, body: bytes = BODY, *, secret: str = SECRET, headers: Mapping[str, str] | None = None
+) -> tuple[HTTPResponse, bytes]:
     parts = urlsplit(url)
     assert parts.hostname
     connection = HTTPConnection(parts.hostname, parts.port, timeout=5)
-    sent = {HEADER: webhooks.sign(body, secret=secret), "Content-Type": "application/json", **headers}
+    sent = {HEADER: webhooks.sign(body, secret=secret), "Content-Type": "application/json", **(headers or {})}
     connection.request("POST", "/any", body, sent)
     response = connection.getresponse()
     found = response.read()
@@ -114,7 +116,7 @@ def test_a_delivery_is_forwarded_as_it_came_and_the_answer_is_given_back(
     answers: list[tuple[HTTPResponse, bytes]] = []
 
     def then(url: str) -> None:
-        answers.append(post(url, **{"X-Extra": "1", "User-Agent": "service"}))
+        answers.append(post(url, headers={"X-Extra": "1", "User-Agent": "service"}))
         target.status, target.body = 503, b"not now"
         answers.extend(post(url) for _ in range(2))
 
@@ -257,6 +259,11 @@ def test_every_event_can_be_made_up_as_documented(name: str) -> None:
     assert event.extra == {}
 
 
+def test_the_help_names_every_event() -> None:
+    text = (deliveries.trigger.help or "").split("EVENT is one of ")[1].split("\n\n")[0]
+    assert text.rstrip(".").replace(" and", ",").replace("\n", " ").split(", ") == [*webhooks.EVENT_TYPES]
+
+
 def test_a_made_up_event_is_delivered_and_the_answer_shown(target: Target, capsys: Captured) -> None:
     trigger(target, "message.failed", "--data", "failure_reason=CARRIER_NOT_LAUNCHED", "--id", "evt_7")
     _, headers, body = target.got[0]
@@ -315,6 +322,7 @@ def test_an_event_without_its_id_is_sent_and_named(target: Target, capsys: Captu
         (["list"], "no such event: list"),
         (["message.read", "--data", "to"], "--data takes NAME=VALUE, not 'to'"),
         (["message.read", "--data", "a.b=1"], "--data a.b: message.read has no object a (fields: message_id, "),
+        (["message.read", "--data", "to=\udcff"], "--data and --id take text that is valid Unicode"),
         (["billing.balance_low", "--data", "threshold=much"], "--data threshold takes JSON such as 10.0, not 'much'"),
     ],
 )

@@ -112,9 +112,13 @@ def trigger(*, event: str, target: str, secret: str, data: tuple[str, ...], even
       msgapi webhooks trigger message.failed --to http://127.0.0.1:8000/webhooks \\
         --data failure_reason=CARRIER_NOT_LAUNCHED
 
-    EVENT is a name such as message.failed; any other text lists all names. VALUE is text, or JSON if the made-up
-    field is not text. The service and the account have no part in it. To test that a repeated delivery is handled
-    once, send it twice with the same --id.
+    The service and the account have no part in it. VALUE is text, or JSON if the made-up field is not text. To test
+    that a repeated delivery is handled once, send it twice with the same --id.
+
+    EVENT is one of message.queued, message.delivered, message.read, message.failed, message.expired, message.revoked,
+    conversation.started, conversation.ended, email.delivered, email.bounced, email.opened, email.clicked,
+    email.complained, email.unsubscribed, agent.approved, agent.rejected, contact.created, contact.updated,
+    consent.created, consent.updated, billing.balance_low, billing.auto_reload_success and billing.auto_reload_failed.
 
     Exit status: 0 if the answer is 2xx, 1 if it is not, or if there is none.
     """  # noqa: D301 - \b is click's own
@@ -166,7 +170,10 @@ def make_event(event: str, event_id: str, changes: Mapping[str, str]) -> bytes:
             if not isinstance(place, dict):
                 raise CliError(f"--data {name}: {event} has no object {parent} (fields: {', '.join(data)})")
         place[last] = _parse_value(name, place.get(last), text)
-    return EmittedEvent(id=event_id, event=event, at=now, data=data).body()
+    try:
+        return EmittedEvent(id=event_id, event=event, at=now, data=data).body()
+    except orjson.JSONEncodeError:
+        raise CliError("--data and --id take text that is valid Unicode") from None
 
 
 def _parse_value(name: str, before: object, text: str) -> object:
@@ -180,8 +187,6 @@ def _parse_value(name: str, before: object, text: str) -> object:
 
 def _undocumented(made: Event | InvalidDelivery) -> list[str]:
     # The fields that the class of the event does not have, or has with another type.
-    if isinstance(made, webhooks.UnknownEvent):
-        return [*made.problems]
     parts = [made, getattr(made, "user_message", None), getattr(made, "balance", None)]
     return [f"the field {name}" for part in parts for name in getattr(part, "extra", ())]
 
@@ -261,11 +266,17 @@ class Forwarder:
         began = time.perf_counter()
         answer = await transport(Request("POST", self.url, headers, body))
         _print(printer, event, answer, time.perf_counter() - began)
-        if isinstance(answer, Response):
-            kind = answer.headers.get("content-type", "application/octet-stream")
-            return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": kind})
-        status = 504 if answer.may_have_happened else 502
-        return web.json_response({"error": "no_answer", "message": answer.reason}, status=status)
+        return _give_back(answer)
+
+
+def _give_back(answer: Answer) -> "web.Response":
+    from aiohttp import web
+
+    if isinstance(answer, Response):
+        kind = answer.headers.get("content-type", "application/octet-stream")
+        return web.Response(status=answer.status, body=answer.body, headers={"Content-Type": kind})
+    status = 504 if answer.may_have_happened else 502
+    return web.json_response({"error": "no_answer", "message": answer.reason}, status=status)
 
 
 _SIGNATURE: Final = webhooks.SIGNATURE_HEADER.lower()
