@@ -9,6 +9,7 @@ Rules:
 
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from signal import Signals
 from typing import Final, final
 
@@ -22,7 +23,7 @@ from ..redact import mask
 from ..results import ApiError, Invalid, Ok, Unprocessable
 from .advice import describe, status_of
 from .batch.calls import SeenHashes
-from .batch.input import InputFile, InputRow
+from .batch.input import FileFormat, InputFile, InputRow, open_input
 from .connection import open_signals, stop_signals
 from .outcomes import CliError, Exit
 from .output import counted, note
@@ -224,6 +225,27 @@ class ContactImport:
             self.rows.append(RefusedRow(line=line, message=message))
 
 
+@contextmanager
+def open_import(
+    path: str,
+    columns: Mapping[str, str | None],
+    *,
+    file_format: FileFormat | None,
+    delimiter: str | None,
+    start_line: int,
+    chunk: int,
+) -> Iterator[ContactImport]:
+    """Open the file at *path* and return its import.
+
+    *columns* has the column of each field; None for the default. Raise CliError if the file cannot be read or lacks a
+    column.
+    """
+    with open_input(path, file_format=file_format, delimiter=delimiter) as table:
+        options = ImportOptions(columns=find_columns(table, columns), start_line=start_line, chunk=chunk)
+        note(_describe_columns(table, options.columns))
+        yield ContactImport(table, options)
+
+
 def normalize(name: str, value: str) -> str | None:  # noqa: ARG001 - a phone has other rules than an email
     """Return the *value* of a cell as it is imported into the field *name*; None if it is empty."""
     return value.strip() or None
@@ -260,8 +282,7 @@ def _matching(columns: tuple[str, ...], name: str) -> list[str]:
     return [column for column in columns if _plain(column) == _plain(name)]
 
 
-def describe_columns(table: InputFile, columns: Mapping[str, str]) -> str:
-    """Return a sentence about the columns that are imported and those that are not."""
+def _describe_columns(table: InputFile, columns: Mapping[str, str]) -> str:
     used = ", ".join(f"{column} as {name}" for name, column in columns.items())
     left = [column for column in table.columns if column not in columns.values()]
     shown = ", ".join(left[:_MAX_COLUMNS]) + (", ..." if len(left) > _MAX_COLUMNS else "")

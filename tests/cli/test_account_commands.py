@@ -406,27 +406,27 @@ def test_a_list_that_ends_with_an_error_says_so(monkeypatch: pytest.MonkeyPatch,
     for options, shown in (["--csv"], "t1,"), (["--all"], "t1 "):
         _ = paged(monkeypatch, page(ROWS[:1], '"c2"'), fault)
         assert main(["billing", "transactions", *options]) == 1
-        told = capsys.readouterr()
-        assert shown in told.out
-        assert "ServerFault internal_error" in told.err
-        assert told.err.endswith("msgapi: the list of transactions is not complete\n")
+        printed = capsys.readouterr()
+        assert shown in printed.out
+        assert "ServerFault internal_error" in printed.err
+        assert printed.err.endswith("msgapi: the list of transactions is not complete\n")
     _ = paged(monkeypatch, page(ROWS[:1], '"c2"'), fault)
     assert main(["billing", "transactions", "--all", "--json"]) == 1
     assert orjson.loads(capsys.readouterr().out)["code"] == "internal_error"
     _ = paged(monkeypatch, fault)
     assert main(["billing", "transactions", "--all"]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "complete" not in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "complete" not in printed.err
 
 
 def test_a_row_that_cannot_be_read_is_counted(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     for options, status in ([], 0), (["--csv"], 1):
         _ = paged(monkeypatch, page([*ROWS[1:2], b"7"]))
         assert main(["billing", "transactions", *options]) == status
-        told = capsys.readouterr()
-        assert "t2" in told.out
-        assert told.err == "msgapi: 1 row is unreadable and left out: --json shows what came\n"
+        printed = capsys.readouterr()
+        assert "t2" in printed.out
+        assert printed.err == "msgapi: 1 row is unreadable and left out: --json shows what came\n"
     _ = paged(monkeypatch, page([*ROWS[1:2], b"7"]))
     assert main(["billing", "transactions", "--json"]) == 0
     assert orjson.loads(capsys.readouterr().out)["transactions"][1] == 7

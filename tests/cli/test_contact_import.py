@@ -9,13 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
-from msgapi.cli import connection, main
+from msgapi.cli import connection, contact_import, main
 from msgapi.cli.contact_import import ContactImport, ImportOptions, find_columns
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
@@ -80,8 +81,8 @@ def run(capsys: Captured, *arguments: str, status: int = 0) -> dict[str, Any]:
 def test_one_bad_row_costs_one_row_and_is_named_by_its_line(tmp_path: Path, capsys: Captured) -> None:
     path = written(tmp_path, MIXED)
     assert main(["contacts", "import", path, *COLUMNS, "--sandbox"]) == 1
-    told = capsys.readouterr()
-    assert told.out.splitlines()[2:] == [
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[2:] == [
         "rows           10",
         "imported        3",
         "refused         4",
@@ -92,7 +93,7 @@ def test_one_bad_row_costs_one_row_and_is_named_by_its_line(tmp_path: Path, caps
         "line 10: has 2 cells where the header has 4: is a delimiter not quoted?",
         "line 11: Phone Number must be a phone number in E.164: + and 7 to 15 digits, the first not 0",
     ]
-    assert told.err.splitlines() == [
+    assert printed.err.splitlines() == [
         "msgapi: imports E-Mail as email, Phone Number as phone, First Name as first_name; leaves out Name",
         "msgapi: lines 2 to 12 done: 3 contacts imported so far",
     ]
@@ -154,9 +155,9 @@ def test_columns_that_are_missing_are_named(
     content: str, options: list[str], said: str, tmp_path: Path, capsys: Captured
 ) -> None:
     assert main(["contacts", "import", written(tmp_path, content), *options, "--sandbox"]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert "b.example" not in told
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "b.example" not in printed
 
 
 def test_a_column_of_exactly_that_name_comes_first(tmp_path: Path, capsys: Captured) -> None:
@@ -180,9 +181,9 @@ def test_columns_that_are_left_out_are_named_and_cut_short(tmp_path: Path, capsy
 def test_only_the_first_rows_are_printed(tmp_path: Path, capsys: Captured) -> None:
     path = written(tmp_path, "email\n" + "bad\n" * 1_002)
     assert main(["contacts", "import", path, "--sandbox"]) == 1
-    told = capsys.readouterr()
-    assert told.out.count("line ") == 20
-    assert told.err.endswith("msgapi: 982 more rows: --json lists up to 1,000\n")
+    printed = capsys.readouterr()
+    assert printed.out.count("line ") == 20
+    assert printed.err.endswith("msgapi: 982 more rows: --json lists up to 1,000\n")
     assert len(run(capsys, path, "--sandbox", status=1)["refused_rows"]) == 1_000
 
 
@@ -255,9 +256,9 @@ def test_how_to_repeat_depends_on_whether_each_row_has_an_email(
 ) -> None:
     _ = answering(monkeypatch, lambda *_: Unanswered("no answer"))
     assert main(["contacts", "import", many(tmp_path, 3)]) == 3
-    told = capsys.readouterr()
-    assert "unknown       3\n" in told.out
-    assert told.err.splitlines()[1:] == [
+    printed = capsys.readouterr()
+    assert "unknown       3\n" in printed.out
+    assert printed.err.splitlines()[1:] == [
         "msgapi: stopped by Unanswered unanswered: sent, but not answered: no answer",
         "msgapi: lines 2 to 4 may have been imported: there is no answer that says so",
         "msgapi: to repeat them and continue: --start-line 2; a contact with an email is not created twice",
@@ -288,9 +289,9 @@ def test_an_error_that_is_not_about_rows_stops_the_import_where_it_can_be_contin
     assert (found["imported"], found["unknown"], found["not_imported"], found["next_line"]) == (2, 0, 3, 4)
     _ = answering(monkeypatch, lambda *_: answer)
     assert main(["contacts", "import", path]) == status
-    told = capsys.readouterr().err
-    assert "to continue: --start-line 2" in told
-    assert said in told
+    printed = capsys.readouterr().err
+    assert "to continue: --start-line 2" in printed
+    assert said in printed
 
 
 def test_a_row_before_the_start_line_counts_as_an_earlier_one(tmp_path: Path, capsys: Captured) -> None:
@@ -299,12 +300,17 @@ def test_a_row_before_the_start_line_counts_as_an_earlier_one(tmp_path: Path, ca
     assert (found["before_start_line"], found["imported"], found["duplicates"]) == (1, 1, 1)
 
 
-def interrupting(times: int) -> Callable[[int, list[Any]], Awaitable[Answer]]:
+def interrupting(monkeypatch: pytest.MonkeyPatch, times: int) -> Callable[[int, list[Any]], Awaitable[Answer]]:
+    """Answer after one Ctrl-C that the command has noticed; after two, never."""
+    noted: list[str] = []
+    monkeypatch.setattr(contact_import, "note", noted.append)
+
     async def answer(_: int, rows: list[Any]) -> Answer:
-        for _ in range(times):
-            os.kill(os.getpid(), signal.SIGINT)
-            await anyio.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+        while "stopping after the call in flight; press Ctrl-C again to stop at once" not in noted:
+            await anyio.lowlevel.checkpoint()
         if times > 1:
+            os.kill(os.getpid(), signal.SIGINT)
             await anyio.sleep_forever()
         return imported(rows)
 
@@ -312,7 +318,7 @@ def interrupting(times: int) -> Callable[[int, list[Any]], Awaitable[Answer]]:
 
 
 def test_ctrl_c_waits_for_the_call_in_flight(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent = answering(monkeypatch, interrupting(1))
+    sent = answering(monkeypatch, interrupting(monkeypatch, 1))
     found = run(capsys, many(tmp_path, 5), "--chunk-size", "2", status=130)
     assert (found["imported"], found["not_imported"], found["next_line"]) == (2, 3, 4)
     assert len(sent) == 1
@@ -321,9 +327,8 @@ def test_ctrl_c_waits_for_the_call_in_flight(tmp_path: Path, capsys: Captured, m
 def test_a_second_ctrl_c_stops_at_once_and_names_the_lines(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _ = answering(monkeypatch, interrupting(2))
-    path = many(tmp_path, 5)
-    found = run(capsys, path, "--chunk-size", "2", status=130)
+    _ = answering(monkeypatch, interrupting(monkeypatch, 2))
+    found = run(capsys, many(tmp_path, 5), "--chunk-size", "2", status=130)
     assert (found["imported"], found["unknown"], found["not_imported"]) == (0, 2, 3)
     assert found["unknown_lines"] == [2, 3]
 

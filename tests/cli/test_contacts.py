@@ -98,9 +98,9 @@ def test_a_contact_is_created_from_a_file(run: Show, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_valid_is_one_line(command: str, said: str, run: Show) -> None:
-    told = run("contacts", *command.split(), status=2)
-    assert said in told
-    assert len(told.splitlines()) == 1
+    printed = run("contacts", *command.split(), status=2)
+    assert said in printed
+    assert len(printed.splitlines()) == 1
 
 
 def test_a_contact_is_deleted_after_a_confirmation_only(run: Show, monkeypatch: pytest.MonkeyPatch) -> None:

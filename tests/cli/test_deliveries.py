@@ -270,10 +270,10 @@ def test_a_made_up_event_is_delivered_and_the_answer_shown(target: Target, capsy
     event = webhooks.read(headers, body, secret=SECRET)
     assert isinstance(event, webhooks.MessageFailed)
     assert (event.id, event.failure_reason) == ("evt_7", "CARRIER_NOT_LAUNCHED")
-    told = capsys.readouterr()
-    assert told.out.startswith("message.failed evt_7: 200 in ")
-    assert told.out.endswith(' ms: {"ok":true}\n')
-    assert told.err == ""
+    printed = capsys.readouterr()
+    assert printed.out.startswith("message.failed evt_7: 200 in ")
+    assert printed.out.endswith(' ms: {"ok":true}\n')
+    assert printed.err == ""
 
 
 def test_the_result_of_a_made_up_event_is_json_too(target: Target, capsys: Captured) -> None:
@@ -328,9 +328,9 @@ def test_an_event_without_its_id_is_sent_and_named(target: Target, capsys: Captu
 )
 def test_what_cannot_be_made_up_is_one_line(arguments: list[str], said: str, target: Target, capsys: Captured) -> None:
     trigger(target, *arguments, status=2)
-    told = capsys.readouterr().err
-    assert said in told
-    assert len(told.splitlines()) == 1
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert len(printed.splitlines()) == 1
     assert target.got == []
 
 

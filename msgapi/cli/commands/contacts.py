@@ -19,16 +19,8 @@ from ...contacts import (
     Status,
 )
 from ..advice import advise_call, facts
-from ..batch.input import open_input
 from ..connection import open_service, run_async, run_call
-from ..contact_import import (
-    ContactImport,
-    ImportOptions,
-    continuation,
-    describe_columns,
-    exit_status,
-    find_columns,
-)
+from ..contact_import import ContactImport, continuation, exit_status, open_import
 from ..options import (
     FILE_PATH,
     dry_run_option,
@@ -179,11 +171,9 @@ def import_file(
     Exit status: 0 every row imported or known before, 1 some rows refused, 3 stopped: some rows not imported yet.
     """  # noqa: D301 - \b is click's own
     given = {name.removesuffix("_column"): column for name, column in columns.items()}
-    with open_input(file, file_format=file_format, delimiter=delimiter) as table:
-        found = find_columns(table, given)
-        note(describe_columns(table, found))
-        options = ImportOptions(columns=found, start_line=start_line, chunk=chunk_size)
-        done = ContactImport(table, options)
+    with open_import(
+        file, given, file_format=file_format, delimiter=delimiter, start_line=start_line, chunk=chunk_size
+    ) as done:
         if dry_run:
             done.check()
         else:
