@@ -21,7 +21,7 @@ from msgapi import Request, Response, Unanswered, VirtualClock, webhooks
 from msgapi.cli import connection, main
 from msgapi.cli.advice import WRONG_SERVICE
 from msgapi.cli.commands import doctor
-from msgapi.cli.commands.webhooks import EventPrinter
+from msgapi.cli.commands.deliveries import EventPrinter
 from msgapi.cli.output import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
@@ -207,7 +207,7 @@ def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None], *, i
         if line.startswith("listening at "):
             threading.Thread(target=post, args=(line.split()[2],), name="posting").start()
 
-    monkeypatch.setattr("msgapi.cli.commands.webhooks.note", note)
+    monkeypatch.setattr("msgapi.cli.commands.deliveries.note", note)
     return notes
 
 

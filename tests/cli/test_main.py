@@ -99,7 +99,7 @@ def test_without_a_command_it_shows_its_help(capsys: Captured) -> None:
         ([*SEND, "--data", "x"], "--data takes NAME=VALUE"),
         ([*SEND, "--idempotency-key", ""], "idempotency_key must be 1 to 255 visible ASCII characters"),
         (["messages"], r"messages needs a command: list, get, revoke \(see `msgapi messages --help`\)"),
-        (["webhooks"], r"webhooks needs a command: list, add, remove, test, verify, listen \(see"),
+        (["webhooks"], r"webhooks needs a command: list, add, remove, test, verify, listen, trigger \(see"),
         (["sandbox", "--balance", "much"], "much is not an amount"),
         (["sandbox", "--balance", "NaN"], "NaN is not an amount"),
     ],
@@ -362,7 +362,7 @@ print([name for name in sys.modules if name.startswith("msgapi.cli.commands")])
 
 
 def test_the_names_of_commands_are_completed(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    for words, found in {"msgapi b": ["balance", "batch"], "msgapi webhooks l": ["list", "listen"]}.items():
+    for words, found in {"msgapi b": ["balance", "batch", "billing"], "msgapi webhooks l": ["list", "listen"]}.items():
         monkeypatch.setenv("_MSGAPI_COMPLETE", "bash_complete")
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))

@@ -31,7 +31,7 @@ from ...messages import Accepted
 from ...observe import Observer, Watch, combine
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
-from ..connection import open_signals
+from ..connection import open_signals, stop_signals
 from ..output import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
@@ -115,7 +115,7 @@ class BatchRun:
         service = ServiceWatch(self.outage_timeout)
         if isinstance(api, Client):
             api.observer = service if api.observer is None else combine(api.observer, service)
-        with open_signals(*_stop_signals()) as signals, anyio.CancelScope() as scope:
+        with open_signals(*stop_signals()) as signals, anyio.CancelScope() as scope:
             try:
                 async with AsyncExitStack() as stack:
                     batch = await self._open_batch(api, stack)
@@ -305,13 +305,6 @@ class BatchRun:
 def _changed_id(made: RowCall) -> str:
     # The id under which the journal has the row if a changed row of its id was left out.
     return changed_id(made.id, request_digest(*made.call.legs))
-
-
-def _stop_signals() -> "list[Signals]":
-    # A program that was started by `nohup` ignores SIGHUP, and has to. Windows has none.
-    hangup: Signals | None = getattr(signal, "SIGHUP", None)
-    stops = [signal.SIGINT, signal.SIGTERM]
-    return stops if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*stops, hangup]
 
 
 _FAILURES: Final = 5  # in a row: fewer are retried without a word

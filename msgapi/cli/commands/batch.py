@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from ..options import (
+    FILE_PATH,
     amount_callback,
     concurrency_option,
     dry_run_option,
@@ -23,7 +24,7 @@ from ..options import (
 
 
 @click.command
-@click.argument("file", required=False)
+@click.argument("file", type=FILE_PATH, required=False)
 @message_options
 @file_options
 @concurrency_option
@@ -44,9 +45,11 @@ from ..options import (
     help="Never spend more than this, at the prices of --price.",
 )
 @wait_option
-@click.option("--journal", metavar="FILE", help="Where to record each row (default: FILE.journal).")
+@click.option("--journal", type=FILE_PATH, metavar="FILE", help="Where to record each row (default: FILE.journal).")
 @click.option("--no-journal", is_flag=True, help="Record nothing: an interrupted batch cannot be resumed.")
-@click.option("--resume", metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE.")
+@click.option(
+    "--resume", type=FILE_PATH, metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE."
+)
 @click.option("--resend-unknown", is_flag=True, help="Send rows again that may have been sent more than 23 hours ago.")
 @click.option(
     "--changed",
@@ -55,8 +58,13 @@ from ..options import (
 )
 @click.option("--new-batch", is_flag=True, help="FILE was sent before: send all of it again, as another batch.")
 @id_column_option
-@click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
-@click.option("--failed", metavar="FILE", help="Write the rows that were not accepted to a file that can be sent.")
+@click.option("--results", type=FILE_PATH, metavar="FILE.jsonl", help="Write a line for each row as it ends.")
+@click.option(
+    "--failed",
+    type=FILE_PATH,
+    metavar="FILE",
+    help="Write the rows that were not accepted to a file that can be sent.",
+)
 @click.option("--overwrite", is_flag=True, help="Overwrite the files of --results and --failed.")
 @click.option("--with-recipients", is_flag=True, help="Include the recipients in the results.")
 @json_option
@@ -129,7 +137,7 @@ def batch(
 
 
 @click.command("batch report")
-@click.argument("journal")
+@click.argument("journal", type=FILE_PATH)
 @export_option
 @only_option
 @json_option

@@ -34,6 +34,7 @@ from ...batch.input import InputFile, InputRow
 from ...batch.journal import SUFFIX
 from ...connection import run_async
 from ...options import (
+    FILE_PATH,
     export_option,
     file_options,
     id_column_option,
@@ -60,7 +61,7 @@ _TIMEOUT: Final = 5.0  # seconds to wait for the reason of a pause, which is opt
 
 
 @click.command
-@click.argument("file")
+@click.argument("file", type=FILE_PATH)
 @click.option(
     "--batch", required=True, metavar="NAME", help="The name of the batch; no other batch with this key may have it."
 )
@@ -216,7 +217,9 @@ class _BatchStatus:
 
 @click.command
 @click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
-@click.option("--journal", metavar="FILE", help="Write the rows to this file, as the journal of a batch.")
+@click.option(
+    "--journal", type=FILE_PATH, metavar="FILE", help="Write the rows to this file, as the journal of a batch."
+)
 @export_option
 @only_option
 @url_option
