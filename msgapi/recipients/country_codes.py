@@ -375,7 +375,7 @@ def is_possible(text: str) -> bool:
     mask = _masks.get(head)
     if mask is None:
         mask = _find_mask(head)
-    return bool(mask >> len(text) & 1) and text.isascii() and text[1:].isdigit()
+    return mask >> len(text) & 1 == 1 and text.isascii() and text[1:].isdigit()
 
 
 def _find_mask(head: str) -> int:

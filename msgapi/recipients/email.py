@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 _ATOM: Final = r"[a-zA-Z0-9_!#$%&'*+\-/=?^`{|}~]+"
 _LABEL: Final = r"(?!..--)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
-_PLAIN: Final = re.compile(
-    rf"(?=[^@]{{1,64}}@)(?![=']){_ATOM}(?:\.{_ATOM})*@(?:{_LABEL}\.)+"
-    r"(?!(?:arpa|invalid|local|localhost|onion)\Z)(?!..--)[a-zA-Z](?:[a-zA-Z0-9-]{0,61}[a-zA-Z])",
+_LOCAL: Final = re.compile(rf"(?!'){_ATOM}(?:\.{_ATOM})*")
+_DOMAIN: Final = re.compile(
+    rf"(?:{_LABEL}\.)+(?!(?:arpa|invalid|local|localhost|onion)\Z)(?!..--)[a-zA-Z](?:[a-zA-Z0-9-]{{0,61}}[a-zA-Z])?",
     re.IGNORECASE,
 )
+_LONGEST_LOCAL: Final = 64
 _LONGEST: Final = 254
 _SPACE: Final = re.compile(r"\s")
 _BETWEEN: Final = re.compile(r"[,;|\s]|:::")
@@ -30,9 +31,31 @@ _TRAILING: Final = ",;"
 _NO_ADDRESS: Final = "must be an e-mail address"
 
 
+_MOST_KEPT: Final = 10_000
+_domains: Final[dict[str, bool]] = {}
+
+
+def is_usual(text: str) -> bool:
+    """Return whether *text* is an address of the usual form, which needs no library. Others may be valid, too."""
+    local, _, domain = text.partition("@")
+    known = _domains.get(domain)
+    if known is None:
+        known = _check_domain(domain)
+    return known and len(local) <= _LONGEST_LOCAL and len(text) <= _LONGEST and _LOCAL.fullmatch(local) is not None
+
+
+def _check_domain(domain: str) -> bool:
+    if len(_domains) >= _MOST_KEPT:
+        _domains.clear()
+    found = _DOMAIN.fullmatch(domain) is not None
+    if len(domain) <= _LONGEST:
+        _domains[domain] = found
+    return found
+
+
 def normalize_email(text: str) -> Normalized:
     """Return the e-mail address *text* without what surrounds it, or why it is refused; see `normalize`."""
-    if len(text) <= _LONGEST and _PLAIN.fullmatch(text):
+    if is_usual(text):
         return Recipient(text, "email")
     work = Cleaning(text)
     visible = without_invisible(text)

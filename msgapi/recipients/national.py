@@ -35,6 +35,11 @@ class Completed:
     metadata: str
 
 
+def metadata_version() -> str:
+    """Return the version of phonenumberslite that is installed."""
+    return f"{load().__version__}"
+
+
 def complete(digits: str, region: str) -> Completed | RefusedRecipient:
     """Return the number of *digits* that were written in *region*, without + or 00."""
     library = load()
@@ -122,7 +127,7 @@ def _unreadable(number: str, trunk: str) -> RefusedRecipient:
 
 
 def _completed(number: str, change: RecipientChange) -> Completed:
-    return Completed(number, change, load().__version__)
+    return Completed(number, change, metadata_version())
 
 
 def _number(code: CountryCode, digits: str) -> str:
