@@ -38,7 +38,8 @@ class BatchConfig:
 
     - *path*: the input file, `-` for standard input.
     - *message_values*: the text of each message option, by the name of the field.
-    - *region*: the country of numbers without a country code, such as `DE`; *region_column*: the column that has it for each row.
+    - *region*: the country of numbers without a country code, such as `DE`; *region_column*: the column with that of
+      each row.
     - *journal*: where to record the rows; None: next to the input file.
     - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
     - *outage_timeout*: seconds to wait while the service is down.

@@ -94,9 +94,9 @@ def _check_recipe(found: BatchJournal, differing: str, decision: ChangedRowsPoli
         return
     if differing == METADATA:
         raise CliError(
-            f"the journal {found.path} has numbers that were completed by phonenumberslite {found.about[METADATA]}, and "
-            f"{metadata_version()} is installed: rows that were sent may not be recognised; install that version to "
-            "finish the batch, or name another journal with --journal"
+            f"the journal {found.path} has numbers that phonenumberslite {found.about[METADATA]} has completed, and "
+            f"{metadata_version()} is installed: rows that were sent may not be recognised; install the version of the "
+            "journal to finish the batch, or name another journal with --journal"
         )
     if differing in FIXED:
         what = "rule of msgapi-sdk for the ids of rows" if differing == "rule" else option_name(differing)

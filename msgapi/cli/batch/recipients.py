@@ -77,8 +77,8 @@ class RecipientReport:
         """Return the lines for people; none if there is nothing to report."""
         found = []
         if self.normalised:
-            kinds = ", ".join(f"{self.changes[one]:,} {text}" for one, text in CHANGES.items() if self.changes[one])
-            found.append(f"recipients normalised in {counted(self.normalised)}: {kinds}")
+            kinds = "; ".join(f"{text}: {self.changes[one]:,}" for one, text in CHANGES.items() if self.changes[one])
+            found.append(f"recipients normalised in {counted(self.normalised)} ({kinds})")
         if self.shared:
             more = ", ..." if self.shared > len(self.shared_lines) else ""
             where = ", ".join(map(str, self.shared_lines))
@@ -119,7 +119,7 @@ class RecipientReader:
         self._slots = array("I", bytes(4 * (rows + rows // 2 + 1)))
 
     def read(self, text: str, kind: RecipientKind, column: str, values: Mapping[str, object]) -> str:
-        """Return the recipient that *text* in a *column* of the row with these *values* is; raise RefusedCell if none."""
+        """Return the normalised recipient *text* of a *column* of the row *values*; raise RefusedCell if it is none."""
         region = None if kind == "email" else self.options.of(values)
         found = normalize(text, region, kind=kind)
         if isinstance(found, RefusedRecipient):

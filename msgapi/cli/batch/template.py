@@ -277,16 +277,24 @@ class MessageBuilder:
                 if name != "to":
                     given[name] = self._fill(name, source, row)
             given["to"] = self._recipient(given, row)
-            return compose(given, self._data(row))
+            found = compose(given, self._data(row))
+            return found if given["to"] or not isinstance(found, Invalid) else self._name_column(found)
         except RefusedCell as error:
             return _invalid(error.detail)
         except Unfilled as error:
             return _invalid(Detail("", str(error)))
 
+    def _name_column(self, found: Invalid) -> Invalid:
+        # A recipient that is missing has the name of its column.
+        details = [evolve(one, field=self.template.to_column) if one.field == "to" else one for one in found.details]
+        return _invalid(*details)
+
     def _recipient(self, given: Mapping[str, str], row: InputRow) -> str:
         column = self.template.to_column
         value = row.values.get(column)
         text = value if type(value) is str else as_text(column, value)
+        if not text or text.isspace():
+            return ""  # `compose` names what is missing
         if given.get("channel_id"):
             return text if is_usual(text) else self.recipients.read(text, "email", column, row.values)
         return text if is_possible(text) else self.recipients.read(text, "phone", column, row.values)
