@@ -16,6 +16,7 @@ from .cleaning import (
     Cleaning,
     Normalized,
     Recipient,
+    RecipientChange,
     RefusedRecipient,
     name_of,
     without_invisible,
@@ -23,6 +24,8 @@ from .cleaning import (
 from .country_codes import country_codes, find_country_code, find_region, is_possible
 from .national import Completed, complete, complete_lost_plus
 
+_PLAIN: Final = re.compile(r"\+[0-9]+(?:[ -][0-9]+)+")
+_SIMPLE: Final = {ord(" "): None, ord("-"): None}
 _SCHEME: Final = re.compile(r"(?:tel|callto|sms|whatsapp):\s*", re.IGNORECASE)
 _OTHER_SCHEME: Final = re.compile(r"[a-z][a-z0-9.-]*:", re.IGNORECASE)
 _SIGNS: Final = {
@@ -60,6 +63,9 @@ def normalize_phone(text: str, region: str | None = None) -> Normalized:
     """Return the phone number *text* in E.164, or why it is refused; see `normalize`."""
     if is_possible(text):
         return Recipient(text, "phone")
+    if _PLAIN.fullmatch(text) and is_possible(number := text.translate(_SIMPLE)):  # the usual noise, faster
+        noise: dict[RecipientChange, str] = {"spaces": " ", "punctuation": "-"}
+        return Recipient(number, "phone", tuple(change for change, sign in noise.items() if sign in text))
     work = Cleaning(text)
     work.replace(without_invisible(work.text), "invisible")
     work.unwrap()

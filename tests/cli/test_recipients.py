@@ -65,9 +65,9 @@ def test_what_was_normalised_is_sent_and_counted_by_kind(file: File, box: Sandbo
     )
     counts = {"spaces": 1, "punctuation": 1, "double_zero": 1}
     _, planned = file.facts("--dry-run")
-    assert (planned["normalised"], planned["normalised_by"]) == (2, counts)
+    assert (planned["normalized"], planned["normalized_by"]) == (2, counts)
     status, facts = file.facts()
-    assert (status, facts["normalised"], facts["normalised_by"]) == (0, 2, counts)
+    assert (status, facts["normalized"], facts["normalized_by"]) == (0, 2, counts)
     assert sent(box) == ["+4915100000001", "+4915100000002", "+4915100000003"]
 
 
@@ -180,7 +180,7 @@ def test_a_row_with_a_fallback_is_counted_once(file: File) -> None:
     file.write("+49 15100000001,Ann, ann@example.org ", head="phone,name,mail")
     email = ["--fallback-email", "mail", "--channel", "ch_demo", "--subject", "S", "--html", "<p>Hi</p>"]
     _, facts = file.facts("--dry-run", *email)
-    assert (facts["normalised"], facts["normalised_by"]) == (1, {"spaces": 2})
+    assert (facts["normalized"], facts["normalized_by"]) == (1, {"spaces": 2})
 
 
 def about(file: File) -> dict[str, str]:

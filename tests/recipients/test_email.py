@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from msgapi.recipients import Recipient, RefusedRecipient, normalize
+from msgapi.recipients import Recipient, RecipientChange, RefusedRecipient, normalize
 from msgapi.recipients import email as module
 from msgapi.recipients.email import is_usual
 
@@ -32,7 +32,7 @@ from msgapi.recipients.email import is_usual
     ],
 )
 def test_an_address_is_sent_as_given_but_for_what_surrounds_it(
-    given: str, expected: str, changes: tuple[str, ...]
+    given: str, expected: str, changes: tuple[RecipientChange, ...]
 ) -> None:
     found = normalize(given)
     assert found == Recipient(expected, "email", changes)

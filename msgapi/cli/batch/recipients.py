@@ -62,12 +62,12 @@ class RegionOptions:
 class RecipientReport:
     """What was found about the recipients of a file.
 
-    - *normalised*: rows whose recipient was changed; *changes*: the same, by kind of change.
+    - *normalized*: rows whose recipient was changed; *changes*: the same, by kind of change.
     - *metadata*: the version of phonenumberslite, if it has completed a number.
     - *shared*: rows with the recipient of an earlier row and another message; *shared_lines*: the first of them.
     """
 
-    normalised: int = 0
+    normalized: int = 0
     changes: Counter[RecipientChange] = field(factory=Counter)
     metadata: str | None = None
     shared: int = 0
@@ -76,9 +76,9 @@ class RecipientReport:
     def lines(self) -> list[str]:
         """Return the lines for people; none if there is nothing to report."""
         found = []
-        if self.normalised:
+        if self.normalized:
             kinds = "; ".join(f"{text}: {self.changes[one]:,}" for one, text in CHANGES.items() if self.changes[one])
-            found.append(f"recipients normalised in {counted(self.normalised)} ({kinds})")
+            found.append(f"recipients normalised in {counted(self.normalized)} ({kinds})")
         if self.shared:
             more = ", ..." if self.shared > len(self.shared_lines) else ""
             where = ", ".join(map(str, self.shared_lines))
@@ -90,8 +90,8 @@ class RecipientReport:
     def facts(self) -> dict[str, object]:
         """Return the report as plain JSON."""
         return {
-            "normalised": self.normalised,
-            "normalised_by": {one: self.changes[one] for one in CHANGES if self.changes[one]},
+            "normalized": self.normalized,
+            "normalized_by": {one: self.changes[one] for one in CHANGES if self.changes[one]},
             "same_recipient": self.shared,
             "same_recipient_lines": self.shared_lines,
         }
@@ -134,7 +134,7 @@ class RecipientReader:
 
     def _count(self, changes: tuple[RecipientChange, ...], values: object) -> None:
         if values is not self._row:  # a row with a fallback has two recipients
-            self.report.normalised += 1
+            self.report.normalized += 1
             self._row = values
         self.report.changes.update(changes)
 
