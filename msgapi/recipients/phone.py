@@ -54,6 +54,7 @@ _PUNCTUATION: Final = re.compile(r"[-./()]+")
 _ALLOWED: Final = frozenset("0123456789+-./() ")
 _PART: Final = 6  # digits from which a part of a cell is a number of its own
 _SHORT_PART: Final = 3  # digits after a slash that may replace the last digits, as in 12345/6
+_LONGEST_TEXT: Final = 200
 _LONGEST: Final = 15
 _SHORTEST: Final = 7
 _LONGEST_PREFIX: Final = 5  # digits to dial another country, such as 0011
@@ -71,6 +72,8 @@ def normalize_phone(text: str, region: str | None = None) -> Normalized:
     work.unwrap()
     if not work.text:
         return RefusedRecipient("empty", "is empty")
+    if len(work.text) > _LONGEST_TEXT:
+        return RefusedRecipient("length", "is too long for a phone number")
     found = _SCHEME.match(work.text)
     if found is not None:
         work.replace(work.text[found.end() :].removeprefix("//"), "prefix")
