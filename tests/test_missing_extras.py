@@ -43,6 +43,21 @@ except ImportError as error:
             "redis",
             'ModuleNotFoundError: webhooks.RedisEventStore needs the extra redis: pip install "msgapi-sdk[redis]"',
         ),
+        (
+            "from msgapi import recipients; recipients.normalize('0151 00000001', 'DE')",
+            "phonenumbers",
+            'ModuleNotFoundError: recipients.normalize needs the extra cli: pip install "msgapi-sdk[cli]"',
+        ),
+        (
+            "from msgapi import recipients; recipients.normalize('ann@exam_ple.org')",
+            "email_validator",
+            'ModuleNotFoundError: recipients.normalize needs the extra cli: pip install "msgapi-sdk[cli]"',
+        ),
+        (
+            "from msgapi import recipients; print(recipients.normalize('+49 (0)151 00000001').changes)",
+            "phonenumbers,email_validator",
+            "('spaces', 'bracketed_zero')",
+        ),
     ],
 )
 def test_the_error_is_one_sentence_with_the_extra(program: str, libraries: str, expected: str) -> None:

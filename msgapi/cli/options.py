@@ -41,10 +41,34 @@ EXPORTED: Final = (
     RowOutcome.UNKNOWN,
     RowOutcome.CHANGED,
 )
+
+
+def _region_callback(context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
+    from ..recipients import find_region  # imported here: --help needs none of it
+
+    found = find_region(value)
+    if found is None:
+        raise click.BadParameter(f"{value} is not a country that is known: use its code, such as DE", context, option)
+    return found
+
+
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
 _FILE: Final = (
     click.option(
         "--to-column", default="to", show_default=True, metavar="COLUMN", help="The column of the recipients."
+    ),
+    click.option(
+        "--region",
+        callback=_region_callback,
+        metavar="COUNTRY",
+        help="The country of phone numbers without a country code, such as DE. Without it they are refused.",
+    ),
+    click.option(
+        "--region-column",
+        metavar="COLUMN",
+        help="The column of the countries (DE, DEU or Germany); --region is used where it is empty.",
     ),
     click.option(
         "--data", multiple=True, metavar="COLUMN", help="Email: pass this column to the template; repeatable."

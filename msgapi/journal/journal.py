@@ -73,6 +73,7 @@ class Journal:
     _invalid: list[tuple[object, ...]] = field(factory=list, init=False)
     _released: list[tuple[str]] = field(factory=list, init=False)
     _kept: list[tuple[str]] = field(factory=list, init=False)
+    _about: list[tuple[str, str]] = field(factory=list, init=False)
     _lock: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _due: anyio.Event = field(factory=anyio.Event, init=False)
 
@@ -151,6 +152,10 @@ class Journal:
         self._settled.append((leg, state_of(result, maybe_sent=maybe_sent), *stored_result(result), row))
         self._due.set()
 
+    def describe(self, name: str, value: str) -> None:
+        """Store *value* under *name* in the `about` of the journal: before the next row that begins is sent."""
+        self._about.append((name, value))
+
     def note(self, row: str, call: AnyCall[object], result: Result[object]) -> None:
         """Record that a row is invalid and was not sent; once corrected, it counts as a new row."""
         if row not in self._in_flight:
@@ -206,7 +211,8 @@ class Journal:
         invalid, self._invalid = self._invalid, []
         released, self._released = self._released, []
         kept, self._kept = self._kept, []
-        results = RowResults(settled, invalid, released, kept, [*advanced.values()])
+        about, self._about = self._about, []
+        results = RowResults(settled, invalid, released, kept, [*advanced.values()], about)
         if results.empty and not starts:
             return True
         try:
@@ -214,7 +220,7 @@ class Journal:
         except BaseException:  # not written, so it still has to be
             self._advanced = advanced | self._advanced
             self._settled[:0], self._invalid[:0] = settled, invalid
-            self._released[:0], self._kept[:0] = released, kept
+            self._released[:0], self._kept[:0], self._about[:0] = released, kept, about
             raise
 
     async def _judge_again(

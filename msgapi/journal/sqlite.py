@@ -68,6 +68,7 @@ _SETTLE: Final = f"UPDATE rows SET leg = ?, state = ?, {', '.join(f'{name} = ?' 
 _INSERT: Final = (
     "INSERT INTO rows (id, digest, state, started, key, recipients, run, leg) VALUES (?, ?, 0, ?, ?, ?, ?, ?)"
 )
+_ABOUT: Final = "INSERT OR REPLACE INTO about VALUES (?, ?)"
 _START: Final = f"{_INSERT} ON CONFLICT (id) DO NOTHING"
 _NO_RESULT: Final = ", ".join(f"{name} = NULL" for name in COLUMNS)
 _RESTARTED: Final = "SET state = 0, in_file = 1, " + ", ".join(
@@ -166,7 +167,7 @@ class RowResults:
     """What has become known of rows that were begun.
 
     *advanced* are rows whose next leg is sent, *settled* those that have a result. *released* are the ids of rows that
-    were not sent, *kept* those of them that keep a key or a leg.
+    were not sent, *kept* those of them that keep a key or a leg. *about* is stored about the journal.
     """
 
     settled: Sequence[SettledRow]
@@ -174,11 +175,12 @@ class RowResults:
     released: Sequence[tuple[str]]
     kept: Sequence[tuple[str]]
     advanced: Sequence[AdvancedRow] = ()
+    about: Sequence[tuple[str, str]] = ()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.advanced or self.settled or self.invalid or self.released or self.kept)
+        return not (self.advanced or self.settled or self.invalid or self.released or self.kept or self.about)
 
 
 @final
@@ -254,6 +256,8 @@ class JournalFile:
                 _ = self._connection.executemany(_KEEP, results.kept)
             if results.invalid:
                 _ = self._connection.executemany(_INVALID, results.invalid)
+            if results.about:
+                _ = self._connection.executemany(_ABOUT, results.about)
             if not starts:
                 return True
             _ = self._connection.execute("SAVEPOINT starts")
@@ -283,7 +287,7 @@ class JournalFile:
     def update_about(self, about: Mapping[str, str]) -> None:
         """Store names and values about the journal; existing names are replaced."""
         with translated(self.path), self._transaction():
-            _ = self._connection.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", about.items())
+            _ = self._connection.executemany(_ABOUT, about.items())
 
     def begin_run(self) -> None:
         """Record that a run begins, and count it. Invalid rows are judged anew, so they are deleted."""
@@ -291,7 +295,7 @@ class JournalFile:
         with self.transaction():
             _ = self._connection.execute("DELETE FROM about WHERE name = ?", (MERGED,))
             _ = self._connection.execute("DELETE FROM rows WHERE state = 5")
-            _ = self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (RUN, f"{run}"))
+            _ = self._connection.execute(_ABOUT, (RUN, f"{run}"))
 
     @property
     def run(self) -> int:

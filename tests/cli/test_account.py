@@ -293,6 +293,8 @@ COMMAND: dict[str, Any] = {
     "message_values": {"text": "Hi"},
     "to_column": "to",
     "data": ["name"],
+    "region": None,
+    "region_column": "country",
     "allow_empty": False,
     "allow_duplicates": False,
     "file_format": None,

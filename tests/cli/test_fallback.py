@@ -65,7 +65,7 @@ def test_a_dry_run_shows_both_requests_and_counts_the_higher_price(tmp_path: Pat
     assert "the first request:" in shown
     assert "if the service answers 404:" in shown
     assert "of them with a fallback by email" in shown
-    assert "line 5: fallback.to must be one e-mail address" in shown
+    assert "line 5: fallback.mail must be an e-mail address, and has no @" in shown
     assert main(batch(tmp_path, "--dry-run", "--json", *priced)) == 1
     facts = json_of(capsys)
     assert (facts["fallbacks"], facts["units"], facts["amount"]) == (2, {"basic_message": 3}, 0.27)

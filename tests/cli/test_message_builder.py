@@ -27,13 +27,15 @@ def said(message: object) -> tuple[Detail, ...]:
 
 
 def test_options_and_columns_make_an_rcs_text() -> None:
-    message = write(RCS, {"to": " +491 ", "name": "Ann", "ttl": "900s", "message_type": "", "channel_id": "x"})
-    assert message == Text(agent_id="ag", to="+491", traffic_type="TRANSACTION", text="Hi Ann", ttl="900s")
+    message = write(
+        RCS, {"to": " +4915100000001 ", "name": "Ann", "ttl": "900s", "message_type": "", "channel_id": "x"}
+    )
+    assert message == Text(agent_id="ag", to="+4915100000001", traffic_type="TRANSACTION", text="Hi Ann", ttl="900s")
 
 
 def test_columns_alone_can_say_it_all_and_are_taken_word_for_word() -> None:
     row = {
-        "to": "+491",
+        "to": "+4915100000001",
         "agent_id": "ag",
         "traffic_type": "PROMOTION",
         "text": " {name} ",
@@ -44,7 +46,7 @@ def test_columns_alone_can_say_it_all_and_are_taken_word_for_word() -> None:
 
 
 def test_an_option_wins_over_a_column() -> None:
-    message = write(RCS, {"to": "+491", "name": "Ann", "agent_id": "other", "text": "other"})
+    message = write(RCS, {"to": "+4915100000001", "name": "Ann", "agent_id": "other", "text": "other"})
     assert isinstance(message, Text)
     assert (message.agent_id, message.text) == ("ag", "Hi Ann")
 
@@ -73,8 +75,8 @@ def test_template_data_that_are_no_object_make_the_row_invalid(data: object, pro
 
 
 def test_an_empty_placeholder_makes_the_row_invalid_unless_it_is_allowed() -> None:
-    assert said(write(RCS, {"to": "+491", "name": " "})) == (Detail("", "the column name is empty"),)
-    message = write(RCS, {"to": "+491", "name": ""}, allow_empty=True)
+    assert said(write(RCS, {"to": "+4915100000001", "name": " "})) == (Detail("", "the column name is empty"),)
+    message = write(RCS, {"to": "+4915100000001", "name": ""}, allow_empty=True)
     assert isinstance(message, Text)
     assert message.text == "Hi "
 

@@ -5,7 +5,8 @@ Rules:
   inserted and deleted, between two runs.
 - A value that cannot be an id costs its row, and no other.
 - An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
-- In memory there is one table of hashes: that of the ids is gone before that of the messages grows.
+- In memory there is one table of hashes of 7 bytes: that of the ids is gone before that of the messages grows. The
+  recipients have another one, of 6 bytes a row.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
 - A row with a fallback is a duplicate if its first message is that of an earlier row. Where duplicates are allowed,
   only a row with the same fallback is one, so that the order of the rows does not change their ids.
@@ -28,6 +29,7 @@ from ...results import Detail, Invalid
 from ..output import CliError
 from .counts import DUPLICATE
 from .input import MOST_COLUMNS, InputFile, InputRow
+from .recipients import RecipientReport
 from .template import KEY, MessageBuilder, own_key
 
 _STORED: Final = 7  # bytes of a hash; two more choose the bucket
@@ -97,10 +99,14 @@ class RowIds:
 
     def own_id(self, row: InputRow) -> str | None:
         """Return the own id of *row*; None if it has none, and is identified by its content."""
+        if self.column is None:
+            return own_key(row)
         return None if self.problem(row) else self._given(row) or own_key(row)
 
     def problem(self, row: InputRow) -> Invalid | None:
         """Return why the value in the column of ids cannot be an id; None if it can, or if it is empty."""
+        if self.column is None:
+            return None
         text = self._given(row)
         if len(text) > _LONGEST_ID:
             why = f"is longer than {_LONGEST_ID} characters: it cannot be the id of a row"
@@ -121,7 +127,7 @@ class RowIds:
         return self.column is not None or KEY in table.columns or len(table.columns) >= MOST_COLUMNS
 
     def _given(self, row: InputRow) -> str:
-        given = "" if self.column is None else row.values.get(self.column)
+        given = row.values.get(self.column or "")
         text = given if isinstance(given, str) else "" if given is None else f"{given}"
         return text.strip(" ")
 
@@ -190,6 +196,11 @@ class RowCalls:
     allow_duplicates: bool = False
     repeated: RepeatedRows = field(factory=RepeatedRows)
 
+    @property
+    def recipients(self) -> RecipientReport:
+        """What the last pass over the rows has found about their recipients."""
+        return self.builder.recipients.report
+
     def make(
         self, rows: Iterable[InputRow], count: int, key_of: KeyFunction | None
     ) -> Iterator[tuple[InputRow, str, AnyCall[Accepted]]]:
@@ -206,6 +217,7 @@ class RowCalls:
     def make_each(self, rows: Iterable[InputRow], count: int) -> Iterator[RowCall]:
         """Yield what is made of each of up to *count* *rows*."""
         contents = SeenHashes(count)
+        self.builder.recipients.begin(count)
         for row in rows:
             own = self.ids.own_id(row)
             if row.number in self.repeated:
@@ -214,20 +226,25 @@ class RowCalls:
                 yield self._make(row, own, contents)
 
     def _make(self, row: InputRow, own: str | None, contents: SeenHashes) -> RowCall:
-        unsent = row_number_id(row.number) if own is None or own == own_key(row) else own  # a key may be no valid id
+        key = own_key(row)
+        unsent = row_number_id(row.number) if own is None or own == key else own  # a key may be no valid id
         message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
             return RowCall(row, unsent, invalid_call(message))
         second = self.builder.build_fallback(row)
-        call: AnyCall[Accepted] = send(message, idempotency_key=own_key(row))
+        call: AnyCall[Accepted] = send(message, idempotency_key=key)
         if second is not None:
             call = chain(*call.legs, invalid_call(second) if isinstance(second, Invalid) else send(second))
         if call.invalid is not None or isinstance(second, Invalid):
             return RowCall(row, unsent, call)
         digest = request_digest(*call.legs)
-        count = number_equal(contents, digest if self.allow_duplicates else request_digest(call.legs[0]))
+        first = digest if second is None or self.allow_duplicates else request_digest(call.legs[0])
+        count = number_equal(contents, first)
         if count > 1 and not self.allow_duplicates:
             return RowCall(row, unsent, invalid_call(_DUPLICATE), repeats=True)
+        if count == 1:
+            to = message.to
+            self.builder.recipients.add(to if to[0] == "+" else to.casefold(), row.line)
         return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1, second=second)
 
     def _repeated(self, row: InputRow) -> Invalid:

@@ -21,6 +21,7 @@ from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .display import open_progress, report
 from .input import CONTINUE, FileFormat, InputFile, open_input
 from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
+from .recipients import RegionOptions
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
@@ -37,6 +38,8 @@ class BatchConfig:
 
     - *path*: the input file, `-` for standard input.
     - *message_values*: the text of each message option, by the name of the field.
+    - *region*: the country of numbers without a country code, such as `DE`; *region_column*: the column with that of
+      each row.
     - *journal*: where to record the rows; None: next to the input file.
     - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
     - *outage_timeout*: seconds to wait while the service is down.
@@ -48,6 +51,8 @@ class BatchConfig:
     message_values: Mapping[str, str] = field(repr=False)
     to_column: str = "to"
     data: tuple[str, ...] = ()
+    region: str | None = None
+    region_column: str | None = None
     allow_empty: bool = False
     allow_duplicates: bool = False
     file_format: str | None = None
@@ -81,6 +86,7 @@ class BatchConfig:
             data_columns=self.data,
             allow_empty=self.allow_empty,
             fallback_column=self.fallback_email,
+            regions=RegionOptions(region=self.region, column=self.region_column),
         )
 
     @property

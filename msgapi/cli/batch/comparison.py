@@ -17,11 +17,13 @@ from attrs import evolve, frozen
 from ...clock import SYSTEM_CLOCK, Clock
 from ...journal import Unusable
 from ...journal.comparison import Choice, Comparison, Difference, FileRow, compare
+from ...recipients.national import metadata_version
 from ..output import CliError, Exit, counted, note
 from .calls import RowCalls
 from .input import InputFile
 from .journal import (
     FILE_DIGEST,
+    METADATA,
     BatchJournal,
     SentBefore,
     check_complete,
@@ -34,7 +36,7 @@ from .template import own_key
 
 _CHUNK: Final = 500  # rows that are compared together
 _INTERVAL: Final = 5.0  # seconds between two lines of progress
-FIXED: Final = ("rule", "id_column")
+FIXED: Final = ("rule", "id_column", "region", "region_column", METADATA)
 """What in a recipe no option can override: with another value, rows cannot be recognised."""
 
 
@@ -68,6 +70,8 @@ def check_file(
     then on.
     """
     about = store_command(source.command, source.table.count, source.table.digest())
+    if METADATA in found.about:
+        about[METADATA] = metadata_version()
     differing = found.differing(about)
     if differing is not None:
         _check_recipe(found, differing, decision)
@@ -87,6 +91,12 @@ def check_file(
 def _check_recipe(found: BatchJournal, differing: str, decision: ChangedRowsPolicy) -> None:
     if not found.has_sent:
         return
+    if differing == METADATA:
+        raise CliError(
+            f"the journal {found.path} has numbers that phonenumberslite {found.about[METADATA]} has completed, and "
+            f"{metadata_version()} is installed: rows that were sent may not be recognised; install the version of the "
+            "journal to finish the batch, or name another journal with --journal"
+        )
     if differing in FIXED:
         what = "rule of msgapi-sdk for the ids of rows" if differing == "rule" else option_name(differing)
         raise CliError(

@@ -234,6 +234,8 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
             emit("\n".join(_first(run)))
         if run.counts.changed_lines:
             emit(_changed(run.counts))
+        for line in run.calls.recipients.lines():
+            emit(line)
     for line in _notices(run, failed):
         note(line)
     return run.status
@@ -241,15 +243,19 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
 
 def summary(run: BatchRun) -> dict[str, object]:
     """Return the summary as plain JSON. Amounts are decimal strings in EUR."""
-    return plain_counts(run.counts) | {
-        "stopped": run.stopped.reason if run.stopped is not None else None,
-        "sent_before": None if run.journal is None else _sent_before(run.journal),
-        "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
-        "failure": run.failure,
-        "next": next_step(run.counts, None if run.journal is None else run.journal.path),
-        "journal": None if run.journal is None else run.journal.path,
-        "exit": int(run.status),
-    }
+    return (
+        plain_counts(run.counts)
+        | run.calls.recipients.facts()
+        | {
+            "stopped": run.stopped.reason if run.stopped is not None else None,
+            "sent_before": None if run.journal is None else _sent_before(run.journal),
+            "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
+            "failure": run.failure,
+            "next": next_step(run.counts, None if run.journal is None else run.journal.path),
+            "journal": None if run.journal is None else run.journal.path,
+            "exit": int(run.status),
+        }
+    )
 
 
 def _sent_before(found: BatchJournal) -> dict[str, object] | None:

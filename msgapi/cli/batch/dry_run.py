@@ -23,6 +23,7 @@ from ..connection import run_async
 from ..output import Exit, RowOutcome, emit, emit_json, table_of
 from .calls import RowCalls
 from .input import InputFile, InputRow
+from .recipients import RecipientReport
 from .spending import UnitPrices, price_of
 
 _MOST_SHOWN: Final = 10
@@ -43,6 +44,7 @@ class DryRun:
     duplicate: int = 0
     duplicate_lines: list[int] = field(factory=list)
     amount: Decimal | None = None
+    recipients: RecipientReport = field(factory=RecipientReport)
 
     @property
     def estimate(self) -> Estimate:
@@ -98,6 +100,7 @@ def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = No
         if prices is not None and found.amount is not None:
             found.amount += max(price_of(one, prices) for one in (made.message, made.second) if one is not None)
         found.first = found.first or made.call
+    found.recipients = calls.recipients
     return found
 
 
@@ -114,6 +117,7 @@ def _lines(found: DryRun) -> Iterator[str]:
             yield f"  line {row.line}: {why}"
     if found.duplicate:
         yield f"{RowOutcome.DUPLICATE.words}{_of(found.duplicate)}: line {', '.join(map(str, found.duplicate_lines))}"
+    yield from found.recipients.lines()
     yield "nothing was sent"
 
 
@@ -131,6 +135,7 @@ def _facts(found: DryRun, requests: Sequence[Request]) -> dict[str, Any]:
         "invalid_rows": [{"row": row.number, "line": row.line, "message": why} for row, why in found.invalid_rows],
         RowOutcome.DUPLICATE.value: found.duplicate,
         "duplicate_lines": found.duplicate_lines,
+        **found.recipients.facts(),
         "first_request": first,
         "fallbacks": found.fallbacks,
         "fallback_request": second,

@@ -24,6 +24,7 @@ from ...fallback import leg_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
 from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
+from ...recipients.national import metadata_version
 from ..output import CliError, Exit, note
 from .template import OPTIONS
 
@@ -32,18 +33,25 @@ _COMMAND: Final = "command"
 _ROWS: Final = "rows"
 FILE_DIGEST: Final = "file"
 _RULE: Final = "rule"
+METADATA: Final = "phonenumberslite"
+"""The name of the version of the library that has completed numbers of rows, if one has."""
 MESSAGE_FIELDS: Final = (
     "message_values",
+    "id_column",
+    "region",
+    "region_column",
     "to_column",
     "data",
     "allow_empty",
     "allow_duplicates",
     "file_format",
     "delimiter",
-    "id_column",
     "fallback_email",
 )
-"""The fields that decide which messages the rows become: a journal belongs to one value of each."""
+"""The fields that decide which messages the rows become: a journal belongs to one value of each.
+
+Those that no option can override come first, since the first that differs decides.
+"""
 
 
 @final
@@ -102,7 +110,11 @@ class BatchJournal:
     def differing(self, about: Mapping[str, str]) -> str | None:
         """Return the name of the first part of the recipe that is another in *about*; None if there is none."""
         before, now = _recipe(self.about), _recipe(about)
-        return next((name for name in now if before.get(name) != now[name]), None)
+        return self._differing_metadata() or next((name for name in now if before.get(name) != now[name]), None)
+
+    def _differing_metadata(self) -> str | None:
+        stored = self.about.get(METADATA)
+        return None if stored is None or stored == metadata_version() else METADATA
 
     @property
     def command(self) -> dict[str, Any]:
@@ -322,6 +334,8 @@ _KINDS: Final[Mapping[str, type[Any] | tuple[type[Any], ...]]] = {
     "message_values": dict,
     "to_column": str,
     "data": list,
+    "region": _TEXT,
+    "region_column": _TEXT,
     "allow_empty": bool,
     "allow_duplicates": bool,
     "file_format": _TEXT,

@@ -36,7 +36,7 @@ from ..output import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
-from .journal import BatchJournal
+from .journal import METADATA, BatchJournal
 from .result_files import ResultFiles
 from .spending import TopUpWaiter, shortage
 
@@ -149,6 +149,7 @@ class BatchRun:
             return open_((call for _, call in calls))
         opened = await stack.enter_async_context(self.journal.open(resend=self.resend_unknown))
         self._key_of, self._opened = opened.key, opened
+        self.calls.builder.recipients.on_metadata = partial(opened.describe, METADATA)
         return open_(calls, journal=opened, on_skip=self._skip)
 
     async def _drain(self, api: Caller, outcomes: Outcomes[Accepted], progress: ProgressReporter) -> None:

@@ -4,7 +4,7 @@ Rules:
 - An option takes precedence over a column of the same name.
 - A placeholder `{column}` is replaced by the text of the column, whole; there are no formats, attributes, indexes
   or conversions. In HTML the inserted text is escaped.
-- Spaces around ids and recipients are removed.
+- Spaces around ids are removed. Recipients are normalised.
 - With a column for the fallback, the first message is RCS and the second an email to the address in that column. Each
   is made only of the fields of its channel. A row without an address has no fallback.
 """
@@ -19,9 +19,12 @@ from attrs import evolve, field, frozen
 
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
+from ...recipients.country_codes import is_possible
+from ...recipients.email import is_usual
 from ...results import Detail, Invalid
 from ..output import CliError
 from .input import InputRow
+from .recipients import RecipientReader, RefusedCell, RegionOptions
 
 Channel = Literal["rcs", "email"]
 KEY: Final = "idempotency_key"
@@ -169,7 +172,7 @@ class MessageTemplate:
     """What the options say about every message of a batch: *given* is the text for each field.
 
     *fallback_column* is the column of the email addresses to which a second message is sent if the service refuses the
-    first. *fields* are the fields that are used; None for all of them.
+    first. *fields* are the fields that are used; None for all of them. *regions* says where national numbers are from.
     """
 
     given: Mapping[str, str] = field(repr=False)
@@ -178,15 +181,18 @@ class MessageTemplate:
     allow_empty: bool = False
     fallback_column: str | None = None
     fields: frozenset[str] | None = None
+    regions: RegionOptions = field(factory=RegionOptions)
 
     def bind(self, columns: tuple[str, ...]) -> "MessageBuilder":
         """Return the builder for a file with these *columns*. Raise CliError if one is missing."""
+        self.regions.check(columns)
         if self.fallback_column is not None:
             return self._bind_both(self.fallback_column, columns)
         check_options(self.given)
         sources = self._sources(columns)
         _check_complete(sources)
-        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns)
+        recipients = RecipientReader(self.regions)
+        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns, recipients=recipients)
 
     def _bind_both(self, column: str, columns: tuple[str, ...]) -> "MessageBuilder":
         first, second = self._only(_FIRST_FIELDS), self._only(_FALLBACK_FIELDS)
@@ -201,8 +207,9 @@ class MessageTemplate:
         for name, example in (("subject", "'Hi {name}'"), ("html", "'<p>Hi {name}</p>'")):
             if name not in others and "template_id" not in others:
                 raise CliError(f"--fallback-email needs {OPTIONS[name]} {example}, or a column {name}, or --template")
-        fallback = MessageBuilder(template=second, sources=others, has_data=DATA in columns)
-        return MessageBuilder(template=first, sources=sources, has_data=False, fallback=fallback)
+        recipients = RecipientReader(self.regions)
+        fallback = MessageBuilder(template=second, sources=others, has_data=DATA in columns, recipients=recipients)
+        return MessageBuilder(template=first, sources=sources, has_data=False, recipients=recipients, fallback=fallback)
 
     def _only(self, fields: frozenset[str]) -> "MessageTemplate":
         given = {name: text for name, text in self.given.items() if name in fields}
@@ -250,12 +257,14 @@ def _check_complete(sources: Mapping[str, TextTemplate]) -> None:
 class MessageBuilder:
     """Builds a message from each row of one file; *sources* are the templates of its fields.
 
-    *fallback* builds the message that is sent if the service refuses the first, if there is one.
+    *recipients* reads the recipients. *fallback* builds the message that is sent if the service refuses the first, if
+    there is one.
     """
 
     template: MessageTemplate
     sources: Mapping[str, TextTemplate]
     has_data: bool
+    recipients: RecipientReader
     fallback: "MessageBuilder | None" = None
 
     def build(self, row: InputRow) -> Message | Invalid:
@@ -265,10 +274,30 @@ class MessageBuilder:
         given: dict[str, str] = {}
         try:
             for name, source in self.sources.items():
-                given[name] = self._fill(name, source, row)
-            return compose(given, self._data(row))
+                if name != "to":
+                    given[name] = self._fill(name, source, row)
+            given["to"] = self._recipient(given, row)
+            found = compose(given, self._data(row))
+            return found if given["to"] or not isinstance(found, Invalid) else self._name_column(found)
+        except RefusedCell as error:
+            return _invalid(error.detail)
         except Unfilled as error:
             return _invalid(Detail("", str(error)))
+
+    def _name_column(self, found: Invalid) -> Invalid:
+        # A recipient that is missing has the name of its column.
+        details = [evolve(one, field=self.template.to_column) if one.field == "to" else one for one in found.details]
+        return _invalid(*details)
+
+    def _recipient(self, given: Mapping[str, str], row: InputRow) -> str:
+        column = self.template.to_column
+        value = row.values.get(column)
+        text = value if type(value) is str else as_text(column, value)
+        if not text or text.isspace():
+            return ""  # `compose` names what is missing
+        if given.get("channel_id"):
+            return text if is_usual(text) else self.recipients.read(text, "email", column, row.values)
+        return text if is_possible(text) else self.recipients.read(text, "phone", column, row.values)
 
     def build_fallback(self, row: InputRow) -> Message | Invalid | None:
         """Return the second message of *row*, or its problems as Invalid; None if the row has no address for it."""

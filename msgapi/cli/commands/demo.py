@@ -68,8 +68,8 @@ def balance_for(rows: int) -> Decimal:
 def _rows(rows: int, random: Random) -> Iterator[tuple[DemoRow, Cells]]:
     last: tuple[DemoRow, Cells] | None = None
     for number in range(1, rows + 1):
-        good = (f"c{number}", f"+999{100_000_000 + number}", random.choice(_NAMES), f"P{random.randrange(10**6):06}")
-        # +999 is not assigned to a country, so no one has this number.
+        good = (f"c{number}", f"+1555{2_000_000 + number}", random.choice(_NAMES), f"P{random.randrange(10**6):06}")
+        # The area code 555 is not assigned, so no one has this number.
         if number % _FAULTY != 0 or last is None:
             last = DemoRow(number, good[0], good[1], "Accepted"), good
             yield last

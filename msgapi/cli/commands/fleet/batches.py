@@ -95,9 +95,12 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
     if config.json:
-        emit_json(_queued_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
+        found = calls.recipients.facts() if new else {}
+        emit_json(_queued_facts(done, counts) | found | {"queued": new, "exit": int(Exit.ACCEPTED)})
     else:
         _print_queued(done, counts, new=new)
+        for line in calls.recipients.lines():
+            emit(line)
     return Exit.ACCEPTED
 
 

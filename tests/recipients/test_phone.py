@@ -1,0 +1,280 @@
+"""Phone numbers: what is normalised, what is refused and why, and that digits do not change."""
+
+import re
+from unicodedata import decimal
+
+import phonenumbers
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from msgapi import recipients
+from msgapi.recipients import CHANGES, Recipient, RefusedRecipient, normalize
+from msgapi.sandbox import MAGIC_RECIPIENTS
+
+MOBILE = "+4915100000001"
+
+
+def text_of(given: str, region: str | None = None) -> str:
+    found = normalize(given, region, kind="phone")
+    assert isinstance(found, Recipient), found
+    assert found.kind == "phone"
+    return found.text
+
+
+def reason_of(given: object, region: str | None = None) -> str:
+    found = normalize(given, region, kind="phone")
+    assert isinstance(found, RefusedRecipient), found
+    assert not re.search(r"[0-9]{5}", found.message), "a message quotes no number"
+    return found.reason
+
+
+@pytest.mark.parametrize(
+    ("given", "changes"),
+    [
+        ("+4915100000001", ()),
+        (" +49 151 0000 0001\t", ("spaces",)),
+        ("+49\u00a0151\u202f0000\u20090001", ("spaces",)),
+        ("+49-151-0000-0001", ("punctuation",)),
+        ("+49\u2010151\u20110000\u20130001", ("punctuation",)),
+        ("+49.151.0000.0001", ("punctuation",)),
+        ("+49/151/00000001", ("punctuation",)),
+        ("+49 (151) 0000 0001", ("spaces", "punctuation")),
+        ("(+49) 15100000001", ("spaces", "punctuation")),
+        ("+49 \uff08151\uff09 00000001", ("spaces", "punctuation")),
+        ("+49 (0)151 00000001", ("spaces", "bracketed_zero")),
+        ("0049 ( 0 ) 151 00000001", ("spaces", "double_zero", "bracketed_zero")),
+        ("004915100000001", ("double_zero",)),
+        ("00 49 151 0000 0001", ("spaces", "double_zero")),
+        ("\ufeff+4915100000001", ("invisible",)),
+        ("+49151\u200b00000001\u00ad", ("invisible",)),
+        ("\u202a+4915100000001\u202c", ("invisible",)),
+        ("\u200e+49151 00000001", ("spaces", "invisible")),
+        ("\uff0b\uff14\uff19\uff11\uff15\uff11\uff10\uff10\uff10\uff10\uff10\uff10\uff10\uff11", ("digits",)),
+        ("+\u0664\u0669\u0661\u0665\u0661\u0660\u0660\u0660\u0660\u0660\u0660\u0660\u0661", ("digits",)),
+        ("tel:+49-151-00000001", ("punctuation", "prefix")),
+        ("TEL: +4915100000001", ("prefix",)),
+        ("tel://+4915100000001", ("prefix",)),
+        ("whatsapp:+4915100000001", ("prefix",)),
+        ("'+4915100000001", ("spreadsheet",)),
+        ("\u2019+4915100000001", ("spreadsheet",)),
+        ("'+4915100000001'", ("spreadsheet",)),
+        ('="+4915100000001"', ("spreadsheet",)),
+        ('"=""+4915100000001"""', ("spreadsheet",)),
+        ("=+4915100000001", ("spreadsheet",)),
+        ('"+4915100000001"', ("spreadsheet",)),
+        ("+4915100000001.0", ("decimal",)),
+        ("4915100000001.0", ("decimal", "lost_plus")),
+        ("4915100000001", ("lost_plus",)),
+        ("+4915100000001,", ("punctuation",)),
+    ],
+)
+def test_what_surrounds_a_number_is_removed_and_said(given: str, changes: tuple[str, ...]) -> None:
+    found = normalize(given)
+    assert isinstance(found, Recipient)
+    assert (found.text, found.changes) == (MOBILE, changes)
+    assert (found.metadata is None) == ("lost_plus" not in changes), "only a guess about the country needs the library"
+    assert "151" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "region", "expected"),
+    [
+        ("0151 00000001", "DE", MOBILE),
+        ("0151/00000001", "de", MOBILE),
+        ("(0)151 00000001", "Germany", MOBILE),
+        ("0151 00000001", "Deutschland", MOBILE),
+        ("0151 00000001", " deu ", MOBILE),
+        ("15112345678", "DE", "+4915112345678"),
+        ("15112345678.0", "DE", "+4915112345678"),
+        ("1701234567", "DE", "+491701234567"),
+        ("4915112345678", "DE", "+4915112345678"),
+        ("030 12345-0", "DE", "+4930123450"),
+        ("07700 900123", "UK", "+447700900123"),
+        ("(415) 555-0100", "US", "+14155550100"),
+        ("1 415 555 0100", "US", "+14155550100"),
+        ("011 49 151 00000001", "US", MOBILE),
+        ("0011 49 151 00000001", "AU", MOBILE),
+        ("0049 151 00000001", "US", MOBILE),
+        ("06 1234 5678", "IT", "+390612345678"),
+        ("333 1234567", "IT", "+393331234567"),
+        ("393331234567", "IT", "+393331234567"),
+        ("8 916 123-45-67", "RU", "+79161234567"),
+        ("9161234567", "RU", "+79161234567"),
+        ("06 20 123 4567", "HU", "+36201234567"),
+        ("612 345 678", "ES", "+34612345678"),
+        ("12 34 56 78", "DK", "+4512345678"),
+        ("090-1234-5678", "JP", "+819012345678"),
+        ("010 49 151 00000001", "JP", MOBILE),
+        ("33612345678", "FR", "+33612345678"),
+        ("436641234567", "DE", "+436641234567"),
+        ("+44 7700 900123", "DE", "+447700900123"),
+    ],
+)
+def test_a_number_without_a_country_code_is_completed_by_its_region(given: str, region: str, expected: str) -> None:
+    assert text_of(given, region) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "region", "reason"),
+    [
+        (None, None, "not_text"),
+        (4915100000001, None, "not_text"),
+        ("", None, "empty"),
+        (" \u200b ", None, "empty"),
+        ("''", None, "empty"),
+        ("ann@example.org", None, "email"),
+        ("4.91510E+12", None, "scientific"),
+        ("4,9151e12", "DE", "scientific"),
+        ("+4915100000001 / +4915100000009", None, "several"),
+        ("+4915100000001, +4915100000009", None, "several"),
+        ("+4915100000001 ::: +4915100000009", None, "several"),
+        ("0151 1234567 or 0170 1234567", "DE", "several"),
+        ("0151 1234567\n0170 1234567", "DE", "several"),
+        ("+49 151 1234567/8", None, "several"),
+        ("+49 151 1234567 ext 5", None, "extension"),
+        ("+49 151 1234567 x5", None, "extension"),
+        ("tel:+49-151-1234567;ext=5", None, "extension"),
+        ("n/a", None, "words"),
+        ("#N/A", None, "words"),
+        ("keine", None, "words"),
+        ("...", None, "words"),
+        ("+1 800 FLOWERS", None, "words"),
+        ("Tel.: +49 151 12345678", None, "scheme"),
+        ("+49 151 * 12345678", None, "character"),
+        ("+49 151\ufffd12345678", None, "character"),
+        ("+49 151\u00b212345678", None, "character"),
+        ("+49151\x0012345678", None, "character"),
+        ("+49151\ud80012345678", None, "character"),
+        ("++4915112345678", None, "plus"),
+        ("49 151+12345678", None, "plus"),
+        ("0151 00000001", None, "no_country"),
+        ("14155550100", None, "no_country"),
+        ("819012345678", None, "no_country"),
+        ("447700900123", "DE", "no_country"),
+        ("1234567", "DE", "no_country"),
+        ("15122345678", "DE", "ambiguous"),
+        ("33612345678", "DE", "ambiguous"),
+        ("04915112345678", "DE", "ambiguous"),
+        ("0151 00000001", "Atlantis", "unknown_region"),
+        ("+49015100000001", None, "leading_zero"),
+        ("+49 (0151) 00000001", None, "leading_zero"),
+        ("+81 090 1234 5678", None, "leading_zero"),
+        ("+0049 151 00000001", None, "leading_zero"),
+        ("00049 151 00000001", None, "leading_zero"),
+        ("+34 (0)612345678", None, "bracketed_zero"),
+        ("+999 12345678", None, "country_code"),
+        ("+1 123 456 7890", None, "country_code"),
+        ("0011 161 412 34567", "AU", "country_code"),
+        ("+4915", None, "length"),
+        ("+49123", None, "length"),
+        ("+1234567", None, "length"),
+        ("+1 415 555 01000", None, "length"),
+        ("+7 123 456 789 012", None, "length"),
+        ("+49 151 1234567 0170 1234567", None, "length"),
+        ("0151 1234567 0170 1234567", "DE", "length"),
+        ("1" + " " * 10**6 + "1", "DE", "length"),
+        ("110", "DE", "length"),
+        ("0110", "GB", "length"),
+        ("45 12 34 56 78", "DK", "length"),
+        ("011 15 2345-6789", "AR", "length"),
+        ("0 15 11 91234-5678", "BR", "length"),
+        ("8 8869073", "BY", "digits_differ"),
+    ],
+)
+def test_what_is_no_number_or_would_need_a_guess_is_refused_with_its_reason(
+    given: object, region: str | None, reason: str
+) -> None:
+    assert reason_of(given, region) == reason
+
+
+def test_a_number_that_the_library_cannot_parse_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(number: str) -> None:
+        raise phonenumbers.NumberParseException(0, number)
+
+    monkeypatch.setattr(phonenumbers, "parse", fail)
+    assert reason_of("0151 00000001", "DE") == "digits_differ"
+
+
+def test_a_zero_in_brackets_stays_where_numbers_begin_with_it() -> None:
+    assert text_of("+39 (0)6 12345678") == "+390612345678"
+
+
+def test_recipients_with_faults_of_the_sandbox_are_possible() -> None:
+    for one in MAGIC_RECIPIENTS:
+        assert normalize(one.phone) == Recipient(one.phone, "phone")
+        assert normalize(one.email) == Recipient(one.email, "email")
+
+
+GOLDEN = {
+    ("+49 (0)151 0000 0001", None): "+4915100000001",
+    ("0049 151 00000001", None): "+4915100000001",
+    ("+39 (0)6 12345678", None): "+390612345678",
+    ("+44 (0)7700 900123", None): "+447700900123",
+    ("0151 00000001", "DE"): "+4915100000001",
+    ("07700 900123", "GB"): "+447700900123",
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), GOLDEN.items(), ids=str)
+def test_the_numbers_by_which_rows_are_identified_stay_the_same(given: tuple[str, str], expected: str) -> None:
+    """If this has to change, the version of the rule for row ids has to change, too (`journal.rows`)."""
+    assert text_of(*given) == expected
+
+
+SIGNS = "0123456789+-./() \u00a0\u200b\uff10\u0660\u0665,;'\"=eE:#xat\n"
+REGIONS = st.sampled_from([None, "DE", "US", "IT", "RU", "AR", "JP", "HU", "ES", "xx", ""])
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet=st.sampled_from(SIGNS), max_size=24) | st.text(max_size=20), REGIONS)
+def test_no_text_raises_and_the_result_stays_as_it_is(given: str, region: str | None) -> None:
+    found = normalize(given, region)
+    if isinstance(found, Recipient):
+        assert normalize(found.text, region) == Recipient(found.text, found.kind)
+        assert set(found.changes) <= set(CHANGES)
+        assert bool(found.changes) == (found.text != given)
+
+
+def digits_of(text: str) -> str:
+    return "".join(str(decimal(sign)) for sign in text if sign.isdecimal())
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet=st.sampled_from("0123456789" * 3 + "+-./() \u0660\uff11'"), min_size=7, max_size=20), REGIONS)
+def test_a_number_keeps_its_digits(given: str, region: str | None) -> None:
+    found = normalize(given, region, kind="phone")
+    if not isinstance(found, Recipient):
+        return
+    before, after = digits_of(given), digits_of(found.text)
+    if "bracketed_zero" in found.changes:
+        assert sorted(before.removeprefix("00") if "double_zero" in found.changes else before) == sorted("0" + after)
+    elif found.metadata is None:
+        assert after == (before[2:] if "double_zero" in found.changes else before)
+    else:
+        national = found.text[1:]
+        while national and not before.endswith(national):
+            national = national[1:]
+        assert len(national) >= 4
+        assert len(before) - len(national) <= 4, "at most the prefix of the national format, or of another country"
+
+
+NOISE = st.lists(st.sampled_from(["", " ", "-", ".", "\u00a0", "\u200b"]), min_size=11, max_size=11)
+
+
+@settings(max_examples=100)
+@given(st.integers(10**7, 10**10), st.sampled_from(["+49", "0049", "+49 (0)"]), NOISE)
+def test_noise_in_a_number_with_a_country_code_changes_nothing(number: int, head: str, noise: list[str]) -> None:
+    plain = normalize(f"+49{number}")
+    found = normalize(head + "".join(f"{digit}{noise[at]}" for at, digit in enumerate(f"{number}")))
+    if isinstance(plain, Recipient):
+        assert isinstance(found, Recipient)
+        assert found.text == plain.text
+    else:
+        assert found == plain
+
+
+def test_the_module_is_loaded_on_first_use() -> None:
+    import msgapi
+
+    assert msgapi.recipients is recipients
