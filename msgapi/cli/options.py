@@ -21,11 +21,12 @@ _OPTIONS: Final = (
     ("ttl", "--ttl", "DURATION", "RCS: revoke the message if it is not delivered within this time, such as 900s."),
     ("channel_id", "--channel", "ID", "Email: the sending channel, such as ch_demo."),
     ("subject", "--subject", "TEXT", "Email: the subject."),
-    ("html", "--html", "HTML", "Email: the content as HTML."),
+    ("html", "--html", "HTML", "Email: the content as HTML; @FILE reads it from a file."),
     ("template_id", "--template", "ID", "Email: a published template, in place of --text and --html."),
     ("template_version", "--template-version", "N", "Email: the version of the template (default: the latest)."),
     ("message_type", "--message-type", "TYPE", f"{', '.join(KINDS)} (default: {KINDS[0]})."),
-    ("text", "--text", "TEXT", "The text of the message."),
+    ("text", "--text", "TEXT", "The text of the message, or of the plain-text part of an email; @FILE reads a file."),
+    ("message", "--message", "FILE", "A template file: the message as JSON, such as a rich card, with placeholders."),
 )
 EXPORTED: Final = (
     RowOutcome.ACCEPTED,
@@ -105,7 +106,7 @@ def file_options(command: F) -> F:
 
 
 def message_values() -> dict[str, str]:
-    """Return the values of the message options that were given, by the name of the field."""
+    """Return the values of the message options that were given, by the name of the field. Files are not read yet."""
     values: dict[str, str] = click.get_current_context().meta.setdefault(_MESSAGE_OPTIONS, {})
     return dict(values)
 

@@ -206,6 +206,7 @@ class RowCalls:
     def make_each(self, rows: Iterable[InputRow], count: int) -> Iterator[RowCall]:
         """Yield what is made of each of up to *count* *rows*."""
         contents = SeenHashes(count)
+        self.builder.warnings.clear()
         for row in rows:
             own = self.ids.own_id(row)
             if row.number in self.repeated:

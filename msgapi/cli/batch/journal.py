@@ -26,13 +26,16 @@ from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
 from ..outcomes import CliError, Exit
 from ..output import note
-from .template import OPTIONS
+from .message_file import MESSAGE, OPTIONS
 
 SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"
 _ROWS: Final = "rows"
 FILE_DIGEST: Final = "file"
 _RULE: Final = "rule"
+DIGESTS: Final = "file_digests"
+"""The digests of the files that options name, by the name of the option."""
+
 MESSAGE_FIELDS: Final = (
     "message_values",
     "to_column",
@@ -210,7 +213,8 @@ def _recipe(about: Mapping[str, str]) -> dict[str, Any]:
     # The options of messages are parts of their own, so that the one that differs can be named.
     command = stored_command(about, "the journal")
     options = {name: command[name] for name in MESSAGE_FIELDS if name != "message_values"}
-    return {"rule": about.get(_RULE)} | options | {name: command["message_values"].get(name) for name in OPTIONS}
+    texts = command["message_values"] | command.get(DIGESTS, {})  # of a file, the digest counts, and not the path
+    return {"rule": about.get(_RULE)} | options | {name: texts.get(name) for name in (*OPTIONS, MESSAGE)}
 
 
 def option_name(part: str) -> str:
@@ -304,7 +308,11 @@ def parse_command(text: str) -> dict[str, Any] | None:
         name in command and isinstance(command[name], kinds) for name, kinds in _KINDS.items()
     ):
         return None
+    digests = command.get(DIGESTS, {})
+    if not isinstance(digests, dict):
+        return None
     texts = [*command["message_values"].values(), *command["message_values"], *command["data"], *command["prices"]]
+    texts += digests.values()
     return command if all(isinstance(one, str) for one in texts) and _is_amount(command["max_spend"]) else None
 
 
@@ -333,4 +341,4 @@ _KINDS: Final[Mapping[str, type[Any] | tuple[type[Any], ...]]] = {
     "prices": list,
     "max_spend": _TEXT,
 }
-_OPTION_NAMES: Final = {"file_format": "--format"}
+_OPTION_NAMES: Final = {"file_format": "--format", MESSAGE: "--message"}
