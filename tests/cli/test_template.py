@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi.cli.batch.cells import RowWarnings, Unfilled
-from msgapi.cli.batch.placeholders import Source, find_column, notes, parse, written
+from msgapi.cli.batch.placeholders import TextSource, find_column, notes, parse, written
 from msgapi.cli.outcomes import CliError
 
 COLUMNS = ("to", "name", "First Name", "FNAME", "amount", "n", "x y", "v", "a|b")
 
 
-def source(*columns: str, html: bool = False) -> Source:
-    return Source("--text", columns or COLUMNS, html)
+def source(*columns: str, html: bool = False) -> TextSource:
+    return TextSource("--text", columns or COLUMNS, html)
 
 
 def fill(text: str, row: dict[str, object], *, empty: bool = False, html: bool = False) -> str:

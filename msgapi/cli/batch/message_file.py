@@ -20,7 +20,7 @@ from attrs import field, frozen
 from ...messages.wire import encode_postback
 from ..outcomes import CliError, cannot_read
 from .cells import Unfilled
-from .placeholders import ReadValue, Source, TextTemplate, notes, parse
+from .placeholders import ReadValue, TextSource, TextTemplate, notes, parse
 
 MESSAGE: Final = "message"
 """The name of the option --message among the values of the message options."""
@@ -291,7 +291,7 @@ def parse_tree(value: object, path: str, file: str, columns: tuple[str, ...]) ->
             case list():
                 return [walk(part, f"{path}[{at}]", name) for at, part in enumerate(node)]
             case str():
-                source = Source(f"{file}: {path}", columns)
+                source = TextSource(f"{file}: {path}", columns)
                 template = parse(node, source)
                 found.extend(notes(node, template, source))
                 if not template.columns:
@@ -318,11 +318,11 @@ def _fill(node: object, row: Mapping[str, object], read: ReadValue, empty: bool)
 
 
 def strings(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Yield each string in *value*, parsed JSON, with its path."""
+    """Yield the path of each string in *value*, parsed JSON, and the string."""
     parts: Iterable[tuple[object, str]] = ()
     match value:
         case str():
-            yield value, path
+            yield path, value
         case dict():
             parts = ((part, f"{path}.{key}") for key, part in value.items())
         case list():

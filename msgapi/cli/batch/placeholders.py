@@ -110,7 +110,7 @@ class TextTemplate:
 
 @final
 @frozen
-class Source:
+class TextSource:
     """Where a text with placeholders is from: the *option* or the field of a file, and the *columns* of the rows."""
 
     option: str
@@ -123,7 +123,7 @@ class Source:
         return html.escape if self.is_html else str
 
 
-def parse(text: str, source: Source) -> TextTemplate:
+def parse(text: str, source: TextSource) -> TextTemplate:
     """Return *text* as a template. Raise CliError if a placeholder is wrong, or names no column."""
     problem = damage(text)
     if problem is not None:
@@ -157,7 +157,7 @@ def parse(text: str, source: Source) -> TextTemplate:
     return TextTemplate((*pieces, literal), defaults=tuple(defaults))
 
 
-def _parts(text: str, source: Source) -> Iterator[tuple[str | re.Match[str], int]]:
+def _parts(text: str, source: TextSource) -> Iterator[tuple[str | re.Match[str], int]]:
     # The literal parts and the braces. What is verbatim is one literal part.
     end = 0
     for area in [*(_VERBATIM.finditer(text) if source.is_html else ()), None]:
@@ -174,7 +174,7 @@ def _parts(text: str, source: Source) -> Iterator[tuple[str | re.Match[str], int
             end = area.end()
 
 
-def _check_verbatim(area: re.Match[str], source: Source) -> None:
+def _check_verbatim(area: re.Match[str], source: TextSource) -> None:
     for found in _BRACED.finditer(area[0]):
         if _split(found[1])[0].strip() in source.columns:
             raise CliError(
@@ -194,7 +194,7 @@ def written(column: str) -> str:
     return f"{{{column.replace('|', '||')}}}"
 
 
-def check_foreign(text: str, source: Source) -> None:
+def check_foreign(text: str, source: TextSource) -> None:
     """Raise CliError if *text* has a placeholder of another tool that names a column, or a merge tag of Mailchimp."""
     for found, column in find_foreign(text, source):
         if column is None:
@@ -205,7 +205,7 @@ def check_foreign(text: str, source: Source) -> None:
         raise CliError(f"{source.option} has {found}, a placeholder of another tool: write {written(column)} instead")
 
 
-def find_foreign(text: str, source: Source) -> Iterator[tuple[str, str | None]]:
+def find_foreign(text: str, source: TextSource) -> Iterator[tuple[str, str | None]]:
     """Yield each placeholder of another tool in *text*, and the column that it names.
 
     Only a merge tag of Mailchimp, `*|NAME|*`, is found if it names no column.
@@ -226,7 +226,7 @@ def find_own(text: str, columns: Sequence[str]) -> Iterator[tuple[str, str | Non
         yield found[0], find_column(found[1], columns)
 
 
-def notes(text: str, template: TextTemplate, source: Source) -> Iterator[str]:
+def notes(text: str, template: TextTemplate, source: TextSource) -> Iterator[str]:
     """Yield what *template*, parsed from *text*, may not mean, one line each."""
     for found in dict.fromkeys(one for piece in template.pieces[::2] for one in _literal_names(piece, source)):
         yield f"{source.option} sends the text {found} as it is: double braces stand for braces, {{column}} for a value"
@@ -238,12 +238,12 @@ def notes(text: str, template: TextTemplate, source: Source) -> Iterator[str]:
         yield rf"{source.option} sends \n as it is: for a line break, put the text into a file and name it by @FILE"
 
 
-def _literal_names(piece: str, source: Source) -> Iterator[str]:
+def _literal_names(piece: str, source: TextSource) -> Iterator[str]:
     for found in _LITERAL.finditer(_searched(piece, source)):
         yield found[0]
 
 
-def _searched(text: str, source: Source) -> str:
+def _searched(text: str, source: TextSource) -> str:
     # CSS and JavaScript use brackets and percent signs for other things.
     return _VERBATIM.sub(" ", text) if source.is_html else text
 

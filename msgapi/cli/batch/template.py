@@ -39,7 +39,7 @@ from .message_file import (
     strings,
     with_defaults,
 )
-from .placeholders import Source, TextTemplate, find_foreign, find_own, parse
+from .placeholders import TextSource, TextTemplate, find_foreign, find_own, parse
 
 KEY: Final = "idempotency_key"
 _TEMPLATED: Final = frozenset({"text", "subject", "html"})
@@ -235,18 +235,18 @@ class MessageTemplate:
             if self.fields is not None and name not in self.fields:
                 continue
             if name in self.given and name in _TEMPLATED and not self.single:
-                sources[name] = _parse(self.given[name], Source(option, columns, name == "html"), notes)
+                sources[name] = _parse(self.given[name], TextSource(option, columns, name == "html"), notes)
             elif name in self.given:
                 sources[name] = TextTemplate((self.given[name],))
             elif self.file is not None and name in of_file:
-                source = Source(f"{self.file.path}: {name}", columns, name == "html")
+                source = TextSource(f"{self.file.path}: {name}", columns, name == "html")
                 sources[name] = _parse(of_file[name], source, notes)
             elif name in columns and name not in sources and name not in excluded and not self.single:
                 sources[name] = ColumnValue(name)
         return sources
 
 
-def _parse(text: str, source: Source, notes: list[str]) -> TextTemplate:
+def _parse(text: str, source: TextSource, notes: list[str]) -> TextTemplate:
     template = parse(text, source)
     notes.extend(placeholders.notes(text, template, source))
     return template
@@ -379,7 +379,7 @@ class MessageBuilder:
         if _MAYBE_PLACEHOLDER.search(text) is None:
             return
         found = next((one for one, named in find_own(text, self.columns) if named is not None), None)
-        foreign, named = next(find_foreign(text, Source(column, self.columns, column == "html")), ("", None))
+        foreign, named = next(find_foreign(text, TextSource(column, self.columns, column == "html")), ("", None))
         if found or foreign:
             foreign = foreign if named or not foreign else "*|...|*"
             raise Unfilled(
