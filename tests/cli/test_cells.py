@@ -107,6 +107,14 @@ def test_an_ampersand_is_no_entity(value: str) -> None:
     assert warned(value) == []
 
 
+def test_a_value_is_judged_without_the_invisible_characters_around_it() -> None:
+    warnings = RowWarnings(line=2)
+    assert warnings.read("name", "\u200bNULL\u200b") == "NULL"
+    assert [one["warning"] for one in warnings.facts()] == [NULL_WORD]
+    with pytest.raises(Unfilled, match="the error of a spreadsheet"):
+        _ = warnings.read("name", "\u200b#N/A")
+
+
 def test_rows_are_counted_once_for_each_column_and_kind_and_named_by_line() -> None:
     warnings = RowWarnings()
     for line in range(2, 2 + MOST_LINES + 5):

@@ -52,7 +52,7 @@ def written(folder: Path, value: object, name: str = "message.json") -> str:
     return str(path)
 
 
-def build(folder: Path, value: object, row: dict[str, object] | None = None, **given: str) -> Message | Invalid:
+def build(folder: Path, value: object, row: dict[str, object] | None = None, /, **given: str) -> Message | Invalid:
     row = ROW if row is None else row
     loaded = load({**given, "message": written(folder, value)})
     builder = MessageTemplate(given=loaded.values, file=loaded.file).bind(tuple(row))
@@ -356,7 +356,8 @@ def test_a_file_with_a_fallback_describes_the_rcs_message(tmp_path: Path, capsys
     facts = json_of(capsys)
     assert facts["first_request"]["body"]["content"]["rich_card"]["carousel"]["cards"][0]["title"] == "Ann"
     assert facts["fallback_request"]["body"]["content"] == {"html": "<p>Ann</p>"}
-    for value in ({"subject": "S"}, {"template_data": {}}, {"channel_id": "c"}):
+    refused_files: tuple[dict[str, object], ...] = ({"subject": "S"}, {"template_data": {}}, {"channel_id": "c"})
+    for value in refused_files:
         file = written(tmp_path, value)
         assert main(["batch", people(tmp_path, content), *AGENT, *fallback, "--message", file, "--dry-run"]) == 2
         assert f"--message describes the RCS message: leave {next(iter(value))} out" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """What a row may hold: structured fields of JSONL, texts with placeholders, damaged and doubtful values."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ CHIPS = [{"reply": {"text": "Ok"}}]
 
 
 def build(
-    row: dict[str, object],
+    row: Mapping[str, object],
     given: dict[str, str] | None = None,
     *,
     typed: bool = True,
@@ -35,7 +36,7 @@ def build(
     return template.bind(tuple(values), typed=typed).build(InputRow(1, 2, values))
 
 
-def why(row: dict[str, object], given: dict[str, str] | None = None, **other: Any) -> str:  # noqa: ANN401
+def why(row: Mapping[str, object], given: dict[str, str] | None = None, **other: Any) -> str:  # noqa: ANN401
     found = build(row, given, **other)
     assert isinstance(found, Invalid)
     return found.message

@@ -1,4 +1,5 @@
 import re
+from html import escape
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ def source(*columns: str, html: bool = False) -> TextSource:
 
 def fill(text: str, row: dict[str, object], *, empty: bool = False, html: bool = False) -> str:
     where = source(html=html)
-    return parse(text, where).fill(row, RowWarnings().read, empty=empty, escape=where.escape)
+    return parse(text, where).fill(row, RowWarnings().read, empty=empty, escape=escape if html else None)
 
 
 def noted(text: str, *, html: bool = False) -> list[str]:

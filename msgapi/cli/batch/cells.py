@@ -57,6 +57,11 @@ _MOJIBAKE: Final = re.compile(
     rf"|(?:[\u00c2\u00c3\u00ce-\u00d1\u00d7\u00d8][{_NEXT}]){{2}}|(?:[\u00e0-\u00ef][{_NEXT}]{{2}}){{2}}"
     r"|[\u221a\u251c\u252c][^\x00-\x7f\s\u00b2\u00b3\u03c0])"  # as Mac Roman, or as a console of Windows
 )
+# Each value is searched for this first: what it does not find is in no other pattern.
+_UNUSUAL: Final = re.compile(
+    rf"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd\ufffe\uffff\ud800-\udfff{_BLANK}\u221a\u251c\u252c&?#]"
+    rf"|[\u00c2-\u00f0][{_NEXT}]"
+)
 _LOST_LETTER: Final = re.compile(r"[^\W\d_]\?[^\W\d_]")
 _NO_NAME: Final = re.compile(r"[/=&]")
 
@@ -157,14 +162,10 @@ class RowWarnings:
         Raise Unfilled if it is damaged, or not a text.
         """
         text = (value if type(value) is str else as_text(column, value)).strip()
-        if not (text.isascii() and text.isprintable()):
-            return self._read_unusual(column, text)
-        if text[:1] == "#" and _is_spreadsheet_error(text):
-            raise Unfilled(f"the column {column} has the error of a spreadsheet, such as #N/A")
         if len(text) <= _LONGEST_NULL_WORD and text.lower() in _NULL_WORDS:
             self.add(NULL_WORD, column)
-        elif "&" in text or "?" in text:
-            self._check_letters(column, text)
+        elif _UNUSUAL.search(text) is not None:
+            return self._read_unusual(column, text)
         return text
 
     def _read_unusual(self, column: str, text: str) -> str:
@@ -176,7 +177,7 @@ class RowWarnings:
         text = _EDGES.sub("", text)
         if text[:1] == "#" and _is_spreadsheet_error(text):
             raise Unfilled(f"the column {column} has the error of a spreadsheet, such as #N/A")
-        if text.lower() in _NULL_WORDS:
+        if text.lower() in _NULL_WORDS:  # it had invisible characters around it
             self.add(NULL_WORD, column)
         elif _MOJIBAKE.search(text):
             self.add(BROKEN_LETTERS, column)

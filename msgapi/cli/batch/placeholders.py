@@ -10,12 +10,11 @@ Rules:
 - `${column}` is an amount in dollars if the value begins with a digit, and otherwise a placeholder of another tool.
 """
 
-import html
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from ..outcomes import CliError
 from .cells import Unfilled, damage
@@ -78,6 +77,15 @@ class TextTemplate:
 
     pieces: tuple[str, ...]
     defaults: tuple[str | None, ...] = ()
+    # For each placeholder: its place in the pieces, its column, its default, and whether `$` stands before it.
+    _slots: tuple[tuple[int, str, str | None, bool], ...] = field(init=False, repr=False, eq=False)
+
+    @_slots.default
+    def _find_slots(self) -> tuple[tuple[int, str, str | None, bool], ...]:
+        return tuple(
+            (at, self.pieces[at], default, self.pieces[at - 1].endswith("$"))
+            for at, default in zip(range(1, len(self.pieces), 2), self.defaults, strict=True)
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -85,26 +93,29 @@ class TextTemplate:
         return self.pieces[1::2]
 
     def fill(
-        self, row: Mapping[str, object], read: ReadValue, *, empty: bool = False, escape: Callable[[str], str] = str
+        self,
+        row: Mapping[str, object],
+        read: ReadValue,
+        *,
+        empty: bool = False,
+        escape: Callable[[str], str] | None = None,
     ) -> str:
         """Return the text with the values of *row* as *read* returns them, each passed through *escape*.
 
         Raise Unfilled if a value is empty and has no default, unless *empty* is true.
         """
         parts = list(self.pieces)
-        for number, default in enumerate(self.defaults):
-            at = 2 * number + 1
-            column = parts[at]
+        for at, column, default, is_amount in self._slots:
             text = read(column, row.get(column))
             if not text:
                 if default is None and not empty:
                     raise Unfilled(f"the column {column} is empty")
                 text = default or ""
-            elif self.pieces[at - 1][-1:] == "$" and not _AMOUNT.match(text):
+            elif is_amount and not _AMOUNT.match(text):
                 raise Unfilled(
                     f"the template has ${{{column}}}, and the column {column} is not an amount: write {{{column}}}"
                 )
-            parts[at] = escape(text)
+            parts[at] = text if escape is None else escape(text)
         return "".join(parts)
 
 
@@ -116,11 +127,6 @@ class TextSource:
     option: str
     columns: Sequence[str]
     is_html: bool = False
-
-    @property
-    def escape(self) -> Callable[[str], str]:
-        """What is done with the values that are filled in."""
-        return html.escape if self.is_html else str
 
 
 def parse(text: str, source: TextSource) -> TextTemplate:

@@ -319,8 +319,24 @@ class MessageBuilder:
     notes: tuple[str, ...] = ()
     warnings: RowWarnings = field(factory=RowWarnings)
     fallback: "MessageBuilder | None" = None
+    _fixed: Mapping[str, str] = field(init=False, repr=False)
+    _varying: tuple[tuple[str, FieldSource], ...] = field(init=False)
     _used: frozenset[str] = field(init=False)
     _misplaced: tuple[str, ...] = field(init=False)
+    _is_plain: bool = field(init=False)
+
+    @_fixed.default
+    def _find_fixed(self) -> Mapping[str, str]:
+        fixed = {
+            name: source.pieces[0]
+            for name, source in self.sources.items()
+            if isinstance(source, TextTemplate) and not source.columns
+        }
+        return {name: text if name in _TEMPLATED else text.strip() for name, text in fixed.items()}
+
+    @_varying.default
+    def _find_varying(self) -> tuple[tuple[str, FieldSource], ...]:
+        return tuple((name, source) for name, source in self.sources.items() if name not in self._fixed)
 
     @_used.default
     def _find_used(self) -> frozenset[str]:
@@ -334,15 +350,23 @@ class MessageBuilder:
         # Parts of a message that stand beside it, in rows whose values have types.
         return tuple(name for name in _MISPLACED if self.typed and name in self.columns and name not in self._used)
 
+    @_is_plain.default
+    def _find_plain(self) -> bool:
+        # Whether a message is made of its texts only.
+        has_data = self.template.data_columns or self.data is not None or DATA in self.columns
+        return not (has_data or self.content is not None or self.content_columns or self._misplaced)
+
     def build(self, row: InputRow) -> Message | Invalid:
         """Return the message of *row*, or the problems of the row as Invalid."""
         if row.problem is not None:
             return _invalid(Detail("", f"the row {row.problem}"))
         self.warnings.line = row.line
-        given: dict[str, str] = {}
+        given = {**self._fixed}
         try:
-            for name, source in self.sources.items():
+            for name, source in self._varying:
                 given[name] = self._fill(name, source, row)
+            if self._is_plain:
+                return compose(given)
             return compose(given, self._data(row), self._content(row, given))
         except Unfilled as error:
             return _invalid(Detail("", str(error)))
@@ -366,7 +390,7 @@ class MessageBuilder:
             column, value = source.column, row.values.get(source.column)
             return self._text_of(column, value) if name in _TEMPLATED else as_text(column, value).strip()
         if name in _TEMPLATED:
-            escape = html.escape if name == "html" else str
+            escape = html.escape if name == "html" else None
             return source.fill(row.values, self.warnings.read, empty=self.template.allow_empty, escape=escape)
         return source.fill(row.values, self.warnings.read, empty=True).strip()
 

@@ -65,6 +65,8 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         rows = partial(_rows, table, calls, batch)
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
+    for text in calls.builder.warnings.texts():
+        note(text)
     if config.json:
         emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
     else:
