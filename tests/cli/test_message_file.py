@@ -111,6 +111,12 @@ def test_an_option_takes_precedence_over_the_file_and_the_file_over_a_column(tmp
     assert (message.text, message.ttl) == ("column", "2s")
 
 
+def test_a_field_that_is_no_text_of_the_message_may_have_placeholders_too(tmp_path: Path) -> None:
+    value = {"agent_id": "ag", "traffic_type": "{kind}", "text": "Hi", "ttl": "{ttl|}"}
+    message = build(tmp_path, value, {"to": "+491", "kind": " PROMOTION ", "ttl": ""})
+    assert message == Text(agent_id="ag", to="+491", traffic_type="PROMOTION", text="Hi")
+
+
 def test_an_email_has_subject_html_and_text(tmp_path: Path) -> None:
     value = {
         "channel_id": "ch",

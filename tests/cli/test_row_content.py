@@ -129,6 +129,7 @@ def test_a_csv_cell_is_structured_if_it_is_json_and_otherwise_a_column_of_its_ow
 def test_a_row_without_structured_fields_is_an_ordinary_text() -> None:
     found = build({"text": "Hi", "rich_card": None, "suggestions": None, "content": None})
     assert isinstance(found, Text)
+    assert build({"text": "Hi", "card": "gold"}) == found
     assert build({"text": "", "suggestions": CHIPS}) == build({"suggestions": CHIPS})
 
 
