@@ -15,7 +15,7 @@ from msgapi import Client, NotSent, Ok, Pace, Request, Response, Retry, SystemCl
 from msgapi.client.sending import CallOptions
 from msgapi.clock import within
 from msgapi.http import TimeLimits
-from msgapi.ratelimit.queue import TurnQueue
+from msgapi.ratelimit.pace import TurnQueue
 from msgapi.transports import Answer
 from tests.test_client import DOWN, LOST, OK, READ, SEND, limited, scripted
 

@@ -10,7 +10,7 @@ import pytest
 
 import msgapi
 from msgapi import NotSent
-from msgapi.cli.outcomes import CliError, Exit
+from msgapi.cli.output import CliError, Exit
 from msgapi.journal import Unusable
 
 

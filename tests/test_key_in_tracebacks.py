@@ -18,7 +18,7 @@ import msgapi.transports.httptools
 import msgapi.transports.httpx2
 from msgapi import fleet, transports
 from msgapi.cli import app
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.fleet.backends.redis import storage
 from msgapi.fleet.opening import check, claim, disclaim
 

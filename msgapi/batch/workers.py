@@ -25,6 +25,7 @@ from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
 from ..fallback import with_legs
+from ..journal.rows import is_settled
 from ..observe import BatchWatch
 from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
 from .queue import END, Outcome, PendingRow, RowQueue
@@ -318,11 +319,12 @@ class WorkerPool(Generic[T]):
         self._again.append(row)
 
     def _settle(self, row: PendingRow[T], result: Result[T]) -> None:
-        result = with_legs(result, 1 if row.fallback is None else row.fallback.leg, row.refused)
+        if row.fallback is not None:
+            result = with_legs(result, row.fallback.leg, row.refused)
         reported = self.queue.settle(row, result)
         _ = self._in_flight.pop(row.index, None)
         _ = self._raised.pop(row.index, None)
-        self.settled += 1
+        self.settled += is_settled(reported)
         self.ended.append(Outcome(row.index, row.call, reported, row.id, row.fallback))
         if self.watch is not None:
             self.watch.outcome(row.call, reported)

@@ -14,7 +14,7 @@ from ..batch import JournalProtocol, SpendLimit
 from ..batch import send as send_batch
 from ..calls import Caller
 from ..client import Client
-from ..client.advice import advice_for
+from ..client.client import advice_for
 from ..clock import SYSTEM_CLOCK, Clock
 from ..fallback import AnyCall
 from ..observe import Observer

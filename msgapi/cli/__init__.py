@@ -1,5 +1,5 @@
 """The command line program `msgapi`."""
 
-from .outcomes import main
+from .output import main
 
 __all__ = ["main"]

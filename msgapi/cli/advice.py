@@ -26,7 +26,7 @@ from ..results import (
     Unprocessable,
     Unreadable,
 )
-from .outcomes import Exit
+from .output import Exit
 
 WRONG_SERVICE: Final = (
     "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."

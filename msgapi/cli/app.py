@@ -11,25 +11,50 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..version import VERSION
-from .outcomes import CliError, Exit
+from .output import CliError, Exit, redirect_to_null
 
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),
     "batch": ("batch", "batch", "Send a message to each row of a file."),
-    "batch report": ("batch_report", "batch_report", "Show the outcomes of a batch from its journal."),
-    "fleet enqueue": ("fleet.enqueue", "enqueue", "Queue a message for each row of a file."),
+    "batch report": ("batch", "batch_report", "Show the outcomes of a batch from its journal."),
+    "fleet enqueue": ("fleet.batches", "enqueue", "Queue a message for each row of a file."),
     "fleet work": ("fleet.work", "work", "Send queued rows until Ctrl-C."),
-    "fleet report": ("fleet.report", "report", "Show the outcomes of a queued batch so far."),
-    "balance": ("balance", "balance", "Show the prepaid balance."),
-    "messages list": ("messages", "list_messages", "List messages, the newest first."),
-    "messages get": ("messages", "get", "Show one message with its content and events."),
-    "messages revoke": ("messages", "revoke", "Revoke a message that is not delivered yet."),
+    "fleet report": ("fleet.batches", "report", "Show the outcomes of a queued batch so far."),
+    "balance": ("account", "balance", "Show the prepaid balance."),
+    "messages list": ("account", "list_messages", "List messages, the newest first."),
+    "messages get": ("account", "get", "Show one message with its content and events."),
+    "messages revoke": ("account", "revoke", "Revoke a message that is not delivered yet."),
+    "contacts get": ("contacts", "get", "Show one contact with its consent records."),
+    "contacts create": ("contacts", "create", "Create a contact, or update the one with its email."),
+    "contacts update": ("contacts", "update", "Change a contact."),
+    "contacts delete": ("contacts", "delete", "Delete a contact with its consent records."),
+    "contacts import": ("contacts", "import_file", "Create a contact for each row of a file."),
+    "contacts consent list": ("contacts", "list_consents", "List the consent records of a contact."),
+    "contacts consent create": ("contacts", "create_consent", "Record a consent of a contact."),
+    "agents get": ("agents", "get", "Show one agent with its status."),
+    "agents create": ("agents", "create", "Create an agent as a draft."),
+    "agents update": ("agents", "update", "Change a draft or a rejected agent."),
+    "agents submit": ("agents", "submit", "Submit an agent for review."),
+    "agents launch": ("agents", "launch", "Show the launch of an approved agent by carrier."),
+    "campaigns status": ("campaigns", "status", "Show the status of a campaign and its counts."),
+    "campaigns trigger": ("campaigns", "trigger", "Start a run of a campaign."),
+    "campaigns pause": ("campaigns", "pause", "Pause a running campaign."),
+    "campaigns resume": ("campaigns", "resume", "Resume a paused campaign."),
+    "billing usage": ("billing", "usage", "Show the usage of a month, or of a span of days."),
+    "billing tier": ("billing", "tier", "Show the price tier of each channel."),
+    "billing transactions": ("billing", "transactions", "List charges, top-ups, releases and credits."),
+    "billing invoices": ("billing", "invoices", "List the monthly invoices with the URLs of their PDFs."),
+    "billing payment-methods": ("billing", "payment_methods", "List the payment methods."),
+    "billing top-up": ("billing", "top_up", "Add money to the balance: this charges a payment method."),
+    "billing auto-reload": ("billing", "auto_reload", "Show or change automatic top-ups."),
+    "billing alert": ("billing", "alert", "Set the balance for a low-balance alert."),
     "webhooks list": ("webhooks", "list_webhooks", "List the endpoints."),
     "webhooks add": ("webhooks", "add", "Add an endpoint."),
     "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
     "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
     "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
-    "webhooks listen": ("webhooks", "listen", "Receive, verify and print events until Ctrl-C."),
+    "webhooks listen": ("deliveries", "listen", "Receive, verify and print events until Ctrl-C."),
+    "webhooks trigger": ("deliveries", "trigger", "Send a made-up event, signed, to a URL."),
     "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
     "doctor": ("doctor", "doctor", "Check whether this machine can send."),
@@ -52,6 +77,32 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
         """,
     ),
     "messages": ("List, show and revoke messages.", "List, show and revoke messages."),
+    "contacts": (
+        "Manage contacts and their consent.",
+        """Manage contacts and their consent.
+
+        The API has no route that lists contacts.
+        """,
+    ),
+    "contacts consent": ("List and record consent.", "List and record the consent of a contact."),
+    "agents": (
+        "Create agents and submit them for review.",
+        """Create agents and submit them for review.
+
+        The API has no route that lists or deletes agents.
+        """,
+    ),
+    "campaigns": (
+        "Run campaigns of the dashboard.",
+        """Run campaigns of the dashboard.
+
+        The API has no route that lists or creates campaigns.
+        """,
+    ),
+    "billing": (
+        "Show usage, transactions and invoices; top up.",
+        "Show usage, transactions and invoices; top up.",
+    ),
     "webhooks": (
         "Manage webhook endpoints; receive and verify events.",
         "Manage webhook endpoints; receive and verify events.",
@@ -129,8 +180,15 @@ def program() -> None:
 
     \b
     Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),
-    1 finished, but some rows were not accepted, 2 usage or bad input, 3 stopped and resumable (balance, outage,
-    repeated refusals, not the service's answers, a full disk), 4 key or configuration, 130 interrupted.
+    1 finished, but some rows were not accepted, 2 usage or bad input, 3 not finished: the same command continues
+    (balance, outage, repeated refusals, not the service's answers, a full disk, rows not sent yet or with an unknown
+    outcome), 4 key or configuration, 130 interrupted.
+
+    \b
+    Completion of commands, options, files and events, for each shell that is started later:
+      bash  echo 'eval "$(_MSGAPI_COMPLETE=bash_source msgapi)"' >> ~/.bashrc
+      zsh   echo 'eval "$(_MSGAPI_COMPLETE=zsh_source msgapi)"' >> ~/.zshrc
+      fish  _MSGAPI_COMPLETE=fish_source msgapi > ~/.config/fish/completions/msgapi.fish
     """  # noqa: D301 - \b is click's own
 
 
@@ -148,9 +206,7 @@ def run(given: Sequence[str]) -> int:
     except OSError as error:
         if error.errno != ENOSPC:
             raise
-        from .output import redirect_to_null  # click itself prints help and version, without a guard
-
-        redirect_to_null(sys.stdout)
+        redirect_to_null(sys.stdout)  # click itself prints help and version, without a guard
         raise CliError(f"cannot write: {error.strerror}") from None
     if not given:
         return int(Exit.USAGE)

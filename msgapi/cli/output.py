@@ -1,4 +1,7 @@
-"""Output: data on standard output, everything else on standard error. A closed pipe is not an error.
+"""What the program prints and how it ends: the words for outcomes, the exit statuses, the output, the entry point.
+
+Data is printed on standard output, everything else on standard error. A closed pipe is not an error. The entry point
+runs a command, and turns an error into one line and an exit status.
 
 Rules:
 - Text from the service or a file is never interpreted: no markup, and control characters are escaped, also those that
@@ -7,23 +10,113 @@ Rules:
 - Characters that the encoding of standard output lacks are escaped.
 """
 
+import csv
 import os
 import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from enum import Enum, IntEnum
 from io import StringIO
-from typing import Final, TextIO, final
+from itertools import takewhile
+from typing import Any, Final, TextIO, final
 
-import orjson
 from attrs import define, field
 
-from .outcomes import CliError, cannot_write
+from ..config import Misconfigured
 
+_STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _PIPED_WIDTH: Final = 120
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
-_SINGULAR: Final = {"are": "is", "were": "was"}
+_SINGULAR: Final = {"are": "is", "have": "has", "were": "was"}
 _FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - a spreadsheet takes the full-width ones, too
 _IN_LINES: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
+
+
+@final
+class RowOutcome(Enum):
+    """The outcomes of a row. The value is the JSON key.
+
+    - ACCEPTED: the service has queued the message for delivery.
+    - REFUSED: the service has refused the row.
+    - INVALID: the row was refused before anything was sent.
+    - DUPLICATE: the row repeats an earlier one and was not sent.
+    - UNKNOWN: the row may have been sent, but there is no verdict of the service.
+    - NOT_SENT_YET: the row was not sent, or was not carried out; the next run sends it.
+    - CHANGED: the row differs from one that was sent, and was not sent.
+    - BY_EMAIL: the row was accepted as an email, since the service has refused the RCS message.
+    - SENT_EARLIER: the row was accepted in an earlier run.
+    - NOT_IN_THE_FILE: the row is one of an earlier run, and the file does not have it any more.
+    """
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    INVALID = "invalid"
+    DUPLICATE = "duplicate"
+    UNKNOWN = "unknown"
+    NOT_SENT_YET = "not_sent_yet"
+    CHANGED = "changed"
+    BY_EMAIL = "sent_by_email"
+    SENT_EARLIER = "sent_earlier"
+    NOT_IN_THE_FILE = "not_in_the_file"
+
+    @property
+    def words(self) -> str:
+        """The outcome in lower case, for a sentence: `not sent yet`."""
+        return self.value.replace("_", " ")
+
+    @property
+    def title(self) -> str:
+        """The outcome as the first cell of a table: `Not sent yet`."""
+        return self.words.capitalize()
+
+    @property
+    def kind(self) -> str:
+        """The outcome as the `kind` in a file of results, where errors stand under their class: `NotSentYet`."""
+        return self.words.title().replace(" ", "")
+
+    @property
+    def choice(self) -> str:
+        """The outcome as the value of an option: `not-sent-yet`."""
+        return self.value.replace("_", "-")
+
+
+@final
+class Exit(IntEnum):
+    """The exit statuses of the program."""
+
+    ACCEPTED = 0
+    REFUSED = 1
+    USAGE = 2
+    STOPPED = 3
+    CONFIGURATION = 4
+    NO_COMMAND = 127
+    INTERRUPTED = 130
+
+
+@final
+class CliError(Exception):
+    """Ends the program with one line on standard error.
+
+    *text* says what is wrong and how to fix it. *facts* are added to the document that --json prints.
+    """
+
+    def __init__(self, text: str, status: Exit = Exit.USAGE, *, facts: Mapping[str, object] | None = None) -> None:
+        """Create an error with *text*, an exit *status* and *facts*."""
+        super().__init__(text)
+        self.status = status
+        self.facts: Mapping[str, object] = facts or {}
+
+
+def cannot_read(name: str, error: OSError) -> CliError:
+    """Return the error for a file *name* that cannot be read."""
+    return CliError(f"cannot read {name}: {error.strerror or error}")
+
+
+def cannot_write(name: str, error: OSError) -> str:
+    """Return the message for a file *name* that cannot be written."""
+    return f"cannot write {name}: {error.strerror or error}"
 
 
 @final
@@ -56,6 +149,8 @@ def emit(what: str | TextTable) -> None:
 
 def emit_json(value: object) -> None:
     """Print *value* as one JSON document."""
+    import orjson  # here, because --help does not need it
+
     emit(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
 
 
@@ -88,6 +183,57 @@ def csv_cell(text: str) -> str:
     """Return *text* for a cell of a CSV file, as one line. A cell that a spreadsheet would run begins with `'`."""
     first = next((sign for sign in text if sign.isprintable() and sign != " "), "")
     return f"'{line(text)}" if first in _FORMULA else line(text)
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """Return *cells* as one line of a CSV file. A cell that is not a number must have passed `csv_cell`."""
+    written = StringIO()
+    _ = csv.writer(written, lineterminator="\n").writerow(cells)
+    return written.getvalue()
+
+
+def outline(plain: Mapping[str, Any], indent: str = "") -> str:
+    """Return a JSON object as lines of names and values. What is null or empty is left out; *indent* begins each line.
+
+    The fields of an `extra` stand beside the others.
+    """
+    fields = {**plain, **plain["extra"]} if isinstance(plain.get("extra"), Mapping) else plain
+    return "\n".join(_outline(fields, indent))
+
+
+def _outline(fields: Mapping[str, Any], indent: str) -> Iterator[str]:
+    shown = {line(name): value for name, value in fields.items() if name != "extra" and value not in (None, "", [], {})}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        parts = value if isinstance(value, list) else [value]
+        if not any(isinstance(part, Mapping) for part in parts):
+            yield f"{indent}{name:{width}}  {', '.join(map(_scalar, parts))}"
+            continue
+        for part in parts:
+            nested = part if isinstance(part, Mapping) else {"": part}
+            yield f"{indent}{name}"
+            yield from filter(None, outline(nested, f"{indent}  ").split("\n"))
+
+
+def _scalar(value: object) -> str:
+    import orjson
+
+    return line(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask *question* on standard error, unless *yes*. Raise CliError if the answer is no.
+
+    Without a terminal, raise CliError with the advice to add --yes.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError("this needs a confirmation: add --yes, or run it in a terminal")
+    from click import confirm as ask
+
+    if not ask(f"msgapi: {line(question)}", err=True):
+        raise CliError("cancelled: nothing was sent", Exit.INTERRUPTED)
 
 
 def write_if_open(text: str) -> None:
@@ -142,3 +288,52 @@ def _render(table: TextTable) -> str:
     console = Console(file=rendered, force_terminal=terminal, width=None if terminal else _PIPED_WIDTH)
     console.print(drawing)
     return "\n".join(one.rstrip() for one in rendered.getvalue().splitlines()) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with *arguments* and return the exit status; see `Exit`.
+
+    If *arguments* is None, those of the process are used. An error is one line on standard error that says how to
+    fix it; with --json it is a JSON document on standard output too.
+    """
+    open_missing_streams()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    json = "--json" in takewhile(lambda one: one != "--", given)
+    try:
+        from .app import run
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        return _report(CliError("the command line needs an extra: pip install 'msgapi-sdk[cli]'"), json=json)
+    try:
+        return run(given)
+    except CliError as error:
+        return _report(error, json=json)
+    except Misconfigured as error:
+        return _report(CliError(f"{error} (not needed with --sandbox)", Exit.CONFIGURATION), json=json)
+    except KeyboardInterrupt:
+        return _report(CliError("interrupted", Exit.INTERRUPTED), json=False)
+
+
+def _report(error: CliError, *, json: bool) -> int:
+    note(str(error))
+    if json:
+        kind = error.status.name
+        with suppress(CliError):  # if standard output cannot be written, the line above has said so
+            emit_json(
+                {"kind": kind.title(), "code": kind.lower(), "message": str(error), **error.facts, "exit": error.status}
+            )
+    return int(error.status)
+
+
+def open_missing_streams() -> None:
+    """Open the null device in place of each standard stream that is closed.
+
+    The next file or socket would otherwise get its descriptor, and printed text would be written there.
+    """
+    for number, (name, mode) in enumerate(_STREAMS):
+        try:
+            _ = os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor, which is this one
+            setattr(sys, name, os.fdopen(null, mode))

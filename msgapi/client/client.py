@@ -1,30 +1,26 @@
-"""Client: the class that programs construct, and that carries out calls; `sending` says how."""
+"""Client: the class that programs construct, and that carries out calls; `sending` says how.
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+For an attribute that a client does not have, such as `client.messages`, its error has the line to write instead.
+"""
+
+import inspect
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar, final
 
 from attrs import evolve
 
 from ..calls import Call
 from ..clock import SYSTEM_CLOCK, Clock, steady
-from ..config import (
-    check_app_name,
-    check_hosts,
-    check_instance,
-    check_methods,
-    check_seconds,
-    check_url,
-    key_problem,
-)
+from ..config import check_app_name, check_hosts, check_instance, check_methods, check_seconds, check_url, key_problem
 from ..fallback import AnyCall, Fallback, send
 from ..observe import Observer, combine
 from ..ratelimit.pace import Pace
 from ..results import Result
 from ..retry import Retry
 from ..transports import Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT, parse_setting
-from .advice import advice_for
+from ..transports.common.opening import FROM_ENVIRONMENT, parse_setting
 from .lifetime import ClientSetup
 from .sending import CallOptions, CallSender, make_connection_options, make_options
 
@@ -37,6 +33,7 @@ U = TypeVar("U")
 TIMEOUT: Final = 30.0  # seconds
 CONNECT_TIMEOUT: Final = 10.0  # seconds
 _DEFAULT_RETRY: Final = Retry()
+_NOUNS: Final = ("messages", "contacts", "agents", "campaigns", "billing", "webhooks", "testagent")
 
 
 @final
@@ -308,3 +305,37 @@ class Client:
 
         def __exit__(self, *_: object) -> None:
             """Do nothing: `__enter__` has raised."""
+
+
+def advice_for(name: str) -> str | None:
+    """Return the line to write instead of `client.<name>`, or None if the API has nothing of this name."""
+    if name == "close":
+        return "await client.aclose()"
+    if name == "batch":
+        return "a batch takes the client: batch.send(client, calls)"
+    if name.startswith("_"):
+        return None
+    lines = [_usage(name, *_functions(name)[0])] if name in _NOUNS else [*_usages(name)]
+    return f"a call is a value: {' or '.join(lines)}" if lines else None
+
+
+def _usages(wanted: str) -> Iterator[str]:
+    for noun in _NOUNS:
+        for name, function in _functions(noun):
+            if name == wanted:
+                yield _usage(noun, name, function)
+
+
+def _usage(noun: str, name: str, function: object) -> str:
+    if inspect.isasyncgenfunction(function):
+        what = "item" if name.startswith("iterate") else "page"
+        return f"async for {what} in {noun}.{name}(client)"
+    return f"await client({noun}.{name}(...))"
+
+
+def _functions(noun: str) -> list[tuple[str, object]]:
+    # The functions that return a call or take a client; `send` or `create` is the first if there is one.
+    module = import_module(f"..{noun}", __package__)
+    found = [(name, getattr(module, name)) for name in module.__all__]
+    functions = [(name, value) for name, value in found if inspect.isfunction(value)]
+    return sorted(functions, key=lambda item: (item[0] not in {"send", "create"}, item[0]))

@@ -28,7 +28,7 @@ from attrs import define, field, frozen
 
 from ..config import Misconfigured, check_url, is_unopened, key_problem
 from ..transports import Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT, read_proxies
+from ..transports.common.opening import FROM_ENVIRONMENT, read_proxies
 from ..version import VERSION
 
 _log: Final = logging.getLogger("msgapi")

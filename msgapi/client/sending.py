@@ -27,12 +27,22 @@ from ..codegen import constructor
 from ..config import check_count, check_instance, check_seconds, check_transport
 from ..http import Request, Response, TimeLimits, check_headers
 from ..observe import Observer, Watch
-from ..ratelimit.pace import Lane, Pace
-from ..ratelimit.queue import Cancelled, ReservedSlots, TooLate, Turn, TurnOutcome, TurnQueue, sleep_while, time_left
+from ..ratelimit.pace import (
+    Cancelled,
+    Lane,
+    Pace,
+    ReservedSlots,
+    TooLate,
+    Turn,
+    TurnOutcome,
+    TurnQueue,
+    sleep_while,
+    time_left,
+)
 from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled, Unanswered
 from ..retry import Budget, Retry
 from ..transports import Answer, Transport
-from ..transports.common.proxy import FROM_ENVIRONMENT, ProxySetting
+from ..transports.common.opening import FROM_ENVIRONMENT, ProxySetting
 from .lifetime import ClientSetup, Lifetime, OpenTransport
 
 _NO_TIME_LEFT: Final = NotSent("no time is left (total_timeout)")

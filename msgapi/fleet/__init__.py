@@ -6,8 +6,16 @@ chunk may be sent any number of times and each row is carried out once. `collect
 journal.
 """
 
-from .backend import ChunkQueue, ChunkSink, Lease, RecordStore, Revision, Unreachable
-from .backends.memory import MemoryChunkQueue, MemoryRecordStore
+from .backend import (
+    ChunkQueue,
+    ChunkSink,
+    Lease,
+    MemoryChunkQueue,
+    MemoryRecordStore,
+    RecordStore,
+    Revision,
+    Unreachable,
+)
 from .batches import Collection, FleetConflict, Manifest, collect, enqueue
 from .chunk import DEFAULT_CHUNK_ROWS, Chunk, ChunkRecord, ChunkRow, InvalidChunk, RowRecord, make_row
 from .opening import Fleet, disclaim, open  # noqa: A004 - used as `fleet.open`

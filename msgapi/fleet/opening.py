@@ -154,7 +154,7 @@ async def open(  # noqa: A001 - used as `fleet.open`
 @asynccontextmanager
 async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("redis"):
-        from .backends.redis import connection, shared_rate, storage
+        from .backends.redis import connection, storage
     opening_queue = storage.open_queue(
         options.url,
         fleet=options.fleet,
@@ -163,7 +163,7 @@ async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
     )
     async with connection.open_shielded(connection.connect(options.url)) as client:
         _ = await connection.run_command(client, client.ping())
-        rate = shared_rate.open_shared_rate(client, key=options.api_key, clock=options.clock)
+        rate = connection.open_shared_rate(client, key=options.api_key, clock=options.clock)
         async with opening_queue as chunks:
             yield Fleet(chunks, storage.RedisRecordStore(client, options.fleet), rate)
 
@@ -171,7 +171,7 @@ async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
 @asynccontextmanager
 async def _open_on_nats(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("nats"):
-        from .backends.nats import connection, shared_rate, storage
+        from .backends.nats import connection, storage
     try:
         _ = asyncio.get_running_loop()
     except RuntimeError:
@@ -179,7 +179,7 @@ async def _open_on_nats(options: _Options) -> AsyncIterator[Fleet]:
     opening_queue = storage.open_queue(options.url, fleet=options.fleet, lease_seconds=options.lease_seconds)
     async with connection.connect(options.url) as client, opening_queue as chunks:
         store = await storage.open_records(client, fleet=options.fleet)
-        yield Fleet(chunks, store, shared_rate.open_shared_rate(client, key=options.api_key, clock=options.clock))
+        yield Fleet(chunks, store, connection.open_shared_rate(client, key=options.api_key, clock=options.clock))
 
 
 def _check(options: _Options) -> None:

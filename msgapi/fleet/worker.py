@@ -26,7 +26,7 @@ from ..clock import SYSTEM_CLOCK, Clock, sleep_unobserved, steady
 from ..concurrency import background, run_all
 from ..messages import Accepted
 from ..ratelimit import LocalSharedRate, Pace, SharedRate
-from ..ratelimit.queue import sleep_while
+from ..ratelimit.pace import sleep_while
 from ..results import InsufficientBalance
 from .backend import ChunkQueue, Lease, RecordStore, Unreachable
 from .chunk import ChunkDocument, InvalidChunk

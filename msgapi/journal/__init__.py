@@ -1,6 +1,5 @@
 """Journals: a batch that is stopped in any way, `kill -9` included, continues where it was."""
 
-from .errors import Unusable
 from .journal import (
     REMEMBERED,
     Journal,
@@ -8,6 +7,7 @@ from .journal import (
     open,  # noqa: A004 - read as `journal.open`
     open_readonly,
 )
+from .mainfile import Unusable
 from .opening import Merge, merge
 from .report import Count, JournalRow, Summary
 from .rows import CHANGED, KEY_USED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict, key_of

@@ -22,8 +22,8 @@ from attrs import define, frozen
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..fallback import AnyCall
-from .errors import Unusable
 from .journal import with_own_key
+from .mainfile import Unusable
 from .opening import check_batch, open_existing
 from .rows import (
     CHANGED,

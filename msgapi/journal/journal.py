@@ -22,7 +22,7 @@ from ..clock import SYSTEM_CLOCK, Clock, sleep_unobserved
 from ..fallback import AnyCall
 from ..results import Result
 from ..version import VERSION
-from .errors import Unusable, damaged, read_time
+from .mainfile import Unusable, damaged
 from .opening import check_batch, check_complete, create, open_existing, open_to_read
 from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
 from .rows import (
@@ -43,7 +43,7 @@ from .rows import (
     state_of,
     stored_result,
 )
-from .sqlite import LOST_SINCE, MERGED_AT, AdvancedRow, JournalFile, RowResults, SettledRow, StartedRow
+from .sqlite import LOST_SINCE, MERGED_AT, AdvancedRow, JournalFile, RowResults, SettledRow, StartedRow, read_time
 
 T = TypeVar("T")
 _DELAY: Final = 0.05  # seconds for which results are gathered before they are written

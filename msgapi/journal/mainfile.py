@@ -1,4 +1,4 @@
-"""The main file of a journal as bytes: its lock, its seal, and the WAL next to it. No SQLite.
+"""The main file of a journal as bytes: its lock, its seal, and the WAL next to it; and why it cannot be used.
 
 The seal is the last 64 bytes of the second page. That page is the root of the first table, which has one row and is
 never written again by SQLite, so the seal says what the main file is, whatever the WAL contains:
@@ -13,10 +13,13 @@ Rules:
 - One program at a time has the main file open, by a lock on the bytes that SQLite locks. A process loses its locks on a
   file when it closes any descriptor of that file, so a process opens a journal only once, and keeps its descriptor
   until SQLite has closed the file.
+- What SQLite or the operating system raises leaves as `Unusable`.
 - A main file appears under its name complete and on the disk, and never replaces another one by chance.
 """
 
+import errno
 import os
+import sqlite3
 import stat
 import struct
 import sys
@@ -28,14 +31,16 @@ from hashlib import blake2b
 from pathlib import Path
 from tempfile import mkstemp
 from threading import Lock
-from typing import Final, final
+from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, field, frozen
 
-from .errors import Unusable, as_unwritable, damaged, in_use, unwritable
-
 if sys.platform != "win32":  # pragma: no branch - as the next ones: another platform
     import fcntl
+
+Reason: TypeAlias = Literal[
+    "missing", "foreign", "newer", "damaged", "incomplete", "other batch", "in use", "unwritable", "full"
+]
 
 APPLICATION: Final = 0x6D736761  # in the header of the file: marks it as a journal
 FORMAT: Final = 2
@@ -55,6 +60,79 @@ _LOCKED: Final = 512
 _RESTARTS: Final = 1 << 24  # of the WAL during one opening
 _WAL_MAGIC: Final = 0x377F0682
 _WAL: Final = struct.Struct(">4I 2I 2I")
+_FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
+
+
+@final
+class Unusable(Exception):
+    """The journal cannot be used or written. *reason* classifies the problem; the text says what to do."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        """Set *reason* and the text."""
+        super().__init__(reason, text)  # both, so that it can be pickled and copied
+        self.reason: Final = reason
+
+    def __str__(self) -> str:
+        """Return the text."""
+        return f"{self.args[1]}"
+
+
+def damaged(path: str) -> Unusable:
+    """Return the error for a journal whose content is not what was written."""
+    return Unusable(
+        "damaged", f"the journal {path} is damaged and cannot be relied on; look in the message log for what was sent"
+    )
+
+
+def in_use(path: str) -> Unusable:
+    """Return the error for a journal that is open elsewhere."""
+    return Unusable("in use", f"the journal {path} is in use by another program: let that one finish")
+
+
+@contextmanager
+def translated(path: str) -> Iterator[None]:
+    """Raise the errors of SQLite as `Unusable`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _translate(path, error) from error
+
+
+@contextmanager
+def as_unwritable(path: str) -> Iterator[None]:
+    """Raise an OSError as `Unusable`."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def unwritable(path: str, error: OSError, verb: str = "write") -> Unusable:
+    """Return the error for a journal that the operating system refuses to open or to write."""
+    reason: Reason = "full" if error.errno in _FULL else "unwritable"
+    return Unusable(reason, f"cannot {verb} the journal {path}: {error.strerror or error}")
+
+
+def _translate(path: str, error: sqlite3.Error) -> Unusable:
+    match getattr(error, "sqlite_errorcode", None):
+        case None if isinstance(error, sqlite3.OperationalError):  # a text that is not UTF-8
+            return damaged(path)
+        case None:
+            return Unusable("unwritable", f"cannot use the journal {path}: {error}")
+        case code:
+            return _translate_code(path, code & 0xFF, error)
+
+
+def _translate_code(path: str, code: int, error: sqlite3.Error) -> Unusable:
+    match code:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR:  # the last: a table is missing
+            return damaged(path)
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return in_use(path)
+        case sqlite3.SQLITE_FULL:
+            return Unusable("full", f"cannot write the journal {path}: the disk is full")
+        case _:
+            return Unusable("unwritable", f"cannot use the journal {path}: {error}")
 
 
 @unique

@@ -27,10 +27,22 @@ from attrs import astuple, frozen
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..version import VERSION
-from .errors import Unusable, damaged, read_time, translated
-from .mainfile import PAGE, SEAL_SIZE, WAIT, MainFile, SealState, open_main, part_of, publish, real_path
+from .mainfile import (
+    PAGE,
+    SEAL_SIZE,
+    WAIT,
+    MainFile,
+    SealState,
+    Unusable,
+    damaged,
+    open_main,
+    part_of,
+    publish,
+    real_path,
+    translated,
+)
 from .report import JournalRow
-from .sqlite import LOST_SINCE, MERGED, MERGED_AT, SCHEMA, Connection, JournalFile
+from .sqlite import LOST_SINCE, MERGED, MERGED_AT, SCHEMA, Connection, JournalFile, read_time
 
 _WITHOUT_LOCKS: Final = "win32-none" if os.name == "nt" else "unix-none"
 _HOW: Final[dict[str, Any]] = {"isolation_level": None, "check_same_thread": False, "factory": Connection}

@@ -7,9 +7,8 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
-from .errors import check_row, read_amount, read_kind, read_leg, read_state, read_text
 from .rows import COLUMNS, State
-from .sqlite import JournalFile
+from .sqlite import JournalFile, check_row, read_amount, read_kind, read_leg, read_state, read_text
 
 ZERO: Final = Decimal(0)
 _GROUPS: Final = (

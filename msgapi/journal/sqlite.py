@@ -1,27 +1,35 @@
-"""The SQLite file of a journal: its tables and statements. One connection, used by one thread at a time.
+"""The SQLite file of a journal: its tables and statements, and the checks of the values that are read from it.
+
+It has one connection, used by one thread at a time.
 
 Rules:
 - A transaction is on the disk when it returns (WAL, synchronous=FULL).
 - The connection locks the file: SQLite before 3.51.3 can damage a WAL that two connections write, and two programs
   that send the same batch would both assume that they know all of it.
+- A stored value is checked like any input: one that a journal does not write is `Unusable`, as damaged.
 - Every cursor is closed with the file. SQLite does not release the lock of a file that has an open statement.
 - Only the process that opened the file uses it. In a forked child nothing is written, and the connection is never
   closed, since SQLite would move the WAL of the parent into the file and delete it.
 """
 
+import math
 import os
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from typing import Any, Final, NamedTuple, TypeAlias, final
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, NamedTuple, TypeAlias, final, get_args
 from weakref import WeakSet
 
 from attrs import define, field, frozen
 
-from .errors import Unusable, read_about, read_count, read_entry, translated
-from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState
+from ..results import ApiError
+from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState, Unusable, damaged, translated
 from .rows import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
+
+API_ERRORS: Final[Mapping[str, type[Any]]] = {one.__name__: one for one in get_args(ApiError)}
+"""The errors, by the names under which they are stored."""
 
 MERGED: Final = "merged"
 """The name in `about` that marks a merged journal, until a local run continues with it."""
@@ -38,6 +46,8 @@ MERGED_AT: Final = "merged_at"
 LOST_SINCE: Final = "lost_since"
 """The name in `about` of the Unix time since which rows may have been sent that the journal lacks."""
 
+_KINDS: Final = {"Accepted", *API_ERRORS}
+_STATES: Final = {int(state): state for state in State}
 _OPENED: Final = "opened"  # the name in `about` of the mark of the last opening: the first row of its WAL
 
 _MANY: Final = 500  # ids in one query
@@ -380,3 +390,99 @@ def _keep_connections() -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no forks
     os.register_at_fork(after_in_child=_keep_connections)
+
+
+def read_about(path: str, rows: Iterable[Sequence[object]]) -> dict[str, str]:
+    """Return the names and values about the journal at *path*."""
+    found: dict[str, str] = {}
+    for name, value in rows:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise damaged(path)
+        found[name] = value
+    return found
+
+
+def read_time(path: str, about: Mapping[str, str], name: str) -> float | None:
+    """Return the Unix time that *about* has under *name*; None if it has none."""
+    if name not in about:
+        return None
+    try:
+        found = float(about[name])
+    except ValueError:
+        raise damaged(path) from None
+    return _time(path, found)
+
+
+def read_count(path: str, about: Mapping[str, str], name: str) -> int:
+    """Return the number that *about* has under *name*; 0 if it has none."""
+    text = about.get(name, "0")
+    if not text.isdecimal():
+        raise damaged(path)
+    return int(text)
+
+
+def read_entry(path: str, row: Sequence[Any]) -> Entry:
+    """Return the entry of a *row*: id, digest, state, started, key, run and leg."""
+    name, digest, state, started, key, run, leg = row
+    if not isinstance(digest, bytes) or not isinstance(run, int):
+        raise damaged(path)
+    _ = read_text(path, name), read_text(path, key)
+    return Entry(digest, read_state(path, state), _time(path, started), key, key, run, read_leg(path, leg))
+
+
+def read_state(path: str, state: object) -> State:
+    """Return the state with the number *state*."""
+    found = _STATES.get(state) if isinstance(state, int) else None
+    if found is None:
+        raise damaged(path)
+    return found
+
+
+def read_leg(path: str, leg: object) -> int:
+    """Return the stored number of a *leg*, from 1."""
+    if not isinstance(leg, int) or leg < 1:
+        raise damaged(path)
+    return leg
+
+
+def read_kind(path: str, kind: object) -> str | None:
+    """Return the stored *kind* of a result."""
+    if kind is not None and (not isinstance(kind, str) or kind not in _KINDS):
+        raise damaged(path)
+    return kind
+
+
+def read_amount(path: str, amount: object) -> Decimal | None:
+    """Return the *amount* in EUR; None if none is stored."""
+    if amount is None:
+        return None
+    try:
+        found = Decimal(amount) if isinstance(amount, str) else None
+    except InvalidOperation:
+        found = None
+    if found is None or not found.is_finite():
+        raise damaged(path)
+    return found
+
+
+def read_text(path: str, text: object) -> str | None:
+    """Return a stored *text*; None if none is stored."""
+    if not isinstance(text, str | None):
+        raise damaged(path)
+    return text
+
+
+def check_row(path: str, row: Mapping[str, Any]) -> None:
+    """Raise `Unusable` unless the columns of *row* have values that a journal stores."""
+    _ = read_state(path, row["state"]), _time(path, row["started"]), read_kind(path, row["kind"])
+    _ = [read_amount(path, row[name]) for name in ("price", "hold")]
+    _ = [read_text(path, row[name]) for name in ("id", "key", "code", "message", "message_id", "unit")]
+    _ = read_leg(path, row["leg"])
+    if row["id"] is None or not isinstance(row["status"], int | None):
+        raise damaged(path)
+
+
+def _time(path: str, found: object) -> float:
+    if not isinstance(found, float) or not math.isfinite(found):
+        raise damaged(path)
+    return found

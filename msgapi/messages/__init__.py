@@ -1,7 +1,7 @@
 """Messages: what can be sent, and the calls that send, list, read and revoke (docs: /api/messages/overview)."""
 
 from ..schema.requests import check_key
-from .calls import Filters, get, iterate, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
+from .calls import USE_CASES, Filters, UseCase, check, get, iterate, list, pages, revoke, send  # noqa: A004 - `messages.list` is the route
 from .models import (
     Accepted,
     Billing,
@@ -35,7 +35,6 @@ from .models import (
     ViewLocation,
     unit,
 )
-from .validation import USE_CASES, UseCase, check
 from .wire import read
 
 __all__ = [

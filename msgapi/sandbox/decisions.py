@@ -5,9 +5,8 @@ from typing import Final, final
 from attrs import frozen
 
 from .contract_gaps.account import ACCOUNT
-from .contract_gaps.decision import Decision
 from .contract_gaps.messages import MESSAGES
-from .contract_gaps.requests import REQUESTS
+from .contract_gaps.requests import REQUESTS, Decision
 
 __all__ = ["CODES", "DECISIONS", "Code", "Decision"]
 

@@ -29,8 +29,7 @@ from ..http import Request
 from ..transports import aiohttp
 from .http.responses import error_response
 from .routes.table import max_body_of
-from .sandbox import Sandbox, Workspaces
-from .webhook_sender import ENDPOINT_TIMEOUT
+from .sandbox import ENDPOINT_TIMEOUT, Sandbox, Workspaces
 
 T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body

@@ -10,7 +10,7 @@
 - `fallback_due` says whether the next leg of a `fallback` is due after an event, once for each message.
 """
 
-from .delivery import SIGNATURE_HEADER, InvalidDelivery, parse_secrets, read, sign, write
+from .delivery import SIGNATURE_HEADER, InvalidDelivery, explain_mismatch, parse_secrets, read, sign, write
 from .endpoints import (
     SCHEMAS,
     Confirmation,
@@ -56,9 +56,7 @@ from .events import (
     UnknownEvent,
     UserMessage,
 )
-from .failed_messages import UNREACHABLE, fallback_due
-from .message_state import MessageState, merge_status
-from .mismatch import explain_mismatch
+from .message_state import UNREACHABLE, MessageState, fallback_due, merge_status
 from .receivers import (
     EventState,
     EventStore,

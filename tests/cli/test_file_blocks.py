@@ -22,8 +22,8 @@ from msgapi.cli import main
 from msgapi.cli.batch import input as batch_input
 from msgapi.cli.batch.command import open_rows, run_batch
 from msgapi.cli.batch.input import InputFile
-from msgapi.cli.commands.fleet import enqueue as enqueue_command
-from msgapi.cli.outcomes import CliError, Exit
+from msgapi.cli.commands.fleet import batches
+from msgapi.cli.output import CliError, Exit
 from msgapi.messages import Accepted
 from msgapi.results import Ok, Result
 from tests.support.cli_files import mailing, people
@@ -337,13 +337,13 @@ def test_a_file_that_changes_while_it_is_queued_ends_with_a_sentence(
     fleet = placed(monkeypatch)
     folder = tmp_path / "folder"
     folder.mkdir()
-    path, begun = Path(people(folder, 250)), enqueue_command._begun
+    path, begun = Path(people(folder, 250)), batches._begun
 
     async def changing(*arguments: Any) -> object:  # noqa: ANN401 - passed on
         edit(path)
         return await begun(*arguments)
 
-    monkeypatch.setattr(enqueue_command, "_begun", changing)
+    monkeypatch.setattr(batches, "_begun", changing)
     with blocks_of(256):
         assert main(enqueue(str(path))) == 3
     (line,) = capsys.readouterr().err.splitlines()

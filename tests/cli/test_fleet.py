@@ -11,7 +11,7 @@ from attrs import evolve
 from msgapi import Balance, InsufficientBalance, codec, journal
 from msgapi.cli import main
 from msgapi.cli.batch.input import InputFile
-from msgapi.cli.commands.fleet import enqueue as enqueue_command
+from msgapi.cli.commands.fleet import batches
 from msgapi.cli.commands.fleet.connection import FleetAddress
 from msgapi.clock import VirtualClock
 from msgapi.fleet import ChunkRecord, Manifest, MemoryRecordStore, Revision, RowRecord
@@ -241,7 +241,7 @@ def test_a_disk_that_fails_while_a_file_is_queued_ends_the_program(
 
 def test_how_far_the_queueing_is_is_told_every_few_seconds(capsys: Captured) -> None:
     clock = VirtualClock()
-    shown = enqueue_command._ProgressLine(clock)
+    shown = batches._ProgressLine(clock)
     manifest = Manifest(batch="may", source="", rows=1_050, chunks_queued=5)
     shown.show(manifest)
     assert capsys.readouterr().err == ""

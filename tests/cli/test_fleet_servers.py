@@ -14,7 +14,7 @@ from msgapi import Call, Forbidden, Pace, Result, fleet, journal
 from msgapi.cli import main
 from msgapi.cli.commands.fleet import connection
 from msgapi.cli.commands.fleet.connection import FleetAddress
-from msgapi.cli.outcomes import CliError, Exit
+from msgapi.cli.output import CliError, Exit
 from msgapi.fleet.chunk_journal import MAX_ATTEMPTS
 from msgapi.sandbox import Sandbox
 from tests.support.brokers import Broker

@@ -40,7 +40,7 @@ from msgapi.cli.batch.counts import ErrorGroup
 from msgapi.cli.commands.fleet import work
 from msgapi.cli.commands.fleet.connection import FleetAddress
 from msgapi.cli.commands.fleet.work import FleetWorker, WorkerConfig, WorkerCounts
-from msgapi.cli.outcomes import Exit, RowOutcome
+from msgapi.cli.output import Exit, RowOutcome
 from msgapi.fleet import ChunkRow, InvalidChunk, Manifest, make_row
 from msgapi.fleet.opening import claim
 from msgapi.fleet.sending import ChunkResult

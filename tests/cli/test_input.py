@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from msgapi.cli.batch import input as batch_input
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 
 
 def read(path: Path, content: bytes, **options: str) -> tuple[tuple[str, ...], list[batch_input.InputRow]]:

@@ -8,7 +8,7 @@ from msgapi.cli import options
 from msgapi.cli.batch.input import InputRow
 from msgapi.cli.batch.message_file import OPTIONS
 from msgapi.cli.batch.template import MessageTemplate, own_key
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.messages import Email, MessageType, Text, TrafficType
 
 RCS = {"agent_id": "ag", "traffic_type": "TRANSACTION", "text": "Hi {name}"}

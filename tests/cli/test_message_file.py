@@ -12,7 +12,7 @@ from msgapi.cli import main
 from msgapi.cli.batch.input import InputRow
 from msgapi.cli.batch.message_file import MessageFile, absolute, load
 from msgapi.cli.batch.template import MessageTemplate
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.messages import Carousel, Email, Message, OpenUrl, Reply, RichCard, Text, ViewLocation
 from msgapi.sandbox import Sandbox
 from tests.support.cli_files import through
@@ -345,6 +345,13 @@ def test_one_message_is_sent_from_a_file_with_its_placeholders_filled_from_the_d
     assert main([*command, "--data", "name=#N/A"]) == 2
     assert "has the error of a spreadsheet" in capsys.readouterr().err
     assert main(["send", "--to", "+4915112345678", "--sandbox", *command[3:], "--data", "name=Ann"]) == 0
+
+
+def test_a_fallback_of_one_message_takes_no_template_file(tmp_path: Path, capsys: Captured) -> None:
+    file = written(tmp_path, {"text": "Hi"})
+    command = ["send", "--to", "+4915112345678", *AGENT, "--message", file, "--fallback-email", "ann@example.org"]
+    assert main([*command, "--dry-run"]) == 2
+    assert "--message cannot be used with --fallback-email" in capsys.readouterr().err
 
 
 def test_one_message_reads_its_text_from_a_file(tmp_path: Path, capsys: Captured) -> None:

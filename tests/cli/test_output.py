@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from msgapi.cli import app, main, outcomes, output
+from msgapi.cli import app, main, output
 
 Captured = pytest.CaptureFixture[str]
 UGLY = "a[/b] :smile: \x1b[2J\x9b1m\x7f\nc"
@@ -162,10 +162,10 @@ def test_only_a_stream_that_is_closed_is_led_nowhere(monkeypatch: pytest.MonkeyP
         if number == 1:
             raise OSError(EBADF, "closed")
 
-    monkeypatch.setattr(outcomes, "os", SimpleNamespace(**{**vars(os), "fstat": status}))
+    monkeypatch.setattr(output, "os", SimpleNamespace(**{**vars(os), "fstat": status}))
     kept, stdin = sys.stdout, sys.stdin
     monkeypatch.setattr(sys, "stdout", kept)  # so that it comes back
-    outcomes.open_missing_streams()
+    output.open_missing_streams()
     assert sys.stdin is stdin
     assert sys.stdout is not kept
     with sys.stdout as nowhere:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from msgapi import Client, Request, Response, Unanswered
-from msgapi.cli import main, probe
+from msgapi.cli import main
 from msgapi.cli.commands import doctor
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
@@ -31,7 +31,6 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Serve:
             return await transport(request)
 
         monkeypatch.setattr(doctor, "Client", partial(Client, transport=recorded))
-        monkeypatch.setattr(probe, "Client", partial(Client, transport=recorded))
         return requests
 
     return served

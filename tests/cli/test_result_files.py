@@ -5,7 +5,7 @@ import pytest
 from msgapi import Forbidden, Meta, Ok, Result
 from msgapi.cli.batch import input as batch_input
 from msgapi.cli.batch import result_files
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 from msgapi.messages import Accepted
 from tests.support.cli_files import lines, mailed, mailing, people
 

@@ -26,11 +26,11 @@ from msgapi import (
     Unreadable,
 )
 from msgapi.batch import Reason, Stopped
-from msgapi.cli.batch import command, dry_run, summary
+from msgapi.cli.batch import command, display, dry_run
 from msgapi.cli.batch.command import open_rows, row_calls, run_batch
+from msgapi.cli.batch.display import outcome_parts
 from msgapi.cli.batch.input import InputFile, InputRow, open_input
-from msgapi.cli.batch.progress import outcome_parts
-from msgapi.cli.outcomes import CliError, Exit
+from msgapi.cli.output import CliError, Exit
 from msgapi.messages import Accepted, Billing
 from tests.support.cli_files import Answer, Scripted, lines, mailed, mailing, mode, people, text
 
@@ -98,15 +98,15 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     assert run.status is status
     assert run.stopped is not None
     assert run.stopped.reason == reason
-    assert run.counts.not_sent_yet + run.counts.settled == 200
+    assert run.counts.not_sent_yet + run.counts.ended == 200
     assert len(lines(job.results)) == 200
     assert text(job.failed) == "id,to,name,idempotency_key\n"  # none of them was refused
-    assert summary.report(run, json=False, results=None, failed=job.failed) is status
+    assert display.report(run, json=False, results=None, failed=job.failed) is status
     told = capsys.readouterr()
     assert "Not sent yet" in told.out
     assert "stopped" in told.err
     assert "180 rows were not sent or may have been: --results FILE.jsonl shows which" in told.err
-    assert summary.summary(run)["stopped"] == reason
+    assert display.summary(run)["stopped"] == reason
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
 async def test_a_stop_says_why(tmp_path: Path, reason: Reason, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = await mailed(mailing(tmp_path, people(tmp_path, 2)), accepted)
     run.stopped = Stopped(reason, None if reason == "spend" else Unavailable(message="down"))
-    _ = summary.report(run, json=False, results=None, failed=None)
+    _ = display.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
     assert run.status is Exit.STOPPED
 
@@ -149,7 +149,7 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
     assert run.status is Exit.INTERRUPTED
     assert run.counts.interrupted == 0
     assert run.counts.accepted + run.counts.not_sent_yet == 100
-    _ = summary.report(run, json=False, results=None, failed=None)
+    _ = display.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().err
     assert "stopping: no more rows are sent" in told
     assert "interrupted: " in told
@@ -166,8 +166,19 @@ async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
     (cut,) = [one for one in lines(job.results) if one["kind"] == "Unknown"]
     assert cut["idempotency_key"]
     assert "1 requests in flight are canceled" in capsys.readouterr().err
-    _ = summary.report(run, json=False, results=job.results, failed=job.failed)
+    _ = display.report(run, json=False, results=job.results, failed=job.failed)
     assert "Unknown" in capsys.readouterr().out
+
+
+async def test_two_ctrl_c_without_result_files_count_what_is_cut_off(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = mailing(tmp_path, people(tmp_path, 100), concurrency=1, results=None, failed=None)
+    run = await mailed(job, interrupting(2))
+    assert run.files is None
+    assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
+    _ = display.report(run, json=False, results=None, failed=None)
+    assert "91 rows were not sent or may have been: --results FILE.jsonl shows which" in capsys.readouterr().err
 
 
 async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> None:
@@ -200,7 +211,7 @@ async def test_an_interruption_that_left_the_last_row_without_a_verdict_is_one(
     job = mailing(tmp_path, people(tmp_path, 10), concurrency=1)
     run = await mailed(job, lambda at: last() if at == 10 else accepted())
     assert (run.interrupted, run.status) == (1, Exit.INTERRUPTED)
-    _ = summary.report(run, json=False, results=None, failed=None)
+    _ = display.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
 
 
@@ -209,7 +220,7 @@ async def test_a_full_disk_stops_the_batch(tmp_path: Path, capsys: pytest.Captur
     run = await mailed(job, accepted)
     assert run.status is Exit.STOPPED
     assert run.counts.not_sent_yet > 400
-    _ = summary.report(run, json=False, results=job.results, failed=None)
+    _ = display.report(run, json=False, results=job.results, failed=None)
     assert "stopped: cannot write /dev/full: No space left on device" in capsys.readouterr().err
 
 
@@ -246,8 +257,8 @@ async def test_a_report_names_a_few_rows_and_what_may_have_happened(
         return kinds[at % 3]
 
     run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, outage_timeout=0), answer)
-    assert run.status is Exit.REFUSED
-    _ = summary.report(run, json=False, results=None, failed=None)
+    assert run.status is Exit.STOPPED
+    _ = display.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out
     assert "first rows that were not accepted (all of them" in told
     assert "Unknown: ServerFault" in told
@@ -255,8 +266,8 @@ async def test_a_report_names_a_few_rows_and_what_may_have_happened(
     assert told.count("  line ") == 10
     assert "(others)" in told
     assert "a@b" not in told
-    _ = summary.report(run, json=True, results=None, failed=None)
-    facts = summary.summary(run)
+    _ = display.report(run, json=True, results=None, failed=None)
+    facts = display.summary(run)
     assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (1, 49, 100, 0)
 
 
@@ -275,13 +286,15 @@ async def test_rows_without_a_verdict_are_not_called_refused(
 
     job = mailing(tmp_path, people(tmp_path, 20), outage_timeout=0)
     run = await mailed(job, answer)
-    assert run.status is Exit.REFUSED
-    assert summary.report(run, json=False, results=None, failed=job.failed) is Exit.REFUSED
+    assert run.status is Exit.STOPPED
+    assert (run.counts.ended, run.counts.settled, run.counts.without_verdict) == (20, 4, 16)
+    assert display.report(run, json=False, results=None, failed=job.failed) is Exit.STOPPED
     out, err = capsys.readouterr()
+    assert "not finished, 16 rows were not sent or may have been: --results FILE.jsonl shows which" in err
     assert "refused" not in (out + err).replace("0 refused", "")
     for words in ("Unknown: Unavailable", "Not sent yet: NotFound", "Unknown: Unreadable", "Not sent yet: Throttled"):
         assert words in out
-    facts = summary.summary(run)
+    facts = display.summary(run)
     assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (4, 0, 8, 8)
     assert {(one["outcome"], one["kind"]) for one in facts["outcomes"]} == {  # type: ignore[attr-defined]
         ("unknown", "Unavailable"),

@@ -51,7 +51,7 @@ async def test_a_batch_prints_that_the_service_is_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, observed: bool
 ) -> None:
     monkeypatch.setattr("msgapi.cli.batch.runner._PATIENCE", 0.0)
-    monkeypatch.setattr("msgapi.cli.batch.progress.PlainDisplay.interval", 0.01)
+    monkeypatch.setattr("msgapi.cli.batch.display.PlainDisplay.interval", 0.01)
     sent = 0
 
     async def transport(_: Request, /) -> Response:

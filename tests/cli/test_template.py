@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from msgapi.cli.batch.cells import RowWarnings, Unfilled
 from msgapi.cli.batch.placeholders import TextSource, find_column, notes, parse, written
-from msgapi.cli.outcomes import CliError
+from msgapi.cli.output import CliError
 
 COLUMNS = ("to", "name", "First Name", "FNAME", "amount", "n", "x y", "v", "a|b")
 

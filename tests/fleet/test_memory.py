@@ -1,4 +1,4 @@
-"""fleet.backends.memory: the backend in memory behaves as a server does."""
+"""fleet.backend: the backend in memory behaves as a server does."""
 
 import anyio
 import pytest

@@ -19,8 +19,7 @@ import pytest
 from msgapi import Forbidden, Ok, Unanswered, Unauthorized, journal
 from msgapi.clock import VirtualClock
 from msgapi.journal import Send, State, Unusable, opening, sqlite
-from msgapi.journal.errors import translated
-from msgapi.journal.mainfile import open_main, publish
+from msgapi.journal.mainfile import open_main, publish, translated
 from msgapi.journal.sqlite import JournalFile
 from tests.support.journals import HOUR, Service, drained, message, opened, rows, sent
 

@@ -1,4 +1,4 @@
-"""messages.validation: the details of a message that is not valid."""
+"""messages.calls: the details of a message that is not valid."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast

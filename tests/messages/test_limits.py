@@ -1,4 +1,4 @@
-"""messages.validation: every documented limit, on both sides of its boundary."""
+"""messages.calls: every documented limit, on both sides of its boundary."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone

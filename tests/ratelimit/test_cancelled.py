@@ -7,7 +7,7 @@ import pytest
 
 from msgapi import Call, Client, NotSent, Ok, Pace, Request, Response, Result, ServerFault, Throttled, VirtualClock
 from msgapi.ratelimit import Lane
-from msgapi.ratelimit.queue import Cancelled, TooLate, Turn, TurnQueue
+from msgapi.ratelimit.pace import Cancelled, TooLate, Turn, TurnQueue
 from msgapi.results import CALLED_OFF
 from msgapi.transports import Answer
 

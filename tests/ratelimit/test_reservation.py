@@ -11,7 +11,7 @@ from attrs import define, field
 import msgapi
 from msgapi import Call, NotSent, Ok, Pace, RateLimit, Request, Response, Result, Throttled, VirtualClock
 from msgapi.ratelimit import Grant, Lane, LocalSharedRate, SharedRate
-from msgapi.ratelimit.queue import ReservedSlots
+from msgapi.ratelimit.pace import ReservedSlots
 from msgapi.transports import Answer
 
 pytestmark = pytest.mark.anyio

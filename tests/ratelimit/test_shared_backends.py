@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from msgapi import Clock, SystemClock, VirtualClock
-from msgapi.fleet.backends.nats import shared_rate as on_nats_server
-from msgapi.fleet.backends.nats.shared_rate import NatsSharedRate
+from msgapi.fleet.backends.nats import connection as on_nats_server
+from msgapi.fleet.backends.nats.connection import NatsSharedRate
 from msgapi.fleet.backends.redis import connection
-from msgapi.fleet.backends.redis import shared_rate as on_redis_server
-from msgapi.fleet.backends.redis.shared_rate import RedisSharedRate
+from msgapi.fleet.backends.redis import connection as on_redis_server
+from msgapi.fleet.backends.redis.connection import RedisSharedRate
 from msgapi.fleet.opening import hash_key
 from msgapi.ratelimit import Grant, LocalSharedRate, RateState, SharedRate
 from tests.support.brokers import Broker, nats, nats_broker, valkey, valkey_broker
@@ -268,7 +268,7 @@ async def test_an_unreachable_nats_server_grants_nothing_until_it_is_back(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
-    monkeypatch.setattr(on_nats_server, "_COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(on_nats_server, "_RATE_TIMEOUT", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await quota.set_limit(SEND_CLASS, 100)
@@ -294,7 +294,7 @@ async def test_a_hanging_nats_server_grants_nothing_in_bounded_time(
     tmp_path: Path, nats_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del nats_url
-    monkeypatch.setattr(on_nats_server, "_COMMAND_TIMEOUT", 0.5)
+    monkeypatch.setattr(on_nats_server, "_RATE_TIMEOUT", 0.5)
     with nats(tmp_path) as broker:
         async with on_nats(broker.url) as quota:
             await hangs(quota, broker)

@@ -18,7 +18,6 @@ LAYERS = [
     "routes",
     "openapi",
     "account",
-    "webhook_sender",
     "sandbox",
     "server",
 ]

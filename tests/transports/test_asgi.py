@@ -275,8 +275,12 @@ async def test_a_lifespan_that_asks_for_more_waits_until_the_block_ends() -> Non
     async def curious(_scope: Message, receive: Receive, send: Send) -> None:
         while (await receive())["type"] != "lifespan.shutdown":
             await send({"type": "lifespan.startup.complete"})
+
+        async def third() -> None:
+            _ = await receive()
+
         async with anyio.create_task_group() as tasks:
-            _ = tasks.start_soon(receive)
+            _ = tasks.start_soon(third)
             await anyio.wait_all_tasks_blocked()  # the third message is waited for when the lifespan ends
             await send({"type": "lifespan.shutdown.complete"})
 

@@ -23,7 +23,7 @@ from attrs import frozen
 
 from msgapi import VirtualClock, webhooks
 from msgapi.webhooks import EventStore, EventStoreError, MemoryEventStore, RedisEventStore, SqliteEventStore
-from msgapi.webhooks.receivers import sqlite_event_store
+from msgapi.webhooks.receivers import event_store
 from tests.support.brokers import Broker, valkey
 
 pytestmark = pytest.mark.anyio
@@ -290,7 +290,7 @@ def test_memory_is_no_path() -> None:
 async def test_a_file_that_another_process_keeps_locked_is_an_error_and_does_not_block_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msgapi.webhooks.receivers.sqlite_event_store._BUSY_TIMEOUT", 0.2)
+    monkeypatch.setattr("msgapi.webhooks.receivers.event_store._BUSY_TIMEOUT", 0.2)
     path = tmp_path / "events.db"
     with SqliteEventStore(path) as store:
         assert await store.claim("evt_1", "a") == "new"
@@ -318,7 +318,7 @@ async def test_a_file_that_another_process_keeps_locked_is_an_error_and_does_not
 async def test_a_thread_waits_for_the_others_for_a_few_seconds_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("msgapi.webhooks.receivers.sqlite_event_store._BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr("msgapi.webhooks.receivers.event_store._BUSY_TIMEOUT", 0.05)
     with SqliteEventStore(tmp_path / "events.db") as store:
         with store._lock, pytest.raises(EventStoreError, match="other threads wait"):
             _ = await store.claim("evt_1", "a")
@@ -352,12 +352,12 @@ async def test_opening_a_second_store_leaves_the_lock_of_the_first_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The system drops all locks of a process on a file when the process closes any descriptor of that file.
-    monkeypatch.setattr("msgapi.webhooks.receivers.sqlite_event_store._BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr("msgapi.webhooks.receivers.event_store._BUSY_TIMEOUT", 0.05)
     path = tmp_path / "events.db"
     with SqliteEventStore(path) as one, SqliteEventStore(path) as two:
         assert await one.claim("evt_1", "a") == "new"
         assert one._connection is not None
-        with sqlite_event_store._transaction(one._connection):
+        with event_store._transaction(one._connection):
             with pytest.raises(EventStoreError, match="locked"):
                 _ = await two.claim("evt_1", "b")
             program = [sys.executable, "-c", LOCKING, f"{path}"]
@@ -420,12 +420,12 @@ async def test_a_child_leaves_the_connection_of_its_parent_alone(tmp_path: Path)
     # What runs in a forked child, run here, where the connection of the parent can be seen.
     with SqliteEventStore(tmp_path / "events.db") as store, SqliteEventStore(tmp_path / "unused.db") as unused:
         assert await store.claim("evt_1", "parent") == "new"
-        sqlite_event_store._after_fork()
+        event_store._after_fork()
         assert await store.claim("evt_1", "child") == "busy"
         assert await unused.claim("evt_1", "child") == "new"
-        (parent,) = sqlite_event_store._parents
+        (parent,) = event_store._parents
         assert parent.execute("SELECT owner FROM events").fetchall() == [("parent",)]
-        sqlite_event_store._parents.clear()
+        event_store._parents.clear()
         parent.close()
 
 

@@ -25,7 +25,7 @@ from ...journal.rows import REPEATED, REPEATED_ROW, content_id, request_digest, 
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
-from ..outcomes import CliError
+from ..output import CliError
 from .counts import DUPLICATE
 from .input import MOST_COLUMNS, InputFile, InputRow
 from .template import KEY, MessageBuilder, own_key

@@ -14,17 +14,17 @@ from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
-from ..outcomes import CliError
-from ..output import counted, note
-from . import dry_run, journal, message_file, progress, result_files
+from ..output import CliError, counted, note
+from . import dry_run, journal, message_file
 from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
+from .display import open_progress, report
 from .input import CONTINUE, FileFormat, InputFile, open_input
 from .journal import DIGESTS, MESSAGE_FIELDS, BatchJournal, estimate_left, spent
 from .message_file import MESSAGE, OPTIONS, LoadedOptions
+from .result_files import ResultFiles, open_files
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
-from .summary import report
 from .template import MessageTemplate
 
 _FILES: Final = ("path", "results", "failed")
@@ -92,7 +92,9 @@ class BatchConfig:
     @property
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
-        stored = {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
+        stored: dict[str, object] = {
+            name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED
+        }
         return stored | {
             "message_values": message_file.absolute(self.message_values),
             DIGESTS: dict(self.loaded.digests),
@@ -237,15 +239,7 @@ async def run_batch(
 ) -> BatchRun:
     """Send each row of *table* through *api*, show the progress and record the outcomes."""
     gone = Decimal(0) if journal is None else spent(journal, config.highest_price)
-    with result_files.open_files(
-        table,
-        config.to_column,
-        results=config.results,
-        failed=config.failed,
-        overwrite=config.overwrite or _same_files(config, journal),
-        with_recipients=config.with_recipients,
-    ) as files:
-        files.shows_channels = config.fallback_email is not None
+    with _open_files(config, table, journal) as files:
         run = BatchRun(
             table,
             calls,
@@ -261,9 +255,27 @@ async def run_batch(
         if journal is not None and journal.finished:
             run.report_rows()
             return run
-        with progress.open_progress(pace) as reporter:
+        with open_progress(pace) as reporter:
             await run.send_rows(api, reporter)
         return run
+
+
+@contextmanager
+def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | None) -> Iterator[ResultFiles | None]:
+    # Yields None if there is nothing to write.
+    if not config.results and not config.failed:
+        yield None
+        return
+    with open_files(
+        table,
+        config.to_column,
+        results=config.results,
+        failed=config.failed,
+        overwrite=config.overwrite or _same_files(config, journal),
+        with_recipients=config.with_recipients,
+    ) as files:
+        files.shows_channels = config.fallback_email is not None
+        yield files
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:

@@ -17,8 +17,7 @@ from attrs import evolve, frozen
 from ...clock import SYSTEM_CLOCK, Clock
 from ...journal import Unusable
 from ...journal.comparison import Choice, Comparison, Difference, FileRow, compare
-from ..outcomes import CliError, Exit
-from ..output import counted, note
+from ..output import CliError, Exit, counted, note
 from .calls import RowCalls
 from .input import InputFile
 from .journal import (

@@ -21,8 +21,7 @@ from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
 from ..connection import run_async
-from ..outcomes import Exit, RowOutcome
-from ..output import counted, emit, emit_json, table_of
+from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
 from .calls import RowCalls
 from .input import InputFile, InputRow
 from .spending import UnitPrices, price_of

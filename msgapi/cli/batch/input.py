@@ -33,7 +33,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal, TypeAlias, final
 import orjson
 from attrs import define, evolve, field, frozen
 
-from ..outcomes import CliError, Exit, cannot_read
+from ..output import CliError, Exit, cannot_read
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

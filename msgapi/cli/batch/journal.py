@@ -24,8 +24,7 @@ from ...fallback import leg_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
 from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
-from ..outcomes import CliError, Exit
-from ..output import note
+from ..output import CliError, Exit, note
 from .message_file import MESSAGE, OPTIONS
 
 SUFFIX: Final = ".journal"

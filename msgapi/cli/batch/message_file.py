@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias, final
 from attrs import field, frozen
 
 from ...messages.wire import encode_postback
-from ..outcomes import CliError, cannot_read
+from ..output import CliError, cannot_read
 from .cells import Unfilled
 from .placeholders import ReadValue, TextSource, TextTemplate, notes, parse
 

@@ -14,9 +14,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
-from ..outcomes import CliError
+from ..output import CliError
 from .cells import Unfilled, damage
 
 ReadValue: TypeAlias = Callable[[str, object], str]
@@ -78,9 +78,10 @@ class TextTemplate:
     pieces: tuple[str, ...]
     defaults: tuple[str | None, ...] = ()
     # For each placeholder: its place in the pieces, its column, its default, and whether `$` stands before it.
-    _slots: tuple[tuple[int, str, str | None, bool], ...] = field(init=False, repr=False, eq=False)
+    _slots: tuple[tuple[int, str, str | None, bool], ...] = field(
+        init=False, default=Factory(lambda self: self._find_slots(), takes_self=True), repr=False, eq=False
+    )
 
-    @_slots.default
     def _find_slots(self) -> tuple[tuple[int, str, str | None, bool], ...]:
         return tuple(
             (at, self.pieces[at], default, self.pieces[at - 1].endswith("$"))

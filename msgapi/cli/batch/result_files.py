@@ -29,7 +29,7 @@ from ...journal.rows import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable
-from ..outcomes import CliError, RowOutcome, cannot_write
+from ..output import CliError, RowOutcome, cannot_write
 from .counts import kind_of, recorded_kind
 from .input import FileFormat, InputFile, InputRow, format_of
 from .template import KEY, own_key
@@ -51,7 +51,7 @@ _NEVER_SENT: Final = {State.INVALID, State.CHANGED}
 @final
 @define(eq=False, repr=False)
 class ResultFiles:
-    """Writes the outcome of each row of *table*. Either file may be missing; *refused* counts the failed rows.
+    """Writes the outcome of each row of *table*. One file may be missing; *refused* counts the failed rows.
 
     With *shows_channels* the results say over which channel a row was sent, or refused.
     """
@@ -88,11 +88,6 @@ class ResultFiles:
     def write_not_sent(self, row: InputRow) -> None:
         """Write that *row* was not sent yet."""
         self._write(self._results, orjson.dumps(self._facts(row, _NOT_SENT, None)))
-
-    @property
-    def enabled(self) -> bool:
-        """Whether there is at least one file."""
-        return self._results is not None or self._failed is not None
 
     def write_recorded(self, row: InputRow, line: JournalRow, key: str) -> None:
         """Write the outcome of *row* from a *line* of a journal; *key* is its idempotency key."""

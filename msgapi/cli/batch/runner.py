@@ -31,8 +31,8 @@ from ...messages import Accepted
 from ...observe import Observer, Watch, combine
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
-from ..connection import open_signals
-from ..outcomes import CliError, Exit, cannot_read
+from ..connection import open_signals, stop_signals
+from ..output import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
 from .input import InputFile, InputRow
@@ -65,7 +65,8 @@ class ProgressReporter(Protocol):
 class BatchRun:
     """One run of a batch.
 
-    *top_up* waits for a top-up when the balance is used up; if it is None, the run stops.
+    *files* is None if neither results nor failed rows are written. *top_up* waits for a top-up when the balance is used
+    up; if it is None, the run stops.
 
     *stopped* says why sending stopped early, *attempted* counts the rows that were sent, *interrupted* the signals
     received, and *failure* is an error of a file or the journal.
@@ -73,7 +74,7 @@ class BatchRun:
 
     table: InputFile
     calls: RowCalls
-    files: ResultFiles
+    files: ResultFiles | None
     concurrency: int = field(default=64, kw_only=True)
     outage_timeout: float = field(default=900.0, kw_only=True)
     journal: BatchJournal | None = field(default=None, kw_only=True)
@@ -101,21 +102,20 @@ class BatchRun:
     @property
     def status(self) -> Exit:
         """The exit status."""
-        left = self.counts.not_sent_yet + self.counts.interrupted
         if self.stopped is not None and self.stopped.reason == "unauthorized":
             return Exit.CONFIGURATION
         if self.interrupted and self.counts.without_verdict:
             return Exit.INTERRUPTED
-        if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
+        if self.failure or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
-        return Exit.REFUSED if self.counts.failed else Exit.ACCEPTED
+        return self.counts.status
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
         service = ServiceWatch(self.outage_timeout)
         if isinstance(api, Client):
             api.observer = service if api.observer is None else combine(api.observer, service)
-        with open_signals(*_stop_signals()) as signals, anyio.CancelScope() as scope:
+        with open_signals(*stop_signals()) as signals, anyio.CancelScope() as scope:
             try:
                 async with AsyncExitStack() as stack:
                     batch = await self._open_batch(api, stack)
@@ -157,7 +157,7 @@ class BatchRun:
                 await self._collect(outcomes)
                 if self._opened is not None and outcomes.stopped is None and self.failure is None:
                     await self._opened.confirm_complete()
-                    if not self.counts.unknown:
+                    if not self.counts.without_verdict:
                         await self._opened.mark_finished()
             except Unusable as error:
                 self.failure = f"{error}"
@@ -175,7 +175,7 @@ class BatchRun:
         async for outcome in outcomes:
             if self.top_up is None or not self.top_up.keep(outcome):
                 self._record(outcome)
-            if self.files.failure is not None:
+            if self.files is not None and self.files.failure is not None:
                 outcomes.stop()
 
     async def _wait_for_top_up(self, top_up: TopUpWaiter, api: Caller, stopped: Stopped) -> bool:
@@ -205,8 +205,9 @@ class BatchRun:
         self._mark(row)
         self.attempted += outcome.result.meta.attempts > 0
         self.counts.add_result(row, outcome.result)
-        # The journal gives a changed row another key than the file does.
-        self.files.write_result(row, outcome.call.idempotency_key, outcome.result)
+        if self.files is not None:
+            # The journal gives a changed row another key than the file does.
+            self.files.write_result(row, outcome.call.idempotency_key, outcome.result)
 
     def _skip(self, index: int, _: str) -> None:
         del self._in_flight[index]
@@ -233,7 +234,8 @@ class BatchRun:
             except CliError as error:
                 self.failure = self.failure or f"{error}"
                 self._account_alone()
-        self.failure = self.files.failure or self.failure
+        if self.files is not None:
+            self.failure = self.files.failure or self.failure
 
     def _account_by_journal(self, journal: BatchJournal) -> None:
         with journal.read() as record:
@@ -248,13 +250,14 @@ class BatchRun:
             row = self._in_flight[index]
             self._mark(row)
             self.counts.interrupted += 1
-            self.files.write_interrupted(row, call.idempotency_key)
+            if self.files is not None:
+                self.files.write_interrupted(row, call.idempotency_key)
         self._write_rest(None)
-        self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
+        self.counts.not_sent_yet = self.counts.total - self.counts.ended - self.counts.interrupted
 
     def _write_rest(self, record: JournalReader | None) -> None:
         # Rows that this run has not recorded: an earlier run has settled them, or they are not sent yet.
-        if not self.files.enabled:
+        if self.files is None:
             return
         made = self.calls.make_each(self._read(), self.table.count)
         rest = ((one.row, one.id, _changed_id(one)) for one in made if not self._is_recorded(one.row))
@@ -302,13 +305,6 @@ class BatchRun:
 def _changed_id(made: RowCall) -> str:
     # The id under which the journal has the row if a changed row of its id was left out.
     return changed_id(made.id, request_digest(*made.call.legs))
-
-
-def _stop_signals() -> "list[Signals]":
-    # A program that was started by `nohup` ignores SIGHUP, and has to. Windows has none.
-    hangup: Signals | None = getattr(signal, "SIGHUP", None)
-    stops = [signal.SIGINT, signal.SIGTERM]
-    return stops if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*stops, hangup]
 
 
 _FAILURES: Final = 5  # in a row: fewer are retried without a word

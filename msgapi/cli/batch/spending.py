@@ -15,7 +15,7 @@ from ...messages import Accepted, Email, Message
 from ...results import InsufficientBalance, Ok
 from ..advice import advise_call, describe, facts, status_of
 from ..options import parse_amount
-from ..outcomes import CliError, Exit
+from ..output import CliError, Exit
 from .counts import Counts
 
 _NAMES: Final[Mapping[str, str]] = {

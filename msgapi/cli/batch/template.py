@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias, TypeGuard, cast, final
 
 import orjson
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ...codec import Problems
 from ...messages import Email, Message, Text, check, read
 from ...messages.models import MessageType, TrafficType
 from ...results import Detail, Invalid
-from ..outcomes import CliError
+from ..output import CliError
 from . import placeholders
 from .cells import UNFILLED, RowWarnings, Unfilled, as_text, damage
 from .input import InputRow
@@ -319,13 +319,18 @@ class MessageBuilder:
     notes: tuple[str, ...] = ()
     warnings: RowWarnings = field(factory=RowWarnings)
     fallback: "MessageBuilder | None" = None
-    _fixed: Mapping[str, str] = field(init=False, repr=False)
-    _varying: tuple[tuple[str, FieldSource], ...] = field(init=False)
-    _used: frozenset[str] = field(init=False)
-    _misplaced: tuple[str, ...] = field(init=False)
-    _is_plain: bool = field(init=False)
+    _fixed: Mapping[str, str] = field(
+        init=False, default=Factory(lambda self: self._find_fixed(), takes_self=True), repr=False
+    )
+    _varying: tuple[tuple[str, FieldSource], ...] = field(
+        init=False, default=Factory(lambda self: self._find_varying(), takes_self=True)
+    )
+    _used: frozenset[str] = field(init=False, default=Factory(lambda self: self._find_used(), takes_self=True))
+    _misplaced: tuple[str, ...] = field(
+        init=False, default=Factory(lambda self: self._find_misplaced(), takes_self=True)
+    )
+    _is_plain: bool = field(init=False, default=Factory(lambda self: self._find_plain(), takes_self=True))
 
-    @_fixed.default
     def _find_fixed(self) -> Mapping[str, str]:
         fixed = {
             name: source.pieces[0]
@@ -334,23 +339,19 @@ class MessageBuilder:
         }
         return {name: text if name in _TEMPLATED else text.strip() for name, text in fixed.items()}
 
-    @_varying.default
     def _find_varying(self) -> tuple[tuple[str, FieldSource], ...]:
         return tuple((name, source) for name, source in self.sources.items() if name not in self._fixed)
 
-    @_used.default
     def _find_used(self) -> frozenset[str]:
         used = {self.template.to_column, *self.template.data_columns}
         for source in self.sources.values():
             used.update(source.columns if isinstance(source, TextTemplate) else (source.column,))
         return frozenset(used)
 
-    @_misplaced.default
     def _find_misplaced(self) -> tuple[str, ...]:
         # Parts of a message that stand beside it, in rows whose values have types.
         return tuple(name for name in _MISPLACED if self.typed and name in self.columns and name not in self._used)
 
-    @_is_plain.default
     def _find_plain(self) -> bool:
         # Whether a message is made of its texts only.
         has_data = self.template.data_columns or self.data is not None or DATA in self.columns

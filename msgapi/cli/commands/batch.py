@@ -1,18 +1,21 @@
-"""The command `msgapi batch`."""
+"""The commands `msgapi batch` and `msgapi batch report`."""
 
 from typing import Any
 
 import click
 
 from ..options import (
+    FILE_PATH,
     amount_callback,
     concurrency_option,
     dry_run_option,
+    export_option,
     file_options,
     id_column_option,
     json_option,
     message_options,
     message_values,
+    only_option,
     outage_timeout_option,
     rate_option,
     sandbox_option,
@@ -21,7 +24,7 @@ from ..options import (
 
 
 @click.command
-@click.argument("file", required=False)
+@click.argument("file", type=FILE_PATH, required=False)
 @message_options
 @file_options
 @concurrency_option
@@ -42,9 +45,11 @@ from ..options import (
     help="Never spend more than this, at the prices of --price.",
 )
 @wait_option
-@click.option("--journal", metavar="FILE", help="Where to record each row (default: FILE.journal).")
+@click.option("--journal", type=FILE_PATH, metavar="FILE", help="Where to record each row (default: FILE.journal).")
 @click.option("--no-journal", is_flag=True, help="Record nothing: an interrupted batch cannot be resumed.")
-@click.option("--resume", metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE.")
+@click.option(
+    "--resume", type=FILE_PATH, metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE."
+)
 @click.option("--resend-unknown", is_flag=True, help="Send rows again that may have been sent more than 23 hours ago.")
 @click.option(
     "--changed",
@@ -53,8 +58,13 @@ from ..options import (
 )
 @click.option("--new-batch", is_flag=True, help="FILE was sent before: send all of it again, as another batch.")
 @id_column_option
-@click.option("--results", metavar="FILE.jsonl", help="Write a line for each row as it ends.")
-@click.option("--failed", metavar="FILE", help="Write the rows that were not accepted to a file that can be sent.")
+@click.option("--results", type=FILE_PATH, metavar="FILE.jsonl", help="Write a line for each row as it ends.")
+@click.option(
+    "--failed",
+    type=FILE_PATH,
+    metavar="FILE",
+    help="Write the rows that were not accepted to a file that can be sent.",
+)
 @click.option("--overwrite", is_flag=True, help="Overwrite the files of --results and --failed.")
 @click.option("--with-recipients", is_flag=True, help="Include the recipients in the results.")
 @json_option
@@ -127,3 +137,25 @@ def batch(
         **options,
     )
     return start(config if resume is None else resumed(config), show_only=dry_run)
+
+
+@click.command("batch report")
+@click.argument("journal", type=FILE_PATH)
+@export_option
+@only_option
+@json_option
+def batch_report(*, journal: str, export: str | None, only: str | None, json: bool) -> int:
+    """Show the outcomes of a batch from its journal.
+
+    \b
+      msgapi batch report people.csv.journal
+      msgapi batch report people.csv.journal --export csv --only refused > refused.csv
+
+    In CSV, a cell that a spreadsheet would run as a formula begins with '. JSONL has each value as it is.
+
+    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 not finished: some rows are
+    not sent yet, or their outcome is unknown.
+    """  # noqa: D301 - \b is click's own
+    from ..batch.display import JournalReportOptions, show_journal  # not needed for --help
+
+    return show_journal(journal, JournalReportOptions(export=export, only=only, json=json))

@@ -19,11 +19,10 @@ from ...client import Client
 from ...ratelimit import Pace
 from ...sandbox import MAGIC_RECIPIENTS, PriceList, Sandbox
 from ..batch.command import BatchConfig, open_rows, run_batch
+from ..batch.counts import cost_line, outcome_table
 from ..batch.runner import BatchRun
-from ..batch.summary import cost_line, outcome_table
 from ..connection import PATIENT, run_async
-from ..outcomes import CliError, Exit, cannot_write
-from ..output import counted, emit, note, table_of
+from ..output import CliError, Exit, cannot_write, counted, emit, note, table_of
 
 Cells: TypeAlias = tuple[str, ...]
 HEADER: Final[Cells] = ("id", "to", "name", "parcel")
@@ -177,7 +176,12 @@ class DemoSetup:
 @click.option(
     "--rows", type=click.IntRange(50, 1_000_000), default=10_000, show_default=True, help="The number of rows."
 )
-@click.option("--keep", metavar="DIRECTORY", help="Keep the files in this directory.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, readable=False),
+    metavar="DIRECTORY",
+    help="Keep the files in this directory.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 def demo(*, rows: int, keep: str | None, seed: int) -> int:
     """Send a file to a faulty sandbox and check each row.

@@ -1,36 +1,56 @@
-"""The command `msgapi doctor`: one line for each check of this machine, with how to fix it."""
+"""The command `msgapi doctor`: one line for each check of this machine, with how to fix it, and the probe of --probe.
+
+The probe calls each read-only route of the service once, and shows how its answer differs from the models.
+
+Rules of the probe:
+- Only GET requests are sent, at most one for each route.
+- What is printed has routes, codes, and names and types of fields; no value of an answer.
+"""
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from time import time
-from typing import Final, final
+from typing import Any, Final, final
 from urllib.parse import urlsplit
 
+import attrs
 import click
 from attrs import frozen
 from yarl import URL
 
-from ... import billing
+from ... import agents, billing, campaigns, contacts, messages, testagent, webhooks
+from ...calls import Call
 from ...client import BASE_URL, Client
 from ...config import Misconfigured, is_loopback
+from ...observe import FieldDifference, drift
+from ...observe.hooks import route_of
 from ...results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ...retry import Retry
-from ...transports.common.proxy import FROM_ENVIRONMENT, read_proxies
+from ...transports.common.opening import FROM_ENVIRONMENT, read_proxies
 from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
 from ..connection import run_async
 from ..options import json_option
-from ..outcomes import CliError, Exit
-from ..output import emit, emit_json, note
+from ..output import CliError, Exit, TextTable, emit, emit_json, note, table_of
 
 _NEEDED: Final = frozenset({"key", "base URL", "service"})  # checks that must pass before the routes are probed
 _CALL: Final = billing.balance()
-_TIMEOUT: Final = 10.0  # seconds
+_TIMEOUT: Final = 10.0  # seconds of an attempt
 _SKEW: Final = 5.0  # seconds of accepted difference between the clocks
 _LIBRARIES: Final = ("anyio", "attrs", "cattrs", "orjson", "aiohttp", "click", "rich", "uvloop")
+_ROWS: Final = 20  # of each list: enough to find a contact and a campaign in the log
+_DAYS: Final = timedelta(days=7)  # of detailed usage
+_SHARE: Final = "These tables have routes, and names and types of fields. They have no values, so they can be shared."
+_MISSING: Final[Mapping[str, str]] = {
+    "message": "the message log is empty",
+    "contact": "the last messages name no contact",
+    "campaign": "the last messages name no campaign",
+    "agent": "pass --agent ID",
+}
 
 
 @final
@@ -64,8 +84,6 @@ def doctor(*, probing: bool, agent_id: str | None, json: bool) -> int:
     findings = [*_check_machine(), *run_async(_check_service)]
     probed = None
     if probing and not any(one.todo for one in findings if one.name in _NEEDED):
-        from ..probe import probe
-
         probed = run_async(partial(probe, _key(), agent_id))
     if json:
         checks = [{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings]
@@ -176,3 +194,118 @@ def _check_clock(result: Result[Balance]) -> Iterator[Finding]:
             else "set the clock of this machine, for example with NTP: waiting times of rate limits depend on it"
         )
         yield Finding("clock", f"{abs(ahead):.0f} s {'ahead of' if ahead >= 0 else 'behind'} the service's", todo)
+
+
+@final
+@frozen
+class ProbedRoute:
+    """One route. *answer* is `Ok` or the class and code of the error; it is empty if the route was *skipped*."""
+
+    route: str
+    answer: str = ""
+    skipped: str = ""
+
+
+@final
+@frozen
+class Probe:
+    """The result of a probe."""
+
+    routes: tuple[ProbedRoute, ...]
+    differences: tuple[FieldDifference, ...]
+
+    def show(self) -> None:
+        """Print the routes and the differences as two tables."""
+        routes = table_of("route", "answer", "#differences")
+        for one in self.routes:
+            count = sum(each.route.split(" ")[:2] == one.route.split(" ") for each in self.differences)
+            routes.add_row(one.route, one.answer or f"not called: {one.skipped}", f"{count}" if one.answer else "")
+        emit(routes)
+        if self.differences:
+            emit(_table(self.differences))
+        emit(_SHARE)
+
+    def plain(self) -> dict[str, object]:
+        """Return the result as the types of JSON."""
+        return {
+            "routes": [attrs.asdict(one) for one in self.routes],
+            "differences": [attrs.asdict(one) for one in self.differences],
+        }
+
+
+def _table(differences: tuple[FieldDifference, ...]) -> TextTable:
+    table = table_of("route", "field", "difference", "expected", "found", "#answers")
+    for one in differences:
+        kind = one.kind.replace("_", " ")
+        table.add_row(one.route, one.field, kind, one.expected, one.found, f"{one.answers} of {one.compared}")
+    return table
+
+
+async def probe(api_key: str, agent_id: str | None) -> Probe:
+    """Call the read-only routes and return what was found. *agent_id* is for the routes of an agent.
+
+    The probe ends early if the service cannot be reached or refuses the key.
+    """
+    observer = drift(report=lambda _: None)
+    routes: list[ProbedRoute] = []
+    async with Client(api_key=api_key, retry=Retry(attempts=2), timeout=_TIMEOUT, observer=observer) as client:
+
+        async def called(call: Call[Any]) -> Result[Any]:
+            result = await client(call)
+            answer = "Ok" if isinstance(result, Ok) else f"{type(result).__name__} {result.code}"
+            routes.append(ProbedRoute(route_of(call), answer))
+            return result
+
+        log: Mapping[str, str] = {}
+        for call in _calls():
+            result = await called(call)
+            if isinstance(result, NotSent | Unanswered | Unauthorized):
+                return Probe(tuple(routes), observer.differences())
+            if isinstance(result, Ok) and isinstance(result.value, messages.Page):
+                log = _ids(result.value)
+        for call, skipped in _calls_with_id(log, agent_id):
+            if skipped:
+                routes.append(ProbedRoute(route_of(call), skipped=skipped))
+            else:
+                _ = await called(call)
+    return Probe(tuple(routes), observer.differences())
+
+
+def _calls() -> Iterator[Call[Any]]:
+    today: date = datetime.now(UTC).date()
+    yield billing.balance()
+    yield billing.usage()
+    yield billing.detailed_usage(since=today - _DAYS, until=today)
+    yield billing.tier()
+    yield billing.transactions(limit=_ROWS)
+    yield billing.invoices(limit=_ROWS)
+    yield billing.payment_methods()
+    yield billing.auto_reload()
+    yield webhooks.list(limit=_ROWS)
+    yield testagent.status()
+    yield messages.list(limit=_ROWS)
+
+
+def _ids(page: messages.Page) -> dict[str, str]:
+    # The ids in the log that other routes need: of the newest row that has one.
+    found: dict[str, str] = {}
+    for row in page.messages:
+        ids = {"message": row.id, "contact": row.contact_id, "campaign": row.campaign_id}
+        found = {name: one for name, one in ids.items() if one} | found
+    return found
+
+
+def _calls_with_id(log: Mapping[str, str], agent_id: str | None) -> Iterator[tuple[Call[Any], str]]:
+    # Yields each call that needs an id, and why it cannot be made: empty if it can.
+    ids = {**log, "agent": agent_id}
+    routes: tuple[tuple[str, Callable[[str], Call[Any]]], ...] = (
+        ("message", messages.get),
+        ("contact", contacts.get),
+        ("contact", contacts.list_consents),
+        ("campaign", campaigns.status),
+        ("agent", agents.get),
+        ("agent", agents.launch_status),
+    )
+    for name, function in routes:
+        given = ids.get(name)
+        yield function(given or "{id}"), "" if given else _MISSING[name]

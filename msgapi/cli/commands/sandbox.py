@@ -18,8 +18,7 @@ from attrs import frozen
 from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
 from ..connection import open_signals, run_async
 from ..options import FiniteFloat, amount_callback, json_option
-from ..outcomes import CliError, Exit
-from ..output import emit, emit_json, note, table_of
+from ..output import CliError, Exit, emit, emit_json, note, table_of
 
 if TYPE_CHECKING:
     from anyio.abc import Process

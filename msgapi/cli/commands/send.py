@@ -1,13 +1,14 @@
 """The command `msgapi send`."""
 
 from functools import partial
-from typing import Any, final
+from typing import Any, Final, final
 
 import click
 from attrs import field, frozen
 
 from ... import codec
 from ...calls import Call, new_key
+from ...fallback import AnyCall, chain
 from ...messages import Accepted, Message
 from ...messages import send as send_call
 from ...results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unauthorized
@@ -18,29 +19,53 @@ from ..batch.message_file import LoadedOptions, load
 from ..batch.template import MessageTemplate, check_options, compose
 from ..connection import make_call, private_sandbox, run_async
 from ..options import dry_run_option, json_option, message_options, message_values, sandbox_option
-from ..outcomes import CliError, Exit, RowOutcome
-from ..output import emit, emit_json, note
+from ..output import CliError, Exit, RowOutcome, emit, emit_json, note
+
+_OF_EMAIL: Final = frozenset({"channel_id", "subject", "html", "template_id", "template_version"})
 
 
 @final
 @frozen(kw_only=True)
 class MessageOptions:
-    """The options of one message: the text for each field, and NAME=VALUE for each variable of the template."""
+    """The options of one message: the text for each field, and NAME=VALUE for each variable of the template.
+
+    *fallback_email* is the address for an email if the service refuses the RCS message.
+    """
 
     loaded: LoadedOptions = field(repr=False)
     to: str = field(repr=False)
     data: tuple[str, ...] = field(repr=False)
     idempotency_key: str | None = None
+    fallback_email: str | None = field(default=None, repr=False)
 
-    def call(self) -> Call[Accepted]:
-        """Return the call that sends the message. Raise CliError if the message is not complete."""
+    def call(self) -> AnyCall[Accepted]:
+        """Return the call or the fallback that sends the message. Raise CliError if a message is not complete."""
+        values = {**self.loaded.values, "to": self.to}
+        if self.fallback_email is None:
+            return self._send(self._message(values, self._variables()))
+        if self.loaded.file is not None:
+            raise CliError("--message cannot be used with --fallback-email: give the RCS message by --text")
+        if "agent_id" not in values:
+            raise CliError("--fallback-email is for RCS messages: give --agent")
+        if "channel_id" not in values:
+            raise CliError("--fallback-email needs an email channel: give --channel")
+        if "template_id" not in values and not values.keys() >= {"subject", "html"}:
+            raise CliError("--fallback-email needs --subject and --html, or --template")
+        rcs = {name: text for name, text in values.items() if name not in _OF_EMAIL}
+        email = {name: text for name, text in values.items() if name in _OF_EMAIL or name == "message_type"}
+        second = compose(email | {"to": self.fallback_email}, self._variables() or None)
+        return chain(self._send(compose(rcs)), self._send(second))
+
+    def _variables(self) -> dict[str, object]:
         data: dict[str, object] = {}
         for one in self.data:
             name, given, value = one.partition("=")
             if not name or not given:
                 raise CliError(f"--data takes NAME=VALUE, not {one!r}")
             data[name] = value
-        message = self._message(data)
+        return data
+
+    def _send(self, message: Message | Invalid) -> Call[Accepted]:
         if isinstance(message, Invalid):
             raise CliError(f"this message is not complete: {explain(message)}", facts=facts(message))
         key = new_key() if self.idempotency_key is None else self.idempotency_key
@@ -51,9 +76,8 @@ class MessageOptions:
         """The fields of the message that are no content, such as the agent."""
         return {**({} if self.loaded.file is None else self.loaded.file.fields), **self.loaded.values}
 
-    def _message(self, data: dict[str, object]) -> Message | Invalid:
+    def _message(self, values: dict[str, str], data: dict[str, object]) -> Message | Invalid:
         if self.loaded.file is None:
-            values = {**self.loaded.values, "to": self.to}
             check_options(values)
             return compose(values, data or None)
         # The placeholders of the file are filled from --data.
@@ -73,40 +97,50 @@ class MessageOptions:
     help="A variable of the template, or a placeholder of --message; repeatable.",
 )
 @click.option("--idempotency-key", metavar="KEY", help="A message sent again with the same key is not sent twice.")
+@click.option(
+    "--fallback-email",
+    metavar="ADDRESS",
+    help="RCS: send an email (--channel, --subject, --html or --template) to this address if the recipient cannot be "
+    "reached by RCS (404).",
+)
 @json_option
 @dry_run_option
 @sandbox_option
-def send(
-    *, to: str, data: tuple[str, ...], idempotency_key: str | None, json: bool, dry_run: bool, sandbox: bool
-) -> int:
+def send(*, to: str, json: bool, dry_run: bool, sandbox: bool, **others: Any) -> int:  # noqa: ANN401 - of MessageOptions
     """Send one message.
 
-    RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template. --message
-    FILE.json has any message as the API has it, such as a rich card; its placeholders {name} are filled from --data.
+    RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template. With
+    --fallback-email the options of both describe an RCS message, and an email that is sent only if the service refuses
+    the first because the recipient cannot be reached. --message FILE.json has any message as the API has it, such as a
+    rich card; its placeholders {name} are filled from --data.
     """
-    loaded = load(message_values())
-    options = MessageOptions(loaded=loaded, to=to, data=data, idempotency_key=idempotency_key)
+    options = MessageOptions(loaded=load(message_values()), to=to, **others)
     call = options.call()
     if call.invalid is not None:
         raise CliError(f"this message is not valid: {explain(call.invalid)}", facts=facts(call.invalid))
     if dry_run:
-        emit(run_async(partial(first_request, call)))
+        emit("\n\n".join(run_async(partial(first_request, leg)) for leg in call.legs))
         return Exit.ACCEPTED
     result = run_async(partial(make_call, call, private_sandbox(options.senders) if sandbox else None))
     if json:
-        emit_json(_plain(result))
+        emit_json(_plain(result) | ({"leg": result.meta.leg} if len(call.legs) > 1 else {}))
     elif isinstance(result, Ok):
         emit(receipt(result.value))
+        if result.meta.refused:
+            note(f"sent by email, since the RCS message was refused: {describe(result.meta.refused[0])}")
     return _status(result, call)
 
 
-def _status(result: Result[Accepted], call: Call[Accepted]) -> Exit:
+def _status(result: Result[Accepted], call: AnyCall[Accepted]) -> Exit:
     if isinstance(result, Ok):
         return Exit.ACCEPTED
     note(describe(result))
     note(advise_message(result))
     if result.may_have_happened:
-        note(f"it may have been sent; to repeat it without sending it twice: --idempotency-key {call.idempotency_key}")
+        key, alone = call.legs[result.meta.leg - 1].idempotency_key, ""
+        if result.meta.leg > 1:  # from the first leg again, the recipient could get both
+            alone = " send the email alone, with --to and the options of the email, and"
+        note(f"it may have been sent; to repeat it without sending it twice:{alone} --idempotency-key {key}")
     match result:
         case error if error.scope == "foreign":
             return Exit.REFUSED

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from .decision import Decision
+from .requests import Decision
 
 ACCOUNT: Final = (
     Decision(

@@ -14,12 +14,11 @@ from attrs import define, field, frozen
 from ...messages import Tier
 from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
-from .billing import PaymentSettings, PriceList, Wallet
+from .billing import Newsletters, Pair, PaymentSettings, PriceList, Sessions, Wallet
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
 from .contacts import ContactRecords
 from .faults import DeliverySteps, RandomFaults, Timing
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
-from .sessions import Newsletters, Pair, Sessions
 from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
 
 Role: TypeAlias = Literal["viewer", "editor", "manager"]

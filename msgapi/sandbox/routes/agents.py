@@ -28,8 +28,7 @@ from ..http.responses import (
 )
 from ..model.agents import MAX_TEST_MESSAGES, TEST_AGENT, AgentRecord, SandboxAgent
 from ..model.state import AccountState
-from ..rules.acceptance import accept, price_of
-from ..rules.billing import FREE
+from ..rules.acceptance import FREE, accept, price_of
 
 _NEW, _CHANGES = agents.SCHEMAS
 _REGISTRATION, _VERIFICATION = testagent.SCHEMAS

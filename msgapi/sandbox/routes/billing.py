@@ -41,7 +41,7 @@ from ..model.billing import (
     TransactionType,
 )
 from ..model.state import AccountState
-from ..rules.billing import MAX_BALANCE, fits_balance, reload_if_low
+from ..rules.account import MAX_BALANCE, fits_balance, reload_if_low
 
 
 @final

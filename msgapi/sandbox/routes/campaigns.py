@@ -8,7 +8,7 @@ from ..http.requests import RouteRequest
 from ..http.responses import SimulatedResponse, error_response, json_response, not_found
 from ..model.campaigns import COMPLETED, PAUSED, Campaign, CampaignExecution
 from ..model.state import AccountState
-from ..rules.billing import insufficient_balance
+from ..rules.acceptance import insufficient_balance
 
 
 @final

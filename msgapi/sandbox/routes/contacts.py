@@ -27,7 +27,7 @@ from ..http.responses import (
 )
 from ..model.contacts import GIVEN_FIELDS, ConsentRecord, ContactRecord
 from ..model.state import AccountState
-from ..rules.contacts import add_consent, add_contact, change_contact
+from ..rules.account import add_consent, add_contact, change_contact
 
 
 def create(state: AccountState, request: RouteRequest) -> SimulatedResponse:

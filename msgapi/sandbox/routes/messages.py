@@ -33,8 +33,15 @@ from ..model.agents import SandboxAgent
 from ..model.faults import Fault, fault_response, find_fault
 from ..model.messages import NOT_DELIVERED, QUERY_STATUSES, LogEntry
 from ..model.state import AccountState
-from ..rules.acceptance import accept, charge_for, check_recipient, find_sender, newsletter_cap_reached
-from ..rules.billing import insufficient_balance, list_price
+from ..rules.acceptance import (
+    accept,
+    charge_for,
+    check_recipient,
+    find_sender,
+    insufficient_balance,
+    list_price,
+    newsletter_cap_reached,
+)
 from ..rules.lifecycle import change_status
 
 Filter: TypeAlias = Callable[[LogEntry], bool]

@@ -1,13 +1,15 @@
-"""Whether a message may be sent, and what its acceptance changes: the hold, the log, the tier, the schedule.
+"""Whether a message may be sent, what it costs, and what its acceptance changes: hold, log, tier and schedule.
 
 The 24 h session of a conversation and the daily cap of newsletters are checked with the price, which depends on both.
 """
 
-from typing import assert_never
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final, assert_never, final
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from ...messages import USE_CASES
+from ...messages import USE_CASES, unit
 from ...messages.models import Carousel, Email, Message, Rcs, RichCard, Text
 from ...results import Detail
 from ..http.requests import RouteRequest
@@ -23,10 +25,28 @@ from ..http.responses import (
 from ..model.agents import SandboxAgent
 from ..model.billing import month_of, next_midnight
 from ..model.faults import parse_ttl
-from ..model.messages import EmailChannel, LogEntry
+from ..model.messages import ChannelName, EmailChannel, LogEntry
 from ..model.state import AccountState
-from .billing import FREE, Charge, hold, insufficient_balance, list_price, reload_if_low
+from .account import hold, reload_if_low
 from .lifecycle import queue
+
+TOPUP_URL: Final = "https://app.arowana.app/billing"
+FREE: Final = Decimal(0)
+
+
+@final
+@frozen
+class Charge:
+    """What a message costs: its *unit*, its *price*, and *more* fields of `billing`.
+
+    The price is 0 if the session or the month is paid for. If *counts* is True, the message adds to the month's tier.
+    """
+
+    channel: ChannelName
+    unit: str
+    price: Decimal
+    more: Mapping[str, bool]
+    counts: bool = True
 
 
 def find_sender(state: AccountState, message: Message) -> SandboxAgent | EmailChannel | SimulatedResponse:
@@ -77,6 +97,20 @@ def price_of(state: AccountState, message: Message, now: float) -> Charge | Simu
     paid = state.newsletters.is_paid(pair, now)
     counts = not state.newsletters.is_counted(pair, now)
     return evolve(full, price=FREE if paid else full.price, more={"mau_charged": not paid}, counts=counts)
+
+
+def list_price(state: AccountState, message: Message) -> Charge:
+    """Return what *message* costs if nothing is paid for yet."""
+    channel: ChannelName = "EMAIL" if isinstance(message, Email) else "RCS"
+    name = unit(message)
+    return Charge(channel, name, state.prices.price_of(channel, name), {})
+
+
+def insufficient_balance(balance: Mapping[str, float], required: Decimal) -> SimulatedResponse:
+    """Return a 402 response: the *balance* does not cover the *required* amount."""
+    message = "The free balance does not cover this message."
+    fields = {"details": [], "balance": balance, "required_amount": float(required), "topup_url": TOPUP_URL}
+    return error_response(402, "insufficient_balance", message, **fields)
 
 
 def newsletter_cap_reached(now: float) -> SimulatedResponse:

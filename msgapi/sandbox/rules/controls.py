@@ -19,7 +19,7 @@ from ..model.agents import TEST_AGENT, AgentRecord, AgentStatus, CarrierDecision
 from ..model.campaigns import CampaignExecution
 from ..model.messages import LogEntry, MessageStatus
 from ..model.state import AccountState
-from .contacts import change_consent
+from .account import change_consent
 from .lifecycle import change_status, fail_delivery
 
 HaltStatus: TypeAlias = Literal["PAUSED_ERROR", "PAUSED_BALANCE"]

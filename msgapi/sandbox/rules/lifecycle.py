@@ -13,12 +13,11 @@ from typing import Final
 import orjson
 
 from ..http.responses import format_time
+from ..model.billing import Pair
 from ..model.faults import DeliveryStep, plan_delivery
 from ..model.messages import NOT_DELIVERED, LogEntry, MessageStatus
-from ..model.sessions import Pair
 from ..model.state import AccountState, NextStep, ReloadRetry
-from .billing import retry_reload
-from .contacts import apply_email_status
+from .account import apply_email_status, retry_reload
 
 _UNDER_WAY: Final = frozenset({"QUEUED", "SENT"})
 _RECEIVED: Final = frozenset({"DELIVERED", "READ", "CLICKED"})

@@ -1,6 +1,5 @@
 """Record exchanges to a file, and replay them."""
 
-from .exchanges import NotRecorded
-from .recording import Cassette, Recording, RecordMode, Replay
+from .recording import Cassette, NotRecorded, Recording, RecordMode, Replay
 
 __all__ = ["Cassette", "NotRecorded", "RecordMode", "Recording", "Replay"]

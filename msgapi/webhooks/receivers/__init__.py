@@ -2,10 +2,9 @@
 
 from .asgi_aiohttp import aiohttp, asgi
 from .django_flask import django, flask
-from .event_store import EventState, EventStore, EventStoreError, MemoryEventStore
+from .event_store import EventState, EventStore, EventStoreError, MemoryEventStore, SqliteEventStore
 from .receiver import Handler, Receiver
 from .redis_event_store import RedisEventStore
-from .sqlite_event_store import SqliteEventStore
 
 __all__ = [
     "EventState",

@@ -25,9 +25,8 @@ import orjson
 from attrs import define, evolve, field, frozen
 from attrs.validators import gt
 
-from ..delivery import InvalidDelivery, parse_secrets, read
+from ..delivery import InvalidDelivery, explain_mismatch, parse_secrets, read
 from ..events import Event
-from ..mismatch import explain_mismatch
 from .event_store import EventState, EventStore
 
 Handler: TypeAlias = Callable[[Event], Awaitable[None]]

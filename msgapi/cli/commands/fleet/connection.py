@@ -12,7 +12,7 @@ from ....fleet import ChunkQueue, FleetConflict, RecordStore, Unreachable
 from ....fleet.batches import is_valid_name
 from ....ratelimit import SharedRate
 from ...options import FiniteFloat
-from ...outcomes import CliError, Exit
+from ...output import CliError, Exit
 
 _EXAMPLE: Final = "such as redis://127.0.0.1:6379 or nats://127.0.0.1:4222"
 url_option: Final = click.option(

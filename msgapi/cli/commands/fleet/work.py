@@ -31,14 +31,12 @@ from ....fleet.worker import work as run_worker
 from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ... import connection as clients
-from ...batch.counts import Counts
+from ...batch.counts import Counts, outcome_table, plain_counts
+from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, stop_reason
 from ...batch.input import InputRow
-from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
-from ...batch.summary import outcome_table, plain_counts, stop_reason
 from ...connection import open_signals, run_async
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
-from ...outcomes import CliError, Exit
-from ...output import counted, emit, emit_json, note
+from ...output import CliError, Exit, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
@@ -119,8 +117,8 @@ class WorkerCounts:
 
     def show(self) -> None:
         """Show the progress."""
-        counts, rate = self.counts, self._speed.measure(self.counts.settled)
-        if not counts.settled and not self.display.eager:
+        counts, rate = self.counts, self._speed.measure(self.counts.ended)
+        if not counts.ended and not self.display.eager:
             return
         parts = outcome_parts(counts)
         if rate >= 1:
