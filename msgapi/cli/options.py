@@ -28,11 +28,12 @@ _OPTIONS: Final = (
     ("ttl", "--ttl", "DURATION", "RCS: revoke the message if it is not delivered within this time, such as 900s."),
     ("channel_id", "--channel", "ID", "Email: the sending channel, such as ch_demo."),
     ("subject", "--subject", "TEXT", "Email: the subject."),
-    ("html", "--html", "HTML", "Email: the content as HTML."),
+    ("html", "--html", "HTML", "Email: the content as HTML; @FILE reads it from a file."),
     ("template_id", "--template", "ID", "Email: a published template, in place of --text and --html."),
     ("template_version", "--template-version", "N", "Email: the version of the template (default: the latest)."),
     ("message_type", "--message-type", "TYPE", f"{', '.join(KINDS)} (default: {KINDS[0]})."),
-    ("text", "--text", "TEXT", "The text of the message."),
+    ("text", "--text", "TEXT", "The text of the message, or of the plain-text part of an email; @FILE reads a file."),
+    ("message", "--message", "FILE", "A template file: the message as JSON, such as a rich card, with placeholders."),
 )
 EXPORTED: Final = (
     RowOutcome.ACCEPTED,
@@ -54,7 +55,11 @@ def _region_callback(context: click.Context, option: click.Parameter, value: str
     return found
 
 
-_CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
+_TYPES: Final[Mapping[str, click.ParamType]] = {
+    "traffic_type": click.Choice(TRAFFIC, case_sensitive=False),
+    "message_type": click.Choice(KINDS, case_sensitive=False),
+    "message": FILE_PATH,
+}
 _FILE: Final = (
     click.option(
         "--to-column", default="to", show_default=True, metavar="COLUMN", help="The column of the recipients."
@@ -176,8 +181,9 @@ class FiniteFloat(click.FloatRange):
 def message_options(command: F) -> F:
     """Add the options that describe a message to *command*; `message_values` returns their values."""
     for name, flag, metavar, text in reversed(_OPTIONS):
-        kind = click.Choice(_CHOICES[name], case_sensitive=False) if name in _CHOICES else str
-        option = click.option(flag, name, type=kind, metavar=metavar, help=text, expose_value=False, callback=_collect)
+        option = click.option(
+            flag, name, type=_TYPES.get(name), metavar=metavar, help=text, expose_value=False, callback=_collect
+        )
         command = option(command)
     return command
 
@@ -190,7 +196,7 @@ def file_options(command: F) -> F:
 
 
 def message_values() -> dict[str, str]:
-    """Return the values of the message options that were given, by the name of the field."""
+    """Return the values of the message options that were given, by the name of the field. Files are not read yet."""
     values: dict[str, str] = click.get_current_context().meta.setdefault(_MESSAGE_OPTIONS, {})
     return dict(values)
 

@@ -319,6 +319,8 @@ COMMAND: dict[str, Any] = {
         {"message_values": {"text": 1}},
         {"message_values": ["text"]},
         {"allow_empty": "yes"},
+        {"file_digests": []},
+        {"file_digests": {"text": None}},
     ],
 )
 def test_a_stored_command_that_the_program_never_writes_is_damage(change: dict[str, object]) -> None:

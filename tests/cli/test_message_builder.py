@@ -5,8 +5,10 @@ import pytest
 
 from msgapi import Detail, Invalid
 from msgapi.cli import options
+from msgapi.cli.batch.builder import own_key
 from msgapi.cli.batch.input import InputRow
-from msgapi.cli.batch.template import OPTIONS, MessageTemplate, own_key
+from msgapi.cli.batch.message_file import OPTIONS
+from msgapi.cli.batch.template import MessageTemplate
 from msgapi.cli.output import CliError
 from msgapi.messages import Email, MessageType, Text, TrafficType
 
@@ -33,16 +35,16 @@ def test_options_and_columns_make_an_rcs_text() -> None:
     assert message == Text(agent_id="ag", to="+4915100000001", traffic_type="TRANSACTION", text="Hi Ann", ttl="900s")
 
 
-def test_columns_alone_can_say_it_all_and_are_taken_word_for_word() -> None:
+def test_columns_alone_can_say_it_all_and_are_taken_without_spaces_around() -> None:
     row = {
         "to": "+4915100000001",
         "agent_id": "ag",
         "traffic_type": "PROMOTION",
-        "text": " {name} ",
+        "text": " Hi ",
         "message_type": "NEWSLETTER",
     }
     message = write({}, dict(row))
-    assert message == Text(**(row | {"text": " {name} "}))  # type: ignore[arg-type]
+    assert message == Text(**(row | {"text": "Hi"}))  # type: ignore[arg-type]
 
 
 def test_an_option_wins_over_a_column() -> None:

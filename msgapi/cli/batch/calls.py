@@ -27,10 +27,10 @@ from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
 from ..output import CliError
+from .builder import KEY, MessageBuilder, own_key
 from .counts import DUPLICATE
 from .input import MOST_COLUMNS, InputFile, InputRow
 from .recipients import RecipientReport
-from .template import KEY, MessageBuilder, own_key
 
 _STORED: Final = 7  # bytes of a hash; two more choose the bucket
 
@@ -218,6 +218,7 @@ class RowCalls:
         """Yield what is made of each of up to *count* *rows*."""
         contents = SeenHashes(count)
         self.builder.recipients.begin(count)
+        self.builder.warnings.clear()
         for row in rows:
             own = self.ids.own_id(row)
             if row.number in self.repeated:

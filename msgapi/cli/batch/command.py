@@ -8,19 +8,20 @@ from pathlib import Path
 from shlex import quote
 from typing import Any, Final, Literal, cast, final
 
-from attrs import evolve, field, frozen
+from attrs import Factory, evolve, field, frozen
 
 from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
 from ..output import CliError, counted, note
-from . import dry_run, journal
+from . import dry_run, journal, message_file
 from .calls import RepeatedRows, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .display import open_progress, report
 from .input import CONTINUE, FileFormat, InputFile, open_input
-from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
+from .journal import DIGESTS, MESSAGE_FIELDS, BatchJournal, estimate_left, spent
+from .message_file import MESSAGE, OPTIONS, LoadedOptions
 from .recipients import RegionOptions
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
@@ -37,7 +38,8 @@ class BatchConfig:
     """The options of a batch.
 
     - *path*: the input file, `-` for standard input.
-    - *message_values*: the text of each message option, by the name of the field.
+    - *message_values*: the text of each message option, by the name of the field; `@FILE` and the file of --message
+      are read when the object is made, into *loaded*.
     - *region*: the country of numbers without a country code, such as `DE`; *region_column*: the column with that of
       each row.
     - *journal*: where to record the rows; None: next to the input file.
@@ -76,12 +78,16 @@ class BatchConfig:
     with_recipients: bool = False
     json: bool = False
     sandbox: bool = False
+    loaded: LoadedOptions = field(
+        init=False, repr=False, default=Factory(lambda self: message_file.load(self.message_values), takes_self=True)
+    )
 
     @property
     def template(self) -> MessageTemplate:
         """What the options say about every message."""
         return MessageTemplate(
-            given=self.message_values,
+            given=self.loaded.values,
+            file=self.loaded.file,
             to_column=self.to_column,
             data_columns=self.data,
             allow_empty=self.allow_empty,
@@ -92,7 +98,18 @@ class BatchConfig:
     @property
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
-        return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
+        stored: dict[str, object] = {
+            name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED
+        }
+        return stored | {
+            "message_values": message_file.absolute(self.message_values),
+            DIGESTS: dict(self.loaded.digests),
+        }
+
+    @property
+    def senders(self) -> Mapping[str, str]:
+        """The fields that are the same for all messages, such as the agent, as far as they are known."""
+        return {**({} if self.loaded.file is None else self.loaded.file.fields), **self.loaded.values}
 
     @property
     def unit_prices(self) -> UnitPrices | None:
@@ -139,6 +156,14 @@ def resumed(config: BatchConfig) -> BatchConfig:
             f"the file back, or name it by its new path: `msgapi batch FILE --journal {quote(path)}`, with the options "
             "of the first run"
         )
+    for name, value in stored["message_values"].items():
+        file = message_file.file_of(name, value)
+        if file is not None and not Path(file).exists():
+            option = f"--message {file}" if name == MESSAGE else f"{OPTIONS[name]} @{file}"
+            raise CliError(
+                f"{file} is missing, and the journal {path} does not have its content: nothing was sent; put the file "
+                f"back, or run the command of the first run with {option} by its new path"
+            )
     return config.resume(stored)
 
 
@@ -158,8 +183,11 @@ def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[
 
 def row_calls(config: BatchConfig, table: InputFile) -> RowCalls:
     """Return what makes the calls of the rows of *table*. Raise CliError if the options do not fit it."""
-    builder, ids = config.template.bind(table.columns), RowIds(column=config.id_column)
+    builder = config.template.bind(table.columns, typed=table.file_format == "jsonl")
+    ids = RowIds(column=config.id_column)
     ids.check(table)
+    for text in builder.notes:
+        note(text)
     return RowCalls(builder, ids, config.allow_duplicates, RepeatedRows.find(table, ids))
 
 
@@ -196,7 +224,7 @@ async def _send(
     journal: BatchJournal | None,
 ) -> int:
     pace = Pace(config.rate)
-    async with open_client(private_sandbox(config.message_values) if config.sandbox else None, pace=pace) as api:
+    async with open_client(private_sandbox(config.senders) if config.sandbox else None, pace=pace) as api:
         if estimate is not None and not config.wait_for_balance:
             left = estimate_left(estimate, journal, config.highest_price)
             if left.messages:

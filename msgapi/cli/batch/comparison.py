@@ -19,6 +19,7 @@ from ...journal import Unusable
 from ...journal.comparison import Choice, Comparison, Difference, FileRow, compare
 from ...recipients.national import metadata_version
 from ..output import CliError, Exit, counted, note
+from .builder import own_key
 from .calls import RowCalls
 from .input import InputFile
 from .journal import (
@@ -32,7 +33,6 @@ from .journal import (
     store_command,
     store_path,
 )
-from .template import own_key
 
 _CHUNK: Final = 500  # rows that are compared together
 _INTERVAL: Final = 5.0  # seconds between two lines of progress

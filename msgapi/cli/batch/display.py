@@ -249,6 +249,7 @@ def summary(run: BatchRun) -> dict[str, object]:
         | {
             "stopped": run.stopped.reason if run.stopped is not None else None,
             "sent_before": None if run.journal is None else _sent_before(run.journal),
+            "warnings": run.calls.builder.warnings.facts(),
             "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
             "failure": run.failure,
             "next": next_step(run.counts, None if run.journal is None else run.journal.path),
@@ -295,6 +296,7 @@ def _changed(counts: Counts) -> str:
 
 def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     counts = run.counts
+    yield from run.calls.builder.warnings.texts()
     reason = "" if run.stopped is None else stop_reason(run.stopped, shortage(run.stopped, run.counts))
     if reason:
         yield reason

@@ -15,12 +15,13 @@ from ...calls import Call
 from ...client import Client
 from ...fallback import AnyCall
 from ...http import Request
-from ...messages import Accepted
+from ...messages import Accepted, Message, Text
+from ...messages.models import BASIC_MAX_LENGTH
 from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
 from ..connection import run_async
-from ..output import Exit, RowOutcome, emit, emit_json, table_of
+from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
 from .calls import RowCalls
 from .input import InputFile, InputRow
 from .recipients import RecipientReport
@@ -39,6 +40,7 @@ class DryRun:
     first: AnyCall[Accepted] | None = None
     fallbacks: int = 0
     units: Counter[str] = field(factory=Counter)
+    longer_in_units: int = 0
     invalid: int = 0
     invalid_rows: list[tuple[InputRow, str]] = field(factory=list)
     duplicate: int = 0
@@ -63,7 +65,11 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     first = () if found.first is None else found.first.legs
     requests = [run_async(partial(_capture, leg)) for leg in first]
     if json:
-        emit_json(_facts(found, requests))
+        emit_json(
+            _facts(found, requests)
+            | {"warnings": calls.builder.warnings.facts(), "notes": calls.builder.notes}
+            | {"assumptions": list(_assumptions(found, prices)), "maybe_single": found.longer_in_units}
+        )
         return found.status
     for title, request in zip(("the first request", "if the service answers 404"), requests, strict=False):
         emit(f"{title}:\n\n{_format(request)}\n")
@@ -79,7 +85,7 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     if found.amount is not None:
         counts.add_row("EUR at most", f"{found.amount:,}")
     emit(counts)
-    emit("\n".join(_lines(found)))
+    emit("\n".join([*calls.builder.warnings.texts(), *_assumptions(found, prices), *_lines(found)]))
     return found.status
 
 
@@ -95,13 +101,47 @@ def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = No
             _add_invalid(found, made.row, made.call.invalid)
         if made.message is None:
             continue
-        found.units[billing.unit(made.message)] += 1
+        unit = billing.unit(made.message)
+        found.units[unit] += 1
+        found.longer_in_units += unit == "basic_message" and _is_longer_in_units(made.message)
         found.fallbacks += made.second is not None
         if prices is not None and found.amount is not None:
             found.amount += max(price_of(one, prices) for one in (made.message, made.second) if one is not None)
         found.first = found.first or made.call
     found.recipients = calls.recipients
     return found
+
+
+def _is_longer_in_units(message: Message) -> bool:
+    # Whether a text that is short in code points is long in UTF-16 units or in bytes of UTF-8.
+    text = message.text if isinstance(message, Text) else ""
+    return len(text.encode()) > BASIC_MAX_LENGTH or len(text.encode("utf-16-le")) // 2 > BASIC_MAX_LENGTH
+
+
+def _assumptions(found: DryRun, prices: UnitPrices | None) -> Iterator[str]:
+    """Yield what the units and the price assume where the documentation of the API leaves it open."""
+    if found.units["basic_message"] or found.units["single_message"]:
+        yield (
+            f"units: an RCS text without suggestions is a basic_message up to {BASIC_MAX_LENGTH} characters, counted "
+            "as Unicode code points (the API does not define a character); longer texts and cards are a "
+            "single_message; an email is a basic_message"
+        )
+    if found.longer_in_units:
+        more = ""
+        if prices is not None and "single_message" in prices and "basic_message" in prices:
+            extra = (prices["single_message"] - prices["basic_message"]) * found.longer_in_units
+            more = f", for {extra:,} EUR more"
+        yield (
+            f"units: {counted(found.longer_in_units)} with letters outside ASCII would be a single_message if the "
+            f"service counts UTF-16 units or bytes{more}"
+        )
+    if found.units["conversation"] or found.units["mau"]:
+        yield (
+            "units: a conversation is billed once per session and a mau once per subscriber and month; each row is "
+            "counted here"
+        )
+    if prices is not None:
+        yield "price: the prices of --price, without tiers; rows that are refused cost nothing"
 
 
 def _add_invalid(found: DryRun, row: InputRow, why: Invalid | None) -> None:

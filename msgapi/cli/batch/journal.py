@@ -26,7 +26,7 @@ from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
 from ...recipients.national import metadata_version
 from ..output import CliError, Exit, note
-from .template import OPTIONS
+from .message_file import MESSAGE, OPTIONS
 
 SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"
@@ -35,6 +35,9 @@ FILE_DIGEST: Final = "file"
 _RULE: Final = "rule"
 METADATA: Final = "phonenumberslite"
 """The name of the version of the library that has completed numbers of rows, if one has."""
+DIGESTS: Final = "file_digests"
+"""The digests of the files that options name, by the name of the option."""
+
 MESSAGE_FIELDS: Final = (
     "message_values",
     "id_column",
@@ -221,7 +224,8 @@ def _recipe(about: Mapping[str, str]) -> dict[str, Any]:
     # The options of messages are parts of their own, so that the one that differs can be named.
     command = stored_command(about, "the journal")
     options = {name: command[name] for name in MESSAGE_FIELDS if name != "message_values"}
-    return {"rule": about.get(_RULE)} | options | {name: command["message_values"].get(name) for name in OPTIONS}
+    texts = command["message_values"] | command.get(DIGESTS, {})  # of a file, the digest counts, and not the path
+    return {"rule": about.get(_RULE)} | options | {name: texts.get(name) for name in (*OPTIONS, MESSAGE)}
 
 
 def option_name(part: str) -> str:
@@ -315,7 +319,11 @@ def parse_command(text: str) -> dict[str, Any] | None:
         name in command and isinstance(command[name], kinds) for name, kinds in _KINDS.items()
     ):
         return None
+    digests = command.get(DIGESTS, {})
+    if not isinstance(digests, dict):
+        return None
     texts = [*command["message_values"].values(), *command["message_values"], *command["data"], *command["prices"]]
+    texts += digests.values()
     return command if all(isinstance(one, str) for one in texts) and _is_amount(command["max_spend"]) else None
 
 
@@ -346,4 +354,4 @@ _KINDS: Final[Mapping[str, type[Any] | tuple[type[Any], ...]]] = {
     "prices": list,
     "max_spend": _TEXT,
 }
-_OPTION_NAMES: Final = {"file_format": "--format"}
+_OPTION_NAMES: Final = {"file_format": "--format", MESSAGE: "--message"}

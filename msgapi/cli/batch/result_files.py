@@ -30,9 +30,9 @@ from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable
 from ..output import CliError, RowOutcome, cannot_write
+from .builder import KEY, own_key
 from .counts import kind_of, recorded_kind
 from .input import FileFormat, InputFile, InputRow, format_of
-from .template import KEY, own_key
 
 CHANNELS: Final = ("rcs", "email")
 """The channels of the legs of a row, if there is a fallback."""

@@ -1,169 +1,38 @@
-"""From options and the columns of a row to one message.
+"""From options and template files to what builds the message of each row: where each of its fields is taken from.
 
 Rules:
-- An option takes precedence over a column of the same name.
-- A placeholder `{column}` is replaced by the text of the column, whole; there are no formats, attributes, indexes
-  or conversions. In HTML the inserted text is escaped.
-- Spaces around ids are removed. Recipients are normalised.
+- An option takes precedence over a template file, and both over a column of the same name.
 - With a column for the fallback, the first message is RCS and the second an email to the address in that column. Each
   is made only of the fields of its channel. A row without an address has no fallback.
 """
 
-import html
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal, TypeGuard, cast, final
+from collections.abc import Mapping
+from typing import Final, final
 
-import orjson
 from attrs import evolve, field, frozen
 
-from ...messages import Email, Message, Text
-from ...messages.models import MessageType, TrafficType
-from ...recipients.country_codes import is_possible
-from ...recipients.email import is_usual
-from ...results import Detail, Invalid
+from ...messages import check
+from ...results import Invalid
 from ..output import CliError
-from .input import InputRow
-from .recipients import RecipientReader, RefusedCell, RegionOptions
+from . import placeholders
+from .builder import EMAIL_ONLY, RCS_ONLY, TEXTS, ColumnValue, FieldSource, MessageBuilder, compose
+from .message_file import CONTENT, DATA, OPTIONS, MessageFile, parse_tree
+from .placeholders import TextSource, TextTemplate, parse
+from .recipients import RecipientReader, RegionOptions
 
-Channel = Literal["rcs", "email"]
-KEY: Final = "idempotency_key"
-DATA: Final = "template_data"
-OPTIONS: Final[Mapping[str, str]] = {
-    "to": "--to",
-    "agent_id": "--agent",
-    "traffic_type": "--traffic",
-    "message_type": "--message-type",
-    "ttl": "--ttl",
-    "channel_id": "--channel",
-    "text": "--text",
-    "subject": "--subject",
-    "html": "--html",
-    "template_id": "--template",
-    "template_version": "--template-version",
-}
-_PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
-_TEMPLATED: Final = frozenset({"text", "subject", "html"})
-_RCS_ONLY: Final = ("traffic_type", "ttl")
-_EMAIL_ONLY: Final = ("subject", "html", "template_id", "template_version")
-_FIRST_FIELDS: Final = frozenset({"to", "agent_id", "message_type", "text", *_RCS_ONLY})
-_FALLBACK_FIELDS: Final = frozenset({"to", "channel_id", "message_type", *_EMAIL_ONLY})
-
-
-class Unfilled(ValueError):
-    """A row has no text for a column. The message names the column, never the value."""
-
-
-def as_text(column: str, value: object) -> str:
-    """Return one value of a row as text. Raise Unfilled if it is not a string, number, boolean or null."""
-    match value:
-        case str():
-            return value
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return str(value)
-        case _:
-            raise Unfilled(f"the column {column} is {'a list' if isinstance(value, list) else 'an object'}, not a text")
-
-
-@final
-@frozen
-class TextTemplate:
-    """A text with placeholders: *pieces* are alternately literal text and the name of a column."""
-
-    pieces: tuple[str, ...]
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns of the placeholders, in order."""
-        return self.pieces[1::2]
-
-    def fill(self, row: Mapping[str, object], *, empty: bool, escape: Callable[[str], str] = str) -> str:
-        """Return the text with the values of *row*, each passed through *escape*.
-
-        Raise Unfilled if a value is empty, unless *empty* is true.
-        """
-        parts = list(self.pieces)
-        for at in range(1, len(parts), 2):
-            column = parts[at]
-            filled = as_text(column, row.get(column))
-            if not empty and not filled.strip():
-                raise Unfilled(f"the column {column} is empty")
-            parts[at] = escape(filled)
-        return "".join(parts)
-
-
-def parse(text: str, option: str) -> TextTemplate:
-    """Parse the value of *option*; `{{` and `}}` stand for braces."""
-    pieces, literal, end = [], "", 0
-    for found in _PART.finditer(text):
-        literal += text[end : found.start()]
-        end = found.end()
-        if found[0] in {"{{", "}}"}:
-            literal += found[0][0]
-        elif not found[1]:
-            what = "an empty {}" if found[0] == "{}" else f"a lone {found[0]}"
-            raise CliError(
-                f"{option} has {what} at character {found.start() + 1}: write {{column}}, or {{{{ for a brace"
-            )
-        else:
-            pieces += [literal, found[1]]
-            literal = ""
-    return TextTemplate((*pieces, literal + text[end:]))
-
-
-def check_columns(template: TextTemplate, option: str, columns: Iterable[str]) -> None:
-    """Raise CliError if *template* names a column that is not one of *columns*."""
-    known = list(columns)
-    unknown = [name for name in template.columns if name not in known]
-    if unknown:
-        raise CliError(f"{option} names an unknown column: {{{unknown[0]}}}; the columns are: {', '.join(known)}")
+_FIRST_FIELDS: Final = frozenset({"to", "agent_id", "message_type", "text", *RCS_ONLY})
+_FALLBACK_FIELDS: Final = frozenset({"to", "channel_id", "message_type", *EMAIL_ONLY})
 
 
 def check_options(given: Mapping[str, str]) -> None:
     """Raise CliError if options, *given* by the name of their field, exclude each other."""
     if "agent_id" in given and "channel_id" in given:
         raise CliError("--agent is for RCS and --channel for email: give one of them")
-    sender, excluded = ("--agent", _EMAIL_ONLY) if "agent_id" in given else ("--channel", _RCS_ONLY)
+    sender, excluded = ("--agent", EMAIL_ONLY) if "agent_id" in given else ("--channel", RCS_ONLY)
     if "agent_id" in given or "channel_id" in given:
         for name in excluded:
             if name in given:
                 raise CliError(f"{OPTIONS[name]} cannot be used with {sender}")
-
-
-def compose(given: Mapping[str, str], data: Mapping[str, object] | None = None) -> Message | Invalid:
-    """Return the message with the fields *given*: an email if there is a channel, else RCS."""
-    kind = cast("MessageType", given.get("message_type") or "MESSAGE")
-    senders = [name for name in ("agent_id", "channel_id") if given.get(name)]
-    if len(senders) != 1:
-        problem = (
-            "is missing: RCS needs agent_id, email needs channel_id" if not senders else "and channel_id: give one"
-        )
-        return _invalid(Detail("agent_id", problem))
-    required = ("to",) if senders == ["channel_id"] else ("to", "traffic_type", "text")
-    missing = [Detail(name, "is missing") for name in required if not given.get(name)]
-    if missing:
-        return _invalid(*missing)
-    if senders == ["channel_id"]:
-        parts = {name: given[name] for name in (*_EMAIL_ONLY, "text") if given.get(name)}
-        return Email(channel_id=given["channel_id"], to=given["to"], message_type=kind, template_data=data, **parts)
-    return Text(
-        agent_id=given["agent_id"],
-        to=given["to"],
-        traffic_type=cast("TrafficType", given["traffic_type"]),
-        text=given["text"],
-        message_type=kind,
-        ttl=given.get("ttl") or None,
-    )
-
-
-def own_key(row: InputRow) -> str | None:
-    """Return the idempotency key in the column of that name; None if there is none."""
-    value = row.values.get(KEY)
-    return str(value).strip() or None if isinstance(value, str | int) else None
 
 
 @final
@@ -171,174 +40,180 @@ def own_key(row: InputRow) -> str | None:
 class MessageTemplate:
     """What the options say about every message of a batch: *given* is the text for each field.
 
-    *fallback_column* is the column of the email addresses to which a second message is sent if the service refuses the
-    first. *fields* are the fields that are used; None for all of them. *regions* says where national numbers are from.
+    *file* is the template file of --message, if there is one. *fallback_column* is the column of the email addresses to
+    which a second message is sent if the service refuses the first. *fields* are the fields that are used; None for all
+    of them. With *single* the options have no placeholders, and columns only fill those of the file. *regions* says
+    where national numbers are from.
     """
 
     given: Mapping[str, str] = field(repr=False)
+    file: MessageFile | None = None
     to_column: str = "to"
     data_columns: tuple[str, ...] = ()
     allow_empty: bool = False
     fallback_column: str | None = None
     fields: frozenset[str] | None = None
     regions: RegionOptions = field(factory=RegionOptions)
+    single: bool = False
 
-    def bind(self, columns: tuple[str, ...]) -> "MessageBuilder":
-        """Return the builder for a file with these *columns*. Raise CliError if one is missing."""
+    def bind(self, columns: tuple[str, ...], *, typed: bool = False) -> MessageBuilder:
+        """Return the builder for a file with these *columns*. Raise CliError if one is missing.
+
+        With *typed* the values have types, as in JSON: a text in place of a structured field is refused.
+        """
         self.regions.check(columns)
         if self.fallback_column is not None:
-            return self._bind_both(self.fallback_column, columns)
-        check_options(self.given)
-        sources = self._sources(columns)
-        _check_complete(sources)
-        recipients = RecipientReader(self.regions)
-        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns, recipients=recipients)
+            return self._bind_both(self.fallback_column, columns, typed=typed)
+        check_options({**(self.file.fields if self.file is not None else {}), **self.given})
+        return self._bind_one(columns, typed=typed)
 
-    def _bind_both(self, column: str, columns: tuple[str, ...]) -> "MessageBuilder":
+    def _bind_one(self, columns: tuple[str, ...], *, typed: bool) -> MessageBuilder:
+        notes: list[str] = []
+        sources = self._sources(columns, notes)
+        file, content, data = self.file, None, None
+        if file is not None and file.content is not None:
+            content = parse_tree(file.content, "content", file.path, columns)
+            notes += content.notes
+        if file is not None and file.data is not None:
+            data = parse_tree(file.data, DATA, file.path, columns)
+            notes += data.notes
+        content_columns = () if self._ignores_content else tuple(name for name in CONTENT if name in columns)
+        builder = MessageBuilder(
+            template=self,
+            sources=sources,
+            columns=columns,
+            recipients=RecipientReader(self.regions),
+            content=content,
+            data=data,
+            content_columns=content_columns,
+            typed=typed,
+            notes=tuple(notes),
+        )
+        _check_complete(sources, structured=content is not None or bool(content_columns))
+        if file is not None:
+            _check_file(builder, file)
+        return builder
+
+    @property
+    def _ignores_content(self) -> bool:
+        # Whether the content of a message is not made of the columns of the file.
+        return self.single or (self.file is not None and self.file.has_content)
+
+    def _bind_both(self, column: str, columns: tuple[str, ...], *, typed: bool) -> MessageBuilder:
+        self._check_file_of_fallback()
         first, second = self._only(_FIRST_FIELDS), self._only(_FALLBACK_FIELDS)
-        second = evolve(second, to_column=column, data_columns=self.data_columns)
-        sources = first._sources(columns)  # noqa: SLF001 - of this class
-        if "agent_id" not in sources:
+        second = evolve(second, to_column=column, data_columns=self.data_columns, file=None)
+        if "agent_id" not in first._sources(columns, []):  # noqa: SLF001 - of this class
             raise CliError("--fallback-email is for RCS messages: give --agent, or a column agent_id")
-        _check_complete(sources)
-        others = second._sources(columns, "--fallback-email")  # noqa: SLF001 - of this class
+        bound = first._bind_one(columns, typed=typed)  # noqa: SLF001 - of this class
+        notes: list[str] = []
+        others = second._sources(columns, notes, "--fallback-email")  # noqa: SLF001 - of this class
         if "channel_id" not in others:
             raise CliError("--fallback-email needs an email channel: give --channel, or a column channel_id")
         for name, example in (("subject", "'Hi {name}'"), ("html", "'<p>Hi {name}</p>'")):
             if name not in others and "template_id" not in others:
                 raise CliError(f"--fallback-email needs {OPTIONS[name]} {example}, or a column {name}, or --template")
-        recipients = RecipientReader(self.regions)
-        fallback = MessageBuilder(template=second, sources=others, has_data=DATA in columns, recipients=recipients)
-        return MessageBuilder(template=first, sources=sources, has_data=False, recipients=recipients, fallback=fallback)
+        fallback = MessageBuilder(
+            template=second,
+            sources=others,
+            columns=columns,
+            recipients=bound.recipients,
+            typed=typed,
+            warnings=bound.warnings,
+        )
+        return evolve(bound, fallback=fallback, notes=(*bound.notes, *notes), has_data=False)
+
+    def _check_file_of_fallback(self) -> None:
+        file = self.file
+        if file is None:
+            return
+        for name in ("channel_id", *EMAIL_ONLY, DATA):
+            if name in file.fields or (name == DATA and file.data is not None):
+                raise CliError(
+                    f"{file.path}: with --fallback-email, --message describes the RCS message: leave {name} out, and "
+                    "describe the email by --channel, --subject and --html"
+                )
 
     def _only(self, fields: frozenset[str]) -> "MessageTemplate":
         given = {name: text for name, text in self.given.items() if name in fields}
-        return MessageTemplate(given=given, to_column=self.to_column, allow_empty=self.allow_empty, fields=fields)
+        return evolve(self, given=given, data_columns=(), fallback_column=None, fields=fields)
 
-    def _sources(self, columns: tuple[str, ...], to_option: str = "--to-column") -> dict[str, TextTemplate]:
+    def _sources(
+        self, columns: tuple[str, ...], notes: list[str], to_option: str = "--to-column"
+    ) -> dict[str, FieldSource]:
+        # Adds to *notes* what the texts may not mean.
         for option, name in [(to_option, self.to_column), *(("--data", name) for name in self.data_columns)]:
             if name not in columns:
                 hint = "" if option == "--data" else f" for the recipients: name it with {option}"
                 raise CliError(f"there is no column {name}{hint}; the columns are: {', '.join(columns)}")
-        sources = {"to": _column(self.to_column)}
+        sources: dict[str, FieldSource] = {"to": ColumnValue(self.to_column)}
+        of_file = {} if self.file is None else self.file.fields
         other = {"agent_id": "channel_id", "channel_id": "agent_id"}
-        excluded = {other[name] for name in other if name in self.given}
+        excluded = {other[name] for name in other if name in self.given or name in of_file}
+        if self._ignores_content:
+            excluded |= {"text", "html"}
         for name, option in OPTIONS.items():
             if self.fields is not None and name not in self.fields:
                 continue
-            if name in self.given and name in _TEMPLATED:
-                sources[name] = parse(self.given[name], option)
-                check_columns(sources[name], option, columns)
+            if name in self.given and name in TEXTS and not self.single:
+                sources[name] = _parse(self.given[name], TextSource(option, columns, name == "html"), notes)
             elif name in self.given:
                 sources[name] = TextTemplate((self.given[name],))
-            elif name in columns and name not in sources and name not in excluded:
-                sources[name] = _column(name)
+            elif self.file is not None and name in of_file:
+                source = TextSource(f"{self.file.path}: {name}", columns, name == "html")
+                sources[name] = _parse(of_file[name], source, notes)
+            elif name in columns and name not in sources and name not in excluded and not self.single:
+                sources[name] = ColumnValue(name)
         return sources
 
 
-def _column(name: str) -> TextTemplate:
-    return TextTemplate(("", name, ""))
+def _parse(text: str, source: TextSource, notes: list[str]) -> TextTemplate:
+    template = parse(text, source)
+    notes.extend(placeholders.notes(text, template, source))
+    return template
 
 
-def _check_complete(sources: Mapping[str, TextTemplate]) -> None:
+def _check_complete(sources: Mapping[str, FieldSource], *, structured: bool) -> None:
     if "agent_id" not in sources and "channel_id" not in sources:
         raise CliError("no sender: give --agent (RCS) or --channel (email), or a column agent_id or channel_id")
     if "channel_id" in sources:
-        if not sources.keys() & {"text", "html", "template_id"}:
+        if not structured and not sources.keys() & {"text", "html", "template_id"}:
             raise CliError("no content: give --text, --html or --template, or a column text, html or template_id")
         return
     for name, example in (("text", "'Hi {name}'"), ("traffic_type", "TRANSACTION")):
-        if name not in sources:
-            raise CliError(f"no {name}: give {OPTIONS[name]} {example}, or a column {name}")
+        if name not in sources and not (structured and name == "text"):
+            file = ", or --message FILE.json" if name == "text" else ""
+            raise CliError(f"no {name}: give {OPTIONS[name]} {example}{file}, or a column {name}")
 
 
-@final
-@frozen(kw_only=True)
-class MessageBuilder:
-    """Builds a message from each row of one file; *sources* are the templates of its fields.
-
-    *recipients* reads the recipients. *fallback* builds the message that is sent if the service refuses the first, if
-    there is one.
-    """
-
-    template: MessageTemplate
-    sources: Mapping[str, TextTemplate]
-    has_data: bool
-    recipients: RecipientReader
-    fallback: "MessageBuilder | None" = None
-
-    def build(self, row: InputRow) -> Message | Invalid:
-        """Return the message of *row*, or the problems of the row as Invalid."""
-        if row.problem is not None:
-            return _invalid(Detail("", f"the row {row.problem}"))
-        given: dict[str, str] = {}
-        try:
-            for name, source in self.sources.items():
-                if name != "to":
-                    given[name] = self._fill(name, source, row)
-            given["to"] = self._recipient(given, row)
-            found = compose(given, self._data(row))
-            return found if given["to"] or not isinstance(found, Invalid) else self._name_column(found)
-        except RefusedCell as error:
-            return _invalid(error.detail)
-        except Unfilled as error:
-            return _invalid(Detail("", str(error)))
-
-    def _name_column(self, found: Invalid) -> Invalid:
-        # A recipient that is missing has the name of its column.
-        details = [evolve(one, field=self.template.to_column) if one.field == "to" else one for one in found.details]
-        return _invalid(*details)
-
-    def _recipient(self, given: Mapping[str, str], row: InputRow) -> str:
-        column = self.template.to_column
-        value = row.values.get(column)
-        text = value if type(value) is str else as_text(column, value)
-        if not text or text.isspace():
-            return ""  # `compose` names what is missing
-        if given.get("channel_id"):
-            return text if is_usual(text) else self.recipients.read(text, "email", column, row.values)
-        return text if is_possible(text) else self.recipients.read(text, "phone", column, row.values)
-
-    def build_fallback(self, row: InputRow) -> Message | Invalid | None:
-        """Return the second message of *row*, or its problems as Invalid; None if the row has no address for it."""
-        if self.fallback is None:
-            return None
-        try:
-            if not self.fallback.sources["to"].fill(row.values, empty=True).strip():
-                return None
-        except Unfilled as error:
-            return _invalid(Detail("to", str(error)))
-        message = self.fallback.build(row)
-        # A reply in a conversation is a message of its own by email.
-        return evolve(message, message_type="MESSAGE") if _is_conversation(message) else message
-
-    def _fill(self, name: str, source: TextTemplate, row: InputRow) -> str:
-        if name not in _TEMPLATED:
-            return source.fill(row.values, empty=True).strip()
-        if name not in self.template.given:
-            return source.fill(row.values, empty=True)
-        escape: Callable[[str], str] = html.escape if name == "html" else str
-        return source.fill(row.values, empty=self.template.allow_empty, escape=escape)
-
-    def _data(self, row: InputRow) -> Mapping[str, object] | None:
-        data = {name: row.values.get(name) for name in self.template.data_columns}
-        whole = row.values.get(DATA) if self.has_data else None
-        if isinstance(whole, str) and whole.strip():
-            try:
-                whole = orjson.loads(whole)
-            except orjson.JSONDecodeError:
-                raise Unfilled(f"the column {DATA} is not JSON") from None
-        if isinstance(whole, dict):
-            return whole | data
-        if whole:
-            raise Unfilled(f"the column {DATA} is not a JSON object")
-        return data or None
+_SAMPLE: Final = "1"
 
 
-def _is_conversation(message: Message | Invalid) -> TypeGuard[Email]:
-    return isinstance(message, Email) and message.message_type == "CONVERSATION"
+def _check_file(builder: MessageBuilder, file: MessageFile) -> None:
+    """Raise CliError if the template *file* has an unknown field, a wrong type, or a value that no row makes valid."""
+    sources = builder.sources
+    is_email = "agent_id" not in sources or ("channel_id" in sources and builder.content is None)
+    given = {"to": "ann@example.org" if is_email else "+4915112345678", "traffic_type": "TRANSACTION"}
+    unsure = set() if builder.content is None else set(builder.content.paths)
+    for name, source in sources.items():
+        if isinstance(source, TextTemplate) and not source.columns:
+            given[name] = source.pieces[0]
+        elif name not in {"to", "traffic_type", "message_type"}:
+            given[name] = _SAMPLE
+            unsure.add(f"content.{name}" if name in {"text", "html"} else name)
+    _ = given.pop("agent_id" if is_email else "channel_id", None)
+    content = None if builder.content is None else builder.content.fill({}, _sample)
+    data = None if builder.data is None else builder.data.fill({}, _sample)
+    message = compose(given, data, content)
+    checked = {"content", DATA, *file.fields}
+    wrong = [
+        f"{one.field} {one.message}"
+        for one in (message.details if isinstance(message, Invalid) else check(message))
+        if one.field not in unsure and one.field.split(".")[0] in checked
+    ]
+    if wrong:
+        raise CliError(f"{file.path}: {'; '.join(wrong)}")
 
 
-def _invalid(*details: Detail) -> Invalid:
-    text = "; ".join(f"{detail.field} {detail.message}".strip() for detail in details)
-    return Invalid(message=text, details=details, own_words=True)
+def _sample(_column: str, _value: object) -> str:
+    return _SAMPLE

@@ -87,10 +87,13 @@ def batch(
       msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
         --text 'Hi {name}, your parcel is here.' --failed failed.csv
 
-    {column} in --text, --subject and --html is replaced by the value of that column; {{ and }} stand for braces.
+    {column} in --text, --subject and --html is replaced by the value of that column, and {column|text} by *text* if the
+    value is empty; {{ and }} stand for braces. @FILE in place of one of them reads a file. --message FILE.json is any
+    message as the API has it, such as a rich card, with placeholders in its strings.
     A field without an option is read from the column of its name: to, agent_id, traffic_type, message_type,
     ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
-    idempotency_key. An option takes precedence over a column.
+    idempotency_key, and from JSON also content, rich_card, carousel, suggestions. An option takes precedence over a
+    column.
 
     With --fallback-email, a row whose recipient cannot receive RCS gets an email: the address is in the column of that
     name, and --channel, --subject and --html (or --template) describe the email. A row without an address has no

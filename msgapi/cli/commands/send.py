@@ -9,12 +9,15 @@ from attrs import field, frozen
 from ... import codec
 from ...calls import Call, new_key
 from ...fallback import AnyCall, chain
-from ...messages import Accepted
+from ...messages import Accepted, Message
 from ...messages import send as send_call
 from ...results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unauthorized
 from ..advice import advise_message, describe, explain, facts
+from ..batch.builder import compose
 from ..batch.dry_run import first_request
-from ..batch.template import check_options, compose
+from ..batch.input import InputRow
+from ..batch.message_file import LoadedOptions, load
+from ..batch.template import MessageTemplate, check_options
 from ..connection import make_call, private_sandbox, run_async
 from ..options import dry_run_option, json_option, message_options, message_values, sandbox_option
 from ..output import CliError, Exit, RowOutcome, emit, emit_json, note
@@ -30,44 +33,70 @@ class MessageOptions:
     *fallback_email* is the address for an email if the service refuses the RCS message.
     """
 
-    values: dict[str, str] = field(repr=False)
+    loaded: LoadedOptions = field(repr=False)
+    to: str = field(repr=False)
     data: tuple[str, ...] = field(repr=False)
     idempotency_key: str | None = None
     fallback_email: str | None = field(default=None, repr=False)
 
     def call(self) -> AnyCall[Accepted]:
         """Return the call or the fallback that sends the message. Raise CliError if a message is not complete."""
+        values = {**self.loaded.values, "to": self.to}
         if self.fallback_email is None:
-            check_options(self.values)
-            return self._send(self.values, self.data)
-        if "agent_id" not in self.values:
+            return self._send(self._message(values, self._variables()))
+        if self.loaded.file is not None:
+            raise CliError("--message cannot be used with --fallback-email: give the RCS message by --text")
+        if "agent_id" not in values:
             raise CliError("--fallback-email is for RCS messages: give --agent")
-        if "channel_id" not in self.values:
+        if "channel_id" not in values:
             raise CliError("--fallback-email needs an email channel: give --channel")
-        if "template_id" not in self.values and not self.values.keys() >= {"subject", "html"}:
+        if "template_id" not in values and not values.keys() >= {"subject", "html"}:
             raise CliError("--fallback-email needs --subject and --html, or --template")
-        rcs = {name: text for name, text in self.values.items() if name not in _OF_EMAIL}
-        email = {name: text for name, text in self.values.items() if name in _OF_EMAIL or name == "message_type"}
-        return chain(self._send(rcs), self._send(email | {"to": self.fallback_email}, self.data))
+        rcs = {name: text for name, text in values.items() if name not in _OF_EMAIL}
+        email = {name: text for name, text in values.items() if name in _OF_EMAIL or name == "message_type"}
+        second = compose(email | {"to": self.fallback_email}, self._variables() or None)
+        return chain(self._send(compose(rcs)), self._send(second))
 
-    def _send(self, values: dict[str, str], variables: tuple[str, ...] = ()) -> Call[Accepted]:
+    def _variables(self) -> dict[str, object]:
         data: dict[str, object] = {}
-        for one in variables:
+        for one in self.data:
             name, given, value = one.partition("=")
             if not name or not given:
                 raise CliError(f"--data takes NAME=VALUE, not {one!r}")
             data[name] = value
-        message = compose(values, data or None)
+        return data
+
+    def _send(self, message: Message | Invalid) -> Call[Accepted]:
         if isinstance(message, Invalid):
             raise CliError(f"this message is not complete: {explain(message)}", facts=facts(message))
         key = new_key() if self.idempotency_key is None else self.idempotency_key
         return send_call(message, idempotency_key=key)
 
+    @property
+    def senders(self) -> dict[str, str]:
+        """The fields of the message that are no content, such as the agent."""
+        return {**({} if self.loaded.file is None else self.loaded.file.fields), **self.loaded.values}
+
+    def _message(self, values: dict[str, str], data: dict[str, object]) -> Message | Invalid:
+        if self.loaded.file is None:
+            check_options(values)
+            return compose(values, data or None)
+        # The placeholders of the file are filled from --data.
+        template = MessageTemplate(
+            given=self.loaded.values, file=self.loaded.file, data_columns=tuple(data), single=True
+        )
+        return template.bind(("to", *data)).build(InputRow(1, 1, {**data, "to": self.to}))
+
 
 @click.command
 @click.option("--to", required=True, metavar="RECIPIENT", help="A phone number with + or an email address.")
 @message_options
-@click.option("--data", multiple=True, metavar="NAME=VALUE", help="Email: a variable of the template; repeatable.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A variable of the template, or a placeholder of --message; repeatable.",
+)
 @click.option("--idempotency-key", metavar="KEY", help="A message sent again with the same key is not sent twice.")
 @click.option(
     "--fallback-email",
@@ -83,16 +112,17 @@ def send(*, to: str, json: bool, dry_run: bool, sandbox: bool, **others: Any) ->
 
     RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template. With
     --fallback-email the options of both describe an RCS message, and an email that is sent only if the service refuses
-    the first because the recipient cannot be reached.
+    the first because the recipient cannot be reached. --message FILE.json has any message as the API has it, such as a
+    rich card; its placeholders {name} are filled from --data.
     """
-    options = MessageOptions(values=message_values() | {"to": to}, **others)
+    options = MessageOptions(loaded=load(message_values()), to=to, **others)
     call = options.call()
     if call.invalid is not None:
         raise CliError(f"this message is not valid: {explain(call.invalid)}", facts=facts(call.invalid))
     if dry_run:
         emit("\n\n".join(run_async(partial(first_request, leg)) for leg in call.legs))
         return Exit.ACCEPTED
-    result = run_async(partial(make_call, call, private_sandbox(options.values) if sandbox else None))
+    result = run_async(partial(make_call, call, private_sandbox(options.senders) if sandbox else None))
     if json:
         emit_json(_plain(result) | ({"leg": result.meta.leg} if len(call.legs) > 1 else {}))
     elif isinstance(result, Ok):

@@ -94,6 +94,8 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         rows = partial(_rows, table, calls, batch)
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
+    for text in calls.builder.warnings.texts():
+        note(text)
     if config.json:
         found = calls.recipients.facts() if new else {}
         emit_json(_queued_facts(done, counts) | found | {"queued": new, "exit": int(Exit.ACCEPTED)})
