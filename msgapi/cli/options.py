@@ -54,8 +54,22 @@ _FILE: Final = (
     click.option(
         "--allow-duplicates", is_flag=True, help="Send the same message to the same recipient more than once."
     ),
-    click.option("--format", "file_format", type=click.Choice(["csv", "jsonl"]), help="Default: by file extension."),
-    click.option("--delimiter", metavar="CHARACTER", help="Default: detected (comma, semicolon or tab)."),
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="COLUMN=VALUE",
+        help="Send only the rows with this value in this column, such as consent=yes; repeatable: all must hold.",
+    ),
+    click.option(
+        "--format", "file_format", type=click.Choice(["csv", "jsonl"]), help="Default: by content and file extension."
+    ),
+    click.option(
+        "--delimiter", metavar="CHARACTER", help="Or tab. Default: detected (comma, semicolon, tab or vertical bar)."
+    ),
+    click.option(
+        "--encoding", metavar="NAME", help="Such as cp1252. Default: by the byte order mark of the file, else UTF-8."
+    ),
+    click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook. Default: the only one with rows."),
 )
 
 

@@ -14,20 +14,24 @@ from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
+from ..files.blocks import CONTINUE
+from ..files.columns import find_column
+from ..files.rows import FileFormat, ReadingOptions
+from ..files.tables import InputFile, open_input
+from ..files.unpacking import is_stream
 from ..outcomes import CliError
 from ..output import counted, note
 from . import dry_run, journal, progress, result_files
-from .calls import RepeatedRows, RowCalls, RowIds
+from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .input import CONTINUE, FileFormat, InputFile, open_input
-from .journal import MESSAGE_FIELDS, BatchJournal, estimate_left, spent
+from .journal import MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .summary import report
 from .template import MessageTemplate
 
 _FILES: Final = ("path", "results", "failed")
-_STORED: Final = (*_FILES, *MESSAGE_FIELDS, "with_recipients", "prices", "max_spend")
+_STORED: Final = (*_FILES, *MESSAGE_FIELDS, *READING_FIELDS, "with_recipients", "prices", "max_spend")
 
 
 @final
@@ -38,6 +42,7 @@ class BatchConfig:
     - *path*: the input file, `-` for standard input.
     - *message_values*: the text of each message option, by the name of the field.
     - *journal*: where to record the rows; None: next to the input file.
+    - *file_format*, *delimiter*, *encoding*, *sheet*, *where*: how the file is read, see `ReadingOptions`.
     - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
     - *outage_timeout*: seconds to wait while the service is down.
     - *fallback_email*: the column of the addresses for an email to whom the service cannot send by RCS; None: no email.
@@ -52,6 +57,9 @@ class BatchConfig:
     allow_duplicates: bool = False
     file_format: str | None = None
     delimiter: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    where: tuple[str, ...] = ()
     concurrency: int = 64
     rate: float | None = None
     outage_timeout: float = 900.0
@@ -84,6 +92,18 @@ class BatchConfig:
         )
 
     @property
+    def reading(self) -> ReadingOptions:
+        """How the file is read."""
+        return ReadingOptions(
+            file_format=cast("FileFormat | None", self.file_format),
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            sheet=self.sheet,
+            where=self.where,
+            expected=self.to_column,
+        )
+
+    @property
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
         return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
@@ -106,7 +126,8 @@ class BatchConfig:
         most = stored["max_spend"]
         return evolve(
             self,
-            **{name: stored[name] for name in ("path", *MESSAGE_FIELDS)} | {"data": tuple(stored["data"])},
+            **{name: stored[name] for name in ("path", *MESSAGE_FIELDS, *READING_FIELDS)}
+            | {name: tuple(stored[name]) for name in ("data", "where")},
             results=self.results or stored["results"],
             failed=self.failed or stored["failed"],
             with_recipients=self.with_recipients or stored["with_recipients"],
@@ -142,29 +163,38 @@ def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[
 
     *remedy* is what the user can do if the file changes while it is read.
     """
-    delimiter = config.delimiter
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise CliError("--delimiter is one character, and not a quote or a line break")
-    file_format = cast("FileFormat | None", config.file_format)
-    with open_input(config.path, file_format=file_format, delimiter=delimiter, remedy=remedy) as table:
-        yield table, row_calls(config, table)
-
-
-def row_calls(config: BatchConfig, table: InputFile) -> RowCalls:
-    """Return what makes the calls of the rows of *table*. Raise CliError if the options do not fit it."""
-    builder, ids = config.template.bind(table.columns), RowIds(column=config.id_column)
-    ids.check(table)
-    return RowCalls(builder, ids, config.allow_duplicates, RepeatedRows.find(table, ids))
+    with open_input(config.path, config.reading, remedy=remedy) as source:
+        ids = RowIds.find(config.id_column, source.columns)
+        calls = RowCalls(config.template.bind(source.columns), ids, config.allow_duplicates, RepeatedIds(ids))
+        table = source.scan(calls.first_pass(source.columns))
+        calls.repeated.close()
+        if calls.repeated.rows == table.count:
+            what = f"idempotency_key{'' if config.id_column is None else f' or {config.id_column}'}"
+            raise CliError(f"{table.name}: each row has the {what} of another row: give each row its own")
+        yield table, calls
 
 
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
+    if not show_only:
+        _check_journal_path(config)
     with open_rows(config) as (table, calls):
         known = config.unit_prices
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
+        for line in dry_run.describe_breaks(table):
+            note(line)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
         return run_async(partial(_send, config, table, calls, estimate, _journal(config, table, calls)))
+
+
+def _check_journal_path(config: BatchConfig) -> None:
+    beside = config.use_journal and config.journal is None and not config.sandbox and config.path != "-"
+    if beside and is_stream(config.path):
+        raise CliError(
+            f"{config.path} is not a regular file, so there is no place for a journal next to it: name one with "
+            "--journal FILE, or give --no-journal; - reads standard input, without a journal"
+        )
 
 
 def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJournal | None:
@@ -213,7 +243,7 @@ async def run_batch(
     gone = Decimal(0) if journal is None else spent(journal, config.highest_price)
     with result_files.open_files(
         table,
-        config.to_column,
+        find_column(table.columns, config.to_column) or config.to_column,
         results=config.results,
         failed=config.failed,
         overwrite=config.overwrite or _same_files(config, journal),

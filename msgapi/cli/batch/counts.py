@@ -11,8 +11,8 @@ from ...journal.errors import API_ERRORS
 from ...journal.rows import state_of
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
+from ..files.rows import InputRow
 from ..outcomes import RowOutcome
-from .input import InputRow
 
 _MOST_KINDS: Final = 40
 _OTHERS: Final = "(others)"

@@ -20,10 +20,12 @@ from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
 from ..connection import run_async
+from ..files.rows import InputRow
+from ..files.tables import InputFile
 from ..outcomes import Exit, RowOutcome
-from ..output import emit, emit_json, table_of
+from ..output import counted, emit, emit_json, table_of
 from .calls import RowCalls
-from .input import InputFile, InputRow
+from .progress import reported
 from .spending import UnitPrices, price_of
 
 _MOST_SHOWN: Final = 10
@@ -62,7 +64,7 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     first = () if found.first is None else found.first.legs
     requests = [run_async(partial(_capture, leg)) for leg in first]
     if json:
-        emit_json(_facts(found, requests))
+        emit_json(_facts(found, table, requests))
         return found.status
     for title, request in zip(("the first request", "if the service answers 404"), requests, strict=False):
         emit(f"{title}:\n\n{_format(request)}\n")
@@ -75,17 +77,20 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     fate = "sent" if calls.allow_duplicates else "not sent"
     counts.add_row(f"{fate}: {RowOutcome.DUPLICATE.words}", f"{found.duplicate:,}")
     counts.add_row("all rows", f"{found.rows:,}")
+    if table.left_out:
+        counts.add_row("left out by --where", f"{table.left_out:,}")
     if found.amount is not None:
         counts.add_row("EUR at most", f"{found.amount:,}")
     emit(counts)
-    emit("\n".join(_lines(found)))
+    emit("\n".join([*describe_breaks(table), *_lines(found)]))
     return found.status
 
 
 def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = None) -> DryRun:
     """Count the rows of *table* as a batch would and, if there are *prices*, add up their highest possible cost."""
     found = DryRun(table.count, amount=None if prices is None else Decimal(0))
-    for made in calls.make_each(table.rows(), table.count):
+    rows = reported(table.rows(), table.count, f"checking {table.name}")
+    for made in calls.make_each(rows, table.count):
         if made.repeats:
             found.duplicate += 1
             if len(found.duplicate_lines) < _MOST_SHOWN:
@@ -108,6 +113,21 @@ def _add_invalid(found: DryRun, row: InputRow, why: Invalid | None) -> None:
         found.invalid_rows.append((row, explain(why)))
 
 
+def describe_breaks(table: InputFile) -> Iterator[str]:
+    """Yield a line about cells that have line breaks, and may be a sign of a quote that is missing."""
+    breaks = table.line_breaks
+    if breaks.used:
+        lines = ", ".join(map(str, breaks.lines))
+        more = ", ..." if breaks.used > len(breaks.lines) else ""
+        rows = f"{counted(breaks.used)} {'has' if breaks.used == 1 else 'have'}"
+        yield f"{rows} a line break in a cell that is used: is it meant, or is a quote missing? (line {lines}{more})"
+    for first, last in breaks.doubtful:
+        yield (
+            f"line {first}: the row goes on to line {last}, and a column that is not used contains what looks like "
+            "another row, which is not sent: is a quote missing?"
+        )
+
+
 def _lines(found: DryRun) -> Iterator[str]:
     if found.invalid:
         yield f"{RowOutcome.INVALID.words}{_of(found.invalid)}:"
@@ -122,7 +142,7 @@ def _of(count: int) -> str:
     return f" (the first {_MOST_SHOWN} of {count:,})" if count > _MOST_SHOWN else ""
 
 
-def _facts(found: DryRun, requests: Sequence[Request]) -> dict[str, Any]:
+def _facts(found: DryRun, table: InputFile, requests: Sequence[Request]) -> dict[str, Any]:
     first, second = [*map(_request_facts, requests), None, None][:2]
     return {
         "rows": found.rows,
@@ -132,6 +152,8 @@ def _facts(found: DryRun, requests: Sequence[Request]) -> dict[str, Any]:
         "invalid_rows": [{"row": row.number, "line": row.line, "message": why} for row, why in found.invalid_rows],
         RowOutcome.DUPLICATE.value: found.duplicate,
         "duplicate_lines": found.duplicate_lines,
+        "left_out": table.left_out,
+        "rows_with_line_breaks": table.line_breaks.used,
         "first_request": first,
         "fallbacks": found.fallbacks,
         "fallback_request": second,

@@ -2,9 +2,9 @@
 
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
 
 from ...clock import SYSTEM_CLOCK, Clock
 from ...ratelimit import Pace
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live as RichLive
 
+T = TypeVar("T")
 _LANE: Final = "POST messages"
 _WINDOW: Final = 5.0  # seconds over which the rate is measured
 _SHORTEST_BAR: Final = 8
@@ -174,6 +175,23 @@ def open_progress(pace: Pace, clock: Clock | None = None) -> Iterator[ProgressRe
     """Show the progress of a batch that is limited by *pace*."""
     with open_display() as display:
         yield BatchProgress(display, pace, clock or SYSTEM_CLOCK)
+
+
+_ROWS_BETWEEN: Final = 1_000  # rows that are read before the clock is
+
+
+def reported(rows: Iterable[T], total: int, what: str, clock: Clock = SYSTEM_CLOCK) -> Iterator[T]:
+    """Yield *rows*, of which there are *total*, and show on a terminal how many were read, and *what* is done."""
+    if not sys.stderr.isatty():
+        yield from rows
+        return
+    with open_display() as display:
+        last = clock.now()
+        for number, row in enumerate(rows):
+            if number % _ROWS_BETWEEN == 0 and clock.now() - last >= display.interval:
+                last = clock.now()
+                display.draw([f"{what}: {number:,}/{total:,}"], number / total, fine=True)
+            yield row
 
 
 @contextmanager

@@ -28,6 +28,8 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
             emit("\n".join(_first(run)))
         if run.counts.changed_lines:
             emit(_changed(run.counts))
+    if run.table.left_out:
+        note(f"{counted(run.table.left_out, verb='were')} left out by --where")
     for line in _notices(run, failed):
         note(line)
     return run.status
@@ -36,6 +38,7 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
 def summary(run: BatchRun) -> dict[str, object]:
     """Return the summary as plain JSON. Amounts are decimal strings in EUR."""
     return plain_counts(run.counts) | {
+        "left_out": run.table.left_out,
         "stopped": run.stopped.reason if run.stopped is not None else None,
         "sent_before": None if run.journal is None else _sent_before(run.journal),
         "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),

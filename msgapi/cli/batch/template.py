@@ -11,7 +11,7 @@ Rules:
 
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal, TypeGuard, cast, final
 
 import orjson
@@ -20,11 +20,11 @@ from attrs import evolve, field, frozen
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
 from ...results import Detail, Invalid
+from ..files.columns import EMAIL_OPTION, check_header, find_column, list_columns, require_column
+from ..files.rows import KEY, InputRow
 from ..outcomes import CliError
-from .input import InputRow
 
 Channel = Literal["rcs", "email"]
-KEY: Final = "idempotency_key"
 DATA: Final = "template_data"
 OPTIONS: Final[Mapping[str, str]] = {
     "to": "--to",
@@ -41,6 +41,7 @@ OPTIONS: Final[Mapping[str, str]] = {
 }
 _PART: Final = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _TEMPLATED: Final = frozenset({"text", "subject", "html"})
+_FALLBACK_PATH: Final = "fallback."
 _RCS_ONLY: Final = ("traffic_type", "ttl")
 _EMAIL_ONLY: Final = ("subject", "html", "template_id", "template_version")
 _FIRST_FIELDS: Final = frozenset({"to", "agent_id", "message_type", "text", *_RCS_ONLY})
@@ -112,12 +113,18 @@ def parse(text: str, option: str) -> TextTemplate:
     return TextTemplate((*pieces, literal + text[end:]))
 
 
-def check_columns(template: TextTemplate, option: str, columns: Iterable[str]) -> None:
-    """Raise CliError if *template* names a column that is not one of *columns*."""
-    known = list(columns)
-    unknown = [name for name in template.columns if name not in known]
-    if unknown:
-        raise CliError(f"{option} names an unknown column: {{{unknown[0]}}}; the columns are: {', '.join(known)}")
+def find_columns(template: TextTemplate, option: str, columns: Sequence[str]) -> TextTemplate:
+    """Return *template* with the names that its columns have in *columns*. Raise CliError if one is not there."""
+    pieces = list(template.pieces)
+    for at in range(1, len(pieces), 2):
+        found = find_column(columns, pieces[at])
+        if found is None:
+            check_header(columns)
+            raise CliError(
+                f"{option} names an unknown column: {{{pieces[at]}}}; the columns are: {list_columns(columns)}"
+            )
+        pieces[at] = found
+    return TextTemplate(tuple(pieces))
 
 
 def check_options(given: Mapping[str, str]) -> None:
@@ -159,7 +166,11 @@ def compose(given: Mapping[str, str], data: Mapping[str, object] | None = None) 
 
 def own_key(row: InputRow) -> str | None:
     """Return the idempotency key in the column of that name; None if there is none."""
-    value = row.values.get(KEY)
+    return key_text(row.values.get(KEY))
+
+
+def key_text(value: object) -> str | None:
+    """Return the idempotency key that is the *value* of its column; None if there is none."""
     return str(value).strip() or None if isinstance(value, str | int) else None
 
 
@@ -186,7 +197,9 @@ class MessageTemplate:
         check_options(self.given)
         sources = self._sources(columns)
         _check_complete(sources)
-        return MessageBuilder(template=self, sources=sources, has_data=DATA in columns)
+        return MessageBuilder(
+            template=self, sources=sources, variables=self._variables(columns), data=find_column(columns, DATA)
+        )
 
     def _bind_both(self, column: str, columns: tuple[str, ...]) -> "MessageBuilder":
         first, second = self._only(_FIRST_FIELDS), self._only(_FALLBACK_FIELDS)
@@ -195,37 +208,38 @@ class MessageTemplate:
         if "agent_id" not in sources:
             raise CliError("--fallback-email is for RCS messages: give --agent, or a column agent_id")
         _check_complete(sources)
-        others = second._sources(columns, "--fallback-email")  # noqa: SLF001 - of this class
+        others = second._sources(columns, EMAIL_OPTION)  # noqa: SLF001 - of this class
         if "channel_id" not in others:
             raise CliError("--fallback-email needs an email channel: give --channel, or a column channel_id")
         for name, example in (("subject", "'Hi {name}'"), ("html", "'<p>Hi {name}</p>'")):
             if name not in others and "template_id" not in others:
                 raise CliError(f"--fallback-email needs {OPTIONS[name]} {example}, or a column {name}, or --template")
-        fallback = MessageBuilder(template=second, sources=others, has_data=DATA in columns)
-        return MessageBuilder(template=first, sources=sources, has_data=False, fallback=fallback)
+        fallback = MessageBuilder(
+            template=second, sources=others, variables=self._variables(columns), data=find_column(columns, DATA)
+        )
+        return MessageBuilder(template=first, sources=sources, fallback=fallback)
+
+    def _variables(self, columns: tuple[str, ...]) -> dict[str, str]:
+        return {name: require_column(columns, name, "--data") for name in self.data_columns}
 
     def _only(self, fields: frozenset[str]) -> "MessageTemplate":
         given = {name: text for name, text in self.given.items() if name in fields}
         return MessageTemplate(given=given, to_column=self.to_column, allow_empty=self.allow_empty, fields=fields)
 
     def _sources(self, columns: tuple[str, ...], to_option: str = "--to-column") -> dict[str, TextTemplate]:
-        for option, name in [(to_option, self.to_column), *(("--data", name) for name in self.data_columns)]:
-            if name not in columns:
-                hint = "" if option == "--data" else f" for the recipients: name it with {option}"
-                raise CliError(f"there is no column {name}{hint}; the columns are: {', '.join(columns)}")
-        sources = {"to": _column(self.to_column)}
+        sources = {"to": _column(require_column(columns, self.to_column, to_option, " for the recipients"))}
         other = {"agent_id": "channel_id", "channel_id": "agent_id"}
         excluded = {other[name] for name in other if name in self.given}
+        excluded |= set(_EMAIL_ONLY if "agent_id" in self.given else _RCS_ONLY if "channel_id" in self.given else ())
         for name, option in OPTIONS.items():
             if self.fields is not None and name not in self.fields:
                 continue
             if name in self.given and name in _TEMPLATED:
-                sources[name] = parse(self.given[name], option)
-                check_columns(sources[name], option, columns)
+                sources[name] = find_columns(parse(self.given[name], option), option, columns)
             elif name in self.given:
                 sources[name] = TextTemplate((self.given[name],))
-            elif name in columns and name not in sources and name not in excluded:
-                sources[name] = _column(name)
+            elif name not in sources and name not in excluded and (found := find_column(columns, name)) is not None:
+                sources[name] = _column(found)
         return sources
 
 
@@ -250,13 +264,34 @@ def _check_complete(sources: Mapping[str, TextTemplate]) -> None:
 class MessageBuilder:
     """Builds a message from each row of one file; *sources* are the templates of its fields.
 
+    *variables* are the columns of the variables for a template of the service, *data* is that of all its values.
     *fallback* builds the message that is sent if the service refuses the first, if there is one.
     """
 
     template: MessageTemplate
     sources: Mapping[str, TextTemplate]
-    has_data: bool
+    variables: Mapping[str, str] = field(factory=dict)
+    data: str | None = None
     fallback: "MessageBuilder | None" = None
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that are used in the messages."""
+        names = {name for source in self.sources.values() for name in source.columns} | {*self.variables.values()}
+        names |= {*(() if self.data is None else (self.data,))}
+        return frozenset(names) | (frozenset() if self.fallback is None else self.fallback.columns)
+
+    def name_columns(self, error: Invalid) -> Invalid:
+        """Return *error* with the name of the column in place of each field that is the value of one column."""
+        details = tuple(evolve(one, field=self._column_of(one.field)) for one in error.details)
+        return error if details == error.details else _invalid(*details)
+
+    def _column_of(self, path: str) -> str:
+        if path.startswith(_FALLBACK_PATH) and self.fallback is not None:
+            return self.fallback._column_of(path.removeprefix(_FALLBACK_PATH))  # noqa: SLF001 - of this class
+        name = path.rpartition(".")[2]
+        pieces = () if name not in self.sources else self.sources[name].pieces
+        return pieces[1] if pieces[::2] == ("", "") else path
 
     def build(self, row: InputRow) -> Message | Invalid:
         """Return the message of *row*, or the problems of the row as Invalid."""
@@ -292,8 +327,8 @@ class MessageBuilder:
         return source.fill(row.values, empty=self.template.allow_empty, escape=escape)
 
     def _data(self, row: InputRow) -> Mapping[str, object] | None:
-        data = {name: row.values.get(name) for name in self.template.data_columns}
-        whole = row.values.get(DATA) if self.has_data else None
+        data = {name: row.values.get(column) for name, column in self.variables.items()}
+        whole = None if self.data is None else row.values.get(self.data)
         if isinstance(whole, str) and whole.strip():
             try:
                 whole = orjson.loads(whole)

@@ -16,8 +16,10 @@ from ...batch import journal
 from ...batch.calls import RowCalls
 from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE
-from ...batch.input import InputFile, InputRow
+from ...batch.dry_run import describe_breaks
 from ...connection import run_async
+from ...files.rows import InputRow
+from ...files.tables import InputFile
 from ...options import file_options, id_column_option, json_option, message_options, message_values
 from ...outcomes import CliError, Exit, RowOutcome, cannot_read
 from ...output import counted, emit, emit_json, note
@@ -65,8 +67,12 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         rows = partial(_rows, table, calls, batch)
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
+    for line in describe_breaks(table):
+        note(line)
+    if table.left_out:
+        note(f"{counted(table.left_out, verb='were')} left out by --where")
     if config.json:
-        emit_json(_facts(done, counts) | {"queued": new, "exit": int(Exit.ACCEPTED)})
+        emit_json(_facts(done, counts) | {"left_out": table.left_out, "queued": new, "exit": int(Exit.ACCEPTED)})
     else:
         _print(done, counts, new=new)
     return Exit.ACCEPTED

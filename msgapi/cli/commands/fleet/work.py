@@ -32,10 +32,10 @@ from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ... import connection as clients
 from ...batch.counts import Counts
-from ...batch.input import InputRow
 from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
 from ...batch.summary import outcome_table, plain_counts, stop_reason
 from ...connection import open_signals, run_async
+from ...files.rows import InputRow
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
 from ...outcomes import CliError, Exit
 from ...output import counted, emit, emit_json, note
