@@ -25,7 +25,7 @@ from msgapi.cli.outcomes import CliError
         "\ufeffFirst name",
         "first\u200bname",
         "First\u2011Name",
-        "ｆｉｒｓｔname",
+        "\uff46\uff49rstname",
         "first\u00adname",
     ],
 )
@@ -65,18 +65,13 @@ def test_a_name_that_several_columns_have_is_refused() -> None:
     "E-Mail-Adresse email_address Mail Rufnummer Tel. WhatsApp téléphone celular recipient To".split(),
 )
 def test_the_usual_names_of_recipients_are_proposed(name: str) -> None:
-    assert recipient_columns(["id", name]) == ([name] if name != "Tel." else [])
-    if name != "Tel.":
-        with pytest.raises(
-            CliError, match=rf"no column rcpt for them: is it `--to-column {name}`\?; the columns are: id"
-        ):
-            _ = require_column(["id", name], "rcpt", "--to-column", " for them")
+    assert recipient_columns(["id", name, "note"]) == [name]
 
 
 def test_a_proposal_can_be_pasted_into_a_shell() -> None:
-    with pytest.raises(CliError, match="is it `--to-column 'Phone Number'` or `--to-column E-Mail`?"):
+    with pytest.raises(CliError, match=r"is it `--to-column 'Phone Number'` or `--to-column E-Mail`\?; the"):
         _ = require_column(["Phone Number", "E-Mail", "Mailing Street", "name"], "to", "--to-column", " for them")
-    with pytest.raises(CliError, match="is it `--fallback-email E-Mail`?"):
+    with pytest.raises(CliError, match=r"is it `--fallback-email E-Mail`\?"):
         _ = require_column(["Phone Number", "E-Mail"], "x", "--fallback-email", " for them")
     with pytest.raises(CliError, match="no column to for them: name it with --to-column; the columns are: a, b"):
         _ = require_column(["a", "b"], "to", "--to-column", " for them")

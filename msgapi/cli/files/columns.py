@@ -121,8 +121,9 @@ def require_column(columns: Sequence[str], name: str, option: str, purpose: str 
 
 def recipient_columns(columns: Iterable[str], *, emails: bool = False, most: int = 3) -> list[str]:
     """Return up to *most* of *columns* whose names are usual for recipients, or only those for *emails*."""
-    likely = (name for name in columns if fold(name) in _USUAL_NAMES or _USUAL_WORDS.search(fold(name)))
-    return [name for name in likely if not is_data(name) and (not emails or "mail" in fold(name))][:most]
+    folded = ((name, fold(name).replace(".", "")) for name in columns if not is_data(name))
+    likely = ((name, text) for name, text in folded if _USUAL_NAMES.fullmatch(text) or _USUAL_WORDS.search(text))
+    return [name for name, text in likely if not emails or "mail" in text][:most]
 
 
 def check_header(columns: Iterable[str]) -> None:

@@ -109,8 +109,7 @@ def _kind(head: bytes) -> str | None:
     if found is not None:
         return found
     if _mark_of(head) is None and _is_binary(head):
-        only = not head.strip(b"\x00")
-        return "damaged: it consists of NUL characters" if only else "binary data, not text: export the table as CSV"
+        return _binary_kind(head)
     text = _sample(head).lstrip(_MARK + " \t\r\n")
     return next((what for pattern, what in _TEXTS if pattern.match(text)), None)
 
@@ -130,6 +129,15 @@ def _is_binary(head: bytes) -> bool:
     if head.count(b"\x00") > _MANY_NULS * len(head):
         return True
     return controls > _MOST_CONTROLS * len(head) and not _is_utf8(head)
+
+
+def _binary_kind(head: bytes) -> str:
+    rest = head.replace(b"\x00", b"")
+    if not rest:
+        return "damaged: it consists of NUL characters"
+    if _CONTROLS.search(rest) is None and _is_utf8(rest):
+        return "full of NUL characters: export the table again, as CSV in UTF-8"
+    return "binary data, not text: export the table as CSV"
 
 
 def _sample(head: bytes) -> str:
