@@ -106,7 +106,10 @@ class BatchConfig:
     @property
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
-        return {name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED}
+        paths = {name: _absolute(getattr(self, name)) for name in _FILES}
+        if is_stream(self.path):
+            paths["path"] = "-"  # it cannot be read again
+        return {name: getattr(self, name) for name in _STORED} | paths
 
     @property
     def unit_prices(self) -> UnitPrices | None:
@@ -147,7 +150,9 @@ def resumed(config: BatchConfig) -> BatchConfig:
     path = config.journal or ""
     stored = journal.read_journal(path).command
     if stored["path"] == "-":
-        raise CliError("the rows came from standard input: run the same command with the same input again")
+        raise CliError(
+            "the rows came from standard input, or from a pipe: run the same command with the same input again"
+        )
     if not Path(stored["path"]).exists():
         raise CliError(
             f"{stored['path']} is missing, and the journal {path} does not have the messages: nothing was sent; put "

@@ -21,34 +21,9 @@ _USUAL_WORDS: Final = re.compile(
     r"phone|mobil|telefon|handy|msisdn|rufnummer|cellular|celular|téléphone|telefono|teléfono|movil|móvil|e?mailadd?ress"
     r"|mailadresse|whatsapp|e164"
 )
-_USUAL_NAMES: Final = frozenset(
-    [
-        "to",
-        "recipient",
-        "recipients",
-        "number",
-        "cell",
-        "cellno",
-        "cellnumber",
-        "tel",
-        "telno",
-        "telnr",
-        "nummer",
-        "numero",
-        "número",
-        "mail",
-        "email",
-        "mailid",
-        "emailid",
-        "sms",
-        "smsnumber",
-        "an",
-        "empfänger",
-        "destinataire",
-        "destinatario",
-        "portable",
-        "gsm",
-    ]
+_USUAL_NAMES: Final = re.compile(
+    r"to|recipients?|number|numero|número|nummer|cell(no|number)?|tel(no|nr)?|e?mail(id)?|sms(number)?|an|empfänger"
+    r"|destinataires?|destinatarios?|portable|gsm"
 )
 _NOISE: Final = re.compile(r"[\s()./\u2010-\u2015-]|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _PHONE: Final = re.compile(r"(?:tel:)?['\"=]*(?:\+|00)[0-9]{7,15}['\"]*|0[0-9]{6,13}|[0-9]{10,15}")

@@ -64,9 +64,10 @@ def is_stream(path: str) -> bool:
     if path == "-" or _STREAMS.fullmatch(path):
         return True
     try:
-        return not stat.S_ISREG(Path(path).stat().st_mode)
+        mode = Path(path).stat().st_mode
     except OSError:
         return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 @contextmanager
@@ -276,12 +277,13 @@ def _sheet_lines(name: str, file: IO[bytes], wanted: str | None) -> Iterator[byt
             f"{name} is an Excel workbook, which needs an extra: pip install 'msgapi-sdk[xlsx]'; or save it as CSV "
             "in UTF-8"
         ) from None
+    _ = file.seek(0)
     try:
         with CalamineWorkbook.from_filelike(file) as workbook:
             sheet = _find_sheet(name, workbook, wanted)
             for row in sheet.iter_rows():
                 cells = [_as_text(value) for value in row]
-                yield orjson.dumps(cells) + b"\n" if any(cells) else b"\n"
+                yield orjson.dumps(cells) + b"\n" if any(map(str.strip, cells)) else b"\n"
     except CalamineError as error:
         raise CliError(f"{name} is an Excel workbook that is damaged or has a password ({error})") from None
 
