@@ -248,7 +248,11 @@ def test_a_file_is_no_stream(tmp_path: Path) -> None:
     assert not unpacking.is_stream(str(tmp_path / "a.csv"))
 
 
-def test_a_zip_of_many_megabytes_is_read(tmp_path: Path) -> None:
+def test_archives_of_several_blocks_are_read(tmp_path: Path) -> None:
+    rows = b"to\n" + b"".join(b"%d\n" % at for at in range(300_000))
+    _ = (tmp_path / "a.gz").write_bytes(gzip.compress(rows))
+    with scanned(str(tmp_path / "a.gz")) as table:
+        assert table.count == 300_000
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive, archive.open("a.csv", "w") as member:
         _ = member.write(b"to\n")

@@ -106,7 +106,7 @@ class BatchConfig:
     @property
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
-        paths = {name: _absolute(getattr(self, name)) for name in _FILES}
+        paths: dict[str, object] = {name: _absolute(getattr(self, name)) for name in _FILES}
         if is_stream(self.path):
             paths["path"] = "-"  # it cannot be read again
         return {name: getattr(self, name) for name in _STORED} | paths

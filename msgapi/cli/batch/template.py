@@ -289,9 +289,8 @@ class MessageBuilder:
     def _column_of(self, path: str) -> str:
         if path.startswith(_FALLBACK_PATH) and self.fallback is not None:
             return self.fallback._column_of(path.removeprefix(_FALLBACK_PATH))  # noqa: SLF001 - of this class
-        name = path.rpartition(".")[2]
-        pieces = () if name not in self.sources else self.sources[name].pieces
-        return pieces[1] if pieces[::2] == ("", "") else path
+        source = self.sources.get(path.rpartition(".")[2])
+        return path if source is None or source.pieces[::2] != ("", "") else source.pieces[1]
 
     def build(self, row: InputRow) -> Message | Invalid:
         """Return the message of *row*, or the problems of the row as Invalid."""

@@ -67,8 +67,8 @@ class InputFile:
     left_out: int = 0
     line_breaks: LineBreaks = field(factory=LineBreaks)
     mark: bool = False
-    _stored: FileBlocks
-    _read: Callable[[], Iterator[InputRow]]
+    _stored: FileBlocks = field(alias="stored")
+    _read: Callable[[], Iterator[InputRow]] = field(alias="read")
 
     def rows(self) -> Iterator[InputRow]:
         """Yield the rows from the beginning."""
