@@ -71,13 +71,14 @@ def batch(
 ) -> int:
     """Send a message to each row of a file.
 
-    FILE is CSV with a header, or JSONL; - is standard input.
+    FILE is CSV with a header, an Excel workbook (.xlsx), JSONL or JSON, also packed as gzip or zip; - is standard input.
 
     \b
       msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
         --text 'Hi {name}, your parcel is here.' --failed failed.csv
 
     {column} in --text, --subject and --html is replaced by the value of that column; {{ and }} stand for braces.
+    Columns are found regardless of case, spaces, hyphens and underscores.
     A field without an option is read from the column of its name: to, agent_id, traffic_type, message_type,
     ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
     idempotency_key. An option takes precedence over a column.
