@@ -25,8 +25,7 @@ from ...journal.rows import REPEATED, content_id, request_digest, row_number_id
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
-from ..files.columns import require_column
-from ..files.rows import KEY, MOST_COLUMNS, FirstPass, InputRow
+from ..files.rows import KEY, MOST_COLUMNS, FirstPass, InputRow, require_column
 from .counts import DUPLICATE
 from .template import MessageBuilder, key_text, own_key
 

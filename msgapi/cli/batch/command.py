@@ -15,8 +15,7 @@ from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
 from ..files.blocks import CONTINUE
-from ..files.columns import find_column
-from ..files.rows import FileFormat, ReadingOptions
+from ..files.rows import FileFormat, ReadingOptions, find_column
 from ..files.tables import InputFile, open_input
 from ..files.unpacking import is_stream
 from ..outcomes import CliError
@@ -187,7 +186,7 @@ def start(config: BatchConfig, *, show_only: bool) -> int:
         known = config.unit_prices
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
-        for line in dry_run.describe_breaks(table):
+        for line in table.line_breaks.describe():
             note(line)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
         return run_async(partial(_send, config, table, calls, estimate, _journal(config, table, calls)))

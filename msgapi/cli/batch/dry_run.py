@@ -23,7 +23,7 @@ from ..connection import run_async
 from ..files.rows import InputRow
 from ..files.tables import InputFile
 from ..outcomes import Exit, RowOutcome
-from ..output import counted, emit, emit_json, table_of
+from ..output import emit, emit_json, table_of
 from .calls import RowCalls
 from .progress import reported
 from .spending import UnitPrices, price_of
@@ -82,7 +82,7 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     if found.amount is not None:
         counts.add_row("EUR at most", f"{found.amount:,}")
     emit(counts)
-    emit("\n".join([*describe_breaks(table), *_lines(found)]))
+    emit("\n".join([*table.line_breaks.describe(), *_lines(found)]))
     return found.status
 
 
@@ -111,21 +111,6 @@ def _add_invalid(found: DryRun, row: InputRow, why: Invalid | None) -> None:
     found.invalid += 1
     if len(found.invalid_rows) < _MOST_SHOWN and why is not None:
         found.invalid_rows.append((row, explain(why)))
-
-
-def describe_breaks(table: InputFile) -> Iterator[str]:
-    """Yield a line about cells that have line breaks, and may be a sign of a quote that is missing."""
-    breaks = table.line_breaks
-    if breaks.used:
-        lines = ", ".join(map(str, breaks.lines))
-        more = ", ..." if breaks.used > len(breaks.lines) else ""
-        rows = f"{counted(breaks.used)} {'has' if breaks.used == 1 else 'have'}"
-        yield f"{rows} a line break in a cell that is used: is it meant, or is a quote missing? (line {lines}{more})"
-    for first, last in breaks.doubtful:
-        yield (
-            f"line {first}: the row goes on to line {last}, and a column that is not used contains what looks like "
-            "another row, which is not sent: is a quote missing?"
-        )
 
 
 def _lines(found: DryRun) -> Iterator[str]:

@@ -20,8 +20,7 @@ from attrs import evolve, field, frozen
 from ...messages import Email, Message, Text
 from ...messages.models import MessageType, TrafficType
 from ...results import Detail, Invalid
-from ..files.columns import EMAIL_OPTION, check_header, find_column, list_columns, require_column
-from ..files.rows import KEY, InputRow
+from ..files.rows import EMAIL_OPTION, KEY, InputRow, check_header, find_column, list_columns, require_column
 from ..outcomes import CliError
 
 Channel = Literal["rcs", "email"]

@@ -71,7 +71,7 @@ def batch(
 ) -> int:
     """Send a message to each row of a file.
 
-    FILE is CSV with a header, an Excel workbook (.xlsx), JSONL or JSON, also packed as gzip or zip; - is standard input.
+    FILE is CSV with a header, an Excel workbook (.xlsx), JSONL or JSON, also as gzip or zip; - is standard input.
 
     \b
       msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\

@@ -19,9 +19,8 @@ from attrs import field, frozen
 
 from ..outcomes import CliError
 from .blocks import FileBlocks
-from .columns import find_column, fold, is_recipient
 from .formats import Encoding, read_lines
-from .rows import KEY, Conditions, FirstPass, InputRow, LineBreaks, comparable
+from .rows import KEY, Conditions, FirstPass, InputRow, LineBreaks, comparable, find_column, fold, is_recipient
 
 _LONGEST_CELL: Final = 4 << 20
 _DELIMITERS: Final = ("\t", ";", "|", ",")

@@ -25,9 +25,19 @@ from ..outcomes import CliError, cannot_read
 from ..output import counted
 from .blocks import CONTINUE, FileBlocks
 from .cells import CellRows, open_csv, open_sheet, parse_delimiter
-from .columns import find_column, is_recipient
 from .formats import HEAD, Encoding, check_kind, detect_encoding, read_lines, read_text
-from .rows import KEY, MOST_COLUMNS, Conditions, FileFormat, FirstPass, InputRow, LineBreaks, ReadingOptions
+from .rows import (
+    KEY,
+    MOST_COLUMNS,
+    Conditions,
+    FileFormat,
+    FirstPass,
+    InputRow,
+    LineBreaks,
+    ReadingOptions,
+    find_column,
+    is_recipient,
+)
 from .unpacking import Content, copy_json, open_content, open_stored
 
 _FORMATS: Final[dict[str, FileFormat]] = {

@@ -31,8 +31,8 @@ from attrs import frozen
 
 from ..outcomes import CliError, Exit
 from .blocks import BLOCK, FileBlocks
-from .columns import find_column
 from .formats import HEAD, LONGEST_LINE, count_lines
+from .rows import find_column
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook

@@ -16,7 +16,6 @@ from ...batch import journal
 from ...batch.calls import RowCalls
 from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE
-from ...batch.dry_run import describe_breaks
 from ...connection import run_async
 from ...files.rows import InputRow
 from ...files.tables import InputFile
@@ -67,7 +66,7 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         rows = partial(_rows, table, calls, batch)
         done, counts, new = run_async(partial(_enqueue, config, address, manifest, rows))
         _check(table)
-    for line in describe_breaks(table):
+    for line in table.line_breaks.describe():
         note(line)
     if table.left_out:
         note(f"{counted(table.left_out, verb='were')} left out by --where")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from msgapi.cli.files.columns import (
+from msgapi.cli.files.rows import (
     check_header,
     find_column,
     is_data,
