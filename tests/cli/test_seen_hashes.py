@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from msgapi.cli.batch import calls
 from msgapi.cli.batch.calls import RowIds, SeenHashes
 from msgapi.cli.batch.command import open_rows
+from msgapi.cli.files.rows import InputRow
 from msgapi.cli.outcomes import CliError
 from tests.support.cli_files import mailing, people
 
@@ -88,3 +89,12 @@ def test_a_file_in_which_no_row_has_an_id_of_its_own_is_refused(tmp_path: Path) 
         open_rows(mailing(tmp_path, str(path), id_column="id")),
     ):
         pass
+
+
+@pytest.mark.parametrize(("name", "why"), [("a\x01b", "has a control character"), ("z" * 256, "is longer than 255")])
+def test_what_cannot_be_an_id_refuses_its_row_and_is_not_compared(name: str, why: str) -> None:
+    ids = RowIds(column="id")
+    problem = ids.problem(InputRow(1, 2, {"id": name}))
+    assert problem is not None
+    assert problem.message.startswith(f"id {why}")
+    assert ids.unique_of([name]) == ids.unique(InputRow(1, 2, {"id": name, "idempotency_key": "k"})) == ()
