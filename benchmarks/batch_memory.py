@@ -71,6 +71,7 @@ def send_rows(config: BatchConfig) -> None:
 
 WAYS: dict[str, tuple[Callable[[BatchConfig], None], bool, str | None]] = {
     "first pass": (first_pass, False, None),
+    "first pass, --id-column": (first_pass, False, "id"),
     "dry run": (examine, False, None),
     "dry run, --id-column": (examine, False, "id"),
     "batch": (send_rows, False, None),

@@ -193,9 +193,10 @@ def describe(error: ApiError) -> str:
 
 
 def explain(error: ApiError) -> str:
-    """Return the details or the message of *error* in one line, with recipients masked."""
+    """Return the details or the message of *error* in one line, with recipients masked in words that are not ours."""
     details = "; ".join(f"{one.field} {one.message}".strip() for one in getattr(error, "details", ()))
-    return mask(" ".join((details or error.message).split()))
+    text = " ".join((details or error.message).split())
+    return text if isinstance(error, Invalid) and error.own_words else mask(text)
 
 
 def facts(error: ApiError) -> dict[str, Any]:

@@ -19,12 +19,14 @@ from attrs import define, field, frozen
 from .. import contacts
 from ..calls import Caller
 from ..contacts import IMPORT_ROW, MAX_IMPORT_ROWS, ImportRow
+from ..recipients import RefusedRecipient, normalize
 from ..redact import mask
 from ..results import ApiError, Invalid, Ok, Unprocessable
 from .advice import describe, status_of
 from .batch.calls import SeenHashes
-from .batch.input import FileFormat, InputFile, InputRow, open_input
 from .connection import open_signals, stop_signals
+from .files.rows import FirstPass, InputRow, ReadingOptions
+from .files.tables import InputFile, InputSource, open_input
 from .output import CliError, Exit, counted, note
 
 FIELDS: Final = ("email", "phone", "first_name", "last_name")
@@ -33,6 +35,9 @@ MAX_SHOWN: Final = 1_000  # refused rows that are kept for the report
 _MAX_COLUMNS: Final = 10  # that are named
 _SECOND_TRIES: Final = 20  # of one call, each without the rows that the service has named
 _ROW: Final = re.compile(r"(?:\$\.)?contacts\[([0-9]{1,6})\](?:\.(\w+))?")
+_NO_COUNTRY: Final = (
+    "has no country code: write it with + and the country code, or give the country of such numbers by --region DE"
+)
 _USUAL: Final[Mapping[str, frozenset[str]]] = {
     "email": frozenset({"mail", "emailaddress", "mailaddress", "email1value", "primaryemail"}),
     "phone": frozenset(
@@ -56,11 +61,13 @@ class RefusedRow:
 class ImportOptions:
     """How a file is imported.
 
-    *columns* has the column of each field, *start_line* the first line whose row is imported, *chunk* the rows of one
+    *columns* has the column of each field; None for one that has the name of the field. *region* is the country of
+    phone numbers without a country code, *start_line* the first line whose row is imported, *chunk* the rows of one
     call.
     """
 
-    columns: Mapping[str, str]
+    columns: Mapping[str, str | None]
+    region: str | None = None
     start_line: int = 1
     chunk: int = MAX_IMPORT_ROWS
 
@@ -79,6 +86,7 @@ class ContactImport:
 
     table: InputFile
     options: ImportOptions
+    columns: Mapping[str, str]
     imported: int = 0
     existing: int = 0
     refused: int = 0
@@ -174,7 +182,7 @@ class ContactImport:
         for detail in error.details:
             found = _ROW.fullmatch(detail.field)
             if found and int(found[1]) < size:
-                column = self.options.columns.get(found[2] or "", found[2] or "")
+                column = self.columns.get(found[2] or "", found[2] or "")
                 _ = named.setdefault(int(found[1]), mask(f"{column} {detail.message}".strip()))
         return named
 
@@ -205,12 +213,15 @@ class ContactImport:
         """Return the contact of *row*, or what is wrong with it, or None if it is empty."""
         if row.problem is not None:
             return row.problem
-        columns, values = self.options.columns, dict[str, str | None]()
+        columns, values = self.columns, dict[str, str | None]()
         for name, column in columns.items():
             value = row.values.get(column)
             if value is not None and not isinstance(value, str):
                 return f"{column} must be text"
-            values[name] = normalize(name, value or "")
+            found = _normalize(name, value or "", self.options.region)
+            if isinstance(found, RefusedRecipient):
+                return f"{column} {_NO_COUNTRY if found.reason == 'no_country' else found.message}"
+            values[name] = found
         if not any(values.values()) and not any(map(_has_value, row.values.values())):
             return None
         read = ImportRow(**values)
@@ -225,36 +236,29 @@ class ContactImport:
 
 
 @contextmanager
-def open_import(
-    path: str,
-    columns: Mapping[str, str | None],
-    *,
-    file_format: FileFormat | None,
-    delimiter: str | None,
-    start_line: int,
-    chunk: int,
-) -> Iterator[ContactImport]:
-    """Open the file at *path* and return its import.
-
-    *columns* has the column of each field; None for the default. Raise CliError if the file cannot be read or lacks a
-    column.
-    """
-    with open_input(path, file_format=file_format, delimiter=delimiter) as table:
-        options = ImportOptions(columns=find_columns(table, columns), start_line=start_line, chunk=chunk)
-        note(_describe_columns(table, options.columns))
-        yield ContactImport(table, options)
+def open_import(path: str, reading: ReadingOptions, options: ImportOptions) -> Iterator[ContactImport]:
+    """Open the file at *path* and return its import. Raise CliError if it cannot be read, or lacks a column."""
+    with open_input(path, reading) as source:
+        columns = find_columns(source, options.columns)
+        table = source.scan(FirstPass(used=frozenset(columns.values())))
+        note(_describe_columns(table, columns))
+        yield ContactImport(table, options, columns)
 
 
-def normalize(name: str, value: str) -> str | None:  # noqa: ARG001 - a phone has other rules than an email
-    """Return the *value* of a cell as it is imported into the field *name*; None if it is empty."""
-    return value.strip() or None
+def _normalize(name: str, value: str, region: str | None) -> str | RefusedRecipient | None:
+    # Returns the value of a cell as it is imported into the field of this name; None if it is empty.
+    text = value.strip()
+    if not text or name not in {"email", "phone"}:
+        return text or None
+    found = normalize(text, region, kind="email" if name == "email" else "phone")
+    return found if isinstance(found, RefusedRecipient) else found.text
 
 
 def _has_value(value: object) -> bool:
     return value is not None and (not isinstance(value, str) or bool(value.strip()))
 
 
-def find_columns(table: InputFile, given: Mapping[str, str | None]) -> dict[str, str]:
+def find_columns(table: InputFile | InputSource, given: Mapping[str, str | None]) -> dict[str, str]:
     """Return the column of each field: the *given* one, or the one that has the name of the field.
 
     Case, spaces and punctuation of a name do not count. Raise CliError if a given column does not exist, or if there is
@@ -292,13 +296,13 @@ def _span(first: int, last: int) -> str:
     return f"line {first:,}" if first == last else f"lines {first:,} to {last:,}"
 
 
-def _proposal(table: InputFile) -> str:
+def _proposal(table: InputFile | InputSource) -> str:
     found = [(name, column) for name, usual in _USUAL.items() for column in table.columns if _plain(column) in usual]
     options = ", ".join(f"--{name}-column {column!r}" for name, column in found)
     return f"If these columns hold them: {options}" if options else ""
 
 
-def _shown(table: InputFile) -> str:
+def _shown(table: InputFile | InputSource) -> str:
     if any(mask(column) != column for column in table.columns):
         return "Its first line looks like a contact: the line that names the columns is missing"
     return f"Its columns: {', '.join(table.columns)}"

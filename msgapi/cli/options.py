@@ -55,21 +55,22 @@ def _region_callback(context: click.Context, option: click.Parameter, value: str
     return found
 
 
-_TYPES: Final[Mapping[str, click.ParamType]] = {
+_TYPES: Final[Mapping[str, click.ParamType[Any]]] = {
     "traffic_type": click.Choice(TRAFFIC, case_sensitive=False),
     "message_type": click.Choice(KINDS, case_sensitive=False),
     "message": FILE_PATH,
 }
+region_option: Final = click.option(
+    "--region",
+    callback=_region_callback,
+    metavar="COUNTRY",
+    help="The country of phone numbers without a country code, such as DE. Without it they are refused.",
+)
 _FILE: Final = (
     click.option(
         "--to-column", default="to", show_default=True, metavar="COLUMN", help="The column of the recipients."
     ),
-    click.option(
-        "--region",
-        callback=_region_callback,
-        metavar="COUNTRY",
-        help="The country of phone numbers without a country code, such as DE. Without it they are refused.",
-    ),
+    region_option,
     click.option(
         "--region-column",
         metavar="COLUMN",
@@ -90,8 +91,24 @@ _FILE: Final = (
     click.option(
         "--allow-duplicates", is_flag=True, help="Send the same message to the same recipient more than once."
     ),
-    click.option("--format", "file_format", type=click.Choice(["csv", "jsonl"]), help="Default: by file extension."),
-    click.option("--delimiter", metavar="CHARACTER", help="Default: detected (comma, semicolon or tab)."),
+)
+_READING: Final = (
+    click.option(
+        "--where",
+        multiple=True,
+        metavar="COLUMN=VALUE",
+        help="Use only the rows with this value in this column, such as consent=yes; repeatable: all must hold.",
+    ),
+    click.option(
+        "--format", "file_format", type=click.Choice(["csv", "jsonl"]), help="Default: by content and file extension."
+    ),
+    click.option(
+        "--delimiter", metavar="CHARACTER", help="Or tab. Default: detected (comma, semicolon, tab or vertical bar)."
+    ),
+    click.option(
+        "--encoding", metavar="NAME", help="Such as cp1252. Default: by the byte order mark of the file, else UTF-8."
+    ),
+    click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook. Default: the only one with rows."),
 )
 
 
@@ -190,7 +207,14 @@ def message_options(command: F) -> F:
 
 def file_options(command: F) -> F:
     """Add the options for reading a file of rows to *command*."""
-    for option in reversed(_FILE):
+    for option in reversed((*_FILE, *_READING)):
+        command = option(command)
+    return command
+
+
+def reading_options(command: F) -> F:
+    """Add the options for how a file is read to *command*; they are the fields of `ReadingOptions`."""
+    for option in reversed(_READING):
         command = option(command)
     return command
 

@@ -65,7 +65,7 @@ def test_a_dry_run_shows_both_requests_and_counts_the_higher_price(tmp_path: Pat
     assert "the first request:" in shown
     assert "if the service answers 404:" in shown
     assert "of them with a fallback by email" in shown
-    assert "line 5: fallback.mail must be an e-mail address, and has no @" in shown
+    assert "line 5: mail must be an e-mail address, and has no @" in shown
     assert main(batch(tmp_path, "--dry-run", "--json", *priced)) == 1
     facts = json_of(capsys)
     assert (facts["fallbacks"], facts["units"], facts["amount"]) == (2, {"basic_message": 3}, 0.27)
@@ -182,7 +182,7 @@ def test_a_resumed_batch_has_the_fallback_of_its_journal(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--fallback-email", "nope"], "there is no column nope for the recipients: name it with --fallback-email"),
+        (["--fallback-email", "nope"], "there is no column nope for the recipients: is it `--fallback-email mail`?"),
         (["--fallback-email", "mail"], "--fallback-email needs an email channel: give --channel"),
         (["--fallback-email", "mail", "--channel", "ch_1"], "--fallback-email needs --subject"),
         (["--fallback-email", "mail", "--channel", "ch_1", "--subject", "S"], "--fallback-email needs --html"),
@@ -258,7 +258,7 @@ def test_a_row_whose_fallback_cannot_be_made_is_invalid(tmp_path: Path) -> None:
     assert isinstance(first.invalid, Invalid)
     assert first.invalid.message == "fallback the column name is empty"
     assert isinstance(second.invalid, Invalid)
-    assert second.invalid.message == "fallback.to the column mail is a list, not a text"
+    assert second.invalid.message == "mail the column mail is a list, not a text"
     assert third.invalid is not None
     assert fourth.invalid is None
     assert len(fourth.legs) == 1

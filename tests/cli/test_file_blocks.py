@@ -19,14 +19,15 @@ from msgapi import Pace
 from msgapi import fleet as fleets
 from msgapi.calls import Call
 from msgapi.cli import main
-from msgapi.cli.batch import input as batch_input
 from msgapi.cli.batch.command import open_rows, run_batch
-from msgapi.cli.batch.input import InputFile
 from msgapi.cli.commands.fleet import batches
+from msgapi.cli.files import blocks as file_blocks
+from msgapi.cli.files.rows import FirstPass, InputRow
+from msgapi.cli.files.tables import InputFile, InputSource
 from msgapi.cli.output import CliError, Exit
 from msgapi.messages import Accepted
 from msgapi.results import Ok, Result
-from tests.support.cli_files import mailing, people
+from tests.support.cli_files import mailing, people, scanned
 from tests.support.cli_fleets import enqueue, placed
 
 Values = dict[str, object]
@@ -36,7 +37,7 @@ Edit = Callable[[Path], None]
 @contextlib.contextmanager
 def blocks_of(size: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_input, "BLOCK", size)
+        patch.setattr(file_blocks, "BLOCK", size)
         yield
 
 
@@ -120,7 +121,7 @@ def test_a_change_between_two_passes_ends_the_second_one_before_a_changed_row(
     folder = tmp_path / "folder"
     folder.mkdir()
     path = Path(people(folder, 60))
-    with blocks_of(size), batch_input.open_input(str(path)) as table:
+    with blocks_of(size), scanned(str(path)) as table:
         first = [dict(row.values) for row in table.rows()]
         found, error = collect(table, lambda: edit(path), at)
     assert found == first[: len(found)]
@@ -134,7 +135,7 @@ def test_a_change_between_two_passes_ends_the_second_one_before_a_changed_row(
 
 def test_rows_are_yielded_up_to_the_block_that_has_changed(tmp_path: Path) -> None:
     path = Path(people(tmp_path, 60))
-    with blocks_of(256), batch_input.open_input(str(path)) as table:
+    with blocks_of(256), scanned(str(path)) as table:
         found, error = collect(table, lambda: changed_in_place(path), 0)
     length = path.stat().st_size // 256 * 256
     assert len(found) == path.read_bytes()[:length].count(b"\n") - 1
@@ -148,7 +149,7 @@ def test_a_last_row_without_a_line_end_is_not_sent_if_the_file_is_longer_now(
 ) -> None:
     path = tmp_path / "a.csv"
     _ = path.write_bytes(b"to,name\n1,A\n2,B\n3,+4915")
-    with blocks_of(size), batch_input.open_input(str(path)) as table, path.open("ab") as file:
+    with blocks_of(size), scanned(str(path)) as table, path.open("ab") as file:
         _ = file.write(rest)
         file.flush()
         found, error = collect(table, list, -1)
@@ -168,15 +169,15 @@ def test_line_ends_characters_and_quoted_cells_may_span_blocks(tmp_path: Path, s
         assert [dict(row.values) for row in _rows(path)] == expected
 
 
-def _rows(path: Path) -> list[batch_input.InputRow]:
-    with batch_input.open_input(str(path)) as table:
+def _rows(path: Path) -> list[InputRow]:
+    with scanned(str(path)) as table:
         return list(table.rows())
 
 
 def test_a_quoted_cell_is_not_sent_if_its_end_is_in_a_block_that_has_changed(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     _ = path.write_bytes(b'to,name\n1,Ann\n2,"' + b"x" * 100 + b'"\n')
-    with blocks_of(32), batch_input.open_input(str(path)) as table, path.open("r+b") as file:
+    with blocks_of(32), scanned(str(path)) as table, path.open("r+b") as file:
         _ = file.seek(-3, io.SEEK_END)
         _ = file.write(b"y")
         file.flush()
@@ -221,7 +222,7 @@ def test_what_a_pass_yields_is_the_beginning_of_the_first_content(
             _ = target.write_bytes(change(content))
             _ = target.rename(path)
 
-        with batch_input.open_input(str(path)) as table:
+        with scanned(str(path)) as table:
             first = [dict(row.values) for row in table.rows()]
             found, error = collect(table, edit, at)
     assert found == first[: len(found)]
@@ -239,13 +240,13 @@ def test_a_change_during_the_first_pass_sends_nothing(
 ) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
-    path, count = Path(people(folder, 60)), batch_input._count_rows
+    path, scan = Path(people(folder, 60)), InputSource.scan
 
-    def changing(table: InputFile) -> InputFile:
+    def changing(source: InputSource, first: FirstPass | None = None) -> InputFile:
         edit(path)
-        return count(table)
+        return scan(source, first)
 
-    monkeypatch.setattr(batch_input, "_count_rows", changing)
+    monkeypatch.setattr(InputSource, "scan", changing)
     options = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi {name}", "--dry-run"]
     assert main(["batch", str(path), *options]) == 3
     (line,) = capsys.readouterr().err.splitlines()
@@ -255,7 +256,7 @@ def test_a_change_during_the_first_pass_sends_nothing(
 def test_blocks_that_changed_behind_the_first_pass_are_found_at_its_end(tmp_path: Path) -> None:
     path = Path(people(tmp_path, 60))
     with blocks_of(64), path.open("rb", buffering=0) as file:
-        blocks = batch_input.FileBlocks("a.csv", file, str(path))
+        blocks = file_blocks.FileBlocks("a.csv", file, str(path))
         _ = [blocks.read(number) for number in range(5)]
         overwritten(path)
         with pytest.raises(CliError, match="its content is different"):
@@ -266,7 +267,7 @@ def test_a_file_of_whole_blocks_ends_with_an_empty_one(tmp_path: Path) -> None:
     path = tmp_path / "a"
     _ = path.write_bytes(b"x" * 64)
     with blocks_of(32), path.open("rb", buffering=0) as file:
-        blocks = batch_input.FileBlocks("a", file, str(path))
+        blocks = file_blocks.FileBlocks("a", file, str(path))
         for _ in range(2):
             assert [blocks.read(number) for number in range(3)] == [b"x" * 32, b"x" * 32, b""]
         grown(path)
@@ -278,7 +279,7 @@ def test_the_digest_depends_on_the_whole_content_and_not_on_the_name(tmp_path: P
     def digest(name: str, content: bytes) -> str:
         path = tmp_path / name
         _ = path.write_bytes(content)
-        with batch_input.open_input(str(path)) as table:
+        with scanned(str(path)) as table:
             return table.digest()
 
     content = b"to\n" + (b"1" * 1023 + b"\n") * 2500
@@ -292,8 +293,8 @@ def test_a_copy_is_readable_by_its_owner_only_and_has_no_name(tmp_path: Path, mo
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"to\n1\n")))
-    with batch_input.open_input("-") as table:
-        assert table._blocks._stat().st_mode & 0o777 == 0o600
+    with scanned("-") as table:
+        assert table._stored._stat().st_mode & 0o777 == 0o600
         assert not list(tmp_path.iterdir())
         assert [row.values for row in table.rows()] == [{"to": "1"}]
 

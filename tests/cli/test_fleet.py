@@ -10,9 +10,9 @@ from attrs import evolve
 
 from msgapi import Balance, InsufficientBalance, codec, journal
 from msgapi.cli import main
-from msgapi.cli.batch.input import InputFile
 from msgapi.cli.commands.fleet import batches
 from msgapi.cli.commands.fleet.connection import FleetAddress
+from msgapi.cli.files.tables import InputFile
 from msgapi.clock import VirtualClock
 from msgapi.fleet import ChunkRecord, Manifest, MemoryRecordStore, Revision, RowRecord
 from msgapi.fleet.chunk import Chunk
@@ -86,6 +86,7 @@ def test_the_same_command_goes_on_and_queues_nothing_twice(tmp_path: Path, there
         "chunks": 3,
         "invalid": 0,
         "duplicate": 0,
+        "left_out": 0,
         "queued": False,
         "exit": 0,
     }
@@ -127,18 +128,18 @@ def test_of_two_that_begin_a_batch_at_once_with_other_options_the_second_is_told
     assert main(enqueue(path, "--allow-duplicates")) == 0
 
 
-def test_a_row_whose_id_came_before_is_a_row_of_its_own_and_refused(tmp_path: Path, there: Fleet) -> None:
+def test_rows_with_one_id_are_rows_of_their_own_and_refused(tmp_path: Path, there: Fleet) -> None:
     path = people(tmp_path, 3, more="2,+4915199999999,Bob\n,+4915199999998,Bob\n")
     assert main(enqueue(path, "--id-column", "id")) == 0
     (chunk,) = there.queued()
     assert [row.id for row in chunk.rows] == [
         "1",
-        "2",
+        "row 2",
         "3",
         "row 4",
         content_id(request_digest(*chunk.rows[4].call.legs)),
     ]
-    assert [row.invalid.code for row in chunk.rows if row.invalid is not None] == ["row_repeated"]
+    assert [row.invalid.code for row in chunk.rows if row.invalid is not None] == ["row_repeated"] * 2
 
 
 def test_a_message_is_queued_though_a_row_that_is_refused_for_its_id_says_the_same(
@@ -148,7 +149,7 @@ def test_a_message_is_queued_though_a_row_that_is_refused_for_its_id_says_the_sa
     assert main(enqueue(path, "--id-column", "id")) == 0
     (chunk,) = there.queued()
     codes = {row.id: row.invalid and row.invalid.code for row in chunk.rows}
-    assert codes == {"1": None, "row 2": "row_repeated", "3": None, "4": "duplicate_row"}
+    assert codes == {"row 1": "row_repeated", "row 2": "row_repeated", "3": None, "4": None}
 
 
 def test_a_key_that_a_row_brings_is_kept(tmp_path: Path, there: Fleet) -> None:

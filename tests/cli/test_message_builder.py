@@ -6,9 +6,9 @@ import pytest
 from msgapi import Detail, Invalid
 from msgapi.cli import options
 from msgapi.cli.batch.builder import own_key
-from msgapi.cli.batch.input import InputRow
 from msgapi.cli.batch.message_file import OPTIONS
 from msgapi.cli.batch.template import MessageTemplate
+from msgapi.cli.files.rows import InputRow
 from msgapi.cli.output import CliError
 from msgapi.messages import Email, MessageType, Text, TrafficType
 
@@ -98,7 +98,7 @@ def test_what_a_row_leaves_out_is_named() -> None:
 @pytest.mark.parametrize(
     ("given", "columns", "problem"),
     [
-        (RCS, ("number", "name"), "no column to for the recipients: name it with --to-column; .* number, name"),
+        (RCS, ("rank", "name"), "no column to for the recipients: name it with --to-column; .* rank, name"),
         (RCS, ("to",), r"--text names an unknown column: \{name\}; the columns are: to"),
         ({"text": "x"}, ("to",), "no sender"),
         ({"agent_id": "a", "text": "x"}, ("to",), "no traffic_type: give --traffic"),
@@ -117,7 +117,7 @@ def test_what_is_wrong_for_every_row_is_said_before_any(
 
 
 def test_a_data_column_that_is_not_there_is_named() -> None:
-    with pytest.raises(CliError, match="no column city; the columns are: to, name"):
+    with pytest.raises(CliError, match=r"no column city \(--data\); the columns are: to, name"):
         _ = MessageTemplate(given=EMAIL, data_columns=("city",)).bind(("to", "name"))
 
 

@@ -117,7 +117,7 @@ def test_a_country_that_is_no_text_is_none(file: File, box: Sandbox) -> None:
     ("options", "expected"),
     [
         (["--region", "Atlantis"], "Atlantis is not a country that is known: use its code, such as DE"),
-        (["--region-column", "country"], "--region-column: there is no column country; the columns are: phone, name"),
+        (["--region-column", "country"], "there is no column country (--region-column); the columns are: phone, name"),
     ],
 )
 def test_a_country_or_a_column_that_does_not_exist_is_a_usage_error(
@@ -249,7 +249,7 @@ def test_a_resumed_batch_has_the_region_of_its_journal(file: File, monkeypatch: 
 def test_a_library_that_is_not_installed_is_one_sentence(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recipients, "find_spec", lambda name: None if name == library else object())
     with pytest.raises(CliError, match=r'^recipients are checked by .*: pip install "msgapi-sdk\[cli\]"$'):
-        RegionOptions().check(("to",))
+        _ = RegionOptions().bind(("to",))
 
 
 def test_two_hashes_at_one_place_are_two_recipients() -> None:

@@ -3,11 +3,10 @@ from pathlib import Path
 import pytest
 
 from msgapi import Forbidden, Meta, Ok, Result
-from msgapi.cli.batch import input as batch_input
 from msgapi.cli.batch import result_files
 from msgapi.cli.output import CliError
 from msgapi.messages import Accepted
-from tests.support.cli_files import lines, mailed, mailing, people
+from tests.support.cli_files import lines, mailed, mailing, people, scanned
 
 pytestmark = pytest.mark.anyio
 REFUSED: Result[Accepted] = Forbidden(code="forbidden", message="no", meta=Meta(status=403, attempts=1))
@@ -62,7 +61,7 @@ async def test_a_row_that_never_went_out_keeps_only_the_key_that_it_brought(tmp_
 
 def make(path: str, **options: object) -> None:
     chosen = {"results": None, "failed": None, "overwrite": False, "with_recipients": False} | options
-    with batch_input.open_input(path) as table, result_files.open_files(table, "to", **chosen):  # type: ignore[arg-type]
+    with scanned(path) as table, result_files.open_files(table, "to", **chosen):  # type: ignore[arg-type]
         pass
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from msgapi import Invalid
 from msgapi.cli import main
-from msgapi.cli.batch.input import InputRow
 from msgapi.cli.batch.template import MessageTemplate
+from msgapi.cli.files.rows import InputRow
 from msgapi.messages import Carousel, Email, Message, Reply, RichCard, Text, send
 from msgapi.sandbox import Sandbox
 from tests.support.cli_files import through

@@ -27,9 +27,10 @@ from msgapi import (
 )
 from msgapi.batch import Reason, Stopped
 from msgapi.cli.batch import command, display, dry_run
-from msgapi.cli.batch.command import open_rows, row_calls, run_batch
+from msgapi.cli.batch.command import open_rows, run_batch
 from msgapi.cli.batch.display import outcome_parts
-from msgapi.cli.batch.input import InputFile, InputRow, open_input
+from msgapi.cli.files.rows import InputRow
+from msgapi.cli.files.tables import InputFile
 from msgapi.cli.output import CliError, Exit
 from msgapi.messages import Accepted, Billing
 from tests.support.cli_files import Answer, Scripted, lines, mailed, mailing, mode, people, text
@@ -234,8 +235,7 @@ async def test_a_file_that_fails_half_way_ends_the_batch_and_not_the_program(
         yield InputRow(1, 2, {"to": "+4915100000001", "name": "Ann"})
         raise error
 
-    with open_input(job.path) as table:
-        plan = row_calls(job, table)
+    with open_rows(job) as (table, plan):
         monkeypatch.setattr(InputFile, "rows", broken)
         run = await run_batch(job, table, plan, api=Scripted(accepted), pace=Pace())
     assert run.status is Exit.STOPPED
@@ -334,7 +334,7 @@ async def test_a_dry_run_counts_what_the_batch_then_does(tmp_path: Path) -> None
         found = dry_run.examine(table, calls)
         assert found.rows == table.count == 10
     run = await mailed(config, accepted)
-    assert run.counts.accepted == sum(found.units.values()) == 5
-    assert (run.counts.refused, run.counts.duplicate) == (found.invalid, found.duplicate) == (4, 1)
-    assert [row.line for row, _ in found.invalid_rows] == [7, 9, 10, 11]
+    assert run.counts.accepted == sum(found.units.values()) == 4
+    assert (run.counts.refused, run.counts.duplicate) == (found.invalid, found.duplicate) == (5, 1)
+    assert [row.line for row, _ in found.invalid_rows] == [3, 7, 9, 10, 11]
     assert found.duplicate_lines == [8]

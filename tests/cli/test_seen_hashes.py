@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi.cli.batch import calls
-from msgapi.cli.batch.calls import RepeatedRows, RowIds, SeenHashes
+from msgapi.cli.batch.calls import RowIds, SeenHashes
 from msgapi.cli.batch.command import open_rows
-from msgapi.cli.batch.input import open_input
+from msgapi.cli.files.rows import InputRow
+from msgapi.cli.output import CliError
 from tests.support.cli_files import mailing, people
 
 
@@ -55,12 +56,45 @@ def test_a_row_takes_at_most_16_bytes_with_ids_and_without(tmp_path: Path, colum
     assert (peak(many) - peak(few)) / (many - few) <= 16
 
 
-def test_rows_whose_id_an_earlier_row_has_are_found_before_the_first_is_sent(tmp_path: Path) -> None:
-    ids = ["a", "b", "a", *(f"{number}" for number in range(20)), "b", "", "", "a"]
+def test_no_row_is_sent_whose_id_or_key_another_row_has(tmp_path: Path) -> None:
+    ids = ["a", "b", "a", *(f"{number}" for number in range(20)), "b", "", "", "a", "k1"]
+    keys = ["", "", "", "k1", "k2", "k2", "k3"]
     path = tmp_path / "people.csv"
-    _ = path.write_text("id,to\n" + "".join(f'"{name}",+4915{number:09}\n' for number, name in enumerate(ids)))
-    with open_input(str(path)) as table:
-        found = RepeatedRows.find(table, RowIds(column="id"))
-        assert [number for number in range(40) if number in found] == [3, 24, 27]
-        assert RowIds().may_exist(table) is False
-        assert not any(number in RepeatedRows.find(table, RowIds()) for number in range(40))
+    rows = (f'"{name}",+4915{number:09},Ann,{dict(enumerate(keys)).get(number, "")}' for number, name in enumerate(ids))
+    _ = path.write_text("\n".join(["ID,to,name,Idempotency Key", *rows]) + "\n")
+
+    def refused(column: str | None) -> list[int]:
+        config = mailing(tmp_path, str(path), id_column=column)
+        with open_rows(config) as (table, row_calls):
+            made = list(row_calls.make_each(table.rows(), table.count))
+            assert row_calls.repeated.rows == sum(one.message is None for one in made)
+        return [one.row.number for one in made if one.message is None]
+
+    assert refused("id") == [1, 2, 3, 5, 6, 24, 27]
+    assert refused(None) == [5, 6]
+
+
+@pytest.mark.parametrize(
+    ("column", "columns"), [(None, ()), ("id", ("id",)), ("idempotency_key", ("idempotency_key",))]
+)
+def test_the_columns_of_ids_are_those_that_the_file_has(column: str | None, columns: tuple[str, ...]) -> None:
+    assert RowIds(column=column).columns(["id", *columns, "to"]) == columns
+
+
+def test_a_file_in_which_no_row_has_an_id_of_its_own_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    _ = path.write_text("id,to,name\n1,+4915100000001,A\n1,+4915100000002,B\n2,+4915100000003,C\n2,+4915100000004,D\n")
+    with (
+        pytest.raises(CliError, match="each row has the idempotency_key or id of another row"),
+        open_rows(mailing(tmp_path, str(path), id_column="id")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("name", "why"), [("a\x01b", "has a control character"), ("z" * 256, "is longer than 255")])
+def test_what_cannot_be_an_id_refuses_its_row_and_is_not_compared(name: str, why: str) -> None:
+    ids = RowIds(column="id")
+    problem = ids.problem(InputRow(1, 2, {"id": name}))
+    assert problem is not None
+    assert problem.message.startswith(f"id {why}")
+    assert ids.unique_of([name]) == ids.unique(InputRow(1, 2, {"id": name, "idempotency_key": "k"})) == ()

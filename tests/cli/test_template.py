@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from msgapi.cli.batch.cells import RowWarnings, Unfilled
-from msgapi.cli.batch.placeholders import TextSource, find_column, notes, parse, written
+from msgapi.cli.batch.placeholders import TextSource, notes, parse, written
 from msgapi.cli.output import CliError
 
 COLUMNS = ("to", "name", "First Name", "FNAME", "amount", "n", "x y", "v", "a|b")
@@ -46,9 +46,8 @@ def test_a_placeholder_is_a_whole_column_name_and_nothing_else(name: str) -> Non
         _ = parse("{" + name + "}", source("to", "nam"))
 
 
-def test_a_column_is_found_with_spaces_around_its_name() -> None:
-    assert find_column(" name ", COLUMNS) == "name"
-    assert find_column("Name", COLUMNS) is None
+def test_a_placeholder_gets_the_name_that_the_column_has_in_the_file() -> None:
+    assert parse("{to} { First Name }", source("to", "first_name")).columns == ("to", "first_name")
 
 
 @pytest.mark.parametrize(

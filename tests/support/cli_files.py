@@ -1,7 +1,7 @@
 """Files and APIs for the tests of the command line."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +12,8 @@ from msgapi import Call, Client, Pace, Result, Retry
 from msgapi.cli import connection
 from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
 from msgapi.cli.batch.runner import BatchRun
+from msgapi.cli.files.rows import ReadingOptions
+from msgapi.cli.files.tables import InputFile, open_input
 from msgapi.transports import Transport
 
 T = TypeVar("T")
@@ -50,6 +52,13 @@ def mailing(directory: Path, path: str, **options: object) -> BatchConfig:
 async def mailed(config: BatchConfig, answer: Answer) -> BatchRun:
     with open_rows(config) as (table, calls):
         return await run_batch(config, table, calls, api=Scripted(answer), pace=Pace())
+
+
+@contextmanager
+def scanned(path: str, **options: Any) -> Iterator[InputFile]:  # noqa: ANN401 - ReadingOptions
+    """Open a file of rows that was read once."""
+    with open_input(path, ReadingOptions(**options)) as source:
+        yield source.scan()
 
 
 def mode(path: str | None) -> int:

@@ -22,8 +22,8 @@ from ...messages.models import MessageType, TrafficType
 from ...recipients.country_codes import is_possible
 from ...recipients.email import is_usual
 from ...results import Detail, Invalid
+from ..files.rows import KEY, InputRow
 from .cells import UNFILLED, RowWarnings, Unfilled, as_text, damage
-from .input import InputRow
 from .message_file import DATA, Json, Tree, merge_content, strings, with_defaults
 from .placeholders import TextSource, TextTemplate, find_foreign, find_own
 from .recipients import RecipientReader, RefusedCell
@@ -31,7 +31,7 @@ from .recipients import RecipientReader, RefusedCell
 if TYPE_CHECKING:
     from .template import MessageTemplate
 
-KEY: Final = "idempotency_key"
+_FALLBACK_PATH: Final = "fallback."
 TEXTS: Final = frozenset({"text", "subject", "html"})
 RCS_ONLY: Final = ("traffic_type", "ttl")
 EMAIL_ONLY: Final = ("subject", "html", "template_id", "template_version")
@@ -96,7 +96,11 @@ def _read(given: Mapping[str, str], data: Json | None, content: Json, *, is_emai
 
 def own_key(row: InputRow) -> str | None:
     """Return the idempotency key in the column of that name; None if there is none."""
-    value = row.values.get(KEY)
+    return key_text(row.values.get(KEY))
+
+
+def key_text(value: object) -> str | None:
+    """Return the idempotency key that is the *value* of its column; None if there is none."""
     return str(value).strip() or None if isinstance(value, str | int) else None
 
 
@@ -105,7 +109,9 @@ def own_key(row: InputRow) -> str | None:
 class MessageBuilder:
     """Builds a message from each row of one file; *sources* are the texts of its fields.
 
-    *content* and *data* are those of a template file, and *content_columns* the columns of structured fields. *notes*
+    *content* and *data* are those of a template file, and *content_columns* the columns of structured fields.
+    *variables* are the columns of the variables for a template of the service, *data_column* is that of all its values;
+    *columns* are all columns of the file. *notes*
     are what the options may not mean, one line each; *warnings* counts rows. *fallback* builds the message that is sent
     if the service refuses the first, if there is one. *recipients* reads the recipients.
     """
@@ -116,9 +122,10 @@ class MessageBuilder:
     recipients: RecipientReader
     content: Tree | None = None
     data: Tree | None = None
-    content_columns: tuple[str, ...] = ()
+    content_columns: Mapping[str, str] = field(factory=dict)
+    variables: Mapping[str, str] = field(factory=dict)
+    data_column: str | None = None
     typed: bool = False
-    has_data: bool = True
     notes: tuple[str, ...] = ()
     warnings: RowWarnings = field(factory=RowWarnings)
     fallback: "MessageBuilder | None" = None
@@ -132,6 +139,7 @@ class MessageBuilder:
     _misplaced: tuple[str, ...] = field(
         init=False, default=Factory(lambda self: self._find_misplaced(), takes_self=True)
     )
+    _to: str = field(init=False, default=Factory(lambda self: self._find_to(), takes_self=True))
     _is_plain: bool = field(init=False, default=Factory(lambda self: self._find_plain(), takes_self=True))
 
     def _find_fixed(self) -> Mapping[str, str]:
@@ -146,18 +154,40 @@ class MessageBuilder:
         return tuple((name, source) for name, source in self.sources.items() if name not in {"to", *self._fixed})
 
     def _find_used(self) -> frozenset[str]:
-        used = {self.template.to_column, *self.template.data_columns}
+        used = {*self.variables.values()}
         for source in self.sources.values():
             used.update(source.columns if isinstance(source, TextTemplate) else (source.column,))
         return frozenset(used)
+
+    @property
+    def used_columns(self) -> frozenset[str]:
+        """The columns that are used in the messages, or for their recipients."""
+        more = {self.data_column, self.recipients.options.column} - {None}
+        trees = [tree.columns for tree in (self.content, self.data) if tree is not None]
+        second = frozenset[str]() if self.fallback is None else self.fallback.used_columns
+        return self._used.union(self.content_columns.values(), cast("set[str]", more), second, *trees)
+
+    def name_columns(self, error: Invalid) -> Invalid:
+        """Return *error* with the name of the column in place of each field that is the value of one column."""
+        details = tuple(evolve(one, field=self._column_of(one.field)) for one in error.details)
+        return error if details == error.details else _invalid(*details)
+
+    def _column_of(self, path: str) -> str:
+        if path.startswith(_FALLBACK_PATH) and self.fallback is not None:
+            return self.fallback._column_of(path.removeprefix(_FALLBACK_PATH))  # noqa: SLF001 - of this class
+        source = self.sources.get(path.rpartition(".")[2])
+        return source.column if isinstance(source, ColumnValue) else path
 
     def _find_misplaced(self) -> tuple[str, ...]:
         # Parts of a message that stand beside it, in rows whose values have types.
         return tuple(name for name in _MISPLACED if self.typed and name in self.columns and name not in self._used)
 
+    def _find_to(self) -> str:
+        return cast("ColumnValue", self.sources["to"]).column
+
     def _find_plain(self) -> bool:
         # Whether a message is made of its texts only.
-        has_data = self.template.data_columns or self.data is not None or DATA in self.columns
+        has_data = self.variables or self.data is not None or self.data_column is not None
         return not (has_data or self.content is not None or self.content_columns or self._misplaced)
 
     def build(self, row: InputRow) -> Message | Invalid:
@@ -170,20 +200,14 @@ class MessageBuilder:
             for name, source in self._varying:
                 given[name] = self._fill(name, source, row)
             given["to"] = self._recipient(given, row)
-            found = compose(given) if self._is_plain else compose(given, self._data(row), self._content(row, given))
-            return found if given["to"] or not isinstance(found, Invalid) else self._name_column(found)
+            return compose(given) if self._is_plain else compose(given, self._data(row), self._content(row, given))
         except RefusedCell as error:
             return _invalid(error.detail)
         except Unfilled as error:
             return _invalid(Detail("", str(error)))
 
-    def _name_column(self, found: Invalid) -> Invalid:
-        # A recipient that is missing has the name of its column.
-        details = [evolve(one, field=self.template.to_column) if one.field == "to" else one for one in found.details]
-        return _invalid(*details)
-
     def _recipient(self, given: Mapping[str, str], row: InputRow) -> str:
-        column = self.template.to_column
+        column = self._to
         value = row.values.get(column)
         text = value if type(value) is str else as_text(column, value)
         if not text or text.isspace():
@@ -196,7 +220,7 @@ class MessageBuilder:
         """Return the second message of *row*, or its problems as Invalid; None if the row has no address for it."""
         if self.fallback is None:
             return None
-        column = self.fallback.template.to_column
+        column = self.fallback._to  # noqa: SLF001 - of this class
         try:
             if not as_text(column, row.values.get(column)).strip():
                 return None
@@ -243,7 +267,7 @@ class MessageBuilder:
             return filled
         if not self.content_columns:
             return None
-        fields = {name: self._structured(name, row.values.get(name)) for name in self.content_columns}
+        fields = {name: self._structured(name, row.values.get(column)) for name, column in self.content_columns.items()}
         if all(value is None for value in fields.values()):
             return None
         content = merge_content(fields)
@@ -261,16 +285,16 @@ class MessageBuilder:
         text = value.strip()
         if _LIKE_JSON[name].match(text):
             return _parse_json(name, text)
-        if text and self.typed and name not in self._used:
+        if text and self.typed and self.content_columns[name] not in self._used:
             raise Unfilled(f"{name} must be {'an array' if name == 'suggestions' else 'an object'}, not a string")
         return None  # a column of another meaning
 
     def _data(self, row: InputRow) -> Json | None:
-        data = {name: self._datum(name, row.values.get(name)) for name in self.template.data_columns}
+        data = {name: self._datum(name, row.values.get(column)) for name, column in self.variables.items()}
         if self.data is not None:
             whole: Json = self.data.fill(row.values, self.warnings.read, empty=self.template.allow_empty)
             return whole | data
-        given = row.values.get(DATA) if self.has_data and not self.template.single else None
+        given = None if self.data_column is None else row.values.get(self.data_column)
         if isinstance(given, str) and given.strip():
             given = _parse_json(DATA, given)
         if isinstance(given, dict):

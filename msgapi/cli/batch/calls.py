@@ -4,7 +4,7 @@ Rules:
 - A row is identified by its own id, else by its content, never by its position: the file may be sorted, and rows may be
   inserted and deleted, between two runs.
 - A value that cannot be an id costs its row, and no other.
-- An id belongs to the first row that has it. A later row with the same id is still a row, and is never sent.
+- If several rows have the same id, or the same idempotency key, none of them is sent: it is not known whose it is.
 - In memory there is one table of hashes of 7 bytes: that of the ids is gone before that of the messages grows. The
   recipients have another one, of 6 bytes a row.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
@@ -14,7 +14,7 @@ Rules:
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Final, TypeAlias, final
 
@@ -22,16 +22,16 @@ from attrs import field, frozen
 
 from ...calls import Call
 from ...fallback import AnyCall, chain
-from ...journal.rows import REPEATED, REPEATED_ROW, content_id, request_digest, row_number_id
+from ...journal.rows import REPEATED, content_id, request_digest, row_number_id
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid
-from ..output import CliError
-from .builder import KEY, MessageBuilder, own_key
+from ..files.rows import KEY, MOST_COLUMNS, FirstPass, InputRow, require_column
+from .builder import MessageBuilder, key_text, own_key
 from .counts import DUPLICATE
-from .input import MOST_COLUMNS, InputFile, InputRow
 from .recipients import RecipientReport
 
+_MANY: Final = 1_000_000  # rows: how many a file has is not known in the first pass
 _STORED: Final = 7  # bytes of a hash; two more choose the bucket
 
 
@@ -83,11 +83,15 @@ _DUPLICATE: Final = Invalid(
     message="the same message to the same recipient as an earlier row: not sent a second time",
     own_words=True,
 )
+_REPEATED_ID: Final = Invalid(
+    code=REPEATED, message="another row has the same id: give each row its own id", own_words=True
+)
 _REPEATED_KEY: Final = Invalid(
     code=REPEATED,
-    message="an earlier row has the same idempotency_key: give each row its own, or leave it empty",
+    message="another row has the same idempotency_key: give each row its own, or leave it empty",
     own_words=True,
 )
+_KEY_MARK: Final = "\x00"  # no id begins with it: ids have no control characters
 
 
 @final
@@ -96,6 +100,11 @@ class RowIds:
     """The ids that rows have of their own: the value in *column*, else the idempotency key of the row."""
 
     column: str | None = None
+
+    @classmethod
+    def find(cls, column: str | None, columns: Sequence[str]) -> "RowIds":
+        """Return the ids in *column*, as it is named in *columns*. Raise CliError if there is no such column."""
+        return cls(column=None if column is None else require_column(columns, column, "--id-column"))
 
     def own_id(self, row: InputRow) -> str | None:
         """Return the own id of *row*; None if it has none, and is identified by its content."""
@@ -107,29 +116,47 @@ class RowIds:
         """Return why the value in the column of ids cannot be an id; None if it can, or if it is empty."""
         if self.column is None:
             return None
-        text = self._given(row)
-        if len(text) > _LONGEST_ID:
-            why = f"is longer than {_LONGEST_ID} characters: it cannot be the id of a row"
-        elif not text.isprintable() and _CONTROL.search(text):
-            why = "has a control character: it cannot be the id of a row"
-        else:
+        why = _id_problem(self._given(row))
+        if why is None:
             return None
         detail = Detail(f"{self.column}", why)
         return Invalid(message=f"{detail.field} {detail.message}", details=(detail,), own_words=True)
 
-    def check(self, table: InputFile) -> None:
-        """Raise CliError if *table* does not have the column."""
-        if self.column is not None and self.column not in table.columns:
-            raise CliError(f"there is no column {self.column}; the columns are: {', '.join(table.columns)}")
+    def columns(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Return those of *columns* that hold ids and keys: at most two, the ids first."""
+        has_keys = KEY in columns or len(columns) >= MOST_COLUMNS  # of so many columns not all are known
+        found = (*(() if self.column is None else (self.column,)), *((KEY,) if has_keys else ()))
+        return tuple(dict.fromkeys(found))
 
-    def may_exist(self, table: InputFile) -> bool:
-        """Return whether a row of *table* can have an own id."""
-        return self.column is not None or KEY in table.columns or len(table.columns) >= MOST_COLUMNS
+    def unique(self, row: InputRow) -> tuple[str, ...]:
+        """Return what no other row may have: the id of *row*, and its key."""
+        values = row.values
+        return self.unique_of((*(() if self.column is None else (values.get(self.column),)), values.get(KEY)))
+
+    def unique_of(self, values: Sequence[object]) -> tuple[str, ...]:
+        """Return what no other row may have, from the *values* of `columns` in one row."""
+        name = "" if self.column is None else _id_text(values[0])
+        if name and _id_problem(name) is not None:
+            return ()  # the row is refused
+        key = key_text(values[-1]) if self.column is None or len(values) > 1 else None
+        if not name:
+            return () if key is None else (key,) if self.column is None else (key, _KEY_MARK + key)
+        return (name,) if key is None or self.column == KEY else (name, _KEY_MARK + key)
 
     def _given(self, row: InputRow) -> str:
-        given = row.values.get(self.column or "")
-        text = given if isinstance(given, str) else "" if given is None else f"{given}"
-        return text.strip(" ")
+        return "" if self.column is None else _id_text(row.values.get(self.column))
+
+
+def _id_text(value: object) -> str:
+    return (value if isinstance(value, str) else "" if value is None else f"{value}").strip(" ")
+
+
+def _id_problem(text: str) -> str | None:
+    if len(text) > _LONGEST_ID:
+        return f"is longer than {_LONGEST_ID} characters: it cannot be the id of a row"
+    if not text.isprintable() and _CONTROL.search(text):
+        return "has a control character: it cannot be the id of a row"
+    return None
 
 
 @final
@@ -150,37 +177,36 @@ class RowCall:
 
 
 @final
-class RepeatedRows:
-    """The rows of a file whose own id an earlier row has: one bit a row.
+class RepeatedIds:
+    """The *ids* and keys that several rows of a file have. *rows* counts these rows.
 
-    They are found in a pass of their own, so that the hashes of the ids need no memory while the rows are sent.
+    They are found by `visit` in the first pass. After `close`, only the repeated ones need memory.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ids: RowIds | None = None) -> None:
         """Create an empty set."""
-        self._bits = bytearray()
+        self.rows = 0
+        self._ids = ids or RowIds()
+        self._seen: SeenHashes | None = None
+        self._repeated: SeenHashes | None = None
 
-    @classmethod
-    def find(cls, table: InputFile, ids: RowIds) -> "RepeatedRows":
-        """Return those of *table*. The file is not read if no row of it can have an own id."""
-        found = cls()
-        if ids.may_exist(table):
-            seen = SeenHashes(table.count)
-            for row in table.rows():
-                own = ids.own_id(row)
-                if own is not None and seen.add(own):
-                    found._add(row.number)
-        return found
+    def visit(self, values: Sequence[object]) -> None:
+        """Add the *values* of the columns of ids in one row."""
+        seen = self._seen = self._seen or SeenHashes(_MANY)
+        again = [one for one in self._ids.unique_of(values) if seen.add(one)]
+        if again:
+            repeated = self._repeated = self._repeated or SeenHashes(0)
+            new = [one for one in again if not repeated.add(one)]
+            self.rows += 2 if new else 1  # the first row that has it is one of them
 
-    def __contains__(self, number: int) -> bool:
-        """Return whether the row with this number, counted from 1, is repeated."""
-        at, bit = divmod(number, 8)
-        return at < len(self._bits) and bool(self._bits[at] >> bit & 1)
+    def close(self) -> None:
+        """Forget the ids that occur once."""
+        self._seen = None
 
-    def _add(self, number: int) -> None:
-        at, bit = divmod(number, 8)
-        self._bits.extend(bytes(max(0, at + 1 - len(self._bits))))
-        self._bits[at] |= 1 << bit
+    def __contains__(self, row: InputRow) -> bool:
+        """Return whether another row has the id or the key of *row*."""
+        repeated = self._repeated
+        return repeated is not None and any(one in repeated for one in self._ids.unique(row))
 
 
 @final
@@ -188,13 +214,17 @@ class RepeatedRows:
 class RowCalls:
     """Makes a call of each row with *builder*. Duplicates are refused unless *allow_duplicates* is true.
 
-    *repeated* are the rows whose own id an earlier row has.
+    *repeated* are the ids that several rows have.
     """
 
     builder: MessageBuilder
     ids: RowIds
     allow_duplicates: bool = False
-    repeated: RepeatedRows = field(factory=RepeatedRows)
+    repeated: RepeatedIds = field(factory=RepeatedIds)
+
+    def first_pass(self, columns: Sequence[str]) -> FirstPass:
+        """Return what the first pass over a file with these *columns* has to do."""
+        return FirstPass(used=self.builder.used_columns, ids=self.ids.columns(columns), visit=self.repeated.visit)
 
     @property
     def recipients(self) -> RecipientReport:
@@ -220,24 +250,24 @@ class RowCalls:
         self.builder.recipients.begin(count)
         self.builder.warnings.clear()
         for row in rows:
-            own = self.ids.own_id(row)
-            if row.number in self.repeated:
-                yield RowCall(row, row_number_id(row.number), invalid_call(self._repeated(row)))
+            if row in self.repeated:
+                yield RowCall(row, row_number_id(row.number), invalid_call(self._repeated()))
             else:
-                yield self._make(row, own, contents)
+                yield self._make(row, self.ids.own_id(row), contents)
 
     def _make(self, row: InputRow, own: str | None, contents: SeenHashes) -> RowCall:
         key = own_key(row)
         unsent = row_number_id(row.number) if own is None or own == key else own  # a key may be no valid id
         message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
-            return RowCall(row, unsent, invalid_call(message))
+            return RowCall(row, unsent, invalid_call(self.builder.name_columns(message)))
         second = self.builder.build_fallback(row)
         call: AnyCall[Accepted] = send(message, idempotency_key=key)
         if second is not None:
             call = chain(*call.legs, invalid_call(second) if isinstance(second, Invalid) else send(second))
         if call.invalid is not None or isinstance(second, Invalid):
-            return RowCall(row, unsent, call)
+            invalid = call.invalid
+            return RowCall(row, unsent, call if invalid is None else invalid_call(self.builder.name_columns(invalid)))
         digest = request_digest(*call.legs)
         first = digest if second is None or self.allow_duplicates else request_digest(call.legs[0])
         count = number_equal(contents, first)
@@ -248,8 +278,8 @@ class RowCalls:
             self.builder.recipients.add(to if to[0] == "+" else to.casefold(), row.line)
         return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1, second=second)
 
-    def _repeated(self, row: InputRow) -> Invalid:
-        return REPEATED_ROW if own_key(row) is None else _REPEATED_KEY
+    def _repeated(self) -> Invalid:
+        return _REPEATED_KEY if self.ids.column is None else _REPEATED_ID
 
 
 def number_equal(contents: SeenHashes, digest: bytes) -> int:

@@ -14,13 +14,16 @@ from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
+from ..files.blocks import CONTINUE
+from ..files.rows import FileFormat, ReadingOptions, find_column
+from ..files.tables import InputFile, open_input
+from ..files.unpacking import is_stream
 from ..output import CliError, counted, note
 from . import dry_run, journal, message_file
-from .calls import RepeatedRows, RowCalls, RowIds
+from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .display import open_progress, report
-from .input import CONTINUE, FileFormat, InputFile, open_input
-from .journal import DIGESTS, MESSAGE_FIELDS, BatchJournal, estimate_left, spent
+from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
 from .message_file import MESSAGE, OPTIONS, LoadedOptions
 from .recipients import RegionOptions
 from .result_files import ResultFiles, open_files
@@ -29,7 +32,7 @@ from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_price
 from .template import MessageTemplate
 
 _FILES: Final = ("path", "results", "failed")
-_STORED: Final = (*_FILES, *MESSAGE_FIELDS, "with_recipients", "prices", "max_spend")
+_STORED: Final = (*_FILES, *MESSAGE_FIELDS, *READING_FIELDS, "with_recipients", "prices", "max_spend")
 
 
 @final
@@ -43,6 +46,7 @@ class BatchConfig:
     - *region*: the country of numbers without a country code, such as `DE`; *region_column*: the column with that of
       each row.
     - *journal*: where to record the rows; None: next to the input file.
+    - *file_format*, *delimiter*, *encoding*, *sheet*, *where*: how the file is read, see `ReadingOptions`.
     - *concurrency*: requests in flight; *rate*: requests per second, None: no limit but that of the service.
     - *outage_timeout*: seconds to wait while the service is down.
     - *fallback_email*: the column of the addresses for an email to whom the service cannot send by RCS; None: no email.
@@ -59,6 +63,9 @@ class BatchConfig:
     allow_duplicates: bool = False
     file_format: str | None = None
     delimiter: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+    where: tuple[str, ...] = ()
     concurrency: int = 64
     rate: float | None = None
     outage_timeout: float = 900.0
@@ -96,15 +103,25 @@ class BatchConfig:
         )
 
     @property
+    def reading(self) -> ReadingOptions:
+        """How the file is read."""
+        return ReadingOptions(
+            file_format=cast("FileFormat | None", self.file_format),
+            delimiter=self.delimiter,
+            encoding=self.encoding,
+            sheet=self.sheet,
+            where=self.where,
+            expected=self.to_column,
+        )
+
+    @property
     def stored(self) -> dict[str, object]:
         """The options that a journal stores, so that the batch can be resumed. Paths are absolute."""
-        stored: dict[str, object] = {
-            name: _absolute(getattr(self, name)) if name in _FILES else getattr(self, name) for name in _STORED
-        }
-        return stored | {
-            "message_values": message_file.absolute(self.message_values),
-            DIGESTS: dict(self.loaded.digests),
-        }
+        paths: dict[str, object] = {name: _absolute(getattr(self, name)) for name in _FILES}
+        if is_stream(self.path):
+            paths["path"] = "-"  # it cannot be read again
+        texts = {"message_values": message_file.absolute(self.message_values), DIGESTS: dict(self.loaded.digests)}
+        return {name: getattr(self, name) for name in _STORED} | paths | texts
 
     @property
     def senders(self) -> Mapping[str, str]:
@@ -129,7 +146,8 @@ class BatchConfig:
         most = stored["max_spend"]
         return evolve(
             self,
-            **{name: stored[name] for name in ("path", *MESSAGE_FIELDS)} | {"data": tuple(stored["data"])},
+            **{name: stored[name] for name in ("path", *MESSAGE_FIELDS, *READING_FIELDS)}
+            | {name: tuple(stored[name]) for name in ("data", "where")},
             results=self.results or stored["results"],
             failed=self.failed or stored["failed"],
             with_recipients=self.with_recipients or stored["with_recipients"],
@@ -149,7 +167,9 @@ def resumed(config: BatchConfig) -> BatchConfig:
     path = config.journal or ""
     stored = journal.read_journal(path).command
     if stored["path"] == "-":
-        raise CliError("the rows came from standard input: run the same command with the same input again")
+        raise CliError(
+            "the rows came from standard input, or from a pipe: run the same command with the same input again"
+        )
     if not Path(stored["path"]).exists():
         raise CliError(
             f"{stored['path']} is missing, and the journal {path} does not have the messages: nothing was sent; put "
@@ -173,32 +193,41 @@ def open_rows(config: BatchConfig, *, remedy: str = CONTINUE) -> Iterator[tuple[
 
     *remedy* is what the user can do if the file changes while it is read.
     """
-    delimiter = config.delimiter
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise CliError("--delimiter is one character, and not a quote or a line break")
-    file_format = cast("FileFormat | None", config.file_format)
-    with open_input(config.path, file_format=file_format, delimiter=delimiter, remedy=remedy) as table:
-        yield table, row_calls(config, table)
-
-
-def row_calls(config: BatchConfig, table: InputFile) -> RowCalls:
-    """Return what makes the calls of the rows of *table*. Raise CliError if the options do not fit it."""
-    builder = config.template.bind(table.columns, typed=table.file_format == "jsonl")
-    ids = RowIds(column=config.id_column)
-    ids.check(table)
-    for text in builder.notes:
-        note(text)
-    return RowCalls(builder, ids, config.allow_duplicates, RepeatedRows.find(table, ids))
+    with open_input(config.path, config.reading, remedy=remedy) as source:
+        ids = RowIds.find(config.id_column, source.columns)
+        builder = config.template.bind(source.columns, typed=source.file_format == "jsonl")
+        for text in builder.notes:
+            note(text)
+        calls = RowCalls(builder, ids, config.allow_duplicates, RepeatedIds(ids))
+        table = source.scan(calls.first_pass(source.columns))
+        calls.repeated.close()
+        if calls.repeated.rows == table.count:
+            what = f"idempotency_key{'' if config.id_column is None else f' or {config.id_column}'}"
+            raise CliError(f"{table.name}: each row has the {what} of another row: give each row its own")
+        yield table, calls
 
 
 def start(config: BatchConfig, *, show_only: bool) -> int:
     """Send the file, or print what would be sent if *show_only* is true. Return the exit status."""
+    if not show_only:
+        _check_journal_path(config)
     with open_rows(config) as (table, calls):
         known = config.unit_prices
         if show_only:
             return dry_run.show(table, calls, json=config.json, prices=known)
+        for line in table.line_breaks.describe():
+            note(line)
         estimate = None if known is None else dry_run.examine(table, calls, prices=known).estimate
         return run_async(partial(_send, config, table, calls, estimate, _journal(config, table, calls)))
+
+
+def _check_journal_path(config: BatchConfig) -> None:
+    beside = config.use_journal and config.journal is None and not config.sandbox and config.path != "-"
+    if beside and is_stream(config.path):
+        raise CliError(
+            f"{config.path} is not a regular file, so there is no place for a journal next to it: name one with "
+            "--journal FILE, or give --no-journal; - reads standard input, without a journal"
+        )
 
 
 def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJournal | None:
@@ -274,7 +303,7 @@ def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | N
         return
     with open_files(
         table,
-        config.to_column,
+        find_column(table.columns, config.to_column) or config.to_column,
         results=config.results,
         failed=config.failed,
         overwrite=config.overwrite or _same_files(config, journal),

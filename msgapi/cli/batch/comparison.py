@@ -7,6 +7,7 @@ Rules:
 - The journal keeps the digest of the last file that passed, so that what was refused once is not passed by later.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -18,10 +19,11 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...journal import Unusable
 from ...journal.comparison import Choice, Comparison, Difference, FileRow, compare
 from ...recipients.national import metadata_version
+from ..files.tables import InputFile
 from ..output import CliError, Exit, counted, note
 from .builder import own_key
 from .calls import RowCalls
-from .input import InputFile
+from .display import reported
 from .journal import (
     FILE_DIGEST,
     METADATA,
@@ -30,6 +32,7 @@ from .journal import (
     check_complete,
     option_name,
     read_journal,
+    reading_of,
     store_command,
     store_path,
 )
@@ -76,7 +79,7 @@ def check_file(
     if differing is not None:
         _check_recipe(found, differing, decision)
     again = decision.changed == "send" and found.has_changed
-    same_file = found.about.get(FILE_DIGEST) == about[FILE_DIGEST]
+    same_file = found.about.get(FILE_DIGEST) == about[FILE_DIGEST] and reading_of(found.about) == reading_of(about)
     check_complete(found, same_file=same_file, same_recipe=differing is None)
     if differing is None and not again and same_file:
         if found.command["path"] != source.command["path"]:
@@ -130,17 +133,19 @@ def _compare(
 
 def _add_rows(comparison: Comparison, source: FileSource, clock: Clock) -> None:
     last, done = clock.now(), 0
-    rows = _rows(source)
+    what = f"comparing {source.table.name} with the journal"
+    rows = _rows(source, what, clock)
     while chunk := list(islice(rows, _CHUNK)):
         comparison.add(chunk)
         done += len(chunk)
-        if clock.now() - last >= _INTERVAL:
+        if clock.now() - last >= _INTERVAL and not sys.stderr.isatty():
             last = clock.now()
-            note(f"comparing {source.table.name} with the journal: {done:,}/{counted(source.table.count)}")
+            note(f"{what}: {done:,}/{counted(source.table.count)}")
 
 
-def _rows(source: FileSource) -> Iterator[FileRow]:
-    for made in source.calls.make_each(source.table.rows(), source.table.count):
+def _rows(source: FileSource, what: str, clock: Clock) -> Iterator[FileRow]:
+    rows = reported(source.table.rows(), source.table.count, what, clock)
+    for made in source.calls.make_each(rows, source.table.count):
         if made.message is not None:
             yield FileRow(made.id, made.row.line, made.call, own_key(made.row))
 

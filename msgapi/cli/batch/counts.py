@@ -12,8 +12,8 @@ from ...journal.sqlite import API_ERRORS
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
 from ..advice import advise_row
+from ..files.rows import InputRow
 from ..output import Exit, RowOutcome, TextTable, counted, table_of
-from .input import InputRow
 
 _MOST_KINDS: Final = 40
 _OTHERS: Final = "(others)"

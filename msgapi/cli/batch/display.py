@@ -8,10 +8,10 @@ its rows.
 import csv
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Final, Protocol, assert_never, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never, final
 
 import orjson
 from attrs import asdict, frozen
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live as RichLive
 
+T = TypeVar("T")
 _LANE: Final = "POST messages"
 _WINDOW: Final = 5.0  # seconds over which the rate is measured
 _SHORTEST_BAR: Final = 8
@@ -209,6 +210,23 @@ def open_progress(pace: Pace, clock: Clock | None = None) -> Iterator[ProgressRe
         yield BatchProgress(display, pace, clock or SYSTEM_CLOCK)
 
 
+_ROWS_BETWEEN: Final = 1_000  # rows that are read before the clock is
+
+
+def reported(rows: Iterable[T], total: int, what: str, clock: Clock = SYSTEM_CLOCK) -> Iterator[T]:
+    """Yield *rows*, of which there are *total*, and show on a terminal how many were read, and *what* is done."""
+    if not sys.stderr.isatty():
+        yield from rows
+        return
+    with open_display() as display:
+        last = clock.now()
+        for number, row in enumerate(rows):
+            if number % _ROWS_BETWEEN == 0 and clock.now() - last >= display.interval:
+                last = clock.now()
+                display.draw([f"{what}: {number:,}/{total:,}"], number / total, fine=True)
+            yield row
+
+
 @contextmanager
 def open_display() -> Iterator[Display]:
     """Return the display for standard error: updated on a terminal, plain otherwise."""
@@ -236,6 +254,8 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
             emit(_changed(run.counts))
         for line in run.calls.recipients.lines():
             emit(line)
+    if run.table.left_out:
+        note(f"{counted(run.table.left_out, verb='were')} left out by --where")
     for line in _notices(run, failed):
         note(line)
     return run.status
@@ -247,6 +267,7 @@ def summary(run: BatchRun) -> dict[str, object]:
         plain_counts(run.counts)
         | run.calls.recipients.facts()
         | {
+            "left_out": run.table.left_out,
             "stopped": run.stopped.reason if run.stopped is not None else None,
             "sent_before": None if run.journal is None else _sent_before(run.journal),
             "warnings": run.calls.builder.warnings.facts(),

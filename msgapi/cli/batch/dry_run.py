@@ -21,9 +21,11 @@ from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
 from ..connection import run_async
+from ..files.rows import InputRow
+from ..files.tables import InputFile
 from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
 from .calls import RowCalls
-from .input import InputFile, InputRow
+from .display import reported
 from .recipients import RecipientReport
 from .spending import UnitPrices, price_of
 
@@ -66,7 +68,7 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     requests = [run_async(partial(_capture, leg)) for leg in first]
     if json:
         emit_json(
-            _facts(found, requests)
+            _facts(found, table, requests)
             | {"warnings": calls.builder.warnings.facts(), "notes": calls.builder.notes}
             | {"assumptions": list(_assumptions(found, prices)), "maybe_single": found.longer_in_units}
         )
@@ -82,17 +84,21 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
     fate = "sent" if calls.allow_duplicates else "not sent"
     counts.add_row(f"{fate}: {RowOutcome.DUPLICATE.words}", f"{found.duplicate:,}")
     counts.add_row("all rows", f"{found.rows:,}")
+    if table.left_out:
+        counts.add_row("left out by --where", f"{table.left_out:,}")
     if found.amount is not None:
         counts.add_row("EUR at most", f"{found.amount:,}")
     emit(counts)
-    emit("\n".join([*calls.builder.warnings.texts(), *_assumptions(found, prices), *_lines(found)]))
+    warnings = calls.builder.warnings.texts()
+    emit("\n".join([*table.line_breaks.describe(), *warnings, *_assumptions(found, prices), *_lines(found)]))
     return found.status
 
 
 def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = None) -> DryRun:
     """Count the rows of *table* as a batch would and, if there are *prices*, add up their highest possible cost."""
     found = DryRun(table.count, amount=None if prices is None else Decimal(0))
-    for made in calls.make_each(table.rows(), table.count):
+    rows = reported(table.rows(), table.count, f"checking {table.name}")
+    for made in calls.make_each(rows, table.count):
         if made.repeats:
             found.duplicate += 1
             if len(found.duplicate_lines) < _MOST_SHOWN:
@@ -165,7 +171,7 @@ def _of(count: int) -> str:
     return f" (the first {_MOST_SHOWN} of {count:,})" if count > _MOST_SHOWN else ""
 
 
-def _facts(found: DryRun, requests: Sequence[Request]) -> dict[str, Any]:
+def _facts(found: DryRun, table: InputFile, requests: Sequence[Request]) -> dict[str, Any]:
     first, second = [*map(_request_facts, requests), None, None][:2]
     return {
         "rows": found.rows,
@@ -176,6 +182,8 @@ def _facts(found: DryRun, requests: Sequence[Request]) -> dict[str, Any]:
         RowOutcome.DUPLICATE.value: found.duplicate,
         "duplicate_lines": found.duplicate_lines,
         **found.recipients.facts(),
+        "left_out": table.left_out,
+        "rows_with_line_breaks": table.line_breaks.used,
         "first_request": first,
         "fallbacks": found.fallbacks,
         "fallback_request": second,

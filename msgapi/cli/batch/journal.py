@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from decimal import Decimal, InvalidOperation
+from itertools import chain
 from pathlib import Path
 from time import time
 from types import NoneType
@@ -47,14 +48,16 @@ MESSAGE_FIELDS: Final = (
     "data",
     "allow_empty",
     "allow_duplicates",
-    "file_format",
-    "delimiter",
     "fallback_email",
+    "where",
 )
 """The fields that decide which messages the rows become: a journal belongs to one value of each.
 
 Those that no option can override come first, since the first that differs decides.
 """
+
+READING_FIELDS: Final = ("file_format", "delimiter", "encoding", "sheet")
+"""The fields that decide how the file is read. With another value of one, the file is compared as another file is."""
 
 
 @final
@@ -228,6 +231,12 @@ def _recipe(about: Mapping[str, str]) -> dict[str, Any]:
     return {"rule": about.get(_RULE)} | options | {name: texts.get(name) for name in (*OPTIONS, MESSAGE)}
 
 
+def reading_of(about: Mapping[str, str]) -> dict[str, Any]:
+    """Return how the file was read, as stored in a journal."""
+    command = stored_command(about, "the journal")
+    return {name: command[name] for name in READING_FIELDS}
+
+
 def option_name(part: str) -> str:
     """Return the option that decides about a *part* of a recipe."""
     return OPTIONS.get(part) or _OPTION_NAMES.get(part) or f"--{part.replace('_', '-')}"
@@ -235,7 +244,7 @@ def option_name(part: str) -> str:
 
 def differing(before: Mapping[str, Any], command: Mapping[str, object]) -> str | None:
     """Return the first option by which *command* makes other messages than the stored one *before*; None if none."""
-    stored, now = (_recipe(store_command(one, 0)) for one in (before, command))
+    stored, now = (_recipe(about := store_command(one, 0)) | reading_of(about) for one in (before, command))
     name = next((name for name in now if stored.get(name) != now[name]), None)
     return None if name is None else option_name(name)
 
@@ -322,7 +331,8 @@ def parse_command(text: str) -> dict[str, Any] | None:
     digests = command.get(DIGESTS, {})
     if not isinstance(digests, dict):
         return None
-    texts = [*command["message_values"].values(), *command["message_values"], *command["data"], *command["prices"]]
+    lists = (command[name] for name in ("data", "prices", "where"))
+    texts = [*command["message_values"].values(), *command["message_values"], *chain.from_iterable(lists)]
     texts += digests.values()
     return command if all(isinstance(one, str) for one in texts) and _is_amount(command["max_spend"]) else None
 
@@ -348,6 +358,9 @@ _KINDS: Final[Mapping[str, type[Any] | tuple[type[Any], ...]]] = {
     "allow_duplicates": bool,
     "file_format": _TEXT,
     "delimiter": _TEXT,
+    "encoding": _TEXT,
+    "sheet": _TEXT,
+    "where": list,
     "id_column": _TEXT,
     "fallback_email": _TEXT,
     "with_recipients": bool,

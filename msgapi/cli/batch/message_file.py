@@ -268,10 +268,11 @@ class _Leaf:
 @final
 @frozen
 class Tree:
-    """Parsed JSON with placeholders in its strings. *paths* are those of the strings that have some."""
+    """Parsed JSON with placeholders in its strings. *paths* are those of the strings that have some for *columns*."""
 
     value: object
     paths: frozenset[str]
+    columns: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def fill(self, row: Mapping[str, object], read: ReadValue, *, empty: bool = False) -> Any:  # noqa: ANN401 - JSON
@@ -281,7 +282,7 @@ class Tree:
 
 def parse_tree(value: object, path: str, file: str, columns: tuple[str, ...]) -> Tree:
     """Return *value*, the part of the template *file* at *path*, as a tree. Raise CliError for a wrong placeholder."""
-    paths: set[str] = set()
+    paths, used = set[str](), set[str]()
     found: list[str] = []
 
     def walk(node: object, path: str, name: str) -> object:
@@ -297,12 +298,13 @@ def parse_tree(value: object, path: str, file: str, columns: tuple[str, ...]) ->
                 if not template.columns:
                     return template.pieces[0]
                 paths.add(path)
+                used.update(template.columns)
                 return _Leaf(template, name)
             case _:
                 return node
 
     tree = walk(value, path, path)
-    return Tree(tree, frozenset(paths), tuple(found))
+    return Tree(tree, frozenset(paths), frozenset(used), tuple(found))
 
 
 def _fill(node: object, row: Mapping[str, object], read: ReadValue, empty: bool) -> object:  # noqa: FBT001 - private

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import Factory, field, frozen
 
+from ..files.rows import check_header, find_column, fold, list_columns
 from ..output import CliError
 from .cells import Unfilled, damage
 
@@ -29,7 +30,6 @@ _LITERAL: Final = re.compile(r"\{\s*([^\W\d][\w .-]{0,60}?)\s*\}")
 _AMOUNT: Final = re.compile(r"[-+(]?\s?[.,]?\d")
 _PREFIX: Final = re.compile(r"^[#/^&!@$=*~]*\s*(?:(?:if|unless|each|with)\s+)?")
 _SUFFIX: Final = re.compile(r"\|.*|\s+or\s+[\"'].*|,\s*[\"'].*", re.DOTALL)
-_SEPARATORS: Final = re.compile(r"[\s_-]+")
 
 
 @final
@@ -58,13 +58,6 @@ _FORMS: Final = (
     _Form(re.compile(r"(?<!<)<([^<>/\s](?:[^<>/\n]*[^<>/\s])?)>(?!>)"), exact=True, plain=True),
 )
 _MERGE_TAG: Final = re.compile(r"\*\|([^|\n]{1,100})\|\*")
-
-
-def find_column(name: str, columns: Sequence[str]) -> str | None:
-    """Return the one of *columns* that *name* means in a placeholder or an option; None if there is none."""
-    if name in columns:
-        return name
-    return name.strip() if name.strip() in columns else None
 
 
 @final
@@ -153,10 +146,11 @@ def parse(text: str, source: TextSource) -> TextTemplate:
                 f"{source.option} has {what} at character {offset + part.start() + 1}: "
                 "write {column}, or {{ for a brace"
             )
-        column = find_column(name, source.columns)
+        column = find_column(source.columns, name)
         if column is None:
+            check_header(source.columns)
             raise CliError(
-                f"{source.option} names an unknown column: {part[0]}; the columns are: {', '.join(source.columns)}"
+                f"{source.option} names an unknown column: {part[0]}; the columns are: {list_columns(source.columns)}"
             )
         pieces += [literal, column]
         defaults.append(default)
@@ -207,7 +201,7 @@ def check_foreign(text: str, source: TextSource) -> None:
         if column is None:
             raise CliError(
                 f"{source.option} has {found}, a placeholder of another tool: write {{column}} with one of the "
-                f"columns: {', '.join(source.columns)}"
+                f"columns: {list_columns(source.columns)}"
             )
         raise CliError(f"{source.option} has {found}, a placeholder of another tool: write {written(column)} instead")
 
@@ -230,7 +224,7 @@ def find_foreign(text: str, source: TextSource) -> Iterator[tuple[str, str | Non
 def find_own(text: str, columns: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Yield each `{name}` in *text* that looks like a placeholder, and the column that it names, if there is one."""
     for found in _LITERAL.finditer(text):
-        yield found[0], find_column(found[1], columns)
+        yield found[0], _by_name(columns).get(fold(found[1]))
 
 
 def notes(text: str, template: TextTemplate, source: TextSource) -> Iterator[str]:
@@ -264,14 +258,14 @@ def _meant(content: str, columns: Sequence[str], *, exact: bool) -> str | None:
     whole = content.strip()
     if exact:
         return whole if whole in columns else None
-    by_name = {name: column for column in reversed(columns) if (name := _normal(column))}
+    by_name = _by_name(columns)
     head = _PREFIX.sub("", _SUFFIX.sub("", whole)).strip()
     for candidate in (whole, head, head.rsplit(".", 1)[-1]):
-        column = by_name.get(_normal(candidate))
+        column = by_name.get(fold(candidate))
         if column is not None:
             return column
     return None
 
 
-def _normal(name: str) -> str:
-    return _SEPARATORS.sub("", name).casefold()
+def _by_name(columns: Sequence[str]) -> dict[str, str]:
+    return {name: column for column in reversed(columns) if (name := fold(column))}

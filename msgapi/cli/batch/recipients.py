@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Final, final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ...recipients import CHANGES, RecipientChange, RecipientKind, RefusedRecipient, normalize
 from ...results import Detail
+from ..files.rows import require_column
 from ..output import CliError, counted
 
 _MOST_SHOWN: Final = 10
@@ -42,13 +43,17 @@ class RegionOptions:
     region: str | None = None
     column: str | None = None
 
-    def check(self, columns: tuple[str, ...]) -> None:
-        """Raise CliError if the file with these *columns* lacks the column, or if a library is not installed."""
-        if self.column is not None and self.column not in columns:
-            raise CliError(f"--region-column: there is no column {self.column}; the columns are: {', '.join(columns)}")
+    def bind(self, columns: tuple[str, ...]) -> "RegionOptions":
+        """Return the options for a file with these *columns*. Raise CliError if it lacks the column.
+
+        Raise CliError if a library is not installed, too.
+        """
         for library in _LIBRARIES:
             if find_spec(library) is None:
                 raise CliError('recipients are checked by a library of an extra: pip install "msgapi-sdk[cli]"')
+        if self.column is None:
+            return self
+        return evolve(self, column=require_column(columns, self.column, "--region-column"))
 
     def of(self, values: Mapping[str, object]) -> str | None:
         """Return the region of the row with these *values*; None if there is none."""

@@ -29,10 +29,11 @@ from ...journal.rows import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable
+from ..files.rows import KEY, FileFormat, InputRow
+from ..files.tables import InputFile, format_of
 from ..output import CliError, RowOutcome, cannot_write
-from .builder import KEY, own_key
+from .builder import own_key
 from .counts import kind_of, recorded_kind
-from .input import FileFormat, InputFile, InputRow, format_of
 
 CHANNELS: Final = ("rcs", "email")
 """The channels of the legs of a row, if there is a fallback."""
@@ -138,7 +139,7 @@ def _number(amount: str | None) -> object:
 
 
 def _result_facts(result: Result[Accepted], with_recipients: bool) -> dict[str, object]:  # noqa: FBT001 - private
-    shown = str if with_recipients else mask
+    shown = str if with_recipients or (isinstance(result, Invalid) and result.own_words) else mask
     found: dict[str, object] = {"status": result.meta.status, "attempts": result.meta.attempts}
     if isinstance(result, Ok):
         billing = result.value.billing
@@ -173,11 +174,13 @@ class _File:
     def row(self, row: InputRow, table: InputFile, key: str) -> bytes:
         # A row that could not be read is written so that it cannot be read the next time either: with a wrong
         # number of cells, or as JSON that is not an object.
+        if self.file_format == "csv" and table.file_format == "csv":
+            return self._cells(_with_key(row, table.columns, key))
         if self.file_format == "csv":
+            names = [name for name in table.columns if name != KEY]
             if row.problem is not None:
-                return self._cells(row.cells if table.file_format == "jsonl" else (*row.cells, ""))
-            values = (row.values.get(name) for name in table.columns if name != KEY)
-            return self._cells((*(_cell(value) for value in values), key))
+                return self._cells((*("" for _ in names), "", *row.cells))
+            return self._cells((*(_cell(row.values.get(name)) for name in names), key))
         if row.problem is not None:
             return row.cells[0].encode() if table.file_format == "jsonl" else orjson.dumps(row.cells)
         return orjson.dumps({**row.values, KEY: key})
@@ -187,6 +190,17 @@ class _File:
         _ = self._text.truncate()
         _ = csv.writer(self._text, delimiter=self._delimiter).writerow(cells)
         return self._text.getvalue().removesuffix("\r\n").encode()
+
+
+def _with_key(row: InputRow, columns: tuple[str, ...], key: str) -> tuple[str, ...]:
+    # The cells of a row of CSV, in which the key is the last one. A row with a problem keeps it: cells that are missing
+    # stay so, and those that are too many stay behind the last column.
+    at = columns.index(KEY) if KEY in columns else len(columns)
+    width = len(columns) - (at < len(columns))
+    cells = row.cells[:at] + row.cells[at + 1 :] if at < len(columns) else row.cells
+    if row.problem is None:
+        return (*cells[:width], *("" for _ in range(width - len(cells))), key)
+    return cells if len(cells) < width else (*cells[:width], "", *cells[width:])
 
 
 def _cell(value: object) -> str:

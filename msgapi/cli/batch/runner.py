@@ -32,10 +32,11 @@ from ...observe import Observer, Watch, combine
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
 from ..connection import open_signals, stop_signals
+from ..files.rows import InputRow
+from ..files.tables import InputFile
 from ..output import CliError, Exit, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts
-from .input import InputFile, InputRow
 from .journal import METADATA, BatchJournal
 from .result_files import ResultFiles
 from .spending import TopUpWaiter, shortage

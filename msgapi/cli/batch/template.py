@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 
 from ...messages import check
 from ...results import Invalid
+from ..files.rows import EMAIL_OPTION, find_column, require_column
 from ..output import CliError
 from . import placeholders
 from .builder import EMAIL_ONLY, RCS_ONLY, TEXTS, ColumnValue, FieldSource, MessageBuilder, compose
@@ -61,7 +62,6 @@ class MessageTemplate:
 
         With *typed* the values have types, as in JSON: a text in place of a structured field is refused.
         """
-        self.regions.check(columns)
         if self.fallback_column is not None:
             return self._bind_both(self.fallback_column, columns, typed=typed)
         check_options({**(self.file.fields if self.file is not None else {}), **self.given})
@@ -77,12 +77,15 @@ class MessageTemplate:
         if file is not None and file.data is not None:
             data = parse_tree(file.data, DATA, file.path, columns)
             notes += data.notes
-        content_columns = () if self._ignores_content else tuple(name for name in CONTENT if name in columns)
+        structured = () if self._ignores_content else CONTENT
+        content_columns = {name: found for name in structured if (found := find_column(columns, name)) is not None}
         builder = MessageBuilder(
             template=self,
             sources=sources,
             columns=columns,
-            recipients=RecipientReader(self.regions),
+            recipients=RecipientReader(self.regions.bind(columns)),
+            variables=self._variables(columns),
+            data_column=find_column(columns, DATA),
             content=content,
             data=data,
             content_columns=content_columns,
@@ -107,7 +110,7 @@ class MessageTemplate:
             raise CliError("--fallback-email is for RCS messages: give --agent, or a column agent_id")
         bound = first._bind_one(columns, typed=typed)  # noqa: SLF001 - of this class
         notes: list[str] = []
-        others = second._sources(columns, notes, "--fallback-email")  # noqa: SLF001 - of this class
+        others = second._sources(columns, notes, EMAIL_OPTION)  # noqa: SLF001 - of this class
         if "channel_id" not in others:
             raise CliError("--fallback-email needs an email channel: give --channel, or a column channel_id")
         for name, example in (("subject", "'Hi {name}'"), ("html", "'<p>Hi {name}</p>'")):
@@ -118,10 +121,15 @@ class MessageTemplate:
             sources=others,
             columns=columns,
             recipients=bound.recipients,
+            variables=self._variables(columns),
+            data_column=find_column(columns, DATA),
             typed=typed,
             warnings=bound.warnings,
         )
-        return evolve(bound, fallback=fallback, notes=(*bound.notes, *notes), has_data=False)
+        return evolve(bound, fallback=fallback, notes=(*bound.notes, *notes), data_column=None)
+
+    def _variables(self, columns: tuple[str, ...]) -> dict[str, str]:
+        return {name: require_column(columns, name, "--data") for name in self.data_columns}
 
     def _check_file_of_fallback(self) -> None:
         file = self.file
@@ -142,14 +150,13 @@ class MessageTemplate:
         self, columns: tuple[str, ...], notes: list[str], to_option: str = "--to-column"
     ) -> dict[str, FieldSource]:
         # Adds to *notes* what the texts may not mean.
-        for option, name in [(to_option, self.to_column), *(("--data", name) for name in self.data_columns)]:
-            if name not in columns:
-                hint = "" if option == "--data" else f" for the recipients: name it with {option}"
-                raise CliError(f"there is no column {name}{hint}; the columns are: {', '.join(columns)}")
-        sources: dict[str, FieldSource] = {"to": ColumnValue(self.to_column)}
+        to = require_column(columns, self.to_column, to_option, " for the recipients")
+        sources: dict[str, FieldSource] = {"to": ColumnValue(to)}
         of_file = {} if self.file is None else self.file.fields
         other = {"agent_id": "channel_id", "channel_id": "agent_id"}
         excluded = {other[name] for name in other if name in self.given or name in of_file}
+        senders = {*self.given, *of_file}
+        excluded |= {*(EMAIL_ONLY if "agent_id" in senders else RCS_ONLY if "channel_id" in senders else ())}
         if self._ignores_content:
             excluded |= {"text", "html"}
         for name, option in OPTIONS.items():
@@ -162,8 +169,10 @@ class MessageTemplate:
             elif self.file is not None and name in of_file:
                 source = TextSource(f"{self.file.path}: {name}", columns, name == "html")
                 sources[name] = _parse(of_file[name], source, notes)
-            elif name in columns and name not in sources and name not in excluded and not self.single:
-                sources[name] = ColumnValue(name)
+            elif name not in sources and name not in excluded and not self.single:
+                found = find_column(columns, name)
+                if found is not None:
+                    sources[name] = ColumnValue(found)
         return sources
 
 

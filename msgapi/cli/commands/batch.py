@@ -81,7 +81,7 @@ def batch(
 ) -> int:
     """Send a message to each row of a file.
 
-    FILE is CSV with a header, or JSONL; - is standard input.
+    FILE is CSV with a header, an Excel workbook (.xlsx), JSONL or JSON, also as gzip or zip; - is standard input.
 
     \b
       msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
@@ -90,6 +90,7 @@ def batch(
     {column} in --text, --subject and --html is replaced by the value of that column, and {column|text} by *text* if the
     value is empty; {{ and }} stand for braces. @FILE in place of one of them reads a file. --message FILE.json is any
     message as the API has it, such as a rich card, with placeholders in its strings.
+    Columns are found regardless of case, spaces, hyphens and underscores.
     A field without an option is read from the column of its name: to, agent_id, traffic_type, message_type,
     ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
     idempotency_key, and from JSON also content, rich_card, carousel, suggestions. An option takes precedence over a

@@ -20,7 +20,8 @@ from ...contacts import (
 )
 from ..advice import advise_call, facts
 from ..connection import open_service, run_async, run_call
-from ..contact_import import ContactImport, continuation, exit_status, open_import
+from ..contact_import import FIELDS, ContactImport, ImportOptions, continuation, exit_status, open_import
+from ..files.rows import ReadingOptions
 from ..options import (
     FILE_PATH,
     dry_run_option,
@@ -28,6 +29,8 @@ from ..options import (
     json_option,
     parse_pairs,
     read_body,
+    reading_options,
+    region_option,
     sandbox_option,
     yes_option,
 )
@@ -125,8 +128,8 @@ def delete(*, contact_id: str, yes: bool, json: bool, sandbox: bool) -> int:
 @click.option("--phone-column", metavar="COLUMN", help="The column of the phone numbers (default: phone).")
 @click.option("--first-name-column", metavar="COLUMN", help="The column of the first names (default: first_name).")
 @click.option("--last-name-column", metavar="COLUMN", help="The column of the last names (default: last_name).")
-@click.option("--format", "file_format", type=click.Choice(["csv", "jsonl"]), help="Default: by file extension.")
-@click.option("--delimiter", metavar="CHARACTER", help="Default: detected (comma, semicolon or tab).")
+@region_option
+@reading_options
 @click.option("--start-line", type=click.IntRange(1), default=1, metavar="N", help="Leave out the rows before line N.")
 @click.option(
     "--chunk-size",
@@ -142,19 +145,18 @@ def delete(*, contact_id: str, yes: bool, json: bool, sandbox: bool) -> int:
 def import_file(
     *,
     file: str,
-    file_format: Any,  # noqa: ANN401 - csv or jsonl
-    delimiter: str | None,
+    region: str | None,
     start_line: int,
     chunk_size: int,
     json: bool,
     dry_run: bool,
     sandbox: bool,
-    **columns: str | None,
+    **given: Any,  # noqa: ANN401 - the columns, and the fields of ReadingOptions
 ) -> int:
     """Create a contact for each row of a file.
 
-    FILE is CSV with a header, or JSONL; - is standard input. Each row needs an email or a phone number with +. Case,
-    spaces and punctuation in the names of columns do not count.
+    FILE is CSV with a header, an Excel workbook, JSON or JSONL; - is standard input. Each row needs an email or a phone
+    number, normalised as by `msgapi batch`. Case, spaces and punctuation in the names of columns do not count.
 
     \b
       msgapi contacts import people.csv --phone-column Mobile --dry-run
@@ -169,10 +171,9 @@ def import_file(
 
     Exit status: 0 every row imported or known before, 1 some rows refused, 3 stopped: some rows not imported yet.
     """  # noqa: D301 - \b is click's own
-    given = {name.removesuffix("_column"): column for name, column in columns.items()}
-    with open_import(
-        file, given, file_format=file_format, delimiter=delimiter, start_line=start_line, chunk=chunk_size
-    ) as done:
+    columns = {name: given.pop(f"{name}_column") for name in FIELDS}
+    options = ImportOptions(columns=columns, region=region, start_line=start_line, chunk=chunk_size)
+    with open_import(file, ReadingOptions(**given), options) as done:
         if dry_run:
             done.check()
         else:

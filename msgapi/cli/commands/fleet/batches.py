@@ -30,9 +30,10 @@ from ...batch.calls import RowCalls
 from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE, RestAdvice
 from ...batch.display import JournalReportOptions, show_journal
-from ...batch.input import InputFile, InputRow
 from ...batch.journal import SUFFIX
 from ...connection import run_async
+from ...files.rows import InputRow
+from ...files.tables import InputFile
 from ...options import (
     FILE_PATH,
     export_option,
@@ -96,8 +97,12 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         _check(table)
     for text in calls.builder.warnings.texts():
         note(text)
+    for line in table.line_breaks.describe():
+        note(line)
+    if table.left_out:
+        note(f"{counted(table.left_out, verb='were')} left out by --where")
     if config.json:
-        found = calls.recipients.facts() if new else {}
+        found = {"left_out": table.left_out} | (calls.recipients.facts() if new else {})
         emit_json(_queued_facts(done, counts) | found | {"queued": new, "exit": int(Exit.ACCEPTED)})
     else:
         _print_queued(done, counts, new=new)

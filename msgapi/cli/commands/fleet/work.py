@@ -33,8 +33,8 @@ from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unau
 from ... import connection as clients
 from ...batch.counts import Counts, outcome_table, plain_counts
 from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, stop_reason
-from ...batch.input import InputRow
 from ...connection import open_signals, run_async
+from ...files.rows import InputRow
 from ...options import json_option, outage_timeout_option, rate_option, wait_option
 from ...output import CliError, Exit, counted, emit, emit_json, note
 from . import connection

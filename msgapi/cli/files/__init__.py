@@ -1,0 +1,1 @@
+"""Files of rows: their stored bytes, their kind and encoding, and their rows and columns."""

@@ -1,0 +1,215 @@
+"""Rows of cells: CSV, whatever its delimiter, and sheets of workbooks.
+
+Rules:
+- The first row that has any text is the header. Columns that are not used may have no name, or one name for several.
+- Rows without any text are no rows. A short row is complete if it has the cells that are used; a long one if the cells
+  that are too many are empty. Another row has a problem.
+- If two quotes are missing, a cell can swallow the rest of its row and the beginning of another. Such a cell, if it is
+  used, is an error of the file: one person would get the number of another.
+"""
+
+import csv
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeAlias, final
+
+import orjson
+from attrs import field, frozen
+
+from ..output import CliError
+from .blocks import FileBlocks
+from .formats import Encoding, read_lines
+from .rows import KEY, Conditions, FirstPass, InputRow, LineBreaks, comparable, find_column, fold, is_recipient
+
+_LONGEST_CELL: Final = 4 << 20
+_DELIMITERS: Final = ("\t", ";", "|", ",")
+_DELIMITER_NAMES: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
+_SAMPLE: Final = 100  # lines by which the delimiter is found
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+
+Record: TypeAlias = tuple[int, int, list[str]]
+"""The first and the last line of a row, and its cells."""
+
+
+@final
+@frozen(eq=False, repr=False)
+class CellRows:
+    """The rows of a CSV file or a sheet, read by *records*: those that have any text, the header among them.
+
+    *columns* are the names in the header. The rows that do not meet *conditions* are left out.
+    """
+
+    name: str
+    delimiter: str
+    columns: tuple[str, ...]
+    records: Callable[[], Iterator[Record]]
+    conditions: Conditions = field(factory=Conditions)
+    first: FirstPass = field(factory=FirstPass)
+
+    def scan(self, breaks: LineBreaks) -> tuple[int, int]:
+        """Read the rows once; return their number, and that of the rows left out. Add line breaks to *breaks*."""
+        columns, width, needed, conditions = self.columns, len(self.columns), self._needed(), self._conditions()
+        ids, visit = [columns.index(one) for one in self.first.ids if one in columns], self.first.visit
+        count = left_out = 0
+        records = self.records()
+        _ = next(records)
+        for line, end, cells in records:
+            if end > line:
+                self._check_lines(line, end, cells, breaks)
+            complete = needed <= len(cells) <= width or self._problem(cells) is None
+            if conditions and complete and not _meets(cells, conditions):
+                left_out += 1
+                continue
+            count += 1
+            if ids and complete:
+                visit([cells[at] if at < len(cells) else "" for at in ids])
+        return count, left_out
+
+    def rows(self) -> Iterator[InputRow]:
+        """Yield the rows from the beginning."""
+        columns, width, needed, conditions = self.columns, len(self.columns), self._needed(), self._conditions()
+        number = 0
+        records = self.records()
+        _ = next(records)
+        for line, _, cells in records:
+            problem = None if needed <= len(cells) <= width else self._problem(cells)
+            if problem is not None:
+                number += 1
+                yield InputRow(number, line, problem=problem, cells=tuple(cells))
+            elif not conditions or _meets(cells, conditions):
+                number += 1
+                yield InputRow(number, line, dict(zip(columns, cells, strict=False)), None, tuple(cells))
+
+    def _needed(self) -> int:
+        used = self.columns if self.first.used is None else self.first.used
+        names = {*used, *(name for name, _ in self.conditions.values)}
+        return max((at + 1 for at, name in enumerate(self.columns) if name in names), default=0)
+
+    def _conditions(self) -> list[tuple[int, str]]:
+        return [(self.columns.index(column), value) for column, value in self.conditions.values]
+
+    def _problem(self, cells: Sequence[str]) -> str | None:
+        width, needed, count = len(self.columns), self._needed(), len(cells)
+        found = f"has {count} {'cell' if count == 1 else 'cells'} where the header has {width}"
+        if count < needed:
+            return f"{found}: the column {self.columns[needed - 1]} is missing"
+        if any(cell.strip() for cell in cells[width:]):
+            return f"{found}: is a delimiter not quoted?"
+        return None
+
+    def _check_lines(self, line: int, end: int, cells: Sequence[str], breaks: LineBreaks) -> None:
+        used = False
+        for name, cell in zip(self.columns, cells, strict=False):
+            if not _LINE_END.search(cell):
+                continue
+            is_used = self.first.used is None or name in self.first.used
+            used |= is_used
+            if self._has_row(cell) and is_used:
+                raise CliError(
+                    f"{self.name}: lines {line} to {end} are read as one row, and its column {name} contains what "
+                    f"looks like another row: is a quote missing on line {line}?"
+                )
+            if self._has_row(cell):
+                breaks.add_doubtful(line, end)
+        if used:
+            breaks.add_used(line)
+
+    def _has_row(self, cell: str) -> bool:
+        lines = (one.split(self.delimiter) for one in _LINE_END.split(cell) if self.delimiter in one)
+        return any(is_recipient(part) for parts in lines for part in parts)
+
+
+def _meets(cells: Sequence[str], conditions: Sequence[tuple[int, str]]) -> bool:
+    return all(comparable(cells[at]) == value for at, value in conditions)
+
+
+def open_csv(
+    blocks: FileBlocks, encoding: Encoding, *, delimiter: str | None, tabs: bool, expected: str | None
+) -> CellRows:
+    """Return the rows of a CSV file. What its *delimiter* is, if it is not given, its first lines show.
+
+    With *tabs*, it is a tab. *expected* is a column that the file probably has.
+    """
+    lines = list(islice(read_lines(blocks, encoding), _SAMPLE))
+    sep = _SEP_LINE.fullmatch(lines[0]) if lines else None
+    skipped = 0 if sep is None else 1
+    given = sep[1] if delimiter is None and sep is not None else delimiter
+    found = given or ("\t" if tabs else _find_delimiter(lines[skipped:], expected))
+
+    def records() -> Iterator[Record]:
+        return _csv_records(blocks.name, read_lines(blocks, encoding), found, skipped)
+
+    return _with_header(blocks.name, found, records)
+
+
+def open_sheet(blocks: FileBlocks) -> CellRows:
+    """Return the rows of the copy of a sheet."""
+
+    def records() -> Iterator[Record]:
+        with blocks.open() as file:
+            for number, raw in enumerate(file, 1):
+                if raw != b"\n":
+                    yield number, number, orjson.loads(raw)
+
+    return _with_header(blocks.name, ",", records)
+
+
+def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Record]]) -> CellRows:
+    header = next(records(), None)
+    if header is None:
+        raise CliError(f"{name} is empty: there is nothing to send")
+    columns = tuple(cell.strip() for cell in header[2])
+    key = find_column(columns, KEY)
+    return CellRows(name, delimiter, tuple(KEY if one == key else one for one in columns), records)
+
+
+def parse_delimiter(text: str) -> str:
+    """Return the character that *text*, the value of --delimiter, means. Raise CliError if it is none."""
+    found = _DELIMITER_NAMES.get(text.strip().lower(), text)
+    if len(found) != 1 or found in '"\r\n':
+        raise CliError("--delimiter is one character, or tab, and not a quote or a line break")
+    return found
+
+
+def _csv_records(name: str, lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[Record]:
+    _ = csv.field_size_limit(_LONGEST_CELL)
+    for _ in range(skipped):
+        _ = next(lines)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    line = 1 + skipped
+    try:
+        for cells in reader:
+            end = reader.line_num + skipped
+            if cells and ((cells[0] and not cells[0].isspace()) or any(map(str.strip, cells))):
+                yield line, end, cells
+            line = end + 1
+    except csv.Error as error:
+        raise CliError(f"{name}: line {line} is not CSV ({error}): is a quote not closed?") from None
+
+
+def _find_delimiter(lines: Sequence[str], expected: str | None) -> str:
+    # By the expected column, by the rows that fit the header, and by the number of columns.
+    scores = {one: _score(lines, one, expected) for one in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda one: scores[one])
+    return best if any(scores[best]) else ","
+
+
+def _score(lines: Sequence[str], delimiter: str, expected: str | None) -> tuple[bool, float, int]:
+    records = [cells for cells in _sample_records(lines, delimiter) if any(map(str.strip, cells))]
+    width = len(records[0]) if records else 0
+    if width <= 1:
+        return False, 0.0, 0
+    has_expected = expected is not None and fold(expected) in map(fold, records[0])
+    fitting = sum(len(cells) > 1 and not any(map(str.strip, cells[width:])) for cells in records[1:])
+    return has_expected, round(fitting / max(1, len(records) - 1), 1), width
+
+
+def _sample_records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    found: list[list[str]] = []
+    try:
+        found.extend(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return found  # a quote is not closed within the sample, or at all
+    return found
