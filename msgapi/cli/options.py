@@ -15,6 +15,7 @@ TRAFFIC: Final = ("AUTHENTICATION", "TRANSACTION", "PROMOTION", "SERVICEREQUEST"
 KINDS: Final = ("MESSAGE", "CONVERSATION", "NEWSLETTER")
 _AMOUNT_LIMIT: Final = 10**9  # EUR
 _MESSAGE_OPTIONS: Final = "msgapi.message_options"
+_CONNECTION_OPTIONS: Final = "msgapi.connection_options"
 _OPTIONS: Final = (
     ("agent_id", "--agent", "ID", "RCS: the sending agent, such as ag_live_demo."),
     ("traffic_type", "--traffic", "TYPE", f"RCS: {', '.join(TRAFFIC)}."),
@@ -35,6 +36,10 @@ EXPORTED: Final = (
     RowOutcome.CHANGED,
 )
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
+_PROFILE: Final = (
+    ("--profile", "NAME", "Use this profile of `msgapi configure`; or set MSGAPI_PROFILE."),
+    ("--proxy", "URL", "The http proxy; none for no proxy (default: that of the profile, else of the environment)."),
+)
 _FILE: Final = (
     click.option(
         "--to-column", default="to", show_default=True, metavar="COLUMN", help="The column of the recipients."
@@ -104,6 +109,39 @@ def file_options(command: F) -> F:
     return command
 
 
+def profile_options(command: F) -> F:
+    """Add --profile and --proxy to *command*; `connection_values` returns their values."""
+    for flag, metavar, text in reversed(_PROFILE):
+        command = click.option(flag, metavar=metavar, help=text, expose_value=False, callback=_collect_connection)(
+            command
+        )
+    return command
+
+
+def sandbox_option(command: F) -> F:
+    """Add --sandbox to *command*, and what else says to what it connects: --sandbox-state, --profile and --proxy."""
+    command = click.option(
+        "--sandbox-state",
+        metavar="FILE",
+        help="With --sandbox: keep the sandbox in this file between commands.",
+        expose_value=False,
+        callback=_collect_connection,
+    )(profile_options(command))
+    text = "Use a private sandbox: needs no key and sends nothing."
+    return click.option("--sandbox", is_flag=True, help=text)(command)
+
+
+def connection_values() -> dict[str, str]:
+    """Return the values of --profile, --proxy and --sandbox-state that were given, by the name of the parameter."""
+    context = click.get_current_context(silent=True)
+    return {} if context is None else dict(context.meta.get(_CONNECTION_OPTIONS, {}))
+
+
+def _collect_connection(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value is not None and option.name is not None:
+        context.meta.setdefault(_CONNECTION_OPTIONS, {})[option.name] = value
+
+
 def message_values() -> dict[str, str]:
     """Return the values of the message options that were given, by the name of the field."""
     values: dict[str, str] = click.get_current_context().meta.setdefault(_MESSAGE_OPTIONS, {})
@@ -142,9 +180,6 @@ only_option: Final = click.option(
     "--only", type=click.Choice([one.choice for one in EXPORTED]), help="Export only rows with this outcome."
 )
 json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
-sandbox_option: Final = click.option(
-    "--sandbox", is_flag=True, help="Use a private sandbox: needs no key and sends nothing."
-)
 dry_run_option: Final = click.option(
     "--dry-run", is_flag=True, help="Send nothing; show what would be sent. Needs no key."
 )

@@ -14,7 +14,7 @@ from ...results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unau
 from ..advice import advise_message, describe, explain, facts
 from ..batch.dry_run import first_request
 from ..batch.template import check_options, compose
-from ..connection import make_call, private_sandbox, run_async
+from ..connection import make_call, private_sandbox, run_async, service_settings
 from ..options import dry_run_option, json_option, message_options, message_values, sandbox_option
 from ..output import CliError, Exit, RowOutcome, emit, emit_json, note
 
@@ -58,8 +58,10 @@ def send(
     """Send one message.
 
     RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template.
+    A profile can name the agent and the channel.
     """
-    options = MessageOptions(values=message_values() | {"to": to}, data=data, idempotency_key=idempotency_key)
+    values = _with_sender(message_values() | {"to": to}, sandbox=sandbox)
+    options = MessageOptions(values=values, data=data, idempotency_key=idempotency_key)
     call = options.call()
     if call.invalid is not None:
         raise CliError(f"this message is not valid: {explain(call.invalid)}", facts=facts(call.invalid))
@@ -72,6 +74,17 @@ def send(
     elif isinstance(result, Ok):
         emit(receipt(result.value))
     return _status(result, call)
+
+
+def _with_sender(values: dict[str, str], *, sandbox: bool) -> dict[str, str]:
+    # Returns *values* with the agent or the channel of the profile, if they name neither.
+    if sandbox or "agent_id" in values or "channel_id" in values:
+        return values
+    profile = service_settings().profile
+    setting, name = ("channel", "channel_id") if "@" in values["to"] else ("agent", "agent_id")
+    if profile is None or setting not in profile.settings:
+        return values
+    return values | {name: profile.settings[setting]}
 
 
 def _status(result: Result[Accepted], call: Call[Accepted]) -> Exit:

@@ -1,0 +1,188 @@
+"""The commands `msgapi configure` and `msgapi profiles list`, `show` and `remove`."""
+
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ...client import BASE_URL
+from ...config import key_problem
+from ..options import json_option
+from ..output import CliError, Exit, TextTable, emit, emit_json, note, table_of
+from ..profiles import (
+    DEFAULT,
+    KEY_SETTINGS,
+    Profile,
+    check_name,
+    config_path,
+    find_profile,
+    parse_proxy,
+    read_profiles,
+    write_profiles,
+    wrong_setting,
+)
+
+_ASKED: Final = (
+    ("base_url", "Base URL", BASE_URL),
+    ("agent", "Agent of RCS messages, such as ag_live_demo", ""),
+    ("channel", "Channel of emails, such as ch_demo", ""),
+)
+_LONGEST_KEY: Final = 4096  # characters
+
+
+@click.command
+@click.option(
+    "--profile",
+    "name",
+    default=DEFAULT,
+    show_default=True,
+    metavar="NAME",
+    help="The profile to write; the others are left as they are.",
+)
+@click.option(
+    "--key-command",
+    metavar="COMMAND",
+    help="Get the key from the first line that this command prints, such as 'pass show arowana'; no shell is used.",
+)
+@click.option("--key-file", metavar="FILE", help="Read the key from the first line of this file.")
+@click.option("--base-url", metavar="URL", help=f"The base URL (default: {BASE_URL}).")
+@click.option("--proxy", metavar="URL", help="The http proxy; none for no proxy.")
+@click.option("--agent", metavar="ID", help="The agent of `msgapi send` to a phone number without --agent.")
+@click.option("--channel", metavar="ID", help="The channel of `msgapi send` to an email address without --channel.")
+def configure(*, name: str, **given: str | None) -> int:
+    """Store the API key and other settings in a profile.
+
+    Asks for the key, which is not shown, and for the settings that no option gives. If standard input is not a
+    terminal, its first line is the key:
+
+    \b
+      pass show arowana | msgapi configure --profile live
+      msgapi configure --key-command 'pass show arowana'
+
+    An option with empty text removes the setting. The profile `default` is used by every command that is not given
+    another one with --profile or MSGAPI_PROFILE. The environment variables MSGAPI_API_KEY and MSGAPI_BASE_URL take
+    precedence over a profile. The file can be read by its owner only; MSGAPI_CONFIG can name another one.
+    """  # noqa: D301 - \b is click's own
+    check_name(name)
+    path = config_path()
+    before = read_profiles(path).get(name, {}) if path.exists() else {}
+    options = {setting: value for setting, value in given.items() if value is not None}
+    if options.get("key_command") and options.get("key_file"):
+        raise CliError("--key-command and --key-file both give the key: use one of them")
+    settings = _merge(before, options)
+    interactive = sys.stdin.isatty()
+    if not any(options.get(one) for one in KEY_SETTINGS):
+        key = _ask_key(has_key=any(one in settings for one in KEY_SETTINGS)) if interactive else _read_key()
+        if key:
+            settings = _merge(settings, {"api_key": key})
+    if interactive:
+        asked = [one for one in _ASKED if one[0] not in options]
+        settings = _merge(
+            settings, {setting: _ask(text, settings.get(setting, usual)) for setting, text, usual in asked}
+        )
+    if settings.get("base_url") == BASE_URL:
+        settings.pop("base_url")
+    Profile(name=name, path=path, settings=settings).check()
+    write_profiles(path, name, settings)
+    option = "" if name == DEFAULT else f" --profile {name}"
+    note(f"the profile {name} is in {path}; check it with `msgapi doctor{option}`")
+    return Exit.ACCEPTED
+
+
+def _merge(before: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
+    # A new way to get the key replaces the earlier one.
+    dropped = KEY_SETTINGS if any(given.get(one) for one in KEY_SETTINGS) else ()
+    kept = {name: value for name, value in before.items() if name not in dropped and name not in given}
+    return kept | {name: value.strip() for name, value in given.items() if value.strip()}
+
+
+def _ask_key(*, has_key: bool) -> str:
+    text = "API key (not shown; Enter keeps the one before)" if has_key else "API key (not shown)"
+    key: str = click.prompt(text, default="", hide_input=True, show_default=False, err=True)
+    return _checked_key(key.strip(), required=not has_key)
+
+
+def _read_key() -> str:
+    try:
+        line = sys.stdin.readline(_LONGEST_KEY)
+    except UnicodeDecodeError:
+        raise wrong_setting("standard input is not text: its first line must be the API key") from None
+    return _checked_key(line.strip(), required=True)
+
+
+def _checked_key(key: str, *, required: bool) -> str:
+    if not key and required:
+        raise wrong_setting(
+            "no API key was given: type it, pipe it to this command, or use --key-command or --key-file"
+        )
+    if key and key_problem(key) is not None:
+        raise wrong_setting("this is no API key: it has characters that no key has, such as a space")
+    return key
+
+
+def _ask(text: str, value: str) -> str:
+    answer: str = click.prompt(text, default=value, show_default=bool(value), err=True)
+    return answer
+
+
+@click.command("list")
+@json_option
+def list_profiles(*, json: bool) -> int:
+    """List the profiles, without their keys."""
+    path = config_path()
+    profiles = [Profile(name=name, path=path, settings=one) for name, one in read_profiles(path).items()]
+    for one in profiles:
+        one.check()
+    if json:
+        emit_json({"file": str(path), "profiles": {one.name: _shown(one) for one in profiles}})
+        return Exit.ACCEPTED
+    emit(_table(profiles, path) if profiles else f"no profiles in {path}: `msgapi configure` adds one")
+    return Exit.ACCEPTED
+
+
+@click.command
+@click.argument("name", default=DEFAULT)
+@json_option
+def show(*, name: str, json: bool) -> int:
+    """Show the settings of a profile, without its key."""
+    profile = find_profile(name)
+    shown = {} if profile is None else _shown(profile)  # a profile that is named exists
+    if json:
+        emit_json(shown)
+    else:
+        emit("\n".join(f"{setting:12}{value}" for setting, value in shown.items()))
+    return Exit.ACCEPTED
+
+
+@click.command
+@click.argument("name")
+def remove(*, name: str) -> int:
+    """Remove a profile with its key."""
+    path = config_path()
+    if name not in read_profiles(path):
+        raise wrong_setting(f"there is no profile {name!r} in {path}")
+    write_profiles(path, name, None)
+    note(f"the profile {name} was removed from {path}")
+    return Exit.ACCEPTED
+
+
+def _table(profiles: list[Profile], path: Path) -> TextTable:
+    note(f"the profiles are in {path}")
+    table = table_of("profile", "key", "base URL", "proxy", "agent", "channel")
+    for one in profiles:
+        shown = _shown(one)
+        cells = [shown.get(name, "") for name in ("proxy", "agent", "channel")]
+        table.add_row(one.name, one.key_setting or "none", shown.get("base_url", BASE_URL), *cells)
+    return table
+
+
+def _shown(profile: Profile) -> dict[str, str]:
+    # A command may contain a secret, too, and the URL of a proxy a password.
+    shown = {name: value if isinstance(value, str) else "***" for name, value in profile.settings.items()}
+    for name in {"api_key", "key_command"} & shown.keys():
+        shown[name] = "***"
+    if profile.proxy is not None:
+        proxy = parse_proxy(profile.proxy, f"the profile {profile.name}")
+        shown["proxy"] = "none" if proxy is None else f"{proxy}"
+    return shown
