@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from math import inf
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, final
+from urllib.parse import urlsplit
 
 import anyio
 import click
@@ -24,6 +25,7 @@ from attrs import define, field
 from .. import codec
 from ..calls import Call
 from ..client import BASE_URL, Client
+from ..config import is_loopback
 from ..ratelimit import Pace
 from ..results import ApiError, Ok, Result
 from ..retry import Retry
@@ -113,7 +115,7 @@ def service_settings() -> ServiceSettings:
 
     The environment takes precedence over the profile. Without --profile and MSGAPI_PROFILE, the profile `default` is
     used if there is one, unless the key is in the environment: that key is not sent to the base URL of a profile that
-    nobody named.
+    nobody named. The proxy of a profile is not used for this machine.
     """
     context = click.get_current_context(silent=True)
     if context is None:
@@ -144,6 +146,8 @@ def _read_settings() -> ServiceSettings:
         from .profiles import parse_proxy
 
         settings.proxy, settings.proxy_source = parse_proxy(proxy, source), source
+        if source != "--proxy" and settings.proxy is not None and is_loopback(urlsplit(base_url or "").hostname or ""):
+            settings.proxy, settings.proxy_source = None, f"{source} has one, which is not used for this machine"
     return settings
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar, final
 
 import click
 
-from .output import RowOutcome
+from .output import CliError, RowOutcome
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,16 +112,33 @@ def file_options(command: F) -> F:
 def profile_options(command: F) -> F:
     """Add --profile and --proxy to *command*; `connection_values` returns their values."""
     for flag, metavar, text in reversed(_PROFILE):
-        command = click.option(flag, metavar=metavar, help=text, expose_value=False, callback=_collect_connection)(
-            command
+        complete = _complete_profile if flag == "--profile" else None
+        option = click.option(
+            flag,
+            metavar=metavar,
+            help=text,
+            expose_value=False,
+            callback=_collect_connection,
+            shell_complete=complete,
         )
+        command = option(command)
     return command
+
+
+def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from .profiles import config_path, read_profiles
+
+    try:
+        return [name for name in read_profiles(config_path()) if name.startswith(incomplete)]
+    except CliError:  # the command itself says what is wrong
+        return []
 
 
 def sandbox_option(command: F) -> F:
     """Add --sandbox to *command*, and what else says to what it connects: --sandbox-state, --profile and --proxy."""
     command = click.option(
         "--sandbox-state",
+        type=click.Path(readable=False),
         metavar="FILE",
         help="With --sandbox: keep the sandbox in this file between commands.",
         expose_value=False,

@@ -92,7 +92,7 @@ class Profile:
         return key
 
     def _key_path(self) -> Path:
-        return self.path.parent / Path(self.settings["key_file"]).expanduser()
+        return self.path.parent / _expand(self.settings["key_file"])
 
     def _named(self, setting: str) -> str:
         return f"{setting} of the profile {self.name} in {self.path}"
@@ -133,12 +133,19 @@ def config_path() -> Path:
     """Return the path of the file with the profiles: that in `MSGAPI_CONFIG`, else the usual one of the platform."""
     given = os.environ.get("MSGAPI_CONFIG")
     if given:
-        return Path(given).expanduser().absolute()
+        return _expand(given).absolute()
     try:
         from platformdirs import user_config_path
     except ModuleNotFoundError:
         raise wrong_setting("profiles need an extra: pip install 'msgapi-sdk[cli]'") from None
     return user_config_path("msgapi", appauthor=False) / "config.toml"
+
+
+def _expand(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return Path(path)
 
 
 def find_profile(name: str | None) -> Profile | None:
@@ -242,8 +249,9 @@ def _read_key_file(name: str, path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             return file.read(_LONGEST_KEY_FILE)
-    except OSError as error:
-        raise wrong_setting(f"{name}: cannot read {path}: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "its name has a NUL"
+        raise wrong_setting(f"{name}: cannot read {path}: {reason}") from None
 
 
 def _first_line(name: str, data: bytes) -> str:

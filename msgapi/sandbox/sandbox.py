@@ -72,6 +72,8 @@ class Sandbox:
     the API leave open and what the sandbox does, `MAGIC_RECIPIENTS` and `DELIVERY_OUTCOMES` the recipients with a
     fixed effect.
 
+    `snapshot` returns the whole state as JSON values, and `restore` makes a sandbox from them.
+
     A method that controls the account, such as `approve` or `deliver`, raises ControlError, a ValueError, if it is
     not possible: if what it refers to does not exist, or is in another state.
     """

@@ -216,6 +216,8 @@ def test_a_command_for_the_key_is_run_once(tmp_path: Path, config: Path) -> None
         ('key_command = "echo"', "gives no API key: its first line is empty"),
         ("key_command = \"echo sk_hidden_1 'x\\ty'\"", "gives no API key: it has characters that no key has"),
         ('key_file = "none"', "cannot read {folder}/none: No such file or directory"),
+        (r'key_file = "a\u0000b"', "its name has a NUL"),
+        ('key_file = "~no-such-user-here/x"', "cannot read {folder}/~no-such-user-here/x: No such file or directory"),
         ('key_file = "empty"', "gives no API key: its first line is empty"),
         ('key_file = "bytes"', "gives no API key: it has characters that no key has"),
         ('api_key = "sk_hidden_1 x"', "gives no API key: it has characters that no key has"),
@@ -361,6 +363,27 @@ def test_the_proxy_is_that_of_the_option_else_of_the_profile(config: Path, monke
     assert "hidden" not in repr(options)
 
 
+def test_the_proxy_of_a_profile_is_not_used_for_this_machine(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(config, '[profiles.default]\nproxy = "http://a.example"')
+    assert str(connection.service_settings().proxy) == "http://a.example:80"
+    monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:8025")
+    found = connection.service_settings()
+    assert found.proxy is None
+    assert found.proxy_source == "the profile default has one, which is not used for this machine"
+
+
+def test_the_names_of_profiles_are_completed(config: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(config, "[profiles.live]\n[profiles.test]\n")
+    monkeypatch.setenv("_MSGAPI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "msgapi balance --profile l")
+    monkeypatch.setenv("COMP_CWORD", "3")
+    for text, expected in [("", "plain,live\n"), ("x", "\n")]:
+        _ = config.write_text(config.read_text() + text)
+        with pytest.raises(SystemExit):
+            _ = main(["balance"])
+        assert capsys.readouterr() == (expected, "")
+
+
 def test_the_settings_do_not_show_the_key(config: Path) -> None:
     write(config, f'[profiles.default]\napi_key = "{KEY}"\nproxy = "http://u:{KEY}@a.example"')
     found = connection.service_settings()
@@ -417,9 +440,13 @@ def test_configure_reads_the_key_from_a_pipe(config: Path, capsys: Captured, mon
     assert read_profiles(config) == {"live": {**expected, "api_key": KEY}}
     assert capsys.readouterr().err.endswith("check it with `msgapi doctor --profile live`\n")
     pipe(monkeypatch, b"")
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_other")
     assert main(["configure", "--profile", "live", "--key-command", "pass show x", "--agent", ""]) == 0
     kept = {name: value for name, value in expected.items() if name != "agent"}
     assert read_profiles(config) == {"live": {**kept, "key_command": "pass show x"}}
+    assert capsys.readouterr().err.endswith(
+        "msgapi: MSGAPI_API_KEY is set here, and takes precedence over the key of the profile\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The commands `msgapi configure` and `msgapi profiles list`, `show` and `remove`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,9 @@ _LONGEST_KEY: Final = 4096  # characters
     metavar="COMMAND",
     help="Get the key from the first line that this command prints, such as 'pass show arowana'; no shell is used.",
 )
-@click.option("--key-file", metavar="FILE", help="Read the key from the first line of this file.")
+@click.option(
+    "--key-file", type=click.Path(readable=False), metavar="FILE", help="Read the key from the first line of this file."
+)
 @click.option("--base-url", metavar="URL", help=f"The base URL (default: {BASE_URL}).")
 @click.option("--proxy", metavar="URL", help="The http proxy; none for no proxy.")
 @click.option("--agent", metavar="ID", help="The agent of `msgapi send` to a phone number without --agent.")
@@ -87,6 +90,8 @@ def configure(*, name: str, **given: str | None) -> int:
     write_profiles(path, name, settings)
     option = "" if name == DEFAULT else f" --profile {name}"
     note(f"the profile {name} is in {path}; check it with `msgapi doctor{option}`")
+    if os.environ.get("MSGAPI_API_KEY"):
+        note("MSGAPI_API_KEY is set here, and takes precedence over the key of the profile")
     return Exit.ACCEPTED
 
 

@@ -143,6 +143,7 @@ class HostName(click.types.StringParamType):
     "--state",
     "--sandbox-state",
     "state",
+    type=click.Path(readable=False),
     metavar="FILE",
     help="Keep the sandbox in this file: restore it from there, and write it at the end.",
 )
