@@ -23,6 +23,6 @@ def config_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give the commands a directory without profiles, so that no test reads those of the user."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
-        for name in ("MSGAPI_CONFIG", "MSGAPI_PROFILE"):
+        for name in ("MSGAPI_CONFIG", "MSGAPI_PROFILE", "MSGAPI_PROXY"):
             patch.delenv(name, raising=False)
         yield

@@ -47,6 +47,7 @@ _BALANCE: Final = Decimal(1_000_000)  # EUR
 _SETTINGS: Final = "msgapi.service_settings"
 _KEY: Final = "MSGAPI_API_KEY"
 _URL: Final = "MSGAPI_BASE_URL"
+_PROXY: Final = "MSGAPI_PROXY"
 NO_KEY: Final = "no API key: set MSGAPI_API_KEY, or run `msgapi configure`"
 
 
@@ -101,7 +102,7 @@ class ServiceSettings:
         replaced = (
             (os.environ.get(_KEY) and profile.key_setting)
             or (os.environ.get(_URL) and profile.base_url)
-            or (self.proxy_source == "--proxy" and profile.proxy)
+            or (self.proxy_source in {"--proxy", _PROXY} and profile.proxy)
         )
         if not self.named and not replaced:
             return None
@@ -140,13 +141,19 @@ def _read_settings() -> ServiceSettings:
         url_source = "the default" if base_url is None or profile is None else f"the profile {profile.name}"
     settings = ServiceSettings(profile=profile, named=name is not None, base_url=base_url, url_source=url_source)
     proxy, source = values.get("proxy"), "--proxy"
+    if proxy is None:
+        proxy, source = os.environ.get(_PROXY) or None, _PROXY
     if proxy is None and profile is not None:
         proxy, source = profile.proxy, f"the profile {profile.name}"
     if proxy is not None:
         from .profiles import parse_proxy
 
         settings.proxy, settings.proxy_source = parse_proxy(proxy, source), source
-        if source != "--proxy" and settings.proxy is not None and is_loopback(urlsplit(base_url or "").hostname or ""):
+        if (
+            source not in {"--proxy", _PROXY}
+            and settings.proxy is not None
+            and is_loopback(urlsplit(base_url or "").hostname or "")
+        ):
             settings.proxy, settings.proxy_source = None, f"{source} has one, which is not used for this machine"
     return settings
 

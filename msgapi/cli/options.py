@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any, Final, TypeVar, final
 
 import click
+from click.core import ParameterSource
 
 from .output import CliError, RowOutcome
 
@@ -37,8 +38,13 @@ EXPORTED: Final = (
 )
 _CHOICES: Final = {"traffic_type": TRAFFIC, "message_type": KINDS}
 _PROFILE: Final = (
-    ("--profile", "NAME", "Use this profile of `msgapi configure`; or set MSGAPI_PROFILE."),
-    ("--proxy", "URL", "The http proxy; none for no proxy (default: that of the profile, else of the environment)."),
+    ("--profile", "MSGAPI_PROFILE", "NAME", "Use this profile of `msgapi configure`; or set MSGAPI_PROFILE."),
+    (
+        "--proxy",
+        "MSGAPI_PROXY",
+        "URL",
+        "The http proxy, or none; or set MSGAPI_PROXY (default: that of the profile, else HTTPS_PROXY).",
+    ),
 )
 _FILE: Final = (
     click.option(
@@ -111,10 +117,11 @@ def file_options(command: F) -> F:
 
 def profile_options(command: F) -> F:
     """Add --profile and --proxy to *command*; `connection_values` returns their values."""
-    for flag, metavar, text in reversed(_PROFILE):
+    for flag, variable, metavar, text in reversed(_PROFILE):
         complete = _complete_profile if flag == "--profile" else None
         option = click.option(
             flag,
+            envvar=variable,
             metavar=metavar,
             help=text,
             expose_value=False,
@@ -149,13 +156,16 @@ def sandbox_option(command: F) -> F:
 
 
 def connection_values() -> dict[str, str]:
-    """Return the values of --profile, --proxy and --sandbox-state that were given, by the name of the parameter."""
+    """Return the values of --profile, --proxy and --sandbox-state that were given, by the name of the parameter.
+
+    Those of the environment are not among them.
+    """
     context = click.get_current_context(silent=True)
     return {} if context is None else dict(context.meta.get(_CONNECTION_OPTIONS, {}))
 
 
 def _collect_connection(context: click.Context, option: click.Parameter, value: str | None) -> None:
-    if value is not None and option.name is not None:
+    if option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
         context.meta.setdefault(_CONNECTION_OPTIONS, {})[option.name] = value
 
 

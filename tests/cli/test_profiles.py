@@ -350,6 +350,8 @@ def test_the_proxy_is_that_of_the_option_else_of_the_profile(config: Path, monke
     options: list[object] = []
 
     def client(**given: Any) -> Client:  # noqa: ANN401 - those of Client
+        if "transport" in given:  # to a sandbox
+            return Client(**given)
         options.append(given["proxy"])
         raise CliError("enough")
 
@@ -357,9 +359,19 @@ def test_the_proxy_is_that_of_the_option_else_of_the_profile(config: Path, monke
     write(config, f'[profiles.default]\napi_key = "{KEY}"\nproxy = "http://u:hidden@a.example"')
     for arguments in ([], ["--proxy", "b.example:3128"], ["--proxy", "none"]):
         assert main(["balance", *arguments]) == 2
+    monkeypatch.setenv("MSGAPI_PROXY", "http://u:hidden@c.example")
+    assert main(["balance"]) == 2
+    assert main(["balance", "--sandbox"]) == 0
+    monkeypatch.delenv("MSGAPI_PROXY")
     write(config, f'[profiles.default]\napi_key = "{KEY}"\n')
     assert main(["balance"]) == 2
-    assert [str(one) for one in options] == ["http://a.example:80", "http://b.example:3128", "None", "environment"]
+    assert [str(one) for one in options] == [
+        "http://a.example:80",
+        "http://b.example:3128",
+        "None",
+        "http://c.example:80",
+        "environment",
+    ]
     assert "hidden" not in repr(options)
 
 

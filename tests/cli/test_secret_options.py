@@ -21,7 +21,8 @@ def options() -> Iterator[tuple[str, click.Option]]:
 
 def test_each_secret_option_has_an_environment_variable_that_its_help_names() -> None:
     found = {(command, one.opts[0]): one for command, one in options() if SECRET.search(one.opts[0])}
-    assert set(found) == {
+    del found["configure", "--base-url"]  # one with a password is refused
+    assert {place for place in found if place[1] != "--proxy"} == {
         ("webhooks add", "--secret"),
         ("webhooks verify", "--secret"),
         ("webhooks listen", "--secret"),

@@ -50,7 +50,7 @@ _LONGEST_KEY: Final = 4096  # characters
     "--key-file", type=click.Path(readable=False), metavar="FILE", help="Read the key from the first line of this file."
 )
 @click.option("--base-url", metavar="URL", help=f"The base URL (default: {BASE_URL}).")
-@click.option("--proxy", metavar="URL", help="The http proxy; none for no proxy.")
+@click.option("--proxy", envvar="MSGAPI_PROXY", metavar="URL", help="The http proxy, or none; or set MSGAPI_PROXY.")
 @click.option("--agent", metavar="ID", help="The agent of `msgapi send` to a phone number without --agent.")
 @click.option("--channel", metavar="ID", help="The channel of `msgapi send` to an email address without --channel.")
 def configure(*, name: str, **given: str | None) -> int:
