@@ -140,7 +140,7 @@ def _read_settings() -> ServiceSettings:
         base_url = None if profile is None else profile.base_url
         url_source = "the default" if base_url is None or profile is None else f"the profile {profile.name}"
     settings = ServiceSettings(profile=profile, named=name is not None, base_url=base_url, url_source=url_source)
-    proxy, source = values.get("proxy"), "--proxy"
+    proxy, source = values.pop("proxy", None), "--proxy"
     if proxy is None:
         proxy, source = os.environ.get(_PROXY) or None, _PROXY
     if proxy is None and profile is not None:
@@ -148,7 +148,10 @@ def _read_settings() -> ServiceSettings:
     if proxy is not None:
         from .profiles import parse_proxy
 
-        settings.proxy, settings.proxy_source = parse_proxy(proxy, source), source
+        (settings.proxy, problem), settings.proxy_source = parse_proxy(proxy, source), source
+        del proxy  # it may contain a password
+        if problem is not None:
+            raise CliError(problem, Exit.CONFIGURATION)
         if (
             source not in {"--proxy", _PROXY}
             and settings.proxy is not None
@@ -202,17 +205,16 @@ async def open_client(box: "Sandbox | None" = None, *, pace: Pace | None = None)
         if "sandbox_state" in connection_values():
             raise CliError("--sandbox-state keeps a sandbox: add --sandbox")
         settings = service_settings()
-        key = settings.read_key()
-        if (text := settings.describe()) is not None:
-            note(text)
         async with Client(
-            api_key=key,
+            api_key=settings.read_key(),  # in no local variable, since a wrong URL raises
             base_url=settings.base_url,
             proxy=settings.client_proxy,
             retry=PATIENT,
             pace=pace,
             timeout=_TIMEOUT,
         ) as api:
+            if (text := settings.describe()) is not None:
+                note(text)
             yield api
     else:
         async with Client(api_key=box.api_key, base_url=_IN_MEMORY, transport=box, retry=PATIENT, pace=pace) as api:

@@ -6,8 +6,8 @@
 
 Rules:
 - The file contains keys, or commands that are run: it is written for its owner only, and refused if others may use it.
-- A key is in no repr and no error. The output of a command that gives it is never shown, only what it says on standard
-  error if it fails.
+- A key is in no repr, no error, and no local variable of a frame that raises: an error tracker would show it. The
+  output of a command that gives it is never shown, only what it says on standard error if it fails.
 - Everything wrong in the file is one line, which names the file and the setting, and does not quote a value.
 """
 
@@ -82,14 +82,18 @@ class Profile:
         if name is None:
             return None
         if name == "key_command":
-            key = _run(self._named(name), self.settings[name])
+            found = _run(self._named(name), self.settings[name])
         elif name == "key_file":
-            key = _first_line(self._named(name), _read_key_file(self._named(name), self._key_path()))
+            found = _read_key_file(self._named(name), self._key_path())
         else:
-            key = self.settings[name]
-        if key_problem(key) is not None:
-            raise wrong_setting(f"{self._named(name)} gives no API key: it has characters that no key has")
-        return key
+            found = self.settings[name].encode()
+        key = found.partition(b"\n")[0].decode(errors="replace").strip()
+        problem = key_problem(key)
+        if problem is None:
+            return key
+        text = "its first line is empty" if not key else "it has characters that no key has"
+        del found, key
+        raise wrong_setting(f"{self._named(name)} gives no API key: {text}")
 
     def _key_path(self) -> Path:
         return self.path.parent / _expand(self.settings["key_file"])
@@ -99,34 +103,34 @@ class Profile:
 
     def check(self) -> None:
         """Raise CliError unless the settings can be used. The key is not read."""
-        where = f"the profile {self.name} in {self.path}"
-        for name, value in self.settings.items():
-            self._check_setting(name, value)
+        problems = (self._problem(name, value) for name, value in self.settings.items())
+        problem = next((one for one in problems if one is not None), None) or self._contradiction()
+        if problem is not None:
+            raise wrong_setting(problem)
+
+    def _problem(self, name: str, value: object) -> str | None:
+        # Returns the error instead of raising it, since the value may be a key.
+        if name not in SETTINGS:
+            near = get_close_matches(name, SETTINGS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(SETTINGS)}"
+            return f"the profile {self.name} in {self.path} has an unknown setting {name!r}: {hint}"
+        if name == "key_command" and isinstance(value, list):
+            right = value and all(isinstance(one, str) and one for one in value)
+            return None if right else f'{self._named(name)} must be a command such as "pass show arowana"'
+        if not isinstance(value, str):
+            return f"{self._named(name)} must be text in quotes"
+        return None if value.strip() else f"{self._named(name)} is empty: give it a value, or remove it"
+
+    def _contradiction(self) -> str | None:
         given = [name for name in KEY_SETTINGS if name in self.settings]
         if len(given) > 1:
-            raise wrong_setting(f"{where} has {' and '.join(given)}: keep one of them")
+            return f"the profile {self.name} in {self.path} has {' and '.join(given)}: keep one of them"
         if self.base_url is not None:
             try:
                 _ = check_url(self.base_url)
             except Misconfigured as error:
-                reason = str(error).replace(" (check MSGAPI_BASE_URL)", "")
-                raise wrong_setting(f"base_url of {where}: {reason}") from None
-        if self.proxy is not None:
-            _ = parse_proxy(self.proxy, where)
-
-    def _check_setting(self, name: str, value: object) -> None:
-        if name not in SETTINGS:
-            near = get_close_matches(name, SETTINGS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(SETTINGS)}"
-            where = f"the profile {self.name} in {self.path}"
-            raise wrong_setting(f"{where} has an unknown setting {name!r}: {hint}")
-        if name == "key_command" and isinstance(value, list):
-            if not value or not all(isinstance(one, str) and one for one in value):
-                raise wrong_setting(f'{self._named(name)} must be a command such as "pass show arowana"')
-        elif not isinstance(value, str):
-            raise wrong_setting(f"{self._named(name)} must be text in quotes")
-        elif not value.strip():
-            raise wrong_setting(f"{self._named(name)} is empty: give it a value, or remove it")
+                return f"{self._named('base_url')}: {error}".replace(" (check MSGAPI_BASE_URL)", "")
+        return None if self.proxy is None else parse_proxy(self.proxy, f"the profile {self.name} in {self.path}")[1]
 
 
 def config_path() -> Path:
@@ -155,27 +159,25 @@ def find_profile(name: str | None) -> Profile | None:
     """
     path = config_path()
     profiles = read_profiles(path)
-    wanted = DEFAULT if name is None else name
-    if wanted not in profiles:
-        if name is None:
-            return None
+    profile = profiles.get(DEFAULT if name is None else name)
+    if profile is not None:
+        profile.check()
+    elif name is not None:
         known = f"it has {', '.join(sorted(profiles))}" if profiles else "it has none"
         add = f"`msgapi configure --profile {shlex.quote(name)}` adds it"
         raise wrong_setting(f"there is no profile {name!r} in {path}: {known}; {add}")
-    profile = Profile(name=wanted, path=path, settings=profiles[wanted])
-    profile.check()
     return profile
 
 
-def read_profiles(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the settings of each profile in the file at *path*; empty if there is no such file.
+def read_profiles(path: Path) -> dict[str, Profile]:
+    """Return the profiles in the file at *path* by name; empty if there is no such file.
 
     Raise CliError if the file cannot be read, if others may use it, or if it is not as expected.
     """
     try:
         with path.open("rb") as file:
             check_private(path, os.fstat(file.fileno()).st_mode)
-            text = file.read().decode()
+            data = file.read()
     except FileNotFoundError:
         if os.environ.get("MSGAPI_CONFIG"):
             raise wrong_setting(f"MSGAPI_CONFIG names {path}, which does not exist") from None
@@ -184,22 +186,27 @@ def read_profiles(path: Path) -> dict[str, dict[str, Any]]:
         return {}
     except OSError as error:
         raise wrong_setting(f"cannot read {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise wrong_setting(f"{path} is not TOML: it is not UTF-8") from None
-    return _parse(path, text)
+    found = _parse(data)
+    del data
+    if isinstance(found, str):
+        raise wrong_setting(f"{path}{found}")
+    return {name: Profile(name=name, path=path, settings=one) for name, one in found.items()}
 
 
-def _parse(path: Path, text: str) -> dict[str, dict[str, Any]]:
+def _parse(data: bytes) -> dict[str, dict[str, Any]] | str:
+    # Returns the tables of the profiles, or why there are none.
     try:
-        found = tomllib.loads(text)
+        found = tomllib.loads(data.decode())
+    except UnicodeDecodeError:
+        return " is not TOML: it is not UTF-8"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         place = _PLACE.search(str(error))  # the rest may quote the file
-        raise wrong_setting(f"{path} is not TOML{f' {place[0]}' if place else ''}: fix it, or delete it") from None
+        return f" is not TOML{f' {place[0]}' if place else ''}: fix it, or delete it"
     profiles = found.pop("profiles", {})
     if found:
-        raise wrong_setting(f"{path} has an unknown entry {min(found)!r}: each profile is a table [profiles.NAME]")
+        return f" has an unknown entry {min(found)!r}: each profile is a table [profiles.NAME]"
     if not isinstance(profiles, dict) or not all(isinstance(one, dict) for one in profiles.values()):
-        raise wrong_setting(f"{path}: each profile is a table [profiles.NAME]")
+        return ": each profile is a table [profiles.NAME]"
     return profiles
 
 
@@ -209,14 +216,14 @@ def check_private(path: Path, mode: int) -> None:
         raise wrong_setting(f"{path} can be used by others: run `chmod 600 {shlex.quote(str(path))}`")
 
 
-def parse_proxy(text: str, source: str) -> Proxy | None:
-    """Return a proxy, or None for `none`. Raise CliError, which names its *source*, if *text* is neither."""
+def parse_proxy(text: str, source: str) -> tuple[Proxy | None, str | None]:
+    """Return a proxy, or None for `none`, and the text of the error if it is neither. *source* names where it is."""
     if text.strip().lower() == NO_PROXY:
-        return None
+        return None, None
     proxy, problem = parse_setting(text)
     if problem is not None or not isinstance(proxy, Proxy):
-        raise wrong_setting(f"the proxy of {source} must be an http proxy such as http://proxy.example:3128, or none")
-    return proxy
+        return None, f"the proxy of {source} must be an http proxy such as http://proxy.example:3128, or none"
+    return proxy, None
 
 
 def check_name(name: str) -> None:
@@ -225,7 +232,7 @@ def check_name(name: str) -> None:
         raise CliError(f"the name of a profile has up to 64 of A-Z a-z 0-9 . _ - and not {name!r}")
 
 
-def _run(name: str, command: str | list[str]) -> str:
+def _run(name: str, command: str | list[str]) -> bytes:
     try:
         words = shlex.split(command) if isinstance(command, str) else command
     except ValueError:
@@ -239,10 +246,11 @@ def _run(name: str, command: str | list[str]) -> str:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "its name has a NUL"
         raise wrong_setting(f"{name} cannot be run: {reason}") from None
-    if done.returncode:
-        message = done.stderr.decode(errors="replace").strip()[-_LONGEST_MESSAGE:]
-        raise wrong_setting(f"{name} failed with status {done.returncode}{f': {message}' if message else ''}")
-    return _first_line(name, done.stdout)
+    if not done.returncode:
+        return done.stdout
+    status, message = done.returncode, done.stderr.decode(errors="replace").strip()[-_LONGEST_MESSAGE:]
+    del done  # it has the output
+    raise wrong_setting(f"{name} failed with status {status}{f': {message}' if message else ''}")
 
 
 def _read_key_file(name: str, path: Path) -> bytes:
@@ -254,35 +262,31 @@ def _read_key_file(name: str, path: Path) -> bytes:
         raise wrong_setting(f"{name}: cannot read {path}: {reason}") from None
 
 
-def _first_line(name: str, data: bytes) -> str:
-    line = data.partition(b"\n")[0].decode(errors="replace").strip()
-    if not line:
-        raise wrong_setting(f"{name} gives no API key: its first line is empty")
-    return line
-
-
 # Writing.
 
 
-def write_profiles(path: Path, name: str, settings: Mapping[str, Any] | None) -> None:
-    """Set the *settings* of the profile *name* in the file at *path*, or remove it if they are None.
+def write_profile(path: Path, name: str, profile: Profile | None) -> None:
+    """Store the *profile* called *name* in the file at *path*, or remove it if it is None.
 
     The other profiles keep their comments, as far as they can be told apart. Raise CliError if that fails.
     """
-    profiles = read_profiles(path) if path.exists() else {}
-    expected = {key: value for key, value in profiles.items() if key != name} | (
-        {} if settings is None else {name: dict(settings)}
-    )
+    before = {key: one for key, one in read_profiles(path).items() if key != name} if path.exists() else {}
+    problem = write_private(path, _edit(path, name, before if profile is None else {**before, name: profile}))
+    if problem is not None:
+        raise wrong_setting(problem)
+
+
+def _edit(path: Path, name: str, profiles: Mapping[str, Profile]) -> bytes:
+    expected = {key: {**one.settings} for key, one in profiles.items()}
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    section = "" if settings is None else _section(name, settings)
-    text = _replace_section(before, name, section)
+    text = _replace_section(before, name, _section(name, expected[name]) if name in expected else "")
     try:
         same = tomllib.loads(text).get("profiles", {}) == expected
     except tomllib.TOMLDecodeError:
         same = False
     if not same:  # such as inline tables
         text = "\n".join(_section(key, value) for key, value in expected.items())
-    write_private(path, text.encode())
+    return text.encode()
 
 
 def _replace_section(text: str, name: str, section: str) -> str:
@@ -320,10 +324,10 @@ def _value(value: Any) -> str:  # noqa: ANN401 - the values of a profile that wa
     return f'"{value.translate(_ESCAPES)}"'
 
 
-def write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> str | None:
     """Replace the file at *path* by one with *data* that only its owner may use: all of it, or nothing.
 
-    A directory that is missing is created. A link stays a link. Raise CliError if that fails.
+    A directory that is missing is created. A link stays a link. Return the text of the error if that fails.
     """
     target = Path(os.path.realpath(path))
     temporary = None
@@ -337,8 +341,9 @@ def write_private(path: Path, data: bytes) -> None:
         _ = Path(temporary).replace(target)
         temporary = None
     except OSError as error:
-        raise CliError(cannot_write(str(path), error), Exit.CONFIGURATION) from None
+        return cannot_write(str(path), error)
     finally:
         if temporary is not None:
             with suppress(OSError):
                 Path(temporary).unlink()
+    return None

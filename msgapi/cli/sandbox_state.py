@@ -41,7 +41,9 @@ def open_state(
         try:
             yield sandbox
         finally:
-            write_private(Path(path), _dump(sandbox.snapshot()))
+            problem = write_private(Path(path), _dump(sandbox.snapshot()))
+            if problem is not None:
+                raise CliError(problem)
 
 
 def _load(path: str, adapt: Callable[[dict[str, Any]], None] | None) -> "Sandbox | None":

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from msgapi import Client
 from msgapi.cli import connection, main
 from msgapi.cli.output import CliError
-from msgapi.cli.profiles import read_profiles, write_private, write_profiles
+from msgapi.cli.profiles import Profile, read_profiles, write_private, write_profile
 from msgapi.http import Request, Response
 from msgapi.transports import Answer
 
@@ -60,6 +60,14 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
     path.parent.mkdir(exist_ok=True)
     _ = path.write_text(text)
     path.chmod(mode)
+
+
+def stored(path: Path) -> dict[str, dict[str, Any]]:
+    return {name: {**one.settings} for name, one in read_profiles(path).items()}
+
+
+def put(path: Path, name: str, settings: dict[str, Any] | None) -> None:
+    write_profile(path, name, None if settings is None else Profile(name=name, path=path, settings=settings))
 
 
 def key_of(request: Request) -> str:
@@ -432,7 +440,7 @@ def test_configure_asks_in_a_terminal_and_does_not_show_the_key(
     assert main(["configure"]) == 0
     assert (asked[0]["text"], asked[0]["hide_input"]) == ("API key (not shown)", True)
     assert asked[1]["default"] == "https://api.arowana.app"
-    assert read_profiles(config) == {"default": {"api_key": KEY, "agent": "ag_mine"}}
+    assert stored(config) == {"default": {"api_key": KEY, "agent": "ag_mine"}}
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
     assert stat.S_IMODE(config.parent.stat().st_mode) == 0o700
     shown = capsys.readouterr().err
@@ -441,7 +449,7 @@ def test_configure_asks_in_a_terminal_and_does_not_show_the_key(
     assert main(["configure"]) == 0
     assert asked[0]["text"] == "API key (not shown; Enter keeps the one before)"
     expected = {"api_key": KEY, "agent": "ag_mine", "base_url": "https://b.example", "channel": "ch_mine"}
-    assert read_profiles(config) == {"default": expected}
+    assert stored(config) == {"default": expected}
 
 
 def test_configure_reads_the_key_from_a_pipe(config: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -449,13 +457,13 @@ def test_configure_reads_the_key_from_a_pipe(config: Path, capsys: Captured, mon
     options = ["--base-url", "https://b.example", "--proxy", "proxy.example", "--agent", "ag_1", "--channel", "ch_1"]
     assert main(["configure", "--profile", "live", *options]) == 0
     expected = {"base_url": "https://b.example", "proxy": "proxy.example", "agent": "ag_1", "channel": "ch_1"}
-    assert read_profiles(config) == {"live": {**expected, "api_key": KEY}}
+    assert stored(config) == {"live": {**expected, "api_key": KEY}}
     assert capsys.readouterr().err.endswith("check it with `msgapi doctor --profile live`\n")
     pipe(monkeypatch, b"")
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_other")
     assert main(["configure", "--profile", "live", "--key-command", "pass show x", "--agent", ""]) == 0
     kept = {name: value for name, value in expected.items() if name != "agent"}
-    assert read_profiles(config) == {"live": {**kept, "key_command": "pass show x"}}
+    assert stored(config) == {"live": {**kept, "key_command": "pass show x"}}
     assert capsys.readouterr().err.endswith(
         "msgapi: MSGAPI_API_KEY is set here, and takes precedence over the key of the profile\n"
     )
@@ -529,7 +537,7 @@ def test_profiles_are_listed_shown_and_removed_without_their_keys(config: Path, 
     assert KEY not in "".join([*shown, listed, one])
     assert main(["profiles", "remove", "live"]) == 0
     assert capsys.readouterr().err == f"msgapi: the profile live was removed from {config}\n"
-    assert [*read_profiles(config)] == ["default", "bare"]
+    assert [*stored(config)] == ["default", "bare"]
     assert main(["profiles", "remove", "live"]) == main(["profiles", "show", "live"]) == 4
     assert f"there is no profile 'live' in {config}" in capsys.readouterr().err
 
@@ -540,15 +548,15 @@ def test_the_other_profiles_keep_their_comments(config: Path) -> None:
         '# mine\n[profiles.a]\nagent = "x"  # the shop\n\n[ profiles . "b" ] # old\nagent = "y"\n'
         '[profiles.c]\nagent = "z"',
     )
-    write_profiles(config, "b", {"agent": "new"})
+    put(config, "b", {"agent": "new"})
     expected = (
         '# mine\n[profiles.a]\nagent = "x"  # the shop\n\n[profiles.b]\nagent = "new"\n\n[profiles.c]\nagent = "z"'
     )
     assert config.read_text() == expected
-    write_profiles(config, "d.e", {"agent": 'q"\\\n\x7f'})
+    put(config, "d.e", {"agent": 'q"\\\n\x7f'})
     assert config.read_text() == f'{expected}\n\n[profiles."d.e"]\nagent = "q\\"\\\\\\u000A\\u007F"\n'
-    write_profiles(config, "c", None)
-    assert [*read_profiles(config)] == ["a", "b", "d.e"]
+    put(config, "c", None)
+    assert [*stored(config)] == ["a", "b", "d.e"]
 
 
 @pytest.mark.parametrize(
@@ -563,9 +571,9 @@ def test_the_other_profiles_keep_their_comments(config: Path) -> None:
 )
 def test_tables_in_other_forms_are_written_anew(config: Path, text: str) -> None:
     write(config, text)
-    before = read_profiles(config)
-    write_profiles(config, "b", {"agent": "new"})
-    assert read_profiles(config) == {**before, "b": {"agent": "new"}}
+    before = stored(config)
+    put(config, "b", {"agent": "new"})
+    assert stored(config) == {**before, "b": {"agent": "new"}}
 
 
 VALUES = st.one_of(
@@ -587,36 +595,36 @@ def test_what_is_written_is_read_again(
 ) -> None:
     path = tmp_path_factory.mktemp("config") / "config.toml"
     for one, given_settings in profiles.items():
-        write_profiles(path, one, given_settings)
+        put(path, one, given_settings)
     assert not profiles or tomllib.loads(path.read_text())["profiles"] == profiles
-    write_profiles(path, name, new)
+    put(path, name, new)
     expected = {key: value for key, value in profiles.items() if key != name}
-    assert read_profiles(path) == (expected if new is None else {**expected, name: new})
+    assert stored(path) == (expected if new is None else {**expected, name: new})
 
 
 def test_a_link_to_the_file_stays_a_link(config: Path, tmp_path: Path) -> None:
     write(tmp_path / "real.toml", "")
     config.parent.mkdir()
     config.symlink_to(tmp_path / "real.toml")
-    write_profiles(config, "a", {"agent": "x"})
+    put(config, "a", {"agent": "x"})
     assert config.is_symlink()
     assert (tmp_path / "real.toml").read_text() == '[profiles.a]\nagent = "x"\n'
 
 
 def test_a_file_that_cannot_be_written_is_one_line_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _ = (tmp_path / "file").write_text("")
-    with pytest.raises(CliError, match=r"cannot write .*config\.toml: "):
-        write_private(tmp_path / "file" / "config.toml", b"x")
+    assert f"{write_private(tmp_path / 'file' / 'config.toml', b'x')}".startswith("cannot write ")
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CliError, match=r"cannot write .*one\.toml: No space left on device"):
-        write_private(tmp_path / "one.toml", b"x")
-    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+    pipe(monkeypatch, KEY.encode())
+    assert main(["configure"]) == 4
+    assert capsys.readouterr().err == f"msgapi: cannot write {config}: No space left on device\n"
+    assert [*config.parent.iterdir()] == []
 
 
 def test_without_the_extra_it_says_what_to_install(

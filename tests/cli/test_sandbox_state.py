@@ -141,6 +141,18 @@ def test_a_file_that_cannot_be_read_or_written_is_one_line(state: Path, capsys: 
     assert capsys.readouterr().err.endswith("s.json.lock: No such file or directory\n")
 
 
+def test_a_disk_that_is_full_at_the_end_is_one_line(
+    state: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["balance", *kept(state)]) == 2
+    assert capsys.readouterr().err == f"msgapi: cannot write {state}: No space left on device\n"
+    assert [*state.parent.iterdir()] == []
+
+
 def test_two_commands_at_once_on_one_file_are_refused(state: Path, capsys: Captured) -> None:
     with open_state(str(state), Sandbox):
         assert main(["balance", *kept(state)]) == 3

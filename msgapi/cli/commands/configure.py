@@ -3,9 +3,10 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
+from attrs import evolve
 
 from ...client import BASE_URL
 from ...config import key_problem
@@ -20,7 +21,7 @@ from ..profiles import (
     find_profile,
     parse_proxy,
     read_profiles,
-    write_profiles,
+    write_profile,
     wrong_setting,
 )
 
@@ -69,25 +70,22 @@ def configure(*, name: str, **given: str | None) -> int:
     """  # noqa: D301 - \b is click's own
     check_name(name)
     path = config_path()
-    before = read_profiles(path).get(name, {}) if path.exists() else {}
+    profile = read_profiles(path).get(name) if path.exists() else None
+    if profile is None:
+        profile = Profile(name=name, path=path, settings={})
     options = {setting: value for setting, value in given.items() if value is not None}
     if options.get("key_command") and options.get("key_file"):
         raise CliError("--key-command and --key-file both give the key: use one of them")
-    settings = _merge(before, options)
+    profile = _merge(profile, options)
     interactive = sys.stdin.isatty()
     if not any(options.get(one) for one in KEY_SETTINGS):
-        key = _ask_key(has_key=any(one in settings for one in KEY_SETTINGS)) if interactive else _read_key()
-        if key:
-            settings = _merge(settings, {"api_key": key})
+        profile = _ask_key(profile) if interactive else _read_key(profile)
     if interactive:
         asked = [one for one in _ASKED if one[0] not in options]
-        settings = _merge(
-            settings, {setting: _ask(text, settings.get(setting, usual)) for setting, text, usual in asked}
-        )
-    if settings.get("base_url") == BASE_URL:
-        settings.pop("base_url")
-    Profile(name=name, path=path, settings=settings).check()
-    write_profiles(path, name, settings)
+        answers = {setting: _ask(text, profile.settings.get(setting, usual)) for setting, text, usual in asked}
+        profile = _merge(profile, answers)
+    profile.check()
+    write_profile(path, name, profile)
     option = "" if name == DEFAULT else f" --profile {name}"
     note(f"the profile {name} is in {path}; check it with `msgapi doctor{option}`")
     if os.environ.get("MSGAPI_API_KEY"):
@@ -95,35 +93,44 @@ def configure(*, name: str, **given: str | None) -> int:
     return Exit.ACCEPTED
 
 
-def _merge(before: dict[str, Any], given: dict[str, str]) -> dict[str, Any]:
-    # A new way to get the key replaces the earlier one.
-    dropped = KEY_SETTINGS if any(given.get(one) for one in KEY_SETTINGS) else ()
-    kept = {name: value for name, value in before.items() if name not in dropped and name not in given}
-    return kept | {name: value.strip() for name, value in given.items() if value.strip()}
+def _merge(profile: Profile, given: dict[str, str]) -> Profile:
+    # A new way to get the key replaces the earlier one. A key is in no frame that raises.
+    dropped = {*given, *(KEY_SETTINGS if any(given.get(one) for one in KEY_SETTINGS) else ())}
+    settings = {name: value for name, value in profile.settings.items() if name not in dropped}
+    settings |= {name: value.strip() for name, value in given.items() if value.strip()}
+    if settings.get("base_url") == BASE_URL:
+        del settings["base_url"]
+    return evolve(profile, settings=settings)
 
 
-def _ask_key(*, has_key: bool) -> str:
-    text = "API key (not shown; Enter keeps the one before)" if has_key else "API key (not shown)"
+def _ask_key(profile: Profile) -> Profile:
+    before = profile.key_setting is not None
+    text = "API key (not shown; Enter keeps the one before)" if before else "API key (not shown)"
     key: str = click.prompt(text, default="", hide_input=True, show_default=False, err=True)
-    return _checked_key(key.strip(), required=not has_key)
+    if before and not key.strip():
+        return profile
+    lines = [key]
+    del key
+    return _with_key(profile, lines)
 
 
-def _read_key() -> str:
+def _read_key(profile: Profile) -> Profile:
     try:
-        line = sys.stdin.readline(_LONGEST_KEY)
+        return _with_key(profile, [sys.stdin.readline(_LONGEST_KEY)])
     except UnicodeDecodeError:
         raise wrong_setting("standard input is not text: its first line must be the API key") from None
-    return _checked_key(line.strip(), required=True)
 
 
-def _checked_key(key: str, *, required: bool) -> str:
-    if not key and required:
-        raise wrong_setting(
-            "no API key was given: type it, pipe it to this command, or use --key-command or --key-file"
-        )
-    if key and key_problem(key) is not None:
+def _with_key(profile: Profile, lines: list[str]) -> Profile:
+    # The key is taken out of the list, so that it is in no frame when this raises.
+    key = lines.pop().strip()
+    given, right = bool(key), key_problem(key) is None
+    if right:
+        return _merge(profile, {"api_key": key})
+    del key
+    if given:
         raise wrong_setting("this is no API key: it has characters that no key has, such as a space")
-    return key
+    raise wrong_setting("no API key was given: type it, pipe it to this command, or use --key-command or --key-file")
 
 
 def _ask(text: str, value: str) -> str:
@@ -136,7 +143,7 @@ def _ask(text: str, value: str) -> str:
 def list_profiles(*, json: bool) -> int:
     """List the profiles, without their keys."""
     path = config_path()
-    profiles = [Profile(name=name, path=path, settings=one) for name, one in read_profiles(path).items()]
+    profiles = [*read_profiles(path).values()]
     for one in profiles:
         one.check()
     if json:
@@ -167,7 +174,7 @@ def remove(*, name: str) -> int:
     path = config_path()
     if name not in read_profiles(path):
         raise wrong_setting(f"there is no profile {name!r} in {path}")
-    write_profiles(path, name, None)
+    write_profile(path, name, None)
     note(f"the profile {name} was removed from {path}")
     return Exit.ACCEPTED
 
@@ -188,6 +195,6 @@ def _shown(profile: Profile) -> dict[str, str]:
     for name in {"api_key", "key_command"} & shown.keys():
         shown[name] = "***"
     if profile.proxy is not None:
-        proxy = parse_proxy(profile.proxy, f"the profile {profile.name}")
+        proxy, _ = parse_proxy(profile.proxy, profile.name)
         shown["proxy"] = "none" if proxy is None else f"{proxy}"
     return shown

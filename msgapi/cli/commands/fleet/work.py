@@ -271,10 +271,10 @@ def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa:
     """
     config, address = WorkerConfig(**options), FleetAddress(url=url, fleet=fleet, lease=lease)
     address.check()
-    key = clients.service_settings().read_key()
-    if (problem := key_problem(key)) is not None:  # before anything is sent
+    settings = clients.service_settings()
+    if (problem := key_problem(settings.read_key())) is not None:  # before anything is sent
         raise CliError(f"{problem}", Exit.CONFIGURATION)
-    address = evolve(address, api_key=key)
+    address = evolve(address, api_key=settings.read_key())
     try:
         return run_async(partial(_work, config, address))
     except Misconfigured as error:
