@@ -129,7 +129,7 @@ def service_settings() -> ServiceSettings:
 
 def _read_settings() -> ServiceSettings:
     values = connection_values()
-    name = values.get("profile") or os.environ.get("MSGAPI_PROFILE") or None
+    name = values.get("profile", os.environ.get("MSGAPI_PROFILE") or None)
     profile = None
     if name is not None or not os.environ.get(_KEY):
         from .profiles import find_profile

@@ -270,23 +270,29 @@ def write_profile(path: Path, name: str, profile: Profile | None) -> None:
 
     The other profiles keep their comments, as far as they can be told apart. Raise CliError if that fails.
     """
-    before = {key: one for key, one in read_profiles(path).items() if key != name} if path.exists() else {}
-    problem = write_private(path, _edit(path, name, before if profile is None else {**before, name: profile}))
+    profiles = {key: one for key, one in read_profiles(path).items() if key != name} if path.exists() else {}
+    if profile is not None:
+        profiles[name] = profile
+    data = _edit(path, name, profiles)
+    if data is None:
+        for one in profiles.values():
+            one.check()
+        data = "\n".join(_section(key, one.settings) for key, one in profiles.items()).encode()
+    problem = write_private(path, data)
+    del data
     if problem is not None:
         raise wrong_setting(problem)
 
 
-def _edit(path: Path, name: str, profiles: Mapping[str, Profile]) -> bytes:
+def _edit(path: Path, name: str, profiles: Mapping[str, Profile]) -> bytes | None:
+    # Returns the text of the file with the profile *name* replaced, or None if it cannot be found, as in inline tables.
     expected = {key: {**one.settings} for key, one in profiles.items()}
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     text = _replace_section(before, name, _section(name, expected[name]) if name in expected else "")
     try:
-        same = tomllib.loads(text).get("profiles", {}) == expected
+        return text.encode() if tomllib.loads(text).get("profiles", {}) == expected else None
     except tomllib.TOMLDecodeError:
-        same = False
-    if not same:  # such as inline tables
-        text = "\n".join(_section(key, value) for key, value in expected.items())
-    return text.encode()
+        return None
 
 
 def _replace_section(text: str, name: str, section: str) -> str:

@@ -329,6 +329,8 @@ def test_a_profile_that_is_not_there_says_which_are(config: Path, capsys: Captur
     assert main(["balance", "--profile", "live"]) == 4
     said = f"msgapi: there is no profile 'live' in {config}: it has none; `msgapi configure --profile live` adds it\n"
     assert capsys.readouterr().err == said
+    assert main(["balance", "--profile", ""]) == 4
+    assert "there is no profile ''" in capsys.readouterr().err
     write(config, "[profiles.test]\n[profiles.default]\n")
     assert main(["balance", "--profile", "live"]) == 4
     assert "it has default, test" in capsys.readouterr().err
@@ -555,6 +557,8 @@ def test_the_other_profiles_keep_their_comments(config: Path) -> None:
     assert config.read_text() == expected
     put(config, "d.e", {"agent": 'q"\\\n\x7f'})
     assert config.read_text() == f'{expected}\n\n[profiles."d.e"]\nagent = "q\\"\\\\\\u000A\\u007F"\n'
+    put(config, "a", {"key_command": ["pass", "show x"]})
+    assert 'key_command = ["pass", "show x"]\n\n[profiles.b]' in config.read_text()
     put(config, "c", None)
     assert [*stored(config)] == ["a", "b", "d.e"]
 
@@ -574,6 +578,16 @@ def test_tables_in_other_forms_are_written_anew(config: Path, text: str) -> None
     before = stored(config)
     put(config, "b", {"agent": "new"})
     assert stored(config) == {**before, "b": {"agent": "new"}}
+
+
+def test_a_profile_that_is_wrong_is_kept_or_named(config: Path) -> None:
+    write(config, "[profiles.a]\nagent = 5\n")
+    put(config, "b", {"agent": "x"})
+    assert stored(config) == {"a": {"agent": 5}, "b": {"agent": "x"}}
+    write(config, "profiles = {a = {agent = 5}}")
+    with pytest.raises(CliError, match=r"agent of the profile a in .* must be text in quotes"):
+        put(config, "b", {"agent": "x"})
+    assert config.read_text() == "profiles = {a = {agent = 5}}"
 
 
 VALUES = st.one_of(
