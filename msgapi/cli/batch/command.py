@@ -223,6 +223,7 @@ async def run_batch(
             max_spend=None if config.max_spend is None else limit(config.max_spend, config.highest_price, gone),
             estimate=None if estimate is None else estimate_left(estimate, journal, config.highest_price),
             top_up=TopUpWaiter() if config.wait_for_balance else None,
+            pace=pace,
         )
         if journal is not None and journal.finished:
             run.report_rows()

@@ -27,16 +27,18 @@ from ..output import CliError, Exit, RowOutcome, counted, csv_cell, emit, emit_j
 from ..output import line as one_line
 from .counts import Counts, RestAdvice, cost_line, group_of, outcome_table, plain_counts, recorded_kind
 from .journal import BatchJournal, reading, row_count
-from .runner import BatchRun, ProgressReporter
+from .runner import LANE, STOPPING, BatchRun, ProgressReporter, Waiting, duration
 from .spending import missing, shortage
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.live import Live as RichLive
+    from rich.progress import Progress
 
-_LANE: Final = "POST messages"
 _WINDOW: Final = 5.0  # seconds over which the rate is measured
-_SHORTEST_BAR: Final = 8
+_WIDE: Final = 60  # columns: a narrower line has no bar
+_SHORTEST_BAR: Final = 11  # columns, with the space after it
+_LONGEST_BAR: Final = 31
+_PERCENTAGE: Final = 5  # columns, with the space after it
+_SEPARATOR: Final = " · "
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
     RowOutcome.ACCEPTED.choice: (State.ACCEPTED,),
     RowOutcome.REFUSED.choice: (State.REFUSED, State.INVALID),
@@ -76,62 +78,61 @@ class SpeedMeter:
 
 
 def outcome_parts(counts: Counts) -> list[str]:
-    """Return the parts for the rows with a result; rows without a verdict are shown if there are any."""
-    parts = [f"{counts.accepted:,} {RowOutcome.ACCEPTED.words}", f"{counts.refused:,} {RowOutcome.REFUSED.words}"]
-    if counts.unknown:
-        parts.append(f"{counts.unknown:,} {RowOutcome.UNKNOWN.words}")
-    if counts.not_carried_out:
-        parts.append(f"{counts.not_carried_out:,} {RowOutcome.NOT_SENT_YET.words}")
-    return parts
+    """Return the parts for the rows with a result, the problems first; those without rows are left out."""
+    return [
+        f"{rows:,} {outcome.words}"
+        for rows, outcome in (
+            (counts.refused, RowOutcome.REFUSED),
+            (counts.unknown, RowOutcome.UNKNOWN),
+            (counts.not_carried_out, RowOutcome.NOT_SENT_YET),
+            (counts.accepted, RowOutcome.ACCEPTED),
+        )
+        if rows or outcome is RowOutcome.ACCEPTED
+    ]
 
 
-def progress_parts(counts: Counts, in_flight: int, rate: float, pace: float | None) -> list[str]:
-    """Return the parts of the progress line, the most important first."""
-    left = counts.total - counts.settled
-    parts = [f"{counts.settled:,}/{counts.total:,}", *outcome_parts(counts)]
-    if rate >= 1 and left:
-        parts += [f"{rate:,.0f}/s", f"{_minutes(left / rate)} left"]
-    parts.append(f"{in_flight} in flight")
+def progress_parts(counts: Counts, in_flight: int, rate: float, waiting: Waiting | None = None) -> list[str]:
+    """Return the parts of the progress line, the most important first.
+
+    *rate* is in rows per second. What the batch is *waiting* for comes first. Only if it does not wait, the rate and
+    the time left are shown.
+    """
+    left, done = counts.total - counts.settled, f"{counts.settled:,}/{counts.total:,}"
+    *problems, accepted = outcome_parts(counts)
+    if waiting is None:
+        parts = [done, *problems]
+        if rate >= 1 and left:
+            parts += [f"{duration(left / rate)} left", f"{rate:,.0f}/s"]
+        parts += [accepted, f"{in_flight:,} in flight"]
+    else:
+        parts = [waiting.reason, *waiting.parts[:1], done, *waiting.parts[1:], *problems, accepted]
+        parts.append(f"{in_flight:,} {'in flight' if waiting.reason == STOPPING else 'waiting'}")
     if counts.duplicate:
         parts.append(f"{counts.duplicate:,} {RowOutcome.DUPLICATE.words}")
-    if pace is not None:
-        parts.append(f"limit {pace:,.0f}/s")
     return parts
 
 
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def fit_line(parts: list[str], done: float | None, width: int) -> str:
-    """Return one line of at most *width* columns from *parts*, with a bar if there is room.
-
-    If there is not enough room, the last parts are left out. *done* is the fraction that is done; if it is None,
-    there is no bar.
-    """
-    while len(parts) > 1 and len(" · ".join(parts)) + 5 > width:
+def fit_line(parts: list[str], width: int, separator: str = _SEPARATOR) -> str:
+    """Return one line of *parts*. The last ones are left out where it would have more than *width* columns."""
+    while len(parts) > 1 and len(separator.join(parts)) > width:
         parts = parts[:-1]
-    text = " · ".join(parts)
-    if done is None:
-        return text
-    room = min(width - len(text) - 7, 30)
-    bar = ""
-    if room >= _SHORTEST_BAR:
-        full = int(done * room)
-        bar = "━" * full + "╌" * (room - full) + " "
-    return f"{done:4.0%} {bar}{text}"
+    return separator.join(parts)
 
 
 class Display(Protocol):
-    """Shows progress every *interval* seconds; if *eager*, also before the first row has ended."""
+    """Shows progress every *interval* seconds.
+
+    A change of what is shown is looked for every *poll* seconds. If *eager* is true, progress is shown before the
+    first row has ended. Waits for the rate limit that last less than *shortest_wait* seconds are not worth a line.
+    """
 
     interval: float
+    poll: float
     eager: bool
+    shortest_wait: float
 
     def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:
-        """Show *parts*; *fine* is true if no row has an error."""
+        """Show *parts*, and a bar for the fraction *done* if it is known; *fine* is true if no row has an error."""
         ...  # pragma: no cover
 
     def print_line(self, line: str) -> None:
@@ -141,10 +142,12 @@ class Display(Protocol):
 
 @final
 class PlainDisplay:
-    """Prints a line on standard error every few seconds."""
+    """Prints a line on standard error every few seconds: for a file, a pipe, or a terminal without cursor control."""
 
     interval: float = 5.0
+    poll: float = 0.5
     eager: bool = False
+    shortest_wait: float = 5.0
 
     def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:  # noqa: ARG002 - of the protocol
         """Print a line of *parts*."""
@@ -157,22 +160,36 @@ class PlainDisplay:
 
 @final
 class LiveDisplay:
-    """Updates one line on the terminal."""
+    """Updates one line on the terminal. A line of 60 columns or more has the bar and the percentage of rich."""
 
     interval: float = 0.125
+    poll: float = 0.125
     eager: bool = True
+    shortest_wait: float = 0.0
 
-    def __init__(self, console: "Console", live: "RichLive") -> None:
-        """Create a display that updates *live* on *console*."""
-        self._console = console
-        self._live = live
+    def __init__(self, progress: "Progress") -> None:
+        """Create a display that updates *progress*, which has no task and no column yet."""
+        self._progress = progress
+        self._console = progress.console
+        self._task = progress.add_task("", total=1.0, line="")
+        self._separator = _SEPARATOR if self._console.encoding.startswith("utf") else ", "
 
     def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:
         """Update the line."""
-        from rich.text import Text
+        from rich.progress import BarColumn, ProgressColumn, TaskProgressColumn, TextColumn
 
-        line = fit_line(parts, done, self._console.width - 1)
-        self._live.update(Text(one_line(line), style="green" if fine else "", no_wrap=True), refresh=True)
+        width = self._console.width - 1  # a full line would wrap on some terminals
+        bar = done is not None and width >= _WIDE
+        text_width = width - _SHORTEST_BAR - _PERCENTAGE if bar else width
+        line = one_line(fit_line(parts, text_width, self._separator))[:text_width]
+        columns: list[ProgressColumn] = []
+        if bar:
+            room = min(width - len(line) - _PERCENTAGE, _LONGEST_BAR)
+            columns += [BarColumn(bar_width=room - 1), TaskProgressColumn("{task.percentage:>3.0f}%")]
+        columns.append(TextColumn("{task.fields[line]}", style="green" if fine else "none", markup=False))
+        self._progress.columns = tuple(columns)
+        self._progress.update(self._task, total=1.0, completed=done or 0.0, line=line)
+        self._progress.refresh()
 
     def print_line(self, line: str) -> None:
         """Print *line* above the updated line."""
@@ -185,28 +202,47 @@ class BatchProgress:
 
     def __init__(self, display: Display, pace: Pace, clock: Clock) -> None:
         """Begin at the current time of *clock*."""
-        self.interval: float = display.interval
+        self.interval: float = display.poll
         self._display = display
         self._pace = pace
+        self._clock = clock
         self._speed = SpeedMeter(clock)
+        self._began = self._drawn = clock.now()
+        self._shown: str | None = None  # what the batch waited for when the line was drawn last
 
-    def update(self, counts: Counts, in_flight: int) -> None:
-        """Show the current *counts*."""
-        rate = self._speed.measure(counts.settled)
-        if counts.settled or self._display.eager:
-            parts = progress_parts(counts, in_flight, rate, self._pace.lane(_LANE).rate)
-            self._display.draw(parts, counts.settled / counts.total, fine=not counts.failed)
+    def update(self, counts: Counts, in_flight: int, waiting: Waiting | None = None) -> None:
+        """Show the current *counts*, and what the batch is *waiting* for, unless that was shown a moment ago."""
+        rate, now = self._speed.measure(counts.settled), self._clock.now()
+        if waiting is not None and waiting.seconds < self._display.shortest_wait:
+            waiting = None
+        reason = None if waiting is None else waiting.reason
+        is_due = now - self._drawn >= self._display.interval and (counts.settled or reason)
+        if self._display.eager or is_due or reason != self._shown:
+            self._shown, self._drawn = reason, now
+            limit = self._pace.lane(LANE).rate
+            more = () if limit is None else (f"limit {limit:,.0f}/s",)
+            self._draw([*progress_parts(counts, in_flight, rate, waiting), *more], counts)
+
+    def finish(self, counts: Counts, ended: str) -> None:
+        """Show the final *counts*, and how the batch *ended*."""
+        took = duration(self._clock.now() - self._began)
+        *problems, accepted = outcome_parts(counts)
+        parts = [f"{ended} {'in' if ended == 'done' else 'after'} {took}", f"{counts.settled:,}/{counts.total:,}"]
+        self._draw([*parts, *problems, accepted], counts)
 
     def print_line(self, line: str) -> None:
         """Print a line that is not overwritten."""
         self._display.print_line(line)
 
+    def _draw(self, parts: list[str], counts: Counts) -> None:
+        self._display.draw(parts, counts.settled / counts.total, fine=not counts.failed)
+
 
 @contextmanager
-def open_progress(pace: Pace, clock: Clock | None = None) -> Iterator[ProgressReporter]:
+def open_progress(pace: Pace, clock: Clock = SYSTEM_CLOCK) -> Iterator[ProgressReporter]:
     """Show the progress of a batch that is limited by *pace*."""
     with open_display() as display:
-        yield BatchProgress(display, pace, clock or SYSTEM_CLOCK)
+        yield BatchProgress(display, pace, clock)
 
 
 @contextmanager
@@ -216,11 +252,14 @@ def open_display() -> Iterator[Display]:
         yield PlainDisplay()
         return
     from rich.console import Console
-    from rich.live import Live as RichLive
+    from rich.progress import Progress
 
     console = Console(stderr=True)
-    with RichLive(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-        yield LiveDisplay(console, live)
+    if console.is_dumb_terminal:
+        yield PlainDisplay()
+        return
+    with Progress("", console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as progress:
+        yield LiveDisplay(progress)
 
 
 def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None) -> Exit:
