@@ -38,7 +38,7 @@ def test_the_line_shows_the_most_important_parts_first() -> None:
     counts = tally(accepted=4000, refused=8, duplicates=2)
     counts.unknown = counts.not_carried_out = 1
     assert display.progress_parts(counts, 64, 798.6) == [
-        "4,012/10,000",
+        "4,010/10,000",
         "8 refused",
         "1 unknown",
         "1 not sent yet",
@@ -63,6 +63,7 @@ def test_what_is_waited_for_comes_first_and_no_rate_is_shown() -> None:
         "64 waiting",
     ]
     assert display.progress_parts(tally(), 3, 0, Waiting(STOPPING))[-1] == "3 in flight"
+    assert display.progress_parts(tally(), 0, 0, Waiting("waiting for top-up"))[-1] == "0 accepted"
 
 
 @pytest.mark.parametrize(

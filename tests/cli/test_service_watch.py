@@ -122,7 +122,7 @@ def outcomes(**facts: object) -> Any:  # noqa: ANN401 - stands for `Outcomes`
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> BatchRun:
+def run() -> BatchRun:
     table: Any = SimpleNamespace(count=100)
     calls: Any = None
     return BatchRun(table, calls, None)

@@ -139,6 +139,11 @@ class Counts:
         return self.refused + self.unknown + self.not_carried_out
 
     @property
+    def with_verdict(self) -> int:
+        """The number of rows that are done with: those with an outcome, except unknown ones and those not sent yet."""
+        return self.settled - self.unknown - self.not_carried_out
+
+    @property
     def without_verdict(self) -> int:
         """The number of rows for which there is no verdict of the service: those not sent yet, and the unknown ones."""
         return self.not_sent_yet + self.not_carried_out + self.interrupted + self.unknown

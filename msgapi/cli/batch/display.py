@@ -97,7 +97,7 @@ def progress_parts(counts: Counts, in_flight: int, rate: float, waiting: Waiting
     *rate* is in rows per second. What the batch is *waiting* for comes first. Only if it does not wait, the rate and
     the time left are shown.
     """
-    left, done = counts.total - counts.settled, f"{counts.settled:,}/{counts.total:,}"
+    left, done = counts.total - counts.settled, f"{counts.with_verdict:,}/{counts.total:,}"
     *problems, accepted = outcome_parts(counts)
     if waiting is None:
         parts = [done, *problems]
@@ -106,7 +106,8 @@ def progress_parts(counts: Counts, in_flight: int, rate: float, waiting: Waiting
         parts += [accepted, f"{in_flight:,} in flight"]
     else:
         parts = [waiting.reason, *waiting.parts[:1], done, *waiting.parts[1:], *problems, accepted]
-        parts.append(f"{in_flight:,} {'in flight' if waiting.reason == STOPPING else 'waiting'}")
+        if in_flight:
+            parts.append(f"{in_flight:,} {'in flight' if waiting.reason == STOPPING else 'waiting'}")
     if counts.duplicate:
         parts.append(f"{counts.duplicate:,} {RowOutcome.DUPLICATE.words}")
     return parts
@@ -227,7 +228,7 @@ class BatchProgress:
         """Show the final *counts*, and how the batch *ended*."""
         took = duration(self._clock.now() - self._began)
         *problems, accepted = outcome_parts(counts)
-        parts = [f"{ended} {'in' if ended == 'done' else 'after'} {took}", f"{counts.settled:,}/{counts.total:,}"]
+        parts = [f"{ended} {'in' if ended == 'done' else 'after'} {took}", f"{counts.with_verdict:,}/{counts.total:,}"]
         self._draw([*parts, *problems, accepted], counts)
 
     def print_line(self, line: str) -> None:
@@ -235,7 +236,7 @@ class BatchProgress:
         self._display.print_line(line)
 
     def _draw(self, parts: list[str], counts: Counts) -> None:
-        self._display.draw(parts, counts.settled / counts.total, fine=not counts.failed)
+        self._display.draw(parts, counts.with_verdict / counts.total, fine=not counts.failed)
 
 
 @contextmanager
