@@ -25,7 +25,7 @@ from ...results import NotFound
 from ..advice import explain
 from ..output import CliError, Exit, RowOutcome, counted, csv_cell, emit, emit_json, escaped, note, write_if_open
 from ..output import line as one_line
-from .counts import Counts, RestAdvice, cost_line, group_of, outcome_table, plain_counts, recorded_kind
+from .counts import Counts, RestAdvice, cost_line, group_of, outcome_table, plain_counts, plain_shares, recorded_kind
 from .journal import BatchJournal, reading, row_count
 from .runner import LANE, STOPPING, BatchRun, ProgressReporter, Waiting, duration
 from .spending import missing, shortage
@@ -281,14 +281,18 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
 
 def summary(run: BatchRun) -> dict[str, object]:
     """Return the summary as plain JSON. Amounts are decimal strings in EUR."""
-    return plain_counts(run.counts) | {
-        "stopped": run.stopped.reason if run.stopped is not None else None,
-        "sent_before": None if run.journal is None else _sent_before(run.journal),
-        "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
-        "failure": run.failure,
-        "journal": None if run.journal is None else run.journal.path,
-        "exit": int(run.status),
-    }
+    return (
+        plain_counts(run.counts)
+        | plain_shares(run.share, run.counts)
+        | {
+            "stopped": run.stopped.reason if run.stopped is not None else None,
+            "sent_before": None if run.journal is None else _sent_before(run.journal),
+            "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
+            "failure": run.failure,
+            "journal": None if run.journal is None else run.journal.path,
+            "exit": int(run.status),
+        }
+    )
 
 
 def _sent_before(found: BatchJournal) -> dict[str, object] | None:
@@ -298,7 +302,7 @@ def _sent_before(found: BatchJournal) -> dict[str, object] | None:
 def _first(run: BatchRun) -> Iterator[str]:
     more = run.counts.failed - len(run.counts.first)
     yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
-    for row, error in run.counts.first:
+    for row, error in sorted(run.counts.first, key=lambda one: one[0].number):
         yield f"  line {row.line}: {group_of(error).title}, {explain(error)}"
 
 

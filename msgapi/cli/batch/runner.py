@@ -35,9 +35,9 @@ from ...ratelimit import Pace
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
 from ..connection import open_signals
-from ..output import CliError, Exit, cannot_read
+from ..output import CliError, Exit, RowOutcome, cannot_read
 from .calls import KeyFunction, RowCall, RowCalls
-from .counts import Counts
+from .counts import Counts, RunShare
 from .input import InputFile, InputRow
 from .journal import BatchJournal
 from .result_files import ResultFiles
@@ -97,8 +97,9 @@ class BatchRun:
     *files* is None if neither results nor failed rows are written. *top_up* waits for a top-up when the balance is used
     up; if it is None, the run stops.
 
-    *stopped* says why sending stopped early, *attempted* counts the rows that were sent, *interrupted* the signals
-    received, and *failure* is an error of a file or the journal.
+    *counts* are the rows of all runs, *share* is what this run has done. *stopped* says why sending stopped early,
+    *attempted* counts the rows that were sent, *interrupted* the signals received, and *failure* is an error of a file
+    or the journal.
     """
 
     table: InputFile
@@ -116,6 +117,7 @@ class BatchRun:
     stopped: Stopped | None = field(default=None, init=False)
     attempted: int = field(default=0, init=False)
     interrupted: int = field(default=0, init=False)
+    share: RunShare = field(factory=RunShare, init=False)
     failure: str | None = field(default=None, init=False)
     _recorded: bytearray = field(init=False)
     _key_of: KeyFunction | None = field(default=None, init=False)
@@ -259,6 +261,8 @@ class BatchRun:
         kept = [] if self.top_up is None else self.top_up.take_kept()
         for outcome in (*kept, *ended):
             self._record(outcome)
+        cut_off = 0 if self._outcomes is None else len(self._outcomes.unsettled)
+        self.share = RunShare.of(self.counts, sent=self.attempted, cut_off=cut_off)
         if self.journal is None:
             self._account_alone()
         else:
@@ -276,6 +280,7 @@ class BatchRun:
             summary = record.summary().replace_started(unwritten)
             self._write_rest(record)
             self.counts.load(summary)
+        self.counts.sent_earlier = self.counts.accepted - self.share.outcomes[RowOutcome.ACCEPTED]
 
     def _account_alone(self) -> None:
         unsettled: Mapping[int, Call[Accepted]] = {} if self._outcomes is None else self._outcomes.unsettled_calls
