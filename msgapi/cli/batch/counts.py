@@ -102,7 +102,7 @@ class Counts:
       more, and *spend_not_in_file* their cost.
     - *settled_before*: rows that an earlier run has settled.
     - *interrupted*: rows without a result that may have been sent; *not_sent_yet*: rows that were not sent.
-    - *resumable*: rows of the journal that the next run sends again.
+    - *resumable*: rows of the journal that the same command sends again, without another option.
     - *spend*, *held*: price and hold of the accepted messages.
     - *errors*, *samples*: rows by group, and one error of each; *first*: the first errors with their rows.
     """
@@ -215,7 +215,8 @@ class Counts:
         self.spend, self.held = here.price, here.hold
         self.sent_earlier = here.earlier.rows(State.ACCEPTED)
         self.not_in_file, self.spend_not_in_file = gone.rows(), gone.price
-        self.resumable = here.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
+        unsettled = here.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
+        self.resumable = max(0, unsettled - sum(rows for _, rows in kept))
         self.not_sent_yet += max(0, self.total - here.rows())
         for group, rows in kept:
             self._add_kept(group, rows, samples)

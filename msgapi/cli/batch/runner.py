@@ -134,7 +134,7 @@ class BatchRun:
     @property
     def status(self) -> Exit:
         """The exit status."""
-        left = self.counts.not_sent_yet + self.counts.interrupted
+        left = self.counts.not_sent_yet + self.counts.interrupted + self.counts.resumable
         if self.stopped is not None and self.stopped.reason == "unauthorized":
             return Exit.CONFIGURATION
         if self.interrupted and self.counts.without_verdict:
