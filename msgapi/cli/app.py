@@ -128,9 +128,15 @@ def program() -> None:
     The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL.
 
     \b
-    Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),
-    1 finished, but some rows were not accepted, 2 usage or bad input, 3 stopped and resumable (balance, outage,
-    repeated refusals, not the service's answers, a full disk), 4 key or configuration, 130 interrupted.
+    Exit status:
+      0    Every message was accepted. Duplicates and rows left out by --changed skip do not count.
+      1    The command has finished, but some messages were not accepted.
+      2    The command line or the input file is wrong. Nothing was sent.
+      3    The batch has stopped: the balance, an outage, repeated refusals, foreign answers, or
+           a full disk. The same command continues it.
+      4    The API key or the configuration is wrong.
+      70   The program has a bug. Please report the line that it prints.
+      130  The command was interrupted.
     """  # noqa: D301 - \b is click's own
 
 

@@ -70,7 +70,7 @@ print(sorted({"rich", "aiohttp", "cattrs", "orjson", "uvloop"} & set(sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     assert done.stdout.endswith("[]\n")
-    assert "Exit status: 0 every message accepted" in done.stdout
+    assert "0    Every message was accepted." in done.stdout
     assert f"version {msgapi.__version__}" in done.stdout
 
 
@@ -169,10 +169,56 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert capsys.readouterr().err == "msgapi: the command line needs an extra: pip install 'msgapi-sdk[cli]'\n"
 
 
-def test_another_module_that_is_missing_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_module_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setitem(sys.modules, "msgapi.cli.app", None)
-    with pytest.raises(ModuleNotFoundError):
-        _ = main(["--help"])
+    assert main(["--help"]) == 70
+    assert "please report this line: msgapi.cli.app is missing: ModuleNotFoundError at" in capsys.readouterr().err
+
+
+def crash(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setenv("MSGAPI_API_KEY", "key-in-the-environment")
+    monkeypatch.setattr(app.program, "main", fail)
+
+
+PRIVATE = ("+4915112345678", "ann@example.com", "sk_live_0123456789", "key-in-the-environment")
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_bug_is_status_70_and_one_line_that_says_what_to_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, *, grouped: bool
+) -> None:
+    error: Exception = ZeroDivisionError(" ".join(PRIVATE))
+    crash(monkeypatch, ExceptionGroup("g", [ExceptionGroup("h", [error])]) if grouped else error)
+    monkeypatch.delenv("MSGAPI_DEBUG", raising=False)
+    assert main(["balance", "--json"]) == 70
+    out, err = capsys.readouterr()
+    assert re.fullmatch(
+        r"msgapi: internal error, please report this line: ZeroDivisionError at msgapi/cli/\w+\.py:\d+ "
+        r"\(msgapi-sdk \S+, Python 3\.\d+\.\d+, \w+\); MSGAPI_DEBUG=1 shows the traceback\n",
+        err,
+    )
+    facts = orjson.loads(out)
+    assert (facts["kind"], facts["exit"]) == ("Crash", 70)
+    assert not any(secret in out + err for secret in PRIVATE)
+
+
+def test_the_traceback_of_a_bug_is_shown_on_request_and_masked(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    crash(monkeypatch, ZeroDivisionError(f"{' '.join(PRIVATE)} \x1b[2J"))
+    monkeypatch.setenv("MSGAPI_DEBUG", "1")
+    assert main(["balance"]) == 70
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last):\n" in err
+    assert "ZeroDivisionError: *** *** *** *** \\u001b[2J\n" in err
+    assert err.splitlines()[-1].startswith("msgapi: internal error")
+    assert not any(secret in err for secret in PRIVATE)
+    monkeypatch.setenv("MSGAPI_DEBUG", "0")
+    assert main(["balance"]) == 70
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

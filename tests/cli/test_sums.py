@@ -74,7 +74,7 @@ def send(path: Path, rows: list[str], answers: list[str], capsys: Captured, *opt
 def test_the_numbers_add_up_in_every_state(
     capsys: Captured,
     runs: list[tuple[list[str], list[str]]],
-    journalled: bool,  # noqa: FBT001
+    journalled: bool,
 ) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "people.csv"

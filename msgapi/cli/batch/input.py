@@ -209,6 +209,11 @@ class InputFile:
         """Return a hash of the whole file as it is stored."""
         return self._blocks.digest()
 
+    @property
+    def has_mark(self) -> bool:
+        """Whether the file begins with a byte order mark, as files that are written for a spreadsheet do."""
+        return self._blocks.read(0).startswith(_BOM)
+
     def check(self) -> None:
         """Raise CliError if the file has changed since it was first read."""
         self._blocks.check()

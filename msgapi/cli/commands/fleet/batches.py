@@ -47,6 +47,7 @@ from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
 _INTERVAL: Final = 5.0  # seconds between two lines of progress
+_MOST_SHOWN: Final = 3  # bad rows that the error for a file without a good one names
 _CONTINUE: Final = "run the same command again to continue"
 _CHANGED: Final = (
     "restore the file and run the same command again to continue, or queue the changed file as another --batch"
@@ -83,6 +84,7 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
     config = BatchConfig(path=file, message_values=message_values(), **options)
     address.check(batch)
     with open_rows(config, remedy=_CHANGED) as (table, calls):
+        _check_rows(table, calls)
         manifest = Manifest(
             batch=batch,
             source=table.digest(),
@@ -97,6 +99,18 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
     else:
         _print_queued(done, counts, new=new)
     return Exit.ACCEPTED
+
+
+def _check_rows(table: InputFile, calls: RowCalls) -> None:
+    # A file without one good row is a mistake in the command or in the file, and would be a batch without messages.
+    bad: list[str] = []
+    for made in calls.make_each(table.rows(), table.count):
+        if made.message is not None:
+            return
+        if made.call.invalid is not None and len(bad) < _MOST_SHOWN:
+            bad.append(f"line {made.row.line}: {explain(made.call.invalid)}")
+    more = "; ..." if table.count > len(bad) else ""
+    raise CliError(f"no row of {table.name} can be sent, and nothing was queued: {'; '.join(bad)}{more}")
 
 
 async def _enqueue(
