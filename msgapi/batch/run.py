@@ -226,7 +226,7 @@ class Outcomes(Generic[T]):
 
     @property
     def outage(self) -> OutageState | None:
-        """The outage that goes on, with the time of the next probe and the time left; None if rows do not wait."""
+        """The ongoing outage, with the time of the next probe and the time left; None if rows do not wait."""
         return None if self.stopped is not None else self._pool.outage.state(self._pool.options.clock.now())
 
     @property

@@ -85,7 +85,7 @@ class Stopped:
 @final
 @frozen(kw_only=True)
 class OutageState:
-    """An outage that goes on: rows wait for the service to respond again, or for the end of a `retry_after`.
+    """An ongoing outage: rows wait for the service to respond again, or for the end of a `retry_after`.
 
     - *lasted*: seconds since the first failure.
     - *next_probe*: seconds until one row is sent as a probe; 0.0 while a probe is under way.

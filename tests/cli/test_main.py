@@ -1,4 +1,6 @@
+import ast
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -438,3 +440,63 @@ def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
 def test_the_package_can_be_run_as_a_module(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.strip().endswith(VERSION)
+
+
+COMMAND_NAMES = ["", *app.GROUPS, *app.COMMANDS]
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_no_help_is_wider_than_80_columns_and_none_is_cut_off(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*name.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[1:] if line.endswith(("...", "-"))]
+
+
+def sentences(text: str) -> list[str]:
+    """Return the paragraphs of a help text, without its examples."""
+    plain = inspect.cleandoc(text).replace("\f", "")
+    return [" ".join(one.split()) for one in plain.split("\n\n") if not one.startswith("\b")]
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_each_help_is_complete_sentences(name: str) -> None:
+    command = app.load(name)
+    short = app.COMMANDS[name][2]
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    for text in [short, *sentences(command.help or ""), *(f"{one.help}" for one in options)]:
+        assert text[0].isupper() or text[0] in "{-`", text
+        assert text.endswith((".", ":")), text
+        assert "; repeatable" not in text
+    assert sentences(command.help or "")[0] == short
+
+
+def test_the_options_of_a_batch_are_listed_in_groups(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["batch", "--help"]) == 0
+    out = capsys.readouterr().out
+    titles = [line.removesuffix(":") for line in out.splitlines() if re.fullmatch(r"\w[\w ]*:", line)]
+    assert titles == ["What to send", "The file", "Sending", "Money", "Resuming", "Output", "Options"]
+    groups = dict(zip(titles, re.split(r"^\w[\w ]*:$", out, flags=re.MULTILINE)[1:], strict=True))
+    assert "--agent ID" in groups["What to send"]
+    assert "--to-column COLUMN" in groups["The file"]
+    assert "--max-spend EUR" in groups["Money"]
+    assert "--resend-unknown" in groups["Resuming"]
+    assert groups["Options"].split() == "-h, --help Show this message and exit.".split()
+
+
+FORMER_WORDS = re.compile(
+    r"\bmend|gone on with|goes on where|what stopped the batch|see to the|which told|as the service likes|"
+    r"with other options|what is said|does not tell|by themselves|the share of|that something happens|first to come|"
+    r"no list of processes|for its turn|kept back|held.up|doubt|nobody|whoever|became of",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", sorted(Path(output.__file__).parent.rglob("*.py")), ids=lambda path: path.name)
+def test_no_text_of_the_command_line_has_to_be_read_twice(path: Path) -> None:
+    texts = (one.value for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Constant))
+    assert not [text for text in texts if isinstance(text, str) and FORMER_WORDS.search(text)]

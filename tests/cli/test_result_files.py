@@ -17,6 +17,10 @@ def refuse(_: int) -> Result[Accepted]:
     return REFUSED
 
 
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def accept(_: int) -> Result[Accepted]:
     return Ok(Accepted(message_id="m"))
 
@@ -110,7 +114,7 @@ async def test_failed_rows_have_the_mark_and_the_delimiter_of_their_input(
     assert (run.counts.accepted, run.counts.refused) == (1, 1)
     failed = Path(str(config.failed))
     expected = f"to{delimiter}name{delimiter}idempotency_key\nbad{delimiter}J\u00fcrgen{delimiter}\n"
-    assert failed.read_bytes() == mark + expected.encode()
+    assert content(failed) == mark + expected.encode()
     again = await mailed(
         mailing(tmp_path, str(failed), delimiter=config.delimiter, failed=None, results=None),
         accept,

@@ -61,7 +61,7 @@ _SHORT_WAIT: Final = 1.0  # seconds: shorter waits for the rate limit are the pa
 @final
 @frozen
 class Waiting:
-    """What a batch waits for: the *reason*, and the *parts* that say when it goes on, the most important first.
+    """What a batch waits for: the *reason*, and the *parts* that say when it continues, the most important first.
 
     *seconds* is how long the wait is known to last at least.
     """

@@ -45,10 +45,12 @@ class MessageOptions:
 
 
 @click.command
-@click.option("--to", required=True, metavar="RECIPIENT", help="A phone number with + or an email address.")
+@click.option("--to", required=True, metavar="RECIPIENT", help="Send to this phone number with +, or email address.")
 @message_options
-@click.option("--data", multiple=True, metavar="NAME=VALUE", help="Email: a variable of the template; repeatable.")
-@click.option("--idempotency-key", metavar="KEY", help="A message sent again with the same key is not sent twice.")
+@click.option(
+    "--data", multiple=True, metavar="NAME=VALUE", help="Email: set a variable of the template. Can be repeated."
+)
+@click.option("--idempotency-key", metavar="KEY", help="Use this key. A message is not sent twice with it.")
 @json_option
 @dry_run_option
 @sandbox_option
@@ -57,7 +59,8 @@ def send(
 ) -> int:
     """Send one message.
 
-    RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template.
+    An RCS message needs --agent, --traffic and --text. An email needs --channel, --subject, and --text, --html or
+    --template.
     """
     options = MessageOptions(values=message_values() | {"to": to}, data=data, idempotency_key=idempotency_key)
     call = options.call()

@@ -34,13 +34,13 @@ from ...batch.input import InputFile, InputRow
 from ...batch.journal import SUFFIX
 from ...connection import run_async
 from ...options import (
+    GroupedCommand,
     export_option,
     file_options,
-    id_column_option,
     json_option,
-    message_options,
     message_values,
     only_option,
+    option_group,
 )
 from ...output import CliError, Exit, RowOutcome, cannot_read, counted, emit, emit_json, note
 from . import connection
@@ -59,26 +59,32 @@ _ADVICE: Final = RestAdvice(
 _TIMEOUT: Final = 5.0  # seconds to wait for the reason of a pause, which is optional
 
 
-@click.command
+@click.command(cls=GroupedCommand)
 @click.argument("file")
-@click.option(
-    "--batch", required=True, metavar="NAME", help="The name of the batch; no other batch with this key may have it."
-)
-@message_options
 @file_options
-@id_column_option
-@lease_option
-@url_option
-@fleet_option
+@option_group(
+    "The fleet",
+    click.option(
+        "--batch",
+        required=True,
+        metavar="NAME",
+        help="Give the batch this name. No other batch with the same API key may have it.",
+    ),
+    url_option,
+    fleet_option,
+    lease_option,
+)
 @json_option
 def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - BatchConfig
     """Queue a message for each row of a file.
 
-    FILE and the options are those of `msgapi batch`; `msgapi batch --dry-run` shows what would be sent. If this
-    command is interrupted, run it again to continue: no row is queued twice.
+    FILE and the options are those of `msgapi batch`, and `msgapi batch --dry-run` shows what would be sent. If this
+    command is interrupted, run it again to continue. No row is queued twice.
 
-    The idempotency keys of the rows are derived from NAME: a second batch with the same NAME would be taken for the
-    first one.
+    The idempotency keys of the rows are derived from the name of the batch. So a second batch with the same name would
+    be taken for the first one.
+
+    The exit status is 0 if the rows are queued, and 2 if no row of FILE can be sent.
     """
     address = FleetAddress(url=url, fleet=fleet, lease=lease)
     config = BatchConfig(path=file, message_values=message_values(), **options)
@@ -228,8 +234,8 @@ class _BatchStatus:
 
 
 @click.command
-@click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
-@click.option("--journal", metavar="FILE", help="Write the rows to this file, as the journal of a batch.")
+@click.option("--batch", required=True, metavar="NAME", help="Show the batch with this name.")
+@click.option("--journal", metavar="FILE", help="Write the rows to this file, as a journal of `msgapi batch`.")
 @export_option
 @only_option
 @url_option
@@ -242,13 +248,13 @@ def report(
 
     \b
       msgapi fleet report --batch may
-      msgapi fleet report --batch may --export csv --only refused > refused.csv
+      msgapi fleet report --batch may --export csv --only refused
 
-    --journal writes a file like that of `msgapi batch`: `msgapi batch report FILE` reads it and, once the workers
-    have ended, `msgapi batch --resume FILE` sends the rest from here, with the same keys. A day after that, workers
-    treat the rows of it that are still queued as unknown, and do not send them.
+    The file of --journal is like the journal of `msgapi batch`. `msgapi batch report FILE` reads it. Once the workers
+    have ended, `msgapi batch --resume FILE` sends the rest from this machine, with the same idempotency keys. A day
+    after that, workers no longer send rows of the batch that are still queued, but report them as unknown.
 
-    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 some rows are not sent yet.
+    The exit status is 0 if every row was accepted, 3 if rows are left to be sent, and 1 otherwise.
     """  # noqa: D301 - \b is click's own
     address = FleetAddress(url=url, fleet=fleet, read_only=True)
     options = JournalReportOptions(export=export, only=only, json=json)
