@@ -1,7 +1,7 @@
 """The table of commands. Only the module of the command that is run is imported."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from errno import ENOSPC
 from importlib import import_module
@@ -76,7 +76,7 @@ class HelpFormatter(click.HelpFormatter):
         """Write *text*, wrapped."""
         super().write_text(text.replace("-", _HYPHEN))
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         """Write *rows* of terms and their descriptions."""
         super().write_dl([(term, text.replace("-", _HYPHEN)) for term, text in rows], col_max, col_spacing)
 

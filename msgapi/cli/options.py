@@ -84,10 +84,9 @@ class GroupedCommand(click.Command):
         """Write the options, one section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
-        for option in sorted(options, key=lambda one: one not in _GROUPS):
-            record = option.get_help_record(ctx)
-            if record is not None:
-                groups.setdefault(_GROUPS.get(option, _OTHER), []).append(record)
+        records = [(_GROUPS.get(one, _OTHER), one.get_help_record(ctx)) for one in options]
+        for title, record in sorted(records, key=lambda one: one[0] == _OTHER):
+            groups.setdefault(title, []).extend([] if record is None else [record])  # None if it is hidden
         widest = max(len(name) for records in groups.values() for name, _ in records)
         for title, records in groups.items():
             with formatter.section(title):

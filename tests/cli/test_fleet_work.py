@@ -68,7 +68,9 @@ class Paper:
     """A screen that keeps what it shows."""
 
     interval: float = 1.0
+    poll: float = 1.0
     eager: bool = False
+    shortest_wait: float = 0.0
     drawn: list[str] = field(factory=list)
     said: list[str] = field(factory=list)
     fine: bool = True

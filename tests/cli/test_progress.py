@@ -62,7 +62,14 @@ def test_what_is_waited_for_comes_first_and_no_rate_is_shown() -> None:
         "4,000 accepted",
         "64 waiting",
     ]
-    assert display.progress_parts(tally(), 3, 0, Waiting(STOPPING))[-1] == "3 in flight"
+    stopping = Waiting(STOPPING, ("disk full", "3 in flight"))
+    assert display.progress_parts(tally(), 3, 0, stopping) == [
+        "stopping",
+        "disk full",
+        "0/10,000",
+        "3 in flight",
+        "0 accepted",
+    ]
     assert display.progress_parts(tally(), 0, 0, Waiting("waiting for top-up"))[-1] == "0 accepted"
 
 

@@ -165,7 +165,7 @@ def test_the_wait_for_the_last_answers_says_why_the_batch_ends(
     run: BatchRun, failure: Exception | None, part: tuple[str, ...]
 ) -> None:
     ending = outcomes(stopped=Stopped("exception"), failure=failure, outage=STATE)
-    assert run._waiting(ending, watch()[0]) == Waiting("stopping", part)
+    assert run._waiting(ending, watch()[0]) == Waiting("stopping", (*part, "9 in flight"))
 
 
 @pytest.mark.parametrize("failure", [None, "cannot write results.jsonl"])
@@ -173,7 +173,7 @@ def test_results_that_cannot_be_written_end_a_batch(run: BatchRun, failure: str 
     files: Any = SimpleNamespace(failure=failure)
     run.files = files
     part = () if failure is None else ("results cannot be written",)
-    assert run._waiting(outcomes(stopped=Stopped("asked")), watch()[0]) == Waiting("stopping", part)
+    assert run._waiting(outcomes(stopped=Stopped("asked")), watch()[0]) == Waiting("stopping", (*part, "9 in flight"))
 
 
 def test_the_wait_for_a_top_up_shows_what_is_missing(run: BatchRun) -> None:
@@ -184,4 +184,4 @@ def test_the_wait_for_a_top_up_shows_what_is_missing(run: BatchRun) -> None:
     assert run._waiting(known, watch()[0]) == Waiting("waiting for top-up", ("12.34 EUR missing",))
     assert run._waiting(outcomes(stopped=Stopped("balance", used_up)), watch()[0]) == Waiting("waiting for top-up")
     run.interrupted = 1
-    assert run._waiting(known, watch()[0]) == Waiting("stopping")
+    assert run._waiting(known, watch()[0]) == Waiting("stopping", ("0 in flight",))

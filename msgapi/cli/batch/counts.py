@@ -279,7 +279,7 @@ class RunShare:
 
     @classmethod
     def of(cls, counts: Counts, *, sent: int, cut_off: int) -> "RunShare":
-        """Return what a run has done that has these *counts* and has *sent* rows, *cut_off* of them without an answer."""
+        """Return what a run with these *counts* has done; it has *sent* rows, and *cut_off* have no answer."""
         left = sum(rows for group, rows in counts.errors.items() if group.code in _NOT_IN_SUMMARY)
         outcomes = counts.by_outcome | {RowOutcome.UNKNOWN: counts.unknown + cut_off - left}
         return cls(sent + cut_off, outcomes, counts.spend, counts.held)

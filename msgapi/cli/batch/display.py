@@ -106,8 +106,8 @@ def progress_parts(counts: Counts, in_flight: int, rate: float, waiting: Waiting
         parts += [accepted, f"{in_flight:,} in flight"]
     else:
         parts = [waiting.reason, *waiting.parts[:1], done, *waiting.parts[1:], *problems, accepted]
-        if in_flight:
-            parts.append(f"{in_flight:,} {'in flight' if waiting.reason == STOPPING else 'waiting'}")
+        if in_flight and waiting.reason != STOPPING:
+            parts.append(f"{in_flight:,} waiting")
     if counts.duplicate:
         parts.append(f"{counts.duplicate:,} {RowOutcome.DUPLICATE.words}")
     return parts

@@ -344,7 +344,7 @@ class BatchRun:
             amount = missing(outcomes.stopped, self.counts)
             return Waiting("waiting for top-up", () if amount is None else (f"{amount} EUR missing",))
         if outcomes.stopped is not None:
-            return Waiting(STOPPING, _endings(outcomes, self.files))
+            return Waiting(STOPPING, (*_endings(outcomes, self.files), f"{outcomes.in_flight:,} in flight"))
         if (waiting := service.waiting(outcomes.outage)) is not None:
             return waiting
         if self._opened is not None and (seconds := self._opened.writing_for) >= _SLOW_WRITE:
