@@ -105,7 +105,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     told = capsys.readouterr()
     assert "Not sent yet" in told.out
     assert "stopped" in told.err
-    assert "180 rows were not sent or may have been: --results FILE.jsonl shows which" in told.err
+    assert "180 rows are not sent yet or unknown: --results FILE.jsonl shows which" in told.err
     assert display.summary(run)["stopped"] == reason
 
 
@@ -153,7 +153,7 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
     told = capsys.readouterr().err
     assert "stopping: no more rows are sent" in told
     assert "interrupted: " in told
-    assert "rows were not sent or may have been: --results FILE.jsonl shows which" in told
+    assert "rows are not sent yet or unknown: --results FILE.jsonl shows which" in told
 
 
 async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
@@ -165,7 +165,7 @@ async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
     assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
     (cut,) = [one for one in lines(job.results) if one["kind"] == "Unknown"]
     assert cut["idempotency_key"]
-    assert "1 requests in flight are canceled" in capsys.readouterr().err
+    assert "stopped at once, with 1 request in flight that may have been received" in capsys.readouterr().err
     _ = display.report(run, json=False, results=job.results, failed=job.failed)
     assert "Unknown" in capsys.readouterr().out
 
@@ -178,7 +178,7 @@ async def test_two_ctrl_c_without_result_files_count_what_is_cut_off(
     assert run.files is None
     assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
     _ = display.report(run, json=False, results=None, failed=None)
-    assert "91 rows were not sent or may have been: --results FILE.jsonl shows which" in capsys.readouterr().err
+    assert "91 rows are not sent yet or unknown: --results FILE.jsonl shows which" in capsys.readouterr().err
 
 
 async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> None:

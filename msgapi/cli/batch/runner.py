@@ -35,7 +35,7 @@ from ...ratelimit import Pace
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
 from ..connection import open_signals
-from ..output import CliError, Exit, RowOutcome, cannot_read
+from ..output import CliError, Exit, RowOutcome, cannot_read, counted
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts, RunShare
 from .input import InputFile, InputRow
@@ -322,14 +322,14 @@ class BatchRun:
             self.interrupted += 1
             if self.interrupted > 1:
                 progress.print_line(
-                    f"stopped at once: {outcomes.in_flight} requests in flight are canceled and may have been sent"
+                    f"stopped at once, with {counted(outcomes.in_flight, 'request')} in flight that may have been received"
                 )
                 scope.cancel()
                 return
             outcomes.stop()
             if self._top_up_wait is not None:
                 self._top_up_wait.cancel()
-            waiting = f"waiting for {outcomes.in_flight} requests in flight"
+            waiting = f"waiting for {counted(outcomes.in_flight, 'request')} in flight"
             progress.print_line(f"stopping: no more rows are sent, {waiting}; Ctrl-C again stops at once")
 
     async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter, service: "ServiceWatch") -> None:
