@@ -1,7 +1,8 @@
 """CPU and time of a call through `BlockingClient`, as ratios to `Client` in the same run.
 
 The same calls, by 8 threads and by 8 tasks, over loopback; then a batch of the same calls, 64 in flight. Ways take
-turns, round by round; CPU is this process's own (getrusage), the server is another process.
+turns, round by round; CPU is this process's own (getrusage), the server is another process. The switches, how often a
+thread stops to wait during one call, are nearly the same on a busy machine.
 """
 
 import argparse
@@ -97,17 +98,18 @@ GROUPS: tuple[dict[str, Callable[[str, int], None]], ...] = (
 )
 
 
-def cost(way: Callable[[str, int], None], url: str, count: int) -> tuple[float, float]:
-    """Return the seconds of CPU and of wall time of *count* calls."""
+def cost(way: Callable[[str, int], None], url: str, count: int) -> tuple[float, float, float]:
+    """Return the seconds of CPU and of wall time of *count* calls, and the voluntary context switches of one."""
     before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     way(url, count)
     after, ended = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, ended - began
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return cpu, ended - began, (after.ru_nvcsw - before.ru_nvcsw) / count
 
 
 def measure(url: str, rounds: int, count: int) -> None:
     """Let the ways take turns, and print the table."""
-    print(f"{'ratio to the first of each group':36}{'CPU':>8}{'time':>8}")
+    print(f"{'ratio to the first of each group':36}{'CPU':>8}{'time':>8}{'switches':>10}")
     for ways in GROUPS:
         for way in ways.values():
             way(url, count // 4)  # warm-up
@@ -115,7 +117,8 @@ def measure(url: str, rounds: int, count: int) -> None:
         base = next(iter(ways))
         for name in ways:
             cpu, wall = (statistics.median(run[name][at] / run[base][at] for run in runs) for at in (0, 1))
-            print(f"{name:36}{cpu:8.2f}{wall:8.2f}")
+            switches = statistics.median(run[name][2] for run in runs)
+            print(f"{name:36}{cpu:8.2f}{wall:8.2f}{switches:10.2f}")
 
 
 def main() -> None:

@@ -1,4 +1,22 @@
-"""Async Python SDK for a messaging HTTP API. A call is a value, and so is its result."""
+"""Async Python SDK for a messaging HTTP API. A call is a value, and so is its result.
+
+    async with msgapi.Client() as client:
+        result = await client(messages.send(messages.Text(...)))
+
+The names by topic; `help(msgapi.messages)` describes a module, `help(msgapi.Client)` a class:
+
+- clients: `Client`, and `BlockingClient` for programs without an event loop; `Retry`, `Pace`, `Clock`, `SystemClock`,
+  `VirtualClock`, `Misconfigured`
+- calls: the modules `messages`, `contacts`, `agents`, `campaigns`, `billing`, `webhooks` and `testagent`, which have
+  the models too; `Call`, `Caller`, `fallback`, `define_call`, `extend_call`
+- results: `Result` is `Ok` or an `ApiError`: `Invalid`, `Unauthorized`, `InsufficientBalance`, `Forbidden`, `NotFound`,
+  `Conflict`, `Unprocessable`, `Throttled`, `ServerFault`, `Unavailable`, `Unexpected`, `Unreadable`, `NotSent` or
+  `Unanswered`; `CallFailed` is what `unwrap()` raises; `Meta`, `RateLimit`, `Detail` and `Balance` are parts of them
+- many calls: `batch`, `journal`; `msgapi.fleet` for several hosts
+- transports and tests: `transports`, `Request`, `Response`, `sandbox`; `msgapi.pytest_plugin` has fixtures
+- logs, traces and JSON: `observe`, `telemetry`, `codec`
+- `__version__`
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -66,6 +84,10 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = found = getattr(import_module(f".{_HOMES[name]}", __name__), name)
         return found
+
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on first use too."""
+        return sorted(globals().keys() | set(__all__))
 
 
 __all__ = [

@@ -320,8 +320,9 @@ def import_contacts(rows: Iterable[ImportRow]) -> Iterator[Call[Imported]]:
     calls of the valid rows are followed by one that is not sent and returns `Invalid`, whose details name each such row
     by its place in *rows*, from 0: `contacts[11000].phone`. There is at least one such call for 10,000 invalid rows.
 
-    Rows are read as the calls are requested, so memory holds one call at a time. A call is not repeated automatically,
-    but repeating it after a lost answer is safe: an import skips contacts that already exist.
+    Rows are read as the calls are requested, so memory holds one call at a time. A call is not repeated automatically.
+    Repeating it after a lost answer is safe for rows with an email, because an import skips contacts whose email
+    exists. The docs do not say that for a phone.
     """
     valid: list[ImportRow] = []
     details: list[Detail] = []

@@ -120,7 +120,9 @@ def chain(first: Call[T], second: Call[T], /, *others: Call[T], when: Condition 
     (docs: /api/errors), but also for an unknown id, and the documentation names no code that distinguishes them. Only
     an error of the service itself that concerns the recipient or the request is ever asked about: `Invalid`,
     `Forbidden`, `NotFound`, `Unprocessable`, and a `Throttled` for a cap of the recipient. After any other error,
-    and after one with `may_have_happened`, the message may have been sent or the same call can still succeed.
+    and after one with `may_have_happened`, the message may have been sent or the same call can still succeed. So a 404
+    after an attempt that was not answered does not lead to the next call: the lost request may still be carried out.
+    Send the fallback again, a little later and with the same keys: a 404 then is the answer of the service.
 
     The idempotency key of *first* becomes that of the fallback; the keys of the other calls are replaced by keys that
     derive from it. If *first* has none, no call has one.

@@ -18,7 +18,9 @@ ROUTE_WORDS: Final = _words(
 
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\[\]]{1,64}@[^\s@<>\"',;()\[\]]{1,255}")
 _DIGITS: Final = r"\+?\d(?:[\s().-]{0,2}\d){5,}"
-_NUMBER: Final = re.compile(r"(?:%2[Bb]|(?<!\w))" + _DIGITS)
+_OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
+_ADDRESS: Final = rf"(?<![\w.+])(?:{_OCTET}\.){{3}}{_OCTET}:\d{{1,5}}(?!\d)"  # IPv4, with a port
+_NUMBER: Final = re.compile(rf"({_ADDRESS})|(?:%2[Bb]|(?<!\w)){_DIGITS}")
 _WORD: Final = re.compile(rf"(?!.*{_DIGITS})[A-Za-z$][\w.$\[\]-]{{0,79}}")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -26,9 +28,14 @@ _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def mask(text: str) -> str:
     """Replace every e-mail address and every number of six or more digits in *text* by `***`.
 
-    Digits that follow a letter or an underscore belong to an id of the API and are kept.
+    Digits that follow a letter or an underscore belong to an id of the API and are kept, and so is an IPv4 address
+    with a port.
     """
-    return _NUMBER.sub(HIDDEN, _EMAIL.sub(HIDDEN, text))
+    return _NUMBER.sub(_masked, _EMAIL.sub(HIDDEN, text))
+
+
+def _masked(found: re.Match[str]) -> str:
+    return found[1] or HIDDEN
 
 
 def route(path: str) -> str:

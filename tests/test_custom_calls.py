@@ -2,9 +2,12 @@
 
 import copy
 import pickle
+import sys
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, assert_type
+from types import ModuleType
+from typing import Any, TypedDict, assert_type
 
 import orjson
 import pytest
@@ -51,6 +54,75 @@ async def test_an_unknown_route_is_called_and_its_answer_decoded_to_the_type_of_
     assert request.headers["Idempotency-Key"] == "key-1"
     assert call.repeatable
     assert not define_call("POST", "/v1/reports").repeatable
+
+
+@dataclass
+class Day:
+    """A dataclass of the caller's."""
+
+    reports: "list[Report]"
+
+
+class Total(TypedDict):
+    """A typed dict of the caller's."""
+
+    total: int
+
+
+class Plain:
+    """A class without fields."""
+
+
+@frozen
+class HalfReadable:
+    """A model with a field that JSON has no form for."""
+
+    part: Plain
+
+
+@pytest.mark.parametrize(
+    ("returns", "name"),
+    [
+        ("Report", "a value of type str"),
+        (None, "a value of type NoneType"),
+        (3, "a value of type int"),
+        ({}, "a value of type dict"),
+        (Report("+4915112345678"), "a value of type Report"),
+        (lambda body: body, "a value of type function"),
+        (Plain, f"{Plain!r}"),
+        (list[Plain], f"{list[Plain]!r}"),
+        (Plain | None, f"{Plain | None!r}"),
+        (HalfReadable, f"{HalfReadable!r}"),
+    ],
+)
+def test_a_type_that_json_cannot_be_decoded_to_is_a_mistake_when_the_call_is_made(returns: Any, name: str) -> None:  # noqa: ANN401 - anything
+    with pytest.raises(TypeError) as raised:
+        _ = define_call("GET", "/v1/reports", returns=returns)
+    assert str(raised.value) == (
+        f"returns is a type to decode JSON to, such as an attrs class or dict[str, object], not {name}; "
+        "leave it out for any JSON"
+    )
+
+
+@pytest.mark.parametrize(
+    "returns",
+    [Report, Day, Total, dict, dict[str, int], list[Report], Report | None, str, int, object, Any, messages.Accepted],
+)
+def test_each_type_that_json_can_be_decoded_to_is_allowed(returns: Any) -> None:  # noqa: ANN401 - anything
+    assert define_call("GET", "/v1/reports", returns=returns).returns is returns
+
+
+async def test_a_model_may_name_a_class_that_is_defined_after_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("reports")
+    monkeypatch.setitem(sys.modules, "reports", module)
+    vars(module)["frozen"] = frozen
+    exec("@frozen\nclass Early:\n    late: 'Late'\n", vars(module))  # noqa: S102 - as a module is imported
+    call: Call[Any] = define_call("GET", "/v1/reports", returns=module.Early)
+    exec("@frozen\nclass Late:\n    a: int\n", vars(module))  # noqa: S102
+    async with scripted(Response(200, {}, b'{"late":{"a":1}}')) as (client, _):
+        result = await client(call)
+        assert isinstance(result, Ok)
+        assert result.value == module.Early(module.Late(1))
 
 
 async def test_without_a_type_any_json_is_the_value() -> None:

@@ -1,6 +1,10 @@
 """The front door: what can be imported from msgapi, and that nothing else is promised."""
 
 import importlib
+import pydoc
+import re
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
@@ -60,3 +64,16 @@ def test_what_a_module_promises_exists(module: str) -> None:
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         msgapi.nonsense  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["msgapi", "msgapi.sandbox", "msgapi.transports"])
+def test_each_name_is_listed_by_dir_before_it_is_used(name: str) -> None:
+    program = f"import sys, {name} as m; assert set(m.__all__) <= set(dir(m)); sys.exit('aiohttp' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0  # noqa: S603 - our own program
+
+
+def test_the_help_has_each_name() -> None:
+    text = pydoc.plain(pydoc.render_doc(msgapi))
+    assert "class Client(" in text
+    named = set(re.findall(r"`([A-Za-z_]+)`", msgapi.__doc__ or ""))
+    assert set(msgapi.__all__) <= named

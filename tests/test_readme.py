@@ -10,7 +10,7 @@ from decimal import Decimal
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import anyio
 import anyio.lowlevel
@@ -18,7 +18,8 @@ import orjson
 import pytest
 
 import msgapi
-from msgapi import Ok, Request, Response, codec, messages, transports, webhooks
+from msgapi import ApiError, Ok, Request, Response, codec, messages, transports, webhooks
+from msgapi.results import Scope
 from msgapi.sandbox import Sandbox, Timing, serve
 
 ROOT = Path(__file__).parent.parent
@@ -153,9 +154,48 @@ async def test_the_observers_of_the_readme_see_the_call() -> None:
 
 
 async def test_an_error_is_raised_by_unwrap() -> None:
-    printed = await run(EXAMPLES["Outcomes"][0], Sandbox())
+    printed = await run(EXAMPLES["Outcomes"][1], Sandbox())
     assert printed.startswith("not_found ")
     assert "msg_unknown" not in printed
+
+
+async def test_a_job_with_a_key_of_its_own_that_runs_twice_sends_one_message() -> None:
+    sandbox = Sandbox()
+    assert await run(EXAMPLES["Sent once"][0], sandbox) == "True\n"
+    (sent,) = sandbox.messages
+    assert sent.idempotency_key == "order-4711-arrived"
+
+
+async def test_the_example_for_all_outcomes_is_the_one_whose_types_are_checked() -> None:
+    example, sandbox = EXAMPLES["Outcomes"][0], Sandbox()
+    assert (ROOT / "tests/typing_readme.py").read_text().endswith(f"reader\n\n{example}")
+    for kind in (Ok, *get_args(ApiError)):
+        assert f"{kind.__name__}(" in example
+    printed = (await run(example, sandbox)).splitlines()
+    assert printed == [
+        f"accepted as {sandbox.messages[0].id}",
+        "use another channel for this recipient, or check the agent",
+        "correct to",
+    ]
+
+
+async def test_the_table_for_task_queues_has_each_error_under_its_scope() -> None:
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \| ", PROSE, re.MULTILINE)
+    rows = [(scope, errors) for scope, errors in table if scope in get_args(Scope)]
+    assert {scope for scope, _ in rows} == set(get_args(Scope))
+    named = {(scope, name) for scope, errors in rows for name in re.findall(r"`([A-Z]\w+)`", errors)}
+    assert named - {("service", "Unexpected"), ("recipient", "Throttled")} == {
+        (_sample(kind).scope, kind.__name__) for kind in get_args(ApiError)
+    }
+    assert msgapi.Throttled(code="newsletter_daily_cap").scope == "recipient"
+    assert msgapi.Unexpected(meta=msgapi.Meta(status=408)).scope == "service"
+
+
+def _sample(kind: type[Any]) -> ApiError:
+    reasons = {"reason": "x"} if kind in {msgapi.NotSent, msgapi.Unanswered} else {}
+    code = {"code": "rate_limit_exceeded"} if kind is msgapi.Throttled else {}
+    error: ApiError = kind(**reasons, **code)
+    return error
 
 
 async def test_options_of_a_call_and_of_a_derived_client_are_taken() -> None:
@@ -318,7 +358,8 @@ def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
     del anyio_backend
     assert {name: len(found) for name, found in EXAMPLES.items() if found} == {
         "msgapi": 1,
-        "Outcomes": 1,
+        "Sent once": 1,
+        "Outcomes": 2,
         "Time-outs and other options": 1,
         "On trio": 1,
         "Lists, item by item": 1,

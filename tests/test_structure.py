@@ -47,9 +47,11 @@ def test_no_module_has_the_name_of_a_function_that_its_package_exports(folder: P
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=name_of)
-def test_the_init_file_of_a_package_defines_no_class_and_only_the_function_that_loads_names(folder: Path) -> None:
+def test_the_init_file_of_a_package_defines_no_class_and_only_the_functions_that_load_and_list_names(
+    folder: Path,
+) -> None:
     tree = ast.parse((folder / "__init__.py").read_text())
     defined = {
         node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     }
-    assert defined <= {"__getattr__"}
+    assert defined <= {"__getattr__", "__dir__"}

@@ -211,7 +211,11 @@ class Outcomes(Generic[T]):
 
     @property
     def settled(self) -> int:
-        """The number of calls that have a result, whether or not it was taken yet."""
+        """The number of calls that the service has carried out or refused for certain, and of invalid ones.
+
+        A call with an unknown outcome is not settled, and neither is one that was not carried out, for example because
+        of a 402 or an outage.
+        """
         return self._pool.settled
 
     @property

@@ -25,6 +25,7 @@ from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
 from ..fallback import with_legs
+from ..journal.rows import is_settled
 from ..observe import BatchWatch
 from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
 from .queue import END, Outcome, PendingRow, RowQueue
@@ -323,7 +324,7 @@ class WorkerPool(Generic[T]):
         reported = self.queue.settle(row, result)
         _ = self._in_flight.pop(row.index, None)
         _ = self._raised.pop(row.index, None)
-        self.settled += 1
+        self.settled += is_settled(reported)
         self.ended.append(Outcome(row.index, row.call, reported, row.id, row.fallback))
         if self.watch is not None:
             self.watch.outcome(row.call, reported)

@@ -8,6 +8,14 @@ Rules:
 - A forked child has no such thread. It touches neither the event loop nor its sockets, which belong to the parent.
 - The event loop is asyncio's own: with open connections of uvloop, a forked child crashes when it exits.
 - The thread has no reference to a `BlockingClient`, so a client that is no longer used is collected.
+
+Most of the cost of a call is the change from thread to thread, as only one of them holds the interpreter lock. So:
+- A thread whose job has ended is woken when the event loop has nothing else to do, or a few iterations later.
+- Threads that are woken together wake each other, and the event loop waits for them. Otherwise they wait a second time,
+  for the interpreter lock, which the event loop takes back after each of its system calls.
+- A thread with a new job wakes the event loop only if that waits for I/O. It looks for new jobs in each iteration.
+- No wake-up is lost: a thread adds its job before it reads whether the event loop waits, and the event loop states that
+  it waits before it looks for jobs. Whichever comes second sees what the other did.
 """
 
 import asyncio
@@ -22,6 +30,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
+from selectors import DefaultSelector, SelectorKey
 from threading import Event, Lock, Thread, current_thread
 from typing import Any, Final, Generic, TypeVar, cast, final
 from weakref import WeakSet
@@ -35,6 +44,9 @@ _log: Final = logging.getLogger("msgapi")
 _EXIT_TIMEOUT: Final = 1.0  # seconds that closing may take while the interpreter exits
 _POLL: Final = 0.25
 """Seconds of one wait. A signal does not end a wait on Windows, and elsewhere not if it arrives just before it."""
+
+_RUN_TIMEOUT: Final = 0.001  # seconds that the event loop waits for the threads that it wakes
+_MAX_DELAY: Final = 4  # iterations of the event loop for which a thread is not woken because there is other work
 
 
 def wait_for(wait: Callable[[float], bool]) -> None:
@@ -53,8 +65,8 @@ def wait_for_release(lock: Lock) -> None:
 class Job(Generic[T]):
     """A coroutine that runs in the event loop of *thread* for another thread.
 
-    It runs in a copy of the context variables of the thread that makes it. *notify* is called when it has ended, in the
-    thread of the event loop.
+    It runs in a copy of the context variables of the thread that makes it. *notify* is called once, when it has ended,
+    in the thread of the event loop. Until then it must be in the *jobs* of *thread*.
     """
 
     __slots__ = ("_begun", "_context", "_coroutine", "_error", "_notify", "_result", "_thread", "ended", "task")
@@ -106,10 +118,68 @@ class Job(Generic[T]):
         self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
+        try:
+            self._thread.jobs.remove(self)
+        except KeyError:  # another thread has ended it: after the end of the event loop, there may be two at once
+            return
         self._error = error
         self.ended = True
-        self._thread.jobs.discard(self)
         self._notify()
+
+
+@final
+class _Waiter:
+    """A thread that waits for its job. *group* are the threads that are woken with it; None if it is alone."""
+
+    __slots__ = ("group", "lock")
+
+    def __init__(self) -> None:
+        self.lock = Lock()  # is released to wake it
+        _ = self.lock.acquire()
+        self.group: _Group | None = None
+
+
+@final
+class _Group:
+    """Threads that are woken one after the other: each by the one before, which runs by then."""
+
+    __slots__ = ("_all_run", "_locks")
+
+    def __init__(self, waiters: list[_Waiter]) -> None:
+        self._all_run = Lock()  # is released by the last thread
+        _ = self._all_run.acquire()
+        self._locks = deque([*(waiter.lock for waiter in waiters), self._all_run])
+
+    def wake_next(self) -> bool:
+        """Wake the next thread. Return False if there is none."""
+        try:
+            lock = self._locks.popleft()
+        except IndexError:
+            return False
+        lock.release()
+        return True
+
+    def wake(self) -> None:
+        """Wake all of them, and wait until they run, but only for a moment: one that was interrupted wakes no other."""
+        _ = self.wake_next()
+        if not self._all_run.acquire(timeout=_RUN_TIMEOUT):
+            while self.wake_next():
+                pass
+
+
+@final
+class _Selector(DefaultSelector):
+    """The selector of the event loop, which calls `begin_wait` and `end_wait` of *thread* in each iteration."""
+
+    def __init__(self, thread: "LoopThread") -> None:
+        super().__init__()
+        self._thread = thread
+
+    def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
+        """Wait for at most *timeout* seconds until a socket is ready; None is for ever."""
+        events = super().select(self._thread.begin_wait(timeout))
+        self._thread.end_wait()
+        return events
 
 
 @final
@@ -131,8 +201,9 @@ class LoopThread:
         self._stop = asyncio.Event()
         self.jobs: set[Job[Any]] = set()
         self._inbox: deque[Job[Any]] = deque()  # jobs to start
-        self._woken = False  # whether the event loop will look into it
-        self._released: list[Lock] = []  # locks of the jobs that have just ended
+        self._waits = False  # whether the event loop waits for I/O, or has ended: then a new job must wake it
+        self._answered: list[_Waiter] = []  # threads whose jobs have ended, and that are not woken yet
+        self._delay = 0  # iterations since the first of them
         self._ended = Event()
         self._failure: BaseException | None = None
         _THREADS.add(self)
@@ -152,22 +223,19 @@ class LoopThread:
             self._start().result()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run *coroutine* and return its result. `enter` must come before.
-
-        Threads that call at the same time wake the event loop once, and jobs that end at the same time wake their
-        threads together: changing from thread to thread is most of the cost of a call.
-        """
-        lock = Lock()
-        _ = lock.acquire()
-        job = Job(self, coroutine, partial(self._release_soon, lock))
+        """Run *coroutine* and return its result. `enter` must come before."""
+        waiter = _Waiter()
+        job = Job(self, coroutine, partial(self._answer, waiter))
         try:
             self.jobs.add(job)
             self._inbox.append(job)
-            if not self._woken:
-                self._woken = True
+            if self._waits:
+                self._waits = False  # other threads need not wake it, too
                 self._wake()
-            while not lock.acquire(timeout=_POLL):
+            while not waiter.lock.acquire(timeout=_POLL):
                 self._wake()  # a thread that was interrupted here may have woken nothing
+            if waiter.group is not None:
+                _ = waiter.group.wake_next()
         except BaseException:
             self.post(job.cancel)
             raise
@@ -187,6 +255,24 @@ class LoopThread:
         if self._loop is not None and self.pid == os.getpid():
             with suppress(RuntimeError):
                 _ = self._loop.call_soon_threadsafe(callback)
+
+    def begin_wait(self, seconds: float | None) -> float | None:
+        """Wake threads whose jobs have ended. Return how long the event loop may wait for I/O.
+
+        *seconds* is how long it would wait; None is for ever, and 0 is not at all, as it has other work.
+        """
+        waits = seconds is None or seconds > 0
+        if self._answered:
+            self._delay += 1
+            if waits or self._delay == _MAX_DELAY:
+                self._wake_answered()
+        self._waits = waits  # before the look
+        return 0 if self._inbox else seconds
+
+    def end_wait(self) -> None:
+        """Start the new jobs: in time for the iteration that begins, which runs their first steps."""
+        self._waits = False
+        self._start_all()
 
     def is_current(self) -> bool:
         """Return whether the current thread is that of the event loop."""
@@ -265,26 +351,29 @@ class LoopThread:
         try:
             _ = loop.call_soon_threadsafe(self._start_all)
         except RuntimeError:  # the loop has ended
-            self._start_all()
+            self._waits = True
+            with self._lock:  # one thread at a time, as the event loop was
+                self._start_all()
 
     def _start_all(self) -> None:
-        self._woken = False
         while self._inbox:
             self._inbox.popleft().start()
 
-    def _release_soon(self, lock: Lock) -> None:
-        loop = cast("asyncio.AbstractEventLoop", self._loop)
-        if loop.is_closed():
-            lock.release()
-            return
-        if not self._released:
-            _ = loop.call_soon(self._release_all)
-        self._released.append(lock)
+    def _answer(self, waiter: _Waiter) -> None:
+        if cast("asyncio.AbstractEventLoop", self._loop).is_closed():
+            waiter.lock.release()
+        else:
+            self._answered.append(waiter)
 
-    def _release_all(self) -> None:
-        released, self._released = self._released, []
-        for lock in released:
-            lock.release()
+    def _wake_answered(self) -> None:
+        waiters, self._answered, self._delay = self._answered, [], 0
+        if len(waiters) > 1:
+            group = _Group(waiters)
+            for waiter in waiters:
+                waiter.group = group
+            group.wake()
+        elif waiters:
+            waiters[0].lock.release()
 
     def _request_stop(self) -> None:
         self.post(self._stop.set)
@@ -294,7 +383,8 @@ class LoopThread:
             if self._opening is not opening:  # the thread that started this one was interrupted, and has reset it
                 return
         try:
-            anyio.run(self._main, opening)
+            options = {"loop_factory": lambda: asyncio.SelectorEventLoop(_Selector(self))}
+            anyio.run(self._main, opening, backend_options=options)
         except BaseException as error:  # noqa: BLE001 - raised in the thread that opens or closes
             if not opening.done():
                 with self._lock:
@@ -302,10 +392,10 @@ class LoopThread:
                 opening.set_exception(error)
                 return
             self._failure = error
-        self.closed = True
-        self._release_all()
-        while self.jobs:  # they came too late for the loop
-            self.jobs.pop().cancel()
+        self.closed = self._waits = True
+        self._wake_answered()
+        for job in tuple(self.jobs):  # they came too late for the loop
+            job.cancel()
         self._forget()
         self._ended.set()
 

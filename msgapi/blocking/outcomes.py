@@ -192,7 +192,7 @@ class BlockingOutcomes(Generic[T]):
 
     @property
     def settled(self) -> int:
-        """The number of calls that have a result, whether or not it was taken yet."""
+        """The number of calls that the service has carried out or refused for certain; see `batch.Outcomes`."""
         return self._outcomes.settled
 
     @property

@@ -24,12 +24,37 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "messages list": ("account", "list_messages", "List messages, the newest first."),
     "messages get": ("account", "get", "Show one message with its content and events."),
     "messages revoke": ("account", "revoke", "Revoke a message that is not delivered yet."),
+    "contacts get": ("contacts", "get", "Show one contact with its consent records."),
+    "contacts create": ("contacts", "create", "Create a contact, or update the one with its email."),
+    "contacts update": ("contacts", "update", "Change a contact."),
+    "contacts delete": ("contacts", "delete", "Delete a contact with its consent records."),
+    "contacts import": ("contacts", "import_file", "Create a contact for each row of a file."),
+    "contacts consent list": ("contacts", "list_consents", "List the consent records of a contact."),
+    "contacts consent create": ("contacts", "create_consent", "Record a consent of a contact."),
+    "agents get": ("agents", "get", "Show one agent with its status."),
+    "agents create": ("agents", "create", "Create an agent as a draft."),
+    "agents update": ("agents", "update", "Change a draft or a rejected agent."),
+    "agents submit": ("agents", "submit", "Submit an agent for review."),
+    "agents launch": ("agents", "launch", "Show the launch of an approved agent by carrier."),
+    "campaigns status": ("campaigns", "status", "Show the status of a campaign and its counts."),
+    "campaigns trigger": ("campaigns", "trigger", "Start a run of a campaign."),
+    "campaigns pause": ("campaigns", "pause", "Pause a running campaign."),
+    "campaigns resume": ("campaigns", "resume", "Resume a paused campaign."),
+    "billing usage": ("billing", "usage", "Show the usage of a month, or of a span of days."),
+    "billing tier": ("billing", "tier", "Show the price tier of each channel."),
+    "billing transactions": ("billing", "transactions", "List charges, top-ups, releases and credits."),
+    "billing invoices": ("billing", "invoices", "List the monthly invoices with the URLs of their PDFs."),
+    "billing payment-methods": ("billing", "payment_methods", "List the payment methods."),
+    "billing top-up": ("billing", "top_up", "Add money to the balance: this charges a payment method."),
+    "billing auto-reload": ("billing", "auto_reload", "Show or change automatic top-ups."),
+    "billing alert": ("billing", "alert", "Set the balance for a low-balance alert."),
     "webhooks list": ("webhooks", "list_webhooks", "List the endpoints."),
     "webhooks add": ("webhooks", "add", "Add an endpoint."),
     "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
     "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
     "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
-    "webhooks listen": ("webhooks", "listen", "Receive, verify and print events until Ctrl-C."),
+    "webhooks listen": ("deliveries", "listen", "Receive, verify and print events until Ctrl-C."),
+    "webhooks trigger": ("deliveries", "trigger", "Send a made-up event, signed, to a URL."),
     "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
     "doctor": ("doctor", "doctor", "Check whether this machine can send."),
@@ -53,6 +78,32 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
         """,
     ),
     "messages": ("List, show and revoke messages.", "List, show and revoke messages."),
+    "contacts": (
+        "Manage contacts and their consent.",
+        """Manage contacts and their consent.
+
+        The API has no route that lists contacts.
+        """,
+    ),
+    "contacts consent": ("List and record consent.", "List and record the consent of a contact."),
+    "agents": (
+        "Create agents and submit them for review.",
+        """Create agents and submit them for review.
+
+        The API has no route that lists or deletes agents.
+        """,
+    ),
+    "campaigns": (
+        "Run campaigns of the dashboard.",
+        """Run campaigns of the dashboard.
+
+        The API has no route that lists or creates campaigns.
+        """,
+    ),
+    "billing": (
+        "Show usage, transactions and invoices; top up.",
+        "Show usage, transactions and invoices; top up.",
+    ),
     "webhooks": (
         "Manage webhook endpoints; receive and verify events.",
         "Manage webhook endpoints; receive and verify events.",
@@ -164,12 +215,21 @@ def program() -> None:
            skip leaves out, do not count.
       1    The command has finished, but some messages were not accepted.
       2    The command line or the input file is wrong. Nothing was sent.
-      3    The batch has stopped, and the same command continues it: the
-           balance is used up, the service is down, the same refusal was
-           repeated, the answers are not the service's, or a disk is full.
+      3    The batch is not finished: rows are not sent yet, or their outcome
+           is unknown. The same command continues it. The reason is the
+           balance, an outage, repeated refusals, answers that are not the
+           service's, or a full disk.
       4    The API key or the configuration is wrong.
       70   The program has a bug. Please report the line that it prints.
       130  The command was interrupted.
+
+    \b
+    Completion of commands, options, files and events, for each shell that is
+    started later:
+      bash  echo 'eval "$(_MSGAPI_COMPLETE=bash_source msgapi)"' >> ~/.bashrc
+      zsh   echo 'eval "$(_MSGAPI_COMPLETE=zsh_source msgapi)"' >> ~/.zshrc
+      fish  _MSGAPI_COMPLETE=fish_source msgapi \\
+              > ~/.config/fish/completions/msgapi.fish
     """  # noqa: D301 - \b is click's own
 
 

@@ -1,19 +1,26 @@
 """Options that several commands share, and their types."""
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from math import isfinite
-from typing import Any, Final, TypeVar, final
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast, final
 from weakref import WeakKeyDictionary
 
+import attrs
 import click
 
-from .output import RowOutcome
+from .output import CliError, RowOutcome, cannot_read
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 TRAFFIC: Final = ("AUTHENTICATION", "TRANSACTION", "PROMOTION", "SERVICEREQUEST", "ACKNOWLEDGEMENT")
 KINDS: Final = ("MESSAGE", "CONVERSATION", "NEWSLETTER")
+FILE_PATH: Final = click.Path(readable=False)
+"""The path of a file, which shells complete. The command itself checks the file."""
 _AMOUNT_LIMIT: Final = 10**9  # EUR
 _MESSAGE_OPTIONS: Final = "msgapi.message_options"
 _PARAMETERS: Final = "__click_params__"  # where click keeps the options of a function until it becomes a command
@@ -84,8 +91,8 @@ class GroupedCommand(click.Command):
         """Write the options, one section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
-        records = [(_GROUPS.get(one, _OTHER), one.get_help_record(ctx)) for one in options]
-        for title, record in sorted(records, key=lambda one: one[0] == _OTHER):
+        found = [(_GROUPS.get(one, _OTHER), one.get_help_record(ctx)) for one in options]
+        for title, record in sorted(found, key=lambda one: one[0] == _OTHER):
             groups.setdefault(title, []).extend([] if record is None else [record])  # None if it is hidden
         widest = max(len(name) for records in groups.values() for name, _ in records)
         for title, records in groups.items():
@@ -120,6 +127,60 @@ def amount_callback(context: click.Context, option: click.Parameter, value: str 
     found = None if value is None else parse_amount(value)
     if value is not None and found is None:
         raise click.BadParameter(f"{value} is not an amount in EUR such as 25 or 0.07", context, option)
+    return found
+
+
+def date_callback(_: click.Context, option: click.Parameter, value: str | None) -> date | None:
+    """Convert the value of an option to a date. Raise CliError if it is none."""
+    try:
+        return None if value is None else date.fromisoformat(value)
+    except ValueError:
+        raise CliError(f"{option.opts[0]} takes a date such as 2026-05-04, not {value!r}") from None
+
+
+def parse_pairs(option: str, given: Iterable[str]) -> dict[str, str]:
+    """Return each NAME=VALUE of a repeatable *option* by its name. Raise CliError if one has another form."""
+    pairs = {}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not name or not sign:
+            raise CliError(f"{option} takes NAME=VALUE, not {one!r}")
+        pairs[name] = value
+    return pairs
+
+
+def read_body(model: type[T], path: str | None, given: Mapping[str, object]) -> T:
+    """Return a *model* with the fields of the JSON file at *path* and the *given* ones. None is no file and no field.
+
+    What is given takes precedence over the file. Each field is the option of its name. Raise CliError if the file
+    cannot be read, is not a JSON object or has an unknown field, or if a required field is missing.
+    """
+    fields = ({} if path is None else _read_object(path)) | {
+        name: value for name, value in given.items() if value is not None
+    }
+    known = {one.name: one.default is attrs.NOTHING for one in attrs.fields(cast("type[attrs.AttrsInstance]", model))}
+    unknown = fields.keys() - known.keys()
+    if unknown:
+        raise CliError(f"{path}: no such field: {', '.join(sorted(unknown))} (fields: {', '.join(known)})")
+    missing = [name for name, required in known.items() if required and name not in fields]
+    if missing:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in missing)
+        raise CliError(f"{', '.join(missing)} missing: give {options}, or a JSON file with --from")
+    return model(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def _read_object(path: str) -> dict[str, object]:
+    import orjson
+
+    try:
+        raw = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        found = orjson.loads(raw)
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    except orjson.JSONDecodeError as error:
+        raise CliError(f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    if not isinstance(found, dict):
+        raise CliError(f'{path} must have one JSON object, such as {{"display_name": "Shop"}}')
     return found
 
 
@@ -191,6 +252,34 @@ only_option: Final = click.option(
 json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
 sandbox_option: Final = click.option(
     "--sandbox", is_flag=True, help="Use a private sandbox. It needs no key, and nothing is really sent."
+)
+from_option: Final = click.option(
+    "--from",
+    "path",
+    type=FILE_PATH,
+    metavar="FILE.json",
+    help="Read the fields from a JSON object. The name - stands for standard input. An option takes precedence.",
+)
+key_option: Final = click.option(
+    "--idempotency-key",
+    metavar="KEY",
+    help="Use this key. A command that is repeated with its key has no second effect.",
+)
+yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+cursor_option: Final = click.option(
+    "--cursor", metavar="TEXT", help="Show the page of this cursor, which is printed with the previous page."
+)
+page_size_option: Final = click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Show N at a time (default: the page size of the service)."
+)
+since_option: Final = click.option(
+    "--since",
+    callback=date_callback,
+    metavar="DATE",
+    help="Show only what is of this day or later, such as 2026-05-04.",
+)
+until_option: Final = click.option(
+    "--until", callback=date_callback, metavar="DATE", help="Show only what is of this day or earlier."
 )
 dry_run_option: Final = click.option(
     "--dry-run", is_flag=True, help="Show what would be sent, and send nothing. This needs no key."

@@ -12,17 +12,18 @@ Rules:
   it is shown only on request, and masked.
 """
 
+import csv
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, IntEnum
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
 from traceback import format_exception, walk_tb
-from typing import Final, TextIO, final
+from typing import Any, Final, TextIO, final
 
 from attrs import define, field
 
@@ -38,7 +39,7 @@ _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
 _PACKAGE: Final = Path(__file__).parent.parent
 _SECRETS: Final = ("MSGAPI_API_KEY", "MSGAPI_FLEET_URL")
 _TOKEN: Final = re.compile(r"\b(?:sk|whsec)_\w+")
-_SINGULAR: Final = {"are": "is", "were": "was"}
+_SINGULAR: Final = {"are": "is", "have": "has", "were": "was"}
 _FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - a spreadsheet takes the full-width ones, too
 _IN_LINES: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
 
@@ -193,6 +194,57 @@ def csv_cell(text: str) -> str:
     """Return *text* for a cell of a CSV file, as one line. A cell that a spreadsheet would run begins with `'`."""
     first = next((sign for sign in text if sign.isprintable() and sign != " "), "")
     return f"'{line(text)}" if first in _FORMULA else line(text)
+
+
+def csv_line(cells: Iterable[str]) -> str:
+    """Return *cells* as one line of a CSV file. A cell that is not a number must have passed `csv_cell`."""
+    written = StringIO()
+    _ = csv.writer(written, lineterminator="\n").writerow(cells)
+    return written.getvalue()
+
+
+def outline(plain: Mapping[str, Any], indent: str = "") -> str:
+    """Return a JSON object as lines of names and values. What is null or empty is left out; *indent* begins each line.
+
+    The fields of an `extra` stand beside the others.
+    """
+    fields = {**plain, **plain["extra"]} if isinstance(plain.get("extra"), Mapping) else plain
+    return "\n".join(_outline(fields, indent))
+
+
+def _outline(fields: Mapping[str, Any], indent: str) -> Iterator[str]:
+    shown = {line(name): value for name, value in fields.items() if name != "extra" and value not in (None, "", [], {})}
+    width = max((len(name) for name in shown), default=0)
+    for name, value in shown.items():
+        parts = value if isinstance(value, list) else [value]
+        if not any(isinstance(part, Mapping) for part in parts):
+            yield f"{indent}{name:{width}}  {', '.join(map(_scalar, parts))}"
+            continue
+        for part in parts:
+            nested = part if isinstance(part, Mapping) else {"": part}
+            yield f"{indent}{name}"
+            yield from filter(None, outline(nested, f"{indent}  ").split("\n"))
+
+
+def _scalar(value: object) -> str:
+    import orjson
+
+    return line(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask *question* on standard error, unless *yes*. Raise CliError if the answer is no.
+
+    Without a terminal, raise CliError with the advice to add --yes.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CliError("this needs a confirmation: add --yes, or run it in a terminal")
+    from click import confirm as ask
+
+    if not ask(f"msgapi: {line(question)}", err=True):
+        raise CliError("cancelled: nothing was sent", Exit.INTERRUPTED)
 
 
 def write_if_open(text: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, cast, final
 import attrs
 import orjson
 from attrs import frozen
-from cattrs import ClassValidationError, IterableValidationError
+from cattrs import ClassValidationError, IterableValidationError, StructureHandlerNotFoundError
 
 from ..codegen import Cache, Tree
 from ..results import ApiError, Detail, Result
@@ -162,6 +162,24 @@ def from_json(body: bytes, model: type[T]) -> T | Problems:
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
         return value if isinstance(value, Problems) else _read_in_detail(value, model)
+
+
+def is_readable(model: object) -> bool:
+    """Return whether JSON can be read as *model*: a class or another type, all parts of which have a hook.
+
+    A class with annotations that cannot be resolved yet is readable: they are resolved when it is first read.
+    """
+    if model is None:
+        return False  # cattrs takes it for any JSON
+    try:
+        _ = _fast_readers.get(model) or _fast_readers[model]
+    except StructureHandlerNotFoundError:
+        return False
+    except NameError:
+        return isinstance(model, type)
+    except Exception:  # noqa: BLE001 - it cannot be hashed, or is no type that cattrs can take apart
+        return False
+    return True
 
 
 def error_from_json(body: bytes) -> ApiError | Problems:

@@ -309,6 +309,11 @@ def state_of(result: Result[object], *, maybe_sent: bool) -> State:
     return State.REFUSED
 
 
+def is_settled(result: Result[object]) -> bool:
+    """Return whether *result* settles a row: the service has carried its call out, or has refused it for certain."""
+    return state_of(result, maybe_sent=False) in {State.ACCEPTED, State.REFUSED}
+
+
 def was_not_processed(error: ApiError) -> bool:
     """Return whether *error* came before the service looked at the row: it says nothing about an earlier attempt."""
     return error.scope in {"account", "service", "foreign"} and not error.may_have_happened

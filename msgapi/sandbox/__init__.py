@@ -26,6 +26,10 @@ else:
 
         return getattr(server, name)
 
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on first use too."""
+        return sorted(globals().keys() | set(__all__))
+
 
 __all__ = [
     "AGENTS",

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
-from typing import Any, Final, TypeAlias, TypeVar, final, overload
+from typing import Any, Final, TypeAlias, TypeVar, final, get_origin, overload
 from urllib.parse import quote
 
 import attrs
@@ -21,7 +21,7 @@ from attrs import field, frozen
 from ..calls import Call
 from ..codec import to_json
 from ..codec.converter import format_time
-from ..codec.json import parse, to_plain
+from ..codec.json import is_readable, parse, to_plain
 from ..results import Detail, Invalid
 from .validators import CHECKS, UNCHECKABLE, Validator, path_segment, problems_of
 from .validators import idempotency_key as validate_key
@@ -165,15 +165,24 @@ def define_call(
     """Return a call of a route that this package has no function for.
 
     - *path*: the path with its version, such as `/v1/reports`, percent-encoded and without a query.
-    - *returns*: the type that the body of a success is decoded to: an attrs class, a `dict[str, object]`, or `object`
-      for any JSON, which is the default.
+    - *returns*: the type that the body of a success is decoded to: an attrs class, a dataclass, a `list[...]`, a
+      `dict[str, object]`, or `object` for any JSON, which is the default.
     - *query*: the parameters; times are written in UTC and dates in ISO 8601. One that is None is left out.
     - *body*: what the request contains as JSON: types of JSON, attrs instances, `Decimal` and aware times.
     - *idempotency_key*: the key under which the call may be repeated, if the route takes one. Without a key only a GET
       is repeated.
 
-    Bad input is an `Invalid` in `call.invalid`, and is never sent.
+    Bad input is an `Invalid` in `call.invalid`, and is never sent. Raise TypeError if JSON cannot be decoded to
+    *returns*.
     """
+    given_type: object = returns
+    if not is_readable(given_type):
+        is_type = isinstance(given_type, type) or get_origin(given_type) is not None
+        name = repr(given_type) if is_type else f"a value of type {type(given_type).__name__}"
+        raise TypeError(
+            f"returns is a type to decode JSON to, such as an attrs class or dict[str, object], not {name}; "
+            "leave it out for any JSON"
+        )
     details = [Detail("method", "must be in upper case, such as GET")] if not _matches(_METHOD, method) else []
     if not _matches(_PATH, path):
         details.append(Detail("path", "must begin with a slash, be percent-encoded and have no query"))

@@ -21,6 +21,10 @@ else:
             return getattr(import_module(_LAZY[name], __name__), name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
+    def __dir__() -> list[str]:
+        """Return all names, those that are imported on first use too."""
+        return sorted(globals().keys() | set(__all__))
+
 
 __all__ = [
     "Answer",

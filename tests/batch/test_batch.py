@@ -13,7 +13,20 @@ from hypothesis import strategies as st
 
 import msgapi
 import msgapi.transports.aiohttp
-from msgapi import Call, Ok, Result, VirtualClock, batch
+from msgapi import (
+    Call,
+    InsufficientBalance,
+    Invalid,
+    Meta,
+    NotFound,
+    NotSent,
+    Ok,
+    Result,
+    Unanswered,
+    Unreadable,
+    VirtualClock,
+    batch,
+)
 from tests.support.batch_calls import BACKENDS, Busy, answer, answer_at_once, drain, rows, rows_later
 
 T = TypeVar("T")
@@ -228,3 +241,41 @@ def test_more_calls_in_flight_than_the_connections_of_a_transport_are_a_mistake(
     client = msgapi.Client(api_key="sk_1", transport=msgapi.transports.aiohttp.open(max_connections=63))
     with pytest.raises(ValueError, match="open it with max_connections=64"):
         _ = batch.send(client, [])
+
+
+@pytest.mark.anyio
+async def test_only_a_verdict_settles_a_call() -> None:
+    results: list[Result[object]] = [
+        Ok(None),
+        Unreadable(),
+        NotFound(),
+        Invalid(),
+        Unanswered("cut"),
+        Unreadable(from_service=False),
+        NotFound(may_have_happened=True),
+        NotFound(from_service=False, meta=Meta(status=404)),
+        NotSent("no route"),
+    ]
+
+    async def api(call: Call[T], /) -> Result[T]:
+        return results[int(call.path[1:])]  # type: ignore[return-value]
+
+    calls = (Call("GET", f"/{at}", returns=object) for at in range(len(results)))
+    async with batch.send(api, calls, concurrency=1, outage_timeout=0) as outcomes:
+        ended = [outcome async for outcome in outcomes]
+        assert (len(ended), outcomes.started, outcomes.settled) == (9, 9, 4)
+
+
+@pytest.mark.anyio
+async def test_a_call_that_is_sent_again_after_a_top_up_is_settled_once() -> None:
+    results = iter([InsufficientBalance(), Ok(None)])
+
+    async def api(_: Call[T], /) -> Result[T]:
+        return next(results)  # type: ignore[return-value]
+
+    async with batch.send(api, [Call("GET", "/1", returns=object)]) as outcomes:
+        (short,) = [outcome async for outcome in outcomes]
+        assert outcomes.settled == 0
+        outcomes.resume(short)
+        _ = [outcome async for outcome in outcomes]
+        assert outcomes.settled == 1

@@ -76,8 +76,8 @@ async def test_what_is_cheaper_than_it_could_be_leaves_more_to_spend() -> None:
 
 async def test_what_was_refused_costs_nothing_and_what_may_have_happened_does() -> None:
     assert (await sent(Service(Forbidden()), "0.10", 24)).settled == 24
-    assert (await sent(Service(Unanswered("cut")), "1.00", 24)).settled == 10
-    assert (await sent(Service(Unreadable()), "1.00", 24)).settled == 10
+    assert (await sent(Service(Unanswered("cut")), "1.00", 24)).started == 10
+    assert (await sent(Service(Unreadable()), "1.00", 24)).started == 10
     assert (await sent(Service(accepted(None)), "1.00", 24)).settled == 10
 
 

@@ -202,6 +202,18 @@ async def test_a_404_after_an_unknown_attempt_of_this_run_leads_to_no_second_leg
     assert api.channels == "rr"
 
 
+async def test_a_404_after_an_unknown_attempt_leads_to_the_second_leg_in_the_next_run(tmp_path: Path) -> None:
+    unsure = evolve(NOT_CAPABLE, may_have_happened=True)  # an attempt without an answer, then a 404 under the same key
+    api = Service(rcs=unsure)
+    (outcome,) = await journalled(tmp_path, api)
+    assert (outcome.result, api.channels) == (unsure, "r")
+    assert lines(tmp_path)["0"].state is State.UNKNOWN
+    api = Service()
+    (outcome,) = await journalled(tmp_path, api)
+    assert (outcome.result.meta.leg, api.channels) == (2, "rm")
+    assert api.keys[0] == key_of("b1", "0")
+
+
 async def test_an_outage_of_the_second_leg_is_waited_out_at_the_second_leg() -> None:
     clock = VirtualClock()
     answers = iter([NotSent("refused"), accepted()])

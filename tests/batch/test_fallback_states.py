@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
-from msgapi import Request, Response, fallback, journal, messages
+from msgapi import Ok, Request, Response, fallback, journal, messages
 from msgapi.fallback import AnyCall, leg_key
-from msgapi.journal import State
+from msgapi.journal import KEY_USED, State
 from msgapi.messages import Accepted
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
@@ -89,8 +89,11 @@ class Fallbacks(Batches):
         for line in self.lines().values():
             if line.state is State.REFUSED and line.leg == 1:
                 assert line.status != 404
-            if line.leg == 2:
-                assert line.state is not State.NOT_SENT
+            if line.leg == 2 and line.state is State.NOT_SENT:  # only if the row is not to be sent any more
+                assert {result.code for result in told[line.id] if not isinstance(result, Ok)} & {
+                    KEY_USED,
+                    "validation_error",
+                }
         for row, entries in self.accepted().items():
             entry, line = entries[-1], self.lines()[row]
             if line.state is State.ACCEPTED and line.message_id is not None:

@@ -115,9 +115,11 @@ async def test_resuming_inside_the_loop_goes_on_and_late_refusals_do_not_stop_it
         await anyio.lowlevel.checkpoint()
         return Ok(a_call.returns()) if topped_up.is_set() or row < 2 else error
 
-    stops = []
+    stops, seen, refused = [], set[int](), 0
     async with batch.send(api, rows(50), concurrency=4) as outcomes:
         async for outcome in outcomes:
+            seen.add(outcome.index)
+            refused += not isinstance(outcome.result, Ok)
             if outcomes.stopped is not None and not topped_up.is_set():
                 stops.append(outcomes.stopped.reason)
                 topped_up.set()
@@ -126,7 +128,7 @@ async def test_resuming_inside_the_loop_goes_on_and_late_refusals_do_not_stop_it
                 late.set()
     assert stops == ["balance"]
     assert outcomes.stopped is None
-    assert outcomes.settled == 50
+    assert (seen, outcomes.settled) == (set(range(50)), 50 - refused)
 
 
 @pytest.mark.anyio

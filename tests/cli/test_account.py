@@ -20,7 +20,7 @@ import pytest
 from msgapi import journal
 from msgapi.cli import main
 from msgapi.cli.batch.journal import BatchJournal, check_complete, parse_command, store_command
-from msgapi.cli.batch.runner import _stop_signals
+from msgapi.cli.connection import stop_signals
 from msgapi.cli.output import CliError
 from msgapi.journal import State
 from msgapi.journal.sqlite import JournalFile
@@ -184,9 +184,9 @@ def test_a_batch_that_was_started_to_outlive_its_terminal_goes_on_after_a_hangup
 
 
 def test_a_platform_without_hangups_has_two_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _stop_signals() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    assert stop_signals() == [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     monkeypatch.delattr(signal, "SIGHUP")
-    assert _stop_signals() == [signal.SIGINT, signal.SIGTERM]
+    assert stop_signals() == [signal.SIGINT, signal.SIGTERM]
 
 
 def test_a_disk_that_is_full_of_the_journal_is_exit_3_with_the_table_and_the_way_on(

@@ -21,11 +21,12 @@ from msgapi import Request, Response, Unanswered, VirtualClock, webhooks
 from msgapi.cli import connection, main
 from msgapi.cli.advice import WRONG_SERVICE
 from msgapi.cli.commands import doctor
-from msgapi.cli.commands.webhooks import EventPrinter
+from msgapi.cli.commands.deliveries import EventPrinter
 from msgapi.cli.output import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
 from tests.support.cli_files import through
+from tests.support.exchanges import refused
 from tests.support.raw_servers import free_port
 from tests.support.sandbox_requests import email, request, text
 
@@ -206,7 +207,7 @@ def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None], *, i
         if line.startswith("listening at "):
             threading.Thread(target=post, args=(line.split()[2],), name="posting").start()
 
-    monkeypatch.setattr("msgapi.cli.commands.webhooks.note", note)
+    monkeypatch.setattr("msgapi.cli.commands.deliveries.note", note)
     return notes
 
 
@@ -334,11 +335,11 @@ def lines(capsys: Captured) -> dict[str, str]:
 
 def test_without_a_key_and_a_service_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.delenv("MSGAPI_API_KEY", raising=False)
-    monkeypatch.setenv("MSGAPI_BASE_URL", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("MSGAPI_BASE_URL", url := f"http://127.0.0.1:{free_port()}")
     assert main(["doctor"]) == 4
     found = lines(capsys)
     assert found["key"].startswith("!! none - set MSGAPI_API_KEY")
-    assert "could not connect: ECONNREFUSED (Connection refused) - check MSGAPI_BASE_URL" in found["service"]
+    assert f"{refused(url).reason} - check MSGAPI_BASE_URL" in found["service"]
 
 
 @pytest.mark.parametrize(

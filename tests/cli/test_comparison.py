@@ -391,7 +391,7 @@ def test_a_file_with_a_row_of_an_unknown_outcome_is_not_finished(file: File, box
     assert file.send()[0] == 0
     unknown(file, 30)
     status, facts, _ = file.send()
-    assert (status, facts["unknown"]) == (1, 1)
+    assert (status, facts["unknown"]) == (3, 1)
     assert file.send("--new-batch")[0] == 2
     assert len(box.messages) == 2
 

@@ -1,6 +1,7 @@
 """msgapi batch --fallback-email: an email for those whom RCS does not reach, and each person one message."""
 
 import os
+import re
 import signal
 from decimal import Decimal
 from pathlib import Path
@@ -10,7 +11,7 @@ import anyio
 import orjson
 import pytest
 
-from msgapi import Call, Invalid, Meta, NotFound, NotSent, Pace, Request, Result, fallback
+from msgapi import Call, Invalid, Meta, NotFound, NotSent, Pace, Request, Result, Unanswered, fallback
 from msgapi.cli import main
 from msgapi.cli.batch.command import BatchConfig, open_rows, run_batch
 from msgapi.cli.output import Exit
@@ -365,3 +366,64 @@ async def test_a_second_ctrl_c_names_the_key_of_the_message_in_flight(tmp_path: 
         run = await run_batch(config, table, calls, api=api, pace=Pace())
     assert (run.status, len(sent)) == (Exit.INTERRUPTED, 2)
     assert [(line["kind"], line["idempotency_key"]) for line in lines(results)] == [("Unknown", sent[1])]
+
+
+# One message.
+
+
+SEND = ["send", "--sandbox", *RCS[:4], "--text", "Hi", "--to"]
+ADDRESS = ["--fallback-email", "bob@example.org", "--channel", "ch_demo"]
+CONTENT = ["--subject", "Parcel", "--html", "<p>Hi</p>"]
+
+
+def test_one_message_goes_by_email_only_if_rcs_does_not_reach_the_recipient(capsys: Captured) -> None:
+    assert main([*SEND, "+4915112345678", *ADDRESS, *CONTENT, "--json"]) == 0
+    said = json_of(capsys)
+    assert (said["kind"], said["leg"], said["billing"]["channel"]) == ("Accepted", 1, "RCS")
+    assert main([*SEND, NO_RCS, *ADDRESS, *CONTENT, "--json", "--idempotency-key", "k1"]) == 0
+    said = json_of(capsys)
+    assert (said["leg"], said["billing"]["channel"]) == (2, "EMAIL")
+    assert said["idempotency_key"] == fallback.leg_key("k1", 2)
+    assert main([*SEND, NO_RCS, *ADDRESS, *CONTENT]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("queued as msg_")
+    assert "sent by email, since the RCS message was refused: NotFound not_rcs_capable" in printed.err
+
+
+def test_a_dry_run_of_one_message_shows_both_requests(capsys: Captured) -> None:
+    template = ["--template", "tpl_demo", "--data", "name=Bob"]
+    assert main([*SEND, NO_RCS, *ADDRESS, *template, "--dry-run", "--message-type", "MESSAGE"]) == 0
+    first, second = (
+        orjson.loads(one) for one in re.findall(r"^\{.*?^\}", capsys.readouterr().out, re.MULTILINE | re.DOTALL)
+    )
+    assert (first["to"], first["content"]) == (NO_RCS, {"text": "Hi"})
+    assert (second["to"], second["template_data"]) == ("bob@example.org", {"name": "Bob"})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["send", "--to", NO_RCS, *ADDRESS, *CONTENT], "--fallback-email is for RCS messages: give --agent"),
+        ([*SEND, NO_RCS, *ADDRESS[:2], *CONTENT], "--fallback-email needs an email channel: give --channel"),
+        ([*SEND, NO_RCS, *ADDRESS, *CONTENT[:2]], "--fallback-email needs --subject and --html, or --template"),
+        ([*SEND, NO_RCS, "--fallback-email", "bob", *ADDRESS[2:], *CONTENT], "this message is not valid: fallback.to"),
+    ],
+)
+def test_a_fallback_of_one_message_that_is_not_complete_is_a_mistake(
+    options: list[str], said: str, capsys: Captured
+) -> None:
+    assert main(options) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_after_an_email_without_an_answer_the_email_alone_is_repeated(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    async def transport(request: Request, /) -> Answer:
+        return Unanswered("cut") if b"channel_id" in (request.body or b"") else await Sandbox()(request)
+
+    through(monkeypatch, transport)
+    assert main([one for one in SEND if one != "--sandbox"] + [NO_RCS, *ADDRESS, *CONTENT, "--idempotency-key", "k1"])
+    said = capsys.readouterr().err
+    assert "send the email alone, with --to and the options of the email, and" in said
+    assert f"--idempotency-key {fallback.leg_key('k1', 2)}" in said

@@ -311,10 +311,14 @@ def test_a_row_whose_answer_was_never_seen_is_told_as_cut_off(
         )
     _ = capsys.readouterr()
     assert main(["batch", "report", f"{path}.journal"]) == 3
-    assert "Unknown" in capsys.readouterr().out
-    assert main(command) == 1
+    told = capsys.readouterr()
+    assert "Unknown" in told.out
+    assert "not finished, 1 row is left: run the same command again to continue" in told.err
+    assert main(command) == 3
     told = capsys.readouterr()
     assert "--resend-unknown" in told.out
+    assert "not finished, 1 row is left: 1 row with the code outcome_unknown: Look for these rows" in told.err
+    assert "run the same command" not in told.err
     assert main([*command, "--resend-unknown"]) == 0
 
 
@@ -346,7 +350,7 @@ def test_what_workers_may_have_sent_long_ago_waits_for_its_user_and_counts_as_mo
     collected_long_ago(path)
     resume = ["batch", "--resume", f"{path}.journal", "--max-spend"]
     _ = capsys.readouterr()
-    assert main([*resume, "100"]) == 1
+    assert main([*resume, "100"]) == 3
     told = capsys.readouterr().out
     assert "journal_outdated" in told
     assert "msgapi fleet report --journal" in told
@@ -366,9 +370,10 @@ def test_what_was_held_up_counts_too_among_what_workers_may_have_sent_since(
     with journal.open_readonly(f"{path}.journal") as record:
         assert record.summary().rows(State.NOT_SENT) > 0
     _ = capsys.readouterr()
-    assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 1
+    assert main(["batch", "--resume", f"{path}.journal", "--json"]) == 3
     told = orjson.loads(capsys.readouterr().out)
     assert (told["accepted"], told["refused"], told["not_sent_yet"], told["unknown"]) == (10, 0, 0, 10)
+    assert told["next"].startswith("not finished, 10 rows are left: 10 rows with the code journal_outdated: Write a")
 
 
 def test_a_row_that_was_begun_after_workers_may_have_sent_it_counts_as_money_too(

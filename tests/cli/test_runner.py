@@ -98,7 +98,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     assert run.status is status
     assert run.stopped is not None
     assert run.stopped.reason == reason
-    assert run.counts.not_sent_yet + run.counts.settled == 200
+    assert run.counts.not_sent_yet + run.counts.ended == 200
     assert len(lines(job.results)) == 200
     assert text(job.failed) == "id,to,name,idempotency_key\n"  # none of them was refused
     assert display.report(run, json=False, results=None, failed=job.failed) is status
@@ -257,7 +257,7 @@ async def test_a_report_names_a_few_rows_and_what_may_have_happened(
         return kinds[at % 3]
 
     run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, outage_timeout=0), answer)
-    assert run.status is Exit.REFUSED
+    assert run.status is Exit.STOPPED
     _ = display.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out
     assert "first rows that were not accepted (all of them" in told
@@ -286,9 +286,11 @@ async def test_rows_without_a_verdict_are_not_called_refused(
 
     job = mailing(tmp_path, people(tmp_path, 20), outage_timeout=0)
     run = await mailed(job, answer)
-    assert run.status is Exit.REFUSED
-    assert display.report(run, json=False, results=None, failed=job.failed) is Exit.REFUSED
+    assert run.status is Exit.STOPPED
+    assert (run.counts.ended, run.counts.settled, run.counts.without_verdict) == (20, 4, 16)
+    assert display.report(run, json=False, results=None, failed=job.failed) is Exit.STOPPED
     out, err = capsys.readouterr()
+    assert "not finished, 16 rows are not sent yet or unknown: --results FILE.jsonl shows which" in err
     assert "refused" not in (out + err).replace("0 refused", "")
     for words in ("Unknown: Unavailable", "Not sent yet: NotFound", "Unknown: Unreadable", "Not sent yet: Throttled"):
         assert words in out

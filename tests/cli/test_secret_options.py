@@ -10,6 +10,8 @@ from msgapi.cli import app, main
 
 SECRET = re.compile(r"secret|token|password|passphrase|credential|auth|api.?key|url$|dsn|proxy")
 """The names of options that take a secret; an address may hold a password."""
+PUBLIC = {"--logo-url", "--banner-url", "--privacy-policy-url", "--terms-of-service-url"}
+"""The options that take the address of a public page or image."""
 
 
 def options() -> Iterator[tuple[str, click.Option]]:
@@ -20,11 +22,17 @@ def options() -> Iterator[tuple[str, click.Option]]:
 
 
 def test_each_secret_option_has_an_environment_variable_that_its_help_names() -> None:
-    found = {(command, one.opts[0]): one for command, one in options() if SECRET.search(one.opts[0])}
+    found = {
+        (command, one.opts[0]): one
+        for command, one in options()
+        if SECRET.search(one.opts[0]) and one.opts[0] not in PUBLIC
+    }
     assert set(found) == {
         ("webhooks add", "--secret"),
         ("webhooks verify", "--secret"),
         ("webhooks listen", "--secret"),
+        ("webhooks listen", "--forward-secret"),
+        ("webhooks trigger", "--secret"),
         ("fleet enqueue", "--fleet-url"),
         ("fleet work", "--fleet-url"),
         ("fleet report", "--fleet-url"),
@@ -47,7 +55,7 @@ def test_there_is_no_option_for_the_api_key() -> None:
 def test_the_help_of_a_command_shows_no_value_of_the_environment(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for variable in ("MSGAPI_API_KEY", "MSGAPI_WEBHOOK_SECRET", "MSGAPI_FLEET_URL"):
+    for variable in ("MSGAPI_API_KEY", "MSGAPI_WEBHOOK_SECRET", "MSGAPI_FORWARD_SECRET", "MSGAPI_FLEET_URL"):
         monkeypatch.setenv(variable, "redis://:hunter2@host")
     assert main([*name.split(), "--help"]) == 0
     assert "hunter2" not in capsys.readouterr().out

@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from msgapi import Client, Conflict, NotFound, Request, Response, Retry
+from msgapi import Client, Conflict, NotFound, Request, Response, Retry, Unanswered
 from msgapi.batch import Stopped
 from msgapi.cli import connection, main
 from msgapi.cli.advice import advise_message, advise_row
@@ -31,7 +31,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, body: object, status: int = 200) 
     """Answer each request of the command with *body*."""
 
     async def transport(_: Request, /) -> Answer:
-        return Response(status, JSON, orjson.dumps(body))
+        return Response(status, JSON, body if isinstance(body, bytes) else orjson.dumps(body))
 
     more = {"transport": transport, "retry": Retry(attempts=1)}
     monkeypatch.setattr(connection, "Client", lambda **options: Client(**{**options, **more}))
@@ -117,6 +117,46 @@ def test_a_disk_that_is_full_when_the_journal_is_begun_is_no_mistake_in_the_comm
     assert "No space left on device" in capsys.readouterr().err
     assert main(["batch", path, *RCS]) == 0
     assert len(box.messages) == 3
+
+
+@pytest.mark.parametrize("outcome", ["unknown", "not_sent_yet"])
+def test_a_batch_and_its_report_agree_that_rows_without_a_verdict_are_not_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, outcome: str
+) -> None:
+    box, path, answered = Sandbox(), people(tmp_path, 3), iter([False, True, True])
+
+    async def transport(request: Request, /) -> Answer:
+        if next(answered, True):
+            return await box(request)
+        return Unanswered("cut") if outcome == "unknown" else Response(404, {}, b"a page")
+
+    more = {"transport": transport, "retry": Retry(attempts=1)}
+    monkeypatch.setattr(connection, "Client", lambda **options: Client(**{**options, **more}))
+    command = ["batch", path, *RCS, "--concurrency", "1", "--outage-timeout", "0", "--json"]
+    report = ["batch", "report", f"{path}.journal", "--json"]
+    for step in (command, report):
+        assert main(step) == 3
+        said = orjson.loads(capsys.readouterr().out)
+        assert (said["accepted"], said[outcome], said["exit"]) == (2, 1, 3)
+        assert said["next"].startswith("not finished, 1 row is left: run the same command again")
+    for step in (command, report):
+        assert main(step) == 0
+        said = orjson.loads(capsys.readouterr().out)
+        assert (said["accepted"], said[outcome], said["next"], said["exit"]) == (3, 0, None, 0)
+    assert len(box.messages) == 3
+
+
+def test_an_accepted_row_whose_response_cannot_be_read_is_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    answering(monkeypatch, b'{"message_id": "msg_1", "status": "que')
+    path = people(tmp_path, 2)
+    for step in (["batch", path, *RCS], ["batch", "report", f"{path}.journal"]):
+        assert main([*step, "--json"]) == 1
+        said = orjson.loads(capsys.readouterr().out)
+        assert (said["unknown"], said["next"], said["exit"]) == (2, None, 1)
+    assert main(["batch", path, *RCS]) == 1
+    assert "all rows were settled earlier" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

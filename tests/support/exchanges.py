@@ -5,11 +5,12 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 import trustme
 from attrs import frozen
 
-from msgapi import Request, Response
+from msgapi import NotSent, Request, Response
 from msgapi.transports import Answer, Transport
 from tests.support.raw_servers import Arrived, Serve, Wire, reply, serving
 
@@ -95,3 +96,14 @@ class Exchanges:
             answer = await transport(Request(request.method, url + request.url, request.headers, request.body))
             assert isinstance(answer, Response)
         return found[0]
+
+
+def peer(url: str) -> str:
+    """Return host and port of *url*, as the reasons of `NotSent` name them."""
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or {'http': 80, 'https': 443}[parts.scheme]}"
+
+
+def refused(url: str) -> NotSent:
+    """Return the outcome of a request to *url*, where nothing listens."""
+    return NotSent(f"could not connect to {peer(url)}: ECONNREFUSED (Connection refused)")

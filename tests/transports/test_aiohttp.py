@@ -16,12 +16,10 @@ from hypothesis import strategies as st
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Transport, aiohttp
 from msgapi.transports.common.connections import RequestCoalescer
-from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, post, saying
+from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, peer, post, refused, saying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
-
-REFUSED = "could not connect: ECONNREFUSED (Connection refused)"
 
 
 @asynccontextmanager
@@ -41,14 +39,15 @@ BOTH = pytest.mark.parametrize("over", [aiohttp.open, a_session])
 @BOTH
 async def test_a_refused_connection_is_not_sent(over: Over) -> None:
     async with over() as transport:
-        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == NotSent(REFUSED)
+        url = f"http://127.0.0.1:{free_port()}"
+        assert await transport(post(url)) == refused(url)
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
     async with aiohttp.open() as transport:
         answer = await transport(post("http://nothing.invalid"))
         assert isinstance(answer, NotSent)
-        assert answer.reason.startswith("the host name could not be resolved: EAI_")
+        assert answer.reason.startswith("the host name of nothing.invalid:80 could not be resolved: EAI_")
 
 
 @BOTH
@@ -87,7 +86,7 @@ async def test_an_untrusted_certificate_is_not_sent() -> None:
     async with serving(saying(OK), tls=server) as url, aiohttp.open() as transport:
         answer = await transport(post(url))
         assert isinstance(answer, NotSent)
-        assert answer.reason.startswith("no secure connection: unable to get local issuer certificate")
+        assert answer.reason.startswith(f"no secure connection to {peer(url)}: unable to get local issuer certificate")
 
 
 async def test_a_certificate_for_another_host_is_not_sent() -> None:
@@ -97,7 +96,7 @@ async def test_a_certificate_for_another_host_is_not_sent() -> None:
     authority.configure_trust(trusting)
     async with serving(saying(OK), tls=server) as url, aiohttp.open(ssl=trusting) as transport:
         reason = "IP address mismatch, certificate is not valid for '127.0.0.1'."
-        assert await transport(post(url)) == NotSent(f"no secure connection: {reason}")
+        assert await transport(post(url)) == NotSent(f"no secure connection to {peer(url)}: {reason}")
 
 
 async def test_a_certificate_that_is_trusted_lets_the_request_through() -> None:
@@ -118,8 +117,8 @@ async def test_a_server_that_does_not_speak_tls_is_not_sent() -> None:
         answer = await transport(post(url.replace("http:", "https:")))
         assert isinstance(answer, NotSent)
         assert answer.reason in {
-            "no secure connection: wrong version number",
-            "no secure connection: record layer failure",
+            f"no secure connection to {peer(url)}: wrong version number",
+            f"no secure connection to {peer(url)}: record layer failure",
         }
 
 
@@ -135,7 +134,9 @@ async def test_a_connection_that_ends_while_it_is_being_secured_is_not_sent() ->
 @pytest.mark.parametrize(("timeout", "connect_timeout"), [(30.0, 0.05), (1.0, 30.0)])
 async def test_a_time_out_while_connecting_is_not_sent(timeout: float, connect_timeout: float) -> None:  # noqa: ASYNC109
     async with between(Wire.hang, timeout=timeout, connect_timeout=connect_timeout) as (transport, url):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent("could not connect in time")
+        assert await transport(post(url.replace("http:", "https:"))) == NotSent(
+            f"could not connect to {peer(url)} in time"
+        )
 
 
 async def test_a_proxy_that_refuses_is_not_sent() -> None:
@@ -148,7 +149,12 @@ async def test_a_proxy_that_refuses_is_not_sent() -> None:
         library.ClientSession(proxy=proxy) as session,
         aiohttp.open(session=session) as transport,
     ):
-        assert await transport(post("https://127.0.0.1:9")) == NotSent("the proxy refused to connect: HTTP 407")
+        answer = await transport(post("https://127.0.0.1:9"))
+    assert answer == NotSent("the proxy refused to connect to 127.0.0.1:9: HTTP 407")
+    proxy = f"http://127.0.0.1:{free_port()}"
+    async with library.ClientSession(proxy=proxy) as session, aiohttp.open(session=session) as transport:
+        answer = await transport(post("https://127.0.0.1:9"))
+    assert answer == NotSent(f"could not connect to the proxy {peer(proxy)}: ECONNREFUSED (Connection refused)")
 
 
 async def test_another_certificate_than_the_pinned_one_is_not_sent() -> None:

@@ -17,7 +17,7 @@ from msgapi import NotSent, Request, Response, Unanswered, messages
 from msgapi.transports import Transport, aiohttp
 from msgapi.transports.aiohttp import connection
 from msgapi.transports.aiohttp.session import AiohttpSessionTransport, head_limits
-from tests.support.exchanges import OK, get, post, saying
+from tests.support.exchanges import OK, get, peer, post, saying
 from tests.support.raw_servers import Wire, reply, serving
 from tests.transports.test_connections import Service, keyed
 
@@ -126,7 +126,9 @@ async def test_a_handshake_that_stalls_is_not_sent() -> None:
         serving(Wire.hang) as url,
         over(library.ClientSession(), timeout=2.0, connect_timeout=0.05) as transport,
     ):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent("could not connect in time")
+        assert await transport(post(url.replace("http:", "https:"))) == NotSent(
+            f"could not connect to {peer(url)} in time"
+        )
 
 
 async def test_a_certificate_that_is_not_trusted_is_not_sent() -> None:
@@ -135,7 +137,7 @@ async def test_a_certificate_that_is_not_trusted_is_not_sent() -> None:
     async with serving(saying(OK), tls=server) as url, over(library.ClientSession()) as transport:
         answer = await transport(post(url))
     assert isinstance(answer, NotSent)
-    assert answer.reason == "no secure connection: unable to get local issuer certificate"
+    assert answer.reason == f"no secure connection to {peer(url)}: unable to get local issuer certificate"
 
 
 async def test_a_time_out_of_the_session_is_unanswered() -> None:

@@ -11,7 +11,7 @@ from msgapi import NotSent, Unanswered
 from msgapi.results import TOO_MANY_OPEN_FILES
 from msgapi.transports import aiohttp
 from msgapi.transports.common.causes import connect_failure, connection_lost, cut_short, describe_cause
-from tests.support.exchanges import post
+from tests.support.exchanges import peer, post
 from tests.support.raw_servers import Wire, serving
 
 
@@ -49,28 +49,28 @@ def test_a_connection_that_the_peer_closed_has_no_cause() -> None:
 
 def test_a_resolver_error_is_named() -> None:
     error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-    reason = "the host name could not be resolved: EAI_NONAME (Name or service not known)"
-    assert connect_failure(error) == NotSent(reason)
+    reason = "the host name of a.test:80 could not be resolved: EAI_NONAME (Name or service not known)"
+    assert connect_failure(error, "a.test:80") == NotSent(reason)
     assert describe_cause(socket.gaierror(-999, "odd")) == "-999 (odd)"
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
 def test_a_missing_file_descriptor_has_a_code_and_a_remedy(number: int) -> None:
-    failure = connect_failure(OSError(number, "x"))
+    failure = connect_failure(OSError(number, "x"), "a.test:80")
     assert failure.code == TOO_MANY_OPEN_FILES
-    assert failure.reason.startswith(f"could not connect: {errno.errorcode[number]} (")
+    assert failure.reason.startswith(f"could not connect to a.test:80: {errno.errorcode[number]} (")
     assert failure.reason.endswith("raise the limit of the process (ulimit -n), or lower max_connections")
 
 
 def test_a_time_out_of_ours_and_one_of_the_system_differ() -> None:
-    assert connect_failure(TimeoutError()) == NotSent("could not connect in time")
-    reason = "could not connect: ETIMEDOUT (Connection timed out)"
-    assert connect_failure(TimeoutError(errno.ETIMEDOUT, "x")) == NotSent(reason)
+    assert connect_failure(TimeoutError(), "a.test:80") == NotSent("could not connect to a.test:80 in time")
+    reason = "could not connect to a.test:80: ETIMEDOUT (Connection timed out)"
+    assert connect_failure(TimeoutError(errno.ETIMEDOUT, "x"), "a.test:80") == NotSent(reason)
 
 
 def test_the_verifiers_sentence_is_quoted() -> None:
-    assert connect_failure(verification_error("self-signed certificate")) == NotSent(
-        "no secure connection: self-signed certificate"
+    assert connect_failure(verification_error("self-signed certificate"), "a.test:443") == NotSent(
+        "no secure connection to a.test:443: self-signed certificate"
     )
 
 
@@ -104,7 +104,7 @@ async def test_a_tls_alert_is_named() -> None:
 
     async with serving(serve) as url, aiohttp.open() as transport:
         answer = await transport(post(url.replace("http:", "https:")))
-    assert answer == NotSent("no secure connection: tlsv1 alert protocol version")
+    assert answer == NotSent(f"no secure connection to {peer(url)}: tlsv1 alert protocol version")
 
 
 @pytest.mark.anyio
@@ -115,7 +115,7 @@ async def test_a_connection_that_ends_during_the_handshake_was_closed_by_the_pee
 
     async with serving(serve) as url, aiohttp.open() as transport:
         answer = await transport(post(url.replace("http:", "https:")))
-    assert answer == NotSent("could not connect: closed by the peer")
+    assert answer == NotSent(f"could not connect to {peer(url)}: closed by the peer")
 
 
 @pytest.mark.anyio
@@ -126,4 +126,4 @@ async def test_an_error_of_uvloop_that_is_no_os_error_is_not_sent(monkeypatch: p
 
     monkeypatch.setattr("aiohappyeyeballs.start_connection", start_connection)
     async with serving(Wire.hang) as url, aiohttp.open() as transport:
-        assert await transport(post(url)) == NotSent("could not connect")
+        assert await transport(post(url)) == NotSent(f"could not connect to {peer(url)}")

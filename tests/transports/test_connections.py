@@ -23,7 +23,7 @@ from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.results import NO_FREE_CONNECTION, TOO_MANY_OPEN_FILES
 from msgapi.transports import Answer, Transport, aiohttp, httptools, httpx2
 from msgapi.transports.common.http1 import make_response
-from tests.support.exchanges import secured
+from tests.support.exchanges import peer, refused, secured
 from tests.support.raw_servers import Arrived, Serve, Wire, free_port, reply, serving
 
 Opened = Callable[..., AbstractAsyncContextManager[Transport]]
@@ -266,7 +266,7 @@ async def test_what_is_lost_and_then_cannot_connect_is_unanswered(over: Opened) 
         answer = await transport(keyed(url))
     assert isinstance(answer, Unanswered)
     assert (answer.meta.attempts, answer.may_have_happened) == (2, True)
-    assert answer.reason.endswith("could not connect: ECONNREFUSED (Connection refused)")
+    assert answer.reason == f"the connection was lost, and a new one failed: {refused(url).reason}"
 
 
 @EVERY
@@ -625,8 +625,9 @@ async def test_a_reset_is_not_the_end_of_a_body_without_a_length(over: Opened) -
 @EVERY
 async def test_a_refused_connection_names_its_errno(over: Opened) -> None:
     async with over() as transport:
-        answer = await transport(post(f"http://127.0.0.1:{free_port()}"))
-    assert answer == NotSent("could not connect: ECONNREFUSED (Connection refused)")
+        answer = await transport(post(url := f"http://127.0.0.1:{free_port()}"))
+    assert answer == refused(url)
+    assert peer(url) in answer.explanation  # an IP address is no number of a recipient
 
 
 @OWN
@@ -642,7 +643,7 @@ async def test_a_process_without_a_free_file_descriptor_names_it(over: Opened) -
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert isinstance(answer, NotSent)
     assert answer.code == TOO_MANY_OPEN_FILES
-    assert answer.reason.startswith("could not connect: EMFILE (Too many open files): raise the limit")
+    assert answer.reason.startswith("could not connect to 127.0.0.1:9: EMFILE (Too many open files): raise the limit")
 
 
 @OWN
@@ -653,7 +654,7 @@ async def test_a_server_that_speaks_no_tls_is_named(over: Opened) -> None:
 
     async with serving(serve) as url, over() as transport:
         answer = await transport(post(url.replace("http:", "https:")))
-    assert answer == NotSent("no secure connection: wrong version number")
+    assert answer == NotSent(f"no secure connection to {peer(url)}: wrong version number")
 
 
 @OWN
@@ -666,7 +667,7 @@ async def test_a_tls_alert_is_named(over: Opened) -> None:
     async with serving(serve) as url, over() as transport:
         answer = await transport(post(url.replace("http:", "https:")))
     assert isinstance(answer, NotSent)
-    assert answer.reason.startswith("no secure connection: ")
+    assert answer.reason.startswith(f"no secure connection to {peer(url)}: ")
     assert answer.reason.endswith("alert handshake failure")
 
 
@@ -679,7 +680,7 @@ async def test_a_file_of_certificates_that_does_not_exist_is_named(
     async with serving(saying(OK), tls=server) as url, over(ssl=ssl.create_default_context()) as transport:
         answer = await transport(post(url))
     assert isinstance(answer, NotSent)
-    assert answer.reason.startswith("no secure connection: unable to get local issuer certificate")
+    assert answer.reason.startswith(f"no secure connection to {peer(url)}: unable to get local issuer certificate")
     assert answer.reason.endswith("(SSL_CERT_FILE names /nothing/here.pem, which does not exist)")
 
 

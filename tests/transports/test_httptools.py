@@ -17,7 +17,7 @@ from msgapi.transports import Answer, httptools
 from msgapi.transports.common.connections import RequestCoalescer
 from msgapi.transports.common.deadlines import Deadlines
 from msgapi.transports.httptools.transport import HttpConnection
-from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, post, saying, secured
+from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, peer, post, refused, saying, secured
 from tests.support.raw_servers import Serve, Wire, free_port, reply, serving
 
 UVLOOP = pytest.param(
@@ -28,7 +28,6 @@ UVLOOP = pytest.param(
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", UVLOOP])]
 EXCHANGES = Exchanges(httptools.open)
 between, arrived = EXCHANGES.between, EXCHANGES.arrived
-REFUSED = NotSent("could not connect: ECONNREFUSED (Connection refused)")
 LOST = Unanswered("the connection was lost")
 RESET = Unanswered("the connection was lost: ECONNRESET (Connection reset by peer)")
 
@@ -43,20 +42,22 @@ async def asked(serve: Serve, request: Request | None = None, **options: Any) ->
 
 async def test_a_refused_connection_is_not_sent() -> None:
     async with httptools.open() as transport:
-        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == REFUSED
+        url = f"http://127.0.0.1:{free_port()}"
+        assert await transport(post(url)) == refused(url)
 
 
 async def test_each_address_of_a_host_is_tried() -> None:
     async with between(saying(OK)) as (transport, url):
         assert isinstance(await transport(post(url.replace("127.0.0.1", "localhost"))), Response)
-        assert await transport(post(f"http://localhost:{free_port()}")) == REFUSED
+        closed = f"http://localhost:{free_port()}"
+        assert await transport(post(closed)) == refused(closed)
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
     async with httptools.open() as transport:
         answer = await transport(post("http://nothing.invalid"))
         assert isinstance(answer, NotSent)
-        assert answer.reason.startswith("the host name could not be resolved: EAI_")
+        assert answer.reason.startswith("the host name of nothing.invalid:80 could not be resolved: EAI_")
 
 
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1/", "http://127.0.0.1/\r\nX-Injected: 1", "http://[::1/"])
@@ -76,7 +77,7 @@ async def test_a_certificate_that_does_not_fit_is_not_sent(host: str, why: str) 
     server, trusting = secured(host)
     trusted = None if host == "127.0.0.1" else trusting
     async with serving(saying(OK), tls=server) as url, httptools.open(ssl=trusted) as transport:
-        assert await transport(post(url)) == NotSent(f"no secure connection: {why}")
+        assert await transport(post(url)) == NotSent(f"no secure connection to {peer(url)}: {why}")
 
 
 async def test_over_a_certificate_that_is_trusted_any_number_of_requests_go() -> None:
@@ -99,14 +100,16 @@ async def test_a_connection_that_ends_while_it_is_being_secured_is_not_sent() ->
 
     async with between(serve) as (transport, url):
         assert await transport(post(url.replace("http:", "https:"))) == NotSent(
-            "could not connect: ECONNRESET (Connection reset by peer)"
+            f"could not connect to {peer(url)}: ECONNRESET (Connection reset by peer)"
         )
 
 
 @pytest.mark.parametrize(("timeout", "connect_timeout"), [(30.0, 0.05), (1.0, 30.0)])
 async def test_a_time_out_while_connecting_is_not_sent(timeout: float, connect_timeout: float) -> None:  # noqa: ASYNC109
     async with between(Wire.hang, timeout=timeout, connect_timeout=connect_timeout) as (transport, url):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent("could not connect in time")
+        assert await transport(post(url.replace("http:", "https:"))) == NotSent(
+            f"could not connect to {peer(url)} in time"
+        )
 
 
 # What may have left.

@@ -16,11 +16,23 @@ from hypothesis import strategies as st
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.results import NO_FREE_CONNECTION
 from msgapi.transports import Answer, Transport, httpx2
-from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, post, saying, secured
+from tests.support.exchanges import (
+    FRAGMENTS,
+    HEAD,
+    OK,
+    PACKED,
+    Exchanges,
+    Over,
+    get,
+    peer,
+    post,
+    refused,
+    saying,
+    secured,
+)
 from tests.support.raw_servers import Wire, free_port, reply, serving
 
 pytestmark = pytest.mark.anyio
-REFUSED = NotSent("could not connect: ECONNREFUSED (Connection refused)")
 RESET = "ECONNRESET (Connection reset by peer)"
 
 
@@ -44,14 +56,15 @@ BOTH = pytest.mark.parametrize("over", [httpx2.open, a_client])
 @BOTH
 async def test_a_refused_connection_is_not_sent(over: Over) -> None:
     async with over() as transport:
-        assert await transport(post(f"http://127.0.0.1:{free_port()}")) == REFUSED
+        url = f"http://127.0.0.1:{free_port()}"
+        assert await transport(post(url)) == refused(url)
 
 
 async def test_a_host_name_that_does_not_exist_is_not_sent() -> None:
     async with httpx2.open() as transport:
         answer = await transport(post("http://nothing.invalid"))
         assert isinstance(answer, NotSent)
-        assert answer.reason.startswith("the host name could not be resolved: EAI_")
+        assert answer.reason.startswith("the host name of nothing.invalid:80 could not be resolved: EAI_")
 
 
 @BOTH
@@ -68,7 +81,9 @@ async def test_a_url_that_only_httpx2_finds_fault_with_is_not_sent() -> None:
 
 async def test_port_zero_is_not_taken_for_the_usual_one() -> None:
     async with httpx2.open() as transport:
-        assert await transport(get("http://127.0.0.1:0")) == REFUSED
+        assert await transport(get("http://127.0.0.1:0")) == NotSent(
+            "could not connect to 127.0.0.1:0: ECONNREFUSED (Connection refused)"
+        )
 
 
 @BOTH
@@ -83,7 +98,7 @@ async def test_a_certificate_that_does_not_fit_is_not_sent(over: Over, host: str
     server, trusting = secured(host)
     trusted = ssl.create_default_context() if host == "127.0.0.1" else trusting
     async with serving(saying(OK), tls=server) as url, over(ssl=trusted) as transport:
-        assert await transport(post(url)) == NotSent(f"no secure connection: {why}")
+        assert await transport(post(url)) == NotSent(f"no secure connection to {peer(url)}: {why}")
 
 
 @BOTH
@@ -100,14 +115,18 @@ async def test_a_connection_that_ends_while_it_is_being_secured_is_not_sent(over
         await wire.reset()
 
     async with between(serve, over) as (transport, url):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent(f"could not connect: {RESET}")
+        assert await transport(post(url.replace("http:", "https:"))) == NotSent(
+            f"could not connect to {peer(url)}: {RESET}"
+        )
 
 
 @BOTH
 @pytest.mark.parametrize(("timeout", "connect_timeout"), [(30.0, 0.05), (1.0, 30.0)])
 async def test_a_time_out_while_connecting_is_not_sent(over: Over, timeout: float, connect_timeout: float) -> None:  # noqa: ASYNC109
     async with between(Wire.hang, over, timeout=timeout, connect_timeout=connect_timeout) as (transport, url):
-        assert await transport(post(url.replace("http:", "https:"))) == NotSent("could not connect in time")
+        assert await transport(post(url.replace("http:", "https:"))) == NotSent(
+            f"could not connect to {peer(url)} in time"
+        )
 
 
 # What may have left.
@@ -387,7 +406,7 @@ async def test_a_client_that_was_passed_in_is_used_and_not_closed() -> None:
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
-        (library.ProxyError("403"), NotSent("the proxy refused to connect")),
+        (library.ProxyError("403"), NotSent("the proxy refused to connect to a.test:80")),
         (library.ReadTimeout("x"), Unanswered("no answer in time")),
         (library.WriteError("x"), Unanswered("the connection was lost")),
         (library.CloseError("x"), Unanswered("the connection was lost")),
@@ -426,7 +445,7 @@ SENDING = "http11.send_request_headers.started"
 
 @pytest.mark.parametrize(
     ("events", "answer"),
-    [([], NotSent("could not connect in time")), ([SENDING], Unanswered("no answer in time"))],
+    [([], NotSent("could not connect to a.test:80 in time")), ([SENDING], Unanswered("no answer in time"))],
 )
 async def test_a_deadline_of_a_client_that_expires_while_it_connects_is_not_sent(
     events: list[str], answer: Answer

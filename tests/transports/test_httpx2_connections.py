@@ -14,7 +14,7 @@ from msgapi import NotSent, Response, Unanswered
 from msgapi.transports import Transport, httpx2
 from msgapi.transports.httpx2 import connection as module
 from msgapi.transports.httpx2.connection import H11Connection
-from tests.support.exchanges import get, post, secured
+from tests.support.exchanges import get, peer, post, secured
 from tests.support.raw_servers import Serve, Wire, reply, serving
 
 pytestmark = pytest.mark.anyio
@@ -116,10 +116,10 @@ async def test_a_connection_is_closed_that_is_cancelled_just_when_it_is_ready(mo
 @pytest.mark.parametrize(
     ("errors", "reason"),
     [
-        ([errno.ECONNREFUSED] * 2, "could not connect: ECONNREFUSED (Connection refused)"),
+        ([errno.ECONNREFUSED] * 2, "could not connect to h.test:80: ECONNREFUSED (Connection refused)"),
         (
             [errno.ENETUNREACH, errno.ECONNREFUSED],
-            "could not connect: ENETUNREACH (Network is unreachable), ECONNREFUSED (Connection refused)",
+            "could not connect to h.test:80: ENETUNREACH (Network is unreachable), ECONNREFUSED (Connection refused)",
         ),
     ],
 )
@@ -129,7 +129,7 @@ async def test_the_errors_of_all_addresses_are_named(
     six, four = (OSError(number, "why") for number in errors)
     _ = Addresses(monkeypatch, six=six, four=four)
     async with httpx2.open() as transport:
-        assert await transport(get("http://host.test")) == NotSent(reason)
+        assert await transport(get("http://h.test")) == NotSent(reason)
 
 
 async def test_a_host_with_two_addresses_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ async def test_a_connect_that_is_cancelled_closes_its_socket(monkeypatch: pytest
     monkeypatch.setattr(module, "socket", Stuck)
     monkeypatch.setattr(anyio, "wait_writable", never)
     async with httpx2.open(connect_timeout=0.05) as transport:
-        assert await transport(get("http://127.0.0.1:9")) == NotSent("could not connect in time")
+        assert await transport(get("http://127.0.0.1:9")) == NotSent("could not connect to 127.0.0.1:9 in time")
     assert [sock.fileno() for sock in made] == [-1]
 
 
@@ -216,7 +216,7 @@ async def test_a_socket_that_tls_cannot_be_started_on_is_closed(monkeypatch: pyt
     monkeypatch.setattr(ssl.SSLContext, "wrap_socket", refuse)
     async with serving(Wire.hang) as url, httpx2.open(ssl=ssl.create_default_context()) as transport:
         answer = await transport(get(url.replace("http:", "https:")))
-    assert answer == NotSent("could not connect: ENOTCONN (Transport endpoint is not connected)")
+    assert answer == NotSent(f"could not connect to {peer(url)}: ENOTCONN (Transport endpoint is not connected)")
     assert [sock.fileno() for sock in given] == [-1]
 
 

@@ -230,7 +230,7 @@ async def test_a_deadline_that_expires_while_connecting_is_not_sent() -> None:
         raise AssertionError
 
     transport = PooledTransport(never, make_deadlines(0.02), ConnectionLimit(9), None)
-    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect in time")
+    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect to here.test:80 in time")
     await transport.close()
 
 
@@ -443,7 +443,7 @@ async def test_a_deadline_that_expires_while_a_call_connects_is_not_sent() -> No
         raise AssertionError
 
     transport = PooledTransport(connect, make_deadlines(0.02), ConnectionLimit(1), asyncio.get_running_loop())
-    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect in time")
+    assert await transport(Request("GET", "http://here.test/")) == NotSent("could not connect to here.test:80 in time")
     await transport.close()
 
 

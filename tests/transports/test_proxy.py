@@ -14,7 +14,7 @@ from msgapi.http import TimeLimits
 from msgapi.transports import aiohttp, httptools
 from msgapi.transports.aiohttp import opening
 from msgapi.transports.common.opening import FROM_ENVIRONMENT, Proxy, ProxyRules, parse_setting, read_proxies
-from tests.support.exchanges import secured
+from tests.support.exchanges import peer, secured
 from tests.support.proxy import proxying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 from tests.transports.test_connections import OWN, Opened
@@ -211,27 +211,29 @@ async def test_the_proxy_of_the_environment_is_read_when_the_transport_opens(
 async def test_a_tunnel_that_is_refused_is_not_sent(over: Opened, answer: bytes, reason: str) -> None:
     async with proxying(answer=answer) as proxy, over(proxy=proxy.url(CREDENTIALS)) as transport:
         assert await transport(Request("POST", "https://h.test/v1/x")) == NotSent(
-            f"the proxy refused to connect: {reason}"
+            f"the proxy {peer(proxy.url())} refused to connect to h.test:443: {reason}"
         )
 
 
 @OWN
 async def test_a_proxy_that_cannot_be_reached_is_not_sent(over: Opened) -> None:
-    async with over(proxy=f"http://127.0.0.1:{free_port()}") as transport:
+    proxy = f"127.0.0.1:{free_port()}"
+    async with over(proxy=f"http://{CREDENTIALS}{proxy}") as transport:
         for scheme in ("http", "https"):
             answer = await transport(Request("POST", f"{scheme}://h.test/v1/x"))
-            assert answer == NotSent("could not connect to the proxy: ECONNREFUSED (Connection refused)")
+            assert answer == NotSent(f"could not connect to the proxy {proxy}: ECONNREFUSED (Connection refused)")
     async with over(proxy="http://nothing.invalid") as transport:
         answer = await transport(Request("POST", "https://h.test/v1/x"))
         assert isinstance(answer, NotSent)
-        assert answer.reason.startswith("the host name of the proxy could not be resolved: EAI_")
+        assert answer.reason.startswith("the host name of the proxy nothing.invalid:80 could not be resolved: EAI_")
 
 
 @OWN
 async def test_a_proxy_that_does_not_answer_is_a_connection_that_was_not_made_in_time(over: Opened) -> None:
     async with serving(Wire.hang) as url, over(proxy=url) as transport:
         request = Request("POST", "https://h.test/v1/x", limits=TimeLimits(None, 0.03))
-        assert await transport(request) == NotSent("could not connect in time")
+        reason = f"could not connect to h.test:443 through the proxy {peer(url)} in time"
+        assert await transport(request) == NotSent(reason)
 
 
 @OWN

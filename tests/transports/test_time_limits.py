@@ -14,6 +14,7 @@ from msgapi.results import NO_FREE_CONNECTION
 from msgapi.transports import Cassette, Recording, httpx2
 from msgapi.transports.common import connections
 from msgapi.transports.httpx2 import connection
+from tests.support.exchanges import peer
 from tests.support.raw_servers import Wire, reply, serving
 from tests.transports.test_connections import EVERY, OK, OWN, Opened, transports
 
@@ -71,7 +72,7 @@ async def test_a_limit_may_be_longer_than_the_time_out_of_the_transport(over: Op
 async def test_the_limit_of_connecting_is_kept(over: Opened) -> None:
     async with serving(Wire.hang) as url, over() as transport:
         secure = url.replace("http:", "https:")
-        assert await transport(limited(secure, connect=SHORT)) == NotSent("could not connect in time")
+        assert await transport(limited(secure, connect=SHORT)) == NotSent(f"could not connect to {peer(url)} in time")
 
 
 @EVERY
@@ -117,7 +118,7 @@ async def test_a_handshake_that_outlasts_the_limits_of_its_request_is_not_sent(o
     async with serving(Wire.hang) as url, over(timeout=30.0) as transport:
         secure = url.replace("http:", "https:")
         for limits in ((LONG, None, None), (None, 20.0, LONG)):
-            assert await transport(limited(secure, *limits)) == NotSent("could not connect in time")
+            assert await transport(limited(secure, *limits)) == NotSent(f"could not connect to {peer(url)} in time")
 
 
 async def test_a_wait_for_a_connection_of_the_client_that_outlasts_the_limits_is_not_sent() -> None:

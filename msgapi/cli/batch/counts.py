@@ -13,7 +13,7 @@ from ...journal.sqlite import API_ERRORS
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result
 from ..advice import advise_row
-from ..output import RowOutcome, TextTable, counted, table_of
+from ..output import Exit, RowOutcome, TextTable, counted, table_of
 from .input import InputRow
 
 _MOST_KINDS: Final = 40
@@ -96,13 +96,13 @@ class Counts:
     - *accepted_by_fallback*: accepted rows that were sent by email, because the service has refused the RCS message.
     - *refused*: rows that were refused, by the service or before they were sent; *duplicate*: rows that repeat one.
     - *unknown*: rows with an error that may have been sent; *not_carried_out*: rows with an error that the next run
-      sends. Neither has a verdict of the service.
+      sends. Neither has a verdict of the service, except for the *unreadable* ones among the unknown: the service has
+      accepted them, and its response could not be read.
     - *changed*: rows that differ from rows that were sent, and were left out; *changed_lines*: the first of them.
     - *sent_earlier*: accepted rows that an earlier run has sent; *not_in_file*: rows that the file does not have any
       more, and *spend_not_in_file* their cost.
     - *settled_before*: rows that an earlier run has settled.
     - *interrupted*: rows without a result that may have been sent; *not_sent_yet*: rows that were not sent.
-    - *resumable*: rows of the journal that the same command sends again, without another option.
     - *spend*, *held*: price and hold of the accepted messages.
     - *errors*, *samples*: rows by group, and one error of each; *first*: the first errors with their rows.
     """
@@ -117,7 +117,6 @@ class Counts:
     settled_before: int = 0
     not_sent_yet: int = 0
     interrupted: int = 0
-    resumable: int = 0
     unknown: int = 0
     not_carried_out: int = 0
     spend: Decimal = Decimal(0)
@@ -128,11 +127,24 @@ class Counts:
     first: list[tuple[InputRow, ApiError]] = field(factory=list)
     changed_lines: list[int] = field(factory=list)
     accepted_by_fallback: int = 0
+    unreadable: int = 0
+
+    @property
+    def ended(self) -> int:
+        """The number of rows with a result, settled or not."""
+        return self.accepted + self.failed + self.duplicate + self.changed + self.settled_before
 
     @property
     def settled(self) -> int:
-        """The number of rows with an outcome."""
-        return self.accepted + self.failed + self.duplicate + self.changed + self.settled_before
+        """The number of rows that need no further run: all but those `without_verdict`."""
+        return self.total - self.without_verdict
+
+    @property
+    def status(self) -> Exit:
+        """The exit status for these numbers: while rows are without a verdict, the batch is not finished."""
+        if self.without_verdict:
+            return Exit.STOPPED
+        return Exit.REFUSED if self.failed else Exit.ACCEPTED
 
     @property
     def failed(self) -> int:
@@ -142,12 +154,17 @@ class Counts:
     @property
     def with_verdict(self) -> int:
         """The number of rows that are done with: those with an outcome, except unknown ones and those not sent yet."""
-        return self.settled - self.unknown - self.not_carried_out
+        return self.ended - self.unknown + self.unreadable - self.not_carried_out
 
     @property
     def without_verdict(self) -> int:
         """The number of rows for which there is no verdict of the service: those not sent yet, and the unknown ones."""
-        return self.not_sent_yet + self.not_carried_out + self.interrupted + self.unknown
+        return self.not_sent_yet + self.not_carried_out + self.interrupted + self.unknown - self.unreadable
+
+    @property
+    def on_request(self) -> dict[ErrorGroup, int]:
+        """The numbers of rows that are sent again only on request, since the service may have forgotten their keys."""
+        return {group: rows for group, rows in self.errors.items() if group.code in _NOT_IN_SUMMARY}
 
     @property
     def by_outcome(self) -> dict[RowOutcome, int]:
@@ -164,7 +181,7 @@ class Counts:
     @property
     def unpaid(self) -> int:
         """The number of rows to be paid for: those without an outcome, and those that were not carried out."""
-        return self.total - self.settled + self.not_carried_out
+        return self.total - self.ended + self.not_carried_out
 
     def add_result(self, row: InputRow, result: Result[Accepted]) -> None:
         """Count the *result* of *row*."""
@@ -177,6 +194,7 @@ class Counts:
             return
         group = group_of(result)
         self._add(group.outcome, 1)
+        self.unreadable += state_of(result, maybe_sent=False) is State.ACCEPTED
         if group.outcome is RowOutcome.CHANGED:
             if len(self.changed_lines) < _MOST_SHOWN:
                 self.changed_lines.append(row.line)
@@ -191,6 +209,7 @@ class Counts:
         """Remove an earlier *result* of a row that has a new one."""
         group = group_of(result)
         self._add(group.outcome, -1)
+        self.unreadable -= state_of(result, maybe_sent=False) is State.ACCEPTED
         if group not in self.errors:
             group = evolve(group, code=_OTHERS)
         self.errors[group] -= 1
@@ -206,7 +225,7 @@ class Counts:
         samples = self.samples
         kept = [(group, rows) for group, rows in self.errors.items() if group.code in _NOT_IN_SUMMARY]
         here, gone = summary.in_file, summary.not_in_file
-        self.accepted = self.accepted_by_fallback = 0
+        self.accepted = self.accepted_by_fallback = self.unreadable = 0
         self.refused = self.duplicate = self.changed = self.not_carried_out = 0
         self.unknown = self.interrupted = self.settled_before = self.not_sent_yet = 0
         self.errors, self.samples = Counter(), {}
@@ -215,8 +234,6 @@ class Counts:
         self.spend, self.held = here.price, here.hold
         self.sent_earlier = here.earlier.rows(State.ACCEPTED)
         self.not_in_file, self.spend_not_in_file = gone.rows(), gone.price
-        unsettled = here.rows(State.STARTED, State.NOT_SENT, State.UNKNOWN)
-        self.resumable = max(0, unsettled - sum(rows for _, rows in kept))
         self.not_sent_yet += max(0, self.total - here.rows())
         for group, rows in kept:
             self._add_kept(group, rows, samples)
@@ -247,6 +264,7 @@ class Counts:
             return
         group = ErrorGroup(_BY_CODE.get(code) or _OUTCOMES[count.state], kind, code)
         self._add(group.outcome, count.rows)
+        self.unreadable += count.rows if count.state is State.ACCEPTED else 0
         self.errors[group] += count.rows
         self.samples[group] = samples.get(group) or sample_error(kind, code, count.state)
 
@@ -333,16 +351,20 @@ def plain_counts(counts: Counts) -> dict[str, object]:
 @final
 @frozen
 class RestAdvice:
-    """What to do about rows without a result: those that may have been sent, and those that were not."""
+    """What to do about rows without a result: those that may have been sent, and those that were not.
+
+    *finish* says how the batch is finished; `{journal}` stands for its journal.
+    """
 
     unknown: str = "May have been sent: send them again with the same idempotency keys."
     not_sent_yet: str = "Run the same command to send them."
+    finish: str = "run the same command again to continue, or `msgapi batch --resume {journal}`"
 
 
-_BATCH_ADVICE: Final = RestAdvice()
+BATCH_ADVICE: Final = RestAdvice()
 
 
-def outcome_table(counts: Counts, advice: RestAdvice = _BATCH_ADVICE) -> TextTable:
+def outcome_table(counts: Counts, advice: RestAdvice = BATCH_ADVICE) -> TextTable:
     """Return the table of outcomes, with what to do about each."""
     table = table_of("outcome", "#rows", "code", "what to do")
     table.add_row(RowOutcome.ACCEPTED.title, f"{counts.accepted:,}", "", "Nothing: queued for delivery.", style="green")

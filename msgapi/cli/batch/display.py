@@ -22,10 +22,20 @@ from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
 from ...ratelimit import Pace
 from ...results import NotFound
-from ..advice import explain
+from ..advice import advise_row, explain
 from ..output import CliError, Exit, RowOutcome, counted, csv_cell, emit, emit_json, escaped, note, write_if_open
 from ..output import line as one_line
-from .counts import Counts, RestAdvice, cost_line, group_of, outcome_table, plain_counts, plain_shares, recorded_kind
+from .counts import (
+    BATCH_ADVICE,
+    Counts,
+    RestAdvice,
+    cost_line,
+    group_of,
+    outcome_table,
+    plain_counts,
+    plain_shares,
+    recorded_kind,
+)
 from .journal import BatchJournal, reading, row_count
 from .runner import LANE, STOPPING, BatchRun, ProgressReporter, Waiting, duration
 from .spending import missing, shortage
@@ -67,14 +77,14 @@ class SpeedMeter:
         self._clock = clock
         self._marks: deque[tuple[float, int]] = deque([(clock.now(), 0)])
 
-    def measure(self, settled: int) -> float:
-        """Record that *settled* rows have ended by now, and return rows per second."""
+    def measure(self, ended: int) -> float:
+        """Record that *ended* rows have ended by now, and return rows per second."""
         now = self._clock.now()
-        self._marks.append((now, settled))
+        self._marks.append((now, ended))
         while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:  # noqa: PLR2004 - the first and the last
             _ = self._marks.popleft()
         since, before = self._marks[0]
-        return (settled - before) / (now - since) if now > since else 0.0
+        return (ended - before) / (now - since) if now > since else 0.0
 
 
 def outcome_parts(counts: Counts) -> list[str]:
@@ -97,7 +107,7 @@ def progress_parts(counts: Counts, in_flight: int, rate: float, waiting: Waiting
     *rate* is in rows per second. What the batch is *waiting* for comes first. Only if it does not wait, the rate and
     the time left are shown.
     """
-    left, done = counts.total - counts.settled, f"{counts.with_verdict:,}/{counts.total:,}"
+    left, done = counts.total - counts.ended, f"{counts.with_verdict:,}/{counts.total:,}"
     *problems, accepted = outcome_parts(counts)
     if waiting is None:
         parts = [done, *problems]
@@ -213,11 +223,11 @@ class BatchProgress:
 
     def update(self, counts: Counts, in_flight: int, waiting: Waiting | None = None) -> None:
         """Show the current *counts*, and what the batch is *waiting* for, unless that was shown a moment ago."""
-        rate, now = self._speed.measure(counts.settled), self._clock.now()
+        rate, now = self._speed.measure(counts.ended), self._clock.now()
         if waiting is not None and waiting.seconds < self._display.shortest_wait:
             waiting = None
         reason = None if waiting is None else waiting.reason
-        is_due = now - self._drawn >= self._display.interval and (counts.settled or reason)
+        is_due = now - self._drawn >= self._display.interval and (counts.ended or reason)
         if self._display.eager or is_due or reason != self._shown:
             self._shown, self._drawn = reason, now
             limit = self._pace.lane(LANE).rate
@@ -289,6 +299,7 @@ def summary(run: BatchRun) -> dict[str, object]:
             "sent_before": None if run.journal is None else _sent_before(run.journal),
             "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
             "failure": run.failure,
+            "next": next_step(run.counts, None if run.journal is None else run.journal.path),
             "journal": None if run.journal is None else run.journal.path,
             "exit": int(run.status),
         }
@@ -297,6 +308,25 @@ def summary(run: BatchRun) -> dict[str, object]:
 
 def _sent_before(found: BatchJournal) -> dict[str, object] | None:
     return None if found.sent_before is None else asdict(found.sent_before)
+
+
+def next_step(counts: Counts, journal: str | None, advice: RestAdvice = BATCH_ADVICE) -> str | None:
+    """Return how to finish the batch; None if it is finished: each row is settled, or was left out by request.
+
+    *journal* is its path; None if there is none.
+    """
+    left, on_request = counts.without_verdict, counts.on_request
+    if not left:
+        return None
+    if journal is None:
+        return (
+            f"not finished, {counted(left, verb='are')} not sent yet or unknown: --results FILE.jsonl shows which; "
+            "with a journal, the same command sends the rest"
+        )
+    steps = [advice.finish.format(journal=quote(journal))] if left > sum(on_request.values()) else []
+    for group, rows in on_request.items():
+        steps.append(f"{counted(rows)} with the code {group.code}: {advise_row(counts.samples[group]).rstrip('.')}")
+    return f"not finished, {counted(left, verb='are')} left: {'; '.join(steps)}"
 
 
 def _first(run: BatchRun) -> Iterator[str]:
@@ -321,7 +351,7 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     if run.interrupted:
         unknown, not_sent_yet = counts.unknown + counts.interrupted, counts.not_sent_yet + counts.not_carried_out
         yield (
-            f"interrupted: {counted(counts.total - counts.without_verdict)} settled, "
+            f"interrupted: {counted(counts.settled)} settled, "
             f"{unknown:,} {RowOutcome.UNKNOWN.words}, {not_sent_yet:,} {RowOutcome.NOT_SENT_YET.words}"
         )
     files = run.files
@@ -331,21 +361,18 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
             yield "nothing was sent: all rows were settled earlier; to send all of them again, use --new-batch"
         yield from _journal_notices(run.journal.path, counts, failed if files is not None and files.refused else None)
         return
-    refused, left = counts.refused, counts.without_verdict
+    refused = counts.refused
     if refused and failed:
         yield f"{counted(refused, verb='were')} refused, see {failed}: correct them there and send that file"
     elif refused:
         yield f"{counted(refused, verb='were')} refused: --failed FILE.jsonl writes a file with them to send again"
-    if left:
-        yield (
-            f"{counted(left, verb='are')} not sent yet or unknown: --results FILE.jsonl shows which; "
-            "with a journal, the same command sends the rest"
-        )
+    if (step := next_step(counts, None)) is not None:
+        yield step
 
 
 def _journal_notices(path: str, counts: Counts, failed: str | None) -> Iterator[str]:
-    if counts.resumable or counts.not_sent_yet:
-        yield f"run the same command again to continue, or `msgapi batch --resume {quote(path)}`"
+    if (step := next_step(counts, path)) is not None:
+        yield step
     if failed:
         yield (
             f"the rows that were refused are in {failed}: correct them in the input and repeat the command, "
@@ -400,11 +427,11 @@ def show_journal(
     options: JournalReportOptions,
     *,
     more: Mapping[str, object] | None = None,
-    advice: RestAdvice | None = None,
+    advice: RestAdvice = BATCH_ADVICE,
 ) -> int:
     """Print the summary of the journal at *path*, or export its rows. Return the exit status.
 
-    *more* is added to the JSON; *advice* is for rows without a result.
+    *more* is added to the JSON; *advice* is for rows without a verdict.
     """
     options.check()
     with reading(path) as record:
@@ -418,13 +445,15 @@ def show_journal(
             for line in _exported(record, options.export, options.only):
                 write_if_open(line)
         elif options.json:
-            emit_json(plain_counts(counts) | {"journal": path, "incomplete": incomplete} | dict(more or {}))
+            step = next_step(counts, path, advice)
+            facts = {"next": step, "journal": path, "incomplete": incomplete, "exit": int(counts.status)}
+            emit_json(plain_counts(counts) | facts | dict(more or {}))
         else:
-            emit(outcome_table(counts, advice or RestAdvice()))
+            emit(outcome_table(counts, advice))
             emit(cost_line(counts))
-    if counts.not_sent_yet or counts.resumable:
-        return Exit.STOPPED
-    return Exit.REFUSED if counts.failed else Exit.ACCEPTED
+            if (step := next_step(counts, path, advice)) is not None:
+                note(step)
+    return counts.status
 
 
 def count_rows(record: JournalReader) -> Counts:

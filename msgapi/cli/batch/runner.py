@@ -34,7 +34,7 @@ from ...observe import Observer, Watch, combine
 from ...ratelimit import Pace
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
-from ..connection import open_signals
+from ..connection import open_signals, stop_signals
 from ..output import CliError, Exit, RowOutcome, cannot_read, counted
 from .calls import KeyFunction, RowCall, RowCalls
 from .counts import Counts, RunShare
@@ -134,21 +134,20 @@ class BatchRun:
     @property
     def status(self) -> Exit:
         """The exit status."""
-        left = self.counts.not_sent_yet + self.counts.interrupted + self.counts.resumable
         if self.stopped is not None and self.stopped.reason == "unauthorized":
             return Exit.CONFIGURATION
         if self.interrupted and self.counts.without_verdict:
             return Exit.INTERRUPTED
-        if self.failure or left or (self.stopped is not None and self.stopped.reason != "asked"):
+        if self.failure or (self.stopped is not None and self.stopped.reason != "asked"):
             return Exit.STOPPED
-        return Exit.REFUSED if self.counts.failed else Exit.ACCEPTED
+        return self.counts.status
 
     async def send_rows(self, api: Caller, progress: ProgressReporter) -> None:
         """Send each row through *api*. The result is in `counts`, `stopped` and `status`."""
         service = ServiceWatch(self.outage_timeout)
         if isinstance(api, Client):
             api.observer = service if api.observer is None else combine(api.observer, service)
-        with open_signals(*_stop_signals()) as signals, anyio.CancelScope() as scope:
+        with open_signals(*stop_signals()) as signals, anyio.CancelScope() as scope:
             try:
                 async with AsyncExitStack() as stack:
                     batch = await self._open_batch(api, stack)
@@ -191,7 +190,7 @@ class BatchRun:
                 await self._collect(outcomes)
                 if self._opened is not None and outcomes.stopped is None and self.failure is None:
                     await self._opened.confirm_complete()
-                    if not self.counts.unknown:
+                    if not self.counts.without_verdict:
                         await self._opened.mark_finished()
             except Unusable as error:
                 self.failure = f"{error}"
@@ -291,7 +290,7 @@ class BatchRun:
             if self.files is not None:
                 self.files.write_interrupted(row, call.idempotency_key)
         self._write_rest(None)
-        self.counts.not_sent_yet = self.counts.total - self.counts.settled - self.counts.interrupted
+        self.counts.not_sent_yet = self.counts.total - self.counts.ended - self.counts.interrupted
 
     def _write_rest(self, record: JournalReader | None) -> None:
         # Rows that this run has not recorded: an earlier run has settled them, or they are not sent yet.
@@ -321,9 +320,8 @@ class BatchRun:
                 continue
             self.interrupted += 1
             if self.interrupted > 1:
-                progress.print_line(
-                    f"stopped at once, with {counted(outcomes.in_flight, 'request')} in flight that may have been received"
-                )
+                cut_off = counted(outcomes.in_flight, "request")
+                progress.print_line(f"stopped at once, with {cut_off} in flight that may have been received")
                 scope.cancel()
                 return
             outcomes.stop()
@@ -378,13 +376,6 @@ def _endings(outcomes: Outcomes[Accepted], files: ResultFiles | None) -> tuple[s
 def _changed_id(made: RowCall) -> str:
     # The id under which the journal has the row if a changed row of its id was left out.
     return changed_id(made.id, request_digest(*made.call.legs))
-
-
-def _stop_signals() -> "list[Signals]":
-    # A program that was started by `nohup` ignores SIGHUP, and has to. Windows has none.
-    hangup: Signals | None = getattr(signal, "SIGHUP", None)
-    stops = [signal.SIGINT, signal.SIGTERM]
-    return stops if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN else [*stops, hangup]
 
 
 _FAILURES: Final = 5  # in a row: fewer are retried without a word

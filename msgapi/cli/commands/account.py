@@ -1,6 +1,5 @@
 """The commands for the balance and the message log: `msgapi balance` and `msgapi messages list`, `get` and `revoke`."""
 
-from datetime import date
 from typing import Any, Final
 
 import click
@@ -10,8 +9,8 @@ from ...messages import MessageRecord, Page
 from ...results import Balance
 from ...schema.cursor_pages import odd_rows
 from ..connection import run_call
-from ..options import KINDS, json_option, sandbox_option
-from ..output import CliError, TextTable, line, note, table_of
+from ..options import KINDS, json_option, sandbox_option, since_option, until_option
+from ..output import TextTable, line, note, table_of
 
 _STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
 
@@ -38,8 +37,8 @@ def _amounts(found: Balance) -> str:
 @click.option("--channel", "channel_id", metavar="ID", help="Only messages of this channel.")
 @click.option("--contact", "contact_id", metavar="ID", help="Only messages of this contact.")
 @click.option("--campaign", "campaign_id", metavar="ID", help="Only messages of this campaign.")
-@click.option("--since", metavar="DATE", help="Only messages of this day or later, such as 2026-05-04.")
-@click.option("--until", metavar="DATE", help="Only messages of this day or earlier.")
+@since_option
+@until_option
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="Page size.")
 @click.option("--offset", type=click.IntRange(0), default=0, help="Skip this many messages.")
 @json_option
@@ -47,11 +46,6 @@ def _amounts(found: Balance) -> str:
 def list_messages(*, json: bool, sandbox: bool, **given: Any) -> int:  # noqa: ANN401 - the filters of messages.list
     """List messages, the newest first."""
     filters = {name: value for name, value in given.items() if value is not None}
-    for name in filters.keys() & {"since", "until"}:
-        try:
-            filters[name] = date.fromisoformat(filters[name])
-        except ValueError:
-            raise CliError(f"--{name} takes a date such as 2026-05-04, not {filters[name]!r}") from None
     return run_call(messages.list(**filters), _table, json=json, sandbox=sandbox)
 
 

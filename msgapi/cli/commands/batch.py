@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from ..options import (
+    FILE_PATH,
     GroupedCommand,
     amount_callback,
     concurrency_option,
@@ -23,7 +24,7 @@ from ..options import (
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("file", required=False)
+@click.argument("file", type=FILE_PATH, required=False)
 @file_options
 @option_group("Sending", concurrency_option, rate_option, outage_timeout_option, dry_run_option, sandbox_option)
 @option_group(
@@ -46,9 +47,13 @@ from ..options import (
 )
 @option_group(
     "Resuming",
-    click.option("--journal", metavar="FILE", help="Record each row in this file (default: FILE.journal)."),
+    click.option(
+        "--journal", type=FILE_PATH, metavar="FILE", help="Record each row in this file (default: FILE.journal)."
+    ),
     click.option("--no-journal", is_flag=True, help="Record nothing. An interrupted batch cannot be resumed."),
-    click.option("--resume", metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE."),
+    click.option(
+        "--resume", type=FILE_PATH, metavar="JOURNAL", help="Resume the batch of this journal, instead of naming FILE."
+    ),
     click.option(
         "--resend-unknown",
         is_flag=True,
@@ -65,9 +70,14 @@ from ..options import (
 )
 @option_group(
     "Output",
-    click.option("--results", metavar="FILE.jsonl", help="Write a line to this file for each row as it ends."),
     click.option(
-        "--failed", metavar="FILE", help="Write the refused and invalid rows to this file, to be corrected and sent."
+        "--results", type=FILE_PATH, metavar="FILE.jsonl", help="Write a line to this file for each row as it ends."
+    ),
+    click.option(
+        "--failed",
+        type=FILE_PATH,
+        metavar="FILE",
+        help="Write the refused and invalid rows to this file, to be corrected and sent.",
     ),
     click.option("--overwrite", is_flag=True, help="Overwrite the files of --results and --failed."),
     click.option("--with-recipients", is_flag=True, help="Include the recipients in the file of --results."),
@@ -140,7 +150,7 @@ def batch(
 
 
 @click.command("batch report")
-@click.argument("journal")
+@click.argument("journal", type=FILE_PATH)
 @export_option
 @only_option
 @json_option
@@ -153,7 +163,8 @@ def batch_report(*, journal: str, export: str | None, only: str | None, json: bo
 
     In CSV, a cell that a spreadsheet would run as a formula begins with '. In JSONL, each value is as it was stored.
 
-    The exit status is 0 if every row was accepted, 3 if the same command would send more rows, and 1 otherwise.
+    The exit status is 0 if every row was accepted, 3 if rows are not sent yet or their outcome is unknown, and 1
+    otherwise.
     """  # noqa: D301 - \b is click's own
     from ..batch.display import JournalReportOptions, show_journal  # not needed for --help
 

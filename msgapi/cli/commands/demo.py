@@ -176,7 +176,12 @@ class DemoSetup:
 @click.option(
     "--rows", type=click.IntRange(50, 1_000_000), default=10_000, show_default=True, metavar="N", help="Send N rows."
 )
-@click.option("--keep", metavar="DIRECTORY", help="Keep the files in this directory.")
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, readable=False),
+    metavar="DIRECTORY",
+    help="Keep the files in this directory.",
+)
 @click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
 def demo(*, rows: int, keep: str | None, seed: int) -> int:
     """Send a file to a faulty sandbox and check each row.

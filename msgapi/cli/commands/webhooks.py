@@ -1,45 +1,48 @@
-"""The commands `msgapi webhooks list`, `add`, `remove`, `test`, `verify` and `listen`."""
+"""The commands `msgapi webhooks list`, `add`, `remove`, `test` and `verify`."""
 
-import logging
-import signal
 import sys
-from collections.abc import Callable
-from functools import partial
+from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final, final
 
-import anyio
 import click
 import orjson
-from attrs import define
+from click.shell_completion import CompletionItem
 
 from ... import webhooks
 from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, UnknownEvent, WebhookEndpoint
-from ..connection import open_signals, run_async, run_call
-from ..options import json_option, sandbox_option
-from ..output import (
-    CliError,
-    Exit,
-    OutputClosed,
-    TextTable,
-    cannot_read,
-    emit,
-    emit_json,
-    escaped,
-    line,
-    note,
-    table_of,
-    write,
-)
+from ..connection import run_call
+from ..options import FILE_PATH, json_option, sandbox_option
+from ..output import CliError, Exit, TextTable, cannot_read, emit, emit_json, line, note, table_of
 
-_secret_option: Final = click.option(
+secret_option: Final = click.option(
     "--secret",
     envvar="MSGAPI_WEBHOOK_SECRET",
     default="",
     metavar="TEXT",
     help="Use this secret of the endpoint. MSGAPI_WEBHOOK_SECRET sets it, too.",
 )
+
+
+@final
+class EventName(click.types.StringParamType):
+    """The name of an event, which shells complete."""
+
+    name = "event"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ANN401 - as click has it
+        """Return *value*, or fail with the names of all events."""
+        text = f"{value}"
+        if text not in webhooks.EVENT_TYPES:
+            near = get_close_matches(text, webhooks.EVENT_TYPES, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            self.fail(f"no such event: {text} (all: {', '.join(webhooks.EVENT_TYPES)}).{hint}", param, ctx)
+        return text
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's signature
+        """Complete the name of an event."""
+        return [CompletionItem(name) for name in webhooks.EVENT_TYPES if name.startswith(incomplete)]
 
 
 @final
@@ -65,8 +68,8 @@ def list_webhooks(*, cursor: str | None, limit: int | None, json: bool, sandbox:
 
 @click.command
 @click.argument("url")
-@click.argument("event", nargs=-1)
-@_secret_option
+@click.argument("event", nargs=-1, type=EventName())
+@secret_option
 @json_option
 @sandbox_option
 def add(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: bool) -> int:
@@ -74,10 +77,7 @@ def add(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: b
 
     The service sends each EVENT, such as message.delivered, to URL. If none is named, it sends all events.
     """
-    unknown = sorted(set(event) - webhooks.EVENT_TYPES.keys())
-    if unknown:
-        raise CliError(f"no such event: {', '.join(unknown)} (all: {', '.join(webhooks.EVENT_TYPES)})")
-    endpoint = NewEndpoint(url=url, events=event or tuple(webhooks.EVENT_TYPES), secret=_checked_secret(secret))
+    endpoint = NewEndpoint(url=url, events=event or tuple(webhooks.EVENT_TYPES), secret=checked_secret(secret))
     return run_call(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
 
 
@@ -101,7 +101,7 @@ def test(*, webhook_id: str, json: bool, sandbox: bool) -> int:
 
 
 @click.command
-@click.argument("file")
+@click.argument("file", type=FILE_PATH)
 @click.option("--signature", required=True, metavar="TEXT", help="Verify this value of the X-Arowana-Signature header.")
 @click.option(
     "--secret",
@@ -124,7 +124,7 @@ def verify(*, file: str, signature: str, secrets: tuple[str, ...], json: bool) -
         body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from None
-    checked = [_checked_secret(one) for one in secrets or ("",)]
+    checked = [checked_secret(one) for one in secrets or ("",)]
     event = webhooks.read({webhooks.SIGNATURE_HEADER: signature}, body, secret=checked)
     if isinstance(event, InvalidDelivery):
         wrong_signature = event.status == 401  # noqa: PLR2004
@@ -137,85 +137,12 @@ def verify(*, file: str, signature: str, secrets: tuple[str, ...], json: bool) -
     if json:
         emit_json({"valid": True, "reason": None, "event": orjson.loads(webhooks.write(event))})
     else:
-        emit(_format(event, json=False))
+        emit(format_event(event, json=False))
     return Exit.ACCEPTED
 
 
-@click.command
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8026,
-    show_default=True,
-    metavar="N",
-    help="Listen on this port. 0 is any free port.",
-)
-@_secret_option
-@json_option
-def listen(*, port: int, secret: str, json: bool) -> int:
-    """Receive, verify and print events until Ctrl-C."""
-    return run_async(partial(_listen, port, _checked_secret(secret), json=json))
-
-
-@final
-@define(eq=False)
-class EventPrinter:
-    """Prints events. If standard output cannot be written any more, stores the error in *ended* and calls *close*."""
-
-    json: bool
-    close: Callable[[], None]
-    ended: OutputClosed | CliError | None = None
-
-    async def print_event(self, event: Event) -> None:
-        """Print *event*. If that raises, the receiver refuses the event, so that the service sends it again."""
-        if self.ended is not None:
-            raise self.ended
-        try:
-            write(escaped(_format(event, json=self.json)))
-        except (OutputClosed, CliError) as error:
-            self.ended = error
-            self.close()
-            raise
-
-
-async def _listen(port: int, secret: str, *, json: bool) -> int:
-    from aiohttp import web
-
-    listening = anyio.CancelScope()
-    printer = EventPrinter(json, listening.cancel)
-    logging.getLogger("msgapi").addHandler(logging.NullHandler())  # errors are reported in one line at the end
-    receive = webhooks.aiohttp(printer.print_event, secret=secret)
-
-    async def respond(request: web.Request) -> web.Response:
-        response = await receive(request)
-        if printer.ended is None and response.status != 200:  # noqa: PLR2004
-            note(f"refused with {response.status}: {response.text}")
-        return response
-
-    app = web.Application()
-    _ = app.router.add_post("/{path:.*}", respond)
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
-            try:
-                await web.TCPSite(runner, "127.0.0.1", port).start()
-            except OSError as error:
-                raise CliError(f"cannot listen on port {port}: {error.strerror or error}; try --port 0") from None
-            note(f"listening at http://127.0.0.1:{runner.addresses[0][1]}/ ; Ctrl-C stops it")
-            with listening:
-                _ = await anext(signals)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await runner.cleanup()
-    if isinstance(printer.ended, CliError):
-        raise printer.ended
-    if printer.ended is not None:
-        note("standard output was closed: the last event was refused, so the service sends it again")
-    return Exit.ACCEPTED
-
-
-def _format(event: Event, *, json: bool) -> str:
+def format_event(event: Event, *, json: bool) -> str:
+    """Return *event* as lines of text, or as one line of JSON."""
     plain: dict[str, Any] = orjson.loads(webhooks.write(event))
     if json:
         return orjson.dumps(plain).decode()
@@ -244,7 +171,8 @@ def _added(endpoint: WebhookEndpoint) -> str:
     return f"added {endpoint.id}"
 
 
-def _checked_secret(secret: str) -> str:
+def checked_secret(secret: str) -> str:
+    """Return *secret*. Raise CliError if it is empty or not valid."""
     if not secret:
         raise CliError("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
     try:

@@ -29,11 +29,11 @@ from yarl import URL
 
 from ...http import Request, Response
 from ...results import NotSent, Unanswered
-from ..common.causes import connect_failure, connection_lost, cut_short
+from ..common.causes import connect_failure, connection_lost, cut_short, host_and_port
 from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, repeated_outcome, watch_socket
 from ..common.deadlines import Deadlines
 from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
-from ..common.opening import ProxyRules
+from ..common.opening import Proxy, ProxyRules, peer
 from ..protocol import Answer
 
 _AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them
@@ -50,8 +50,6 @@ _CONNECT_ERRORS: Final = (
 
 # The first match counts: aiohttp's time-outs are TimeoutErrors too.
 _OUTCOMES: Final = (
-    (aiohttp.ConnectionTimeoutError, NotSent("could not connect in time")),
-    (aiohttp.ServerFingerprintMismatch, NotSent("no secure connection: the fingerprint does not match")),
     (aiohttp.InvalidURL, INVALID_URL),
     (TimeoutError, Unanswered("no answer in time")),
     (HttpProcessingError, NOT_HTTP),
@@ -162,11 +160,11 @@ class AiohttpSessionTransport:
             await asyncio.sleep(0)  # the event loop notices which other connections have been closed
             return connection_lost(lost.__cause__)
         except _NETWORK_ERRORS as error:
-            return _outcome(error)
+            return _outcome(error, url, proxy)
         try:
             return await self._read(response)
         except (*_NETWORK_ERRORS, HttpProcessingError) as error:
-            return _outcome(error)
+            return _outcome(error, url, proxy)
         finally:
             response.close()  # no effect on a connection that was read to its end and returned to the pool
 
@@ -245,17 +243,31 @@ def _close_unrequested(connector: aiohttp.BaseConnector | None) -> None:
             protocol.close()
 
 
-def _outcome(error: Exception) -> NotSent | Unanswered:
+def _outcome(error: Exception, url: URL, proxy: Proxy | None) -> NotSent | Unanswered:
+    if isinstance(error, _CONNECT_ERRORS) and not isinstance(error, aiohttp.InvalidURL):
+        return _not_connected(error, url, proxy)
     for kind, outcome in _OUTCOMES:
         if isinstance(error, kind):
             return outcome
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return connect_failure(error)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return NotSent(f"the proxy refused to connect: HTTP {error.status}")
     if isinstance(error, aiohttp.ClientResponseError):
         return NOT_HTTP
     return cut_short(error) if isinstance(error, aiohttp.ClientPayloadError) else connection_lost(error)
+
+
+def _not_connected(error: Exception, url: URL, proxy: Proxy | None) -> NotSent:
+    # Without *proxy* the session may have one of its own.
+    match error:
+        case aiohttp.ServerFingerprintMismatch():
+            return NotSent(f"no secure connection to {peer(url, proxy)}: the fingerprint does not match")
+        case aiohttp.ClientHttpProxyError(status=status):
+            name = "the proxy" if proxy is None else proxy.name
+            return NotSent(f"{name} refused to connect to {peer(url)}: HTTP {status}")
+        case aiohttp.ClientProxyConnectionError(host=host, port=port):
+            return connect_failure(error, f"the proxy {host_and_port(host, port)}")
+        case aiohttp.ConnectionTimeoutError():
+            return connect_failure(TimeoutError(), peer(url, proxy))
+        case _:
+            return connect_failure(error, peer(url, proxy))
 
 
 def _data(body: bytes | None) -> bytes | BytesIO | None:

@@ -2,6 +2,7 @@
 
 Rules:
 - A cause quotes the operating system, OpenSSL or the certificate verifier. It has no address and no URL.
+- Why no connection could be made names host and port, of the proxy too, but no path, no query and no credentials.
 - `NotSent` for a missing file descriptor has the code `TOO_MANY_OPEN_FILES`, which costs no retry budget.
 """
 
@@ -47,20 +48,22 @@ def with_cause(reason: str, error: BaseException) -> str:
     return f"{reason}: {cause}" if cause else reason
 
 
-def connect_failure(error: BaseException, to: str = "") -> NotSent:
-    """Return the outcome of a request for which no connection could be made because of *error*.
+def host_and_port(host: str | None, port: int | None) -> str:
+    """Return *host* and *port* as in a URL, for a sentence."""
+    return f"{f'[{host}]' if ':' in (host or '') else host}:{port}"
 
-    *to* is what it was to be connected to, if it is not the service.
-    """
-    failed = f"could not connect{f' to {to}' if to else ''}"
+
+def connect_failure(error: BaseException, to: str) -> NotSent:
+    """Return the outcome of a request for which no connection could be made *to* a host because of *error*."""
+    failed = f"could not connect to {to}"
     cause = _unwrapped(error)
     if isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTOR:
         remedy = "raise the limit of the process (ulimit -n), or lower max_connections"
         return NotSent(f"{with_cause(failed, cause)}: {remedy}", code=TOO_MANY_OPEN_FILES)
     if isinstance(cause, socket.gaierror):
-        reason = f"the host name{f' of {to}' if to else ''} could not be resolved"
+        reason = f"the host name of {to} could not be resolved"
     elif isinstance(cause, ssl.SSLError):
-        reason = "no secure connection"
+        reason = f"no secure connection to {to}"
     elif isinstance(cause, TimeoutError) and cause.errno is None:
         return NotSent(f"{failed} in time")
     else:

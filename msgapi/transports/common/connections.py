@@ -35,6 +35,7 @@ from yarl import URL
 from ...http import Request, Response, TimeLimits
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
+from .causes import connect_failure, host_and_port
 from .deadlines import Deadlines, StartsDeadlines
 from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed, ProxyRules
@@ -362,7 +363,7 @@ class PooledTransport(Generic[C]):
         if self.limit.closed:
             return NotSent(CLOSED) if connection is None else Unanswered(CLOSED)
         if connection is None:
-            return NotSent("could not connect in time")
+            return connect_failure(TimeoutError(), host_and_port(*origin[1:]))
         if connection.idle_since:
             self.pool.drop(origin)
         return _TIMED_OUT

@@ -29,7 +29,7 @@ from attrs import field, frozen
 from ...config import Misconfigured, is_loopback
 from ...results import NotSent
 from ..protocol import Transport
-from .causes import connect_failure
+from .causes import connect_failure, host_and_port
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -48,7 +48,7 @@ _PORT_NUMBER: Final = re.compile("[0-9]{1,5}")
 _LONGEST_HEAD: Final = 2**14  # bytes of the answer to CONNECT
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r\n")
 _END_OF_HEAD: Final = b"\r\n\r\n"
-_NOT_A_PROXY: Final = "the proxy refused to connect: its answer is not that of a proxy"
+_NOT_A_PROXY: Final = "its answer is not that of a proxy"
 _READ_SIZE: Final = 2**12  # bytes of the answer of a proxy
 _HAPPY_EYEBALLS_DELAY: Final = 0.25  # seconds after which the next address of a host is tried too (RFC 8305)
 
@@ -70,8 +70,12 @@ class Proxy:
 
     def __str__(self) -> str:
         """Return its URL, without user name and password."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{host_and_port(self.host, self.port)}"
+
+    @property
+    def name(self) -> str:
+        """The proxy with host and port, for a sentence."""
+        return f"the proxy {host_and_port(self.host, self.port)}"
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -222,21 +226,22 @@ async def open_tunnel(
     receive: Callable[[], Awaitable[bytes]],
 ) -> NotSent | None:
     """Ask *proxy*, over a connection to it, for a tunnel to the host of *url*. Return why there is none, else None."""
-    host = f"[{url.raw_host}]" if ":" in f"{url.raw_host}" else url.raw_host
-    origin = f"{host}:{url.port}".encode()
+    origin = host_and_port(url.raw_host, url.port).encode()
+    refused = f"{proxy.name} refused to connect to {origin.decode()}"
     _ = await send(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (origin, origin, proxy.header_lines))
     head = b""
     while _END_OF_HEAD not in head:
         data = await receive()
         if not data or len(head) > _LONGEST_HEAD:
-            return NotSent("the proxy refused to connect: it closed the connection" if not data else _NOT_A_PROXY)
+            return NotSent(f"{refused}: {_NOT_A_PROXY if data else 'it closed the connection'}")
         head += data
     status = _STATUS_LINE.match(head)
     if status is None:
-        return NotSent(_NOT_A_PROXY)
+        return NotSent(f"{refused}: {_NOT_A_PROXY}")
     if not status[1].startswith(b"2"):
-        return NotSent(f"the proxy refused to connect: HTTP {status[1].decode()}{_advice(status[1])}")
-    return None if head.endswith(_END_OF_HEAD) else NotSent(_NOT_A_PROXY)  # the server does not speak first in TLS
+        return NotSent(f"{refused}: HTTP {status[1].decode()}{_advice(status[1])}")
+    speaks_first = not head.endswith(_END_OF_HEAD)  # a server does not, in TLS
+    return NotSent(f"{refused}: {_NOT_A_PROXY}") if speaks_first else None
 
 
 def _advice(status: bytes) -> str:
@@ -294,14 +299,14 @@ class Connector(Generic[P]):
 
     async def __call__(self, url: "URL", seconds: float | None = None) -> P:
         """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
+        proxy = None if self.proxies is None else self.proxies.choose(url)
         try:
             async with asyncio.timeout(self.timeout if seconds is None else seconds):
-                proxy = None if self.proxies is None else self.proxies.choose(url)
                 if proxy is None:
                     return await self._secure(url, await self._connect(f"{url.raw_host}", url.port or 0))
                 return await self._connect_through(proxy, url)
         except OSError as error:  # time-outs too
-            raise ConnectFailed(connect_failure(error)) from None
+            raise ConnectFailed(connect_failure(error, peer(url, proxy))) from None
 
     async def _connect_through(self, proxy: Proxy, url: "URL") -> P:
         loop = asyncio.get_running_loop()
@@ -310,7 +315,7 @@ class Connector(Generic[P]):
         try:
             sock = await self._connect(proxy.host, proxy.port)
         except OSError as error:
-            raise ConnectFailed(connect_failure(error, "the proxy")) from None
+            raise ConnectFailed(connect_failure(error, proxy.name)) from None
         try:
             if url.scheme == "https":
                 failure = await open_tunnel(
@@ -355,6 +360,11 @@ class Connector(Generic[P]):
         del self._resolving[host, port]
         if not done.cancelled():
             _ = done.exception()  # else asyncio logs it, if no call waits for it any more
+
+
+def peer(url: "URL", proxy: Proxy | None = None) -> str:
+    """Return host and port of *url*, and the *proxy* through which it is reached, for a sentence."""
+    return f"{host_and_port(url.raw_host, url.port)}{'' if proxy is None else f' through {proxy.name}'}"
 
 
 @lru_cache(1)

@@ -26,7 +26,7 @@ from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import KEEPALIVE, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, finish_response
-from ..common.opening import ConnectFailed, Proxy, ProxyRules, default_ssl_context, open_tunnel
+from ..common.opening import ConnectFailed, Proxy, ProxyRules, default_ssl_context, open_tunnel, peer
 from ..protocol import Answer
 
 A = TypeVar("A")
@@ -132,14 +132,14 @@ class SocketConnector:
 
     async def __call__(self, url: URL, seconds: float | None = None) -> H11Connection:
         """Connect to the origin of *url* in at most *seconds*; raise `ConnectFailed` if that fails."""
+        proxy = None if self.proxies is None else self.proxies.choose(url)
         try:
             with anyio.fail_after(self.timeout if seconds is None else seconds):
-                proxy = None if self.proxies is None else self.proxies.choose(url)
                 sock = await (_connect(f"{url.raw_host}", url.port or 0) if proxy is None else _through(proxy, url))
                 if url.scheme == "https":
                     sock = await _start_tls(sock, f"{url.raw_host}".rstrip("."), self.ssl or default_ssl_context())
         except OSError as error:  # a time-out too
-            raise ConnectFailed(connect_failure(error)) from None
+            raise ConnectFailed(connect_failure(error, peer(url, proxy))) from None
         return H11Connection(sock, self.max_response, self.keepalive)
 
 
@@ -155,7 +155,7 @@ async def _through(proxy: Proxy, url: URL) -> socket:
     try:
         sock = await _connect(proxy.host, proxy.port)
     except OSError as error:
-        raise ConnectFailed(connect_failure(error, "the proxy")) from None
+        raise ConnectFailed(connect_failure(error, proxy.name)) from None
     try:
         if url.scheme == "https":
             send = partial(_send_all, sock)

@@ -27,7 +27,7 @@ from yarl import URL
 from ...config import check_count, check_seconds
 from ...http import Request, TimeLimits
 from ...results import NotSent, Unanswered
-from ..common.causes import connect_failure, connection_lost, cut_short, with_cause
+from ..common.causes import connect_failure, connection_lost, cut_short, host_and_port, with_cause
 from ..common.connections import (
     CLOSED,
     INVALID_URL,
@@ -50,6 +50,7 @@ from .connection import SocketConnector
 _LOG: Final = logging.getLogger("httpx2")
 _TIMED_OUT: Final = Unanswered("no answer in time")
 _NETWORK_ERRORS: Final = (httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.RequestError, OSError)
+_PORTS: Final = {"http": 80, "https": 443}
 _NOT_HTTP: Final = (httpcore2.RemoteProtocolError, httpx2.RemoteProtocolError)
 
 
@@ -222,9 +223,9 @@ class Httpx2ClientTransport:
                     continue
                 outcome = no_free_connection("those of the client are in use")
             except TimeoutError:
-                outcome = progress.expired(closed=self.limit.closed)
+                outcome = progress.expired(request.url, closed=self.limit.closed)
             except _NETWORK_ERRORS as error:
-                outcome = cut_short(_root(error)) if progress.answered else _outcome_of(error)
+                outcome = cut_short(_root(error)) if progress.answered else _outcome_of(error, request.url)
                 if repeatable and not repeated and progress.is_stale and isinstance(outcome, Unanswered):
                     repeated = True
                     continue
@@ -268,10 +269,10 @@ class _Progress:
         # Whether it was sent over a connection that was there before, and no response has come.
         return self.began and not self.connected and not self.answered
 
-    def expired(self, *, closed: bool) -> NotSent | Unanswered:
+    def expired(self, url: httpx2.URL, *, closed: bool) -> NotSent | Unanswered:
         # The outcome if the time was up, or the transport was closed.
         if self.connected and not self.began:
-            return NotSent(CLOSED if closed else "could not connect in time")
+            return NotSent(CLOSED) if closed else connect_failure(TimeoutError(), _peer(url))
         return Unanswered(CLOSED) if closed else _TIMED_OUT
 
     async def trace(self, event: str, _: object) -> None:
@@ -293,14 +294,14 @@ async def _read_response(
     return make_response(status, texts, body, limit)
 
 
-def _outcome_of(error: Exception) -> NotSent | Unanswered:
+def _outcome_of(error: Exception, url: httpx2.URL) -> NotSent | Unanswered:
     match error:
         case httpx2.ConnectTimeout():
-            return connect_failure(TimeoutError())
+            return connect_failure(TimeoutError(), _peer(url))
         case httpx2.ConnectError():
-            return connect_failure(_root(error))
-        case httpx2.ProxyError():
-            return NotSent(with_cause("the proxy refused to connect", _root(error)))
+            return connect_failure(_root(error), _peer(url))
+        case httpx2.ProxyError():  # the client is the caller's, and so is its proxy
+            return NotSent(with_cause(f"the proxy refused to connect to {_peer(url)}", _root(error)))
         case httpx2.TimeoutException():
             return _TIMED_OUT
         case httpcore2.RemoteProtocolError() | httpx2.RemoteProtocolError():
@@ -308,6 +309,10 @@ def _outcome_of(error: Exception) -> NotSent | Unanswered:
             return connection_lost(None) if closed else Unanswered("the response is not HTTP")
         case _:
             return connection_lost(_root(error))
+
+
+def _peer(url: httpx2.URL) -> str:
+    return host_and_port(url.raw_host.decode(), url.port or _PORTS[url.scheme])
 
 
 def _root(error: BaseException) -> BaseException:

@@ -34,6 +34,7 @@ from ...batch.input import InputFile, InputRow
 from ...batch.journal import SUFFIX
 from ...connection import run_async
 from ...options import (
+    FILE_PATH,
     GroupedCommand,
     export_option,
     file_options,
@@ -55,12 +56,13 @@ _CHANGED: Final = (
 _ADVICE: Final = RestAdvice(
     unknown="A worker has or had them: they are sent again while the service knows their keys.",
     not_sent_yet="Nothing: a worker sends them.",
+    finish="a worker sends them: `msgapi fleet work`",
 )
 _TIMEOUT: Final = 5.0  # seconds to wait for the reason of a pause, which is optional
 
 
 @click.command(cls=GroupedCommand)
-@click.argument("file")
+@click.argument("file", type=FILE_PATH)
 @file_options
 @option_group(
     "The fleet",
@@ -235,7 +237,9 @@ class _BatchStatus:
 
 @click.command
 @click.option("--batch", required=True, metavar="NAME", help="Show the batch with this name.")
-@click.option("--journal", metavar="FILE", help="Write the rows to this file, as a journal of `msgapi batch`.")
+@click.option(
+    "--journal", type=FILE_PATH, metavar="FILE", help="Write the rows to this file, as a journal of `msgapi batch`."
+)
 @export_option
 @only_option
 @url_option
@@ -254,7 +258,8 @@ def report(
     have ended, `msgapi batch --resume FILE` sends the rest from this machine, with the same idempotency keys. A day
     after that, workers no longer send rows of the batch that are still queued, but report them as unknown.
 
-    The exit status is 0 if every row was accepted, 3 if rows are left to be sent, and 1 otherwise.
+    The exit status is 0 if every row was accepted, 3 if rows are not sent yet or their outcome is unknown, and 1
+    otherwise.
     """  # noqa: D301 - \b is click's own
     address = FleetAddress(url=url, fleet=fleet, read_only=True)
     options = JournalReportOptions(export=export, only=only, json=json)

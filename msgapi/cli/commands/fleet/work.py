@@ -117,8 +117,8 @@ class WorkerCounts:
 
     def show(self) -> None:
         """Show the progress."""
-        counts, rate = self.counts, self._speed.measure(self.counts.settled)
-        if not counts.settled and not self.display.eager:
+        counts, rate = self.counts, self._speed.measure(self.counts.ended)
+        if not counts.ended and not self.display.eager:
             return
         parts = outcome_parts(counts)
         if rate >= 1:
