@@ -22,6 +22,7 @@ from enum import Enum, IntEnum
 from io import StringIO
 from itertools import takewhile
 from pathlib import Path
+from textwrap import wrap
 from traceback import format_exception, walk_tb
 from typing import Any, Final, TextIO, final
 
@@ -33,6 +34,7 @@ from ..version import VERSION
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _PIPED_WIDTH: Final = 120
+_NARROW: Final = 60  # columns of a terminal below which a table is printed as lines
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
@@ -288,6 +290,9 @@ def _render(table: TextTable) -> str:
     from rich.text import Text
 
     terminal, rendered = sys.stdout.isatty(), StringIO()
+    console = Console(file=rendered, force_terminal=terminal, width=None if terminal else _PIPED_WIDTH)
+    if console.width < _NARROW:
+        return _render_narrow(table, console.width)
     box = SIMPLE_HEAD if _encoding().lower().startswith("utf") else ASCII
     drawing = Drawing(box=box, pad_edge=False, show_edge=False)
     for column in table.columns:
@@ -296,9 +301,18 @@ def _render(table: TextTable) -> str:
         drawing.add_column(name, justify="right" if numbers else "left", no_wrap=numbers)
     for cells, style in table.rows:
         drawing.add_row(*(Text(line(cell)) for cell in cells), style=style)
-    console = Console(file=rendered, force_terminal=terminal, width=None if terminal else _PIPED_WIDTH)
     console.print(drawing)
     return "\n".join(one.rstrip() for one in rendered.getvalue().splitlines()) + "\n"
+
+
+def _render_narrow(table: TextTable, width: int) -> str:
+    # The columns would be a few characters wide: the last one goes below the others.
+    lines: list[str] = []
+    for cells, _ in table.rows:
+        *first, last = map(line, cells)
+        lines += wrap("  ".join(filter(None, first)), width)
+        lines += wrap(last, width, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from errno import EBADF, ECONNREFUSED
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -187,3 +188,30 @@ def test_a_standard_error_that_takes_nothing_is_no_reason_to_end_a_batch(
         assert main(["batch", str(path), "--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--sandbox"]) == 0
         assert main(["messages", "get", ""]) == 2
     assert "1 of 1 row accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("width", "expected"), [(40, True), (60, False)])
+def test_a_table_on_a_narrow_terminal_has_its_last_column_below_the_others(
+    monkeypatch: pytest.MonkeyPatch, width: int, *, expected: bool
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name, value in {"COLUMNS": f"{width}", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    table = output.table_of("outcome", "#rows", "code", "what to do")
+    table.add_row("Accepted", "293", "", "Nothing: queued for delivery.")
+    table.add_row("Forbidden", "7", "forbid\x1bden", "Check that the agent is approved and the key allowed to send.")
+    output.emit(table)
+    lines = [
+        "Accepted  293",
+        "  Nothing: queued for delivery.",
+        "Forbidden  7  forbid\\u001bden",
+        "  Check that the agent is approved and",
+        "  the key allowed to send.",
+    ]
+    assert (screen.getvalue().splitlines() == lines) is expected
+    assert max(map(len, screen.getvalue().splitlines())) <= width
