@@ -173,7 +173,7 @@ class FirstPass:
 @final
 @define(eq=False)
 class LineBreaks:
-    """Rows with a cell that has a line break: how many have it in a cell that is *used*, and the *lines* of the first.
+    """Rows with a cell that has a line break: the number of those that have it in a cell that is *used*, and the *lines* of the first.
 
     *doubtful*: the first and last lines of rows with such a cell that is not used, and looks like another row.
     """
