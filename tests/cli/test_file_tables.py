@@ -191,14 +191,14 @@ def test_a_cell_that_is_not_used_and_has_swallowed_a_row_is_kept_by_its_lines(tm
     rows = b'1,A,"x\n+4915100000002,Ann"\n' * 12
     table = scan(tmp_path / "a.csv", b"to,name,note\n" + rows, "to", "name")
     assert (table.count, table.line_breaks.used) == (12, 0)
-    assert table.line_breaks.doubtful == [(2 * at, 2 * at + 1) for at in range(1, 11)]
+    assert table.line_breaks.suspect == [(2 * at, 2 * at + 1) for at in range(1, 11)]
 
 
 def test_cells_that_only_span_lines_are_counted(tmp_path: Path) -> None:
     text = b'1,"Dear A,\n\nyour order, of 2026-11-30, is here.\nCall +49 151 00000001, or write."\n'
     table = scan(tmp_path / "a.csv", b"to,text\n" + text * 11, "to", "text")
     assert (table.line_breaks.used, table.line_breaks.lines) == (11, [2 + 4 * at for at in range(10)])
-    assert table.line_breaks.doubtful == []
+    assert table.line_breaks.suspect == []
 
 
 def test_all_columns_count_as_used_unless_it_is_said(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ class CellRows:
                     f"looks like another row: is a quote missing on line {line}?"
                 )
             if self._has_row(cell):
-                breaks.add_doubtful(line, end)
+                breaks.add_suspect(line, end)
         if used:
             breaks.add_used(line)
 

@@ -173,14 +173,14 @@ class FirstPass:
 @final
 @define(eq=False)
 class LineBreaks:
-    """Rows with a cell that has a line break: the number of those that have it in a cell that is *used*, and the *lines* of the first.
+    """Rows with a cell that has a line break: the number of rows with one that is *used*, and the *lines* of the first.
 
-    *doubtful*: the first and last lines of rows with such a cell that is not used, and looks like another row.
+    *suspect* are the first and last lines of rows with such a cell that is not used, and looks like another row.
     """
 
     used: int = 0
     lines: list[int] = field(factory=list)
-    doubtful: list[tuple[int, int]] = field(factory=list)
+    suspect: list[tuple[int, int]] = field(factory=list)
 
     def add_used(self, line: int) -> None:
         """Count a row that begins on *line*."""
@@ -194,16 +194,16 @@ class LineBreaks:
             lines = ", ".join(map(str, self.lines)) + (", ..." if self.used > len(self.lines) else "")
             rows = f"{counted(self.used)} {'has' if self.used == 1 else 'have'}"
             yield f"{rows} a line break in a cell that is used: is it meant, or is a quote missing? (line {lines})"
-        for first, last in self.doubtful:
+        for first, last in self.suspect:
             yield (
                 f"line {first}: the row goes on to line {last}, and a column that is not used contains what looks like "
                 "another row, which is not sent: is a quote missing?"
             )
 
-    def add_doubtful(self, line: int, end: int) -> None:
+    def add_suspect(self, line: int, end: int) -> None:
         """Keep the lines of a row, if it is one of the first."""
-        if len(self.doubtful) < _MOST_LINES:
-            self.doubtful.append((line, end))
+        if len(self.suspect) < _MOST_LINES:
+            self.suspect.append((line, end))
 
 
 @final
