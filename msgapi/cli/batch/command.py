@@ -25,11 +25,11 @@ from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .display import open_progress, report
 from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
 from .message_file import MESSAGE, OPTIONS, LoadedOptions
-from .recipients import RegionOptions
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .template import MessageTemplate
+from .values import RegionOptions
 
 _FILES: Final = ("path", "results", "failed")
 _STORED: Final = (*_FILES, *MESSAGE_FIELDS, *READING_FIELDS, "with_recipients", "prices", "max_spend")

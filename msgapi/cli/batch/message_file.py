@@ -19,8 +19,8 @@ from attrs import field, frozen
 
 from ...messages.wire import encode_postback
 from ..output import CliError, cannot_read
-from .cells import Unfilled
 from .placeholders import ReadValue, TextSource, TextTemplate, notes, parse
+from .values import Unfilled
 
 MESSAGE: Final = "message"
 """The name of the option --message among the values of the message options."""

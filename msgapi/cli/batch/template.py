@@ -19,7 +19,7 @@ from . import placeholders
 from .builder import EMAIL_ONLY, RCS_ONLY, TEXTS, ColumnValue, FieldSource, MessageBuilder, compose
 from .message_file import CONTENT, DATA, OPTIONS, MessageFile, parse_tree
 from .placeholders import TextSource, TextTemplate, parse
-from .recipients import RecipientReader, RegionOptions
+from .values import RecipientReader, RegionOptions
 
 _FIRST_FIELDS: Final = frozenset({"to", "agent_id", "message_type", "text", *RCS_ONLY})
 _FALLBACK_FIELDS: Final = frozenset({"to", "channel_id", "message_type", *EMAIL_ONLY})
