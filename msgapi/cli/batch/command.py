@@ -14,10 +14,9 @@ from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
-from ..files.blocks import CONTINUE
+from ..files.blocks import CONTINUE, is_stream
 from ..files.rows import FileFormat, ReadingOptions, find_column
 from ..files.tables import InputFile, open_input
-from ..files.unpacking import is_stream
 from ..output import CliError, counted, note
 from . import dry_run, journal, message_file
 from .calls import RepeatedIds, RowCalls, RowIds
