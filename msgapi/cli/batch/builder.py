@@ -23,7 +23,7 @@ from ...recipients.country_codes import is_possible
 from ...recipients.email import is_usual
 from ...results import Detail, Invalid
 from ..files.rows import KEY, InputRow
-from .message_file import DATA, Json, Tree, merge_content, strings, with_defaults
+from .content import DATA, Json, Tree, merge_content, strings, with_defaults
 from .placeholders import TextSource, TextTemplate, find_foreign, find_own
 from .values import UNFILLED, RecipientReader, RefusedCell, RowWarnings, Unfilled, as_text, damage
 

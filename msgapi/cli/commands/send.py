@@ -15,8 +15,7 @@ from ...results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unau
 from ..advice import advise_message, describe, explain, facts
 from ..batch.builder import compose
 from ..batch.dry_run import first_request
-from ..batch.message_file import LoadedOptions, load
-from ..batch.template import MessageTemplate, check_options
+from ..batch.template import LoadedOptions, MessageTemplate, check_options, load
 from ..connection import make_call, private_sandbox, run_async
 from ..files.rows import InputRow
 from ..options import dry_run_option, json_option, message_options, message_values, sandbox_option
