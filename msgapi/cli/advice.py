@@ -28,6 +28,9 @@ from ..results import (
 )
 from .output import Exit
 
+NO_COUNTRY: Final = (
+    "has no country code: write it with + and the country code, or give the country of such numbers by --region DE"
+)
 WRONG_SERVICE: Final = (
     "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
 )

@@ -57,6 +57,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "webhooks trigger": ("deliveries", "trigger", "Send a made-up event, signed, to a URL."),
     "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
+    "configure": ("configure", "configure", "Store the API key and other settings in a profile."),
+    "profiles list": ("configure", "list_profiles", "List the profiles, without their keys."),
+    "profiles show": ("configure", "show", "Show the settings of a profile, without its key."),
+    "profiles remove": ("configure", "remove", "Remove a profile with its key."),
     "doctor": ("doctor", "doctor", "Check whether this machine can send."),
 }
 """Each command: its module in `commands`, its function, and the line of help in the list of commands."""
@@ -102,6 +106,10 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "billing": (
         "Show usage, transactions and invoices; top up.",
         "Show usage, transactions and invoices; top up.",
+    ),
+    "profiles": (
+        "List, show and remove the profiles.",
+        "List, show and remove the profiles that `msgapi configure` stores.",
     ),
     "webhooks": (
         "Manage webhook endpoints; receive and verify events.",
@@ -176,7 +184,8 @@ def load(name: str) -> click.Command:
 def program() -> None:
     """Send RCS and email messages, one at a time or from a file.
 
-    The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL.
+    The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL, else from a profile that
+    `msgapi configure` stores.
 
     \b
     Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),

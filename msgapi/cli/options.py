@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast, final
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from .output import CliError, RowOutcome, cannot_read
 
@@ -22,6 +23,7 @@ FILE_PATH: Final = click.Path(readable=False)
 """The path of a file, which shells complete. The command itself checks the file."""
 _AMOUNT_LIMIT: Final = 10**9  # EUR
 _MESSAGE_OPTIONS: Final = "msgapi.message_options"
+_CONNECTION_OPTIONS: Final = "msgapi.connection_options"
 _OPTIONS: Final = (
     ("agent_id", "--agent", "ID", "RCS: the sending agent, such as ag_live_demo."),
     ("traffic_type", "--traffic", "TYPE", f"RCS: {', '.join(TRAFFIC)}."),
@@ -65,6 +67,15 @@ region_option: Final = click.option(
     callback=_region_callback,
     metavar="COUNTRY",
     help="The country of phone numbers without a country code, such as DE. Without it they are refused.",
+)
+_PROFILE: Final = (
+    ("--profile", "MSGAPI_PROFILE", "NAME", "Use this profile of `msgapi configure`; or set MSGAPI_PROFILE."),
+    (
+        "--proxy",
+        "MSGAPI_PROXY",
+        "URL",
+        "The http proxy, or none; or set MSGAPI_PROXY (default: that of the profile, else HTTPS_PROXY).",
+    ),
 )
 _FILE: Final = (
     click.option(
@@ -219,6 +230,60 @@ def reading_options(command: F) -> F:
     return command
 
 
+def profile_options(command: F) -> F:
+    """Add --profile and --proxy to *command*; `connection_values` returns their values."""
+    for flag, variable, metavar, text in reversed(_PROFILE):
+        complete = _complete_profile if flag == "--profile" else None
+        option = click.option(
+            flag,
+            envvar=variable,
+            metavar=metavar,
+            help=text,
+            expose_value=False,
+            callback=_collect_connection,
+            shell_complete=complete,
+        )
+        command = option(command)
+    return command
+
+
+def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from .profiles import config_path, read_profiles
+
+    try:
+        return [name for name in read_profiles(config_path()) if name.startswith(incomplete)]
+    except CliError:  # the command itself says what is wrong
+        return []
+
+
+def sandbox_option(command: F) -> F:
+    """Add --sandbox to *command*, and what else says to what it connects: --sandbox-state, --profile and --proxy."""
+    command = click.option(
+        "--sandbox-state",
+        type=click.Path(readable=False),
+        metavar="FILE",
+        help="With --sandbox: keep the sandbox in this file between commands.",
+        expose_value=False,
+        callback=_collect_connection,
+    )(profile_options(command))
+    text = "Use a private sandbox: needs no key and sends nothing."
+    return click.option("--sandbox", is_flag=True, help=text)(command)
+
+
+def connection_values() -> dict[str, str]:
+    """Return the values of --profile, --proxy and --sandbox-state that were given, by the name of the parameter.
+
+    Those of the environment are not among them.
+    """
+    context = click.get_current_context(silent=True)
+    return {} if context is None else dict(context.meta.get(_CONNECTION_OPTIONS, {}))
+
+
+def _collect_connection(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        context.meta.setdefault(_CONNECTION_OPTIONS, {})[option.name] = value
+
+
 def message_values() -> dict[str, str]:
     """Return the values of the message options that were given, by the name of the field. Files are not read yet."""
     values: dict[str, str] = click.get_current_context().meta.setdefault(_MESSAGE_OPTIONS, {})
@@ -257,9 +322,6 @@ only_option: Final = click.option(
     "--only", type=click.Choice([one.choice for one in EXPORTED]), help="Export only rows with this outcome."
 )
 json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
-sandbox_option: Final = click.option(
-    "--sandbox", is_flag=True, help="Use a private sandbox: needs no key and sends nothing."
-)
 from_option: Final = click.option(
     "--from",
     "path",

@@ -94,7 +94,7 @@ def test_without_a_command_it_shows_its_help(capsys: Captured) -> None:
         (["batch", "none.csv", "--text", "x"], "cannot read none.csv: No such file or directory"),
         (["batch", "none.csv", "--delimiter", "ab"], "--delimiter is one character"),
         (["send", "--to", "x"], "not complete: agent_id is missing"),
-        (["send", "--to", "x", *RCS, "--text", "Hi"], "not valid: to must be a phone number"),
+        (["send", "--to", "x", *RCS, "--text", "Hi"], "not valid: to has letters: it must be a phone number"),
         (["send", "--to", "x", *RCS, "--channel", "c"], "give one of them"),
         ([*SEND, "--data", "x"], "--data takes NAME=VALUE"),
         ([*SEND, "--idempotency-key", ""], "idempotency_key must be 1 to 255 visible ASCII characters"),

@@ -20,7 +20,7 @@ from ...messages.models import BASIC_MAX_LENGTH
 from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
-from ..connection import run_async
+from ..connection import run_async, service_settings
 from ..files.rows import InputRow
 from ..files.tables import InputFile
 from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
@@ -219,6 +219,7 @@ async def _capture(call: Call[Accepted]) -> Request:
         requests.append(request)
         return NotSent("a dry run")
 
-    async with Client(api_key="hidden", transport=catch, retry=Retry(attempts=1)) as api:
+    base_url = service_settings().base_url
+    async with Client(api_key="hidden", base_url=base_url, transport=catch, retry=Retry(attempts=1)) as api:
         _ = await api(call)
     return requests[0]

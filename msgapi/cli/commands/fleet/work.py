@@ -7,7 +7,6 @@ Rules:
   last outcome; a row that was accepted stays accepted, even if that could not be recorded and it is sent again.
 """
 
-import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never, final
 
 import anyio
 import click
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from .... import billing
 from ....batch import Stopped
@@ -35,7 +34,7 @@ from ...batch.counts import Counts, outcome_table, plain_counts
 from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, stop_reason
 from ...connection import open_signals, run_async
 from ...files.rows import InputRow
-from ...options import json_option, outage_timeout_option, rate_option, wait_option
+from ...options import json_option, outage_timeout_option, profile_options, rate_option, wait_option
 from ...output import CliError, Exit, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
@@ -254,6 +253,7 @@ class FleetWorker:
 @click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with a worker.")
 @url_option
 @fleet_option
+@profile_options
 @json_option
 def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - the fields of WorkerConfig
     """Send queued rows until Ctrl-C.
@@ -271,8 +271,10 @@ def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa:
     """
     config, address = WorkerConfig(**options), FleetAddress(url=url, fleet=fleet, lease=lease)
     address.check()
-    if (problem := key_problem(os.environ.get("MSGAPI_API_KEY"))) is not None:  # before anything is sent
+    settings = clients.service_settings()
+    if (problem := key_problem(settings.read_key())) is not None:  # before anything is sent
         raise CliError(f"{problem}", Exit.CONFIGURATION)
+    address = evolve(address, api_key=settings.read_key())
     try:
         return run_async(partial(_work, config, address))
     except Misconfigured as error:
@@ -281,18 +283,18 @@ def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa:
 
 async def _work(config: WorkerConfig, address: FleetAddress) -> int:
     async with connection.open_fleet(address, config.concurrent_chunks) as fleet:
-        worker = await _run(config, fleet, address.fleet)
-        await _disclaim(fleet, worker.status)
+        worker = await _run(config, fleet, address)
+        await _disclaim(fleet, worker.status, address)
     return _report(worker)
 
 
-async def _run(config: WorkerConfig, fleet: OpenFleet, name: str) -> FleetWorker:
+async def _run(config: WorkerConfig, fleet: OpenFleet, address: FleetAddress) -> FleetWorker:
     pace, clock = Pace(config.rate, shared=fleet.shared_rate), SYSTEM_CLOCK
     async with clients.open_client(pace=pace) as api:
         with open_display() as display:
             worker = FleetWorker(config, WorkerCounts(display, clock), clock)
             if await _accepted(api, worker):
-                await _claim(fleet, name)
+                await _claim(fleet, address)
                 await worker.run(fleet, api, pace)
     return worker
 
@@ -307,18 +309,18 @@ async def _accepted(api: Caller, worker: FleetWorker) -> bool:
     return worker.stopped is None
 
 
-async def _claim(fleet: OpenFleet, name: str) -> None:
+async def _claim(fleet: OpenFleet, address: FleetAddress) -> None:
     try:
-        await claim(fleet.records, name, os.environ["MSGAPI_API_KEY"])
+        await claim(fleet.records, address.fleet, address.api_key)
     except (FleetConflict, Unreachable) as error:
         raise CliError(f"{error}", Exit.CONFIGURATION) from None
 
 
-async def _disclaim(fleet: OpenFleet, status: Exit) -> None:
+async def _disclaim(fleet: OpenFleet, status: Exit, address: FleetAddress) -> None:
     # A refused key must not own the fleet.
     if status is Exit.CONFIGURATION:
         with engine_errors("the key was refused"):
-            await disclaim(fleet.records, os.environ["MSGAPI_API_KEY"])
+            await disclaim(fleet.records, address.api_key)
 
 
 def _report(worker: FleetWorker) -> int:
