@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from msgapi.cli.files import cells, formats, unpacking
+from msgapi.cli.files import blocks, formats, tables
 from msgapi.cli.files.rows import FirstPass, InputRow, ReadingOptions
 from msgapi.cli.files.tables import InputFile, open_input
 from msgapi.cli.output import CliError
@@ -347,7 +347,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_one_line(tmp_path: Path, monke
         raise OSError(5, "Input/output error")
 
     with open_input(str(path)) as source:
-        monkeypatch.setattr(cells.CellRows, "scan", broken)
+        monkeypatch.setattr(tables.CellRows, "scan", broken)
         with pytest.raises(CliError, match=r"cannot read .*a.csv: Input/output error"):
             _ = source.scan()
 
@@ -409,7 +409,7 @@ def test_a_pipe_with_a_name_is_copied_and_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(b"to\n1\n",))
     writer.start()
-    assert unpacking.is_stream(str(pipe))
+    assert blocks.is_stream(str(pipe))
     with scanned(str(pipe)) as table:
         assert table.count == 1
     writer.join()

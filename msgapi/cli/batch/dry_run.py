@@ -26,8 +26,8 @@ from ..files.tables import InputFile
 from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
 from .calls import RowCalls
 from .progress import reported
-from .recipients import RecipientReport
 from .spending import UnitPrices, price_of
+from .values import RecipientReport
 
 _MOST_SHOWN: Final = 10
 _HIDDEN: Final = "Bearer ***"

@@ -17,8 +17,7 @@ from ...results import Detail, InsufficientBalance, Invalid, Ok, Result, Throttl
 from ..advice import NO_COUNTRY, advise_message, describe, explain, facts
 from ..batch.builder import compose
 from ..batch.dry_run import first_request
-from ..batch.message_file import LoadedOptions, load
-from ..batch.template import MessageTemplate, check_options
+from ..batch.template import LoadedOptions, MessageTemplate, check_options, load
 from ..connection import make_call, private_sandbox, run_async, service_settings
 from ..files.rows import InputRow
 from ..options import dry_run_option, json_option, message_options, message_values, region_option, sandbox_option
