@@ -26,6 +26,9 @@ from ..output import CliError, counted
 MOST_LINES: Final = 10
 _STORED: Final = (1 << 32) - 1  # the bits of a hash that are stored
 _LIBRARIES: Final = ("phonenumbers", "email_validator")
+_QUOTED: Final = (
+    "is between apostrophes, as the other cells may be: export the file with double quotes, or without quotes"
+)
 
 
 def _words(text: str) -> frozenset[str]:
@@ -306,6 +309,9 @@ class RecipientReader:
 
     def read(self, text: str, kind: RecipientKind, column: str, values: Mapping[str, object]) -> str:
         """Return the normalised recipient *text* of a *column* of the row *values*; raise RefusedCell if it is none."""
+        bare = text.strip()
+        if len(bare) > 1 and bare[0] == bare[-1] == "'":  # an apostrophe at the beginning alone is a spreadsheet's
+            raise RefusedCell(Detail(column, _QUOTED))
         region = None if kind == "email" else self.options.of(values)
         found = normalize(text, region, kind=kind)
         if isinstance(found, RefusedRecipient):
