@@ -101,7 +101,7 @@ def batch(
       msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
         --text 'Hi {name}, your parcel is here.' --failed failed.csv
 
-    {column} in --text, --subject and --html is replaced by the value of that column, and {column|text} by *text* if the
+    {column} in --text, --subject and --html is replaced by the value of that column, and {column|text} by that text if the
     value is empty. Write {{ and }} for braces. @FILE in place of a text reads it from a file. --message FILE.json is
     any message as the API has it, such as a rich card, with placeholders in its strings.
     Columns are found regardless of case, spaces, hyphens and underscores.
