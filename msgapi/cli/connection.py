@@ -118,7 +118,7 @@ def service_settings() -> ServiceSettings:
 
     The environment takes precedence over the profile. Without --profile and MSGAPI_PROFILE, the profile `default` is
     used if there is one, unless the key is in the environment: that key is not sent to the base URL of a profile that
-    nobody named. The proxy of a profile is not used for this machine.
+    was not named. The proxy of a profile is not used for this machine.
     """
     context = click.get_current_context(silent=True)
     if context is None:

@@ -72,7 +72,7 @@ class ImportOptions:
 @final
 @define(eq=False)
 class ContactImport:
-    """One import: what became of the rows of *table* so far.
+    """One import: the outcomes of the rows of *table* so far.
 
     - *imported*: new contacts. *existing*: the service skipped them, since their email exists.
     - *refused*: not valid, or refused by the service; the first of them are *rows*.

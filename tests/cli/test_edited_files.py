@@ -15,6 +15,7 @@ from msgapi import journal
 from msgapi.cli import main
 from msgapi.sandbox import Sandbox
 from tests.cli.test_journal import RCS, poor, reached
+from tests.support.cli_files import check_sums
 
 PRICE = Decimal("0.07")
 Row = tuple[int, str]
@@ -77,8 +78,7 @@ class Edited:
         people = Counter(one.to for one in self.box.messages)
         assert max(people.values(), default=1) == 1
         assert facts["rows"] == len(self.rows)
-        counted = ("accepted", "refused", "duplicate", "changed", "not_sent_yet", "interrupted")
-        assert sum(facts[name] for name in counted) == facts["rows"]
+        check_sums(facts)
         assert Decimal(facts["price"]) + Decimal(facts["price_not_in_the_file"]) == PRICE * len(self.box.messages)
         with journal.open_readonly(f"{self.path}.journal") as record:
             assert record.summary().price == PRICE * len(self.box.messages)

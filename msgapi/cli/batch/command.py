@@ -21,11 +21,12 @@ from ..output import CliError, counted, note
 from . import dry_run, journal
 from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .display import open_progress, report
 from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
+from .progress import open_progress
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
+from .summary import report
 from .template import MESSAGE, OPTIONS, LoadedOptions, MessageTemplate, absolute, file_of, load
 from .values import RegionOptions
 
@@ -284,6 +285,7 @@ async def run_batch(
             max_spend=None if config.max_spend is None else limit(config.max_spend, config.highest_price, gone),
             estimate=None if estimate is None else estimate_left(estimate, journal, config.highest_price),
             top_up=TopUpWaiter() if config.wait_for_balance else None,
+            pace=pace,
         )
         if journal is not None and journal.finished:
             run.report_rows()

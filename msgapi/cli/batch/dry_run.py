@@ -25,7 +25,7 @@ from ..files.rows import InputRow
 from ..files.tables import InputFile
 from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
 from .calls import RowCalls
-from .display import reported
+from .progress import reported
 from .spending import UnitPrices, price_of
 from .values import RecipientReport
 

@@ -106,9 +106,12 @@ class HostName(click.types.StringParamType):
 
 @click.command
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Listen on this address.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="The port; 0 for any free one (default: 8025, with COMMAND 0)."
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Listen on this port. 0 is any free port (default: 8025, with COMMAND 0).",
 )
 @click.option(
     "--allow-host",
@@ -116,17 +119,29 @@ class HostName(click.types.StringParamType):
     multiple=True,
     metavar="NAME",
     envvar="MSGAPI_SANDBOX_ALLOW_HOST",
-    help="Answer requests for this host, too, such as the name of a container; repeatable. Or set "
-    "MSGAPI_SANDBOX_ALLOW_HOST to names separated by commas. Other hosts get 403.",
+    help="Answer requests for this host, too, such as the name of a container. Can be repeated. "
+    "MSGAPI_SANDBOX_ALLOW_HOST sets it, too, as names separated by commas. Requests for other hosts get 403.",
 )
 @click.option(
-    "--balance", callback=amount_callback, default="1000", metavar="EUR", show_default=True, help="Initial balance."
+    "--balance",
+    callback=amount_callback,
+    default="1000",
+    metavar="EUR",
+    show_default=True,
+    help="Set the initial balance.",
 )
 @click.option("--rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests per second.")
-@click.option("--faults", type=FiniteFloat(0, 1), default=0.0, help="Fraction of requests that fail.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 @click.option(
-    "--delivery", type=FiniteFloat(0), default=2.0, show_default=True, help="Seconds until messages are delivered."
+    "--faults", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Let this fraction of requests fail."
+)
+@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
+@click.option(
+    "--delivery",
+    type=FiniteFloat(0),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Deliver messages after so long.",
 )
 @click.option(
     "--keep-messages",
@@ -136,9 +151,19 @@ class HostName(click.types.StringParamType):
     metavar="N",
     help="Keep the last N messages in a final state.",
 )
-@click.option("--repeated", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent twice.")
-@click.option("--late", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent late.")
-@click.option("--reordered", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks sent out of order.")
+@click.option(
+    "--repeated", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Send this fraction of webhooks twice."
+)
+@click.option(
+    "--late", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Send this fraction of webhooks late."
+)
+@click.option(
+    "--reordered",
+    type=FiniteFloat(0, 1),
+    default=0.0,
+    metavar="FRACTION",
+    help="Send this fraction of webhooks out of order.",
+)
 @click.option(
     "--state",
     "--sandbox-state",
@@ -147,19 +172,19 @@ class HostName(click.types.StringParamType):
     metavar="FILE",
     help="Keep the sandbox in this file: restore it from there, and write it at the end.",
 )
-@click.option("--list-recipients", is_flag=True, help="Only list the recipients with a fixed outcome.")
+@click.option("--list-recipients", is_flag=True, help="List the recipients with a fixed outcome, and do nothing else.")
 @json_option
 def sandbox(*, command: tuple[str, ...], list_recipients: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
     """Serve a sandbox of the API on this machine.
 
-    Nothing is really sent. Prints the two environment variables that point to the sandbox.
+    Nothing is really sent. The two environment variables that point to the sandbox are printed.
 
     With --state, the sandbox of an earlier command continues: its messages, contacts, balance and webhooks are there,
-    and what became due since happens when it starts. It is written to the file when this command ends, also by Ctrl-C
-    or SIGTERM. --balance and --seed are for a new one. The file contains recipients and content.
+    and what became due since then happens when it starts. It is written to the file when this command ends, also by
+    Ctrl-C or SIGTERM. --balance and --seed are for a new one. The file contains recipients and content.
 
-    With a COMMAND, after --, runs the command with these variables set, against a sandbox of its own, and exits
-    with the status of the command.
+    A COMMAND, after --, is run with these variables set, against a sandbox of its own. The exit status is that of the
+    command.
     """
     if list_recipients:
         return _list_recipients(json=json)

@@ -90,21 +90,21 @@ class MessageOptions:
 
 
 @click.command
-@click.option("--to", required=True, metavar="RECIPIENT", help="A phone number or an email address.")
+@click.option("--to", required=True, metavar="RECIPIENT", help="Send to this phone number or email address.")
 @region_option
 @message_options
 @click.option(
     "--data",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A variable of the template, or a placeholder of --message; repeatable.",
+    help="Set a variable of the template, or a placeholder of --message. Can be repeated.",
 )
-@click.option("--idempotency-key", metavar="KEY", help="A message sent again with the same key is not sent twice.")
+@click.option("--idempotency-key", metavar="KEY", help="Use this key. A message is not sent twice with it.")
 @click.option(
     "--fallback-email",
     metavar="ADDRESS",
-    help="RCS: send an email (--channel, --subject, --html or --template) to this address if the recipient cannot be "
-    "reached by RCS (404).",
+    help="RCS: if the recipient cannot be reached by RCS (404), send an email to this address, with --channel, "
+    "--subject and --html or --template.",
 )
 @json_option
 @dry_run_option
@@ -112,10 +112,11 @@ class MessageOptions:
 def send(*, to: str, region: str | None, json: bool, dry_run: bool, sandbox: bool, **others: Any) -> int:  # noqa: ANN401 - of MessageOptions
     """Send one message.
 
-    RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template. With
-    --fallback-email the options of both describe an RCS message, and an email that is sent only if the service refuses
-    the first because the recipient cannot be reached. --message FILE.json has any message as the API has it, such as a
-    rich card; its placeholders {name} are filled from --data.
+    An RCS message needs --agent, --traffic and --text. An email needs --channel, --subject, and --text, --html or
+    --template. With --fallback-email, the options of both describe an RCS message, and an email that is sent only if
+    the service refuses the RCS message because the recipient cannot be reached.
+    --message FILE.json has any message as the API has it, such as a rich card; its placeholders {name} are filled from
+    --data.
 
     A profile can name the agent and the channel. The recipient is normalised as by `msgapi batch`.
     """

@@ -21,10 +21,10 @@ url_option: Final = click.option(
     envvar="MSGAPI_FLEET_URL",
     default="",
     metavar="URL",
-    help="redis:// or nats://; or set MSGAPI_FLEET_URL, which keeps it out of `ps`.",
+    help="Use the server at this redis:// or nats:// URL. MSGAPI_FLEET_URL sets it, too, and keeps it out of `ps`.",
 )
 fleet_option: Final = click.option(
-    "--fleet", default="msgapi", show_default=True, metavar="NAME", help="The name of the fleet on that server."
+    "--fleet", default="msgapi", show_default=True, metavar="NAME", help="Use the fleet with this name on the server."
 )
 lease_option: Final = click.option(
     "--lease",
@@ -32,8 +32,8 @@ lease_option: Final = click.option(
     default=3,
     show_default=True,
     metavar="SECONDS",
-    help="After this time without a sign of life, the chunks of a worker go to another. "
-    "The first worker sets it (NATS).",
+    help="Give the chunks of a worker to another one if it is not heard of for so long. On NATS, the first worker of a "
+    "fleet sets this.",
 )
 
 

@@ -31,10 +31,19 @@ from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ... import connection as clients
 from ...batch.counts import Counts, outcome_table, plain_counts
-from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, stop_reason
+from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
+from ...batch.summary import stop_reason
 from ...connection import open_signals, run_async
 from ...files.rows import InputRow
-from ...options import json_option, outage_timeout_option, profile_options, rate_option, wait_option
+from ...options import (
+    GroupedCommand,
+    json_option,
+    option_group,
+    outage_timeout_option,
+    profile_options,
+    rate_option,
+    wait_option,
+)
 from ...output import CliError, Exit, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
@@ -230,44 +239,48 @@ class FleetWorker:
             await self.clock.sleep(_COUNT_INTERVAL)
 
 
-@click.command
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 10_000),
-    default=64,
-    show_default=True,
-    help="Requests in flight for each chunk.",
+@click.command(cls=GroupedCommand)
+@option_group(
+    "Sending",
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 10_000),
+        default=64,
+        show_default=True,
+        metavar="N",
+        help="Keep up to N requests in flight for each chunk.",
+    ),
+    click.option(
+        "--chunks-at-once",
+        "concurrent_chunks",
+        type=click.IntRange(1, 100),
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="Send N chunks at a time. A chunk has up to 100 rows.",
+    ),
+    rate_option,
+    outage_timeout_option,
+    wait_option,
+    click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with a worker."),
 )
-@click.option(
-    "--chunks-at-once",
-    "concurrent_chunks",
-    type=click.IntRange(1, 100),
-    default=4,
-    show_default=True,
-    help="Chunks sent at a time, of 100 rows each.",
-)
-@lease_option
-@rate_option
-@outage_timeout_option
-@wait_option
-@click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with a worker.")
-@url_option
-@fleet_option
+@option_group("The fleet", url_option, fleet_option, lease_option)
 @profile_options
 @json_option
 def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - the fields of WorkerConfig
     """Send queued rows until Ctrl-C.
 
-    A worker sends the rows of all batches of the fleet. All workers with one key share its rate limit, and --rate is
-    for all of them. A worker may be killed at any time: its rows are sent again with their keys, so none arrives twice.
+    A worker sends the rows of all batches of the fleet. All workers share the rate limit of the API key, and --rate is
+    for all of them together. A worker may be killed at any time. Its rows are sent again with their idempotency keys,
+    so that none arrives twice.
 
-    When the balance is used up, all workers stop. After a top-up, all of them continue if one has
-    --wait-for-balance, or if one is started.
+    When the balance is used up, all workers stop sending. After a top-up, all of them continue if one of them has
+    --wait-for-balance, or if another worker is started.
 
-    Ctrl-C stops sending, waits for the requests in flight and returns the other rows; a second Ctrl-C stops at once.
+    Ctrl-C stops sending, waits for the requests in flight and returns the other rows. A second Ctrl-C stops at once.
 
-    Exit status: 0 every row sent here was accepted, 1 some were not, 3 stopped (balance, outage, repeated
-    refusals), 4 key or configuration, 130 interrupted.
+    The exit status is 0 if every row that this worker has sent was accepted, 1 if some were not, 3 if it has stopped
+    (balance, outage, repeated refusals), 4 for a wrong API key or configuration, and 130 if it was interrupted.
     """
     config, address = WorkerConfig(**options), FleetAddress(url=url, fleet=fleet, lease=lease)
     address.check()
