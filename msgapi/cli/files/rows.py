@@ -173,8 +173,9 @@ class FirstPass:
 @final
 @define(eq=False)
 class LineBreaks:
-    """Rows with a cell that has a line break: the number of rows with one that is *used*, and the *lines* of the first.
+    """Rows with a cell that has a line break.
 
+    *used* is the number of rows that have it in a cell that is used, and *lines* are the lines of the first of them.
     *suspect* are the first and last lines of rows with such a cell that is not used, and looks like another row.
     """
 
