@@ -169,6 +169,8 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
     if not start:
         _ = next((line for line in read_lines(blocks, encoding) if line.strip()), None)
         raise CliError(f"{blocks.name} is empty: there is nothing to send")
+    if options.file_format == "csv" and _KEY_BEGINS.match(start):
+        raise CliError(f"{blocks.name} is JSON, not CSV: leave --format csv out")
     if _is_json(content, start, options.file_format):
         return _source(stored, _open_json(blocks, encoding, start, stack), options, encoding)
     tabs = PurePath(content.name).suffix.lower() in _TABS
@@ -238,7 +240,7 @@ class JsonRows:
         count = 0
         for row in self.rows():
             count += 1
-            if row.problem is None:
+            if row.problem is None and self.first.ids:
                 self.first.visit([row.values.get(name) for name in self.first.ids])
         return count, self.count - count
 
@@ -278,6 +280,9 @@ def _open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSt
     rows = _with_columns(rows)
     if not rows.count:
         raise CliError(f"{blocks.name} has no rows: there is nothing to send")
+    if not rows.columns:
+        first = next(rows.rows())
+        raise CliError(f"{blocks.name} has no row with values: line {first.line} {first.problem or 'is empty'}")
     _check_wrapped(blocks.name, rows)
     key = find_column(rows.columns, KEY)
     if key in {None, KEY}:
