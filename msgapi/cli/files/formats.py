@@ -282,8 +282,8 @@ def _undecodable(name: str, line: int, encoding: Encoding, error: UnicodeDecodeE
 
 
 def _looks_like_windows(sample: bytes) -> bool:
-    # Letters with accents are C0 to FF there; typographic signs, and few letters, are below. Four in a row are rare: other
-    # alphabets have whole words of such bytes.
+    # Letters with accents are C0 to FF there; typographic signs, and few letters, are below. Four in a row are rare: in
+    # other alphabets, whole words are such bytes.
     high = bytes(one for one in sample if one >= 0x80)  # noqa: PLR2004 - what is not ASCII
     if _LONG_RUN.search(sample):
         return False
