@@ -84,7 +84,7 @@ def test_an_empty_placeholder_makes_the_row_invalid_unless_it_is_allowed() -> No
 
 
 def test_a_text_of_spaces_is_missing() -> None:
-    row = {"to": "+4915100000001", "name": ""}
+    row: dict[str, object] = {"to": "+4915100000001", "name": ""}
     for text in ("  ", " {name} ", "\n{name|}"):
         assert said(write({**RCS, "text": text}, row, allow_empty=True)) == (Detail("text", "is missing"),)
 
