@@ -1,7 +1,7 @@
 """Request and Response: the two values that a transport turns into one another."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import Final, final
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
-from .codegen import Cache, constructor
+from .codegen import constructor
 from .redact import mask
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -24,26 +24,6 @@ _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     """Return *headers* with names in lower case."""
     return {name.lower(): value for name, value in headers.items()}
-
-
-def _decode_name(name: bytes) -> str:
-    return name.decode(errors="replace").lower()
-
-
-header_names: Final = Cache(_decode_name, 256)
-"""The names of headers in lower case, by the bytes that arrived."""
-
-
-def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return *headers* as text, with names in lower case; if one is repeated, the last one."""
-    known, decoded = header_names.get, {}
-    for name, value in headers:
-        try:
-            text = value.decode()  # half of the time of the next one
-        except UnicodeDecodeError:
-            text = value.decode(errors="surrogateescape")
-        decoded[known(name) or header_names[name]] = text
-    return decoded
 
 
 @final

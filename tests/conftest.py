@@ -1,4 +1,6 @@
-"""Fixtures for every test: both event loops, and hypothesis settings that fit a noisy machine."""
+"""Fixtures for every test: both event loops, hypothesis settings that fit a noisy machine, and no profiles."""
+
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,3 +16,13 @@ settings.load_profile("msgapi")
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def config_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the commands a directory without profiles, so that no test reads those of the user."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        for name in ("MSGAPI_CONFIG", "MSGAPI_PROFILE", "MSGAPI_PROXY"):
+            patch.delenv(name, raising=False)
+        yield

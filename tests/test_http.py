@@ -3,7 +3,8 @@
 import pytest
 
 from msgapi import Request, Response, http
-from msgapi.http import TimeLimits, decode_headers
+from msgapi.http import TimeLimits
+from msgapi.transports.common.http1 import decode_headers
 
 
 def test_header_names_of_a_response_are_found_in_lower_case() -> None:

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -204,6 +205,44 @@ def test_a_command_that_fails_keeps_the_key_out(
     with pytest.raises((CliError, msgapi.Misconfigured)) as caught:
         _ = app.run(arguments)
     assert leaks(caught.value) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        (f"[profiles.default]\nzzz = '{KEY}'", ["balance"]),
+        (f"[profiles.default]\napi_key = ['{KEY}']", ["balance"]),
+        (f"[profiles.default]\napi_key = '{KEY} x'", ["balance"]),
+        (f"[profiles.default]\napi_key = '{KEY}'\nkey_file = 'x'", ["balance"]),
+        (f"[profiles.default]\napi_key = '{KEY}'\nbase_url = 'x'", ["balance"]),
+        (f"[profiles.default]\napi_key = '{KEY}'\nproxy = 'ftp://u:{PASSWORD}@x'", ["balance"]),
+        (f"[profiles.default]\napi_key = '{KEY}'", ["balance", "--profile", "live"]),
+        (f"[profiles.default]\napi_key = '{KEY}'", ["balance", "--proxy", "ftp://x"]),
+        (f"[profiles.default]\napi_key = '{KEY}'", ["profiles", "remove", "live"]),
+        (f"[profiles.default]\napi_key = {KEY}", ["profiles", "list"]),
+        (f"[default]\napi_key = '{KEY}'", ["profiles", "show"]),
+        (f"[profiles.default]\nkey_file = 'key'\n# {KEY}", ["balance"]),
+        ("[profiles.default]\nkey_command = 'sh -c \"cat key; exit 1\"'", ["balance"]),
+        ("[profiles.default]\nkey_command = 'cat key'", ["balance"]),
+        (f"[profiles.default]\napi_key = '{KEY}'", ["configure", "--base-url", "x"]),
+        (f"[profiles.default]\napi_key = '{KEY}'", ["configure", "--profile", "live"]),
+    ],
+    ids=str,
+)
+def test_a_profile_that_cannot_be_used_keeps_the_key_out(
+    text: str, arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").touch(mode=0o600)
+    _ = (tmp_path / "config.toml").write_text(text)
+    _ = (tmp_path / "key").write_text(f"{KEY} x\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MSGAPI_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.setattr("sys.stdin", StringIO(f"{KEY} x\n"))
+    for name in ("MSGAPI_API_KEY", "MSGAPI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CliError) as caught:
+        _ = app.run(arguments)
+    assert leaks(caught.value) == leaks(caught.value, PASSWORD) == []
 
 
 def closed_port() -> int:

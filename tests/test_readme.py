@@ -308,6 +308,11 @@ async def test_the_sandbox_delivers_its_webhooks_to_an_application_in_memory() -
     assert printed.startswith("MessageRead(")
 
 
+async def test_the_example_of_recipients_makes_a_message_to_the_number_in_e164() -> None:
+    (example,) = EXAMPLES["Recipients"]
+    assert await run(f"{example}\nprint(message.to)", Sandbox()) == "+491512345678\n"
+
+
 async def test_models_are_written_and_read_as_json() -> None:
     assert await run(EXAMPLES["Models as JSON"][0], Sandbox()) == ""
 
@@ -376,6 +381,7 @@ def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
         "Recordings": 1,
         "Webhooks without a socket": 1,
         "Models as JSON": 1,
+        "Recipients": 1,
         "Models in FastAPI and pydantic": 1,
         "Logs, traces and drift": 1,
         "Where the service differs from the documentation": 1,

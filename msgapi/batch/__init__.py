@@ -2,6 +2,6 @@
 
 from .queue import JournalProtocol, Outcome
 from .run import Outcomes, send
-from .stops import Reason, SpendLimit, Stopped
+from .stops import OutageState, Reason, SpendLimit, Stopped
 
-__all__ = ["JournalProtocol", "Outcome", "Outcomes", "Reason", "SpendLimit", "Stopped", "send"]
+__all__ = ["JournalProtocol", "OutageState", "Outcome", "Outcomes", "Reason", "SpendLimit", "Stopped", "send"]

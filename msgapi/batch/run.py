@@ -16,7 +16,7 @@ from ..concurrency import task_group
 from ..fallback import AnyCall
 from ..observe import Observer, combine
 from .queue import JournalledQueue, JournalProtocol, Outcome, PlainQueue, RowQueue, Source
-from .stops import Breaker, Outage, SpendLimit, SpendTracker, Stopped
+from .stops import Breaker, Outage, OutageState, SpendLimit, SpendTracker, Stopped
 from .workers import PoolOptions, WorkerPool
 
 if TYPE_CHECKING:
@@ -227,6 +227,16 @@ class Outcomes(Generic[T]):
     def in_outage(self) -> bool:
         """Whether the service seems to be down; nothing new is sent until it responds again."""
         return self._pool.outage.closed
+
+    @property
+    def outage(self) -> OutageState | None:
+        """The ongoing outage, with the time of the next probe and the time left; None if rows do not wait."""
+        return None if self.stopped is not None else self._pool.outage.state(self._pool.options.clock.now())
+
+    @property
+    def failure(self) -> Exception | None:
+        """The exception that ends the batch, once the calls in flight have ended and it leaves the iteration."""
+        return self._pool.failure
 
     @property
     def skipped(self) -> int:

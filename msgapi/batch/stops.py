@@ -82,6 +82,23 @@ class Stopped:
     missing: Decimal | None = None
 
 
+@final
+@frozen(kw_only=True)
+class OutageState:
+    """An ongoing outage: rows wait for the service to respond again, or for the end of a `retry_after`.
+
+    - *lasted*: seconds since the first failure.
+    - *next_probe*: seconds until one row is sent as a probe; 0.0 while a probe is under way.
+    - *time_left*: seconds until the batch stops, if the service has not responded by then.
+    - *error*: the last failure. A `Throttled` means that the rate limit lets no row through.
+    """
+
+    lasted: float
+    next_probe: float
+    time_left: float
+    error: ApiError | None
+
+
 def _nothing_accepted() -> bool:
     return False
 
@@ -181,6 +198,8 @@ class Outage(Generic[T]):
     _failures: int = field(default=0, init=False)
     _since: float = field(default=0.0, init=False)
     _retry_after: float = field(default=0.0, init=False)
+    _probe_at: float = field(default=0.0, init=False)
+    _error: ApiError | None = field(default=None, init=False)
 
     @property
     def closed(self) -> bool:
@@ -200,7 +219,7 @@ class Outage(Generic[T]):
             return False  # other rows have succeeded since, and still do
         retry_after = requested_wait(error) or 0.0
         self._retry_after = 0.0 if retry_after > LONGEST_RETRY_AFTER else retry_after
-        row.last, row.recoveries = error, self._recoveries
+        row.last, row.recoveries, self._error = error, self._recoveries, error
         self.waiting.append(row)
         return True
 
@@ -224,8 +243,24 @@ class Outage(Generic[T]):
         grown = max(_FIRST_PAUSE, _SHARE * (now - self._since))
         backoff = min(_LONGEST_PAUSE, grown) * (0.75 + random() / 4)  # noqa: S311 - jitter
         wait = max(backoff, self._retry_after)
-        timeout = self.timeout if self._recoveries else min(self.timeout, _NEVER_REACHED)
-        return wait if now + wait - self._since <= timeout else None
+        self._probe_at = now + wait
+        return wait if now + wait - self._since <= self._longest else None
+
+    def state(self, now: float) -> OutageState | None:
+        """Return what is known of the outage at the time *now*; None if the last call that ended was no failure."""
+        if not self._failures:
+            return None
+        lasted = now - self._since
+        return OutageState(
+            lasted=lasted,
+            next_probe=max(0.0, self._probe_at - now),
+            time_left=max(0.0, self._longest - lasted),
+            error=self._error,
+        )
+
+    @property
+    def _longest(self) -> float:
+        return self.timeout if self._recoveries else min(self.timeout, _NEVER_REACHED)
 
     def give_up(self) -> Stopped:
         """Return why the batch stops once the outage has lasted too long: the rate limit, or the service."""

@@ -28,6 +28,9 @@ from ..results import (
 )
 from .output import Exit
 
+NO_COUNTRY: Final = (
+    "has no country code: write it with + and the country code, or give the country of such numbers by --region DE"
+)
 WRONG_SERVICE: Final = (
     "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
 )
@@ -126,12 +129,12 @@ _DAILY_CAP: Final = Advice(
     _OF_CALLS,
 )
 _BY_CODE: Final[Mapping[tuple[type[ApiError], str], str]] = {
-    (Invalid, "duplicate_row"): "Nothing: the first row counts. To send duplicates too, use --allow-duplicates.",
-    (Invalid, "row_changed"): "They differ from rows that were sent: --changed send sends them as well.",
+    (Invalid, "duplicate_row"): "Nothing: the first of them was sent. To send duplicates too, use --allow-duplicates.",
+    (Invalid, "row_changed"): "These rows differ from rows that were sent. To send them as well, use --changed send.",
     (Invalid, "key_used"): "Give these rows a new idempotency_key: theirs was used for another message.",
-    (Unanswered, "outcome_unknown"): "Look for these rows in the message log; send the missing ones by "
+    (Unanswered, "outcome_unknown"): "Look for these rows in the message log, and send the missing ones with "
     "--resend-unknown.",
-    (Unanswered, "journal_outdated"): "Write a new journal by `msgapi fleet report --journal`, then use --resume.",
+    (Unanswered, "journal_outdated"): "Write a new journal with `msgapi fleet report --journal`, then use --resume.",
 }
 _DONE_TWICE: Final = "Check whether it was done before you run it again: a second run would do it twice."
 _NO_SUCH_ID: Final = "Check the id and MSGAPI_BASE_URL: the service does not know this id."

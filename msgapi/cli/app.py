@@ -1,7 +1,7 @@
 """The table of commands. Only the module of the command that is run is imported."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from errno import ENOSPC
 from importlib import import_module
@@ -57,6 +57,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "webhooks trigger": ("deliveries", "trigger", "Send a made-up event, signed, to a URL."),
     "sandbox": ("sandbox", "sandbox", "Serve a sandbox of the API on this machine."),
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
+    "configure": ("configure", "configure", "Store the API key and other settings in a profile."),
+    "profiles list": ("configure", "list_profiles", "List the profiles, without their keys."),
+    "profiles show": ("configure", "show", "Show the settings of a profile, without its key."),
+    "profiles remove": ("configure", "remove", "Remove a profile with its key."),
     "doctor": ("doctor", "doctor", "Check whether this machine can send."),
 }
 """Each command: its module in `commands`, its function, and the line of help in the list of commands."""
@@ -64,14 +68,15 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
 GROUPS: Final[Mapping[str, tuple[str, str]]] = {
     "fleet": (
         "Send a file with several workers.",
-        """Send a file with several workers, within the one rate limit of the key.
+        """Send a file with several workers, within the one rate limit of the API key.
 
-        More workers add safety, not speed: the rate limit belongs to the key. Needs `msgapi-sdk[redis]` or
-        `msgapi-sdk[nats]`.
+        More workers do not send faster, because the rate limit belongs to the API key. They make it safe that one of
+        them fails. This needs `msgapi-sdk[redis]` or `msgapi-sdk[nats]`.
 
         \b
           export MSGAPI_FLEET_URL=redis://127.0.0.1:6379
-          msgapi fleet enqueue people.csv --batch may --agent ag_live_demo --traffic TRANSACTION --text 'Hi {name}'
+          msgapi fleet enqueue people.csv --batch may --agent ag_live_demo \\
+            --traffic TRANSACTION --text 'Hi {name}'
           msgapi fleet work            # on any number of hosts
           msgapi fleet report --batch may
         """,
@@ -103,6 +108,10 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
         "Show usage, transactions and invoices; top up.",
         "Show usage, transactions and invoices; top up.",
     ),
+    "profiles": (
+        "List, show and remove the profiles.",
+        "List, show and remove the profiles that `msgapi configure` stores.",
+    ),
     "webhooks": (
         "Manage webhook endpoints; receive and verify events.",
         "Manage webhook endpoints; receive and verify events.",
@@ -111,9 +120,38 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
 """Each group of commands: its line of help in the list of commands, and its full help."""
 
 
+_HYPHEN: Final = "\N{NON-BREAKING HYPHEN}"
+
+
+@final
+class HelpFormatter(click.HelpFormatter):
+    """Breaks lines at spaces only, so that the names of options and commands stay whole."""
+
+    def write(self, string: str) -> None:
+        """Write *string*."""
+        super().write(string.replace(_HYPHEN, "-"))
+
+    def write_text(self, text: str) -> None:
+        """Write *text*, wrapped."""
+        super().write_text(text.replace("-", _HYPHEN))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write *rows* of terms and their descriptions."""
+        super().write_dl([(term, text.replace("-", _HYPHEN)) for term, text in rows], col_max, col_spacing)
+
+
+@final
+class HelpContext(click.Context):
+    """The context of each command."""
+
+    formatter_class = HelpFormatter
+
+
 @final
 class CommandGroup(click.Group):
     """A group whose commands are listed from the table and imported only when they are run."""
+
+    context_class = HelpContext
 
     def __init__(self, *, prefix: str = "", **options: object) -> None:
         """Create the group of the commands whose name begins with *prefix* and has one more word."""
@@ -168,6 +206,7 @@ def load(name: str) -> click.Command:
     """Import a command of the table and return it."""
     module, function, _ = COMMANDS[name]
     command: click.Command = getattr(import_module(f".commands.{module}", __package__), function)
+    command.context_class = HelpContext
     return command
 
 
@@ -176,19 +215,30 @@ def load(name: str) -> click.Command:
 def program() -> None:
     """Send RCS and email messages, one at a time or from a file.
 
-    The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL.
+    The API key and the base URL are read from MSGAPI_API_KEY and MSGAPI_BASE_URL, else from a profile that
+    `msgapi configure` stores.
 
     \b
-    Exit status: 0 every message accepted (duplicates and rows that --changed skip leaves out do not count),
-    1 finished, but some rows were not accepted, 2 usage or bad input, 3 not finished: the same command continues
-    (balance, outage, repeated refusals, not the service's answers, a full disk, rows not sent yet or with an unknown
-    outcome), 4 key or configuration, 130 interrupted.
+    Exit status:
+      0    Every message was accepted. Duplicates, and rows that --changed
+           skip leaves out, do not count.
+      1    The command has finished, but some messages were not accepted.
+      2    The command line or the input file is wrong. Nothing was sent.
+      3    The batch is not finished: rows are not sent yet, or their outcome
+           is unknown. The same command continues it. The reason is the
+           balance, an outage, repeated refusals, answers that are not the
+           service's, or a full disk.
+      4    The API key or the configuration is wrong.
+      70   The program has a bug. Please report the line that it prints.
+      130  The command was interrupted.
 
     \b
-    Completion of commands, options, files and events, for each shell that is started later:
+    Completion of commands, options, files and events, for each shell that is
+    started later:
       bash  echo 'eval "$(_MSGAPI_COMPLETE=bash_source msgapi)"' >> ~/.bashrc
       zsh   echo 'eval "$(_MSGAPI_COMPLETE=zsh_source msgapi)"' >> ~/.zshrc
-      fish  _MSGAPI_COMPLETE=fish_source msgapi > ~/.config/fish/completions/msgapi.fish
+      fish  _MSGAPI_COMPLETE=fish_source msgapi \\
+              > ~/.config/fish/completions/msgapi.fish
     """  # noqa: D301 - \b is click's own
 
 

@@ -22,9 +22,9 @@ from ..contacts import IMPORT_ROW, MAX_IMPORT_ROWS, ImportRow
 from ..recipients import RefusedRecipient, normalize
 from ..redact import mask
 from ..results import ApiError, Invalid, Ok, Unprocessable
-from .advice import describe, status_of
+from .advice import NO_COUNTRY, describe, status_of
 from .batch.calls import SeenHashes
-from .batch.cells import RowWarnings, Unfilled, as_text
+from .batch.values import RowWarnings, Unfilled, as_text
 from .connection import open_signals, stop_signals
 from .files.rows import FirstPass, InputRow, ReadingOptions, is_data, list_columns
 from .files.tables import InputFile, InputSource, open_input
@@ -36,9 +36,6 @@ MAX_SHOWN: Final = 1_000  # refused rows that are kept for the report
 _MAX_COLUMNS: Final = 10  # that are named
 _SECOND_TRIES: Final = 20  # of one call, each without the rows that the service has named
 _ROW: Final = re.compile(r"(?:\$\.)?contacts\[([0-9]{1,6})\](?:\.(\w+))?")
-_NO_COUNTRY: Final = (
-    "has no country code: write it with + and the country code, or give the country of such numbers by --region DE"
-)
 _USUAL: Final[Mapping[str, frozenset[str]]] = {
     "email": frozenset({"mail", "emailaddress", "mailaddress", "email1value", "primaryemail"}),
     "phone": frozenset(
@@ -76,7 +73,7 @@ class ImportOptions:
 @final
 @define(eq=False)
 class ContactImport:
-    """One import: what became of the rows of *table* so far.
+    """One import: the outcomes of the rows of *table* so far.
 
     - *imported*: new contacts. *existing*: the service skipped them, since their email exists.
     - *refused*: not valid, or refused by the service; the first of them are *rows*.
@@ -224,7 +221,7 @@ class ContactImport:
             except Unfilled as error:
                 return str(error)
             if isinstance(found, RefusedRecipient):
-                return f"{column} {_NO_COUNTRY if found.reason == 'no_country' else found.message}"
+                return f"{column} {NO_COUNTRY if found.reason == 'no_country' else found.message}"
             values[name] = found
         if not any(values.values()) and not any(map(_has_value, row.values.values())):
             return None

@@ -7,9 +7,11 @@ from decimal import Decimal, InvalidOperation
 from math import isfinite
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast, final
+from weakref import WeakKeyDictionary
 
 import attrs
 import click
+from click.core import ParameterSource
 
 from .output import CliError, RowOutcome, cannot_read
 
@@ -22,18 +24,31 @@ FILE_PATH: Final = click.Path(readable=False)
 """The path of a file, which shells complete. The command itself checks the file."""
 _AMOUNT_LIMIT: Final = 10**9  # EUR
 _MESSAGE_OPTIONS: Final = "msgapi.message_options"
+_CONNECTION_OPTIONS: Final = "msgapi.connection_options"
+_PARAMETERS: Final = "__click_params__"  # where click keeps the options of a function until it becomes a command
+_WIDEST: Final = 28  # columns for the names of options
 _OPTIONS: Final = (
-    ("agent_id", "--agent", "ID", "RCS: the sending agent, such as ag_live_demo."),
-    ("traffic_type", "--traffic", "TYPE", f"RCS: {', '.join(TRAFFIC)}."),
-    ("ttl", "--ttl", "DURATION", "RCS: revoke the message if it is not delivered within this time, such as 900s."),
-    ("channel_id", "--channel", "ID", "Email: the sending channel, such as ch_demo."),
-    ("subject", "--subject", "TEXT", "Email: the subject."),
-    ("html", "--html", "HTML", "Email: the content as HTML; @FILE reads it from a file."),
-    ("template_id", "--template", "ID", "Email: a published template, in place of --text and --html."),
-    ("template_version", "--template-version", "N", "Email: the version of the template (default: the latest)."),
-    ("message_type", "--message-type", "TYPE", f"{', '.join(KINDS)} (default: {KINDS[0]})."),
-    ("text", "--text", "TEXT", "The text of the message, or of the plain-text part of an email; @FILE reads a file."),
-    ("message", "--message", "FILE", "A template file: the message as JSON, such as a rich card, with placeholders."),
+    ("agent_id", "--agent", "ID", "RCS: send from this agent, such as ag_live_demo."),
+    ("traffic_type", "--traffic", "TYPE", f"RCS: set the type of traffic: {', '.join(TRAFFIC)}."),
+    ("ttl", "--ttl", "DURATION", "RCS: revoke a message that is not delivered within this time, such as 900s."),
+    ("channel_id", "--channel", "ID", "Email: send over this channel, such as ch_demo."),
+    ("subject", "--subject", "TEXT", "Email: set the subject."),
+    ("html", "--html", "HTML", "Email: set the content as HTML. @FILE reads it from a file."),
+    ("template_id", "--template", "ID", "Email: send this published template, in place of --text and --html."),
+    ("template_version", "--template-version", "N", "Email: send this version of the template (default: the latest)."),
+    ("message_type", "--message-type", "TYPE", f"Set the type: {', '.join(KINDS)} (default: {KINDS[0]})."),
+    (
+        "text",
+        "--text",
+        "TEXT",
+        "Set the text of the message, or of the plain-text part of an email. @FILE reads it from a file.",
+    ),
+    (
+        "message",
+        "--message",
+        "FILE",
+        "Read the message as JSON, such as a rich card, from this template file with placeholders.",
+    ),
 )
 EXPORTED: Final = (
     RowOutcome.ACCEPTED,
@@ -64,32 +79,48 @@ region_option: Final = click.option(
     "--region",
     callback=_region_callback,
     metavar="COUNTRY",
-    help="The country of phone numbers without a country code, such as DE. Without it they are refused.",
+    help="Take phone numbers without a country code as those of this country, such as DE. Without it they are refused.",
+)
+_PROFILE: Final = (
+    ("--profile", "MSGAPI_PROFILE", "NAME", "Use this profile of `msgapi configure`; or set MSGAPI_PROFILE."),
+    (
+        "--proxy",
+        "MSGAPI_PROXY",
+        "URL",
+        "Use this http proxy, or none; or set MSGAPI_PROXY (default: that of the profile, else HTTPS_PROXY).",
+    ),
+)
+_CONTENT: Final = (
+    click.option(
+        "--data", multiple=True, metavar="COLUMN", help="Email: pass this column to the template. Can be repeated."
+    ),
+    click.option(
+        "--fallback-email",
+        metavar="COLUMN",
+        help="RCS: if the recipient cannot be reached by RCS (404), send an email to the address in this column, with "
+        "--channel, --subject and --html or --template.",
+    ),
 )
 _FILE: Final = (
     click.option(
-        "--to-column", default="to", show_default=True, metavar="COLUMN", help="The column of the recipients."
+        "--to-column", default="to", show_default=True, metavar="COLUMN", help="Read the recipients from this column."
     ),
     region_option,
     click.option(
         "--region-column",
         metavar="COLUMN",
-        help="The column of the countries (DE, DEU or Germany); --region is used where it is empty.",
+        help="Read the country of each row (DE, DEU or Germany) from this column. Where it is empty, --region is used.",
     ),
     click.option(
-        "--data", multiple=True, metavar="COLUMN", help="Email: pass this column to the template; repeatable."
-    ),
-    click.option(
-        "--fallback-email",
+        "--id-column",
         metavar="COLUMN",
-        help="RCS: send an email (--channel, --subject, --html or --template) to the address in this column if the "
-        "recipient cannot be reached by RCS (404).",
+        help="Identify each row by this column (default: by its idempotency_key, else by its content).",
     ),
     click.option(
         "--allow-empty", is_flag=True, help="Fill placeholders with empty cells, too, instead of refusing the row."
     ),
     click.option(
-        "--allow-duplicates", is_flag=True, help="Send the same message to the same recipient more than once."
+        "--allow-duplicates", is_flag=True, help="Send rows with the same message and recipient as an earlier row, too."
     ),
 )
 _READING: Final = (
@@ -97,19 +128,60 @@ _READING: Final = (
         "--where",
         multiple=True,
         metavar="COLUMN=VALUE",
-        help="Use only the rows with this value in this column, such as consent=yes; repeatable: all must hold.",
+        help="Use only the rows with this value in this column, such as consent=yes. Can be repeated: all must hold.",
     ),
     click.option(
-        "--format", "file_format", type=click.Choice(["csv", "jsonl"]), help="Default: by content and file extension."
+        "--format",
+        "file_format",
+        type=click.Choice(["csv", "jsonl"]),
+        help="Read FILE as this format (default: by content and file extension).",
     ),
     click.option(
-        "--delimiter", metavar="CHARACTER", help="Or tab. Default: detected (comma, semicolon, tab or vertical bar)."
+        "--delimiter",
+        metavar="CHARACTER",
+        help="Split cells at this character, or at a tab (default: detected).",
     ),
     click.option(
-        "--encoding", metavar="NAME", help="Such as cp1252. Default: by the byte order mark of the file, else UTF-8."
+        "--encoding",
+        metavar="NAME",
+        help="Decode FILE by this encoding, such as cp1252 (default: by its byte order mark, else UTF-8).",
     ),
-    click.option("--sheet", metavar="NAME", help="The sheet of an Excel workbook. Default: the only one with rows."),
+    click.option(
+        "--sheet", metavar="NAME", help="Read this sheet of an Excel workbook (default: the only one with rows)."
+    ),
 )
+_OTHER: Final = "Options"
+_GROUPS: Final[WeakKeyDictionary[click.Parameter, str]] = WeakKeyDictionary()
+
+
+@final
+class GroupedCommand(click.Command):
+    """A command whose help lists its options in the groups of `option_group`; the others come last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, one section for each group."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        found = [(_GROUPS.get(one, _OTHER), one.get_help_record(ctx)) for one in options]
+        for title, record in sorted(found, key=lambda one: one[0] == _OTHER):
+            groups.setdefault(title, []).extend([] if record is None else [record])  # None if it is hidden
+        widest = max(len(name) for records in groups.values() for name, _ in records)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(min(widest, _WIDEST)), text) for name, text in records])
+
+
+def option_group(title: str, *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return a decorator that adds *options* to a command, as the group *title* of its help."""
+
+    def add(command: F) -> F:
+        before = len(getattr(command, _PARAMETERS, ()))
+        for option in reversed(options):
+            command = option(command)
+        _GROUPS.update(dict.fromkeys(getattr(command, _PARAMETERS)[before:], title))
+        return command
+
+    return add
 
 
 def parse_amount(text: str) -> Decimal | None:
@@ -206,10 +278,9 @@ def message_options(command: F) -> F:
 
 
 def file_options(command: F) -> F:
-    """Add the options for reading a file of rows to *command*."""
-    for option in reversed((*_FILE, *_READING)):
-        command = option(command)
-    return command
+    """Add the options that describe the messages of a file and the file itself to *command*."""
+    file = option_group("The file", *_FILE, reading_options)
+    return option_group("What to send", message_options, *_CONTENT)(file(command))
 
 
 def reading_options(command: F) -> F:
@@ -217,6 +288,60 @@ def reading_options(command: F) -> F:
     for option in reversed(_READING):
         command = option(command)
     return command
+
+
+def profile_options(command: F) -> F:
+    """Add --profile and --proxy to *command*; `connection_values` returns their values."""
+    for flag, variable, metavar, text in reversed(_PROFILE):
+        complete = _complete_profile if flag == "--profile" else None
+        option = click.option(
+            flag,
+            envvar=variable,
+            metavar=metavar,
+            help=text,
+            expose_value=False,
+            callback=_collect_connection,
+            shell_complete=complete,
+        )
+        command = option(command)
+    return command
+
+
+def _complete_profile(_: click.Context, __: click.Parameter, incomplete: str) -> list[str]:
+    from .profiles import config_path, read_profiles
+
+    try:
+        return [name for name in read_profiles(config_path()) if name.startswith(incomplete)]
+    except CliError:  # the command itself says what is wrong
+        return []
+
+
+def sandbox_option(command: F) -> F:
+    """Add --sandbox to *command*, and what else says to what it connects: --sandbox-state, --profile and --proxy."""
+    command = click.option(
+        "--sandbox-state",
+        type=click.Path(readable=False),
+        metavar="FILE",
+        help="With --sandbox: keep the sandbox in this file between commands.",
+        expose_value=False,
+        callback=_collect_connection,
+    )(profile_options(command))
+    text = "Use a private sandbox. It needs no key, and nothing is really sent."
+    return click.option("--sandbox", is_flag=True, help=text)(command)
+
+
+def connection_values() -> dict[str, str]:
+    """Return the values of --profile, --proxy and --sandbox-state that were given, by the name of the parameter.
+
+    Those of the environment are not among them.
+    """
+    context = click.get_current_context(silent=True)
+    return {} if context is None else dict(context.meta.get(_CONNECTION_OPTIONS, {}))
+
+
+def _collect_connection(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if option.name is not None and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        context.meta.setdefault(_CONNECTION_OPTIONS, {})[option.name] = value
 
 
 def message_values() -> dict[str, str]:
@@ -230,11 +355,13 @@ def _collect(context: click.Context, option: click.Parameter, value: str | None)
         context.meta.setdefault(_MESSAGE_OPTIONS, {})[option.name] = value
 
 
-id_column_option: Final = click.option(
-    "--id-column", metavar="COLUMN", help="The column of the row ids (default: its idempotency_key, else its content)."
-)
 concurrency_option: Final = click.option(
-    "--concurrency", type=click.IntRange(1, 10_000), default=64, show_default=True, help="Requests in flight at a time."
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Keep up to N requests in flight at a time.",
 )
 rate_option: Final = click.option(
     "--rate", type=FiniteFloat(0, min_open=True), metavar="N", help="Send at most N requests per second."
@@ -245,42 +372,46 @@ outage_timeout_option: Final = click.option(
     default=900,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait while the service is down.",
+    help="Stop after the service has been down for so long.",
 )
 wait_option: Final = click.option(
     "--wait-for-balance", is_flag=True, help="When the balance is used up, wait for a top-up and continue."
 )
 export_option: Final = click.option(
-    "--export", type=click.Choice(["csv", "jsonl"]), help="Print the rows in this format."
+    "--export", type=click.Choice(["csv", "jsonl"]), help="Print the rows in this format instead of the summary."
 )
 only_option: Final = click.option(
     "--only", type=click.Choice([one.choice for one in EXPORTED]), help="Export only rows with this outcome."
 )
 json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
-sandbox_option: Final = click.option(
-    "--sandbox", is_flag=True, help="Use a private sandbox: needs no key and sends nothing."
-)
 from_option: Final = click.option(
     "--from",
     "path",
     type=FILE_PATH,
     metavar="FILE.json",
-    help="Read the fields from a JSON object; - is standard input. An option takes precedence over the file.",
+    help="Read the fields from a JSON object. The name - stands for standard input. An option takes precedence.",
 )
 key_option: Final = click.option(
-    "--idempotency-key", metavar="KEY", help="Repeat an earlier command with its key: there is no second effect."
+    "--idempotency-key",
+    metavar="KEY",
+    help="Use this key. A command that is repeated with its key has no second effect.",
 )
 yes_option: Final = click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
-cursor_option: Final = click.option("--cursor", metavar="TEXT", help="Cursor printed with the previous page.")
+cursor_option: Final = click.option(
+    "--cursor", metavar="TEXT", help="Show the page of this cursor, which is printed with the previous page."
+)
 page_size_option: Final = click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Page size (default: the service's)."
+    "--limit", type=click.IntRange(1), metavar="N", help="Show N at a time (default: the page size of the service)."
 )
 since_option: Final = click.option(
-    "--since", callback=date_callback, metavar="DATE", help="Only what is of this day or later, such as 2026-05-04."
+    "--since",
+    callback=date_callback,
+    metavar="DATE",
+    help="Show only what is of this day or later, such as 2026-05-04.",
 )
 until_option: Final = click.option(
-    "--until", callback=date_callback, metavar="DATE", help="Only what is of this day or earlier."
+    "--until", callback=date_callback, metavar="DATE", help="Show only what is of this day or earlier."
 )
 dry_run_option: Final = click.option(
-    "--dry-run", is_flag=True, help="Send nothing; show what would be sent. Needs no key."
+    "--dry-run", is_flag=True, help="Show what would be sent, and send nothing. This needs no key."
 )

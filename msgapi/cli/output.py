@@ -8,27 +8,39 @@ Rules:
   change the direction of text, because they can make a line read as another one.
 - A cell of a CSV file is text to a spreadsheet, not a formula (CWE-1236).
 - Characters that the encoding of standard output lacks are escaped.
+- An error of the program itself is shown by its kind and its place. Its text could contain a recipient or the key, so
+  it is shown only on request, and masked.
 """
 
 import csv
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum, IntEnum
 from io import StringIO
 from itertools import takewhile
+from pathlib import Path
+from textwrap import wrap
+from traceback import format_exception, walk_tb
 from typing import Any, Final, TextIO, final
 
 from attrs import define, field
 
 from ..config import Misconfigured
+from ..redact import HIDDEN, mask
+from ..version import VERSION
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _PIPED_WIDTH: Final = 120
+_NARROW: Final = 60  # columns of a terminal below which a table is printed as lines
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
+_PACKAGE: Final = Path(__file__).parent.parent
+_SECRETS: Final = ("MSGAPI_API_KEY", "MSGAPI_FLEET_URL")
+_TOKEN: Final = re.compile(r"\b(?:sk|whsec)_\w+")
 _SINGULAR: Final = {"are": "is", "have": "has", "were": "was"}
 _FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - a spreadsheet takes the full-width ones, too
 _IN_LINES: Final = {code: text for code, text in _CONTROLS.items() if chr(code) not in "\n\t"}
@@ -91,6 +103,7 @@ class Exit(IntEnum):
     USAGE = 2
     STOPPED = 3
     CONFIGURATION = 4
+    CRASH = 70
     NO_COMMAND = 127
     INTERRUPTED = 130
 
@@ -149,7 +162,9 @@ def emit(what: str | TextTable) -> None:
 
 def emit_json(value: object) -> None:
     """Print *value* as one JSON document."""
-    import orjson  # here, because --help does not need it
+    import json  # here, because --help does not need them
+
+    import orjson
 
     try:
         emit(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
@@ -280,6 +295,9 @@ def _render(table: TextTable) -> str:
     from rich.text import Text
 
     terminal, rendered = sys.stdout.isatty(), StringIO()
+    console = Console(file=rendered, force_terminal=terminal, width=None if terminal else _PIPED_WIDTH)
+    if console.width < _NARROW:
+        return _render_narrow(table, console.width)
     box = SIMPLE_HEAD if _encoding().lower().startswith("utf") else ASCII
     drawing = Drawing(box=box, pad_edge=False, show_edge=False)
     for column in table.columns:
@@ -288,34 +306,78 @@ def _render(table: TextTable) -> str:
         drawing.add_column(name, justify="right" if numbers else "left", no_wrap=numbers)
     for cells, style in table.rows:
         drawing.add_row(*(Text(line(cell)) for cell in cells), style=style)
-    console = Console(file=rendered, force_terminal=terminal, width=None if terminal else _PIPED_WIDTH)
     console.print(drawing)
     return "\n".join(one.rstrip() for one in rendered.getvalue().splitlines()) + "\n"
+
+
+def _render_narrow(table: TextTable, width: int) -> str:
+    # The columns would be a few characters wide: the last one goes below the others.
+    lines: list[str] = []
+    for cells, _ in table.rows:
+        *first, last = map(line, cells)
+        lines += wrap("  ".join(filter(None, first)), width)
+        lines += wrap(last, width, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with *arguments* and return the exit status; see `Exit`.
 
     If *arguments* is None, those of the process are used. An error is one line on standard error that says how to
-    fix it; with --json it is a JSON document on standard output too.
+    fix it; with --json it is a JSON document on standard output too. For an error of the program itself, the line says
+    what to report, and MSGAPI_DEBUG=1 prints the traceback as well.
     """
     open_missing_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     json = "--json" in takewhile(lambda one: one != "--", given)
     try:
-        from .app import run
-    except ModuleNotFoundError as error:
-        if error.name not in {"click", "rich"}:
-            raise
-        return _report(CliError("the command line needs an extra: pip install 'msgapi-sdk[cli]'"), json=json)
-    try:
-        return run(given)
+        return _run(given)
     except CliError as error:
         return _report(error, json=json)
     except Misconfigured as error:
         return _report(CliError(f"{error} (not needed with --sandbox)", Exit.CONFIGURATION), json=json)
     except KeyboardInterrupt:
         return _report(CliError("interrupted", Exit.INTERRUPTED), json=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is a mistake of the program
+        if os.environ.get("MSGAPI_DEBUG", "") not in {"", "0"}:
+            print(_traceback(error), end="", file=sys.stderr)  # noqa: T201 - what the user has asked for
+        return _report(_crash(error), json=json)
+
+
+def _run(given: list[str]) -> int:
+    try:
+        from .app import run
+    except ModuleNotFoundError as error:
+        if error.name not in {"click", "rich"}:
+            raise
+        raise CliError("the command line needs an extra: pip install 'msgapi-sdk[cli]'") from None
+    return run(given)
+
+
+def _crash(error: BaseException) -> CliError:
+    # The text of the exception is left out: it can contain what was sent.
+    places = [*walk_tb(error.__traceback__)]
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        places += walk_tb(error.__traceback__)
+    missing = f"{error.name} is missing: " if isinstance(error, ImportError) else ""
+    files = [(Path(frame.f_code.co_filename), line) for frame, line in places]
+    ours = [(file.relative_to(_PACKAGE.parent), line) for file, line in files if file.is_relative_to(_PACKAGE)]
+    file, line = ours[-1]
+    python = ".".join(map(str, sys.version_info[:3]))
+    place = f"{missing}{type(error).__name__} at {file.as_posix()}:{line}"
+    return CliError(
+        f"internal error, please report this line: {place} (msgapi-sdk {VERSION}, Python {python}, {sys.platform}); "
+        "MSGAPI_DEBUG=1 shows the traceback",
+        Exit.CRASH,
+    )
+
+
+def _traceback(error: BaseException) -> str:
+    text = "".join(format_exception(error))
+    for secret in filter(None, map(os.environ.get, _SECRETS)):
+        text = text.replace(secret, HIDDEN)
+    return escaped(mask(_TOKEN.sub(HIDDEN, text)).rstrip("\n"))
 
 
 def _report(error: CliError, *, json: bool) -> int:

@@ -6,19 +6,22 @@ Rules:
   with the number of rows.
 - A row is changed if the journal has it as sent, with another request; or if it is new, and the journal has a row as
   sent to the same recipient that is not in the file any more. Sent means accepted or unknown.
+- A row of the journal is new, too, if it can still be sent, and the last file did not have it with this request: since
+  then, another row may have been sent in its place. A row of the last file was compared when that file was.
+- A row of the journal that has another recipient now is not in the file any more, for its previous recipient.
 - A row that an earlier comparison left out stays left out, unless *again* is true.
 - A row that others have sent (`journal.merge`) has no hash of its recipient: while one is not in the file, every new
   row counts as changed.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import define, frozen
+from attrs import astuple, define, frozen
 
 from ..clock import SYSTEM_CLOCK, Clock
 from ..fallback import AnyCall
@@ -27,8 +30,10 @@ from .mainfile import Unusable
 from .opening import check_batch, open_existing
 from .rows import (
     CHANGED,
+    COLUMNS,
     MAYBE_SENT,
     SENT,
+    SETTLED_STATES,
     Entry,
     RowRequest,
     State,
@@ -49,13 +54,14 @@ PRAGMA compared.journal_mode = OFF;
 PRAGMA compared.synchronous = OFF;
 CREATE TABLE compared.seen (id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE compared.fresh (
-  id TEXT PRIMARY KEY, line INTEGER NOT NULL, digest BLOB NOT NULL, recipients BLOB NOT NULL
+  id TEXT PRIMARY KEY, line INTEGER NOT NULL, digest BLOB NOT NULL, recipients BLOB NOT NULL,
+  key TEXT, leg INTEGER NOT NULL, renewed INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE compared.addressed (hash BLOB, id TEXT, PRIMARY KEY (hash, id)) WITHOUT ROWID;
 CREATE TABLE compared.gone (hash BLOB PRIMARY KEY, unknown INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE compared.changed (
   id TEXT PRIMARY KEY, known TEXT, line INTEGER NOT NULL, digest BLOB NOT NULL, recipients BLOB NOT NULL,
-  key TEXT, unknown INTEGER NOT NULL, reused INTEGER NOT NULL
+  key TEXT, leg INTEGER NOT NULL, unknown INTEGER NOT NULL, reused INTEGER NOT NULL
 ) WITHOUT ROWID
 """
 _SENT: Final = f"({', '.join(f'{state:d}' for state in sorted(SENT))})"
@@ -64,32 +70,43 @@ _GONE: Final = (
     f"FROM main.rows WHERE state IN {_SENT} AND id NOT IN compared.seen"  # noqa: S608 - our own names and numbers
     " AND id NOT IN (SELECT known FROM compared.changed WHERE known IS NOT NULL)"
 )
+_OTHER_REQUEST: Final = (
+    f"SELECT old.recipients, new.recipients, old.state IN {_MAYBE} FROM compared.changed AS new"  # noqa: S608 - our own names and numbers
+    f" JOIN main.rows AS old ON old.id = new.known WHERE old.state IN {_SENT}"
+)
 _NEW_CHANGED: Final = (
-    "INSERT OR IGNORE INTO compared.changed SELECT id, NULL, line, digest, recipients, NULL, {unknown}, 0"
+    "INSERT OR IGNORE INTO compared.changed SELECT id, NULL, line, digest, recipients, key, leg, {unknown}, 0"
     " FROM compared.fresh {matching} GROUP BY id"
 )
 _MATCHING: Final = "JOIN compared.addressed USING (id) JOIN compared.gone USING (hash)"
 _ADD_SEEN: Final = "INSERT OR IGNORE INTO compared.seen VALUES (?)"
-_ADD_FRESH: Final = "INSERT OR IGNORE INTO compared.fresh VALUES (?, ?, ?, ?)"
+_ADD_FRESH: Final = "INSERT OR IGNORE INTO compared.fresh VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_ADDRESSED: Final = "INSERT OR IGNORE INTO compared.addressed VALUES (?, ?)"
-_ADD_CHANGED: Final = "INSERT OR IGNORE INTO compared.changed VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_ADD_CHANGED: Final = "INSERT OR IGNORE INTO compared.changed VALUES (?, ?, ?, ?, ?, ?, 1, ?, ?)"
 _ADD_GONE: Final = (
     "INSERT INTO compared.gone VALUES (?, ?) ON CONFLICT (hash) DO UPDATE SET unknown = max(unknown, excluded.unknown)"
 )
-_RENEWED: Final = "SELECT known, digest, recipients, key FROM compared.changed WHERE known IS NOT NULL"
-_SKIP: Final = (
-    "INSERT OR REPLACE INTO main.rows (id, digest, state, started, recipients, run, kind, code)"  # noqa: S608 - our own names and numbers
-    f" SELECT id, digest, {State.CHANGED:d}, ?, recipients, ?, 'Invalid', '{CHANGED}' FROM compared.changed"
+_ADD_UNKNOWN: Final = (
+    "UPDATE compared.changed SET unknown = 1"
+    " WHERE id IN (SELECT id FROM compared.addressed JOIN compared.gone USING (hash) WHERE unknown)"
 )
+_RENEWED: Final = "SELECT leg, digest, recipients, key, known FROM compared.changed WHERE known IS NOT NULL"
+_REPLACING: Final = "SELECT leg, digest, recipients, key, id FROM compared.fresh WHERE renewed"
+_MAYBE_SENT: Final = f"SELECT id FROM compared.changed JOIN main.rows USING (id) WHERE state IN {_MAYBE}"  # noqa: S608 - our own numbers
+_SKIP: Final = (
+    "INSERT OR REPLACE INTO main.rows (id, digest, state, started, recipients, run, kind, code, leg, key)"  # noqa: S608 - our own names and numbers
+    f" SELECT id, digest, {State.CHANGED:d}, ?, recipients, ?, 'Invalid', '{CHANGED}', leg,"
+    " iif(known IS NULL, key, NULL) FROM compared.changed"
+)
+_LEFT_OUT: Final = f"WHERE state = {State.CHANGED:d} AND NOT in_file"
 _FIELDS: Final = "leg, recipients, digest, state, started, kind, code, status, message, message_id, unit, price, hold"
 _ARCHIVE: Final = (
     f"INSERT INTO main.rows (id, run, in_file, key, {_FIELDS})"  # noqa: S608 - our own names and numbers
     f" SELECT id || '/' || lower(hex(digest)) || '/' || run, run, 0, key, {_FIELDS} FROM main.rows WHERE id = ?"
 )
+_NOT_SENT: Final = f"state = {State.NOT_SENT:d}, " + ", ".join(f"{name} = NULL" for name in COLUMNS)
 _RENEW: Final = (
-    f"UPDATE main.rows SET in_file = 1, leg = 1, digest = ?, recipients = ?, key = ?, state = {State.NOT_SENT:d},"  # noqa: S608 - our own names and numbers
-    " kind = NULL, code = NULL, status = NULL, message = NULL, message_id = NULL, unit = NULL, price = NULL,"
-    " hold = NULL WHERE id = ?"
+    f"UPDATE main.rows SET in_file = 1, leg = ?, digest = ?, recipients = ?, key = ?, {_NOT_SENT} WHERE id = ?"  # noqa: S608 - our own names and numbers
 )
 
 
@@ -124,6 +141,19 @@ class Difference:
 
 
 @final
+@frozen(eq=False)
+class _Sending:
+    # How a row is sent: the key that it keeps, the leg of a fallback with which it begins, and whether the journal gets
+    # this request in place of the previous one.
+    key: str | None = None
+    leg: int = 1
+    renewed: bool = False
+
+
+_NEW: Final = _Sending()
+
+
+@final
 @define(eq=False, repr=False)
 class Comparison:
     """The rows of a file, compared with a journal. Made by `compare`, and usable only inside its `with`."""
@@ -139,26 +169,28 @@ class Comparison:
         requests = [(row, self._request(row)) for row in rows]
         seen: list[tuple[object, ...]] = []
         changed: list[tuple[FileRow, RowRequest, Entry]] = []
-        fresh: list[tuple[FileRow, RowRequest]] = []
+        fresh: list[tuple[FileRow, RowRequest, _Sending]] = []
         for row, request in requests:
             found = entries.get(row.id)
-            if found is None or found.state is State.INVALID or (self._again and found.state is State.CHANGED):
-                fresh.append((row, request))
-            elif _is_changed(entry := with_own_key(self._batch, row.id, found), request):
+            entry = None if found is None else with_own_key(self._batch, row.id, found)
+            if entry is not None and _is_changed(entry, request):
                 changed.append((row, request, entry))
-            else:
+                continue
+            sending = self._sending(entry, request)
+            if sending is not None:
+                fresh.append((row, request, sending))
+            if sending is not _NEW:
                 seen.append((row.id,))
         left_out = (
             set[str]() if self._again else self._file.find([_variant(row, request) for row, request, _ in changed])
         )
         seen += ((name,) for row, request, _ in changed if (name := _variant(row, request)) in left_out)
+        undecided = [self._changed(*one) for one in changed if _variant(one[0], one[1]) not in left_out]
         with self._gathering():
             self._file.execute_many(_ADD_SEEN, seen)
             self._add_fresh(fresh)
-            self._file.execute_many(
-                _ADD_CHANGED,
-                (self._changed(*one) for one in changed if _variant(one[0], one[1]) not in left_out),
-            )
+            self._file.execute_many(_ADD_CHANGED, undecided)
+            self._add_addressed((name, recipients) for name, _, _, _, recipients, *_ in undecided)
 
     def difference(self) -> Difference:
         """Return how the file differs, once all of its rows were added."""
@@ -188,11 +220,14 @@ class Comparison:
         with self._file.transaction():
             _ = execute("UPDATE main.rows SET in_file = 0 WHERE in_file AND id NOT IN compared.seen")
             _ = execute("UPDATE main.rows SET in_file = 1 WHERE NOT in_file AND id IN compared.seen")
-            _ = execute(f"DELETE FROM main.rows WHERE state = {State.CHANGED:d} AND NOT in_file")  # noqa: S608 - our own names and numbers
+            _ = execute(f"DELETE FROM main.rows {_LEFT_OUT} AND key IS NULL AND leg = 1")  # noqa: S608 - our own names and numbers
+            _ = execute(f"UPDATE main.rows SET {_NOT_SENT} {_LEFT_OUT}")  # noqa: S608 - our own names and numbers
+            self._file.execute_many(_RENEW, self._file.select(_REPLACING))
             if choice == "skip":
+                self._file.execute_many(_ARCHIVE, list(self._file.select(_MAYBE_SENT)))
                 _ = execute(_SKIP, self._clock.time(), run)
             elif choice == "send":
-                for known, *renewed in self._file.select(_RENEWED):
+                for *renewed, known in self._file.select(_RENEWED):
                     _ = execute(_ARCHIVE, known)
                     _ = execute(_RENEW, *renewed, known)
             for name, value in about.items():
@@ -203,29 +238,48 @@ class Comparison:
         digest = request_digest(*row.call.legs)
         return RowRequest(digest, row.call.repeatable, row.own_key, changed_key(self._batch, row.id, digest))
 
-    def _add_fresh(self, rows: Sequence[tuple[FileRow, RowRequest]]) -> None:
-        hashed = [(row, request.digest, recipient_hashes(self._batch, *row.call.legs)) for row, request in rows]
-        self._file.execute_many(_ADD_FRESH, ((row.id, row.line, digest, hashes) for row, digest, hashes in hashed))
-        addressed = ((one, row.id) for row, _, hashes in hashed for one in split_hashes(hashes))
-        self._file.execute_many(_ADD_ADDRESSED, addressed)
+    def _sending(self, entry: Entry | None, request: RowRequest) -> "_Sending | None":
+        # None if the row is not sent, or was in the last file: then it was compared with the rows that are gone.
+        if entry is None or entry.state is State.INVALID:
+            return _NEW
+        left_out = entry.state is State.CHANGED
+        if left_out and not self._again:
+            return None
+        if left_out and entry.key is None and entry.leg == 1:
+            return _NEW
+        if is_changed(entry, request):
+            return _Sending(request.own_key or request.changed_key, renewed=True)
+        if left_out or not (entry.in_file or entry.state in SETTLED_STATES):
+            return _Sending(entry.key, entry.leg, renewed=left_out)
+        return None
 
-    def _changed(self, row: FileRow, request: RowRequest, entry: Entry) -> tuple[object, ...]:
+    def _add_fresh(self, rows: Sequence[tuple[FileRow, RowRequest, "_Sending"]]) -> None:
+        found = [
+            (row.id, row.line, request.digest, recipient_hashes(self._batch, *row.call.legs), *astuple(sending))
+            for row, request, sending in rows
+        ]
+        self._file.execute_many(_ADD_FRESH, found)
+        self._add_addressed((name, recipients) for name, _, _, recipients, *_ in found)
+
+    def _add_addressed(self, rows: Iterable[tuple[str, bytes]]) -> None:
+        self._file.execute_many(_ADD_ADDRESSED, ((one, name) for name, hashes in rows for one in split_hashes(hashes)))
+
+    def _changed(
+        self, row: FileRow, request: RowRequest, entry: Entry
+    ) -> tuple[str, str, int, bytes, bytes, str | None, bool, bool]:
         recipients = recipient_hashes(self._batch, *row.call.legs)
         key = row.own_key or request.changed_key
         unknown, reused = entry.state in MAYBE_SENT, reuses_key(entry, request)
         return _variant(row, request), row.id, row.line, request.digest, recipients, key, unknown, reused
 
     def _find_changed(self) -> None:
-        gone = self._file.select(f"SELECT recipients, state IN {_MAYBE} {_GONE} AND recipients NOT NULL")
-        hashes = ((one, unknown) for recipients, unknown in gone for one in split_hashes(recipients))
-        unhashed = self._file.select(
-            f"SELECT count(*), coalesce(max(state IN {_MAYBE}), 0) {_GONE} AND recipients IS NULL"
-        )
-        ((count, unknown),) = unhashed
+        gone = self._file.select(f"{_OTHER_REQUEST} UNION ALL SELECT recipients, x'', state IN {_MAYBE} {_GONE}")
+        unhashed: set[int] = set()  # whether the outcomes of the rows that may have had any recipient are unknown
         with self._gathering():
-            self._file.execute_many(_ADD_GONE, hashes)
-            if count:
-                _ = self._file.execute(_NEW_CHANGED.format(unknown="?", matching=""), unknown)
+            self._file.execute_many(_ADD_GONE, _gone_recipients(gone, unhashed))
+            _ = self._file.execute(_ADD_UNKNOWN)
+            if unhashed:
+                _ = self._file.execute(_NEW_CHANGED.format(unknown="?", matching=""), max(unhashed))
             else:
                 _ = self._file.execute(_NEW_CHANGED.format(unknown="max(unknown)", matching=_MATCHING))
 
@@ -242,6 +296,18 @@ def _is_changed(entry: Entry, request: RowRequest) -> bool:
     if entry.state is State.CHANGED or not is_changed(entry, request):
         return False
     return entry.state in SENT or reuses_key(entry, request)
+
+
+def _gone_recipients(
+    rows: Iterable[tuple[bytes | None, bytes, int]], unhashed: set[int]
+) -> Iterator[tuple[bytes, int]]:
+    # Of rows that were sent, the recipients that they do not have any more; *unhashed* is filled.
+    for before, now, unknown in rows:
+        if before is None:
+            unhashed.add(unknown)
+        else:
+            kept = {*split_hashes(now)}
+            yield from ((one, unknown) for one in split_hashes(before) if one not in kept)
 
 
 def _variant(row: FileRow, request: RowRequest) -> str:

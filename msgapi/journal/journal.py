@@ -76,6 +76,12 @@ class Journal:
     _about: list[tuple[str, str]] = field(factory=list, init=False)
     _lock: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _due: anyio.Event = field(factory=anyio.Event, init=False)
+    _write_began: float | None = field(default=None, init=False)
+
+    @property
+    def writing_for(self) -> float:
+        """The seconds that the write under way has taken so far; 0.0 if there is none. Rows wait for it."""
+        return 0.0 if self._write_began is None else self._clock.now() - self._write_began
 
     @property
     def is_complete(self) -> bool:
@@ -215,6 +221,7 @@ class Journal:
         results = RowResults(settled, invalid, released, kept, [*advanced.values()], about)
         if results.empty and not starts:
             return True
+        self._write_began = self._clock.now()
         try:
             return await anyio.to_thread.run_sync(self._file.write, starts, results)
         except BaseException:  # not written, so it still has to be
@@ -222,6 +229,8 @@ class Journal:
             self._settled[:0], self._invalid[:0] = settled, invalid
             self._released[:0], self._kept[:0], self._about[:0] = released, kept, about
             raise
+        finally:
+            self._write_began = None
 
     async def _judge_again(
         self, starts: Sequence[StartedRow], calls: Mapping[str, AnyCall[T]], now: float

@@ -141,7 +141,7 @@ class State(IntEnum):
 
 MAYBE_SENT: Final = frozenset({State.STARTED, State.UNKNOWN})
 SENT: Final = frozenset({State.ACCEPTED, *MAYBE_SENT})
-_SETTLED: Final = frozenset({State.ACCEPTED, State.REFUSED})
+SETTLED_STATES: Final = frozenset({State.ACCEPTED, State.REFUSED})
 
 PRECEDENCE: Final = (
     State.CHANGED,
@@ -187,7 +187,8 @@ class Entry:
 
     *key* is None if it is the derived one, *own_key* the part of it that the user gave: None if the row had no key of
     its own. *run* is the number of the run in which the row was begun last. *state* and *started* are about the *leg*
-    of a fallback with this number: the service has refused the legs before it.
+    of a fallback with this number: the service has refused the legs before it. *in_file* is False if the last file of
+    the batch did not have the row with this request.
     """
 
     digest: bytes
@@ -197,6 +198,7 @@ class Entry:
     own_key: str | None = None
     run: int = 0
     leg: int = 1
+    in_file: bool = True
 
 
 @final
@@ -246,7 +248,7 @@ class ResumeRules:
             return self._judge_unsent(new, request)
         if entry.state is State.CHANGED or is_changed(entry, request):
             return self._judge_changed(entry, new, request)
-        if entry.state in _SETTLED:
+        if entry.state in SETTLED_STATES:
             return REPEATED_ROW if entry.run == self.run else SETTLED
         key = entry.key or new.key
         if entry.state not in MAYBE_SENT:

@@ -63,6 +63,7 @@ CREATE TABLE rows (
 ) WITHOUT ROWID;
 """
 _FIELDS: Final = ", ".join(COLUMNS)
+_ENTRY: Final = "id, digest, state, started, key, run, leg, in_file"
 _ADVANCE: Final = "UPDATE rows SET leg = ?, started = ?, state = 0 WHERE id = ?"
 _SETTLE: Final = f"UPDATE rows SET leg = ?, state = ?, {', '.join(f'{name} = ?' for name in COLUMNS)} WHERE id = ?"  # noqa: S608 - our own names
 _INSERT: Final = (
@@ -328,7 +329,7 @@ class JournalFile:
         for at in range(0, len(ids), _MANY):
             some = ids[at : at + _MANY]
             values = ", ".join("?" * len(some))
-            query = f"SELECT id, digest, state, started, key, run, leg FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
+            query = f"SELECT {_ENTRY} FROM rows WHERE id IN ({values})"  # noqa: S608 - question marks
             for row in self.select(query, *some):
                 found[row[0]] = read_entry(self.path, row)
         return found
@@ -426,12 +427,13 @@ def read_count(path: str, about: Mapping[str, str], name: str) -> int:
 
 
 def read_entry(path: str, row: Sequence[Any]) -> Entry:
-    """Return the entry of a *row*: id, digest, state, started, key, run and leg."""
-    name, digest, state, started, key, run, leg = row
+    """Return the entry of a *row*: id, digest, state, started, key, run, leg and whether it is in the file."""
+    name, digest, state, started, key, run, leg, in_file = row
     if not isinstance(digest, bytes) or not isinstance(run, int):
         raise damaged(path)
     _ = read_text(path, name), read_text(path, key)
-    return Entry(digest, read_state(path, state), _time(path, started), key, key, run, read_leg(path, leg))
+    leg, state = read_leg(path, leg), read_state(path, state)
+    return Entry(digest, state, _time(path, started), key, key, run, leg, bool(in_file))
 
 
 def read_state(path: str, state: object) -> State:

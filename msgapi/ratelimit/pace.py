@@ -143,6 +143,16 @@ class Lane:
             at = max(at, self._next_at + _TRICKLE)
         return at - now if at > now else 0.0
 
+    def blocked(self, now: float) -> float:
+        """Return the seconds for which no request may leave, whatever is in flight; 0.0 if one may leave now.
+
+        Unlike `wait` this changes nothing, so it can be called to show why a program waits.
+        """
+        at = max(self._next_at, self._closed_until)
+        if self._remaining is not None and self._remaining <= 0:
+            at = max(at, self._reset_at)
+        return max(0.0, at - now)
+
     def record_sent(self, now: float) -> None:
         """Count a request that leaves *now*."""
         self._since = now if self._since is None else self._since

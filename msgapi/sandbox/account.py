@@ -64,19 +64,19 @@ class WindowCounter:
     """The request count of one endpoint class. A refused request is not counted."""
 
     limit: WindowLimit
-    _number: int = field(default=-1, init=False)
-    _used: int = field(default=0, init=False)
+    counted: tuple[int, int] = field(default=(-1, 0), init=False)  # the number of the window, and its requests
 
     def count(self, now: float) -> WindowState:
         """Count a request at *now*, in Unix seconds, or refuse it."""
         number = floor(now / self.limit.window)
-        if number != self._number:
-            self._number, self._used = number, 0
+        before, used = self.counted
+        if number != before:
+            used = 0
         reset = (number + 1) * self.limit.window
-        if self._used >= self.limit.requests:
+        if used >= self.limit.requests:
             return WindowState(self.limit.requests, 0, reset, wait=ceil(max(reset - now, 0.0) * 1000 + 1) / 1000)
-        self._used += 1
-        return WindowState(self.limit.requests, self.limit.requests - self._used, reset)
+        self.counted = (number, used + 1)
+        return WindowState(self.limit.requests, self.limit.requests - used - 1, reset)
 
     def unused(self, now: float) -> WindowState:
         """Return the state of a window in which no request was counted."""
@@ -92,23 +92,25 @@ _RETRY_AFTER: Final = 0.05  # seconds; of a 429 that is a random fault
 class Account:
     """One account with one API key."""
 
+    options: AccountOptions
     api_key: str
     role: Role
     state: AccountState
     send_limit: WindowLimit
     read_limit: WindowLimit
     requests: int
-    _counters: dict[str, WindowCounter]
+    counters: dict[str, WindowCounter]
 
     def __init__(self, options: AccountOptions) -> None:
         """Create an account."""
+        self.options = options
         self.api_key = options.api_key
         self.role = options.role
         self.state = AccountState(options)
         self.send_limit = WindowLimit(options.rate_limit, options.window)
         self.read_limit = WindowLimit(options.read_limit, options.window)
         self.requests = 0
-        self._counters = {}
+        self.counters = {}
 
     def handle(self, request: Request, now: float) -> SimulatedResponse:
         """Respond to *request* at the time *now*, in Unix seconds."""
@@ -119,7 +121,7 @@ class Account:
         if (request.method, path) == ("GET", "/openapi.json"):
             return _document()
         found = find_route(request.method, path)
-        counter = self._counter(found[0].endpoint_class if found else "other")
+        counter = self.counter(found[0].endpoint_class if found else "other")
         unauthorized = self._check_key(headers)
         if unauthorized is not None:
             return _with_headers(unauthorized, counter.unused(now), now)
@@ -139,7 +141,7 @@ class Account:
         """Respond, at the time *now*, to bytes that are not a valid HTTP request."""
         detail = Detail("", "is not HTTP/1.1 that can be read")
         response = invalid_request([detail], "The request is not HTTP that can be read.")
-        return _with_headers(response, self._counter("other").unused(now), now)
+        return _with_headers(response, self.counter("other").unused(now), now)
 
     def _with_random_fault(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
         faults = self.state.faults
@@ -174,11 +176,12 @@ class Account:
             return key.encode(errors="replace")
         return blake2b(body).digest() if body else str(self.requests).encode()
 
-    def _counter(self, endpoint_class: str) -> WindowCounter:
-        counter = self._counters.get(endpoint_class)
+    def counter(self, endpoint_class: str) -> WindowCounter:
+        """Return the request count of an endpoint class."""
+        counter = self.counters.get(endpoint_class)
         if counter is None:
             limit = self.send_limit if endpoint_class == "sends" else self.read_limit
-            counter = self._counters[endpoint_class] = WindowCounter(limit)
+            counter = self.counters[endpoint_class] = WindowCounter(limit)
         return counter
 
     def _check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:

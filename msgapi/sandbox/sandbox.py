@@ -3,10 +3,10 @@
 The sender of its webhooks is here, too: it signs the deliveries, and sends them over a transport when they are due.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import ClassVar, Concatenate, Final, ParamSpec, TypeVar, final
+from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar, assert_never, final
 from weakref import WeakValueDictionary
 
 import anyio
@@ -22,7 +22,7 @@ from ..transports import Answer, Transport
 from .account import Account
 from .http.requests import bearer_token
 from .http.responses import SimulatedResponse
-from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent
+from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent, create_record
 from .model.billing import PriceList
 from .model.campaigns import Campaign
 from .model.faults import Timing
@@ -32,6 +32,7 @@ from .model.webhooks import Attempt, EmittedEvent, PendingDelivery, WebhookFault
 from .rules import controls
 from .rules.controls import HaltStatus
 from .rules.lifecycle import advance
+from .snapshots import restore_account, take_snapshot
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,6 +71,8 @@ class Sandbox:
     Webhooks are sent inside `deliver_webhooks`, or while the sandbox is served. `DECISIONS` lists what the docs of
     the API leave open and what the sandbox does, `MAGIC_RECIPIENTS` and `DELIVERY_OUTCOMES` the recipients with a
     fixed effect.
+
+    `snapshot` returns the whole state as JSON values, and `restore` makes a sandbox from them.
 
     A method that controls the account, such as `approve` or `deliver`, raises ControlError, a ValueError, if it is
     not possible: if what it refers to does not exist, or is in another state.
@@ -129,6 +132,49 @@ class Sandbox:
         self.clock = clock
         self.account = Account(options)
         self._wake_sender = _do_nothing
+
+    @classmethod
+    def restore(cls, snapshot: Mapping[str, Any], *, clock: Clock = SYSTEM_CLOCK) -> "Sandbox":
+        """Return a new sandbox in the state of a *snapshot*, which `snapshot` has returned.
+
+        It answers further requests as the other one would. What became due since, on *clock*, happens at once, each
+        with the time at which it was due. The webhook deliveries that were in flight are made again.
+
+        The options of the sandbox are in `snapshot["options"]`, and may be changed there before. Raise ValueError if
+        *snapshot* is not one, is damaged, or is of another version of the format. The message says where, and quotes
+        no value.
+        """
+        restored = cls(clock=clock)
+        restored.account = restore_account(snapshot)
+        restored.api_key = restored.account.api_key
+        return restored
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state of the sandbox as the types of JSON, for `restore`.
+
+        It has the options, the account, the messages and events, the idempotency keys, the webhook endpoints and their
+        pending deliveries, what is scheduled, and the generator of the ids; not the clock, but its `time` in Unix
+        seconds. It contains recipients, the content of the messages, and the secrets of the endpoints.
+        """
+        now = self.clock.time()
+        advance(self.account.state, now)
+        return take_snapshot(self.account, now)
+
+    def add(self, one: SandboxAgent | EmailChannel | EmailTemplate | Campaign) -> None:
+        """Add an agent, an email channel, an email template or a campaign, unless there is one with its id."""
+        state = self._state
+        match one:
+            case SandboxAgent():
+                if state.agents.find(one.agent_id) is None:
+                    state.agents.put(create_record(one))
+            case EmailChannel():
+                state.channels = {one.channel_id: one, **state.channels}
+            case EmailTemplate():
+                state.templates = {one.template_id: one, **state.templates}
+            case Campaign():
+                state.campaigns = {one.campaign_id: one, **state.campaigns}
+            case _:
+                assert_never(one)
 
     def __repr__(self) -> str:
         """Return the number of messages and requests, without the key."""

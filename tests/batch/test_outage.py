@@ -77,6 +77,44 @@ async def test_an_outage_costs_a_few_probes_and_no_outcome(error: ApiError) -> N
     assert 60 <= clock.now() < 110
 
 
+async def test_an_outage_shows_its_next_probe_and_its_time_left() -> None:
+    clock = VirtualClock()
+    api = Service(clock, lambda _, now: Unavailable(code="down") if 2 <= now < 60 else None)
+    seen: list[batch.OutageState | None] = []
+    async with (
+        clock.autojump(),
+        batch.send(api, rows(100), clock=clock, concurrency=4, outage_timeout=100.0) as outcomes,
+    ):
+
+        async def look() -> None:
+            while True:
+                seen.append(outcomes.outage)
+                await clock.sleep(1.0)
+
+        async with anyio.create_task_group() as tasks:
+            _ = tasks.start_soon(look)
+            taken = [outcome.index async for outcome in outcomes]
+            tasks.cancel_scope.cancel()
+        assert outcomes.outage is None
+    assert len(taken) == 100
+    assert seen[0] is None
+    during = [one for one in seen if one is not None]
+    assert 55 <= len(during) <= 95
+    assert all(isinstance(one.error, Unavailable) for one in during)
+    assert all(one.lasted + one.time_left == pytest.approx(100.0) for one in during)
+    assert [one.lasted for one in during] == sorted(one.lasted for one in during)
+    assert 10 < max(one.next_probe for one in during) <= 30
+    assert min(one.next_probe for one in during) < 1
+
+
+async def test_a_batch_that_has_stopped_is_in_no_outage() -> None:
+    clock = VirtualClock()
+    taken, outcomes = await sent(Service(clock, lambda _, __: Unavailable()), 20, outage_timeout=30.0)
+    assert outcomes.stopped is not None
+    assert outcomes.outage is None
+    assert len(taken) < 20
+
+
 async def test_while_it_lasts_nothing_new_is_sent_and_one_row_probes_ever_more_rarely() -> None:
     clock = VirtualClock()
     api = Service(clock, lambda _, now: Unavailable() if 2 <= now < 300 else None)

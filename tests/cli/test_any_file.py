@@ -3,6 +3,8 @@
 import csv
 import gzip
 import io
+import json
+import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -194,6 +196,14 @@ class Checked:
             assert PERSON not in out
             assert sum(facts[name] for name in IMPORTED) == facts["rows"]
             assert status == (1 if facts["refused"] else 0)
+
+
+def test_a_file_whose_name_is_not_utf8_is_named_in_an_error_as_json(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/J\xf6rg.csv")
+    _ = Path(path).write_bytes(b"")
+    status, out, _ = run("batch", path, *RCS, "--dry-run", "--json")
+    assert status == 2
+    assert f"{path} is empty" in json.loads(out)["message"]
 
 
 @settings(max_examples=120, deadline=None)

@@ -353,7 +353,7 @@ def test_an_address_that_is_none_says_so(
     assert main(["doctor", "--json"]) == 4
     found = {one["name"]: one for one in orjson.loads(capsys.readouterr().out)}
     assert not found["base URL"]["ok"]
-    assert set(found) == {"versions", "base URL"}
+    assert set(found) == {"versions", "profile", "base URL"}
     assert said in found["base URL"]["todo"]
 
 
@@ -372,7 +372,7 @@ def test_a_key_and_an_address_that_are_none_are_two_findings(
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:99999999")
     assert main(["doctor"]) == 4
     found = lines(capsys)
-    assert found["key"].startswith("!! not usable - the API key has characters")
+    assert found["key"].startswith("!! not usable (MSGAPI_API_KEY) - the API key has characters")
     assert found["base_URL"].startswith("!! not usable - the base_URL is not a URL")
 
 
@@ -382,7 +382,7 @@ def test_an_address_of_the_sixth_version_is_shown_in_brackets(
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://[::1]:9")
     assert main(["doctor"]) == 1
-    assert lines(capsys)["base_URL"] == "ok http://[::1]:9"
+    assert lines(capsys)["base_URL"] == "ok http://[::1]:9 (MSGAPI_BASE_URL)"
 
 
 @pytest.mark.parametrize(
@@ -468,7 +468,7 @@ def test_where_all_is_well_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: C
     at(monkeypatch, Sandbox(), "sk_sandbox")
     assert main(["doctor"]) == 0
     found = lines(capsys)
-    assert found["key"] == "ok accepted"
+    assert found["key"] == "ok accepted (MSGAPI_API_KEY)"
     assert found["balance"] == "ok 1000.0 EUR free"
     assert "MSGAPI_BASE_URL is not set" in found["base_URL"]
     assert all(line.startswith("ok") for line in found.values())
@@ -508,7 +508,7 @@ def test_a_library_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch
     at(monkeypatch, Sandbox(), "sk_sandbox")
     monkeypatch.setattr(doctor, "version", version)
     assert main(["doctor"]) == 0
-    assert "rich 1\n" in capsys.readouterr().out
+    assert "rich 1, OpenSSL" in capsys.readouterr().out
 
 
 def test_a_key_that_is_refused_says_so(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:

@@ -553,7 +553,7 @@ def test_what_a_file_can_cost_is_counted_without_rows_that_it_does_not_have(
     file.write(person(3), person(4), person(5))
     status, _, said = file.send(*price)
     assert status == 3
-    assert "the batch can cost 0.21 EUR and 0.14 EUR is free" in said
+    assert "the batch can cost 0.21 EUR, and 0.14 EUR is free" in said
     assert recipients(box) == [1, 2]
 
 

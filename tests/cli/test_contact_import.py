@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.cli import connection, contact_import, main
+from msgapi.cli.advice import NO_COUNTRY
 from msgapi.cli.contact_import import ContactImport, ImportOptions, find_columns
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
@@ -90,7 +91,7 @@ def test_one_bad_row_costs_one_row_and_is_named_by_its_line(tmp_path: Path, caps
         "line 3: E-Mail must be an e-mail address, and has no @",
         "line 7: must have an email or a phone",
         "line 10: has 2 cells where the header has 4: the column First Name is missing",
-        f"line 11: Phone Number {contact_import._NO_COUNTRY}",
+        f"line 11: Phone Number {NO_COUNTRY}",
     ]
     assert printed.err.splitlines() == [
         "msgapi: imports E-Mail as email, Phone Number as phone, First Name as first_name; leaves out Name",

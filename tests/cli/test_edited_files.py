@@ -1,4 +1,4 @@
-"""Property: however a file is edited between runs that stop anywhere, each message is sent once, and paid once."""
+"""Properties: however a file is edited between runs that stop anywhere, each message is sent once, and paid once."""
 
 from collections import Counter
 from decimal import Decimal
@@ -8,13 +8,15 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
 from msgapi import journal
 from msgapi.cli import main
-from msgapi.sandbox import Sandbox
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
 from tests.cli.test_journal import RCS, poor, reached
+from tests.support.cli_files import check_sums
+from tests.support.journals import edited
 
 PRICE = Decimal("0.07")
 Row = tuple[int, str]
@@ -50,7 +52,7 @@ class Edited:
             case "delete" if len(self.rows) > 1:
                 del self.rows[at - 1]
             case "edit" if row is not None:
-                self.rows = [(row[0], f"E{seed}") if one == row else one for one in self.rows]
+                self.rows = [(row[0], f"E{seed % 3}") if one == row else one for one in self.rows]
             case "duplicate" if row is not None:
                 self.rows.insert(at, row)
             case _:
@@ -77,8 +79,7 @@ class Edited:
         people = Counter(one.to for one in self.box.messages)
         assert max(people.values(), default=1) == 1
         assert facts["rows"] == len(self.rows)
-        counted = ("accepted", "refused", "duplicate", "changed", "not_sent_yet", "interrupted")
-        assert sum(facts[name] for name in counted) == facts["rows"]
+        check_sums(facts)
         assert Decimal(facts["price"]) + Decimal(facts["price_not_in_the_file"]) == PRICE * len(self.box.messages)
         with journal.open_readonly(f"{self.path}.journal") as record:
             assert record.summary().price == PRICE * len(self.box.messages)
@@ -88,6 +89,7 @@ class Edited:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 8), st.integers(0, 8), STEPS)
+@example(1, 0, [("edit", 1, 0), ("edit", 0, 1), ("edit", 1, 0)])  # back to a text that was not sent
 def test_each_person_gets_one_message_whatever_is_done_to_the_file(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -124,3 +126,53 @@ def test_each_person_gets_one_message_whatever_is_done_to_the_file(
         assert status == 0
         file.check(facts)
         assert set(file.rows) - known <= file.sent()
+
+
+REFUSED = next(one.phone for one in MAGIC_RECIPIENTS if one.fault == "404")
+PEOPLE = ("+4915100000001", "+4915100000002", REFUSED)
+Message = tuple[str, str, str]  # the id of its row, the recipient and the name
+MESSAGES = st.tuples(st.sampled_from("abc"), st.sampled_from(PEOPLE), st.sampled_from("XYZ"))
+RUNS = st.tuples(
+    st.lists(MESSAGES, min_size=1, max_size=4, unique_by=lambda one: one[0]), st.integers(0, 3), st.booleans()
+)
+
+
+def without_ids(rows: list[Message]) -> list[Message]:
+    """The rows as they are told apart without a column of ids: by what they say."""
+    return list({(to, name): ("-", to, name) for _, to, name in rows}.values())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["people", "ids"]), st.lists(RUNS, min_size=2, max_size=5))
+@example("people", [([("a", PEOPLE[0], one)], paid, False) for one, paid in (("X", 0), ("Y", 1), ("X", 1))])
+@example("ids", [([(one, PEOPLE[0], "X")], paid, False) for one, paid in (("a", 0), ("b", 1), ("a", 1))])
+@example("ids", [([("a", REFUSED, "X"), ("b", PEOPLE[0], "X")], 1, False), ([("a", PEOPLE[0], "X")], 1, False)])
+def test_without_a_decision_each_person_gets_at_most_as_many_messages_as_a_file_has_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+    by: str,
+    runs: list[tuple[list[Message], int, bool]],
+) -> None:
+    with TemporaryDirectory() as directory:
+        path, box = Path(directory) / "people.csv", reached(monkeypatch, poor(0))
+        options = [*RCS, "--concurrency", "2", *(["--id-column", "id"] if by == "ids" else [])]
+        most: Counter[str] = Counter()
+        maybe: set[tuple[str, str]] = set()  # recipient and name of what was sent, or may have been
+        for drawn, affordable, crashes in runs:
+            rows = [(one, to, name + one) for one, to, name in drawn] if by == "ids" else without_ids(drawn)
+            _ = path.write_text("\n".join(["id,to,name", *map(",".join, rows)]) + "\n")
+            box.top_up(PRICE * affordable)
+            before = len(box.messages)
+            status = main(["batch", str(path), *options])
+            here = {(to, name) for _, to, name in rows}
+            if status == 2:
+                event("a changed row")
+                assert len(box.messages) == before
+                assert maybe - here
+            else:
+                most |= Counter(to for _, to, _ in rows)
+                sent = {(one.to, str(orjson.loads(one.body)["content"]["text"])[3:]) for one in box.messages}
+                maybe |= here if crashes else sent
+            if crashes:  # the results of rows are lost, also of those that were not sent
+                with edited(f"{path}.journal") as there:
+                    _ = there.execute("UPDATE rows SET state = 0 WHERE state IN (1, 3)")
+            assert Counter(one.to for one in box.messages) <= most

@@ -12,7 +12,7 @@ import pytest
 
 from msgapi import VirtualClock
 from msgapi.cli import main
-from msgapi.cli.batch import display
+from msgapi.cli.batch import progress
 from msgapi.cli.batch.journal import read_journal
 from msgapi.sandbox import Sandbox
 from tests.cli.test_journal import RCS, poor, reached
@@ -267,7 +267,7 @@ def test_a_pass_over_all_rows_is_shown_on_a_terminal_only(monkeypatch: pytest.Mo
 
     def read() -> list[int]:
         found = []
-        for number in display.reported(range(5_000), 5_000, "checking a.csv", clock):
+        for number in progress.reported(range(5_000), 5_000, "checking a.csv", clock):
             found.append(number)
             clock.advance(0.001)
         return found

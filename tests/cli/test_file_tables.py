@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from msgapi.cli.files import cells, formats, unpacking
+from msgapi.cli.files import blocks, formats, tables
 from msgapi.cli.files.rows import FirstPass, InputRow, ReadingOptions
 from msgapi.cli.files.tables import InputFile, open_input
 from msgapi.cli.output import CliError
@@ -194,7 +194,7 @@ def test_a_cell_that_is_not_used_and_has_swallowed_a_row_is_kept_by_its_lines(tm
     rows = b'1,A,"x\n+4915100000002,Ann"\n' * 12
     table = scan(tmp_path / "a.csv", b"to,name,note\n" + rows, "to", "name")
     assert (table.count, table.line_breaks.used) == (12, 0)
-    assert table.line_breaks.doubtful == [(2 * at, 2 * at + 1) for at in range(1, 11)]
+    assert table.line_breaks.suspect == [(2 * at, 2 * at + 1) for at in range(1, 11)]
     assert list(table.line_breaks.describe())[-1] == "so do 2 more rows"
     rows = rows[: len(rows) // 12 * 11]
     assert list(scan(tmp_path / "a.csv", b"to,name,note\n" + rows, "to").line_breaks.describe())[-1] == (
@@ -207,7 +207,7 @@ def test_a_cell_of_a_sheet_can_have_swallowed_a_row_too(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"line 3: its column name contains .* is a quote missing in the CSV"):
         _ = scan(tmp_path / "a.xlsx", sheet, "to", "name")
     table = scan(tmp_path / "a.xlsx", sheet, "to", "note")
-    assert (table.line_breaks.used, table.line_breaks.doubtful_rows) == (1, 1)
+    assert (table.line_breaks.used, table.line_breaks.suspect_rows) == (1, 1)
     assert (table.delimiter, table.file_format) == (",", "csv")
 
 
@@ -262,7 +262,7 @@ def test_cells_that_only_span_lines_are_counted(tmp_path: Path) -> None:
     text = b'1,"Dear A,\n\nyour order, of 2026-11-30, is here.\nCall +49 151 00000001, or write."\n'
     table = scan(tmp_path / "a.csv", b"to,text\n" + text * 11, "to", "text")
     assert (table.line_breaks.used, table.line_breaks.lines) == (11, [2 + 4 * at for at in range(10)])
-    assert table.line_breaks.doubtful == []
+    assert table.line_breaks.suspect == []
 
 
 def test_all_columns_count_as_used_unless_it_is_said(tmp_path: Path) -> None:
@@ -411,7 +411,7 @@ def test_a_file_that_cannot_be_read_to_its_end_is_one_line(tmp_path: Path, monke
         raise OSError(5, "Input/output error")
 
     with open_input(str(path)) as source:
-        monkeypatch.setattr(cells.CellRows, "scan", broken)
+        monkeypatch.setattr(tables.CellRows, "scan", broken)
         with pytest.raises(CliError, match=r"cannot read .*a.csv: Input/output error"):
             _ = source.scan()
 
@@ -473,7 +473,7 @@ def test_a_pipe_with_a_name_is_copied_and_read(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(b"to\n1\n",))
     writer.start()
-    assert unpacking.is_stream(str(pipe))
+    assert blocks.is_stream(str(pipe))
     with scanned(str(pipe)) as table:
         assert table.count == 1
     writer.join()

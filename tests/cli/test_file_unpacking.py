@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from msgapi.cli.files import unpacking
+from msgapi.cli.files import blocks, unpacking
 from msgapi.cli.files.tables import InputFile
 from msgapi.cli.output import CliError, Exit
 from tests.cli.test_file_tables import read, values
@@ -207,7 +207,7 @@ def test_a_copy_has_no_name_and_is_readable_by_its_owner_only(tmp_path: Path, mo
         made.append(os.fstat(file.fileno()).st_mode & 0o777)
         return file
 
-    monkeypatch.setattr(unpacking, "TemporaryFile", noted)
+    monkeypatch.setattr(blocks, "TemporaryFile", noted)
     _ = (tmp_path / "a.csv.gz").write_bytes(gzipped(CSV))
     with scanned(str(tmp_path / "a.csv.gz")) as table:
         assert table.count == 2
@@ -229,7 +229,7 @@ def test_a_copy_that_cannot_be_written_is_one_line(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CSV)))
-    monkeypatch.setattr(unpacking, "TemporaryFile", fail)
+    monkeypatch.setattr(blocks, "TemporaryFile", fail)
     with pytest.raises(CliError, match=said) as caught, scanned("-"):
         pass
     assert caught.value.status is status
@@ -244,14 +244,14 @@ def test_standard_input_is_copied_and_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("path", ["-", "/dev/stdin", "/dev/fd/63", "/proc/self/fd/0", "/proc/1/fd/3", "/dev/null"])
 def test_what_can_be_read_only_once_is_a_stream(path: str) -> None:
-    assert unpacking.is_stream(path)
+    assert blocks.is_stream(path)
 
 
 def test_a_file_is_no_stream(tmp_path: Path) -> None:
-    assert not unpacking.is_stream(str(tmp_path))
-    assert not unpacking.is_stream(str(tmp_path / "none.csv"))
+    assert not blocks.is_stream(str(tmp_path))
+    assert not blocks.is_stream(str(tmp_path / "none.csv"))
     _ = (tmp_path / "a.csv").write_bytes(CSV)
-    assert not unpacking.is_stream(str(tmp_path / "a.csv"))
+    assert not blocks.is_stream(str(tmp_path / "a.csv"))
 
 
 def test_archives_of_several_blocks_are_read(tmp_path: Path) -> None:

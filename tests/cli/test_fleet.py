@@ -75,6 +75,27 @@ def test_each_row_of_a_file_is_queued_under_its_name_and_key(tmp_path: Path, the
     assert there.places == [FleetAddress(url="redis://127.0.0.1:1")]
 
 
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_file_without_a_good_row_is_not_queued_and_its_lines_are_named(
+    tmp_path: Path, there: Fleet, capsys: Captured, json: list[str]
+) -> None:
+    path = people(tmp_path, 0, more="1,bad,Ann\n2,,Ann\n")
+    assert main(enqueue(path, *json)) == 2
+    said = capsys.readouterr()
+    assert f"msgapi: no row of {path} can be sent, and nothing was queued: line 2: to " in said.err
+    assert "; line 3: to " in said.err
+    assert "..." not in said.err
+    assert bool(said.out) is bool(json)
+    _ = people(tmp_path, 0, more="1,bad,Ann\n" * 5)
+    assert main(enqueue(path)) == 2
+    said = capsys.readouterr()
+    assert "line 4: " in said.err
+    assert "line 5: " not in said.err
+    assert said.err.endswith("; ...\n")
+    assert there.queued() == []
+    assert there.places == []  # the server was not even opened
+
+
 def test_the_same_command_goes_on_and_queues_nothing_twice(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
     path = people(tmp_path, 250)
     assert main(enqueue(path)) == main(enqueue(path)) == 0

@@ -68,7 +68,9 @@ class Paper:
     """A screen that keeps what it shows."""
 
     interval: float = 1.0
+    poll: float = 1.0
     eager: bool = False
+    shortest_wait: float = 0.0
     drawn: list[str] = field(factory=list)
     said: list[str] = field(factory=list)
     fine: bool = True
@@ -338,13 +340,13 @@ def test_how_far_a_worker_is_stands_in_one_line() -> None:
         score.handle(RowFinished("may/000001", outcome(Ok(ACCEPTED), at)))
     clock.advance(1)
     score.show()
-    assert paper.drawn == ["100 accepted, 0 refused, 100/s, 1 chunks held"]
+    assert paper.drawn == ["100 accepted, 100/s, 1 chunks held"]
     assert paper.fine
     score.handle(RowFinished("may/000001", outcome(Forbidden(), 100)))
     score.left = 1_234
     clock.advance(1)
     score.show()
-    assert paper.drawn[1] == "100 accepted, 1 refused, 50/s, 1 chunks held, 1,234 chunks left"
+    assert paper.drawn[1] == "1 refused, 100 accepted, 50/s, 1 chunks held, 1,234 chunks left"
     assert not paper.fine
 
 
@@ -424,7 +426,7 @@ async def test_what_a_worker_says_at_its_end_is_what_the_records_say(there: Flee
 def test_a_terminal_shows_also_that_nothing_has_happened_yet() -> None:
     paper, clock = Paper(eager=True), VirtualClock()
     WorkerCounts(paper, clock).show()
-    assert paper.drawn == ["0 accepted, 0 refused, 0 chunks held"]
+    assert paper.drawn == ["0 accepted, 0 chunks held"]
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_without_a_journal_the_refused_rows_are_corrected_in_a_file_of_their_own
     path, failed = people(tmp_path, 3, more="9,bad,Ann\n"), str(tmp_path / "failed.csv")
     _ = reached(monkeypatch, poor(9))
     assert main(["batch", path, *RCS, "--no-journal", "--failed", failed]) == 1
-    assert f"1 row was refused, see {failed}: correct what is wrong and send that file" in capsys.readouterr().err
+    assert f"1 row was refused, see {failed}: correct them there and send that file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
+import ast
 import importlib
+import inspect
 import os
 import re
 import subprocess
@@ -70,7 +72,7 @@ print(sorted({"rich", "aiohttp", "cattrs", "orjson", "uvloop"} & set(sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     assert done.stdout.endswith("[]\n")
-    assert "Exit status: 0 every message accepted" in done.stdout
+    assert "0    Every message was accepted." in done.stdout
     assert f"version {msgapi.__version__}" in done.stdout
 
 
@@ -94,7 +96,7 @@ def test_without_a_command_it_shows_its_help(capsys: Captured) -> None:
         (["batch", "none.csv", "--text", "x"], "cannot read none.csv: No such file or directory"),
         (["batch", "none.csv", "--delimiter", "ab"], "--delimiter is one character"),
         (["send", "--to", "x"], "not complete: agent_id is missing"),
-        (["send", "--to", "x", *RCS, "--text", "Hi"], "not valid: to must be a phone number"),
+        (["send", "--to", "x", *RCS, "--text", "Hi"], "not valid: to has letters: it must be a phone number"),
         (["send", "--to", "x", *RCS, "--channel", "c"], "give one of them"),
         ([*SEND, "--data", "x"], "--data takes NAME=VALUE"),
         ([*SEND, "--idempotency-key", ""], "idempotency_key must be 1 to 255 visible ASCII characters"),
@@ -169,10 +171,56 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert capsys.readouterr().err == "msgapi: the command line needs an extra: pip install 'msgapi-sdk[cli]'\n"
 
 
-def test_another_module_that_is_missing_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_module_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setitem(sys.modules, "msgapi.cli.app", None)
-    with pytest.raises(ModuleNotFoundError):
-        _ = main(["--help"])
+    assert main(["--help"]) == 70
+    assert "please report this line: msgapi.cli.app is missing: ModuleNotFoundError at" in capsys.readouterr().err
+
+
+def crash(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setenv("MSGAPI_API_KEY", "key-in-the-environment")
+    monkeypatch.setattr(app.program, "main", fail)
+
+
+PRIVATE = ("+4915112345678", "ann@example.com", "sk_live_0123456789", "key-in-the-environment")
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_bug_is_status_70_and_one_line_that_says_what_to_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, *, grouped: bool
+) -> None:
+    error: Exception = ZeroDivisionError(" ".join(PRIVATE))
+    crash(monkeypatch, ExceptionGroup("g", [ExceptionGroup("h", [error])]) if grouped else error)
+    monkeypatch.delenv("MSGAPI_DEBUG", raising=False)
+    assert main(["balance", "--json"]) == 70
+    out, err = capsys.readouterr()
+    assert re.fullmatch(
+        r"msgapi: internal error, please report this line: ZeroDivisionError at msgapi/cli/\w+\.py:\d+ "
+        r"\(msgapi-sdk \S+, Python 3\.\d+\.\d+, \w+\); MSGAPI_DEBUG=1 shows the traceback\n",
+        err,
+    )
+    facts = orjson.loads(out)
+    assert (facts["kind"], facts["exit"]) == ("Crash", 70)
+    assert not any(secret in out + err for secret in PRIVATE)
+
+
+def test_the_traceback_of_a_bug_is_shown_on_request_and_masked(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    crash(monkeypatch, ZeroDivisionError(f"{' '.join(PRIVATE)} \x1b[2J"))
+    monkeypatch.setenv("MSGAPI_DEBUG", "1")
+    assert main(["balance"]) == 70
+    err = capsys.readouterr().err
+    assert "Traceback (most recent call last):\n" in err
+    assert "ZeroDivisionError: *** *** *** *** \\u001b[2J\n" in err
+    assert err.splitlines()[-1].startswith("msgapi: internal error")
+    assert not any(secret in err for secret in PRIVATE)
+    monkeypatch.setenv("MSGAPI_DEBUG", "0")
+    assert main(["balance"]) == 70
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -397,3 +445,63 @@ def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
 def test_the_package_can_be_run_as_a_module(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
     assert done.stdout.strip().endswith(VERSION)
+
+
+COMMAND_NAMES = ["", *app.GROUPS, *app.COMMANDS]
+
+
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_no_help_is_wider_than_80_columns_and_none_is_cut_off(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*name.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[1:] if line.endswith("...") or re.search(r"\w-$", line)]
+
+
+def sentences(text: str) -> list[str]:
+    """Return the paragraphs of a help text, without its examples."""
+    plain = inspect.cleandoc(text).replace("\f", "")
+    return [" ".join(one.split()) for one in plain.split("\n\n") if not one.startswith("\b")]
+
+
+@pytest.mark.parametrize("name", app.COMMANDS)
+def test_each_help_is_complete_sentences(name: str) -> None:
+    command = app.load(name)
+    short = app.COMMANDS[name][2]
+    options = [one for one in command.params if isinstance(one, click.Option)]
+    for text in [short, *sentences(command.help or ""), *(f"{one.help}" for one in options)]:
+        assert text[0].isupper() or text[0] in "{-`", text
+        assert text.endswith((".", ":")), text
+        assert "; repeatable" not in text
+    assert sentences(command.help or "")[0] == short
+
+
+def test_the_options_of_a_batch_are_listed_in_groups(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["batch", "--help"]) == 0
+    out = capsys.readouterr().out
+    titles = [line.removesuffix(":") for line in out.splitlines() if re.fullmatch(r"\w[\w ]*:", line)]
+    assert titles == ["What to send", "The file", "Sending", "Money", "Resuming", "Output", "Options"]
+    groups = dict(zip(titles, re.split(r"^\w[\w ]*:$", out, flags=re.MULTILINE)[1:], strict=True))
+    assert "--agent ID" in groups["What to send"]
+    assert "--to-column COLUMN" in groups["The file"]
+    assert "--max-spend EUR" in groups["Money"]
+    assert "--resend-unknown" in groups["Resuming"]
+    assert groups["Options"].split() == "-h, --help Show this message and exit.".split()
+
+
+FORMER_WORDS = re.compile(
+    r"\bmend|gone on with|goes on where|what stopped the batch|see to the|which told|as the service likes|"
+    r"with other options|what is said|does not tell|by themselves|the share of|that something happens|first to come|"
+    r"no list of processes|for its turn|kept back|held.up|doubt|nobody|whoever|became of",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", sorted(Path(output.__file__).parent.rglob("*.py")), ids=lambda path: path.name)
+def test_no_text_of_the_command_line_has_to_be_read_twice(path: Path) -> None:
+    texts = (one.value for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.Constant))
+    assert not [text for text in texts if isinstance(text, str) and FORMER_WORDS.search(text)]

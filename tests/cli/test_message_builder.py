@@ -6,8 +6,7 @@ import pytest
 from msgapi import Detail, Invalid
 from msgapi.cli import options
 from msgapi.cli.batch.builder import own_key
-from msgapi.cli.batch.message_file import OPTIONS
-from msgapi.cli.batch.template import MessageTemplate
+from msgapi.cli.batch.template import OPTIONS, MessageTemplate
 from msgapi.cli.files.rows import InputRow
 from msgapi.cli.output import CliError
 from msgapi.messages import Email, MessageType, Text, TrafficType

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from errno import EBADF, ECONNREFUSED
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -118,13 +119,15 @@ def test_a_device_that_is_full_is_one_line(
     assert re.fullmatch(r"msgapi: cannot write( standard output)?: No space left on device\n", told)
 
 
-def test_an_error_of_the_system_that_is_a_defect_stays_loud(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_system_that_is_a_bug_is_reported_as_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ConnectionRefusedError(ECONNREFUSED, "no")
 
     monkeypatch.setattr(app.program, "main", fail)
-    with pytest.raises(ConnectionRefusedError):
-        _ = main([])
+    assert main([]) == 70
+    assert "please report this line: ConnectionRefusedError at msgapi/cli/app.py:" in capsys.readouterr().err
 
 
 def test_a_pipe_that_is_closed_is_told_to_whoever_must_know() -> None:
@@ -185,3 +188,31 @@ def test_a_standard_error_that_takes_nothing_is_no_reason_to_end_a_batch(
         assert main(["batch", str(path), "--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--sandbox"]) == 0
         assert main(["messages", "get", ""]) == 2
     assert "1 of 1 row accepted" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("width", "expected"), [(40, True), (60, False)])
+def test_a_table_on_a_narrow_terminal_has_its_last_column_below_the_others(
+    monkeypatch: pytest.MonkeyPatch, width: int, *, expected: bool
+) -> None:
+    class Terminal(StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    for name, value in {"COLUMNS": f"{width}", "TERM": "xterm", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    table = output.table_of("outcome", "#rows", "code", "what to do")
+    table.add_row("Accepted", "293", "", "Nothing: queued for delivery.")
+    table.add_row("Forbidden", "7", "forbid\x1bden", "Check that the agent is approved and the key allowed to send.")
+    output.emit(table)
+    lines = [
+        "Accepted  293",
+        "  Nothing: queued for delivery.",
+        "Forbidden  7  forbid\\u001bden",
+        "  Check that the agent is approved and",
+        "  the key allowed to send.",
+    ]
+    assert (screen.getvalue().splitlines() == lines) is expected
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert max(map(len, shown.splitlines())) <= width

@@ -56,7 +56,7 @@ def test_a_batch_that_the_balance_does_not_cover_is_not_begun(
     assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07")) == 3
     assert box.messages == ()
     told = capsys.readouterr()
-    assert "0.01 EUR is missing after about 1 of 2 messages; nothing was sent" in told.err
+    assert "0.01 EUR is missing, and the balance covers about 1 of 2 messages; nothing was sent" in told.err
     assert (told.out, len(told.err.splitlines())) == ("", 1)
     assert main(batch(tmp_path, "--sandbox", "--price", "basic=0.07", "--json")) == 3
     found = orjson.loads(capsys.readouterr().out)

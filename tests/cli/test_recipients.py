@@ -10,8 +10,8 @@ import pytest
 from msgapi import journal
 from msgapi.cli import main
 from msgapi.cli.batch import journal as batch_journal
-from msgapi.cli.batch import recipients
-from msgapi.cli.batch.recipients import RecipientReader, RegionOptions
+from msgapi.cli.batch import values
+from msgapi.cli.batch.values import RecipientReader, RegionOptions
 from msgapi.cli.output import CliError
 from msgapi.recipients import national
 from msgapi.sandbox import Sandbox
@@ -245,9 +245,17 @@ def test_a_resumed_batch_has_the_region_of_its_journal(file: File, monkeypatch: 
     assert sent(box) == ["+4915100000001", "+4915100000002"]
 
 
+@pytest.mark.parametrize("cell", ["'+4915100000001'", " '015100000001' "])
+def test_a_file_that_is_quoted_by_apostrophes_is_refused_by_row(file: File, box: Sandbox, cell: str) -> None:
+    file.write(f"{cell},'Ann'", "'+4915100000002,Bo")
+    status, out, _ = file.run("--region", "DE")
+    assert (status, sent(box)) == (1, ["+4915100000002"])
+    assert "line 2: Invalid, phone is between apostrophes" in out
+
+
 @pytest.mark.parametrize("library", ["phonenumbers", "email_validator"])
 def test_a_library_that_is_not_installed_is_one_sentence(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recipients, "find_spec", lambda name: None if name == library else object())
+    monkeypatch.setattr(values, "find_spec", lambda name: None if name == library else object())
     with pytest.raises(CliError, match=r'^recipients are checked by .*: pip install "msgapi-sdk\[cli\]"$'):
         _ = RegionOptions().bind(("to",))
 

@@ -16,6 +16,10 @@ def refuse(_: int) -> Result[Accepted]:
     return REFUSED
 
 
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def accept(_: int) -> Result[Accepted]:
     return Ok(Accepted(message_id="m"))
 
@@ -94,3 +98,24 @@ def test_a_file_that_cannot_be_made_ends_the_program_before_anything_is_sent(tmp
         make(people(tmp_path, 1), results=str(tmp_path / "nowhere" / "x"))
     with pytest.raises(CliError, match="cannot write /dev/full: No space left"):
         make(people(tmp_path, 1), failed="/dev/full")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+async def test_failed_rows_have_the_mark_and_the_delimiter_of_their_input(
+    tmp_path: Path, mark: bytes, delimiter: str
+) -> None:
+    path = tmp_path / "people.csv"
+    rows = ("to", "name"), ("bad", "J\u00fcrgen"), ("+4915100000001", "Ann")
+    _ = path.write_bytes(mark + "".join(f"{delimiter.join(row)}\n" for row in rows).encode())
+    config = mailing(tmp_path, str(path), delimiter=delimiter if delimiter == "|" else None)
+    run = await mailed(config, accept)
+    assert (run.counts.accepted, run.counts.refused) == (1, 1)
+    failed = Path(str(config.failed))
+    expected = f"to{delimiter}name{delimiter}idempotency_key\nbad{delimiter}J\u00fcrgen{delimiter}\n"
+    assert content(failed) == mark + expected.encode()
+    again = await mailed(
+        mailing(tmp_path, str(failed), delimiter=config.delimiter, failed=None, results=None),
+        accept,
+    )
+    assert (again.counts.total, again.counts.refused) == (1, 1)

@@ -26,9 +26,9 @@ from msgapi import (
     Unreadable,
 )
 from msgapi.batch import Reason, Stopped
-from msgapi.cli.batch import command, display, dry_run
+from msgapi.cli.batch import command, dry_run, summary
 from msgapi.cli.batch.command import open_rows, run_batch
-from msgapi.cli.batch.display import outcome_parts
+from msgapi.cli.batch.progress import outcome_parts
 from msgapi.cli.files.rows import InputRow
 from msgapi.cli.files.tables import InputFile
 from msgapi.cli.output import CliError, Exit
@@ -102,12 +102,12 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     assert run.counts.not_sent_yet + run.counts.ended == 200
     assert len(lines(job.results)) == 200
     assert text(job.failed) == "id,to,name,idempotency_key\n"  # none of them was refused
-    assert display.report(run, json=False, results=None, failed=job.failed) is status
+    assert summary.report(run, json=False, results=None, failed=job.failed) is status
     told = capsys.readouterr()
     assert "Not sent yet" in told.out
     assert "stopped" in told.err
-    assert "180 rows were not sent or may have been: --results FILE.jsonl shows which" in told.err
-    assert display.summary(run)["stopped"] == reason
+    assert "180 rows are not sent yet or unknown: --results FILE.jsonl shows which" in told.err
+    assert summary.summary(run)["stopped"] == reason
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
 async def test_a_stop_says_why(tmp_path: Path, reason: Reason, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     run = await mailed(mailing(tmp_path, people(tmp_path, 2)), accepted)
     run.stopped = Stopped(reason, None if reason == "spend" else Unavailable(message="down"))
-    _ = display.report(run, json=False, results=None, failed=None)
+    _ = summary.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
     assert run.status is Exit.STOPPED
 
@@ -150,11 +150,11 @@ async def test_one_ctrl_c_lets_what_is_in_flight_settle(tmp_path: Path, capsys: 
     assert run.status is Exit.INTERRUPTED
     assert run.counts.interrupted == 0
     assert run.counts.accepted + run.counts.not_sent_yet == 100
-    _ = display.report(run, json=False, results=None, failed=None)
+    _ = summary.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().err
     assert "stopping: no more rows are sent" in told
     assert "interrupted: " in told
-    assert "rows were not sent or may have been: --results FILE.jsonl shows which" in told
+    assert "rows are not sent yet or unknown: --results FILE.jsonl shows which" in told
 
 
 async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
@@ -166,8 +166,8 @@ async def test_two_ctrl_c_cut_off_what_is_in_flight_and_name_its_key(
     assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
     (cut,) = [one for one in lines(job.results) if one["kind"] == "Unknown"]
     assert cut["idempotency_key"]
-    assert "1 requests in flight are canceled" in capsys.readouterr().err
-    _ = display.report(run, json=False, results=job.results, failed=job.failed)
+    assert "stopped at once, with 1 request in flight that may have been received" in capsys.readouterr().err
+    _ = summary.report(run, json=False, results=job.results, failed=job.failed)
     assert "Unknown" in capsys.readouterr().out
 
 
@@ -178,8 +178,8 @@ async def test_two_ctrl_c_without_result_files_count_what_is_cut_off(
     run = await mailed(job, interrupting(2))
     assert run.files is None
     assert (run.counts.accepted, run.counts.interrupted, run.counts.not_sent_yet) == (9, 1, 90)
-    _ = display.report(run, json=False, results=None, failed=None)
-    assert "91 rows were not sent or may have been: --results FILE.jsonl shows which" in capsys.readouterr().err
+    _ = summary.report(run, json=False, results=None, failed=None)
+    assert "91 rows are not sent yet or unknown: --results FILE.jsonl shows which" in capsys.readouterr().err
 
 
 async def test_an_interruption_that_left_nothing_out_is_none(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ async def test_an_interruption_that_left_the_last_row_without_a_verdict_is_one(
     job = mailing(tmp_path, people(tmp_path, 10), concurrency=1)
     run = await mailed(job, lambda at: last() if at == 10 else accepted())
     assert (run.interrupted, run.status) == (1, Exit.INTERRUPTED)
-    _ = display.report(run, json=False, results=None, failed=None)
+    _ = summary.report(run, json=False, results=None, failed=None)
     assert said in capsys.readouterr().err
 
 
@@ -221,7 +221,7 @@ async def test_a_full_disk_stops_the_batch(tmp_path: Path, capsys: pytest.Captur
     run = await mailed(job, accepted)
     assert run.status is Exit.STOPPED
     assert run.counts.not_sent_yet > 400
-    _ = display.report(run, json=False, results=job.results, failed=None)
+    _ = summary.report(run, json=False, results=job.results, failed=None)
     assert "stopped: cannot write /dev/full: No space left on device" in capsys.readouterr().err
 
 
@@ -258,7 +258,7 @@ async def test_a_report_names_a_few_rows_and_what_may_have_happened(
 
     run = await mailed(mailing(tmp_path, people(tmp_path, 150), results=None, failed=None, outage_timeout=0), answer)
     assert run.status is Exit.STOPPED
-    _ = display.report(run, json=False, results=None, failed=None)
+    _ = summary.report(run, json=False, results=None, failed=None)
     told = capsys.readouterr().out
     assert "first rows that were not accepted (all of them" in told
     assert "Unknown: ServerFault" in told
@@ -266,8 +266,8 @@ async def test_a_report_names_a_few_rows_and_what_may_have_happened(
     assert told.count("  line ") == 10
     assert "(others)" in told
     assert "a@b" not in told
-    _ = display.report(run, json=True, results=None, failed=None)
-    facts = display.summary(run)
+    _ = summary.report(run, json=True, results=None, failed=None)
+    facts = summary.summary(run)
     assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (1, 49, 100, 0)
 
 
@@ -288,13 +288,13 @@ async def test_rows_without_a_verdict_are_not_called_refused(
     run = await mailed(job, answer)
     assert run.status is Exit.STOPPED
     assert (run.counts.ended, run.counts.settled, run.counts.without_verdict) == (20, 4, 16)
-    assert display.report(run, json=False, results=None, failed=job.failed) is Exit.STOPPED
+    assert summary.report(run, json=False, results=None, failed=job.failed) is Exit.STOPPED
     out, err = capsys.readouterr()
-    assert "not finished, 16 rows were not sent or may have been: --results FILE.jsonl shows which" in err
+    assert "not finished, 16 rows are not sent yet or unknown: --results FILE.jsonl shows which" in err
     assert "refused" not in (out + err).replace("0 refused", "")
     for words in ("Unknown: Unavailable", "Not sent yet: NotFound", "Unknown: Unreadable", "Not sent yet: Throttled"):
         assert words in out
-    facts = display.summary(run)
+    facts = summary.summary(run)
     assert (facts["accepted"], facts["refused"], facts["unknown"], facts["not_sent_yet"]) == (4, 0, 8, 8)
     assert {(one["outcome"], one["kind"]) for one in facts["outcomes"]} == {  # type: ignore[attr-defined]
         ("unknown", "Unavailable"),
@@ -302,7 +302,7 @@ async def test_rows_without_a_verdict_are_not_called_refused(
         ("not_sent_yet", "NotFound"),
         ("not_sent_yet", "Throttled"),
     }
-    assert outcome_parts(run.counts) == ["4 accepted", "0 refused", "8 unknown", "8 not sent yet"]
+    assert outcome_parts(run.counts) == ["8 unknown", "8 not sent yet", "4 accepted"]
     assert text(job.failed) == "id,to,name,idempotency_key\n"  # they are sent by the same command, not by this file
 
 

@@ -11,7 +11,7 @@ from msgapi import Client, Conflict, NotFound, Request, Response, Retry, Unanswe
 from msgapi.batch import Stopped
 from msgapi.cli import connection, main
 from msgapi.cli.advice import advise_message, advise_row
-from msgapi.cli.batch.display import stop_reason
+from msgapi.cli.batch.summary import stop_reason
 from msgapi.cli.output import counted
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from msgapi.cli.batch.cells import RowWarnings, Unfilled
 from msgapi.cli.batch.placeholders import TextSource, notes, parse, written
+from msgapi.cli.batch.values import RowWarnings, Unfilled
 from msgapi.cli.output import CliError
 
 COLUMNS = ("to", "name", "First Name", "FNAME", "amount", "n", "x y", "v", "a|b")

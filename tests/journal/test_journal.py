@@ -4,6 +4,7 @@ import os
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -294,6 +295,27 @@ async def test_a_real_disk_that_is_full_is_said_and_the_rest_is_finished_later(t
     assert len(set(api.keys)) == 2000
     with journal.open_readonly(str(tmp_path / "run.db")) as read:
         assert read.summary().rows(State.ACCEPTED) == read.summary().rows() == 2000
+
+
+async def test_a_journal_shows_for_how_long_it_has_been_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = VirtualClock()
+    seen: list[float] = []
+    async with opened(tmp_path, clock=clock) as record:
+        write = type(record._file).write
+
+        def slow(*arguments: Any) -> bool:  # noqa: ANN401 - those of `write`
+            seen.append(record.writing_for)
+            clock.advance(3.0)
+            seen.append(record.writing_for)
+            return write(*arguments)
+
+        monkeypatch.setattr(type(record._file), "write", slow)
+        assert record.writing_for == 0.0
+        _ = await record.begin([("1", message(1))])
+        assert (seen, record.writing_for) == ([0.0, 3.0], 0.0)
+        monkeypatch.setattr(type(record._file), "write", write)
 
 
 async def test_a_journal_that_was_closed_says_so(tmp_path: Path) -> None:

@@ -45,6 +45,24 @@ class Run:
     departures: list[float] = field(factory=list)
 
 
+def test_a_lane_shows_for_how_long_no_request_may_leave_without_changing() -> None:
+    lane = Pace().lane("POST messages")
+    assert lane.blocked(0.0) == 0.0
+    lane.record_sent(0.0)
+    assert lane.blocked(0.0) == 0.0
+    lane.record_throttled(0.0, 0.0, 30.0)
+    assert (lane.blocked(10.0), lane.blocked(10.0), lane.blocked(31.0)) == (20.0, 20.0, 0.0)
+    lane = Pace().lane("POST messages")
+    for at in range(3):
+        lane.record_sent(at)
+    lane.record_response(3.0, 3.0, figures=RateLimit(limit=10, remaining=2, reset=13.0), server_time=None)
+    assert lane.blocked(3.0) == 7.0 + 3.0
+    assert lane.blocked(13.0) == 0.0
+    paced = Pace(0.1).lane("POST messages")
+    paced.record_sent(0.0)
+    assert paced.blocked(4.0) == pytest.approx(6.0, abs=0.05)
+
+
 def storm(
     lane: Lane,
     server: Server,

@@ -18,6 +18,7 @@ LAYERS = [
     "routes",
     "openapi",
     "account",
+    "snapshots",
     "sandbox",
     "server",
 ]

@@ -57,7 +57,7 @@ def as_a_viewer(box: Sandbox, one: Operation) -> Response:
 def too_often(box: Sandbox, one: Operation) -> Response:
     asked = ACCEPTED[one.name](box)
     box.account.send_limit = box.account.read_limit = WindowLimit(1, 1e9)
-    box.account._counters.clear()  # as if the preparations had been in another window
+    box.account.counters.clear()  # as if the preparations had been in another window
     _ = ask(box, make(one, asked))
     return ask(box, make(one, asked))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -83,3 +84,21 @@ def through(monkeypatch: pytest.MonkeyPatch, transport: Transport) -> None:
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_sandbox")
     monkeypatch.setenv("MSGAPI_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(connection, "Client", connected)
+
+
+def check_sums(facts: dict[str, Any]) -> None:
+    """Check that the numbers of a summary add up, and what this run has done and what was done before to their sum."""
+    settled = ("accepted", "refused", "duplicate", "changed", "unknown")
+    assert facts["rows"] == sum(facts[name] for name in (*settled, "not_sent_yet")), facts
+    assert facts["interrupted"] <= facts["unknown"]
+    assert facts["sent_by_email"] <= facts["accepted"]
+    now, before = facts["this_run"], facts["before"]
+    for name in settled:
+        assert facts[name] == now[name] + before[name], (name, facts)
+        assert min(now[name], before[name]) >= 0, (name, facts)
+    for name in ("price", "hold"):
+        assert Decimal(facts[name]) == Decimal(now[name]) + Decimal(before[name])
+    assert facts["sent_earlier"] == before["accepted"]
+    assert now["accepted"] + now["unknown"] <= now["sent"]
+    errors = sum(one["count"] for one in facts["outcomes"] if one["outcome"] == "unknown")
+    assert facts["unknown"] == errors + facts["interrupted"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Transport, aiohttp
-from msgapi.transports.common.connections import RequestCoalescer
+from msgapi.transports.common.http1 import RequestCoalescer
 from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, peer, post, refused, saying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
 

@@ -13,8 +13,8 @@ from attrs import define, field
 
 from msgapi import Response
 from msgapi.transports import Answer, Transport, aiohttp, httptools
-from msgapi.transports.common.connections import RequestCoalescer
-from msgapi.transports.common.deadlines import Deadlines
+from msgapi.transports.common.connections import Deadlines
+from msgapi.transports.common.http1 import RequestCoalescer
 from tests.support.exchanges import OK, post
 from tests.support.raw_servers import Wire, reply, serving
 from tests.transports.test_httptools import UVLOOP

@@ -5,7 +5,7 @@ import asyncio
 import anyio
 import pytest
 
-from msgapi.transports.common.deadlines import Deadlines
+from msgapi.transports.common.connections import Deadlines
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 

@@ -18,8 +18,13 @@ from msgapi import NotSent, Request, Response
 from msgapi.results import NO_FREE_CONNECTION
 from msgapi.transports import Answer, Transport
 from msgapi.transports.common import connections
-from msgapi.transports.common.connections import ConnectionLimit, ConnectionPool, PooledTransport, watch_socket
-from msgapi.transports.common.deadlines import make_deadlines
+from msgapi.transports.common.connections import (
+    ConnectionLimit,
+    ConnectionPool,
+    PooledTransport,
+    make_deadlines,
+    watch_socket,
+)
 from msgapi.transports.common.http1 import Origin, RequestEncoder, UrlCache, request_headers
 from msgapi.transports.common.opening import ConnectFailed, Connector
 

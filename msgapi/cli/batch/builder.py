@@ -23,10 +23,9 @@ from ...recipients.country_codes import is_possible
 from ...recipients.email import is_usual
 from ...results import Detail, Invalid
 from ..files.rows import KEY, InputRow
-from .cells import UNFILLED, RowWarnings, Unfilled, as_text, damage
-from .message_file import DATA, Json, Tree, merge_content, strings, with_defaults
+from .content import DATA, Json, Tree, merge_content, strings, with_defaults
 from .placeholders import TextSource, TextTemplate, find_foreign, find_own
-from .recipients import RecipientReader, RefusedCell
+from .values import UNFILLED, RecipientReader, RefusedCell, RowWarnings, Unfilled, as_text, damage
 
 if TYPE_CHECKING:
     from .template import MessageTemplate

@@ -29,7 +29,7 @@ from ...results import Detail, Invalid
 from ..files.rows import KEY, MOST_COLUMNS, FirstPass, InputRow, require_column
 from .builder import MessageBuilder, key_text, own_key
 from .counts import DUPLICATE
-from .recipients import RecipientReport
+from .values import RecipientReport
 
 _MANY: Final = 1_000_000  # rows: how many a file has is not known in the first pass
 _STORED: Final = 7  # bytes of a hash; two more choose the bucket

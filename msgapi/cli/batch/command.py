@@ -14,22 +14,21 @@ from ...billing import Estimate
 from ...calls import Caller
 from ...ratelimit import Pace
 from ..connection import open_client, private_sandbox, run_async
-from ..files.blocks import CONTINUE
+from ..files.blocks import CONTINUE, is_stream
 from ..files.rows import FileFormat, ReadingOptions, find_column
 from ..files.tables import InputFile, open_input
-from ..files.unpacking import is_stream
 from ..output import CliError, counted, note
-from . import dry_run, journal, message_file
+from . import dry_run, journal
 from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .display import open_progress, report
 from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
-from .message_file import MESSAGE, OPTIONS, LoadedOptions
-from .recipients import RegionOptions
+from .progress import open_progress
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
-from .template import MessageTemplate
+from .summary import report
+from .template import MESSAGE, OPTIONS, LoadedOptions, MessageTemplate, absolute, file_of, load
+from .values import RegionOptions
 
 _FILES: Final = ("path", "results", "failed")
 _STORED: Final = (*_FILES, *MESSAGE_FIELDS, *READING_FIELDS, "with_recipients", "prices", "max_spend")
@@ -86,7 +85,7 @@ class BatchConfig:
     json: bool = False
     sandbox: bool = False
     loaded: LoadedOptions = field(
-        init=False, repr=False, default=Factory(lambda self: message_file.load(self.message_values), takes_self=True)
+        init=False, repr=False, default=Factory(lambda self: load(self.message_values), takes_self=True)
     )
 
     @property
@@ -120,7 +119,7 @@ class BatchConfig:
         paths: dict[str, object] = {name: _absolute(getattr(self, name)) for name in _FILES}
         if is_stream(self.path):
             paths["path"] = "-"  # it cannot be read again
-        texts = {"message_values": message_file.absolute(self.message_values), DIGESTS: dict(self.loaded.digests)}
+        texts = {"message_values": absolute(self.message_values), DIGESTS: dict(self.loaded.digests)}
         return {name: getattr(self, name) for name in _STORED} | paths | texts
 
     @property
@@ -177,7 +176,7 @@ def resumed(config: BatchConfig) -> BatchConfig:
             "of the first run"
         )
     for name, value in stored["message_values"].items():
-        file = message_file.file_of(name, value)
+        file = file_of(name, value)
         if file is not None and not Path(file).exists():
             option = f"--message {file}" if name == MESSAGE else f"{OPTIONS[name]} @{file}"
             raise CliError(
@@ -286,6 +285,7 @@ async def run_batch(
             max_spend=None if config.max_spend is None else limit(config.max_spend, config.highest_price, gone),
             estimate=None if estimate is None else estimate_left(estimate, journal, config.highest_price),
             top_up=TopUpWaiter() if config.wait_for_balance else None,
+            pace=pace,
         )
         if journal is not None and journal.finished:
             run.report_rows()

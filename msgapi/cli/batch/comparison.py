@@ -23,7 +23,6 @@ from ..files.tables import InputFile
 from ..output import CliError, Exit, counted, note
 from .builder import own_key
 from .calls import RowCalls
-from .display import reported
 from .journal import (
     FILE_DIGEST,
     METADATA,
@@ -36,6 +35,7 @@ from .journal import (
     store_command,
     store_path,
 )
+from .progress import reported
 
 _CHUNK: Final = 500  # rows that are compared together
 _INTERVAL: Final = 5.0  # seconds between two lines of progress

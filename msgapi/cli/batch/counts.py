@@ -1,6 +1,7 @@
 """The numbers of a batch: rows by outcome and their cost, as a table and as JSON."""
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, final
 
@@ -151,6 +152,11 @@ class Counts:
         return self.refused + self.unknown + self.not_carried_out
 
     @property
+    def with_verdict(self) -> int:
+        """The number of rows that are done with: those with an outcome, except unknown ones and those not sent yet."""
+        return self.ended - self.unknown + self.unreadable - self.not_carried_out
+
+    @property
     def without_verdict(self) -> int:
         """The number of rows for which there is no verdict of the service: those not sent yet, and the unknown ones."""
         return self.not_sent_yet + self.not_carried_out + self.interrupted + self.unknown - self.unreadable
@@ -159,6 +165,18 @@ class Counts:
     def on_request(self) -> dict[ErrorGroup, int]:
         """The numbers of rows that are sent again only on request, since the service may have forgotten their keys."""
         return {group: rows for group, rows in self.errors.items() if group.code in _NOT_IN_SUMMARY}
+
+    @property
+    def by_outcome(self) -> dict[RowOutcome, int]:
+        """The number of rows with each outcome. After the end of a batch, they add up to *total*."""
+        return {
+            RowOutcome.ACCEPTED: self.accepted,
+            RowOutcome.REFUSED: self.refused,
+            RowOutcome.DUPLICATE: self.duplicate,
+            RowOutcome.CHANGED: self.changed,
+            RowOutcome.UNKNOWN: self.unknown + self.interrupted,
+            RowOutcome.NOT_SENT_YET: self.not_sent_yet + self.not_carried_out,
+        }
 
     @property
     def unpaid(self) -> int:
@@ -264,25 +282,56 @@ class Counts:
                 self.refused += rows
 
 
+@final
+@frozen
+class RunShare:
+    """What one run of a batch has done: how many rows it has *sent*, their *outcomes*, *price* and *hold*.
+
+    A row that an earlier run has left unknown, and that this run has not sent again, is not included.
+    """
+
+    sent: int = 0
+    outcomes: Mapping[RowOutcome, int] = field(factory=dict)
+    price: Decimal = Decimal(0)
+    hold: Decimal = Decimal(0)
+
+    @classmethod
+    def of(cls, counts: Counts, *, sent: int, cut_off: int) -> "RunShare":
+        """Return what a run with these *counts* has done; it has *sent* rows, and *cut_off* have no answer."""
+        left = sum(rows for group, rows in counts.errors.items() if group.code in _NOT_IN_SUMMARY)
+        outcomes = counts.by_outcome | {RowOutcome.UNKNOWN: counts.unknown + cut_off - left}
+        return cls(sent + cut_off, outcomes, counts.spend, counts.held)
+
+
+def plain_shares(share: RunShare, counts: Counts) -> dict[str, object]:
+    """Return as plain JSON what a run has done, and what was done before it, by the *counts* of all runs.
+
+    For each outcome the two add up to that of `plain_counts`. Rows that are not sent yet belong to neither.
+    """
+    parts = [one for one in counts.by_outcome if one is not RowOutcome.NOT_SENT_YET]
+    now = {one.value: share.outcomes.get(one, 0) for one in parts}
+    return {
+        "this_run": {"sent": share.sent, **now, "price": str(share.price), "hold": str(share.hold)},
+        "before": {one.value: counts.by_outcome[one] - now[one.value] for one in parts}
+        | {"price": str(counts.spend - share.price), "hold": str(counts.held - share.hold)},
+    }
+
+
 def plain_counts(counts: Counts) -> dict[str, object]:
     """Return the counts as plain JSON.
 
-    `unknown` is all rows that may have been sent, `interrupted` ones included, and `not_sent_yet` all rows that the
-    next run sends, whether they were tried or not. `sent_by_email` and `sent_earlier` are parts of `accepted`;
-    `not_in_the_file` is no part of `rows`.
+    `rows` is the sum of `accepted`, `refused`, `duplicate`, `changed`, `unknown` and `not_sent_yet`. `unknown` is all
+    rows that may have been sent, and `interrupted` the part of them whose request was cut off. `not_sent_yet` is all
+    rows that the next run sends, whether they were tried or not. `sent_by_email` and `sent_earlier` are parts of
+    `accepted`; `not_in_the_file` is no part of `rows`.
     """
     return {
         "rows": counts.total,
-        RowOutcome.ACCEPTED.value: counts.accepted,
+        **{outcome.value: rows for outcome, rows in counts.by_outcome.items()},
         RowOutcome.BY_EMAIL.value: counts.accepted_by_fallback,
-        RowOutcome.REFUSED.value: counts.refused,
-        RowOutcome.DUPLICATE.value: counts.duplicate,
-        RowOutcome.CHANGED.value: counts.changed,
         RowOutcome.SENT_EARLIER.value: counts.sent_earlier,
         RowOutcome.NOT_IN_THE_FILE.value: counts.not_in_file,
         "interrupted": counts.interrupted,
-        RowOutcome.NOT_SENT_YET.value: counts.not_sent_yet + counts.not_carried_out,
-        RowOutcome.UNKNOWN.value: counts.unknown + counts.interrupted,
         "price": str(counts.spend),
         "hold": str(counts.held),
         "price_not_in_the_file": str(counts.spend_not_in_file),

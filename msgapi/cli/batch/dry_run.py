@@ -20,14 +20,14 @@ from ...messages.models import BASIC_MAX_LENGTH
 from ...results import Invalid, NotSent
 from ...retry import Retry
 from ..advice import explain
-from ..connection import run_async
+from ..connection import run_async, service_settings
 from ..files.rows import InputRow
 from ..files.tables import InputFile
 from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
 from .calls import RowCalls
-from .display import reported
-from .recipients import RecipientReport
+from .progress import reported
 from .spending import UnitPrices, price_of
+from .values import RecipientReport
 
 _MOST_SHOWN: Final = 10
 _HIDDEN: Final = "Bearer ***"
@@ -184,7 +184,7 @@ def _facts(found: DryRun, table: InputFile, requests: Sequence[Request]) -> dict
         **found.recipients.facts(),
         "left_out": table.left_out,
         "rows_with_line_breaks": table.line_breaks.used,
-        "doubtful_rows": table.line_breaks.doubtful_rows,
+        "suspect_rows": table.line_breaks.suspect_rows,
         "first_request": first,
         "fallbacks": found.fallbacks,
         "fallback_request": second,
@@ -220,6 +220,7 @@ async def _capture(call: Call[Accepted]) -> Request:
         requests.append(request)
         return NotSent("a dry run")
 
-    async with Client(api_key="hidden", transport=catch, retry=Retry(attempts=1)) as api:
+    base_url = service_settings().base_url
+    async with Client(api_key="hidden", base_url=base_url, transport=catch, retry=Retry(attempts=1)) as api:
         _ = await api(call)
     return requests[0]

@@ -27,7 +27,7 @@ from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
 from ...recipients.national import metadata_version
 from ..output import CliError, Exit, note
-from .message_file import MESSAGE, OPTIONS
+from .template import MESSAGE, OPTIONS
 
 SUFFIX: Final = ".journal"
 _COMMAND: Final = "command"

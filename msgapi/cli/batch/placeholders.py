@@ -18,7 +18,7 @@ from attrs import Factory, field, frozen
 
 from ..files.rows import check_header, find_column, fold, list_columns
 from ..output import CliError
-from .cells import Unfilled, damage
+from .values import Unfilled, damage
 
 ReadValue: TypeAlias = Callable[[str, object], str]
 """Returns the value of a column as text, or raises Unfilled."""

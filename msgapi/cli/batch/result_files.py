@@ -6,6 +6,7 @@ Rules:
 - Results contain no recipients unless --with-recipients is given.
 - Only rows that were refused or are invalid are failed rows: they can be corrected and sent as a file of their own.
   Rows that were not sent, or may have been, are sent by the same command, which knows their keys.
+- Failed rows in CSV have the delimiter and the byte order mark of the input, so that the same program opens both.
 - A failed row is complete. It has no idempotency key but the one that the input has for it, since another content is
   another operation.
 """
@@ -14,6 +15,7 @@ import csv
 import io
 import os
 import stat
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
@@ -169,7 +171,8 @@ class _File:
         self._file.flush()
 
     def header(self, table: InputFile) -> bytes:
-        return self._cells((*(name for name in table.columns if name != KEY), KEY))
+        cells = self._cells((*(name for name in table.columns if name != KEY), KEY))
+        return BOM_UTF8 + cells if table.mark else cells
 
     def row(self, row: InputRow, table: InputFile, key: str) -> bytes:
         # A row that could not be read is written so that it cannot be read the next time either: with a wrong

@@ -7,6 +7,7 @@ Rules:
 - With a journal, a row that an earlier run has settled is skipped, and its outcome is read from the journal. The
   state of a row that this run has begun and not recorded is read from it, too, so that files and report agree.
 - If the service does not answer for a while, that is printed, and when it answers again.
+- What the progress line says about a wait comes from the batch itself: its outcomes, its journal and its pace.
 """
 
 import signal
@@ -14,12 +15,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from itertools import islice
+from math import ceil, inf
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 import anyio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from ...batch import Outcome, Outcomes, SpendLimit, Stopped, send
+from ...batch import OutageState, Outcome, Outcomes, SpendLimit, Stopped, send
 from ...billing import Estimate
 from ...calls import Call, Caller
 from ...client import Client
@@ -29,31 +31,58 @@ from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
 from ...messages import Accepted
 from ...observe import Observer, Watch, combine
+from ...ratelimit import Pace
 from ...results import ApiError, Ok, Result, Throttled
 from ..advice import describe
 from ..connection import open_signals, stop_signals
 from ..files.rows import InputRow
 from ..files.tables import InputFile
-from ..output import CliError, Exit, cannot_read
+from ..output import CliError, Exit, RowOutcome, cannot_read, counted
 from .calls import KeyFunction, RowCall, RowCalls
-from .counts import Counts
+from .counts import Counts, RunShare
 from .journal import METADATA, BatchJournal
 from .result_files import ResultFiles
-from .spending import TopUpWaiter, shortage
+from .spending import TopUpWaiter, missing, shortage
 
 if TYPE_CHECKING:
     from signal import Signals
 
+LANE: Final = "POST messages"
+"""The endpoint class whose rate limit a batch waits for."""
+
+RATE_LIMIT: Final = "rate limit"
+STOPPING: Final = "stopping"
+"""The `reason` of `Waiting` for the calls in flight, after which the batch ends."""
+
 _CHUNK: Final = 500  # rows that are looked up in the journal together
+_SLOW_WRITE: Final = 2.0  # seconds after which a write of the journal is shown
+_SHORT_WAIT: Final = 1.0  # seconds: shorter waits for the rate limit are the pace of the batch
+
+
+@final
+@frozen
+class Waiting:
+    """What a batch waits for: the *reason*, and the *parts* that say when it continues, the most important first.
+
+    *seconds* is how long the wait is known to last at least.
+    """
+
+    reason: str
+    parts: tuple[str, ...] = ()
+    seconds: float = inf
 
 
 class ProgressReporter(Protocol):
-    """Shows the progress of a batch every *interval* seconds."""
+    """Shows the progress of a batch; `update` is called every *interval* seconds."""
 
     interval: float
 
-    def update(self, counts: Counts, in_flight: int) -> None:
-        """Show the current *counts*."""
+    def update(self, counts: Counts, in_flight: int, waiting: Waiting | None = None) -> None:
+        """Show the current *counts*, and what the batch is *waiting* for."""
+        ...  # pragma: no cover
+
+    def finish(self, counts: Counts, ended: str) -> None:
+        """Show the final *counts*; *ended* is how the batch ended: `done`, `stopped` or `interrupted`."""
         ...  # pragma: no cover
 
     def print_line(self, line: str) -> None:
@@ -69,8 +98,9 @@ class BatchRun:
     *files* is None if neither results nor failed rows are written. *top_up* waits for a top-up when the balance is used
     up; if it is None, the run stops.
 
-    *stopped* says why sending stopped early, *attempted* counts the rows that were sent, *interrupted* the signals
-    received, and *failure* is an error of a file or the journal.
+    *counts* are the rows of all runs, *share* is what this run has done. *stopped* says why sending stopped early,
+    *attempted* counts the rows that were sent, *interrupted* the signals received, and *failure* is an error of a file
+    or the journal.
     """
 
     table: InputFile
@@ -83,10 +113,12 @@ class BatchRun:
     max_spend: SpendLimit | None = field(default=None, kw_only=True)
     estimate: Estimate | None = field(default=None, kw_only=True)
     top_up: TopUpWaiter | None = field(default=None, kw_only=True)
+    pace: Pace = field(factory=Pace, kw_only=True)
     counts: Counts = field(init=False)
     stopped: Stopped | None = field(default=None, init=False)
     attempted: int = field(default=0, init=False)
     interrupted: int = field(default=0, init=False)
+    share: RunShare = field(factory=RunShare, init=False)
     failure: str | None = field(default=None, init=False)
     _recorded: bytearray = field(init=False)
     _key_of: KeyFunction | None = field(default=None, init=False)
@@ -130,7 +162,8 @@ class BatchRun:
             except Unusable as error:  # when the journal was closed: rows were sent
                 self.failure = f"{error}"
         self._account_for_rest()
-        progress.update(self.counts, 0)
+        cut_short = self.failure is not None or self.stopped is not None
+        progress.finish(self.counts, "interrupted" if self.interrupted else "stopped" if cut_short else "done")
 
     def report_rows(self) -> None:
         """Send nothing: take the results of all rows from the journal of a finished batch."""
@@ -185,6 +218,7 @@ class BatchRun:
         self._top_up_wait = anyio.CancelScope()
         with self._top_up_wait:
             topped_up = await top_up.wait(api, stopped)
+        self._top_up_wait = None
         return topped_up and not self.interrupted
 
     def _calls(self) -> Iterator[tuple[str, AnyCall[Accepted]]]:
@@ -228,6 +262,8 @@ class BatchRun:
         kept = [] if self.top_up is None else self.top_up.take_kept()
         for outcome in (*kept, *ended):
             self._record(outcome)
+        cut_off = 0 if self._outcomes is None else len(self._outcomes.unsettled)
+        self.share = RunShare.of(self.counts, sent=self.attempted, cut_off=cut_off)
         if self.journal is None:
             self._account_alone()
         else:
@@ -245,6 +281,7 @@ class BatchRun:
             summary = record.summary().replace_started(unwritten)
             self._write_rest(record)
             self.counts.load(summary)
+        self.counts.sent_earlier = self.counts.accepted - self.share.outcomes[RowOutcome.ACCEPTED]
 
     def _account_alone(self) -> None:
         unsettled: Mapping[int, Call[Accepted]] = {} if self._outcomes is None else self._outcomes.unsettled_calls
@@ -285,23 +322,57 @@ class BatchRun:
                 continue
             self.interrupted += 1
             if self.interrupted > 1:
-                progress.print_line(
-                    f"stopped at once: {outcomes.in_flight} requests in flight are canceled and may have been sent"
-                )
+                cut_off = counted(outcomes.in_flight, "request")
+                progress.print_line(f"stopped at once, with {cut_off} in flight that may have been received")
                 scope.cancel()
                 return
             outcomes.stop()
             if self._top_up_wait is not None:
                 self._top_up_wait.cancel()
-            waiting = f"waiting for {outcomes.in_flight} requests in flight"
+            waiting = f"waiting for {counted(outcomes.in_flight, 'request')} in flight"
             progress.print_line(f"stopping: no more rows are sent, {waiting}; Ctrl-C again stops at once")
 
     async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter, service: "ServiceWatch") -> None:
         while True:
-            progress.update(self.counts, outcomes.in_flight)
+            progress.update(self.counts, outcomes.in_flight, self._waiting(outcomes, service))
             if (news := service.news()) is not None:
                 progress.print_line(news)
             await anyio.sleep(progress.interval)
+
+    def _waiting(self, outcomes: Outcomes[Accepted], service: "ServiceWatch") -> Waiting | None:
+        if self._top_up_wait is not None and outcomes.stopped is not None and not self.interrupted:
+            amount = missing(outcomes.stopped, self.counts)
+            return Waiting("waiting for top-up", () if amount is None else (f"{amount} EUR missing",))
+        if outcomes.stopped is not None:
+            return Waiting(STOPPING, (*_endings(outcomes, self.files), f"{outcomes.in_flight:,} in flight"))
+        if (waiting := service.waiting(outcomes.outage)) is not None:
+            return waiting
+        if self._opened is not None and (seconds := self._opened.writing_for) >= _SLOW_WRITE:
+            return Waiting("disk", (f"journal not written for {duration(seconds)}",))
+        lane = self.pace.lane(LANE)
+        seconds = lane.blocked(service.clock.now())
+        if seconds >= _SHORT_WAIT and outcomes.in_flight > lane.in_flight:
+            return Waiting(RATE_LIMIT, (f"wait {duration(seconds)}",), seconds)
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for the progress line: `8 s`, `1:23` or `3:05:00`."""
+    minutes, rest = divmod(ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{rest:02}"
+    return f"{minutes}:{rest:02}" if minutes else f"{rest} s"
+
+
+def _retry(seconds: float) -> str:
+    return f"retry in {duration(seconds)}" if seconds > 0 else "retrying now"
+
+
+def _endings(outcomes: Outcomes[Accepted], files: ResultFiles | None) -> tuple[str, ...]:
+    if isinstance(outcomes.failure, Unusable):
+        return ("disk full" if outcomes.failure.reason == "full" else "journal cannot be written",)
+    return ("results cannot be written",) if files is not None and files.failure is not None else ()
 
 
 def _changed_id(made: RowCall) -> str:
@@ -327,6 +398,29 @@ class ServiceWatch(Observer, Watch):
     _since: float = field(default=0.0, init=False)
     _error: ApiError | None = field(default=None, init=False)
     _announced: bool = field(default=False, init=False)
+    _attempt_at: float = field(default=0.0, init=False)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the service seems to be down: every attempt has failed for some time."""
+        return self._failures >= _FAILURES and self.failing_for >= _PATIENCE
+
+    @property
+    def failing_for(self) -> float:
+        """The seconds since the first of the failures; 0.0 if the last attempt did not fail."""
+        return self.clock.now() - self._since if self._failures else 0.0
+
+    def waiting(self, outage: OutageState | None) -> Waiting | None:
+        """Return the wait for the service, by the *outage* of the batch if it has one; None if there is none."""
+        if outage is not None:
+            wait, stops = outage.next_probe, f"stops in {duration(outage.time_left)}"
+            if isinstance(outage.error, Throttled):
+                return Waiting(RATE_LIMIT, (f"wait {duration(wait)}", stops))
+            since = f"for {duration(max(outage.lasted, self.failing_for))}"
+            return Waiting("outage", (_retry(wait), stops, since))
+        if self.is_down:  # the client repeats its first calls, and the batch has not seen a failure yet
+            return Waiting("outage", (_retry(self._attempt_at - self.clock.now()), f"for {duration(self.failing_for)}"))
+        return None
 
     def call(self, call: Call[object], /) -> Watch:  # noqa: ARG002 - one for all calls
         """Return the object itself."""
@@ -342,10 +436,15 @@ class ServiceWatch(Observer, Watch):
         self._failures += 1
         self._error = result
 
+    def retry(self, error: ApiError, seconds: float, /) -> None:  # noqa: ARG002 - of the base class
+        """Note when the row is sent again."""
+        now = self.clock.now()
+        at = now + seconds
+        self._attempt_at = at if self._attempt_at <= now else min(self._attempt_at, at)
+
     def news(self) -> str | None:
         """Return the line to print now: the service does not answer, or answers again; None if there is no news."""
-        down = self._failures >= _FAILURES and self.clock.now() - self._since >= _PATIENCE
-        if down and not self._announced and self._error is not None:
+        if self.is_down and not self._announced and self._error is not None:
             self._announced = True
             return (
                 f"the service is out of reach or down ({describe(self._error)}): the rows wait and are sent again, for "

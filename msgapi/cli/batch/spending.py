@@ -69,8 +69,8 @@ async def check_balance(api: Caller, estimate: Estimate) -> None:
         )
     if short is not None:
         raise CliError(
-            f"the batch can cost {estimate.amount} EUR and {short.free} EUR is free: {short.missing} EUR is missing "
-            f"after about {short.covered:,} of {estimate.messages:,} messages; nothing was sent: "
+            f"the batch can cost {estimate.amount} EUR, and {short.free} EUR is free: {short.missing} EUR is missing, "
+            f"and the balance covers about {short.covered:,} of {estimate.messages:,} messages; nothing was sent: "
             "top up, or leave --price out to send until the balance is used up",
             Exit.STOPPED,
             facts={"missing": str(short.missing)},

@@ -1,12 +1,19 @@
-"""From options and template files to what builds the message of each row: where each of its fields is taken from.
+"""Options and template files: what is read from them, and where each field of a message is taken from.
 
 Rules:
 - An option takes precedence over a template file, and both over a column of the same name.
+- `@FILE` in the place of a text, and the file of --message, are read once, before anything is sent. The digest of a
+  file is part of the recipe of a batch, its path is not.
+- A template file is one JSON object with the fields of the API's message, but for the recipient and the key, which
+  each row has.
 - With a column for the fallback, the first message is RCS and the second an email to the address in that column. Each
   is made only of the fields of its channel. A row without an address has no fallback.
 """
 
+import json
 from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
 from typing import Final, final
 
 from attrs import evolve, field, frozen
@@ -14,15 +21,173 @@ from attrs import evolve, field, frozen
 from ...messages import check
 from ...results import Invalid
 from ..files.rows import EMAIL_OPTION, find_column, require_column
-from ..output import CliError
+from ..output import CliError, cannot_read
 from . import placeholders
 from .builder import EMAIL_ONLY, RCS_ONLY, TEXTS, ColumnValue, FieldSource, MessageBuilder, compose
-from .message_file import CONTENT, DATA, OPTIONS, MessageFile, parse_tree
+from .content import CONTENT, DATA, Json, merge_content, parse_tree, type_name
 from .placeholders import TextSource, TextTemplate, parse
-from .recipients import RecipientReader, RegionOptions
+from .values import RecipientReader, RegionOptions, Unfilled
 
+MESSAGE: Final = "message"
+"""The name of the option --message among the values of the message options."""
+
+OPTIONS: Final[Mapping[str, str]] = {
+    "to": "--to",
+    "agent_id": "--agent",
+    "traffic_type": "--traffic",
+    "message_type": "--message-type",
+    "ttl": "--ttl",
+    "channel_id": "--channel",
+    "text": "--text",
+    "subject": "--subject",
+    "html": "--html",
+    "template_id": "--template",
+    "template_version": "--template-version",
+}
+_FROM_FILES: Final = frozenset({"text", "subject", "html"})
+_OF_ROWS: Final = {"to": "the recipient is that of each row (--to-column)", "idempotency_key": "each row has its own"}
+_FIELDS: Final = (*OPTIONS, DATA, *CONTENT)
+_IN_CONTENT: Final = ("text", "html")
+_LONGEST: Final = 4 << 20
 _FIRST_FIELDS: Final = frozenset({"to", "agent_id", "message_type", "text", *RCS_ONLY})
 _FALLBACK_FIELDS: Final = frozenset({"to", "channel_id", "message_type", *EMAIL_ONLY})
+
+
+@final
+@frozen(kw_only=True)
+class MessageFile:
+    """A template file: its *fields* that are text, the structured rest of its *content*, and its template *data*."""
+
+    path: str
+    fields: Mapping[str, str] = field(repr=False)
+    content: Json | None = field(default=None, repr=False)
+    data: Json | None = field(default=None, repr=False)
+
+    @property
+    def has_content(self) -> bool:
+        """Whether the file says what the messages contain."""
+        return self.content is not None or any(name in self.fields for name in (*_IN_CONTENT, "template_id"))
+
+
+@final
+@frozen(kw_only=True)
+class LoadedOptions:
+    """The message options with their files read: the text for each field, and the template *file* of --message.
+
+    *digests* are those of the files, by the name of the option.
+    """
+
+    values: Mapping[str, str] = field(repr=False)
+    file: MessageFile | None = None
+    digests: Mapping[str, str] = field(factory=dict)
+
+
+def load(values: Mapping[str, str]) -> LoadedOptions:
+    """Return the message options *values* with their files read. Raise CliError if a file cannot be used."""
+    loaded: dict[str, str] = {}
+    digests: dict[str, str] = {}
+    file = None
+    for name, value in values.items():
+        path = file_of(name, value)
+        if path is None:
+            loaded[name] = value[1:] if name in _FROM_FILES and value.startswith("@@") else value
+            continue
+        option = "--message" if name == MESSAGE else OPTIONS[name]
+        text, digests[name] = _read(path, option)
+        if name == MESSAGE:
+            file = _parse_file(path, text)
+        else:
+            loaded[name] = text
+    return LoadedOptions(values=loaded, file=file, digests=digests)
+
+
+def file_of(name: str, value: str) -> str | None:
+    """Return the path of the file that the *value* of a message option names; None if it is the value itself."""
+    if name == MESSAGE:
+        return value
+    return value[1:] if name in _FROM_FILES and value.startswith("@") and not value.startswith("@@") else None
+
+
+def absolute(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the message options *values* with absolute paths of files."""
+    found = {}
+    for name, value in values.items():
+        path = file_of(name, value)
+        found[name] = value if path is None else f"{'' if name == MESSAGE else '@'}{Path(path).absolute()}"
+    return found
+
+
+def _read(path: str, option: str) -> tuple[str, str]:
+    # Returns the text of a file and its digest.
+    hint = "" if option == "--message" else f" ({option} @FILE reads a file; for a text that begins with @, write @@)"
+    try:
+        with Path(path).open("rb") as file:
+            stored = file.read(_LONGEST + 1)
+    except OSError as error:
+        raise CliError(f"{cannot_read(path, error)}{hint}") from None
+    except ValueError:  # a NUL in the path
+        raise CliError(f"{option} names no file{hint}") from None
+    if len(stored) > _LONGEST:
+        raise CliError(f"{path} ({option}) is longer than {_LONGEST >> 20} MB")
+    try:
+        text = stored.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CliError(f"{path} ({option}) is not UTF-8 (byte {error.start + 1}): save it as UTF-8") from None
+    text = text.replace("\r\n", "\n").rstrip("\n")  # an editor writes the line end of the last line
+    if not text.strip():
+        raise CliError(f"{path} ({option}) is empty")
+    return text, blake2b(stored, digest_size=16).hexdigest()
+
+
+def _parse_file(path: str, text: str) -> MessageFile:
+    try:
+        value = json.loads(text, object_pairs_hook=_without_repeated, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        raise CliError(
+            f"{path} (--message) is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error}"
+        raise CliError(f"{path} (--message) is not JSON: {why}") from None
+    if not isinstance(value, dict):
+        raise CliError(f'{path} (--message) is not a JSON object such as {{"content": {{"text": "Hi {{name}}"}}}}')
+    return _split_fields(path, {name: part for name, part in value.items() if part is not None})
+
+
+def _without_repeated(pairs: list[tuple[str, object]]) -> Json:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)} is given twice")
+    return found
+
+
+def _no_number(name: str) -> object:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _split_fields(path: str, value: Json) -> MessageFile:
+    for name in value:
+        if name in _OF_ROWS:
+            raise CliError(f"{path}: {name} must be left out: {_OF_ROWS[name]}")
+        if name not in _FIELDS:
+            raise CliError(f"{path}: {name} is not a field of a message; the fields are: {', '.join(_FIELDS[1:])}")
+    try:
+        content = merge_content(value)
+    except Unfilled as error:
+        raise CliError(f"{path}: {error}") from None
+    for name in _IN_CONTENT:
+        if name in content and name in value:
+            raise CliError(f"{path}: {name} is given twice, once in content")
+    fields = {name: value[name] for name in OPTIONS if name in value}
+    fields |= {name: content.pop(name) for name in _IN_CONTENT if content.get(name) is not None}
+    for name, part in fields.items():
+        if not isinstance(part, str):
+            raise CliError(f"{path}: {name} must be a string, not {type_name(part)}")
+    data = value.get(DATA)
+    if data is not None and not isinstance(data, dict):
+        raise CliError(f"{path}: {DATA} must be an object, not {type_name(data)}")
+    return MessageFile(path=path, fields=fields, content=content or None, data=data)
 
 
 def check_options(given: Mapping[str, str]) -> None:

@@ -43,7 +43,8 @@ def create(*, path: str | None, newsletter_enabled: bool, json: bool, sandbox: b
     """Create an agent as a draft.
 
     \b
-      msgapi agents create --display-name Shop --billing-category CONVERSATIONAL --use-case TRANSACTIONAL
+      msgapi agents create --display-name Shop \\
+        --billing-category CONVERSATIONAL --use-case TRANSACTIONAL
 
     Add what the review needs by `msgapi agents update`, then run `msgapi agents submit`.
     """  # noqa: D301 - \b is click's own

@@ -159,7 +159,7 @@ def transactions(*, since: date | None, until: date | None, limit: int | None, *
     """List charges, top-ups, releases and credits.
 
     \b
-      msgapi billing transactions --since 2026-05-01 --until 2026-05-31 --csv > may.csv
+      msgapi billing transactions --since 2026-05-01 --csv > charges.csv
 
     In CSV, a cell that a spreadsheet would run as a formula begins with '. The column extra has fields of the service
     that have no column, as JSON.

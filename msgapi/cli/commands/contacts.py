@@ -43,8 +43,10 @@ _person_options: Final = (
     click.option("--phone", metavar="NUMBER", help="The phone number with +."),
     click.option("--first-name", metavar="TEXT", help="The first name."),
     click.option("--last-name", metavar="TEXT", help="The last name."),
-    click.option("--tag", "tags", multiple=True, metavar="TEXT", help="A tag; repeatable."),
-    click.option("--field", "custom", multiple=True, metavar="NAME=VALUE", help="A custom field as text; repeatable."),
+    click.option("--tag", "tags", multiple=True, metavar="TEXT", help="Set a tag. Can be repeated."),
+    click.option(
+        "--field", "custom", multiple=True, metavar="NAME=VALUE", help="Set a custom field as text. Can be repeated."
+    ),
     from_option,
 )
 
@@ -222,7 +224,8 @@ def create_consent(*, contact_id: str, json: bool, sandbox: bool, **given: Any) 
     """Record a consent of a contact.
 
     \b
-      msgapi contacts consent create c_9f01 --channel-type EMAIL --message-type NEWSLETTER --source 'web form'
+      msgapi contacts consent create c_9f01 --channel-type EMAIL \\
+        --message-type NEWSLETTER --source 'web form'
 
     The API has no route that revokes a consent. To suppress a contact, use
     `msgapi contacts update ID --status UNSUBSCRIBED`.

@@ -100,7 +100,7 @@ def listen(*, port: int, secret: str, target: str | None, forward_secret: str | 
     "--data",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="Set a field of the data; repeatable. A dot leads into a field, as in user_message.text=Hi.",
+    help="Set a field of the data. Can be repeated. A dot leads into a field, as in user_message.text=Hi.",
 )
 @click.option("--id", "event_id", metavar="ID", help="The id of the event (default: a new one).")
 @json_option

@@ -174,7 +174,7 @@ class DemoSetup:
 
 @click.command
 @click.option(
-    "--rows", type=click.IntRange(50, 1_000_000), default=10_000, show_default=True, help="The number of rows."
+    "--rows", type=click.IntRange(50, 1_000_000), default=10_000, show_default=True, metavar="N", help="Send N rows."
 )
 @click.option(
     "--keep",
@@ -182,11 +182,11 @@ class DemoSetup:
     metavar="DIRECTORY",
     help="Keep the files in this directory.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
 def demo(*, rows: int, keep: str | None, seed: int) -> int:
     """Send a file to a faulty sandbox and check each row.
 
-    Needs no key. The sandbox has a rate limit; some requests fail, and some rows are faulty.
+    This needs no key. The sandbox has a rate limit, some requests fail, and some rows are faulty.
     """
     with _directory(keep) as directory:
         written = write_rows(directory / "people.csv", rows, seed)

@@ -9,35 +9,37 @@ Rules of the probe:
 
 import os
 import platform
+import ssl
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from time import time
 from typing import Any, Final, final
-from urllib.parse import urlsplit
 
 import attrs
 import click
-from attrs import frozen
+from attrs import define, field, frozen
 from yarl import URL
 
 from ... import agents, billing, campaigns, contacts, messages, testagent, webhooks
 from ...calls import Call
 from ...client import BASE_URL, Client
-from ...config import Misconfigured, is_loopback
-from ...observe import FieldDifference, drift
+from ...config import Misconfigured, check_url, is_loopback, key_problem
+from ...observe import FieldDifference, Observer, drift
 from ...observe.hooks import route_of
 from ...results import Balance, NotSent, Ok, Result, Throttled, Unanswered, Unauthorized
 from ...retry import Retry
-from ...transports.common.opening import FROM_ENVIRONMENT, read_proxies
+from ...transports.common.opening import FROM_ENVIRONMENT, Proxy, read_proxies
 from ...version import VERSION
 from ..advice import WRONG_SERVICE, advise_call, explain
-from ..connection import run_async
-from ..options import json_option
+from ..connection import NO_KEY, ServiceSettings, run_async, service_settings
+from ..options import connection_values, json_option, profile_options
 from ..output import CliError, Exit, TextTable, emit, emit_json, note, table_of
 
 _NEEDED: Final = frozenset({"key", "base URL", "service"})  # checks that must pass before the routes are probed
+_CONFIGURATION: Final = frozenset({"profile", "key", "base URL", "proxy"})  # checks whose failure is exit status 4
 _CALL: Final = billing.balance()
 _TIMEOUT: Final = 10.0  # seconds of an attempt
 _SKEW: Final = 5.0  # seconds of accepted difference between the clocks
@@ -70,21 +72,23 @@ class Finding:
 @click.command
 @click.option("--probe", "probing", is_flag=True, help="Call the read-only routes; compare answers and models.")
 @click.option("--agent", "agent_id", metavar="ID", help="With --probe: also call the routes that read this agent.")
+@profile_options
 @json_option
 def doctor(*, probing: bool, agent_id: str | None, json: bool) -> int:
     """Check whether this machine can send.
 
-    Checks key, base URL, service, balance, clock and versions. With --probe, also lists the fields of answers that
-    are not those of the documentation: names and types, no values. It sends GET requests only.
+    Checks versions, profile, key, base URL, proxy, service, balance and clock. With --probe, also lists the fields of
+    answers that are not those of the documentation: names and types, no values. It sends GET requests only.
 
     Exit status: 0 all checks passed, 1 a check failed, 4 key or configuration.
     """
     if agent_id is not None and not probing:
         raise CliError("--agent is for --probe only")
-    findings = [*_check_machine(), *run_async(_check_service)]
+    setup = Setup.find()
+    findings = [*_check_machine(), *setup.findings, *run_async(partial(_check_service, setup))]
     probed = None
     if probing and not any(one.todo for one in findings if one.name in _NEEDED):
-        probed = run_async(partial(probe, _key(), agent_id))
+        probed = run_async(partial(probe, setup, agent_id))
     if json:
         checks = [{"name": one.name, "ok": not one.todo, "found": one.found, "todo": one.todo} for one in findings]
         emit_json(checks if not probing else {"checks": checks, "probe": None if probed is None else probed.plain()})
@@ -95,19 +99,86 @@ def doctor(*, probing: bool, agent_id: str | None, json: bool) -> int:
         elif probing:
             note("nothing was probed: fix what the checks found first")
     wrong = {one.name for one in findings if one.todo}
-    if wrong & {"key", "base URL"}:
+    if wrong & _CONFIGURATION:
         return Exit.CONFIGURATION
     return Exit.REFUSED if wrong else Exit.ACCEPTED
 
 
+@final
+@define(eq=False)
+class Setup:
+    """To what the client of the checks connects, and what was found while this was determined.
+
+    If the configuration cannot be used, the checks go on with what is known from the environment.
+    """
+
+    settings: ServiceSettings
+    key: str = field(default="", repr=False)
+    findings: list[Finding] = field(factory=list)
+
+    @classmethod
+    def find(cls) -> "Setup":
+        """Read the options, the environment and the profile. Never raises."""
+        try:
+            setup = cls(service_settings())
+            setup.findings.append(_describe_profile(setup.settings))
+        except CliError as error:
+            given = os.environ.get("MSGAPI_BASE_URL") or None
+            setup = cls(ServiceSettings(profile=None, named=False, base_url=given, url_source="MSGAPI_BASE_URL"))
+            setup.findings.append(
+                Finding("profile" if "proxy" not in connection_values() else "proxy", "not usable", str(error))
+            )
+        setup._check_key()
+        return setup
+
+    def _check_key(self) -> None:
+        try:
+            key = self.settings.read_key()
+        except CliError as error:
+            text = str(error)
+            found = (
+                Finding("key", "none", text.partition(": ")[2])
+                if text == NO_KEY
+                else Finding("key", "not usable", text)
+            )
+            self.findings.append(found)
+            return
+        problem = key_problem(key)
+        if problem is None:
+            self.key = key
+        else:
+            self.findings.append(Finding("key", f"not usable ({self.settings.key_source})", str(problem)))
+
+    def client(self, *, retry: Retry, observer: Observer | None = None) -> Client:
+        """Return a client for the checks."""
+        settings = self.settings
+        return Client(
+            api_key=self.key or "none",
+            base_url=settings.base_url,
+            proxy=settings.client_proxy,
+            retry=retry,
+            timeout=_TIMEOUT,
+            observer=observer,
+        )
+
+
+def _describe_profile(settings: ServiceSettings) -> Finding:
+    from ..profiles import config_path
+
+    profile = settings.profile
+    if profile is None:
+        why = "MSGAPI_API_KEY is set" if os.environ.get("MSGAPI_API_KEY") else "it has no profile named default"
+        path = config_path()
+        return Finding("profile", f"none ({path} {f'is not used: {why}' if path.exists() else 'does not exist'})")
+    how = "named by --profile or MSGAPI_PROFILE" if settings.named else "the default one"
+    has = ", ".join(profile.settings) or "no settings"
+    mode = f" (mode {stat.S_IMODE(profile.path.stat().st_mode):04o})"
+    return Finding("profile", f"{profile.name} in {profile.path}{mode}, {how}: {has}")
+
+
 def _check_machine() -> Iterator[Finding]:
-    yield Finding("versions", f"msgapi-sdk {VERSION}, Python {platform.python_version()}, {', '.join(_versions())}")
-    if not _key():
-        yield Finding("key", "none", "set MSGAPI_API_KEY to a key of the workspace")
-
-
-def _key() -> str:
-    return os.environ.get("MSGAPI_API_KEY", "")
+    libraries = ", ".join([*_versions(), ssl.OPENSSL_VERSION])
+    yield Finding("versions", f"msgapi-sdk {VERSION}, Python {platform.python_version()}, {libraries}")
 
 
 def _versions() -> Iterator[str]:
@@ -118,42 +189,30 @@ def _versions() -> Iterator[str]:
             continue
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
-
-
-async def _check_service() -> list[Finding]:
-    url = await _check_settings("base URL", api_key="none") or _url()
-    key = await _check_settings("key", api_key=_key(), base_url=BASE_URL) if _key() else None
-    if url.todo or key is not None:
-        return [url, *([] if key is None else [key])]
-    proxy = _check_proxy(os.environ.get("MSGAPI_BASE_URL") or BASE_URL)
-    async with Client(api_key=_key() or "none", retry=Retry(attempts=1), timeout=_TIMEOUT) as api:
-        result = await api(_CALL)
-    return [url, *proxy, *_check_answer(result), *_check_clock(result)]
-
-
-async def _check_settings(name: str, *, api_key: str, base_url: str | None = None) -> Finding | None:
+async def _check_service(setup: Setup) -> list[Finding]:
     try:
-        async with Client(api_key=api_key, base_url=base_url):
-            return None
+        url = check_url(setup.settings.base_url or BASE_URL)
     except Misconfigured as error:
-        return Finding(name, "not usable", str(error))
+        return [Finding("base URL", "not usable", str(error))]
+    source = setup.settings.url_source if setup.settings.base_url else "MSGAPI_BASE_URL is not set"
+    findings = [Finding("base URL", f"{url} ({source})"), *_check_proxy(setup.settings, url)]
+    if any(one.todo for one in findings):
+        return findings
+    async with setup.client(retry=Retry(attempts=1)) as api:
+        result = await api(_CALL)
+    return [*findings, *_check_answer(result, setup), *_check_clock(result)]
 
 
-def _url() -> Finding:
-    given = os.environ.get("MSGAPI_BASE_URL")
-    return Finding("base URL", _origin(given) if given else f"{BASE_URL} (MSGAPI_BASE_URL is not set)")
-
-
-def _check_proxy(base_url: str) -> list[Finding]:
-    # Whether the connection goes through a proxy of the environment; nothing if the environment has none.
+def _check_proxy(settings: ServiceSettings, base_url: str) -> list[Finding]:
+    # Whether the connection goes through a proxy; nothing if there is none.
+    if settings.proxy is None or isinstance(settings.proxy, Proxy):
+        return [Finding("proxy", f"{settings.proxy or 'none'} ({settings.proxy_source})")]
     url, rules = URL(base_url), read_proxies(FROM_ENVIRONMENT, os.environ)
     if rules is None:
         return []
     proxy, bypassed = rules.choose(url), next(iter(rules.proxies.values()))
+    if proxy is not None and proxy.problem:
+        return [Finding("proxy", "not usable", proxy.problem)]
     if proxy is not None:
         return [Finding("proxy", f"{proxy} ({proxy.source})")]
     if not rules.is_bypassed(url):
@@ -162,31 +221,41 @@ def _check_proxy(base_url: str) -> list[Finding]:
     return [Finding("proxy", f"none: {why} ({bypassed.source} is not used)")]
 
 
-def _check_answer(result: Result[Balance]) -> Iterator[Finding]:
+def _check_answer(result: Result[Balance], setup: Setup) -> Iterator[Finding]:
     match result:
         case Ok(Balance(free=None)):
             yield Finding("service", "answers, but without the free balance", WRONG_SERVICE)
         case Ok(balance):
             yield Finding("service", "reached")
-            yield Finding("key", "accepted")
+            yield Finding("key", f"accepted ({setup.settings.key_source})")
             yield Finding("balance", f"{balance.free} EUR free")
         case NotSent() | Unanswered():
-            yield Finding("service", f"not reached, {explain(result)}", "check MSGAPI_BASE_URL, network and proxy")
+            yield Finding("service", f"not reached, {explain(result)}", _remedy(result.reason))
         case error if error.scope == "foreign":
             yield Finding("service", f"not reached, {explain(error)}", WRONG_SERVICE)
         case Unauthorized():
             yield Finding("service", "reached")
-            if _key():
-                yield Finding("key", f"refused: {explain(result)}", advise_call(result, _CALL))
+            if setup.key:
+                source = setup.settings.key_source
+                yield Finding("key", f"refused ({source}): {explain(result)}", advise_call(result, _CALL))
         case Throttled():
             yield Finding("service", "reached, but the rate limit of the key is used up", advise_call(result, _CALL))
         case _:
             yield Finding("service", f"answers {result.code}: {explain(result)}", advise_call(result, _CALL))
 
 
+def _remedy(reason: str) -> str:
+    if "certificate" in reason:
+        return "trust the certificate authority of a proxy with SSL_CERT_FILE, or check the clock and the base URL"
+    return "check MSGAPI_BASE_URL, network and proxy"
+
+
 def _check_clock(result: Result[Balance]) -> Iterator[Finding]:
     server_time = result.meta.server_time
-    if server_time is not None:
+    if server_time is None:
+        now = datetime.now(UTC)
+        yield Finding("clock", f"{now:%Y-%m-%d %H:%M:%S} UTC on this machine; not compared, as no answer has a date")
+    else:
         ahead = time() - server_time
         todo = (
             ""
@@ -241,14 +310,14 @@ def _table(differences: tuple[FieldDifference, ...]) -> TextTable:
     return table
 
 
-async def probe(api_key: str, agent_id: str | None) -> Probe:
+async def probe(setup: Setup, agent_id: str | None) -> Probe:
     """Call the read-only routes and return what was found. *agent_id* is for the routes of an agent.
 
     The probe ends early if the service cannot be reached or refuses the key.
     """
     observer = drift(report=lambda _: None)
     routes: list[ProbedRoute] = []
-    async with Client(api_key=api_key, retry=Retry(attempts=2), timeout=_TIMEOUT, observer=observer) as client:
+    async with setup.client(retry=Retry(attempts=2), observer=observer) as client:
 
         async def called(call: Call[Any]) -> Result[Any]:
             result = await client(call)

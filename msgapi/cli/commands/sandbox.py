@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from decimal import Decimal
 from errno import EACCES, EADDRINUSE
 from functools import partial
@@ -14,11 +14,13 @@ import anyio
 import click
 import orjson
 from attrs import frozen
+from click.core import ParameterSource
 
 from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
 from ..connection import open_signals, run_async
 from ..options import FiniteFloat, amount_callback, json_option
 from ..output import CliError, Exit, emit, emit_json, note, table_of
+from ..sandbox_state import open_state
 
 if TYPE_CHECKING:
     from anyio.abc import Process
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
 _DEFAULT_PORT: Final = 8025
 _PORT_ERRORS: Final = {EACCES, EADDRINUSE}
 _SIGNAL_STATUS: Final = 128
+_SNAPSHOT_OPTIONS: Final = {
+    "rate": "rate_limit",
+    "faults": "faults",
+    "delivery": "timing",
+    "keep_messages": "keep_messages",
+    "repeated": "webhooks",
+    "late": "webhooks",
+    "reordered": "webhooks",
+}  # by the name of the option
 
 
 @final
@@ -35,7 +46,7 @@ class SandboxOptions:
 
     If *port* is None, it is 8025, or any free one if a command is run. *faults*, *repeated*, *late* and *reordered*
     are fractions from 0 to 1; *delivery* is in seconds. *allow_host* are the names of other hosts that the sandbox
-    answers for.
+    answers for. *state* is the file that keeps the sandbox, and *given* the names of the options that the user gave.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +61,23 @@ class SandboxOptions:
     repeated: float = 0.0
     late: float = 0.0
     reordered: float = 0.0
+    state: str | None = None
+    given: frozenset[str] = frozenset()
+
+    def open(self) -> AbstractContextManager[Sandbox]:
+        """Open a new sandbox or, with *state*, that in the file, which gets the options that were *given*."""
+        if self.state is None:
+            return nullcontext(self.sandbox())
+        return open_state(self.state, self.sandbox, self._adapt)
+
+    def _adapt(self, snapshot: dict[str, Any]) -> None:
+        kept = [f"--{name}" for name in ("balance", "seed") if name in self.given]
+        if kept:
+            note(f"{' and '.join(kept)} is for a new sandbox: that in {self.state} keeps its own")
+        options, own = snapshot.get("options"), self.sandbox().snapshot()["options"]
+        for name in _SNAPSHOT_OPTIONS.keys() & self.given:
+            if isinstance(options, dict):
+                options[_SNAPSHOT_OPTIONS[name]] = own[_SNAPSHOT_OPTIONS[name]]
 
     def sandbox(self) -> Sandbox:
         """Return a new sandbox."""
@@ -78,9 +106,12 @@ class HostName(click.types.StringParamType):
 
 @click.command
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Listen on this address.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="The port; 0 for any free one (default: 8025, with COMMAND 0)."
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Listen on this port. 0 is any free port (default: 8025, with COMMAND 0).",
 )
 @click.option(
     "--allow-host",
@@ -88,17 +119,29 @@ class HostName(click.types.StringParamType):
     multiple=True,
     metavar="NAME",
     envvar="MSGAPI_SANDBOX_ALLOW_HOST",
-    help="Answer requests for this host, too, such as the name of a container; repeatable. Or set "
-    "MSGAPI_SANDBOX_ALLOW_HOST to names separated by commas. Other hosts get 403.",
+    help="Answer requests for this host, too, such as the name of a container. Can be repeated. "
+    "MSGAPI_SANDBOX_ALLOW_HOST sets it, too, as names separated by commas. Requests for other hosts get 403.",
 )
 @click.option(
-    "--balance", callback=amount_callback, default="1000", metavar="EUR", show_default=True, help="Initial balance."
+    "--balance",
+    callback=amount_callback,
+    default="1000",
+    metavar="EUR",
+    show_default=True,
+    help="Set the initial balance.",
 )
 @click.option("--rate", type=click.IntRange(1), default=10_000, metavar="N", help="Allow N requests per second.")
-@click.option("--faults", type=FiniteFloat(0, 1), default=0.0, help="Fraction of requests that fail.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
 @click.option(
-    "--delivery", type=FiniteFloat(0), default=2.0, show_default=True, help="Seconds until messages are delivered."
+    "--faults", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Let this fraction of requests fail."
+)
+@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
+@click.option(
+    "--delivery",
+    type=FiniteFloat(0),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Deliver messages after so long.",
 )
 @click.option(
     "--keep-messages",
@@ -108,22 +151,47 @@ class HostName(click.types.StringParamType):
     metavar="N",
     help="Keep the last N messages in a final state.",
 )
-@click.option("--repeated", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent twice.")
-@click.option("--late", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks that are sent late.")
-@click.option("--reordered", type=FiniteFloat(0, 1), default=0.0, help="Fraction of webhooks sent out of order.")
-@click.option("--list-recipients", is_flag=True, help="Only list the recipients with a fixed outcome.")
+@click.option(
+    "--repeated", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Send this fraction of webhooks twice."
+)
+@click.option(
+    "--late", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Send this fraction of webhooks late."
+)
+@click.option(
+    "--reordered",
+    type=FiniteFloat(0, 1),
+    default=0.0,
+    metavar="FRACTION",
+    help="Send this fraction of webhooks out of order.",
+)
+@click.option(
+    "--state",
+    "--sandbox-state",
+    "state",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Keep the sandbox in this file: restore it from there, and write it at the end.",
+)
+@click.option("--list-recipients", is_flag=True, help="List the recipients with a fixed outcome, and do nothing else.")
 @json_option
 def sandbox(*, command: tuple[str, ...], list_recipients: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
     """Serve a sandbox of the API on this machine.
 
-    Nothing is really sent. Prints the two environment variables that point to the sandbox.
+    Nothing is really sent. The two environment variables that point to the sandbox are printed.
 
-    With a COMMAND, after --, runs the command with these variables set, against a sandbox of its own, and exits
-    with the status of the command.
+    With --state, the sandbox of an earlier command continues: its messages, contacts, balance and webhooks are there,
+    and what became due since then happens when it starts. It is written to the file when this command ends, also by
+    Ctrl-C or SIGTERM. --balance and --seed are for a new one. The file contains recipients and content.
+
+    A COMMAND, after --, is run with these variables set, against a sandbox of its own. The exit status is that of the
+    command.
     """
     if list_recipients:
         return _list_recipients(json=json)
-    options = SandboxOptions(**values)
+    context = click.get_current_context()
+    defaults = {ParameterSource.DEFAULT, ParameterSource.DEFAULT_MAP}
+    given = frozenset(name for name in values if context.get_parameter_source(name) not in defaults)
+    options = SandboxOptions(**values, given=given)
     return run_async(partial(_run_with, options, command) if command else partial(_serve, options, json=json))
 
 
@@ -146,11 +214,11 @@ async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[Mapp
 
     if not options.host:
         raise CliError("--host must name an address to listen on, such as 127.0.0.1")
-    try:
-        sandbox = options.sandbox()
-    except ValueError as error:
-        raise CliError(f"these options are not valid together: {error}") from None
     async with AsyncExitStack() as stack:
+        try:
+            sandbox = stack.enter_context(options.open())
+        except ValueError as error:
+            raise CliError(f"these options are not valid together: {error}") from None
         try:
             served = serve(sandbox, host=options.host, port=port, allow_hosts=options.allow_host)
             url = await stack.enter_async_context(served)
@@ -178,7 +246,7 @@ async def _serve(options: SandboxOptions, *, json: bool) -> int:
             note(f"a sandbox is at {variables['MSGAPI_BASE_URL']}: nothing is really sent; Ctrl-C stops it")
             async for _ in signals:
                 break
-    note("the sandbox has stopped, and its data is gone")
+    note(f"the sandbox has stopped, and its data is {'gone' if options.state is None else f'in {options.state}'}")
     return Exit.ACCEPTED
 
 

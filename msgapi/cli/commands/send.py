@@ -1,25 +1,26 @@
 """The command `msgapi send`."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, final
 
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ... import codec
 from ...calls import Call, new_key
 from ...fallback import AnyCall, chain
 from ...messages import Accepted, Message
 from ...messages import send as send_call
-from ...results import InsufficientBalance, Invalid, Ok, Result, Throttled, Unauthorized
-from ..advice import advise_message, describe, explain, facts
+from ...recipients import RefusedRecipient, normalize
+from ...results import Detail, InsufficientBalance, Invalid, Ok, Result, Throttled, Unauthorized
+from ..advice import NO_COUNTRY, advise_message, describe, explain, facts
 from ..batch.builder import compose
 from ..batch.dry_run import first_request
-from ..batch.message_file import LoadedOptions, load
-from ..batch.template import MessageTemplate, check_options
-from ..connection import make_call, private_sandbox, run_async
+from ..batch.template import LoadedOptions, MessageTemplate, check_options, load
+from ..connection import make_call, private_sandbox, run_async, service_settings
 from ..files.rows import InputRow
-from ..options import dry_run_option, json_option, message_options, message_values, sandbox_option
+from ..options import dry_run_option, json_option, message_options, message_values, region_option, sandbox_option
 from ..output import CliError, Exit, RowOutcome, emit, emit_json, note
 
 _OF_EMAIL: Final = frozenset({"channel_id", "subject", "html", "template_id", "template_version"})
@@ -89,36 +90,47 @@ class MessageOptions:
 
 
 @click.command
-@click.option("--to", required=True, metavar="RECIPIENT", help="A phone number with + or an email address.")
+@click.option("--to", required=True, metavar="RECIPIENT", help="Send to this phone number or email address.")
+@region_option
 @message_options
 @click.option(
     "--data",
     multiple=True,
     metavar="NAME=VALUE",
-    help="A variable of the template, or a placeholder of --message; repeatable.",
+    help="Set a variable of the template, or a placeholder of --message. Can be repeated.",
 )
-@click.option("--idempotency-key", metavar="KEY", help="A message sent again with the same key is not sent twice.")
+@click.option("--idempotency-key", metavar="KEY", help="Use this key. A message is not sent twice with it.")
 @click.option(
     "--fallback-email",
     metavar="ADDRESS",
-    help="RCS: send an email (--channel, --subject, --html or --template) to this address if the recipient cannot be "
-    "reached by RCS (404).",
+    help="RCS: if the recipient cannot be reached by RCS (404), send an email to this address, with --channel, "
+    "--subject and --html or --template.",
 )
 @json_option
 @dry_run_option
 @sandbox_option
-def send(*, to: str, json: bool, dry_run: bool, sandbox: bool, **others: Any) -> int:  # noqa: ANN401 - of MessageOptions
+def send(*, to: str, region: str | None, json: bool, dry_run: bool, sandbox: bool, **others: Any) -> int:  # noqa: ANN401 - of MessageOptions
     """Send one message.
 
-    RCS with --agent, --traffic and --text; email with --channel, --subject and --text, --html or --template. With
-    --fallback-email the options of both describe an RCS message, and an email that is sent only if the service refuses
-    the first because the recipient cannot be reached. --message FILE.json has any message as the API has it, such as a
-    rich card; its placeholders {name} are filled from --data.
+    An RCS message needs --agent, --traffic and --text. An email needs --channel, --subject, and --text, --html or
+    --template. With --fallback-email, the options of both describe an RCS message, and an email that is sent only if
+    the service refuses the RCS message because the recipient cannot be reached.
+    --message FILE.json has any message as the API has it, such as a rich card; its placeholders {name} are filled from
+    --data.
+
+    A profile can name the agent and the channel. The recipient is normalised as by `msgapi batch`.
     """
-    options = MessageOptions(loaded=load(message_values()), to=to, **others)
+    recipient, problem = _read_recipient("to", to, region)
+    if others["fallback_email"] is not None:
+        others["fallback_email"], second = _read_recipient("fallback.to", others["fallback_email"], None)
+        problem = problem or second
+    loaded = load(message_values())
+    loaded = evolve(loaded, values=_with_sender(loaded, recipient, sandbox=sandbox))
+    options = MessageOptions(loaded=loaded, to=recipient, **others)
     call = options.call()
-    if call.invalid is not None:
-        raise CliError(f"this message is not valid: {explain(call.invalid)}", facts=facts(call.invalid))
+    problem = problem or call.invalid
+    if problem is not None:
+        raise CliError(f"this message is not valid: {explain(problem)}", facts=facts(problem))
     if dry_run:
         emit("\n\n".join(run_async(partial(first_request, leg)) for leg in call.legs))
         return Exit.ACCEPTED
@@ -130,6 +142,28 @@ def send(*, to: str, json: bool, dry_run: bool, sandbox: bool, **others: Any) ->
         if result.meta.refused:
             note(f"sent by email, since the RCS message was refused: {describe(result.meta.refused[0])}")
     return _status(result, call)
+
+
+def _read_recipient(field_name: str, text: str, region: str | None) -> tuple[str, Invalid | None]:
+    # Returns the recipient as it is sent, and why it cannot be one.
+    found = normalize(text, region)
+    if not isinstance(found, RefusedRecipient):
+        return found.text, None
+    why = NO_COUNTRY if found.reason == "no_country" and region is None else found.message
+    return text, Invalid(message=f"{field_name} {why}", details=(Detail(field_name, why),), own_words=True)
+
+
+def _with_sender(loaded: LoadedOptions, to: str, *, sandbox: bool) -> Mapping[str, str]:
+    # Returns the values with the agent or the channel of the profile, if neither they nor the template file name one.
+    values = loaded.values
+    given = values.keys() | (set() if loaded.file is None else loaded.file.fields.keys())
+    if sandbox or given & {"agent_id", "channel_id"}:
+        return values
+    profile = service_settings().profile
+    setting, name = ("channel", "channel_id") if "@" in to else ("agent", "agent_id")
+    if profile is None or setting not in profile.settings:
+        return values
+    return {**values, name: profile.settings[setting]}
 
 
 def _status(result: Result[Accepted], call: AnyCall[Accepted]) -> Exit:

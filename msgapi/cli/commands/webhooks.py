@@ -21,7 +21,7 @@ secret_option: Final = click.option(
     envvar="MSGAPI_WEBHOOK_SECRET",
     default="",
     metavar="TEXT",
-    help="The secret of the endpoint; or set MSGAPI_WEBHOOK_SECRET.",
+    help="Use this secret of the endpoint. MSGAPI_WEBHOOK_SECRET sets it, too.",
 )
 
 
@@ -55,8 +55,10 @@ class _WholeText(click.types.StringParamType):
 
 
 @click.command("list")
-@click.option("--cursor", metavar="TEXT", help="Cursor printed with the previous page.")
-@click.option("--limit", type=click.IntRange(1), help="Page size (default: the service's).")
+@click.option("--cursor", metavar="TEXT", help="Show the page of this cursor, which is printed with the previous page.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Show N endpoints (default: the page size of the service)."
+)
 @json_option
 @sandbox_option
 def list_webhooks(*, cursor: str | None, limit: int | None, json: bool, sandbox: bool) -> int:
@@ -73,7 +75,7 @@ def list_webhooks(*, cursor: str | None, limit: int | None, json: bool, sandbox:
 def add(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: bool) -> int:
     """Add an endpoint.
 
-    The service sends each EVENT, such as message.delivered, to URL; all events if none is named.
+    The service sends each EVENT, such as message.delivered, to URL. If none is named, it sends all events.
     """
     endpoint = NewEndpoint(url=url, events=event or tuple(webhooks.EVENT_TYPES), secret=checked_secret(secret))
     return run_call(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
@@ -100,9 +102,7 @@ def test(*, webhook_id: str, json: bool, sandbox: bool) -> int:
 
 @click.command
 @click.argument("file", type=FILE_PATH)
-@click.option(
-    "--signature", required=True, metavar="TEXT", help="The value of the X-Arowana-Signature header, unchanged."
-)
+@click.option("--signature", required=True, metavar="TEXT", help="Verify this value of the X-Arowana-Signature header.")
 @click.option(
     "--secret",
     "secrets",
@@ -110,15 +110,15 @@ def test(*, webhook_id: str, json: bool, sandbox: bool) -> int:
     envvar="MSGAPI_WEBHOOK_SECRET",
     multiple=True,
     metavar="TEXT",
-    help="A secret of the endpoint; repeatable; or set MSGAPI_WEBHOOK_SECRET to one.",
+    help="Use this secret of the endpoint. Can be repeated. MSGAPI_WEBHOOK_SECRET sets one, too.",
 )
 @json_option
 def verify(*, file: str, signature: str, secrets: tuple[str, ...], json: bool) -> int:
     """Verify a webhook body and show its event.
 
-    If the signature does not match, say why.
+    FILE has the raw body. The name - stands for standard input. If the signature does not match, the reason is shown.
 
-    FILE is the raw body; - is standard input.
+    The exit status is 0 if the signature matches, and 1 otherwise.
     """
     try:
         body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()

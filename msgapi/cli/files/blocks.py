@@ -1,4 +1,4 @@
-"""The stored bytes of a file, with a digest of each block, so that a later pass reads what the first one read.
+"""The stored bytes of a file or a copy, with digests of blocks, so that a later pass reads what the first one read.
 
 Rules:
 - The first pass stores 8 bytes of digest for each MB, and the length at which it found the end of the file.
@@ -6,17 +6,25 @@ Rules:
   length of the first pass.
 - Each pass ends with a check of the whole file: its length, its blocks, and whether it is still the file at its path.
   A last line without a line end is complete only after this check, so it is not yielded if the file has grown.
-- A copy has no name and belongs to its owner only. A pass over it ends with a check of the file that was copied.
+- A copy is a temporary file without a name, which only its owner can read. A pass over it ends with a check of the
+  file that was copied.
 """
 
+import errno
 import io
 import os
+import re
+import stat
+import sys
 from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 from typing import IO, TYPE_CHECKING, BinaryIO, Final, final
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from ..output import CliError, Exit
 
@@ -24,6 +32,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BLOCK: Final = 1 << 20
+_STREAMS: Final = re.compile(r"/dev/(stdin|fd/\d+)|/proc/[^/]+/fd/\d+")
+_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
 _BUFFER: Final = 64 << 10
 CONTINUE: Final = "run the same command again to continue with it"
 _KEPT: Final = 8  # bytes of the digest of a block that are kept
@@ -170,3 +180,60 @@ class _Reader(io.RawIOBase):
 
 def _digest(block: bytes) -> bytes:
     return blake2b(block, digest_size=16).digest()
+
+
+@final
+@frozen(eq=False, repr=False)
+class Content:
+    """What a file contains: the *blocks* of text, or of a *sheet*, and the *name* of what was packed."""
+
+    blocks: FileBlocks
+    name: str
+    sheet: bool = False
+
+
+def is_stream(path: str) -> bool:
+    """Return whether what is at *path* can be read only once, such as a pipe: nothing can be recorded next to it."""
+    if path == "-" or _STREAMS.fullmatch(path):
+        return True
+    try:
+        mode = Path(path).stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+@contextmanager
+def open_stored(path: str, remedy: str) -> Iterator[FileBlocks]:
+    """Open the file at *path*, or standard input for `-`. What is not a regular file is copied."""
+    name = "standard input" if path == "-" else path
+    if path == "-":
+        with open_copy(name, iter(lambda: sys.stdin.buffer.read(BLOCK), b"")) as copy:
+            yield FileBlocks(name, copy)
+        return
+    with Path(path).open("rb", buffering=0) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            yield FileBlocks(name, file, path, remedy)
+            return
+        with open_copy(name, iter(lambda: file.read(BLOCK), b"")) as copy:
+            yield FileBlocks(name, copy)
+
+
+@contextmanager
+def open_copy(name: str, parts: Iterable[bytes]) -> Iterator[IO[bytes]]:
+    """Write *parts* of the file *name* to a temporary file, and open it. Raise CliError if there is no room."""
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(TemporaryFile(buffering=0))
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[copy.write(rest) :]
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise CliError(
+                f"cannot copy {name} to the temporary folder {gettempdir()}: {error.strerror} (TMPDIR names another)",
+                Exit.STOPPED,
+            ) from None
+        yield copy

@@ -21,6 +21,8 @@ from ..output import CliError
 from .blocks import FileBlocks
 
 HEAD: Final = 64 << 10  # bytes that are looked at
+GZIP: Final = b"\x1f\x8b"
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _PIECE: Final = 16 << 10  # bytes that are decoded at a time
 LONGEST_LINE: Final = 4 << 20
 _MARK: Final = "\ufeff"
@@ -92,6 +94,11 @@ class Encoding:
     codec: str
     mark: bool = False
     given: bool = False
+
+
+def is_packed(head: bytes) -> bool:
+    """Return whether a file that begins with *head* is a gzip, a zip or a workbook, which is unpacked first."""
+    return head.startswith((GZIP, *ZIP))
 
 
 def check_kind(name: str, head: bytes) -> None:

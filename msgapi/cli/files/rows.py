@@ -177,16 +177,17 @@ class FirstPass:
 @final
 @define(eq=False)
 class LineBreaks:
-    """Rows with a cell that has a line break: how many have it in a cell that is *used*, and the *lines* of the first.
+    """Rows with a cell that has a line break.
 
-    *doubtful*: the first and last lines of rows with such a cell that is not used, and looks like another row: of the
-    first ones of *doubtful_rows*.
+    *used* is the number of rows that have it in a cell that is used, and *lines* are the lines of the first of them.
+    *suspect_rows* is the number of rows with such a cell that is not used, and looks like another row; *suspect* are
+    the first and last lines of the first of them.
     """
 
     used: int = 0
     lines: list[int] = field(factory=list)
-    doubtful: list[tuple[int, int]] = field(factory=list)
-    doubtful_rows: int = 0
+    suspect: list[tuple[int, int]] = field(factory=list)
+    suspect_rows: int = 0
 
     def add_used(self, line: int) -> None:
         """Count a row that begins on *line*."""
@@ -200,20 +201,20 @@ class LineBreaks:
             lines = ", ".join(map(str, self.lines)) + (", ..." if self.used > len(self.lines) else "")
             rows = f"{counted(self.used)} {'has' if self.used == 1 else 'have'}"
             yield f"{rows} a line break in a cell that is used: is it meant, or is a quote missing? (line {lines})"
-        for first, last in self.doubtful:
+        for first, last in self.suspect:
             yield (
                 f"line {first}: the row goes on to line {last}, and a column that is not used contains what looks like "
                 "another row, which is not sent: is a quote missing?"
             )
-        more = self.doubtful_rows - len(self.doubtful)
+        more = self.suspect_rows - len(self.suspect)
         if more:
             yield f"so {'does' if more == 1 else 'do'} {counted(more, 'more row')}"
 
-    def add_doubtful(self, line: int, end: int) -> None:
+    def add_suspect(self, line: int, end: int) -> None:
         """Count a row, and keep its lines if it is one of the first."""
-        self.doubtful_rows += 1
-        if len(self.doubtful) < _MOST_LINES:
-            self.doubtful.append((line, end))
+        self.suspect_rows += 1
+        if len(self.suspect) < _MOST_LINES:
+            self.suspect.append((line, end))
 
 
 @final

@@ -1,4 +1,4 @@
-"""Files of rows: opened, unpacked and read as CSV, a sheet of a workbook, JSONL or JSON.
+"""Files of rows: opened, and read as CSV, a sheet of a workbook, or JSON (see `json_rows`).
 
 Rules:
 - A file is read twice: once to its end before anything is sent, so that an error of the file as a whole ends the
@@ -7,37 +7,43 @@ Rules:
   changed row (see `blocks`).
 - An error of one row is the `problem` of that row; the row is kept.
 - The content decides about the format, and the name of the file only where the content does not.
+- Of CSV and sheets, the first row that has any text is the header. Columns that are not used may have no name, or one
+  name for several. Rows without any text are no rows.
+- A short row is complete if it has the cells that are used; a long one if the cells that are too many are empty.
+  Another row has a problem.
+- If two quotes are missing, a cell can swallow the rest of its row and the beginning of another. Such a cell, if it is
+  used, is an error of the file: one person would get the number of another.
 """
 
-import json
+import csv
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import PurePath
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import orjson
 from attrs import evolve, field, frozen
 
 from ..output import CliError, cannot_read, counted
-from .blocks import CONTINUE, FileBlocks
-from .cells import CellRows, open_csv, open_sheet, parse_delimiter
-from .formats import HEAD, Encoding, check_kind, detect_encoding, read_lines, read_text
+from .blocks import CONTINUE, Content, FileBlocks, open_stored
+from .formats import HEAD, Encoding, check_kind, detect_encoding, is_packed, read_lines
+from .json_rows import JsonRows, end_of_value, first_lines, open_json
 from .rows import (
     KEY,
-    MOST_COLUMNS,
     Conditions,
     FileFormat,
     FirstPass,
     InputRow,
     LineBreaks,
     ReadingOptions,
+    comparable,
     find_column,
+    fold,
     is_recipient,
 )
-from .unpacking import Content, copy_json, open_content, open_stored
 
 _FORMATS: Final[dict[str, FileFormat]] = {
     ".csv": "csv",
@@ -48,10 +54,18 @@ _FORMATS: Final[dict[str, FileFormat]] = {
     ".json": "jsonl",
 }
 _TABS: Final = {".tsv", ".tab"}
-_LINE: Final = re.compile(r"[^\r\n]+")
-_LINE_END: Final = re.compile(r"[\r\n]")
 _KEY_BEGINS: Final = re.compile(r"\{\s*\"[^\"]*\"\s*:")
-_LOOKED_AT: Final = 5  # lines of which one is JSON, if the name says so
+_LONGEST_CELL: Final = 4 << 20
+_DELIMITERS: Final = ("\t", ";", "|", ",")
+_DELIMITER_NAMES: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
+_SHEET: Final = ""  # the delimiter of a sheet: it has none
+_IN_SHEETS: Final = re.compile(r"[,;\t|]")  # what may have been one before a file became a sheet
+_SAMPLE: Final = 100  # lines by which the delimiter is found
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+
+Record: TypeAlias = tuple[int, int, list[str]]
+"""The first and the last line of a row, and its cells."""
 
 
 def format_of(path: str) -> FileFormat | None:
@@ -147,7 +161,7 @@ def open_input(path: str, options: ReadingOptions | None = None, *, remedy: str 
     name = "standard input" if path == "-" else path
     options = options or ReadingOptions()
     if options.delimiter is not None:
-        options = evolve(options, delimiter=parse_delimiter(options.delimiter))
+        options = evolve(options, delimiter=_parse_delimiter(options.delimiter))
     with ExitStack() as stack:
         try:
             stored = stack.enter_context(open_stored(path, remedy))
@@ -158,11 +172,17 @@ def open_input(path: str, options: ReadingOptions | None = None, *, remedy: str 
 
 
 def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: ExitStack) -> InputSource:
-    content = stack.enter_context(open_content(stored, path, options.sheet))
-    if content.sheet:
-        return _source(stored, open_sheet(content.blocks), options)
+    content, head = Content(stored, path), stored.head(HEAD)
+    if is_packed(head):
+        from .unpacking import unpack
+
+        content = unpack(content, head, options.sheet, stack)
+        if content.sheet:
+            return _source(stored, _open_sheet(content.blocks), options)
+        head = content.blocks.head(HEAD)
+    if options.sheet is not None:
+        raise CliError(f"{stored.name} is not an Excel workbook (.xlsx): leave --sheet out")
     blocks = content.blocks
-    head = blocks.head(HEAD)
     check_kind(blocks.name, head)
     encoding = detect_encoding(blocks.name, head, options.encoding)
     start = head.decode(encoding.codec, "replace").lstrip("\ufeff \t\r\n")
@@ -172,9 +192,9 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
     if options.file_format == "csv" and _KEY_BEGINS.match(start):
         raise CliError(f"{blocks.name} is JSON, not CSV: leave --format csv out")
     if _is_json(content, start, options.file_format):
-        return _source(stored, _open_json(blocks, encoding, start, stack), options, encoding)
+        return _source(stored, open_json(blocks, encoding, start, stack), options, encoding)
     tabs = PurePath(content.name).suffix.lower() in _TABS
-    rows = open_csv(blocks, encoding, delimiter=options.delimiter, tabs=tabs, expected=options.expected)
+    rows = _open_csv(blocks, encoding, delimiter=options.delimiter, tabs=tabs, expected=options.expected)
     return _source(stored, rows, options, encoding)
 
 
@@ -194,137 +214,211 @@ def _source(
     return InputSource(table, rows, options.where)
 
 
-def _first_lines(start: str) -> list[str]:
-    found = (line[0].strip() for line in _LINE.finditer(start))
-    return list(islice(filter(None, found), _LOOKED_AT))
-
-
 def _is_json(content: Content, start: str, file_format: FileFormat | None) -> bool:
     if file_format is not None:
         return file_format == "jsonl"
     if format_of(content.name) == "jsonl":
-        return any(line.startswith(("{", "[")) for line in _first_lines(start))
+        return any(line.startswith(("{", "[")) for line in first_lines(start))
     if start.startswith("["):
         return start[1:].lstrip()[:1] in {"{", "]", ""}
-    return start.startswith("{") and (_end_of_value(start) > 0 or _KEY_BEGINS.match(start) is not None)
-
-
-def _end_of_value(start: str) -> int:
-    # The length of the JSON value at the beginning; 0 if there is none that is complete.
-    try:
-        return json.JSONDecoder().raw_decode(start)[1]
-    except (json.JSONDecodeError, RecursionError):
-        return 0
+    return start.startswith("{") and (end_of_value(start) > 0 or _KEY_BEGINS.match(start) is not None)
 
 
 @final
 @frozen(eq=False, repr=False)
-class JsonRows:
-    """The rows of JSONL, or of JSON documents, read by *lines*: each with its line number.
+class CellRows:
+    """The rows of a CSV file or a sheet, read by *records*: those that have any text, the header among them.
 
-    *columns* are those of all rows, up to a number. *key* is the name that the column of the keys has in the file. The
-    rows that do not meet *conditions* are left out.
+    *columns* are the names in the header. The rows that do not meet *conditions* are left out.
     """
 
-    lines: Callable[[], Iterator[tuple[int, str]]]
-    columns: tuple[str, ...] = ()
-    count: int = 0
-    key: str | None = None
+    name: str
+    delimiter: str
+    columns: tuple[str, ...]
+    records: Callable[[], Iterator[Record]]
     conditions: Conditions = field(factory=Conditions)
     first: FirstPass = field(factory=FirstPass)
 
-    def scan(self, _: LineBreaks) -> tuple[int, int]:
-        """Read the rows once more, if that is needed; return their number, and that of the rows left out."""
-        if not self.conditions.values and not self.first.ids:
-            return self.count, 0
-        count = 0
-        for row in self.rows():
+    def scan(self, breaks: LineBreaks) -> tuple[int, int]:
+        """Read the rows once; return their number, and that of the rows left out. Add line breaks to *breaks*."""
+        columns, width, needed, conditions = self.columns, len(self.columns), self._needed(), self._conditions()
+        ids, visit = [columns.index(one) for one in self.first.ids if one in columns], self.first.visit
+        count = left_out = 0
+        records = self.records()
+        _ = next(records)
+        for line, end, cells in records:
+            if end > line or (self.delimiter == _SHEET and any("\n" in cell for cell in cells)):
+                self._check_lines(line, end, cells, breaks)
+            complete = needed <= len(cells) <= width or self._problem(cells) is None
+            if conditions and complete and not _meets(cells, conditions):
+                left_out += 1
+                continue
             count += 1
-            if row.problem is None and self.first.ids:
-                self.first.visit([row.values.get(name) for name in self.first.ids])
-        return count, self.count - count
+            if ids and complete:
+                visit([cells[at] if at < len(cells) else "" for at in ids])
+        return count, left_out
 
     def rows(self) -> Iterator[InputRow]:
         """Yield the rows from the beginning."""
-        conditions = self.conditions if self.conditions.values else None
+        columns, width, needed, conditions = self.columns, len(self.columns), self._needed(), self._conditions()
         number = 0
-        for line, text in self.lines():
-            raw = text.strip()
-            if not raw:
-                continue
-            row = self._row(number + 1, line, raw)
-            if conditions is None or row.problem is not None or conditions.met_by(row.values):
+        records = self.records()
+        _ = next(records)
+        for line, _, cells in records:
+            problem = None if needed <= len(cells) <= width else self._problem(cells)
+            if problem is not None:
                 number += 1
-                yield row
+                yield InputRow(number, line, problem=problem, cells=tuple(cells))
+            elif not conditions or _meets(cells, conditions):
+                number += 1
+                yield InputRow(number, line, dict(zip(columns, cells, strict=False)), None, tuple(cells))
 
-    def _row(self, number: int, line: int, raw: str) -> InputRow:
-        try:
-            value = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            return InputRow(
-                number, line, problem=f"is not JSON: {error.msg} at character {error.pos + 1}", cells=(raw,)
-            )
-        if not isinstance(value, dict):
-            return InputRow(number, line, problem='is not a JSON object such as {"to": "..."}', cells=(raw,))
-        if self.key is not None and self.key in value:
-            value[KEY] = value.pop(self.key)
-        return InputRow(number, line, value)
+    def _needed(self) -> int:
+        used = self.columns if self.first.used is None else self.first.used
+        names = {*used, *(name for name, _ in self.conditions.values)}
+        return max((at + 1 for at, name in enumerate(self.columns) if name in names), default=0)
 
+    def _conditions(self) -> list[tuple[int, str]]:
+        return [(self.columns.index(column), value) for column, value in self.conditions.values]
 
-def _open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitStack) -> JsonRows:
-    if _has_line_each(start):
-        rows = JsonRows(lambda: enumerate(read_lines(blocks, encoding), 1))
-    else:
-        copy = copy_json(blocks, read_text(blocks, encoding), stack)
-        rows = JsonRows(lambda: _copied_lines(copy))
-    rows = _with_columns(rows)
-    if not rows.count:
-        raise CliError(f"{blocks.name} has no rows: there is nothing to send")
-    if not rows.columns:
-        first = next(rows.rows())
-        raise CliError(f"{blocks.name} has no row with values: line {first.line} {first.problem or 'is empty'}")
-    _check_wrapped(blocks.name, rows)
-    key = find_column(rows.columns, KEY)
-    if key in {None, KEY}:
-        return rows
-    return evolve(rows, columns=tuple(KEY if one == key else one for one in rows.columns), key=key)
+    def _problem(self, cells: Sequence[str]) -> str | None:
+        width, needed, count = len(self.columns), self._needed(), len(cells)
+        found = f"has {count} {'cell' if count == 1 else 'cells'} where the header has {width}"
+        if count < needed:
+            return f"{found}: the column {self.columns[needed - 1]} is missing"
+        if any(cell.strip() for cell in cells[width:]):
+            return f"{found}: is a delimiter not quoted?"
+        return None
 
+    def _check_lines(self, line: int, end: int, cells: Sequence[str], breaks: LineBreaks) -> None:
+        used = False
+        for name, cell in zip(self.columns, cells, strict=False):
+            if not _LINE_END.search(cell):
+                continue
+            is_used = self.first.used is None or name in self.first.used
+            used |= is_used
+            if self._has_row(cell) and is_used:
+                where = f"lines {line} to {end} are read as one row, and its" if end > line else f"line {line}: its"
+                raise CliError(
+                    f"{self.name}: {where} column {name} contains what looks like another row: is a quote missing "
+                    f"{f'on line {line}' if end > line else 'in the CSV that it was made from'}?"
+                )
+            if self._has_row(cell):
+                breaks.add_suspect(line, end)
+        if used:
+            breaks.add_used(line)
 
-def _has_line_each(start: str) -> bool:
-    # One document over several lines is no JSONL; nor is one array on one line.
-    if start.startswith("["):
-        return False
-    end = _end_of_value(start)
-    return _LINE_END.search(start, 0, end) is None if end else _first_lines(start)[0] != "{"
-
-
-def _copied_lines(copy: FileBlocks) -> Iterator[tuple[int, str]]:
-    with copy.open() as file:
-        for raw in file:
-            line, _, value = raw[1:-2].partition(b",")
-            yield int(line), value.decode()
+    def _has_row(self, cell: str) -> bool:
+        between = _IN_SHEETS if self.delimiter == _SHEET else re.compile(re.escape(self.delimiter))
+        lines = (between.split(one) for one in _LINE_END.split(cell))
+        return any(is_recipient(part) for parts in lines if len(parts) > 1 for part in parts)
 
 
-def _with_columns(rows: JsonRows) -> JsonRows:
-    found: dict[str, None] = {}
-    count = 0
-    for row in rows.rows():
-        count += 1
-        if not row.values.keys() <= found.keys() and len(found) < MOST_COLUMNS:
-            found.update(dict.fromkeys(row.values))
-    return evolve(rows, columns=tuple(found), count=count)
+def _meets(cells: Sequence[str], conditions: Sequence[tuple[int, str]]) -> bool:
+    return all(comparable(cells[at]) == value for at, value in conditions)
 
 
-def _check_wrapped(name: str, rows: JsonRows) -> None:
-    # An export of an API is often one object around the list.
-    if rows.count > 1:
-        return
-    (row,) = rows.rows()
-    if any(isinstance(one, str) and is_recipient(one) for one in row.values.values()):
-        return
-    for key, value in row.values.items():
-        if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-            raise CliError(
-                f"{name} is one JSON object around the list {key}: write one object per line, for example with "
-                f"`jq -c '.{key}[]'`"
-            )
+def _open_csv(
+    blocks: FileBlocks, encoding: Encoding, *, delimiter: str | None, tabs: bool, expected: str | None
+) -> CellRows:
+    """Return the rows of a CSV file. What its *delimiter* is, if it is not given, its first lines show.
+
+    With *tabs*, it is a tab. *expected* is a column that the file probably has.
+    """
+    lines = list(islice(read_lines(blocks, encoding), _SAMPLE))
+    sep = _SEP_LINE.fullmatch(lines[0]) if lines else None
+    skipped = 0 if sep is None else 1
+    given = sep[1] if delimiter is None and sep is not None else delimiter
+    found = given or ("\t" if tabs else _find_delimiter(lines[skipped:], expected))
+    dialect = _Dialect(found, spaced=_has_spaced_quotes(lines[skipped:], found))
+
+    def records() -> Iterator[Record]:
+        return _csv_records(blocks.name, read_lines(blocks, encoding), dialect, skipped)
+
+    return _with_header(blocks.name, found, records)
+
+
+def _open_sheet(blocks: FileBlocks) -> CellRows:
+    """Return the rows of the copy of a sheet."""
+
+    def records() -> Iterator[Record]:
+        with blocks.open() as file:
+            for number, raw in enumerate(file, 1):
+                if raw != b"\n":
+                    yield number, number, orjson.loads(raw)
+
+    return _with_header(blocks.name, _SHEET, records)
+
+
+def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Record]]) -> CellRows:
+    header = next(records(), None)
+    if header is None:
+        raise CliError(f"{name} is empty: there is nothing to send")
+    columns = tuple(cell.strip() for cell in header[2])
+    key = find_column(columns, KEY)
+    return CellRows(name, delimiter, tuple(KEY if one == key else one for one in columns), records)
+
+
+def _parse_delimiter(text: str) -> str:
+    """Return the character that *text*, the value of --delimiter, means. Raise CliError if it is none."""
+    found = _DELIMITER_NAMES.get(text.strip().lower(), text)
+    if len(found) != 1 or found in '"\r\n':
+        raise CliError("--delimiter is one character, or tab, and not a quote or a line break")
+    return found
+
+
+@final
+@frozen
+class _Dialect:
+    # With *spaced*, quotes may follow a space after the delimiter, as in `to, "name"`.
+    delimiter: str
+    spaced: bool
+
+
+def _has_spaced_quotes(lines: Sequence[str], delimiter: str) -> bool:
+    found = re.compile(rf'{re.escape(delimiter)} +"[^"]*"(?={re.escape(delimiter)}|[\r\n]*\Z)')
+    return any(found.search(line) for line in lines)
+
+
+def _csv_records(name: str, lines: Iterator[str], dialect: _Dialect, skipped: int) -> Iterator[Record]:
+    _ = csv.field_size_limit(_LONGEST_CELL)
+    for _ in range(skipped):
+        _ = next(lines)
+    reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
+    line = 1 + skipped
+    try:
+        for cells in reader:
+            end = reader.line_num + skipped
+            if cells and ((cells[0] and not cells[0].isspace()) or any(map(str.strip, cells))):
+                yield line, end, cells
+            line = end + 1
+    except csv.Error as error:
+        raise CliError(
+            f"{name}: line {line} is not CSV ({error}): is a quote not closed, or one inside a cell not doubled?"
+        ) from None
+
+
+def _find_delimiter(lines: Sequence[str], expected: str | None) -> str:
+    # By the expected column, by the rows that fit the header, and by the number of columns.
+    scores = {one: _score(lines, one, expected) for one in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda one: scores[one])
+    return best if any(scores[best]) else ","
+
+
+def _score(lines: Sequence[str], delimiter: str, expected: str | None) -> tuple[bool, float, int]:
+    records = [cells for cells in _sample_records(lines, delimiter) if any(map(str.strip, cells))]
+    width = len(records[0]) if records else 0
+    if width <= 1:
+        return False, 0.0, 0
+    has_expected = expected is not None and fold(expected) in map(fold, records[0])
+    fitting = sum(len(cells) > 1 and not any(map(str.strip, cells[width:])) for cells in records[1:])
+    return has_expected, round(fitting / max(1, len(records) - 1), 1), width
+
+
+def _sample_records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    found: list[list[str]] = []
+    try:
+        found.extend(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return found  # a quote is not closed within the sample, or at all
+    return found

@@ -1,194 +1,55 @@
-"""Copies of files that cannot be read as they are stored: streams, gzip, zip, Excel workbooks and JSON documents.
+"""Unpacked copies of packed files: gzip, zip and Excel workbooks.
 
 Rules:
-- A copy is a temporary file without a name, which only its owner can read. Nothing is unpacked in memory, except
-  that python-calamine holds a whole sheet.
+- Nothing is unpacked in memory, except that python-calamine holds a whole sheet.
 - An archive with several files, or a workbook with several sheets, is refused by their names: none of them is guessed.
 - What is cut off or damaged is refused as a whole.
 - A copy of a sheet has a line for each of its rows, so that line numbers are those of the spreadsheet.
 """
 
 import datetime as dt
-import errno
 import gzip
-import json
 import lzma
 import os
-import re
-import stat
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import chain
-from pathlib import Path, PurePosixPath
-from tempfile import TemporaryFile, gettempdir
-from typing import IO, TYPE_CHECKING, Final, final
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Final
 
 import orjson
-from attrs import frozen
 
-from ..output import CliError, Exit
-from .blocks import BLOCK, FileBlocks
-from .formats import HEAD, LONGEST_LINE, count_lines
+from ..output import CliError
+from .blocks import BLOCK, Content, FileBlocks, open_copy
+from .formats import GZIP, HEAD, is_packed
 from .rows import find_column
 
 if TYPE_CHECKING:
     from python_calamine import CalamineSheet, CalamineWorkbook
 
-_GZIP: Final = b"\x1f\x8b"
-_ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _DEEPEST: Final = 3  # a gzip in a zip, and a workbook in it
 _LARGE: Final = 1 << 30  # bytes; more than this, from a much shorter file, is no table
 _HIGHEST_RATIO: Final = 200
 _MOST_NAMED: Final = 5
 _EXACT: Final = 10**15  # spreadsheets store 15 digits
-_STREAMS: Final = re.compile(r"/dev/(stdin|fd/\d+)|/proc/[^/]+/fd/\d+")
-_FULL: Final = {errno.ENOSPC, errno.EDQUOT}
-_BETWEEN: Final = re.compile(r"[\s,]*")
 
 
-@final
-@frozen(eq=False, repr=False)
-class Content:
-    """What a file contains: the *blocks* of text, or of a *sheet*, and the *name* of what was packed."""
+def unpack(content: Content, head: bytes, sheet: str | None, stack: ExitStack) -> Content:
+    """Return what is packed in *content*, which begins with *head*; *sheet* names the one of a workbook that is read.
 
-    blocks: FileBlocks
-    name: str
-    sheet: bool = False
-
-
-def is_stream(path: str) -> bool:
-    """Return whether what is at *path* can be read only once, such as a pipe: nothing can be recorded next to it."""
-    if path == "-" or _STREAMS.fullmatch(path):
-        return True
-    try:
-        mode = Path(path).stat().st_mode
-    except OSError:
-        return False
-    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
-
-
-@contextmanager
-def open_stored(path: str, remedy: str) -> Iterator[FileBlocks]:
-    """Open the file at *path*, or standard input for `-`. What is not a regular file is copied."""
-    name = "standard input" if path == "-" else path
-    if path == "-":
-        with _copy_of(name, iter(lambda: sys.stdin.buffer.read(BLOCK), b"")) as copy:
-            yield FileBlocks(name, copy)
-        return
-    with Path(path).open("rb", buffering=0) as file:
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            yield FileBlocks(name, file, path, remedy)
-            return
-        with _copy_of(name, iter(lambda: file.read(BLOCK), b"")) as copy:
-            yield FileBlocks(name, copy)
-
-
-@contextmanager
-def open_content(stored: FileBlocks, path: str, sheet: str | None) -> Iterator[Content]:
-    """Unpack what is *stored* at *path*; *sheet* names the one of a workbook that is read."""
-    with ExitStack() as stack:
-        found = Content(stored, path)
-        for _ in range(_DEEPEST):
-            head = found.blocks.head(HEAD)
-            if head.startswith(_GZIP):
-                found = _unpack_gzip(found, stack)
-            elif head.startswith(_ZIP):
-                found = _unpack_zip(found, sheet, stack)
-            else:
-                break
-            if found.sheet:
-                break
-        if sheet is not None and not found.sheet:
-            raise CliError(f"{stored.name} is not an Excel workbook (.xlsx): leave --sheet out")
-        yield found
-
-
-def copy_json(blocks: FileBlocks, pieces: Iterable[str], stack: ExitStack) -> FileBlocks:
-    """Return a copy of JSON documents with a line for each value: an array of the line of its beginning, and itself."""
-    lines = (b"[%d,%s]\n" % (line, _one_line(text)) for line, text in split_json(blocks.name, pieces))
-    return FileBlocks(blocks.name, stack.enter_context(_copy_of(blocks.name, lines)), source=blocks)
-
-
-def _one_line(text: str) -> bytes:
-    # Line ends are white space in JSON: a string has none.
-    return text.replace("\n", " ").replace("\r", " ").encode()
-
-
-def split_json(name: str, pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
-    """Yield the text of each value of one JSON array, or of values one after another, with the line on which it begins.
-
-    Raise CliError if the text is not JSON. *name* is that of the file.
+    The copies are closed with *stack*.
     """
-    decode = json.JSONDecoder().raw_decode
-    text, line, end_sign = "", 1, None
-    for piece in chain(pieces, [None]):
-        text, at = text + (piece or ""), 0
-        while True:
-            start = _skip(text, at)
-            line, at = line + count_lines(text[at:start]), start
-            if at == len(text):
-                break
-            if end_sign == "":
-                raise CliError(f"{name}: line {line} has text after the end of the JSON array")
-            if text[at] == "[" and end_sign is None:
-                end_sign, at = "]", at + 1
-                continue
-            if text[at] == end_sign:
-                end_sign, at = "", at + 1
-                continue
-            end_sign = end_sign or "none"
-            try:
-                _, end = decode(text, at)
-            except (json.JSONDecodeError, RecursionError) as error:
-                if piece is not None and len(text) - at < LONGEST_LINE:
-                    break  # the value may go on in the next piece
-                raise CliError(_not_json(name, line, error)) from None
-            yield line, text[at:end]
-            line, at = line + count_lines(text[at:end]), end
-        text = text[at:]
-    if end_sign == "]":
-        raise CliError(f"{name}: the JSON array is not closed: is the file cut off?")
-
-
-def _skip(text: str, at: int) -> int:
-    found = _BETWEEN.match(text, at)
-    return at if found is None else found.end()
-
-
-def _not_json(name: str, line: int, error: Exception) -> str:
-    what = f"{name}: the JSON value that begins on line {line}"
-    if isinstance(error, json.JSONDecodeError):
-        what += f" is not valid (line {line + error.lineno - 1}: {error.msg})"
-    else:
-        what += " is nested too deeply"
-    return f"{what}: correct it, or write one object per line, for example with `jq -c '.[]'`"
-
-
-@contextmanager
-def _copy_of(name: str, parts: Iterable[bytes]) -> Iterator[IO[bytes]]:
-    with ExitStack() as stack:
-        try:
-            copy = stack.enter_context(TemporaryFile(buffering=0))
-            for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[copy.write(rest) :]
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise CliError(
-                f"cannot copy {name} to the temporary folder {gettempdir()}: {error.strerror} (TMPDIR names another)",
-                Exit.STOPPED,
-            ) from None
-        yield copy
+    for _ in range(_DEEPEST):
+        content = _unpack_gzip(content, stack) if head.startswith(GZIP) else _unpack_zip(content, sheet, stack)
+        if content.sheet or not is_packed(head := content.blocks.head(HEAD)):
+            break
+    return content
 
 
 def _copied(found: Content, name: str, parts: Iterable[bytes], stack: ExitStack, *, sheet: bool = False) -> Content:
     shown = found.blocks.name
-    blocks = FileBlocks(shown, stack.enter_context(_copy_of(shown, parts)), source=found.blocks)
+    blocks = FileBlocks(shown, stack.enter_context(open_copy(shown, parts)), source=found.blocks)
     found.blocks.read_through()
     return Content(blocks, name, sheet)
 

@@ -213,11 +213,12 @@ class AgentRecords:
 
 
 def create_records(given: Iterable[SandboxAgent]) -> AgentRecords:
-    """Return the records of the agents of a new sandbox, each launched on all carriers or on none."""
-    return AgentRecords({agent.agent_id: _create_record(agent) for agent in given})
+    """Return the records of the agents of a new sandbox."""
+    return AgentRecords({agent.agent_id: create_record(agent) for agent in given})
 
 
-def _create_record(agent: SandboxAgent) -> AgentRecord:
+def create_record(agent: SandboxAgent) -> AgentRecord:
+    """Return the record of a new agent, launched on all carriers or on none."""
     status = agent.status
     return AgentRecord(
         agent=agent,

@@ -163,6 +163,10 @@ class Wallet:
         """Return the balance in JSON numbers."""
         return {"free": float(self.free), "reserved": float(self.reserved), "total": float(self.total)}
 
+    def index(self) -> None:
+        """Derive the reserved money from the holds, which were set from a snapshot."""
+        self.reserved = sum(self._holds.values(), _NOTHING)
+
     def hold(self, message_id: str, amount: Decimal) -> None:
         """Reserve *amount* for a message. The caller has checked that it is free."""
         if amount:

@@ -147,6 +147,12 @@ class ContactRecords:
         if contact.phone is not None:
             self._by_phone.setdefault(contact.phone, set()).add(contact.id)
 
+    def index(self) -> None:
+        """Derive the indexes from the contacts, which were set from a snapshot."""
+        contacts, self._by_id = self._by_id, {}
+        for contact in contacts.values():
+            self.put(contact)
+
     def remove(self, contact: ContactRecord) -> None:
         """Remove a contact with its consent records."""
         self._remove_from_indexes(contact)

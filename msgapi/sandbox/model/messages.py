@@ -245,6 +245,11 @@ class MessageLog:
         while len(self._final) > self.keep:
             self._drop(heapq.heappop(self._final)[1])
 
+    def index(self) -> None:
+        """Derive the ids of the final messages, which were set from a snapshot. Raise KeyError if one is not there."""
+        heapq.heapify(self._final)
+        self._final_ids = {self._entries[name].id for _, name in self._final}
+
     def _drop(self, message_id: str) -> None:
         self._final_ids.remove(message_id)
         entry = self._entries.pop(message_id)

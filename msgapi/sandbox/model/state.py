@@ -4,7 +4,6 @@ import heapq
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import blake2b
-from itertools import count
 from random import Random
 from typing import Final, Literal, TypeAlias, final
 from uuid import UUID
@@ -86,7 +85,7 @@ class Schedule:
     timing: Timing | None
     _next_status: dict[str, MessageStatus] = field(factory=dict, init=False)
     _heap: list[tuple[float, int, ScheduledItem]] = field(factory=list, init=False)
-    _order: "count[int]" = field(factory=count, init=False)
+    _order: int = field(default=0, init=False)  # of the next item: those that are due at once keep their order
 
     def next_at(self) -> float | None:
         """Return when the next item is due, in Unix seconds."""
@@ -94,7 +93,14 @@ class Schedule:
 
     def add(self, item: ScheduledItem, at: float) -> None:
         """Schedule an item."""
-        heapq.heappush(self._heap, (at, next(self._order), item))
+        heapq.heappush(self._heap, (at, self._order, item))
+        self._order += 1
+
+    def index(self) -> None:
+        """Derive the next status of each message from the items, which were set from a snapshot."""
+        heapq.heapify(self._heap)
+        steps = (item for _, _, item in self._heap if isinstance(item, NextStep))
+        self._next_status = {item.message_id: item.steps[0].status for item in steps}
 
     def add_steps(self, message_id: str, steps: DeliverySteps, now: float) -> None:
         """Schedule the first of *steps*, counted from *now*; it carries the others with it."""

@@ -12,7 +12,6 @@ import heapq
 from collections import deque
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from itertools import count
 from typing import Final, final
 
 import orjson
@@ -176,12 +175,22 @@ class WebhookQueue:
     _due: list[tuple[float, int, PendingDelivery]] = field(factory=list, init=False)
     _taken: dict[int, PendingDelivery] = field(factory=dict, init=False)
     _attempts: deque[Attempt] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
-    _numbers: "count[int]" = field(factory=count, init=False)
+    _numbers: int = field(default=0, init=False)  # how many deliveries were numbered
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts that were made, oldest first."""
         return tuple(self._attempts)
+
+    @property
+    def pending(self) -> list[PendingDelivery]:
+        """The deliveries that have no recorded attempt, also those that were taken, in the order of their numbers."""
+        return sorted([*self._taken.values(), *(one[2] for one in self._due)], key=lambda one: one.number)
+
+    def add_pending(self, deliveries: Iterable[PendingDelivery]) -> None:
+        """Add deliveries of a snapshot, with their numbers."""
+        for one in deliveries:
+            self._push(one)
 
     def next_at(self) -> float | None:
         """Return when the next attempt is due, in Unix seconds."""
@@ -191,7 +200,7 @@ class WebhookQueue:
         """Schedule the delivery of *event* to each of the endpoints with these ids."""
         for webhook_id in webhook_ids:
             for delay in self.faults.delays(f"{event.id} {webhook_id}"):
-                number = next(self._numbers)
+                number = self._next_number()
                 self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
 
     def take(self, now: float) -> PendingDelivery | None:
@@ -229,8 +238,12 @@ class WebhookQueue:
         wanted = self._taken.pop(delivery.number, None) is not None
         if wanted and not attempt.succeeded and delivery.attempt < len(RETRY_DELAYS):
             due = now + RETRY_DELAYS[delivery.attempt]
-            self._push(evolve(delivery, due=due, number=next(self._numbers), attempt=delivery.attempt + 1))
+            self._push(evolve(delivery, due=due, number=self._next_number(), attempt=delivery.attempt + 1))
         return attempt
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers - 1
 
     def _push(self, delivery: PendingDelivery) -> None:
         heapq.heappush(self._due, (delivery.due, delivery.number, delivery))

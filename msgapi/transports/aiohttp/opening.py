@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from ...config import check_count, check_seconds
-from ..common.connections import KEEPALIVE, MAX_AGE, MAX_CONNECTIONS, ConnectionLimit, PooledTransport, RequestCoalescer
-from ..common.deadlines import Deadlines, make_deadlines
-from ..common.http1 import MAX_RESPONSE
+from ..common.connections import (
+    KEEPALIVE,
+    MAX_AGE,
+    MAX_CONNECTIONS,
+    ConnectionLimit,
+    Deadlines,
+    PooledTransport,
+    make_deadlines,
+)
+from ..common.http1 import MAX_RESPONSE, RequestCoalescer
 from ..common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from ..protocol import Transport
 from .session import AiohttpSessionTransport

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Final, cast, final
 import httptools
 
 from ...config import check_count, check_seconds
-from ...http import header_names
 from ...results import NotSent, Unanswered
 from ..common.causes import connection_lost, cut_short
 from ..common.connections import (
@@ -29,11 +28,10 @@ from ..common.connections import (
     MAX_CONNECTIONS,
     ConnectionLimit,
     PooledTransport,
-    RequestCoalescer,
+    make_deadlines,
     watch_socket,
 )
-from ..common.deadlines import make_deadlines
-from ..common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, finish_response
+from ..common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
 from ..common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from ..protocol import Answer, Transport
 

@@ -36,12 +36,12 @@ from ..common.connections import (
     MAX_CONNECTIONS,
     ConnectionLimit,
     PooledTransport,
+    StartsDeadlines,
     keepalive_within,
     no_free_connection,
     repeated_outcome,
     seconds_to_wait,
 )
-from ..common.deadlines import StartsDeadlines
 from ..common.http1 import FRAMING_HEADERS, MAX_RESPONSE, UrlCache, join_parts, make_response, request_headers
 from ..common.opening import FROM_ENVIRONMENT, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from ..protocol import Answer, Transport

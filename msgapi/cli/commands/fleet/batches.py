@@ -29,26 +29,27 @@ from ...batch import journal
 from ...batch.calls import RowCalls
 from ...batch.command import BatchConfig, open_rows
 from ...batch.counts import DUPLICATE, RestAdvice
-from ...batch.display import JournalReportOptions, show_journal
 from ...batch.journal import SUFFIX
+from ...batch.summary import JournalReportOptions, show_journal
 from ...connection import run_async
 from ...files.rows import InputRow
 from ...files.tables import InputFile
 from ...options import (
     FILE_PATH,
+    GroupedCommand,
     export_option,
     file_options,
-    id_column_option,
     json_option,
-    message_options,
     message_values,
     only_option,
+    option_group,
 )
 from ...output import CliError, Exit, RowOutcome, cannot_read, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
 
 _INTERVAL: Final = 5.0  # seconds between two lines of progress
+_MOST_SHOWN: Final = 3  # bad rows that the error for a file without a good one names
 _CONTINUE: Final = "run the same command again to continue"
 _CHANGED: Final = (
     "restore the file and run the same command again to continue, or queue the changed file as another --batch"
@@ -61,31 +62,38 @@ _ADVICE: Final = RestAdvice(
 _TIMEOUT: Final = 5.0  # seconds to wait for the reason of a pause, which is optional
 
 
-@click.command
+@click.command(cls=GroupedCommand)
 @click.argument("file", type=FILE_PATH)
-@click.option(
-    "--batch", required=True, metavar="NAME", help="The name of the batch; no other batch with this key may have it."
-)
-@message_options
 @file_options
-@id_column_option
-@lease_option
-@url_option
-@fleet_option
+@option_group(
+    "The fleet",
+    click.option(
+        "--batch",
+        required=True,
+        metavar="NAME",
+        help="Give the batch this name. No other batch with the same API key may have it.",
+    ),
+    url_option,
+    fleet_option,
+    lease_option,
+)
 @json_option
 def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - BatchConfig
     """Queue a message for each row of a file.
 
-    FILE and the options are those of `msgapi batch`; `msgapi batch --dry-run` shows what would be sent. If this
-    command is interrupted, run it again to continue: no row is queued twice.
+    FILE and the options are those of `msgapi batch`, and `msgapi batch --dry-run` shows what would be sent. If this
+    command is interrupted, run it again to continue. No row is queued twice.
 
-    The idempotency keys of the rows are derived from NAME: a second batch with the same NAME would be taken for the
-    first one.
+    The idempotency keys of the rows are derived from the name of the batch. So a second batch with the same name would
+    be taken for the first one.
+
+    The exit status is 0 if the rows are queued, and 2 if no row of FILE can be sent.
     """
     address = FleetAddress(url=url, fleet=fleet, lease=lease)
     config = BatchConfig(path=file, message_values=message_values(), **options)
     address.check(batch)
     with open_rows(config, remedy=_CHANGED) as (table, calls):
+        _check_rows(table, calls)
         manifest = Manifest(
             batch=batch,
             source=table.digest(),
@@ -109,6 +117,18 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         for line in calls.recipients.lines():
             emit(line)
     return Exit.ACCEPTED
+
+
+def _check_rows(table: InputFile, calls: RowCalls) -> None:
+    # A file without one good row is a mistake in the command or in the file, and would be a batch without messages.
+    bad: list[str] = []
+    for made in calls.make_each(table.rows(), table.count):
+        if made.message is not None:
+            return
+        if made.call.invalid is not None and len(bad) < _MOST_SHOWN:
+            bad.append(f"line {made.row.line}: {explain(made.call.invalid)}")
+    more = "; ..." if table.count > len(bad) else ""
+    raise CliError(f"no row of {table.name} can be sent, and nothing was queued: {'; '.join(bad)}{more}")
 
 
 async def _enqueue(
@@ -226,9 +246,9 @@ class _BatchStatus:
 
 
 @click.command
-@click.option("--batch", required=True, metavar="NAME", help="The name of the batch.")
+@click.option("--batch", required=True, metavar="NAME", help="Show the batch with this name.")
 @click.option(
-    "--journal", type=FILE_PATH, metavar="FILE", help="Write the rows to this file, as the journal of a batch."
+    "--journal", type=FILE_PATH, metavar="FILE", help="Write the rows to this file, as a journal of `msgapi batch`."
 )
 @export_option
 @only_option
@@ -242,14 +262,14 @@ def report(
 
     \b
       msgapi fleet report --batch may
-      msgapi fleet report --batch may --export csv --only refused > refused.csv
+      msgapi fleet report --batch may --export csv --only refused
 
-    --journal writes a file like that of `msgapi batch`: `msgapi batch report FILE` reads it and, once the workers
-    have ended, `msgapi batch --resume FILE` sends the rest from here, with the same keys. A day after that, workers
-    treat the rows of it that are still queued as unknown, and do not send them.
+    The file of --journal is like the journal of `msgapi batch`. `msgapi batch report FILE` reads it. Once the workers
+    have ended, `msgapi batch --resume FILE` sends the rest from this machine, with the same idempotency keys. A day
+    after that, workers no longer send rows of the batch that are still queued, but report them as unknown.
 
-    Exit status: 0 every row accepted, 1 all rows settled, but some were not accepted, 3 not finished: some rows are
-    not sent yet, or their outcome is unknown.
+    The exit status is 0 if every row was accepted, 3 if rows are not sent yet or their outcome is unknown, and 1
+    otherwise.
     """  # noqa: D301 - \b is click's own
     address = FleetAddress(url=url, fleet=fleet, read_only=True)
     options = JournalReportOptions(export=export, only=only, json=json)

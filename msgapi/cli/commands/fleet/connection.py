@@ -21,10 +21,10 @@ url_option: Final = click.option(
     envvar="MSGAPI_FLEET_URL",
     default="",
     metavar="URL",
-    help="redis:// or nats://; or set MSGAPI_FLEET_URL, which keeps it out of `ps`.",
+    help="Use the server at this redis:// or nats:// URL. MSGAPI_FLEET_URL sets it, too, and keeps it out of `ps`.",
 )
 fleet_option: Final = click.option(
-    "--fleet", default="msgapi", show_default=True, metavar="NAME", help="The name of the fleet on that server."
+    "--fleet", default="msgapi", show_default=True, metavar="NAME", help="Use the fleet with this name on the server."
 )
 lease_option: Final = click.option(
     "--lease",
@@ -32,8 +32,8 @@ lease_option: Final = click.option(
     default=3,
     show_default=True,
     metavar="SECONDS",
-    help="After this time without a sign of life, the chunks of a worker go to another. "
-    "The first worker sets it (NATS).",
+    help="Give the chunks of a worker to another one if it is not heard of for so long. On NATS, the first worker of a "
+    "fleet sets this.",
 )
 
 
@@ -59,12 +59,16 @@ class OpenFleet(Protocol):
 @final
 @frozen(kw_only=True)
 class FleetAddress:
-    """The *url* of the server and the name of the *fleet*; *lease* is how many seconds a worker keeps a chunk."""
+    """The *url* of the server and the name of the *fleet*; *lease* is how many seconds a worker keeps a chunk.
+
+    *api_key* is the key of the environment, if none is given.
+    """
 
     url: str = field(repr=False)
     fleet: str = "msgapi"
     lease: float = 3.0
     read_only: bool = False
+    api_key: str = field(factory=lambda: os.environ.get("MSGAPI_API_KEY", ""), repr=False)
 
     def check(self, batch: str | None = None) -> None:
         """Raise CliError if the name of the fleet or of the *batch* is not valid, or the URL is missing."""
@@ -91,7 +95,7 @@ async def open_fleet(address: FleetAddress, concurrent_chunks: int = 1) -> Async
                 open_backend(
                     address.url,
                     fleet=address.fleet,
-                    api_key=os.environ.get("MSGAPI_API_KEY", ""),
+                    api_key=address.api_key,
                     lease_seconds=address.lease,
                     concurrent_chunks=concurrent_chunks,
                     claim_key=False,

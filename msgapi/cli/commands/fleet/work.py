@@ -7,7 +7,6 @@ Rules:
   last outcome; a row that was accepted stays accepted, even if that could not be recorded and it is sent again.
 """
 
-import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, assert_never, final
 
 import anyio
 import click
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from .... import billing
 from ....batch import Stopped
@@ -32,10 +31,19 @@ from ....ratelimit import Pace
 from ....results import ApiError, Balance, InsufficientBalance, Ok, Result, Unauthorized
 from ... import connection as clients
 from ...batch.counts import Counts, outcome_table, plain_counts
-from ...batch.display import Display, SpeedMeter, open_display, outcome_parts, stop_reason
+from ...batch.progress import Display, SpeedMeter, open_display, outcome_parts
+from ...batch.summary import stop_reason
 from ...connection import open_signals, run_async
 from ...files.rows import InputRow
-from ...options import json_option, outage_timeout_option, rate_option, wait_option
+from ...options import (
+    GroupedCommand,
+    json_option,
+    option_group,
+    outage_timeout_option,
+    profile_options,
+    rate_option,
+    wait_option,
+)
 from ...output import CliError, Exit, counted, emit, emit_json, note
 from . import connection
 from .connection import FleetAddress, OpenFleet, engine_errors, fleet_option, lease_option, url_option
@@ -231,48 +239,55 @@ class FleetWorker:
             await self.clock.sleep(_COUNT_INTERVAL)
 
 
-@click.command
-@click.option(
-    "--concurrency",
-    type=click.IntRange(1, 10_000),
-    default=64,
-    show_default=True,
-    help="Requests in flight for each chunk.",
+@click.command(cls=GroupedCommand)
+@option_group(
+    "Sending",
+    click.option(
+        "--concurrency",
+        type=click.IntRange(1, 10_000),
+        default=64,
+        show_default=True,
+        metavar="N",
+        help="Keep up to N requests in flight for each chunk.",
+    ),
+    click.option(
+        "--chunks-at-once",
+        "concurrent_chunks",
+        type=click.IntRange(1, 100),
+        default=4,
+        show_default=True,
+        metavar="N",
+        help="Send N chunks at a time. A chunk has up to 100 rows.",
+    ),
+    rate_option,
+    outage_timeout_option,
+    wait_option,
+    click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with a worker."),
 )
-@click.option(
-    "--chunks-at-once",
-    "concurrent_chunks",
-    type=click.IntRange(1, 100),
-    default=4,
-    show_default=True,
-    help="Chunks sent at a time, of 100 rows each.",
-)
-@lease_option
-@rate_option
-@outage_timeout_option
-@wait_option
-@click.option("--until-empty", is_flag=True, help="End when no chunk is left in the queue or with a worker.")
-@url_option
-@fleet_option
+@option_group("The fleet", url_option, fleet_option, lease_option)
+@profile_options
 @json_option
 def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - the fields of WorkerConfig
     """Send queued rows until Ctrl-C.
 
-    A worker sends the rows of all batches of the fleet. All workers with one key share its rate limit, and --rate is
-    for all of them. A worker may be killed at any time: its rows are sent again with their keys, so none arrives twice.
+    A worker sends the rows of all batches of the fleet. All workers share the rate limit of the API key, and --rate is
+    for all of them together. A worker may be killed at any time. Its rows are sent again with their idempotency keys,
+    so that none arrives twice.
 
-    When the balance is used up, all workers stop. After a top-up, all of them continue if one has
-    --wait-for-balance, or if one is started.
+    When the balance is used up, all workers stop sending. After a top-up, all of them continue if one of them has
+    --wait-for-balance, or if another worker is started.
 
-    Ctrl-C stops sending, waits for the requests in flight and returns the other rows; a second Ctrl-C stops at once.
+    Ctrl-C stops sending, waits for the requests in flight and returns the other rows. A second Ctrl-C stops at once.
 
-    Exit status: 0 every row sent here was accepted, 1 some were not, 3 stopped (balance, outage, repeated
-    refusals), 4 key or configuration, 130 interrupted.
+    The exit status is 0 if every row that this worker has sent was accepted, 1 if some were not, 3 if it has stopped
+    (balance, outage, repeated refusals), 4 for a wrong API key or configuration, and 130 if it was interrupted.
     """
     config, address = WorkerConfig(**options), FleetAddress(url=url, fleet=fleet, lease=lease)
     address.check()
-    if (problem := key_problem(os.environ.get("MSGAPI_API_KEY"))) is not None:  # before anything is sent
+    settings = clients.service_settings()
+    if (problem := key_problem(settings.read_key())) is not None:  # before anything is sent
         raise CliError(f"{problem}", Exit.CONFIGURATION)
+    address = evolve(address, api_key=settings.read_key())
     try:
         return run_async(partial(_work, config, address))
     except Misconfigured as error:
@@ -281,18 +296,18 @@ def work(*, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa:
 
 async def _work(config: WorkerConfig, address: FleetAddress) -> int:
     async with connection.open_fleet(address, config.concurrent_chunks) as fleet:
-        worker = await _run(config, fleet, address.fleet)
-        await _disclaim(fleet, worker.status)
+        worker = await _run(config, fleet, address)
+        await _disclaim(fleet, worker.status, address)
     return _report(worker)
 
 
-async def _run(config: WorkerConfig, fleet: OpenFleet, name: str) -> FleetWorker:
+async def _run(config: WorkerConfig, fleet: OpenFleet, address: FleetAddress) -> FleetWorker:
     pace, clock = Pace(config.rate, shared=fleet.shared_rate), SYSTEM_CLOCK
     async with clients.open_client(pace=pace) as api:
         with open_display() as display:
             worker = FleetWorker(config, WorkerCounts(display, clock), clock)
             if await _accepted(api, worker):
-                await _claim(fleet, name)
+                await _claim(fleet, address)
                 await worker.run(fleet, api, pace)
     return worker
 
@@ -307,18 +322,18 @@ async def _accepted(api: Caller, worker: FleetWorker) -> bool:
     return worker.stopped is None
 
 
-async def _claim(fleet: OpenFleet, name: str) -> None:
+async def _claim(fleet: OpenFleet, address: FleetAddress) -> None:
     try:
-        await claim(fleet.records, name, os.environ["MSGAPI_API_KEY"])
+        await claim(fleet.records, address.fleet, address.api_key)
     except (FleetConflict, Unreachable) as error:
         raise CliError(f"{error}", Exit.CONFIGURATION) from None
 
 
-async def _disclaim(fleet: OpenFleet, status: Exit) -> None:
+async def _disclaim(fleet: OpenFleet, status: Exit, address: FleetAddress) -> None:
     # A refused key must not own the fleet.
     if status is Exit.CONFIGURATION:
         with engine_errors("the key was refused"):
-            await disclaim(fleet.records, os.environ["MSGAPI_API_KEY"])
+            await disclaim(fleet.records, address.api_key)
 
 
 def _report(worker: FleetWorker) -> int:

@@ -9,8 +9,7 @@ import pytest
 
 from msgapi import Invalid
 from msgapi.cli import main
-from msgapi.cli.batch.message_file import MessageFile, absolute, load
-from msgapi.cli.batch.template import MessageTemplate
+from msgapi.cli.batch.template import MessageFile, MessageTemplate, absolute, load
 from msgapi.cli.files.rows import InputRow
 from msgapi.cli.output import CliError
 from msgapi.messages import Carousel, Email, Message, OpenUrl, Reply, RichCard, Text, ViewLocation

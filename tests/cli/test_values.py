@@ -1,6 +1,6 @@
 import pytest
 
-from msgapi.cli.batch.cells import BROKEN_LETTERS, HTML_ENTITY, MOST_LINES, NULL_WORD, RowWarnings, Unfilled
+from msgapi.cli.batch.values import BROKEN_LETTERS, HTML_ENTITY, MOST_LINES, NULL_WORD, RowWarnings, Unfilled
 
 
 def warned(value: str) -> list[object]:

@@ -1,43 +1,37 @@
-"""What is shown of a batch: its progress, the summary at its end, and the report of its journal.
+"""The summary at the end of a batch, and the report of its journal.
 
-The progress is shown on standard error: one line that is updated on a terminal, otherwise a new line every few seconds.
-The summary has the outcomes of the rows, their cost, and what to do next. The report of a journal can be an export of
-its rows.
+They have the outcomes of the rows, their cost, and what to do next. A report can be an export of the rows of a journal.
 """
 
 import csv
-import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, assert_never, final
+from typing import Any, Final, assert_never, final
 
 import orjson
 from attrs import asdict, frozen
 
 from ...batch import Stopped
-from ...clock import SYSTEM_CLOCK, Clock
 from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
-from ...ratelimit import Pace
 from ...results import NotFound
 from ..advice import advise_row, explain
 from ..output import CliError, Exit, RowOutcome, counted, csv_cell, emit, emit_json, escaped, note, write_if_open
-from ..output import line as one_line
-from .counts import BATCH_ADVICE, Counts, RestAdvice, cost_line, group_of, outcome_table, plain_counts, recorded_kind
+from .counts import (
+    BATCH_ADVICE,
+    Counts,
+    RestAdvice,
+    cost_line,
+    group_of,
+    outcome_table,
+    plain_counts,
+    plain_shares,
+    recorded_kind,
+)
 from .journal import BatchJournal, reading, row_count
-from .runner import BatchRun, ProgressReporter
+from .runner import BatchRun
 from .spending import missing, shortage
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.live import Live as RichLive
-
-T = TypeVar("T")
-_LANE: Final = "POST messages"
-_WINDOW: Final = 5.0  # seconds over which the rate is measured
-_SHORTEST_BAR: Final = 8
 STATES: Final[Mapping[str, tuple[State, ...]]] = {
     RowOutcome.ACCEPTED.choice: (State.ACCEPTED,),
     RowOutcome.REFUSED.choice: (State.REFUSED, State.INVALID),
@@ -55,190 +49,6 @@ _WORDS: Final[Mapping[State, RowOutcome]] = {
     State.CHANGED: RowOutcome.CHANGED,
 }
 _COLUMNS: Final = tuple(JournalRow.__annotations__)
-
-
-@final
-class SpeedMeter:
-    """Measures rows per second over the last few seconds."""
-
-    def __init__(self, clock: Clock) -> None:
-        """Begin at the current time of *clock*."""
-        self._clock = clock
-        self._marks: deque[tuple[float, int]] = deque([(clock.now(), 0)])
-
-    def measure(self, ended: int) -> float:
-        """Record that *ended* rows have ended by now, and return rows per second."""
-        now = self._clock.now()
-        self._marks.append((now, ended))
-        while len(self._marks) > 2 and now - self._marks[0][0] > _WINDOW:  # noqa: PLR2004 - the first and the last
-            _ = self._marks.popleft()
-        since, before = self._marks[0]
-        return (ended - before) / (now - since) if now > since else 0.0
-
-
-def outcome_parts(counts: Counts) -> list[str]:
-    """Return the parts for the rows with a result; rows without a verdict are shown if there are any."""
-    parts = [f"{counts.accepted:,} {RowOutcome.ACCEPTED.words}", f"{counts.refused:,} {RowOutcome.REFUSED.words}"]
-    if counts.unknown:
-        parts.append(f"{counts.unknown:,} {RowOutcome.UNKNOWN.words}")
-    if counts.not_carried_out:
-        parts.append(f"{counts.not_carried_out:,} {RowOutcome.NOT_SENT_YET.words}")
-    return parts
-
-
-def progress_parts(counts: Counts, in_flight: int, rate: float, pace: float | None) -> list[str]:
-    """Return the parts of the progress line, the most important first."""
-    left = counts.total - counts.ended
-    parts = [f"{counts.ended:,}/{counts.total:,}", *outcome_parts(counts)]
-    if rate >= 1 and left:
-        parts += [f"{rate:,.0f}/s", f"{_minutes(left / rate)} left"]
-    parts.append(f"{in_flight} in flight")
-    if counts.duplicate:
-        parts.append(f"{counts.duplicate:,} {RowOutcome.DUPLICATE.words}")
-    if pace is not None:
-        parts.append(f"limit {pace:,.0f}/s")
-    return parts
-
-
-def _minutes(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def fit_line(parts: list[str], done: float | None, width: int) -> str:
-    """Return one line of at most *width* columns from *parts*, with a bar if there is room.
-
-    If there is not enough room, the last parts are left out. *done* is the fraction that is done; if it is None,
-    there is no bar.
-    """
-    while len(parts) > 1 and len(" · ".join(parts)) + 5 > width:
-        parts = parts[:-1]
-    text = " · ".join(parts)
-    if done is None:
-        return text
-    room = min(width - len(text) - 7, 30)
-    bar = ""
-    if room >= _SHORTEST_BAR:
-        full = int(done * room)
-        bar = "━" * full + "╌" * (room - full) + " "
-    return f"{done:4.0%} {bar}{text}"
-
-
-class Display(Protocol):
-    """Shows progress every *interval* seconds; if *eager*, also before the first row has ended."""
-
-    interval: float
-    eager: bool
-
-    def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:
-        """Show *parts*; *fine* is true if no row has an error."""
-        ...  # pragma: no cover
-
-    def print_line(self, line: str) -> None:
-        """Print a line that is not overwritten."""
-        ...  # pragma: no cover
-
-
-@final
-class PlainDisplay:
-    """Prints a line on standard error every few seconds."""
-
-    interval: float = 5.0
-    eager: bool = False
-
-    def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:  # noqa: ARG002 - of the protocol
-        """Print a line of *parts*."""
-        note(", ".join(parts))
-
-    def print_line(self, line: str) -> None:
-        """Print *line*."""
-        note(line)
-
-
-@final
-class LiveDisplay:
-    """Updates one line on the terminal."""
-
-    interval: float = 0.125
-    eager: bool = True
-
-    def __init__(self, console: "Console", live: "RichLive") -> None:
-        """Create a display that updates *live* on *console*."""
-        self._console = console
-        self._live = live
-
-    def draw(self, parts: list[str], done: float | None, *, fine: bool) -> None:
-        """Update the line."""
-        from rich.text import Text
-
-        line = fit_line(parts, done, self._console.width - 1)
-        self._live.update(Text(one_line(line), style="green" if fine else "", no_wrap=True), refresh=True)
-
-    def print_line(self, line: str) -> None:
-        """Print *line* above the updated line."""
-        self._console.print(f"msgapi: {one_line(line)}", highlight=False, markup=False, soft_wrap=True)
-
-
-@final
-class BatchProgress:
-    """Shows the progress of one batch."""
-
-    def __init__(self, display: Display, pace: Pace, clock: Clock) -> None:
-        """Begin at the current time of *clock*."""
-        self.interval: float = display.interval
-        self._display = display
-        self._pace = pace
-        self._speed = SpeedMeter(clock)
-
-    def update(self, counts: Counts, in_flight: int) -> None:
-        """Show the current *counts*."""
-        rate = self._speed.measure(counts.ended)
-        if counts.ended or self._display.eager:
-            parts = progress_parts(counts, in_flight, rate, self._pace.lane(_LANE).rate)
-            self._display.draw(parts, counts.ended / counts.total, fine=not counts.failed)
-
-    def print_line(self, line: str) -> None:
-        """Print a line that is not overwritten."""
-        self._display.print_line(line)
-
-
-@contextmanager
-def open_progress(pace: Pace, clock: Clock | None = None) -> Iterator[ProgressReporter]:
-    """Show the progress of a batch that is limited by *pace*."""
-    with open_display() as display:
-        yield BatchProgress(display, pace, clock or SYSTEM_CLOCK)
-
-
-_ROWS_BETWEEN: Final = 1_000  # rows that are read before the clock is
-
-
-def reported(rows: Iterable[T], total: int, what: str, clock: Clock = SYSTEM_CLOCK) -> Iterator[T]:
-    """Yield *rows*, of which there are *total*, and show on a terminal how many were read, and *what* is done."""
-    if not sys.stderr.isatty():
-        yield from rows
-        return
-    with open_display() as display:
-        last = clock.now()
-        for number, row in enumerate(rows):
-            if number % _ROWS_BETWEEN == 0 and clock.now() - last >= display.interval:
-                last = clock.now()
-                display.draw([f"{what}: {number:,}/{total:,}"], number / total, fine=True)
-            yield row
-
-
-@contextmanager
-def open_display() -> Iterator[Display]:
-    """Return the display for standard error: updated on a terminal, plain otherwise."""
-    if not sys.stderr.isatty():
-        yield PlainDisplay()
-        return
-    from rich.console import Console
-    from rich.live import Live as RichLive
-
-    console = Console(stderr=True)
-    with RichLive(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False) as live:
-        yield LiveDisplay(console, live)
 
 
 def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None) -> Exit:
@@ -265,6 +75,7 @@ def summary(run: BatchRun) -> dict[str, object]:
     """Return the summary as plain JSON. Amounts are decimal strings in EUR."""
     return (
         plain_counts(run.counts)
+        | plain_shares(run.share, run.counts)
         | run.calls.recipients.facts()
         | {
             "left_out": run.table.left_out,
@@ -294,7 +105,7 @@ def next_step(counts: Counts, journal: str | None, advice: RestAdvice = BATCH_AD
         return None
     if journal is None:
         return (
-            f"not finished, {counted(left, verb='were')} not sent or may have been: --results FILE.jsonl shows which; "
+            f"not finished, {counted(left, verb='are')} not sent yet or unknown: --results FILE.jsonl shows which; "
             "with a journal, the same command sends the rest"
         )
     steps = [advice.finish.format(journal=quote(journal))] if left > sum(on_request.values()) else []
@@ -306,7 +117,7 @@ def next_step(counts: Counts, journal: str | None, advice: RestAdvice = BATCH_AD
 def _first(run: BatchRun) -> Iterator[str]:
     more = run.counts.failed - len(run.counts.first)
     yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
-    for row, error in run.counts.first:
+    for row, error in sorted(run.counts.first, key=lambda one: one[0].number):
         yield f"  line {row.line}: {group_of(error).title}, {explain(error)}"
 
 
@@ -338,7 +149,7 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
         return
     refused = counts.refused
     if refused and failed:
-        yield f"{counted(refused, verb='were')} refused, see {failed}: correct what is wrong and send that file"
+        yield f"{counted(refused, verb='were')} refused, see {failed}: correct them there and send that file"
     elif refused:
         yield f"{counted(refused, verb='were')} refused: --failed FILE.jsonl writes a file with them to send again"
     if (step := next_step(counts, None)) is not None:
