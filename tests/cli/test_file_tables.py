@@ -253,6 +253,12 @@ def test_json_without_any_value_is_refused_with_its_first_line(tmp_path: Path, c
     assert "4915" not in f"{caught.value}"
 
 
+@pytest.mark.parametrize("first", ["[]", '["+4915100000001", "Ann"]', "[1]"])
+def test_an_array_on_the_first_line_of_jsonl_is_a_row_with_a_problem(tmp_path: Path, first: str) -> None:
+    _, found = read(tmp_path / "a.jsonl", f'{first}\n{{"to": "1"}}\n'.encode())
+    assert [(row.line, row.problem is None) for row in found] == [(1, False), (2, True)]
+
+
 def test_json_given_as_csv_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="a is JSON, not CSV: leave --format csv out"):
         _ = read(tmp_path / "a", b'{"to": "+4915100000001"}\n', file_format="csv")

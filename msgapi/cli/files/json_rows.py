@@ -102,10 +102,11 @@ def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSta
 
 
 def _has_line_each(start: str) -> bool:
-    # One document over several lines is no JSONL; nor is one array on one line.
-    if start.startswith("["):
-        return False
+    # One document over several lines is no JSONL; nor is an array on one line, unless it has no object and others follow.
     end = end_of_value(start)
+    if start.startswith("["):
+        has_object = start[1:].lstrip().startswith("{")
+        return end > 0 and not has_object and bool(start[end:].strip()) and not _LINE_END.search(start, 0, end)
     return _LINE_END.search(start, 0, end) is None if end else first_lines(start)[0] != "{"
 
 
