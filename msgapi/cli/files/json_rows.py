@@ -102,7 +102,7 @@ def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSta
 
 
 def _has_line_each(start: str) -> bool:
-    # One document over several lines is no JSONL; nor is an array on one line, unless it has no object and others follow.
+    # One document over several lines is no JSONL; nor is an array on one line, unless it has no object and more follows.
     end = end_of_value(start)
     if start.startswith("["):
         has_object = start[1:].lstrip().startswith("{")
