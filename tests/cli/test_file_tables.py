@@ -259,6 +259,11 @@ def test_an_array_on_the_first_line_of_jsonl_is_a_row_with_a_problem(tmp_path: P
     assert [(row.line, row.problem is None) for row in found] == [(1, False), (2, True)]
 
 
+def test_a_list_that_is_named_by_a_number_is_not_named(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"around the list \*\*\*: write"):
+        _ = read(tmp_path / "a.json", b'{"+4915100000001": [{"name": "Ann"}]}')
+
+
 def test_json_given_as_csv_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="a is JSON, not CSV: leave --format csv out"):
         _ = read(tmp_path / "a", b'{"to": "+4915100000001"}\n', file_format="csv")

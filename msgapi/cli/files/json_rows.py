@@ -19,7 +19,18 @@ from attrs import evolve, field, frozen
 from ..output import CliError
 from .blocks import FileBlocks, open_copy
 from .formats import LONGEST_LINE, Encoding, count_lines, read_lines, read_text
-from .rows import KEY, MOST_COLUMNS, Conditions, FirstPass, InputRow, LineBreaks, find_column, is_recipient
+from .rows import (
+    HIDDEN,
+    KEY,
+    MOST_COLUMNS,
+    Conditions,
+    FirstPass,
+    InputRow,
+    LineBreaks,
+    find_column,
+    is_data,
+    is_recipient,
+)
 
 _LINE: Final = re.compile(r"[^\r\n]+")
 _LINE_END: Final = re.compile(r"[\r\n]")
@@ -102,7 +113,7 @@ def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSta
 
 
 def _has_line_each(start: str) -> bool:
-    # One document over several lines is no JSONL; nor is an array on one line, unless it has no object and more follows.
+    # One document over several lines is no JSONL; nor is an array on one line, unless it has no object and is followed.
     end = end_of_value(start)
     if start.startswith("["):
         has_object = start[1:].lstrip().startswith("{")
@@ -136,9 +147,10 @@ def _check_wrapped(name: str, rows: JsonRows) -> None:
         return
     for key, value in row.values.items():
         if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            shown = HIDDEN if is_data(key) else key
             raise CliError(
-                f"{name} is one JSON object around the list {key}: write one object per line, for example with "
-                f"`jq -c '.{key}[]'`"
+                f"{name} is one JSON object around the list {shown}: write one object per line, for example with "
+                f"`jq -c '.{shown}[]'`"
             )
 
 
