@@ -280,3 +280,27 @@ def test_a_pass_over_all_rows_is_shown_on_a_terminal_only(monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", "100")
     assert read() == list(range(5_000))
     assert "checking a.csv: 4,000/5,000" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--where", "name=Bo"], "--where"),
+        (["--to-column", "name"], "--to-column"),
+        (["--region", "DE"], "--region"),
+        (["--format", "jsonl"], "--format"),
+        (["--allow-duplicates"], "--allow-duplicates"),
+        (["--encoding", "latin-1"], "--encoding"),
+    ],
+)
+def test_resume_takes_no_other_options_of_the_messages_than_those_of_the_journal(
+    tmp_path: Path, box: Sandbox, capsys: Captured, options: list[str], said: str
+) -> None:
+    path = tmp_path / "people.csv"
+    _ = path.write_text(f"to,name\n{A},Ann\n{B},Bo\n")
+    assert main(["batch", str(path), *RCS, "--where", "name=Ann", "--encoding", "utf-8"]) == 0
+    resume = ["batch", "--resume", f"{path}.journal"]
+    assert main([*resume, *options]) == 2
+    assert f"--resume reads {said} from the journal, which has another value" in capsys.readouterr().err
+    assert main([*resume, "--where", "name=Ann", "--encoding", "utf-8"]) == 0
+    assert sent(box) == [(A, "Hi Ann")]

@@ -21,7 +21,7 @@ from ..output import CliError, counted, note
 from . import dry_run, journal
 from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
+from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, option_name, spent
 from .progress import open_progress
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
@@ -159,12 +159,26 @@ def _absolute(path: str | None) -> str | None:
     return path if path is None or path == "-" else str(Path(path).absolute())
 
 
+_DEFAULTS: Final = BatchConfig(path="", message_values={})
+
+
+def _as_given(stored: object) -> object:
+    return tuple(stored) if isinstance(stored, list) else stored
+
+
 def resumed(config: BatchConfig) -> BatchConfig:
     """Return *config* with the options of the command that began its journal."""
     if config.path or config.message_values:
         raise CliError("--resume reads FILE and the message options from the journal: leave them out")
     path = config.journal or ""
     stored = journal.read_journal(path).command
+    for name in (*MESSAGE_FIELDS, *READING_FIELDS):
+        given = getattr(config, name)
+        if name != "message_values" and given not in (getattr(_DEFAULTS, name), _as_given(stored[name])):
+            raise CliError(
+                f"--resume reads {option_name(name)} from the journal, which has another value: leave the option out, "
+                "or run the command of the first run with it"
+            )
     if stored["path"] == "-":
         raise CliError(
             "the rows came from standard input, or from a pipe: run the same command with the same input again"
