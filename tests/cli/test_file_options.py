@@ -304,3 +304,25 @@ def test_resume_takes_no_other_options_of_the_messages_than_those_of_the_journal
     assert f"--resume reads {said} from the journal, which has another value" in capsys.readouterr().err
     assert main([*resume, "--where", "name=Ann", "--encoding", "utf-8"]) == 0
     assert sent(box) == [(A, "Hi Ann")]
+
+
+def test_results_and_failed_rows_never_overwrite_the_journal_or_a_file_of_the_options(
+    tmp_path: Path, box: Sandbox, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, said = tmp_path / "people.csv", tmp_path / "text.txt"
+    _ = path.write_text(f"to,name\n{A},Ann\n")
+    _ = said.write_text("Hi {name}")
+    command = ["batch", str(path), *RCS[:-1], "@text.txt", "--overwrite"]
+    assert main(command) == 0
+    (tmp_path / "link").symlink_to(f"{path}.journal")
+    for option, name, what in (
+        ("--results", f"{path}.journal", "the journal"),
+        ("--failed", "link", "the journal"),
+        ("--results", str(said), "the file of --text"),
+    ):
+        assert main([*command, option, name]) == 2
+        assert f"{option} {name} is {what}, which would be overwritten" in capsys.readouterr().err
+    assert main([*command, "--results", "r.jsonl"]) == 0
+    assert main([*command, "--no-journal", "--failed", "text.txt"]) == 2
+    assert sent(box) == [(A, "Hi Ann")]

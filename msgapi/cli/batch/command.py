@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
+from os.path import realpath
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final, Literal, cast, final
@@ -315,6 +316,7 @@ def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | N
     if not config.results and not config.failed:
         yield None
         return
+    _check_outputs(config, journal)
     with open_files(
         table,
         find_column(table.columns, config.to_column) or config.to_column,
@@ -325,6 +327,18 @@ def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | N
     ) as files:
         files.shows_channels = config.fallback_email is not None
         yield files
+
+
+def _check_outputs(config: BatchConfig, journal: BatchJournal | None) -> None:
+    # --overwrite is for the files of an earlier run: without its journal, a batch would be sent once more.
+    kept = {} if journal is None else {realpath(journal.path): "the journal"}
+    for name, value in config.message_values.items():
+        file = file_of(name, value)
+        if file is not None:
+            kept[realpath(file)] = f"the file of {OPTIONS.get(name, '--message')}"
+    for option, path in (("--results", config.results), ("--failed", config.failed)):
+        if path and realpath(path) in kept:
+            raise CliError(f"{option} {path} is {kept[realpath(path)]}, which would be overwritten: name another file")
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:
