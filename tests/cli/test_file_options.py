@@ -326,3 +326,12 @@ def test_results_and_failed_rows_never_overwrite_the_journal_or_a_file_of_the_op
     assert main([*command, "--results", "r.jsonl"]) == 0
     assert main([*command, "--no-journal", "--failed", "text.txt"]) == 2
     assert sent(box) == [(A, "Hi Ann")]
+
+
+@pytest.mark.parametrize("form", ["{}\n{}\n{}\n", "[{},\n{},\n{}]"])
+def test_json_without_keys_and_ids_is_sent_by_a_condition(tmp_path: Path, box: Sandbox, form: str) -> None:
+    path = tmp_path / "people.json"
+    rows = [{"to": A, "name": "Ann", "ok": True}, {"to": B, "name": "Bo", "ok": False}, {"to": C, "name": "Cy"}]
+    _ = path.write_text(form.format(*(orjson.dumps(row).decode() for row in rows)))
+    assert main(["batch", str(path), *RCS, "--where", "OK=True"]) == 0
+    assert sent(box) == [(A, "Hi Ann")]

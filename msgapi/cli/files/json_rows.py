@@ -52,7 +52,7 @@ class JsonRows:
         count = 0
         for row in self.rows():
             count += 1
-            if row.problem is None:
+            if self.first.ids and row.problem is None:
                 self.first.visit([row.values.get(name) for name in self.first.ids])
         return count, self.count - count
 
