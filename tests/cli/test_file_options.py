@@ -335,3 +335,11 @@ def test_json_without_keys_and_ids_is_sent_by_a_condition(tmp_path: Path, box: S
     _ = path.write_text(form.format(*(orjson.dumps(row).decode() for row in rows)))
     assert main(["batch", str(path), *RCS, "--where", "OK=True"]) == 0
     assert sent(box) == [(A, "Hi Ann")]
+
+
+def test_a_very_long_name_is_cut_in_the_list_of_columns(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "page.css"
+    _ = path.write_text(f"body{'{color:red}' * 5_000}\nx\n")
+    said = dry(capsys, path)
+    assert "there is no column to" in said
+    assert len(said) < 500
