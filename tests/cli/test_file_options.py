@@ -325,6 +325,8 @@ def test_results_and_failed_rows_never_overwrite_the_journal_or_a_file_of_the_op
         assert f"{option} {name} is {what}, which would be overwritten" in capsys.readouterr().err
     assert main([*command, "--results", "r.jsonl"]) == 0
     assert main([*command, "--no-journal", "--failed", "text.txt"]) == 2
+    assert main([*command, "--no-journal", "--results", "-"]) == 2
+    assert "--results - is not the name of a file" in capsys.readouterr().err
     assert sent(box) == [(A, "Hi Ann")]
 
 

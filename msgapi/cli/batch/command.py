@@ -337,6 +337,8 @@ def _check_outputs(config: BatchConfig, journal: BatchJournal | None) -> None:
         if file is not None:
             kept[realpath(file)] = f"the file of {OPTIONS.get(name, '--message')}"
     for option, path in (("--results", config.results), ("--failed", config.failed)):
+        if path == "-":
+            raise CliError(f"{option} - is not the name of a file: name one, such as /dev/stdout")
         if path and realpath(path) in kept:
             raise CliError(f"{option} {path} is {kept[realpath(path)]}, which would be overwritten: name another file")
 
