@@ -139,7 +139,7 @@ _READING: Final = (
     click.option(
         "--delimiter",
         metavar="CHARACTER",
-        help="Split cells at this character, or at a tab (default: detected).",
+        help="Split cells at this character; tab stands for a tab (default: detected).",
     ),
     click.option(
         "--encoding",

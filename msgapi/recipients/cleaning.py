@@ -105,6 +105,7 @@ class RefusedRecipient:
 Normalized: TypeAlias = Recipient | RefusedRecipient
 _FORMULA: Final = re.compile(r'=\s*"+([^"]*)"+|=\s*(?=\+?[0-9])')
 _QUOTES: Final = "'\u2018\u2019\u201b`\u00b4"
+_LONGEST_WRAPPED: Final = 10_000  # characters; each layer of quotes costs a copy, and no recipient is as long
 _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00\ufe01\ufe0e\ufe0f\u200b\ufeff")
 
@@ -131,7 +132,7 @@ class Cleaning:
     def unwrap(self) -> None:
         """Remove spaces around the text, and what spreadsheets put around numbers and addresses."""
         before = None
-        while before != self.text:
+        while before != self.text and len(self.text) <= _LONGEST_WRAPPED:
             before = self.text
             self.replace(self.text.strip(), "spaces")
             if (found := _FORMULA.fullmatch(self.text)) is not None:

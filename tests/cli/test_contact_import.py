@@ -115,7 +115,8 @@ def test_a_dry_run_sends_nothing_and_needs_no_key(
 def test_numbers_are_normalised(tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     sent = answering(monkeypatch, lambda _, rows: imported(rows))
     path = written(tmp_path, "phone,consent\n0151 2345678,yes\n+49 (0)151-2345679,Yes\n0049 151 2345670,no\n")
-    _ = run(capsys, path, "--region", "DE", "--where", "consent=yes")
+    found = run(capsys, path, "--region", "DE", "--where", "consent=yes")
+    assert (found["rows"], found["left_out"]) == (2, 1)
     assert [row["phone"] for row in sent[0]] == ["+491512345678", "+491512345679"]
 
 

@@ -163,3 +163,12 @@ def test_what_cannot_be_read_is_named_for_what_it_is(tmp_path: Path, content: by
 )
 def test_text_is_not_taken_for_another_kind(tmp_path: Path, content: bytes) -> None:
     assert read(tmp_path / "a.csv", content)[1]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"<!---->" * 2_000 + b"x,", b"<" + b"a" * 60_000 + b",", b"sep=," + b"\t" * 60_000 + b"x,"],
+)
+def test_a_long_first_line_of_markup_or_spaces_does_not_take_long(tmp_path: Path, line: bytes) -> None:
+    # A pattern that backtracks would need minutes or more.
+    assert len(values(tmp_path / "a.csv", line + b"to\n1,+4915100000001\n", delimiter=",")) == 1

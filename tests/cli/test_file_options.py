@@ -280,3 +280,68 @@ def test_a_pass_over_all_rows_is_shown_on_a_terminal_only(monkeypatch: pytest.Mo
     monkeypatch.setenv("COLUMNS", "100")
     assert read() == list(range(5_000))
     assert "checking a.csv: 4,000/5,000" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--where", "name=Bo"], "--where"),
+        (["--to-column", "name"], "--to-column"),
+        (["--region", "DE"], "--region"),
+        (["--format", "jsonl"], "--format"),
+        (["--allow-duplicates"], "--allow-duplicates"),
+        (["--encoding", "latin-1"], "--encoding"),
+    ],
+)
+def test_resume_takes_no_other_options_of_the_messages_than_those_of_the_journal(
+    tmp_path: Path, box: Sandbox, capsys: Captured, options: list[str], said: str
+) -> None:
+    path = tmp_path / "people.csv"
+    _ = path.write_text(f"to,name\n{A},Ann\n{B},Bo\n")
+    assert main(["batch", str(path), *RCS, "--where", "name=Ann", "--encoding", "utf-8"]) == 0
+    resume = ["batch", "--resume", f"{path}.journal"]
+    assert main([*resume, *options]) == 2
+    assert f"--resume reads {said} from the journal, which has another value" in capsys.readouterr().err
+    assert main([*resume, "--where", "name=Ann", "--encoding", "utf-8"]) == 0
+    assert sent(box) == [(A, "Hi Ann")]
+
+
+def test_results_and_failed_rows_never_overwrite_the_journal_or_a_file_of_the_options(
+    tmp_path: Path, box: Sandbox, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path, said = tmp_path / "people.csv", tmp_path / "text.txt"
+    _ = path.write_text(f"to,name\n{A},Ann\n")
+    _ = said.write_text("Hi {name}")
+    command = ["batch", str(path), *RCS[:-1], "@text.txt", "--overwrite"]
+    assert main(command) == 0
+    (tmp_path / "link").symlink_to(f"{path}.journal")
+    for option, name, what in (
+        ("--results", f"{path}.journal", "the journal"),
+        ("--failed", "link", "the journal"),
+        ("--results", str(said), "the file of --text"),
+    ):
+        assert main([*command, option, name]) == 2
+        assert f"{option} {name} is {what}, which would be overwritten" in capsys.readouterr().err
+    assert main([*command, "--results", "r.jsonl"]) == 0
+    assert main([*command, "--no-journal", "--failed", "text.txt"]) == 2
+    assert main([*command, "--no-journal", "--results", "-"]) == 2
+    assert "--results - is not the name of a file" in capsys.readouterr().err
+    assert sent(box) == [(A, "Hi Ann")]
+
+
+@pytest.mark.parametrize("form", ["{}\n{}\n{}\n", "[{},\n{},\n{}]"])
+def test_json_without_keys_and_ids_is_sent_by_a_condition(tmp_path: Path, box: Sandbox, form: str) -> None:
+    path = tmp_path / "people.json"
+    rows = [{"to": A, "name": "Ann", "ok": True}, {"to": B, "name": "Bo", "ok": False}, {"to": C, "name": "Cy"}]
+    _ = path.write_text(form.format(*(orjson.dumps(row).decode() for row in rows)))
+    assert main(["batch", str(path), *RCS, "--where", "OK=True"]) == 0
+    assert sent(box) == [(A, "Hi Ann")]
+
+
+def test_a_very_long_name_is_cut_in_the_list_of_columns(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "page.css"
+    _ = path.write_text(f"body{'{color:red}' * 5_000}\nx\n")
+    said = dry(capsys, path)
+    assert "there is no column to" in said
+    assert len(said) < 500

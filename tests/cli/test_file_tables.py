@@ -538,3 +538,20 @@ def test_random_bytes_are_rows_or_one_line(content: bytes, name: str) -> None:
                 assert len(list(table.rows())) == table.count > 0
         except CliError as error:
             assert str(error).startswith(f"{path}")  # noqa: PT017 - any content may be fine
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [("", '\n{"to": "x"}\n'), ("[", ',{"to": "x"}]'), ("[\n", ',\n{"to": "x"}]')]
+)
+def test_a_number_of_many_digits_costs_its_row_only(tmp_path: Path, start: str, end: str) -> None:
+    long = f'{start}{{"to": "+4915100000001", "n": {"1" * 5_000}}}{end}'
+    _, rows = read(tmp_path / "a.json", long.encode())
+    assert "is not JSON: number" in (rows[0].problem or "")
+
+
+def test_a_row_of_json_that_is_nested_too_deeply_costs_itself_only(tmp_path: Path) -> None:
+    deep = '{"to": "x", "n": ' + "[" * 100 + "]" * 100 + "}"
+    wide = '{"to": "y", "n": [' + "[]," * 200 + '{"a": {}}]}'
+    _, (first, second) = read(tmp_path / "a.jsonl", f"{deep}\n{wide}\n".encode())
+    assert (first.problem, first.cells) == ("is nested more than 100 levels deep", (deep,))
+    assert (second.problem, second.values["to"]) == (None, "y")

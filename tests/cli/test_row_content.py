@@ -122,6 +122,9 @@ def test_a_csv_cell_is_structured_if_it_is_json_and_otherwise_a_column_of_its_ow
     assert isinstance(found, Text)
     assert found.text == "[Ad] news"
     assert "the column content is not JSON" in why({"content": "{a"}, given, typed=False)
+    assert "the column content is nested too deeply" in why(
+        {"content": '{"a":' * 200 + "1" + "}" * 200}, given, typed=False
+    )
     found = build({"content": "news", "media": [1]}, given | {"text": "{content}"}, data_columns=("media",))
     assert isinstance(found, Text)
 

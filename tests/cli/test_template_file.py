@@ -79,7 +79,12 @@ def test_a_card_is_filled_at_any_depth(tmp_path: Path) -> None:
 
 
 def test_a_row_that_does_not_fit_the_file_is_invalid(tmp_path: Path) -> None:
-    for value, text in (("north", "latitude is not a number (the column lat)"), ("", "the column lat is empty")):
+    for value, text in (
+        ("north", "latitude is not a number (the column lat)"),
+        ("nan", "latitude is not a number (the column lat)"),
+        ("1e999", "latitude is not a number (the column lat)"),
+        ("", "the column lat is empty"),
+    ):
         row = build(tmp_path, CARD, ROW | {"lat": value}, **RCS)
         assert isinstance(row, Invalid)
         assert text in row.message
@@ -152,6 +157,7 @@ def test_the_data_of_a_template_are_filled_at_any_depth(tmp_path: Path) -> None:
         (b'{"text": NaN}', " (--message) is not JSON: NaN is not a number of JSON"),
         (b'{"text": "a", "text": "b"}', " (--message) is not JSON: the key text is given twice"),
         (b"[" * 100_000, " (--message) is not JSON: it is nested too deeply"),
+        (b'{"content": ' + b"[" * 400 + b"]" * 400 + b"}", " (--message) is nested too deeply"),
         (b" ", " (--message) is empty"),
         (b"\xff", " (--message) is not UTF-8 (byte 1)"),
         (b" " * ((4 << 20) + 1), " (--message) is longer than 4 MB"),

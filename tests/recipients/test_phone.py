@@ -279,3 +279,8 @@ def test_the_module_is_loaded_on_first_use() -> None:
     import msgapi
 
     assert msgapi.recipients is recipients
+
+
+def test_a_very_long_text_in_many_quotes_is_refused_at_once() -> None:
+    for sign in ("`", '"', "\u2019"):
+        assert reason_of(f"{sign * 200_000}{MOBILE}") == "length"

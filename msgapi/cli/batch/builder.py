@@ -22,6 +22,7 @@ from ...messages.models import MessageType, TrafficType
 from ...recipients.country_codes import is_possible
 from ...recipients.email import is_usual
 from ...results import Detail, Invalid
+from ..files.json_rows import is_too_deep
 from ..files.rows import KEY, InputRow
 from .content import DATA, Json, Tree, merge_content, strings, with_defaults
 from .placeholders import TextSource, TextTemplate, find_foreign, find_own
@@ -322,9 +323,12 @@ _LIKE_JSON: Final = {
 
 def _parse_json(column: str, text: str) -> object:
     try:
-        return orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
         raise Unfilled(f"the column {column} is not JSON") from None
+    if is_too_deep(text, value):
+        raise Unfilled(f"the column {column} is nested too deeply")
+    return value
 
 
 def _check_damage(path: str, text: str) -> None:

@@ -178,26 +178,30 @@ class RowCall:
 
 @final
 class RepeatedIds:
-    """The *ids* and keys that several rows of a file have. *rows* counts these rows.
+    """The *ids* and keys that several rows of a file have.
 
     They are found by `visit` in the first pass. After `close`, only the repeated ones need memory.
     """
 
     def __init__(self, ids: RowIds | None = None) -> None:
         """Create an empty set."""
-        self.rows = 0
+        self._rows = [0, 0]  # with the id of another row, and with its key
         self._ids = ids or RowIds()
         self._seen: SeenHashes | None = None
         self._repeated: SeenHashes | None = None
 
+    @property
+    def rows(self) -> int:
+        """The number of rows that have the id of another row, or its key if these are more."""
+        return max(self._rows)
+
     def visit(self, values: Sequence[object]) -> None:
         """Add the *values* of the columns of ids in one row."""
         seen = self._seen = self._seen or SeenHashes(_MANY)
-        again = [one for one in self._ids.unique_of(values) if seen.add(one)]
-        if again:
-            repeated = self._repeated = self._repeated or SeenHashes(0)
-            new = [one for one in again if not repeated.add(one)]
-            self.rows += 2 if new else 1  # the first row that has it is one of them
+        for at, one in enumerate(self._ids.unique_of(values)):
+            if seen.add(one):
+                repeated = self._repeated = self._repeated or SeenHashes(0)
+                self._rows[at] += 1 if repeated.add(one) else 2  # the first row that has it is one of them
 
     def close(self) -> None:
         """Forget the ids that occur once."""

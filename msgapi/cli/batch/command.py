@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from functools import partial
+from os.path import realpath
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final, Literal, cast, final
@@ -21,7 +22,7 @@ from ..output import CliError, counted, note
 from . import dry_run, journal
 from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
-from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, spent
+from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, option_name, spent
 from .progress import open_progress
 from .result_files import ResultFiles, open_files
 from .runner import BatchRun
@@ -159,12 +160,26 @@ def _absolute(path: str | None) -> str | None:
     return path if path is None or path == "-" else str(Path(path).absolute())
 
 
+_DEFAULTS: Final = BatchConfig(path="", message_values={})
+
+
+def _as_given(stored: object) -> object:
+    return tuple(stored) if isinstance(stored, list) else stored
+
+
 def resumed(config: BatchConfig) -> BatchConfig:
     """Return *config* with the options of the command that began its journal."""
     if config.path or config.message_values:
         raise CliError("--resume reads FILE and the message options from the journal: leave them out")
     path = config.journal or ""
     stored = journal.read_journal(path).command
+    for name in (*MESSAGE_FIELDS, *READING_FIELDS):
+        given = getattr(config, name)
+        if name != "message_values" and given not in (getattr(_DEFAULTS, name), _as_given(stored[name])):
+            raise CliError(
+                f"--resume reads {option_name(name)} from the journal, which has another value: leave the option out, "
+                "or run the command of the first run with it"
+            )
     if stored["path"] == "-":
         raise CliError(
             "the rows came from standard input, or from a pipe: run the same command with the same input again"
@@ -301,6 +316,7 @@ def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | N
     if not config.results and not config.failed:
         yield None
         return
+    _check_outputs(config, journal)
     with open_files(
         table,
         find_column(table.columns, config.to_column) or config.to_column,
@@ -311,6 +327,20 @@ def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | N
     ) as files:
         files.shows_channels = config.fallback_email is not None
         yield files
+
+
+def _check_outputs(config: BatchConfig, journal: BatchJournal | None) -> None:
+    # --overwrite is for the files of an earlier run: without its journal, a batch would be sent once more.
+    kept = {} if journal is None else {realpath(journal.path): "the journal"}
+    for name, value in config.message_values.items():
+        file = file_of(name, value)
+        if file is not None:
+            kept[realpath(file)] = f"the file of {OPTIONS.get(name, '--message')}"
+    for option, path in (("--results", config.results), ("--failed", config.failed)):
+        if path == "-":
+            raise CliError(f"{option} - is not the name of a file: name one, such as /dev/stdout")
+        if path and realpath(path) in kept:
+            raise CliError(f"{option} {path} is {kept[realpath(path)]}, which would be overwritten: name another file")
 
 
 def _same_files(config: BatchConfig, journal: BatchJournal | None) -> bool:

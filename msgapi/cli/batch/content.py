@@ -8,6 +8,7 @@ Rules:
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import isfinite, nan
 from typing import Any, Final, TypeAlias, final
 
 from attrs import frozen
@@ -94,9 +95,12 @@ class _Leaf:
         if self.name not in _NUMBERS:
             return text
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
-            raise Unfilled(f"{self.name} is not a number (the column {self.template.columns[0]})") from None
+            number = nan
+        if not isfinite(number):  # JSON has no such number
+            raise Unfilled(f"{self.name} is not a number (the column {self.template.columns[0]})")
+        return number
 
 
 @final

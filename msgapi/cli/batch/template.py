@@ -20,6 +20,7 @@ from attrs import evolve, field, frozen
 
 from ...messages import check
 from ...results import Invalid
+from ..files.json_rows import is_too_deep
 from ..files.rows import EMAIL_OPTION, find_column, require_column
 from ..output import CliError, cannot_read
 from . import placeholders
@@ -149,6 +150,8 @@ def _parse_file(path: str, text: str) -> MessageFile:
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error}"
         raise CliError(f"{path} (--message) is not JSON: {why}") from None
+    if is_too_deep(text, value):
+        raise CliError(f"{path} (--message) is nested too deeply")
     if not isinstance(value, dict):
         raise CliError(f'{path} (--message) is not a JSON object such as {{"content": {{"text": "Hi {{name}}"}}}}')
     return _split_fields(path, {name: part for name, part in value.items() if part is not None})

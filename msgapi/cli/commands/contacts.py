@@ -139,7 +139,7 @@ def delete(*, contact_id: str, yes: bool, json: bool, sandbox: bool) -> int:
     default=MAX_IMPORT_ROWS,
     show_default=True,
     metavar="N",
-    help="The rows of one request.",
+    help="Send up to N rows in a request.",
 )
 @json_option
 @dry_run_option
@@ -164,8 +164,8 @@ def import_file(
       msgapi contacts import people.csv --phone-column Mobile --dry-run
       msgapi contacts import people.csv --phone-column Mobile
 
-    A contact whose email exists is not changed. A row that is not valid costs only itself, and is named by its line. A
-    row with the email of an earlier row, or with its phone and no email, is left out. An import has no consent:
+    A contact whose email exists is not changed. A row that is not valid is left out and named by its line. A row
+    with the email of an earlier row, or with its phone and no email, is left out. An import has no consent:
     record it by `msgapi contacts consent create`.
 
     If the service does not answer a request, its rows may have been imported: the command stops, and says which lines
@@ -247,15 +247,9 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
 def _counts(done: ContactImport, *, dry_run: bool) -> dict[str, int]:
     sent = {"valid": done.valid} if dry_run else {"imported": done.imported, "existing": done.existing}
     left = {"before_start_line": done.before, "duplicates": done.duplicates, "empty": done.empty}
+    by_condition = {"left_out": done.table.left_out}
     open_rows = {} if dry_run else {"unknown": done.unknown, "not_imported": done.not_imported}
-    return {
-        "rows": done.table.count,
-        **sent,
-        "refused": done.refused,
-        **left,
-        **open_rows,
-        "left_out": done.table.left_out,
-    }
+    return {"rows": done.table.count, **sent, "refused": done.refused, **left, **open_rows, **by_condition}
 
 
 def _facts(done: ContactImport, *, dry_run: bool) -> dict[str, Any]:

@@ -71,10 +71,10 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
         f"an Excel 2003 XML spreadsheet: {_SAVE}",
     ),
     (
-        re.compile(r"(?:\s*<!--.*?-->|\s*<\?xml[^>]*>)*\s*" + _HTML.pattern, re.IGNORECASE | re.DOTALL),
+        re.compile(r"(?>\s*<!--.*?-->|\s*<\?xml[^>]*>)*\s*" + _HTML.pattern, re.IGNORECASE | re.DOTALL),
         f"an HTML page, not a table with columns: {_SAVE}, or look whether it is a login or an error page",
     ),
-    (re.compile(r"<\?xml|<[a-z]+[^<>,;|]*>\s*<", re.IGNORECASE), "XML: export the table as CSV, JSON or .xlsx"),
+    (re.compile(r"<\?xml|<[a-z][^<>,;|]*>\s*<", re.IGNORECASE), "XML: export the table as CSV, JSON or .xlsx"),
     (re.compile(r"MIME-Version:", re.IGNORECASE), f"a web archive (MHTML): {_SAVE}"),
     (re.compile(r"BEGIN:VCARD", re.IGNORECASE), "a vCard: export the contacts as CSV"),
     (re.compile(r"BEGIN:VCALENDAR", re.IGNORECASE), "a calendar (iCalendar), not a table with columns"),

@@ -36,6 +36,8 @@ _LINE: Final = re.compile(r"[^\r\n]+")
 _LINE_END: Final = re.compile(r"[\r\n]")
 _LOOKED_AT: Final = 5  # lines of which one is JSON, if the name says so
 _BETWEEN: Final = re.compile(r"[\s,]*")
+_DEEPEST: Final = 100  # levels; a message has fewer than 20
+_DECODER: Final = json.JSONDecoder(parse_int=str)  # only the end is used, and an int has a limit of digits
 
 
 @final
@@ -61,7 +63,7 @@ class JsonRows:
         count = 0
         for row in self.rows():
             count += 1
-            if row.problem is None and self.first.ids:
+            if self.first.ids and row.problem is None:
                 self.first.visit([row.values.get(name) for name in self.first.ids])
         return count, self.count - count
 
@@ -87,9 +89,27 @@ class JsonRows:
             )
         if not isinstance(value, dict):
             return InputRow(number, line, problem='is not a JSON object such as {"to": "..."}', cells=(raw,))
+        if is_too_deep(raw, value):
+            return InputRow(number, line, problem=f"is nested more than {_DEEPEST} levels deep", cells=(raw,))
         if self.key is not None and self.key in value:
             value[KEY] = value.pop(self.key)
         return InputRow(number, line, value)
+
+
+def is_too_deep(text: str, value: object) -> bool:
+    """Return whether *value*, the JSON that was read from *text*, has more levels than can be handled."""
+    if text.count("{") + text.count("[") <= _DEEPEST:  # most texts need only this
+        return False
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for one in level for part in _parts(one)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitStack) -> JsonRows:
@@ -163,7 +183,7 @@ def first_lines(start: str) -> list[str]:
 def end_of_value(start: str) -> int:
     """Return the length of the JSON value at the beginning of *start*; 0 if there is none that is complete."""
     try:
-        return json.JSONDecoder().raw_decode(start)[1]
+        return _DECODER.raw_decode(start)[1]
     except (json.JSONDecodeError, RecursionError):
         return 0
 
@@ -184,7 +204,6 @@ def _split_json(name: str, pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
 
     Raise CliError if the text is not JSON. *name* is that of the file.
     """
-    decode = json.JSONDecoder().raw_decode
     text, line, end_sign = "", 1, None
     for piece in chain(pieces, [None]):
         text, at = text + (piece or ""), 0
@@ -203,7 +222,7 @@ def _split_json(name: str, pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
                 continue
             end_sign = end_sign or "none"
             try:
-                _, end = decode(text, at)
+                _, end = _DECODER.raw_decode(text, at)
             except (json.JSONDecodeError, RecursionError) as error:
                 if piece is not None and len(text) - at < LONGEST_LINE:
                     break  # the value may go on in the next piece

@@ -18,6 +18,7 @@ from attrs import define, field, frozen
 from ..output import CliError, counted
 
 _MOST_SHOWN: Final = 40  # columns that an error lists
+_LONGEST_NAME: Final = 80  # characters of a name that it shows
 _IGNORED: Final = {"Zs", "Zl", "Zp", "Cc", "Cf", "Pd", "Pc"}  # spaces, controls, invisible characters, hyphens, _
 _USUAL_WORDS: Final = re.compile(
     r"phone|mobil|telefon|handy|msisdn|rufnummer|cellular|celular|téléphone|telefono|teléfono|movil|móvil|e?mailadd?ress"
@@ -61,10 +62,16 @@ def is_data(name: str) -> bool:
 
 
 def list_columns(columns: Iterable[str]) -> str:
-    """Return the names of *columns* for a message. A name that looks like a value, or may contain one, is hidden."""
-    names = [HIDDEN if is_data(name) or _DIGITS_INSIDE.search(name) else name for name in columns if name]
+    """Return the names of *columns* for a message. What may be, or contain, a value is hidden; a long name is cut."""
+    names = [_shown(name) for name in columns if name]
     more = len(names) - _MOST_SHOWN
     return ", ".join([*names[:_MOST_SHOWN], *([f"and {more:,} more"] if more > 0 else [])])
+
+
+def _shown(name: str) -> str:
+    if is_data(name) or _DIGITS_INSIDE.search(name):
+        return HIDDEN
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
 def find_column(columns: Sequence[str], name: str) -> str | None:

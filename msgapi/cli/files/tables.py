@@ -58,7 +58,7 @@ _KEY_BEGINS: Final = re.compile(r"\{\s*\"[^\"]*\"\s*:")
 _LONGEST_CELL: Final = 4 << 20
 _DELIMITERS: Final = ("\t", ";", "|", ",")
 _DELIMITER_NAMES: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-_SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
+_SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,|\s]*', re.IGNORECASE)
 _SHEET: Final = ""  # the delimiter of a sheet: it has none
 _IN_SHEETS: Final = re.compile(r"[,;\t|]")  # what may have been one before a file became a sheet
 _SAMPLE: Final = 100  # lines by which the delimiter is found
