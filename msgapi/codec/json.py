@@ -167,7 +167,8 @@ def from_json(body: bytes, model: type[T]) -> T | Problems:
 def is_readable(model: object) -> bool:
     """Return whether JSON can be read as *model*: a class or another type, all parts of which have a hook.
 
-    A class with annotations that cannot be resolved yet is readable: they are resolved when it is first read.
+    A class with annotations that cannot be resolved yet is readable: they are resolved when it is first read. So is a
+    class that only the detailed converter can read, such as a generic one, or one with an optional field of itself.
     """
     if model is None:
         return False  # cattrs takes it for any JSON
@@ -177,6 +178,14 @@ def is_readable(model: object) -> bool:
         return False
     except NameError:
         return isinstance(model, type)
+    except Exception:  # noqa: BLE001 - it cannot be hashed, or is no type that the fast converter can take apart
+        return _is_readable_in_detail(model)
+    return True
+
+
+def _is_readable_in_detail(model: Any) -> bool:  # noqa: ANN401 - anything
+    try:
+        _ = detailed.get_structure_hook(model)
     except Exception:  # noqa: BLE001 - it cannot be hashed, or is no type that cattrs can take apart
         return False
     return True
