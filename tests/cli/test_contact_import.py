@@ -331,6 +331,29 @@ def test_ctrl_c_waits_for_the_call_in_flight(tmp_path: Path, capsys: Captured, m
     assert len(sent) == 1
 
 
+def test_ctrl_c_during_the_last_call_interrupts_nothing(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ = answering(monkeypatch, interrupting(monkeypatch, 1))
+    found = run(capsys, many(tmp_path, 5))
+    assert (found["imported"], found["not_imported"], found["next_line"]) == (5, 0, None)
+
+
+def test_a_file_that_changes_during_the_import_is_one_line(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = many(tmp_path, 3)
+
+    def change(_: int, rows: list[Any]) -> Response:
+        Path(path).write_text("email\nanother@b.example\n")
+        return imported(rows)
+
+    _ = answering(monkeypatch, change)
+    assert main(["contacts", "import", path, "--chunk-size", "1"]) == 3
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"msgapi: {path} has changed since it was first read (")
+
+
 def test_a_second_ctrl_c_stops_at_once_and_names_the_lines(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
