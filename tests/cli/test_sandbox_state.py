@@ -161,6 +161,23 @@ def test_two_commands_at_once_on_one_file_are_refused(state: Path, capsys: Captu
     assert main(["balance", *kept(state)]) == 0
 
 
+def test_a_link_and_its_target_are_one_file(state: Path, capsys: Captured) -> None:
+    link = state.with_name("link.json")
+    link.symlink_to(state)
+    with open_state(str(state), Sandbox):
+        assert main(["balance", *kept(link)]) == 3
+    assert f"another command uses {link}" in capsys.readouterr().err
+    assert main(["balance", *kept(link)]) == 0
+    assert link.is_symlink()
+
+
+def test_the_lock_file_of_a_command_that_was_killed_is_no_obstacle(state: Path) -> None:
+    lock = state.with_name(f"{state.name}.lock")
+    lock.touch()
+    assert main(["balance", *kept(state)]) == 0
+    assert not lock.exists()
+
+
 def test_a_lock_that_was_removed_meanwhile_is_taken_anew(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock, locked = sandbox_state._lock_file, []
 
