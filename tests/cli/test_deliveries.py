@@ -342,6 +342,14 @@ def test_without_a_secret_or_a_url_nothing_is_sent(capsys: Captured, monkeypatch
     assert "Missing option '--to'" in capsys.readouterr().err
 
 
+def test_an_error_of_the_secret_of_the_target_names_its_option(capsys: Captured) -> None:
+    listen = ["webhooks", "listen", "--secret", SECRET, "--forward-to", "http://127.0.0.1:9/", "--forward-secret"]
+    assert main([*listen, ""]) == 2
+    assert capsys.readouterr().err == "msgapi: no secret: give --forward-secret, or set MSGAPI_FORWARD_SECRET\n"
+    assert main([*listen, "a\n"]) == 2
+    assert capsys.readouterr().err.endswith(" (--forward-secret, MSGAPI_FORWARD_SECRET)\n")
+
+
 def test_an_event_is_triggered_listened_to_and_forwarded(
     target: Target, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -224,6 +224,21 @@ def test_the_traceback_of_a_bug_is_shown_on_request_and_masked(
 
 
 @pytest.mark.parametrize(
+    "variable", ["MSGAPI_FLEET_URL", "MSGAPI_FORWARD_SECRET", "MSGAPI_PROXY", "MSGAPI_WEBHOOK_SECRET"]
+)
+def test_a_secret_of_the_environment_is_masked_in_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, variable: str
+) -> None:
+    monkeypatch.setenv("MSGAPI_DEBUG", "1")
+    monkeypatch.setenv(variable, "http://ann:pass-in-the-environment@127.0.0.1:1")
+    crash(monkeypatch, ZeroDivisionError(f"of {os.environ[variable]}"))
+    assert main(["balance", "--sandbox"]) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: of ***\n" in err
+    assert "pass-in-the-environment" not in err
+
+
+@pytest.mark.parametrize(
     ("raised", "status", "said"),
     [
         (KeyboardInterrupt(), 130, "interrupted"),

@@ -87,7 +87,9 @@ def listen(*, port: int, secret: str, target: str | None, forward_secret: str | 
     checked = checked_secret(secret)
     if target is None:
         return run_async(partial(_listen, port, checked, None, json=json))
-    signing = None if forward_secret is None else checked_secret(forward_secret)
+    signing = (
+        None if forward_secret is None else checked_secret(forward_secret, "--forward-secret", "MSGAPI_FORWARD_SECRET")
+    )
     forwarder = Forwarder(check_target(target, "--forward-to"), checked, signing)
     return run_async(partial(_listen, port, checked, forwarder, json=json))
 
