@@ -140,6 +140,26 @@ def test_a_delivery_is_forwarded_as_it_came_and_the_answer_is_given_back(
     assert len(notes) == 1
 
 
+def test_headers_about_the_connection_or_of_other_bytes_are_not_forwarded(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int] = []
+    headers = {
+        "Connection": "X-Hop, close",
+        "X-Hop": "1",
+        "Proxy-Authorization": "Basic x",
+        "X-Odd": "\xe4",
+        "X-All": "1",
+    }
+
+    def then(url: str) -> None:
+        answers.append(post(url, headers=headers)[0].status)
+
+    _ = forward(monkeypatch, then, "--forward-to", target.url)
+    assert answers == [200]
+    assert target.got[0][1].keys() & {"x-hop", "proxy-authorization", "x-odd", "x-all"} == {"x-all"}
+
+
 def test_a_delivery_is_signed_anew_with_the_secret_of_the_target(
     target: Target, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
