@@ -70,7 +70,9 @@ def get(*, contact_id: str, json: bool, sandbox: bool) -> int:
 @_person
 @click.option("--external-id", metavar="TEXT", help="Its id in another system, unique in the workspace.")
 @click.option(
-    "--source", type=click.Choice(get_args(Source), case_sensitive=False), help="Where it is from (default without --from: MANUAL)."
+    "--source",
+    type=click.Choice(get_args(Source), case_sensitive=False),
+    help="Where it is from (default without --from: MANUAL).",
 )
 @json_option
 @sandbox_option
