@@ -146,7 +146,18 @@ def salvage(body: bytes, deepest: int) -> Tree:
 
 
 _fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
-_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
+
+
+def _reader(model: Any) -> Structure[Any]:  # noqa: ANN401 - any type
+    try:
+        return fast.get_structure_hook(model)
+    except (NameError, StructureHandlerNotFoundError):
+        raise
+    except Exception:  # noqa: BLE001 - such as a generic class, or one with an optional field of itself
+        return detailed.get_structure_hook(model)
+
+
+_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(_reader)
 _fast_unmarked_readers: Final[Cache[Any, Structure[Any]]] = Cache(compiled_reader)
 
 
@@ -167,8 +178,7 @@ def from_json(body: bytes, model: type[T]) -> T | Problems:
 def is_readable(model: object) -> bool:
     """Return whether JSON can be read as *model*: a class or another type, all parts of which have a hook.
 
-    A class with annotations that cannot be resolved yet is readable: they are resolved when it is first read. So is a
-    class that only the detailed converter can read, such as a generic one, or one with an optional field of itself.
+    A class with annotations that cannot be resolved yet is readable: they are resolved when it is first read.
     """
     if model is None:
         return False  # cattrs takes it for any JSON
@@ -178,14 +188,6 @@ def is_readable(model: object) -> bool:
         return False
     except NameError:
         return isinstance(model, type)
-    except Exception:  # noqa: BLE001 - it cannot be hashed, or is no type that the fast converter can take apart
-        return _is_readable_in_detail(model)
-    return True
-
-
-def _is_readable_in_detail(model: Any) -> bool:  # noqa: ANN401 - anything
-    try:
-        _ = detailed.get_structure_hook(model)
     except Exception:  # noqa: BLE001 - it cannot be hashed, or is no type that cattrs can take apart
         return False
     return True
