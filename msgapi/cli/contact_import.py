@@ -243,6 +243,8 @@ def open_import(path: str, reading: ReadingOptions, options: ImportOptions) -> I
         columns = find_columns(source, options.columns)
         table = source.scan(FirstPass(used=frozenset(columns.values())))
         note(_describe_columns(table, columns))
+        if table.left_out:
+            note(f"{counted(table.left_out, verb='were')} left out by --where")
         yield ContactImport(table, options, columns)
 
 

@@ -119,6 +119,14 @@ def test_numbers_are_normalised(tmp_path: Path, capsys: Captured, monkeypatch: p
     assert [row["phone"] for row in sent[0]] == ["+491512345678", "+491512345679"]
 
 
+def test_rows_that_where_leaves_out_are_counted(tmp_path: Path, capsys: Captured) -> None:
+    path = written(tmp_path, "email,consent\na@b.example,yes\nb@b.example,no\nc@b.example,no\n")
+    found = run(capsys, path, "--where", "consent=yes", "--sandbox")
+    assert (found["rows"], found["imported"], found["left_out"]) == (1, 1, 2)
+    assert main(["contacts", "import", path, "--where", "consent=yes", "--sandbox"]) == 0
+    assert "msgapi: 2 rows were left out by --where\n" in capsys.readouterr().err
+
+
 def test_a_file_of_more_rows_than_a_call_takes_goes_in_several(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

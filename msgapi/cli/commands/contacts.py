@@ -257,6 +257,7 @@ def _facts(done: ContactImport, *, dry_run: bool) -> dict[str, Any]:
     lines = done.unknown_lines
     return {
         **_counts(done, dry_run=dry_run),
+        "left_out": done.table.left_out,
         "refused_rows": [{"line": row.line, "message": row.message} for row in done.rows],
         "unknown_lines": None if lines is None else list(lines),
         "next_line": done.next_line,
