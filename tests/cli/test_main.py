@@ -284,9 +284,11 @@ def test_send_prints_json_with_its_key(capsys: Captured) -> None:
 
 @pytest.mark.parametrize(("digits", "status"), [("403", 1), ("402", 3)])
 def test_a_refusal_is_explained_and_is_json_too(digits: str, status: int, capsys: Captured) -> None:
-    assert main(["send", "--to", f"+447700900{digits}", *RCS, "--text", "Hi", "--sandbox", "--json"]) == status
+    options = [*RCS, "--text", "Hi", "--idempotency-key", "k1", "--sandbox", "--json"]
+    assert main(["send", "--to", f"+447700900{digits}", *options]) == status
     told = capsys.readouterr()
-    assert orjson.loads(told.out)["meta"]["status"] == int(digits)
+    found = orjson.loads(told.out)
+    assert (found["meta"]["status"], found["idempotency_key"]) == (int(digits), "k1")
     assert len(told.err.splitlines()) == 2
 
 
