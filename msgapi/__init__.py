@@ -13,6 +13,7 @@ The names by topic; `help(msgapi.messages)` describes a module, `help(msgapi.Cli
   `Conflict`, `Unprocessable`, `Throttled`, `ServerFault`, `Unavailable`, `Unexpected`, `Unreadable`, `NotSent` or
   `Unanswered`; `CallFailed` is what `unwrap()` raises; `Meta`, `RateLimit`, `Detail` and `Balance` are parts of them
 - many calls: `batch`, `journal`; `msgapi.fleet` for several hosts
+- phone numbers and email addresses as people write them: `recipients`
 - transports and tests: `transports`, `Request`, `Response`, `sandbox`; `msgapi.pytest_plugin` has fixtures
 - logs, traces and JSON: `observe`, `telemetry`, `codec`
 - `__version__`

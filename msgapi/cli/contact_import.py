@@ -26,8 +26,9 @@ from ..redact import mask
 from ..results import ApiError, Invalid, Ok, Unprocessable
 from .advice import NO_COUNTRY, describe, status_of
 from .batch.calls import SeenHashes
+from .batch.values import RowWarnings, Unfilled, as_text
 from .connection import open_signals, stop_signals
-from .files.rows import FirstPass, InputRow, ReadingOptions
+from .files.rows import FirstPass, InputRow, ReadingOptions, is_data, list_columns
 from .files.tables import InputFile, InputSource, open_input
 from .output import CliError, Exit, counted, note
 
@@ -80,6 +81,7 @@ class ContactImport:
     - *refused*: not valid, or refused by the service; the first of them are *rows*.
     - *duplicates*: the same email, or the same phone without an email, as an earlier row; not sent.
     - *empty*: rows without any value. *before*: rows before the start line.
+    - *warnings*: rows whose names may be damaged.
     - *unknown*: the rows of a call whose outcome is unknown, on *unknown_lines*; *phones* of them have no email.
 
     *interrupted* is True if a signal has ended it: not if the rows were all done by then.
@@ -103,6 +105,7 @@ class ContactImport:
     interrupted: bool = False
     _stopping: bool = field(default=False, init=False)
     rows: list[RefusedRow] = field(factory=list)
+    warnings: RowWarnings = field(factory=RowWarnings)
 
     @property
     def not_imported(self) -> int:
@@ -215,11 +218,12 @@ class ContactImport:
         if row.problem is not None:
             return row.problem
         columns, values = self.columns, dict[str, str | None]()
+        self.warnings.line = row.line
         for name, column in columns.items():
-            value = row.values.get(column)
-            if value is not None and not isinstance(value, str):
-                return f"{column} must be text"
-            found = _normalize(name, value or "", self.options.region)
+            try:
+                found = self._value(name, column, row.values.get(column))
+            except Unfilled as error:
+                return str(error)
             if isinstance(found, RefusedRecipient):
                 return f"{column} {NO_COUNTRY if found.reason == 'no_country' else found.message}"
             values[name] = found
@@ -229,6 +233,16 @@ class ContactImport:
         details = IMPORT_ROW.check(read)
         said = [f"{columns.get(one.field, one.field)} {one.message}".strip() for one in details]
         return "; ".join(said) if said else read
+
+    def _value(self, name: str, column: str, value: object) -> str | RefusedRecipient | None:
+        # Returns a value as it is imported into the field of this name; None if it is empty.
+        if name not in {"email", "phone"}:
+            return self.warnings.read(column, value) or None
+        text = as_text(column, value).strip()
+        if not text:
+            return None
+        found = normalize(text, self.options.region, kind="email" if name == "email" else "phone")
+        return found if isinstance(found, RefusedRecipient) else found.text
 
     def _refuse(self, line: int, message: str) -> None:
         self.refused += 1
@@ -248,15 +262,6 @@ def open_import(path: str, reading: ReadingOptions, options: ImportOptions) -> I
         yield ContactImport(table, options, columns)
 
 
-def _normalize(name: str, value: str, region: str | None) -> str | RefusedRecipient | None:
-    # Returns the value of a cell as it is imported into the field of this name; None if it is empty.
-    text = value.strip()
-    if not text or name not in {"email", "phone"}:
-        return text or None
-    found = normalize(text, region, kind="email" if name == "email" else "phone")
-    return found if isinstance(found, RefusedRecipient) else found.text
-
-
 def _has_value(value: object) -> bool:
     return value is not None and (not isinstance(value, str) or bool(value.strip()))
 
@@ -273,42 +278,47 @@ def find_columns(table: InputFile | InputSource, given: Mapping[str, str | None]
         columns = _matching(table.columns, name if wanted is None else wanted)
         if wanted is not None and not columns:
             raise CliError(f"{table.name} has no column {wanted} ({option}). {_shown(table)}")
+        if len(set(columns)) < len(columns):
+            raise CliError(f"{table.name} has the column {columns[0]} twice: give each column a name of its own")
         if len(columns) > 1:
             raise CliError(f"{table.name} has the columns {' and '.join(columns)}: name one with {option}")
         if columns:
             found[name] = columns[0]
     if not found.keys() & {"email", "phone"}:
-        raise CliError(f"{table.name} has no column email or phone. {_proposal(table) or _shown(table)}")
+        raise CliError(f"{table.name} has no column email or phone. {_proposal(table, found) or _shown(table)}")
     return found
 
 
 def _matching(columns: tuple[str, ...], name: str) -> list[str]:
     if name in columns:
-        return [name]
+        return [name] * columns.count(name)
     return [column for column in columns if _plain(column) == _plain(name)]
 
 
 def _describe_columns(table: InputFile, columns: Mapping[str, str]) -> str:
     used = ", ".join(f"{column} as {name}" for name, column in columns.items())
-    left = [column for column in table.columns if column not in columns.values()]
+    left = [column for column in table.columns if column and column not in columns.values()]
     shown = ", ".join(left[:_MAX_COLUMNS]) + (", ..." if len(left) > _MAX_COLUMNS else "")
-    return mask(f"imports {used}" + (f"; leaves out {shown}" if left else ""))
+    proposal = _proposal(table, columns)
+    return mask(f"imports {used}" + (f"; leaves out {shown}" if left else "") + (f". {proposal}" if proposal else ""))
 
 
 def _span(first: int, last: int) -> str:
     return f"line {first:,}" if first == last else f"lines {first:,} to {last:,}"
 
 
-def _proposal(table: InputFile | InputSource) -> str:
-    found = [(name, column) for name, usual in _USUAL.items() for column in table.columns if _plain(column) in usual]
+def _proposal(table: InputFile | InputSource, known: Mapping[str, str]) -> str:
+    # The options for fields that are not *known*, though columns have usual names of theirs.
+    missing = [(name, usual) for name, usual in _USUAL.items() if name not in known]
+    found = [(name, column) for name, usual in missing for column in table.columns if _plain(column) in usual]
     options = ", ".join(f"--{name}-column {column!r}" for name, column in found)
     return f"If these columns hold them: {options}" if options else ""
 
 
 def _shown(table: InputFile | InputSource) -> str:
-    if any(mask(column) != column for column in table.columns):
+    if any(is_data(column) or mask(column) != column for column in table.columns):
         return "Its first line looks like a contact: the line that names the columns is missing"
-    return f"Its columns: {', '.join(table.columns)}"
+    return f"Its columns: {list_columns(table.columns)}"
 
 
 def _plain(column: str) -> str:

@@ -168,9 +168,14 @@ def emit(what: str | TextTable) -> None:
 
 def emit_json(value: object) -> None:
     """Print *value* as one JSON document."""
-    import orjson  # here, because --help does not need it
+    import json  # here, because --help does not need them
 
-    emit(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    import orjson
+
+    try:
+        emit(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+    except orjson.JSONEncodeError:  # the name of a file that is not UTF-8
+        emit(json.dumps(value, indent=2))
 
 
 def note(text: str) -> None:

@@ -26,7 +26,7 @@ from .national import Completed, complete, complete_lost_plus
 
 _PLAIN: Final = re.compile(r"\+[0-9]+(?:[ -][0-9]+)+")
 _SIMPLE: Final = {ord(" "): None, ord("-"): None}
-_SCHEME: Final = re.compile(r"(?:tel|callto|sms|whatsapp):\s*", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"(?:tel|callto|sms|whatsapp|p):\s*", re.IGNORECASE)
 _OTHER_SCHEME: Final = re.compile(r"[a-z][a-z0-9.-]*:", re.IGNORECASE)
 _SIGNS: Final = {
     **dict.fromkeys("\u2212\u2043\u30fc\uff70", "-"),

@@ -68,6 +68,25 @@ async def test_what_the_source_raises_comes_out_after_the_outcomes_of_what_was_s
 
 
 @pytest.mark.anyio
+async def test_what_ends_the_batch_is_known_while_calls_are_still_in_flight() -> None:
+    error, seen = LookupError("row 1"), list[Exception | None]()
+
+    async def api(a_call: Call[T]) -> Result[T]:
+        if number(a_call) == 1:
+            raise error
+        while outcomes.failure is None:
+            await anyio.lowlevel.checkpoint()
+        seen.append(outcomes.failure)
+        return Ok(a_call.returns())
+
+    async with batch.send(api, rows(2), concurrency=2) as outcomes:
+        assert outcomes.failure is None
+        with pytest.raises(LookupError):
+            _ = await drain(outcomes)
+    assert seen == [error]
+
+
+@pytest.mark.anyio
 async def test_what_the_api_raises_comes_out_as_itself_and_names_the_call() -> None:
     errors, all_sent = [ValueError("a"), OSError("b")], anyio.Event()
 

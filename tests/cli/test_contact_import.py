@@ -150,7 +150,7 @@ def test_jsonl_and_standard_input_are_read(tmp_path: Path, capsys: Captured, mon
     found = run(capsys, written(tmp_path, lines, "p.jsonl"), "--sandbox", status=1)
     assert (found["imported"], found["refused"], found["empty"]) == (2, 2, 1)
     assert [row["line"] for row in found["refused_rows"]] == [2, 3]
-    assert found["refused_rows"][0]["message"] == "email must be text"
+    assert found["refused_rows"][0]["message"] == "email must be an e-mail address, and has no @"
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(b"mail;x\na@b.example;1\n")))
     assert run(capsys, "-", "--email-column", "Mail", "--sandbox")["imported"] == 1
 
@@ -179,6 +179,59 @@ def test_a_column_of_exactly_that_name_comes_first(tmp_path: Path, capsys: Captu
     path = written(tmp_path, "E-mail,email\nx,a@b.example\n")
     assert run(capsys, path, "--sandbox")["imported"] == 1
     assert run(capsys, path, "--email-column", "E-mail", "--sandbox", status=1)["refused"] == 1
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path: Path, capsys: Captured) -> None:
+    for header in ("email,email", "E-Mail,E-Mail"):
+        path = written(tmp_path, f"{header}\nann@b.example,bob@b.example\n")
+        assert main(["contacts", "import", path, "--dry-run"]) == 2
+        assert f"has the column {header.split(',')[0]} twice" in capsys.readouterr().err
+
+
+def test_damaged_names_are_refused_and_doubtful_ones_are_counted(tmp_path: Path, capsys: Captured) -> None:
+    names = ["#N/A", "J\ufffdrg", "A\x07", "NULL", "J\u00c3\u00b6rg", "\u200b", " Ann\u00a0"]
+    lines = "".join(f"p{at}@b.example,{name}\n" for at, name in enumerate(names))
+    path = written(tmp_path, f"email,first_name\n{lines}")
+    found = run(capsys, path, "--sandbox", status=1)
+    assert (found["imported"], [row["line"] for row in found["refused_rows"]]) == (4, [2, 3, 4])
+    assert all(row["message"].startswith("the column first_name has ") for row in found["refused_rows"])
+    assert [(one["warning"], one["lines"]) for one in found["warnings"]] == [
+        ("null_word", [5]),
+        ("broken_letters", [6]),
+    ]
+    assert main(["contacts", "import", path, "--dry-run"]) == 1
+    assert "check 1 row: the column first_name is a word that programs write" in capsys.readouterr().err
+
+
+def test_values_of_json_may_be_numbers_and_no_lists(tmp_path: Path, capsys: Captured) -> None:
+    path = written(tmp_path, '{"phone":4915112345678}\n{"phone":["+4915112345679"]}\n', "p.jsonl")
+    found = run(capsys, path, "--dry-run", status=1)
+    assert (found["valid"], found["refused_rows"]) == (
+        1,
+        [{"line": 2, "message": "the column phone is a list, not a text"}],
+    )
+
+
+def test_rows_left_out_by_a_condition_are_counted(tmp_path: Path, capsys: Captured) -> None:
+    for name, content in (
+        ("a.csv", "email,ok\na@b.example,yes\nb@b.example,no\n"),
+        ("a.jsonl", '{"email":"a@b.example","ok":"yes"}\n{"email":"b@b.example"}\n'),
+    ):
+        found = run(capsys, written(tmp_path, content, name), "--where", "ok=yes", "--dry-run")
+        assert (found["rows"], found["valid"], found["left_out"]) == (1, 1, 1)
+
+
+def test_a_usual_column_that_is_left_out_is_proposed(tmp_path: Path, capsys: Captured) -> None:
+    path = written(tmp_path, "Email Address,Phone,\n,+4915112345678,\n")
+    assert main(["contacts", "import", path, "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert said.endswith("leaves out Email Address. If these columns hold them: --email-column 'Email Address'\n")
+
+
+def test_a_first_line_that_is_a_row_is_not_printed(tmp_path: Path, capsys: Captured) -> None:
+    for line in ("Joanna,0151 2345678", "Joanna^0151 2345678"):
+        assert main(["contacts", "import", written(tmp_path, f"{line}\n" * 2), "--dry-run"]) == 2
+        assert "2345678" not in capsys.readouterr().err
 
 
 def test_a_file_that_does_not_exist_is_one_line(capsys: Captured) -> None:

@@ -60,6 +60,8 @@ def test_an_encoding_without_a_mark_is_given(tmp_path: Path, encoding: str, name
 @pytest.mark.parametrize(
     ("content", "encoding", "said"),
     [
+        ("to,name\n1,Привет\n".encode("cp1251"), None, "line 2 is not UTF-8 .*, such as cp1252"),
+        ("to,name\n1,山田太郎\n".encode("gb18030"), None, "line 2 is not UTF-8 .*, such as cp1252"),
         (b"to,name\n1,J\xf6rg\n", None, "line 2 is not UTF-8 .*looks like Windows-1252, --encoding cp1252"),
         (b"to,name\r1,A\r2,J\xf6rg\r", None, "line 3 is not UTF-8"),
         (b"to,name\n1,J\x9arg\n", None, r"line 2 is not UTF-8 .* such as cp1252 \(Windows\), mac_roman"),

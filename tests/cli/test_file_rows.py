@@ -87,6 +87,8 @@ def test_a_proposal_can_be_pasted_into_a_shell() -> None:
         "+49 (151) 000-00001",
         "4915100000001",
         "tel:+49-151-00000001",
+        "612 34 56 78",
+        "12 34 56 78",
         "'+4915100000001",
         "\u200e+49\u00a0151\u00a000000001",
         "ann@example.org",
@@ -117,6 +119,33 @@ def test_a_header_that_looks_like_a_row_is_said_to_be_missing_without_its_values
 def test_a_name_is_no_data(name: str) -> None:
     check_header([name])
     assert not is_data(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "+4915100000001^Joanna",
+        "Call 0049 151 00000001",
+        '{"to": "+4915100000001"}',
+        "Joanna (+49) 151-000 00001",
+        "x\t+4915100000001",
+    ],
+)
+def test_a_number_inside_a_name_is_data(name: str) -> None:
+    with pytest.raises(CliError, match="the first line must be a header") as caught:
+        _ = require_column([name, "Joanna"], "to", "--to-column", " for the recipients")
+    assert "0000" not in f"{caught.value}"
+
+
+@pytest.mark.parametrize("name", ["0151 0000 0001^Joanna", "Joanna 151/00000001", "J 4915100000001"])
+def test_a_name_that_may_contain_a_number_is_not_shown(name: str) -> None:
+    assert list_columns(["a", name]) == "a, ***"
+
+
+def test_a_single_column_that_is_another_one_may_be_a_title_or_all_columns() -> None:
+    for columns in (["to^name"], ["Customers of May", "", ""]):
+        with pytest.raises(CliError, match="unless the header is on another line, or --delimiter is missing; the"):
+            _ = require_column(columns, "to", "--to-column", " for the recipients")
 
 
 def test_many_columns_are_not_all_listed() -> None:

@@ -17,6 +17,7 @@ from msgapi.cli.files.rows import FirstPass, InputRow, ReadingOptions
 from msgapi.cli.files.tables import InputFile, open_input
 from msgapi.cli.output import CliError
 from tests.support.cli_files import scanned
+from tests.support.workbooks import workbook
 
 
 def read(path: Path, content: bytes, **options: Any) -> tuple[tuple[str, ...], list[InputRow]]:  # noqa: ANN401 - options
@@ -178,6 +179,8 @@ def test_the_column_of_the_keys_has_its_name_in_the_rows(tmp_path: Path) -> None
         (b'to;name\n1;"J\n0151 000 00002;Ann"\n', "2 to 3"),
         (b'to,name\n1,"J\nann@example.org,Ann"\n', "2 to 3"),
         (b'\n\nto,name\n9,x\n1,"J\n4915100000002,Ann"\n', "5 to 6"),
+        (b'to,name\n1,"J\n612 345 678,Ann"\n', "2 to 3"),
+        (b'to,name\n1,"J\n12 34 56 78,Ann"\n', "2 to 3"),
     ],
 )
 def test_a_used_cell_that_has_swallowed_a_row_ends_the_program(tmp_path: Path, content: bytes, lines: str) -> None:
@@ -192,6 +195,78 @@ def test_a_cell_that_is_not_used_and_has_swallowed_a_row_is_kept_by_its_lines(tm
     table = scan(tmp_path / "a.csv", b"to,name,note\n" + rows, "to", "name")
     assert (table.count, table.line_breaks.used) == (12, 0)
     assert table.line_breaks.suspect == [(2 * at, 2 * at + 1) for at in range(1, 11)]
+    assert list(table.line_breaks.describe())[-1] == "so do 2 more rows"
+    rows = rows[: len(rows) // 12 * 11]
+    assert list(scan(tmp_path / "a.csv", b"to,name,note\n" + rows, "to").line_breaks.describe())[-1] == (
+        "so does 1 more row"
+    )
+
+
+def test_a_cell_of_a_sheet_can_have_swallowed_a_row_too(tmp_path: Path) -> None:
+    sheet = workbook({"A": [["to", "name", "note"], ["1", "Ann", "a\nb"], ["1", "J\n+4915100000002;Ann", ""]]})
+    with pytest.raises(CliError, match=r"line 3: its column name contains .* is a quote missing in the CSV"):
+        _ = scan(tmp_path / "a.xlsx", sheet, "to", "name")
+    table = scan(tmp_path / "a.xlsx", sheet, "to", "note")
+    assert (table.line_breaks.used, table.line_breaks.suspect_rows) == (1, 1)
+    assert (table.delimiter, table.file_format) == (",", "csv")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'to, name, x\n1, "Lee, Ann", y\n',
+        b'"to", "name", "x"\n"1", "Lee, Ann", "y"\n',
+        b'to; name; x\n1; "Lee, Ann"; y\n',
+        b'to, name, x\n1,   "Lee, Ann", "y"',
+    ],
+)
+def test_quotes_after_a_space_are_quotes(tmp_path: Path, content: bytes) -> None:
+    (row,) = values(tmp_path / "a.csv", content)
+    assert {name: f"{text}".strip() for name, text in row.items()} == {"to": "1", "name": "Lee, Ann", "x": "y"}
+
+
+def test_a_quote_after_a_space_inside_a_cell_is_text(tmp_path: Path) -> None:
+    assert values(tmp_path / "a.csv", b'to,name\n1, "Bee" Lee\n') == [{"to": "1", "name": ' "Bee" Lee'}]
+
+
+def test_conditions_on_json_need_no_ids(tmp_path: Path) -> None:
+    _ = (tmp_path / "a.jsonl").write_bytes(b'{"to": "1", "ok": true}\n{"to": "2"}\n')
+    visited: list[object] = []
+    with open_input(str(tmp_path / "a.jsonl"), ReadingOptions(where=("ok=true",))) as source:
+        table = source.scan(FirstPass(visit=visited.append))
+    assert (table.count, table.left_out, visited) == (1, 1, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'[["to"], ["1"]]', "line 1 is not a JSON object"),
+        (b'["+4915100000001"]', "line 1 is not a JSON object"),
+        (b'{"to": "1", "x": NaN}\n', "line 1 is not JSON: unexpected character"),
+        (b'{"to": "1"} {"to": "2"}\n', "line 1 is not JSON: unexpected content"),
+        (b"\n{}\n", "line 2 is empty"),
+    ],
+)
+def test_json_without_any_value_is_refused_with_its_first_line(tmp_path: Path, content: bytes, said: str) -> None:
+    with pytest.raises(CliError, match=f"a.jsonl has no row with values: {said}") as caught:
+        _ = read(tmp_path / "a.jsonl", content)
+    assert "4915" not in f"{caught.value}"
+
+
+@pytest.mark.parametrize("first", ["[]", '["+4915100000001", "Ann"]', "[1]"])
+def test_an_array_on_the_first_line_of_jsonl_is_a_row_with_a_problem(tmp_path: Path, first: str) -> None:
+    _, found = read(tmp_path / "a.jsonl", f'{first}\n{{"to": "1"}}\n'.encode())
+    assert [(row.line, row.problem is None) for row in found] == [(1, False), (2, True)]
+
+
+def test_a_list_that_is_named_by_a_number_is_not_named(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"around the list \*\*\*: write"):
+        _ = read(tmp_path / "a.json", b'{"+4915100000001": [{"name": "Ann"}]}')
+
+
+def test_json_given_as_csv_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match="a is JSON, not CSV: leave --format csv out"):
+        _ = read(tmp_path / "a", b'{"to": "+4915100000001"}\n', file_format="csv")
 
 
 def test_cells_that_only_span_lines_are_counted(tmp_path: Path) -> None:

@@ -370,9 +370,10 @@ def test_a_batch_that_is_not_queued_whole_is_told(tmp_path: Path, there: Fleet, 
 
 
 def test_what_was_normalised_is_queued_and_reported(tmp_path: Path, there: Fleet, capsys: Captured) -> None:
-    path = people(tmp_path, 0, more="1,0151 00000001,Ann\n2,+4915100000001,Bo\n")
+    path = people(tmp_path, 0, more="1,0151 00000001,Ann\n2,+4915100000001,NULL\n")
     assert main([*enqueue(path), "--region", "DE"]) == 0
-    printed = capsys.readouterr().out
+    printed, noted = capsys.readouterr()
+    assert "line 3" in noted
     assert "recipients normalised in 1 row (spaces removed: 1; a national number completed" in printed
     assert "the same recipient as an earlier row, with another message: 1 (line 3)" in printed
     rows = [row for chunk in there.queued() for row in chunk.rows]

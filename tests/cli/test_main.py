@@ -458,6 +458,17 @@ def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
     assert "MSGAPI_BASE_URL" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("name", "value"), [("MSGAPI_BASE_URL", "ftp://x"), ("MSGAPI_API_KEY", "a b")])
+def test_a_setting_that_cannot_be_used_is_one_line_and_status_4(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
+    monkeypatch.setenv(name, value)
+    assert main(["balance"]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("(not needed with --sandbox)")
+
+
 @pytest.mark.parametrize("module", ["msgapi", "msgapi.cli"])
 def test_the_package_can_be_run_as_a_module(module: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=True)  # noqa: S603

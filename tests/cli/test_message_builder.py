@@ -82,6 +82,12 @@ def test_an_empty_placeholder_makes_the_row_invalid_unless_it_is_allowed() -> No
     assert message.text == "Hi "
 
 
+def test_a_text_of_spaces_is_missing() -> None:
+    row: dict[str, object] = {"to": "+4915100000001", "name": ""}
+    for text in ("  ", " {name} ", "\n{name|}"):
+        assert said(write({**RCS, "text": text}, row, allow_empty=True)) == (Detail("text", "is missing"),)
+
+
 def test_a_row_that_could_not_be_read_is_invalid() -> None:
     plan = MessageTemplate(given=RCS).bind(("to", "name"))
     assert said(plan.build(InputRow(1, 2, problem="is ragged"))) == (Detail("", "the row is ragged"),)

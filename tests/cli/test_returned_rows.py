@@ -188,10 +188,25 @@ def test_a_row_that_waits_under_the_key_of_a_changed_request_keeps_it(file_of_id
     assert file.states() == {"ACCEPTED": 2, "NOT_SENT": 1}
     file.write(*bob)
     assert file.send(*BY_ID, "--changed", "skip")[1]["changed"] == 1
-    box.top_up(PRICE)
+    file.write(person(3, "Ann,c"), *bob)  # the first row stops the run
     status, facts, _ = file.send(*BY_ID, "--changed", "send")
-    assert (status, facts["accepted"], facts["not_in_the_file"]) == (0, 2, 1)
-    assert texts(box) == [("01", "Hi Ann"), ("01", "Hi Bob"), ("02", "Hi Ann")]
+    assert (status, facts["not_sent_yet"], facts["not_in_the_file"]) == (3, 2, 1)
+    box.top_up(PRICE * 2)
+    status, facts, _ = file.send(*BY_ID)  # what was decided is not asked again
+    assert (status, facts["accepted"], facts["not_in_the_file"]) == (0, 3, 1)
+    assert texts(box) == [("01", "Hi Ann"), ("01", "Hi Bob"), ("02", "Hi Ann"), ("03", "Hi Ann")]
+
+
+def test_a_new_row_of_a_recipient_whose_changed_row_keeps_its_id_is_new(file_of_ids: File, box: Sandbox) -> None:
+    file = file_of_ids
+    box.top_up(Decimal(1))
+    file.write(person(1, "Ann,a"))
+    assert file.send(*BY_ID)[0] == 0
+    file.write(person(1, "Bob,a"), person(1, "Eve,c"))
+    assert "(line 2)" in file.send(*BY_ID)[2]
+    status, facts, _ = file.send(*BY_ID, "--changed", "skip")
+    assert (status, facts["changed"], facts["accepted"]) == (0, 1, 1)
+    assert texts(box) == [("01", "Hi Ann"), ("01", "Hi Eve")]
 
 
 def test_rows_whose_ids_have_moved_to_other_recipients_are_all_changed(file_of_ids: File, box: Sandbox) -> None:
@@ -242,6 +257,11 @@ def test_each_recipient_of_a_fallback_counts_and_a_row_that_comes_back_keeps_its
     assert orjson.loads(capsys.readouterr().out)["changed"] == 1
     with journal.open_readonly(f"{path}.journal") as record:
         assert sorted((row.state.name, row.leg) for row in record.rows()) == [("ACCEPTED", 1), ("CHANGED", 2)]
+    assert send("+4915100000001", "Bob") == 0
+    with journal.open_readonly(f"{path}.journal") as record:
+        assert sorted((row.state.name, row.leg) for row in record.rows()) == [("ACCEPTED", 1), ("NOT_SENT", 2)]
+    assert send(phone, "Ann", "--changed", "skip") == 0
+    _ = capsys.readouterr()
     before = len(box.messages)
     assert send(phone, "Ann", "--changed", "send") == 0
     assert [one.to for one in box.messages][before:] == ["ann@example.org"]

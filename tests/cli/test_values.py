@@ -49,7 +49,7 @@ def test_invisible_characters_are_removed_around_a_value_and_kept_inside() -> No
     assert RowWarnings().read("name", f"\u200b \ufeff{family}\ufe0f\u00a0") == f"{family}\ufe0f"
 
 
-@pytest.mark.parametrize("value", ["NULL", "None", "nan", "undefined", "-", "N/A", "\\N", "<null>"])
+@pytest.mark.parametrize("value", ["NULL", "None", "nan", "undefined", "-", "N/A", "n.a.", "\\N", "<null>"])
 def test_a_word_for_no_value_is_sent_and_counted(value: str) -> None:
     assert warned(value) == [NULL_WORD]
 

@@ -56,6 +56,7 @@ def reason_of(given: object, region: str | None = None) -> str:
         ("TEL: +4915100000001", ("prefix",)),
         ("tel://+4915100000001", ("prefix",)),
         ("whatsapp:+4915100000001", ("prefix",)),
+        ("p:+4915100000001", ("prefix",)),  # the lead forms of Facebook
         ("'+4915100000001", ("spreadsheet",)),
         ("\u2019+4915100000001", ("spreadsheet",)),
         ("'+4915100000001'", ("spreadsheet",)),

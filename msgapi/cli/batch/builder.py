@@ -63,7 +63,7 @@ def compose(given: Mapping[str, str], data: Json | None = None, content: Json | 
         return _invalid(Detail("agent_id", problem))
     is_email = senders == ["channel_id"]
     required = ("to",) if is_email else ("to", "traffic_type", *(("text",) if content is None else ()))
-    missing = [Detail(name, "is missing") for name in required if not given.get(name)]
+    missing = [Detail(name, "is missing") for name in required if not given.get(name, "").strip()]
     if missing:
         return _invalid(*missing)
     if content is not None:

@@ -184,6 +184,7 @@ def _facts(found: DryRun, table: InputFile, requests: Sequence[Request]) -> dict
         **found.recipients.facts(),
         "left_out": table.left_out,
         "rows_with_line_breaks": table.line_breaks.used,
+        "suspect_rows": table.line_breaks.suspect_rows,
         "first_request": first,
         "fallbacks": found.fallbacks,
         "fallback_request": second,

@@ -53,7 +53,9 @@ _SPREADSHEET_ERRORS: Final = _words(
     #DEEL/0! #GETAL! #NAAM? #NB #LEEG! #ADR! #ARG! #LICZBA! #NAZWA? #ZERO! #BRAK
     """
 )
-_NULL_WORDS: Final = _words(r"null (null) <null> [null] none nil nan <na> n/a #null undefined unknown \n - -- --- ?")
+_NULL_WORDS: Final = _words(
+    r"null (null) <null> [null] none nil nan <na> n/a #null undefined unknown n.a. \n - -- --- ?"
+)
 _LONGEST_NULL_WORD: Final = max(map(len, _NULL_WORDS))
 _ENTITY: Final = re.compile(r"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,5}|([A-Za-z]{2,8}));")
 

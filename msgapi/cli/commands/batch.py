@@ -101,10 +101,11 @@ def batch(
       msgapi batch people.csv --agent ag_live_demo --traffic TRANSACTION \\
         --text 'Hi {name}, your parcel is here.' --failed failed.csv
 
-    {column} in --text, --subject and --html is replaced by the value of that column, and {column|text} by *text* if the
-    value is empty. Write {{ and }} for braces. @FILE in place of a text reads it from a file. --message FILE.json is
-    any message as the API has it, such as a rich card, with placeholders in its strings.
-    Columns are found regardless of case, spaces, hyphens and underscores.
+    {column} in --text, --subject and --html is replaced by the value of that column, and {column|text} by that text if
+    the value is empty. Write {{ and }} for braces. @FILE in place of a text reads it from a file. --message FILE.json
+    is any message as the API has it, such as a rich card, with placeholders in its strings. Columns are found
+    regardless of case, spaces, hyphens and underscores.
+
     A field without an option is read from the column with its name: to, agent_id, traffic_type, message_type,
     ttl, text, channel_id, subject, html, template_id, template_version, template_data (JSON),
     idempotency_key, and from JSON also content, rich_card, carousel, suggestions. An option takes precedence over a

@@ -190,7 +190,7 @@ def import_file(
             emit(f"line {row.line:,}: {row.message}")
         if done.refused > _MAX_PRINTED:
             note(f"{counted(done.refused - _MAX_PRINTED, 'more row')}: --json lists up to 1,000")
-    for sentence in continuation(done):
+    for sentence in (*done.warnings.texts(), *continuation(done)):
         note(sentence)
     if done.error is not None and done.unknown_lines is None:
         (call,) = contacts.import_contacts([contacts.ImportRow(email="a@b.example")])
@@ -250,7 +250,14 @@ def _counts(done: ContactImport, *, dry_run: bool) -> dict[str, int]:
     sent = {"valid": done.valid} if dry_run else {"imported": done.imported, "existing": done.existing}
     left = {"before_start_line": done.before, "duplicates": done.duplicates, "empty": done.empty}
     open_rows = {} if dry_run else {"unknown": done.unknown, "not_imported": done.not_imported}
-    return {"rows": done.table.count, **sent, "refused": done.refused, **left, **open_rows}
+    return {
+        "rows": done.table.count,
+        **sent,
+        "refused": done.refused,
+        **left,
+        **open_rows,
+        "left_out": done.table.left_out,
+    }
 
 
 def _facts(done: ContactImport, *, dry_run: bool) -> dict[str, Any]:
@@ -259,6 +266,7 @@ def _facts(done: ContactImport, *, dry_run: bool) -> dict[str, Any]:
         **_counts(done, dry_run=dry_run),
         "left_out": done.table.left_out,
         "refused_rows": [{"line": row.line, "message": row.message} for row in done.rows],
+        "warnings": done.warnings.facts(),
         "unknown_lines": None if lines is None else list(lines),
         "next_line": done.next_line,
         "error": None if done.error is None else facts(done.error),

@@ -82,6 +82,7 @@ _TEXTS: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
 _TAR: Final = slice(257, 262)
 _MOST_CONTROLS: Final = 0.02  # of the characters of a text
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_LONG_RUN: Final = re.compile(rb"[\x80-\xff]{4}")
 _MANY_NULS: Final = 0.1
 
 
@@ -288,7 +289,10 @@ def _undecodable(name: str, line: int, encoding: Encoding, error: UnicodeDecodeE
 
 
 def _looks_like_windows(sample: bytes) -> bool:
-    # Letters with accents are C0 to FF there; typographic signs, and few letters, are below.
+    # Letters with accents are C0 to FF there; typographic signs, and few letters, are below. Four in a row are rare: in
+    # other alphabets, whole words are such bytes.
     high = bytes(one for one in sample if one >= 0x80)  # noqa: PLR2004 - what is not ASCII
+    if _LONG_RUN.search(sample):
+        return False
     low = [one for one in high if one < 0xA0 and one not in b"\x80\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97"]  # noqa: PLR2004
     return not low

@@ -19,7 +19,18 @@ from attrs import evolve, field, frozen
 from ..output import CliError
 from .blocks import FileBlocks, open_copy
 from .formats import LONGEST_LINE, Encoding, count_lines, read_lines, read_text
-from .rows import KEY, MOST_COLUMNS, Conditions, FirstPass, InputRow, LineBreaks, find_column, is_recipient
+from .rows import (
+    HIDDEN,
+    KEY,
+    MOST_COLUMNS,
+    Conditions,
+    FirstPass,
+    InputRow,
+    LineBreaks,
+    find_column,
+    is_data,
+    is_recipient,
+)
 
 _LINE: Final = re.compile(r"[^\r\n]+")
 _LINE_END: Final = re.compile(r"[\r\n]")
@@ -50,7 +61,7 @@ class JsonRows:
         count = 0
         for row in self.rows():
             count += 1
-            if row.problem is None:
+            if row.problem is None and self.first.ids:
                 self.first.visit([row.values.get(name) for name in self.first.ids])
         return count, self.count - count
 
@@ -91,6 +102,9 @@ def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSta
     rows = _with_columns(rows)
     if not rows.count:
         raise CliError(f"{blocks.name} has no rows: there is nothing to send")
+    if not rows.columns:
+        first = next(rows.rows())
+        raise CliError(f"{blocks.name} has no row with values: line {first.line} {first.problem or 'is empty'}")
     _check_wrapped(blocks.name, rows)
     key = find_column(rows.columns, KEY)
     if key in {None, KEY}:
@@ -99,10 +113,11 @@ def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSta
 
 
 def _has_line_each(start: str) -> bool:
-    # One document over several lines is no JSONL; nor is one array on one line.
-    if start.startswith("["):
-        return False
+    # One document over several lines is no JSONL; nor is an array on one line, unless it has no object and is followed.
     end = end_of_value(start)
+    if start.startswith("["):
+        has_object = start[1:].lstrip().startswith("{")
+        return end > 0 and not has_object and bool(start[end:].strip()) and not _LINE_END.search(start, 0, end)
     return _LINE_END.search(start, 0, end) is None if end else first_lines(start)[0] != "{"
 
 
@@ -132,9 +147,10 @@ def _check_wrapped(name: str, rows: JsonRows) -> None:
         return
     for key, value in row.values.items():
         if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+            shown = HIDDEN if is_data(key) else key
             raise CliError(
-                f"{name} is one JSON object around the list {key}: write one object per line, for example with "
-                f"`jq -c '.{key}[]'`"
+                f"{name} is one JSON object around the list {shown}: write one object per line, for example with "
+                f"`jq -c '.{shown}[]'`"
             )
 
 

@@ -28,10 +28,12 @@ _USUAL_NAMES: Final = re.compile(
     r"|destinataires?|destinatarios?|portable|gsm"
 )
 _NOISE: Final = re.compile(r"[\s()./\u2010-\u2015-]|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_PHONE: Final = re.compile(r"(?:tel:)?['\"=]*(?:\+|00)[0-9]{7,15}['\"]*|0[0-9]{6,13}|[0-9]{10,15}")
+_PHONE: Final = re.compile(r"(?:tel:)?['\"=]*(?:\+|00)[0-9]{7,15}['\"]*|0[0-9]{6,13}|[0-9]{8,15}")
 _EMAIL: Final = re.compile(r"(?:mailto:|[^<>]*<)?[^\s@<>]+@[^\s@<>]+\.[^\s@<>]+>?")
 _DATE: Final = re.compile(r"\d{1,4}([./-])\d{1,2}\1\d{1,4}\D*")
 _DATA: Final = re.compile(r"\+?[\d\s().,/:'-]+")
+_NUMBER_INSIDE: Final = re.compile(r"(?:\+|\b00)[ (]*[1-9](?:[ ()./-]*\d){6,14}")  # with its country code
+_DIGITS_INSIDE: Final = re.compile(r"\d(?:[ ()./-]{0,2}\d){6,}")
 _FEWEST_DIGITS: Final = 4  # a shorter number may be the name of a column
 HIDDEN: Final = "***"
 EMAIL_OPTION: Final = "--fallback-email"
@@ -53,14 +55,14 @@ def is_recipient(text: str) -> bool:
 
 def is_data(name: str) -> bool:
     """Return whether *name* looks like a value rather than the name of a column."""
-    if is_recipient(name) or ("@" in name and "." in name):
+    if is_recipient(name) or ("@" in name and "." in name) or _NUMBER_INSIDE.search(name):
         return True
     return _DATA.fullmatch(name) is not None and sum(map(str.isdigit, name)) >= _FEWEST_DIGITS
 
 
 def list_columns(columns: Iterable[str]) -> str:
-    """Return the names of *columns* for a message. A name that looks like a value is hidden."""
-    names = [HIDDEN if is_data(name) else name for name in columns if name]
+    """Return the names of *columns* for a message. A name that looks like a value, or may contain one, is hidden."""
+    names = [HIDDEN if is_data(name) or _DIGITS_INSIDE.search(name) else name for name in columns if name]
     more = len(names) - _MOST_SHOWN
     return ", ".join([*names[:_MOST_SHOWN], *([f"and {more:,} more"] if more > 0 else [])])
 
@@ -93,6 +95,8 @@ def require_column(columns: Sequence[str], name: str, option: str, purpose: str 
         hint = f"{purpose}: is it {' or '.join(f'`{option} {quote(one)}`' for one in likely)}?"
     else:
         hint = f"{purpose}: name it with {option}" if purpose else f" ({option})"
+        if sum(map(bool, columns)) == 1:
+            hint += ", unless the header is on another line, or --delimiter is missing"
     raise CliError(f"there is no column {name}{hint}; the columns are: {list_columns(columns)}")
 
 
@@ -173,14 +177,17 @@ class FirstPass:
 @final
 @define(eq=False)
 class LineBreaks:
-    """Rows with a cell that has a line break: the number of rows with one that is *used*, and the *lines* of the first.
+    """Rows with a cell that has a line break.
 
-    *suspect* are the first and last lines of rows with such a cell that is not used, and looks like another row.
+    *used* is the number of rows that have it in a cell that is used, and *lines* are the lines of the first of them.
+    *suspect_rows* is the number of rows with such a cell that is not used, and looks like another row; *suspect* are
+    the first and last lines of the first of them.
     """
 
     used: int = 0
     lines: list[int] = field(factory=list)
     suspect: list[tuple[int, int]] = field(factory=list)
+    suspect_rows: int = 0
 
     def add_used(self, line: int) -> None:
         """Count a row that begins on *line*."""
@@ -199,9 +206,13 @@ class LineBreaks:
                 f"line {first}: the row goes on to line {last}, and a column that is not used contains what looks like "
                 "another row, which is not sent: is a quote missing?"
             )
+        more = self.suspect_rows - len(self.suspect)
+        if more:
+            yield f"so {'does' if more == 1 else 'do'} {counted(more, 'more row')}"
 
     def add_suspect(self, line: int, end: int) -> None:
-        """Keep the lines of a row, if it is one of the first."""
+        """Count a row, and keep its lines if it is one of the first."""
+        self.suspect_rows += 1
         if len(self.suspect) < _MOST_LINES:
             self.suspect.append((line, end))
 

@@ -59,6 +59,8 @@ _LONGEST_CELL: Final = 4 << 20
 _DELIMITERS: Final = ("\t", ";", "|", ",")
 _DELIMITER_NAMES: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 _SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)
+_SHEET: Final = ""  # the delimiter of a sheet: it has none
+_IN_SHEETS: Final = re.compile(r"[,;\t|]")  # what may have been one before a file became a sheet
 _SAMPLE: Final = 100  # lines by which the delimiter is found
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
@@ -187,6 +189,8 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
     if not start:
         _ = next((line for line in read_lines(blocks, encoding) if line.strip()), None)
         raise CliError(f"{blocks.name} is empty: there is nothing to send")
+    if options.file_format == "csv" and _KEY_BEGINS.match(start):
+        raise CliError(f"{blocks.name} is JSON, not CSV: leave --format csv out")
     if _is_json(content, start, options.file_format):
         return _source(stored, open_json(blocks, encoding, start, stack), options, encoding)
     tabs = PurePath(content.name).suffix.lower() in _TABS
@@ -243,7 +247,7 @@ class CellRows:
         records = self.records()
         _ = next(records)
         for line, end, cells in records:
-            if end > line:
+            if end > line or (self.delimiter == _SHEET and any("\n" in cell for cell in cells)):
                 self._check_lines(line, end, cells, breaks)
             complete = needed <= len(cells) <= width or self._problem(cells) is None
             if conditions and complete and not _meets(cells, conditions):
@@ -294,9 +298,10 @@ class CellRows:
             is_used = self.first.used is None or name in self.first.used
             used |= is_used
             if self._has_row(cell) and is_used:
+                where = f"lines {line} to {end} are read as one row, and its" if end > line else f"line {line}: its"
                 raise CliError(
-                    f"{self.name}: lines {line} to {end} are read as one row, and its column {name} contains what "
-                    f"looks like another row: is a quote missing on line {line}?"
+                    f"{self.name}: {where} column {name} contains what looks like another row: is a quote missing "
+                    f"{f'on line {line}' if end > line else 'in the CSV that it was made from'}?"
                 )
             if self._has_row(cell):
                 breaks.add_suspect(line, end)
@@ -304,8 +309,9 @@ class CellRows:
             breaks.add_used(line)
 
     def _has_row(self, cell: str) -> bool:
-        lines = (one.split(self.delimiter) for one in _LINE_END.split(cell) if self.delimiter in one)
-        return any(is_recipient(part) for parts in lines for part in parts)
+        between = _IN_SHEETS if self.delimiter == _SHEET else re.compile(re.escape(self.delimiter))
+        lines = (between.split(one) for one in _LINE_END.split(cell))
+        return any(is_recipient(part) for parts in lines if len(parts) > 1 for part in parts)
 
 
 def _meets(cells: Sequence[str], conditions: Sequence[tuple[int, str]]) -> bool:
@@ -324,9 +330,10 @@ def _open_csv(
     skipped = 0 if sep is None else 1
     given = sep[1] if delimiter is None and sep is not None else delimiter
     found = given or ("\t" if tabs else _find_delimiter(lines[skipped:], expected))
+    dialect = _Dialect(found, spaced=_has_spaced_quotes(lines[skipped:], found))
 
     def records() -> Iterator[Record]:
-        return _csv_records(blocks.name, read_lines(blocks, encoding), found, skipped)
+        return _csv_records(blocks.name, read_lines(blocks, encoding), dialect, skipped)
 
     return _with_header(blocks.name, found, records)
 
@@ -340,7 +347,7 @@ def _open_sheet(blocks: FileBlocks) -> CellRows:
                 if raw != b"\n":
                     yield number, number, orjson.loads(raw)
 
-    return _with_header(blocks.name, ",", records)
+    return _with_header(blocks.name, _SHEET, records)
 
 
 def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Record]]) -> CellRows:
@@ -360,11 +367,24 @@ def _parse_delimiter(text: str) -> str:
     return found
 
 
-def _csv_records(name: str, lines: Iterator[str], delimiter: str, skipped: int) -> Iterator[Record]:
+@final
+@frozen
+class _Dialect:
+    # With *spaced*, quotes may follow a space after the delimiter, as in `to, "name"`.
+    delimiter: str
+    spaced: bool
+
+
+def _has_spaced_quotes(lines: Sequence[str], delimiter: str) -> bool:
+    found = re.compile(rf'{re.escape(delimiter)} +"[^"]*"(?={re.escape(delimiter)}|[\r\n]*\Z)')
+    return any(found.search(line) for line in lines)
+
+
+def _csv_records(name: str, lines: Iterator[str], dialect: _Dialect, skipped: int) -> Iterator[Record]:
     _ = csv.field_size_limit(_LONGEST_CELL)
     for _ in range(skipped):
         _ = next(lines)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
     line = 1 + skipped
     try:
         for cells in reader:
@@ -373,7 +393,9 @@ def _csv_records(name: str, lines: Iterator[str], delimiter: str, skipped: int) 
                 yield line, end, cells
             line = end + 1
     except csv.Error as error:
-        raise CliError(f"{name}: line {line} is not CSV ({error}): is a quote not closed?") from None
+        raise CliError(
+            f"{name}: line {line} is not CSV ({error}): is a quote not closed, or one inside a cell not doubled?"
+        ) from None
 
 
 def _find_delimiter(lines: Sequence[str], expected: str | None) -> str:
