@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import orjson
 import pytest
 
@@ -151,6 +152,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_line(
     assert main(["balance", *kept(state)]) == 2
     assert capsys.readouterr().err == f"msgapi: cannot write {state}: No space left on device\n"
     assert [*state.parent.iterdir()] == []
+    assert click.get_current_context(silent=True) is None, "a later command in this process has its own"
 
 
 def test_two_commands_at_once_on_one_file_are_refused(state: Path, capsys: Captured) -> None:
