@@ -201,7 +201,7 @@ def read_profiles(path: Path) -> dict[str, Profile]:
 def _parse(data: bytes) -> dict[str, dict[str, Any]] | str:
     # Returns the tables of the profiles, or why there are none.
     try:
-        found = tomllib.loads(data.decode())
+        found = tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows begin a file with a mark
     except UnicodeDecodeError:
         return " is not TOML: it is not UTF-8"
     except (tomllib.TOMLDecodeError, RecursionError) as error:

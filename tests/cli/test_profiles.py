@@ -157,6 +157,14 @@ def test_another_file_can_be_named(
     assert key_of(sent[0]) == KEY
 
 
+def test_a_file_with_a_byte_order_mark_is_read_and_edited(config: Path, sent: list[Request]) -> None:
+    write(config, f'\ufeff[profiles.default]\napi_key = "{KEY}"')
+    assert main(["balance"]) == 0
+    assert key_of(sent[0]) == KEY
+    assert main(["configure", "--profile", "other", "--key-file", "key"]) == 0
+    assert read_profiles(config).keys() == {"default", "other"}
+
+
 def test_a_path_that_is_too_long_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured, config: Path) -> None:
     path = config.parent.parent / ("x" * 300) / "config.toml"
     monkeypatch.setenv("MSGAPI_CONFIG", str(path))
