@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import ModuleType
-from typing import Any, TypedDict, assert_type
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar, assert_type
 
 import orjson
 import pytest
@@ -20,6 +20,7 @@ from msgapi.http import Headers
 from msgapi.results import Unreadable
 from tests.test_client import READ, scripted
 
+T = TypeVar("T")
 pytestmark = pytest.mark.anyio
 TEXT = messages.Text(agent_id="ag_1", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
 
@@ -110,6 +111,46 @@ def test_a_type_that_json_cannot_be_decoded_to_is_a_mistake_when_the_call_is_mad
 )
 def test_each_type_that_json_can_be_decoded_to_is_allowed(returns: Any) -> None:  # noqa: ANN401 - anything
     assert define_call("GET", "/v1/reports", returns=returns).returns is returns
+
+
+@frozen
+class Linked:
+    """A model with an optional field of itself."""
+
+    name: str
+    next: "Linked | None" = None
+
+
+@frozen
+class Boxed(Generic[T]):
+    """A generic model of the caller's."""
+
+    value: T
+
+
+class Pair(NamedTuple):
+    """A named tuple of the caller's."""
+
+    number: int
+    name: str
+
+
+@pytest.mark.parametrize(
+    ("returns", "body", "value"),
+    [
+        (Linked, b'{"name":"a","next":{"name":"b"}}', Linked("a", Linked("b"))),
+        (list[Linked], b'[{"name":"a"}]', [Linked("a")]),
+        (Boxed[int], b'{"value":1}', Boxed(1)),
+        (Pair, b'[1,"a"]', Pair(1, "a")),
+        (tuple[int, str], b'[1,"a"]', (1, "a")),
+        (tuple[int, ...], b"[1,2]", (1, 2)),
+    ],
+)
+async def test_unusual_types_are_decoded_too(returns: Any, body: bytes, value: object) -> None:  # noqa: ANN401 - types
+    async with scripted(Response(200, {}, body)) as (client, _):
+        result = await client(define_call("GET", "/v1/reports", returns=returns))
+        assert isinstance(result, Ok)
+        assert result.value == value
 
 
 async def test_a_model_may_name_a_class_that_is_defined_after_the_call(monkeypatch: pytest.MonkeyPatch) -> None:

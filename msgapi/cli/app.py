@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from errno import ENOSPC
 from importlib import import_module
+from types import TracebackType
 from typing import Final, final
 
 import click
+from click.globals import pop_context
 from click.shell_completion import CompletionItem
 
 from ..version import VERSION
@@ -145,6 +147,16 @@ class HelpContext(click.Context):
     """The context of each command."""
 
     formatter_class = HelpFormatter
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        """Close the context. If that raises, as when the file of a sandbox cannot be written, it still ends."""
+        try:
+            return super().__exit__(kind, error, traceback)
+        finally:
+            if click.get_current_context(silent=True) is self and self._depth == 0:
+                pop_context()
 
 
 @final

@@ -248,14 +248,15 @@ def run_call(
     if key is not None:
         note(f"to repeat this command without a second effect: --idempotency-key {quote(key)}")
     result = run_async(partial(make_call, call, private_sandbox(given or {}) if sandbox else None))
+    with_key = {} if key is None else {"idempotency_key": key}
     if isinstance(result, Ok):
         if json:
-            emit_json(codec.to_dict(result.value) | ({} if key is None else {"idempotency_key": key}))
+            emit_json(codec.to_dict(result.value) | with_key)
         else:
             emit(show(result.value))
         return Exit.ACCEPTED
     if json:
-        emit_json(facts(result))
+        emit_json(facts(result) | with_key)
     if key is not None and result.may_have_happened:
         note(describe(result))
         note(f"It may have been done. To repeat it without a second effect: --idempotency-key {quote(key)}")

@@ -10,6 +10,7 @@ Rules:
 import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from signal import Signals
 from typing import Final, final
 
@@ -18,6 +19,7 @@ from attrs import define, field, frozen
 
 from .. import contacts
 from ..calls import Caller
+from ..concurrency import background
 from ..contacts import IMPORT_ROW, MAX_IMPORT_ROWS, ImportRow
 from ..recipients import RefusedRecipient, normalize
 from ..redact import mask
@@ -81,6 +83,8 @@ class ContactImport:
     - *empty*: rows without any value. *before*: rows before the start line.
     - *warnings*: rows whose names may be damaged.
     - *unknown*: the rows of a call whose outcome is unknown, on *unknown_lines*; *phones* of them have no email.
+
+    *interrupted* is True if a signal has ended it: not if the rows were all done by then.
     """
 
     table: InputFile
@@ -99,6 +103,7 @@ class ContactImport:
     next_line: int | None = None
     error: ApiError | None = None
     interrupted: bool = False
+    _stopping: bool = field(default=False, init=False)
     rows: list[RefusedRow] = field(factory=list)
     warnings: RowWarnings = field(factory=RowWarnings)
 
@@ -115,23 +120,22 @@ class ContactImport:
     async def send(self, api: Caller) -> None:
         """Import the rows. A first signal ends the import after the call in flight, a second one at once."""
         with open_signals(*stop_signals()) as signals, anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as tasks:
-                _ = tasks.start_soon(self._listen, signals, scope)
+            async with background(partial(self._listen, signals, scope)):
                 await self._send(api)
-                tasks.cancel_scope.cancel()
 
     async def _listen(self, signals: AsyncIterator[Signals], scope: anyio.CancelScope) -> None:
         _ = await anext(signals)
-        self.interrupted = True
+        self._stopping = True
         note("stopping after the call in flight; press Ctrl-C again to stop at once")
         _ = await anext(signals)
+        self.interrupted = True
         scope.cancel()
 
     async def _send(self, api: Caller) -> None:
         for chunk in self._chunks():
             first, last = chunk[0][0], chunk[-1][0]
-            if self.interrupted:
-                self.next_line = first
+            if self._stopping:
+                self.interrupted, self.next_line = True, first
                 return
             # The outcome is unknown until the answer is read, also if this is cancelled.
             self.unknown, self.unknown_lines = len(chunk), (first, last)
@@ -253,6 +257,8 @@ def open_import(path: str, reading: ReadingOptions, options: ImportOptions) -> I
         columns = find_columns(source, options.columns)
         table = source.scan(FirstPass(used=frozenset(columns.values())))
         note(_describe_columns(table, columns))
+        if table.left_out:
+            note(f"{counted(table.left_out, verb='were')} left out by --where")
         yield ContactImport(table, options, columns)
 
 

@@ -39,7 +39,13 @@ _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
 _PACKAGE: Final = Path(__file__).parent.parent
-_SECRETS: Final = ("MSGAPI_API_KEY", "MSGAPI_FLEET_URL")
+_SECRETS: Final = (
+    "MSGAPI_API_KEY",
+    "MSGAPI_FLEET_URL",
+    "MSGAPI_FORWARD_SECRET",
+    "MSGAPI_PROXY",
+    "MSGAPI_WEBHOOK_SECRET",
+)  # variables of the environment
 _TOKEN: Final = re.compile(r"\b(?:sk|whsec)_\w+")
 _SINGULAR: Final = {"are": "is", "have": "has", "were": "was"}
 _FORMULA: Final = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - a spreadsheet takes the full-width ones, too

@@ -145,6 +145,11 @@ def config_path() -> Path:
     return user_config_path("msgapi", appauthor=False) / "config.toml"
 
 
+def exists(path: Path) -> bool:
+    """Return whether there is something at *path*; False if the system does not say, as for a name that is too long."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises for such a name
+
+
 def _expand(path: str) -> Path:
     try:
         return Path(path).expanduser()
@@ -196,7 +201,7 @@ def read_profiles(path: Path) -> dict[str, Profile]:
 def _parse(data: bytes) -> dict[str, dict[str, Any]] | str:
     # Returns the tables of the profiles, or why there are none.
     try:
-        found = tomllib.loads(data.decode())
+        found = tomllib.loads(data.decode("utf-8-sig"))  # editors on Windows begin a file with a mark
     except UnicodeDecodeError:
         return " is not TOML: it is not UTF-8"
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -270,7 +275,7 @@ def write_profile(path: Path, name: str, profile: Profile | None) -> None:
 
     The other profiles keep their comments, as far as they can be told apart. Raise CliError if that fails.
     """
-    profiles = {key: one for key, one in read_profiles(path).items() if key != name} if path.exists() else {}
+    profiles = {key: one for key, one in read_profiles(path).items() if key != name} if exists(path) else {}
     if profile is not None:
         profiles[name] = profile
     data = _edit(path, name, profiles)
@@ -287,7 +292,7 @@ def write_profile(path: Path, name: str, profile: Profile | None) -> None:
 def _edit(path: Path, name: str, profiles: Mapping[str, Profile]) -> bytes | None:
     # Returns the text of the file with the profile *name* replaced, or None if it cannot be found, as in inline tables.
     expected = {key: {**one.settings} for key, one in profiles.items()}
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    before = path.read_text(encoding="utf-8") if exists(path) else ""
     text = _replace_section(before, name, _section(name, expected[name]) if name in expected else "")
     try:
         return text.encode() if tomllib.loads(text).get("profiles", {}) == expected else None

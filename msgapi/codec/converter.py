@@ -222,6 +222,11 @@ def _array(converter: OrjsonConverter, kind: Any) -> Structure[T]:  # noqa: ANN4
     return checked
 
 
+def _is_array(kind: object) -> bool:
+    # A tuple of any length; one such as tuple[int, str], or a named tuple, has a type for each place.
+    return get_origin(kind) is tuple and get_args(kind)[-1:] == (...,)
+
+
 def _is_optional(kind: object) -> bool:
     return len(get_args(kind)) == 2 and NoneType in get_args(kind) and get_origin(kind) in {Union, UnionType}  # noqa: PLR2004
 
@@ -276,7 +281,7 @@ def make_converter(*, locate_problems: bool) -> OrjsonConverter:
     _ = made.register_structure_hook_factory(
         attrs.has, lambda model: _object(made, model) if locate_problems else compiled_reader(model)
     )
-    _ = made.register_structure_hook_factory(lambda kind: _origin(kind) is tuple, lambda kind: _array(made, kind))
+    _ = made.register_structure_hook_factory(_is_array, lambda kind: _array(made, kind))
     _ = made.register_structure_hook_factory(_is_optional, lambda kind: _optional(made, kind))
     made.register_structure_hook_func(lambda kind: _origin(kind) is Literal, _strict(str, "a string"))
     made.register_structure_hook_func(lambda kind: kind is object, _any_json)

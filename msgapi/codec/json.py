@@ -146,7 +146,18 @@ def salvage(body: bytes, deepest: int) -> Tree:
 
 
 _fast_writers: Final[Cache[Any, Callable[[Any], Any]]] = Cache(fast.get_unstructure_hook)
-_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(fast.get_structure_hook)
+
+
+def _reader(model: Any) -> Structure[Any]:  # noqa: ANN401 - any type
+    try:
+        return fast.get_structure_hook(model)
+    except (NameError, StructureHandlerNotFoundError):
+        raise
+    except Exception:  # noqa: BLE001 - such as a generic class, or one with an optional field of itself
+        return detailed.get_structure_hook(model)
+
+
+_fast_readers: Final[Cache[Any, Structure[Any]]] = Cache(_reader)
 _fast_unmarked_readers: Final[Cache[Any, Structure[Any]]] = Cache(compiled_reader)
 
 

@@ -216,7 +216,7 @@ def _exact(*kinds: type) -> SnapshotCodec:
     def read(value: Any, path: str) -> object:  # noqa: ANN401 - JSON
         if type(value) not in kinds:
             raise _Damaged(f"{path}: is of another type")
-        return kinds[-1](value)
+        return _build(kinds[-1], path, value)
 
     return SnapshotCodec(_same, read)
 
@@ -323,6 +323,8 @@ def _read_float(value: Any, path: str) -> float:  # noqa: ANN401 - JSON
     if value == "inf":
         return inf
     found: float = _exact(int, float).read(value, path)
+    if not isfinite(found):
+        raise _Damaged(f"{path}: is not a number")
     return found
 
 

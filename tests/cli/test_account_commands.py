@@ -215,7 +215,8 @@ def test_a_run_that_may_have_begun_is_repeated_with_its_key(monkeypatch: pytest.
     assert f"To repeat it without a second effect: --idempotency-key {keys[0]}\n" in said
     assert main(["campaigns", "trigger", CAMPAIGN, "--idempotency-key", keys[0], "--json"]) == 1
     assert keys[0] == keys[1]
-    assert orjson.loads(capsys.readouterr().out)["may_have_happened"] is True
+    found = orjson.loads(capsys.readouterr().out)
+    assert (found["may_have_happened"], found["idempotency_key"]) == (True, keys[0])
 
 
 # billing

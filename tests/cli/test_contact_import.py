@@ -120,6 +120,14 @@ def test_numbers_are_normalised(tmp_path: Path, capsys: Captured, monkeypatch: p
     assert [row["phone"] for row in sent[0]] == ["+491512345678", "+491512345679"]
 
 
+def test_rows_that_where_leaves_out_are_counted(tmp_path: Path, capsys: Captured) -> None:
+    path = written(tmp_path, "email,consent\na@b.example,yes\nb@b.example,no\nc@b.example,no\n")
+    found = run(capsys, path, "--where", "consent=yes", "--sandbox")
+    assert (found["rows"], found["imported"], found["left_out"]) == (1, 1, 2)
+    assert main(["contacts", "import", path, "--where", "consent=yes", "--sandbox"]) == 0
+    assert "msgapi: 2 rows were left out by --where\n" in capsys.readouterr().err
+
+
 def test_a_file_of_more_rows_than_a_call_takes_goes_in_several(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -383,6 +391,29 @@ def test_ctrl_c_waits_for_the_call_in_flight(tmp_path: Path, capsys: Captured, m
     found = run(capsys, many(tmp_path, 5), "--chunk-size", "2", status=130)
     assert (found["imported"], found["not_imported"], found["next_line"]) == (2, 3, 4)
     assert len(sent) == 1
+
+
+def test_ctrl_c_during_the_last_call_interrupts_nothing(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _ = answering(monkeypatch, interrupting(monkeypatch, 1))
+    found = run(capsys, many(tmp_path, 5))
+    assert (found["imported"], found["not_imported"], found["next_line"]) == (5, 0, None)
+
+
+def test_a_file_that_changes_during_the_import_is_one_line(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = many(tmp_path, 3)
+
+    def change(_: int, rows: list[Any]) -> Response:
+        Path(path).write_text("email\nanother@b.example\n")
+        return imported(rows)
+
+    _ = answering(monkeypatch, change)
+    assert main(["contacts", "import", path, "--chunk-size", "1"]) == 3
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f"msgapi: {path} has changed since it was first read (")
 
 
 def test_a_second_ctrl_c_stops_at_once_and_names_the_lines(

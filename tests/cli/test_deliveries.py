@@ -140,6 +140,26 @@ def test_a_delivery_is_forwarded_as_it_came_and_the_answer_is_given_back(
     assert len(notes) == 1
 
 
+def test_headers_about_the_connection_or_of_other_bytes_are_not_forwarded(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[int] = []
+    headers = {
+        "Connection": "X-Hop, close",
+        "X-Hop": "1",
+        "Proxy-Authorization": "Basic x",
+        "X-Odd": "\xe4",
+        "X-All": "1",
+    }
+
+    def then(url: str) -> None:
+        answers.append(post(url, headers=headers)[0].status)
+
+    _ = forward(monkeypatch, then, "--forward-to", target.url)
+    assert answers == [200]
+    assert target.got[0][1].keys() & {"x-hop", "proxy-authorization", "x-odd", "x-all"} == {"x-all"}
+
+
 def test_a_delivery_is_signed_anew_with_the_secret_of_the_target(
     target: Target, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -340,6 +360,14 @@ def test_without_a_secret_or_a_url_nothing_is_sent(capsys: Captured, monkeypatch
     assert "no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET" in capsys.readouterr().err
     assert main(["webhooks", "trigger", "message.read", "--secret", SECRET]) == 2
     assert "Missing option '--to'" in capsys.readouterr().err
+
+
+def test_an_error_of_the_secret_of_the_target_names_its_option(capsys: Captured) -> None:
+    listen = ["webhooks", "listen", "--secret", SECRET, "--forward-to", "http://127.0.0.1:9/", "--forward-secret"]
+    assert main([*listen, ""]) == 2
+    assert capsys.readouterr().err == "msgapi: no secret: give --forward-secret, or set MSGAPI_FORWARD_SECRET\n"
+    assert main([*listen, "a\n"]) == 2
+    assert capsys.readouterr().err.endswith(" (--forward-secret, MSGAPI_FORWARD_SECRET)\n")
 
 
 def test_an_event_is_triggered_listened_to_and_forwarded(

@@ -224,6 +224,21 @@ def test_the_traceback_of_a_bug_is_shown_on_request_and_masked(
 
 
 @pytest.mark.parametrize(
+    "variable", ["MSGAPI_FLEET_URL", "MSGAPI_FORWARD_SECRET", "MSGAPI_PROXY", "MSGAPI_WEBHOOK_SECRET"]
+)
+def test_a_secret_of_the_environment_is_masked_in_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, variable: str
+) -> None:
+    monkeypatch.setenv("MSGAPI_DEBUG", "1")
+    monkeypatch.setenv(variable, "http://ann:pass-in-the-environment@127.0.0.1:1")
+    crash(monkeypatch, ZeroDivisionError(f"of {os.environ[variable]}"))
+    assert main(["balance", "--sandbox"]) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: of ***\n" in err
+    assert "pass-in-the-environment" not in err
+
+
+@pytest.mark.parametrize(
     ("raised", "status", "said"),
     [
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -269,9 +284,11 @@ def test_send_prints_json_with_its_key(capsys: Captured) -> None:
 
 @pytest.mark.parametrize(("digits", "status"), [("403", 1), ("402", 3)])
 def test_a_refusal_is_explained_and_is_json_too(digits: str, status: int, capsys: Captured) -> None:
-    assert main(["send", "--to", f"+447700900{digits}", *RCS, "--text", "Hi", "--sandbox", "--json"]) == status
+    options = [*RCS, "--text", "Hi", "--idempotency-key", "k1", "--sandbox", "--json"]
+    assert main(["send", "--to", f"+447700900{digits}", *options]) == status
     told = capsys.readouterr()
-    assert orjson.loads(told.out)["meta"]["status"] == int(digits)
+    found = orjson.loads(told.out)
+    assert (found["meta"]["status"], found["idempotency_key"]) == (int(digits), "k1")
     assert len(told.err.splitlines()) == 2
 
 

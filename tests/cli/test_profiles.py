@@ -157,6 +157,23 @@ def test_another_file_can_be_named(
     assert key_of(sent[0]) == KEY
 
 
+def test_a_file_with_a_byte_order_mark_is_read_and_edited(config: Path, sent: list[Request]) -> None:
+    write(config, f'\ufeff[profiles.default]\napi_key = "{KEY}"')
+    assert main(["balance"]) == 0
+    assert key_of(sent[0]) == KEY
+    assert main(["configure", "--profile", "other", "--key-file", "key"]) == 0
+    assert read_profiles(config).keys() == {"default", "other"}
+
+
+def test_a_path_that_is_too_long_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Captured, config: Path) -> None:
+    path = config.parent.parent / ("x" * 300) / "config.toml"
+    monkeypatch.setenv("MSGAPI_CONFIG", str(path))
+    assert main(["balance"]) == main(["configure", "--key-file", "key"]) == 4
+    read, write = capsys.readouterr().err.splitlines()
+    assert read.startswith(f"msgapi: cannot read {path}: ")
+    assert write.startswith(f"msgapi: cannot write {path}: ")
+
+
 def test_the_sender_of_the_profile_is_that_of_a_message_without_one(config: Path, capsys: Captured) -> None:
     write(
         config,

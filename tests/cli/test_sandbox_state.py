@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import orjson
 import pytest
 
@@ -151,6 +152,7 @@ def test_a_disk_that_is_full_at_the_end_is_one_line(
     assert main(["balance", *kept(state)]) == 2
     assert capsys.readouterr().err == f"msgapi: cannot write {state}: No space left on device\n"
     assert [*state.parent.iterdir()] == []
+    assert click.get_current_context(silent=True) is None, "a later command in this process has its own"
 
 
 def test_two_commands_at_once_on_one_file_are_refused(state: Path, capsys: Captured) -> None:
@@ -159,6 +161,23 @@ def test_two_commands_at_once_on_one_file_are_refused(state: Path, capsys: Captu
     said = f"msgapi: another command uses {state}: wait until it has ended, or name another file for --sandbox-state\n"
     assert capsys.readouterr().err == said
     assert main(["balance", *kept(state)]) == 0
+
+
+def test_a_link_and_its_target_are_one_file(state: Path, capsys: Captured) -> None:
+    link = state.with_name("link.json")
+    link.symlink_to(state)
+    with open_state(str(state), Sandbox):
+        assert main(["balance", *kept(link)]) == 3
+    assert f"another command uses {link}" in capsys.readouterr().err
+    assert main(["balance", *kept(link)]) == 0
+    assert link.is_symlink()
+
+
+def test_the_lock_file_of_a_command_that_was_killed_is_no_obstacle(state: Path) -> None:
+    lock = state.with_name(f"{state.name}.lock")
+    lock.touch()
+    assert main(["balance", *kept(state)]) == 0
+    assert not lock.exists()
 
 
 def test_a_lock_that_was_removed_meanwhile_is_taken_anew(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from copy import deepcopy
 from decimal import Decimal
-from math import inf
+from math import inf, nan
 from typing import Any
 
 import attrs
@@ -351,6 +351,9 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         ({"version": 2}, "the snapshot is of another version of msgapi-sdk: it must have the version 1 of the format"),
         ({"more": 1}, "the snapshot is damaged at the top: has an unknown field"),
         ({"time": "now"}, "the snapshot is damaged at time: is of another type"),
+        ({"time": 10**400}, "the snapshot is damaged at time: OverflowError"),
+        ({"time": nan}, "the snapshot is damaged at time: is not a number"),
+        ({"time": inf}, "the snapshot is damaged at time: is not a number"),
         ({"options": 5}, "the snapshot is damaged at options: must be an object"),
         ({"wallet": {**BUSY["wallet"], "free": "-1"}}, "the snapshot is damaged at wallet.free: ValueError"),
         ({"wallet": {**BUSY["wallet"], "free": "x"}}, "the snapshot is damaged at wallet.free: is not a number"),

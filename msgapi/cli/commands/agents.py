@@ -25,7 +25,9 @@ def get(*, agent_id: str, json: bool, sandbox: bool) -> int:
 @click.command
 @from_option
 @click.option("--display-name", metavar="TEXT", help="The name that users see.")
-@click.option("--region", type=click.Choice(_REGIONS, case_sensitive=False), help=f"Default: {_REGIONS[0]}.")
+@click.option(
+    "--region", type=click.Choice(_REGIONS, case_sensitive=False), help=f"Default without --from: {_REGIONS[0]}."
+)
 @click.option(
     "--billing-category",
     type=click.Choice(get_args(BillingCategory), case_sensitive=False),

@@ -18,6 +18,7 @@ from ..profiles import (
     Profile,
     check_name,
     config_path,
+    exists,
     find_profile,
     parse_proxy,
     read_profiles,
@@ -70,7 +71,7 @@ def configure(*, name: str, **given: str | None) -> int:
     """  # noqa: D301 - \b is click's own
     check_name(name)
     path = config_path()
-    profile = read_profiles(path).get(name) if path.exists() else None
+    profile = read_profiles(path).get(name) if exists(path) else None
     if profile is None:
         profile = Profile(name=name, path=path, settings={})
     options = {setting: value for setting, value in given.items() if value is not None}

@@ -70,7 +70,9 @@ def get(*, contact_id: str, json: bool, sandbox: bool) -> int:
 @_person
 @click.option("--external-id", metavar="TEXT", help="Its id in another system, unique in the workspace.")
 @click.option(
-    "--source", type=click.Choice(get_args(Source), case_sensitive=False), help="Where it is from (default: MANUAL)."
+    "--source",
+    type=click.Choice(get_args(Source), case_sensitive=False),
+    help="Where it is from (default without --from: MANUAL).",
 )
 @json_option
 @sandbox_option
@@ -256,6 +258,7 @@ def _facts(done: ContactImport, *, dry_run: bool) -> dict[str, Any]:
     lines = done.unknown_lines
     return {
         **_counts(done, dry_run=dry_run),
+        "left_out": done.table.left_out,
         "refused_rows": [{"line": row.line, "message": row.message} for row in done.rows],
         "warnings": done.warnings.facts(),
         "unknown_lines": None if lines is None else list(lines),

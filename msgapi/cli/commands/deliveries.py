@@ -53,6 +53,8 @@ _NOT_FORWARDED: Final = frozenset(
         "expect",
         "host",
         "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
         "te",
         "trailer",
         "transfer-encoding",
@@ -87,7 +89,9 @@ def listen(*, port: int, secret: str, target: str | None, forward_secret: str | 
     checked = checked_secret(secret)
     if target is None:
         return run_async(partial(_listen, port, checked, None, json=json))
-    signing = None if forward_secret is None else checked_secret(forward_secret)
+    signing = (
+        None if forward_secret is None else checked_secret(forward_secret, "--forward-secret", "MSGAPI_FORWARD_SECRET")
+    )
     forwarder = Forwarder(check_target(target, "--forward-to"), checked, signing)
     return run_async(partial(_listen, port, checked, forwarder, json=json))
 
@@ -258,7 +262,7 @@ class Forwarder:
             cause = webhooks.explain_mismatch(request.headers, body, secret=self.secret) if wrong else None
             note(f"refused with {event.status}: {event.reason}{f': {cause}' if cause else ''}")
             return web.json_response({"error": "refused", "message": event.reason}, status=event.status)
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_FORWARDED}
+        headers = _forwarded_headers(request.headers)
         if self.signing is not None:
             headers = {name: value for name, value in headers.items() if name.lower() != _SIGNATURE}
             headers[webhooks.SIGNATURE_HEADER] = webhooks.sign(body, secret=self.signing)
@@ -266,6 +270,14 @@ class Forwarder:
         answer = await transport(Request("POST", self.url, headers, body))
         _print(printer, event, answer, time.perf_counter() - began)
         return _give_back(answer)
+
+
+def _forwarded_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    # A sender can name more headers that are about its connection (RFC 9110, section 7.6.1). One with bytes that are
+    # not UTF-8 cannot be sent on.
+    left_out = _NOT_FORWARDED | {name.strip().lower() for name in headers.get("Connection", "").split(",")}
+    text = {name: value for name, value in headers.items() if value.encode(errors="ignore").decode() == value}
+    return {name: value for name, value in text.items() if name.lower() not in left_out}
 
 
 def _give_back(answer: Answer) -> "web.Response":

@@ -163,13 +163,13 @@ class Setup:
 
 
 def _describe_profile(settings: ServiceSettings) -> Finding:
-    from ..profiles import config_path
+    from ..profiles import config_path, exists
 
     profile = settings.profile
     if profile is None:
         why = "MSGAPI_API_KEY is set" if os.environ.get("MSGAPI_API_KEY") else "it has no profile named default"
         path = config_path()
-        return Finding("profile", f"none ({path} {f'is not used: {why}' if path.exists() else 'does not exist'})")
+        return Finding("profile", f"none ({path} {f'is not used: {why}' if exists(path) else 'does not exist'})")
     how = "named by --profile or MSGAPI_PROFILE" if settings.named else "the default one"
     has = ", ".join(profile.settings) or "no settings"
     mode = f" (mode {stat.S_IMODE(profile.path.stat().st_mode):04o})"

@@ -136,7 +136,7 @@ def send(*, to: str, region: str | None, json: bool, dry_run: bool, sandbox: boo
         return Exit.ACCEPTED
     result = run_async(partial(make_call, call, private_sandbox(options.senders) if sandbox else None))
     if json:
-        emit_json(_plain(result) | ({"leg": result.meta.leg} if len(call.legs) > 1 else {}))
+        emit_json(_plain(result, call) | ({"leg": result.meta.leg} if len(call.legs) > 1 else {}))
     elif isinstance(result, Ok):
         emit(receipt(result.value))
         if result.meta.refused:
@@ -187,11 +187,11 @@ def _status(result: Result[Accepted], call: AnyCall[Accepted]) -> Exit:
             return Exit.REFUSED
 
 
-def _plain(result: Result[Accepted]) -> dict[str, Any]:
+def _plain(result: Result[Accepted], call: AnyCall[Accepted]) -> dict[str, Any]:
     if isinstance(result, Ok):
         plain: dict[str, Any] = codec.to_dict(result.value)
         return {"kind": RowOutcome.ACCEPTED.kind, **plain, "idempotency_key": result.meta.idempotency_key}
-    return facts(result)
+    return facts(result) | {"idempotency_key": call.legs[result.meta.leg - 1].idempotency_key}
 
 
 def receipt(accepted: Accepted) -> str:

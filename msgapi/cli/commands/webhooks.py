@@ -171,11 +171,11 @@ def _added(endpoint: WebhookEndpoint) -> str:
     return f"added {endpoint.id}"
 
 
-def checked_secret(secret: str) -> str:
-    """Return *secret*. Raise CliError if it is empty or not valid."""
+def checked_secret(secret: str, option: str = "--secret", variable: str = "MSGAPI_WEBHOOK_SECRET") -> str:
+    """Return the *secret* of an *option*. Raise CliError if it is empty or not valid."""
     if not secret:
-        raise CliError("no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET")
+        raise CliError(f"no secret: give {option}, or set {variable}")
     try:
         return webhooks.parse_secrets(secret)[0]
     except ValueError as error:
-        raise CliError(f"the secret is not valid: {error}") from None
+        raise CliError(f"the secret is not valid: {error} ({option}, {variable})") from None
