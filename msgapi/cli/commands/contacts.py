@@ -249,16 +249,15 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
 def _counts(done: ContactImport, *, dry_run: bool) -> dict[str, int]:
     sent = {"valid": done.valid} if dry_run else {"imported": done.imported, "existing": done.existing}
     left = {"before_start_line": done.before, "duplicates": done.duplicates, "empty": done.empty}
-    by_condition = {"left_out": done.table.left_out}
     open_rows = {} if dry_run else {"unknown": done.unknown, "not_imported": done.not_imported}
-    return {"rows": done.table.count, **sent, "refused": done.refused, **left, **open_rows, **by_condition}
+    counted_rows = {"rows": done.table.count, **sent, "refused": done.refused, **left, **open_rows}
+    return counted_rows | {"left_out": done.table.left_out}
 
 
 def _facts(done: ContactImport, *, dry_run: bool) -> dict[str, Any]:
     lines = done.unknown_lines
     return {
         **_counts(done, dry_run=dry_run),
-        "left_out": done.table.left_out,
         "refused_rows": [{"line": row.line, "message": row.message} for row in done.rows],
         "warnings": done.warnings.facts(),
         "unknown_lines": None if lines is None else list(lines),
