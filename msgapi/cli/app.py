@@ -146,7 +146,7 @@ class HelpFormatter(click.HelpFormatter):
 class HelpContext(click.Context):
     """The context of each command."""
 
-    formatter_class = HelpFormatter
+    formatter_class: type[click.HelpFormatter] = HelpFormatter
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -163,7 +163,7 @@ class HelpContext(click.Context):
 class CommandGroup(click.Group):
     """A group whose commands are listed from the table and imported only when they are run."""
 
-    context_class = HelpContext
+    context_class: type[click.Context] = HelpContext
 
     def __init__(self, *, prefix: str = "", **options: object) -> None:
         """Create the group of the commands whose name begins with *prefix* and has one more word."""

@@ -115,7 +115,7 @@ class Cleaning:
 
     def __init__(self, text: str) -> None:
         """Begin with *text* as given."""
-        self.text = text
+        self.text: str = text
         self._changes = set[RecipientChange]()
 
     @property
@@ -124,7 +124,7 @@ class Cleaning:
         return tuple(one for one in CHANGES if one in self._changes)
 
     def replace(self, text: str, change: RecipientChange) -> None:
-        """Go on with *text*. It is recorded as a *change* if it differs."""
+        """Continue with *text*. It is recorded as a *change* if it differs."""
         if text != self.text:
             self._changes.add(change)
             self.text = text
