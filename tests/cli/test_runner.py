@@ -113,7 +113,7 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("outage", "was down for longer than --outage-timeout: down"),
+        ("outage", "was down for longer than --outage-timeout, or did not answer in the first 10 s: down"),
         ("rate_limit", "the rate limit let no row through for longer than --outage-timeout: down"),
         ("foreign", "the answers are not the service's: down; check MSGAPI_BASE_URL and any proxy"),
         ("spend", "max-spend"),

@@ -181,7 +181,10 @@ def stop_reason(stopped: Stopped, short: str) -> str:
         case "foreign":
             text = f"the answers are not the service's{cause}; check MSGAPI_BASE_URL and any proxy"
         case "outage":
-            text = f"the service was down for longer than --outage-timeout{cause}"
+            text = (
+                "the service was down for longer than --outage-timeout, or did not answer in the first 10 s"
+                f"{cause}; if it has never answered, check MSGAPI_BASE_URL, network and proxy"
+            )
         case "rate_limit":
             text = f"the rate limit let no row through for longer than --outage-timeout{cause}"
         case "spend":
