@@ -448,8 +448,8 @@ class ServiceWatch(Observer, Watch):
             self._announced = True
             return (
                 f"the service is out of reach or down ({describe(self._error)}): the rows wait and are sent again, for "
-                f"up to --outage-timeout {self.outage_timeout:g} s, or 10 s if the service has not answered at all; then "
-                "the batch stops, and can be continued"
+                f"up to --outage-timeout {self.outage_timeout:g} s, or 10 s if the service has not answered at all;"
+                " then the batch stops, and can be continued"
             )
         if self._announced and not self._failures:
             self._announced = False
