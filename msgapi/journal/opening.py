@@ -51,6 +51,7 @@ _PRAGMAS: Final = (
     "auto_vacuum = NONE",
     "locking_mode = EXCLUSIVE",
     "synchronous = FULL",
+    "cache_size = -512",  # KB; rows are found by hashes, so a larger part of a large file would not help
     "journal_mode = WAL",
 )
 _SEAL_TABLE: Final = f"""

@@ -6,7 +6,7 @@ Rules:
 - A value that cannot be an id costs its row, and no other.
 - If several rows have the same id, or the same idempotency key, none of them is sent: it is not known whose it is.
 - In memory there is one table of hashes of 7 bytes: that of the ids is gone before that of the messages grows. The
-  recipients have another one, of 6 bytes a row.
+  recipients have another one, of 5 bytes a row.
 - A message counts as a duplicate only of a row that may be sent, not of a row that was refused here.
 - A row with a fallback is a duplicate if its first message is that of an earlier row. Where duplicates are allowed,
   only a row with the same fallback is one, so that the order of the rows does not change their ids.

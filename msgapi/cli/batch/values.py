@@ -307,7 +307,7 @@ class RecipientReader:
         """Begin a pass over the file, of up to so many *rows*."""
         self.report = RecipientReport()
         self._row = None
-        self._slots = array("I", bytes(4 * (rows + rows // 2 + 1)))
+        self._slots = array("I", bytes(4 * (rows + rows // 8 + 1)))
 
     def read(self, text: str, kind: RecipientKind, column: str, values: Mapping[str, object]) -> str:
         """Return the normalised recipient *text* of a *column* of the row *values*; raise RefusedCell if it is none."""
@@ -356,7 +356,7 @@ class RecipientReader:
         slots, digest = self._slots, hash(recipient)
         stored, at = digest & _STORED or 1, (digest >> 32) % len(slots)
         while (found := slots[at]) and found != stored:
-            at -= 1  # goes on at the end, since a third of the slots is free
+            at -= 1  # goes on at the end, since a ninth of the slots is free
         if not found:
             slots[at] = stored
             return
