@@ -207,13 +207,16 @@ async def test_a_scan_yields_all_documents_of_one_batch_only(opened: Opened) -> 
         assert [one async for one in records.scan("b")] == [("manifest", b"b")]
 
 
-async def test_a_chunk_that_is_not_taken_or_still_leased_at_the_end_goes_to_another_worker(opened: Opened) -> None:
+async def test_a_chunk_that_is_not_taken_or_still_leased_at_the_end_goes_to_another_worker(
+    opened: Opened, pair: tuple[str, str]
+) -> None:
     async with opened() as one, opened() as other:
         assert await one.queue.lease(0.1) is None
         await one.queue.put("b/1", b"{}")
         await one.clock.sleep(LEASE / 2)
         lease = await leased(other)
-        assert lease.delivery == 1
+        # The request of NATS that has just ended may still be open at the server, and what it delivers there is lost.
+        assert lease.delivery in ({1, 2} if pair[1] == "faststream" else {1})
         await other.queue.ack(lease)
 
 
