@@ -138,7 +138,7 @@ RUNS = st.tuples(
 
 
 def without_ids(rows: list[Message]) -> list[Message]:
-    """The rows as they are told apart without a column of ids: by what they say."""
+    """The rows as they are identified without a column of ids: by their content."""
     return list({(to, name): ("-", to, name) for _, to, name in rows}.values())
 
 
@@ -146,6 +146,11 @@ def without_ids(rows: list[Message]) -> list[Message]:
 @given(st.sampled_from(["people", "ids"]), st.lists(RUNS, min_size=2, max_size=5))
 @example("people", [([("a", PEOPLE[0], one)], paid, False) for one, paid in (("X", 0), ("Y", 1), ("X", 1))])
 @example("ids", [([(one, PEOPLE[0], "X")], paid, False) for one, paid in (("a", 0), ("b", 1), ("a", 1))])
+@example(
+    "people",
+    [([("a", PEOPLE[at], name)], 0, crash) for at, name, crash in ((0, "Y", False), (0, "X", True), (1, "X", False))]
+    + [([("a", PEOPLE[0], "X")], 0, False)],
+)
 @example("ids", [([("a", REFUSED, "X"), ("b", PEOPLE[0], "X")], 1, False), ([("a", PEOPLE[0], "X")], 1, False)])
 def test_without_a_decision_each_person_gets_at_most_as_many_messages_as_a_file_has_for_them(
     monkeypatch: pytest.MonkeyPatch,
@@ -172,7 +177,7 @@ def test_without_a_decision_each_person_gets_at_most_as_many_messages_as_a_file_
                 most |= Counter(to for _, to, _ in rows)
                 sent = {(one.to, str(orjson.loads(one.body)["content"]["text"])[3:]) for one in box.messages}
                 maybe |= here if crashes else sent
-            if crashes:  # the results of rows are lost, also of those that were not sent
+            if crashes:  # the results of the rows of this file are lost, also of those that were not sent
                 with edited(f"{path}.journal") as there:
-                    _ = there.execute("UPDATE rows SET state = 0 WHERE state IN (1, 3)")
+                    _ = there.execute("UPDATE rows SET state = 0 WHERE in_file AND state IN (1, 3)")
             assert Counter(one.to for one in box.messages) <= most
