@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from msgapi import Request, Response, Unanswered, VirtualClock
-from msgapi.cli import connection, main
+from msgapi import Request, Response, Unanswered
+from msgapi.cli import main
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer
 from tests.support.cli_files import through
@@ -19,33 +19,7 @@ from tests.support.sandbox_requests import request
 Captured = pytest.CaptureFixture[str]
 CAMPAIGN = "6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e01"
 Show = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MSGAPI_API_KEY", "MSGAPI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def box(monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """A sandbox that outlives a command."""
-    account = Sandbox(timing=None, balance=Decimal(100), clock=VirtualClock(1_777_852_800.0))
-    monkeypatch.setattr(connection, "private_sandbox", lambda _: account)
-    return account
-
-
-@pytest.fixture
-def run(box: Sandbox, capsys: Captured) -> Show:
-    """Run a command over the sandbox, and return what it prints."""
-
-    def run(*arguments: str, status: int = 0) -> str:
-        assert box.api_key
-        assert main([*arguments, "--sandbox"]) == status, capsys.readouterr().err
-        shown = capsys.readouterr()
-        return shown.out if status == 0 or "--json" in arguments else shown.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:

@@ -1,10 +1,7 @@
 """The commands that read and change what is there: messages, webhooks, doctor."""
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Callable
 from http.client import HTTPConnection
 from importlib.metadata import PackageNotFoundError
 from io import BytesIO
@@ -25,6 +22,7 @@ from msgapi.cli.commands.deliveries import EventPrinter
 from msgapi.cli.output import CliError
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Answer, Transport
+from tests.cli.test_deliveries import listening
 from tests.support.cli_files import through
 from tests.support.exchanges import refused
 from tests.support.raw_servers import free_port
@@ -191,34 +189,6 @@ def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert "no such event: message.eaten (all: message.queued, " in capsys.readouterr().err
 
 
-def listening(monkeypatch: pytest.MonkeyPatch, then: Callable[[str], None], *, interrupts: bool = True) -> list[str]:
-    """Let a thread do *then* with the URL as soon as the command listens, and end it with Ctrl-C if it *interrupts*."""
-    notes: list[str] = []
-
-    def post(url: str) -> None:
-        try:
-            then(url)
-        finally:
-            if interrupts:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    def note(line: str) -> None:
-        notes.append(line)
-        if line.startswith("listening at "):
-            threading.Thread(target=post, args=(line.split()[2],), name="posting").start()
-
-    monkeypatch.setattr("msgapi.cli.commands.deliveries.note", note)
-    return notes
-
-
-def posted(answers: list[int]) -> list[int]:
-    """Wait until the thread has seen its answers too."""
-    for thread in threading.enumerate():
-        if thread.name == "posting":
-            thread.join(5)
-    return answers
-
-
 def post(url: str, body: bytes, secret: str) -> int:
     parts = urlsplit(url)
     assert parts.hostname
@@ -238,8 +208,8 @@ def test_events_are_received_verified_and_printed(
     def then(url: str) -> None:
         answers.extend(post(url, BODY, secret) for secret in (SECRET, "other", SECRET))
 
-    notes = listening(monkeypatch, then)
-    assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
+    with listening(monkeypatch, then) as notes:
+        assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
     assert answers == [200, 401, 200]
     told = capsys.readouterr().out
     assert told.count("evt_1") == 1
@@ -262,11 +232,10 @@ def test_an_event_that_nobody_can_read_any_more_comes_again_and_ends_it(
         os.close(reading)
         answers.append(post(url, OTHER, SECRET))
 
-    notes = listening(monkeypatch, then, interrupts=False)
-    with os.fdopen(writing, "w") as gone:
+    with listening(monkeypatch, then, interrupts=False) as notes, os.fdopen(writing, "w") as gone:
         monkeypatch.setattr(sys, "stdout", gone)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET, *(["--json"] if json else [])]) == 0
-    assert posted(answers) == [200, 500]
+    assert answers == [200, 500]
     assert notes[-1] == "standard output was closed: the last event was refused, so the service sends it again"
 
 
@@ -274,11 +243,11 @@ def test_an_event_that_cannot_be_written_comes_again_and_ends_it(
     monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
     answers: list[int] = []
-    _ = listening(monkeypatch, lambda url: answers.append(post(url, BODY, SECRET)), interrupts=False)
-    with Path("/dev/full").open("w") as full:
+    listened = listening(monkeypatch, lambda url: answers.append(post(url, BODY, SECRET)), interrupts=False)
+    with listened, Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
         assert main(["webhooks", "listen", "--port", "0", "--secret", SECRET]) == 2
-    assert posted(answers) == [500]
+    assert answers == [500]
     assert capsys.readouterr().err == "msgapi: cannot write standard output: No space left on device\n"
 
 

@@ -7,32 +7,11 @@ from types import SimpleNamespace
 import orjson
 import pytest
 
-from msgapi import VirtualClock
-from msgapi.cli import connection, main
-from msgapi.sandbox import Sandbox
+from msgapi.cli import main
 
 Captured = pytest.CaptureFixture[str]
 Show = Callable[..., str]
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MSGAPI_API_KEY", "MSGAPI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Show:
-    """Run a command over a sandbox that outlives it, and return what it prints."""
-    account = Sandbox(timing=None, clock=VirtualClock(1_777_852_800.0))
-    monkeypatch.setattr(connection, "private_sandbox", lambda _: account)
-
-    def run(*arguments: str, status: int = 0) -> str:
-        assert main([*arguments, "--sandbox"]) == status, capsys.readouterr().err
-        shown = capsys.readouterr()
-        return shown.out if status == 0 or "--json" in arguments else shown.err
-
-    return run
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 @pytest.mark.parametrize(
