@@ -273,7 +273,7 @@ def _read_key_file(name: str, path: Path) -> bytes:
 def write_profile(path: Path, name: str, profile: Profile | None) -> None:
     """Store the *profile* called *name* in the file at *path*, or remove it if it is None.
 
-    The other profiles keep their comments, as far as they can be told apart. Raise CliError if that fails.
+    The other profiles keep their comments, unless the file has to be written anew. Raise CliError if that fails.
     """
     profiles = {key: one for key, one in read_profiles(path).items() if key != name} if exists(path) else {}
     if profile is not None:

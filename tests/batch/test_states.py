@@ -300,7 +300,7 @@ class Batches(RuleBasedStateMachine):
             elif result.code not in {UNKNOWN, CHANGED, KEY_USED, REPEATED, "validation_error"} and line is not None:
                 assert line.state is not State.INVALID
                 if line.state is State.STARTED:
-                    # What was in doubt before it was to go again, and did not get its turn, is so still.
+                    # Its outcome was unknown before the resume, and it was not sent again: it is still unknown.
                     assert result.may_have_happened
                 else:
                     assert (line.code, line.kind) == (result.code, type(result).__name__)

@@ -177,7 +177,7 @@ def test_what_was_left_out_and_spans_lines_is_shown(tmp_path: Path, capsys: Capt
     assert "left out by --where" in said
     assert "2 rows have a line break in a cell that is used" in said
     assert "(line 2, 4)" in said
-    assert "line 4: the row goes on to line 6, and a column that is not used contains" in said
+    assert "line 4: the row continues to line 6, and a column that is not used contains" in said
     facts = orjson.loads(dry(capsys, path, "--where", "ok=yes", "--json", status=0))
     assert (facts["rows"], facts["left_out"], facts["rows_with_line_breaks"]) == (2, 1, 2)
     assert main(["batch", str(path), *RCS, "--where", "ok=yes", "--sandbox", "--json"]) == 0

@@ -356,7 +356,7 @@ class RecipientReader:
         slots, digest = self._slots, hash(recipient)
         stored, at = digest & _STORED or 1, (digest >> 32) % len(slots)
         while (found := slots[at]) and found != stored:
-            at -= 1  # goes on at the end, since a ninth of the slots is free
+            at -= 1  # -1 is the last slot; a ninth of the slots is free, so the search ends
         if not found:
             slots[at] = stored
             return

@@ -109,7 +109,7 @@ def doctor(*, probing: bool, agent_id: str | None, json: bool) -> int:
 class Setup:
     """To what the client of the checks connects, and what was found while this was determined.
 
-    If the configuration cannot be used, the checks go on with what is known from the environment.
+    If the configuration cannot be used, the checks continue with what is known from the environment.
     """
 
     settings: ServiceSettings

@@ -225,7 +225,7 @@ def _split_json(name: str, pieces: Iterable[str]) -> Iterator[tuple[int, str]]:
                 _, end = _DECODER.raw_decode(text, at)
             except (json.JSONDecodeError, RecursionError) as error:
                 if piece is not None and len(text) - at < LONGEST_LINE:
-                    break  # the value may go on in the next piece
+                    break  # the value may continue in the next piece
                 raise CliError(_not_json(name, line, error)) from None
             yield line, text[at:end]
             line, at = line + count_lines(text[at:end]), end

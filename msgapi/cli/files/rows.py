@@ -210,8 +210,8 @@ class LineBreaks:
             yield f"{rows} a line break in a cell that is used: is it meant, or is a quote missing? (line {lines})"
         for first, last in self.suspect:
             yield (
-                f"line {first}: the row goes on to line {last}, and a column that is not used contains what looks like "
-                "another row, which is not sent: is a quote missing?"
+                f"line {first}: the row continues to line {last}, and a column that is not used contains what looks "
+                "like another row, which is not sent: is a quote missing?"
             )
         more = self.suspect_rows - len(self.suspect)
         if more:

@@ -81,7 +81,7 @@ class AiohttpSessionTransport:
 
     @property
     def max_connections(self) -> int:
-        """The highest number of connections; a higher value lets calls go on that wait for one."""
+        """The highest number of connections; with a higher value, calls that wait for one continue."""
         return self.limit.size
 
     @max_connections.setter

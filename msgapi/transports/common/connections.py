@@ -223,7 +223,7 @@ class ConnectionLimit:
             self.free += 1
 
     def resize(self, size: int) -> None:
-        """Change the limit; calls that wait and now have a connection go on."""
+        """Change the limit; calls that wait and now have a connection continue."""
         added, self.size = size - self.size, size
         self.free += added
         while self._waiting and self.free > 0:
@@ -438,7 +438,7 @@ class PooledTransport(Generic[C]):
 
     @property
     def max_connections(self) -> int:
-        """The highest number of connections; a higher value lets calls go on that wait for one."""
+        """The highest number of connections; with a higher value, calls that wait for one continue."""
         return self.limit.size
 
     @max_connections.setter

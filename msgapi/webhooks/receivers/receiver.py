@@ -37,7 +37,7 @@ _MAX_EXPLAINED: Final = 2**16  # bytes
 _NO_CAUSE: Final = "the signature does not match, and no cause was found: is the secret that of this endpoint?"
 _RENEWALS: Final = 3  # of a claim within its lease
 _CANCELLED_STORE_TIMEOUT: Final = 0.4  # seconds for the store to record the result of a cancelled delivery
-_LATE_HANDLER_TIMEOUT: Final = 55.0  # seconds that a late handler may go on; the service repeats after a minute
+_LATE_HANDLER_TIMEOUT: Final = 55.0  # seconds for which a late handler may run; the service repeats after a minute
 _log: Final = logging.getLogger("msgapi")
 
 
