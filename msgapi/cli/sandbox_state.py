@@ -82,7 +82,7 @@ def _dump(snapshot: dict[str, Any]) -> bytes:
 @contextmanager
 def _lock(path: str) -> Iterator[None]:
     # The lock is on a file beside it, because the file itself is replaced; beside the target of a link, which is what
-    # is replaced. It is removed while it is locked, so a command that gets the lock checks that the file is still there.
+    # is replaced. It is removed while it is locked, so each command that gets the lock checks that it is still there.
     name = f"{os.path.realpath(path)}.lock"
     while True:
         try:
