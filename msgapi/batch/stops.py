@@ -44,11 +44,13 @@ T = TypeVar("T")
 FOREIGN_LIMIT: Final = 10
 """Answers in a row that are not the service's, after which a batch stops."""
 
+NEVER_REACHED: Final = 10.0
+"""Seconds to wait for a service that has never responded."""
+
 _MOST_KINDS: Final = 100  # kinds of refusals that are counted, since details can differ in each row
 _FIRST_PAUSE: Final = 1.0  # seconds
 _LONGEST_PAUSE: Final = 30.0
 _SHARE: Final = 0.5  # of the duration of the outage so far: how much longer it may seem to last than it does
-_NEVER_REACHED: Final = 10.0  # seconds to wait for a service that has never responded
 _ZERO: Final = Decimal(0)
 
 Reason: TypeAlias = Literal[
@@ -260,7 +262,7 @@ class Outage(Generic[T]):
 
     @property
     def _longest(self) -> float:
-        return self.timeout if self._recoveries else min(self.timeout, _NEVER_REACHED)
+        return self.timeout if self._recoveries else min(self.timeout, NEVER_REACHED)
 
     def give_up(self) -> Stopped:
         """Return why the batch stops once the outage has lasted too long: the rate limit, or the service."""

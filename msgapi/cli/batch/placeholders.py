@@ -12,6 +12,7 @@ Rules:
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Final, TypeAlias, final
 
 from attrs import Factory, field, frozen
@@ -224,7 +225,7 @@ def find_foreign(text: str, source: TextSource) -> Iterator[tuple[str, str | Non
 def find_own(text: str, columns: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Yield each `{name}` in *text* that looks like a placeholder, and the column that it names, if there is one."""
     for found in _LITERAL.finditer(text):
-        yield found[0], _by_name(columns).get(fold(found[1]))
+        yield found[0], _by_name(tuple(columns)).get(fold(found[1]))
 
 
 def notes(text: str, template: TextTemplate, source: TextSource) -> Iterator[str]:
@@ -258,7 +259,7 @@ def _meant(content: str, columns: Sequence[str], *, exact: bool) -> str | None:
     whole = content.strip()
     if exact:
         return whole if whole in columns else None
-    by_name = _by_name(columns)
+    by_name = _by_name(tuple(columns))
     head = _PREFIX.sub("", _SUFFIX.sub("", whole)).strip()
     for candidate in (whole, head, head.rsplit(".", 1)[-1]):
         column = by_name.get(fold(candidate))
@@ -267,5 +268,6 @@ def _meant(content: str, columns: Sequence[str], *, exact: bool) -> str | None:
     return None
 
 
-def _by_name(columns: Sequence[str]) -> dict[str, str]:
+@lru_cache(maxsize=4)  # a text with many brackets asks for the same columns each time
+def _by_name(columns: tuple[str, ...]) -> dict[str, str]:
     return {name: column for column in reversed(columns) if (name := fold(column))}

@@ -22,6 +22,7 @@ import anyio
 from attrs import define, field, frozen
 
 from ...batch import OutageState, Outcome, Outcomes, SpendLimit, Stopped, send
+from ...batch.stops import NEVER_REACHED
 from ...billing import Estimate
 from ...calls import Call, Caller
 from ...client import Client
@@ -448,8 +449,8 @@ class ServiceWatch(Observer, Watch):
             self._announced = True
             return (
                 f"the service is out of reach or down ({describe(self._error)}): the rows wait and are sent again, for "
-                f"up to --outage-timeout {self.outage_timeout:g} s, or 10 s if the service has not answered at all;"
-                " then the batch stops, and can be continued"
+                f"up to --outage-timeout {self.outage_timeout:g} s, or {NEVER_REACHED:g} s if the service has not "
+                "answered at all; then the batch stops, and can be continued"
             )
         if self._announced and not self._failures:
             self._announced = False

@@ -12,6 +12,7 @@ import orjson
 from attrs import asdict, frozen
 
 from ...batch import Stopped
+from ...batch.stops import NEVER_REACHED
 from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
 from ...results import NotFound
@@ -182,8 +183,8 @@ def stop_reason(stopped: Stopped, short: str) -> str:
             text = f"the answers are not the service's{cause}; check MSGAPI_BASE_URL and any proxy"
         case "outage":
             text = (
-                "the service was down for longer than --outage-timeout, or did not answer in the first 10 s"
-                f"{cause}; if it has never answered, check MSGAPI_BASE_URL, network and proxy"
+                "the service was down for longer than --outage-timeout, or did not answer in the first "
+                f"{NEVER_REACHED:g} s{cause}; if it has never answered, check MSGAPI_BASE_URL, network and proxy"
             )
         case "rate_limit":
             text = f"the rate limit let no row through for longer than --outage-timeout{cause}"
