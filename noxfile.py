@@ -11,7 +11,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-HERE = ["msgapi", "tests", "benchmarks", "docs/recipes", "noxfile.py"]
+HERE = ["msgapi", "tests", "benchmarks", "docs/conf.py", "docs/recipes", "noxfile.py"]
 # `worksteal`: a process that has no test left takes some from another, so a few long tests do not delay the end.
 ALL_TESTS = ["-n", "auto", "--dist", "worksteal"]
 
@@ -87,6 +87,13 @@ def tests_prerelease(session: nox.Session) -> None:
     if not re.search(r"(a|b|rc|dev)\d+$", version):
         session.skip(f"no pre-release of aiohttp can be installed: the newest version is {version}")
     session.run("python", "-m", "pytest", *(session.posargs or [*ALL_TESTS, "tests/transports"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as HTML, in docs/_build; a warning, such as a link that leads nowhere, is an error."""
+    session.install(*group("docs"), ".[cli,fast,nats,otel,redis,xlsx]")
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "-q", "-b", "html", "docs", "docs/_build/html")
 
 
 @nox.session

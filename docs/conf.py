@@ -1,6 +1,5 @@
 """The configuration of Sphinx. `nox -s docs` builds the pages with warnings as errors."""
 
-import sys
 import zlib
 from pathlib import Path
 from tempfile import mkdtemp
@@ -8,8 +7,6 @@ from tempfile import mkdtemp
 from msgapi.version import VERSION
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE / "extensions"))
-
 project = "msgapi"
 author = "the msgapi developers"
 copyright = author  # noqa: A001 - Sphinx's name
@@ -19,10 +16,12 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
+    "sphinx.ext.napoleon",
     "sphinx_click",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "recipes", "inventories"]
+default_role = "code"
 nitpicky = False  # annotations name internal types, which have no page
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
@@ -31,8 +30,7 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
-autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": False}
+suppress_warnings = ["ref.python"]  # `type[T]` in a signature is also the end of the name of some fields
 
 
 def _inventory(name: str) -> str:
