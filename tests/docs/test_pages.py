@@ -168,7 +168,7 @@ def _links(page: Page) -> Iterator[str]:
 @each_page
 def test_each_file_that_is_named_exists(page: Page) -> None:
     files = {
-        f"/{path.relative_to(ROOT)}" for name in ("msgapi", "benchmarks", "docs") for path in (ROOT / name).rglob("*")
+        f"/{path.relative_to(ROOT)}" for name in ("msgapi", "benchmarks", "docs", "tests") for path in (ROOT / name).rglob("*")
     }
     for name in re.findall(r"`([\w/]+(?:\.py|/))`", page.prose):
         assert any(file.endswith(f"/{name.rstrip('/')}") for file in files) or _is_saved(page, name), name
