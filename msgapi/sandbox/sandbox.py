@@ -290,7 +290,8 @@ class Sandbox:
     ) -> None:
         """Set the launch status of an approved agent on a *carrier*; it can send while one carrier has launched it.
 
-        *status* is `LAUNCHED` by default. It may also be `PENDING`, `REJECTED` for a *reason*, or, once it was launched, `SUSPENDED`.
+        *status* is `LAUNCHED` by default. It may also be `PENDING`, `REJECTED` for a *reason*, or, once it was
+        launched, `SUSPENDED`.
         """
         decision = CarrierDecision(carrier=carrier, status=status, reason=reason)
         self._control(controls.launch, agent_id, decision, self.clock.time())
