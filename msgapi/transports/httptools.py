@@ -1,4 +1,4 @@
-"""A transport over connections of its own: asyncio's sockets, with httptools as the parser.
+"""A transport over asyncio's sockets, with httptools as the parser: the one with the least CPU time per call.
 
 Rules, beside those of `common.connections`:
 - No cookies, no redirects, no quoting of the URL, no request for compression.
@@ -17,12 +17,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, cast, final
 
-import httptools
-
-from ...config import check_count, check_seconds
-from ...results import NotSent, Unanswered
-from ..common.causes import connection_lost, cut_short
-from ..common.connections import (
+from ..config import check_count, check_seconds, needing_extra
+from ..results import NotSent, Unanswered
+from .common.connections import (
     KEEPALIVE,
     MAX_AGE,
     MAX_CONNECTIONS,
@@ -31,9 +28,15 @@ from ..common.connections import (
     make_deadlines,
     watch_socket,
 )
-from ..common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
-from ..common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
-from ..protocol import Answer, Transport
+from .common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
+from .common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
+from .protocol import Answer, Transport, connection_lost, cut_short
+
+with needing_extra("transports.httptools", "fast", "httptools", "aiohappyeyeballs"):
+    import httptools
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _UNSENT: Final = NotSent("the connection was lost before the request was sent")
 _SWITCHING_PROTOCOLS: Final = 101
@@ -204,10 +207,6 @@ def _line_size(name: str, value: str) -> int:
     return len(name) + len(value) + 4  # a colon, a space, and the line break
 
 
-if TYPE_CHECKING:
-    from ssl import SSLContext
-
-
 def open(  # noqa: A001 - `transports.httptools.open`
     *,
     timeout: float = 30.0,
@@ -252,3 +251,6 @@ def open(  # noqa: A001 - `transports.httptools.open`
         return transport, transport.close
 
     return UnopenedTransport(start, max_connections)
+
+
+__all__ = ["open"]
