@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, cast, final
 
 from ..config import check_count, check_seconds, needing_extra
 from ..results import NotSent, Unanswered
+from .common.causes import connection_lost, cut_short
 from .common.connections import (
     KEEPALIVE,
     MAX_AGE,
@@ -30,7 +31,7 @@ from .common.connections import (
 )
 from .common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
 from .common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
-from .protocol import Answer, Transport, connection_lost, cut_short
+from .protocol import Answer, Transport
 
 with needing_extra("transports.httptools", "fast", "httptools", "aiohappyeyeballs"):
     import httptools

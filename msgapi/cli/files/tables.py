@@ -97,6 +97,11 @@ class InputFile:
         """Yield the rows from the beginning."""
         return self._read()
 
+    def left_out_lines(self) -> Iterator[str]:
+        """Yield a line for the rows that --where leaves out, if there are any."""
+        if self.left_out:
+            yield f"{counted(self.left_out, verb='were')} left out by --where"
+
     def digest(self) -> str:
         """Return a hash of the whole file as it is stored."""
         return self._stored.digest()

@@ -22,9 +22,10 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
 from ...results import NotSent
+from ..common.causes import connection_lost, cut_short
 from ..common.connections import watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, RequestCoalescer, decode_headers, ends_with_connection, finish_response
-from ..protocol import Answer, connection_lost, cut_short
+from ..protocol import Answer
 from .session import head_limits
 
 NAMES: Final = [

@@ -29,10 +29,11 @@ from yarl import URL
 
 from ...http import Request, Response
 from ...results import NotSent, Unanswered
+from ..common.causes import connect_failure, connection_lost, cut_short, host_and_port
 from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, Deadlines, repeated_outcome, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
 from ..common.opening import Proxy, ProxyRules, peer
-from ..protocol import Answer, connect_failure, connection_lost, cut_short, host_and_port
+from ..protocol import Answer
 
 _AUTOMATIC: Final = frozenset({"Accept", "Content-Type", "User-Agent"})  # added by aiohttp to a request without them
 _LARGE: Final = 2**20  # bytes; aiohttp writes a larger body in parts only if it is a file

@@ -36,7 +36,8 @@ from yarl import URL
 
 from ...http import Request, Response, TimeLimits
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
-from ..protocol import Answer, connect_failure, host_and_port
+from ..protocol import Answer
+from .causes import connect_failure, host_and_port
 from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed, ProxyRules
 

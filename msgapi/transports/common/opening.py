@@ -28,7 +28,8 @@ from attrs import field, frozen
 
 from ...config import Misconfigured, is_loopback
 from ...results import NotSent
-from ..protocol import Transport, connect_failure, host_and_port
+from ..protocol import Transport
+from .causes import connect_failure, host_and_port
 
 if TYPE_CHECKING:
     from yarl import URL

@@ -22,10 +22,11 @@ from attrs import frozen
 from yarl import URL
 
 from ...results import NotSent, Unanswered
+from ..common.causes import connect_failure, connection_lost, cut_short
 from ..common.connections import KEEPALIVE, watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, decode_headers, finish_response
 from ..common.opening import ConnectFailed, Proxy, ProxyRules, default_ssl_context, open_tunnel, peer
-from ..protocol import Answer, connect_failure, connection_lost, cut_short
+from ..protocol import Answer
 
 A = TypeVar("A")
 R = TypeVar("R")

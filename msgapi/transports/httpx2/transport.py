@@ -27,6 +27,7 @@ from yarl import URL
 from ...config import check_count, check_seconds
 from ...http import Request, TimeLimits
 from ...results import NotSent, Unanswered
+from ..common.causes import connect_failure, connection_lost, cut_short, host_and_port, with_cause
 from ..common.connections import (
     CLOSED,
     INVALID_URL,
@@ -43,7 +44,7 @@ from ..common.connections import (
 )
 from ..common.http1 import FRAMING_HEADERS, MAX_RESPONSE, UrlCache, join_parts, make_response, request_headers
 from ..common.opening import FROM_ENVIRONMENT, OpenTransport, UnopenedTransport, parse_setting, read_proxies
-from ..protocol import Answer, Transport, connect_failure, connection_lost, cut_short, host_and_port, with_cause
+from ..protocol import Answer, Transport
 from .connection import SocketConnector
 
 _LOG: Final = logging.getLogger("httpx2")

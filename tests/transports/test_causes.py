@@ -10,7 +10,7 @@ import pytest
 from msgapi import NotSent, Unanswered
 from msgapi.results import TOO_MANY_OPEN_FILES
 from msgapi.transports import aiohttp
-from msgapi.transports.protocol import connect_failure, connection_lost, cut_short, describe_cause
+from msgapi.transports.common.causes import connect_failure, connection_lost, cut_short, describe_cause
 from tests.support.exchanges import peer, post
 from tests.support.raw_servers import Wire, serving
 
