@@ -18,8 +18,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, cast, final
 
 from ..config import check_count, check_seconds, needing_extra
-from ..results import NotSent, Unanswered
-from .common.causes import connection_lost, cut_short
+from ..results import Unanswered
+from .common.causes import LOST_BEFORE_SENT, connection_lost, cut_short
 from .common.connections import (
     KEEPALIVE,
     MAX_AGE,
@@ -39,7 +39,6 @@ with needing_extra("transports.httptools", "fast", "httptools", "aiohappyeyeball
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-_UNSENT: Final = NotSent("the connection was lost before the request was sent")
 _SWITCHING_PROTOCOLS: Final = 101
 
 
@@ -115,7 +114,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Set the outcome; a response without a length ends here."""
         if self._unsent:
-            self._set_outcome(_UNSENT)
+            self._set_outcome(LOST_BEFORE_SENT)
         elif self._in_head:
             self._set_outcome(connection_lost(exc))
         elif self._until_eof and exc is None:
@@ -175,7 +174,7 @@ class HttpConnection(asyncio.Protocol):
         if self._future is None or self._future.done():
             return
         if self._transport.is_closing() or (self._watch is not None and self._watch(0)):
-            self._set_outcome(_UNSENT)
+            self._set_outcome(LOST_BEFORE_SENT)
             self.abort()
             return
         if self._watch is None:

@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias, final
 from attrs import define, field, frozen
 
 from ...recipients import RecipientKind
+from ...redact import HIDDEN
 from ..output import CliError, counted
 
 _MOST_SHOWN: Final = 40  # columns that an error lists
@@ -37,7 +38,6 @@ _DATA: Final = re.compile(r"\+?[\d\s().,/:'-]+")
 _NUMBER_INSIDE: Final = re.compile(r"(?:\+|\b00)[ (]*[1-9](?:[ ()./-]*\d){6,14}")  # with its country code
 _DIGITS_INSIDE: Final = re.compile(r"\d(?:[ ()./-]{0,2}\d){6,}")
 _FEWEST_DIGITS: Final = 4  # a shorter number may be the name of a column
-HIDDEN: Final = "***"
 EMAIL_OPTION: Final = "--fallback-email"
 
 
