@@ -1,8 +1,11 @@
 """The configuration of Sphinx. `nox -s docs` builds the pages with warnings as errors."""
 
+import sys
 import zlib
 from pathlib import Path
 from tempfile import mkdtemp
+
+from sphinx.application import Sphinx
 
 from msgapi.version import VERSION
 
@@ -65,3 +68,23 @@ html_theme_options = {
         {"title": "Contributing", "url": "contributing/index"},
     ],
 }
+
+
+def _write_text(app: Sphinx, exception: Exception | None) -> None:
+    # The same pages for programs that read text: an index, and one file of everything.
+    if exception is not None:
+        return
+    sys.path.insert(0, str(HERE))
+    from generate import whole  # imports the tests of the layers
+
+    found = app.env.found_docs
+    index, everything = whole(
+        (name, Path(app.env.doc2path(name)).read_text(encoding="utf-8")) for name in sorted(found)
+    )
+    _ = (Path(app.outdir) / "llms.txt").write_text(index, encoding="utf-8")
+    _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    """Write the text files when the pages are built."""
+    _ = app.connect("build-finished", _write_text)
