@@ -89,10 +89,10 @@ _INVALID: Final = (
 )
 _RANKS: Final = {state: rank for rank, state in enumerate(PRECEDENCE)}
 _RANK: Final = f"CASE {{0}}.state {' '.join(f'WHEN {state:d} THEN {rank}' for state, rank in _RANKS.items())} END"
-_MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
-_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND leg = ? AND state IN {_MAYBE}"  # noqa: S608 - our own numbers
+MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
+_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND leg = ? AND state IN {MAYBE}"  # noqa: S608 - our own numbers
 _CERTAINTY: Final = f"({{0}}.state = {State.ACCEPTED:d}, {{0}}.leg, {_RANK})"
-_BOTH_MAYBE: Final = f"rows.leg = excluded.leg AND rows.state IN {_MAYBE} AND excluded.state IN {_MAYBE}"
+_BOTH_MAYBE: Final = f"rows.leg = excluded.leg AND rows.state IN {MAYBE} AND excluded.state IN {MAYBE}"
 _SINCE: Final = f"iif({_BOTH_MAYBE}, rows.started, excluded.started)"
 _MERGE: Final = (
     f"INSERT INTO rows (id, leg, digest, state, started, key, {_FIELDS})"  # noqa: S608 - our own names

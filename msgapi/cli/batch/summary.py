@@ -65,8 +65,8 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
             emit(_changed(run.counts))
         for line in run.calls.recipients.lines():
             emit(line)
-    if run.table.left_out:
-        note(f"{counted(run.table.left_out, verb='were')} left out by --where")
+    for line in run.table.left_out_lines():
+        note(line)
     for line in _notices(run, failed):
         note(line)
     return run.status

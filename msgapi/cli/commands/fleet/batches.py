@@ -107,8 +107,8 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         note(text)
     for line in table.line_breaks.describe():
         note(line)
-    if table.left_out:
-        note(f"{counted(table.left_out, verb='were')} left out by --where")
+    for line in table.left_out_lines():
+        note(line)
     if config.json:
         found = {"left_out": table.left_out} | (calls.recipients.facts() if new else {})
         emit_json(_queued_facts(done, counts) | found | {"queued": new, "exit": int(Exit.ACCEPTED)})
