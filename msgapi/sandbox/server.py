@@ -29,7 +29,8 @@ from ..http import Request
 from ..transports import aiohttp
 from .http.responses import error_response
 from .routes.table import max_body_of
-from .sandbox import ENDPOINT_TIMEOUT, Sandbox, Workspaces
+from .sandbox import Sandbox, Workspaces
+from .webhook_sender import ENDPOINT_TIMEOUT
 
 T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
@@ -237,9 +238,11 @@ async def _respond(
     if refused is not None:
         response = error_response(403, "forbidden", refused).response
         return web.Response(status=response.status, headers=response.headers, body=response.body)
-    simulated = sandbox.handle(Request(request.method, url, _headers(request), body))
+    asked = Request(request.method, url, _headers(request), body)
+    selected = sandbox.select(asked)
+    simulated = selected.handle(asked)
     if simulated.delay:
-        await sandbox.clock.sleep(simulated.delay)
+        await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
     response = simulated.response

@@ -19,6 +19,10 @@ LAYERS = [
     "openapi",
     "account",
     "snapshots",
+    "seeding",
+    "clock",
+    "controls",
+    "webhook_sender",
     "sandbox",
     "server",
 ]

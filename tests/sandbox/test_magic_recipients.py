@@ -131,7 +131,7 @@ def faulted(box: Sandbox, key: str) -> str:
 
 
 def test_the_share_of_random_faults_is_about_the_configured_one_with_every_kind() -> None:
-    box = Sandbox(faults=0.2, seed=3)
+    box = Sandbox(faults=0.2, random_seed=3)
     first = [faulted(box, f"k{number}") for number in range(1000)]
     struck = [one for one in first if one != "200"]
     assert 150 <= len(struck) <= 250
@@ -143,15 +143,15 @@ def test_the_share_of_random_faults_is_about_the_configured_one_with_every_kind(
 
 def test_which_requests_have_a_random_fault_does_not_depend_on_their_order() -> None:
     keys = [f"k{number}" for number in range(200)]
-    one, other = Sandbox(faults=0.3, seed=5), Sandbox(faults=0.3, seed=5)
+    one, other = Sandbox(faults=0.3, random_seed=5), Sandbox(faults=0.3, random_seed=5)
     forward = {key: faulted(one, key) for key in keys}
     backward = {key: faulted(other, key) for key in reversed(keys)}
     assert forward == backward
-    assert forward != {key: faulted(Sandbox(faults=0.3, seed=6), key) for key in keys}
+    assert forward != {key: faulted(Sandbox(faults=0.3, random_seed=6), key) for key in keys}
 
 
 def test_reads_and_requests_without_a_key_have_random_faults_too() -> None:
-    box = Sandbox(faults=0.5, seed=1)
+    box = Sandbox(faults=0.5, random_seed=1)
     reads = [reply(box, request("GET", "/v1/billing/balance")) for _ in range(50)]
     sends = [reply(box, request("POST", "/v1/messages", body=text(content={"text": f"{n}"}))) for n in range(50)]
     for got in (reads, sends):

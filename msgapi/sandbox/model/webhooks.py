@@ -203,6 +203,36 @@ class WebhookQueue:
                 number = self._next_number()
                 self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
 
+    def add(self, event: EmittedEvent, webhook_id: str, due: float) -> float:
+        """Schedule one more delivery of *event* to an endpoint, from its first attempt; return when it is due."""
+        self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=due, number=self._next_number()))
+        return due
+
+    def events_of(self, webhook_id: str) -> set[str]:
+        """Return the ids of the events that are or were to be delivered to an endpoint."""
+        pending = (one.event.id for one in self.pending if one.webhook_id == webhook_id)
+        return {*pending, *(one.event_id for one in self._attempts if one.webhook_id == webhook_id)}
+
+    def due_of(self, event_id: str, webhook_id: str) -> float | None:
+        """Return when the next attempt to deliver an event to an endpoint is due; None if none is scheduled."""
+        at = self._find(event_id, webhook_id)
+        return None if at is None else self._due[at][0]
+
+    def move_or_add(self, event: EmittedEvent, webhook_id: str, due: float) -> float:
+        """Let the next attempt of a delivery be due at *due*, or schedule one; return when it is due."""
+        at = self._find(event.id, webhook_id)
+        if at is None:
+            return self.add(event, webhook_id, due)
+        _, number, delivery = self._due[at]
+        self._due[at] = (due, number, evolve(delivery, due=due))
+        heapq.heapify(self._due)
+        return due
+
+    def _find(self, event_id: str, webhook_id: str) -> int | None:
+        name = (event_id, webhook_id)
+        found = ((one[:2], at) for at, one in enumerate(self._due) if (one[2].event.id, one[2].webhook_id) == name)
+        return min(found, default=(None, None))[1]
+
     def take(self, now: float) -> PendingDelivery | None:
         """Return a delivery that is due by *now*, or None; it is no longer pending."""
         if not self._due or self._due[0][0] > now:

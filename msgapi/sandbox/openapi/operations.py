@@ -37,6 +37,7 @@ from ..routes.billing import (
 )
 from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
+from ..routes.state import STATE_CONTROLS
 from ..routes.table import ROUTES
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
@@ -179,8 +180,10 @@ OPERATIONS: Final = (
 """Every operation that the docs have, in the order of their pages."""
 
 CONTROLS: Final = tuple(
-    Operation("POST", one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,))
-    for one in _CONTROLS
+    Operation(
+        one.method, one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,)
+    )
+    for one in (*_CONTROLS, *STATE_CONTROLS)
 )
 """The controls, for which the service has no routes."""
 
@@ -368,7 +371,8 @@ def _responses(one: Operation, schemas: dict[str, Schema]) -> Schema:
     for code in sorted(_ROUTES[one.method, one.path].error_codes):
         by_status.setdefault(_STATUS[code], []).append(code)
     errors = {str(status): _error_response(codes) for status, codes in sorted(by_status.items())}
-    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, "502": _PAGE}
+    pages = {"502": _PAGE} if _ROUTES[one.method, one.path].has_random_faults else {}
+    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, **pages}
 
 
 def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
