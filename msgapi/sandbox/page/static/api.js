@@ -40,6 +40,11 @@ export function post(path, body = {}) {
   return request("POST", path, { body });
 }
 
+/** Return the parsed answer to a PUT with a JSON object. */
+export function put(path, body) {
+  return request("PUT", path, { body });
+}
+
 /** Return the parsed answer to a request; throw ApiError for every other answer than 2xx. */
 export async function request(method, path, { params = {}, body, signal } = {}) {
   const url = withParams(path, params);
