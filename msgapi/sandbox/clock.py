@@ -108,8 +108,7 @@ class SandboxClock:
 
                 _ = tasks.start_soon(cancel_when_changed)
                 await self.given.sleep(seconds)
-                return True
-            return False
+            return not changed.is_set()
         finally:
             self._sleepers.discard(changed)
 

@@ -72,7 +72,7 @@ class SandboxControls:
             (self._clock.pause if paused else self._clock.resume)()
         if advance:
             self._clock.advance(advance)
-        _ = self._state  # what is due happens now
+        self._state.changes.add("clock")  # also, what is due happens now
         self._wake_sender()
         return self._clock.state
 

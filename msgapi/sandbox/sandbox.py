@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from functools import partial
-from typing import Any, ClassVar, Final, ParamSpec, TypeVar, assert_never, final
+from typing import Any, ClassVar, Final, ParamSpec, TypeVar, Unpack, assert_never, final
 
 import anyio.lowlevel
 from attrs import define, field
@@ -19,6 +19,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..http import Request
 from ..results import Balance, Detail, Unanswered
 from ..transports import Answer, Transport
+from . import waiting
 from .account import Account
 from .clock import SandboxClock
 from .controls import SandboxControls
@@ -28,7 +29,8 @@ from .model.agents import SandboxAgent, create_record
 from .model.billing import PriceList
 from .model.campaigns import Campaign
 from .model.faults import FaultShares, Timing
-from .model.messages import EmailChannel, EmailTemplate, KeptMessages
+from .model.inspection import MessageFilter, MessageFilters, find_messages
+from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.state import AccountOptions, AccountState, ClockState, Role
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
 from .rules.controls import ControlError
@@ -211,8 +213,9 @@ class Sandbox(SandboxControls):
         self._wake_sender()
 
     def _replaced(self, before: AccountState) -> None:
-        # The readers of the state before must notice that it was replaced.
+        # The page, and whoever waits for a message, must notice that the state before was replaced.
         before.owner = None
+        before.changes.end()
 
     def add(self, one: SandboxAgent | EmailChannel | EmailTemplate | Campaign) -> None:
         """Add an agent, an email channel, an email template or a campaign, unless there is one with its id."""
@@ -238,8 +241,8 @@ class Sandbox(SandboxControls):
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
         return await respond(self, request)
 
-    def select(self, _: Request) -> "Sandbox":
-        """Return the sandbox that responds to a request: this one."""
+    def select(self, request: Request) -> "Sandbox":  # noqa: ARG002 - as that of `Workspaces`
+        """Return the sandbox that answers *request*: this one."""
         return self
 
     def handle(self, request: Request) -> SimulatedResponse:
@@ -247,6 +250,14 @@ class Sandbox(SandboxControls):
         response = self.account.handle(request, self._clock.time())
         self._wake_sender()
         return response
+
+    async def answer(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request*; one that waits for a message is answered when that has come."""
+        return await waiting.answer(self, request)
+
+    def refuse_key(self, request: Request) -> SimulatedResponse | None:
+        """Return the response to a *request* without the API key; None if it has it."""
+        return self.account.check_key({name.lower(): value for name, value in request.headers.items()})
 
     def handle_malformed(self) -> SimulatedResponse:
         """Return the response to bytes that are not a valid HTTP request."""
@@ -273,6 +284,23 @@ class Sandbox(SandboxControls):
     def messages(self) -> KeptMessages:
         """Every message that was accepted, and every reply, oldest first; `messages.dropped` counts those not kept."""
         return self._state.log.entries()
+
+    def find_messages(self, **wanted: Unpack[MessageFilters]) -> tuple[LogEntry, ...]:
+        """Return the messages and replies that match everything that is *wanted*, oldest first.
+
+        For example: `sandbox.find_messages(to="+4915112345678", contains="code")`. Raises ValueError if a status, a
+        direction or a channel is not one.
+        """
+        state = self._state
+        return tuple(find_messages(state.log, state.conversations, MessageFilter(**wanted), newest_first=False))
+
+    async def wait_for_message(self, *, timeout: float = 30.0, **wanted: Unpack[MessageFilters]) -> LogEntry:  # noqa: ASYNC109
+        """Return a message that matches everything that is *wanted*, when it has come, or has changed so that it does.
+
+        It is the first one after the number *after*, and without that the newest of all. *timeout* is in seconds of
+        the given clock; after it, TimeoutError is raised. Raises ValueError as `find_messages` does.
+        """
+        return await waiting.wait_for_message(self, MessageFilter(**wanted), timeout)
 
     @property
     def events(self) -> tuple[EmittedEvent, ...]:
@@ -304,7 +332,7 @@ async def respond(sandboxes: "Sandbox | Workspaces", request: Request) -> Answer
     """Return the response to *request* after its delay, or Unanswered if it is lost."""
     await anyio.lowlevel.checkpoint()
     sandbox = sandboxes.select(request)
-    simulated = sandbox.handle(request)
+    simulated = await sandbox.answer(request)
     if simulated.delay:
         await sandbox.sleep(simulated.delay)
     return Unanswered("the sandbox lost the answer") if simulated.lost else simulated.response
@@ -354,6 +382,10 @@ class Workspaces:
     def handle(self, request: Request) -> SimulatedResponse:
         """Return the response to *request* at once. The caller applies its delay and its loss."""
         return self.select(request).handle(request)
+
+    async def answer(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request*; one that waits for a message is answered when that has come."""
+        return await self.select(request).answer(request)
 
     def handle_malformed(self) -> SimulatedResponse:
         """Return the response of the first sandbox to bytes that are not a valid HTTP request."""

@@ -168,7 +168,7 @@ def test_a_random_429_has_a_short_retry_after() -> None:
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_a_share_of_faults_outside_zero_to_one_is_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(ValueError, match="share of the faults"):
         _ = Sandbox(faults=rate)
 
 
@@ -217,6 +217,6 @@ async def test_a_client_distinguishes_the_kinds_of_faults() -> None:
 
 def test_the_number_of_remembered_faults_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_NAMES", 3)
-    chance = module.RandomFaults(1.0, 1)
+    chance = module.RandomFaults(module.FaultShares.spread(1.0), 1)
     assert all(chance.draw(b"%d" % number) for number in range(4))
     assert [chance.draw(b"%d" % number) is None for number in (1, 2, 3, 0)] == [True, True, True, False]

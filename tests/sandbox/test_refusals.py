@@ -58,7 +58,10 @@ def too_often(box: Sandbox, one: Operation) -> Response:
     asked = ACCEPTED[one.name](box)
     box.account.send_limit = box.account.read_limit = WindowLimit(1, 1e9)
     box.account.counters.clear()  # as if the preparations had been in another window
-    _ = ask(box, make(one, asked))
+    if one.name in {"sandbox.reset", "sandbox.restore"}:  # set the count to what it was
+        box.account.counter("controls").counted = (1, 1)
+    else:
+        _ = ask(box, make(one, asked))
     return ask(box, make(one, asked))
 
 

@@ -124,6 +124,8 @@ class FaultShares:
     @classmethod
     def spread(cls, share: float) -> "FaultShares":
         """Return shares of *share* together, in equal parts for each fault except a slow response."""
+        if not 0 <= share <= 1:
+            raise ValueError("the share of the faults must be from 0 to 1")
         return cls(**dict.fromkeys(_SPREAD_OVER, share / len(_SPREAD_OVER)))
 
     @property

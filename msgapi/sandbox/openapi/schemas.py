@@ -67,6 +67,7 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "DeliveryFailure.reason": {"enum": [*FAIL_REASONS, *BOUNCE_REASONS]},
     "DashboardTopUp.amount": _AMOUNT,
     "FreeBalance.free": _AMOUNT,
+    "SeedPrices.email": _AMOUNT,
     **dict.fromkeys((f"FaultChanges.{name}" for name in _SHARES), _SHARE),
     **dict.fromkeys((f"WebhookFaultChanges.{name}" for name in ("late", "repeated", "reordered")), _SHARE),
     **dict.fromkeys(("advance", "seconds", "slow_seconds", "late_by"), _SECONDS),

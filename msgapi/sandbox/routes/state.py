@@ -178,7 +178,7 @@ class SnapshotDocument:
 
 def clock(state: AccountState, _request: RouteRequest, _: None) -> ClockResponse:
     """Return the time of the sandbox."""
-    return _clock(_owner(state).set_clock())
+    return _clock(_owner(state).clock_state)
 
 
 def set_clock(state: AccountState, _: RouteRequest, given: ClockChange) -> ClockResponse:
@@ -188,7 +188,11 @@ def set_clock(state: AccountState, _: RouteRequest, given: ClockChange) -> Clock
 
 def faults(state: AccountState, _request: RouteRequest, _: None) -> dict[str, object]:
     """Return the random faults."""
-    found = controls.faults(state)
+    return faults_to_json(controls.faults(state))
+
+
+def faults_to_json(found: FaultSettings) -> dict[str, object]:
+    """Return the random faults as JSON values."""
     return {
         **{_NAMES.get(name, name): getattr(found.shares, name) for name in _SHARES},
         "slow_seconds": found.slow_seconds,

@@ -25,6 +25,7 @@ def set_balance(state: AccountState, free: Decimal, now: float) -> None:
     """Set the free balance, without a transaction; emit `billing.balance_low` and reload if needed."""
     before = state.wallet.free
     state.wallet.free = free
+    state.changes.add("account")
     _react_to_balance(state, before, now)
 
 

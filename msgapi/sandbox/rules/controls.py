@@ -10,7 +10,6 @@ Rules:
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from itertools import takewhile
 from typing import Any, Final, Literal, TypeAlias, final
 
 import orjson
@@ -25,7 +24,7 @@ from ..model.campaigns import CampaignExecution
 from ..model.faults import BOUNCE_REASONS, FAIL_REASONS, FaultShares
 from ..model.messages import LogEntry, MessageStatus
 from ..model.state import AccountState
-from ..model.webhooks import EmittedEvent, WebhookFaults
+from ..model.webhooks import DeliveryRecord, WebhookFaults
 from .account import change_consent
 from .account import set_balance as set_free_balance
 from .lifecycle import change_status, fail_delivery
@@ -103,7 +102,7 @@ def launch(state: AccountState, agent_id: str, decision: CarrierDecision, now: f
 
 def halt(state: AccountState, campaign_id: str, status: HaltStatus, now: float) -> None:
     """Pause a running campaign, as the service does after an error or for want of balance."""
-    state.runs[campaign_id] = evolve(_running(state, campaign_id, now), status=status)
+    state.set_run(evolve(_running(state, campaign_id, now), status=status))
 
 
 def fail_executions(state: AccountState, campaign_id: str, count: int, now: float) -> None:
@@ -111,7 +110,7 @@ def fail_executions(state: AccountState, campaign_id: str, count: int, now: floa
     run = _running(state, campaign_id, now)
     if not 1 <= count <= run.pending:
         raise ControlError(f"The campaign has {run.pending} pending executions.")
-    state.runs[campaign_id] = evolve(run, done=run.done + count, failed=run.failed + count)
+    state.set_run(evolve(run, done=run.done + count, failed=run.failed + count))
 
 
 def confirm(state: AccountState, consent_id: str, now: float) -> None:
@@ -166,19 +165,19 @@ def set_faults(state: AccountState, settings: FaultSettings) -> None:
     _require("slow_seconds", check_seconds(settings.slow_seconds))
     state.faults.shares, state.slow = settings.shares, settings.slow_seconds
     state.webhook_queue.faults = settings.webhooks
+    state.changes.add("faults")
 
 
 def replay(state: AccountState, delivery_id: str, now: float) -> float:
     """Make a delivery now: the next attempt of a pending one, or the first one again. Return when it is due."""
-    event, webhook_id = _find_delivery(state, delivery_id)
-    return state.webhook_queue.move_or_add(event, webhook_id, now)
+    return state.webhook_queue.move_or_add(_find_delivery(state, delivery_id), now)
 
 
 def duplicate(state: AccountState, delivery_id: str, now: float) -> float:
     """Make a delivery once more: at the time of the pending one, or now. Return when it is due."""
-    event, webhook_id = _find_delivery(state, delivery_id)
-    due = state.webhook_queue.due_of(event.id, webhook_id)
-    return state.webhook_queue.add(event, webhook_id, now if due is None else due)
+    record = _find_delivery(state, delivery_id)
+    due = state.webhook_queue.due_of(record)
+    return state.webhook_queue.add(record, now if due is None else due)
 
 
 def delay(state: AccountState, delivery_id: str, seconds: float, now: float) -> float:
@@ -187,21 +186,19 @@ def delay(state: AccountState, delivery_id: str, seconds: float, now: float) -> 
     Return when it is due.
     """
     _require("seconds", check_seconds(seconds))
-    event, webhook_id = _find_delivery(state, delivery_id)
-    due = state.webhook_queue.due_of(event.id, webhook_id)
-    return state.webhook_queue.move_or_add(event, webhook_id, (now if due is None else max(due, now)) + seconds)
+    record = _find_delivery(state, delivery_id)
+    due = state.webhook_queue.due_of(record)
+    return state.webhook_queue.move_or_add(record, (now if due is None else max(due, now)) + seconds)
 
 
 def reorder(state: AccountState, delivery_id: str, now: float) -> float:
-    """Make a delivery now, and a second later that of the event before it to the same endpoint."""
-    event, webhook_id = _find_delivery(state, delivery_id)
-    sent, before = state.webhook_queue.events_of(webhook_id), None
-    for other in takewhile(lambda one: one.id != event.id, state.events):
-        before = other if other.id in sent else before
+    """Make a delivery now, and a second later the one before it to the same endpoint. Return when it is due."""
+    record = _find_delivery(state, delivery_id)
+    before = state.webhook_queue.before(record)
     if before is None:
-        raise ControlError("There is no event before it that was sent to this endpoint.")
-    _ = state.webhook_queue.move_or_add(before, webhook_id, now + _REORDER_GAP)
-    return state.webhook_queue.move_or_add(event, webhook_id, now)
+        raise ControlError("There is no delivery to this endpoint before it.")
+    _ = state.webhook_queue.move_or_add(before, now + _REORDER_GAP)
+    return state.webhook_queue.move_or_add(record, now)
 
 
 def check_seconds(value: object) -> str | None:
@@ -228,13 +225,11 @@ def _check_amount(name: str, amount: Decimal, other: Decimal) -> None:
     _require(name, problem)
 
 
-def _find_delivery(state: AccountState, delivery_id: str) -> tuple[EmittedEvent, str]:
-    event_id, _, webhook_id = delivery_id.partition(".")
-    event = next((one for one in state.events if one.id == event_id), None)
-    known = event_id in state.webhook_queue.events_of(webhook_id)
-    if event is None or state.endpoints.find(webhook_id) is None or not known:
+def _find_delivery(state: AccountState, delivery_id: str) -> DeliveryRecord:
+    record = state.webhook_queue.find(delivery_id)
+    if record is None or state.endpoints.find(record.webhook_id) is None:
         raise ControlError("There is no such delivery, or its endpoint was deleted.")
-    return event, webhook_id
+    return record
 
 
 def _changed(entry: LogEntry | None, status: str) -> LogEntry:
@@ -307,6 +302,15 @@ def _find_suggestion(entry: LogEntry, text: str) -> dict[str, object] | None:
             data = inner.get("postback_data")
             return {"type": "suggested_reply", "text": text, **({"postback_data": data} if data else {})}
     return None
+
+
+def tappable(entry: LogEntry) -> tuple[str, ...]:
+    """Return the texts of the suggestions of a message that its recipient can tap."""
+    if not entry.was_sent:
+        return ()
+    inner = (one.get("reply") or one.get("action") for one in _suggestions(orjson.loads(entry.body)))
+    texts = (one.get("text") for one in inner if isinstance(one, dict))
+    return tuple(dict.fromkeys(one for one in texts if isinstance(one, str)))
 
 
 def _suggestions(value: object) -> Iterator[dict[str, Any]]:
