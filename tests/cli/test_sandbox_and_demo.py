@@ -269,9 +269,9 @@ def test_a_balance_that_is_given_wins_over_that_of_the_seed(tmp_path: Path) -> N
     path = seed_file(tmp_path, '{"balance": 5, "prices": {"email": 0.5}}')
     given = sandbox.SandboxOptions(seed=path, balance=Decimal(7), given=frozenset({"balance", "seed"}))
     box = given.sandbox()
-    assert (box.balance.free, box.account.state.prices.email) == (7, Decimal("0.5"))
+    assert (box.balance.free, box.account.state.prices.email) == (Decimal(7), Decimal("0.5"))
     box.reset()
-    assert (box.balance.free, box.account.state.prices.email) == (7, Decimal("0.5"))
+    assert (box.balance.free, box.account.state.prices.email) == (Decimal(7), Decimal("0.5"))
     assert sandbox.SandboxOptions(seed=path, balance=Decimal(7)).sandbox().balance.free == 5
 
 

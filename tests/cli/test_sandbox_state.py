@@ -251,10 +251,10 @@ def test_a_seed_is_for_a_new_sandbox_and_a_reset_brings_back_the_one_in_the_file
         paused_at = box.time()
     _ = seed.write_text("no seed at all")
     with options.open() as box:
-        assert (box.balance.free, box.time(), box.account.options.random_seed) == (2, paused_at, 3)
+        assert (box.balance.free, box.time(), box.account.options.random_seed) == (Decimal(2), paused_at, 3)
         box.set_balance(Decimal(1))
         box.reset()
-        assert (box.balance.free, box.time()) == (2, paused_at)
+        assert (box.balance.free, box.time()) == (Decimal(2), paused_at)
     said = f"--random-seed and --seed are for a new sandbox: that in {state} keeps its own"
     assert capsys.readouterr().err == f"msgapi: {said}\n"
 
