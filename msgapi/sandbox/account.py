@@ -148,8 +148,7 @@ class Account:
             response = self._with_random_fault(found[0], headers, received)
         answer = _with_headers(response, limit, now)
         if not is_control:
-            key = headers.get("idempotency-key")
-            self.state.requests.add(now, request.method, request.url, request.body or b"", key, answer)
+            self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
         return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
@@ -160,7 +159,8 @@ class Account:
 
     def _with_random_fault(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
         faults = self.state.faults
-        fault = faults.draw(self._name_of(headers, request.body)) if faults.rate else None
+        has_faults = faults.rate > 0 and route.endpoint_class != "controls"
+        fault = faults.draw(self._name_of(headers, request.body)) if has_faults else None
         failed = fault_response(fault, retry_after=_RETRY_AFTER) if fault else None
         if failed is not None:
             return evolve(failed, fault=fault)
@@ -227,7 +227,10 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
         headers.update(limit.headers())
-    return evolve(simulated, response=Response(response.status, headers, response.body))
+    answer = Response(response.status, headers, response.body)
+    return SimulatedResponse(
+        answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait
+    )
 
 
 @lru_cache(maxsize=4)
