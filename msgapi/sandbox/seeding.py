@@ -53,6 +53,8 @@ def apply_seed(account: Account, seed: object, now: float) -> dict[str, int]:
     if problems:
         raise _invalid(problems)
     advance(account.state, now)
+    account.state.changes.add("account")
+    account.state.changes.add("campaigns")
     return {kind: len(getattr(found, kind)) for kind in _KINDS}
 
 
