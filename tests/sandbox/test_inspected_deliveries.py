@@ -122,7 +122,7 @@ def test_the_deliveries_are_the_same_in_a_restored_sandbox() -> None:
     hook_id = said(get(box, "/_sandbox/webhooks"))["data"][0]["id"]
     _ = post(box, f"/v1/webhooks/{hook_id}/test")
     tested, *others = deliveries(box)
-    restored = Sandbox.restore(box.snapshot())
+    restored = Sandbox.from_snapshot(box.snapshot())
     assert [one["id"] for one in deliveries(restored)] == [tested["id"], *(one["id"] for one in others)]
     assert deliveries(restored)[1:] == others
 
@@ -133,4 +133,4 @@ def test_an_event_that_tested_an_endpoint_is_not_known_after_it_was_restored() -
     _ = post(box, f"/v1/webhooks/{name}/test")
     attempt(box, NOW, status=200)
     assert len(deliveries(box)) == 1
-    assert deliveries(Sandbox.restore(box.snapshot())) == []
+    assert deliveries(Sandbox.from_snapshot(box.snapshot())) == []
