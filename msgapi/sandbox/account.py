@@ -17,9 +17,9 @@ from typing import Final, final
 from attrs import define, evolve, field, frozen
 from attrs.validators import ge, gt
 
-from ..http import Request, Response
+from ..http import Request, Response, new_response
 from ..results import Detail
-from .http.requests import RouteRequest, bearer_token, canonical_body, read_body
+from .http.requests import RouteRequest, bearer_token, operation_of, read_body, with_fields
 from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
 from .model.faults import fault_response
 from .model.state import ROLES, AccountOptions, AccountState, Role
@@ -159,14 +159,16 @@ class Account:
         if isinstance(read, SimulatedResponse):
             return read
         fields, key = read
-        body = canonical_body(fields, request.body) if key else b""
-        store, name = self.state.idempotency, (f"{route.method} {route.path} {request.id}", key or "")
-        stored = store.replay(name, body, request.now) if key else None
+        request = with_fields(request, fields, key)
+        if key is None:
+            return route.action(self.state, request)
+        store, operation = self.state.idempotency, operation_of(f"{route.method} {route.path}", request)
+        stored = store.replay(operation, request.now)
         if stored is not None:
             return stored
-        response = route.action(self.state, evolve(request, fields=fields, key=key))
-        if key and response.response.status < 300:  # noqa: PLR2004 - accepted
-            store.store(name, body, response.response, request.now)
+        response = route.action(self.state, request)
+        if response.response.status < 300:  # noqa: PLR2004 - accepted
+            store.store(operation, response.response, request.now)
         return response
 
     def _name_of(self, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -206,8 +208,8 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     response = simulated.response
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
-        headers.update(limit.headers())
-    return SimulatedResponse(Response(response.status, headers, response.body), simulated.delay, simulated.lost)
+        headers |= limit.headers()
+    return SimulatedResponse(new_response(response.status, headers, response.body), simulated.delay, simulated.lost)
 
 
 @lru_cache(maxsize=4)

@@ -9,7 +9,7 @@ import attrs
 import orjson
 from attrs import frozen
 
-from ...http import Response
+from ...http import Response, new_response
 from ...results import Detail
 
 JSON_HEADERS: Final = {"content-type": "application/json"}
@@ -30,7 +30,7 @@ class SimulatedResponse:
 
 def json_response(body: object, status: int = 200) -> SimulatedResponse:
     """Return a response with a JSON *body*, which may contain attrs models."""
-    return SimulatedResponse(Response(status, JSON_HEADERS, compact(_dump(body))))
+    return SimulatedResponse(new_response(status, JSON_HEADERS, compact(_dump(body))))
 
 
 def created(body: object, location: str) -> SimulatedResponse:
