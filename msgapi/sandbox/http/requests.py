@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from attrs import define, field, frozen
@@ -72,6 +72,16 @@ class RouteRequest:
 
 with_fields: Final = copier(RouteRequest, "fields", "key")
 """A function of a RouteRequest, its fields and its key, which returns the request with them."""
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the path and the query of a *url*; both are empty if it is not a URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    # A lone surrogate cannot be encoded in a response that quotes the query.
+    return parts.path, parts.query if parts.query.isascii() else parts.query.encode(errors="replace").decode()
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -286,7 +296,7 @@ class IdempotencyStore:
             return None
         if digest != operation.body:
             return error_response(409, "idempotency_conflict", "This idempotency key belongs to another request.")
-        return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]))
+        return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]), replayed=True)
 
     def store(self, operation: Operation, response: Response, now: float) -> None:
         """Store the *response* to an operation for 24 hours."""
