@@ -13,7 +13,8 @@ Rules:
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from logging import Logger
 from typing import Any, Final, TypeAlias, TypeVar, cast, final
@@ -28,8 +29,11 @@ from ..config import is_loopback
 from ..http import Request
 from ..transports import aiohttp
 from .http.responses import error_response
+from .page.access import PageAccess
+from .page.serving import PageServer
 from .routes.table import max_body_of
-from .sandbox import ENDPOINT_TIMEOUT, Sandbox, Workspaces
+from .sandbox import Sandbox, Workspaces
+from .webhook_sender import ENDPOINT_TIMEOUT
 
 T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
@@ -45,12 +49,20 @@ _TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
 @asynccontextmanager
 async def serve(
-    sandbox: Served, *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = ()
+    sandbox: Served,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    allow_hosts: Iterable[str] = (),
+    access: str | None = None,
 ) -> AsyncIterator[str]:
     """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
     *port* 0, the default, selects a free port. Everyone who can reach *host* can use the account. A lost response is a
     connection that is closed without a response.
+
+    The page of the sandbox is at `/`. On a loopback address everyone who can reach it can open it. On another one it
+    opens with `/?access=` and the secret *access*; if that is None, the default, it does not.
 
     A request is answered with 403 unless its Host is a loopback name, *host*, the address that the connection was made
     to, or one of *allow_hosts*, such as the name of a container. So is one with the Origin of another host, as browsers
@@ -58,7 +70,8 @@ async def serve(
     """
     hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
     timeouts = ConnectionTimeouts()
-    server = web.Server(_handler(sandbox, timeouts, hosts))
+    page = PageServer(sandbox, PageAccess(access))
+    server = web.Server(_handler(sandbox, timeouts, hosts, page))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
@@ -82,6 +95,7 @@ async def serve(
     finally:
         if listener is not None:
             listener.close()
+        page.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
 
@@ -130,6 +144,7 @@ class AllowedHosts:
 
     def __init__(self, bound: Iterable[str], allowed: Iterable[str]) -> None:
         """Answer for the names and addresses *bound* and *allowed*. Raises ValueError if one of *allowed* is none."""
+        self._accepts = lru_cache(maxsize=256)(self._is_accepted)
         self._names = {name for one in bound if (name := host_of(one)) is not None}
         for one in allowed:
             name = host_of(one)
@@ -153,7 +168,7 @@ class AllowedHosts:
             return None
         return "The sandbox does not answer to web pages of other hosts: this Origin is not allowed (--allow-host)."
 
-    def _accepts(self, authority: str, local: str | None) -> bool:
+    def _is_accepted(self, authority: str, local: str | None) -> bool:
         name = host_of(authority)
         return name is not None and (is_loopback(name) or name.endswith(".localhost") or name in {*self._names, local})
 
@@ -208,13 +223,13 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _handler(
-    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts
+    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts, page: PageServer
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = timeouts.find(request.transport)
         connection.begin_response()
         try:
-            return await _respond(sandbox, request, connection, hosts)
+            return await _respond(sandbox, request, connection, hosts, page)
         finally:
             connection.end_response()
 
@@ -222,13 +237,18 @@ def _handler(
 
 
 async def _respond(
-    sandbox: Served, request: web.BaseRequest, connection: "ConnectionTimeout", hosts: AllowedHosts
+    sandbox: Served,
+    request: web.BaseRequest,
+    connection: "ConnectionTimeout",
+    hosts: AllowedHosts,
+    page: PageServer,
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
     body = None
     url = request.raw_path if _ABSOLUTE_URL.match(request.raw_path) else f"http://sandbox{request.raw_path}"
-    with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+    arrived = request.content.is_eof()
+    with nullcontext() if arrived else anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
         body = await _read_body(request, url)
     if body is None:
         return _abort(request)
@@ -237,9 +257,17 @@ async def _respond(
     if refused is not None:
         response = error_response(403, "forbidden", refused).response
         return web.Response(status=response.status, headers=response.headers, body=response.body)
-    simulated = sandbox.handle(Request(request.method, url, _headers(request), body))
+    given = Request(request.method, url, _headers(request), body)
+    selected = sandbox.select(given)
+    if request.raw_path.startswith("/v1/"):
+        simulated = selected.handle(given)
+    else:
+        found = await page.respond(request, given)
+        if isinstance(found, web.StreamResponse):
+            return found
+        simulated = found
     if simulated.delay:
-        await sandbox.clock.sleep(simulated.delay)
+        await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
     response = simulated.response
@@ -309,6 +337,7 @@ class ConnectionTimeout(asyncio.Protocol):
         self._inner = inner
         self._all = connections
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None  # by the clock of the event loop
         self._transport: asyncio.Transport | None = None
         self._tail = b""
         self._responding = False
@@ -342,13 +371,15 @@ class ConnectionTimeout(asyncio.Protocol):
         self._tail = (self._tail + data[-_TAIL_SIZE:])[-_TAIL_SIZE:]
         if self._responding:
             self._begun = True
-        elif self._timer is None:
+        elif self._deadline is None:
             self._start_timer()
         self._inner.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._transport is not None:
             _ = self._all.pop(self._transport, None)
             self._transport = None
@@ -360,7 +391,7 @@ class ConnectionTimeout(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Start the timer: the client has to read its responses."""
-        if self._timer is None:
+        if self._deadline is None:
             self._start_timer()
         self._inner.pause_writing()
 
@@ -370,13 +401,22 @@ class ConnectionTimeout(asyncio.Protocol):
         self._inner.resume_writing()
 
     def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline = None
 
     def _start_timer(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, self._close)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + REQUEST_TIMEOUT
+        if self._timer is None:
+            self._timer = loop.call_at(self._deadline, self._close)
 
     def _close(self) -> None:
-        if self._transport is not None:
+        # Close the connection if the deadline has passed. One timer is enough for many requests: it is moved when it
+        # fires before the deadline.
+        self._timer = None
+        if self._deadline is None or self._transport is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._close)
+        else:
             self._transport.abort()
