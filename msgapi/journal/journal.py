@@ -426,6 +426,11 @@ class JournalReader:
         """The Unix time since which rows may have been sent that the journal lacks; None if it has them all."""
         return self._file.lost_since
 
+    @property
+    def run_count(self) -> int:
+        """The number of runs so far; 0 if the journal was only merged from a fleet."""
+        return self._file.run
+
     def summary(self) -> Summary:
         """Return the numbers of rows and the costs, by result."""
         return summarise(self._file)

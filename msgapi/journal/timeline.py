@@ -37,22 +37,29 @@ _COUNTED: Final = (State.ACCEPTED, State.REFUSED, State.INVALID, State.UNKNOWN, 
 _PLACES: Final = {state: place for place, state in enumerate(_COUNTED)}
 _ZERO: Final = Decimal(0)
 _NUMBERS: Final = ("accepted", "refused", "invalid", "unknown", "not_sent")
-_TABLES: Final = (
-    "CREATE TABLE IF NOT EXISTS runs (run INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL NOT NULL,"
-    " width REAL NOT NULL, ended_by TEXT, answers TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS buckets (run INTEGER NOT NULL, number INTEGER NOT NULL,"
-    f" {', '.join(f'{name} INTEGER NOT NULL' for name in _NUMBERS)}, spend TEXT NOT NULL,"
-    f" {', '.join(f'{name} REAL NOT NULL' for name in CAUSES)}, PRIMARY KEY (run, number)) WITHOUT ROWID",
-    "CREATE TABLE IF NOT EXISTS notable (run INTEGER NOT NULL, id TEXT NOT NULL, slow INTEGER NOT NULL,"
-    " at REAL NOT NULL, elapsed REAL NOT NULL, attempts INTEGER NOT NULL, kind TEXT NOT NULL, code TEXT NOT NULL,"
-    " number INTEGER, line INTEGER, PRIMARY KEY (run, id)) WITHOUT ROWID",
-)
+_TABLES: Final = f"""
+CREATE TABLE IF NOT EXISTS runs (
+  run INTEGER PRIMARY KEY, began REAL NOT NULL, ended REAL NOT NULL, width REAL NOT NULL, ended_by TEXT,
+  answers TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS buckets (
+  run INTEGER NOT NULL, number INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in _NUMBERS)},
+  spend TEXT NOT NULL, {", ".join(f"{name} REAL NOT NULL" for name in CAUSES)}, PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS notable (
+  run INTEGER NOT NULL, id TEXT NOT NULL, slow INTEGER NOT NULL, at REAL NOT NULL, elapsed REAL NOT NULL,
+  attempts INTEGER NOT NULL, kind TEXT NOT NULL, code TEXT NOT NULL, number INTEGER, line INTEGER,
+  PRIMARY KEY (run, id)
+) WITHOUT ROWID
+"""
 _NAMES: Final = ("runs", "buckets", "notable")
-_HAS_TABLES: Final = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('runs', 'buckets', 'notable')"
+_HAS_TABLES: Final = (
+    "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('runs', 'buckets', 'notable')"
+)
 _FORGET: Final = tuple(f"DELETE FROM {name} WHERE run <= ? AND run > 0" for name in _NAMES)  # noqa: S608 - our own names
 _CLEAR: Final = {name: f"DELETE FROM {name} WHERE run = ?" for name in _NAMES}  # noqa: S608 - our own names
 _RUN: Final = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)"
-_BUCKET: Final = f"INSERT OR REPLACE INTO buckets VALUES ({', '.join('?' * (3 + len(_NUMBERS) + len(CAUSES)))})"
+_BUCKET: Final = f"INSERT OR REPLACE INTO buckets VALUES ({', '.join('?' * (3 + len(_NUMBERS) + len(CAUSES)))})"  # noqa: S608 - question marks
 _NOTABLE: Final = "INSERT OR REPLACE INTO notable VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _READ_RUNS: Final = "SELECT run, began, ended, width, ended_by, answers FROM runs ORDER BY run"
 _READ_BUCKETS: Final = (
@@ -258,7 +265,9 @@ class Timeline:
         if self._notable_changed:
             taken.append((_CLEAR["notable"], [(run,)]))
             taken.append((_NOTABLE, [_stored(run, row, is_slow=row.id in self._slow) for row in self._by_id.values()]))
-        taken.append((_RUN, [(run, self._began, self._last, self._width, self.ended_by, " ".join(map(str, self._answers)))]))
+        taken.append(
+            (_RUN, [(run, self._began, self._last, self._width, self.ended_by, " ".join(map(str, self._answers)))])
+        )
         self._changed, self._anew, self._notable_changed, self._pending = set(), False, False, False
         return taken
 
@@ -319,9 +328,7 @@ class Timeline:
 
 def _notable(row: str, result: Result[object], now: float) -> NotableRow:
     kind, code = ("Accepted", "") if isinstance(result, Ok) else (type(result).__name__, result.code)
-    return NotableRow(
-        id=row, at=now, elapsed=result.meta.elapsed, attempts=result.meta.attempts, kind=kind, code=code
-    )
+    return NotableRow(id=row, at=now, elapsed=result.meta.elapsed, attempts=result.meta.attempts, kind=kind, code=code)
 
 
 def _stored(run: int, row: NotableRow, *, is_slow: bool) -> tuple[object, ...]:
@@ -340,7 +347,7 @@ def begin_timeline(file: JournalFile, time: Callable[[], float]) -> Timeline:
     """Return the timeline of the run that has just begun. What is kept of the oldest runs is deleted."""
     number = file.run
     with file.transaction():
-        for table in _TABLES:
+        for table in _TABLES.split(";"):
             _ = file.execute(table)
         for forget in _FORGET:
             _ = file.execute(forget, number - _MOST_RUNS)
@@ -351,7 +358,7 @@ def write_history(file: JournalFile, history: RunHistory) -> None:
     """Write a whole run, in place of one with its number."""
     run = history.number
     with file.transaction():
-        for table in _TABLES:
+        for table in _TABLES.split(";"):
             _ = file.execute(table)
         for clear in _CLEAR.values():
             _ = file.execute(clear, run)
