@@ -24,7 +24,7 @@ from ..results import Result
 from ..version import VERSION
 from .mainfile import Unusable, damaged
 from .opening import check_batch, check_complete, create, open_existing, open_in_place, open_to_read_copy
-from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
+from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, read_samples, summarise
 from .rows import (
     REPEATED_ROW,
     SETTLED,
@@ -445,6 +445,10 @@ class JournalReader:
     def rows(self, state: State | None = None) -> Iterator[JournalRow]:
         """Yield the rows in the order of their ids; only those in *state*, if one is given."""
         return read_rows(self._file, state)
+
+    def samples(self, state: State, kind: str | None, code: str | None, most: int = 5) -> list[JournalRow]:
+        """Return at most *most* rows that the file of the batch has, in *state* and with this *kind* and *code*."""
+        return read_samples(self._file, state, kind, code, most)
 
     def rows_by_id(self, ids: Sequence[str]) -> Mapping[str, JournalRow]:
         """Return the rows with these *ids*, by id; ids that were never begun are left out."""

@@ -51,6 +51,7 @@ from .mainfile import (
 )
 from .report import JournalRow
 from .sqlite import LOST_SINCE, MERGED, MERGED_AT, SCHEMA, Connection, JournalFile, read_time
+from .timeline import RunHistory, write_history
 
 _WITHOUT_LOCKS: Final = "win32-none" if os.name == "nt" else "unix-none"
 _HOW: Final[dict[str, Any]] = {"isolation_level": None, "check_same_thread": False, "factory": Connection}
@@ -234,6 +235,10 @@ class Merge:
         """Add *rows*, each with the digest of its request. Many rows in one call are faster."""
         found = ((digest, row.leg, astuple(row)[:-2]) for digest, row in rows)  # without `in_file` and `leg`
         self._file.merge((name, leg, digest, *rest) for digest, leg, (name, *rest) in found)
+
+    def add_history(self, history: RunHistory) -> None:
+        """Add what was done over time, in place of an earlier history with its number: 0 for a fleet."""
+        write_history(self._file, history)
 
 
 @contextmanager

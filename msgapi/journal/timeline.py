@@ -30,9 +30,11 @@ MOST_BUCKETS: Final = 240
 LEAST_WIDTH: Final = 0.25  # seconds
 MOST_SLOW: Final = 10  # slowest rows of a run
 MOST_SAMPLES: Final = 5  # rows of a run that ended with one error
+SLOTS: Final = 48
+"""The number of counts in `RunHistory.answers`."""
+
 _MOST_GROUPS: Final = 40  # errors with samples
 _MOST_RUNS: Final = 100  # that are kept
-_SLOTS: Final = 48
 _COUNTED: Final = (State.ACCEPTED, State.REFUSED, State.INVALID, State.UNKNOWN, State.NOT_SENT)
 _PLACES: Final = {state: place for place, state in enumerate(_COUNTED)}
 _ZERO: Final = Decimal(0)
@@ -140,7 +142,7 @@ def slot_of(seconds: float) -> int:
     """Return the slot in which a duration is counted."""
     if seconds < 0.001:  # noqa: PLR2004 - the bound of the first slot
         return 0
-    return min(_SLOTS - 1, 1 + int(2 * log2(1000 * seconds)))
+    return min(SLOTS - 1, 1 + int(2 * log2(1000 * seconds)))
 
 
 @final
@@ -179,7 +181,7 @@ class Timeline:
     _notable_changed: bool = field(default=False, init=False)
     _pending: bool = field(default=True, init=False)
     _covered: list[float] = field(init=False)  # until when the waits are recorded, by cause
-    _answers: list[int] = field(factory=lambda: [0] * _SLOTS, init=False)
+    _answers: list[int] = field(factory=lambda: [0] * SLOTS, init=False)
     _slow: dict[str, NotableRow] = field(factory=dict, init=False)
     _least: float = field(default=-1.0, init=False)  # a row must be slower than this to be among the slowest
     _samples: dict[tuple[str, str], list[NotableRow]] = field(factory=dict, init=False)
@@ -213,7 +215,7 @@ class Timeline:
         self._current.rows[_PLACES[state]] += 1
         meta = result.meta
         if isinstance(result, Ok):
-            self._current.spend += _cost_of(result.value)
+            self._current.spend += cost_of(result.value)
         else:
             self._add_sample(row, result, now)
         if meta.attempts:
@@ -336,7 +338,8 @@ def _stored(run: int, row: NotableRow, *, is_slow: bool) -> tuple[object, ...]:
     return run, row.id, int(is_slow), row.at, row.elapsed, row.attempts, row.kind, row.code, *where
 
 
-def _cost_of(value: object) -> Decimal:
+def cost_of(value: object) -> Decimal:
+    """Return the cost of an accepted message in EUR: its price, or its hold if it has none; 0 if it has neither."""
     billing = getattr(value, "billing", None)
     price, hold = getattr(billing, "message_price", None), getattr(billing, "hold_amount", None)
     cost = hold if price is None else price
@@ -395,7 +398,7 @@ def _read_run(file: JournalFile, row: Sequence[Any]) -> RunHistory:
         width=width,
         ended_by=read_text(path, ended_by),
         buckets=buckets,
-        answers=tuple(map(int, counts[:_SLOTS])),
+        answers=tuple(map(int, counts[:SLOTS])),
         notable=notable,
     )
 

@@ -296,7 +296,7 @@ def spend_chart(figures: ReportFigures, times: LocalTime) -> Html:
 
 
 def duration_chart(answers: Sequence[int]) -> Html:
-    """Return the number of answers by duration."""
+    """Return the number of rows by the duration of their last call."""
     used = [slot for slot, number in enumerate(answers) if number]
     first, last = used[0], used[-1]
     width = 100 / (last - first + 1)
@@ -305,18 +305,18 @@ def duration_chart(answers: Sequence[int]) -> Html:
     for slot in range(first, last + 1):
         if answers[slot]:
             height = _HEIGHT * answers[slot] / top
-            title = element("title", f"{answers[slot]:,} answers in {_slot_words(slot)}")
+            title = element("title", f"{answers[slot]:,} rows in {_slot_words(slot)}")
             left = (slot - first) * width
             parts.append(_rectangle(left, width * 0.92, _TOP + _HEIGHT - height, height, "bar accepted", title))
-    parts += _rules(top, "answers")
+    parts += _rules(top, "rows")
     step = ceil((last - first + 1) / 6)
     bottom = _TOP + _HEIGHT + 15
     for slot in range(first, last + 1, step):
         if (slot - first) * width <= 100 - _LEAST_LABEL:
             parts.append(_text((slot - first) * width, bottom, "0 s" if slot == 0 else span(slot_bound(slot - 1))))
     half, most = percentile(answers, 0.5) or 0.0, percentile(answers, 0.95) or 0.0
-    description = f"Half of the answers came within about {span(half)}, and 95 of 100 within about {span(most)}."
-    return _chart("durations", ("Answers by duration", description), _TOP + _HEIGHT + _AXIS, parts)
+    description = f"Half of the rows took at most about {span(half)}, and 95 of 100 at most about {span(most)}."
+    return _chart("durations", ("Rows by duration", description), _TOP + _HEIGHT + _AXIS, parts)
 
 
 def _slot_words(slot: int) -> str:

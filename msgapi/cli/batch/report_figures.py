@@ -7,16 +7,16 @@ Rules:
 - Ids are masked as texts of the service are, since a column of ids can hold recipients.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import groupby
 from math import ceil
 from shlex import quote
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 from attrs import evolve, field, frozen
 
-from ...journal import JournalReader, JournalRow, State
+from ...journal import Count, JournalReader, JournalRow, State
 from ...journal.timeline import CAUSES, Bucket, NotableRow, RunHistory, slot_bound
 from ...redact import mask
 from ..advice import advise_row
@@ -215,6 +215,8 @@ def read_figures(
 
 def _missing(record: JournalReader, runs: Sequence[RunHistory]) -> Iterable[str]:
     local = sum(run.number > 0 for run in runs)
+    if local < len(runs):
+        yield "The workers of a fleet record neither what they wait for nor the lines of the rows."
     if not runs:
         yield (
             "This journal has no figures over time: an earlier version of msgapi-sdk has written it, or nothing was "
@@ -248,47 +250,54 @@ def _groups(
     notable: Sequence[tuple[NotableRow, JournalRow]],
     advice: RestAdvice,
 ) -> tuple[OutcomeGroup, ...]:
-    rows: dict[tuple[RowOutcome, str, str], int] = {}
-    states: dict[tuple[RowOutcome, str, str], State] = {}
+    found: dict[_Key, list[Count]] = {}
     for count in record.summary().in_file.counts:
-        key = _key(count.state, count.kind, count.code)
-        rows[key] = rows.get(key, 0) + count.rows
-        states[key] = count.state
-    lacking = counts.total - sum(rows.values())
+        found.setdefault(_key(count.state, count.kind, count.code), []).append(count)
+    lacking = counts.total - sum(count.rows for some in found.values() for count in some)
     if lacking > 0:
-        rows[RowOutcome.NOT_SENT_YET, "", ""] = rows.get((RowOutcome.NOT_SENT_YET, "", ""), 0) + lacking
-    groups = []
-    for key, number in rows.items():
-        outcome, kind, code = key
-        samples = [(one, row) for one, row in notable if _key(row.state, row.kind, row.code) == key]
-        samples.sort(key=lambda pair: (pair[0].number is None, pair[0].number or 0, pair[0].id))
-        named = outcome is not RowOutcome.ACCEPTED
-        groups.append(
-            OutcomeGroup(
-                outcome=outcome,
-                kind=kind,
-                code=code,
-                rows=number,
-                reason=next((row.message for _, row in samples if row.message), "") if named else "",
-                advice=_advice(outcome, kind, code, states.get(key), advice),
-                first=tuple(one for one, _ in samples[:_MOST_LINES]) if named else (),
-            )
-        )
-    return tuple(sorted(groups, key=lambda group: (_ORDER.index(group.outcome), -group.rows, group.code)))
+        never_begun = Count(state=State.NOT_SENT, rows=lacking)
+        found.setdefault((RowOutcome.NOT_SENT_YET, "", ""), []).append(never_begun)
+    groups = [_group(record, key, some, notable, advice) for key, some in found.items()]
+    return tuple(sorted(groups, key=lambda group: (_ORDER.index(group.outcome), -group.rows, group.kind, group.code)))
 
 
-def _key(state: State, kind: str | None, code: str | None) -> tuple[RowOutcome, str, str]:
+def _group(
+    record: JournalReader,
+    key: "_Key",
+    counts: Sequence[Count],
+    notable: Sequence[tuple[NotableRow, JournalRow]],
+    advice: RestAdvice,
+) -> OutcomeGroup:
+    outcome, kind, code = key
+    group = OutcomeGroup(outcome=outcome, kind=kind, code=code, rows=sum(count.rows for count in counts))
+    if not kind:
+        return evolve(group, advice=_ADVICE[outcome](advice))
+    first, reasons = [one for one, row in notable if _key(row.state, row.kind, row.code) == key], list[str | None]()
+    first.sort(key=lambda one: (one.number is None, one.number or 0, one.id))
+    for row in record.samples(counts[0].state, counts[0].kind, counts[0].code, _MOST_LINES):
+        reasons.append(row.message)
+        if not notable:  # an earlier version, or a fleet
+            first.append(NotableRow(id=row.id, at=row.started, elapsed=0.0, attempts=0, kind=kind, code=code))
+    return evolve(
+        group,
+        advice=advise_row(sample_error(kind, code, counts[0].state)),
+        first=tuple(first[:_MOST_LINES]),
+        reason=next(filter(None, reasons), ""),
+    )
+
+
+_Key: TypeAlias = tuple[RowOutcome, str, str]  # outcome, kind and code
+_ADVICE: Final[Mapping[RowOutcome, Callable[[RestAdvice], str]]] = {
+    RowOutcome.ACCEPTED: lambda _: "Nothing: queued for delivery.",
+    RowOutcome.UNKNOWN: lambda advice: advice.unknown,
+    RowOutcome.NOT_SENT_YET: lambda advice: advice.not_sent_yet,
+}
+
+
+def _key(state: State, kind: str | None, code: str | None) -> _Key:
     shown = None if state is State.STARTED else recorded_kind(kind, code)
     outcome = _BY_KIND.get(shown or "") or _BY_STATE[state]
     return (outcome, "", "") if shown is None or outcome is RowOutcome.ACCEPTED else (outcome, shown, code or "")
-
-
-def _advice(outcome: RowOutcome, kind: str, code: str, state: State | None, advice: RestAdvice) -> str:
-    if outcome is RowOutcome.ACCEPTED:
-        return "Nothing: queued for delivery."
-    if not kind or state is None:
-        return advice.unknown if outcome is RowOutcome.UNKNOWN else advice.not_sent_yet
-    return advise_row(sample_error(kind, code, state))
 
 
 def shown_id(row: str) -> str:

@@ -30,7 +30,16 @@ from .report_charts import (
     spend_chart,
     throughput_chart,
 )
-from .report_figures import Interval, ReportFigures, add_waits, intervals, percentile, read_figures, shown_id
+from .report_figures import (
+    Interval,
+    OutcomeGroup,
+    ReportFigures,
+    add_waits,
+    intervals,
+    percentile,
+    read_figures,
+    shown_id,
+)
 from .report_markup import (
     Html,
     LocalTime,
@@ -243,8 +252,8 @@ def _pace_advice(figures: ReportFigures) -> Iterator[str]:
     limited, outage, balance, disk = figures.waits
     if limited > _MUCH * figures.sending:
         yield (
-            f"Rows waited for the rate limit in {percentage(limited, figures.sending)} of the time, so it set the pace: "
-            "with a higher `--concurrency` the batch would not be faster, with a higher limit of the API key it would."
+            f"Rows waited for the rate limit in {percentage(limited, figures.sending)} of the time, so it set the "
+            "pace: a higher `--concurrency` would not make the batch faster, a higher limit of the API key would."
         )
     if outage:
         yield f"The service was down or out of reach for {span(outage)}; the rows waited, and were sent afterwards."
@@ -256,56 +265,46 @@ def _pace_advice(figures: ReportFigures) -> Iterator[str]:
 
 def _outcomes(figures: ReportFigures) -> Html:
     total = sum(group.rows for group in figures.groups)
+    if not total:
+        return section("outcome", "Outcomes", element("p", "There are no rows."))
     by_outcome: dict[RowOutcome, int] = {}
     for group in figures.groups:
         by_outcome[group.outcome] = by_outcome.get(group.outcome, 0) + group.rows
     shares = [(_CLASSES[outcome], outcome.words, rows) for outcome, rows in by_outcome.items()]
-    rows = []
-    for group in figures.groups:
-        what = group.outcome.title if group.kind in {"", group.outcome.kind} else f"{group.outcome.title}: {group.kind}"
-        why = element("td", *(element("p", text) for text in (group.reason, group.advice) if text), class_="text")
-        lines = element("td", _lines(group.first, group.rows), data_label="lines") if group.first else element("td")
-        code = (
-            element("td", element("code", group.code), class_="word", data_label="code")
-            if group.code
-            else element("td")
-        )
-        rows.append(
-            element(
-                "tr",
-                element("th", what, scope="row"),
-                cell(f"{group.rows:,}", "rows"),
-                cell(percentage(group.rows, total), "share"),
-                code,
-                lines,
-                why,
-            )
-        )
-    for outcome, number in figures.parts.items():
-        if number:
-            cells = cell(f"{number:,}", "rows"), element("td"), element("td"), element("td")
-            rows.append(
-                element(
-                    "tr",
-                    element("th", outcome.title, scope="row"),
-                    *cells,
-                    element("td", _PARTS[outcome], class_="text"),
-                    class_="part",
-                )
-            )
-    head = ("Outcome", "#Rows", "#Share", "Code", "First lines", "Why, and what to do")
-    caption = "Rows by their current outcome. Lines are those of the input file; the header is line 1 of a CSV file."
-    table = table_of_rows(caption, head, rows)
-    if not total:
-        return section("outcome", "Outcomes", element("p", "There are no rows."))
-    explained = legend([(class_, f"{words}: {number:,}") for class_, words, number in shares])
-    return section("outcome", "Outcomes", element("figure", outcome_bar(shares, total), explained), table)
+    explained = legend([(class_, f"{words}: {rows:,}") for class_, words, rows in shares])
+    rows = [_outcome_row(group, total) for group in figures.groups]
+    rows += [_part_row(outcome, number) for outcome, number in figures.parts.items() if number]
+    head = ("Outcome", "#Rows", "#Share", "Code", "First lines, or ids", "Why, and what to do")
+    caption = "Rows by their current outcome. Lines are those of the input file; the header of a CSV file is line 1."
+    bar = element("figure", outcome_bar(shares, total), explained)
+    return section("outcome", "Outcomes", bar, table_of_rows(caption, head, rows))
 
 
-def _lines(rows: Sequence[NotableRow], number: int) -> str:
-    known = [f"{row.line:,}" if row.line is not None else shown_id(row.id) for row in rows]
+def _outcome_row(group: OutcomeGroup, total: int) -> Html:
+    what = group.outcome.title if group.kind in {"", group.outcome.kind} else f"{group.outcome.title}: {group.kind}"
+    code = [element("code", group.code)] if group.code else []
+    why = [element("p", text) for text in (group.reason, group.advice) if text]
+    return element(
+        "tr",
+        element("th", what, scope="row"),
+        cell(f"{group.rows:,}", "rows"),
+        cell(percentage(group.rows, total), "share"),
+        element("td", *code, class_="word", data_label="code"),
+        element("td", _lines(group), data_label="lines or ids"),
+        element("td", *why, class_="text"),
+    )
+
+
+def _part_row(outcome: RowOutcome, number: int) -> Html:
+    empty, why = element("td"), element("td", _PARTS[outcome], class_="text")
+    head = element("th", outcome.title, scope="row")
+    return element("tr", head, cell(f"{number:,}", "rows"), empty, empty, empty, why, class_="part")
+
+
+def _lines(group: OutcomeGroup) -> str:
+    known = [f"{row.line}" if row.line is not None else shown_id(row.id) for row in group.first]
     known = [one for one in known if one]
-    return ", ".join(known) + (", …" if known and number > len(known) else "")
+    return ", ".join(known) + (", …" if known and group.rows > len(known) else "")
 
 
 def _throughput(figures: ReportFigures, times: LocalTime) -> Html:
@@ -380,11 +379,11 @@ def _durations(figures: ReportFigures, times: LocalTime) -> Html:
 
 
 def _slow_row(one: NotableRow, times: LocalTime) -> Html:
-    number, line = (None if value is None else f"{value:,}" for value in (one.number, one.line))
+    number, line = ("" if value is None else f"{value}" for value in (one.number, one.line))
     return element(
         "tr",
         element("th", number or "not recorded", scope="row", class_="number"),
-        cell(line or "", "line"),
+        cell(line, "line"),
         element("td", shown_id(one.id), class_="word", data_label="id"),
         cell(span(one.elapsed), "duration"),
         cell(f"{one.attempts:,}", "attempts"),
