@@ -14,7 +14,7 @@ from typing import Final, final
 from attrs import frozen
 
 from ...journal.timeline import CAUSES, RunHistory, slot_bound
-from .report_figures import Interval, ReportFigures, intervals, percentile
+from .report_figures import Interval, ReportFigures, add_waits, intervals, percentile
 from .report_markup import Html, LocalTime, element, span
 
 BARS: Final = 120  # of a chart over time
@@ -208,11 +208,12 @@ def throughput_chart(figures: ReportFigures, times: LocalTime) -> Html:
             parts += _bar(segment, one, top, times)
     parts += _rules(top, "rows/s")
     at = float(_TOP + _HEIGHT + _AXIS)
+    waited = add_waits(one.total.waits for one in every)
     for place, (cause, words) in enumerate(zip(CAUSES, _WAITS, strict=True)):
-        if figures.waits[place]:
-            parts += _lane(split, place, at, f"rows waited for {words}: {span(figures.waits[place])}", cause)
+        if waited[place]:
+            parts += _lane(split, place, at, f"rows waited for {words}: {span(waited[place])}", cause)
             at += _LANE
-    waits = [f"{span(seconds)} for {words}" for seconds, words in zip(figures.waits, _WAITS, strict=True) if seconds]
+    waits = [f"{span(seconds)} for {words}" for seconds, words in zip(waited, _WAITS, strict=True) if seconds]
     description = (
         f"Highest: {_number(peak)} rows per second. {len(axis.segments)} runs drawn. "
         f"Rows waited {', '.join(waits) or 'for nothing that is recorded'}."
@@ -337,6 +338,7 @@ def outcome_bar(parts: Sequence[tuple[str, str, int]], total: int) -> Html:
 def patterns() -> Html:
     """Return the patterns that the charts use beside colours, once for the page."""
     hatch = element("path", d="M-1,1 l2,-2 M0,6 l6,-6 M5,7 l2,-2", class_="stroke")
+    stripes = element("path", d="M0,2 l4,0", class_="stroke")
     dots = element("circle", cx="2", cy="2", r="1.1", class_="dot")
     cross = element("path", d="M0,0 l5,5 M5,0 l-5,5", class_="stroke")
     made = [
@@ -349,6 +351,11 @@ def patterns() -> Html:
             height=size,
             patternUnits="userSpaceOnUse",
         )
-        for name, size, drawing in (("refused", 6, hatch), ("unknown", 5, cross), ("gap", 4, dots))
+        for name, size, drawing in (
+            ("refused", 6, hatch),
+            ("invalid", 4, stripes),
+            ("unknown", 5, cross),
+            ("gap", 4, dots),
+        )
     ]
     return element("svg", element("defs", *made), width="0", height="0", aria_hidden="true", class_="patterns")

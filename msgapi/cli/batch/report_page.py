@@ -63,7 +63,7 @@ _MOST: Final = 0.95
 _CLASSES: Final[Mapping[RowOutcome, str]] = {
     RowOutcome.ACCEPTED: "accepted",
     RowOutcome.REFUSED: "refused",
-    RowOutcome.INVALID: "refused",
+    RowOutcome.INVALID: "invalid",
     RowOutcome.DUPLICATE: "left",
     RowOutcome.CHANGED: "left",
     RowOutcome.UNKNOWN: "unknown",
@@ -283,7 +283,8 @@ def _outcomes(figures: ReportFigures) -> Html:
 def _outcome_row(group: OutcomeGroup, total: int) -> Html:
     what = group.outcome.title if group.kind in {"", group.outcome.kind} else f"{group.outcome.title}: {group.kind}"
     code = [element("code", group.code)] if group.code else []
-    why = [element("p", text) for text in (group.reason, group.advice) if text]
+    reason = f"For example: {group.reason}" if group.outcome is RowOutcome.INVALID and group.reason else group.reason
+    why = [element("p", text) for text in (reason, group.advice) if text]
     return element(
         "tr",
         element("th", what, scope="row"),
