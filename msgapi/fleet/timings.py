@@ -9,7 +9,7 @@ Rules:
 from collections.abc import Iterable
 from decimal import Decimal
 from heapq import nlargest
-from typing import Final, final
+from typing import Any, Final, final
 
 from attrs import define, evolve, field
 
@@ -156,7 +156,7 @@ def _spread(buckets: dict[int, Bucket], timing: ChunkTiming, began: float, width
         end = began + (number + 1) * width
         share = 1.0 if number == last else (end - timing.began) / length
         bucket = buckets.get(number) or Bucket(number=number)
-        changes: dict[str, object] = {}
+        changes: dict[str, Any] = {}
         for name, before in counted.items():
             counted[name] = int(getattr(timing, name) * share)
             changes[name] = getattr(bucket, name) + counted[name] - before
