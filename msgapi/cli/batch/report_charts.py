@@ -78,11 +78,6 @@ class TimeAxis:
             at += length + gap
         return cls(tuple(segments))
 
-    @property
-    def left_out(self) -> int:
-        """The number of the first run that is drawn."""
-        return self.segments[0].run.number
-
     def split(self) -> list[tuple[_Segment, list[Interval]]]:
         """Return the intervals of each run, about `BARS` of them in all, and none shorter than about a second."""
         return [
