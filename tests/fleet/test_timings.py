@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from msgapi import Forbidden, Meta, Ok, Pace, VirtualClock, journal
 from msgapi.fleet import ChunkRecord, MemoryRecordStore, collect, enqueue, send_chunk
-from msgapi.fleet.chunk import ChunkDocument, ChunkTiming, SlowRow, load_record
+from msgapi.fleet.chunk import ChunkDocument, ChunkTiming, InvalidChunk, SlowRow, load_record
 from msgapi.fleet.chunk_journal import EarlierRows, begin_chunk
 from msgapi.fleet.timings import AttemptTimer, FleetHistory
 from msgapi.journal import State
@@ -121,7 +121,7 @@ async def test_closing_a_chunk_twice_records_its_timing_once() -> None:
     records, clock = MemoryRecordStore(), VirtualClock(BEGAN)
     document = ChunkDocument("b", "000001", records)
     book = await begin_chunk(chunk(2), document, BEGAN, earlier=EarlierRows(accepted=False), clock=clock)
-    assert not isinstance(book, str)
+    assert not isinstance(book, InvalidChunk)
     _ = await book.begin([("0", chunk(1).rows[0].call)])
     clock.advance(2)
     book.settle("0", accepted())

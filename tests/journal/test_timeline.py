@@ -85,11 +85,10 @@ def test_only_what_has_changed_is_taken_again() -> None:
     one, clock = timeline()
     one.add("1", State.ACCEPTED, accepted(attempts=0))
     assert list(buckets_of(one.take())) == [0]
-    assert one.take() == []
-    assert not one.is_pending
+    assert (one.take(), one.is_pending) == ([], False)
     clock.at += 1
     one.add("2", State.ACCEPTED, accepted(attempts=0))
-    assert one.is_pending
+    assert (one.number, one.is_pending) == (1, True)
     taken = one.take()
     assert list(buckets_of(taken)) == [4]
     assert not values(taken, "notable")
@@ -230,7 +229,9 @@ def test_a_duration_is_within_the_bounds_of_its_slot(seconds: float) -> None:
     ],
 )
 def test_the_cost_is_the_price_or_the_hold(billing: Billing | None, cost: Decimal) -> None:
-    assert cost_of(Accepted(message_id="msg_1", **({} if billing is None else {"billing": billing}))) == cost
+    accepted_ = Accepted(message_id="msg_1")
+    assert cost_of(accepted_ if billing is None else evolve(accepted_, billing=billing)) == cost
+    assert cost_of(None) == 0
 
 
 def runs_of(path: Path | str) -> tuple[RunHistory, ...]:
