@@ -521,10 +521,10 @@ def test_waits_have_a_lane_each_and_are_in_the_advice() -> None:
     buckets = tuple(Bucket(number=at, accepted=1, waits=waits.get(at, (0.0,) * 4)) for at in range(14))
     page = check(rendered(figures_of(run_of(seconds=3.5, buckets=buckets, answers=()))))
     for text in (
-        "rows waited for the rate limit: 600 ms",
-        "rows waited for the service, during an outage: 250 ms",
-        "rows waited for a top-up of the balance: 200 ms",
-        "rows waited for the disk of the journal: 200 ms",
+        "waited for the rate limit: 600 ms",
+        "waited during an outage: 250 ms",
+        "waited for a top-up of the balance: 200 ms",
+        "waited for the disk: 200 ms",
         "The service was down or out of reach for 250 ms",
         "Rows waited for a top-up for 200 ms: with --price",
         "The disk of the journal was slow for 200 ms",
@@ -566,7 +566,7 @@ def test_the_duration_chart_shows_the_used_slots() -> None:
     assert "<title>5 rows in 0 s to 1 ms</title>" in text
     assert "<title>9 rows in 3 ms to 4 ms</title>" in text
     assert "Half of the rows took at most about 4 ms" in text
-    assert duration_chart((1,) * 13).count('class="tick" text-anchor="start"') == 4  # the fifth has no room
+    assert duration_chart((1,) * 13).count('text-anchor="start"') == 4  # the fifth has no room
 
 
 @pytest.mark.parametrize(

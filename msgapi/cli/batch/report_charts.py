@@ -23,18 +23,14 @@ _GAP: Final = 0.05  # share of the axis that a gap between two runs has at most
 _ALL_GAPS: Final = 0.3
 _LEAST_BARS: Final = 8  # of a short run
 _LEAST_RUN: Final = 0.015  # share of the axis that a run has at least
-_LEAST_LABEL: Final = 11.0  # per cent of the axis between two labels of times
+_LEAST_LABEL: Final = 11.0  # per cent of the axis between two labels of times on a wide page
+_WIDE_LABEL: Final = 22.0  # the same on a phone, where the labels that are closer are hidden
 _TOUCHING: Final = 0.02  # per cent of the axis between two waits that are drawn as one
 _HEIGHT: Final = 150  # pixels of the bars
 _TOP: Final = 36  # pixels above them, for the names of the runs and the unit
 _AXIS: Final = 20  # pixels below them, for the times
 _DAY: Final = 86_400.0
-_WAITS: Final = (
-    "the rate limit",
-    "the service, during an outage",
-    "a top-up of the balance",
-    "the disk of the journal",
-)
+_WAITS: Final = ("for the rate limit", "during an outage", "for a top-up of the balance", "for the disk")
 
 
 @final
@@ -143,7 +139,7 @@ def _rules(top_value: float, unit: str, number: Callable[[float], str] = _number
 def _frame(axis: TimeAxis, times: LocalTime) -> list[Html]:
     # The gaps between the runs, their names, and the times below them.
     parts: list[Html] = []
-    bottom, free = _TOP + _HEIGHT + 15, -_LEAST_LABEL
+    bottom, last_label = _TOP + _HEIGHT + 15, -_WIDE_LABEL
     last, before = axis.segments[-1], None
     for one in axis.segments:
         if before is not None:
@@ -152,10 +148,12 @@ def _frame(axis: TimeAxis, times: LocalTime) -> list[Html]:
             parts.append(_rectangle(left, one.left - left, _TOP, _HEIGHT, "gap", label))
         if len(axis.segments) > 1 and one.width >= _LEAST_LABEL:
             name = f"run {one.run.number}" if one.run.number else "fleet"
-            parts.append(_text(one.left, 12, name, "run"))
-        if one.left - free >= _LEAST_LABEL and one.left <= 100 - 2 * _LEAST_LABEL:
-            parts.append(_text(one.left, bottom, _time_label(one.run.began, axis, times)))
-            free = one.left + _LEAST_LABEL / 2
+            parts.append(_text(one.left, 12, name, "run" if one.width >= _WIDE_LABEL else "run minor"))
+        distance = min(one.left - last_label, 100 - _LEAST_LABEL - one.left)
+        if distance >= _LEAST_LABEL:
+            class_ = "tick" if distance >= _WIDE_LABEL else "tick minor"
+            parts.append(_text(one.left, bottom, _time_label(one.run.began, axis, times), class_))
+            last_label = one.left
         before = one
     if last.run.ended > axis.segments[0].run.began:
         parts.append(_text(100, bottom, _time_label(last.run.ended, axis, times), anchor="end"))
@@ -175,7 +173,7 @@ def _interval_title(interval: Interval, times: LocalTime) -> Html:
     total, waits = interval.total, []
     for cause, seconds in zip(_WAITS, interval.total.waits, strict=True):
         if seconds > 0:
-            waits.append(f", {span(seconds)} of waiting for {cause}")
+            waits.append(f", {span(seconds)} of waiting {cause}")
     counts = ", ".join(
         f"{number:,} {word}"
         for number, word in (
@@ -206,9 +204,9 @@ def throughput_chart(figures: ReportFigures, times: LocalTime) -> Html:
     waited = add_waits(one.total.waits for one in every)
     for place, (cause, words) in enumerate(zip(CAUSES, _WAITS, strict=True)):
         if waited[place]:
-            parts += _lane(split, place, at, f"rows waited for {words}: {span(waited[place])}", cause)
+            parts += _lane(split, place, at, f"waited {words}: {span(waited[place])}", cause)
             at += _LANE
-    waits = [f"{span(seconds)} for {words}" for seconds, words in zip(waited, _WAITS, strict=True) if seconds]
+    waits = [f"{span(seconds)} {words}" for seconds, words in zip(waited, _WAITS, strict=True) if seconds]
     description = (
         f"Highest: {_number(peak)} rows per second. {len(axis.segments)} runs drawn. "
         f"Rows waited {', '.join(waits) or 'for nothing that is recorded'}."
@@ -309,7 +307,9 @@ def duration_chart(answers: Sequence[int]) -> Html:
     bottom = _TOP + _HEIGHT + 15
     for slot in range(first, last + 1, step):
         if (slot - first) * width <= 100 - _LEAST_LABEL:
-            parts.append(_text((slot - first) * width, bottom, "0 s" if slot == 0 else span(slot_bound(slot - 1))))
+            class_ = "tick minor" if (slot - first) // step % 2 else "tick"
+            bound = "0 s" if slot == 0 else span(slot_bound(slot - 1))
+            parts.append(_text((slot - first) * width, bottom, bound, class_))
     half, most = percentile(answers, 0.5) or 0.0, percentile(answers, 0.95) or 0.0
     description = f"Half of the rows took at most about {span(half)}, and 95 of 100 at most about {span(most)}."
     return _chart("durations", ("Rows by duration", description), _TOP + _HEIGHT + _AXIS, parts)

@@ -291,7 +291,7 @@ def _outcome_row(group: OutcomeGroup, total: int) -> Html:
         cell(f"{group.rows:,}", "rows"),
         cell(percentage(group.rows, total), "share"),
         element("td", *code, class_="word", data_label="code"),
-        element("td", _lines(group), data_label="lines or ids"),
+        element("td", _lines(group), class_="lines", data_label="lines or ids"),
         element("td", *why, class_="text"),
     )
 
@@ -383,7 +383,7 @@ def _slow_row(one: NotableRow, times: LocalTime) -> Html:
     number, line = ("" if value is None else f"{value}" for value in (one.number, one.line))
     return element(
         "tr",
-        element("th", number or "not recorded", scope="row", class_="number"),
+        element("th", number or "not recorded", scope="row", class_="number", data_label="row"),
         cell(line, "line"),
         element("td", shown_id(one.id), class_="word", data_label="id"),
         cell(span(one.elapsed), "duration"),
@@ -411,7 +411,7 @@ def _run_row(figures: ReportFigures, run: RunHistory, times: LocalTime) -> Html:
     )
     return element(
         "tr",
-        element("th", f"{run.number or 'fleet'}", scope="row", class_="number"),
+        element("th", f"{run.number or 'fleet'}", scope="row", class_="number", data_label="run"),
         element("td", times.moment(run.began), data_label="began"),
         *(cell(text, label) for text, label in cells),
         element("td", _ending(figures, run), data_label="how it ended"),
