@@ -435,6 +435,7 @@ def test_a_batch_is_named_by_its_file(batch: str, path: str, name: str) -> None:
 def test_a_batch_that_is_being_sent_says_so(batch: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     with edited(batch) as connection:
         _ = connection.execute("UPDATE runs SET ended_by = NULL")
+        _ = connection.execute("UPDATE rows SET state = 0, kind = NULL WHERE id = '9'")
 
     @contextmanager
     def in_use(path: str, *, in_use: str) -> Iterator[JournalReader]:
@@ -443,11 +444,15 @@ def test_a_batch_that_is_being_sent_says_so(batch: str, monkeypatch: pytest.Monk
             yield evolve(record, is_in_use=True)
 
     monkeypatch.setattr(summary, "reading", in_use)
-    assert main(["batch", "report", batch, "--html", "-"]) == 1
+    assert main(["batch", "report", batch]) == 3
     told = capsys.readouterr()
-    assert "another program is sending this batch" in told.err
+    assert "another program is sending this batch: the report has what is recorded so far" in told.err
+    assert "not finished, 1 row is left: another program is sending them" in told.err
+    assert main(["batch", "report", batch, "--html", "-"]) == 3
+    told = capsys.readouterr()
     page = check(told.out)
-    assert "Sending. 50 of 54 rows accepted so far" in page.shown
+    assert "Sending. 49 of 54 rows accepted so far" in page.shown
+    assert "Sent, and without an answer so far." in page.shown
     assert "make the report again to see more" in page.shown
     assert "still sending" in page.shown
     assert "cut off: killed, or the machine went down" in page.shown

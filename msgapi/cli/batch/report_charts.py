@@ -30,6 +30,7 @@ _HEIGHT: Final = 150  # pixels of the bars
 _TOP: Final = 36  # pixels above them, for the names of the runs and the unit
 _AXIS: Final = 20  # pixels below them, for the times
 _DAY: Final = 86_400.0
+_WIDE_NAME: Final = 16.0  # the same for the names of the runs
 _WAITS: Final = ("for the rate limit", "during an outage", "for a top-up of the balance", "for the disk")
 
 
@@ -148,7 +149,7 @@ def _frame(axis: TimeAxis, times: LocalTime) -> list[Html]:
             parts.append(_rectangle(left, one.left - left, _TOP, _HEIGHT, "gap", label))
         if len(axis.segments) > 1 and one.width >= _LEAST_LABEL:
             name = f"run {one.run.number}" if one.run.number else "fleet"
-            parts.append(_text(one.left, 12, name, "run" if one.width >= _WIDE_LABEL else "run minor"))
+            parts.append(_text(one.left, 12, name, "run" if one.width >= _WIDE_NAME else "run minor"))
         distance = min(one.left - last_label, 100 - _LEAST_LABEL - one.left)
         if distance >= _LEAST_LABEL:
             class_ = "tick" if distance >= _WIDE_LABEL else "tick minor"

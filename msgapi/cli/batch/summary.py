@@ -50,6 +50,11 @@ _WORDS: Final[Mapping[State, RowOutcome]] = {
     State.CHANGED: RowOutcome.CHANGED,
 }
 _COLUMNS: Final = tuple(JournalRow.__annotations__)
+_IN_USE: Final = RestAdvice(
+    unknown="Sent, and without an answer so far.",
+    not_sent_yet="Nothing: the program that sends the batch sends them.",
+    finish="another program is sending them",
+)
 
 
 def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None) -> Exit:
@@ -238,6 +243,7 @@ def show_journal(
         counts, incomplete = count_rows(record), record.lost_since is not None
         if record.is_in_use:
             note("another program is sending this batch: the report has what is recorded so far")
+            advice = _IN_USE
         if incomplete:
             note(
                 f"the -wal file of {path} is missing, with its newest rows: rows that are shown as not sent yet may "
