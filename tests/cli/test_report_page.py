@@ -453,6 +453,7 @@ def test_a_batch_that_is_being_sent_says_so(batch: str, monkeypatch: pytest.Monk
     page = check(told.out)
     assert "Sending. 49 of 54 rows accepted so far" in page.shown
     assert "Sent, and without an answer so far." in page.shown
+    assert "Unknown 1 no answer so far Not sent yet 0 none" in page.shown
     assert "make the report again to see more" in page.shown
     assert "still sending" in page.shown
     assert "cut off: killed, or the machine went down" in page.shown

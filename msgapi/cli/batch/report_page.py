@@ -199,8 +199,8 @@ def _tiles(figures: ReportFigures) -> Html:
     for outcome, text in (
         (RowOutcome.REFUSED, "by the service"),
         (RowOutcome.INVALID, "before sending"),
-        (RowOutcome.UNKNOWN, "may have been sent"),
-        (RowOutcome.NOT_SENT_YET, "the next run sends them"),
+        (RowOutcome.UNKNOWN, "no answer so far" if figures.is_running else "may have been sent"),
+        (RowOutcome.NOT_SENT_YET, "still to be sent" if figures.is_running else "the next run sends them"),
     ):
         rows = figures.rows_of(outcome)
         tiles.append((outcome.title, f"{rows:,}", text if rows else "none"))
