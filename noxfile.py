@@ -92,6 +92,15 @@ def tests_prerelease(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """Test the page of the sandbox in Chromium, with Playwright and axe-core."""
+    if shutil.which("chromium") is None:
+        session.error("this session needs Chromium: apt-get install chromium")
+    session.install(*group("browser"), ".[cli]")
+    session.run("pytest", *(session.posargs or ["tests/browser"]))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation as HTML, in docs/_build; a warning, such as a link that leads nowhere, is an error."""
     session.install(*group("docs"), ".[cli,fast,nats,otel,redis,xlsx]")

@@ -28,8 +28,11 @@ from ..config import is_loopback
 from ..http import Request
 from ..transports import aiohttp
 from .http.responses import error_response
+from .page.access import PageAccess
+from .page.serving import PageServer
 from .routes.table import max_body_of
-from .sandbox import ENDPOINT_TIMEOUT, Sandbox, Workspaces
+from .sandbox import Sandbox, Workspaces
+from .webhook_sender import ENDPOINT_TIMEOUT
 
 T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
@@ -45,12 +48,20 @@ _TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
 @asynccontextmanager
 async def serve(
-    sandbox: Served, *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = ()
+    sandbox: Served,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    allow_hosts: Iterable[str] = (),
+    access: str | None = None,
 ) -> AsyncIterator[str]:
     """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
-    *port* 0, the default, selects a free port. Everyone who can reach *host* can use the account. A lost response is a connection
-    that is closed without a response.
+    *port* 0, the default, selects a free port. Everyone who can reach *host* can use the account. A lost response is a
+    connection that is closed without a response.
+
+    The page of the sandbox is at `/`. On a loopback address everyone who can reach it can open it. On another one it
+    opens with `/?access=` and the secret *access*; if that is None, the default, it does not.
 
     A request is answered with 403 unless its Host is a loopback name, *host*, the address that the connection was made
     to, or one of *allow_hosts*, such as the name of a container. So is one with the Origin of another host, as browsers
@@ -58,7 +69,8 @@ async def serve(
     """
     hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
     timeouts = ConnectionTimeouts()
-    server = web.Server(_handler(sandbox, timeouts, hosts))
+    page = PageServer(sandbox, PageAccess(access))
+    server = web.Server(_handler(sandbox, timeouts, hosts, page))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
@@ -82,6 +94,7 @@ async def serve(
     finally:
         if listener is not None:
             listener.close()
+        page.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
 
@@ -208,13 +221,13 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _handler(
-    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts
+    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts, page: PageServer
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = timeouts.find(request.transport)
         connection.begin_response()
         try:
-            return await _respond(sandbox, request, connection, hosts)
+            return await _respond(sandbox, request, connection, hosts, page)
         finally:
             connection.end_response()
 
@@ -222,7 +235,11 @@ def _handler(
 
 
 async def _respond(
-    sandbox: Served, request: web.BaseRequest, connection: "ConnectionTimeout", hosts: AllowedHosts
+    sandbox: Served,
+    request: web.BaseRequest,
+    connection: "ConnectionTimeout",
+    hosts: AllowedHosts,
+    page: PageServer,
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
@@ -237,9 +254,17 @@ async def _respond(
     if refused is not None:
         response = error_response(403, "forbidden", refused).response
         return web.Response(status=response.status, headers=response.headers, body=response.body)
-    simulated = sandbox.handle(Request(request.method, url, _headers(request), body))
+    given = Request(request.method, url, _headers(request), body)
+    selected = sandbox.select(given)
+    if request.raw_path.startswith("/v1/"):
+        simulated = selected.handle(given)
+    else:
+        found = await page.respond(request, given)
+        if isinstance(found, web.StreamResponse):
+            return found
+        simulated = found
     if simulated.delay:
-        await sandbox.clock.sleep(simulated.delay)
+        await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
     response = simulated.response

@@ -19,6 +19,7 @@ from attrs import Attribute, define, field, fields, frozen
 
 from ...billing import AutoReload
 from ...results import Balance
+from .changes import ChangeFeed
 
 DAY: Final = 86_400.0
 PAYMENT_FAILURES: Final = ("card_declined", "insufficient_funds", "payment_method_expired")
@@ -31,7 +32,8 @@ Pair: TypeAlias = tuple[str, str]
 _TRANSACTION_TYPES: Final[tuple[TransactionType, ...]] = ("charge", "topup", "release", "credit")
 _NOTHING: Final = Decimal(0)
 _SMALLEST_STEP: Final = Decimal("0.0001")  # amounts have at most four decimal places, as in the message log
-_AMOUNT_BOUND: Final = Decimal(10**9)
+AMOUNT_BOUND: Final = Decimal(10**9)
+"""Every amount in EUR is below this."""
 _MAX_RELOADS_A_DAY: Final = 3
 _ID_SIZE: Final = 20  # characters: `msg_` and 16 hex digits
 
@@ -51,13 +53,21 @@ def next_midnight(moment: float) -> float:
     return (moment // DAY + 1) * DAY
 
 
-def check_amount(_: object, attribute: "Attribute[Any]", value: Decimal) -> None:
-    """Raise ValueError if *value* is negative, too large, not finite, or finer than a hundredth of a cent."""
+def amount_problem(value: object) -> str | None:
+    """Return why *value* is not an amount, such as negative, or finer than a hundredth of a cent; None if it is one."""
+    if type(value) is not Decimal:
+        return "must be a Decimal of EUR"
     # In this order, because only a bounded amount can be quantized.
-    bounded = type(value) is Decimal and value.is_finite() and 0 <= value < _AMOUNT_BOUND
-    if not bounded or value.quantize(_SMALLEST_STEP) != value:
-        message = f"{attribute.name} must be a Decimal of EUR: from 0 to below 10**9, with at most 4 decimal places"
-        raise ValueError(message)
+    if value.is_finite() and 0 <= value < AMOUNT_BOUND and value.quantize(_SMALLEST_STEP) == value:
+        return None
+    return "must be from 0 to below 10**9 EUR, with at most 4 decimal places"
+
+
+def check_amount(_: object, attribute: "Attribute[Any]", value: Decimal) -> None:
+    """Raise ValueError if *value* is not an amount."""
+    problem = amount_problem(value)
+    if problem is not None:
+        raise ValueError(f"{attribute.name} {problem}")
 
 
 @final
@@ -145,6 +155,7 @@ class Wallet:
     """The prepaid balance: the money that is *free*, and the money *reserved* by the holds of queued messages."""
 
     free: Decimal = field(validator=check_amount)
+    changes: ChangeFeed = field(factory=ChangeFeed)
     reserved: Decimal = field(default=_NOTHING, init=False)
     ledger: TransactionLedger = field(factory=TransactionLedger, init=False)
     _holds: dict[str, Decimal] = field(factory=dict, init=False)
@@ -158,6 +169,11 @@ class Wallet:
     def balance(self) -> Balance:
         """The balance as the client receives it."""
         return Balance(free=self.free, reserved=self.reserved, total=self.total)
+
+    @property
+    def holds(self) -> Mapping[str, Decimal]:
+        """The amount that is reserved for each message that has one."""
+        return self._holds
 
     def to_json(self) -> dict[str, float]:
         """Return the balance in JSON numbers."""
@@ -194,6 +210,7 @@ class Wallet:
         check_amount(self, fields(Wallet).free, amount)
         self.free += amount
         self.ledger.add(type_, amount, now)
+        self.changes.add("account")
 
 
 @final
