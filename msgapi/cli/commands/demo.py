@@ -243,9 +243,11 @@ async def _send(setup: DemoSetup, report: Callable[[BatchRun], int], *, open_pag
     ):
         with open_rows(config) as (table, calls):
             run = await run_batch(config, table, calls, api=api, pace=pace)
-        status = report(run)
-        if open_page and not run.interrupted:
+        status, shows_page = report(run), open_page and not run.interrupted
+        if shows_page:
             await _show_page(url)
+    if shows_page:
+        note("the sandbox has stopped, and its data is gone")
     return status
 
 
@@ -255,7 +257,6 @@ async def _show_page(url: str) -> None:
         opened = await anyio.to_thread.run_sync(_open_browser, f"{url}/", abandon_on_cancel=True)
         note(f"the messages are {'shown' if opened else 'to be seen'} at {url}/; Ctrl-C stops the sandbox")
         _ = await anext(signals)
-    note("the sandbox has stopped, and its data is gone")
 
 
 def _open_browser(url: str) -> bool:
