@@ -207,8 +207,12 @@ def test_a_browser_in_the_terminal_is_not_opened(monkeypatch: pytest.MonkeyPatch
             raise webbrowser.Error
         return (webbrowser.GenericBrowser if kind == "terminal" else webbrowser.BackgroundBrowser)("x")
 
+    def open_window(_: webbrowser.BaseBrowser, url: str) -> bool:
+        opened.append(url)
+        return True
+
     monkeypatch.setattr(webbrowser, "get", get)
-    monkeypatch.setattr(webbrowser.BackgroundBrowser, "open", lambda _, url: opened.append(url) or True)
+    monkeypatch.setattr(webbrowser.BackgroundBrowser, "open", open_window)
     assert demo._open_browser("http://127.0.0.1:1/") is (kind == "window")
     assert opened == (["http://127.0.0.1:1/"] if kind == "window" else [])
 
