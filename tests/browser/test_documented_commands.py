@@ -42,17 +42,17 @@ BODY = {
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Make a fresh virtual environment in which pip installs msgapi-sdk from a wheel of this checkout."""
     directory = tmp_path_factory.mktemp("installed")
-    subprocess.run([sys.executable, "-m", "venv", directory / "venv"], check=True)  # noqa: S603
-    pip = directory / "venv" / "bin" / "pip"
+    programs = directory / "venv" / "bin"
+    subprocess.run([sys.executable, "-m", "venv", programs.parent], check=True)  # noqa: S603
     quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_COMPILE": "1"}
-    build = [pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", directory, ROOT]
+    build = [f"{programs / 'pip'}", "wheel", "--quiet", "--no-deps", "--wheel-dir", f"{directory}", f"{ROOT}"]
     subprocess.run(build, check=True, env=os.environ | quiet)  # noqa: S603
     (wheel,) = directory.glob("*.whl")
     constraint = directory / "constraint.txt"
     _ = constraint.write_text(f"msgapi-sdk=={wheel.name.split('-')[1]}\n")
     cleared = {name: value for name, value in os.environ.items() if not name.startswith(("MSGAPI_", "PYTHON"))}
     links = " ".join(filter(None, (f"{directory}", os.environ.get("PIP_FIND_LINKS"))))
-    path = f"{directory / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     return cleared | quiet | {"PATH": path, "PIP_CONSTRAINT": str(constraint), "PIP_FIND_LINKS": links}
 
 
