@@ -26,7 +26,6 @@ from ..schema.cursor_pages import follow_pages, iterate_rows
 from ..schema.requests import Query, build_call, make_invalid
 from ..schema.validators import (
     Problem,
-    Validator,
     amount,
     any_string,
     boolean,
@@ -63,12 +62,12 @@ from .models import (
 )
 
 T = TypeVar("T")
-MAX_WAIT: Final = 60.0  # seconds for which the sandbox waits for a message
-MAX_SECONDS: Final = 10.0**9
+MAX_WAIT: Final = 60  # seconds for which the sandbox waits for a message
+MAX_SECONDS: Final = 10**9
 _ROOT: Final = "/_sandbox"
 _MESSAGE: Final = f"{_ROOT}/messages/{{message_id}}"
 _LIMIT: Final = integer(1, 200)
-_NUMBER: Final = integer(-1, 2**63 - 1)
+_NUMBER: Final = integer(0, 2**63 - 1)
 
 
 # The sandbox as a whole.
@@ -165,17 +164,18 @@ def get_message(message_id: str) -> Call[SandboxMessage]:
 
 
 def wait_for_message(
-    *, timeout: float = 20.0, after: int | None = None, **filters: Unpack[MessageFilters]
+    *, timeout: int = 20, after: int | None = None, **filters: Unpack[MessageFilters]
 ) -> Call[Arrival]:
     """Return the call that waits until the log has a message that matches all *filters*; its `message` is that one.
 
-    A message that is there already matches, too, unless its number is not above *after*. If none has arrived after
-    *timeout* seconds, 0 to 60, `message` is None.
+    A message that is there already matches, too. With *after*, the number of a message, only later ones match, and the
+    first of them is returned; without it, the newest one. If none has arrived after *timeout* seconds, which are a
+    whole number from 0 to 60, `message` is None.
 
-    The client must wait for longer than that: with a *timeout* of about 25 or more, pass a longer one to it, too, as
-    in `client(wait_for_message(timeout=50, to=number), timeout=60)`.
+    The client must wait for longer than that: its own time-out is 30 seconds. So a *timeout* of 30 or more needs a
+    longer one there, too, as in `client(wait_for_message(timeout=50, to=number), timeout=60)`.
     """
-    query: Query = {**_filters(**filters), "after": (_NUMBER, after), "timeout": (_seconds_to(MAX_WAIT), timeout)}
+    query: Query = {**_filters(**filters), "after": (_NUMBER, after), "timeout": (integer(0, MAX_WAIT), timeout)}
     return build_call("GET", f"{_ROOT}/messages/wait", Arrival, query=query)
 
 
@@ -388,13 +388,10 @@ def list_requests(
 # Validators, and the making of calls.
 
 
-def _seconds_to(most: float) -> Validator:
-    def validate(value: Any) -> Problem:  # noqa: ANN401 - compared only once it is known to be a number
-        if type(value) not in {int, float}:
-            return f"must be a number of seconds, not {type_of(value)}"
-        return None if 0 <= value <= most else f"must be 0 to {most:,.0f} seconds"
-
-    return validate
+def _seconds(value: Any) -> Problem:  # noqa: ANN401 - compared only once it is known to be a number
+    if type(value) not in {int, float}:
+        return f"must be a number of seconds, not {type_of(value)}"
+    return None if 0 <= value <= MAX_SECONDS else f"must be 0 to {MAX_SECONDS:,} seconds"
 
 
 def _share(value: Any) -> Problem:  # noqa: ANN401 - compared only once it is known to be a number
@@ -407,7 +404,6 @@ def _carrier(value: object) -> Problem:
 
 _amount: Final = amount(whole_cents=False)
 _positive: Final = amount(Decimal("0.01"))
-_seconds: Final = _seconds_to(MAX_SECONDS)
 _DURATIONS: Final = {"slow_seconds", "late_by"}
 
 

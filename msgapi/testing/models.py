@@ -13,7 +13,7 @@ from attrs import field
 from ..messages import Direction, MessageEvent
 from ..models import frozen
 from ..redact import hidden
-from ..results import Balance
+from ..results import Balance, Detail
 from ..schema.mapping import map_answer, map_answer_by
 
 Order: TypeAlias = Literal["newest", "oldest"]
@@ -296,7 +296,7 @@ class WebhookDeliveries:
 @final
 @frozen(kw_only=True)
 class RecordedRequest:
-    """One request that the sandbox has answered. *code* and *message* are those of a refusal.
+    """One request that the sandbox has answered. *code*, *message* and *details* are those of a refusal.
 
     *replayed* is whether the answer is that of an earlier request with the same idempotency key; *fault* is the fault
     that was simulated. *curl* and *python* are commands that repeat the request; they do not contain the API key.
@@ -312,6 +312,7 @@ class RecordedRequest:
     replayed: bool = False
     code: str | None = None
     message: str | None = field(default=None, repr=hidden)
+    details: tuple[Detail, ...] = ()
     fault: str | None = None
     body: str | None = field(default=None, repr=hidden)
     response: str | None = field(default=None, repr=hidden)

@@ -12,7 +12,7 @@ import runpy
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from subprocess import PIPE, Popen, TimeoutExpired
 from tempfile import TemporaryFile
@@ -32,7 +32,6 @@ T = TypeVar("T")
 START_TIMEOUT: Final = 30.0  # seconds
 STOP_TIMEOUT: Final = 10.0  # seconds, in which a sandbox with --state writes its file
 _PROGRAM: Final = "from msgapi.testing.process import run_until_end_of_input as run; run()"
-_CHUNK: Final = 1024
 _LONGEST_OUTPUT: Final = 4000  # characters of its errors that are shown
 
 
@@ -193,6 +192,9 @@ def _read_environ(process: "Popen[str]", timeout: float) -> Mapping[str, str]:
         line = lines.get(timeout=timeout)
     except Empty:
         raise SandboxError(f"the sandbox did not listen within {timeout:g} seconds (timeout)") from None
+    if not line:  # it is about to end by itself, with a status of its own
+        with suppress(TimeoutExpired):
+            _ = process.wait(STOP_TIMEOUT)
     try:
         found = json.loads(line)
         return {name: str(found[name]) for name in ("MSGAPI_BASE_URL", "MSGAPI_API_KEY")}
@@ -237,7 +239,6 @@ def run_until_end_of_input() -> None:
 
 
 def _terminate_at_end_of_input() -> None:
-    # Not by `sys.stdin`, whose lock the interpreter needs when it exits.
-    while os.read(0, _CHUNK):
-        pass
+    # Nothing is written to it. Not by `sys.stdin`, whose lock the interpreter needs when it exits.
+    _ = os.read(0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
