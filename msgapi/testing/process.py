@@ -192,13 +192,12 @@ def _read_environ(process: "Popen[str]", timeout: float) -> Mapping[str, str]:
         line = lines.get(timeout=timeout)
     except Empty:
         raise SandboxError(f"the sandbox did not listen within {timeout:g} seconds (timeout)") from None
-    if not line:  # it is about to end by itself, with a status of its own
-        with suppress(TimeoutExpired):
-            _ = process.wait(STOP_TIMEOUT)
     try:
         found = json.loads(line)
         return {name: str(found[name]) for name in ("MSGAPI_BASE_URL", "MSGAPI_API_KEY")}
     except (ValueError, TypeError, KeyError):
+        with suppress(TimeoutExpired):  # its own status says more than that of a process that was ended
+            _ = process.wait(STOP_TIMEOUT)
         raise SandboxError("the sandbox did not start") from None
 
 
