@@ -159,6 +159,94 @@ def by_failing_card(box: Sandbox) -> Asked:
     return Asked(body={**TOP_UP, "payment_method_id": method})
 
 
+def emitted(box: Sandbox) -> str:
+    """Send two test events to an endpoint; give the delivery of the second one."""
+    name = hook(box)
+    tested = [post(box, f"/v1/webhooks/{name}/test") for _ in range(2)]
+    return f"{tested[-1]['event_id']}.{name}"
+
+
+SEED: Mapping[str, Any] = {
+    "balance": 50,
+    "prices": {"basic_message": 0.05, "single_message": 0.09, "conversation": 0.1, "mau": 0.3, "email": 0.004},
+    "agents": [
+        {
+            "agent_id": "ag_live_parcels",
+            "display_name": "Parcels",
+            "channel_id": "ch_rcs_parcels",
+            "use_case": "TRANSACTIONAL",
+            "status": "APPROVED",
+            "launched": True,
+            "newsletter_enabled": False,
+        }
+    ],
+    "channels": [{"channel_id": "ch_parcels", "verified": True, "message_types": ["MESSAGE"]}],
+    "templates": [{"template_id": "tpl_invoice", "versions": ["1"], "has_subject": False}],
+    "campaigns": [
+        {
+            "campaign_id": "c1",
+            "by_api": True,
+            "status": "SCHEDULED",
+            "executions": 50,
+            "seconds": 0.5,
+            "price": 0.05,
+        }
+    ],
+    "contacts": [
+        {
+            "phone": TO,
+            "email": "ada@shop.example",
+            "external_id": "ada",
+            "first_name": "Ada",
+            "last_name": "L",
+            "source": "MANUAL",
+            "status": "ACTIVE",
+            "tags": ["vip"],
+            "custom_fields": {"size": 42},
+            "consents": [
+                {
+                    "channel_type": "RCS",
+                    "message_type": "NEWSLETTER",
+                    "source": "shop",
+                    "proof_text": "yes",
+                    "status": "GRANTED",
+                }
+            ],
+        }
+    ],
+    "webhooks": [HOOK],
+    "messages": [
+        {"send": text(agent_id="ag_live_parcels"), "status": "FAILED", "reason": "REJECTED_SPAM", "ago": "2h"},
+        {"reply": {"agent_id": "ag_live_parcels", "user": TO, "text": "Hi"}, "at": "2026-05-04T00:00:00Z"},
+    ],
+}
+
+
+def conversed(box: Sandbox) -> str:
+    """Send a message in a conversation; gives its recipient."""
+    _ = post(box, "/_sandbox/replies", REPLY)
+    _ = sent(box, message_type="CONVERSATION")
+    return TO
+
+
+def mailed(box: Sandbox) -> str:
+    return str(post(box, "/v1/messages", email())["message_id"])
+
+
+def attempted(box: Sandbox) -> None:
+    """Send a message whose event was delivered to an endpoint once, and is to be delivered again."""
+    _ = post(box, "/v1/webhooks", {**HOOK, "events": ["message.queued"]})
+    _ = sent(box)
+    queue = box.account.state.webhook_queue
+    delivery = queue.take(NOW)
+    assert delivery is not None
+    _ = queue.record_attempt(delivery, NOW, status=500)
+
+
+def refused_once(box: Sandbox) -> None:
+    assert send(box, text(to="1")).status == 400
+
+
 TOP_UP = {"amount": 10, "currency": "EUR"}
 TEST = text(agent_id="ag_test_demo")
 REPLY = {"agent_id": "ag_live_demo", "user": TO, "text": "Hello"}
@@ -204,6 +292,24 @@ ACCEPTED: Mapping[str, Case] = {
     "webhooks.update": about(hook, {"secret": "whsec_2"}),
     "webhooks.delete": about(hook),
     "webhooks.test": about(hook),
+    "sandbox.deliver": about(sent),
+    "sandbox.read": about(in_status("DELIVERED")),
+    "sandbox.fail": about(sent, {"reason": "REJECTED_SPAM"}),
+    "sandbox.expire": about(sent),
+    "sandbox.top_up": fixed({"amount": 10.5}),
+    "sandbox.set_balance": fixed({"free": 0.05}),
+    "sandbox.clock": fixed(),
+    "sandbox.set_clock": fixed({"paused": True, "advance": 3600}),
+    "sandbox.faults": fixed(),
+    "sandbox.set_faults": fixed({"429": 0.5, "webhooks": {"late": 0.5}}),
+    "sandbox.replay": about(emitted),
+    "sandbox.duplicate": about(emitted),
+    "sandbox.delay": about(emitted, {"seconds": 60}),
+    "sandbox.reorder": about(emitted),
+    "sandbox.reset": fixed(),
+    "sandbox.seed": fixed(SEED),
+    "sandbox.snapshot": fixed(),
+    "sandbox.restore": lambda box: Asked(body=box.snapshot()),
     "sandbox.reply": fixed(REPLY),
     "sandbox.tap": chips_sent,
     "sandbox.approve": about(pending),
@@ -212,6 +318,21 @@ ACCEPTED: Mapping[str, Case] = {
     "sandbox.halt": about(triggered, {"status": "PAUSED_BALANCE"}),
     "sandbox.fail_executions": about(triggered, {"executions": 1}),
     "sandbox.confirm": about(to_confirm),
+    "sandbox.health": fixed(),
+    "sandbox.account": after(sent, None),
+    "sandbox.transactions": after(in_status("DELIVERED"), None),
+    "sandbox.conversations": after(sent, None),
+    "sandbox.conversation": about(conversed),
+    "sandbox.messages": after(sent, None),
+    "sandbox.wait": after(sent, None),
+    "sandbox.message": about(sent),
+    "sandbox.mail": about(mailed),
+    "sandbox.agents": fixed(),
+    "sandbox.campaigns": fixed(),
+    "sandbox.contacts": after(to_confirm, None),
+    "sandbox.endpoints": after(hook, None),
+    "sandbox.deliveries": after(attempted, None),
+    "sandbox.requests": after(refused_once, None),
 }
 """What each operation accepts."""
 ALSO: Mapping[tuple[str, int], Case] = {("contacts.create", 200): after(contact, CONTACT)}
