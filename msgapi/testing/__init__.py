@@ -1,6 +1,6 @@
 """Tests against a sandbox that another process serves: its control plane as calls, and the process itself.
 
-- `controls`: the calls of the control plane, such as `controls.deliver`; their answers and filters are here, too.
+- `controls`: the calls of the control plane, such as `controls.deliver`; their answers are here, too.
 - `SandboxProcess`: starts `msgapi sandbox` for the duration of a `with`, for tests of programs in any language.
 
 The fixtures `msgapi_process` and `msgapi_server` of the pytest plugin are made from it; see `msgapi.pytest_plugin`.
@@ -14,18 +14,17 @@ from .models import (
     ConfirmedConsent,
     DeliveryAttempt,
     FailedExecutions,
-    FaultOptions,
-    FaultShares,
     HaltedCampaign,
-    MessageFilters,
     ReceivedReply,
     RecordedRequest,
     RecordedRequests,
     ReviewedAgent,
     SandboxAccount,
+    SandboxFaults,
     SandboxHealth,
     SandboxMessage,
     SandboxMessages,
+    SeedSummary,
     StatusChange,
     WebhookDeliveries,
     WebhookDelivery,
@@ -39,20 +38,19 @@ __all__ = [
     "ConfirmedConsent",
     "DeliveryAttempt",
     "FailedExecutions",
-    "FaultOptions",
-    "FaultShares",
     "HaltedCampaign",
-    "MessageFilters",
     "ReceivedReply",
     "RecordedRequest",
     "RecordedRequests",
     "ReviewedAgent",
     "SandboxAccount",
     "SandboxError",
+    "SandboxFaults",
     "SandboxHealth",
     "SandboxMessage",
     "SandboxMessages",
     "SandboxProcess",
+    "SeedSummary",
     "StatusChange",
     "WebhookDeliveries",
     "WebhookDelivery",

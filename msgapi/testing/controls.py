@@ -16,46 +16,49 @@ from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, Final, TypeVar, Unpack
 
+from attrs import asdict
+
 from ..calls import Call, Caller
 from ..messages import Direction
 from ..results import ApiError, Balance, Detail
+from ..sandbox import FaultShares, WebhookFaults
 from ..sandbox.model.agents import CARRIERS, CarrierStatus
-from ..sandbox.model.messages import ChannelName
-from ..sandbox.rules.controls import HaltStatus
+from ..sandbox.model.billing import amount_problem
+from ..sandbox.model.inspection import MessageFilters
+from ..sandbox.model.messages import ChannelName, MessageStatus
+from ..sandbox.rules.controls import HaltStatus, check_seconds
 from ..schema.cursor_pages import follow_pages, iterate_rows
 from ..schema.requests import Query, build_call, make_invalid
 from ..schema.validators import (
     Problem,
-    amount,
     any_string,
     boolean,
     integer,
     non_empty,
     one_of,
+    optional,
     phone_number,
     problems_of,
     type_of,
 )
 from ..webhooks import Confirmation
 from .models import (
-    FAULT_PATHS,
     AgentLaunch,
     Arrival,
     ClockReading,
     ConfirmedConsent,
     FailedExecutions,
-    FaultOptions,
-    FaultShares,
     HaltedCampaign,
-    MessageFilters,
     Order,
     ReceivedReply,
     RecordedRequests,
     ReviewedAgent,
     SandboxAccount,
+    SandboxFaults,
     SandboxHealth,
     SandboxMessage,
     SandboxMessages,
+    SeedSummary,
     StatusChange,
     WebhookDeliveries,
     WebhookDelivery,
@@ -63,10 +66,10 @@ from .models import (
 
 T = TypeVar("T")
 MAX_WAIT: Final = 60  # seconds for which the sandbox waits for a message
-MAX_SECONDS: Final = 10**9
 _ROOT: Final = "/_sandbox"
 _MESSAGE: Final = f"{_ROOT}/messages/{{message_id}}"
 _LIMIT: Final = integer(1, 200)
+_WEBHOOK_FAULTS: Final = ("late", "late_by", "repeated", "reordered")
 _NUMBER: Final = integer(0, 2**63 - 1)
 
 
@@ -91,19 +94,20 @@ def reset() -> Call[Confirmation]:
     return _change("/reset", Confirmation)
 
 
-def seed(content: Mapping[str, object]) -> Call[Confirmation]:
+def seed(content: Mapping[str, object]) -> Call[SeedSummary]:
     """Return the call that adds *content* to the sandbox: the JSON object of a file for `msgapi sandbox --seed FILE`.
 
-    It may have agents, contacts, consents, a balance, prices and messages. If a part of it is not valid, the call
-    returns `Invalid` with details, and nothing is added.
+    It may have agents, contacts with their consents, a balance, prices, webhook endpoints, messages and more; the
+    module `sandbox.model.seeds` documents the format. If a part of it is not valid, the call returns `Invalid` with
+    details, and nothing is added.
     """
-    return _post("/seed", Confirmation, content, (), {})
+    return _post("/seed", SeedSummary, content, (), {})
 
 
 def snapshot() -> Call[dict[str, object]]:
     """Return the call that reads the whole state of the sandbox, for `restore`.
 
-    It contains recipients, the content of the messages, and the secrets of the webhook endpoints.
+    It contains the API key, recipients, the content of the messages, and the secrets of the webhook endpoints.
     """
     return Call("GET", f"{_ROOT}/snapshot", dict[str, object])
 
@@ -111,7 +115,7 @@ def snapshot() -> Call[dict[str, object]]:
 def restore(content: Mapping[str, object]) -> Call[Confirmation]:
     """Return the call that replaces the state of the sandbox by *content*, which `snapshot` has returned.
 
-    If it is not valid, the call returns `Invalid`, and nothing changes.
+    The API key and the role stay. If it is not valid, the call returns `Invalid`, and nothing changes.
     """
     return build_call("PUT", f"{_ROOT}/snapshot", Confirmation, body=content)
 
@@ -124,20 +128,23 @@ def list_messages(
     limit: int | None = None,
     cursor: str | None = None,
     order: Order | None = None,
-    after: int | None = None,
     **filters: Unpack[MessageFilters],
 ) -> Call[SandboxMessages]:
     """Return the call that reads one page of the message log, with the content of the messages.
 
     *limit* is 1 to 200, 50 by default; *order* is `newest` (the default) or `oldest` first. *cursor* is the
-    `next_cursor` of the page before. Only messages with a number above *after* are listed.
+    `next_cursor` of the page before. Only messages that match all *filters* are listed:
+
+    - *to*: the user of a message or a reply, *sender*: the id of the agent or of the email channel.
+    - *status*, *direction* and *channel*, such as `DELIVERED`, `INBOUND` and `RCS`.
+    - *contains*: a part of the content or of the subject. *idempotency_key*: the key of its request.
+    - *after*, *before*: message numbers, which do not match themselves.
     """
     query: Query = {
         **_filters(**filters),
         "limit": (_LIMIT, limit),
         "cursor": (non_empty, cursor),
         "order": (one_of(Order), order),
-        "after": (_NUMBER, after),
     }
     return build_call("GET", f"{_ROOT}/messages", SandboxMessages, query=query)
 
@@ -163,9 +170,7 @@ def get_message(message_id: str) -> Call[SandboxMessage]:
     return build_call("GET", _MESSAGE, SandboxMessage, path_params={"message_id": message_id})
 
 
-def wait_for_message(
-    *, timeout: int = 20, after: int | None = None, **filters: Unpack[MessageFilters]
-) -> Call[Arrival]:
+def wait_for_message(*, timeout: int = 20, **filters: Unpack[MessageFilters]) -> Call[Arrival]:
     """Return the call that waits until the log has a message that matches all *filters*; its `message` is that one.
 
     A message that is there already matches, too. With *after*, the number of a message, only later ones match, and the
@@ -175,7 +180,7 @@ def wait_for_message(
     The client must wait for longer than that: its own time-out is 30 seconds. So a *timeout* of 30 or more needs a
     longer one there, too, as in `client(wait_for_message(timeout=50, to=number), timeout=60)`.
     """
-    query: Query = {**_filters(**filters), "after": (_NUMBER, after), "timeout": (integer(0, MAX_WAIT), timeout)}
+    query: Query = {**_filters(**filters), "timeout": (integer(0, MAX_WAIT), timeout)}
     return build_call("GET", f"{_ROOT}/messages/wait", Arrival, query=query)
 
 
@@ -192,8 +197,8 @@ def read(message_id: str) -> Call[StatusChange]:
 def fail(message_id: str, reason: str | None = None) -> Call[StatusChange]:
     """Return the call that lets the delivery of a message fail for *reason*, and releases its hold.
 
-    The reason is `UNKNOWN_RCS_USER` by default; `account` lists the others in its `extra`. An email bounces,
-    permanently unless *reason* is `full`.
+    The reason is `UNKNOWN_RCS_USER` by default; `account` lists the others in `extra["fail_reasons"]`. An email
+    bounces: permanently (`bounce`, the default), which suppresses the contact, or because the mailbox is `full`.
     """
     fields: Query = {"reason": (non_empty, reason)}
     return _change("/messages/{message_id}/fail", StatusChange, fields, message_id=message_id)
@@ -204,12 +209,12 @@ def expire(message_id: str) -> Call[StatusChange]:
     return _change("/messages/{message_id}/expire", StatusChange, message_id=message_id)
 
 
-def reply(agent_id: str, user: str, text: str) -> Call[ReceivedReply]:
-    """Return the call by which *user*, a phone number, writes *text* to an agent.
+def reply_from(to: str, agent_id: str, *, text: str = "Hello") -> Call[ReceivedReply]:
+    """Return the call by which the user *to*, a phone number, writes *text* to an agent.
 
     It opens a session, or extends it to 24 hours from now.
     """
-    fields: Query = {"agent_id": (non_empty, agent_id), "user": (phone_number, user), "text": (any_string, text)}
+    fields: Query = {"agent_id": (non_empty, agent_id), "user": (phone_number, to), "text": (any_string, text)}
     return _change("/replies", ReceivedReply, fields)
 
 
@@ -221,14 +226,14 @@ def tap(message_id: str, text: str) -> Call[ReceivedReply]:
 # Money, time and faults.
 
 
-def top_up(amount_in_eur: Decimal) -> Call[Balance]:
-    """Return the call that adds an amount in EUR to the balance, as the dashboard does."""
-    return _change("/topup", Balance, {"amount": (_positive, amount_in_eur)})
+def top_up(amount: Decimal) -> Call[Balance]:
+    """Return the call that adds *amount* in EUR to the balance, as the dashboard does."""
+    return _change("/topup", Balance, {"amount": (amount_problem, amount)})
 
 
 def set_balance(free: Decimal) -> Call[Balance]:
     """Return the call that sets the free balance, in EUR. What is reserved for messages stays reserved."""
-    return _change("/balance", Balance, {"free": (_amount, free)})
+    return _change("/balance", Balance, {"free": (amount_problem, free)})
 
 
 def clock() -> Call[ClockReading]:
@@ -247,48 +252,55 @@ def resume_clock() -> Call[ClockReading]:
 
 
 def advance_clock(seconds: float) -> Call[ClockReading]:
-    """Return the call that puts the clock forward by *seconds*, at least 0, whether it is paused or not.
+    """Return the call that moves the clock forward by *seconds*, from 0 to ten years. A paused clock stays paused.
 
-    What becomes due meanwhile happens at once, each with the time at which it is due.
+    What becomes due happens at once, each with the time at which it is due.
     """
-    return _change("/clock", ClockReading, {"advance": (_seconds, seconds)})
+    return _change("/clock", ClockReading, {"advance": (check_seconds, seconds)})
 
 
-def faults() -> Call[FaultShares]:
+def faults() -> Call[SandboxFaults]:
     """Return the call that reads the faults that the sandbox simulates."""
-    return build_call("GET", f"{_ROOT}/faults", FaultShares)
+    return build_call("GET", f"{_ROOT}/faults", SandboxFaults)
 
 
-def set_faults(**options: Unpack[FaultOptions]) -> Call[FaultShares]:
-    """Return the call that changes the faults that the sandbox simulates, for the requests from now on."""
-    unknown = options.keys() - FAULT_PATHS.keys()
-    if unknown:
-        raise TypeError(f"set_faults() got an unexpected keyword argument {min(unknown)!r}")
-    body: dict[str, Any] = {}
-    details: list[Detail] = []
-    for name, value in options.items():
-        if value is None:
-            continue
-        *parents, last = FAULT_PATHS[name]
-        (body.setdefault(parents[0], {}) if parents else body)[last] = value
-        details += problems_of(name, _seconds if name in _DURATIONS else _share, value)
-    return _post("/faults", FaultShares, {} if details else body, details, {})
+def set_faults(
+    shares: float | FaultShares | None = None, *, slow: float | None = None, webhooks: WebhookFaults | None = None
+) -> Call[SandboxFaults]:
+    """Return the call that changes the faults that the sandbox simulates from now on. What is None stays as it is.
+
+    *shares* is the share of the requests that have a fault, or a `sandbox.FaultShares` with a share for each fault;
+    *slow* the delay of a slow answer in seconds; *webhooks* a `sandbox.WebhookFaults`, for the deliveries that are
+    scheduled from now on. The requests of the control plane have no faults.
+    """
+    details = [
+        *problems_of("shares", optional(_check_shares), shares),
+        *problems_of("slow", optional(check_seconds), slow),
+        *problems_of("webhooks", optional(_check_webhook_faults), webhooks),
+    ]
+    body: dict[str, object] = {}
+    if not details:
+        given = FaultShares.spread(shares) if isinstance(shares, int | float) else shares
+        body |= {} if given is None else {name.removeprefix("status_"): one for name, one in asdict(given).items()}
+        body |= {} if slow is None else {"slow_seconds": slow}
+        body |= {} if webhooks is None else {"webhooks": {name: getattr(webhooks, name) for name in _WEBHOOK_FAULTS}}
+    return _post("/faults", SandboxFaults, body, details, {})
 
 
 # Agents, campaigns and consents.
 
 
-def approve_agent(agent_id: str) -> Call[ReviewedAgent]:
+def approve(agent_id: str) -> Call[ReviewedAgent]:
     """Return the call that approves an agent that is under review; the answer has its new id."""
     return _change("/agents/{agent_id}/approve", ReviewedAgent, agent_id=agent_id)
 
 
-def reject_agent(agent_id: str, reason: str) -> Call[ReviewedAgent]:
+def reject(agent_id: str, reason: str) -> Call[ReviewedAgent]:
     """Return the call that rejects an agent that is under review, for a *reason*."""
     return _change("/agents/{agent_id}/reject", ReviewedAgent, {"reason": (non_empty, reason)}, agent_id=agent_id)
 
 
-def launch_agent(
+def launch(
     agent_id: str,
     carrier: str = "vodafone_de",
     *,
@@ -308,7 +320,7 @@ def launch_agent(
     return _change("/agents/{agent_id}/launch", AgentLaunch, fields, agent_id=agent_id)
 
 
-def halt_campaign(campaign_id: str, status: HaltStatus = "PAUSED_ERROR") -> Call[HaltedCampaign]:
+def halt(campaign_id: str, status: HaltStatus = "PAUSED_ERROR") -> Call[HaltedCampaign]:
     """Return the call that pauses a running campaign, as the service does."""
     fields: Query = {"status": (one_of(HaltStatus), status)}
     return _change("/campaigns/{campaign_id}/halt", HaltedCampaign, fields, campaign_id=campaign_id)
@@ -323,7 +335,7 @@ def fail_executions(campaign_id: str, count: int = 1) -> Call[FailedExecutions]:
     return _change("/campaigns/{campaign_id}/fail", FailedExecutions, fields, campaign_id=campaign_id)
 
 
-def confirm_consent(consent_id: str) -> Call[ConfirmedConsent]:
+def confirm(consent_id: str) -> Call[ConfirmedConsent]:
     """Return the call that confirms a consent that is pending, as the contact does in a double opt-in."""
     return _change("/consents/{consent_id}/confirm", ConfirmedConsent, consent_id=consent_id)
 
@@ -347,24 +359,24 @@ def list_deliveries(
     return build_call("GET", f"{_ROOT}/deliveries", WebhookDeliveries, query=query)
 
 
-def replay_delivery(delivery_id: str) -> Call[WebhookDelivery]:
-    """Return the call that sends a delivery once more, now, with the same body."""
+def replay(delivery_id: str) -> Call[WebhookDelivery]:
+    """Return the call that makes a delivery now: the next attempt of a pending one, or the first one again."""
     return _change("/deliveries/{delivery_id}/replay", WebhookDelivery, delivery_id=delivery_id)
 
 
-def duplicate_delivery(delivery_id: str) -> Call[WebhookDelivery]:
-    """Return the call that sends a delivery twice."""
+def duplicate(delivery_id: str) -> Call[WebhookDelivery]:
+    """Return the call that makes a delivery once more: at the time of the pending one, or now."""
     return _change("/deliveries/{delivery_id}/duplicate", WebhookDelivery, delivery_id=delivery_id)
 
 
-def delay_delivery(delivery_id: str, seconds: float) -> Call[WebhookDelivery]:
-    """Return the call that sends a delivery *seconds* later than it is due."""
-    fields: Query = {"seconds": (_seconds, seconds)}
+def delay(delivery_id: str, seconds: float) -> Call[WebhookDelivery]:
+    """Return the call that delays a pending delivery by *seconds*, or makes another one again after so long."""
+    fields: Query = {"seconds": (check_seconds, seconds)}
     return _change("/deliveries/{delivery_id}/delay", WebhookDelivery, fields, delivery_id=delivery_id)
 
 
-def reorder_delivery(delivery_id: str) -> Call[WebhookDelivery]:
-    """Return the call that sends a delivery after the one that follows it."""
+def reorder(delivery_id: str) -> Call[WebhookDelivery]:
+    """Return the call that makes a delivery now, and a second later that of the event before it."""
     return _change("/deliveries/{delivery_id}/reorder", WebhookDelivery, delivery_id=delivery_id)
 
 
@@ -388,43 +400,41 @@ def list_requests(
 # Validators, and the making of calls.
 
 
-def _seconds(value: Any) -> Problem:  # noqa: ANN401 - compared only once it is known to be a number
-    if type(value) not in {int, float}:
-        return f"must be a number of seconds, not {type_of(value)}"
-    return None if 0 <= value <= MAX_SECONDS else f"must be 0 to {MAX_SECONDS:,} seconds"
+def _check_shares(value: Any) -> str | None:  # noqa: ANN401 - compared only once it is known to be a number
+    valid = isinstance(value, FaultShares) or (type(value) in {int, float} and 0 <= value <= 1)
+    return None if valid else "must be a number from 0 to 1, or a FaultShares"
 
 
-def _share(value: Any) -> Problem:  # noqa: ANN401 - compared only once it is known to be a number
-    return None if type(value) in {int, float} and 0 <= value <= 1 else "must be a number from 0 to 1"
+def _check_webhook_faults(value: object) -> str | None:
+    return None if isinstance(value, WebhookFaults) else f"must be a WebhookFaults, not {type_of(value)}"
 
 
 def _carrier(value: object) -> Problem:
     return None if isinstance(value, str) and value in CARRIERS else f"must be one of {', '.join(CARRIERS)}"
 
 
-_amount: Final = amount(whole_cents=False)
-_positive: Final = amount(Decimal("0.01"))
-_DURATIONS: Final = {"slow_seconds", "late_by"}
-
-
 def _filters(
     *,
     to: str | None = None,
     sender: str | None = None,
-    status: str | None = None,
+    status: MessageStatus | None = None,
     direction: Direction | None = None,
     channel: ChannelName | None = None,
     contains: str | None = None,
     idempotency_key: str | None = None,
+    after: int | None = None,
+    before: int | None = None,
 ) -> Query:
     return {
         "to": (non_empty, to),
         "sender": (non_empty, sender),
-        "status": (non_empty, status),
+        "status": (one_of(MessageStatus), status),
         "direction": (one_of(Direction), direction),
         "channel": (one_of(ChannelName), channel),
         "contains": (non_empty, contains),
         "idempotency_key": (non_empty, idempotency_key),
+        "after": (_NUMBER, after),
+        "before": (_NUMBER, before),
     }
 
 

@@ -1,4 +1,4 @@
-"""Models: the answers of the sandbox's control plane, and the filters of its message log.
+"""Models: the answers of the sandbox's control plane.
 
 Times are in UTC, amounts in EUR. Unknown fields are in `extra`.
 """
@@ -6,62 +6,19 @@ Times are in UTC, amounts in EUR. Unknown fields are in `extra`.
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias, TypedDict, final
+from typing import Any, Final, Literal, TypeAlias, final
 
-from attrs import field
+from attrs import field, fields
 
-from ..messages import Direction, MessageEvent
+from ..messages import MessageEvent
 from ..models import frozen
 from ..redact import hidden
 from ..results import Balance, Detail
 from ..schema.mapping import map_answer, map_answer_by
 
 Order: TypeAlias = Literal["newest", "oldest"]
-
-
-class MessageFilters(TypedDict, total=False):
-    """The filters of `list_messages`, `iterate_messages` and `wait_for_message`; None is the same as no filter.
-
-    *to* is the phone number or the email address of the recipient, *sender* the id of the agent or of the email
-    channel, and *status* such as `DELIVERED`. *contains* is a part of the text or of the subject.
-    """
-
-    to: str | None
-    sender: str | None
-    status: str | None
-    direction: Direction | None
-    channel: Literal["RCS", "EMAIL"] | None
-    contains: str | None
-    idempotency_key: str | None
-
-
-class FaultOptions(TypedDict, total=False):
-    """The faults that `set_faults` changes; one that is not given, or None, stays as it is.
-
-    The first six are the shares of the requests that fail in this way, from 0 to 1 and together at most 1: with the
-    status 429, 500, 502 or 503, with an answer that is *lost*, or *slow* by *slow_seconds*. *late* (by *late_by*
-    seconds), *repeated* and *reordered* are the shares of the webhook deliveries.
-    """
-
-    status_429: float | None
-    status_500: float | None
-    status_502: float | None
-    status_503: float | None
-    lost: float | None
-    slow: float | None
-    slow_seconds: float | None
-    late: float | None
-    late_by: float | None
-    repeated: float | None
-    reordered: float | None
-
-
-FAULT_PATHS: Mapping[str, tuple[str, ...]] = {
-    **{f"status_{status}": (status,) for status in ("429", "500", "502", "503")},
-    **{name: (name,) for name in ("lost", "slow", "slow_seconds")},
-    **{name: ("webhooks", name) for name in ("late", "late_by", "repeated", "reordered")},
-}
-"""Where each fault is in the JSON body."""
+_FAULTS: Final[Mapping[str, str]] = {f"status_{status}": status for status in ("429", "500", "502", "503")}
+_WEBHOOK_FAULTS: Final = ("late", "late_by", "repeated", "reordered")
 
 
 @final
@@ -88,8 +45,13 @@ class ClockReading:
 
 @final
 @frozen(kw_only=True)
-class FaultShares:
-    """The faults of the sandbox, as `FaultOptions` describes them."""
+class SandboxFaults:
+    """The faults that the sandbox simulates.
+
+    The first six are shares of the requests, from 0 to 1: those that fail with the status 429, 500, 502 or 503, with
+    an answer that is *lost*, or *slow* by *slow_seconds*. *late* (by *late_by* seconds), *repeated* and *reordered* are
+    shares of the webhook deliveries.
+    """
 
     status_429: float = 0.0
     status_500: float = 0.0
@@ -107,6 +69,21 @@ class FaultShares:
 
 @final
 @frozen(kw_only=True)
+class SeedSummary:
+    """How many things of each kind a seed has added."""
+
+    agents: int = 0
+    channels: int = 0
+    templates: int = 0
+    campaigns: int = 0
+    contacts: int = 0
+    webhooks: int = 0
+    messages: int = 0
+    extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
+
+
+@final
+@frozen(kw_only=True)
 class SandboxAccount:
     """The account of the sandbox: its balance, its prices, how much it has kept, its clock and its faults.
 
@@ -118,7 +95,7 @@ class SandboxAccount:
     role: str | None = None
     counts: Mapping[str, object] = field(factory=dict, hash=False)
     clock: ClockReading | None = None
-    faults: FaultShares | None = None
+    faults: SandboxFaults | None = None
     extra: Mapping[str, object] = field(factory=dict, repr=False, hash=False)
 
 
@@ -332,17 +309,23 @@ class RecordedRequests:
 
 
 def _name_faults(value: dict[str, Any]) -> dict[str, Any]:
-    found, extra = dict[str, Any](), dict(value)
-    webhooks = extra.pop("webhooks", None)
-    rest = dict(webhooks) if isinstance(webhooks, dict) else {}
-    for name, path in FAULT_PATHS.items():
-        source = extra if len(path) == 1 else rest
-        if path[-1] in source:
-            found[name] = source.pop(path[-1])
-    return {**found, "extra": {**extra, **({"webhooks": rest} if rest else {})}}
+    found = dict(value)
+    for name, wire in _FAULTS.items():
+        if wire in found:
+            found[name] = found.pop(wire)
+    webhooks = found.get("webhooks")
+    if isinstance(webhooks, dict):
+        found |= {name: webhooks[name] for name in _WEBHOOK_FAULTS if name in webhooks}
+        rest = {name: part for name, part in webhooks.items() if name not in _WEBHOOK_FAULTS}
+        found["webhooks"] = rest
+        if not rest:
+            del found["webhooks"]
+    known = {one.name for one in fields(SandboxFaults)}
+    extra = {name: found.pop(name) for name in found.keys() - known}
+    return {**found, "extra": extra}
 
 
 map_answer(SandboxMessages, array="messages", aliases={"data": "messages"})
 map_answer(WebhookDeliveries, array="deliveries", aliases={"data": "deliveries"})
 map_answer(RecordedRequests, array="requests", aliases={"data": "requests"})
-map_answer_by(_name_faults, FaultShares, names=frozenset(path[0] for path in FAULT_PATHS.values()))
+map_answer_by(_name_faults, SandboxFaults, names=frozenset({*_FAULTS.values(), "webhooks"}))
