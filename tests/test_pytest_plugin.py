@@ -204,8 +204,8 @@ def test_the_process_is_one_for_the_session_and_is_reset_before_each_test(pytest
         import pytest
 
         @pytest.fixture(scope="session")
-        def msgapi_process_options():
-            return ("--balance", "7")
+        def msgapi_process_options(msgapi_process_options):
+            return (*msgapi_process_options, "--balance", "7")
     """)
     _ = pytester.makepyfile("""
         import pytest
