@@ -130,12 +130,12 @@ function chip(suggestion, tap) {
   const button = element(
     "button",
     { type: "button", class: "chip", data: { tap: text }, title, disabled: true },
-    kind === null ? null : icon(kind.image),
+    kind === null || target?.href ? null : icon(kind.image),
     element("span", { text }),
   );
   button.addEventListener("click", () => tap(text, button));
   if (!target?.href) return button;
-  const open = externalLink(target.href, { class: "chip-open", title: target.text, aria: { label: `${text}: open in a new tab` } }, icon("external"));
+  const open = externalLink(target.href, { class: "chip-open", title: target.text, aria: { label: `${text}: open in a new tab` } }, icon(kind.image));
   return element("span", { class: "chip-pair" }, button, open);
 }
 

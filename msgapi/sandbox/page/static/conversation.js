@@ -6,7 +6,7 @@
 // - A change fetches the messages of the window with one request, however many changes there were.
 
 import { get, post, refresher } from "./api.js";
-import { badge, element, emptyState, formatClock, icon, replace, toast } from "./dom.js";
+import { avatar, badge, element, emptyState, formatClock, icon, replace, toast } from "./dom.js";
 import { describeContent } from "./content.js";
 import { createMessage, dayLine } from "./messages.js";
 
@@ -301,7 +301,7 @@ export function createConversation(actions, agents) {
     replace(
       head,
       back,
-      element("span", { class: ["avatar", email ? "email" : "rcs"] }, icon(email ? "mail" : "phone")),
+      avatar(recipient, email),
       element("div", { class: "phone-title" }, element("h2", { class: "truncate", text: recipient }), element("p", { class: "muted truncate", text: subtitle(email) })),
       session ? badge(`Session until ${formatClock(session.expires_at)}`, "ok") : null,
       info?.suppressed ? badge("Suppressed", "bad") : null,

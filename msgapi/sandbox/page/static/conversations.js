@@ -6,7 +6,7 @@
 //   over with it. While the user reads further down, the list does not start over: a button offers that.
 
 import { get, refresher } from "./api.js";
-import { element, formatShort, formatTime, icon, replace } from "./dom.js";
+import { avatar, element, formatShort, formatTime, icon, replace } from "./dom.js";
 import { stateOf } from "./states.js";
 
 const ROW = 64;
@@ -152,7 +152,7 @@ export function createList(open, changed) {
     const state = stateOf({ status: item.last_status, channel: item.channel, direction: item.last_direction });
     replace(
       row.node,
-      element("span", { class: ["avatar", item.channel === "EMAIL" ? "email" : "rcs"] }, icon(item.channel === "EMAIL" ? "mail" : "phone")),
+      avatar(recipient, item.channel === "EMAIL"),
       element("span", { class: "row-name truncate", text: recipient }),
       element("time", { class: "row-time", datetime: item.last_at, title: formatTime(item.last_at), text: formatShort(item.last_at) }),
       element("span", { class: "row-text truncate" }, item.last_direction === "INBOUND" ? element("span", { class: "row-by", text: "Reply: " }) : null, item.last_text || "No text"),

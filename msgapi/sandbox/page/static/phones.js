@@ -226,8 +226,10 @@ export function create() {
     const code = [
       `export MSGAPI_BASE_URL=${location.origin}`,
       `export MSGAPI_API_KEY=${key}`,
-      'msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text "Your parcel arrives today."',
-      'msgapi send --to anna@example.com --channel ch_demo --subject "Welcome" --text "Good to have you here."',
+      "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION \\",
+      '  --text "Your parcel arrives today."',
+      "msgapi send --to anna@example.com --channel ch_demo \\",
+      '  --subject "Welcome" --text "Good to have you here."',
     ].join("\n");
     replace(
       start,
