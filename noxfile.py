@@ -1,6 +1,7 @@
 """Every check of this project. `nox` runs lint, both of typing, and tests; the others run with `nox -s NAME`."""
 
 import re
+import shutil
 from pathlib import Path
 
 import nox
@@ -87,6 +88,15 @@ def tests_prerelease(session: nox.Session) -> None:
     if not re.search(r"(a|b|rc|dev)\d+$", version):
         session.skip(f"no pre-release of aiohttp can be installed: the newest version is {version}")
     session.run("python", "-m", "pytest", *(session.posargs or [*ALL_TESTS, "tests/transports"]))
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test the page of the sandbox in Chromium, with Playwright and axe-core."""
+    if shutil.which("chromium") is None:
+        session.error("this session needs Chromium: apt-get install chromium")
+    session.install(*group("browser"), ".[cli]")
+    session.run("pytest", *(session.posargs or ["tests/browser"]))
 
 
 @nox.session

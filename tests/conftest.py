@@ -9,6 +9,7 @@ from tests.support.brokers import nats_broker, valkey_broker
 
 __all__ = ["anyio_backend", "nats_broker", "valkey_broker"]
 
+collect_ignore = ["browser"]  # these run where they are named, as the nox session `browser` does: they need Chromium
 settings.register_profile("msgapi", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("msgapi")
 

@@ -1,0 +1,102 @@
+"""The fixtures of the tests in a browser notice what they must notice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from playwright.sync_api import Browser
+
+from msgapi import messages, webhooks
+from msgapi.sandbox import Sandbox
+from tests.support.browser import Pages, PageSandbox, assert_accessible
+from tests.support.webhook_receiver import WebhookReceiver
+
+CSP = "default-src 'none'; script-src 'self'"
+HEAD = "<!doctype html><html lang=en><head><title>Test</title></head><body><main><h1>Test</h1>"
+TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hello")
+
+
+@contextmanager
+def site(body: str, script: str = "") -> Iterator[str]:
+    """Serve one page with *body*, and `/script.js` with *script*."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_script = self.path == "/script.js"
+            content = (script if is_script else f"{HEAD}{body}").encode()
+            self.send_response(204 if self.path == "/favicon.ico" else 200)
+            self.send_header("Content-Type", "text/javascript" if is_script else "text/html; charset=utf-8")
+            self.send_header("Content-Security-Policy", CSP)
+            self.end_headers()
+            _ = self.wfile.write(b"" if self.path == "/favicon.ico" else content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base has it
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("body", "script", "problem"),
+    [
+        ("<p>fine</p>", "console.warn('fine')", None),
+        ("<script src=/script.js></script>", "console.error('wrong')", "console: wrong"),
+        ("<script src=/script.js></script>", "throw new Error('thrown')", "uncaught .*thrown"),
+        ("<script>document.title = 'run'</script>", "", "Content Security Policy"),
+        ("<img src='http://127.0.0.1:9/x.png' alt=x>", "", "Content Security Policy|another origin"),
+        ("<p style='color: red'>red</p>", "", "Content Security Policy"),
+        ("<script src=/script.js></script>", "location.href = 'http://localhost:9/'", "another origin: GET http://loc"),
+    ],
+)
+def test_a_page_with_a_problem_fails_its_test(browser: Browser, body: str, script: str, problem: str | None) -> None:
+    with site(body, script) as url:
+        pages = Pages(browser, url)
+        _ = pages.open()
+        if problem is not None:
+            with pytest.raises(AssertionError, match=problem):
+                pages.close()
+            pages.allow(problem)
+        pages.close()
+
+
+def test_axe_core_names_the_element_of_a_finding(browser: Browser) -> None:
+    with site("<button></button><p>fine</p>") as url:
+        pages = Pages(browser, url)
+        with pytest.raises(AssertionError, match=r"button-name \(critical\)"):
+            assert_accessible(pages.open())
+        pages.close()
+    with site("<button>Send</button>") as url:
+        pages = Pages(browser, url)
+        assert_accessible(pages.open())
+        pages.close()
+
+
+def test_a_sent_message_reaches_the_receiver_of_webhooks(box: PageSandbox, receiver: WebhookReceiver) -> None:
+    endpoint = webhooks.NewEndpoint(url=receiver.url, events=("message.delivered",), secret="whsec_test")
+    _ = box.send(webhooks.create(endpoint))
+    accepted = box.send(messages.send(TEXT))
+    _ = box.use(lambda sandbox: sandbox.deliver(accepted.message_id))
+    (received,) = receiver.wait_for()
+    event = webhooks.read(received.headers, received.body, secret="whsec_test")
+    assert isinstance(event, webhooks.MessageDelivered)
+    assert event.message_id == accepted.message_id
+
+
+def test_a_sandbox_is_restarted_at_the_same_address(box: PageSandbox) -> None:
+    url = box.url
+    _ = box.send(messages.send(TEXT))
+    box.stop()
+    box.start()
+    assert (box.url, box.use(lambda sandbox: len(sandbox.messages))) == (url, 1)
+    box.stop()
+    box.start(Sandbox())
+    assert (box.url, box.use(lambda sandbox: len(sandbox.messages))) == (url, 0)
