@@ -4,7 +4,7 @@
 // - A section fetches only while it is shown, and only after a change that concerns it.
 // - `#account/NAME` shows the section NAME; `#account` the one that was shown last.
 
-import { get, post, request } from "./api.js";
+import { get, post, put } from "./api.js";
 import { ask, element } from "./dom.js";
 import { createAgents } from "./agents.js";
 import { createLedger, createOverview } from "./balance.js";
@@ -89,8 +89,12 @@ function navigationLink({ id, label }) {
     id,
     node,
     choose(chosen) {
-      if (chosen) node.setAttribute("aria-current", "true");
-      else node.removeAttribute("aria-current");
+      if (!chosen) {
+        node.removeAttribute("aria-current");
+        return;
+      }
+      node.setAttribute("aria-current", "true");
+      node.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
     mark(text) {
       setHidden(setText(mark, text), !text);
@@ -136,7 +140,7 @@ function createData(context) {
         danger: true,
       });
       if (!sure) return false;
-      await request("PUT", "/_sandbox/snapshot", { body });
+      await put("/_sandbox/snapshot", body);
       file.value = "";
       context.reload();
       return true;
@@ -164,11 +168,23 @@ function createData(context) {
     { class: "grid" },
     panel(
       "Snapshot",
-      { description: "One JSON file with agents, contacts, consents, balance, prices, messages and what is scheduled. It contains recipients, content and the secrets of webhook endpoints." },
+      {
+        description:
+          "One JSON file with agents, contacts, consents, balance, prices, messages and what is scheduled. It contains recipients, content and the secrets of webhook endpoints.",
+      },
       element("div", { class: "inline-form" }, download.node),
-      element("div", { class: "inline-form" }, element("div", { class: "field" }, element("label", { for: id, text: "Snapshot file" }), file), restore.node),
+      element(
+        "div",
+        { class: "inline-form" },
+        element("div", { class: "field" }, element("label", { for: id, text: "Snapshot file" }), file),
+        restore.node,
+      ),
     ),
-    panel("Reset", { description: "Start again with the options that the sandbox was started with." }, element("div", { class: "inline-form" }, reset.node)),
+    panel(
+      "Reset",
+      { description: "Start again with the options that the sandbox was started with." },
+      element("div", { class: "inline-form" }, reset.node),
+    ),
   );
   return { id: "data", label: "Snapshot and reset", node };
 }

@@ -6,7 +6,18 @@
 import { get, post } from "./api.js";
 import { element } from "./dom.js";
 import {
-  action, stateBadge, coalesced, commandLine, copyable, emptyState, field, form, keyedList, panel, setHidden, setText,
+  action,
+  stateBadge,
+  coalesced,
+  commandLine,
+  copyable,
+  emptyState,
+  field,
+  form,
+  keyedList,
+  panel,
+  setHidden,
+  setText,
 } from "./widgets.js";
 
 // The launch statuses that a carrier can set, by the present one; the sandbox refuses others.
@@ -62,7 +73,10 @@ function createCard({ agent_id: id }, load, follow) {
   const draft = element("div", { class: "note-block", hidden: true });
   const review = createReview(id, load, follow);
   const carriers = element("ul", { class: "carriers" });
-  const rows = keyedList(carriers, { key: (one) => one.carrier, create: (one) => createCarrier(id, one.carrier, load) });
+  const rows = keyedList(carriers, {
+    key: (one) => one.carrier,
+    create: (one) => createCarrier(id, one.carrier, load),
+  });
   const node = element(
     "li",
     { class: "card", "data-agent-id": id },
@@ -83,7 +97,10 @@ function createCard({ agent_id: id }, load, follow) {
         status.update(known);
         setHidden(draft, known !== "DRAFT" && known !== "REJECTED");
         draft.replaceChildren(
-          element("p", { class: "hint", text: known === "DRAFT" ? "A draft. Submit it for review:" : "Change it, and submit it again:" }),
+          element("p", {
+            class: "hint",
+            text: known === "DRAFT" ? "A draft. Submit it for review:" : "Change it, and submit it again:",
+          }),
           commandLine(`msgapi agents submit ${id}`),
         );
         setHidden(review.node, known !== "PENDING_REVIEW");
@@ -91,7 +108,10 @@ function createCard({ agent_id: id }, load, follow) {
       }
       const launched = known === "APPROVED" && !agent.launched ? ["not launched on any carrier"] : [];
       setText(facts, [agent.use_case?.replaceAll("_", " ").toLowerCase(), ...launched].filter(Boolean).join(" · "));
-      setHidden(setText(reason, agent.rejection_reason ? `Rejected: ${agent.rejection_reason}` : ""), !agent.rejection_reason);
+      setHidden(
+        setText(reason, agent.rejection_reason ? `Rejected: ${agent.rejection_reason}` : ""),
+        !agent.rejection_reason,
+      );
       rows.update(agent.carriers ?? []);
     },
   };
@@ -112,7 +132,9 @@ function createReview(id, load, follow) {
     "Reject",
     [why],
     async ({ reason }) => {
-      await post(`/_sandbox/agents/${encodeURIComponent(id)}/reject`, { reason: reason || "The review rejected the agent." });
+      await post(`/_sandbox/agents/${encodeURIComponent(id)}/reject`, {
+        reason: reason || "The review rejected the agent.",
+      });
       await load();
     },
     { kind: "danger", describe: `Reject ${id}`, done: "The agent is rejected." },
@@ -132,7 +154,10 @@ function createCarrier(id, carrier, load) {
   const buttons = new Map();
   for (const wanted of ["LAUNCHED", "PENDING", "SUSPENDED"]) {
     const label = `${VERBS[wanted]} on ${carrier}: ${id}`;
-    buttons.set(wanted, action(VERBS[wanted], () => decide(wanted), { describe: label }));
+    buttons.set(
+      wanted,
+      action(VERBS[wanted], () => decide(wanted), { describe: label }),
+    );
   }
   const why = field("Reason", { name: "reason", placeholder: "The carrier rejected the agent." });
   const reject = form("Reject", [why], ({ reason: given }) => decide("REJECTED", given), {
@@ -143,10 +168,9 @@ function createCarrier(id, carrier, load) {
   const node = element(
     "li",
     { class: "carrier", "data-carrier": carrier },
-    element("span", { class: "carrier-name", text: carrier }),
-    status.node,
-    reason,
+    element("span", { class: "carrier-head" }, element("span", { text: carrier }), status.node),
     element("span", { class: "buttons" }, ...[...buttons.values()].map((one) => one.node), rejection),
+    reason,
   );
   let shown = "";
   return {

@@ -7,8 +7,22 @@
 import { get, post } from "./api.js";
 import { element, formatTime, money } from "./dom.js";
 import {
-  action, stateBadge, coalesced, copyable, emptyState, field, form, keyedList, pages, panel, readNumber, setHidden, setText,
-  table, timeNode,
+  action,
+  stateBadge,
+  coalesced,
+  copyable,
+  emptyState,
+  field,
+  form,
+  keyedList,
+  pages,
+  panel,
+  readNumber,
+  setAttribute,
+  setHidden,
+  setText,
+  table,
+  timeNode,
 } from "./widgets.js";
 
 const MINUTE = 60;
@@ -18,8 +32,11 @@ const PEAK = 60_000; // milliseconds in which the highest use of a window is rem
 
 /** Create the section Overview. */
 export function createOverview(context) {
-  const parts = [createBalance(context), createClock(context), createGauges(context), createHolds()];
-  const node = element("div", { class: "grid" }, ...parts.map((one) => one.node));
+  const left = [createBalance(context), createGauges(context), createCounts()];
+  const right = [createClock(context), createHolds()];
+  const parts = [...left, ...right];
+  const column = (list) => element("div", { class: "stack" }, ...list.map((one) => one.node));
+  const node = element("div", { class: "grid" }, column(left), column(right));
   return {
     id: "overview",
     label: "Overview",
@@ -51,7 +68,12 @@ function createBalance(context) {
     },
     { kind: "primary", done: "The balance is topped up." },
   );
-  const free = field("Set the free balance to", { name: "free", inputmode: "decimal", placeholder: "0", suffix: "EUR" });
+  const free = field("Set the free balance to", {
+    name: "free",
+    inputmode: "decimal",
+    placeholder: "0",
+    suffix: "EUR",
+  });
   const set = form(
     "Set",
     [free],
@@ -74,7 +96,7 @@ function createBalance(context) {
     "Balance",
     {},
     element("dl", { class: "figures" }, ...Object.values(figures).map((one) => one.node)),
-    element("div", { class: "forms" }, topup.node, set.node),
+    element("div", { class: "forms balance" }, topup.node, set.node),
     element("details", { class: "more" }, element("summary", { text: "Prices" }), prices),
   );
   return {
@@ -106,10 +128,20 @@ function createClock(context) {
     ).node;
   const node = panel(
     "Clock",
-    { aside: state.node, description: "What is due by then happens at once: deliveries, expiry, webhook attempts, the end of sessions." },
-    element("p", { class: "clock" }, time, element("span", { class: "hint", text: "UTC" })),
+    {
+      aside: state.node,
+      description: "After a step forward, what is due by then happens at once: deliveries, expiry, webhooks.",
+    },
+    element("p", { class: "clock" }, time),
     offset,
-    element("div", { class: "buttons" }, toggle.node, forward("+1 minute", MINUTE), forward("+1 hour", HOUR), forward("+1 day", DAY)),
+    element(
+      "div",
+      { class: "buttons" },
+      toggle.node,
+      forward("+1 minute", MINUTE),
+      forward("+1 hour", HOUR),
+      forward("+1 day", DAY),
+    ),
   );
   return {
     node,
@@ -118,19 +150,30 @@ function createClock(context) {
       state.update(paused ? "paused" : "running");
       toggle.update(paused ? "Resume" : "Pause");
       const ahead = Math.round(clock.offset);
-      setText(offset, ahead === 0 ? "The time of this machine." : `${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} this machine.`);
+      setText(
+        offset,
+        ahead === 0
+          ? "The time of this machine."
+          : `${duration(Math.abs(ahead))} ${ahead > 0 ? "ahead of" : "behind"} this machine.`,
+      );
     },
     tick() {
       const iso = new Date(context.now()).toISOString();
-      setText(time, `${iso.slice(0, 10)} ${iso.slice(11, 19)}`);
+      setText(time, formatTime(iso));
       time.setAttribute("datetime", iso);
+      time.setAttribute("title", iso);
     },
   };
 }
 
 /** Return seconds in words: at most two units. */
 export function duration(seconds) {
-  const units = [["d", DAY], ["h", HOUR], ["min", MINUTE], ["s", 1]];
+  const units = [
+    ["d", DAY],
+    ["h", HOUR],
+    ["min", MINUTE],
+    ["s", 1],
+  ];
   const words = [];
   let rest = Math.round(seconds);
   for (const [unit, size] of units) {
@@ -145,7 +188,7 @@ function createGauges(context) {
   const list = element("ul", { class: "gauges" });
   const gauges = keyedList(list, { key: (one) => one.endpoint_class, create: (one) => createGauge(one, context) });
   return {
-    node: panel("Rate limits", { description: "Requests in the present window, by endpoint class." }, list),
+    node: panel("Rate limits", {}, list),
     account: ({ rate_limits: limits }) => gauges.update(limits),
     tick() {
       for (const one of gauges.entries().values()) one.tick();
@@ -156,10 +199,14 @@ function createGauges(context) {
 function createGauge({ endpoint_class: name }, context) {
   const bar = element("span", { class: "gauge-bar" });
   const label = name.replaceAll("_", " ");
-  const meter = element("span", { class: "gauge", role: "meter", "aria-label": `Used by ${label}`, "aria-valuemin": "0" }, bar);
+  const meter = element(
+    "span",
+    { class: "gauge", role: "meter", "aria-label": `Used by ${label}`, "aria-valuemin": "0" },
+    bar,
+  );
   const used = element("span", { class: "gauge-used" });
   const hint = element("span", { class: "gauge-hint" });
-  const node = element("li", {}, element("span", { class: "gauge-label", text: label }), used, meter, hint);
+  const node = element("li", {}, element("span", { class: "gauge-label", text: label }), meter, used, hint);
   let limit = null;
   let peak = { used: 0, at: 0 };
   const tick = () => {
@@ -170,12 +217,11 @@ function createGauge({ endpoint_class: name }, context) {
     bar.style.setProperty("--share", String(Math.min(share, 1)));
     node.dataset.level = share >= 1 ? "full" : share >= 0.8 ? "high" : "low";
     setText(used, `${now.toLocaleString("en")} of ${limit.limit.toLocaleString("en")}`);
-    meter.setAttribute("aria-valuemax", String(limit.limit));
-    meter.setAttribute("aria-valuenow", String(now));
-    const parts = [];
-    if (now && limit.window > 1.5) parts.push(`resets in ${duration(Math.ceil(left / 1000))}`);
-    if (peak.used > now) parts.push(`most in the last minute: ${peak.used.toLocaleString("en")}`);
-    setText(hint, parts.join(" · "));
+    setAttribute(meter, "aria-valuemax", String(limit.limit));
+    setAttribute(meter, "aria-valuenow", String(now));
+    if (peak.used > now) setText(hint, `peak ${peak.used.toLocaleString("en")}`);
+    else setText(hint, now && limit.window > 1.5 ? `resets in ${duration(Math.ceil(left / 1000))}` : "");
+    setAttribute(hint, "title", peak.used > now ? "The most in one window of the last minute" : "");
   };
   return {
     node,
@@ -190,7 +236,10 @@ function createGauge({ endpoint_class: name }, context) {
 function createHolds() {
   const { node: scroll, body } = table("Holds of messages", [["Message"], ["Amount", "number"]]);
   const count = element("span", { class: "hint" });
-  const empty = element("p", { class: "nothing", text: "Nothing is reserved. A message reserves its price until it is delivered." });
+  const empty = element("p", {
+    class: "nothing",
+    text: "Nothing is reserved. A message reserves its price until it is delivered.",
+  });
   const rows = keyedList(body, {
     key: (one) => one.message_id,
     create: (one) => {
@@ -200,12 +249,35 @@ function createHolds() {
     },
   });
   return {
-    node: panel("Holds", { aside: count }, empty, scroll),
+    node: element("div", { class: "holds" }, panel("Holds", { aside: count }, empty, scroll)),
     account({ holds }) {
       rows.update(holds);
       setHidden(empty, holds.length > 0);
       setHidden(scroll, holds.length === 0);
       setText(count, holds.length >= 200 ? "the first 200" : holds.length || "");
+    },
+  };
+}
+
+function createCounts() {
+  const figures = {
+    messages: figure("Messages"),
+    requests: figure("Requests"),
+    events: figure("Events"),
+    contacts: figure("Contacts"),
+  };
+  const note = element("p", { class: "hint" });
+  return {
+    node: panel(
+      "Contents",
+      {},
+      element("dl", { class: "figures figures-small" }, ...Object.values(figures).map((one) => one.node)),
+      note,
+    ),
+    account({ counts, role }) {
+      for (const [name, one] of Object.entries(figures)) one.update(counts[name].toLocaleString("en"));
+      const dropped = counts.dropped ? `${counts.dropped.toLocaleString("en")} older messages are dropped. ` : "";
+      setText(note, `${dropped}The role of the API key is ${role}.`);
     },
   };
 }
@@ -256,7 +328,13 @@ export function createLedger() {
   const node = element(
     "div",
     { class: "grid" },
-    panel("Ledger", { wide: true, description: "What moved money for good, or freed a hold." }, empty, scroll, paged.node),
+    panel(
+      "Ledger",
+      { wide: true, description: "What moved money for good, or freed a hold." },
+      empty,
+      scroll,
+      paged.node,
+    ),
   );
   const refresh = coalesced(() => paged.refresh(), { interval: 500 });
   return { id: "ledger", label: "Ledger", node, refresh, concerns: ["account", "messages", "clock"] };

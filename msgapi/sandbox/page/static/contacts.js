@@ -5,10 +5,23 @@
 //   shown and running.
 
 import { get, post } from "./api.js";
-import { element } from "./dom.js";
+import { element, icon } from "./dom.js";
 import {
-  action, stateBadge, coalesced, copyable, emptyState, field, form, keyedList, pages, panel, readNumber, setHidden, setText,
-  table, uniqueId,
+  action,
+  stateBadge,
+  coalesced,
+  copyable,
+  emptyState,
+  field,
+  form,
+  keyedList,
+  pages,
+  panel,
+  readNumber,
+  setHidden,
+  setText,
+  table,
+  uniqueId,
 } from "./widgets.js";
 
 const PROGRESS = 1000; // milliseconds between two requests for the progress of a run
@@ -37,7 +50,16 @@ export function createCampaigns() {
   const node = element(
     "div",
     { class: "grid" },
-    panel("Campaigns", { wide: true, description: "A run that is under way can be halted as the service does it, and some of its executions can fail." }, empty, list),
+    panel(
+      "Campaigns",
+      {
+        wide: true,
+        description:
+          "A run that is under way can be halted as the service does it, and some of its executions can fail.",
+      },
+      empty,
+      list,
+    ),
   );
   const tick = () => {
     if (running && !node.hidden && performance.now() - fetched >= PROGRESS) refresh();
@@ -48,9 +70,16 @@ export function createCampaigns() {
 function createCampaign({ campaign_id: id, name }, load) {
   const status = stateBadge("");
   const bar = element("span", { class: "gauge-bar" });
-  const meter = element("span", {
-    class: "gauge", role: "progressbar", "aria-label": "Executions done", "aria-valuemin": "0",
-  }, bar);
+  const meter = element(
+    "span",
+    {
+      class: "gauge",
+      role: "progressbar",
+      "aria-label": "Executions done",
+      "aria-valuemin": "0",
+    },
+    bar,
+  );
   const counts = element("span", { class: "hint" });
   const path = `/_sandbox/campaigns/${encodeURIComponent(id)}`;
   const halt = (label, wanted) =>
@@ -64,7 +93,14 @@ function createCampaign({ campaign_id: id, name }, load) {
     );
   const error = halt("Halt after an error", "PAUSED_ERROR");
   const balance = halt("Halt for want of balance", "PAUSED_BALANCE");
-  const count = field("Executions", { name: "executions", type: "number", min: "1", step: "1", class: "input input-short", value: "1" });
+  const count = field("Executions", {
+    name: "executions",
+    type: "number",
+    min: "1",
+    step: "1",
+    class: "input input-short",
+    value: "1",
+  });
   const fail = form(
     "Fail",
     [count],
@@ -74,12 +110,28 @@ function createCampaign({ campaign_id: id, name }, load) {
     },
     { kind: "danger", keep: true, describe: `Fail executions of ${id}`, done: "The executions have failed." },
   );
-  const controls = element("div", { class: "forms", hidden: true }, element("div", { class: "buttons" }, error.node, balance.node), fail.node);
-  const hint = element("div", { class: "note-block", hidden: true }, element("p", { class: "hint", text: "Not running. Start or resume it over the API:" }), copyable(`msgapi campaigns trigger ${id}`, "the command").node);
+  const controls = element(
+    "div",
+    { class: "forms", hidden: true },
+    element("div", { class: "buttons" }, error.node, balance.node),
+    fail.node,
+  );
+  const hint = element(
+    "div",
+    { class: "note-block", hidden: true },
+    element("p", { class: "hint", text: "Not running. Start or resume it over the API:" }),
+    copyable(`msgapi campaigns trigger ${id}`, "the command").node,
+  );
   const node = element(
     "li",
     { class: "card", "data-campaign-id": id },
-    element("div", { class: "card-head" }, element("h3", { class: "card-title", text: name || "Campaign" }), status.node, counts),
+    element(
+      "div",
+      { class: "card-head" },
+      element("h3", { class: "card-title", text: name || "Campaign" }),
+      status.node,
+      counts,
+    ),
     copyable(id, "the campaign id").node,
     meter,
     controls,
@@ -89,7 +141,10 @@ function createCampaign({ campaign_id: id, name }, load) {
     node,
     update(one) {
       status.update(one.status);
-      setText(counts, `${one.done.toLocaleString("en")} of ${one.total.toLocaleString("en")} done · ${one.failed.toLocaleString("en")} failed`);
+      setText(
+        counts,
+        `${one.done.toLocaleString("en")} of ${one.total.toLocaleString("en")} done · ${one.failed.toLocaleString("en")} failed`,
+      );
       bar.style.setProperty("--share", String(one.total ? one.done / one.total : 0));
       meter.setAttribute("aria-valuemax", String(one.total));
       meter.setAttribute("aria-valuenow", String(one.done));
@@ -103,7 +158,12 @@ function createCampaign({ campaign_id: id, name }, load) {
 export function createContacts() {
   const id = uniqueId("search");
   const search = element("input", {
-    id, type: "search", class: "input", placeholder: "Name, email address or phone number", autocomplete: "off", spellcheck: "false",
+    id,
+    type: "search",
+    class: "input",
+    placeholder: "Name, email address or phone number",
+    autocomplete: "off",
+    spellcheck: "false",
   });
   const empty = emptyState(
     "user",
@@ -137,8 +197,22 @@ export function createContacts() {
     { class: "grid" },
     panel(
       "Contacts",
-      { wide: true, description: "A newsletter needs a consent that is granted. A pending consent is confirmed here as the contact does in a double opt-in." },
-      element("div", { class: "toolbar" }, element("label", { for: id, class: "visually-hidden", text: "Search contacts" }), search),
+      {
+        wide: true,
+        description:
+          "A newsletter needs a consent that is granted. A pending consent is confirmed here as the contact does in a double opt-in.",
+      },
+      element(
+        "div",
+        { class: "toolbar" },
+        element(
+          "span",
+          { class: "search" },
+          icon("search"),
+          element("label", { for: id, class: "visually-hidden", text: "Search contacts" }),
+          search,
+        ),
+      ),
       empty,
       nothing,
       scroll,
@@ -150,19 +224,19 @@ export function createContacts() {
 }
 
 function createContact({ id }, load) {
-  const name = element("span", { class: "strong" });
-  const tags = element("span", { class: "hint" });
+  const name = element("span", { class: "line strong" });
+  const tags = element("span", { class: "line hint" });
   const email = element("span", { class: "line" });
   const phone = element("span", { class: "line" });
   const status = stateBadge("");
-  const suppressed = element("span", { class: "hint", text: "suppressed" });
+  const suppressed = element("span", { class: "line hint", text: "suppressed" });
   const consents = element("ul", { class: "consents" });
   const none = element("span", { class: "muted", text: "none" });
   const rows = keyedList(consents, { key: (one) => one.id, create: (one) => createConsent(one, load) });
   const node = element(
     "tr",
     { "data-contact-id": id },
-    element("td", {}, name, copyable(id, "the contact id").node, tags),
+    element("td", {}, name, element("span", { class: "line" }, copyable(id, "the contact id").node), tags),
     element("td", {}, email, phone),
     element("td", {}, status.node, suppressed),
     element("td", {}, none, consents),
@@ -193,7 +267,13 @@ function createConsent(consent, load) {
     },
     { describe: `Confirm the consent to ${what}`, done: "The consent is granted." },
   );
-  const node = element("li", { "data-consent-id": consent.id }, element("span", { text: what }), status.node, confirm.node);
+  const node = element(
+    "li",
+    { "data-consent-id": consent.id },
+    element("span", { text: what }),
+    status.node,
+    confirm.node,
+  );
   return {
     node,
     update(one) {

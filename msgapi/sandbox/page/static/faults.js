@@ -6,24 +6,39 @@
 import { post } from "./api.js";
 import { copyButton, element } from "./dom.js";
 import {
-  action, field, isEdited, keyedList, panel, setHidden, setText, showError, table, uniqueId,
+  action,
+  field,
+  isEdited,
+  keyedList,
+  panel,
+  setHidden,
+  setText,
+  showError,
+  table,
+  uniqueId,
 } from "./widgets.js";
 
 const REQUEST_FAULTS = [
-  ["429", "429 rate limit exceeded", "The request is refused, with retry_after."],
-  ["500", "500 internal error", "The request is refused before it is accepted."],
-  ["502", "502 page of a proxy", "An HTML page instead of JSON."],
-  ["503", "503 unavailable", "The request is refused before it is accepted."],
-  ["lost", "Lost response", "The request is carried out, and the connection closes without a response."],
-  ["slow", "Slow response", "The request is carried out, and the response comes late."],
+  ["429", "429 rate limit exceeded", "Refused, with retry_after."],
+  ["500", "500 internal error", "Refused before it is accepted."],
+  ["502", "502 page of a proxy", "An HTML page, not JSON."],
+  ["503", "503 unavailable", "Refused before it is accepted."],
+  ["lost", "Lost response", "Carried out, never answered."],
+  ["slow", "Slow response", "Carried out, answered late."],
 ];
 const WEBHOOK_FAULTS = [
-  ["late", "Late", "The delivery comes later."],
-  ["repeated", "Repeated", "The delivery comes twice."],
-  ["reordered", "Reordered", "The delivery comes after those of the next events."],
+  ["late", "Late", "It comes later."],
+  ["repeated", "Repeated", "It comes twice."],
+  ["reordered", "Reordered", "It comes after the next ones."],
 ];
 const OFF = {
-  429: 0, 500: 0, 502: 0, 503: 0, lost: 0, slow: 0, webhooks: { late: 0, repeated: 0, reordered: 0 },
+  429: 0,
+  500: 0,
+  502: 0,
+  503: 0,
+  lost: 0,
+  slow: 0,
+  webhooks: { late: 0, repeated: 0, reordered: 0 },
 };
 
 /** Create the section Faults. */
@@ -49,17 +64,16 @@ export function createFaults(context) {
       "Faults of requests",
       {
         aside: off.node,
-        description: "A share of the requests to /v1 fails at random. A request that failed once succeeds under the same idempotency key.",
+        description:
+          "A share of the requests to /v1 fails at random. A request that failed once succeeds under the same idempotency key.",
       },
-      element("ul", { class: "shares" }, ...requests.map((one) => one.node)),
+      element("ul", { class: "shares" }, ...requests.map((one) => one.node), slow.node),
       sum,
-      slow.node,
     ),
     panel(
       "Faults of webhooks",
       { description: "A share of the deliveries is late, comes twice, or out of order." },
-      element("ul", { class: "shares" }, ...webhooks.map((one) => one.node)),
-      late.node,
+      element("ul", { class: "shares" }, ...webhooks.map((one) => one.node), late.node),
     ),
   );
   return {
@@ -86,11 +100,25 @@ function percent(value) {
 function share(name, label, hint, send) {
   const id = uniqueId("share");
   const slider = element("input", {
-    id, type: "range", min: "0", max: "100", step: "1", value: "0", class: "slider", "aria-describedby": `${id}-hint`,
+    id,
+    type: "range",
+    min: "0",
+    max: "100",
+    step: "1",
+    value: "0",
+    class: "slider",
+    "aria-describedby": `${id}-hint`,
   });
   const number = element("input", {
-    type: "number", min: "0", max: "100", step: "0.1", value: "0", class: "input input-short", inputmode: "decimal",
-    "aria-label": `${label}, in percent`, name,
+    type: "number",
+    min: "0",
+    max: "100",
+    step: "0.1",
+    value: "0",
+    class: "input input-short",
+    inputmode: "decimal",
+    "aria-label": `${label}, in percent`,
+    name,
   });
   const error = element("span", { class: "field-error", role: "alert", hidden: true });
   let shown = 0;
@@ -138,7 +166,8 @@ function share(name, label, hint, send) {
   return {
     node,
     update(value) {
-      const busy = slider.dataset.edited || number.dataset.edited || (isEdited(number) && Number(number.value) !== shown * 100);
+      const busy =
+        slider.dataset.edited || number.dataset.edited || (isEdited(number) && Number(number.value) !== shown * 100);
       if (!busy) show(value);
     },
   };
@@ -152,15 +181,14 @@ function seconds(name, label, send) {
       if (one.value === "" || !(value >= 0)) throw new Error("It must be at least 0 seconds.");
       await send(value);
       one.fail("");
+      delete one.input.dataset.edited;
     } catch (problem) {
       one.fail(problem.message);
       showError(problem);
-    } finally {
-      delete one.input.dataset.edited;
     }
   });
   return {
-    node: one.node,
+    node: element("li", { class: "share-seconds" }, one.node),
     update(value) {
       if (!one.input.dataset.edited && one.input.value !== String(value)) one.input.value = String(value);
     },
@@ -180,7 +208,10 @@ export function createRecipients() {
     { class: "grid" },
     panel(
       "Magic recipients",
-      { wide: true, description: "A send to one of them has the same effect every time, whatever the switches for faults say." },
+      {
+        wide: true,
+        description: "A send to one of them has the same effect every time, whatever the switches for faults say.",
+      },
       magic.node,
     ),
     panel(
@@ -201,8 +232,15 @@ export function createRecipients() {
 }
 
 function recipientRow({ phone, email, effect }) {
-  const cell = (text, what) => element("td", {}, ...(text ? [recipient(text, what)] : [element("span", { class: "muted", text: "–" })]));
-  const node = element("tr", {}, cell(phone, "phone number"), cell(email, "email address"), element("td", { text: effect }));
+  const cell = (text, what) =>
+    element("td", {}, ...(text ? [recipient(text, what)] : [element("span", { class: "muted", text: "–" })]));
+  const node = element(
+    "tr",
+    {},
+    cell(phone, "phone number"),
+    cell(email, "email address"),
+    element("td", { text: effect }),
+  );
   return { node, update() {} };
 }
 

@@ -9,14 +9,29 @@
 import { get } from "./api.js";
 import { debounce, element, icon, replace, timeElement } from "./dom.js";
 import {
-  coalesced, codeView, copyable, emptyState, keyedList, prettyJson, setHidden, setText, showError, stateBadge, table,
+  coalesced,
+  codeView,
+  copyable,
+  emptyState,
+  keyedList,
+  prettyJson,
+  setHidden,
+  setText,
+  showError,
+  stateBadge,
+  table,
   uniqueId,
 } from "./widgets.js";
 
 const PAGE = 100; // rows
 const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
 const STILL = 900; // milliseconds without a movement of the pointer after which rows are added again
-const STATUSES = [["", "All"], ["2xx", "2xx"], ["4xx", "4xx"], ["5xx", "5xx"]];
+const STATUSES = [
+  ["", "All"],
+  ["2xx", "2xx"],
+  ["4xx", "4xx"],
+  ["5xx", "5xx"],
+];
 const COMMANDS = [
   "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
   "msgapi balance",
@@ -28,7 +43,12 @@ export function create() {
   const filters = createFilters(() => restart());
   const list = element("ul", { class: "request-list", aria: { label: "Requests" } });
   const scroll = element("div", { class: "request-scroll" }, list);
-  const empty = emptyState("terminal", "No requests yet", "Every request to the API appears here, with its response. Send one:", ...COMMANDS);
+  const empty = emptyState(
+    "terminal",
+    "No requests yet",
+    "Every request to the API appears here, with its response. Send one:",
+    ...COMMANDS,
+  );
   const nothing = element("p", { class: "nothing", text: "No request matches the filters." });
   const pause = createPause(() => fetchNewest());
   const pager = createPager((page) => load(page));
@@ -99,22 +119,25 @@ export function create() {
   const restart = () => load({ cursor: null, first: true, number: 1 });
 
   // Only the newest requests are fetched after a change; the page anew if there are more.
-  const fetchNewest = coalesced(async () => {
-    if (!pager.isFirst()) return;
-    turn += 1;
-    const mine = turn;
-    const answer = await get("/_sandbox/requests", { ...filters.params(), limit: NEWEST });
-    if (mine !== turn) return;
-    const known = new Set([...items, ...waiting].map((one) => one.number));
-    const fresh = answer.data.filter((one) => !known.has(one.number));
-    if (fresh.length === answer.data.length && known.size > 0 && answer.next_cursor && !pause.paused()) {
-      await restart();
-      return;
-    }
-    waiting = [...fresh, ...waiting].slice(0, PAGE);
-    pause.count(waiting.length);
-    flush();
-  }, { interval: 250 });
+  const fetchNewest = coalesced(
+    async () => {
+      if (!pager.isFirst()) return;
+      turn += 1;
+      const mine = turn;
+      const answer = await get("/_sandbox/requests", { ...filters.params(), limit: NEWEST });
+      if (mine !== turn) return;
+      const known = new Set([...items, ...waiting].map((one) => one.number));
+      const fresh = answer.data.filter((one) => !known.has(one.number));
+      if (fresh.length === answer.data.length && known.size > 0 && answer.next_cursor && !pause.paused()) {
+        await restart();
+        return;
+      }
+      waiting = [...fresh, ...waiting].slice(0, PAGE);
+      pause.count(waiting.length);
+      flush();
+    },
+    { interval: 250 },
+  );
 
   const choose = (request, { focus = false } = {}) => {
     chosen = request.number;
@@ -185,7 +208,10 @@ function createFilters(apply) {
   let status = "";
   const buttons = STATUSES.map(([value, label]) => {
     const button = element("button", {
-      type: "button", class: "segment", aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" }, text: label,
+      type: "button",
+      class: "segment",
+      aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" },
+      text: label,
     });
     button.addEventListener("click", () => {
       status = value;
@@ -196,14 +222,26 @@ function createFilters(apply) {
   });
   const id = uniqueId("path");
   const path = element("input", {
-    id, type: "search", class: "input", placeholder: "Filter by path", autocomplete: "off", spellcheck: "false",
+    id,
+    type: "search",
+    class: "input",
+    placeholder: "Filter by path",
+    autocomplete: "off",
+    spellcheck: "false",
   });
   path.addEventListener("input", debounce(apply, 250));
   const node = element(
     "div",
     { class: "request-filters", role: "search", aria: { label: "Filters of the requests" } },
     element("span", { class: "segments", role: "group", aria: { label: "Status" } }, buttons),
-    element("span", { class: "search" }, icon("search"), element("label", { for: id, class: "visually-hidden", text: "Part of the path" }), path, element("kbd", { text: "/", aria: { hidden: "true" } })),
+    element(
+      "span",
+      { class: "search" },
+      icon("search"),
+      element("label", { for: id, class: "visually-hidden", text: "Part of the path" }),
+      path,
+      element("kbd", { text: "/", aria: { hidden: "true" } }),
+    ),
   );
   return {
     node,
@@ -218,7 +256,13 @@ function createPause(resumed) {
   const count = element("span", { class: "request-new" });
   const label = element("span", { text: "Pause" });
   const image = element("span", { class: "request-pause-icon" }, icon("pause"));
-  const button = element("button", { type: "button", class: "button small", aria: { pressed: false } }, image, label, count);
+  const button = element(
+    "button",
+    { type: "button", class: "button small", aria: { pressed: false } },
+    image,
+    label,
+    count,
+  );
   const toggle = () => {
     paused = !paused;
     button.setAttribute("aria-pressed", String(paused));
@@ -242,7 +286,13 @@ function createPager(load) {
   const newest = element("button", { type: "button", class: "button small", text: "Newest" });
   const older = element("button", { type: "button", class: "button small", text: "Older" });
   const where = element("span", { class: "pages-where", role: "status" });
-  const node = element("nav", { class: "pages", hidden: true, aria: { label: "Pages of requests" } }, newest, where, older);
+  const node = element(
+    "nav",
+    { class: "pages", hidden: true, aria: { label: "Pages of requests" } },
+    newest,
+    where,
+    older,
+  );
   newest.addEventListener("click", () => void load({ cursor: null, first: true, number: 1 }));
   older.addEventListener("click", () => {
     if (next) void load({ cursor: next, first: false, number: page.number + 1 });
@@ -268,14 +318,23 @@ function tone(status) {
 }
 
 function createRow(request, choose) {
-  const marks = [request.replayed ? "replayed" : null, request.fault ? `fault: ${request.fault}` : null].filter(Boolean);
+  const marks = [request.replayed ? "replayed" : null, request.fault ? `fault: ${request.fault}` : null].filter(
+    Boolean,
+  );
   const button = element(
     "button",
     { type: "button", class: "request-row" },
     stateBadge(String(request.status), tone(request.status)).node,
     element("span", { class: "request-method", text: request.method }),
-    element("span", { class: "request-path", text: request.query ? `${request.path}?${request.query}` : request.path }),
-    element("span", { class: "request-code", text: [request.code, ...marks].filter(Boolean).join(" · ") }),
+    element(
+      "span",
+      { class: "request-main" },
+      element("span", {
+        class: "request-path",
+        text: request.query ? `${request.path}?${request.query}` : request.path,
+      }),
+      element("span", { class: "request-code", text: [request.code, ...marks].filter(Boolean).join(" · ") }),
+    ),
     timeElement(request.at, CLOCK.format(new Date(request.at))),
   );
   button.addEventListener("click", (event) => choose(request, { focus: event.detail === 0 }));
@@ -298,21 +357,37 @@ function createDetails(leave) {
     element("h2", { text: "No request is chosen" }),
     element("p", { text: "Choose a request to see its body, its response, and how to repeat it with curl or msgapi." }),
   );
-  const back = element("button", { type: "button", class: "icon-button request-back", aria: { label: "Back to the list" } }, icon("back"));
+  const back = element(
+    "button",
+    { type: "button", class: "icon-button request-back", aria: { label: "Back to the list" } },
+    icon("back"),
+  );
   back.addEventListener("click", leave);
   const status = stateBadge("");
   const title = element("h2", { class: "request-title", tabindex: "-1" });
   const facts = element("dl", { class: "facts" });
   const refusal = createRefusal();
-  const body = codeView("Request", [["Pretty", prettyJson], ["Raw", (text) => text]]);
-  const response = codeView("Response", [["Pretty", prettyJson], ["Raw", (text) => text]]);
+  const body = codeView("Request", [
+    ["Pretty", prettyJson],
+    ["Raw", (text) => text],
+  ]);
+  const response = codeView("Response", [
+    ["Pretty", prettyJson],
+    ["Raw", (text) => text],
+  ]);
   const curl = codeView("As curl");
   const python = codeView("As msgapi code");
   const content = element(
     "article",
     { class: "request-content", hidden: true, aria: { label: "Details of the request" } },
     element("header", { class: "request-head" }, back, status.node, title),
-    element("div", { class: "request-body" }, facts, refusal.node, element("div", { class: "request-codes" }, body.node, response.node, curl.node, python.node)),
+    element(
+      "div",
+      { class: "request-body" },
+      facts,
+      refusal.node,
+      element("div", { class: "request-codes" }, body.node, response.node, curl.node, python.node),
+    ),
   );
   return {
     node: element("section", { class: "request-details", aria: { label: "Details" } }, empty, content),
@@ -341,7 +416,10 @@ function factsOf(request) {
     fact("Number", String(request.number)),
     fact("Time", timeElement(request.at)),
     ...(request.query ? [fact("Query", copyable(request.query, "the query").node)] : []),
-    fact("Idempotency key", request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none"),
+    fact(
+      "Idempotency key",
+      request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none",
+    ),
     fact("Response", request.replayed ? "replayed: the stored response to this idempotency key" : "new"),
     ...(request.fault ? [fact("Fault", `${request.fault}, simulated`)] : []),
   ];
@@ -351,7 +429,13 @@ function createRefusal() {
   const code = copyable("", "the code");
   const message = element("p", { class: "refusal-message" });
   const { node: scroll, body } = table("Details of the refusal", [["Field"], ["Problem"]]);
-  const node = element("section", { class: "refusal", hidden: true, aria: { label: "Refusal" } }, code.node, message, scroll);
+  const node = element(
+    "section",
+    { class: "refusal", hidden: true, aria: { label: "Refusal" } },
+    code.node,
+    message,
+    scroll,
+  );
   return {
     node,
     update(request) {
@@ -364,7 +448,12 @@ function createRefusal() {
       replace(
         body,
         details.map((one) =>
-          element("tr", {}, element("td", {}, element("code", { text: one.field || "–" })), element("td", { text: one.message })),
+          element(
+            "tr",
+            {},
+            element("td", {}, element("code", { text: one.field || "–" })),
+            element("td", { text: one.message }),
+          ),
         ),
       );
     },

@@ -4,10 +4,26 @@
 // - An open delivery stays open, and its body keeps the selection, when live data arrive.
 
 import { get, post } from "./api.js";
-import { element } from "./dom.js";
+import { element, icon } from "./dom.js";
 import {
-  action, stateBadge, coalesced, codeView, copyable, emptyState, field, form, keyedList, pages, panel, prettyJson, readNumber,
-  setHidden, setText, table, timeNode, uniqueId,
+  action,
+  stateBadge,
+  coalesced,
+  codeView,
+  copyable,
+  emptyState,
+  field,
+  form,
+  keyedList,
+  pages,
+  panel,
+  prettyJson,
+  readNumber,
+  setHidden,
+  setText,
+  table,
+  timeNode,
+  uniqueId,
 } from "./widgets.js";
 
 /** Create the section Webhooks. */
@@ -25,12 +41,21 @@ export function createWebhooks(context) {
   const which = choice("Endpoint", "All endpoints");
   const event = choice("Event", "All events");
   const list = element("ul", { class: "deliveries" });
-  const none = element("p", { class: "nothing", text: "There are no deliveries. Each event is sent to the endpoints that subscribe to it." });
-  const rows = keyedList(list, { key: (one) => one.id, create: (one) => createDelivery(one, context, () => paged.refresh()) });
+  const none = element("p", {
+    class: "nothing",
+    text: "There are no deliveries. Each event is sent to the endpoints that subscribe to it.",
+  });
+  const rows = keyedList(list, {
+    key: (one) => one.id,
+    create: (one) => createDelivery(one, context, () => paged.refresh()),
+  });
   const paged = pages(
     (cursor) =>
       get("/_sandbox/deliveries", {
-        limit: 50, cursor, webhook_id: which.select.value || undefined, event: event.select.value || undefined,
+        limit: 50,
+        cursor,
+        webhook_id: which.select.value || undefined,
+        event: event.select.value || undefined,
       }),
     (items) => {
       rows.update(items);
@@ -55,7 +80,14 @@ export function createWebhooks(context) {
     "div",
     { class: "grid" },
     panel("Endpoints", { wide: true }, empty, endpoints),
-    panel("Deliveries", { wide: true }, element("div", { class: "toolbar" }, which.node, event.node), none, list, paged.node),
+    panel(
+      "Deliveries",
+      { wide: true },
+      element("div", { class: "toolbar" }, which.node, event.node),
+      none,
+      list,
+      paged.node,
+    ),
   );
   return { id: "webhooks", label: "Webhooks", node, refresh, concerns: ["webhooks", "clock"] };
 }
@@ -115,6 +147,7 @@ function createDelivery({ id, event, event_id: eventId }, context, load) {
   const head = element(
     "button",
     { type: "button", class: "delivery-head", "aria-expanded": "false", "aria-controls": bodyId },
+    icon("chevron-right"),
     element("span", { class: "delivery-event", text: event }),
     state.node,
     attempts,
@@ -149,14 +182,33 @@ function createDelivery({ id, event, event_id: eventId }, context, load) {
 
 function createDetails({ id, eventId }, context, load) {
   const path = `/_sandbox/deliveries/${encodeURIComponent(id)}`;
-  const run = (name, body = {}) => async () => {
-    await post(`${path}/${name}`, body);
-    await load();
-  };
-  const replay = action("Replay", run("replay"), { describe: `Replay ${eventId}`, done: "The delivery is made again." });
-  const duplicate = action("Duplicate", run("duplicate"), { describe: `Duplicate ${eventId}`, done: "The delivery is made twice." });
-  const reorder = action("Reorder", run("reorder"), { describe: `Reorder ${eventId}`, done: "The delivery comes after the next ones." });
-  const seconds = field("Delay by", { name: "seconds", type: "number", min: "0", step: "any", value: "30", suffix: "s", class: "input input-short" });
+  const run =
+    (name, body = {}) =>
+    async () => {
+      await post(`${path}/${name}`, body);
+      await load();
+    };
+  const replay = action("Replay", run("replay"), {
+    describe: `Replay ${eventId}`,
+    done: "The delivery is made again.",
+  });
+  const duplicate = action("Duplicate", run("duplicate"), {
+    describe: `Duplicate ${eventId}`,
+    done: "The delivery is made twice.",
+  });
+  const reorder = action("Reorder", run("reorder"), {
+    describe: `Reorder ${eventId}`,
+    done: "The delivery comes after the next ones.",
+  });
+  const seconds = field("Delay by", {
+    name: "seconds",
+    type: "number",
+    min: "0",
+    step: "any",
+    value: "30",
+    suffix: "s",
+    class: "input input-short",
+  });
   const delay = form(
     "Delay",
     [seconds],
@@ -180,9 +232,17 @@ function createDetails({ id, eventId }, context, load) {
   );
   const { node: scroll, body } = table("Attempts", [["#", "number"], ["Time"], ["Status"], ["Reason"]]);
   const rows = keyedList(body, { key: (one) => `${one.number} ${one.at}`, create: createAttempt });
-  const code = codeView("Body", [["Pretty", prettyJson], ["Raw", (text) => text]]);
+  const code = codeView("Body", [
+    ["Pretty", prettyJson],
+    ["Raw", (text) => text],
+  ]);
   return {
-    nodes: [element("div", { class: "buttons" }, replay.node, duplicate.node, reorder.node, delay.node), facts, scroll, code.node],
+    nodes: [
+      element("div", { class: "buttons" }, replay.node, duplicate.node, reorder.node, delay.node),
+      facts,
+      scroll,
+      code.node,
+    ],
     update(one) {
       url.update(one.url);
       signature.update(one.signature);

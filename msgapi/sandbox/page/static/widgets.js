@@ -22,6 +22,11 @@ export function setText(node, text) {
   return node;
 }
 
+/** Set an attribute of a node, unless it has the value already. */
+export function setAttribute(node, name, value) {
+  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+}
+
 /** Show or hide a node. */
 export function setHidden(node, hidden) {
   if (node.hidden !== hidden) node.hidden = hidden;
@@ -115,10 +120,29 @@ export function panel(title, { description = "", aside = null, wide = false, flu
 }
 
 const TONES = {
-  APPROVED: "ok", LAUNCHED: "ok", GRANTED: "ok", ACTIVE: "ok", COMPLETED: "ok", delivered: "ok", running: "ok",
-  PENDING_REVIEW: "warn", PENDING: "warn", RUNNING: "info", pending: "warn", paused: "warn", PAUSED: "warn",
-  PAUSED_ERROR: "bad", PAUSED_BALANCE: "warn", COMPLETED_PARTIAL: "warn", REJECTED: "bad", SUSPENDED: "bad",
-  REVOKED: "bad", BLOCKED: "bad", BOUNCED: "bad", UNSUBSCRIBED: "warn", failed: "bad",
+  APPROVED: "ok",
+  LAUNCHED: "ok",
+  GRANTED: "ok",
+  ACTIVE: "ok",
+  COMPLETED: "ok",
+  delivered: "ok",
+  running: "ok",
+  PENDING_REVIEW: "warn",
+  PENDING: "warn",
+  RUNNING: "info",
+  pending: "warn",
+  paused: "warn",
+  PAUSED: "warn",
+  PAUSED_ERROR: "bad",
+  PAUSED_BALANCE: "warn",
+  COMPLETED_PARTIAL: "warn",
+  REJECTED: "bad",
+  SUSPENDED: "bad",
+  REVOKED: "bad",
+  BLOCKED: "bad",
+  BOUNCED: "bad",
+  UNSUBSCRIBED: "warn",
+  failed: "bad",
 };
 
 /** A word for a state; `update(state)` changes it. */
@@ -217,7 +241,12 @@ export function field(label, { name, type = "text", hint = "", suffix = "", ...a
     "div",
     { class: "field" },
     element("label", { for: id, text: label }),
-    element("span", { class: "field-row" }, input, ...(suffix ? [element("span", { class: "suffix", text: suffix })] : [])),
+    element(
+      "span",
+      { class: "field-row" },
+      input,
+      ...(suffix ? [element("span", { class: "suffix", text: suffix })] : []),
+    ),
     ...(hint ? [element("span", { class: "hint", id: `${id}-hint`, text: hint })] : []),
     error,
   );
@@ -253,7 +282,13 @@ export function form(label, fields, submit, { kind = "", done = null, keep = fal
   const error = element("span", { class: "action-error", id: uniqueId("error"), role: "alert", hidden: true });
   const button = element("button", { type: "submit", class: ["button", "small", kind], text: label });
   if (describe) button.setAttribute("aria-label", describe);
-  const node = element("form", { class: "inline-form", novalidate: true }, ...fields.map((one) => one.node), button, error);
+  const node = element(
+    "form",
+    { class: "inline-form", novalidate: true },
+    ...fields.map((one) => one.node),
+    button,
+    error,
+  );
   const send = async () => {
     for (const one of fields) one.fail("");
     const result = await submit(Object.fromEntries(fields.map((one) => [one.name, one.value.trim()])));
@@ -327,7 +362,9 @@ export function codeView(title, views = [["", (text) => text]]) {
       "div",
       { class: "code-head" },
       element("h3", { text: title }),
-      views.length > 1 ? element("span", { class: "segments", role: "group", aria: { label: `View of ${title}` } }, switches) : null,
+      views.length > 1
+        ? element("span", { class: "segments", role: "group", aria: { label: `View of ${title}` } }, switches)
+        : null,
       copyButton(() => code.textContent, `Copy ${title}`),
     ),
     element("pre", { tabindex: "0", role: "group", aria: { label: title } }, code),
