@@ -10,7 +10,7 @@ import {
   stateBadge,
   coalesced,
   commandLine,
-  copyable,
+  cardTitle,
   emptyState,
   field,
   form,
@@ -66,7 +66,7 @@ export function createAgents() {
 }
 
 function createCard({ agent_id: id }, load, follow) {
-  const name = element("h3", { class: "card-title" });
+  const name = cardTitle(id, "the agent id");
   const status = stateBadge("");
   const facts = element("span", { class: "hint" });
   const reason = element("p", { class: "note", hidden: true });
@@ -80,8 +80,8 @@ function createCard({ agent_id: id }, load, follow) {
   const node = element(
     "li",
     { class: "card", "data-agent-id": id },
-    element("div", { class: "card-head" }, name, status.node, facts),
-    copyable(id, "the agent id").node,
+    element("div", { class: "card-head" }, name.title, status.node, facts),
+    name.below,
     reason,
     draft,
     review.node,
@@ -91,7 +91,7 @@ function createCard({ agent_id: id }, load, follow) {
   return {
     node,
     update(agent) {
-      setText(name, agent.display_name);
+      name.update(agent.display_name);
       if (agent.status !== known) {
         known = agent.status;
         status.update(known);

@@ -5,9 +5,11 @@
 //   shown and running.
 
 import { get, post } from "./api.js";
-import { element, icon } from "./dom.js";
+import { element, icon, replace } from "./dom.js";
 import {
   action,
+  cardTitle,
+  commandLine,
   stateBadge,
   coalesced,
   copyable,
@@ -20,7 +22,6 @@ import {
   readNumber,
   setHidden,
   setText,
-  table,
   uniqueId,
 } from "./widgets.js";
 
@@ -67,7 +68,8 @@ export function createCampaigns() {
   return { id: "campaigns", label: "Campaigns", node, refresh, tick, concerns: ["campaigns", "clock"] };
 }
 
-function createCampaign({ campaign_id: id, name }, load) {
+function createCampaign({ campaign_id: id }, load) {
+  const title = cardTitle(id, "the campaign id");
   const status = stateBadge("");
   const bar = element("span", { class: "gauge-bar" });
   const meter = element(
@@ -91,8 +93,8 @@ function createCampaign({ campaign_id: id, name }, load) {
       },
       { describe: `${label}: ${id}`, done: "The run is halted." },
     );
-  const error = halt("Halt after an error", "PAUSED_ERROR");
-  const balance = halt("Halt for want of balance", "PAUSED_BALANCE");
+  const error = halt("Halt: error", "PAUSED_ERROR");
+  const balance = halt("Halt: balance", "PAUSED_BALANCE");
   const count = field("Executions", {
     name: "executions",
     type: "number",
@@ -116,23 +118,19 @@ function createCampaign({ campaign_id: id, name }, load) {
     element("div", { class: "buttons" }, error.node, balance.node),
     fail.node,
   );
-  const hint = element(
-    "div",
-    { class: "note-block", hidden: true },
-    element("p", { class: "hint", text: "Not running. Start or resume it over the API:" }),
-    copyable(`msgapi campaigns trigger ${id}`, "the command").node,
-  );
+  const hint = element("div", { class: "note-block", hidden: true });
+  let command = "";
+  const showCommand = (verb) => {
+    if (verb === command) return;
+    command = verb;
+    const text = verb === "resume" ? "Resume the run over the API:" : "Start a run over the API:";
+    replace(hint, element("p", { class: "hint", text }), commandLine(`msgapi campaigns ${verb} ${id}`));
+  };
   const node = element(
     "li",
     { class: "card", "data-campaign-id": id },
-    element(
-      "div",
-      { class: "card-head" },
-      element("h3", { class: "card-title", text: name || "Campaign" }),
-      status.node,
-      counts,
-    ),
-    copyable(id, "the campaign id").node,
+    element("div", { class: "card-head" }, title.title, status.node, counts),
+    title.below,
     meter,
     controls,
     hint,
@@ -140,6 +138,7 @@ function createCampaign({ campaign_id: id, name }, load) {
   return {
     node,
     update(one) {
+      title.update(one.name ?? "");
       status.update(one.status);
       setText(
         counts,
@@ -150,6 +149,7 @@ function createCampaign({ campaign_id: id, name }, load) {
       meter.setAttribute("aria-valuenow", String(one.done));
       setHidden(controls, one.status !== "RUNNING");
       setHidden(hint, one.status === "RUNNING");
+      showCommand(one.status.startsWith("PAUSED") ? "resume" : "trigger");
     },
   };
 }
@@ -172,9 +172,8 @@ export function createContacts() {
     "msgapi contacts create --email ada@example.org --phone +4915112345678 --first-name Ada",
   );
   const nothing = element("p", { class: "nothing", text: "No contact matches the search." });
-  const { node: scroll, body } = table("Contacts", [["Name"], ["Address"], ["Status"], ["Consents"]]);
-  body.parentNode.classList.add("table-top");
-  const rows = keyedList(body, { key: (one) => one.id, create: (one) => createContact(one, () => paged.refresh()) });
+  const list = element("ul", { class: "rows" });
+  const rows = keyedList(list, { key: (one) => one.id, create: (one) => createContact(one, () => paged.refresh()) });
   const paged = pages(
     (cursor) => get("/_sandbox/contacts", { limit: 50, cursor, search: search.value.trim() || undefined }),
     (items, first) => {
@@ -182,7 +181,6 @@ export function createContacts() {
       const searched = search.value.trim() !== "";
       setHidden(empty, items.length > 0 || searched || !first);
       setHidden(nothing, items.length > 0 || !searched);
-      setHidden(scroll, items.length === 0);
     },
     { label: "Pages of contacts" },
   );
@@ -215,7 +213,7 @@ export function createContacts() {
       ),
       empty,
       nothing,
-      scroll,
+      list,
       paged.node,
     ),
   );
@@ -231,15 +229,15 @@ function createContact({ id }, load) {
   const status = stateBadge("");
   const suppressed = element("span", { class: "line hint", text: "suppressed" });
   const consents = element("ul", { class: "consents" });
-  const none = element("span", { class: "muted", text: "none" });
+  const none = element("span", { class: "muted", text: "no consents" });
   const rows = keyedList(consents, { key: (one) => one.id, create: (one) => createConsent(one, load) });
   const node = element(
-    "tr",
-    { "data-contact-id": id },
-    element("td", {}, name, element("span", { class: "line" }, copyable(id, "the contact id").node), tags),
-    element("td", {}, email, phone),
-    element("td", {}, status.node, suppressed),
-    element("td", {}, none, consents),
+    "li",
+    { class: "contact", "data-contact-id": id },
+    element("div", {}, name, copyable(id, "the contact id").node, tags),
+    element("div", {}, email, phone),
+    element("div", {}, status.node, suppressed),
+    element("div", {}, none, consents),
   );
   return {
     node,

@@ -40,7 +40,7 @@ export function createWebhooks(context) {
 
   const which = choice("Endpoint", "All endpoints");
   const event = choice("Event", "All events");
-  const list = element("ul", { class: "deliveries" });
+  const list = element("ul", { class: "rows" });
   const none = element("p", {
     class: "nothing",
     text: "There are no deliveries. Each event is sent to the endpoints that subscribe to it.",

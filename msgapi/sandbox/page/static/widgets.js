@@ -184,6 +184,26 @@ export function copyable(text, label) {
   return { node: element("span", { class: "copyable" }, code, button), update };
 }
 
+/** The heading of a card: a name with the id below it, or the id alone; `update(name)` changes it. */
+export function cardTitle(id, label) {
+  const title = element("h3", { class: "card-title" });
+  const code = copyable(id, label).node;
+  const below = element("div", { class: "card-id" });
+  let shown = null;
+  const update = (name) => {
+    if (name === shown) return;
+    shown = name;
+    const alone = !name || name === id;
+    if (alone) title.replaceChildren(code);
+    else {
+      title.textContent = name;
+      below.append(code);
+    }
+    setHidden(below, alone);
+  };
+  return { title, below, update };
+}
+
 /** What to do while a list has nothing, with commands to copy. */
 export function emptyState(iconName, title, text, ...commands) {
   return emptyList({ iconName, title, text, code: commands.join("\n") });
