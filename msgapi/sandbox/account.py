@@ -19,11 +19,12 @@ from attrs.validators import ge, gt
 
 from ..http import Request, Response
 from ..results import Detail
-from .http.requests import RouteRequest, bearer_token, canonical_body, read_body
+from .http.requests import RouteRequest, bearer_token, canonical_body, read_body, split_url
 from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
 from .model.faults import fault_response
+from .model.inspection import RateLimitView
 from .model.state import ROLES, AccountOptions, AccountState, Role
-from .routes.table import Route, find_route, split_url
+from .routes.table import CONTROL_PREFIX, ENDPOINT_CLASSES, Route, find_route
 from .rules.lifecycle import advance
 
 
@@ -78,6 +79,12 @@ class WindowCounter:
         self.counted = (number, used + 1)
         return WindowState(self.limit.requests, self.limit.requests - used - 1, reset)
 
+    def view(self, endpoint_class: str, now: float) -> RateLimitView:
+        """Return the limit, and how much of it remains at *now*."""
+        unused, (number, used) = self.unused(now), self.counted
+        remaining = self.limit.requests - used if number == floor(now / self.limit.window) else unused.remaining
+        return RateLimitView(endpoint_class, unused.limit, remaining, unused.reset, self.limit.window)
+
     def unused(self, now: float) -> WindowState:
         """Return the state of a window in which no request was counted."""
         most, window = self.limit.requests, self.limit.window
@@ -107,6 +114,7 @@ class Account:
         self.api_key = options.api_key
         self.role = options.role
         self.state = AccountState(options)
+        self.state.account = self
         self.send_limit = WindowLimit(options.rate_limit, options.window)
         self.read_limit = WindowLimit(options.read_limit, options.window)
         self.requests = 0
@@ -114,19 +122,22 @@ class Account:
 
     def handle(self, request: Request, now: float) -> SimulatedResponse:
         """Respond to *request* at the time *now*, in Unix seconds."""
-        self.requests += 1
         advance(self.state, now)
         headers = {name.lower(): value for name, value in request.headers.items()}
         path, query = split_url(request.url)
         if (request.method, path) == ("GET", "/openapi.json"):
             return _document()
         found = find_route(request.method, path)
+        is_control = path.startswith(CONTROL_PREFIX)
+        self.requests += not is_control
         counter = self.counter(found[0].endpoint_class if found else "other")
-        unauthorized = self._check_key(headers)
+        unauthorized = self.check_key(headers)
+        if found is not None and found[0].is_public:
+            return _with_headers(found[0].action(self.state, RouteRequest(now)), counter.unused(now), now)
+        limit = counter.unused(now) if unauthorized is not None else counter.count(now)
         if unauthorized is not None:
-            return _with_headers(unauthorized, counter.unused(now), now)
-        limit = counter.count(now)
-        if limit.wait is not None:
+            response = unauthorized
+        elif limit.wait is not None:
             response = error_response(429, "rate_limit_exceeded", "Too many requests.", retry_after=limit.wait)
         elif found is None:
             response = not_found("route")
@@ -135,7 +146,11 @@ class Account:
         else:
             received = RouteRequest(now, id=found[1], query=query, body=request.body or b"")
             response = self._with_random_fault(found[0], headers, received)
-        return _with_headers(response, limit, now)
+        answer = _with_headers(response, limit, now)
+        if not is_control:
+            key = headers.get("idempotency-key")
+            self.state.requests.add(now, request.method, request.url, request.body or b"", key, answer)
+        return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
         """Respond, at the time *now*, to bytes that are not a valid HTTP request."""
@@ -148,9 +163,9 @@ class Account:
         fault = faults.draw(self._name_of(headers, request.body)) if faults.rate else None
         failed = fault_response(fault, retry_after=_RETRY_AFTER) if fault else None
         if failed is not None:
-            return failed
+            return evolve(failed, fault=fault)
         response = self._run(route, headers, request)
-        return evolve(response, lost=True) if fault == "lost" else response
+        return evolve(response, lost=True, fault=fault) if fault == "lost" else response
 
     def _run(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
         if not route.writes:
@@ -184,7 +199,12 @@ class Account:
             counter = self.counters[endpoint_class] = WindowCounter(limit)
         return counter
 
-    def _check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
+    def rate_limits(self, now: float) -> tuple[RateLimitView, ...]:
+        """Return the rate limit of every endpoint class at *now*."""
+        return tuple(self.counter(one).view(one, now) for one in ENDPOINT_CLASSES)
+
+    def check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
+        """Return the response to a request without the key in its lower-case *headers*; None if it has it."""
         given = headers.get("authorization", "")
         if not given:
             return error_response(401, "unauthorized", "There is no API key: send `Authorization: Bearer <api_key>`.")
@@ -207,7 +227,7 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
         headers.update(limit.headers())
-    return SimulatedResponse(Response(response.status, headers, response.body), simulated.delay, simulated.lost)
+    return evolve(simulated, response=Response(response.status, headers, response.body))
 
 
 @lru_cache(maxsize=4)

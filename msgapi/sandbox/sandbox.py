@@ -3,7 +3,7 @@
 The sender of its webhooks is here, too: it signs the deliveries, and sends them over a transport when they are due.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
 from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar, assert_never, final
@@ -25,6 +25,7 @@ from .http.responses import SimulatedResponse
 from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent, create_record
 from .model.billing import PriceList
 from .model.campaigns import Campaign
+from .model.changes import ChangeFeed
 from .model.faults import Timing
 from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.state import AccountOptions, AccountState, Role
@@ -182,13 +183,64 @@ class Sandbox:
 
     async def __call__(self, request: Request, /) -> Answer:
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
-        return await respond(self.handle, request, self.clock)
+        return await respond(self.answer, request, self.clock)
 
     def handle(self, request: Request) -> SimulatedResponse:
         """Return the response to *request* at once. The caller applies its delay and its loss."""
         response = self.account.handle(request, self.clock.time())
         self._wake_sender()
         return response
+
+    async def answer(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request*; one that waits for a message is answered when that has come."""
+        simulated = self.handle(request)
+        if simulated.wait is None:
+            return simulated
+        until = self.clock.now() + simulated.wait.seconds
+        while simulated.wait is not None and await self._wait_for_match(simulated.wait.matches, until):
+            simulated = self.handle(request)
+        return simulated
+
+    async def _wait_for_match(self, matches: Callable[[LogEntry], bool], until: float) -> bool:
+        """Wait until a message has changed that matches, or may have; return False if none has until then."""
+        feed = self._state.changes
+        position = feed.count
+        while (left := until - self.clock.now()) > 0:
+            await self.wait_for_change(feed, position, left)
+            state = self._state
+            summary = feed.since(position)
+            if summary is None:
+                return True
+            entries = (state.log.find(one) for one in summary.messages)
+            if any(entry is not None and matches(entry) for entry in entries):
+                return True
+            position = summary.position
+        return False
+
+    async def wait_for_change(self, feed: ChangeFeed, position: int, seconds: float) -> None:
+        """Wait until *feed* has more than *position* changes or ends, something was due, or *seconds* have passed."""
+        if feed.count > position or feed.ended:
+            return
+        changed, due = anyio.Event(), self.due_at
+        async with anyio.create_task_group() as tasks:
+
+            async def expire(seconds: float) -> None:
+                await self.clock.sleep(seconds)
+                changed.set()
+
+            _ = tasks.start_soon(expire, seconds if due is None else min(seconds, max(0.0, due - self.clock.time())))
+            with feed.notifying(changed.set):
+                await changed.wait()
+            tasks.cancel_scope.cancel()
+        advance(self.account.state, self.clock.time())
+
+    def select(self, request: Request) -> "Sandbox":  # noqa: ARG002 - as that of `Workspaces`
+        """Return the sandbox that answers *request*: this one."""
+        return self
+
+    def refuse_key(self, request: Request) -> SimulatedResponse | None:
+        """Return the response to a *request* without the API key; None if it has it."""
+        return self.account.check_key({name.lower(): value for name, value in request.headers.items()})
 
     def handle_malformed(self) -> SimulatedResponse:
         """Return the response to bytes that are not a valid HTTP request."""
@@ -313,10 +365,10 @@ class Sandbox:
         return result
 
 
-async def respond(handle: Callable[[Request], SimulatedResponse], request: Request, clock: Clock) -> Answer:
-    """Return the response of *handle* to *request* after its delay, or Unanswered if it is lost."""
+async def respond(answer: Callable[[Request], Awaitable[SimulatedResponse]], request: Request, clock: Clock) -> Answer:
+    """Return the response of *answer* to *request* after its delay, or Unanswered if it is lost."""
     await anyio.lowlevel.checkpoint()
-    simulated = handle(request)
+    simulated = await answer(request)
     if simulated.delay:
         await clock.sleep(simulated.delay)
     return Unanswered("the sandbox lost the answer") if simulated.lost else simulated.response
@@ -347,8 +399,16 @@ class Workspaces:
 
     def handle(self, request: Request) -> SimulatedResponse:
         """Return the response to *request* at once. The caller applies its delay and its loss."""
+        return self.select(request).handle(request)
+
+    async def answer(self, request: Request) -> SimulatedResponse:
+        """Return the response to *request*; one that waits for a message is answered when that has come."""
+        return await self.select(request).answer(request)
+
+    def select(self, request: Request) -> Sandbox:
+        """Return the sandbox that answers *request*: that with its key, else the first one."""
         given = next((value for name, value in request.headers.items() if name.lower() == "authorization"), "")
-        return self._by_key.get(bearer_token(given) or "", self._all[0]).handle(request)
+        return self._by_key.get(bearer_token(given) or "", self._all[0])
 
     def handle_malformed(self) -> SimulatedResponse:
         """Return the response of the first sandbox to bytes that are not a valid HTTP request."""
@@ -356,7 +416,7 @@ class Workspaces:
 
     async def __call__(self, request: Request, /) -> Answer:
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
-        return await respond(self.handle, request, self.clock)
+        return await respond(self.answer, request, self.clock)
 
     @asynccontextmanager
     async def deliver_webhooks(self, transport: Transport) -> AsyncIterator[None]:

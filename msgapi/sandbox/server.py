@@ -28,6 +28,8 @@ from ..config import is_loopback
 from ..http import Request
 from ..transports import aiohttp
 from .http.responses import error_response
+from .page.access import PageAccess
+from .page.serving import PageServer
 from .routes.table import max_body_of
 from .sandbox import ENDPOINT_TIMEOUT, Sandbox, Workspaces
 
@@ -45,7 +47,12 @@ _TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
 @asynccontextmanager
 async def serve(
-    sandbox: Served, *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = ()
+    sandbox: Served,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    allow_hosts: Iterable[str] = (),
+    access: str | None = None,
 ) -> AsyncIterator[str]:
     """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
@@ -58,7 +65,8 @@ async def serve(
     """
     hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
     timeouts = ConnectionTimeouts()
-    server = web.Server(_handler(sandbox, timeouts, hosts))
+    page = PageServer(sandbox, PageAccess(access))
+    server = web.Server(_handler(sandbox, timeouts, hosts, page))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
@@ -82,6 +90,7 @@ async def serve(
     finally:
         if listener is not None:
             listener.close()
+        page.close()
         with anyio.CancelScope(shield=True):
             await runner.cleanup()
 
@@ -208,13 +217,13 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _handler(
-    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts
+    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts, page: PageServer
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         connection = timeouts.find(request.transport)
         connection.begin_response()
         try:
-            return await _respond(sandbox, request, connection, hosts)
+            return await _respond(sandbox, request, connection, hosts, page)
         finally:
             connection.end_response()
 
@@ -222,7 +231,11 @@ def _handler(
 
 
 async def _respond(
-    sandbox: Served, request: web.BaseRequest, connection: "ConnectionTimeout", hosts: AllowedHosts
+    sandbox: Served,
+    request: web.BaseRequest,
+    connection: "ConnectionTimeout",
+    hosts: AllowedHosts,
+    page: PageServer,
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
@@ -237,7 +250,14 @@ async def _respond(
     if refused is not None:
         response = error_response(403, "forbidden", refused).response
         return web.Response(status=response.status, headers=response.headers, body=response.body)
-    simulated = sandbox.handle(Request(request.method, url, _headers(request), body))
+    given = Request(request.method, url, _headers(request), body)
+    if request.raw_path.startswith("/v1/"):
+        simulated = sandbox.handle(given)
+    else:
+        found = await page.respond(request, given)
+        if isinstance(found, web.StreamResponse):
+            return found
+        simulated = found
     if simulated.delay:
         await sandbox.clock.sleep(simulated.delay)
     if simulated.lost:

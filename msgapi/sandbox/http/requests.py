@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final, TypeAlias, TypeVar, final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from attrs import define, field, frozen
@@ -67,6 +67,16 @@ class RouteRequest:
     body: bytes = b""
     fields: dict[str, object] = field(factory=dict)
     key: str | None = None
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return the path and the query of a *url*; both are empty if it is not a URL."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "", ""
+    # A lone surrogate cannot be encoded in a response that quotes the query.
+    return parts.path, parts.query.encode(errors="replace").decode()
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -269,7 +279,7 @@ class IdempotencyStore:
             return None
         if digest != _digest(body):
             return error_response(409, "idempotency_conflict", "This idempotency key belongs to another request.")
-        return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]))
+        return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]), replayed=True)
 
     def store(self, name: tuple[str, str], body: bytes, response: Response, now: float) -> None:
         """Store the *response* to an operation for 24 hours."""

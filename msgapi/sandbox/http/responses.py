@@ -1,6 +1,6 @@
 """Responses: success bodies, error envelopes, and the delay or loss that is simulated on the way back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, final
@@ -17,15 +17,30 @@ JSON_HEADERS: Final = {"content-type": "application/json"}
 
 @final
 @frozen
+class Wait:
+    """What a request waits for, at most *seconds*: a message that `matches`."""
+
+    seconds: float
+    matches: Callable[[Any], bool]
+
+
+@final
+@frozen
 class SimulatedResponse:
     """A response, and what the caller has to do to it: wait *delay* seconds first, or drop it.
 
-    A *lost* response was produced and its effects are in the account, but the client never receives it.
+    A *lost* response was produced and its effects are in the account, but the client never receives it. *fault* is the
+    name of the random fault of the request, and *replayed* whether its idempotency key was known.
+
+    If *wait* is not None, the response is that after so many seconds in which nothing came that the request waits for.
     """
 
     response: Response
     delay: float = 0.0
     lost: bool = False
+    fault: str | None = None
+    replayed: bool = False
+    wait: Wait | None = None
 
 
 def json_response(body: object, status: int = 200) -> SimulatedResponse:

@@ -5,7 +5,7 @@ Rules:
 - A send depends on the `SandboxAgent` of the record, and on nothing else of it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, evolve, field, frozen
@@ -14,6 +14,7 @@ from ... import agents
 from ...redact import hidden
 from ...results import Detail
 from ..http.responses import format_time
+from .changes import ChangeFeed
 
 AgentStatus: TypeAlias = Literal["DRAFT", "PENDING_REVIEW", "APPROVED", "REJECTED"]
 UseCase: TypeAlias = Literal["OTP", "TRANSACTIONAL", "PROMOTIONAL", "MULTI_USE"]
@@ -188,7 +189,12 @@ class AgentRecords:
     """All agents, by the ids that they have or had."""
 
     _by_id: dict[str, AgentRecord] = field(factory=dict)
+    changes: ChangeFeed = field(factory=ChangeFeed)
     _renamed: dict[str, str] = field(factory=dict, init=False)
+
+    def __iter__(self) -> Iterator[AgentRecord]:
+        """Iterate over the agents, in the order in which they got their ids."""
+        return iter(self._by_id.values())
 
     def find(self, agent_id: str) -> AgentRecord | None:
         """Return the record of an agent."""
@@ -202,6 +208,7 @@ class AgentRecords:
     def put(self, record: AgentRecord) -> None:
         """Add an agent, or replace the one with its id."""
         self._by_id[record.agent.agent_id] = record
+        self.changes.add("agents")
 
     def rename(self, record: AgentRecord, agent_id: str) -> AgentRecord:
         """Give an agent a new id; its old id refers to the new one."""
@@ -212,9 +219,9 @@ class AgentRecords:
         return renamed
 
 
-def create_records(given: Iterable[SandboxAgent]) -> AgentRecords:
+def create_records(given: Iterable[SandboxAgent], changes: ChangeFeed) -> AgentRecords:
     """Return the records of the agents of a new sandbox."""
-    return AgentRecords({agent.agent_id: create_record(agent) for agent in given})
+    return AgentRecords({agent.agent_id: create_record(agent) for agent in given}, changes)
 
 
 def create_record(agent: SandboxAgent) -> AgentRecord:

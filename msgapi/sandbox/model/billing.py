@@ -19,6 +19,7 @@ from attrs import Attribute, define, field, fields, frozen
 
 from ...billing import AutoReload
 from ...results import Balance
+from .changes import ChangeFeed
 
 DAY: Final = 86_400.0
 PAYMENT_FAILURES: Final = ("card_declined", "insufficient_funds", "payment_method_expired")
@@ -145,6 +146,7 @@ class Wallet:
     """The prepaid balance: the money that is *free*, and the money *reserved* by the holds of queued messages."""
 
     free: Decimal = field(validator=check_amount)
+    changes: ChangeFeed = field(factory=ChangeFeed)
     reserved: Decimal = field(default=_NOTHING, init=False)
     ledger: TransactionLedger = field(factory=TransactionLedger, init=False)
     _holds: dict[str, Decimal] = field(factory=dict, init=False)
@@ -158,6 +160,11 @@ class Wallet:
     def balance(self) -> Balance:
         """The balance as the client receives it."""
         return Balance(free=self.free, reserved=self.reserved, total=self.total)
+
+    @property
+    def holds(self) -> Mapping[str, Decimal]:
+        """The amount that is reserved for each message that has one."""
+        return self._holds
 
     def to_json(self) -> dict[str, float]:
         """Return the balance in JSON numbers."""
@@ -194,6 +201,7 @@ class Wallet:
         check_amount(self, fields(Wallet).free, amount)
         self.free += amount
         self.ledger.add(type_, amount, now)
+        self.changes.add("account")
 
 
 @final

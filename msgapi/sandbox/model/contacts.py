@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 from ...redact import hidden
 from ..http.responses import format_time
+from .changes import ChangeFeed
 
 GIVEN_FIELDS: Final = (
     "external_id",
@@ -106,10 +107,15 @@ class ContactRecord:
 class ContactRecords:
     """All contacts, by id, email, phone and external id."""
 
+    changes: ChangeFeed = field(factory=ChangeFeed)
     _by_id: dict[str, ContactRecord] = field(factory=dict, init=False)
     _by_email: dict[str, str] = field(factory=dict, init=False)
     _by_external_id: dict[str, str] = field(factory=dict, init=False)
     _by_phone: dict[str, set[str]] = field(factory=dict, init=False)
+
+    def __len__(self) -> int:
+        """Return the number of contacts."""
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[ContactRecord]:
         """Iterate over the contacts, oldest first."""
@@ -146,6 +152,7 @@ class ContactRecords:
             self._by_external_id[contact.external_id] = contact.id
         if contact.phone is not None:
             self._by_phone.setdefault(contact.phone, set()).add(contact.id)
+        self.changes.add("contacts")
 
     def index(self) -> None:
         """Derive the indexes from the contacts, which were set from a snapshot."""
@@ -157,6 +164,7 @@ class ContactRecords:
         """Remove a contact with its consent records."""
         self._remove_from_indexes(contact)
         del self._by_id[contact.id]
+        self.changes.add("contacts")
 
     def _remove_from_indexes(self, contact: ContactRecord) -> None:
         if contact.email is not None:

@@ -174,9 +174,16 @@ class DeliveryOutcome:
 
 
 _MAX_TTL: Final = 1e9  # seconds; so that every time is a valid date
-_REASONS: Final = ("UNKNOWN_RCS_USER", "CARRIER_NOT_LAUNCHED", "MESSAGE_EXPIRED", "REJECTED_SPAM", "ACCOUNT_SUSPENDED")
+FAIL_REASONS: Final = (
+    "UNKNOWN_RCS_USER",
+    "CARRIER_NOT_LAUNCHED",
+    "MESSAGE_EXPIRED",
+    "REJECTED_SPAM",
+    "ACCOUNT_SUSPENDED",
+)
+"""Why the delivery of an RCS message fails."""
 DELIVERY_OUTCOMES: Final = (
-    *(DeliveryOutcome(reason, f"fails with {reason}", f"{701 + at}") for at, reason in enumerate(_REASONS)),
+    *(DeliveryOutcome(reason, f"fails with {reason}", f"{701 + at}") for at, reason in enumerate(FAIL_REASONS)),
     DeliveryOutcome("offline", "is sent and never delivered; expires with its ttl", "710"),
     DeliveryOutcome("unread", "is delivered and never read", "711"),
     DeliveryOutcome("bounce", "bounces permanently: hard, 550"),
@@ -199,7 +206,7 @@ def plan_delivery(entry: LogEntry, timing: Timing, ttl: float | None) -> Deliver
         DeliveryStep(timing.delivered, "DELIVERED"),
         DeliveryStep(timing.read, "READ"),
     )
-    if outcome in _REASONS:
+    if outcome in FAIL_REASONS:
         steps: DeliverySteps = (sent, DeliveryStep(timing.delivered, "FAILED", outcome))
     elif outcome == "offline":
         steps = (sent,)

@@ -13,6 +13,7 @@ from ...redact import hidden
 from ..http.responses import format_time
 from .agents import TEST_AGENT
 from .billing import DAY
+from .changes import ChangeFeed
 
 
 @final
@@ -204,6 +205,7 @@ class MessageLog:
     """
 
     keep: int = field(validator=ge(0))
+    changes: ChangeFeed = field(factory=ChangeFeed)
     accepted: int = field(default=0, init=False)
     dropped: int = field(default=0, init=False)
     _entries: dict[str, LogEntry] = field(factory=dict, init=False)
@@ -235,6 +237,7 @@ class MessageLog:
         """Add a new message, whose number is that of the messages accepted before."""
         self._entries[entry.id] = entry
         self.accepted += 1
+        self.changes.add("messages", entry.id)
 
     def finish(self, entry: LogEntry) -> None:
         """Note that the state of a message is final, and drop the oldest final messages beyond those to keep."""
@@ -268,6 +271,7 @@ class MessageLog:
         events = (*entry.events, (status.lower(), now))
         changed = evolve(entry, status=status, events=events, error_code=error_code)
         self._entries[entry.id] = changed
+        self.changes.add("messages", entry.id)
         return changed
 
 

@@ -15,8 +15,10 @@ from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
 from .billing import Newsletters, Pair, PaymentSettings, PriceList, Sessions, Wallet
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
+from .changes import ChangeFeed
 from .contacts import ContactRecords
 from .faults import DeliverySteps, RandomFaults, Timing
+from .inspection import AccountView, Conversations, RequestLog
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
 from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
 
@@ -147,29 +149,36 @@ class AccountState:
     payments: PaymentSettings
     test_agent: TestAgentState
     runs: dict[str, CampaignExecution]
+    changes: ChangeFeed
+    requests: RequestLog
+    conversations: Conversations
+    account: AccountView
     _random: Random
     _salt: bytes
     _volumes: dict[tuple[str, str], int]
 
     def __init__(self, options: AccountOptions) -> None:
         """Create the state of a new account."""
-        self.wallet = Wallet(options.balance)
+        self.changes = ChangeFeed()
+        self.requests = RequestLog(self.changes)
+        self.wallet = Wallet(options.balance, self.changes)
         self.prices = options.prices
         self.faults = RandomFaults(options.faults, options.seed)
-        self.agents = create_records(options.agents)
+        self.agents = create_records(options.agents, self.changes)
         self.channels = {channel.channel_id: channel for channel in options.channels}
         self.templates = {template.template_id: template for template in options.templates}
         self.campaigns = {campaign.campaign_id: campaign for campaign in options.campaigns}
         self.slow = options.slow
         self.schedule = Schedule(options.timing)
-        self.webhook_queue = WebhookQueue(options.webhooks)
-        self.log = MessageLog(options.keep_messages)
+        self.webhook_queue = WebhookQueue(options.webhooks, self.changes)
+        self.log = MessageLog(options.keep_messages, self.changes)
+        self.conversations = Conversations(self.log)
         self.idempotency = IdempotencyStore()
         self.sessions = Sessions()
         self.newsletters = Newsletters()
         self.events = EventLog()
-        self.contacts = ContactRecords()
-        self.endpoints = Endpoints()
+        self.contacts = ContactRecords(self.changes)
+        self.endpoints = Endpoints(self.changes)
         self.payments = PaymentSettings()
         self.test_agent = TestAgentState()
         self.runs = {}
@@ -204,6 +213,11 @@ class AccountState:
         """Return the last run of a campaign, as it is at *now*; None before its first run."""
         run = self.runs.get(campaign_id)
         return None if run is None else run.at(now)
+
+    def set_run(self, run: CampaignExecution) -> None:
+        """Set the last run of its campaign."""
+        self.runs[run.campaign.campaign_id] = run
+        self.changes.add("campaigns")
 
     def count_volume(self, channel: str, month: str) -> None:
         """Count one more message of *channel* for the tier of a *month* such as `2026-05`."""

@@ -10,7 +10,7 @@ Rules:
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from hashlib import blake2b
 from typing import Final, final
 
@@ -20,10 +20,12 @@ from attrs.validators import and_, ge, le
 
 from ...redact import hidden
 from ..http.responses import format_time
+from .changes import ChangeFeed
 
 RETRY_DELAYS: Final = (0.0, 60.0, 300.0, 3600.0, 86_400.0)
 """The seconds before each attempt, counted from the one before (docs: /api/webhooks/retries)."""
 MAX_KEPT: Final = 100_000  # events, attempts and pending deliveries; beyond it the oldest are dropped
+MAX_RECORDS: Final = 10_000  # deliveries that are shown with their attempts
 _SUCCESS: Final = range(200, 300)
 
 
@@ -48,6 +50,7 @@ class Endpoint:
 class Endpoints:
     """All endpoints, by id."""
 
+    changes: ChangeFeed = field(factory=ChangeFeed)
     _by_id: dict[str, Endpoint] = field(factory=dict, init=False)
 
     def __iter__(self) -> Iterator[Endpoint]:
@@ -61,9 +64,11 @@ class Endpoints:
     def put(self, endpoint: Endpoint) -> None:
         """Add an endpoint, or replace the one with its id."""
         self._by_id[endpoint.id] = endpoint
+        self.changes.add("webhooks")
 
     def remove(self, endpoint_id: str) -> bool:
         """Remove an endpoint; return False if there is none."""
+        self.changes.add("webhooks")
         return self._by_id.pop(endpoint_id, None) is not None
 
     def subscribed_to(self, event: str) -> tuple[Endpoint, ...]:
@@ -168,14 +173,37 @@ class Attempt:
 
 @final
 @define(eq=False, repr=False)
+class DeliveryRecord:
+    """The delivery of an *event* to an endpoint, and the *attempts* that were made. *number* orders the records."""
+
+    event: EmittedEvent
+    webhook_id: str
+    number: int
+    attempts: list[Attempt] = field(factory=list, init=False)
+
+    @property
+    def id(self) -> str:
+        """The id of the delivery."""
+        return delivery_id(self.event, self.webhook_id)
+
+
+def delivery_id(event: EmittedEvent, webhook_id: str) -> str:
+    """Return the id of the delivery of an event to an endpoint."""
+    return f"{event.id}.{webhook_id}"
+
+
+@final
+@define(eq=False, repr=False)
 class WebhookQueue:
     """The pending deliveries, and the attempts that were made."""
 
     faults: WebhookFaults = field(factory=WebhookFaults)
+    changes: ChangeFeed = field(factory=ChangeFeed)
     _due: list[tuple[float, int, PendingDelivery]] = field(factory=list, init=False)
     _taken: dict[int, PendingDelivery] = field(factory=dict, init=False)
     _attempts: deque[Attempt] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
     _numbers: int = field(default=0, init=False)  # how many deliveries were numbered
+    _records: dict[str, DeliveryRecord] = field(factory=dict, init=False)
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -192,6 +220,35 @@ class WebhookQueue:
         for one in deliveries:
             self._push(one)
 
+    def index(self, events: Iterable[EmittedEvent]) -> None:
+        """Derive the records from the attempts and the pending deliveries, which were set from a snapshot.
+
+        An event that is neither pending nor one of *events* has no record, such as one that tested an endpoint.
+        """
+        known = {one.id: one for one in (*events, *(one.event for one in self.pending))}
+        for attempt in self._attempts:
+            if attempt.event_id in known:
+                self._record(known[attempt.event_id], attempt.webhook_id).attempts.append(attempt)
+        for one in self.pending:
+            _ = self._record(one.event, one.webhook_id)
+
+    def deliveries(self) -> Iterator[DeliveryRecord]:
+        """Iterate over the last deliveries, newest first."""
+        return reversed(self._records.values())
+
+    def find(self, delivery_id: str) -> DeliveryRecord | None:
+        """Return a delivery by its id."""
+        return self._records.get(delivery_id)
+
+    def due_times(self, ids: Container[str]) -> dict[str, float]:
+        """Return when the next attempt is due of those deliveries with these *ids* that are pending."""
+        found: dict[str, float] = {}
+        for one in (*self._taken.values(), *(one[2] for one in self._due)):
+            name = delivery_id(one.event, one.webhook_id)
+            if name in ids:
+                found[name] = min(one.due, found.get(name, one.due))
+        return found
+
     def next_at(self) -> float | None:
         """Return when the next attempt is due, in Unix seconds."""
         return self._due[0][0] if self._due else None
@@ -199,6 +256,7 @@ class WebhookQueue:
     def schedule(self, event: EmittedEvent, webhook_ids: Iterable[str], now: float) -> None:
         """Schedule the delivery of *event* to each of the endpoints with these ids."""
         for webhook_id in webhook_ids:
+            self._record(event, webhook_id)
             for delay in self.faults.delays(f"{event.id} {webhook_id}"):
                 number = self._next_number()
                 self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
@@ -222,6 +280,7 @@ class WebhookQueue:
         self._due = [one for one in self._due if one[2].webhook_id != webhook_id]
         heapq.heapify(self._due)
         self._taken = {name: one for name, one in self._taken.items() if one.webhook_id != webhook_id}
+        self.changes.add("webhooks")
 
     def record_attempt(self, delivery: PendingDelivery, now: float, *, status: int | None, reason: str = "") -> Attempt:
         """Record an attempt that was due at *now*; schedule the next one if it failed, up to four times."""
@@ -235,11 +294,24 @@ class WebhookQueue:
             reason=reason,
         )
         self._attempts.append(attempt)
+        self._record(delivery.event, delivery.webhook_id).attempts.append(attempt)
+        self.changes.add("webhooks")
         wanted = self._taken.pop(delivery.number, None) is not None
         if wanted and not attempt.succeeded and delivery.attempt < len(RETRY_DELAYS):
             due = now + RETRY_DELAYS[delivery.attempt]
             self._push(evolve(delivery, due=due, number=self._next_number(), attempt=delivery.attempt + 1))
         return attempt
+
+    def _record(self, event: EmittedEvent, webhook_id: str) -> DeliveryRecord:
+        # Of the deliveries themselves, so that a repeated event has one record for each endpoint.
+        name = delivery_id(event, webhook_id)
+        found = self._records.get(name)
+        if found is None:
+            number = next(reversed(self._records.values())).number + 1 if self._records else 0
+            found = self._records[name] = DeliveryRecord(event, webhook_id, number)
+            if len(self._records) > MAX_RECORDS:
+                del self._records[next(iter(self._records))]
+        return found
 
     def _next_number(self) -> int:
         self._numbers += 1
@@ -247,5 +319,6 @@ class WebhookQueue:
 
     def _push(self, delivery: PendingDelivery) -> None:
         heapq.heappush(self._due, (delivery.due, delivery.number, delivery))
+        self.changes.add("webhooks")
         if len(self._due) > MAX_KEPT:
             _ = heapq.heappop(self._due)

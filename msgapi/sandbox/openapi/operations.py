@@ -37,6 +37,7 @@ from ..routes.billing import (
 )
 from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
+from ..routes.inspection.table import INSPECTIONS as _INSPECTIONS
 from ..routes.table import ROUTES
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
@@ -178,9 +179,14 @@ OPERATIONS: Final = (
 )
 """Every operation that the docs have, in the order of their pages."""
 
-CONTROLS: Final = tuple(
-    Operation("POST", one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,))
-    for one in _CONTROLS
+CONTROLS: Final = (
+    *(
+        Operation(
+            "POST", one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,)
+        )
+        for one in _CONTROLS
+    ),
+    *(Operation("GET", one.path, one.reader, one.returns, query=tuple(one.parsers)) for one in _INSPECTIONS),
 )
 """The controls, for which the service has no routes."""
 

@@ -46,7 +46,7 @@ def trigger(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     run = CampaignExecution(id=state.new_id("run_"), campaign=campaign, since=request.now)
     if run.pending_cost > state.wallet.free:
         return insufficient_balance(state.wallet.to_json(), run.pending_cost)
-    state.runs[campaign.campaign_id] = run
+    state.set_run(run)
     return json_response({"run_id": run.id, "status": run.status}, 202)
 
 
@@ -58,7 +58,7 @@ def pause(state: AccountState, request: RouteRequest) -> SimulatedResponse:
     run = state.run_of(request.id, request.now)
     if run is None or run.status != "RUNNING":
         return _wrong_state(_status(campaign, run), "The campaign is not running.")
-    state.runs[request.id] = evolve(run, status="PAUSED")
+    state.set_run(evolve(run, status="PAUSED"))
     return json_response({"status": "PAUSED"})
 
 
@@ -72,7 +72,7 @@ def resume(state: AccountState, request: RouteRequest) -> SimulatedResponse:
         return _wrong_state(_status(campaign, run), "The campaign is not paused.")
     if run.pending_cost > state.wallet.free:
         return insufficient_balance(state.wallet.to_json(), run.pending_cost)
-    state.runs[request.id] = evolve(run, status="RUNNING", since=request.now)
+    state.set_run(evolve(run, status="RUNNING", since=request.now))
     return json_response({"status": "RUNNING"})
 
 

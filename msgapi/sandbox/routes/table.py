@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from attrs import frozen
 
-from ..http.requests import MAX_BODY, RouteRequest
+from ..http.requests import MAX_BODY, RouteRequest, split_url
 from ..http.responses import SimulatedResponse
 from ..model.state import AccountState, Role
 from . import agents, billing, campaigns, contacts, messages, usage, webhooks
 from .controls import CONTROLS
+from .inspection.table import INSPECTIONS
 
 Action: TypeAlias = Callable[[AccountState, RouteRequest], SimulatedResponse]
 _EVERY_ROUTE: Final = ("unauthorized", "rate_limit_exceeded", "internal_error", "service_unavailable")
@@ -24,7 +25,8 @@ class Route:
 
     *role* is the least that the key must have. A route that *writes* has a JSON object of at most *max_body* bytes as
     its body, and an optional idempotency key. If it is *without_fields*, the object has no fields and may be left out.
-    *codes* are the error codes of its action, without the `validation_error` of a body.
+    *codes* are the error codes of its action, without the `validation_error` of a body. A route that *is_public* needs
+    no key, and has no rate limit.
     """
 
     method: str
@@ -36,6 +38,7 @@ class Route:
     max_body: int = MAX_BODY
     role: Role = "viewer"
     codes: tuple[str, ...] = ()
+    is_public: bool = False
 
     @property
     def error_codes(self) -> frozenset[str]:
@@ -43,6 +46,8 @@ class Route:
         keyed = {"idempotency_conflict"} if self.writes and not self.without_fields else set[str]()
         invalid = {"validation_error"} if self.writes else set[str]()
         forbidden = set[str]() if self.role == "viewer" else {"forbidden"}
+        if self.is_public:
+            return frozenset()
         return frozenset({*_EVERY_ROUTE, *keyed, *invalid, *forbidden, *self.codes})
 
     @property
@@ -173,23 +178,18 @@ ROUTES: Final = (
         Route("POST", one.path, "controls", one.respond, writes=True, without_fields=one.form is None, codes=_UNKNOWN)
         for one in CONTROLS
     ),
+    *(Route("GET", one.path, "controls", one.respond, codes=one.codes, is_public=one.is_public) for one in INSPECTIONS),
 )
 """All routes: those of the service below `/v1`, and those of the controls below `/_sandbox`."""
 
+ENDPOINT_CLASSES: Final = tuple(dict.fromkeys(route.endpoint_class for route in ROUTES))
+"""The endpoint classes, each of which has a rate limit of its own."""
+CONTROL_PREFIX: Final = "/_sandbox/"
+"""Where the paths of the controls begin."""
 _BY_METHOD: Final = {
     method: tuple((route, route.segments) for route in ROUTES if route.method == method)
     for method in {route.method for route in ROUTES}
 }
-
-
-def split_url(url: str) -> tuple[str, str]:
-    """Return the path and the query of a *url*; both are empty if it is not a URL."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "", ""
-    # A lone surrogate cannot be encoded in a response that quotes the query.
-    return parts.path, parts.query.encode(errors="replace").decode()
 
 
 def max_body_of(method: str, url: str) -> int:

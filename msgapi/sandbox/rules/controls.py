@@ -73,7 +73,7 @@ def launch(state: AccountState, agent_id: str, decision: CarrierDecision, now: f
 
 def halt(state: AccountState, campaign_id: str, status: HaltStatus, now: float) -> None:
     """Pause a running campaign, as the service does after an error or for want of balance."""
-    state.runs[campaign_id] = evolve(_running(state, campaign_id, now), status=status)
+    state.set_run(evolve(_running(state, campaign_id, now), status=status))
 
 
 def fail_executions(state: AccountState, campaign_id: str, count: int, now: float) -> None:
@@ -81,7 +81,7 @@ def fail_executions(state: AccountState, campaign_id: str, count: int, now: floa
     run = _running(state, campaign_id, now)
     if not 1 <= count <= run.pending:
         raise ControlError(f"The campaign has {run.pending} pending executions.")
-    state.runs[campaign_id] = evolve(run, done=run.done + count, failed=run.failed + count)
+    state.set_run(evolve(run, done=run.done + count, failed=run.failed + count))
 
 
 def confirm(state: AccountState, consent_id: str, now: float) -> None:
@@ -175,6 +175,15 @@ def _find_suggestion(entry: LogEntry, text: str) -> dict[str, object] | None:
             data = inner.get("postback_data")
             return {"type": "suggested_reply", "text": text, **({"postback_data": data} if data else {})}
     return None
+
+
+def tappable(entry: LogEntry) -> tuple[str, ...]:
+    """Return the texts of the suggestions of a message that its recipient can tap."""
+    if not entry.was_sent:
+        return ()
+    inner = (one.get("reply") or one.get("action") for one in _suggestions(orjson.loads(entry.body)))
+    texts = (one.get("text") for one in inner if isinstance(one, dict))
+    return tuple(dict.fromkeys(one for one in texts if isinstance(one, str)))
 
 
 def _suggestions(value: object) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,159 @@
+"""The page over HTTP: its files, its stream, and the requests that it makes with its cookie.
+
+Rules:
+- Nothing of another origin is loaded, and no script or style that is not a file of the package (the policy below).
+- What no file of the package and no value of this server is, is never part of the page.
+"""
+
+import re
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
+from hashlib import blake2b
+from html import escape
+from importlib.resources import files
+from typing import Final, final
+
+import anyio
+from aiohttp import web
+from attrs import define, field
+
+from ...clock import SYSTEM_CLOCK
+from ...http import Request, Response
+from ...version import VERSION
+from ..http.requests import split_url
+from ..http.responses import SimulatedResponse
+from ..model.state import AccountOptions
+from ..sandbox import Sandbox, Workspaces
+from .access import PageAccess, is_local
+from .stream import stream_changes
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of the page."""
+STREAM_PATH: Final = "/_sandbox/events"
+FILES_PATH: Final = "/_sandbox/page/"
+_KNOWN_KEY: Final = AccountOptions().api_key  # the default, which everyone knows
+_FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]*(\.[a-z0-9]+)+")
+_MEDIA: Final[Mapping[str, str]] = {
+    "css": "text/css; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "json": "application/json",
+    "png": "image/png",
+    "svg": "image/svg+xml",
+    "webmanifest": "application/manifest+json",
+    "woff2": "font/woff2",
+}
+_SAFE: Final[Mapping[str, str]] = {
+    "content-security-policy": POLICY,
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+_CLOSED: Final = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sandbox</title><h1>This page is closed</h1>'
+    "<p>On this address, the page of the sandbox opens with the URL that <code>msgapi sandbox</code> prints: it ends "
+    "in <code>/?access=…</code>, and has to be opened once in this browser.</p>"
+)
+_OPENED: Final = (
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/"><title>Sandbox</title>'
+)
+
+
+@final
+@define(eq=False, repr=False)
+class PageServer:
+    """Responds to the requests of the page of one server. `close` ends the streams, and the requests that wait."""
+
+    served: Sandbox | Workspaces
+    access: PageAccess
+    _scopes: set[anyio.CancelScope] = field(factory=set, init=False)
+
+    def close(self) -> None:
+        """End the streams, and the requests that wait."""
+        for scope in self._scopes:
+            scope.cancel()
+
+    async def respond(self, request: web.BaseRequest, given: Request) -> web.StreamResponse | SimulatedResponse:
+        """Return the response to a request for the page, or to one that may be made by it."""
+        path, query = split_url(given.url)
+        address, port = _local_address(request)
+        if given.method in {"GET", "HEAD"}:
+            if path == "/":
+                return _response(self._index(given, query, port, is_local(address, given.headers.get("host", ""))))
+            if path.startswith(FILES_PATH):
+                return _response(read_file(path.removeprefix(FILES_PATH), given.headers.get("if-none-match")))
+        first = self.served.select(Request("GET", given.url))
+        allowed = self.access.authorize(given, path, port, first.api_key)
+        if isinstance(allowed, SimulatedResponse):
+            return allowed
+        with anyio.CancelScope() as scope:
+            self._scopes.add(scope)
+            try:
+                if (given.method, path) == ("GET", STREAM_PATH):
+                    return await self._stream(request, allowed)
+                return await self.served.answer(allowed)
+            finally:
+                self._scopes.discard(scope)
+        return web.Response(status=503)
+
+    def _index(self, given: Request, query: str, port: int, local: bool) -> Response:  # noqa: FBT001
+        headers = {**_SAFE, "content-type": _MEDIA["html"], "cache-control": "no-store"}
+        if self.access.is_secret(query):
+            # A browser that comes from another site sends a strict cookie only after the page itself has gone on.
+            elsewhere = given.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+            opened = {**headers, "set-cookie": self.access.set_cookie(port)} | ({} if elsewhere else {"location": "/"})
+            return Response(200 if elsewhere else 303, opened, _OPENED.encode())
+        if not local and not self.access.may_read(given.headers, port):
+            return Response(403, headers, _CLOSED.encode())
+        api_key = self.served.select(Request("GET", "/")).api_key
+        values = {
+            "sandbox-token": self.access.token,
+            "sandbox-key": api_key if api_key == _KNOWN_KEY else "",
+            "sandbox-version": VERSION,
+        }
+        page = (files(__package__) / "static" / "index.html").read_text(encoding="utf-8")
+        for name, value in values.items():
+            page = page.replace(f'<meta name="{name}" content="">', f'<meta name="{name}" content="{escape(value)}">')
+        return Response(200, {**headers, "set-cookie": self.access.set_cookie(port)}, page.encode())
+
+    async def _stream(self, request: web.BaseRequest, allowed: Request) -> web.StreamResponse | SimulatedResponse:
+        sandbox = self.served.select(allowed)
+        refused = sandbox.refuse_key(allowed)
+        if refused is not None:
+            return refused
+        headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no", **_SAFE}
+        response = web.StreamResponse(headers=headers)
+        response.force_close()
+        _ = await response.prepare(request)
+        events = stream_changes(sandbox, allowed.headers.get("last-event-id"), SYSTEM_CLOCK)
+        with suppress(ConnectionError):
+            async with aclosing(events):
+                async for event in events:
+                    await response.write(event)
+        return response
+
+
+def read_file(name: str, known: str | None) -> Response:
+    """Return a static file of the page; 304 if the client has the one with the ETag *known*."""
+    media = _MEDIA.get(name.rpartition(".")[2])
+    file = files(__package__) / "static" / name
+    if media is None or not _FILE_NAME.fullmatch(name) or not file.is_file():
+        return Response(404, {**_SAFE, "content-type": "text/plain; charset=utf-8"}, b"There is no such file.\n")
+    body = file.read_bytes()
+    headers = {**_SAFE, "etag": f'"{blake2b(body, digest_size=12).hexdigest()}"', "cache-control": "no-cache"}
+    if known is not None and headers["etag"] in (one.strip().removeprefix("W/") for one in known.split(",")):
+        return Response(304, headers, b"")
+    return Response(200, {**headers, "content-type": media}, body)
+
+
+def _local_address(request: web.BaseRequest) -> tuple[str | None, int]:
+    name = None if request.transport is None else request.transport.get_extra_info("sockname")
+    return (name[0], name[1]) if name else (None, 0)
+
+
+def _response(response: Response) -> web.Response:
+    return web.Response(status=response.status, headers=response.headers, body=response.body)
