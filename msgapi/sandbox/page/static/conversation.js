@@ -30,6 +30,7 @@ export function createConversation(actions, agents) {
   let atStart = true; // whether there is nothing older, and nothing newer
   let atEnd = true;
   let following = true; // whether new messages are scrolled into view
+  let lastTop = 0; // the last known scroll position
   let loading = false;
   let selected = null;
   let active = null;
@@ -169,11 +170,15 @@ export function createConversation(actions, agents) {
   const live = refresher(async () => {
     if (recipient === null || loading) return;
     const asked = generation;
-    const follow = following && atEnd;
+    const follow = updateFollowing() && atEnd;
     try {
       if (follow || items.length === 0) {
         const result = await newest(Math.min(LIMIT, Math.max(PAGE, items.length + 10)));
-        if (asked !== generation || (!following && items.length > 0)) return;
+        if (asked !== generation) return;
+        if (!updateFollowing() && items.length > 0) {
+          live.request(); // the user has scrolled up meanwhile: the window stays, and is fetched as it is
+          return;
+        }
         const kept = result.items.length > LIMIT ? result.items.slice(-LIMIT) : result.items;
         ({ atStart, atEnd } = result);
         items = kept;
@@ -260,13 +265,25 @@ export function createConversation(actions, agents) {
     change();
     const found = places.find(([one]) => one.isConnected);
     if (found) log.scrollTop += found[0].getBoundingClientRect().top - found[1];
+    lastTop = log.scrollTop;
   }
 
   function toBottom() {
     following = true;
     latest.classList.remove("has-new");
     log.scrollTop = log.scrollHeight;
+    lastTop = log.scrollTop;
     showLatest();
+  }
+
+  // Whoever scrolls up by a little does not want to be taken back by the next message.
+  function updateFollowing() {
+    const rest = log.scrollHeight - log.scrollTop - log.clientHeight;
+    if (rest < 4) following = true;
+    else if (log.scrollTop < lastTop - 1) following = false;
+    else if (rest < BOTTOM) following = true;
+    lastTop = log.scrollTop;
+    return following;
   }
 
   function reveal(id) {
@@ -436,8 +453,7 @@ export function createConversation(actions, agents) {
       frame ||= requestAnimationFrame(() => {
         frame = 0;
         const rest = log.scrollHeight - log.scrollTop - log.clientHeight;
-        following = rest < BOTTOM;
-        if (following && atEnd) latest.classList.remove("has-new");
+        if (updateFollowing() && atEnd) latest.classList.remove("has-new");
         showLatest();
         if (log.scrollTop < NEAR) void loadOlder();
         else if (rest < NEAR) void loadNewer();
@@ -447,7 +463,7 @@ export function createConversation(actions, agents) {
   );
   // The keyboard of a phone, a longer reply or a wider window change the height: the end stays in sight.
   new ResizeObserver(() => {
-    if (following && atEnd) log.scrollTop = log.scrollHeight;
+    if (following && atEnd) toBottom();
   }).observe(log);
 
   return {
