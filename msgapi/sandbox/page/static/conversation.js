@@ -168,7 +168,11 @@ export function createConversation(actions, agents) {
   }
 
   const live = refresher(async () => {
-    if (recipient === null || loading) return;
+    if (recipient === null) return;
+    if (loading) {
+      live.request();
+      return;
+    }
     const asked = generation;
     const follow = updateFollowing() && atEnd;
     try {
@@ -201,7 +205,13 @@ export function createConversation(actions, agents) {
     } catch {
       // As above.
     }
+    loadAtEdges();
   }, INTERVAL);
+
+  function loadAtEdges() {
+    if (log.scrollTop < NEAR) void loadOlder();
+    else if (log.scrollHeight - log.scrollTop - log.clientHeight < NEAR) void loadNewer();
+  }
 
   // Drawing
 
@@ -441,8 +451,13 @@ export function createConversation(actions, agents) {
   });
 
   async function jumpToLatest() {
-    if (atEnd) toBottom();
-    else await open(recipient);
+    if (!atEnd) {
+      await open(recipient);
+      return;
+    }
+    generation += 1; // an answer that is under way is for the place of before
+    toBottom();
+    live.request();
   }
   latest.addEventListener("click", () => void jumpToLatest().catch((error) => toast(error.message, "bad")));
 
@@ -452,11 +467,9 @@ export function createConversation(actions, agents) {
     () => {
       frame ||= requestAnimationFrame(() => {
         frame = 0;
-        const rest = log.scrollHeight - log.scrollTop - log.clientHeight;
         if (updateFollowing() && atEnd) latest.classList.remove("has-new");
         showLatest();
-        if (log.scrollTop < NEAR) void loadOlder();
-        else if (rest < NEAR) void loadNewer();
+        loadAtEdges();
       });
     },
     { passive: true },
