@@ -30,6 +30,7 @@ export function createConversation(actions, agents) {
   let atStart = true; // whether there is nothing older, and nothing newer
   let atEnd = true;
   let following = true; // whether new messages are scrolled into view
+  let focusNext = false; // whether the last message gets the focus once it is loaded
   let lastTop = 0; // the last known scroll position
   let loading = false;
   let selected = null;
@@ -71,6 +72,7 @@ export function createConversation(actions, agents) {
     const asked = generation;
     if (to !== recipient) {
       recipient = to;
+      focusNext = false;
       info = null;
       drawHead();
       drawFoot();
@@ -97,6 +99,8 @@ export function createConversation(actions, agents) {
     } finally {
       if (asked === generation) log.removeAttribute("aria-busy");
     }
+    if (focusNext) focusMessage(items.length - 1);
+    focusNext = false;
     loadInfo.request();
   }
 
@@ -508,7 +512,8 @@ export function createConversation(actions, agents) {
       if (form.isConnected) text.focus();
     },
     focusLast() {
-      focusMessage(items.length - 1);
+      if (items.length) focusMessage(items.length - 1);
+      else focusNext = recipient !== null;
     },
     get recipient() {
       return recipient;
