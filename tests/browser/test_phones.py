@@ -26,6 +26,14 @@ COUNT_ROWS = "() => document.querySelectorAll('.row').length"
 # The distance of a message from the top of the log, in pixels.
 PLACE_OF = """id => document.querySelector(`[data-message-id="${id}"]`).getBoundingClientRect().top
     - document.querySelector('.log').getBoundingClientRect().top"""
+SCROLL_DOWN = """([name, rest]) => {
+    const node = document.querySelector(name);
+    node.scrollTop = node.scrollHeight - node.clientHeight - rest;
+}"""
+FIRST_MESSAGE = "() => document.querySelector('.message').dataset.messageId"
+LAST_MESSAGE = "() => [...document.querySelectorAll('.message')].at(-1).dataset.messageId"
+ARE_SAFE_LINKS = """() => [...document.querySelectorAll('a')]
+    .every(one => /^(https?:|#|\\/)/.test(one.getAttribute('href')))"""
 MIDDLE = """() => {
     const box = document.querySelector('.log').getBoundingClientRect();
     const found = document.elementFromPoint(box.left + 60, box.top + box.height / 2).closest('.message');
@@ -123,27 +131,28 @@ def test_the_commands_of_an_empty_sandbox_can_be_copied(box: PageSandbox, pages:
     assert f"export MSGAPI_BASE_URL={box.url}\nexport MSGAPI_API_KEY={box.api_key}\nmsgapi send --to" in copied
 
 
+def assert_that_the_place_stays(page: Page, changed: str, before: str) -> None:
+    shown, place = page.evaluate(f"() => {{ const id = ({MIDDLE})(); return [id, ({PLACE_OF})(id)]; }}")
+    page.wait_for_function(changed, arg=before)
+    assert page.evaluate(PLACE_OF, shown) == pytest.approx(place, abs=1)
+    assert page.evaluate(COUNT_MESSAGES) <= MOST
+
+
 def test_ten_thousand_messages_in_one_conversation_are_a_window(box: PageSandbox, pages: Pages) -> None:
     fill(box, 10_000, lambda _: PHONE)
     page = open_phone(pages)
     log = page.locator(".log")
     expect(log.get_by_text("Message 9999", exact=True)).to_be_in_viewport()
     for _ in range(4):
-        before = page.evaluate("() => document.querySelector('.message').dataset.messageId")
+        before = page.evaluate(FIRST_MESSAGE)
         page.evaluate("() => { document.querySelector('.log').scrollTop = 500; }")
-        place = page.evaluate(f"() => {{ const id = ({MIDDLE})(); return [id, ({PLACE_OF})(id)]; }}")
-        page.wait_for_function("id => document.querySelector('.message').dataset.messageId !== id", arg=before)
-        assert page.evaluate(PLACE_OF, place[0]) == pytest.approx(place[1], abs=1)
-        assert page.evaluate(COUNT_MESSAGES) <= MOST
+        assert_that_the_place_stays(page, f"id => ({FIRST_MESSAGE})() !== id", before)
     expect(page.get_by_role("button", name="Latest")).to_be_visible()
     expect(log.get_by_text("Message 9999", exact=True)).to_have_count(0)
     for _ in range(3):
-        before = page.evaluate("() => [...document.querySelectorAll('.message')].at(-1).dataset.messageId")
-        page.evaluate("() => { const log = document.querySelector('.log'); log.scrollTop = log.scrollHeight - log.clientHeight - 500; }")
-        place = page.evaluate(f"() => {{ const id = ({MIDDLE})(); return [id, ({PLACE_OF})(id)]; }}")
-        page.wait_for_function("id => [...document.querySelectorAll('.message')].at(-1).dataset.messageId !== id", arg=before)
-        assert page.evaluate(PLACE_OF, place[0]) == pytest.approx(place[1], abs=1)
-        assert page.evaluate(COUNT_MESSAGES) <= MOST
+        before = page.evaluate(LAST_MESSAGE)
+        page.evaluate(SCROLL_DOWN, [".log", 500])
+        assert_that_the_place_stays(page, f"id => ({LAST_MESSAGE})() !== id", before)
     fill(box, 1, lambda _: PHONE, start=10_000)
     page.get_by_role("button", name="Latest").or_(page.get_by_role("button", name="New messages")).click()
     expect(log.get_by_text("Message 10000", exact=True)).to_be_in_viewport()
@@ -154,8 +163,9 @@ def test_ten_thousand_conversations_are_a_window(box: PageSandbox, pages: Pages)
     page = pages.open("/")
     expect(page.locator(".row").first).to_be_visible()
     for _ in range(5):
-        page.evaluate("() => { const list = document.querySelector('.list-scroller'); list.scrollTop = list.scrollHeight; }")
-        page.wait_for_timeout(100)
+        before = page.locator(".rows").evaluate("node => node.offsetHeight")
+        page.evaluate(SCROLL_DOWN, [".list-scroller", 0])
+        page.wait_for_function("height => document.querySelector('.rows').offsetHeight > height", arg=before)
         assert page.evaluate(COUNT_ROWS) <= 40
     page.locator("#conversation-search").fill("+4915000000007")
     expect(page.locator(".row .row-name")).to_have_text(["+4915000000007"])
@@ -241,7 +251,7 @@ def test_a_mail_is_shown_in_a_frame_that_can_do_nothing(box: PageSandbox, pages:
     pages.allow("Blocked script execution in .*/mail' because the document's frame is sandboxed|img-src data:")
     html = f"<h1>Hello Anna</h1>{MARKUP}<script>parent.document.title = 'taken'</script>"
     mail = messages.Email(channel_id="ch_demo", to="anna@example.com", subject=MARKUP, html=html, text="Hello in text")
-    template = messages.Email(channel_id="ch_demo", to="anna@example.com", template_id="tpl_welcome", message_type="MESSAGE")
+    template = messages.Email(channel_id="ch_demo", to="anna@example.com", template_id="tpl_welcome")
     first, second = send(box, mail, template)
     page = open_phone(pages, "anna@example.com")
     shown = message(page, first)
@@ -253,7 +263,8 @@ def test_a_mail_is_shown_in_a_frame_that_can_do_nothing(box: PageSandbox, pages:
     expect(page).to_have_title("Phones · msgapi sandbox")
     shown.get_by_role("button", name="Text").click()
     expect(shown.locator(".mail-text")).to_have_text("Hello in text")
-    expect(shown.get_by_role("link", name="Open in a new tab")).to_have_attribute("href", f"/_sandbox/messages/{first}/mail")
+    link = shown.get_by_role("link", name="Open in a new tab")
+    expect(link).to_have_attribute("href", f"/_sandbox/messages/{first}/mail")
     expect(message(page, second)).to_contain_text("Template tpl_welcome")
     expect(page.locator(".phone-foot")).to_contain_text("no inbound e-mail")
 
@@ -277,7 +288,7 @@ def test_markup_from_a_message_is_text_everywhere(box: PageSandbox, pages: Pages
     expect(page.locator(".details code").first).to_be_visible()
     unsafe = "() => document.querySelectorAll('main img, main script, main b, main i, main [onerror]').length"
     assert page.evaluate(unsafe) == 0
-    assert page.evaluate("() => [...document.querySelectorAll('a')].every(one => /^(https?:|#|\\/)/.test(one.getAttribute('href')))")
+    assert page.evaluate(ARE_SAFE_LINKS)
 
 
 def test_a_restarted_sandbox_is_followed_without_loading_the_page_again(
