@@ -22,7 +22,7 @@ AGENT = "ag_live_demo"
 MARKUP = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 MOST = 200  # message elements in the document
 COUNT_MESSAGES = "() => document.querySelectorAll('.message').length"
-COUNT_ROWS = "() => document.querySelectorAll('.row').length"
+COUNT_ROWS = "() => document.querySelectorAll('.conversation-row').length"
 # The distance of a message from the top of the log, in pixels.
 PLACE_OF = """id => document.querySelector(`[data-message-id="${id}"]`).getBoundingClientRect().top
     - document.querySelector('.log').getBoundingClientRect().top"""
@@ -108,7 +108,7 @@ def test_what_a_client_sends_is_seen_at_once_with_its_states(box: PageSandbox, p
     (first,) = send(box, text("Your parcel arrives today."))
     shown = message(page, first)
     expect(shown.locator(".bubble")).to_have_text("Your parcel arrives today.")
-    expect(page.locator(".row[aria-selected=true] .row-name")).to_have_text(PHONE)
+    expect(page.locator(".conversation-row[aria-selected=true] .row-name")).to_have_text(PHONE)
     expect(shown.locator(".state")).to_have_text("Queued")
     box.use(lambda sandbox: sandbox.deliver(first))
     expect(shown.locator(".state")).to_have_text("Delivered")
@@ -161,15 +161,15 @@ def test_ten_thousand_messages_in_one_conversation_are_a_window(box: PageSandbox
 def test_ten_thousand_conversations_are_a_window(box: PageSandbox, pages: Pages) -> None:
     fill(box, 10_000, lambda at: f"+4915{at:09}")
     page = pages.open("/")
-    expect(page.locator(".row").first).to_be_visible()
+    expect(page.locator(".conversation-row").first).to_be_visible()
     for _ in range(5):
         before = page.locator(".rows").evaluate("node => node.offsetHeight")
         page.evaluate(SCROLL_DOWN, [".list-scroller", 0])
         page.wait_for_function("height => document.querySelector('.rows').offsetHeight > height", arg=before)
         assert page.evaluate(COUNT_ROWS) <= 40
     page.locator("#conversation-search").fill("+4915000000007")
-    expect(page.locator(".row .row-name")).to_have_text(["+4915000000007"])
-    page.locator(".row").click()
+    expect(page.locator(".conversation-row .row-name")).to_have_text(["+4915000000007"])
+    page.locator(".conversation-row").click()
     expect(page.locator(".message .bubble")).to_have_text(["Message 7"])
 
 
@@ -349,7 +349,7 @@ def test_the_page_is_used_with_the_keyboard_alone(box: PageSandbox, pages: Pages
     page.keyboard.press("Escape")
     page.keyboard.press("/")
     page.keyboard.type("+491510000000")
-    expect(page.locator(".row")).to_have_count(1)
+    expect(page.locator(".conversation-row")).to_have_count(1)
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(heading).to_have_text("+491510000000")
@@ -363,7 +363,7 @@ def test_on_a_narrow_page_the_list_and_the_phone_are_two_views(box: PageSandbox,
     _ = send(box, text("Hello"))
     page = pages.open("/", width=360, height=740)
     expect(page.locator(".conversation")).to_be_hidden()
-    page.locator(".row").click()
+    page.locator(".conversation-row").click()
     expect(page.locator(".list")).to_be_hidden()
     expect(page.locator(".message .bubble")).to_be_visible()
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
@@ -371,7 +371,7 @@ def test_on_a_narrow_page_the_list_and_the_phone_are_two_views(box: PageSandbox,
     expect(page.locator(".details")).to_be_in_viewport()
     page.get_by_role("button", name="Close the details").click()
     page.get_by_role("button", name="Back to the conversations").click()
-    expect(page.locator(".row")).to_be_visible()
+    expect(page.locator(".conversation-row")).to_be_visible()
     expect(page.locator(".conversation")).to_be_hidden()
 
 

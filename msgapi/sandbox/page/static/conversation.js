@@ -123,7 +123,7 @@ export function createConversation(actions, agents) {
     drawHead();
     drawFoot();
     actions.info(info);
-  }, 2000);
+  }, 1000);
 
   async function loadOlder() {
     if (loading || atStart || items.length === 0) return;

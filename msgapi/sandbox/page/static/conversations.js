@@ -12,7 +12,7 @@ import { stateOf } from "./states.js";
 const ROW = 64;
 const PAGE = 50;
 const MARGIN = 4; // rows beyond those in sight
-const INTERVAL = 500;
+const INTERVAL = 600;
 
 /** Create the list. `open(recipient, byUser)` is called when one is chosen, and `changed()` when the list has changed. */
 export function createList(open, changed) {
@@ -134,7 +134,7 @@ export function createList(open, changed) {
     const signature = JSON.stringify([item, isNew, recipient === selected, formatShort(item.last_at)]);
     let row = rows.get(recipient);
     if (row === undefined) {
-      row = { node: element("li", { role: "option", class: "row", id: `row-${encodeURIComponent(recipient)}`, data: { recipient } }), signature: "", at: -1 };
+      row = { node: element("li", { role: "option", class: "conversation-row", id: `row-${encodeURIComponent(recipient)}`, data: { recipient } }), signature: "", at: -1 };
       rows.set(recipient, row);
       box.append(row.node);
     }
@@ -198,7 +198,7 @@ export function createList(open, changed) {
     event.preventDefault();
   });
   box.addEventListener("click", (event) => {
-    const row = event.target.closest(".row");
+    const row = event.target.closest(".conversation-row");
     if (row === null) return;
     active = row.dataset.recipient;
     draw();
