@@ -1,0 +1,461 @@
+// The tab Requests: the last requests to the API, and the details of one.
+//
+// Rules:
+// - The list has at most one page of rows. New rows come in above; while the pointer moves over the list or a row has
+//   the keyboard focus, nothing moves under it.
+// - The details are those of the chosen request until another is chosen, also when it has left the list.
+// - `#requests/NUMBER` chooses a request.
+
+import { get } from "./api.js";
+import { debounce, element, icon, replace, timeElement } from "./dom.js";
+import {
+  coalesced,
+  codeView,
+  copyable,
+  emptyState,
+  keyedList,
+  prettyJson,
+  setHidden,
+  setText,
+  showError,
+  stateBadge,
+  table,
+  uniqueId,
+} from "./widgets.js";
+
+const PAGE = 100; // rows
+const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
+const STILL = 900; // milliseconds without a movement of the pointer after which rows are added again
+const STATUSES = [
+  ["", "All"],
+  ["2xx", "2xx"],
+  ["4xx", "4xx"],
+  ["5xx", "5xx"],
+];
+const COMMANDS = [
+  "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
+  "msgapi balance",
+];
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** Create the tab. */
+export function create() {
+  const filters = createFilters(() => restart());
+  const list = element("ul", { class: "request-list", aria: { label: "Requests" } });
+  const scroll = element("div", { class: "request-scroll" }, list);
+  const empty = emptyState(
+    "terminal",
+    "No requests yet",
+    "Every request to the API appears here, with its response. Send one:",
+    ...COMMANDS,
+  );
+  const nothing = element("p", { class: "nothing", text: "No request matches the filters." });
+  const pause = createPause(() => fetchNewest());
+  const pager = createPager((page) => load(page));
+  const details = createDetails(() => leave());
+  const node = element(
+    "div",
+    { class: "requests" },
+    element(
+      "section",
+      { class: "request-pane", aria: { label: "List of requests" } },
+      element("div", { class: "request-toolbar" }, filters.node, pause.node),
+      scroll,
+      pager.node,
+    ),
+    details.node,
+  );
+  scroll.append(empty, nothing);
+  setHidden(empty, true);
+  setHidden(nothing, true);
+
+  const rows = keyedList(list, { key: (one) => one.number, create: (one) => createRow(one, choose) });
+  let items = []; // of the page that is shown
+  let waiting = []; // newer ones that are not shown yet
+  let chosen = null;
+  let moved = -Infinity; // when the pointer moved over the list
+  let turn = 0;
+
+  const render = () => {
+    const anchor = list.querySelector(":focus-visible");
+    const before = anchor?.getBoundingClientRect().top;
+    rows.update(items);
+    // A row that is used by the keyboard stays where it is.
+    if (anchor?.isConnected) scroll.scrollTop += anchor.getBoundingClientRect().top - before;
+    for (const [number, row] of rows.entries()) row.choose(number === chosen);
+    setHidden(empty, items.length > 0 || filters.active());
+    setHidden(nothing, items.length > 0 || !filters.active());
+    setHidden(list, items.length === 0);
+  };
+
+  const flush = () => {
+    if (waiting.length === 0 || pause.paused()) return;
+    if (performance.now() - moved < STILL) {
+      setTimeout(flush, STILL);
+      return;
+    }
+    items = [...waiting, ...items].slice(0, PAGE);
+    waiting = [];
+    pause.count(0);
+    render();
+  };
+
+  const load = async (page) => {
+    turn += 1;
+    const mine = turn;
+    try {
+      const answer = await get("/_sandbox/requests", { ...filters.params(), limit: PAGE, cursor: page.cursor });
+      if (mine !== turn) return;
+      items = answer.data;
+      waiting = [];
+      pause.count(0);
+      pager.update(page, answer.next_cursor);
+      render();
+      if (page.first) scroll.scrollTop = 0;
+    } catch (error) {
+      showError(error);
+    }
+  };
+  const restart = () => load({ cursor: null, first: true, number: 1 });
+
+  // Only the newest requests are fetched after a change; the page anew if there are more.
+  const fetchNewest = coalesced(
+    async () => {
+      if (!pager.isFirst()) return;
+      turn += 1;
+      const mine = turn;
+      const answer = await get("/_sandbox/requests", { ...filters.params(), limit: NEWEST });
+      if (mine !== turn) return;
+      const known = new Set([...items, ...waiting].map((one) => one.number));
+      const fresh = answer.data.filter((one) => !known.has(one.number));
+      if (fresh.length === answer.data.length && known.size > 0 && answer.next_cursor && !pause.paused()) {
+        await restart();
+        return;
+      }
+      waiting = [...fresh, ...waiting].slice(0, PAGE);
+      pause.count(waiting.length);
+      flush();
+    },
+    { interval: 250 },
+  );
+
+  const choose = (request, { focus = false } = {}) => {
+    chosen = request.number;
+    for (const [number, row] of rows.entries()) row.choose(number === chosen);
+    details.show(request);
+    node.dataset.chosen = "true";
+    history.replaceState(null, "", `#requests/${request.number}`);
+    if (focus) details.focus();
+  };
+  const leave = () => {
+    delete node.dataset.chosen;
+    const row = rows.entries().get(chosen);
+    row?.node.firstChild.focus();
+  };
+
+  scroll.addEventListener("pointermove", () => {
+    moved = performance.now();
+  });
+  list.addEventListener("keydown", (event) => moveFocus(event, list));
+
+  return {
+    node,
+    async show([number] = []) {
+      await restart();
+      if (number === undefined || Number(number) === chosen) return;
+      const found = items.find((one) => one.number === Number(number)) ?? (await findRequest(Number(number)));
+      if (found) choose(found);
+    },
+    hide() {},
+    change(data) {
+      if (data.reset) {
+        void restart();
+      } else if (data.requests) fetchNewest();
+    },
+    shortcuts: [
+      { key: "p", text: "Pause or resume the list", run: () => pause.toggle() },
+      { key: "/", text: "Filter by path", run: () => filters.focus() },
+    ],
+  };
+}
+
+// A request that a link names, and that is not on the first page.
+async function findRequest(number) {
+  let cursor = null;
+  try {
+    do {
+      const page = await get("/_sandbox/requests", { limit: 200, cursor });
+      const found = page.data.find((one) => one.number === number);
+      if (found) return found;
+      cursor = page.next_cursor;
+    } while (cursor);
+  } catch (error) {
+    showError(error);
+  }
+  return null;
+}
+
+function moveFocus(event, list) {
+  const buttons = [...list.querySelectorAll("button")];
+  const at = buttons.indexOf(document.activeElement);
+  const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
+  if (to === undefined || !buttons[to]) return;
+  event.preventDefault();
+  buttons[to].focus();
+}
+
+function createFilters(apply) {
+  let status = "";
+  const buttons = STATUSES.map(([value, label]) => {
+    const button = element("button", {
+      type: "button",
+      class: "segment",
+      aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" },
+      text: label,
+    });
+    button.addEventListener("click", () => {
+      status = value;
+      buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(STATUSES[at][0] === status)));
+      apply();
+    });
+    return button;
+  });
+  const id = uniqueId("path");
+  const path = element("input", {
+    id,
+    type: "search",
+    class: "input",
+    placeholder: "Filter by path",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  path.addEventListener("input", debounce(apply, 250));
+  const node = element(
+    "div",
+    { class: "request-filters", role: "search", aria: { label: "Filters of the requests" } },
+    element("span", { class: "segments", role: "group", aria: { label: "Status" } }, buttons),
+    element(
+      "span",
+      { class: "search" },
+      icon("search"),
+      element("label", { for: id, class: "visually-hidden", text: "Part of the path" }),
+      path,
+      element("kbd", { text: "/", aria: { hidden: "true" } }),
+    ),
+  );
+  return {
+    node,
+    params: () => ({ status, path: path.value.trim() }),
+    active: () => status !== "" || path.value.trim() !== "",
+    focus: () => path.focus(),
+  };
+}
+
+function createPause(resumed) {
+  let paused = false;
+  const count = element("span", { class: "request-new" });
+  const label = element("span", { text: "Pause" });
+  const image = element("span", { class: "request-pause-icon" }, icon("pause"));
+  const button = element(
+    "button",
+    { type: "button", class: "button small", aria: { pressed: false } },
+    image,
+    label,
+    count,
+  );
+  const toggle = () => {
+    paused = !paused;
+    button.setAttribute("aria-pressed", String(paused));
+    setText(label, paused ? "Resume" : "Pause");
+    replace(image, icon(paused ? "play" : "pause"));
+    if (!paused) resumed();
+  };
+  button.addEventListener("click", toggle);
+  return {
+    node: button,
+    toggle,
+    paused: () => paused,
+    count: (number) => setText(count, paused && number ? `${number >= PAGE ? `${PAGE}+` : number} new` : ""),
+  };
+}
+
+// Pages of older requests. Live requests are added to the first page only.
+function createPager(load) {
+  let page = { cursor: null, first: true, number: 1 };
+  let next = null;
+  const newest = element("button", { type: "button", class: "button small", text: "Newest" });
+  const older = element("button", { type: "button", class: "button small", text: "Older" });
+  const where = element("span", { class: "pages-where", role: "status" });
+  const node = element(
+    "nav",
+    { class: "pages", hidden: true, aria: { label: "Pages of requests" } },
+    newest,
+    where,
+    older,
+  );
+  newest.addEventListener("click", () => void load({ cursor: null, first: true, number: 1 }));
+  older.addEventListener("click", () => {
+    if (next) void load({ cursor: next, first: false, number: page.number + 1 });
+  });
+  return {
+    node,
+    isFirst: () => page.first,
+    update(shown, following) {
+      page = shown;
+      next = following;
+      setHidden(node, page.first && !next);
+      newest.disabled = page.first;
+      older.disabled = !next;
+      setText(where, page.first ? "Newest first" : `Page ${page.number} · not live`);
+    },
+  };
+}
+
+function tone(status) {
+  if (status < 300) return "ok";
+  if (status < 400) return "info";
+  return status < 500 ? "warn" : "bad";
+}
+
+function createRow(request, choose) {
+  const marks = [request.replayed ? "replayed" : null, request.fault ? `fault: ${request.fault}` : null].filter(
+    Boolean,
+  );
+  const button = element(
+    "button",
+    { type: "button", class: "request-row" },
+    stateBadge(String(request.status), tone(request.status)).node,
+    element("span", { class: "request-method", text: request.method }),
+    element(
+      "span",
+      { class: "request-main" },
+      element("span", {
+        class: "request-path",
+        text: request.query ? `${request.path}?${request.query}` : request.path,
+      }),
+      element("span", { class: "request-code", text: [request.code, ...marks].filter(Boolean).join(" · ") }),
+    ),
+    timeElement(request.at, CLOCK.format(new Date(request.at))),
+  );
+  button.addEventListener("click", (event) => choose(request, { focus: event.detail === 0 }));
+  return {
+    node: element("li", { data: { number: request.number } }, button),
+    update() {},
+    choose(chosen) {
+      if (chosen) button.setAttribute("aria-current", "true");
+      else button.removeAttribute("aria-current");
+    },
+  };
+}
+
+// The details of the chosen request. They are not live: a request does not change.
+function createDetails(leave) {
+  const empty = element(
+    "div",
+    { class: "empty request-none" },
+    element("div", { class: "empty-icon" }, icon("terminal")),
+    element("h2", { text: "No request is chosen" }),
+    element("p", { text: "Choose a request to see its body, its response, and how to repeat it with curl or msgapi." }),
+  );
+  const back = element(
+    "button",
+    { type: "button", class: "icon-button request-back", aria: { label: "Back to the list" } },
+    icon("back"),
+  );
+  back.addEventListener("click", leave);
+  const status = stateBadge("");
+  const title = element("h2", { class: "request-title", tabindex: "-1" });
+  const facts = element("dl", { class: "facts" });
+  const refusal = createRefusal();
+  const body = codeView("Request", [
+    ["Pretty", prettyJson],
+    ["Raw", (text) => text],
+  ]);
+  const response = codeView("Response", [
+    ["Pretty", prettyJson],
+    ["Raw", (text) => text],
+  ]);
+  const curl = codeView("As curl");
+  const python = codeView("As msgapi code");
+  const content = element(
+    "article",
+    { class: "request-content", hidden: true, aria: { label: "Details of the request" } },
+    element("header", { class: "request-head" }, back, status.node, title),
+    element(
+      "div",
+      { class: "request-body" },
+      facts,
+      refusal.node,
+      element("div", { class: "request-codes" }, body.node, response.node, curl.node, python.node),
+    ),
+  );
+  return {
+    node: element("section", { class: "request-details", aria: { label: "Details" } }, empty, content),
+    focus: () => title.focus(),
+    show(request) {
+      setHidden(empty, true);
+      setHidden(content, false);
+      content.scrollTop = 0;
+      status.update(String(request.status), tone(request.status));
+      setText(title, `${request.method} ${request.path}`);
+      replace(facts, factsOf(request));
+      refusal.update(request);
+      setHidden(body.node, !request.body);
+      body.update(request.body ?? "");
+      response.update(request.response ?? "");
+      curl.update(request.curl ?? "");
+      setHidden(python.node, !request.python);
+      python.update(request.python ?? "");
+    },
+  };
+}
+
+function factsOf(request) {
+  const fact = (label, value) => [element("dt", { text: label }), element("dd", {}, value)];
+  return [
+    fact("Number", String(request.number)),
+    fact("Time", timeElement(request.at)),
+    ...(request.query ? [fact("Query", copyable(request.query, "the query").node)] : []),
+    fact(
+      "Idempotency key",
+      request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none",
+    ),
+    fact("Response", request.replayed ? "replayed: the stored response to this idempotency key" : "new"),
+    ...(request.fault ? [fact("Fault", `${request.fault}, simulated`)] : []),
+  ];
+}
+
+function createRefusal() {
+  const code = copyable("", "the code");
+  const message = element("p", { class: "refusal-message" });
+  const { node: scroll, body } = table("Details of the refusal", [["Field"], ["Problem"]]);
+  const node = element(
+    "section",
+    { class: "refusal", hidden: true, aria: { label: "Refusal" } },
+    code.node,
+    message,
+    scroll,
+  );
+  return {
+    node,
+    update(request) {
+      setHidden(node, !request.code);
+      node.dataset.tone = tone(request.status);
+      code.update(request.code ?? "");
+      setText(message, request.message ?? "");
+      const details = request.details ?? [];
+      setHidden(scroll, details.length === 0);
+      replace(
+        body,
+        details.map((one) =>
+          element(
+            "tr",
+            {},
+            element("td", {}, element("code", { text: one.field || "–" })),
+            element("td", { text: one.message }),
+          ),
+        ),
+      );
+    },
+  };
+}
