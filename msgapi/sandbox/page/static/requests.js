@@ -209,7 +209,7 @@ function createFilters(apply) {
   const buttons = STATUSES.map(([value, label]) => {
     const button = element("button", {
       type: "button",
-      class: "segment",
+      class: "choice",
       aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" },
       text: label,
     });
@@ -233,7 +233,7 @@ function createFilters(apply) {
   const node = element(
     "div",
     { class: "request-filters", role: "search", aria: { label: "Filters of the requests" } },
-    element("span", { class: "segments", role: "group", aria: { label: "Status" } }, buttons),
+    element("span", { class: "choices", role: "group", aria: { label: "Status" } }, buttons),
     element(
       "span",
       { class: "search" },
