@@ -14,6 +14,7 @@ from ...model.faults import find_fault
 from ...model.inspection import LoggedRequest
 from ...model.state import AccountState
 from .listing import PAGED, Query, page, parse_text
+from .snippets import curl_command, python_program
 
 _MAX_SHOWN: Final = 65_536  # characters of a body or a response
 _STATUS: Final = re.compile(r"[1-5](xx|[0-9]{2})", re.ASCII)
@@ -95,9 +96,11 @@ def _matches(one: LoggedRequest, query: Query) -> bool:
         return False
     if path not in one.path:
         return False
-    return message_id is None or (
-        one.method == "POST" and _json(one.answer.response.body).get("message_id") == message_id
-    )
+    return message_id is None or (one.method == "POST" and _accepted_id(one) == message_id)
+
+
+def _accepted_id(one: LoggedRequest) -> object:
+    return _json(one.answer.response.body).get("message_id")
 
 
 def _view(one: LoggedRequest) -> RequestView:
@@ -120,8 +123,8 @@ def _view(one: LoggedRequest) -> RequestView:
         fault=one.answer.fault or _magic_fault(one, sent),
         body=_shown(one.body) if one.body else None,
         response=_shown(response.body),
-        curl="",
-        python=None,
+        curl=curl_command(one.method, one.url, one.body, one.key),
+        python=python_program(one.method, one.url, sent, key if isinstance(key, str) else None),
     )
 
 
