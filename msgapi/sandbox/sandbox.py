@@ -6,7 +6,7 @@ The sender of its webhooks is here, too: it signs the deliveries, and sends them
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar, assert_never, final
+from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar, Unpack, assert_never, final
 from weakref import WeakValueDictionary
 
 import anyio
@@ -19,14 +19,15 @@ from ..concurrency import background
 from ..http import Request, Response
 from ..results import Balance, Unanswered
 from ..transports import Answer, Transport
+from . import waiting
 from .account import Account
 from .http.requests import bearer_token
 from .http.responses import SimulatedResponse
 from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent, create_record
 from .model.billing import PriceList
 from .model.campaigns import Campaign
-from .model.changes import ChangeFeed
 from .model.faults import Timing
+from .model.inspection import MessageFilter, MessageFilters, find_messages
 from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
 from .model.state import AccountOptions, AccountState, Role
 from .model.webhooks import Attempt, EmittedEvent, PendingDelivery, WebhookFaults
@@ -193,46 +194,15 @@ class Sandbox:
 
     async def answer(self, request: Request) -> SimulatedResponse:
         """Return the response to *request*; one that waits for a message is answered when that has come."""
-        simulated = self.handle(request)
-        if simulated.wait is None:
-            return simulated
-        until = self.clock.now() + simulated.wait.seconds
-        while simulated.wait is not None and await self._wait_for_match(simulated.wait.matches, until):
-            simulated = self.handle(request)
-        return simulated
+        return await waiting.answer(self, request)
 
-    async def _wait_for_match(self, matches: Callable[[LogEntry], bool], until: float) -> bool:
-        """Wait until a message has changed that matches, or may have; return False if none has until then."""
-        feed = self._state.changes
-        position = feed.count
-        while (left := until - self.clock.now()) > 0:
-            await self.wait_for_change(feed, position, left)
-            state = self._state
-            summary = feed.since(position)
-            if summary is None:
-                return True
-            entries = (state.log.find(one) for one in summary.messages)
-            if any(entry is not None and matches(entry) for entry in entries):
-                return True
-            position = summary.position
-        return False
+    def time(self) -> float:
+        """Return the time of the sandbox, in Unix seconds."""
+        return self.clock.time()
 
-    async def wait_for_change(self, feed: ChangeFeed, position: int, seconds: float) -> None:
-        """Wait until *feed* has more than *position* changes or ends, something was due, or *seconds* have passed."""
-        if feed.count > position or feed.ended:
-            return
-        changed, due = anyio.Event(), self.due_at
-        async with anyio.create_task_group() as tasks:
-
-            async def expire(seconds: float) -> None:
-                await self.clock.sleep(seconds)
-                changed.set()
-
-            _ = tasks.start_soon(expire, seconds if due is None else min(seconds, max(0.0, due - self.clock.time())))
-            with feed.notifying(changed.set):
-                await changed.wait()
-            tasks.cancel_scope.cancel()
-        advance(self.account.state, self.clock.time())
+    async def sleep(self, seconds: float) -> None:
+        """Wait until *seconds* of the time of the sandbox have passed."""
+        await self.clock.sleep(seconds)
 
     def select(self, request: Request) -> "Sandbox":  # noqa: ARG002 - as that of `Workspaces`
         """Return the sandbox that answers *request*: this one."""
@@ -263,6 +233,23 @@ class Sandbox:
     def messages(self) -> KeptMessages:
         """Every message that was accepted, and every reply, oldest first; `messages.dropped` counts those not kept."""
         return self._state.log.entries()
+
+    def find_messages(self, **wanted: Unpack[MessageFilters]) -> tuple[LogEntry, ...]:
+        """Return the messages and replies that match everything that is *wanted*, oldest first.
+
+        For example: `sandbox.find_messages(to="+4915112345678", contains="code")`. Raises ValueError if a status, a
+        direction or a channel is not one.
+        """
+        state = self._state
+        return tuple(find_messages(state.log, state.conversations, MessageFilter(**wanted), newest_first=False))
+
+    async def wait_for_message(self, *, timeout: float = 30.0, **wanted: Unpack[MessageFilters]) -> LogEntry:  # noqa: ASYNC109
+        """Return a message that matches everything that is *wanted*, when it has come, or has changed so that it does.
+
+        It is the first one after the number *after*, and without that the newest of all. *timeout* is in seconds of
+        the given clock; after it, TimeoutError is raised. Raises ValueError as `find_messages` does.
+        """
+        return await waiting.wait_for_message(self, MessageFilter(**wanted), timeout)
 
     @property
     def events(self) -> tuple[EmittedEvent, ...]:

@@ -19,7 +19,9 @@ LAYERS = [
     "openapi",
     "account",
     "snapshots",
+    "waiting",
     "sandbox",
+    "page",
     "server",
 ]
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]
@@ -50,7 +52,7 @@ def test_every_file_is_in_a_layer() -> None:
     assert {module_of(path)[0] for path in FILES} == set(LAYERS)
 
 
-@pytest.mark.parametrize("folder", ["http", "model", "rules", "routes", "openapi"])
+@pytest.mark.parametrize("folder", ["http", "model", "rules", "routes", "openapi", "page"])
 def test_the_files_of_a_layer_do_not_import_each_other_in_a_circle(folder: str) -> None:
     files = {module_of(path): path for path in FILES if module_of(path)[0] == folder}
     waiting = {name: {other for other in imported(path) if other in files} for name, path in files.items()}

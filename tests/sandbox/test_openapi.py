@@ -157,7 +157,7 @@ def test_a_time_in_another_format_is_refused() -> None:
         assert fields_of(ask(still(), request("GET", f"/v1/messages?from={quote(moment)}"))) == ["from"]
 
 
-@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", [one for one in ALL if one.media == "application/json"], ids=lambda one: one.name)
 def test_a_header_or_a_property_that_the_document_lacks_is_an_error(one: Operation) -> None:
     box = still()
     asked = ACCEPTED[one.name](box)

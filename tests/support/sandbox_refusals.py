@@ -159,6 +159,31 @@ def by_failing_card(box: Sandbox) -> Asked:
     return Asked(body={**TOP_UP, "payment_method_id": method})
 
 
+def conversed(box: Sandbox) -> str:
+    """Send a message in a conversation; gives its recipient."""
+    _ = post(box, "/_sandbox/replies", REPLY)
+    _ = sent(box, message_type="CONVERSATION")
+    return TO
+
+
+def mailed(box: Sandbox) -> str:
+    return str(post(box, "/v1/messages", email())["message_id"])
+
+
+def attempted(box: Sandbox) -> None:
+    """Send a message whose event was delivered to an endpoint once, and is to be delivered again."""
+    _ = post(box, "/v1/webhooks", {**HOOK, "events": ["message.queued"]})
+    _ = sent(box)
+    queue = box.account.state.webhook_queue
+    delivery = queue.take(NOW)
+    assert delivery is not None
+    _ = queue.record_attempt(delivery, NOW, status=500)
+
+
+def refused_once(box: Sandbox) -> None:
+    assert send(box, text(to="1")).status == 400
+
+
 TOP_UP = {"amount": 10, "currency": "EUR"}
 TEST = text(agent_id="ag_test_demo")
 REPLY = {"agent_id": "ag_live_demo", "user": TO, "text": "Hello"}
@@ -212,6 +237,21 @@ ACCEPTED: Mapping[str, Case] = {
     "sandbox.halt": about(triggered, {"status": "PAUSED_BALANCE"}),
     "sandbox.fail_executions": about(triggered, {"executions": 1}),
     "sandbox.confirm": about(to_confirm),
+    "sandbox.health": fixed(),
+    "sandbox.account": after(sent, None),
+    "sandbox.transactions": after(in_status("DELIVERED"), None),
+    "sandbox.conversations": after(sent, None),
+    "sandbox.conversation": about(conversed),
+    "sandbox.messages": after(sent, None),
+    "sandbox.wait": after(sent, None),
+    "sandbox.message": about(sent),
+    "sandbox.mail": about(mailed),
+    "sandbox.agents": fixed(),
+    "sandbox.campaigns": fixed(),
+    "sandbox.contacts": after(to_confirm, None),
+    "sandbox.endpoints": after(hook, None),
+    "sandbox.deliveries": after(attempted, None),
+    "sandbox.requests": after(refused_once, None),
 }
 """What each operation accepts."""
 ALSO: Mapping[tuple[str, int], Case] = {("contacts.create", 200): after(contact, CONTACT)}

@@ -7,18 +7,22 @@ Rules:
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Protocol, final
+from typing import Any, Final, Literal, Protocol, TypedDict, final, get_args
 
 import orjson
 from attrs import define, field, frozen
+from attrs.validators import in_, optional
 
 from ...redact import hidden
 from ..http.requests import split_url
 from ..http.responses import SimulatedResponse
 from .changes import ChangeFeed
-from .messages import LogEntry, MessageLog
+from .messages import ChannelName, LogEntry, MessageLog, MessageStatus
 
 MAX_REQUESTS: Final = 1_000
+STATUSES: Final[tuple[str, ...]] = get_args(MessageStatus)
+DIRECTIONS: Final = ("OUTBOUND", "INBOUND")
+CHANNEL_NAMES: Final[tuple[str, ...]] = get_args(ChannelName)
 MAX_REQUEST_BYTES: Final = 32 * 2**20  # of the bodies of all requests and responses in the log together
 
 
@@ -106,6 +110,20 @@ class AccountView(Protocol):
         ...  # pragma: no cover
 
 
+class MessageFilters(TypedDict, total=False):
+    """The fields of a `MessageFilter`, as keyword arguments."""
+
+    to: str
+    sender: str
+    status: MessageStatus
+    direction: Literal["OUTBOUND", "INBOUND"]
+    channel: ChannelName
+    contains: str
+    idempotency_key: str
+    after: int
+    before: int
+
+
 @final
 @frozen(kw_only=True)
 class MessageFilter:
@@ -117,9 +135,9 @@ class MessageFilter:
 
     to: str | None = field(default=None, repr=hidden)
     sender: str | None = None
-    status: str | None = None
-    direction: str | None = None
-    channel: str | None = None
+    status: str | None = field(default=None, validator=optional(in_(STATUSES)))
+    direction: str | None = field(default=None, validator=optional(in_(DIRECTIONS)))
+    channel: str | None = field(default=None, validator=optional(in_(CHANNEL_NAMES)))
     contains: str | None = field(default=None, repr=hidden)
     idempotency_key: str | None = field(default=None, repr=hidden)
     after: int | None = None
@@ -236,3 +254,8 @@ def find_messages(
             return
         if wanted.matches(entry):
             yield entry
+
+
+def find_awaited(log: MessageLog, conversations: Conversations, wanted: MessageFilter) -> LogEntry | None:
+    """Return the message that is waited for: the first one after `wanted.after`, without it the newest of all."""
+    return next(find_messages(log, conversations, wanted, newest_first=wanted.after is None), None)

@@ -25,6 +25,7 @@ from ...webhooks import Confirmation
 from ..decisions import CODES
 from ..http.requests import DATE_OR_TIME, KEY_FIELD
 from ..model.campaigns import CAMPAIGNS
+from ..model.inspection import STATUSES
 from ..routes.agents import CodeSentResponse, TestAgentResponse
 from ..routes.billing import (
     AlertResponse,
@@ -37,6 +38,7 @@ from ..routes.billing import (
 )
 from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
+from ..routes.inspection.requests import STATUS as REQUEST_STATUS
 from ..routes.inspection.table import INSPECTIONS as _INSPECTIONS
 from ..routes.table import ROUTES
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
@@ -50,7 +52,8 @@ class Operation:
     """One operation: its route, the *function* that makes its call, and the models *takes* and *gives*.
 
     *takes* is None if there is no body, or one without fields. *statuses* are those of a success. *answers* is the
-    model that the sandbox returns if the docs show none, so that the client keeps any fields.
+    model that the sandbox returns if the docs show none, so that the client keeps any fields. *media* is the media type
+    of a success.
     """
 
     method: str
@@ -61,6 +64,7 @@ class Operation:
     statuses: tuple[int, ...] = (200,)
     query: tuple[str, ...] = ()
     answers: Any = None
+    media: str = "application/json"
 
     @property
     def name(self) -> str:
@@ -186,7 +190,10 @@ CONTROLS: Final = (
         )
         for one in _CONTROLS
     ),
-    *(Operation("GET", one.path, one.reader, one.returns, query=tuple(one.parsers)) for one in _INSPECTIONS),
+    *(
+        Operation("GET", one.path, one.reader, one.returns, query=tuple(one.parsers), media=one.media)
+        for one in _INSPECTIONS
+    ),
 )
 """The controls, for which the service has no routes."""
 
@@ -240,6 +247,13 @@ _PARAMETERS: Final[Mapping[str, Schema]] = {
     "to": {"type": "string", "format": "date"},
     "messages.list from": pattern_schema(DATE_OR_TIME),
     "messages.list to": pattern_schema(DATE_OR_TIME),
+    **{f"sandbox.{one} to": {"type": "string"} for one in ("messages", "wait")},
+    **{f"sandbox.{one} status": {"enum": [*STATUSES]} for one in ("messages", "wait")},
+    "sandbox.requests status": pattern_schema(REQUEST_STATUS),
+    "after": {"type": "integer", "minimum": 0},
+    "before": {"type": "integer", "minimum": 0},
+    "order": {"enum": ["newest", "oldest"]},
+    "timeout": {"type": "integer", "minimum": 0, "maximum": 60},
 }
 """The schema of a query parameter, or of that of one operation."""
 _TEXT: Final = {
@@ -329,6 +343,8 @@ def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
         ],
         "responses": _responses(one, schemas),
     }
+    if _ROUTES[one.method, one.path].is_public:
+        described["security"] = []
     if writes:
         media: Schema = {"schema": _body(one, schemas)}
         media |= {"example": _EXAMPLES[one.name]} if one.name in _EXAMPLES else {}
@@ -374,7 +390,8 @@ def _responses(one: Operation, schemas: dict[str, Schema]) -> Schema:
     for code in sorted(_ROUTES[one.method, one.path].error_codes):
         by_status.setdefault(_STATUS[code], []).append(code)
     errors = {str(status): _error_response(codes) for status, codes in sorted(by_status.items())}
-    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, "502": _PAGE}
+    page = {"502": _PAGE} if errors else {}
+    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, **page}
 
 
 def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
@@ -389,7 +406,7 @@ def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
     return {
         "description": "Done.",
         "headers": {**_HEADER_REFS, **location},
-        "content": {"application/json": {"schema": schema}},
+        "content": {one.media: {"schema": schema}},
         "links": links,
     }
 

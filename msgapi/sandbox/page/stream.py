@@ -15,6 +15,7 @@ import orjson
 from ...clock import Clock
 from ..model.changes import ChangeFeed
 from ..sandbox import Sandbox
+from ..waiting import wait_for_change
 
 PAUSE: Final = 0.1  # seconds between two events
 COMMENT_INTERVAL: Final = 15.0  # seconds after which a comment shows that the connection is alive
@@ -47,7 +48,8 @@ async def stream_changes(sandbox: Sandbox, last_id: str | None, clock: Clock) ->
         elif left <= 0:
             yield b": nothing new\n\n"
         else:
-            await sandbox.wait_for_change(feed, summary.position, min(left, _PROGRESS_INTERVAL) if running else left)
+            seconds = min(left, _PROGRESS_INTERVAL) if running else left
+            await wait_for_change(sandbox, feed, summary.position, seconds)
             continue
         progress, quiet_since = running, clock.now()
         await clock.sleep(PAUSE)
@@ -64,6 +66,6 @@ def _position(feed: ChangeFeed, last_id: str) -> int | None:
 
 def _progress(sandbox: Sandbox) -> tuple[tuple[str, int], ...]:
     """Return how far each run has come that is not paused; it goes on without a change of the account."""
-    now = sandbox.clock.time()
+    now = sandbox.time()
     runs = (run.at(now) for run in sandbox.account.state.runs.values() if run.status == "RUNNING")
     return tuple((run.id, run.done) for run in runs)

@@ -15,7 +15,16 @@ from ....http import Response
 from ...http.requests import Parser, RouteRequest, parse_choice, parse_integer
 from ...http.responses import SimulatedResponse, Wait, json_response, to_datetime
 from ...model.faults import parse_ttl
-from ...model.inspection import Conversation, MessageFilter, find_messages, sent_fields
+from ...model.inspection import (
+    CHANNEL_NAMES,
+    DIRECTIONS,
+    STATUSES,
+    Conversation,
+    MessageFilter,
+    find_awaited,
+    find_messages,
+    sent_fields,
+)
 from ...model.messages import NOT_DELIVERED, LogEntry, MessageStatus
 from ...model.state import AccountState
 from ...rules.controls import tappable
@@ -33,17 +42,13 @@ MAIL_HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
-_STATUSES: Final[tuple[MessageStatus, ...]] = (
-    *("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "COMPLAINED", "UNSUBSCRIBED"),
-    *("BOUNCED", "FAILED", "EXPIRED", "REVOKED"),
-)
 _NUMBER: Final = parse_integer(0, 2**63 - 1)
 _FILTERS: Final[Mapping[str, Parser]] = {
     "to": parse_recipient,
     "sender": parse_text,
-    "status": parse_choice(*_STATUSES),
-    "direction": parse_choice("OUTBOUND", "INBOUND"),
-    "channel": parse_choice("RCS", "EMAIL"),
+    "status": parse_choice(*STATUSES),
+    "direction": parse_choice(*DIRECTIONS),
+    "channel": parse_choice(*CHANNEL_NAMES),
     "contains": parse_text,
     "idempotency_key": parse_text,
     "after": _NUMBER,
@@ -206,16 +211,11 @@ def message(state: AccountState, request: RouteRequest, _: Query) -> MessageView
 def wait(state: AccountState, _: RouteRequest, query: Query) -> SimulatedResponse:
     """Wait for a message that matches: the first one after the number `after`, without it the newest of all."""
     wanted = _filter_of(query)
-    entry = find_awaited(state, wanted)
+    entry = find_awaited(state.log, state.conversations, wanted)
     found = AwaitedMessage(message=None if entry is None else message_view(state, entry))
     response = json_response(found).response
     timeout: int = query.get("timeout", _DEFAULT_TIMEOUT)
     return SimulatedResponse(response, wait=Wait(timeout, wanted.matches) if entry is None and timeout else None)
-
-
-def find_awaited(state: AccountState, wanted: MessageFilter) -> LogEntry | None:
-    """Return the message that is *wanted*: the first one after `after`, without it the newest of all."""
-    return next(find_messages(state.log, state.conversations, wanted, newest_first=wanted.after is None), None)
 
 
 def mail(state: AccountState, request: RouteRequest, _: Query) -> SimulatedResponse | Missing:

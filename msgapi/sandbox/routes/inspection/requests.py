@@ -17,7 +17,7 @@ from .listing import PAGED, Query, page, parse_text
 from .snippets import curl_command, python_program
 
 _MAX_SHOWN: Final = 65_536  # characters of a body or a response
-_STATUS: Final = re.compile(r"[1-5](xx|[0-9]{2})", re.ASCII)
+STATUS: Final = re.compile(r"[1-5](xx|[0-9]{2})", re.ASCII)
 
 
 @final
@@ -67,7 +67,7 @@ class RequestViews:
 
 def parse_status(text: str) -> str:
     """Accept a status such as 404, or a class of them such as 4xx."""
-    if not _STATUS.fullmatch(text):
+    if not STATUS.fullmatch(text):
         raise QueryError("must be a status such as 404, or a class such as 4xx")
     return text
 
