@@ -52,7 +52,7 @@ def submit_agent(box: PageSandbox, name: str = "Shop") -> str:
 
 def subscribe(box: PageSandbox, receiver: WebhookReceiver, *events: str) -> str:
     endpoint = webhooks.NewEndpoint(url=receiver.url, events=events, secret=SECRET)
-    return box.send(webhooks.create(endpoint)).webhook_id
+    return box.send(webhooks.create(endpoint)).id
 
 
 # Balance
@@ -250,7 +250,7 @@ def test_an_agent_that_is_approved_and_launched_sends(box: PageSandbox, pages: P
     agent_id = submit_agent(box)
     page = pages.open("/#account/agents")
     page.get_by_role("button", name=f"Approve {agent_id}").click()
-    card = page.locator("[data-agent-id]", has_text="Shop")
+    card = page.locator("[data-agent-id]", has=page.get_by_role("heading", name="Shop", exact=True))
     expect(card).to_contain_text("approved")
     expect(card).to_contain_text("not launched on any carrier")
     live = card.get_attribute("data-agent-id")
@@ -270,8 +270,8 @@ def test_an_agent_is_rejected_with_a_reason(box: PageSandbox, pages: Pages) -> N
     page = pages.open("/#account/agents")
     card = page.locator(f"[data-agent-id={agent_id}]")
     expect(card.get_by_role("heading")).to_have_text("<b>Shop</b>")
-    card.locator("summary").click()
-    card.get_by_label("Reason").fill("The logo is blurred.")
+    card.locator("summary:visible").click()
+    card.get_by_role("textbox", name="Reason").locator("visible=true").fill("The logo is blurred.")
     card.get_by_role("button", name=f"Reject {agent_id}").click()
     expect(card).to_contain_text("Rejected: The logo is blurred.")
     expect(card).to_contain_text(f"msgapi agents submit {agent_id}")
@@ -303,7 +303,7 @@ def test_a_running_campaign_is_halted_after_some_executions_have_failed(box: Pag
     expect(card).to_contain_text(f"msgapi campaigns trigger {CAMPAIGN}")
     _ = box.send(campaigns.trigger(CAMPAIGN))
     expect(card).to_contain_text("running")
-    card.get_by_label("Executions").fill("3")
+    card.get_by_role("spinbutton", name="Executions").fill("3")
     card.get_by_role("button", name=f"Fail executions of {CAMPAIGN}").click()
     expect(card).to_contain_text("3 failed")
     card.get_by_role("button", name="Halt: error").click()
@@ -327,7 +327,7 @@ def test_contacts_are_searched_and_a_pending_consent_is_confirmed(box: PageSandb
     expect(found).to_contain_text("pending")
     found.get_by_role("button", name="Confirm the consent to email newsletter").click()
     expect(found).to_contain_text("granted")
-    assert [one.status for one in box.send(contacts.list_consents(contact_id)).consents] == ["GRANTED"]
+    assert [one.status for one in box.send(contacts.list_consents(contact_id)).items] == ["GRANTED"]
     page.get_by_label("Search contacts").fill("nobody")
     expect(page.get_by_text("No contact matches the search.")).to_be_visible()
 
@@ -397,7 +397,7 @@ def test_a_failed_attempt_shows_its_status_and_the_next_one(
     _ = box.use(lambda sandbox: sandbox.deliver(accepted.message_id))
     expect(page.locator("[data-delivery-id]")).to_have_count(2)
     expect(page.get_by_role("table", name="Attempts")).to_be_visible()  # it is still open, below the new one
-    page.get_by_label("Event").select_option("message.delivered")
+    page.get_by_role("combobox", name="Event").select_option("message.delivered")
     expect(page.locator("[data-delivery-id]")).to_have_count(1)
 
 
@@ -469,7 +469,8 @@ def test_two_open_pages_see_each_others_changes(box: PageSandbox, pages: Pages) 
     for page in (first, second):
         page.get_by_role("link", name="Agents").click()
     first.get_by_role("button", name=f"Approve {agent_id}").click()
-    expect(second.locator("[data-agent-id]", has_text="Shop")).to_contain_text("approved")
+    card = second.locator("[data-agent-id]", has=second.get_by_role("heading", name="Shop", exact=True))
+    expect(card).to_contain_text("approved")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -4,7 +4,7 @@
 // - An approved agent has a new id, so it is another entry of the list; the focus follows it there.
 
 import { get, post } from "./api.js";
-import { element } from "./dom.js";
+import { element, replace } from "./dom.js";
 import {
   action,
   cardTitle,
@@ -49,7 +49,7 @@ export function createAgents() {
     await load();
     const node = cards.entries().get(id)?.node;
     node?.scrollIntoView({ block: "nearest" });
-    node?.querySelector("button, summary")?.focus();
+    node?.querySelector(".carriers .action:not([hidden]) button")?.focus();
   };
   const cards = keyedList(list, { key: (one) => one.agent_id, create: (one) => createCard(one, load, follow) });
   const node = element(
@@ -95,14 +95,7 @@ function createCard({ agent_id: id }, load, follow) {
       if (agent.status !== known) {
         known = agent.status;
         status.update(known);
-        setHidden(draft, known !== "DRAFT" && known !== "REJECTED");
-        draft.replaceChildren(
-          element("p", {
-            class: "remark",
-            text: known === "DRAFT" ? "A draft. Submit it for review:" : "Change it, and submit it again:",
-          }),
-          commandLine(`msgapi agents submit ${id}`),
-        );
+        showDraft(draft, id, known);
         setHidden(review.node, known !== "PENDING_REVIEW");
         setHidden(carriers, known !== "APPROVED");
       }
@@ -115,6 +108,13 @@ function createCard({ agent_id: id }, load, follow) {
       rows.update(agent.carriers ?? []);
     },
   };
+}
+
+// What the owner of the agent does next; a review cannot begin before it.
+function showDraft(node, id, status) {
+  const text = { DRAFT: "A draft. Submit it for review:", REJECTED: "Change it, and submit it again:" }[status];
+  setHidden(node, !text);
+  replace(node, text ? [element("p", { class: "remark", text }), commandLine(`msgapi agents submit ${id}`)] : null);
 }
 
 function createReview(id, load, follow) {

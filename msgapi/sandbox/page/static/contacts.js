@@ -249,7 +249,7 @@ function createContact({ id }, load) {
 
 function createConsent(consent, load) {
   const status = stateBadge("");
-  const what = `${consent.channel_type} ${consent.message_type}`.toLowerCase();
+  const what = `${consent.channel} ${consent.message_type}`.toLowerCase();
   const confirm = action(
     "Confirm",
     async () => {
