@@ -45,7 +45,9 @@ class Round:
     def __attrs_post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - to be had again
         faults = self.chance.choice([0.0, 0.02])
-        self.sandbox = Sandbox(rate_limit=100_000, balance=PUT, faults=faults, slow=0.5, seed=self.seed, timing=None)
+        self.sandbox = Sandbox(
+            rate_limit=100_000, balance=PUT, faults=faults, slow=0.5, random_seed=self.seed, timing=None
+        )
 
     async def play(self, url: str) -> None:
         """Begin the batch again and again, and kill it, but for the last time."""

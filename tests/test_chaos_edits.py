@@ -69,7 +69,9 @@ class Round:
     def __attrs_post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311 - to be had again
         faults = self.chance.choice([0.0, 0.02])
-        self.sandbox = Sandbox(rate_limit=100_000, balance=PUT, faults=faults, slow=0.5, seed=self.seed, timing=None)
+        self.sandbox = Sandbox(
+            rate_limit=100_000, balance=PUT, faults=faults, slow=0.5, random_seed=self.seed, timing=None
+        )
         self.rows = [person(at) for at in range(ROWS)]
         self.write()
 

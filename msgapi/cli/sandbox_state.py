@@ -61,7 +61,7 @@ def _load(path: str, adapt: Callable[[dict[str, Any]], None] | None) -> "Sandbox
         snapshot = json.loads(text, parse_constant=_refuse)
         if adapt is not None and isinstance(snapshot, dict):
             adapt(snapshot)
-        return Sandbox.restore(snapshot)
+        return Sandbox.from_snapshot(snapshot)
     except (json.JSONDecodeError, RecursionError):
         reason = "it is not JSON, or not all of it"
     except ValueError as error:

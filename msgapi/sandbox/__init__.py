@@ -8,10 +8,11 @@ from .http.responses import SimulatedResponse
 from .model.agents import AGENTS, SandboxAgent
 from .model.billing import PriceList
 from .model.campaigns import CAMPAIGNS, Campaign
-from .model.faults import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, DeliveryOutcome, MagicRecipient, Timing
+from .model.faults import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, DeliveryOutcome, FaultShares, MagicRecipient, Timing
 from .model.messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, KeptMessages, LogEntry
+from .model.state import ClockState
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
-from .rules.controls import ControlError
+from .rules.controls import ControlError, FaultSettings
 from .sandbox import Sandbox, Workspaces
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ __all__ = [
     "Account",
     "Attempt",
     "Campaign",
+    "ClockState",
     "Code",
     "ControlError",
     "Decision",
@@ -50,6 +52,8 @@ __all__ = [
     "EmailChannel",
     "EmailTemplate",
     "EmittedEvent",
+    "FaultSettings",
+    "FaultShares",
     "KeptMessages",
     "LogEntry",
     "MagicRecipient",

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from math import ceil, floor
 from typing import Final, final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field, fields, frozen
 from attrs.validators import ge, gt
 
 from ..http import Request, Response
@@ -120,6 +120,12 @@ class Account:
         self.requests = 0
         self.counters = {}
 
+    def adopt(self, other: "Account") -> None:
+        """Become what *other* is: its options, its state and its counts. The request that causes it is not in them."""
+        for one in fields(Account):
+            setattr(self, one.name, getattr(other, one.name))
+        self.state.account = self
+
     def handle(self, request: Request, now: float) -> SimulatedResponse:
         """Respond to *request* at the time *now*, in Unix seconds."""
         advance(self.state, now)
@@ -160,12 +166,17 @@ class Account:
 
     def _with_random_fault(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
         faults = self.state.faults
-        fault = faults.draw(self._name_of(headers, request.body)) if faults.rate else None
+        has_faults = faults.rate > 0 and route.has_random_faults
+        fault = faults.draw(self._name_of(headers, request.body)) if has_faults else None
         failed = fault_response(fault, retry_after=_RETRY_AFTER) if fault else None
         if failed is not None:
             return evolve(failed, fault=fault)
         response = self._run(route, headers, request)
-        return evolve(response, lost=True, fault=fault) if fault == "lost" else response
+        if fault is None:
+            return response
+        delay = self.state.slow if fault == "slow" else 0.0
+        lost = response.lost or fault == "lost"
+        return evolve(response, lost=lost, delay=max(response.delay, delay), fault=fault)
 
     def _run(self, route: Route, headers: Mapping[str, str], request: RouteRequest) -> SimulatedResponse:
         if not route.writes:
@@ -175,13 +186,14 @@ class Account:
             return read
         fields, key = read
         body = canonical_body(fields, request.body) if key else b""
-        store, name = self.state.idempotency, (f"{route.method} {route.path} {request.id}", key or "")
-        stored = store.replay(name, body, request.now) if key else None
+        name = (f"{route.method} {route.path} {request.id}", key or "")
+        stored = self.state.idempotency.replay(name, body, request.now) if key else None
         if stored is not None:
             return stored
         response = route.action(self.state, evolve(request, fields=fields, key=key))
         if key and response.response.status < 300:  # noqa: PLR2004 - accepted
-            store.store(name, body, response.response, request.now)
+            # Not to the store of before: the state may have been replaced.
+            self.state.idempotency.store(name, body, response.response, request.now)
         return response
 
     def _name_of(self, headers: Mapping[str, str], body: bytes) -> bytes:

@@ -1,51 +1,51 @@
 """Sandbox: an account in memory, with a clock, that a client uses as its transport; and several behind one address.
 
-The sender of its webhooks is here, too: it signs the deliveries, and sends them over a transport when they are due.
+Rules:
+- A reset and a restored snapshot replace the state of `account`, so nothing keeps a state in between.
+- The API key and the role stay when the state is replaced: programs use them.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar, Unpack, assert_never, final
-from weakref import WeakValueDictionary
+from functools import partial
+from typing import Any, ClassVar, Final, ParamSpec, TypeVar, Unpack, assert_never, final
 
-import anyio
 import anyio.lowlevel
 from attrs import define, field
 
-from .. import webhooks
 from ..clock import SYSTEM_CLOCK, Clock
-from ..concurrency import background
-from ..http import Request, Response
-from ..results import Balance, Unanswered
+from ..http import Request
+from ..results import Balance, Detail, Unanswered
 from ..transports import Answer, Transport
 from . import waiting
 from .account import Account
+from .clock import SandboxClock
+from .controls import SandboxControls
 from .http.requests import bearer_token
 from .http.responses import SimulatedResponse
-from .model.agents import CARRIER_REASON, CarrierDecision, CarrierStatus, SandboxAgent, create_record
+from .model.agents import SandboxAgent, create_record
 from .model.billing import PriceList
 from .model.campaigns import Campaign
-from .model.faults import Timing
+from .model.faults import FaultShares, Timing
 from .model.inspection import MessageFilter, MessageFilters, find_messages
 from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
-from .model.state import AccountOptions, AccountState, Role
-from .model.webhooks import Attempt, EmittedEvent, PendingDelivery, WebhookFaults
-from .rules import controls
-from .rules.controls import HaltStatus
-from .rules.lifecycle import advance
-from .snapshots import restore_account, take_snapshot
+from .model.state import AccountOptions, AccountState, ClockState, Role
+from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
+from .rules.controls import ControlError
+from .seeding import apply_seed
+from .snapshots import RestoredSandbox, SnapshotError, restore_account, take_snapshot
+from .webhook_sender import send_webhooks
 
 P = ParamSpec("P")
 T = TypeVar("T")
-ENDPOINT_TIMEOUT: Final = 5.0  # seconds in which an endpoint has to respond
 _DEFAULTS: Final = AccountOptions()
-_MAX_CONCURRENT: Final = 64  # deliveries to one endpoint
 
 
 @final
 @define(eq=False, init=False, repr=False)
-class Sandbox:
+class Sandbox(SandboxControls):
     """The API in memory: `msgapi.Client(transport=sandbox, api_key=sandbox.api_key)`. It sends no real messages.
 
     The keyword arguments are:
@@ -58,8 +58,8 @@ class Sandbox:
     - *read_limit*: how many requests of each other endpoint class are accepted in each window; 50,000 by default.
     - *window*: the length of a window in seconds; 1 by default.
     - *faults*: the share of the requests, from 0 (the default) to 1, that have a random fault of the server or the
-      network, once for each idempotency key.
-    - *seed*: determines the random faults, and with *api_key* the ids; 1 by default.
+      network, once for each idempotency key; or `FaultShares`, with a share for each fault. `set_faults` changes it.
+    - *random_seed*: determines the random faults, and with *api_key* the ids; 1 by default.
     - *slow*: the delay of a slow response in seconds; 3 by default.
     - *timing*: after how many seconds messages are sent (0.5), delivered (1.5 later) and read (10 later). If it is
       None, they stay queued until `deliver` or `fail` is called, or until their `ttl` has passed.
@@ -68,13 +68,17 @@ class Sandbox:
     - *webhooks*: which shares of the webhook deliveries are late, repeated or reordered; none by default.
     - *agents*, *channels*, *templates*, *campaigns*: what exists at the start; `AGENTS`, `CHANNELS`, `TEMPLATES` and
       `CAMPAIGNS` by default.
-    - *clock*: the source of the time; the system clock by default.
+    - *seed*: contacts, messages and more that exist at the start, as `msgapi sandbox --seed FILE` reads them; none by
+      default. The module `sandbox.model.seeds` documents the format.
+    - *clock*: the source of the time; the system clock by default. The sandbox does not change it: `pause_clock` and
+      `advance_clock` move the time of the sandbox, which `time` returns.
 
     Webhooks are sent inside `deliver_webhooks`, or while the sandbox is served. `DECISIONS` lists what the docs of
     the API leave open and what the sandbox does, `MAGIC_RECIPIENTS` and `DELIVERY_OUTCOMES` the recipients with a
     fixed effect.
 
-    `snapshot` returns the whole state as JSON values, and `restore` makes a sandbox from them.
+    `snapshot` returns the whole state as JSON values. `restore` sets the state to one, and `from_snapshot` makes a
+    sandbox of it. `reset` sets the state to that of the start.
 
     A method that controls the account, such as `approve` or `deliver`, raises ControlError, a ValueError, if it is
     not possible: if what it refers to does not exist, or is in another state.
@@ -83,10 +87,9 @@ class Sandbox:
     is_sandbox: ClassVar[bool] = True
     """Shows that a client over it sends no real messages."""
 
-    api_key: str
-    clock: Clock
-    account: Account
-    _wake_sender: Callable[[], None]
+    api_key: str = field(init=False)
+    clock: Clock = field(init=False)
+    _start: Callable[[], RestoredSandbox] = field(init=False)
 
     def __init__(
         self,
@@ -98,8 +101,8 @@ class Sandbox:
         rate_limit: int = _DEFAULTS.rate_limit,
         read_limit: int = _DEFAULTS.read_limit,
         window: float = _DEFAULTS.window,
-        faults: float = _DEFAULTS.faults,
-        seed: int = _DEFAULTS.seed,
+        faults: float | FaultShares = _DEFAULTS.faults,
+        random_seed: int = _DEFAULTS.random_seed,
         slow: float = _DEFAULTS.slow,
         timing: Timing | None = _DEFAULTS.timing,
         keep_messages: int = _DEFAULTS.keep_messages,
@@ -108,9 +111,10 @@ class Sandbox:
         channels: Iterable[EmailChannel] = _DEFAULTS.channels,
         templates: Iterable[EmailTemplate] = _DEFAULTS.templates,
         campaigns: Iterable[Campaign] = _DEFAULTS.campaigns,
+        seed: Mapping[str, Any] | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        """Create an account. Raises ValueError if an option is invalid."""
+        """Create an account. Raises ValueError if an option is invalid, and ControlError if the seed is."""
         options = AccountOptions(
             api_key=api_key,
             role=role,
@@ -119,24 +123,31 @@ class Sandbox:
             rate_limit=rate_limit,
             read_limit=read_limit,
             window=window,
-            faults=faults,
-            seed=seed,
+            faults=faults if isinstance(faults, FaultShares) else FaultShares.spread(faults),
+            random_seed=random_seed,
             slow=slow,
             timing=timing,
             keep_messages=keep_messages,
             webhooks=webhooks,
-            agents=agents,
-            channels=channels,
-            templates=templates,
-            campaigns=campaigns,
+            agents=tuple(agents),
+            channels=tuple(channels),
+            templates=tuple(templates),
+            campaigns=tuple(campaigns),
         )
-        self.api_key = api_key
+        self._open(partial(_create, options, _dump({} if seed is None else seed)), clock)
+
+    def _open(self, start: Callable[[float], RestoredSandbox], clock: Clock) -> None:
         self.clock = clock
-        self.account = Account(options)
+        self._clock = SandboxClock(clock)
+        self._start = lambda: start(clock.time())
         self._wake_sender = _do_nothing
+        opened = self._start()
+        self.account, self.api_key = opened.account, opened.account.api_key
+        self.account.state.owner = self
+        self._clock.restore(opened.clock)
 
     @classmethod
-    def restore(cls, snapshot: Mapping[str, Any], *, clock: Clock = SYSTEM_CLOCK) -> "Sandbox":
+    def from_snapshot(cls, snapshot: Mapping[str, Any], *, clock: Clock = SYSTEM_CLOCK) -> "Sandbox":
         """Return a new sandbox in the state of a *snapshot*, which `snapshot` has returned.
 
         It answers further requests as the other one would. What became due since, on *clock*, happens at once, each
@@ -146,21 +157,65 @@ class Sandbox:
         *snapshot* is not one, is damaged, or is of another version of the format. The message says where, and quotes
         no value.
         """
-        restored = cls(clock=clock)
-        restored.account = restore_account(snapshot)
-        restored.api_key = restored.account.api_key
+        kept = _dump(snapshot)
+        restored = cls.__new__(cls)
+        restored._open(lambda _: restore_account(json.loads(kept)), clock)  # noqa: SLF001 - of this class
         return restored
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the state of the sandbox as the types of JSON, for `restore`.
+        """Return the state of the sandbox as the types of JSON, for `restore` and `from_snapshot`.
 
         It has the options, the account, the messages and events, the idempotency keys, the webhook endpoints and their
-        pending deliveries, what is scheduled, and the generator of the ids; not the clock, but its `time` in Unix
-        seconds. It contains recipients, the content of the messages, and the secrets of the endpoints.
+        pending deliveries, what is scheduled, and the generator of the ids; the time in Unix seconds, and whether it
+        stands still. It contains the API key, recipients, the content of the messages, and the secrets of the
+        endpoints.
         """
-        now = self.clock.time()
-        advance(self.account.state, now)
-        return take_snapshot(self.account, now)
+        _ = self._state
+        return take_snapshot(self.account, self._clock.state)
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Set the state to that of a *snapshot*, which `snapshot` has returned. The API key and the role stay.
+
+        What became due since the snapshot was taken happens at once, unless its time stood still. The webhook
+        deliveries that were in flight then are made again. One that is in flight now is not made again, and its attempt
+        is not recorded. Raise ControlError if it cannot be read, as `from_snapshot` does; nothing has changed then.
+        """
+        try:
+            other = restore_account(snapshot, {"api_key": self.api_key, "role": self.account.role})
+        except SnapshotError as error:
+            raise ControlError(str(error), [Detail(error.field, error.problem)]) from None
+        self._replace(other)
+
+    def reset(self) -> None:
+        """Set the state, the clock and the faults to those with which the sandbox was started, with its seed.
+
+        A webhook delivery that is in flight is not made again, and its attempt is not recorded.
+        """
+        self._replace(self._start())
+
+    def seed(self, seed: Mapping[str, Any]) -> dict[str, int]:
+        """Add what *seed* has, as the module `sandbox.model.seeds` documents it; return the number of things by kind.
+
+        Raise ControlError with all problems if something of it is not valid; nothing is added then.
+        """
+        now, trial = self.time(), restore_account(self.snapshot()).account
+        _ = apply_seed(trial, seed, now)
+        added = apply_seed(self.account, seed, now)
+        self._wake_sender()
+        return added
+
+    def _replace(self, other: RestoredSandbox) -> None:
+        before = self.account.state
+        self.account.adopt(other.account)
+        self.account.state.owner = self
+        self._clock.restore(other.clock)
+        self._replaced(before)
+        self._wake_sender()
+
+    def _replaced(self, before: AccountState) -> None:
+        # The page, and whoever waits for a message, must notice that the state before was replaced.
+        before.owner = None
+        before.changes.end()
 
     def add(self, one: SandboxAgent | EmailChannel | EmailTemplate | Campaign) -> None:
         """Add an agent, an email channel, an email template or a campaign, unless there is one with its id."""
@@ -184,11 +239,15 @@ class Sandbox:
 
     async def __call__(self, request: Request, /) -> Answer:
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
-        return await respond(self.answer, request, self.clock)
+        return await respond(self, request)
+
+    def select(self, request: Request) -> "Sandbox":  # noqa: ARG002 - as that of `Workspaces`
+        """Return the sandbox that answers *request*: this one."""
+        return self
 
     def handle(self, request: Request) -> SimulatedResponse:
-        """Return the response to *request* at once. The caller applies its delay and its loss."""
-        response = self.account.handle(request, self.clock.time())
+        """Return the response to *request* at once. The caller applies its delay, by `sleep`, and its loss."""
+        response = self.account.handle(request, self._clock.time())
         self._wake_sender()
         return response
 
@@ -196,25 +255,17 @@ class Sandbox:
         """Return the response to *request*; one that waits for a message is answered when that has come."""
         return await waiting.answer(self, request)
 
-    def time(self) -> float:
-        """Return the time of the sandbox, in Unix seconds."""
-        return self.clock.time()
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait until *seconds* of the time of the sandbox have passed."""
-        await self.clock.sleep(seconds)
-
-    def select(self, request: Request) -> "Sandbox":  # noqa: ARG002 - as that of `Workspaces`
-        """Return the sandbox that answers *request*: this one."""
-        return self
-
     def refuse_key(self, request: Request) -> SimulatedResponse | None:
         """Return the response to a *request* without the API key; None if it has it."""
         return self.account.check_key({name.lower(): value for name, value in request.headers.items()})
 
     def handle_malformed(self) -> SimulatedResponse:
         """Return the response to bytes that are not a valid HTTP request."""
-        return self.account.handle_malformed(self.clock.time())
+        return self.account.handle_malformed(self._clock.time())
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait until *seconds* have passed in the sandbox; longer while its clock is paused."""
+        await self._clock.sleep(seconds)
 
     @asynccontextmanager
     async def deliver_webhooks(self, transport: Transport) -> AsyncIterator[None]:
@@ -222,7 +273,7 @@ class Sandbox:
 
         For real HTTP use `transports.aiohttp.open(timeout=5)`: the service waits 5 seconds for a response.
         """
-        async with deliver_webhooks(self.account.state, self.clock, transport) as wake:
+        async with send_webhooks(lambda: self.account.state, self._clock, transport) as wake:
             self._wake_sender = wake
             try:
                 yield
@@ -276,89 +327,28 @@ class Sandbox:
         """When something next happens by itself, in Unix seconds on the clock; None if nothing is scheduled."""
         return self._state.schedule.next_at()
 
-    @property
-    def _state(self) -> AccountState:
-        advance(self.account.state, self.clock.time())
-        return self.account.state
 
-    def top_up(self, amount: Decimal) -> None:
-        """Add *amount* in EUR to the balance, as the dashboard does. Raises ValueError if it is not a valid amount."""
-        self._state.wallet.add(amount, self.clock.time())
-
-    def deliver(self, message_id: str) -> LogEntry:
-        """Deliver a queued or sent message, and debit its hold; return the message."""
-        return self._control(controls.set_status, message_id, "DELIVERED", self.clock.time())
-
-    def read(self, message_id: str) -> LogEntry:
-        """Let a delivered message be read, or an email be opened; return the message."""
-        return self._control(controls.set_status, message_id, "READ", self.clock.time())
-
-    def fail(self, message_id: str, reason: str = "UNKNOWN_RCS_USER") -> LogEntry:
-        """Let the delivery of a message fail for *reason*, and release its hold; return the message.
-
-        An email bounces, permanently unless *reason* is `full`. A hard bounce suppresses the contact.
-        """
-        return self._control(controls.fail, message_id, reason, self.clock.time())
-
-    def reply_from(self, to: str, agent_id: str, *, text: str = "Hello") -> LogEntry:
-        """Let the user *to* write *text* to an agent, which opens a session or extends it to 24 hours from now.
-
-        Raises ControlError if *to* is not a phone number, or if there is no such agent that is launched.
-        """
-        return self._control(controls.reply, to, agent_id, text, self.clock.time())
-
-    def tap(self, message_id: str, text: str) -> LogEntry:
-        """Let the recipient of a message tap its suggestion with this *text*, which is a reply or an action."""
-        return self._control(controls.tap, message_id, text, self.clock.time())
-
-    def approve(self, agent_id: str) -> str:
-        """Approve an agent that is under review; return its new id."""
-        return self._control(controls.approve, agent_id, self.clock.time())
-
-    def reject(self, agent_id: str, reason: str) -> None:
-        """Reject an agent that is under review, for a *reason*."""
-        self._control(controls.reject, agent_id, reason, self.clock.time())
-
-    def launch(
-        self,
-        agent_id: str,
-        carrier: str = "vodafone_de",
-        *,
-        status: CarrierStatus = "LAUNCHED",
-        reason: str = CARRIER_REASON,
-    ) -> None:
-        """Set the launch status of an approved agent on a *carrier*; it can send while one carrier has launched it.
-
-        The status may also be `PENDING`, `REJECTED` for a *reason*, or, once it was launched, `SUSPENDED`.
-        """
-        decision = CarrierDecision(carrier=carrier, status=status, reason=reason)
-        self._control(controls.launch, agent_id, decision, self.clock.time())
-
-    def confirm(self, consent_id: str) -> None:
-        """Confirm a consent that is pending, as the contact does in a double opt-in."""
-        self._control(controls.confirm, consent_id, self.clock.time())
-
-    def halt(self, campaign_id: str, status: HaltStatus = "PAUSED_ERROR") -> None:
-        """Pause a running campaign, as the service does."""
-        self._control(controls.halt, campaign_id, status, self.clock.time())
-
-    def fail_executions(self, campaign_id: str, count: int = 1) -> None:
-        """Let *count* of the pending executions of a running campaign fail; it ends as `COMPLETED_PARTIAL`."""
-        self._control(controls.fail_executions, campaign_id, count, self.clock.time())
-
-    def _control(self, control: Callable[Concatenate[AccountState, P], T], *args: P.args, **named: P.kwargs) -> T:
-        result = control(self._state, *args, **named)
-        self._wake_sender()
-        return result
-
-
-async def respond(answer: Callable[[Request], Awaitable[SimulatedResponse]], request: Request, clock: Clock) -> Answer:
-    """Return the response of *answer* to *request* after its delay, or Unanswered if it is lost."""
+async def respond(sandboxes: "Sandbox | Workspaces", request: Request) -> Answer:
+    """Return the response to *request* after its delay, or Unanswered if it is lost."""
     await anyio.lowlevel.checkpoint()
-    simulated = await answer(request)
+    sandbox = sandboxes.select(request)
+    simulated = await sandbox.answer(request)
     if simulated.delay:
-        await clock.sleep(simulated.delay)
+        await sandbox.sleep(simulated.delay)
     return Unanswered("the sandbox lost the answer") if simulated.lost else simulated.response
+
+
+def _dump(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"a snapshot or a seed must be of the types of JSON: {type(error).__name__}") from None
+
+
+def _create(options: AccountOptions, seed: str, now: float) -> RestoredSandbox:
+    account = Account(options)
+    _ = apply_seed(account, json.loads(seed), now)
+    return RestoredSandbox(account, ClockState(time=now))
 
 
 def _do_nothing() -> None:
@@ -384,6 +374,11 @@ class Workspaces:
         """The clock of the first sandbox."""
         return self._all[0].clock
 
+    def select(self, request: Request) -> Sandbox:
+        """Return the sandbox that responds to *request*."""
+        given = next((value for name, value in request.headers.items() if name.lower() == "authorization"), "")
+        return self._by_key.get(bearer_token(given) or "", self._all[0])
+
     def handle(self, request: Request) -> SimulatedResponse:
         """Return the response to *request* at once. The caller applies its delay and its loss."""
         return self.select(request).handle(request)
@@ -392,18 +387,13 @@ class Workspaces:
         """Return the response to *request*; one that waits for a message is answered when that has come."""
         return await self.select(request).answer(request)
 
-    def select(self, request: Request) -> Sandbox:
-        """Return the sandbox that answers *request*: that with its key, else the first one."""
-        given = next((value for name, value in request.headers.items() if name.lower() == "authorization"), "")
-        return self._by_key.get(bearer_token(given) or "", self._all[0])
-
     def handle_malformed(self) -> SimulatedResponse:
         """Return the response of the first sandbox to bytes that are not a valid HTTP request."""
         return self._all[0].handle_malformed()
 
     async def __call__(self, request: Request, /) -> Answer:
         """Respond to *request* as a transport does, with the delay or the loss of a simulated fault."""
-        return await respond(self.answer, request, self.clock)
+        return await respond(self, request)
 
     @asynccontextmanager
     async def deliver_webhooks(self, transport: Transport) -> AsyncIterator[None]:
@@ -412,92 +402,3 @@ class Workspaces:
             for one in self._all:
                 await stack.enter_async_context(one.deliver_webhooks(transport))
             yield
-
-
-@final
-@define(eq=False)
-class WebhookSender:
-    """Sends what is due, until it is cancelled; `wake` makes it look for new deliveries.
-
-    An attempt is made when it is due, or when the sender starts if that is later.
-    """
-
-    state: AccountState
-    clock: Clock
-    transport: Transport
-    _woken: anyio.Event = field(factory=anyio.Event, init=False)
-    _started: float = field(default=0.0, init=False)
-    _taken: dict[int, PendingDelivery] = field(factory=dict, init=False)
-    _limiters: WeakValueDictionary[str, anyio.CapacityLimiter] = field(factory=WeakValueDictionary, init=False)
-
-    def wake(self) -> None:
-        """Look for deliveries that are due."""
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Send the deliveries when they are due; those that are cancelled return to the queue."""
-        self._started = self.clock.time()
-        try:
-            async with anyio.create_task_group() as tasks:
-                while True:
-                    self._woken = anyio.Event()
-                    now = self.clock.time()
-                    advance(self.state, now)
-                    while (delivery := self.state.webhook_queue.take(now)) is not None:
-                        self._taken[delivery.number] = delivery
-                        _ = tasks.start_soon(self._send, delivery, self._limiter(delivery.webhook_id))
-                    await self._wait(self._next_at(), now)
-        finally:
-            self.state.webhook_queue.put_back(self._taken.values())
-
-    def _limiter(self, webhook_id: str) -> anyio.CapacityLimiter:
-        # One for each endpoint, so that a slow endpoint does not delay the others. It exists while it is in use.
-        return self._limiters.setdefault(webhook_id, anyio.CapacityLimiter(_MAX_CONCURRENT))
-
-    def _next_at(self) -> float | None:
-        times = (self.state.webhook_queue.next_at(), self.state.schedule.next_at())
-        return min((one for one in times if one is not None), default=None)
-
-    async def _wait(self, until: float | None, now: float) -> None:
-        async with anyio.create_task_group() as tasks:
-            if until is not None:
-                _ = tasks.start_soon(self._wake_after, until - now)
-            await self._woken.wait()
-            tasks.cancel_scope.cancel()
-
-    async def _wake_after(self, seconds: float) -> None:
-        await self.clock.sleep(seconds)
-        self._woken.set()
-
-    async def _send(self, delivery: PendingDelivery, limiter: anyio.CapacityLimiter) -> None:
-        async with limiter:
-            answer = await self._attempt(delivery)
-        del self._taken[delivery.number]
-        if answer is None:
-            return
-        status, reason = (answer.status, "") if isinstance(answer, Response) else (None, answer.reason)
-        at = max(delivery.due, self._started)
-        _ = self.state.webhook_queue.record_attempt(delivery, at, status=status, reason=reason)
-        self.wake()
-
-    async def _attempt(self, delivery: PendingDelivery) -> Answer | None:
-        endpoint = self.state.endpoints.find(delivery.webhook_id)
-        if endpoint is None:
-            return None  # deleted since, so nothing more is sent to it
-        body = delivery.event.body()
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": "msgapi-sandbox",
-            webhooks.SIGNATURE_HEADER: webhooks.sign(body, secret=endpoint.secret),
-        }
-        return await self.transport(Request("POST", endpoint.url, headers, body))
-
-
-@asynccontextmanager
-async def deliver_webhooks(
-    state: AccountState, clock: Clock, transport: Transport
-) -> AsyncIterator[Callable[[], None]]:
-    """Send webhooks over *transport* for the duration of an `async with`; yields the sender's `wake`."""
-    sender = WebhookSender(state, clock, transport)
-    async with background(sender.run):
-        yield sender.wake

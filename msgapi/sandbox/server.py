@@ -31,7 +31,8 @@ from .http.responses import error_response
 from .page.access import PageAccess
 from .page.serving import PageServer
 from .routes.table import max_body_of
-from .sandbox import ENDPOINT_TIMEOUT, Sandbox, Workspaces
+from .sandbox import Sandbox, Workspaces
+from .webhook_sender import ENDPOINT_TIMEOUT
 
 T = TypeVar("T")
 REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
@@ -251,15 +252,16 @@ async def _respond(
         response = error_response(403, "forbidden", refused).response
         return web.Response(status=response.status, headers=response.headers, body=response.body)
     given = Request(request.method, url, _headers(request), body)
+    selected = sandbox.select(given)
     if request.raw_path.startswith("/v1/"):
-        simulated = sandbox.handle(given)
+        simulated = selected.handle(given)
     else:
         found = await page.respond(request, given)
         if isinstance(found, web.StreamResponse):
             return found
         simulated = found
     if simulated.delay:
-        await sandbox.clock.sleep(simulated.delay)
+        await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
     response = simulated.response

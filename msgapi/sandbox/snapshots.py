@@ -16,7 +16,7 @@ from functools import cache
 from math import inf, isfinite
 from random import Random
 from struct import Struct
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, Final, Literal, TypeVar, Union, final, get_args, get_origin, get_type_hints
 
 import attrs
@@ -26,12 +26,12 @@ from attrs import frozen
 from .account import Account
 from .model.billing import LedgerTransaction, Pair, TransactionLedger
 from .model.messages import LogEntry
-from .model.state import AccountOptions, NextStep, ReloadRetry, ScheduledItem
+from .model.state import AccountOptions, ClockState, NextStep, ReloadRetry, ScheduledItem
 from .model.webhooks import PendingDelivery
 
 T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
-VERSION: Final = 1
+VERSION: Final = 2
 """The version of the snapshots that this version of the package writes and reads."""
 _WORDS: Final = Struct("<625I")  # the state of the random generator
 _RANDOM_VERSION: Final = 3  # of `Random.getstate`
@@ -74,16 +74,36 @@ class SnapshotCodec:
     read: Callable[[Any, str], Any]
 
 
-def take_snapshot(account: Account, now: float) -> dict[str, Any]:
-    """Return the snapshot of *account* at the time *now*, as the types of JSON."""
-    state, options = account.state, _options_codec()
+class SnapshotError(ValueError):
+    """A snapshot cannot be read. *field* is the path of the *problem* in it, empty for the snapshot as a whole."""
+
+    def __init__(self, problem: str, field: str = "") -> None:
+        """Create the error."""
+        super().__init__(f"the snapshot is damaged at {field}: {problem}" if field else problem)
+        self.field = field
+        self.problem = problem
+
+
+@final
+@frozen
+class RestoredSandbox:
+    """What a snapshot has: the account, and the clock as it was."""
+
+    account: Account
+    clock: ClockState
+
+
+def take_snapshot(account: Account, clock: ClockState) -> dict[str, Any]:
+    """Return the snapshot of *account* at the time of *clock*, as the types of JSON."""
+    state, options, current = account.state, _options_codec(), current_options(account)
     parts = {name: _write_fields(getattr(state, name), fields) for name, fields in STORED_FIELDS.items()}
     parts["webhook_queue"]["pending"] = _PENDING.write(state.webhook_queue.pending)
     return {
         "format": FORMAT,
         "version": VERSION,
-        "time": now,
-        "options": {name: codec.write(getattr(account.options, name)) for name, codec in options.items()},
+        "time": clock.time,
+        "clock": {"paused": clock.paused, "offset": clock.offset},
+        "options": {name: codec.write(getattr(current, name)) for name, codec in options.items()},
         "requests": account.requests,
         "windows": {name: one.counted for name, one in account.counters.items()},
         **_write_fields(state, _STATE_FIELDS),
@@ -91,32 +111,54 @@ def take_snapshot(account: Account, now: float) -> dict[str, Any]:
     }
 
 
-def restore_account(snapshot: object) -> Account:
-    """Return a new account in the state of *snapshot*. Raise ValueError if it is not one that can be read."""
+def current_options(account: Account) -> AccountOptions:
+    """Return the options of *account*, with those that were changed since it was created."""
+    state = account.state
+    return attrs.evolve(
+        account.options,
+        prices=state.prices,
+        faults=state.faults.shares,
+        slow=state.slow,
+        webhooks=state.webhook_queue.faults,
+    )
+
+
+def restore_account(snapshot: object, options: Mapping[str, object] = MappingProxyType({})) -> RestoredSandbox:
+    """Return a new account in the state of *snapshot*, and its clock. *options* replace those of the snapshot.
+
+    Raise SnapshotError if it is not one that can be read.
+    """
     if not isinstance(snapshot, Mapping) or snapshot.get("format") != FORMAT:
-        raise ValueError("this is not the snapshot of a sandbox")
+        raise SnapshotError("this is not the snapshot of a sandbox")
     if snapshot.get("version") != VERSION:
-        raise ValueError(
+        raise SnapshotError(
             f"the snapshot is of another version of msgapi-sdk: it must have the version {VERSION} of the format"
         )
     try:
-        return _restore(snapshot)
+        return _restore(snapshot, options)
     except _Damaged as error:
-        raise ValueError(f"the snapshot is damaged at {error}") from None
+        path, _, problem = str(error).partition(": ")
+        raise SnapshotError(problem, path) from None
 
 
 class _Damaged(Exception):
     """A part of a snapshot cannot be read; the text has its path and the reason."""
 
 
-def _restore(snapshot: Mapping[str, Any]) -> Account:
-    names = {"format", "version", "time", "options", "requests", "windows", *STORED_FIELDS}
+def _restore(snapshot: Mapping[str, Any], options: Mapping[str, object]) -> RestoredSandbox:
+    names = {"format", "version", "time", "clock", "options", "requests", "windows", *STORED_FIELDS}
     _check_names(snapshot, names | {_public(one) for one in _STATE_FIELDS}, "")
-    _ = _codec(float).read(snapshot["time"], "time")
+    time = _codec(float).read(snapshot["time"], "time")
+    _check_names(snapshot["clock"], ("paused", "offset"), "clock")
+    clock = ClockState(
+        time=time,
+        paused=_codec(bool).read(snapshot["clock"]["paused"], "clock.paused"),
+        offset=_codec(float).read(snapshot["clock"]["offset"], "clock.offset"),
+    )
     codecs, given = _options_codec(), snapshot["options"]
     _check_names(given, codecs.keys(), "options")
     values: dict[str, Any] = {name: codec.read(given[name], f"options.{name}") for name, codec in codecs.items()}
-    values |= dict.fromkeys(_STARTING[1:], ())
+    values |= {**dict.fromkeys(_STARTING[1:], ()), **options}
     account = _build(Account, "options", AccountOptions(**values))
     account.requests = _codec(int).read(snapshot["requests"], "requests")
     for name, counted in _codec(dict[str, tuple[int, int]]).read(snapshot["windows"], "windows").items():
@@ -131,7 +173,7 @@ def _restore(snapshot: Mapping[str, Any]) -> Account:
     state.webhook_queue.add_pending(pending)
     for part in (state.wallet, state.schedule, state.log, state.contacts):
         _build(part.index, "log")
-    return account
+    return RestoredSandbox(account, clock)
 
 
 def _public(name: str) -> str:

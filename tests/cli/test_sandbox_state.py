@@ -40,7 +40,7 @@ def kept(state: Path) -> list[str]:
 
 
 def restored(state: Path) -> Sandbox:
-    return Sandbox.restore(orjson.loads(state.read_bytes()))
+    return Sandbox.from_snapshot(orjson.loads(state.read_bytes()))
 
 
 def test_the_next_command_finds_what_the_one_before_has_done(state: Path, tmp_path: Path, capsys: Captured) -> None:
@@ -205,7 +205,7 @@ def test_a_file_system_without_locks_is_used_without_one(state: Path, monkeypatc
 
 
 def test_a_seed_of_more_than_64_bits_is_kept(state: Path) -> None:
-    with open_state(str(state), partial(Sandbox, seed=2**70)):
+    with open_state(str(state), partial(Sandbox, random_seed=2**70)):
         pass
     with open_state(str(state), Sandbox) as box:
         assert box.account.options.seed == 2**70

@@ -13,7 +13,7 @@ from msgapi.sandbox import Sandbox
 from msgapi.sandbox.http.codecs import read_message, read_model
 from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
 from msgapi.schema.mapping import field_paths
-from tests.support.sandbox_refusals import ACCEPTED, CONSENT, CONTACT, HOOK, NEW_AGENT, REPLY, TEST, TOP_UP, WHOLE
+from tests.support.sandbox_refusals import ACCEPTED, CONSENT, CONTACT, HOOK, NEW_AGENT, REPLY, SEED, TEST, TOP_UP, WHOLE
 from tests.support.sandbox_requests import TO, ask, email, fields_of, request, said, send, still, text
 
 ACTIONS: Final[list[dict[str, Any]]] = [
@@ -63,6 +63,19 @@ FULL: Final[dict[str, list[dict[str, Any]]]] = {
     "billing.set_alert": [{"low_balance_threshold": 5}],
     "webhooks.create": [HOOK],
     "webhooks.update": [HOOK],
+    "sandbox.fail": [{"reason": "full"}],
+    "sandbox.top_up": [{"amount": 10}],
+    "sandbox.set_balance": [{"free": 10}],
+    "sandbox.set_clock": [{"paused": True, "advance": 60}],
+    "sandbox.set_faults": [
+        {
+            **dict.fromkeys(("429", "500", "502", "503", "lost", "slow"), 0.1),
+            "slow_seconds": 2.5,
+            "webhooks": dict.fromkeys(("late", "late_by", "repeated", "reordered"), 0.5),
+        }
+    ],
+    "sandbox.delay": [{"seconds": 60}],
+    "sandbox.seed": [dict(SEED)],
     "sandbox.reply": [REPLY],
     "sandbox.tap": [{"message_id": "msg_1", "text": "Yes"}],
     "sandbox.reject": [{"reason": "logo"}],
@@ -71,7 +84,7 @@ FULL: Final[dict[str, list[dict[str, Any]]]] = {
     "sandbox.fail_executions": [{"executions": 1}],
 }
 """Bodies that together have every field of each operation."""
-OPEN: Final = {"template_data", "custom_fields"}
+OPEN: Final = {"template_data", "custom_fields", "send"}
 """Objects in which anything may stand."""
 OTHER_WAY: Final = {"payment_method_id": "names a payment method that there must be"}
 VALUES: Final[list[Any]] = [True, 7, 1.5, "text", [], {}]
@@ -107,8 +120,11 @@ def dotted(at: tuple[Step, ...]) -> str:
     return "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in at).removeprefix(".")
 
 
-BODIES: Final = [
-    (one, number) for one in (*OPERATIONS, *CONTROLS) if one.takes is not None for number in range(len(FULL[one.name]))
+BODIES: Final = [  # a snapshot has tests of its own
+    (one, number)
+    for one in (*OPERATIONS, *CONTROLS)
+    if one.takes is not None and one.name != "sandbox.restore"
+    for number in range(len(FULL[one.name]))
 ]
 
 

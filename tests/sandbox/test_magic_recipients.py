@@ -131,7 +131,7 @@ def faulted(box: Sandbox, key: str) -> str:
 
 
 def test_the_share_of_random_faults_is_about_the_configured_one_with_every_kind() -> None:
-    box = Sandbox(faults=0.2, seed=3)
+    box = Sandbox(faults=0.2, random_seed=3)
     first = [faulted(box, f"k{number}") for number in range(1000)]
     struck = [one for one in first if one != "200"]
     assert 150 <= len(struck) <= 250
@@ -143,15 +143,15 @@ def test_the_share_of_random_faults_is_about_the_configured_one_with_every_kind(
 
 def test_which_requests_have_a_random_fault_does_not_depend_on_their_order() -> None:
     keys = [f"k{number}" for number in range(200)]
-    one, other = Sandbox(faults=0.3, seed=5), Sandbox(faults=0.3, seed=5)
+    one, other = Sandbox(faults=0.3, random_seed=5), Sandbox(faults=0.3, random_seed=5)
     forward = {key: faulted(one, key) for key in keys}
     backward = {key: faulted(other, key) for key in reversed(keys)}
     assert forward == backward
-    assert forward != {key: faulted(Sandbox(faults=0.3, seed=6), key) for key in keys}
+    assert forward != {key: faulted(Sandbox(faults=0.3, random_seed=6), key) for key in keys}
 
 
 def test_reads_and_requests_without_a_key_have_random_faults_too() -> None:
-    box = Sandbox(faults=0.5, seed=1)
+    box = Sandbox(faults=0.5, random_seed=1)
     reads = [reply(box, request("GET", "/v1/billing/balance")) for _ in range(50)]
     sends = [reply(box, request("POST", "/v1/messages", body=text(content={"text": f"{n}"}))) for n in range(50)]
     for got in (reads, sends):
@@ -168,7 +168,7 @@ def test_a_random_429_has_a_short_retry_after() -> None:
 
 @pytest.mark.parametrize("rate", [-0.1, 1.1])
 def test_a_share_of_faults_outside_zero_to_one_is_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(ValueError, match="share of the faults"):
         _ = Sandbox(faults=rate)
 
 
@@ -217,6 +217,6 @@ async def test_a_client_distinguishes_the_kinds_of_faults() -> None:
 
 def test_the_number_of_remembered_faults_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_NAMES", 3)
-    chance = module.RandomFaults(1.0, 1)
+    chance = module.RandomFaults(module.FaultShares.spread(1.0), 1)
     assert all(chance.draw(b"%d" % number) for number in range(4))
     assert [chance.draw(b"%d" % number) is None for number in (1, 2, 3, 0)] == [True, True, True, False]

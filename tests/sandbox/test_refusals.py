@@ -8,7 +8,7 @@ import pytest
 from attrs import evolve
 
 from msgapi import Request, Response
-from msgapi.sandbox import CODES, Sandbox
+from msgapi.sandbox import CODES, FaultShares, Sandbox
 from msgapi.sandbox.account import WindowLimit
 from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
 from msgapi.sandbox.routes.table import ROUTES
@@ -58,7 +58,10 @@ def too_often(box: Sandbox, one: Operation) -> Response:
     asked = ACCEPTED[one.name](box)
     box.account.send_limit = box.account.read_limit = WindowLimit(1, 1e9)
     box.account.counters.clear()  # as if the preparations had been in another window
-    _ = ask(box, make(one, asked))
+    if one.name in {"sandbox.reset", "sandbox.restore"}:  # set the count to what it was
+        box.account.counter("controls").counted = (1, 1)
+    else:
+        _ = ask(box, make(one, asked))
     return ask(box, make(one, asked))
 
 
@@ -80,7 +83,7 @@ def under_the_same_key(box: Sandbox, one: Operation) -> Response:
 def by_chance(status: int) -> Way:
     def way(box: Sandbox, one: Operation) -> Response:
         asked = ACCEPTED[one.name](box)
-        box.account.state.faults.rate = 1.0
+        box.account.state.faults.shares = FaultShares.spread(1.0)
         answers = (ask(box, make(one, asked, Idempotency_Key=f"k{number}")) for number in range(100))
         return next(answer for answer in answers if answer.status == status)
 

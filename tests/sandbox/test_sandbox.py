@@ -226,7 +226,7 @@ def test_a_template_must_exist_be_published_and_have_a_subject(
 
 def test_the_same_seed_gives_the_same_answers() -> None:
     def answers(seed: int) -> list[Response]:
-        box = still(seed=seed, faults=0.5)
+        box = still(random_seed=seed, faults=0.5)
         return [send(box, key=f"k{number}") for number in range(50)]
 
     assert answers(1) == answers(1)

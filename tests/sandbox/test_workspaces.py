@@ -29,7 +29,7 @@ TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION",
 
 
 def two() -> tuple[Sandbox, Sandbox, Workspaces]:
-    one, other = Sandbox(api_key="sk_one", balance=Decimal(1)), Sandbox(api_key="sk_two", seed=2)
+    one, other = Sandbox(api_key="sk_one", balance=Decimal(1)), Sandbox(api_key="sk_two", random_seed=2)
     return one, other, Workspaces([one, other])
 
 
@@ -103,8 +103,8 @@ def test_the_ids_of_a_sandbox_follow_from_its_seed_and_its_key() -> None:
     def first(**options: Any) -> str:  # noqa: ANN401 - those of `Sandbox`
         return Sandbox(**options).account.state.new_id("msg_")
 
-    assert first() == first(seed=1)
-    assert len({first(), first(seed=2), first(api_key="sk_two")}) == 3
+    assert first() == first(random_seed=1)
+    assert len({first(), first(random_seed=2), first(api_key="sk_two")}) == 3
 
 
 @pytest.mark.parametrize("key", ["sk_three", ""])

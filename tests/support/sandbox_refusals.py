@@ -159,6 +159,69 @@ def by_failing_card(box: Sandbox) -> Asked:
     return Asked(body={**TOP_UP, "payment_method_id": method})
 
 
+def emitted(box: Sandbox) -> str:
+    """Send two test events to an endpoint; give the delivery of the second one."""
+    name = hook(box)
+    tested = [post(box, f"/v1/webhooks/{name}/test") for _ in range(2)]
+    return f"{tested[-1]['event_id']}.{name}"
+
+
+SEED: Mapping[str, Any] = {
+    "balance": 50,
+    "prices": {"basic_message": 0.05, "single_message": 0.09, "conversation": 0.1, "mau": 0.3, "email": 0.004},
+    "agents": [
+        {
+            "agent_id": "ag_live_parcels",
+            "display_name": "Parcels",
+            "channel_id": "ch_rcs_parcels",
+            "use_case": "TRANSACTIONAL",
+            "status": "APPROVED",
+            "launched": True,
+            "newsletter_enabled": False,
+        }
+    ],
+    "channels": [{"channel_id": "ch_parcels", "verified": True, "message_types": ["MESSAGE"]}],
+    "templates": [{"template_id": "tpl_invoice", "versions": ["1"], "has_subject": False}],
+    "campaigns": [
+        {
+            "campaign_id": "c1",
+            "by_api": True,
+            "status": "SCHEDULED",
+            "executions": 50,
+            "seconds": 0.5,
+            "price": 0.05,
+        }
+    ],
+    "contacts": [
+        {
+            "phone": TO,
+            "email": "ada@shop.example",
+            "external_id": "ada",
+            "first_name": "Ada",
+            "last_name": "L",
+            "source": "MANUAL",
+            "status": "ACTIVE",
+            "tags": ["vip"],
+            "custom_fields": {"size": 42},
+            "consents": [
+                {
+                    "channel_type": "RCS",
+                    "message_type": "NEWSLETTER",
+                    "source": "shop",
+                    "proof_text": "yes",
+                    "status": "GRANTED",
+                }
+            ],
+        }
+    ],
+    "webhooks": [HOOK],
+    "messages": [
+        {"send": text(agent_id="ag_live_parcels"), "status": "FAILED", "reason": "REJECTED_SPAM", "ago": "2h"},
+        {"reply": {"agent_id": "ag_live_parcels", "user": TO, "text": "Hi"}, "at": "2026-05-04T00:00:00Z"},
+    ],
+}
+
+
 def conversed(box: Sandbox) -> str:
     """Send a message in a conversation; gives its recipient."""
     _ = post(box, "/_sandbox/replies", REPLY)
@@ -229,6 +292,24 @@ ACCEPTED: Mapping[str, Case] = {
     "webhooks.update": about(hook, {"secret": "whsec_2"}),
     "webhooks.delete": about(hook),
     "webhooks.test": about(hook),
+    "sandbox.deliver": about(sent),
+    "sandbox.read": about(in_status("DELIVERED")),
+    "sandbox.fail": about(sent, {"reason": "REJECTED_SPAM"}),
+    "sandbox.expire": about(sent),
+    "sandbox.top_up": fixed({"amount": 10.5}),
+    "sandbox.set_balance": fixed({"free": 0.05}),
+    "sandbox.clock": fixed(),
+    "sandbox.set_clock": fixed({"paused": True, "advance": 3600}),
+    "sandbox.faults": fixed(),
+    "sandbox.set_faults": fixed({"429": 0.5, "webhooks": {"late": 0.5}}),
+    "sandbox.replay": about(emitted),
+    "sandbox.duplicate": about(emitted),
+    "sandbox.delay": about(emitted, {"seconds": 60}),
+    "sandbox.reorder": about(emitted),
+    "sandbox.reset": fixed(),
+    "sandbox.seed": fixed(SEED),
+    "sandbox.snapshot": fixed(),
+    "sandbox.restore": lambda box: Asked(body=box.snapshot()),
     "sandbox.reply": fixed(REPLY),
     "sandbox.tap": chips_sent,
     "sandbox.approve": about(pending),

@@ -191,7 +191,7 @@ def demo(*, rows: int, keep: str | None, seed: int) -> int:
     with _directory(keep) as directory:
         written = write_rows(directory / "people.csv", rows, seed)
         balance = balance_for(rows)
-        box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, seed=seed)
+        box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, random_seed=seed)
         setup = DemoSetup(directory=directory, box=box)
         note(f"{counted(rows)} to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
         check = partial(audit, written, setup.box, balance, setup.directory)

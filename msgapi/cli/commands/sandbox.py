@@ -86,7 +86,7 @@ class SandboxOptions:
             balance=self.balance,
             rate_limit=self.rate,
             faults=self.faults,
-            seed=self.seed,
+            random_seed=self.seed,
             keep_messages=self.keep_messages,
             timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
             webhooks=WebhookFaults(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),

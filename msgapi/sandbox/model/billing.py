@@ -32,7 +32,8 @@ Pair: TypeAlias = tuple[str, str]
 _TRANSACTION_TYPES: Final[tuple[TransactionType, ...]] = ("charge", "topup", "release", "credit")
 _NOTHING: Final = Decimal(0)
 _SMALLEST_STEP: Final = Decimal("0.0001")  # amounts have at most four decimal places, as in the message log
-_AMOUNT_BOUND: Final = Decimal(10**9)
+AMOUNT_BOUND: Final = Decimal(10**9)
+"""Every amount in EUR is below this."""
 _MAX_RELOADS_A_DAY: Final = 3
 _ID_SIZE: Final = 20  # characters: `msg_` and 16 hex digits
 
@@ -52,13 +53,20 @@ def next_midnight(moment: float) -> float:
     return (moment // DAY + 1) * DAY
 
 
-def check_amount(_: object, attribute: "Attribute[Any]", value: Decimal) -> None:
-    """Raise ValueError if *value* is negative, too large, not finite, or finer than a hundredth of a cent."""
+def amount_problem(value: object) -> str | None:
+    """Return why *value* is not an amount, such as negative, or finer than a hundredth of a cent; None if it is one."""
     # In this order, because only a bounded amount can be quantized.
-    bounded = type(value) is Decimal and value.is_finite() and 0 <= value < _AMOUNT_BOUND
-    if not bounded or value.quantize(_SMALLEST_STEP) != value:
-        message = f"{attribute.name} must be a Decimal of EUR: from 0 to below 10**9, with at most 4 decimal places"
-        raise ValueError(message)
+    bounded = type(value) is Decimal and value.is_finite() and 0 <= value < AMOUNT_BOUND
+    if bounded and isinstance(value, Decimal) and value.quantize(_SMALLEST_STEP) == value:
+        return None
+    return "must be a Decimal of EUR: from 0 to below 10**9, with at most 4 decimal places"
+
+
+def check_amount(_: object, attribute: "Attribute[Any]", value: Decimal) -> None:
+    """Raise ValueError if *value* is not an amount."""
+    problem = amount_problem(value)
+    if problem is not None:
+        raise ValueError(f"{attribute.name} {problem}")
 
 
 @final

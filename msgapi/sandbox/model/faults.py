@@ -9,6 +9,7 @@ Rules:
 
 from collections.abc import Mapping
 from hashlib import blake2b
+from math import fsum
 from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, field, frozen
@@ -25,7 +26,8 @@ Fault: TypeAlias = Literal[
 """What happens to a request."""
 MAX_NAMES: Final = 100_000  # requests whose fault is remembered; beyond it the oldest are forgotten
 _PHONE_PREFIX: Final = "+447700900"
-_RANDOM_FAULTS: Final[tuple[Fault, ...]] = ("500", "503", "429", "lost", "502")
+_SPREAD_OVER: Final = ("status_500", "status_503", "status_429", "lost", "status_502")
+_ROUNDING: Final = 1e-9  # of a sum of shares
 _ERRORS: Final = {
     "403": ("forbidden", "A policy forbids this message."),
     "404": ("not_found", "There is no such recipient."),
@@ -99,20 +101,87 @@ def fault_response(fault: Fault, *, retry_after: float = 1.0) -> SimulatedRespon
 
 
 @final
+@frozen(kw_only=True)
+class FaultShares:
+    """The share of the requests, from 0 (the default) to 1, that have each random fault; together at most 1.
+
+    *status_429*, *status_500*, *status_502* and *status_503* are refused with this status. Those that are *lost* or
+    *slow* are carried out: their response is lost, or delayed by the `slow` of the sandbox.
+    """
+
+    status_429: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    status_500: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    status_502: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    status_503: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    lost: float = field(default=0.0, validator=and_(ge(0), le(1)))
+    slow: float = field(default=0.0, validator=and_(ge(0), le(1)))
+
+    def __attrs_post_init__(self) -> None:
+        """Raise ValueError if the shares are more than 1 together."""
+        if self.total > 1 + _ROUNDING:
+            raise ValueError("the shares of the faults are more than 1 together")
+
+    @classmethod
+    def spread(cls, share: float) -> "FaultShares":
+        """Return shares of *share* together, in equal parts for each fault except a slow response."""
+        if not 0 <= share <= 1:
+            raise ValueError("the share of the faults must be from 0 to 1")
+        return cls(**dict.fromkeys(_SPREAD_OVER, share / len(_SPREAD_OVER)))
+
+    @property
+    def total(self) -> float:
+        """The share of the requests that have any fault."""
+        return fsum(share for _, share in self.items())
+
+    def items(self) -> tuple[tuple[Fault, float], ...]:
+        """Return each fault with its share."""
+        return (
+            ("500", self.status_500),
+            ("503", self.status_503),
+            ("429", self.status_429),
+            ("lost", self.lost),
+            ("502", self.status_502),
+            ("slow", self.slow),
+        )
+
+    def choose(self, drawn: float) -> Fault | None:
+        """Return the fault of a request for which *drawn*, from 0 to below 1, was drawn; None for none."""
+        bound = 0.0
+        for fault, share in self.items():
+            bound += share
+            if drawn < bound:
+                return fault
+        return None
+
+
+@final
 @define(eq=False, repr=False)
 class RandomFaults:
-    """Faults of the share *rate* of the requests; which ones depends on *seed*."""
+    """Random faults of requests; which ones have one depends on *seed*. The shares can be changed at any time."""
 
-    rate: float = field(validator=and_(ge(0), le(1)))
+    _shares: FaultShares
     seed: int
+    rate: float = field(init=False)  # of the requests that have a fault
     _names: dict[bytes, None] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Derive the rate."""
+        self.rate = self._shares.total
+
+    @property
+    def shares(self) -> FaultShares:
+        """The share of each fault."""
+        return self._shares
+
+    @shares.setter
+    def shares(self, shares: FaultShares) -> None:
+        self._shares, self.rate = shares, shares.total
 
     def draw(self, name: bytes) -> Fault | None:
         """Return the fault of the request called *name*; None for none, or if it had one before."""
         drawn = int.from_bytes(blake2b(name, digest_size=8, key=str(self.seed).encode()[:64]).digest(), "big")
-        if drawn / 2**64 >= self.rate or not self.is_first(name):
-            return None
-        return _RANDOM_FAULTS[drawn % len(_RANDOM_FAULTS)]
+        fault = self._shares.choose(drawn / 2**64)
+        return fault if fault is not None and self.is_first(name) else None
 
     def is_first(self, name: bytes) -> bool:
         """Return whether *name* is new, and remember it."""
@@ -182,6 +251,8 @@ FAIL_REASONS: Final = (
     "ACCOUNT_SUSPENDED",
 )
 """Why the delivery of an RCS message fails."""
+BOUNCE_REASONS: Final = ("bounce", "full")
+"""Why an email bounces: permanently, or because the mailbox is full."""
 DELIVERY_OUTCOMES: Final = (
     *(DeliveryOutcome(reason, f"fails with {reason}", f"{701 + at}") for at, reason in enumerate(FAIL_REASONS)),
     DeliveryOutcome("offline", "is sent and never delivered; expires with its ttl", "710"),
@@ -210,7 +281,7 @@ def plan_delivery(entry: LogEntry, timing: Timing, ttl: float | None) -> Deliver
         steps: DeliverySteps = (sent, DeliveryStep(timing.delivered, "FAILED", outcome))
     elif outcome == "offline":
         steps = (sent,)
-    elif outcome in {"bounce", "full"}:
+    elif outcome in BOUNCE_REASONS:
         steps = (sent, DeliveryStep(timing.delivered, "BOUNCED", outcome))
     elif outcome == "unread":
         steps = (sent, delivered)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 from random import Random
-from typing import Final, Literal, TypeAlias, final
+from typing import Any, Final, Literal, Protocol, TypeAlias, final
 from uuid import UUID
 
 from attrs import define, field, frozen
@@ -17,7 +17,7 @@ from .billing import Newsletters, Pair, PaymentSettings, PriceList, Sessions, Wa
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
 from .changes import ChangeFeed
 from .contacts import ContactRecords
-from .faults import DeliverySteps, RandomFaults, Timing
+from .faults import DeliverySteps, FaultShares, RandomFaults, Timing
 from .inspection import AccountView, Conversations, RequestLog
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
 from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
@@ -30,7 +30,8 @@ ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
 CURRENT_TIER: Final = "tier_1"
 _PRICES: Final = PriceList()
 _TIMING: Final = Timing()
-_NO_FAULTS: Final = WebhookFaults()
+_NO_FAULTS: Final = FaultShares()
+_NO_WEBHOOK_FAULTS: Final = WebhookFaults()
 
 
 @final
@@ -45,16 +46,58 @@ class AccountOptions:
     rate_limit: int = 10_000
     read_limit: int = 50_000
     window: float = 1.0
-    faults: float = 0.0
-    seed: int = 1
+    faults: FaultShares = _NO_FAULTS
+    random_seed: int = 1
     slow: float = 3.0
     timing: Timing | None = _TIMING
     keep_messages: int = 100_000
-    webhooks: WebhookFaults = _NO_FAULTS
+    webhooks: WebhookFaults = _NO_WEBHOOK_FAULTS
     agents: Iterable[SandboxAgent] = AGENTS
     channels: Iterable[EmailChannel] = CHANNELS
     templates: Iterable[EmailTemplate] = TEMPLATES
     campaigns: Iterable[Campaign] = CAMPAIGNS
+
+
+@final
+@frozen(kw_only=True)
+class ClockState:
+    """The *time* of a sandbox in Unix seconds, whether it stands still, and its *offset* from the given clock."""
+
+    time: float
+    paused: bool = False
+    offset: float = 0.0
+
+
+class StateOwner(Protocol):
+    """What has the state and its clock, and can replace the state: the sandbox. Some controls need it.
+
+    A method that is not possible raises ValueError, and changes nothing.
+    """
+
+    @property
+    def clock_state(self) -> ClockState:
+        """The time."""
+        ...  # pragma: no cover
+
+    def set_clock(self, *, paused: bool | None = None, advance: float = 0.0) -> ClockState:
+        """Pause the clock, or let it run, and move it forward by *advance* seconds; return its state."""
+        ...  # pragma: no cover
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
+        ...  # pragma: no cover
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        """Replace the state by that of a *snapshot*."""
+        ...  # pragma: no cover
+
+    def seed(self, seed: Mapping[str, Any]) -> dict[str, int]:
+        """Add what a *seed* has to the state; return the number of things of each kind."""
+        ...  # pragma: no cover
+
+    def reset(self) -> None:
+        """Replace the state by that with which the sandbox was started."""
+        ...  # pragma: no cover
 
 
 @final
@@ -149,6 +192,7 @@ class AccountState:
     payments: PaymentSettings
     test_agent: TestAgentState
     runs: dict[str, CampaignExecution]
+    owner: StateOwner | None
     changes: ChangeFeed
     requests: RequestLog
     conversations: Conversations
@@ -163,7 +207,7 @@ class AccountState:
         self.requests = RequestLog(self.changes)
         self.wallet = Wallet(options.balance, self.changes)
         self.prices = options.prices
-        self.faults = RandomFaults(options.faults, options.seed)
+        self.faults = RandomFaults(options.faults, options.random_seed)
         self.agents = create_records(options.agents, self.changes)
         self.channels = {channel.channel_id: channel for channel in options.channels}
         self.templates = {template.template_id: template for template in options.templates}
@@ -182,7 +226,8 @@ class AccountState:
         self.payments = PaymentSettings()
         self.test_agent = TestAgentState()
         self.runs = {}
-        name = f"{options.seed} {options.api_key}"
+        self.owner = None
+        name = f"{options.random_seed} {options.api_key}"
         self._random = Random(name)  # noqa: S311 - predictable ids are intended
         self._salt = blake2b(name.encode()).digest()
         self._volumes = {}

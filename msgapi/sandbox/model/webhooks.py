@@ -240,6 +240,11 @@ class WebhookQueue:
         """Return a delivery by its id."""
         return self._records.get(delivery_id)
 
+    def before(self, record: DeliveryRecord) -> DeliveryRecord | None:
+        """Return the delivery to the same endpoint before that of *record*."""
+        same = (one for one in self.deliveries() if one.webhook_id == record.webhook_id and one.number < record.number)
+        return next(same, None)
+
     def due_times(self, ids: Container[str]) -> dict[str, float]:
         """Return when the next attempt is due of those deliveries with these *ids* that are pending."""
         found: dict[str, float] = {}
@@ -260,6 +265,33 @@ class WebhookQueue:
             for delay in self.faults.delays(f"{event.id} {webhook_id}"):
                 number = self._next_number()
                 self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
+
+    def add(self, record: DeliveryRecord, due: float) -> float:
+        """Schedule one more delivery, from its first attempt; return when it is due."""
+        number = self._next_number()
+        self._push(PendingDelivery(event=record.event, webhook_id=record.webhook_id, due=due, number=number))
+        return due
+
+    def due_of(self, record: DeliveryRecord) -> float | None:
+        """Return when the next attempt of a delivery is due; None if none is scheduled."""
+        at = self._find_due(record)
+        return None if at is None else self._due[at][0]
+
+    def move_or_add(self, record: DeliveryRecord, due: float) -> float:
+        """Let the next attempt of a delivery be due at *due*, or schedule one; return when it is due."""
+        at = self._find_due(record)
+        if at is None:
+            return self.add(record, due)
+        _, number, delivery = self._due[at]
+        self._due[at] = (due, number, evolve(delivery, due=due))
+        heapq.heapify(self._due)
+        self.changes.add("webhooks")
+        return due
+
+    def _find_due(self, record: DeliveryRecord) -> int | None:
+        name = (record.event.id, record.webhook_id)
+        found = ((one[:2], at) for at, one in enumerate(self._due) if (one[2].event.id, one[2].webhook_id) == name)
+        return min(found, default=(None, None))[1]
 
     def take(self, now: float) -> PendingDelivery | None:
         """Return a delivery that is due by *now*, or None; it is no longer pending."""

@@ -40,6 +40,7 @@ from ..routes.campaigns import CampaignStatusResponse
 from ..routes.controls import CONTROLS as _CONTROLS
 from ..routes.inspection.requests import STATUS as REQUEST_STATUS
 from ..routes.inspection.table import INSPECTIONS as _INSPECTIONS
+from ..routes.state import STATE_CONTROLS
 from ..routes.table import ROUTES
 from ..routes.usage import DetailedUsageResponse, InvoicesResponse, TierResponse, TiersResponse, UsageResponse
 from ..routes.webhooks import DeletedResponse, WebhookTestResponse
@@ -186,9 +187,9 @@ OPERATIONS: Final = (
 CONTROLS: Final = (
     *(
         Operation(
-            "POST", one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,)
+            one.method, one.path, one.handler, one.returns, None if one.form is None else one.form.model, (one.status,)
         )
-        for one in _CONTROLS
+        for one in (*_CONTROLS, *STATE_CONTROLS)
     ),
     *(
         Operation("GET", one.path, one.reader, one.returns, query=tuple(one.parsers), media=one.media)
@@ -390,8 +391,8 @@ def _responses(one: Operation, schemas: dict[str, Schema]) -> Schema:
     for code in sorted(_ROUTES[one.method, one.path].error_codes):
         by_status.setdefault(_STATUS[code], []).append(code)
     errors = {str(status): _error_response(codes) for status, codes in sorted(by_status.items())}
-    page = {"502": _PAGE} if errors else {}
-    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, **page}
+    pages = {"502": _PAGE} if _ROUTES[one.method, one.path].has_random_faults else {}
+    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, **pages}
 
 
 def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:

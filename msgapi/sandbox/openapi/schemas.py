@@ -14,6 +14,8 @@ from ...schema.validators import DURATION, PHONE_NUMBER
 from ...webhooks import EVENT_TYPES
 from ..http.codecs import BASE64, MAX_POSTBACK, is_required
 from ..model.agents import CARRIERS
+from ..model.faults import BOUNCE_REASONS, FAIL_REASONS
+from ..rules.controls import MAX_SECONDS
 
 Schema: TypeAlias = dict[str, Any]
 _SIMPLE: Final[Mapping[object, Schema]] = {
@@ -37,6 +39,10 @@ def pattern_schema(pattern: Pattern[str], *, some: str = "") -> Schema:
     return {"type": "string", "pattern": f"^{ahead}({pattern.pattern})$"}
 
 
+_AMOUNT: Final[Schema] = {"type": "number", "minimum": 0, "exclusiveMaximum": 10**9}
+_SHARES: Final = ("status_429", "status_500", "status_502", "status_503", "lost", "slow")
+_SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
+_SECONDS: Final[Schema] = {"type": "number", "minimum": 0, "maximum": MAX_SECONDS}
 _FIELDS: Final[Mapping[str, Schema]] = {
     "phone": pattern_schema(PHONE_NUMBER),
     "phone_number": pattern_schema(PHONE_NUMBER),
@@ -58,6 +64,14 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "Email.text": {"type": "string"},
     "UserReply.text": {"type": "string"},
     "SuggestionTap.text": {"type": "string", "minLength": 1},
+    "DeliveryFailure.reason": {"enum": [*FAIL_REASONS, *BOUNCE_REASONS]},
+    "DashboardTopUp.amount": _AMOUNT,
+    "FreeBalance.free": _AMOUNT,
+    "SeedPrices.email": _AMOUNT,
+    **dict.fromkeys((f"FaultChanges.{name}" for name in _SHARES), _SHARE),
+    **dict.fromkeys((f"WebhookFaultChanges.{name}" for name in ("late", "repeated", "reordered")), _SHARE),
+    **dict.fromkeys(("advance", "seconds", "slow_seconds", "late_by"), _SECONDS),
+    "SnapshotDocument.format": {"const": "msgapi-sandbox"},
     "carrier": {"enum": [*CARRIERS]},
     "executions": {"type": "integer", "minimum": 1},
     "latitude": {"type": "number", "minimum": -90, "maximum": 90},

@@ -12,9 +12,11 @@ from ..model.state import AccountState, Role
 from . import agents, billing, campaigns, contacts, messages, usage, webhooks
 from .controls import CONTROLS
 from .inspection.table import INSPECTIONS
+from .state import STATE_CONTROLS
 
 Action: TypeAlias = Callable[[AccountState, RouteRequest], SimulatedResponse]
-_EVERY_ROUTE: Final = ("unauthorized", "rate_limit_exceeded", "internal_error", "service_unavailable")
+_EVERY_ROUTE: Final = ("unauthorized", "rate_limit_exceeded")
+_RANDOM_FAULTS: Final = ("internal_error", "service_unavailable")
 _ID: Final = "{id}"
 
 
@@ -41,14 +43,20 @@ class Route:
     is_public: bool = False
 
     @property
+    def has_random_faults(self) -> bool:
+        """Whether random faults happen to its requests: not to those of the controls."""
+        return self.endpoint_class != "controls"
+
+    @property
     def error_codes(self) -> frozenset[str]:
         """Every error code of the route; a 502 has none."""
+        faults = _RANDOM_FAULTS if self.has_random_faults else ()
         keyed = {"idempotency_conflict"} if self.writes and not self.without_fields else set[str]()
         invalid = {"validation_error"} if self.writes else set[str]()
         forbidden = set[str]() if self.role == "viewer" else {"forbidden"}
         if self.is_public:
             return frozenset()
-        return frozenset({*_EVERY_ROUTE, *keyed, *invalid, *forbidden, *self.codes})
+        return frozenset({*_EVERY_ROUTE, *faults, *keyed, *invalid, *forbidden, *self.codes})
 
     @property
     def segments(self) -> tuple[str, ...]:
@@ -65,6 +73,8 @@ _SEND: Final = (
     *("no_active_session", "message_type_not_allowed", "traffic_type_not_allowed", "recipient_suppressed"),
     *("consent_missing", "template_not_published", "subject_missing", "newsletter_daily_cap"),
 )
+MAX_STATE: Final = 256 * MAX_BODY
+"""The most bytes that a snapshot or a seed may have."""
 _MAX_IMPORT: Final = 16 * MAX_BODY  # 10,000 rows, however long their names and addresses
 ROUTES: Final = (
     Route("POST", "/v1/messages", "sends", messages.send, writes=True, role="editor", codes=_SEND),
@@ -175,8 +185,17 @@ ROUTES: Final = (
     Route("GET", "/v1/billing/transactions", "billing", billing.list_transactions, codes=_QUERY),
     Route("GET", "/v1/billing/invoices", "billing", usage.list_invoices),
     *(
-        Route("POST", one.path, "controls", one.respond, writes=True, without_fields=one.form is None, codes=_UNKNOWN)
-        for one in CONTROLS
+        Route(
+            one.method,
+            one.path,
+            "controls",
+            one.respond,
+            writes=one.method != "GET",
+            without_fields=one.form is None,
+            max_body=MAX_STATE if one.is_large else MAX_BODY,
+            codes=one.codes,
+        )
+        for one in (*CONTROLS, *STATE_CONTROLS)
     ),
     *(Route("GET", one.path, "controls", one.respond, codes=one.codes, is_public=one.is_public) for one in INSPECTIONS),
 )

@@ -18,6 +18,18 @@ def hold(state: AccountState, message_id: str, amount: Decimal, now: float) -> N
     """Reserve *amount*, which must be free, for a message; emit `billing.balance_low` and reload if needed."""
     before = state.wallet.free
     state.wallet.hold(message_id, amount)
+    _react_to_balance(state, before, now)
+
+
+def set_balance(state: AccountState, free: Decimal, now: float) -> None:
+    """Set the free balance, without a transaction; emit `billing.balance_low` and reload if needed."""
+    before = state.wallet.free
+    state.wallet.free = free
+    state.changes.add("account")
+    _react_to_balance(state, before, now)
+
+
+def _react_to_balance(state: AccountState, before: Decimal, now: float) -> None:
     threshold = state.payments.low_balance_threshold
     if threshold is not None and state.wallet.free < threshold <= before:
         data = {"balance": state.wallet.to_json(), "threshold": float(threshold), "currency": "EUR"}

@@ -4,29 +4,58 @@
 
 Rules:
 - A control that is not possible raises ControlError, and changes nothing.
+- A delivery of an event to an endpoint is pending from when it is scheduled until its attempt is made. One that is not
+  pending is made again from its first attempt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, final
 
 import orjson
-from attrs import evolve
+from attrs import evolve, frozen
 
+from ...results import Detail
 from ...schema.validators import phone_number
 from ..http.responses import compact, format_time
 from ..model.agents import TEST_AGENT, AgentRecord, AgentStatus, CarrierDecision
+from ..model.billing import AMOUNT_BOUND, amount_problem
 from ..model.campaigns import CampaignExecution
+from ..model.faults import BOUNCE_REASONS, FAIL_REASONS, FaultShares
 from ..model.messages import LogEntry, MessageStatus
 from ..model.state import AccountState
+from ..model.webhooks import DeliveryRecord, WebhookFaults
 from .account import change_consent
+from .account import set_balance as set_free_balance
 from .lifecycle import change_status, fail_delivery
 
 HaltStatus: TypeAlias = Literal["PAUSED_ERROR", "PAUSED_BALANCE"]
+MAX_SECONDS: Final = 315_576_000.0
+"""The longest time in seconds by which a control moves the clock or a delivery: ten years."""
+_LATEST: Final = 32_503_680_000.0  # 3000-01-01: every time is a valid date, also with the time to live of a message
+_REORDER_GAP: Final = 1.0  # seconds between two deliveries whose order is changed
 
 
 class ControlError(ValueError):
-    """The control is not possible: what it refers to does not exist, or is in another state."""
+    """The control is not possible: what it refers to does not exist, or is in another state.
+
+    If what it was given is not valid, *details* say where.
+    """
+
+    def __init__(self, message: str, details: Iterable[Detail] = ()) -> None:
+        """Create the error."""
+        super().__init__(message)
+        self.details = tuple(details)
+
+
+@final
+@frozen(kw_only=True)
+class FaultSettings:
+    """The random faults: the *shares* of the requests, the seconds of a slow response, and those of the *webhooks*."""
+
+    shares: FaultShares
+    slow_seconds: float
+    webhooks: WebhookFaults
 
 
 def reply(state: AccountState, user: str, agent_id: str, text: str, now: float) -> LogEntry:
@@ -100,9 +129,107 @@ def set_status(state: AccountState, message_id: str, status: MessageStatus, now:
     return _changed(change_status(state, message_id, status, now), status)
 
 
-def fail(state: AccountState, message_id: str, reason: str, now: float) -> LogEntry:
-    """Let the delivery of a message fail; an email bounces, permanently unless *reason* is `full`."""
-    return _changed(fail_delivery(state, message_id, reason, now), "FAILED")
+def fail(state: AccountState, message_id: str, reason: str | None, now: float) -> LogEntry:
+    """Let the delivery of a message fail for a *reason*; an email bounces.
+
+    By default the reason is the first one of its channel.
+    """
+    entry = state.log.find(message_id)
+    reasons = BOUNCE_REASONS if entry is not None and entry.channel == "EMAIL" else FAIL_REASONS
+    chosen = reasons[0] if reason is None else reason
+    if entry is not None and chosen not in reasons:
+        what = "An email bounces" if entry.channel == "EMAIL" else "An RCS message fails"
+        raise ControlError(f"{what} for one of these reasons: {', '.join(reasons)}.")
+    return _changed(fail_delivery(state, message_id, chosen, now), "FAILED")
+
+
+def top_up(state: AccountState, amount: Decimal, now: float) -> None:
+    """Add *amount* to the free balance, as the dashboard does."""
+    _check_amount("amount", amount, state.wallet.total)
+    state.wallet.add(amount, now)
+
+
+def set_balance(state: AccountState, free: Decimal, now: float) -> None:
+    """Set the free balance. What is reserved stays reserved. There is no transaction for it."""
+    _check_amount("free", free, state.wallet.reserved)
+    set_free_balance(state, free, now)
+
+
+def faults(state: AccountState) -> FaultSettings:
+    """Return the random faults."""
+    return FaultSettings(shares=state.faults.shares, slow_seconds=state.slow, webhooks=state.webhook_queue.faults)
+
+
+def set_faults(state: AccountState, settings: FaultSettings) -> None:
+    """Change the random faults. A request that had one has none again under the same idempotency key."""
+    _require("slow_seconds", check_seconds(settings.slow_seconds))
+    state.faults.shares, state.slow = settings.shares, settings.slow_seconds
+    state.webhook_queue.faults = settings.webhooks
+    state.changes.add("faults")
+
+
+def replay(state: AccountState, delivery_id: str, now: float) -> float:
+    """Make a delivery now: the next attempt of a pending one, or the first one again. Return when it is due."""
+    return state.webhook_queue.move_or_add(_find_delivery(state, delivery_id), now)
+
+
+def duplicate(state: AccountState, delivery_id: str, now: float) -> float:
+    """Make a delivery once more: at the time of the pending one, or now. Return when it is due."""
+    record = _find_delivery(state, delivery_id)
+    due = state.webhook_queue.due_of(record)
+    return state.webhook_queue.add(record, now if due is None else due)
+
+
+def delay(state: AccountState, delivery_id: str, seconds: float, now: float) -> float:
+    """Make a delivery *seconds* later than it is due; one that is not pending, again so many seconds from now.
+
+    Return when it is due.
+    """
+    _require("seconds", check_seconds(seconds))
+    record = _find_delivery(state, delivery_id)
+    due = state.webhook_queue.due_of(record)
+    return state.webhook_queue.move_or_add(record, (now if due is None else max(due, now)) + seconds)
+
+
+def reorder(state: AccountState, delivery_id: str, now: float) -> float:
+    """Make a delivery now, and a second later the one before it to the same endpoint. Return when it is due."""
+    record = _find_delivery(state, delivery_id)
+    before = state.webhook_queue.before(record)
+    if before is None:
+        raise ControlError("There is no delivery to this endpoint before it.")
+    _ = state.webhook_queue.move_or_add(before, now + _REORDER_GAP)
+    return state.webhook_queue.move_or_add(record, now)
+
+
+def check_seconds(value: object) -> str | None:
+    """Return why *value* is not a number of seconds by which something can be moved; None if it is."""
+    valid = isinstance(value, int | float) and 0 <= value <= MAX_SECONDS
+    return None if valid else f"must be from 0 to {MAX_SECONDS:.0f} seconds, which are ten years"
+
+
+def check_advance(seconds: float, now: float) -> None:
+    """Raise ControlError if the clock cannot be moved forward by *seconds* at the time *now*."""
+    _require("advance", check_seconds(seconds))
+    _require("advance", None if now + seconds <= _LATEST else "must not go beyond the year 2999")
+
+
+def _require(name: str, problem: str | None) -> None:
+    if problem is not None:
+        raise ControlError(f"{name} {problem}", [Detail(name, problem)])
+
+
+def _check_amount(name: str, amount: Decimal, other: Decimal) -> None:
+    problem = amount_problem(amount)
+    if problem is None and amount + other >= AMOUNT_BOUND:
+        problem = f"must leave the balance below {AMOUNT_BOUND:,} EUR"
+    _require(name, problem)
+
+
+def _find_delivery(state: AccountState, delivery_id: str) -> DeliveryRecord:
+    record = state.webhook_queue.find(delivery_id)
+    if record is None or state.endpoints.find(record.webhook_id) is None:
+        raise ControlError("There is no such delivery, or its endpoint was deleted.")
+    return record
 
 
 def _changed(entry: LogEntry | None, status: str) -> LogEntry:

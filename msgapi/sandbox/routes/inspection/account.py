@@ -15,7 +15,9 @@ from ...model.billing import LedgerTransaction, PriceList, TransactionType
 from ...model.campaigns import Campaign
 from ...model.contacts import ConsentRecord, ContactRecord
 from ...model.faults import DELIVERY_OUTCOMES, FAIL_REASONS, MAGIC_RECIPIENTS
-from ...model.state import AccountState
+from ...model.state import AccountState, ClockState
+from ...rules import controls
+from ..state import faults_to_json
 from .listing import Query, counted_page, page
 
 _MAX_HOLDS: Final = 200
@@ -260,8 +262,8 @@ def account(state: AccountState, request: RouteRequest, _: Query) -> AccountOver
             )
             for one in limits
         ),
-        clock=ClockView(time=to_datetime(now), paused=False, offset=0.0),
-        faults={},
+        clock=_clock_view(state, now),
+        faults=faults_to_json(controls.faults(state)),
         holds=tuple(
             HoldView(message_id=name, amount=float(amount))
             for name, amount in islice(state.wallet.holds.items(), _MAX_HOLDS)
@@ -274,6 +276,11 @@ def account(state: AccountState, request: RouteRequest, _: Query) -> AccountOver
         ),
         fail_reasons=FAIL_REASONS,
     )
+
+
+def _clock_view(state: AccountState, now: float) -> ClockView:
+    found = ClockState(time=now) if state.owner is None else state.owner.clock_state
+    return ClockView(time=to_datetime(now), paused=found.paused, offset=round(found.offset, 3))
 
 
 def transactions(state: AccountState, _: RouteRequest, query: Query) -> TransactionViews:
