@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 import msgapi
 from msgapi import agents, billing, campaigns, contacts, messages, webhooks
 from msgapi.results import Unavailable
+from msgapi.sandbox.http.responses import format_time
 from tests.support.browser import Pages, PageSandbox, assert_accessible
 from tests.support.webhook_receiver import WebhookReceiver
 
@@ -165,16 +166,14 @@ def test_a_paused_clock_stands_still_until_it_is_resumed(box: PageSandbox, pages
     expect(resume).to_be_focused()
     expect(clock).to_contain_text("paused")
     expect(page.get_by_role("link", name="Overview")).to_contain_text("paused")
-    times = {box.use(lambda sandbox: sandbox.time()) for _ in range(2)}
-    assert len(times) == 1
-    shown = clock.locator("time").get_attribute("datetime")
-    page.wait_for_function("() => new Promise((resolve) => setTimeout(() => resolve(true), 600))")
-    assert clock.locator("time").get_attribute("datetime") == shown
+    time = format_time(box.use(lambda sandbox: sandbox.time()))
+    expect(clock.locator("time")).to_have_attribute("datetime", time)
+    _ = box.send(messages.send(TEXT))
+    expect(panel(page, "Holds")).to_contain_text("€0.07")
+    expect(clock.locator("time")).to_have_attribute("datetime", time)
     resume.click()
     expect(clock).to_contain_text("running")
-    page.wait_for_function(
-        "(shown) => document.querySelector('.clock-time').getAttribute('datetime') !== shown", arg=shown
-    )
+    expect(clock.locator("time")).not_to_have_attribute("datetime", time)
 
 
 # Faults
@@ -327,7 +326,7 @@ def test_contacts_are_searched_and_a_pending_consent_is_confirmed(box: PageSandb
     expect(found).to_contain_text("pending")
     found.get_by_role("button", name="Confirm the consent to email newsletter").click()
     expect(found).to_contain_text("granted")
-    assert [one.status for one in box.send(contacts.list_consents(contact_id)).items] == ["GRANTED"]
+    assert [one.status for one in box.send(contacts.list_consents(contact_id)).consent_records] == ["GRANTED"]
     page.get_by_label("Search contacts").fill("nobody")
     expect(page.get_by_text("No contact matches the search.")).to_be_visible()
 
@@ -366,17 +365,41 @@ def test_deliveries_are_duplicated_delayed_and_reordered(
     box: PageSandbox, pages: Pages, receiver: WebhookReceiver
 ) -> None:
     _ = subscribe(box, receiver, "message.queued")
-    _ = box.send(messages.send(TEXT))
-    _ = receiver.wait_for()
-    page = pages.open("/#account/webhooks")
-    page.get_by_role("button", name="message.queued").click()
-    delivery = page.locator("[data-delivery-id]")
-    delivery.get_by_role("button", name="Duplicate").click()
+    first, second = (one.message_id for one in box.send_all(messages.send(TEXT), messages.send(TEXT)))
     _ = receiver.wait_for(count=2)
+    page = pages.open("/#account/webhooks")
+    page.locator(".delivery-head").first.click()
+    delivery = page.locator("[data-delivery-id]").first
+    delivery.get_by_role("button", name="Reorder").click()
+    _ = receiver.wait_for(count=3)
+    expect(page.locator("[data-delivery-id]").last).to_contain_text("pending")
+    _ = box.use(lambda sandbox: sandbox.advance_clock(2))
+    received = [one.event["data"]["message_id"] for one in receiver.wait_for(count=4)]
+    assert received == [first, second, second, first]
+    delivery.get_by_role("button", name="Duplicate").click()
+    _ = receiver.wait_for(count=5)
+    expect(delivery.locator(".delivery-head")).to_contain_text("delivered")
     delivery.get_by_label("Delay by").fill("1800")
-    delivery.get_by_role("button", name="Delay", exact=False).click()
-    expect(delivery).to_contain_text("Next attempt")
+    page.keyboard.press("Enter")
     expect(delivery.locator(".delivery-head")).to_contain_text("pending")
+    expect(delivery).to_contain_text("Next attempt")
+    expect(delivery.get_by_label("Delay by")).to_have_value("1800")
+    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("button", name="Forward by 1 hour").click()
+    assert receiver.wait_for(count=6)[-1].event["data"]["message_id"] == second
+
+
+def test_a_reorder_without_a_delivery_before_it_is_refused_beside_the_button(
+    box: PageSandbox, pages: Pages, receiver: WebhookReceiver
+) -> None:
+    pages.allow(REFUSED)
+    _ = subscribe(box, receiver, "message.queued")
+    _ = box.send(messages.send(TEXT))
+    page = pages.open("/#account/webhooks")
+    page.locator(".delivery-head").click()
+    page.get_by_role("button", name="Reorder").click()
+    expect(page.locator("[data-delivery-id]").get_by_role("alert")).to_contain_text("no delivery")
+    expect(page.locator(".toast.bad")).to_contain_text("no delivery")
 
 
 def test_a_failed_attempt_shows_its_status_and_the_next_one(
@@ -448,6 +471,18 @@ def test_a_file_that_is_no_snapshot_is_refused(
         expect(alert).to_contain_text(problem)
     expect(page.get_by_role("alert")).not_to_have_text("The file is not JSON.")
     assert box.use(lambda sandbox: len(sandbox.messages)) == 1
+
+
+def test_after_a_reset_nothing_of_before_is_shown(box: PageSandbox, pages: Pages) -> None:
+    _ = box.send(billing.top_up(Decimal(20)))
+    page = pages.open("/#account/ledger")
+    transactions = page.get_by_role("table", name="Transactions")
+    expect(transactions).to_contain_text("+€20.00")
+    _ = box.use(lambda sandbox: sandbox.reset())
+    expect(page.get_by_role("heading", name="No transactions")).to_be_visible()
+    _ = box.send(billing.top_up(Decimal(30)))
+    expect(transactions.locator("tbody tr")).to_have_count(1)
+    expect(transactions).to_contain_text("+€30.00")
 
 
 # All sections

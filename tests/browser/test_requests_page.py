@@ -153,6 +153,35 @@ def test_live_requests_keep_the_focus_the_details_and_a_selection(box: PageSandb
     assert page.evaluate("() => getSelection().toString()") == before
 
 
+def test_the_list_is_used_by_the_keyboard_alone(box: PageSandbox, pages: Pages) -> None:
+    assert request(box, "GET", "/v1/contacts/c_none") == 404
+    _ = box.send(messages.send(TEXT))
+    page = pages.open("/#requests")
+    rows, title = page.locator(".request-row"), page.get_by_role("article").get_by_role("heading", level=2)
+    rows.first.focus()
+    page.keyboard.press("Enter")
+    expect(title).to_be_focused()
+    expect(title).to_have_text("POST /v1/messages")
+    page.keyboard.press("Escape")
+    expect(rows.first).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(rows.last).to_be_focused()
+    expect(title).to_have_text("GET /v1/contacts/c_none")
+    assert page.url.endswith("#requests/1")
+
+
+def test_after_a_reset_the_list_begins_anew_and_the_details_stay(box: PageSandbox, pages: Pages) -> None:
+    assert request(box, "GET", "/v1/contacts/c_none") == 404
+    page = pages.open("/#requests")
+    page.locator(".request-row").click()
+    _ = box.use(lambda sandbox: sandbox.reset())
+    expect(page.get_by_role("heading", name="No requests yet")).to_be_visible()
+    _ = box.send(messages.send(TEXT))
+    expect_paths(page, "/v1/messages")
+    expect(page.locator(".request-row")).not_to_have_attribute("aria-current", "true")
+    expect(page.get_by_role("region", name="Refusal", exact=True)).to_contain_text("not_found")
+
+
 def test_the_list_has_one_page_of_rows_however_many_requests_there_were(box: PageSandbox, pages: Pages) -> None:
     page = pages.open("/#requests")
     for _ in range(250):

@@ -301,7 +301,7 @@ export function createLedger() {
     "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
   );
   const rows = keyedList(body, {
-    key: (one) => one.number,
+    key: (one) => `${one.number} ${one.at}`, // a reset begins anew with the numbers
     create: (one) => {
       const sign = SIGNS[one.type] ?? "";
       const node = element(
@@ -337,5 +337,6 @@ export function createLedger() {
     ),
   );
   const refresh = coalesced(() => paged.refresh(), { interval: 500 });
-  return { id: "ledger", label: "Ledger", node, refresh, concerns: ["account", "messages", "clock"] };
+  const restart = coalesced(() => paged.restart());
+  return { id: "ledger", label: "Ledger", node, refresh, restart, concerns: ["account", "messages", "clock"] };
 }

@@ -211,7 +211,7 @@ export function createContacts() {
     ),
   );
   const refresh = coalesced(() => paged.refresh());
-  return { id: "contacts", label: "Contacts", node, refresh, concerns: ["contacts"] };
+  return { id: "contacts", label: "Contacts", node, refresh, restart: find, concerns: ["contacts"] };
 }
 
 function createContact({ id }, load) {

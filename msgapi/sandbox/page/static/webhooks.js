@@ -73,6 +73,10 @@ export function createWebhooks(context) {
     await paged.refresh();
   };
   const refresh = coalesced(load);
+  const restart = () => {
+    refresh();
+    filter();
+  };
   const filter = coalesced(() => paged.restart(), { interval: 0 });
   for (const one of [which, event]) one.select.addEventListener("change", filter);
 
@@ -89,7 +93,7 @@ export function createWebhooks(context) {
       paged.node,
     ),
   );
-  return { id: "webhooks", label: "Webhooks", node, refresh, concerns: ["webhooks", "clock"] };
+  return { id: "webhooks", label: "Webhooks", node, refresh, restart, concerns: ["webhooks", "clock"] };
 }
 
 // A select whose options are changed without closing it or losing the choice.
@@ -190,15 +194,15 @@ function createDetails({ id, eventId }, context, load) {
     };
   const replay = action("Replay", run("replay"), {
     describe: `Replay ${eventId}`,
-    done: "The delivery is made again.",
+    done: "The delivery is made now.",
   });
   const duplicate = action("Duplicate", run("duplicate"), {
     describe: `Duplicate ${eventId}`,
-    done: "The delivery is made twice.",
+    done: "The delivery is made once more.",
   });
   const reorder = action("Reorder", run("reorder"), {
     describe: `Reorder ${eventId}`,
-    done: "The delivery comes after the next ones.",
+    done: "It is made now, and the one before it a second later.",
   });
   const seconds = field("Delay by", {
     name: "seconds",
