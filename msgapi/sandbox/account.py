@@ -156,8 +156,7 @@ class Account:
         answer = _with_headers(response, limit, now)
         if is_control:
             return _with_version(answer)
-        key = headers.get("idempotency-key")
-        self.state.requests.add(now, request.method, request.url, request.body or b"", key, answer)
+        self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
         return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
@@ -246,7 +245,10 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
         headers.update(limit.headers())
-    return evolve(simulated, response=Response(response.status, headers, response.body))
+    answer = Response(response.status, headers, response.body)
+    return SimulatedResponse(
+        answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait
+    )
 
 
 @lru_cache(maxsize=4)
