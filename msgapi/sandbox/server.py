@@ -57,7 +57,7 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
-    Port 0 selects a free port. Everyone who can reach *host* can use the account. A lost response is a connection
+    *port* 0, the default, selects a free port. Everyone who can reach *host* can use the account. A lost response is a connection
     that is closed without a response.
 
     A request is answered with 403 unless its Host is a loopback name, *host*, the address that the connection was made
