@@ -213,7 +213,7 @@ class Account:
         return counter
 
     def rate_limits(self, now: float) -> tuple[RateLimitView, ...]:
-        """Return the rate limit of every endpoint class at *now*."""
+        """Return the rate limit of every endpoint class at *now*, in Unix seconds."""
         return tuple(self.counter(one).view(one, now) for one in ENDPOINT_CLASSES)
 
     def check_key(self, headers: Mapping[str, str]) -> SimulatedResponse | None:
