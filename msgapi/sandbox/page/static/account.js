@@ -99,7 +99,12 @@ function navigationLink({ id, label }) {
       node.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
     mark(text) {
+      if (mark.textContent === text) return;
       setHidden(setText(mark, text), !text);
+      // The links are wider now: on a narrow page, the one that is chosen stays in view.
+      node.parentNode.parentNode
+        .querySelector("[aria-current]")
+        ?.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
   };
 }

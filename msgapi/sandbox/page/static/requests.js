@@ -445,6 +445,7 @@ function createDetails(leave) {
 }
 
 function factsOf(request) {
+  const message = acceptedMessage(request);
   const fact = (label, value) => [element("dt", { text: label }), element("dd", {}, value)];
   return [
     fact("Number", String(request.number)),
@@ -454,9 +455,27 @@ function factsOf(request) {
       "Idempotency key",
       request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none",
     ),
-    fact("Response", request.replayed ? "replayed: the stored response to this idempotency key" : "new"),
+    fact("Replayed", request.replayed ? "yes: the stored response to this idempotency key" : "no"),
+    ...(message ? [fact("Message", messageLink(message))] : []),
     ...(request.fault ? [fact("Fault", `${request.fault}, simulated`)] : []),
   ];
+}
+
+// The message that a send has created: its recipient and its id, or null.
+function acceptedMessage({ method, body, response }) {
+  if (method !== "POST" || !body) return null;
+  try {
+    const { to } = JSON.parse(body);
+    const { message_id: id } = JSON.parse(response);
+    return typeof to === "string" && typeof id === "string" ? { to, id } : null;
+  } catch {
+    return null; // the page of a proxy, or a body that is not JSON
+  }
+}
+
+function messageLink({ to, id }) {
+  const href = `#phones/${encodeURIComponent(to)}/${encodeURIComponent(id)}`;
+  return element("a", { href, text: `${id}, to ${to}` });
 }
 
 function createRefusal() {
