@@ -52,8 +52,9 @@ class SandboxClock:
     @property
     def state(self) -> ClockState:
         """The time, whether it stands still, and how far it is ahead of the given clock."""
-        time = self.time()
-        return ClockState(time=time, paused=self.paused, offset=time - self.given.time())
+        if self._paused is None:
+            return ClockState(time=self.time(), offset=self._offset)
+        return ClockState(time=self._paused.time, paused=True, offset=self._paused.time - self.given.time())
 
     def pause(self) -> None:
         """Let the time stand still until `resume` is called. If it stands still already, do nothing."""

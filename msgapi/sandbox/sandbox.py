@@ -134,7 +134,7 @@ class Sandbox(SandboxControls):
             templates=tuple(templates),
             campaigns=tuple(campaigns),
         )
-        self._open(partial(_create, options, _dump({} if seed is None else seed)), clock)
+        self._open(partial(_create, options, None if seed is None else _dump(seed)), clock)
 
     def _open(self, start: Callable[[float], RestoredSandbox], clock: Clock) -> None:
         self.clock = clock
@@ -345,9 +345,10 @@ def _dump(value: object) -> str:
         raise ValueError(f"a snapshot or a seed must be of the types of JSON: {type(error).__name__}") from None
 
 
-def _create(options: AccountOptions, seed: str, now: float) -> RestoredSandbox:
+def _create(options: AccountOptions, seed: str | None, now: float) -> RestoredSandbox:
     account = Account(options)
-    _ = apply_seed(account, json.loads(seed), now)
+    if seed is not None:
+        _ = apply_seed(account, json.loads(seed), now)
     return RestoredSandbox(account, ClockState(time=now))
 
 

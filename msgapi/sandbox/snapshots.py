@@ -8,6 +8,7 @@ Rules:
   quotes a value, since a snapshot contains recipients, content, and the secrets of webhook endpoints.
 """
 
+import re
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -33,6 +34,7 @@ T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
 VERSION: Final = 2
 """The version of the snapshots that this version of the package writes and reads."""
+_LARGE: Final = re.compile(r"-?[0-9]{19,4000}")
 _WORDS: Final = Struct("<625I")  # the state of the random generator
 _RANDOM_VERSION: Final = 3  # of `Random.getstate`
 _STARTING: Final = ("balance", "agents", "channels", "templates", "campaigns")  # options whose effect is in the state
@@ -357,6 +359,17 @@ def _read_json(value: Any, path: str) -> bytes:  # noqa: ANN401 - JSON
     return body
 
 
+def _write_int(value: int) -> int | str:
+    return value if -(2**63) <= value < 2**64 else str(value)  # a parser of JSON may have no other integers
+
+
+def _read_int(value: Any, path: str) -> int:  # noqa: ANN401 - JSON
+    if isinstance(value, str) and _LARGE.fullmatch(value):
+        return int(value)
+    found: int = _exact(int).read(value, path)
+    return found
+
+
 def _write_float(value: float) -> float | str:
     return value if isfinite(value) else repr(value)  # JSON has no infinity
 
@@ -419,7 +432,7 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
 _SIMPLE: Final[Mapping[object, SnapshotCodec]] = {
     str: _exact(str),
     bool: _exact(bool),
-    int: _exact(int),
+    int: SnapshotCodec(_write_int, _read_int),
     float: SnapshotCodec(_write_float, _read_float),
     object: SnapshotCodec(_plain, lambda value, _: value),
     None: SnapshotCodec(_same, _one_of((None,))),

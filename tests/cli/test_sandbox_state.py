@@ -107,8 +107,8 @@ DAMAGED = "it is not JSON, or not all of it"
         (b"\xff", DAMAGED),
         (b"[" * 100_000, DAMAGED),
         (b"[]", "this is not the snapshot of a sandbox"),
-        (b'{"format":"msgapi-sandbox","version":2}', "the snapshot is of another version of msgapi-sdk: it must have"),
-        (b'{"format":"msgapi-sandbox","version":1}', "the snapshot is damaged at "),
+        (b'{"format":"msgapi-sandbox","version":1}', "the snapshot is of another version of msgapi-sdk: it must have"),
+        (b'{"format":"msgapi-sandbox","version":2}', "the snapshot is damaged at "),
         (b'{"format":NaN}', "a number in it is not one of JSON"),
     ],
 )
@@ -208,7 +208,7 @@ def test_a_seed_of_more_than_64_bits_is_kept(state: Path) -> None:
     with open_state(str(state), partial(Sandbox, random_seed=2**70)):
         pass
     with open_state(str(state), Sandbox) as box:
-        assert box.account.options.seed == 2**70
+        assert box.account.options.random_seed == 2**70
 
 
 # msgapi sandbox --state.

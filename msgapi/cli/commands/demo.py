@@ -182,16 +182,16 @@ class DemoSetup:
     metavar="DIRECTORY",
     help="Keep the files in this directory.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
-def demo(*, rows: int, keep: str | None, seed: int) -> int:
+@click.option("--random-seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
+def demo(*, rows: int, keep: str | None, random_seed: int) -> int:
     """Send a file to a faulty sandbox and check each row.
 
     This needs no key. The sandbox has a rate limit, some requests fail, and some rows are faulty.
     """
     with _directory(keep) as directory:
-        written = write_rows(directory / "people.csv", rows, seed)
+        written = write_rows(directory / "people.csv", rows, random_seed)
         balance = balance_for(rows)
-        box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, random_seed=seed)
+        box = Sandbox(balance=balance, rate_limit=_RATE, faults=_FAULTS, random_seed=random_seed)
         setup = DemoSetup(directory=directory, box=box)
         note(f"{counted(rows)} to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
         check = partial(audit, written, setup.box, balance, setup.directory)

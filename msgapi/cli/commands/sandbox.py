@@ -1,5 +1,7 @@
 """The command `msgapi sandbox`: a sandbox served on this machine, for other programs or for one command."""
 
+import json as standard_json
+import secrets
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
@@ -7,19 +9,21 @@ from decimal import Decimal
 from errno import EACCES, EADDRINUSE
 from functools import partial
 from os import environ
+from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, ClassVar, Final, final
 
 import anyio
 import click
 import orjson
-from attrs import frozen
+from attrs import evolve, field, frozen
 from click.core import ParameterSource
 
-from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox, Timing, WebhookFaults
+from ...config import is_loopback
+from ...sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, ControlError, Sandbox, Timing, WebhookFaults
 from ..connection import open_signals, run_async
 from ..options import FiniteFloat, amount_callback, json_option
-from ..output import CliError, Exit, emit, emit_json, note, table_of
+from ..output import CliError, Exit, cannot_read, emit, emit_json, note, table_of
 from ..sandbox_state import open_state
 
 if TYPE_CHECKING:
@@ -46,7 +50,8 @@ class SandboxOptions:
 
     If *port* is None, it is 8025, or any free one if a command is run. *faults*, *repeated*, *late* and *reordered*
     are fractions from 0 to 1; *delivery* is in seconds. *allow_host* are the names of other hosts that the sandbox
-    answers for. *state* is the file that keeps the sandbox, and *given* the names of the options that the user gave.
+    answers for. *seed* is a file with what a new sandbox has, *state* the file that keeps the sandbox, and *given* the
+    names of the options that the user gave.
     """
 
     host: str = "127.0.0.1"
@@ -55,12 +60,13 @@ class SandboxOptions:
     balance: Decimal = Decimal(1000)
     rate: int = 10_000
     faults: float = 0.0
-    seed: int = 1
+    random_seed: int = 1
     delivery: float = 2.0
     keep_messages: int = 100_000
     repeated: float = 0.0
     late: float = 0.0
     reordered: float = 0.0
+    seed: str | None = None
     state: str | None = None
     given: frozenset[str] = frozenset()
 
@@ -71,26 +77,53 @@ class SandboxOptions:
         return open_state(self.state, self.sandbox, self._adapt)
 
     def _adapt(self, snapshot: dict[str, Any]) -> None:
-        kept = [f"--{name}" for name in ("balance", "seed") if name in self.given]
+        new = {"balance": "--balance", "random_seed": "--random-seed", "seed": "--seed"}
+        kept = [option for name, option in new.items() if name in self.given]
         if kept:
             note(f"{' and '.join(kept)} is for a new sandbox: that in {self.state} keeps its own")
-        options, own = snapshot.get("options"), self.sandbox().snapshot()["options"]
+        options, own = snapshot.get("options"), evolve(self, seed=None).sandbox().snapshot()["options"]
         for name in _SNAPSHOT_OPTIONS.keys() & self.given:
             if isinstance(options, dict):
                 options[_SNAPSHOT_OPTIONS[name]] = own[_SNAPSHOT_OPTIONS[name]]
 
     def sandbox(self) -> Sandbox:
-        """Return a new sandbox."""
+        """Return a new sandbox. Raise CliError if the seed cannot be read."""
+        seed = None if self.seed is None else read_seed(self.seed)
+        if isinstance(seed, dict) and "balance" in self.given:
+            seed = {name: part for name, part in seed.items() if name != "balance"}
+        try:
+            return self._create(seed)
+        except ControlError as error:
+            raise CliError(f"{self.seed} is not a seed: {error}") from None
+
+    def _create(self, seed: Any) -> Sandbox:  # noqa: ANN401 - JSON
         quarter = self.delivery / 4
         return Sandbox(
             balance=self.balance,
             rate_limit=self.rate,
             faults=self.faults,
-            random_seed=self.seed,
+            random_seed=self.random_seed,
             keep_messages=self.keep_messages,
             timing=Timing(sent=quarter, delivered=3 * quarter, read=5 * self.delivery),
-            webhooks=WebhookFaults(repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.seed),
+            webhooks=WebhookFaults(
+                repeated=self.repeated, late=self.late, reordered=self.reordered, seed=self.random_seed
+            ),
+            seed=seed,
         )
+
+
+def read_seed(path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON value in the file of a seed. Raise CliError if it cannot be read, with the line of a mistake."""
+    try:
+        return standard_json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise cannot_read(path, error) from None
+    except standard_json.JSONDecodeError as error:
+        raise CliError(f"{path} is not JSON: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except UnicodeDecodeError:
+        raise CliError(f"{path} is not JSON: it is not UTF-8") from None
+    except RecursionError:
+        raise CliError(f"{path} is not JSON that can be read: it is nested too deeply") from None
 
 
 @final
@@ -134,7 +167,13 @@ class HostName(click.types.StringParamType):
 @click.option(
     "--faults", type=FiniteFloat(0, 1), default=0.0, metavar="FRACTION", help="Let this fraction of requests fail."
 )
-@click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
+@click.option("--random-seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
+@click.option(
+    "--seed",
+    type=click.Path(readable=False),
+    metavar="FILE",
+    help="Start with the contacts, messages and more in this JSON file.",
+)
 @click.option(
     "--delivery",
     type=FiniteFloat(0),
@@ -177,11 +216,15 @@ class HostName(click.types.StringParamType):
 def sandbox(*, command: tuple[str, ...], list_recipients: bool, json: bool, **values: Any) -> int:  # noqa: ANN401 - SandboxOptions
     """Serve a sandbox of the API on this machine.
 
-    Nothing is really sent. The two environment variables that point to the sandbox are printed.
+    Nothing is really sent. The two environment variables that point to the sandbox are printed, and the URL of its
+    page, on which messages are seen and answered.
+
+    With --seed, a new sandbox has what is in the file: agents, contacts, webhooks, messages, prices and the balance. A
+    reset brings it back to that.
 
     With --state, the sandbox of an earlier command continues: its messages, contacts, balance and webhooks are there,
     and what became due since then happens when it starts. It is written to the file when this command ends, also by
-    Ctrl-C or SIGTERM. --balance and --seed are for a new one. The file contains recipients and content.
+    Ctrl-C or SIGTERM. --balance, --random-seed and --seed are for a new one. The file contains recipients and content.
 
     A COMMAND, after --, is run with these variables set, against a sandbox of its own. The exit status is that of the
     command.
@@ -208,8 +251,17 @@ def _list_recipients(*, json: bool) -> int:
     return Exit.ACCEPTED
 
 
+@final
+@frozen
+class RunningSandbox:
+    """The environment *variables* of a program that uses the sandbox, and the URL of its *page*."""
+
+    variables: Mapping[str, str]
+    page: str = field(repr=False)
+
+
 @asynccontextmanager
-async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[Mapping[str, str]]:
+async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator["RunningSandbox"]:
     from ...sandbox import serve
 
     if not options.host:
@@ -220,13 +272,16 @@ async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[Mapp
         except ValueError as error:
             raise CliError(f"these options are not valid together: {error}") from None
         try:
-            served = serve(sandbox, host=options.host, port=port, allow_hosts=options.allow_host)
+            # On another address, other machines can reach the page: a secret in its URL opens it.
+            access = None if is_loopback(options.host) else secrets.token_urlsafe(16)
+            served = serve(sandbox, host=options.host, port=port, allow_hosts=options.allow_host, access=access)
             url = await stack.enter_async_context(served)
         except (OSError, UnicodeError) as error:
             raise CliError(f"cannot serve on {options.host} port {port}: {_reason(error)}") from None
         except ValueError as error:  # UnicodeError is one, too
             raise CliError(f"--allow-host (MSGAPI_SANDBOX_ALLOW_HOST): {error}") from None
-        yield {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+        variables = {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
+        yield RunningSandbox(variables, f"{url}/" if access is None else f"{url}/?access={access}")
 
 
 def _reason(error: OSError | UnicodeError) -> str:
@@ -238,12 +293,12 @@ def _reason(error: OSError | UnicodeError) -> str:
 
 async def _serve(options: SandboxOptions, *, json: bool) -> int:
     with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
-        async with _open_server(options, _DEFAULT_PORT if options.port is None else options.port) as variables:
+        async with _open_server(options, _DEFAULT_PORT if options.port is None else options.port) as running:
             if json:
-                emit(orjson.dumps(variables).decode())
+                emit(orjson.dumps({**running.variables, "page": running.page}).decode())
             else:
-                emit("\n".join(f"export {name}={quote(value)}" for name, value in variables.items()))
-            note(f"a sandbox is at {variables['MSGAPI_BASE_URL']}: nothing is really sent; Ctrl-C stops it")
+                emit("\n".join(f"export {name}={quote(value)}" for name, value in running.variables.items()))
+            note(f"the sandbox is at {running.page} (open it in a browser): nothing is really sent; Ctrl-C stops it")
             async for _ in signals:
                 break
     note(f"the sandbox has stopped, and its data is {'gone' if options.state is None else f'in {options.state}'}")
@@ -252,10 +307,10 @@ async def _serve(options: SandboxOptions, *, json: bool) -> int:
 
 async def _run_with(options: SandboxOptions, command: tuple[str, ...]) -> int:
     with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
-        async with _open_server(options, options.port or 0) as variables:
+        async with _open_server(options, options.port or 0) as running:
             try:
                 process = await anyio.open_process(
-                    command, stdin=None, stdout=None, stderr=None, env={**environ, **variables}
+                    command, stdin=None, stdout=None, stderr=None, env={**environ, **running.variables}
                 )
             except OSError as error:
                 raise CliError(f"cannot run {command[0]}: {error.strerror or error}", Exit.NO_COMMAND) from None

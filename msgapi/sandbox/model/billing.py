@@ -55,11 +55,12 @@ def next_midnight(moment: float) -> float:
 
 def amount_problem(value: object) -> str | None:
     """Return why *value* is not an amount, such as negative, or finer than a hundredth of a cent; None if it is one."""
+    if type(value) is not Decimal:
+        return "must be a Decimal of EUR"
     # In this order, because only a bounded amount can be quantized.
-    bounded = type(value) is Decimal and value.is_finite() and 0 <= value < AMOUNT_BOUND
-    if bounded and isinstance(value, Decimal) and value.quantize(_SMALLEST_STEP) == value:
+    if value.is_finite() and 0 <= value < AMOUNT_BOUND and value.quantize(_SMALLEST_STEP) == value:
         return None
-    return "must be a Decimal of EUR: from 0 to below 10**9, with at most 4 decimal places"
+    return "must be from 0 to below 10**9 EUR, with at most 4 decimal places"
 
 
 def check_amount(_: object, attribute: "Attribute[Any]", value: Decimal) -> None:

@@ -130,12 +130,12 @@ function chip(suggestion, tap) {
   const button = element(
     "button",
     { type: "button", class: "chip", data: { tap: text }, title, disabled: true },
-    kind === null ? null : icon(kind.image),
+    kind === null || target?.href ? null : icon(kind.image),
     element("span", { text }),
   );
   button.addEventListener("click", () => tap(text, button));
   if (!target?.href) return button;
-  const open = externalLink(target.href, { class: "chip-open", title: target.text, aria: { label: `${text}: open in a new tab` } }, icon("external"));
+  const open = externalLink(target.href, { class: "chip-open", title: target.text, aria: { label: `${text}: open in a new tab` } }, icon(kind.image));
   return element("span", { class: "chip-pair" }, button, open);
 }
 
@@ -196,19 +196,30 @@ function carousel(given, tap) {
     element("li", { class: "slide", aria: { label: `Card ${at + 1} of ${cards.length}` } }, card(one, tap, "vertical")),
   );
   const strip = element("ul", { class: ["slides", given.card_width === "SMALL" ? "small" : "medium"], id, tabindex: "0", aria: { label: "Cards" } }, items);
-  const turn = (step) => strip.scrollBy({ left: step * (items[0].offsetWidth + 8), behavior: "smooth" });
+  let target = null; // the card to which the strip moves, so that fast clicks add up
+  const current = () => {
+    const found = items.findIndex((one) => one.offsetLeft + one.offsetWidth / 2 > strip.scrollLeft);
+    return found < 0 ? items.length - 1 : found;
+  };
+  const turn = (step) => {
+    target = Math.max(0, Math.min(items.length - 1, (target ?? current()) + step));
+    strip.scrollTo({ left: items[target].offsetLeft - items[0].offsetLeft });
+  };
   const button = (step, name, label) =>
     element("button", { type: "button", class: ["slide-button", name], aria: { label, controls: id }, on: { click: () => turn(step) } }, icon(`chevron-${name}`));
   const left = button(-1, "left", "Previous card");
   const right = button(1, "right", "Next card");
   const position = element("p", { class: "slide-position", aria: { hidden: "true" } });
   const update = () => {
-    const first = Math.round(strip.scrollLeft / ((items[0]?.offsetWidth ?? 0) + 8 || 1));
     left.disabled = strip.scrollLeft < 4;
     right.disabled = strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 4;
-    replace(position, items.map((_, at) => element("span", { class: at === Math.min(first, items.length - 1) ? "on" : "" })));
+    const first = current();
+    replace(position, items.map((_, at) => element("span", { class: at === first ? "on" : "" })));
   };
   strip.addEventListener("scroll", update, { passive: true });
+  strip.addEventListener("scrollend", () => {
+    target = null;
+  });
   strip.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined || event.target !== strip) return;

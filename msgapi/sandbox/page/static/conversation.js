@@ -6,7 +6,7 @@
 // - A change fetches the messages of the window with one request, however many changes there were.
 
 import { get, post, refresher } from "./api.js";
-import { badge, element, emptyState, formatClock, icon, replace, toast } from "./dom.js";
+import { avatar, badge, element, emptyState, formatClock, icon, replace, toast } from "./dom.js";
 import { describeContent } from "./content.js";
 import { createMessage, dayLine } from "./messages.js";
 
@@ -30,6 +30,8 @@ export function createConversation(actions, agents) {
   let atStart = true; // whether there is nothing older, and nothing newer
   let atEnd = true;
   let following = true; // whether new messages are scrolled into view
+  let focusNext = false; // whether the last message gets the focus once it is loaded
+  let lastTop = 0; // the last known scroll position
   let loading = false;
   let selected = null;
   let active = null;
@@ -70,6 +72,7 @@ export function createConversation(actions, agents) {
     const asked = generation;
     if (to !== recipient) {
       recipient = to;
+      focusNext = false;
       info = null;
       drawHead();
       drawFoot();
@@ -96,6 +99,8 @@ export function createConversation(actions, agents) {
     } finally {
       if (asked === generation) log.removeAttribute("aria-busy");
     }
+    if (focusNext) focusMessage(items.length - 1);
+    focusNext = false;
     loadInfo.request();
   }
 
@@ -118,7 +123,7 @@ export function createConversation(actions, agents) {
     drawHead();
     drawFoot();
     actions.info(info);
-  }, 2000);
+  }, 1000);
 
   async function loadOlder() {
     if (loading || atStart || items.length === 0) return;
@@ -167,13 +172,21 @@ export function createConversation(actions, agents) {
   }
 
   const live = refresher(async () => {
-    if (recipient === null || loading) return;
+    if (recipient === null) return;
+    if (loading) {
+      live.request();
+      return;
+    }
     const asked = generation;
-    const follow = following && atEnd;
+    const follow = updateFollowing() && atEnd;
     try {
       if (follow || items.length === 0) {
         const result = await newest(Math.min(LIMIT, Math.max(PAGE, items.length + 10)));
-        if (asked !== generation || (!following && items.length > 0)) return;
+        if (asked !== generation) return;
+        if (!updateFollowing() && items.length > 0) {
+          live.request(); // the user has scrolled up meanwhile: the window stays, and is fetched as it is
+          return;
+        }
         const kept = result.items.length > LIMIT ? result.items.slice(-LIMIT) : result.items;
         ({ atStart, atEnd } = result);
         items = kept;
@@ -196,7 +209,13 @@ export function createConversation(actions, agents) {
     } catch {
       // As above.
     }
+    loadAtEdges();
   }, INTERVAL);
+
+  function loadAtEdges() {
+    if (log.scrollTop < NEAR) void loadOlder();
+    else if (log.scrollHeight - log.scrollTop - log.clientHeight < NEAR) void loadNewer();
+  }
 
   // Drawing
 
@@ -260,13 +279,25 @@ export function createConversation(actions, agents) {
     change();
     const found = places.find(([one]) => one.isConnected);
     if (found) log.scrollTop += found[0].getBoundingClientRect().top - found[1];
+    lastTop = log.scrollTop;
   }
 
   function toBottom() {
     following = true;
     latest.classList.remove("has-new");
     log.scrollTop = log.scrollHeight;
+    lastTop = log.scrollTop;
     showLatest();
+  }
+
+  // Whoever scrolls up by a little does not want to be taken back by the next message.
+  function updateFollowing() {
+    const rest = log.scrollHeight - log.scrollTop - log.clientHeight;
+    if (rest < 4) following = true;
+    else if (log.scrollTop < lastTop - 1) following = false;
+    else if (rest < BOTTOM) following = true;
+    lastTop = log.scrollTop;
+    return following;
   }
 
   function reveal(id) {
@@ -301,7 +332,7 @@ export function createConversation(actions, agents) {
     replace(
       head,
       back,
-      element("span", { class: ["avatar", email ? "email" : "rcs"] }, icon(email ? "mail" : "phone")),
+      avatar(recipient, email),
       element("div", { class: "phone-title" }, element("h2", { class: "truncate", text: recipient }), element("p", { class: "muted truncate", text: subtitle(email) })),
       session ? badge(`Session until ${formatClock(session.expires_at)}`, "ok") : null,
       info?.suppressed ? badge("Suppressed", "bad") : null,
@@ -424,8 +455,13 @@ export function createConversation(actions, agents) {
   });
 
   async function jumpToLatest() {
-    if (atEnd) toBottom();
-    else await open(recipient);
+    if (!atEnd) {
+      await open(recipient);
+      return;
+    }
+    generation += 1; // an answer that is under way is for the place of before
+    toBottom();
+    live.request();
   }
   latest.addEventListener("click", () => void jumpToLatest().catch((error) => toast(error.message, "bad")));
 
@@ -435,19 +471,16 @@ export function createConversation(actions, agents) {
     () => {
       frame ||= requestAnimationFrame(() => {
         frame = 0;
-        const rest = log.scrollHeight - log.scrollTop - log.clientHeight;
-        following = rest < BOTTOM;
-        if (following && atEnd) latest.classList.remove("has-new");
+        if (updateFollowing() && atEnd) latest.classList.remove("has-new");
         showLatest();
-        if (log.scrollTop < NEAR) void loadOlder();
-        else if (rest < NEAR) void loadNewer();
+        loadAtEdges();
       });
     },
     { passive: true },
   );
   // The keyboard of a phone, a longer reply or a wider window change the height: the end stays in sight.
   new ResizeObserver(() => {
-    if (following && atEnd) log.scrollTop = log.scrollHeight;
+    if (following && atEnd) toBottom();
   }).observe(log);
 
   return {
@@ -479,7 +512,8 @@ export function createConversation(actions, agents) {
       if (form.isConnected) text.focus();
     },
     focusLast() {
-      focusMessage(items.length - 1);
+      if (items.length) focusMessage(items.length - 1);
+      else focusNext = recipient !== null;
     },
     get recipient() {
       return recipient;

@@ -6,13 +6,13 @@
 //   over with it. While the user reads further down, the list does not start over: a button offers that.
 
 import { get, refresher } from "./api.js";
-import { element, formatShort, formatTime, icon, replace } from "./dom.js";
+import { avatar, element, formatShort, formatTime, icon, replace } from "./dom.js";
 import { stateOf } from "./states.js";
 
 const ROW = 64;
 const PAGE = 50;
 const MARGIN = 4; // rows beyond those in sight
-const INTERVAL = 500;
+const INTERVAL = 600;
 
 /** Create the list. `open(recipient, byUser)` is called when one is chosen, and `changed()` when the list has changed. */
 export function createList(open, changed) {
@@ -134,7 +134,7 @@ export function createList(open, changed) {
     const signature = JSON.stringify([item, isNew, recipient === selected, formatShort(item.last_at)]);
     let row = rows.get(recipient);
     if (row === undefined) {
-      row = { node: element("li", { role: "option", class: "row", id: `row-${encodeURIComponent(recipient)}`, data: { recipient } }), signature: "", at: -1 };
+      row = { node: element("li", { role: "option", class: "conversation-row", id: `row-${encodeURIComponent(recipient)}`, data: { recipient } }), signature: "", at: -1 };
       rows.set(recipient, row);
       box.append(row.node);
     }
@@ -152,7 +152,7 @@ export function createList(open, changed) {
     const state = stateOf({ status: item.last_status, channel: item.channel, direction: item.last_direction });
     replace(
       row.node,
-      element("span", { class: ["avatar", item.channel === "EMAIL" ? "email" : "rcs"] }, icon(item.channel === "EMAIL" ? "mail" : "phone")),
+      avatar(recipient, item.channel === "EMAIL"),
       element("span", { class: "row-name truncate", text: recipient }),
       element("time", { class: "row-time", datetime: item.last_at, title: formatTime(item.last_at), text: formatShort(item.last_at) }),
       element("span", { class: "row-text truncate" }, item.last_direction === "INBOUND" ? element("span", { class: "row-by", text: "Reply: " }) : null, item.last_text || "No text"),
@@ -198,7 +198,7 @@ export function createList(open, changed) {
     event.preventDefault();
   });
   box.addEventListener("click", (event) => {
-    const row = event.target.closest(".row");
+    const row = event.target.closest(".conversation-row");
     if (row === null) return;
     active = row.dataset.recipient;
     draw();

@@ -2,7 +2,8 @@
 //
 // Rules:
 // - The content of a message does not change, so its node stays: a carousel keeps its place, a mail is not loaded again.
-// - Only the message that has the focus has its buttons in the tab order; the arrow keys move between messages.
+// - Only the message that has the focus has its buttons in the tab order; the arrow keys move between messages. What
+//   scrolls is always in it, because it cannot be scrolled with the keyboard otherwise.
 
 import { allowTaps, describeContent, releaseContent, renderContent } from "./content.js";
 import { element, formatClock, formatDay, formatTime, icon, replace } from "./dom.js";
@@ -78,7 +79,7 @@ export function createMessage(given, actions) {
 }
 
 function controls(node) {
-  return node.querySelectorAll("a, button, iframe, [tabindex]");
+  return node.querySelectorAll("a, button, iframe");
 }
 
 /** Return the line above the first message of a day. */

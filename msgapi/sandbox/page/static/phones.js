@@ -226,8 +226,10 @@ export function create() {
     const code = [
       `export MSGAPI_BASE_URL=${location.origin}`,
       `export MSGAPI_API_KEY=${key}`,
-      'msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text "Your parcel arrives today."',
-      'msgapi send --to anna@example.com --channel ch_demo --subject "Welcome" --text "Good to have you here."',
+      "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION \\",
+      '  --text "Your parcel arrives today."',
+      "msgapi send --to anna@example.com --channel ch_demo \\",
+      '  --subject "Welcome" --text "Good to have you here."',
     ].join("\n");
     replace(
       start,
@@ -310,7 +312,7 @@ export function create() {
       { key: "j", text: "Next conversation", run: () => list.step(1) },
       { key: "k", text: "Previous conversation", run: () => list.step(-1) },
       { key: "r", text: "Reply", run: () => conversation.focusReply() },
-      { key: "l", text: "The messages: arrow keys move, Enter shows the details, M the actions", run: () => conversation.focusLast() },
+      { key: "l", text: "Go to the messages: arrow keys, Enter for details, M for actions", run: () => conversation.focusLast() },
       { key: "i", text: "Show or hide the details", run: toggleDetails },
       { key: "Escape", name: "Esc", text: "Back", run: () => (details.message !== null || !details.node.hidden ? closeDetails() : NARROW.matches && go(null)) },
     ],
