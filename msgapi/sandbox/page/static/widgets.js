@@ -180,8 +180,9 @@ async function runWith(button, error, job, done) {
     const text = typeof done === "function" ? done(result) : done;
     if (text && result !== false) toast(text, "ok");
   } catch (problem) {
-    setHidden(setText(error, problem.message), false);
-    button.setAttribute("aria-describedby", error.id);
+    setHidden(setText(error, problem.isAtField ? "" : problem.message), problem.isAtField === true);
+    if (problem.isAtField) button.removeAttribute("aria-describedby");
+    else button.setAttribute("aria-describedby", error.id);
     showError(problem);
   } finally {
     button.removeAttribute("aria-disabled");
@@ -273,21 +274,21 @@ export function form(label, fields, submit, { kind = "", done = null, keep = fal
   return { node, button };
 }
 
+// Show the details of an error at the fields that they name. The rest is shown beside the button.
 function assign(problem, fields) {
-  for (const detail of problem.details ?? []) {
-    const found = fields.find((one) => one.name === detail.field);
-    found?.fail(detail.message);
-  }
-  fields.find((one) => one.input.getAttribute("aria-invalid"))?.input.focus();
+  const details = problem.details ?? [];
+  for (const detail of details) fields.find((one) => one.name === detail.field)?.fail(detail.message);
+  const failed = fields.filter((one) => one.input.hasAttribute("aria-invalid"));
+  problem.isAtField = details.length > 0 && failed.length === details.length;
+  failed[0]?.input.focus();
 }
 
 /** Return the number in a text; throw an error for the field *name* if it is none. */
 export function readNumber(text, name, { least = 0 } = {}) {
   const value = Number(text.replace(",", "."));
   if (text !== "" && Number.isFinite(value) && value >= least) return value;
-  throw Object.assign(new Error("The value is not valid."), {
-    details: [{ field: name, message: `must be a number of at least ${least}` }],
-  });
+  const message = `must be a number of at least ${least}`;
+  throw Object.assign(new Error(`The value ${message}.`), { details: [{ field: name, message }] });
 }
 
 /** Return JSON indented by two spaces; a text that is not JSON as it is. */
