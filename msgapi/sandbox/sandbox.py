@@ -370,11 +370,6 @@ class Workspaces:
         if not self._all or len(self._by_key) != len(self._all):
             raise ValueError("there must be at least one workspace, and each must have a key of its own")
 
-    @property
-    def clock(self) -> Clock:
-        """The clock of the first sandbox."""
-        return self._all[0].clock
-
     def select(self, request: Request) -> Sandbox:
         """Return the sandbox that responds to *request*."""
         given = next((value for name, value in request.headers.items() if name.lower() == "authorization"), "")

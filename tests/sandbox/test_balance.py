@@ -85,13 +85,13 @@ NO_MONEY = ("-1", "-1e999", "0.00001", "1e-9999999", "1000000000", "1e30", "1e99
 
 @pytest.mark.parametrize("amount", [*map(Decimal, NO_MONEY), 1.5, 1, "1", None], ids=str)
 def test_an_invalid_amount_is_refused(amount: Any) -> None:  # noqa: ANN401 - what must not be one
-    with pytest.raises(ValueError, match="Decimal of EUR"):
+    with pytest.raises(ValueError, match="EUR"):
         _ = still(balance=amount)
-    with pytest.raises(ValueError, match="Decimal of EUR"):
+    with pytest.raises(ValueError, match="EUR"):
         _ = PriceList(email=amount)
-    with pytest.raises(ValueError, match="Decimal of EUR"):
+    with pytest.raises(ValueError, match="EUR"):
         still().top_up(amount)
-    with pytest.raises(ValueError, match="Decimal of EUR"):
+    with pytest.raises(ValueError, match="EUR"):
         _ = Campaign(campaign_id="x", price=amount)
 
 

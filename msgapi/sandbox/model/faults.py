@@ -123,7 +123,10 @@ class FaultShares:
 
     @classmethod
     def spread(cls, share: float) -> "FaultShares":
-        """Return shares of *share* together, in equal parts for each fault except a slow response."""
+        """Return shares of *share* together, in equal parts for each fault except a slow response.
+
+        Raises ValueError if *share* is not from 0 to 1.
+        """
         if not 0 <= share <= 1:
             raise ValueError("the share of the faults must be from 0 to 1")
         return cls(**dict.fromkeys(_SPREAD_OVER, share / len(_SPREAD_OVER)))
@@ -145,7 +148,7 @@ class FaultShares:
         )
 
     def choose(self, drawn: float) -> Fault | None:
-        """Return the fault of a request for which *drawn*, from 0 to below 1, was drawn; None for none."""
+        """Return the fault of a request for which *drawn*, a random number from 0 to 1, was drawn; None for none."""
         bound = 0.0
         for fault, share in self.items():
             bound += share
