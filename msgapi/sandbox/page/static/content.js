@@ -217,9 +217,11 @@ function carousel(given, tap) {
     replace(position, items.map((_, at) => element("span", { class: at === first ? "on" : "" })));
   };
   strip.addEventListener("scroll", update, { passive: true });
-  strip.addEventListener("scrollend", () => {
-    target = null;
-  });
+  for (const event of ["scrollend", "wheel", "pointerdown"]) {
+    strip.addEventListener(event, () => {
+      target = null;
+    }, { passive: true });
+  }
   strip.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined || event.target !== strip) return;

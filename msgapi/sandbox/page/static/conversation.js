@@ -6,7 +6,7 @@
 // - A change fetches the messages of the window with one request, however many changes there were.
 
 import { get, post, refresher } from "./api.js";
-import { avatar, badge, element, emptyState, formatClock, icon, replace, toast } from "./dom.js";
+import { avatar, badge, element, emptyState, formatTime, formatUntil, icon, replace, toast } from "./dom.js";
 import { describeContent } from "./content.js";
 import { createMessage, dayLine } from "./messages.js";
 
@@ -334,7 +334,7 @@ export function createConversation(actions, agents) {
       back,
       avatar(recipient, email),
       element("div", { class: "phone-title" }, element("h2", { class: "truncate", text: recipient }), element("p", { class: "muted truncate", text: subtitle(email) })),
-      session ? badge(`Session until ${formatClock(session.expires_at)}`, "ok") : null,
+      session ? element("span", { class: "badge ok", title: `A CONVERSATION is possible until ${formatTime(session.expires_at)}` }, "Session", element("span", { class: "wide-only", text: `until ${formatUntil(session.expires_at)}` })) : null,
       info?.suppressed ? badge("Suppressed", "bad") : null,
       details,
     );

@@ -3,7 +3,8 @@
 // Rules:
 // - All rows have the height ROW, and only those in sight (and the one with the focus) are in the document.
 // - A change fetches the first page anew. If it reaches back to what is known, the rest stays; if not, the list starts
-//   over with it. While the user reads further down, the list does not start over: a button offers that.
+//   over with it. While the user reads further down, the list does not start over: a button offers that. Every second
+//   change then fetches the page in sight in place of the first one.
 
 import { get, refresher } from "./api.js";
 import { avatar, element, formatShort, formatTime, icon, replace } from "./dom.js";
@@ -25,6 +26,8 @@ export function createList(open, changed) {
   let selected = null;
   let active = null; // the recipient whose row is in the tab order
   let baseline = null; // what is newer than this, and was not opened since, is new
+  const pageOf = new Map(); // recipient -> the cursor of the page in which it was
+  let inSight = false; // whether the next change fetches the page in sight
   const read = new Map(); // recipient -> the number of its newest message when it was open
   const rows = new Map(); // recipient -> {node, signature}
 
@@ -46,11 +49,14 @@ export function createList(open, changed) {
   async function fetchPage(from) {
     const asked = generation;
     const answer = await get("/_sandbox/conversations", { search, limit: from === null ? PAGE : 2 * PAGE, cursor: from });
-    return asked === generation ? answer : null;
+    if (asked !== generation) return null;
+    for (const one of answer.data) pageOf.set(one.recipient, from);
+    return answer;
   }
 
   async function reload() {
     generation += 1;
+    pageOf.clear();
     const page = await fetchPage(null);
     if (page === null) return;
     start(page);
@@ -68,6 +74,12 @@ export function createList(open, changed) {
 
   async function refresh() {
     if (!loaded) return reload();
+    const from = pageOf.get(items[Math.floor(scroller.scrollTop / ROW)]?.recipient) ?? null;
+    inSight = from !== null && !inSight;
+    if (inSight) {
+      update((await fetchPage(from))?.data ?? []);
+      return undefined;
+    }
     const page = await fetchPage(null);
     if (page === null) return undefined;
     const known = items.length ? order(items[0]) : -1;
@@ -77,6 +89,17 @@ export function createList(open, changed) {
     else if (scroller.scrollTop < ROW) start(page);
     else newer.hidden = false;
     return undefined;
+  }
+
+  // Take over what has changed in conversations whose place is the same.
+  function update(page) {
+    const given = new Map(page.map((one) => [one.recipient, one]));
+    items = items.map((one) => {
+      const next = given.get(one.recipient);
+      return next !== undefined && order(next) === order(one) ? next : one;
+    });
+    draw();
+    live.request(); // and then the first page
   }
 
   // Put the conversations of the first page in front, and keep what is in sight where it is.

@@ -1,7 +1,7 @@
 // The details beside the phone: the conversation, or one message with its states, its content and its request.
 
 import { get } from "./api.js";
-import { badge, codeBlock, copyButton, element, formatClock, formatTime, icon, money, replace, timeElement } from "./dom.js";
+import { badge, codeBlock, copyButton, element, formatClock, formatTime, formatUntil, icon, money, replace, timeElement } from "./dom.js";
 import { canBeRead, eventName, isUnderWay, stateOf } from "./states.js";
 
 /** Create the details. `actions` has `change(message, what)`, `fail(message)` and `close()`. */
@@ -37,7 +37,7 @@ export function createDetails(actions) {
         : section(
             "Sessions",
             sessions.length
-              ? sessions.map((one) => element("p", { class: "sender-line" }, element("code", { text: one.agent_id }), element("span", {}, "until ", timeElement(one.expires_at, formatClock(one.expires_at))), badge(one.paid ? "paid" : "not paid yet", one.paid ? "ok" : "")))
+              ? sessions.map((one) => element("p", { class: "sender-line" }, element("code", { text: one.agent_id }), element("span", {}, "until ", timeElement(one.expires_at, formatUntil(one.expires_at))), badge(one.paid ? "paid" : "not paid yet", one.paid ? "ok" : "")))
               : element("p", { class: "muted", text: "No open session. A reply or a tap opens one for 24 hours; until then a CONVERSATION is refused." }),
           ),
       element("p", { class: "muted hint", text: "Select a message to see its states, its content and its request." }),
@@ -84,7 +84,7 @@ export function createDetails(actions) {
         tools,
         button("Deliver", isUnderWay(message), () => actions.change(message, "deliver")),
         button(message.channel === "EMAIL" ? "Open" : "Read", canBeRead(message), () => actions.change(message, "read")),
-        button("Fail …", isUnderWay(message), () => actions.fail(message)),
+        button(message.channel === "EMAIL" ? "Bounce …" : "Fail …", isUnderWay(message), () => actions.fail(message)),
         button("Expire", isUnderWay(message), () => actions.change(message, "expire")),
       );
     }

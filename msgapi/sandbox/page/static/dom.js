@@ -347,6 +347,7 @@ const DATE_TIME = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "s
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const TIME_SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const DAY_TIME = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const SHORT_DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
 /** Return a time for people, in their time zone: the day and the time. */
@@ -367,6 +368,11 @@ export function formatDay(iso) {
 /** Return a short form: the time if it is today, else the day. */
 export function formatShort(iso) {
   return isToday(iso) ? format(TIME, iso) : format(SHORT_DAY, iso);
+}
+
+/** Return when something ends: the time, with the day of the week if it is not today. */
+export function formatUntil(iso) {
+  return isToday(iso) ? format(TIME, iso) : format(DAY_TIME, iso);
 }
 
 function isToday(iso) {

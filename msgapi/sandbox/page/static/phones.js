@@ -46,7 +46,7 @@ export function create() {
     () => agents,
   );
   const start = element("div", { class: "phones-start", hidden: true });
-  const columns = element("div", { class: "phones-columns" }, list.node, conversation.node, details.node);
+  const columns = element("div", { class: "phones-columns", hidden: true }, list.node, conversation.node, details.node);
   const node = element("div", { class: "phones", data: { view: "list" } }, start, columns);
 
   // The address
