@@ -17,14 +17,15 @@ from typing import Final, final
 from attrs import define, evolve, field, fields, frozen
 from attrs.validators import ge, gt
 
-from ..http import Request, Response
+from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response
 from ..results import Detail
+from ..version import VERSION
 from .http.requests import RouteRequest, bearer_token, canonical_body, read_body, split_url
 from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
 from .model.faults import fault_response
 from .model.inspection import RateLimitView
 from .model.state import ROLES, AccountOptions, AccountState, Role
-from .routes.table import CONTROL_PREFIX, ENDPOINT_CLASSES, Route, find_route
+from .routes.table import ENDPOINT_CLASSES, Route, find_route
 from .rules.lifecycle import advance
 
 
@@ -153,9 +154,9 @@ class Account:
             received = RouteRequest(now, id=found[1], query=query, body=request.body or b"")
             response = self._with_random_fault(found[0], headers, received)
         answer = _with_headers(response, limit, now)
-        if not is_control:
-            key = headers.get("idempotency-key")
-            self.state.requests.add(now, request.method, request.url, request.body or b"", key, answer)
+        if is_control:
+            return _with_version(answer)
+        self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
         return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
@@ -233,13 +234,21 @@ def _document() -> SimulatedResponse:
     return SimulatedResponse(Response(200, JSON_HEADERS, document()))
 
 
+def _with_version(simulated: SimulatedResponse) -> SimulatedResponse:
+    response = simulated.response
+    return evolve(simulated, response=evolve(response, headers={**response.headers, SANDBOX_HEADER: VERSION}))
+
+
 def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) -> SimulatedResponse:
     # The page of a proxy has none of the API's headers.
     response = simulated.response
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
         headers.update(limit.headers())
-    return evolve(simulated, response=Response(response.status, headers, response.body))
+    answer = Response(response.status, headers, response.body)
+    return SimulatedResponse(
+        answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait
+    )
 
 
 @lru_cache(maxsize=4)

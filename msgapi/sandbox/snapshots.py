@@ -173,6 +173,7 @@ def _restore(snapshot: Mapping[str, Any], options: Mapping[str, object]) -> Rest
         _read_fields(getattr(state, name), fields, snapshot[name], name)
     pending = _PENDING.read(snapshot["webhook_queue"]["pending"], "webhook_queue.pending")
     state.webhook_queue.add_pending(pending)
+    state.webhook_queue.index(state.events)
     for part in (state.wallet, state.schedule, state.log, state.contacts):
         _build(part.index, "log")
     return RestoredSandbox(account, clock)

@@ -21,6 +21,7 @@ from msgapi.sandbox import (
     ControlError,
     EmailChannel,
     EmailTemplate,
+    FaultShares,
     Sandbox,
     SandboxAgent,
     Timing,
@@ -425,3 +426,222 @@ async def test_a_restored_sandbox_is_a_transport() -> None:
     answer = await restored(Request("GET", "http://x/v1/billing/balance", {"Authorization": f"Bearer {KEY}"}))
     assert isinstance(answer, Response)
     assert said(answer)["total"] == 999.93
+
+
+# A sandbox whose state is replaced.
+
+
+def take(box: Sandbox) -> Any:  # noqa: ANN401 - JSON
+    return said(box.handle(request("GET", "/_sandbox/snapshot")).response)
+
+
+def put(box: Sandbox, snapshot: object) -> Response:
+    return box.handle(request("PUT", "/_sandbox/snapshot", body=snapshot)).response
+
+
+def test_a_state_is_taken_and_restored_over_http() -> None:
+    box = busy()
+    taken, found = take(box), seen(box)
+    assert {**taken, "windows": {}} == {**through_json(box), "windows": {}}
+    assert send(box).status == 200
+    assert put(box, taken).status == 200
+    assert seen(box) == found
+    assert through_json(box) == taken
+
+
+def test_a_restored_state_continues_as_the_one_that_was_taken() -> None:
+    box = busy()
+    other = Sandbox.from_snapshot(take(box), clock=SetClock())
+    fresh = Sandbox(clock=SetClock())
+    assert put(fresh, through_json(other)).status == 200
+    assert send(fresh).body == send(other).body == send(box).body
+
+
+def test_the_key_and_the_role_stay_when_a_state_is_restored() -> None:
+    box = Sandbox(clock=SetClock(), api_key="sk_other", role="viewer")
+    box.restore(BUSY)
+    assert (box.api_key, box.account.api_key, box.account.role) == ("sk_other", "sk_other", "viewer")
+    assert box.snapshot()["options"]["api_key"] == "sk_other"
+    assert len(box.messages) == len(busy().messages)
+
+
+def test_a_snapshot_that_cannot_be_read_changes_nothing_and_says_where() -> None:
+    box = busy()
+    before = seen(box)
+    answer = put(box, {**BUSY, "options": {**BUSY["options"], "role": "king"}})
+    assert (answer.status, said(answer)["details"]) == (
+        400,
+        [{"field": "options.role", "message": "is none of the known values"}],
+    )
+    assert said(put(box, {}))["details"] == [{"field": "", "message": "this is not the snapshot of a sandbox"}]
+    with pytest.raises(ControlError, match=r"the snapshot is damaged at options.role: is none of the known values"):
+        box.restore({**BUSY, "options": {**BUSY["options"], "role": "king"}})
+    assert seen(box) == before
+
+
+def test_a_reset_brings_back_what_the_sandbox_was_started_with() -> None:
+    agents = (one for one in (SandboxAgent(agent_id="ag_own", channel_id="ch_own"),))
+    box = Sandbox(clock=SetClock(), agents=agents, balance=Decimal(5), faults=0.0, keep_messages=7)
+    first = box.snapshot()
+    assert send(box, text(agent_id="ag_own"), key="k").status == 200
+    box.add(SandboxAgent(agent_id="ag_other", channel_id="ch_other"))
+    box.set_faults(FaultShares(lost=1))
+    box.set_balance(Decimal(1))
+    box.advance_clock(3600)
+    box.pause_clock()
+    account = box.account
+    assert box.handle(request("POST", "/_sandbox/reset", body={})).response.status == 200
+    assert box.snapshot() == first
+    assert box.account is account
+    assert send(box, text(agent_id="ag_own"), key="k").status == 200
+
+
+def test_a_reset_brings_back_the_snapshot_that_the_sandbox_was_made_of() -> None:
+    given = through_json(busy())
+    box = Sandbox.from_snapshot(given, clock=SetClock())
+    given["log"] = {}
+    assert send(box).status == 200
+    box.reset()
+    assert through_json(box) == BUSY
+
+
+def test_a_reset_with_an_idempotency_key_is_made_once() -> None:
+    box = Sandbox(clock=SetClock())
+    reset = request("POST", "/_sandbox/reset", key="k-1")
+    assert box.handle(reset).response.status == 200
+    assert send(box).status == 200
+    assert box.handle(reset).replayed
+    assert len(box.messages) == 1
+
+
+def test_what_a_page_follows_ends_when_the_state_is_replaced() -> None:
+    box = busy()
+    feeds = [box.account.state.changes]
+    box.reset()
+    feeds.append(box.account.state.changes)
+    box.restore(BUSY)
+    assert [one.ended for one in (*feeds, box.account.state.changes)] == [True, True, False]
+
+
+def test_a_clock_that_stands_still_stands_still_after_it_was_restored() -> None:
+    clock = SetClock()
+    box = Sandbox(clock=clock, timing=Timing(sent=1))
+    assert send(box).status == 200
+    box.pause_clock()
+    taken = through_json(box)
+    clock.moment += 3600
+    for restored in (Sandbox.from_snapshot(taken, clock=clock), box):
+        if restored is box:
+            box.resume_clock()
+            box.restore(taken)
+        assert (restored.time(), restored.clock_state.paused) == (NOW, True)
+        assert restored.messages[0].status == "QUEUED"
+        restored.resume_clock()
+        restored.advance_clock(1)
+        assert restored.messages[0].status == "SENT"
+
+
+def test_a_clock_that_is_ahead_is_ahead_after_it_was_restored() -> None:
+    clock = SetClock()
+    box = Sandbox(clock=clock)
+    box.advance_clock(3600)
+    taken = through_json(box)
+    clock.moment += 5
+    assert Sandbox.from_snapshot(taken, clock=clock).time() == NOW + 3605
+
+
+def test_changed_faults_and_prices_are_in_a_snapshot() -> None:
+    box = Sandbox(clock=SetClock(), seed={"prices": {"email": 0.5}})
+    box.set_faults(FaultShares(slow=0.5), slow=9, webhooks=WebhookFaults(late=1))
+    restored = Sandbox.from_snapshot(through_json(box), clock=SetClock())
+    assert restored.faults == box.faults
+    assert restored.account.state.prices == box.account.state.prices
+
+
+def test_a_large_seed_of_random_numbers_is_kept_over_http() -> None:
+    box = Sandbox(clock=SetClock(), random_seed=-(2**70))
+    assert put(box, take(box)).status == 200
+    assert box.account.options.random_seed == -(2**70)
+
+
+def test_a_snapshot_that_json_cannot_have_is_refused() -> None:
+    with pytest.raises(ValueError, match="must be of the types of JSON: TypeError"):
+        _ = Sandbox.from_snapshot({**BUSY, "time": Decimal(5)})
+
+
+# Any sequence of controls.
+
+RANK = {"QUEUED": 0, "SENT": 1, "DELIVERED": 2, "READ": 3, "CLICKED": 4, "COMPLAINED": 5, "UNSUBSCRIBED": 5}
+
+
+def newest_delivery(name: str, *args: object) -> Callable[[Sandbox, float], object]:
+    """Let a control act on the newest webhook delivery."""
+
+    def run(box: Sandbox, now: float) -> object:  # noqa: ARG001 - the clock has it
+        record = next(box.account.state.webhook_queue.deliveries(), None)
+        try:
+            return getattr(box, name)(*(("none", "none") if record is None else record.id.split(".")), *args)
+        except ControlError as error:
+            return str(error)
+
+    return run
+
+
+def restore_first(box: Sandbox, now: float) -> object:  # noqa: ARG001 - the clock has it
+    return box.restore(BUSY)
+
+
+HOOKS = [{"url": "https://shop.example/in", "events": EVENTS, "secret": "s"}]
+CONTROLS = st.sampled_from(
+    [
+        *(control(name) for name in ("deliver", "read", "fail", "expire")),
+        control("fail", "none", "full"),
+        control("reply_from", TO, "ag_live_demo"),
+        control("top_up", Decimal(5)),
+        control("top_up", Decimal(10**9)),
+        control("set_balance", Decimal(0)),
+        control("set_balance", Decimal("7.25")),
+        control("set_faults", 0.5),
+        control("set_faults", FaultShares(slow=0.5, lost=0.5)),
+        *(newest_delivery(name) for name in ("replay", "duplicate", "reorder")),
+        newest_delivery("delay", 60),
+        lambda box, _: box.pause_clock(),
+        lambda box, _: box.resume_clock(),
+        control("advance_clock", 3600),
+        control("advance_clock", -1),
+        control("seed", {"balance": 9, "messages": [{"send": text(), "ago": "2h"}], "webhooks": HOOKS}),
+        control("seed", {"messages": [{"send": text(to="1")}]}),
+        lambda box, _: box.reset(),
+        restore_first,
+        take_webhook,
+    ]
+)
+
+
+def check_invariants(box: Sandbox) -> None:
+    state = box.account.state
+    assert state.wallet.reserved == sum(state.wallet.holds.values(), Decimal(0)) >= 0
+    assert (state.wallet.total, state.wallet.free >= 0) == (state.wallet.free + state.wallet.reserved, True)
+    for entry in box.messages:
+        ranks = [RANK[name.upper()] for name, _ in entry.events if name.upper() in RANK]
+        moments = [moment for _, moment in entry.events]
+        assert (ranks, moments) == (sorted({*ranks}), sorted(moments)), "a status only moves forward"
+        assert (entry.id in state.wallet.holds) <= (entry.status in {"QUEUED", "SENT"})
+    assert state.owner is box
+    assert state.account is box.account
+    assert not state.changes.ended
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(WAITS, st.one_of(SENDS, WRITES, CONTROLS, CONTROLS)), max_size=12))
+def test_no_sequence_of_controls_breaks_the_account_or_a_snapshot(steps: list[Step]) -> None:
+    clock = SetClock()
+    box = Sandbox(clock=clock, balance=Decimal(20), seed={"webhooks": HOOKS})
+    for wait, act in steps:
+        clock.moment += wait
+        _ = act(box, box.time())
+        check_invariants(box)
+    taken = through_json(box)
+    restored = Sandbox.from_snapshot(taken, clock=SetClock(clock.moment))
+    assert through_json(restored) == taken
+    assert seen(restored) == seen(box)

@@ -11,10 +11,10 @@ from aiohttp import web
 
 import msgapi
 from msgapi import NotSent, Ok, Request, Response, VirtualClock, messages, webhooks
-from msgapi.sandbox import Sandbox, WebhookFaults, serve
+from msgapi.sandbox import ControlError, Sandbox, WebhookFaults, serve
 from msgapi.sandbox.model import webhooks as model
 from msgapi.transports import Answer
-from tests.support.sandbox_requests import KEY, TO
+from tests.support.sandbox_requests import KEY, TO, refused
 
 pytestmark = pytest.mark.anyio
 SECRET = "whsec_1"
@@ -312,3 +312,181 @@ async def test_the_number_of_pending_deliveries_is_bounded_and_a_deleted_endpoin
         assert isinstance(await api(messages.send(TEXT)), Ok)
         await changed(api)
         assert box.account.state.webhook_queue.next_at() is None
+
+
+# The deliveries that are controlled, and a sender whose state is replaced.
+
+
+def delivery_of(box: Sandbox, at: int = -1) -> tuple[str, str]:
+    """The event and the endpoint of one of the attempts."""
+    attempt = box.attempts[at]
+    return attempt.event_id, attempt.webhook_id
+
+
+async def test_a_delivery_that_was_made_is_replayed_duplicated_and_delayed() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        one = delivery_of(box)
+        box.replay(*one)
+        box.duplicate(*one)
+        await settled()
+        assert len(endpoint.got) == 3
+        box.delay(*one, 30)
+        await settled()
+        assert len(endpoint.got) == 3
+        clock.advance(30)
+        await settled()
+    assert len({event.id for event in endpoint.got}) == 1
+    assert [(attempt.attempt, attempt.at - clock.start) for attempt in box.attempts] == [
+        (1, 0),
+        (1, 0),
+        (1, 0),
+        (1, 30),
+    ]
+
+
+async def test_the_next_attempt_of_a_pending_delivery_is_made_now_or_later_or_twice() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(*[Response(500)] * 3)
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        one = delivery_of(box)
+        box.replay(*one)
+        await settled()
+        box.delay(*one, 100)
+        clock.advance(399)
+        await settled()
+        assert len(endpoint.got) == 2
+        box.duplicate(*one)
+        clock.advance(1)
+        await settled()
+    assert sorted((attempt.attempt, attempt.at - clock.start) for attempt in box.attempts) == [
+        (1, 0),
+        (1, 400),
+        (2, 0),
+        (3, 400),
+    ]
+
+
+async def test_an_event_and_the_one_before_it_arrive_in_the_other_order() -> None:
+    clock, endpoint = VirtualClock(), Endpoint()
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        result = await api(messages.send(TEXT))
+        assert isinstance(result, Ok)
+        _ = box.deliver(result.value.message_id)
+        await settled()
+        del endpoint.got[:]
+        sent = {attempt.event: (attempt.event_id, attempt.webhook_id) for attempt in box.attempts}
+        box.reorder(*sent["message.delivered"])
+        await settled()
+        clock.advance(1)
+        await settled()
+        with pytest.raises(ControlError, match="no delivery to this endpoint before it"):
+            box.reorder(*sent["message.queued"])
+    assert [type(event) for event in endpoint.got] == [webhooks.MessageDelivered, webhooks.MessageQueued]
+
+
+async def test_a_delivery_that_does_not_exist_or_whose_endpoint_was_deleted_is_not_controlled() -> None:
+    box = Sandbox(clock=VirtualClock(), timing=None)
+    async with asked(box) as api, box.deliver_webhooks(Endpoint()):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        event_id, webhook_id = delivery_of(box)
+        assert refused(box.replay, event_id, "none")
+        assert refused(box.duplicate, "none", webhook_id)
+        assert refused(box.delay, event_id, webhook_id, -1)
+        await changed(api)
+        assert refused(box.replay, event_id, webhook_id)
+    assert len(box.attempts) == 1
+
+
+async def test_all_attempts_of_a_day_are_made_at_their_own_times_when_a_day_is_skipped() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(*[Response(500)] * 9)
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        box.pause_clock()
+        box.advance_clock(86_400)
+        await settled()
+        assert [one.at - clock.start for one in box.attempts] == [0, 60, 360, 3960]
+        box.advance_clock(86_400)
+        await settled()
+    assert [one.at - clock.start for one in box.attempts] == [0, 60, 360, 3960, 90_360]
+
+
+async def test_no_attempt_becomes_due_while_the_clock_is_paused() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(Response(500))
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        box.pause_clock()
+        await settled()
+        clock.advance(1000)
+        await settled()
+        assert len(endpoint.got) == 1
+        box.resume_clock()
+        await settled()
+        assert len(endpoint.got) == 1
+        clock.advance(60)
+        await settled()
+    assert len(endpoint.got) == 2
+
+
+async def test_a_sender_continues_with_the_state_that_is_restored() -> None:
+    clock, hanging = VirtualClock(), Hanging()
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(hanging):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        taken = box.snapshot()
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        assert len(hanging.got) == 2
+        box.restore(taken)
+        await settled()
+        assert len(hanging.got) == 3, "the delivery that was in flight in the snapshot is made again"
+        hanging.free.set()
+        await settled()
+        assert [one.status for one in box.attempts] == [200], "the attempts of the state before are not recorded"
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+    assert len(hanging.got) == 4
+    assert len(box.attempts) == 2
+
+
+async def test_a_sender_sends_nothing_of_the_state_before_a_reset() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(Response(500))
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        box.advance_clock(59)
+        box.reset()
+        clock.advance(1000)
+        await settled()
+    assert len(endpoint.got) == 1
+    assert box.attempts == ()
+
+
+async def test_an_attempt_after_a_reset_is_not_before_it() -> None:
+    clock, endpoint = VirtualClock(), Endpoint(Response(500))
+    box = Sandbox(clock=clock, timing=None)
+    async with asked(box) as api, box.deliver_webhooks(endpoint):
+        box.advance_clock(86_400)
+        await settled()
+        box.reset()
+        await settled()
+        endpoint_again = webhooks.NewEndpoint(url="https://shop.example/hook", events=ALL, secret=SECRET)
+        assert isinstance(await api(webhooks.create(endpoint_again)), Ok)
+        assert isinstance(await api(messages.send(TEXT)), Ok)
+        await settled()
+        clock.advance(60)
+        await settled()
+    assert [one.at - clock.start for one in box.attempts] == [0, 60]

@@ -7,12 +7,13 @@ Rules:
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, Literal, Protocol, TypedDict, final, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict, final, get_args
 
 import orjson
 from attrs import define, field, frozen
 from attrs.validators import in_, optional
 
+from ...http import Request
 from ...redact import hidden
 from ..http.requests import split_url
 from ..http.responses import SimulatedResponse
@@ -27,17 +28,16 @@ MAX_REQUEST_BYTES: Final = 32 * 2**20  # of the bodies of all requests and respo
 
 
 @final
-@frozen
-class LoggedRequest:
+class LoggedRequest(NamedTuple):
     """One request, and the response to it. *key* is the Idempotency-Key header; *number* counts from 1."""
 
     number: int
     at: float
     method: str
     url: str
-    body: bytes = field(repr=hidden)
-    key: str | None = field(repr=hidden)
-    answer: SimulatedResponse = field(repr=hidden)
+    body: bytes
+    key: str | None
+    answer: SimulatedResponse
 
     @property
     def path(self) -> str:
@@ -49,11 +49,6 @@ class LoggedRequest:
         """The query of its URL."""
         return split_url(self.url)[1]
 
-    @property
-    def size(self) -> int:
-        """The number of bytes in its body and in the response."""
-        return len(self.body) + len(self.answer.response.body)
-
 
 @final
 @define(eq=False, repr=False)
@@ -62,22 +57,23 @@ class RequestLog:
 
     changes: ChangeFeed = field(factory=ChangeFeed)
     count: int = field(default=0, init=False)
-    _last: deque[LoggedRequest] = field(factory=deque, init=False)
+    _last: deque[tuple[int, LoggedRequest]] = field(factory=deque, init=False)  # each with its size
     _size: int = field(default=0, init=False)
 
-    def add(self, at: float, method: str, url: str, body: bytes, key: str | None, answer: SimulatedResponse) -> None:  # noqa: PLR0917 - one call for each request
+    def add(self, at: float, request: Request, key: str | None, answer: SimulatedResponse) -> None:
         """Add a request; drop the oldest ones beyond the bounds."""
         self.count += 1
-        one = LoggedRequest(self.count, at, method, url, body, key, answer)
-        self._last.append(one)
-        self._size += one.size
-        while len(self._last) > MAX_REQUESTS or (self._size > MAX_REQUEST_BYTES and len(self._last) > 1):
-            self._size -= self._last.popleft().size
+        body, last = request.body or b"", self._last
+        size = len(body) + len(answer.response.body)
+        last.append((size, LoggedRequest(self.count, at, request.method, request.url, body, key, answer)))
+        self._size += size
+        while len(last) > MAX_REQUESTS or (self._size > MAX_REQUEST_BYTES and len(last) > 1):
+            self._size -= last.popleft()[0]
         self.changes.add("requests")
 
     def newest_first(self) -> Iterator[LoggedRequest]:
         """Iterate over the requests, newest first."""
-        return reversed(self._last)
+        return (one for _, one in reversed(self._last))
 
 
 @final

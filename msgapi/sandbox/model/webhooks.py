@@ -68,8 +68,10 @@ class Endpoints:
 
     def remove(self, endpoint_id: str) -> bool:
         """Remove an endpoint; return False if there is none."""
-        self.changes.add("webhooks")
-        return self._by_id.pop(endpoint_id, None) is not None
+        removed = self._by_id.pop(endpoint_id, None) is not None
+        if removed:
+            self.changes.add("webhooks")
+        return removed
 
     def subscribed_to(self, event: str) -> tuple[Endpoint, ...]:
         """Return the endpoints that subscribe to *event*."""

@@ -17,9 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import define, evolve, field
 
 from ...config import is_loopback
-from ...http import Request
+from ...http import CONTROL_PREFIX, Request
 from ..http.responses import SimulatedResponse, error_response
-from ..routes.table import CONTROL_PREFIX
 
 TOKEN_HEADER: Final = "x-sandbox-token"  # noqa: S105 - the name of a header
 ACCESS_PARAMETER: Final = "access"
@@ -49,7 +48,7 @@ class PageAccess:
     def may_read(self, headers: Mapping[str, str], port: int) -> bool:
         """Return whether a request has the cookie, and is not sent by another origin."""
         origin = headers.get("origin")
-        if headers.get("sec-fetch-site", "") not in _OWN_SITE:
+        if not is_own_site(headers):
             return False
         if origin is not None and urlsplit(origin).netloc != headers.get("host", ""):
             return False
@@ -58,7 +57,7 @@ class PageAccess:
 
     def is_secret(self, query: str) -> bool:
         """Return whether a *query* has the secret of the printed URL."""
-        given = dict(parse_qsl(query, max_num_fields=10)).get(ACCESS_PARAMETER) if len(query) < 1000 else None  # noqa: PLR2004
+        given = dict(parse_qsl(query)).get(ACCESS_PARAMETER)
         return self.secret is not None and given is not None and _same(given, self.secret)
 
     def set_cookie(self, port: int) -> str:
@@ -69,6 +68,11 @@ class PageAccess:
 def cookie_name(port: int) -> str:
     """Return the name of the cookie: cookies do not depend on the port, so that two servers need two names."""
     return f"msgapi_sandbox_{port}"
+
+
+def is_own_site(headers: Mapping[str, str]) -> bool:
+    """Return whether a request comes from the page or from the user, as far as the browser says."""
+    return headers.get("sec-fetch-site", "") in _OWN_SITE
 
 
 def is_local(address: str | None, host: str) -> bool:

@@ -6,8 +6,8 @@ Rules:
 """
 
 import re
-from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from hashlib import blake2b
 from html import escape
 from importlib.resources import files
@@ -24,7 +24,7 @@ from ..http.requests import split_url
 from ..http.responses import SimulatedResponse
 from ..model.state import AccountOptions
 from ..sandbox import Sandbox, Workspaces
-from .access import PageAccess, is_local
+from .access import PageAccess, is_local, is_own_site
 from .stream import stream_changes
 
 POLICY: Final = (
@@ -83,28 +83,36 @@ class PageServer:
         address, port = _local_address(request)
         if given.method in {"GET", "HEAD"}:
             if path == "/":
-                return _response(self._index(given, query, port, is_local(address, given.headers.get("host", ""))))
+                local = is_local(address, given.headers.get("host", ""))
+                return _response(self._index(given, query, port, local=local))
             if path.startswith(FILES_PATH):
                 return _response(read_file(path.removeprefix(FILES_PATH), given.headers.get("if-none-match")))
         first = self.served.select(Request("GET", given.url))
         allowed = self.access.authorize(given, path, port, first.api_key)
         if isinstance(allowed, SimulatedResponse):
             return allowed
+        if (given.method, path) == ("GET", STREAM_PATH):
+            return await self._stream(request, allowed)
+        with self._scope():
+            return await self.served.answer(allowed)
+        return self.served.handle(allowed)  # the server closes, and the request waited for a message
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
         with anyio.CancelScope() as scope:
             self._scopes.add(scope)
             try:
-                if (given.method, path) == ("GET", STREAM_PATH):
-                    return await self._stream(request, allowed)
-                return await self.served.answer(allowed)
+                yield
             finally:
                 self._scopes.discard(scope)
-        return web.Response(status=503)
 
-    def _index(self, given: Request, query: str, port: int, local: bool) -> Response:  # noqa: FBT001
+    def _index(self, given: Request, query: str, port: int, *, local: bool) -> Response:
         headers = {**_SAFE, "content-type": _MEDIA["html"], "cache-control": "no-store"}
+        if given.headers.get("sec-fetch-mode", "navigate") != "navigate" and not is_own_site(given.headers):
+            return Response(403, headers, _CLOSED.encode())
         if self.access.is_secret(query):
             # A browser that comes from another site sends a strict cookie only after the page itself has gone on.
-            elsewhere = given.headers.get("sec-fetch-site", "none") not in {"none", "same-origin"}
+            elsewhere = not is_own_site(given.headers)
             opened = {**headers, "set-cookie": self.access.set_cookie(port)} | ({} if elsewhere else {"location": "/"})
             return Response(200 if elsewhere else 303, opened, _OPENED.encode())
         if not local and not self.access.may_read(given.headers, port):
@@ -128,9 +136,9 @@ class PageServer:
         headers = {"content-type": "text/event-stream", "cache-control": "no-store", "x-accel-buffering": "no", **_SAFE}
         response = web.StreamResponse(headers=headers)
         response.force_close()
-        _ = await response.prepare(request)
-        events = stream_changes(sandbox, allowed.headers.get("last-event-id"), SYSTEM_CLOCK)
-        with suppress(ConnectionError):
+        with self._scope(), suppress(ConnectionError):
+            _ = await response.prepare(request)
+            events = stream_changes(sandbox, allowed.headers.get("last-event-id"), SYSTEM_CLOCK)
             async with aclosing(events):
                 async for event in events:
                     await response.write(event)

@@ -67,5 +67,5 @@ def _position(feed: ChangeFeed, last_id: str) -> int | None:
 def _progress(sandbox: Sandbox) -> tuple[tuple[str, int], ...]:
     """Return how far each run has come that is not paused; it goes on without a change of the account."""
     now = sandbox.time()
-    runs = (run.at(now) for run in sandbox.account.state.runs.values() if run.status == "RUNNING")
-    return tuple((run.id, run.done) for run in runs)
+    runs = (run.at(now) for run in sandbox.account.state.runs.values())
+    return tuple((run.id, run.done) for run in runs if run.status == "RUNNING")

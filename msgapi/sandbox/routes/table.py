@@ -203,8 +203,6 @@ ROUTES: Final = (
 
 ENDPOINT_CLASSES: Final = tuple(dict.fromkeys(route.endpoint_class for route in ROUTES))
 """The endpoint classes, each of which has a rate limit of its own."""
-CONTROL_PREFIX: Final = "/_sandbox/"
-"""Where the paths of the controls begin."""
 _BY_METHOD: Final = {
     method: tuple((route, route.segments) for route in ROUTES if route.method == method)
     for method in {route.method for route in ROUTES}

@@ -45,6 +45,7 @@ export function create() {
     const account = await get("/_sandbox/account");
     clock.set(account.clock);
     for (const one of sections) one.account?.(account);
+    current?.tick?.();
     const on = faultsAreOn(account.faults);
     links.find((one) => one.id === "faults").mark(on ? "on" : "");
     links.find((one) => one.id === "overview").mark(account.clock.paused ? "paused" : "");
@@ -77,7 +78,8 @@ export function create() {
     change(data) {
       const concerns = (names) => data.reset || names.some((name) => data[name]);
       if (concerns(["account", "clock", "faults", "messages", "requests"])) fetchAccount();
-      if (current?.refresh && concerns(current.concerns ?? [])) current.refresh();
+      if (data.reset && current.restart) current.restart();
+      else if (current.refresh && concerns(current.concerns ?? [])) current.refresh();
     },
   };
 }
@@ -97,7 +99,12 @@ function navigationLink({ id, label }) {
       node.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
     mark(text) {
+      if (mark.textContent === text) return;
       setHidden(setText(mark, text), !text);
+      // The links are wider now: on a narrow page, the one that is chosen stays in view.
+      node.parentNode.parentNode
+        .querySelector("[aria-current]")
+        ?.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
   };
 }

@@ -4,13 +4,12 @@
 // - An approved agent has a new id, so it is another entry of the list; the focus follows it there.
 
 import { get, post } from "./api.js";
-import { element } from "./dom.js";
+import { element, replace } from "./dom.js";
 import {
   action,
-  stateBadge,
+  cardTitle,
   coalesced,
   commandLine,
-  cardTitle,
   emptyState,
   field,
   form,
@@ -18,6 +17,7 @@ import {
   panel,
   setHidden,
   setText,
+  stateBadge,
 } from "./widgets.js";
 
 // The launch statuses that a carrier can set, by the present one; the sandbox refuses others.
@@ -32,7 +32,7 @@ const VERBS = { LAUNCHED: "Launch", PENDING: "Set pending", REJECTED: "Reject…
 
 /** Create the section Agents. */
 export function createAgents() {
-  const list = element("ul", { class: "cards" });
+  const list = element("ul", { class: "entities" });
   const empty = emptyState(
     "user",
     "No agents",
@@ -49,7 +49,7 @@ export function createAgents() {
     await load();
     const node = cards.entries().get(id)?.node;
     node?.scrollIntoView({ block: "nearest" });
-    node?.querySelector("button, summary")?.focus();
+    node?.querySelector(".carriers .action:not([hidden]) button")?.focus();
   };
   const cards = keyedList(list, { key: (one) => one.agent_id, create: (one) => createCard(one, load, follow) });
   const node = element(
@@ -68,7 +68,7 @@ export function createAgents() {
 function createCard({ agent_id: id }, load, follow) {
   const name = cardTitle(id, "the agent id");
   const status = stateBadge("");
-  const facts = element("span", { class: "hint" });
+  const facts = element("span", { class: "remark" });
   const reason = element("p", { class: "note", hidden: true });
   const draft = element("div", { class: "note-block", hidden: true });
   const review = createReview(id, load, follow);
@@ -79,8 +79,8 @@ function createCard({ agent_id: id }, load, follow) {
   });
   const node = element(
     "li",
-    { class: "card", "data-agent-id": id },
-    element("div", { class: "card-head" }, name.title, status.node, facts),
+    { class: "entity", "data-agent-id": id },
+    element("div", { class: "entity-head" }, name.title, status.node, facts),
     name.below,
     reason,
     draft,
@@ -95,14 +95,7 @@ function createCard({ agent_id: id }, load, follow) {
       if (agent.status !== known) {
         known = agent.status;
         status.update(known);
-        setHidden(draft, known !== "DRAFT" && known !== "REJECTED");
-        draft.replaceChildren(
-          element("p", {
-            class: "hint",
-            text: known === "DRAFT" ? "A draft. Submit it for review:" : "Change it, and submit it again:",
-          }),
-          commandLine(`msgapi agents submit ${id}`),
-        );
+        showDraft(draft, id, known);
         setHidden(review.node, known !== "PENDING_REVIEW");
         setHidden(carriers, known !== "APPROVED");
       }
@@ -115,6 +108,13 @@ function createCard({ agent_id: id }, load, follow) {
       rows.update(agent.carriers ?? []);
     },
   };
+}
+
+// What the owner of the agent does next; a review cannot begin before it.
+function showDraft(node, id, status) {
+  const text = { DRAFT: "A draft. Submit it for review:", REJECTED: "Change it, and submit it again:" }[status];
+  setHidden(node, !text);
+  replace(node, text ? [element("p", { class: "remark", text }), commandLine(`msgapi agents submit ${id}`)] : null);
 }
 
 function createReview(id, load, follow) {
@@ -145,7 +145,7 @@ function createReview(id, load, follow) {
 
 function createCarrier(id, carrier, load) {
   const status = stateBadge("");
-  const reason = element("span", { class: "hint carrier-reason" });
+  const reason = element("span", { class: "remark carrier-reason" });
   const decide = async (wanted, why) => {
     const body = { carrier, status: wanted, ...(why ? { reason: why } : {}) };
     await post(`/_sandbox/agents/${encodeURIComponent(id)}/launch`, body);

@@ -8,7 +8,6 @@ import { get, post } from "./api.js";
 import { element, formatTime, money } from "./dom.js";
 import {
   action,
-  stateBadge,
   coalesced,
   copyable,
   emptyState,
@@ -21,6 +20,7 @@ import {
   setAttribute,
   setHidden,
   setText,
+  stateBadge,
   table,
   timeNode,
 } from "./widgets.js";
@@ -111,7 +111,7 @@ function createBalance(context) {
 function createClock(context) {
   const state = stateBadge("running");
   const time = element("time", { class: "clock-time", text: "–" });
-  const offset = element("p", { class: "hint" });
+  const offset = element("p", { class: "remark" });
   let paused = false;
   const toggle = action("Pause", async () => {
     await post("/_sandbox/clock", { paused: !paused });
@@ -235,7 +235,7 @@ function createGauge({ endpoint_class: name }, context) {
 
 function createHolds() {
   const { node: scroll, body } = table("Holds of messages", [["Message"], ["Amount", "number"]]);
-  const count = element("span", { class: "hint" });
+  const count = element("span", { class: "remark" });
   const empty = element("p", {
     class: "nothing",
     text: "Nothing is reserved. A message reserves its price until it is delivered.",
@@ -266,7 +266,7 @@ function createCounts() {
     events: figure("Events"),
     contacts: figure("Contacts"),
   };
-  const note = element("p", { class: "hint" });
+  const note = element("p", { class: "remark" });
   return {
     node: panel(
       "Contents",
@@ -301,7 +301,7 @@ export function createLedger() {
     "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
   );
   const rows = keyedList(body, {
-    key: (one) => one.number,
+    key: (one) => `${one.number} ${one.at}`, // a reset begins anew with the numbers
     create: (one) => {
       const sign = SIGNS[one.type] ?? "";
       const node = element(
@@ -337,5 +337,6 @@ export function createLedger() {
     ),
   );
   const refresh = coalesced(() => paged.refresh(), { interval: 500 });
-  return { id: "ledger", label: "Ledger", node, refresh, concerns: ["account", "messages", "clock"] };
+  const restart = coalesced(() => paged.restart());
+  return { id: "ledger", label: "Ledger", node, refresh, restart, concerns: ["account", "messages", "clock"] };
 }

@@ -1,17 +1,12 @@
 // The sections Campaigns and Contacts.
-//
-// Rules:
-// - A run makes progress with the clock, without a change that is announced: it is fetched once a second while it is
-//   shown and running.
 
 import { get, post } from "./api.js";
 import { element, icon, replace } from "./dom.js";
 import {
   action,
   cardTitle,
-  commandLine,
-  stateBadge,
   coalesced,
+  commandLine,
   copyable,
   emptyState,
   field,
@@ -22,29 +17,30 @@ import {
   readNumber,
   setHidden,
   setText,
+  stateBadge,
   uniqueId,
 } from "./widgets.js";
 
-const PROGRESS = 1000; // milliseconds between two requests for the progress of a run
+const HINTS = {
+  trigger: "Start a run over the API:",
+  resume: "Resume the run over the API:",
+  "": "This campaign is not started over the API.",
+};
 const TYPING = 250; // milliseconds without a key after which a search begins
 
 /** Create the section Campaigns. */
 export function createCampaigns() {
-  const list = element("ul", { class: "cards" });
+  const list = element("ul", { class: "entities" });
   const empty = emptyState(
     "send",
     "No campaigns",
     "Campaigns are created when the sandbox starts, or by a seed file:",
     "msgapi sandbox --seed seed.json",
   );
-  let running = false;
-  let fetched = 0;
   const load = async () => {
-    fetched = performance.now();
     const { data } = await get("/_sandbox/campaigns", { limit: 200 });
     cards.update(data);
     setHidden(empty, data.length > 0);
-    running = data.some((one) => one.status === "RUNNING");
   };
   const refresh = coalesced(load);
   const cards = keyedList(list, { key: (one) => one.campaign_id, create: (one) => createCampaign(one, load) });
@@ -62,10 +58,7 @@ export function createCampaigns() {
       list,
     ),
   );
-  const tick = () => {
-    if (running && !node.hidden && performance.now() - fetched >= PROGRESS) refresh();
-  };
-  return { id: "campaigns", label: "Campaigns", node, refresh, tick, concerns: ["campaigns", "clock"] };
+  return { id: "campaigns", label: "Campaigns", node, refresh, concerns: ["campaigns", "clock"] };
 }
 
 function createCampaign({ campaign_id: id }, load) {
@@ -82,7 +75,7 @@ function createCampaign({ campaign_id: id }, load) {
     },
     bar,
   );
-  const counts = element("span", { class: "hint" });
+  const counts = element("span", { class: "remark" });
   const path = `/_sandbox/campaigns/${encodeURIComponent(id)}`;
   const halt = (label, wanted) =>
     action(
@@ -119,17 +112,17 @@ function createCampaign({ campaign_id: id }, load) {
     fail.node,
   );
   const hint = element("div", { class: "note-block", hidden: true });
-  let command = "";
+  let command = null;
   const showCommand = (verb) => {
     if (verb === command) return;
     command = verb;
-    const text = verb === "resume" ? "Resume the run over the API:" : "Start a run over the API:";
-    replace(hint, element("p", { class: "hint", text }), commandLine(`msgapi campaigns ${verb} ${id}`));
+    const text = HINTS[verb];
+    replace(hint, element("p", { class: "remark", text }), verb ? commandLine(`msgapi campaigns ${verb} ${id}`) : null);
   };
   const node = element(
     "li",
-    { class: "card", "data-campaign-id": id },
-    element("div", { class: "card-head" }, title.title, status.node, counts),
+    { class: "entity", "data-campaign-id": id },
+    element("div", { class: "entity-head" }, title.title, status.node, counts),
     title.below,
     meter,
     controls,
@@ -149,7 +142,7 @@ function createCampaign({ campaign_id: id }, load) {
       meter.setAttribute("aria-valuenow", String(one.done));
       setHidden(controls, one.status !== "RUNNING");
       setHidden(hint, one.status === "RUNNING");
-      showCommand(one.status.startsWith("PAUSED") ? "resume" : "trigger");
+      showCommand(one.status.startsWith("PAUSED") ? "resume" : one.by_api === false ? "" : "trigger");
     },
   };
 }
@@ -172,7 +165,7 @@ export function createContacts() {
     "msgapi contacts create --email ada@example.org --phone +4915112345678 --first-name Ada",
   );
   const nothing = element("p", { class: "nothing", text: "No contact matches the search." });
-  const list = element("ul", { class: "rows" });
+  const list = element("ul", { class: "entries" });
   const rows = keyedList(list, { key: (one) => one.id, create: (one) => createContact(one, () => paged.refresh()) });
   const paged = pages(
     (cursor) => get("/_sandbox/contacts", { limit: 50, cursor, search: search.value.trim() || undefined }),
@@ -218,16 +211,16 @@ export function createContacts() {
     ),
   );
   const refresh = coalesced(() => paged.refresh());
-  return { id: "contacts", label: "Contacts", node, refresh, concerns: ["contacts"] };
+  return { id: "contacts", label: "Contacts", node, refresh, restart: find, concerns: ["contacts"] };
 }
 
 function createContact({ id }, load) {
   const name = element("span", { class: "line strong" });
-  const tags = element("span", { class: "line hint" });
+  const tags = element("span", { class: "line remark" });
   const email = element("span", { class: "line" });
   const phone = element("span", { class: "line" });
   const status = stateBadge("");
-  const suppressed = element("span", { class: "line hint", text: "suppressed" });
+  const suppressed = element("span", { class: "line remark", text: "suppressed" });
   const consents = element("ul", { class: "consents" });
   const none = element("span", { class: "muted", text: "no consents" });
   const rows = keyedList(consents, { key: (one) => one.id, create: (one) => createConsent(one, load) });
@@ -256,7 +249,7 @@ function createContact({ id }, load) {
 
 function createConsent(consent, load) {
   const status = stateBadge("");
-  const what = `${consent.channel_type} ${consent.message_type}`.toLowerCase();
+  const what = `${consent.channel} ${consent.message_type}`.toLowerCase();
   const confirm = action(
     "Confirm",
     async () => {

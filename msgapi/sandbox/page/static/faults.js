@@ -158,7 +158,7 @@ function share(name, label, hint, send) {
     "li",
     { class: "share" },
     element("label", { for: id, text: label }),
-    element("span", { class: "hint", id: `${id}-hint`, text: hint }),
+    element("span", { class: "remark", id: `${id}-hint`, text: hint }),
     slider,
     element("span", { class: "field-row" }, number, element("span", { class: "suffix", text: "%" })),
     error,

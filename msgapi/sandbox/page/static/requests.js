@@ -36,6 +36,7 @@ const COMMANDS = [
   "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
   "msgapi balance",
 ];
+const WIDE = matchMedia("(min-width: 901px)"); // the list and the details are side by side; see requests.css
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** Create the tab. */
@@ -51,7 +52,11 @@ export function create() {
   );
   const nothing = element("p", { class: "nothing", text: "No request matches the filters." });
   const pause = createPause(() => fetchNewest());
-  const pager = createPager((page) => load(page));
+  const fetchPage = (cursor = null, limit = PAGE) => get("/_sandbox/requests", { ...filters.params(), limit, cursor });
+  const pager = createPager(
+    (page) => load(page),
+    () => fetchPage(),
+  );
   const details = createDetails(() => leave());
   const node = element(
     "div",
@@ -69,10 +74,10 @@ export function create() {
   setHidden(empty, true);
   setHidden(nothing, true);
 
-  const rows = keyedList(list, { key: (one) => one.number, create: (one) => createRow(one, choose) });
+  const rows = keyedList(list, { key: keyOf, create: (one) => createRow(one, choose) });
   let items = []; // of the page that is shown
   let waiting = []; // newer ones that are not shown yet
-  let chosen = null;
+  let chosen = null; // the key of a request
   let moved = -Infinity; // when the pointer moved over the list
   let turn = 0;
 
@@ -82,7 +87,7 @@ export function create() {
     rows.update(items);
     // A row that is used by the keyboard stays where it is.
     if (anchor?.isConnected) scroll.scrollTop += anchor.getBoundingClientRect().top - before;
-    for (const [number, row] of rows.entries()) row.choose(number === chosen);
+    for (const [key, row] of rows.entries()) row.choose(key === chosen);
     setHidden(empty, items.length > 0 || filters.active());
     setHidden(nothing, items.length > 0 || !filters.active());
     setHidden(list, items.length === 0);
@@ -94,6 +99,7 @@ export function create() {
       setTimeout(flush, STILL);
       return;
     }
+    if (waiting.length + items.length > PAGE) pager.allowOlder();
     items = [...waiting, ...items].slice(0, PAGE);
     waiting = [];
     pause.count(0);
@@ -104,34 +110,34 @@ export function create() {
     turn += 1;
     const mine = turn;
     try {
-      const answer = await get("/_sandbox/requests", { ...filters.params(), limit: PAGE, cursor: page.cursor });
+      const answer = await fetchPage(page.cursor);
       if (mine !== turn) return;
       items = answer.data;
       waiting = [];
       pause.count(0);
       pager.update(page, answer.next_cursor);
       render();
-      if (page.first) scroll.scrollTop = 0;
+      scroll.scrollTop = 0;
     } catch (error) {
       showError(error);
     }
   };
   const restart = () => load({ cursor: null, first: true, number: 1 });
 
-  // Only the newest requests are fetched after a change; the page anew if there are more.
+  // Only the newest requests are fetched after a change, and a whole page if there are more of them.
   const fetchNewest = coalesced(
     async () => {
       if (!pager.isFirst()) return;
       turn += 1;
       const mine = turn;
-      const answer = await get("/_sandbox/requests", { ...filters.params(), limit: NEWEST });
+      const known = new Set([...items, ...waiting].map(keyOf));
+      const fetchFresh = async (limit) => {
+        const { data } = await fetchPage(null, limit);
+        return { fresh: data.filter((one) => !known.has(keyOf(one))), limit };
+      };
+      let { fresh, limit } = await fetchFresh(NEWEST);
+      if (fresh.length === limit) ({ fresh } = await fetchFresh(PAGE));
       if (mine !== turn) return;
-      const known = new Set([...items, ...waiting].map((one) => one.number));
-      const fresh = answer.data.filter((one) => !known.has(one.number));
-      if (fresh.length === answer.data.length && known.size > 0 && answer.next_cursor && !pause.paused()) {
-        await restart();
-        return;
-      }
       waiting = [...fresh, ...waiting].slice(0, PAGE);
       pause.count(waiting.length);
       flush();
@@ -140,8 +146,8 @@ export function create() {
   );
 
   const choose = (request, { focus = false } = {}) => {
-    chosen = request.number;
-    for (const [number, row] of rows.entries()) row.choose(number === chosen);
+    chosen = keyOf(request);
+    for (const [key, row] of rows.entries()) row.choose(key === chosen);
     details.show(request);
     node.dataset.chosen = "true";
     history.replaceState(null, "", `#requests/${request.number}`);
@@ -149,20 +155,25 @@ export function create() {
   };
   const leave = () => {
     delete node.dataset.chosen;
-    const row = rows.entries().get(chosen);
-    row?.node.firstChild.focus();
+    rows.entries().get(chosen)?.node.firstChild.focus();
   };
 
   scroll.addEventListener("pointermove", () => {
     moved = performance.now();
   });
-  list.addEventListener("keydown", (event) => moveFocus(event, list));
+  list.addEventListener("keydown", (event) => {
+    const button = moveFocus(event, list);
+    if (button && WIDE.matches) button.click();
+  });
+  details.node.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && !event.defaultPrevented) leave();
+  });
 
   return {
     node,
     async show([number] = []) {
       await restart();
-      if (number === undefined || Number(number) === chosen) return;
+      if (number === undefined) return;
       const found = items.find((one) => one.number === Number(number)) ?? (await findRequest(Number(number)));
       if (found) choose(found);
     },
@@ -195,13 +206,20 @@ async function findRequest(number) {
   return null;
 }
 
+// A reset begins anew with the numbers, so the time belongs to the key.
+function keyOf(request) {
+  return `${request.number} ${request.at}`;
+}
+
+// Move the focus by an arrow key; return the button that has it now, or null for another key.
 function moveFocus(event, list) {
   const buttons = [...list.querySelectorAll("button")];
   const at = buttons.indexOf(document.activeElement);
   const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: buttons.length - 1 }[event.key];
-  if (to === undefined || !buttons[to]) return;
+  if (to === undefined || !buttons[to]) return null;
   event.preventDefault();
   buttons[to].focus();
+  return buttons[to];
 }
 
 function createFilters(apply) {
@@ -209,7 +227,7 @@ function createFilters(apply) {
   const buttons = STATUSES.map(([value, label]) => {
     const button = element("button", {
       type: "button",
-      class: "segment",
+      class: "choice",
       aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" },
       text: label,
     });
@@ -233,7 +251,7 @@ function createFilters(apply) {
   const node = element(
     "div",
     { class: "request-filters", role: "search", aria: { label: "Filters of the requests" } },
-    element("span", { class: "segments", role: "group", aria: { label: "Status" } }, buttons),
+    element("span", { class: "choices", role: "group", aria: { label: "Status" } }, buttons),
     element(
       "span",
       { class: "search" },
@@ -280,7 +298,8 @@ function createPause(resumed) {
 }
 
 // Pages of older requests. Live requests are added to the first page only.
-function createPager(load) {
+// Rows leave the first page while it is shown, so the page after it is asked for when it is wanted.
+function createPager(load, fetchFirst) {
   let page = { cursor: null, first: true, number: 1 };
   let next = null;
   const newest = element("button", { type: "button", class: "button small", text: "Newest" });
@@ -294,18 +313,28 @@ function createPager(load) {
     older,
   );
   newest.addEventListener("click", () => void load({ cursor: null, first: true, number: 1 }));
-  older.addEventListener("click", () => {
-    if (next) void load({ cursor: next, first: false, number: page.number + 1 });
-  });
+  const goOlder = async () => {
+    try {
+      const cursor = page.first ? (await fetchFirst()).next_cursor : next;
+      if (cursor) await load({ cursor, first: false, number: page.number + 1 });
+    } catch (error) {
+      showError(error);
+    }
+  };
+  older.addEventListener("click", () => void goOlder());
+  const allow = (allowed) => {
+    setHidden(node, page.first && !allowed);
+    newest.disabled = page.first;
+    older.disabled = !allowed;
+  };
   return {
     node,
     isFirst: () => page.first,
+    allowOlder: () => allow(true),
     update(shown, following) {
       page = shown;
       next = following;
-      setHidden(node, page.first && !next);
-      newest.disabled = page.first;
-      older.disabled = !next;
+      allow(next !== null);
       setText(where, page.first ? "Newest first" : `Page ${page.number} · not live`);
     },
   };
@@ -337,7 +366,12 @@ function createRow(request, choose) {
     ),
     timeElement(request.at, CLOCK.format(new Date(request.at))),
   );
-  button.addEventListener("click", (event) => choose(request, { focus: event.detail === 0 }));
+  button.addEventListener("click", () => choose(request));
+  button.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    choose(request, { focus: true });
+  });
   return {
     node: element("li", { data: { number: request.number } }, button),
     update() {},
@@ -411,6 +445,7 @@ function createDetails(leave) {
 }
 
 function factsOf(request) {
+  const message = acceptedMessage(request);
   const fact = (label, value) => [element("dt", { text: label }), element("dd", {}, value)];
   return [
     fact("Number", String(request.number)),
@@ -420,9 +455,27 @@ function factsOf(request) {
       "Idempotency key",
       request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none",
     ),
-    fact("Response", request.replayed ? "replayed: the stored response to this idempotency key" : "new"),
+    fact("Replayed", request.replayed ? "yes: the stored response to this idempotency key" : "no"),
+    ...(message ? [fact("Message", messageLink(message))] : []),
     ...(request.fault ? [fact("Fault", `${request.fault}, simulated`)] : []),
   ];
+}
+
+// The message that a send has created: its recipient and its id, or null.
+function acceptedMessage({ method, body, response }) {
+  if (method !== "POST" || !body) return null;
+  try {
+    const { to } = JSON.parse(body);
+    const { message_id: id } = JSON.parse(response);
+    return typeof to === "string" && typeof id === "string" ? { to, id } : null;
+  } catch {
+    return null; // the page of a proxy, or a body that is not JSON
+  }
+}
+
+function messageLink({ to, id }) {
+  const href = `#phones/${encodeURIComponent(to)}/${encodeURIComponent(id)}`;
+  return element("a", { href, text: `${id}, to ${to}` });
 }
 
 function createRefusal() {

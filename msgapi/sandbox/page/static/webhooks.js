@@ -7,7 +7,6 @@ import { get, post } from "./api.js";
 import { element, icon } from "./dom.js";
 import {
   action,
-  stateBadge,
   coalesced,
   codeView,
   copyable,
@@ -21,6 +20,7 @@ import {
   readNumber,
   setHidden,
   setText,
+  stateBadge,
   table,
   timeNode,
   uniqueId,
@@ -28,7 +28,7 @@ import {
 
 /** Create the section Webhooks. */
 export function createWebhooks(context) {
-  const endpoints = element("ul", { class: "cards" });
+  const endpoints = element("ul", { class: "entities" });
   const empty = emptyState(
     "globe",
     "No webhook endpoints",
@@ -40,7 +40,7 @@ export function createWebhooks(context) {
 
   const which = choice("Endpoint", "All endpoints");
   const event = choice("Event", "All events");
-  const list = element("ul", { class: "rows" });
+  const list = element("ul", { class: "entries" });
   const none = element("p", {
     class: "nothing",
     text: "There are no deliveries. Each event is sent to the endpoints that subscribe to it.",
@@ -73,6 +73,10 @@ export function createWebhooks(context) {
     await paged.refresh();
   };
   const refresh = coalesced(load);
+  const restart = () => {
+    refresh();
+    filter();
+  };
   const filter = coalesced(() => paged.restart(), { interval: 0 });
   for (const one of [which, event]) one.select.addEventListener("change", filter);
 
@@ -89,7 +93,7 @@ export function createWebhooks(context) {
       paged.node,
     ),
   );
-  return { id: "webhooks", label: "Webhooks", node, refresh, concerns: ["webhooks", "clock"] };
+  return { id: "webhooks", label: "Webhooks", node, refresh, restart, concerns: ["webhooks", "clock"] };
 }
 
 // A select whose options are changed without closing it or losing the choice.
@@ -113,7 +117,7 @@ function choice(label, all) {
 }
 
 function createEndpoint({ id }) {
-  const url = element("span", { class: "card-title card-url" });
+  const url = element("span", { class: "entity-title entity-url" });
   const created = timeNode();
   const events = element("ul", { class: "event-names" });
   const count = element("summary");
@@ -123,8 +127,8 @@ function createEndpoint({ id }) {
   });
   const node = element(
     "li",
-    { class: "card", "data-webhook-id": id },
-    element("div", { class: "card-head" }, url, element("span", { class: "hint" }, "created ", created.node)),
+    { class: "entity", "data-webhook-id": id },
+    element("div", { class: "entity-head" }, url, element("span", { class: "remark" }, "created ", created.node)),
     copyable(id, "the endpoint id").node,
     element("details", { class: "more" }, count, events),
   );
@@ -143,7 +147,7 @@ function createDelivery({ id, event, event_id: eventId }, context, load) {
   const bodyId = uniqueId("delivery");
   const state = stateBadge("");
   const at = timeNode();
-  const attempts = element("span", { class: "hint" });
+  const attempts = element("span", { class: "remark" });
   const head = element(
     "button",
     { type: "button", class: "delivery-head", "aria-expanded": "false", "aria-controls": bodyId },
@@ -190,15 +194,15 @@ function createDetails({ id, eventId }, context, load) {
     };
   const replay = action("Replay", run("replay"), {
     describe: `Replay ${eventId}`,
-    done: "The delivery is made again.",
+    done: "The delivery is made now.",
   });
   const duplicate = action("Duplicate", run("duplicate"), {
     describe: `Duplicate ${eventId}`,
-    done: "The delivery is made twice.",
+    done: "The delivery is made once more.",
   });
   const reorder = action("Reorder", run("reorder"), {
     describe: `Reorder ${eventId}`,
-    done: "The delivery comes after the next ones.",
+    done: "It is made now, and the one before it a second later.",
   });
   const seconds = field("Delay by", {
     name: "seconds",

@@ -186,9 +186,9 @@ export function copyable(text, label) {
 
 /** The heading of a card: a name with the id below it, or the id alone; `update(name)` changes it. */
 export function cardTitle(id, label) {
-  const title = element("h3", { class: "card-title" });
+  const title = element("h3", { class: "entity-title" });
   const code = copyable(id, label).node;
-  const below = element("div", { class: "card-id" });
+  const below = element("div", { class: "entity-id" });
   let shown = null;
   const update = (name) => {
     if (name === shown) return;
@@ -267,7 +267,7 @@ export function field(label, { name, type = "text", hint = "", suffix = "", ...a
       input,
       ...(suffix ? [element("span", { class: "suffix", text: suffix })] : []),
     ),
-    ...(hint ? [element("span", { class: "hint", id: `${id}-hint`, text: hint })] : []),
+    ...(hint ? [element("span", { class: "remark", id: `${id}-hint`, text: hint })] : []),
     error,
   );
   const described = hint ? `${id}-hint` : "";
@@ -367,7 +367,7 @@ export function codeView(title, views = [["", (text) => text]]) {
   const show = () => setText(code, chosen[1](text ?? ""));
   const switches = views.map((view) => {
     const pressed = view === chosen;
-    const button = element("button", { type: "button", class: "segment", aria: { pressed }, text: view[0] });
+    const button = element("button", { type: "button", class: "choice", aria: { pressed }, text: view[0] });
     button.addEventListener("click", () => {
       chosen = view;
       switches.forEach((one, at) => one.setAttribute("aria-pressed", String(views[at] === chosen)));
@@ -383,7 +383,7 @@ export function codeView(title, views = [["", (text) => text]]) {
       { class: "code-head" },
       element("h3", { text: title }),
       views.length > 1
-        ? element("span", { class: "segments", role: "group", aria: { label: `View of ${title}` } }, switches)
+        ? element("span", { class: "choices", role: "group", aria: { label: `View of ${title}` } }, switches)
         : null,
       copyButton(() => code.textContent, `Copy ${title}`),
     ),

@@ -107,6 +107,7 @@ def _view(one: LoggedRequest) -> RequestView:
     response = one.answer.response
     refused = _json(response.body) if response.status >= 400 else {}  # noqa: PLR2004 - an error
     sent = _json(one.body)
+    is_readable = bool(sent) or one.body in {b"", b"{}"}
     key = one.key if one.key is not None else sent.get(KEY_FIELD)
     return RequestView(
         number=one.number,
@@ -124,7 +125,9 @@ def _view(one: LoggedRequest) -> RequestView:
         body=_shown(one.body) if one.body else None,
         response=_shown(response.body),
         curl=curl_command(one.method, one.url, one.body, one.key),
-        python=python_program(one.method, one.url, sent, key if isinstance(key, str) else None),
+        python=python_program(one.method, one.url, sent, key if isinstance(key, str) else None)
+        if is_readable
+        else None,
     )
 
 

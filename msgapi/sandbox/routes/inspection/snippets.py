@@ -6,8 +6,8 @@ Rules:
 - A program has the types of the client. A request that the client cannot have made has no program.
 """
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from inspect import signature
 from shlex import quote
@@ -20,6 +20,7 @@ from attrs import frozen
 from .... import agents, billing, campaigns, contacts, messages, testagent, webhooks
 from ....billing.models import NewTopUp
 from ....contacts import ImportRows
+from ....messages import Message
 from ...http.codecs import read_model
 from ...http.requests import KEY_FIELD, split_url
 
@@ -77,14 +78,15 @@ def python_program(method: str, url: str, body: Mapping[str, Any], key: str | No
     lines = [*_lines("result = await ", Snippet("client(", (("", call),)), "", 8), "        print(result)"]
     if call.head == "contacts.import_contacts(":  # returns a call for each part of a large import
         lines = [*_lines("for call in ", call, ":", 8), f"{' ' * 12}print(await client(call))"]
-    words = [*_words(call)]
+    used = {one.partition("(")[0] for one in _words(call)}
+    times = [*(["UTC"] if "datetime" in used else []), *sorted({"date", "datetime"} & used)]
     imports = [
         "import asyncio",
-        *(["import datetime"] if any(one.startswith("datetime.") for one in words) else []),
-        *(["from decimal import Decimal"] if any(one.startswith("Decimal(") for one in words) else []),
+        *([f"from datetime import {', '.join(times)}"] if times else []),
+        *(["from decimal import Decimal"] if "Decimal" in used else []),
         "",
         "import msgapi",
-        f"from msgapi import {', '.join(sorted({one.partition('.')[0] for one in words} & _NOUNS))}",
+        f"from msgapi import {', '.join(sorted({one.partition('.')[0] for one in used} & _NOUNS))}",
     ]
     begin = ["", "", "async def main() -> None:", "    async with msgapi.Client() as client:"]
     return "\n".join([*imports, *begin, *lines, "", "", "asyncio.run(main())", ""])
@@ -134,7 +136,7 @@ def _model(model: type) -> Writer:
 
 def _message(body: dict[str, Any]) -> Items:
     found = messages.read(body)
-    if not attrs.has(type(found)):
+    if not isinstance(found, Message):
         raise _Unwritable
     return (("", _literal(found)),)
 
@@ -253,16 +255,23 @@ def _is_choice(value: object, kind: Any) -> bool:  # noqa: ANN401 - any type
 
 def _time(text: str) -> str:
     if len(text) == len("2026-05-04"):
-        return repr(dt.date.fromisoformat(text))
-    moment = dt.datetime.fromisoformat(text)
-    return repr(moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC))
+        return repr(date.fromisoformat(text)).removeprefix("datetime.")
+    moment = datetime.fromisoformat(text)
+    return _moment(moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC))
+
+
+def _moment(moment: datetime) -> str:
+    written = repr(moment.astimezone(UTC)).removeprefix("datetime.")
+    return written.replace("datetime.timezone.utc", "UTC")
 
 
 def _literal(value: Any) -> Code:  # noqa: ANN401 - a value of a model, or JSON
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, Decimal):
-        return f'Decimal("{value}")'
+        return f"Decimal({value})" if value == int(value) else f'Decimal("{value}")'
+    if isinstance(value, datetime):
+        return _moment(value)
     if isinstance(value, tuple | list):
         ends = ("(", ")") if isinstance(value, tuple) else ("[", "]")
         return Snippet(ends[0], tuple(("", _literal(one)) for one in value), ends[1])
