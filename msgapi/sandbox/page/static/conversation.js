@@ -30,6 +30,7 @@ export function createConversation(actions, agents) {
   let atStart = true; // whether there is nothing older, and nothing newer
   let atEnd = true;
   let following = true; // whether new messages are scrolled into view
+  let had = false; // whether there was a message in it
   let focusNext = false; // whether the last message gets the focus once it is loaded
   let lastTop = 0; // the last known scroll position
   let loading = false;
@@ -42,9 +43,10 @@ export function createConversation(actions, agents) {
   const log = element("div", { class: "log", role: "log", aria: { label: "Messages", live: "off" } });
   const announcer = element("p", { class: "visually-hidden", role: "status", aria: { live: "polite" } });
   const latest = element("button", { type: "button", class: "latest button small", hidden: true });
+  const empty = element("p", { class: "log-empty muted", hidden: true, text: "No messages yet. Write to an agent as this recipient: the webhook goes out, and a session begins." });
   const head = element("header", { class: "phone-head" });
   const foot = element("div", { class: "phone-foot" });
-  const phone = element("div", { class: "phone", hidden: true }, head, element("div", { class: "log-box" }, log, latest), foot, announcer);
+  const phone = element("div", { class: "phone", hidden: true }, head, element("div", { class: "log-box" }, log, empty, latest), foot, announcer);
   const nothing = element("div", { class: "phone-empty" });
   const node = element("section", { class: "conversation", aria: { label: "Conversation" } }, nothing, phone);
 
@@ -54,6 +56,11 @@ export function createConversation(actions, agents) {
 
   function page(params) {
     return get("/_sandbox/messages", { to: recipient, ...params });
+  }
+
+  // The parameter for the messages from this one on; there is none before the number 0.
+  function from({ number }) {
+    return number > 0 ? { after: number - 1 } : {};
   }
 
   async function newest(limit = PAGE) {
@@ -73,6 +80,7 @@ export function createConversation(actions, agents) {
     if (to !== recipient) {
       recipient = to;
       focusNext = false;
+      had = false;
       info = null;
       drawHead();
       drawFoot();
@@ -97,11 +105,14 @@ export function createConversation(actions, agents) {
       if (following) toBottom();
       else reveal(found.id);
     } finally {
-      if (asked === generation) log.removeAttribute("aria-busy");
+      if (asked === generation) {
+        log.removeAttribute("aria-busy");
+        empty.hidden = items.length > 0;
+      }
     }
     if (focusNext) focusMessage(items.length - 1);
     focusNext = false;
-    loadInfo.request();
+    if (items.length) loadInfo.request();
   }
 
   function clear() {
@@ -114,7 +125,7 @@ export function createConversation(actions, agents) {
 
   const loadInfo = refresher(async () => {
     const asked = recipient;
-    if (asked === null) return;
+    if (asked === null || items.length === 0) return;
     const answer = await get(`/_sandbox/conversations/${encodeURIComponent(asked)}`).catch(() => null);
     if (asked !== recipient || answer === null) return;
     const before = JSON.stringify(info);
@@ -194,7 +205,7 @@ export function createConversation(actions, agents) {
         toBottom();
       } else {
         const first = items[0].number;
-        const answer = await page({ order: "oldest", limit: LIMIT, ...(first > 0 ? { after: first - 1 } : {}) });
+        const answer = await page({ order: "oldest", limit: LIMIT, ...from(items[0]) });
         if (asked !== generation || loading || items[0]?.number !== first) return;
         keepPlace(() => {
           const last = items.at(-1).number;
@@ -220,6 +231,7 @@ export function createConversation(actions, agents) {
   // Drawing
 
   function draw() {
+    had = had || items.length > 0;
     const wanted = new Set(items.map((one) => one.id));
     const focused = log.contains(document.activeElement) ? document.activeElement.closest(".message")?.dataset.messageId : undefined;
     for (const [id, view] of views) {
@@ -268,6 +280,7 @@ export function createConversation(actions, agents) {
     }
     if (focused !== undefined && !views.has(focused)) views.get(active)?.node.focus({ preventScroll: true });
     showLatest();
+    empty.hidden = items.length > 0 || log.hasAttribute("aria-busy");
     if (recipient !== null && atEnd && items.length) actions.read(recipient, items.at(-1).number);
   }
 
@@ -334,7 +347,7 @@ export function createConversation(actions, agents) {
       back,
       avatar(recipient, email),
       element("div", { class: "phone-title" }, element("h2", { class: "truncate", text: recipient }), element("p", { class: "muted truncate", text: subtitle(email) })),
-      session ? element("span", { class: "badge ok", title: `A CONVERSATION is possible until ${formatTime(session.expires_at)}` }, "Session", element("span", { class: "wide-only", text: `until ${formatUntil(session.expires_at)}` })) : null,
+      session ? element("span", { class: "badge ok", title: `A CONVERSATION is possible until ${formatTime(session.expires_at)}` }, "Session", element("span", { class: "wide-only", text: ` until ${formatUntil(session.expires_at)}` })) : null,
       info?.suppressed ? badge("Suppressed", "bad") : null,
       details,
     );
@@ -495,10 +508,18 @@ export function createConversation(actions, agents) {
       loadInfo.cancel();
     },
     drawFoot,
-    /** Load everything anew; return whether the conversation has messages. */
+    /** Load everything anew, at the same place if it still exists; return whether there is such a conversation. */
     async reset() {
+      if (recipient === null || !had) return true;
+      const first = items[0];
+      const answer = first === undefined ? null : await page({ order: "oldest", limit: 1, ...from(first) });
+      if (answer?.data[0] !== undefined && answer.data[0].id === first.id) {
+        live.request();
+        loadInfo.request();
+        return true;
+      }
       info = null;
-      if (recipient === null) return true;
+      had = false;
       await open(recipient);
       return items.length > 0;
     },

@@ -15,8 +15,11 @@ const PAGE = 50;
 const MARGIN = 4; // rows beyond those in sight
 const INTERVAL = 600;
 
-/** Create the list. `open(recipient, byUser)` is called when one is chosen, and `changed()` when the list has changed. */
-export function createList(open, changed) {
+/**
+ * Create the list. `open(recipient, byUser)` is called when one is chosen, `changed()` when the list has
+ * changed, and `create()` to write as a recipient who is not in it.
+ */
+export function createList(open, changed, create) {
   let items = [];
   let cursor = null;
   let loading = false;
@@ -36,10 +39,11 @@ export function createList(open, changed) {
   const newer = element("button", { type: "button", class: "newer button small", hidden: true }, icon("arrow-up"), "Newer conversations");
   const note = element("div", { class: "list-note", role: "status" });
   const scroller = element("div", { class: "list-scroller" }, box, note);
+  const fresh = element("button", { type: "button", class: "icon-button", title: "Write as a new recipient (N)", aria: { label: "Write as a new recipient", keyshortcuts: "n" }, on: { click: create } }, icon("plus"));
   const node = element(
     "section",
     { class: "list", aria: { label: "Conversations" } },
-    element("div", { class: "list-head" }, element("h2", { class: "visually-hidden", text: "Conversations" }), element("div", { class: "search" }, icon("search"), input, element("kbd", { text: "/", aria: { hidden: "true" } }))),
+    element("div", { class: "list-head" }, element("h2", { class: "visually-hidden", text: "Conversations" }), element("div", { class: "search" }, icon("search"), input, element("kbd", { text: "/", aria: { hidden: "true" } })), fresh),
     newer,
     scroller,
   );

@@ -4,7 +4,7 @@
 // details are three views; on a wide one they are side by side.
 
 import { get, pageValue, post } from "./api.js";
-import { copy, dialog, element, emptyState, menu, recall, remember, replace, toast } from "./dom.js";
+import { ask, copy, dialog, element, emptyState, menu, recall, remember, replace, toast } from "./dom.js";
 import { createConversation } from "./conversation.js";
 import { createDetails } from "./details.js";
 import { createList } from "./conversations.js";
@@ -23,10 +23,14 @@ export function create() {
   let detailsOpen = false; // as a panel that covers the phone, where it has no place beside it
   let opening = 0;
 
-  const list = createList(choose, () => {
-    drawStart();
-    openFirst();
-  });
+  const list = createList(
+    choose,
+    () => {
+      drawStart();
+      openFirst();
+    },
+    writeFirst,
+  );
   const details = createDetails({ change, fail, close: closeDetails });
   const conversation = createConversation(
     {
@@ -88,8 +92,10 @@ export function create() {
       details.showConversation(recipient, null);
     }
     drawPanels();
+    const opened = conversation.open(recipient, messageId);
+    drawStart();
     try {
-      await conversation.open(recipient, messageId);
+      await opened;
     } catch (error) {
       toast(error.message, "bad");
     }
@@ -217,7 +223,7 @@ export function create() {
   // The start: an empty sandbox says what to do
 
   function drawStart() {
-    const empty = list.isEmpty;
+    const empty = list.isEmpty && conversation.recipient === null;
     columns.hidden = empty;
     if (start.hidden === !empty) return;
     start.hidden = !empty;
@@ -238,8 +244,24 @@ export function create() {
         title: "No messages yet",
         text: "Send one from a terminal, or point your application at this sandbox with the two variables. It appears here at once, and nothing is really sent.",
         code,
+        action: element("button", { type: "button", class: "button", text: "Write as a recipient", on: { click: writeFirst } }),
       }),
     );
+  }
+
+  // A recipient can write first, which opens a session with the agent.
+  async function writeFirst() {
+    const field = { label: "Phone number, with + and the country code", type: "tel", value: "+49", required: true };
+    const given = await ask({ title: "Write as a new recipient", field, confirm: "Continue" });
+    const number = (given ?? "").replace(/[^+0-9]/g, "");
+    if (given === null) return;
+    if (!/^\+[1-9][0-9]{6,14}$/.test(number)) {
+      toast(`${given} is not a phone number such as +4915112345678.`, "bad");
+      return;
+    }
+    history.pushState(null, "", address(number));
+    await openConversation(number, null);
+    conversation.focusReply();
   }
 
   async function reload() {
@@ -311,6 +333,7 @@ export function create() {
       { key: "/", text: "Search the conversations", run: () => list.focusSearch() },
       { key: "j", text: "Next conversation", run: () => list.step(1) },
       { key: "k", text: "Previous conversation", run: () => list.step(-1) },
+      { key: "n", text: "Write as a new recipient", run: writeFirst },
       { key: "r", text: "Reply", run: () => conversation.focusReply() },
       { key: "l", text: "Go to the messages: arrow keys, Enter for details, M for actions", run: () => conversation.focusLast() },
       { key: "i", text: "Show or hide the details", run: toggleDetails },
