@@ -279,7 +279,8 @@ export function eventParser() {
     rest = lines.pop();
     for (const line of lines) {
       if (line === "") {
-        if (current.data.length || current.event === "reset" || current.id !== null) events.push({ ...current, data: current.data.join("\n") });
+        if (current.data.length || current.event === "reset" || current.id !== null)
+          events.push({ ...current, data: current.data.join("\n") });
         current = { event: "message", id: null, data: [] };
         continue;
       }

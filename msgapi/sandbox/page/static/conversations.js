@@ -34,16 +34,51 @@ export function createList(open, changed, create) {
   const read = new Map(); // recipient -> the number of its newest message when it was open
   const rows = new Map(); // recipient -> {node, signature}
 
-  const input = element("input", { type: "search", class: "input", id: "conversation-search", placeholder: "Search", autocomplete: "off", spellcheck: "false", aria: { label: "Search conversations", keyshortcuts: "/" } });
+  const input = element("input", {
+    type: "search",
+    class: "input",
+    id: "conversation-search",
+    placeholder: "Search",
+    autocomplete: "off",
+    spellcheck: "false",
+    aria: { label: "Search conversations", keyshortcuts: "/" },
+  });
   const box = element("ul", { class: "rows", role: "listbox", aria: { label: "Conversations" } });
-  const newer = element("button", { type: "button", class: "newer button small", hidden: true }, icon("arrow-up"), "Newer conversations");
+  const newer = element(
+    "button",
+    { type: "button", class: "newer button small", hidden: true },
+    icon("arrow-up"),
+    "Newer conversations",
+  );
   const note = element("div", { class: "list-note", role: "status" });
   const scroller = element("div", { class: "list-scroller" }, box, note);
-  const fresh = element("button", { type: "button", class: "icon-button", title: "Write as a new recipient (N)", aria: { label: "Write as a new recipient", keyshortcuts: "n" }, on: { click: create } }, icon("plus"));
+  const fresh = element(
+    "button",
+    {
+      type: "button",
+      class: "icon-button",
+      title: "Write as a new recipient (N)",
+      aria: { label: "Write as a new recipient", keyshortcuts: "n" },
+      on: { click: create },
+    },
+    icon("plus"),
+  );
   const node = element(
     "section",
     { class: "list", aria: { label: "Conversations" } },
-    element("div", { class: "list-head" }, element("h2", { class: "visually-hidden", text: "Conversations" }), element("div", { class: "search" }, icon("search"), input, element("kbd", { text: "/", aria: { hidden: "true" } })), fresh),
+    element(
+      "div",
+      { class: "list-head" },
+      element("h2", { class: "visually-hidden", text: "Conversations" }),
+      element(
+        "div",
+        { class: "search" },
+        icon("search"),
+        input,
+        element("kbd", { text: "/", aria: { hidden: "true" } }),
+      ),
+      fresh,
+    ),
     newer,
     scroller,
   );
@@ -52,7 +87,11 @@ export function createList(open, changed, create) {
 
   async function fetchPage(from) {
     const asked = generation;
-    const answer = await get("/_sandbox/conversations", { search, limit: from === null ? PAGE : 2 * PAGE, cursor: from });
+    const answer = await get("/_sandbox/conversations", {
+      search,
+      limit: from === null ? PAGE : 2 * PAGE,
+      cursor: from,
+    });
     if (asked !== generation) return null;
     for (const one of answer.data) pageOf.set(one.recipient, from);
     return answer;
@@ -161,7 +200,16 @@ export function createList(open, changed, create) {
     const signature = JSON.stringify([item, isNew, recipient === selected, formatShort(item.last_at)]);
     let row = rows.get(recipient);
     if (row === undefined) {
-      row = { node: element("li", { role: "option", class: "conversation-row", id: `row-${encodeURIComponent(recipient)}`, data: { recipient } }), signature: "", at: -1 };
+      row = {
+        node: element("li", {
+          role: "option",
+          class: "conversation-row",
+          id: `row-${encodeURIComponent(recipient)}`,
+          data: { recipient },
+        }),
+        signature: "",
+        at: -1,
+      };
       rows.set(recipient, row);
       box.append(row.node);
     }
@@ -181,9 +229,24 @@ export function createList(open, changed, create) {
       row.node,
       avatar(recipient, item.channel === "EMAIL"),
       element("span", { class: "row-name truncate", text: recipient }),
-      element("time", { class: "row-time", datetime: item.last_at, title: formatTime(item.last_at), text: formatShort(item.last_at) }),
-      element("span", { class: "row-text truncate" }, item.last_direction === "INBOUND" ? element("span", { class: "row-by", text: "Reply: " }) : null, item.last_text || "No text"),
-      element("span", { class: ["row-state", state.kind], title: state.text }, icon(state.image), element("span", { class: "visually-hidden", text: `${state.text}${isNew ? ", new" : ""}` })),
+      element("time", {
+        class: "row-time",
+        datetime: item.last_at,
+        title: formatTime(item.last_at),
+        text: formatShort(item.last_at),
+      }),
+      element(
+        "span",
+        { class: "row-text truncate" },
+        item.last_direction === "INBOUND" ? element("span", { class: "row-by", text: "Reply: " }) : null,
+        item.last_text || "No text",
+      ),
+      element(
+        "span",
+        { class: ["row-state", state.kind], title: state.text },
+        icon(state.image),
+        element("span", { class: "visually-hidden", text: `${state.text}${isNew ? ", new" : ""}` }),
+      ),
     );
   }
 
@@ -200,7 +263,8 @@ export function createList(open, changed, create) {
     active = item.recipient;
     const top = items.indexOf(item) * ROW;
     if (top < scroller.scrollTop) scroller.scrollTop = top;
-    else if (top + ROW > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + ROW - scroller.clientHeight;
+    else if (top + ROW > scroller.scrollTop + scroller.clientHeight)
+      scroller.scrollTop = top + ROW - scroller.clientHeight;
     draw();
     rows.get(active)?.node.focus({ preventScroll: true });
     if (byKey) open(active, false);
@@ -218,7 +282,14 @@ export function createList(open, changed, create) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = items.findIndex((one) => one.recipient === active);
     const page = Math.max(1, Math.floor(scroller.clientHeight / ROW) - 1);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: items.length - 1 }[event.key];
+    const to = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
+      Home: 0,
+      End: items.length - 1,
+    }[event.key];
     if (to !== undefined) focusRow(to, true);
     else if ((event.key === "Enter" || event.key === " ") && active !== null) open(active, true);
     else return;
@@ -253,7 +324,11 @@ export function createList(open, changed, create) {
     }, 150);
   });
   input.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown") focusRow(items.findIndex((one) => one.recipient === active), false);
+    if (event.key === "ArrowDown")
+      focusRow(
+        items.findIndex((one) => one.recipient === active),
+        false,
+      );
     else if (event.key === "Escape" && input.value === "") input.blur();
     else return;
     event.preventDefault();

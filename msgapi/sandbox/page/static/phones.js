@@ -56,7 +56,10 @@ export function create() {
   // The address
 
   function address(recipient, messageId = null) {
-    return ["#phones", recipient, messageId].filter((part) => part !== null).map((part, at) => (at ? encodeURIComponent(part) : part)).join("/");
+    return ["#phones", recipient, messageId]
+      .filter((part) => part !== null)
+      .map((part, at) => (at ? encodeURIComponent(part) : part))
+      .join("/");
   }
 
   function go(recipient, { instead = false } = {}) {
@@ -184,11 +187,20 @@ export function create() {
   function fail(message) {
     const email = message.channel === "EMAIL";
     const known = email ? EMAIL_REASONS : reasons;
-    const select = element("select", {}, known.map((one) => element("option", { value: one, text: one })));
+    const select = element(
+      "select",
+      {},
+      known.map((one) => element("option", { value: one, text: one })),
+    );
     const form = element(
       "form",
       { method: "dialog", class: "form" },
-      element("p", { class: "muted", text: email ? "The mail bounces: `bounce` for good, `full` for now." : "The delivery fails, the hold is released, and the webhook message.failed goes out with this reason." }),
+      element("p", {
+        class: "muted",
+        text: email
+          ? "The mail bounces: `bounce` for good, `full` for now."
+          : "The delivery fails, the hold is released, and the webhook message.failed goes out with this reason.",
+      }),
       element("label", { class: "field" }, element("span", { text: "Reason" }), select),
       element(
         "div",
@@ -207,8 +219,19 @@ export function create() {
     const inbound = message.direction === "INBOUND";
     const changes = [
       { text: "Deliver", icon: "check", disabled: !isUnderWay(message), run: () => change(message, "deliver") },
-      { text: email ? "Open" : "Read", icon: "check-double", disabled: !canBeRead(message), run: () => change(message, "read") },
-      { text: email ? "Bounce …" : "Fail …", icon: "alert", kind: "danger", disabled: !isUnderWay(message), run: () => fail(message) },
+      {
+        text: email ? "Open" : "Read",
+        icon: "check-double",
+        disabled: !canBeRead(message),
+        run: () => change(message, "read"),
+      },
+      {
+        text: email ? "Bounce …" : "Fail …",
+        icon: "alert",
+        kind: "danger",
+        disabled: !isUnderWay(message),
+        run: () => fail(message),
+      },
       { text: "Expire", icon: "clock", disabled: !isUnderWay(message), run: () => change(message, "expire") },
       null,
     ];
@@ -244,7 +267,12 @@ export function create() {
         title: "No messages yet",
         text: "Send one from a terminal, or point your application at this sandbox with the two variables. It appears here at once, and nothing is really sent.",
         code,
-        action: element("button", { type: "button", class: "button", text: "Write as a recipient", on: { click: writeFirst } }),
+        action: element("button", {
+          type: "button",
+          class: "button",
+          text: "Write as a recipient",
+          on: { click: writeFirst },
+        }),
       }),
     );
   }
@@ -273,7 +301,8 @@ export function create() {
   }
 
   function openFirst() {
-    if (visible && !NARROW.matches && conversation.recipient === null && list.first !== null) go(list.first, { instead: true });
+    if (visible && !NARROW.matches && conversation.recipient === null && list.first !== null)
+      go(list.first, { instead: true });
   }
 
   async function resetConversation() {
@@ -284,7 +313,10 @@ export function create() {
   }
 
   async function loadAccount() {
-    const [account, found] = await Promise.all([get("/_sandbox/account").catch(() => null), get("/_sandbox/agents", { limit: 200 }).catch(() => null)]);
+    const [account, found] = await Promise.all([
+      get("/_sandbox/account").catch(() => null),
+      get("/_sandbox/agents", { limit: 200 }).catch(() => null),
+    ]);
     if (account?.fail_reasons?.length) reasons = account.fail_reasons.map((one) => one.reason ?? one);
     if (found !== null) agents = found.data.filter((one) => one.launched && one.status === "APPROVED");
     conversation.drawFoot();
@@ -335,9 +367,18 @@ export function create() {
       { key: "k", text: "Previous conversation", run: () => list.step(-1) },
       { key: "n", text: "Write as a new recipient", run: writeFirst },
       { key: "r", text: "Reply", run: () => conversation.focusReply() },
-      { key: "l", text: "Go to the messages: arrow keys, Enter for details, M for actions", run: () => conversation.focusLast() },
+      {
+        key: "l",
+        text: "Go to the messages: arrow keys, Enter for details, M for actions",
+        run: () => conversation.focusLast(),
+      },
       { key: "i", text: "Show or hide the details", run: toggleDetails },
-      { key: "Escape", name: "Esc", text: "Back", run: () => (details.message !== null || !details.node.hidden ? closeDetails() : NARROW.matches && go(null)) },
+      {
+        key: "Escape",
+        name: "Esc",
+        text: "Back",
+        run: () => (details.message !== null || !details.node.hidden ? closeDetails() : NARROW.matches && go(null)),
+      },
     ],
   };
 }
