@@ -12,9 +12,10 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-HERE = ["msgapi", "tests", "benchmarks", "docs/recipes", "noxfile.py"]
+HERE = ["msgapi", "tests", "benchmarks", "docs/conf.py", "docs/recipes", "noxfile.py"]
 # `worksteal`: a process that has no test left takes some from another, so a few long tests do not delay the end.
 ALL_TESTS = ["-n", "auto", "--dist", "worksteal"]
+SEND = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION"]
 
 
 def group(name: str) -> list[str]:
@@ -97,6 +98,30 @@ def browser(session: nox.Session) -> None:
         session.error("this session needs Chromium: apt-get install chromium")
     session.install(*group("browser"), ".[cli]")
     session.run("pytest", *(session.posargs or ["tests/browser"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation as HTML, in docs/_build; a warning, such as a link that leads nowhere, is an error."""
+    session.install(*group("docs"), ".[cli,fast,nats,otel,redis,xlsx]")
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "-q", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build both distributions, check their metadata and contents, and run the command of the installed wheel."""
+    session.install(*group("package"))
+    folder = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(folder), silent=True)
+    session.run("twine", "check", "--strict", *map(str, folder.iterdir()))
+    session.run("check-wheel-contents", str(folder))
+    session.run("python", "tests/support/check_distribution.py", str(folder))
+    (wheel,) = folder.glob("*.whl")
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(f"msgapi-sdk[cli] @ {wheel.absolute().as_uri()}")
+    session.cd(folder)  # where the package of the checkout is not found
+    session.run("msgapi", "send", "--sandbox", "--to", "+4915112345678", "--text", "Hi", *SEND)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""The README's table of what the client calls and reads, and what the sandbox emulates: made from the code.
+"""The table of the documentation of what the client calls and reads, and what the sandbox emulates: made from the code.
 
 `python tests/test_api_coverage.py` writes it anew.
 """
@@ -17,7 +17,7 @@ from msgapi import Call, agents, billing, campaigns, contacts, messages, testage
 from msgapi.sandbox.openapi.operations import OPERATIONS, Operation
 from msgapi.sandbox.routes.table import ROUTES
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs/reference/api-coverage.md"
 BEGIN, END = "<!-- coverage -->\n", "<!-- /coverage -->\n"
 TO = "+4915112345678"
 TEXT = messages.Text(agent_id="ag_1", to=TO, traffic_type="TRANSACTION", text="Hello")
@@ -107,11 +107,11 @@ def test_every_function_names_what_it_does() -> None:
 
 
 def test_the_readme_has_the_table_as_the_code_makes_it() -> None:
-    text = README.read_text()
+    text = PAGE.read_text()
     assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)] == "\n" + table() + "\n"
 
 
 if __name__ == "__main__":
-    given = README.read_text()
+    given = PAGE.read_text()
     start, end = given.index(BEGIN) + len(BEGIN), given.index(END)
-    _ = README.write_text(f"{given[:start]}\n{table()}\n{given[end:]}")
+    _ = PAGE.write_text(f"{given[:start]}\n{table()}\n{given[end:]}")

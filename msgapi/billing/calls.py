@@ -76,7 +76,7 @@ def transactions(
     """Return the call that reads one page of charges, top-ups, releases and credits (docs: /api/billing).
 
     *cursor* is the `next_cursor` of the previous page, or None for the first one. The documentation states no bounds
-    of *limit*. It may be repeated.
+    of *limit*. *since* and *until* are inclusive; None is no bound. It may be repeated.
     """
     query = {
         "cursor": (non_empty, cursor),
@@ -92,6 +92,7 @@ async def pages(
 ) -> AsyncGenerator[Result[Transactions], None]:
     """Yield the pages of transactions, up to the last one (docs: /api/billing).
 
+    *limit*, *since* and *until* are those of `transactions`.
     An error is yielded once and ends the iteration. If the list may not be whole, the last result is an `Unreadable`
     with the code `incomplete_list`; see `schema.cursor_pages.follow_pages`.
     """
@@ -107,6 +108,8 @@ async def iterate(
     api: Caller, *, limit: int | None = None, since: date | None = None, until: date | None = None
 ) -> AsyncGenerator[Transaction | ApiError, None]:
     """Yield the transactions one by one: `async for item in billing.iterate(client)`.
+
+    *limit*, *since* and *until* are those of `transactions`.
 
     The item is one of these:
 
@@ -132,7 +135,7 @@ def invoices(*, cursor: str | None = None, limit: int | None = None) -> Call[Inv
 
 
 async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Result[Invoices], None]:
-    """Yield the pages of invoices, up to the last one. Errors are yielded as in `pages`."""
+    """Yield the pages of invoices, up to the last one. *limit* and errors are as in `pages`."""
     results = follow_pages(api, lambda at: invoices(cursor=at, limit=limit), "invoices")
     async with aclosing(results):
         async for page in results:
@@ -140,7 +143,7 @@ async def invoice_pages(api: Caller, *, limit: int | None = None) -> AsyncGenera
 
 
 async def iterate_invoices(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Invoice | ApiError, None]:
-    """Yield the invoices one by one. Errors are yielded as in `iterate`."""
+    """Yield the invoices one by one. *limit* and errors are as in `iterate`."""
     rows = iterate_rows(invoice_pages(api, limit=limit), lambda page: page.invoices, "invoices")
     async with aclosing(rows):
         async for row in rows:
@@ -179,7 +182,8 @@ def top_up(
     """Return the call that adds *amount* EUR to the balance (docs: /api/billing).
 
     *amount* is at least 10, in whole cents if *strict*; the service accepts a balance of up to 5,000. If
-    *idempotency_key* is None, a new UUID is used. The call may be repeated: it is the same top-up each time.
+    *payment_method_id* is None, the service chooses the payment method; if *idempotency_key* is None, a new UUID is
+    used. The call may be repeated: it is the same top-up each time.
     """
     body = NewTopUp(amount=amount, payment_method_id=payment_method_id)
     key = new_key() if idempotency_key is None else idempotency_key

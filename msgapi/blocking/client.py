@@ -129,7 +129,7 @@ class BlockingClient:
     def __call__(self, call: Any, /, **options: Any) -> Any:  # noqa: ANN401 - typed by the decorator
         """Carry out *call*, and wait for it. Return its value in an `Ok`, or the error of the last attempt.
 
-        The options are those of a call of `Client`. Raise TypeError if *call* is not a `Call`.
+        The options are those of `Client.__call__`. Raise TypeError if *call* is not a `Call`.
         """
         self._thread.enter()
         return self._thread.run(self._client(call, **options))
@@ -138,7 +138,7 @@ class BlockingClient:
     def with_options(self, **options: Any) -> "BlockingClient":  # noqa: ANN401 - typed by the decorator
         """Return a client with these options for all of its calls; None is for those of this client.
 
-        It shares everything else, the thread included, and closing either of them closes both. See
+        It shares everything else, the thread included, and closing either of them closes both. The options are those of
         `Client.with_options`.
         """
         client = self._client.with_options(**options)

@@ -201,7 +201,7 @@ def merge(path: str, *, batch: str, about: Mapping[str, str], clock: Clock = SYS
 
     *about* is stored in it. An existing file must be the journal of this batch; otherwise it is `Unusable`. If
     the block raises, the file stays as it was. Rows that others send afterwards are not in it: 23 hours later
-    `journal.open` treats the outcomes of rows that are not settled as unknown.
+    `journal.open` treats the outcomes of rows that are not settled as unknown. *clock* is the system clock by default.
     """
     now = f"{clock.time()}"
     with part_of(path) as part:

@@ -309,7 +309,7 @@ def send(message: Message, *, idempotency_key: str | None = None, strict: bool =
 
     *idempotency_key* is 1 to 255 visible ASCII characters and defaults to a new UUID. The key and the body are
     fixed here, so awaiting the call again is the same operation. If `check` finds problems, or the key is not valid,
-    the call returns `Invalid` with details and is not sent. With `strict=False` it checks the documented rules only:
+    the call returns `Invalid` with details and is not sent. If *strict* is False, it checks the documented rules only:
     a `ttl` may have any form, and a calendar event may end when it starts. `Ok` means that the message is queued, not
     delivered.
 
@@ -362,7 +362,8 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
 ) -> Call[Page]:
     """Return the call that reads one page of the log (docs: /api/messages/list-messages). It may be repeated.
 
-    *limit* is 1 to 200 messages, starting at *offset*. *since* and *until* are inclusive: a date, or a datetime with
+    *limit* is 1 to 200 messages, 50 by default, starting at *offset*. *direction*, *status*, *channel_id*, *contact_id*,
+    *campaign_id* and *message_type* select messages; None selects all. *since* and *until* are inclusive: a date, or a datetime with
     a time zone. On the wire, and so in details, they are `from` and `to`. If a parameter is not valid, the call
     returns `Invalid` with details and is not sent.
     """

@@ -160,7 +160,7 @@ class Account:
         return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
-        """Respond, at the time *now*, to bytes that are not a valid HTTP request."""
+        """Respond, at the Unix time *now*, to bytes that are not a valid HTTP request."""
         detail = Detail("", "is not HTTP/1.1 that can be read")
         response = invalid_request([detail], "The request is not HTTP that can be read.")
         return _with_headers(response, self.counter("other").unused(now), now)

@@ -180,7 +180,8 @@ class SandboxControls:
     ) -> None:
         """Set the launch status of an approved agent on a *carrier*; it can send while one carrier has launched it.
 
-        The status may also be `PENDING`, `REJECTED` for a *reason*, or, once it was launched, `SUSPENDED`.
+        *status* is `LAUNCHED` by default. It may also be `PENDING`, `REJECTED` for a *reason*, or, once it was launched,
+        `SUSPENDED`.
         """
         decision = CarrierDecision(carrier=carrier, status=status, reason=reason)
         self._control(controls.launch, agent_id, decision, self.time())
@@ -190,7 +191,7 @@ class SandboxControls:
         self._control(controls.confirm, consent_id, self.time())
 
     def halt(self, campaign_id: str, status: HaltStatus = "PAUSED_ERROR") -> None:
-        """Pause a running campaign, as the service does."""
+        """Pause a running campaign, as the service does; its *status* is `PAUSED_ERROR`, or `PAUSED_BALANCE`."""
         self._control(controls.halt, campaign_id, status, self.time())
 
     def fail_executions(self, campaign_id: str, count: int = 1) -> None:

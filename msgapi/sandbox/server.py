@@ -57,8 +57,11 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serve *sandbox* and send its webhooks for the duration of an `async with`, on asyncio; yields the base URL.
 
-    Port 0 selects a free port. Everyone who can reach *host* can use the account. A lost response is a connection
-    that is closed without a response.
+    *port* 0, the default, selects a free port. Everyone who can reach *host* can use the account. A lost response is a
+    connection that is closed without a response.
+
+    The page of the sandbox is at `/`. On a loopback address everyone who can reach it can open it. On another one it
+    opens with `/?access=` and the secret *access*; if that is None, the default, it does not.
 
     A request is answered with 403 unless its Host is a loopback name, *host*, the address that the connection was made
     to, or one of *allow_hosts*, such as the name of a container. So is one with the Origin of another host, as browsers

@@ -57,7 +57,7 @@ async def wait_for_change(sandbox: Waitable, feed: ChangeFeed, position: int, se
             ended.set()
 
         async def carry_out(at: float) -> None:
-            await sandbox.sleep(at - sandbox.time())
+            await sandbox.sleep(max(0.0, at - sandbox.time()))
             advance(sandbox.account.state, sandbox.time())
             ended.set()
 

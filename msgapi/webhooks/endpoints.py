@@ -112,7 +112,7 @@ def list(  # noqa: A001 - the name of the route; read as `webhooks.list`
 
 
 async def pages(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Result[EndpointPage], None]:
-    """Yield the pages of endpoints, from the first to the last.
+    """Yield the pages of endpoints, from the first to the last. *limit* is that of `list`.
 
     An error is yielded as the last result. If the list may not be whole, it is an `Unreadable` with the code
     `incomplete_list`.
@@ -125,6 +125,8 @@ async def pages(api: Caller, *, limit: int | None = None) -> AsyncGenerator[Resu
 
 async def iterate(api: Caller, *, limit: int | None = None) -> AsyncGenerator[WebhookEndpoint | ApiError, None]:
     """Yield the endpoints one by one: `async for item in webhooks.iterate(client)`.
+
+    *limit* is that of `list`.
 
     The item is one of these:
 

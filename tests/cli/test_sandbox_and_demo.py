@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,83 @@ def test_what_fails_while_it_serves_is_no_matter_of_the_address(
     monkeypatch.setattr(sandbox, "emit", emit)
     assert main(["sandbox", "--port", "0"]) == 70
     assert "please report this line: ConnectionResetError at " in capsys.readouterr().err
+
+
+# msgapi sandbox --seed FILE, and the URL of the page.
+
+
+def seed_file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "seed.json"
+    _ = path.write_text(text)
+    return str(path)
+
+
+def test_a_sandbox_starts_with_its_seed(tmp_path: Path, capfd: Captured) -> None:
+    path = seed_file(tmp_path, '{"balance": 5, "contacts": [{"phone": "+4915112345678"}]}')
+    look = "from msgapi.cli import main; sys.exit(main(['balance', '--json']))"
+    assert main(["sandbox", "--seed", path, *command(look)[1:]]) == 0
+    assert orjson.loads(capfd.readouterr().out)["free"] == 5
+
+
+def test_a_balance_that_is_given_wins_over_that_of_the_seed(tmp_path: Path) -> None:
+    path = seed_file(tmp_path, '{"balance": 5, "prices": {"email": 0.5}}')
+    given = sandbox.SandboxOptions(seed=path, balance=Decimal(7), given=frozenset({"balance", "seed"}))
+    box = given.sandbox()
+    assert (box.balance.free, box.account.state.prices.email) == (Decimal(7), Decimal("0.5"))
+    box.reset()
+    assert (box.balance.free, box.account.state.prices.email) == (Decimal(7), Decimal("0.5"))
+    assert sandbox.SandboxOptions(seed=path, balance=Decimal(7)).sandbox().balance.free == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("{", r"is not JSON: line 1, column 2: Expecting property name .*"),
+        ('{"balance": 5,\n "x"}', r"is not JSON: line 2, column 5: Expecting ':' delimiter"),
+        ("[" * 100_000, r"is not JSON that can be read: it is nested too deeply"),
+        ("[]", r"is not a seed: must be an object, not an array"),
+        ('{"balance": NaN}', r"is not a seed: balance must be from 0 to below .*"),
+        (
+            '{"contacts": [{"phone": "0151"}]}',
+            r"is not a seed: contacts\[0\]\.phone must be a phone number .*",
+        ),
+        ('{"a": 1, "b": 2}', r"is not a seed: a is not a known field \(and 1 more\)"),
+    ],
+)
+def test_a_seed_with_a_mistake_is_one_line(tmp_path: Path, capsys: Captured, text: str, line: str) -> None:
+    path = seed_file(tmp_path, text)
+    assert main(["sandbox", "--seed", path, "--", "true"]) == 2
+    assert re.fullmatch(rf"msgapi: {re.escape(path)} {line}\n", capsys.readouterr().err)
+
+
+def test_a_seed_that_cannot_be_read_is_one_line(tmp_path: Path, capsys: Captured) -> None:
+    missing = str(tmp_path / "none.json")
+    assert main(["sandbox", "--seed", missing, "--", "true"]) == 2
+    assert capsys.readouterr().err == f"msgapi: cannot read {missing}: No such file or directory\n"
+    binary = tmp_path / "seed.json"
+    _ = binary.write_bytes(b"\xff")
+    assert main(["sandbox", "--seed", str(binary), "--", "true"]) == 2
+    assert capsys.readouterr().err == f"msgapi: {binary} is not JSON: it is not UTF-8\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "page"),
+    [
+        ("127.0.0.1", r"http://127\.0\.0\.1:\d+/"),
+        ("localhost", r"http://localhost:\d+/"),
+        ("0.0.0.0", r"http://127\.0\.0\.1:\d+/\?access=[\w-]{22}"),  # noqa: S104 - in a test only
+    ],
+)
+def test_the_url_of_the_page_is_printed_with_a_secret_on_another_address_than_loopback(
+    host: str, page: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    def emit(text: str) -> None:
+        print(text)  # noqa: T201 - stands in for what prints
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(sandbox, "emit", emit)
+    assert main(["sandbox", "--port", "0", "--host", host, "--json"]) == 0
+    told = capsys.readouterr()
+    found = orjson.loads(told.out)["page"]
+    assert re.fullmatch(page, found)
+    assert f"the sandbox is at {found} (open it in a browser)" in told.err

@@ -241,6 +241,24 @@ def test_a_served_sandbox_is_kept_with_its_options(state: Path, capfd: Captured)
     assert capfd.readouterr().err == f"msgapi: --balance is for a new sandbox: that in {state} keeps its own\n"
 
 
+def test_a_seed_is_for_a_new_sandbox_and_a_reset_brings_back_the_one_in_the_file(state: Path, capsys: Captured) -> None:
+    seed = state.with_name("seed.json")
+    _ = seed.write_text('{"balance": 5}')
+    options = SandboxOptions(state=str(state), seed=str(seed), random_seed=3, given=frozenset({"seed", "random_seed"}))
+    with options.open() as box:
+        box.set_balance(Decimal(2))
+        box.pause_clock()
+        paused_at = box.time()
+    _ = seed.write_text("no seed at all")
+    with options.open() as box:
+        assert (box.balance.free, box.time(), box.account.options.random_seed) == (Decimal(2), paused_at, 3)
+        box.set_balance(Decimal(1))
+        box.reset()
+        assert (box.balance.free, box.time()) == (Decimal(2), paused_at)
+    said = f"--random-seed and --seed are for a new sandbox: that in {state} keeps its own"
+    assert capsys.readouterr().err == f"msgapi: {said}\n"
+
+
 def test_only_the_options_that_were_given_change_a_sandbox_that_is_kept(
     state: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The recipe of the README for Celery: a real worker, of which a process is killed in the middle."""
+"""The recipe of the documentation for Celery: a real worker, of which a process is killed in the middle."""
 
 import os
 import signal
@@ -17,10 +17,11 @@ from celery.exceptions import Retry  # type: ignore[import-untyped]
 from msgapi import Misconfigured, fleet, journal, messages
 from msgapi.journal import State
 from msgapi.sandbox import Sandbox, serve
+from tests.docs.pages import EXAMPLES
 from tests.support.brokers import Broker, valkey
 from tests.support.raw_servers import free_port
-from tests.test_readme import EXAMPLES
 
+EXAMPLE = EXAMPLES["docs/how-to/fleet.md", "Many hosts, one key", 0]
 ROWS = 1200
 ROOT = Path(__file__).parents[2]
 QUEUE = f"""
@@ -61,7 +62,7 @@ async def working(directory: Path, env: dict[str, str]) -> AsyncIterator[Process
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the processes of the worker in /proc")
 async def test_a_celery_worker_that_is_killed_in_the_middle_sends_each_row_once(tmp_path: Path) -> None:
     sandbox = Sandbox(rate_limit=300, timing=None)
-    _ = (tmp_path / "shop.py").write_text(EXAMPLES["Many hosts, one key"][0])
+    _ = (tmp_path / "shop.py").write_text(EXAMPLE)
     with valkey(tmp_path / "broker") as broker:
         async with serve(sandbox) as url:
             settings = {"MSGAPI_FLEET_URL": broker.url, "MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
@@ -82,7 +83,7 @@ async def attempted(monkeypatch: pytest.MonkeyPatch, url: str, key: str) -> None
     monkeypatch.setenv("MSGAPI_FLEET_URL", url)
     monkeypatch.setenv("MSGAPI_API_KEY", key)
     scope: dict[str, Any] = {"__name__": "shop"}
-    exec(EXAMPLES["Many hosts, one key"][0], scope)  # noqa: S102 - the README's own
+    exec(EXAMPLE, scope)  # noqa: S102 - the page's own
     scope["app"].conf.broker_url, send = "memory://", scope["send"]
     call = messages.send(
         messages.Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi")

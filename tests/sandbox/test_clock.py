@@ -77,9 +77,9 @@ def test_nothing_becomes_due_while_the_clock_is_paused() -> None:
     assert box.handle(request("POST", "/v1/messages", body=text())).response.status == 200
     box.pause_clock()
     clock.advance(DAY)
-    assert box.messages[0].status == "QUEUED"
+    assert len(box.messages[0].events) == 1
     box.resume_clock()
-    assert box.messages[0].status == "QUEUED"
+    assert len(box.messages[0].events) == 1
     clock.advance(60)
     assert box.messages[0].status == "READ"
 

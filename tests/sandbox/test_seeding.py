@@ -13,6 +13,7 @@ import pytest
 from msgapi import VirtualClock
 from msgapi.sandbox import ControlError, Sandbox
 from msgapi.sandbox.model import seeds
+from msgapi.sandbox.model.billing import LedgerTransaction
 from tests.support.sandbox_refusals import HOOK, SEED
 from tests.support.sandbox_requests import NOW, TO, ask, email, fields_of, get, request, said, send, text
 
@@ -21,6 +22,11 @@ OTHER = "+4915112345679"
 
 def seeded(**seed: Any) -> Sandbox:  # noqa: ANN401 - JSON
     return Sandbox(seed=seed, timing=None, clock=VirtualClock(NOW))
+
+
+def transactions(box: Sandbox) -> list[LedgerTransaction]:
+    ledger = box.account.state.wallet.ledger
+    return [ledger[number] for number in range(len(ledger))]
 
 
 def problem(**seed: Any) -> str:  # noqa: ANN401 - JSON
@@ -70,7 +76,7 @@ def test_the_balance_is_as_before_or_that_of_the_seed_whatever_messages_cost() -
     assert seeded(messages=[sent()]).balance.free == 1000
     box = seeded(balance=0.05, messages=[sent(), sent(status="QUEUED")])
     assert (box.balance.free, box.balance.reserved) == (Decimal("0.05"), Decimal("0.07"))
-    assert [one.amount for one in box.account.state.wallet.ledger] == [Decimal("0.07")]
+    assert [one.amount for one in transactions(box)] == [Decimal("0.07")]
 
 
 @pytest.mark.parametrize("status", ["QUEUED", "SENT", "DELIVERED", "READ", "FAILED", "EXPIRED"])
@@ -139,7 +145,7 @@ def test_consents_are_granted_pending_or_revoked() -> None:
 
 def test_a_seed_that_is_added_twice_changes_contacts_with_an_email_and_endpoints() -> None:
     box = seeded()
-    seed = {"contacts": [{"email": "ada@shop.example"}], "webhooks": [HOOK]}
+    seed: Any = {"contacts": [{"email": "ada@shop.example"}], "webhooks": [HOOK]}
     assert box.seed(seed) == {
         "agents": 0,
         "channels": 0,
@@ -183,9 +189,9 @@ def test_a_seed_is_added_over_http_and_is_gone_after_a_reset() -> None:
         "webhooks": 1,
         "messages": 2,
     }
-    assert (box.balance.free, len(box.messages)) == (50, 2)
+    assert (box.balance.free, len(box.messages)) == (Decimal(50), 2)
     box.reset()
-    assert (box.balance.free, len(box.messages)) == (5, 0)
+    assert (box.balance.free, len(box.messages)) == (Decimal(5), 0)
 
 
 def test_a_reset_adds_the_seed_of_the_start_again_counted_from_now() -> None:

@@ -80,7 +80,8 @@ class SandboxOptions:
         new = {"balance": "--balance", "random_seed": "--random-seed", "seed": "--seed"}
         kept = [option for name, option in new.items() if name in self.given]
         if kept:
-            note(f"{' and '.join(kept)} is for a new sandbox: that in {self.state} keeps its own")
+            verb = "is" if len(kept) == 1 else "are"
+            note(f"{' and '.join(kept)} {verb} for a new sandbox: that in {self.state} keeps its own")
         options, own = snapshot.get("options"), evolve(self, seed=None).sandbox().snapshot()["options"]
         for name in _SNAPSHOT_OPTIONS.keys() & self.given:
             if isinstance(options, dict):

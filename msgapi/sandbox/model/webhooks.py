@@ -263,7 +263,7 @@ class WebhookQueue:
     def schedule(self, event: EmittedEvent, webhook_ids: Iterable[str], now: float) -> None:
         """Schedule the delivery of *event* to each of the endpoints with these ids."""
         for webhook_id in webhook_ids:
-            self._record(event, webhook_id)
+            _ = self._record(event, webhook_id)
             for delay in self.faults.delays(f"{event.id} {webhook_id}"):
                 number = self._next_number()
                 self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))

@@ -32,6 +32,7 @@ POLICY: Final = (
     "frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of the page."""
+_STATIC: Final = files(__name__.rpartition(".")[0]) / "static"
 STREAM_PATH: Final = "/_sandbox/events"
 FILES_PATH: Final = "/_sandbox/page/"
 _KNOWN_KEY: Final = AccountOptions().api_key  # the default, which everyone knows
@@ -93,9 +94,11 @@ class PageServer:
             return allowed
         if (given.method, path) == ("GET", STREAM_PATH):
             return await self._stream(request, allowed)
+        answers: list[SimulatedResponse] = []
         with self._scope():
-            return await self.served.answer(allowed)
-        return self.served.handle(allowed)  # the server closes, and the request waited for a message
+            answers.append(await self.served.answer(allowed))
+        # If the server closes while the request waits for a message, there is none.
+        return answers[0] if answers else self.served.handle(allowed)
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
@@ -123,7 +126,7 @@ class PageServer:
             "sandbox-key": api_key if api_key == _KNOWN_KEY else "",
             "sandbox-version": VERSION,
         }
-        page = (files(__package__) / "static" / "index.html").read_text(encoding="utf-8")
+        page = (_STATIC / "index.html").read_text(encoding="utf-8")
         for name, value in values.items():
             page = page.replace(f'<meta name="{name}" content="">', f'<meta name="{name}" content="{escape(value)}">')
         return Response(200, {**headers, "set-cookie": self.access.set_cookie(port)}, page.encode())
@@ -148,7 +151,7 @@ class PageServer:
 def read_file(name: str, known: str | None) -> Response:
     """Return a static file of the page; 304 if the client has the one with the ETag *known*."""
     media = _MEDIA.get(name.rpartition(".")[2])
-    file = files(__package__) / "static" / name
+    file = _STATIC / name
     if media is None or not _FILE_NAME.fullmatch(name) or not file.is_file():
         return Response(404, {**_SAFE, "content-type": "text/plain; charset=utf-8"}, b"There is no such file.\n")
     body = file.read_bytes()

@@ -77,7 +77,7 @@ class Recording:
         self._file.close()
 
     async def __call__(self, request: Request, /) -> Answer:
-        """Send *request*, and write the exchange."""
+        """Send *request*, and write the exchange. Raise RuntimeError if the recording is closed."""
         if self._file.closed:
             raise RuntimeError("this recording is closed")
         outcome = await self._transport(request)

@@ -13,7 +13,6 @@ from typing import Any, Final, TypeAlias, TypeVar, final
 
 from attrs import frozen
 
-from ....results import Detail
 from ...http.requests import (
     MAX_PAGE_SIZE,
     PAGE_SIZE,
@@ -23,7 +22,7 @@ from ...http.requests import (
     parse_integer,
     parse_query,
 )
-from ...http.responses import SimulatedResponse, invalid_request, json_response, not_found
+from ...http.responses import SimulatedResponse, json_response, not_found
 from ...model.state import AccountState
 
 T = TypeVar("T")
@@ -113,8 +112,3 @@ def counted_page(items: Iterable[T], query: Query, view: Callable[[T], V]) -> tu
     start = min(query.get("cursor", 0), 2**62)
     numbered = islice(enumerate(items, 1), start, None)
     return page(numbered, query, lambda one: one[0], lambda one: view(one[1]))
-
-
-def invalid(name: str, problem: str) -> SimulatedResponse:
-    """Return a 400 response for one parameter."""
-    return invalid_request([Detail(name, problem)])

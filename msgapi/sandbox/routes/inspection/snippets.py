@@ -124,7 +124,7 @@ def _nothing(body: dict[str, Any]) -> Items:
     return ()
 
 
-def _model(model: type) -> Writer:
+def _model(model: type[Any]) -> Writer:
     def write(body: dict[str, Any]) -> Items:
         found, details = read_model(body, model)
         if found is None or details:

@@ -1,15 +1,13 @@
-"""The README: every example in it is run, against the sandbox on a socket, with nothing else set.
+"""Examples of the README and of the pages whose effect is checked, beyond that they run.
 
-Its tables, links and names of files are checked, too.
+`test_pages.py` runs the others. The environment has the key and the address of a sandbox on a socket, and nothing else.
 """
 
 import os
 import re
 import sys
 from decimal import Decimal
-from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import anyio
@@ -22,13 +20,13 @@ from msgapi import ApiError, Ok, Request, Response, codec, messages, transports,
 from msgapi.results import Scope
 from msgapi.sandbox import Sandbox, Timing, serve
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PROSE = EXAMPLE.sub("", README)
-_parts = re.split(r"^#{1,3} (.+)\n", README, flags=re.MULTILINE)
-EXAMPLES = {name: EXAMPLE.findall(text) for name, text in zip(_parts[1::2], _parts[2::2], strict=True)}
-"""The examples by the heading above them."""
+from .pages import EXAMPLES, PAGES, ROOT
+
+
+def code(page: str, heading: str, number: int = 0) -> str:
+    """Return an example in Python: the one with this *number* under a heading of a page."""
+    return EXAMPLES[page if page == "README.md" else f"docs/{page}", heading, number]
+
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
 
@@ -44,32 +42,32 @@ async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> 
 
 async def test_the_first_example_sends_a_message() -> None:
     sandbox = Sandbox()
-    printed = await run(EXAMPLES["msgapi"][0], sandbox)
+    printed = await run(code("README.md", "msgapi"), sandbox)
     (sent,) = sandbox.messages
     assert printed == f"{sent.id} 0.07\n"
 
 
 async def test_the_first_example_deals_with_an_empty_balance() -> None:
     sandbox = Sandbox(balance=Decimal("0.01"))
-    assert await run(EXAMPLES["msgapi"][0], sandbox) == "top up 0.07 at https://app.arowana.app/billing\n"
+    assert await run(code("README.md", "msgapi"), sandbox) == "top up 0.07 at https://app.arowana.app/billing\n"
     assert sandbox.messages == ()
 
 
 async def test_the_first_example_says_what_else_went_wrong() -> None:
     sandbox = Sandbox()
-    printed = await run(EXAMPLES["msgapi"][0].replace("ag_live_demo", "ag_live_unknown"), sandbox)
+    printed = await run(code("README.md", "msgapi").replace("ag_live_demo", "ag_live_unknown"), sandbox)
     assert printed.startswith("not_found ")
 
 
 async def test_the_batch_example_sends_all_of_them() -> None:
     sandbox = Sandbox()
-    assert await run(EXAMPLES["Batches"][0], sandbox) == "100 accepted \n"
+    assert await run(code("how-to/batches.md", "Batches"), sandbox) == "100 accepted \n"
     assert len(sandbox.messages) == 100
 
 
 async def test_the_journal_example_finishes_the_job_when_it_is_run_again(tmp_path: Path) -> None:
     sandbox = Sandbox(balance=Decimal("2.80"))
-    example = EXAMPLES["Batches"][1]
+    example = code("how-to/batches.md", "Batches", 1)
     first = await run(example, sandbox, tmp_path)
     assert "insufficient_balance" in first
     assert "0 done before Stopped(reason='balance'" in first
@@ -79,9 +77,9 @@ async def test_the_journal_example_finishes_the_job_when_it_is_run_again(tmp_pat
     assert len(sandbox.messages) == 60
 
 
-async def test_the_receiver_of_the_readme_hands_events_over(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_receiver_of_the_page_hands_events_over(capsys: pytest.CaptureFixture[str]) -> None:
     scope: dict[str, Any] = {}
-    exec(EXAMPLES["Webhooks"][0], scope)  # noqa: S102 - the README's own
+    exec(code("how-to/webhooks.md", "Webhooks"), scope)  # noqa: S102 - the page's own
     mounted = scope["app"].routes[-1].app
     data = {"agent_id": "ag_1", "from": "+4915112345678", "user_message": {"type": "text", "text": "Hello"}}
     at = "2026-05-04T07:30:00Z"
@@ -125,28 +123,31 @@ anyio.run(main)
 """
 
 
-async def test_the_receivers_of_the_readme_for_other_frameworks_hand_events_over() -> None:
-    with_servers = f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
-    assert await run(with_servers + EXAMPLES["Webhooks"][1] + RECEIVING, Sandbox()) == "evt_1\n200\nevt_2\n200\n"
+async def test_the_receivers_of_the_page_for_other_frameworks_hand_events_over() -> None:
+    with_servers = f"import sys; sys.path.append({str(ROOT)!r})\n"
+    assert (
+        await run(with_servers + code("how-to/webhooks.md", "Webhooks", 1) + RECEIVING, Sandbox())
+        == "evt_1\n200\nevt_2\n200\n"
+    )
 
 
 async def test_the_example_for_trio_asks_for_the_balance() -> None:
-    assert await run(EXAMPLES["On trio"][0], Sandbox()) == "1000.0\n"
+    assert await run(code("how-to/trio.md", "On trio"), Sandbox()) == "1000.0\n"
 
 
-async def test_the_double_in_the_readme_works_as_written() -> None:
-    assert await run(EXAMPLES["In your tests"][0], Sandbox()) == ""
+async def test_the_double_in_the_page_works_as_written() -> None:
+    assert await run(code("how-to/testing.md", "In your tests"), Sandbox()) == ""
 
 
-async def test_the_fixtures_in_the_readme_work_as_written(tmp_path: Path) -> None:
-    _ = (tmp_path / "test_example.py").write_text(EXAMPLES["With pytest"][0])
+async def test_the_fixtures_in_the_page_work_as_written(tmp_path: Path) -> None:
+    _ = (tmp_path / "test_example.py").write_text(code("how-to/testing.md", "With pytest"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = await anyio.run_process(command, check=False)
     assert done.returncode == 0, done.stdout.decode()
 
 
-async def test_the_observers_of_the_readme_see_the_call() -> None:
-    example = "import sys\n" + EXAMPLES["Logs, traces and drift"][0].replace(
+async def test_the_observers_of_the_page_see_the_call() -> None:
+    example = "import sys\n" + code("how-to/telemetry.md", "Logs, traces and drift").replace(
         "basicConfig(", "basicConfig(stream=sys.stdout, "
     )
     printed = await run(example, Sandbox())
@@ -154,21 +155,21 @@ async def test_the_observers_of_the_readme_see_the_call() -> None:
 
 
 async def test_an_error_is_raised_by_unwrap() -> None:
-    printed = await run(EXAMPLES["Outcomes"][1], Sandbox())
+    printed = await run(code("reference/outcomes.md", "Outcomes", 1), Sandbox())
     assert printed.startswith("not_found ")
     assert "msg_unknown" not in printed
 
 
 async def test_a_job_with_a_key_of_its_own_that_runs_twice_sends_one_message() -> None:
     sandbox = Sandbox()
-    assert await run(EXAMPLES["Sent once"][0], sandbox) == "True\n"
+    assert await run(code("explanation/sent-once.md", "Sent once"), sandbox) == "True\n"
     (sent,) = sandbox.messages
     assert sent.idempotency_key == "order-4711-arrived"
 
 
 async def test_the_example_for_all_outcomes_is_the_one_whose_types_are_checked() -> None:
-    example, sandbox = EXAMPLES["Outcomes"][0], Sandbox()
-    assert (ROOT / "tests/typing_readme.py").read_text().endswith(f"reader\n\n{example}")
+    example, sandbox = code("reference/outcomes.md", "Outcomes"), Sandbox()
+    assert (ROOT / "tests/docs/typing_outcomes.py").read_text().endswith(f"reader\n\n{example}")
     for kind in (Ok, *get_args(ApiError)):
         assert f"{kind.__name__}(" in example
     printed = (await run(example, sandbox)).splitlines()
@@ -180,7 +181,8 @@ async def test_the_example_for_all_outcomes_is_the_one_whose_types_are_checked()
 
 
 async def test_the_table_for_task_queues_has_each_error_under_its_scope() -> None:
-    table = re.findall(r"^\| `(\w+)` \| (.*?) \| ", PROSE, re.MULTILINE)
+    (page,) = (page for page in PAGES if page.path == "docs/reference/outcomes.md")
+    table = re.findall(r"^\| `(\w+)` \| (.*?) \| ", page.prose, re.MULTILINE)
     rows = [(scope, errors) for scope, errors in table if scope in get_args(Scope)]
     assert {scope for scope, _ in rows} == set(get_args(Scope))
     named = {(scope, name) for scope, errors in rows for name in re.findall(r"`([A-Z]\w+)`", errors)}
@@ -200,7 +202,7 @@ def _sample(kind: type[Any]) -> ApiError:
 
 async def test_options_of_a_call_and_of_a_derived_client_are_taken() -> None:
     sandbox = Sandbox()
-    assert await run(EXAMPLES["Time-outs and other options"][0], sandbox) == ""
+    assert await run(code("how-to/timeouts.md", "Time-outs and other options"), sandbox) == ""
     assert len(sandbox.messages) == 2
 
 
@@ -209,23 +211,23 @@ async def test_the_iteration_over_messages_yields_those_that_failed() -> None:
     message = messages.Text(agent_id="ag_live_demo", to="+447700900704", traffic_type="TRANSACTION", text="Hi")
     async with msgapi.Client(transport=sandbox, api_key=sandbox.api_key) as client:
         accepted = (await client(messages.send(message))).unwrap()
-    assert await run(EXAMPLES["Lists, item by item"][0], sandbox) == f"{accepted.message_id} FAILED\n"
+    assert await run(code("how-to/client.md", "Lists, item by item"), sandbox) == f"{accepted.message_id} FAILED\n"
 
 
-async def test_calls_that_the_sandbox_does_not_know_are_refused_as_the_readme_says() -> None:
-    (example,) = EXAMPLES["Routes and fields that this package does not know"]
+async def test_calls_that_the_sandbox_does_not_know_are_refused_as_the_page_says() -> None:
+    example = code("how-to/client.md", "Routes and fields that this package does not know")
     assert await run(example, Sandbox()) == "not_found\nvalidation_error\n"
 
 
 async def test_the_blocking_client_sends_a_message_and_lists_it() -> None:
     sandbox = Sandbox()
-    printed = await run(EXAMPLES["Synchronous programs"][0], sandbox)
+    printed = await run(code("how-to/synchronous.md", "Synchronous programs"), sandbox)
     (sent,) = sandbox.messages
     assert printed == f"{sent.id} 0.07\n1\n"
 
 
 async def test_the_blocking_batch_finishes_the_job_when_it_is_run_again(tmp_path: Path) -> None:
-    sandbox, example = Sandbox(balance=Decimal("2.80")), EXAMPLES["Synchronous programs"][1]
+    sandbox, example = Sandbox(balance=Decimal("2.80")), code("how-to/synchronous.md", "Synchronous programs", 1)
     first = await run(example, sandbox, tmp_path)
     assert "insufficient_balance" in first
     assert " 0 done before Stopped(reason='balance'" in first
@@ -237,12 +239,14 @@ async def test_the_blocking_batch_finishes_the_job_when_it_is_run_again(tmp_path
 
 async def test_the_fallback_sends_an_email_after_a_refusal() -> None:
     sandbox = Sandbox()
-    assert await run(EXAMPLES["Fallback"][0], sandbox) == "leg 2 was accepted, after ['not_rcs_capable']\n"
+    assert (
+        await run(code("how-to/fallback.md", "Fallback"), sandbox) == "leg 2 was accepted, after ['not_rcs_capable']\n"
+    )
     assert [message.to for message in sandbox.messages] == ["ada@example.org"]
 
 
 async def test_a_batch_of_fallbacks_sends_nothing_when_it_is_run_again(tmp_path: Path) -> None:
-    sandbox, (example,) = Sandbox(), EXAMPLES["Fallbacks in a batch"]
+    sandbox, example = Sandbox(), code("how-to/fallback.md", "Fallbacks in a batch")
     printed = await run(example, sandbox, tmp_path)
     assert sorted(message.to for message in sandbox.messages) == ["+4915112345678", "ada@example.org"]
     assert printed == "".join(f"by email: {one.id}\n" for one in sandbox.messages if "@" in one.to)
@@ -258,7 +262,7 @@ async def test_a_message_that_fails_and_expires_is_followed_by_one_email(
     monkeypatch.setenv("MSGAPI_API_KEY", sandbox.api_key)
     async with serve(sandbox, host="127.0.0.1", port=0) as url:
         monkeypatch.setenv("MSGAPI_BASE_URL", url)
-        exec(EXAMPLES["Messages that fail later"][0], scope)  # noqa: S102 - the README's own
+        exec(code("how-to/fallback.md", "Messages that fail later"), scope)  # noqa: S102 - the page's own
         async with scope["client"]:
             for event in (
                 webhooks.MessageFailed(id="evt_1", message_id="msg_1", failure_reason="REJECTED_SPAM"),
@@ -287,15 +291,18 @@ print(app.test_client().post("/webhooks", data=body, headers=headers).status_cod
 
 
 async def test_the_receivers_for_django_and_flask_share_the_store_of_handled_events(tmp_path: Path) -> None:
-    assert await run(EXAMPLES["Webhooks"][2] + RECEIVING_WSGI, Sandbox(), tmp_path) == "evt_1\n200\n200\n"
+    assert (
+        await run(code("how-to/webhooks.md", "Webhooks", 2) + RECEIVING_WSGI, Sandbox(), tmp_path)
+        == "evt_1\n200\n200\n"
+    )
 
 
 async def test_the_merged_state_of_a_message_is_that_of_the_comment() -> None:
-    assert await run(EXAMPLES["The order of events"][0], Sandbox()) == "read\n"
+    assert await run(code("how-to/webhooks.md", "The order of events"), Sandbox()) == "read\n"
 
 
 async def test_the_cassette_records_once_and_replays_once(tmp_path: Path) -> None:
-    printed = await run(EXAMPLES["Recordings"][0], Sandbox(), tmp_path)
+    printed = await run(code("how-to/recordings.md", "Recordings"), Sandbox(), tmp_path)
     assert [line.partition(", meta=")[0] for line in printed.splitlines()] == [
         "Ok(value=Balance(free=Decimal('1000.0'), reserved=Decimal('0.0'), total=Decimal('1000.0'))"
     ] * 2
@@ -303,23 +310,23 @@ async def test_the_cassette_records_once_and_replays_once(tmp_path: Path) -> Non
 
 
 async def test_the_sandbox_delivers_its_webhooks_to_an_application_in_memory() -> None:
-    printed = await run(EXAMPLES["Webhooks without a socket"][0], Sandbox())
+    printed = await run(code("how-to/testing.md", "Webhooks without a socket"), Sandbox())
     assert printed.count("\n") == 1
     assert printed.startswith("MessageRead(")
 
 
 async def test_the_example_of_recipients_makes_a_message_to_the_number_in_e164() -> None:
-    (example,) = EXAMPLES["Recipients"]
+    example = code("how-to/files.md", "Recipients")
     assert await run(f"{example}\nprint(message.to)", Sandbox()) == "+491512345678\n"
 
 
 async def test_models_are_written_and_read_as_json() -> None:
-    assert await run(EXAMPLES["Models as JSON"][0], Sandbox()) == ""
+    assert await run(code("how-to/frameworks.md", "Models as JSON"), Sandbox()) == ""
 
 
 async def test_models_are_bodies_of_fastapi_and_fields_of_pydantic() -> None:
     scope: dict[str, Any] = {"__name__": "example"}
-    exec(EXAMPLES["Models in FastAPI and pydantic"][0], scope)  # noqa: S102 - the README's own
+    exec(code("how-to/frameworks.md", "Models in FastAPI and pydantic"), scope)  # noqa: S102 - the page's own
     text = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
     job = scope["Job"](message=text, result=Ok(messages.Accepted(message_id="msg_1")))
     assert scope["Job"].model_validate_json(job.model_dump_json()) == job
@@ -332,9 +339,6 @@ async def test_models_are_bodies_of_fastapi_and_fields_of_pydantic() -> None:
     assert refused.status == 422
     assert b"0049" not in refused.body
 
-
-MODULES = {name for name in msgapi.__all__ if isinstance(getattr(msgapi, name), ModuleType)}
-NO_NAMES = {*webhooks.EVENT_TYPES, "fallback.to"}  # events, and the name of a field
 
 ODD = """
 import logging
@@ -351,81 +355,9 @@ msgapi.Client = lambda observer: client(observer=observer, transport=odd)
 
 
 async def test_the_drift_example_prints_the_line_of_its_comment() -> None:
-    (example,) = EXAMPLES["Where the service differs from the documentation"]
+    example = code("how-to/telemetry.md", "Where the service differs from the documentation")
     printed = await run(ODD + example, Sandbox())
     comment = re.search(r"print\(difference\)  # (.+)", example)
     assert comment is not None
     assert comment[1] in printed.splitlines()
     assert await run(example, Sandbox()) == ""
-
-
-def test_there_is_no_example_that_is_not_run(anyio_backend: str) -> None:
-    del anyio_backend
-    assert {name: len(found) for name, found in EXAMPLES.items() if found} == {
-        "msgapi": 1,
-        "Sent once": 1,
-        "Outcomes": 2,
-        "Time-outs and other options": 1,
-        "On trio": 1,
-        "Lists, item by item": 1,
-        "Routes and fields that this package does not know": 1,
-        "Synchronous programs": 2,
-        "Batches": 2,
-        "Fallback": 1,
-        "Fallbacks in a batch": 1,
-        "Messages that fail later": 1,
-        "Webhooks": 3,
-        "The order of events": 1,
-        "In your tests": 1,
-        "With pytest": 1,
-        "Recordings": 1,
-        "Webhooks without a socket": 1,
-        "Models as JSON": 1,
-        "Recipients": 1,
-        "Models in FastAPI and pydantic": 1,
-        "Logs, traces and drift": 1,
-        "Where the service differs from the documentation": 1,
-        "Many hosts, one key": 1,  # runs in tests/fleet/test_celery.py
-    }
-    assert "```" not in PROSE  # no example in another language, which would not be found
-
-
-def test_each_row_of_a_table_has_the_cells_of_its_head(anyio_backend: str) -> None:
-    del anyio_backend
-    for table in re.findall(r"(?:^\|.*\n)+", PROSE, re.MULTILINE):
-        rows = [row.count("|") for row in table.splitlines()]
-        assert len(set(rows)) == 1, table
-        assert re.fullmatch(r"\|(---\|)+", table.splitlines()[1]), table
-
-
-def test_each_link_leads_to_a_heading_or_a_file(anyio_backend: str) -> None:
-    del anyio_backend
-    headings = re.findall(r"^#+ (.+)$", PROSE, re.MULTILINE)
-    anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
-    assert len(set(anchors)) == len(anchors)
-    for target in re.findall(r"\]\(([^)]+)\)", PROSE):
-        assert target.removeprefix("#") in anchors if target.startswith("#") else (ROOT / target).exists(), target
-
-
-def test_each_file_that_is_named_exists(anyio_backend: str) -> None:
-    del anyio_backend
-    files = {
-        f"/{path.relative_to(ROOT)}" for name in ("msgapi", "benchmarks", "docs") for path in (ROOT / name).rglob("*")
-    }
-    for name in re.findall(r"`([\w/]+(?:\.py|/))`", PROSE):
-        assert any(file.endswith(f"/{name.rstrip('/')}") for file in files), name
-
-
-def test_each_name_of_a_module_that_is_mentioned_exists(anyio_backend: str) -> None:
-    del anyio_backend
-    for module, name in sorted(set(re.findall(r"`(?:msgapi\.)?([a-z]+)\.(\w+)", PROSE))):
-        if name == "py" or f"{module}.{name}" in NO_NAMES or module not in MODULES:
-            continue
-        owner = getattr(msgapi, module)
-        found = hasattr(owner, name) or (module == "sandbox" and hasattr(Sandbox, name))
-        assert found or find_spec(f"msgapi.{module}.{name}"), f"{module}.{name}"
-
-
-def test_the_distribution_is_named_in_full(anyio_backend: str) -> None:
-    del anyio_backend
-    assert re.findall(r"pip install \"?msgapi(?!-sdk)", README) == []

@@ -1,4 +1,4 @@
-"""The example of the README for all outcomes: this file is never executed, only checked by mypy and pyright."""
+"""The example for all outcomes of the page "Outcomes": never executed, only checked by mypy and pyright."""
 # ruff: noqa: C901, I001, PLR0911, T201 - an example for a reader
 
 from typing import assert_never

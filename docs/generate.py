@@ -1,0 +1,218 @@
+"""Write the pages and pictures that are made from the code: `python docs/generate.py`.
+
+`tests/docs/test_generated.py` checks that they are what the code makes of them.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from html import escape
+from inspect import getdoc
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent
+sys.path.insert(0, str(ROOT))
+
+from msgapi import messages, sandbox, webhooks  # noqa: E402 - the path comes first
+from msgapi.sandbox.contract_gaps.account import ACCOUNT  # noqa: E402
+from msgapi.sandbox.contract_gaps.messages import MESSAGES  # noqa: E402
+from msgapi.sandbox.contract_gaps.requests import REQUESTS  # noqa: E402
+from tests.sandbox.test_layers import LAYERS  # noqa: E402
+from tests.test_layers import ORDER  # noqa: E402
+
+_NOTE: Final = "<!-- written by docs/generate.py -->"
+_WORDS: Final = re.compile(
+    r"(?:collections\.abc\.|datetime\.|decimal\.|typing\.|msgapi\.[\w.]*\.)(?=[A-Z])|datetime\.(?=datetime)"
+)
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    lines = [list(head), *map(list, rows)]
+    written = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines]
+    return "\n".join([written[0], "|" + "---|" * len(lines[0]), *written[1:]])
+
+
+def _type_of(given: Any) -> str:  # noqa: ANN401 - an annotation
+    text = given.__name__ if isinstance(given, type) and not hasattr(given, "__args__") else str(given)
+    return _WORDS.sub("", text)
+
+
+def _plain(text: str) -> str:
+    # A docstring in one line: parameters are in italics there.
+    return " ".join(text.split())
+
+
+def events() -> str:
+    """Return the page of the events."""
+    parts = [
+        "# Events",
+        _NOTE,
+        _plain("""What a webhook brings, by the name with which an endpoint subscribes. Each class has
+                `id`, the id of the event; `timestamp`, when it happened; and `extra`, the fields that
+                the class does not know. A field that the service leaves out is None. An event of
+                another name is a `webhooks.UnknownEvent`."""),
+    ]
+    for name, model in webhooks.EVENT_TYPES.items():
+        fields = [one for one in attrs.fields(model) if one.name not in {"id", "timestamp", "extra"}]
+        rows = [(f"`{one.name}`", f"`{_type_of(one.type)}`") for one in fields]
+        text = [_plain(part) for part in (getdoc(model) or "").split("\n\n")]
+        parts += [f"## {name}", f"`webhooks.{model.__name__}`: {text[0]}", *text[1:]]
+        parts += [_table(("field", "type"), rows)] if rows else []
+    return "\n\n".join(parts) + "\n"
+
+
+def magic_recipients() -> str:
+    """Return the page of the recipients with a fixed effect."""
+    faults = [(f"`{one.phone}`", f"`{one.email}`", one.effect) for one in sandbox.MAGIC_RECIPIENTS]
+    ends = [(f"`{one.phone or one.email}`", one.effect) for one in sandbox.DELIVERY_OUTCOMES]
+    return "\n\n".join(
+        [
+            "# Magic recipients",
+            _NOTE,
+            _plain("""Recipients of the sandbox that have the same effect every time. The numbers are from a
+                range that is reserved for fiction. `msgapi sandbox --list-recipients` prints them, too."""),
+            "## The send fails",
+            "Every send to one of these recipients has this answer:",
+            _table(("phone", "email", "what happens"), faults),
+            "## The delivery fails",
+            "A message to one of these recipients is accepted, and then",
+            _table(("recipient", "what happens"), ends),
+            "A message to any other recipient is sent, delivered and read after the seconds of `Timing`.\n",
+        ]
+    )
+
+
+def sandbox_decisions() -> str:
+    """Return the page of what the sandbox decides."""
+    subjects: Mapping[str, Iterable[sandbox.Decision]] = {
+        "Requests": REQUESTS,
+        "Messages": MESSAGES,
+        "The account": ACCOUNT,
+    }
+    parts = [
+        "# What the sandbox decides",
+        _NOTE,
+        _plain("""The public documentation of the service leaves much open, and contradicts itself in
+                places. In each case the sandbox does what is safest for a program that is tested
+                against it. `sandbox.DECISIONS` has this list as data, and
+                `msgapi/sandbox/contract_gaps/` is where it is changed."""),
+    ]
+    for subject, decisions in subjects.items():
+        parts += [
+            f"## {subject}",
+            _table(("what", "the sandbox", "because"), ((one.topic, one.choice, one.why) for one in decisions)),
+        ]
+    rows = [(f"{one.status}", f"`{one.code}`", one.when, "yes" if one.documented else "") for one in sandbox.CODES]
+    parts += ["## Error codes", _table(("status", "code", "when", "documented"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def units() -> str:
+    """Return the page of prices and units."""
+    prices = sandbox.PriceList()
+    names = {
+        "basic_message": "a text of up to 160 characters without suggestions",
+        "single_message": "a longer text, or a message with a card, media or suggestions",
+        "conversation": "a conversation session of 24 hours with one recipient; its messages are free",
+        "mau": "a newsletter recipient in a calendar month; further newsletters in it are free",
+        "email": "an email",
+    }
+    rows = [(f"`{name}`", text, f"{getattr(prices, name)}") for name, text in names.items()]
+    cases = ", ".join(f"`{name}`" for name in messages.USE_CASES)
+    return "\n\n".join(
+        [
+            "# Prices and units",
+            _NOTE,
+            _plain("""A message costs one *unit*, which depends on its content and its message type. The
+                amount is put on hold when the message is accepted, debited when it is delivered, and
+                released when it fails, expires or is revoked."""),
+            _table(("unit", "what it is for", "EUR in the sandbox"), rows),
+            _plain("""The prices of the sandbox are illustrative: set your own with
+                `Sandbox(prices=PriceList(...))`, and give those of your account to `msgapi batch
+                --price basic=0.07` and `billing.Prices`. `messages.unit(message)` is the unit of a text
+                or card as far as the message alone decides it, and `billing.estimate` adds up a batch."""),
+            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations are seconds, times are
+                `datetime` with a zone. The use cases of an agent are {cases}.""")
+            + "\n",
+        ]
+    )
+
+
+_WIDTH: Final = 760
+_ROW: Final = 46
+
+
+def _layers() -> list[tuple[str, list[str]]]:
+    # Groups of the order in tests/test_layers.py, from the top of the picture to its bottom.
+    named = {
+        "programs": ["cli", "__main__", "pytest_plugin", "testing"],
+        "around a client": ["sandbox", "telemetry", "fleet", "blocking", "batch", "journal"],
+        "the client": ["client", "transports"],
+        "nouns of the API": [
+            "webhooks", "testagent", "campaigns", "contacts", "agents", "billing", "messages", "recipients",
+        ],
+        "from values to JSON and back": ["schema", "ratelimit", "decode", "retry", "codec", "observe", "fallback"],
+        "values": ["calls", "results", "http"],
+        "tools": ["clock", "concurrency", "codegen", "config", "models", "redact", "version"],
+    }  # fmt: skip
+    left = [name for name in ORDER if not any(name in names for names in named.values())]
+    if left:
+        raise ValueError(f"the picture has no place for {left}")
+    return [(title, [name for name in names if name in ORDER]) for title, names in named.items()]
+
+
+def layers() -> str:
+    """Return the picture of the layers, as SVG."""
+    rows = _layers()
+    height = len(rows) * _ROW + 62
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+            'font-family="system-ui, sans-serif" font-size="13">'
+        ),
+        "<title>The layers of msgapi</title>",
+        "<desc>Each file imports only from its own layer and from those below it.</desc>",
+        f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#fff"/>',
+    ]
+    for number, (title, names) in enumerate(rows):
+        y = 10 + number * _ROW
+        parts.append(f'<rect x="10" y="{y}" width="{_WIDTH - 20}" height="{_ROW - 6}" rx="6" fill="#eef6f4"/>')
+        parts.append(f'<text x="22" y="{y + 25}" fill="#0f5f56" font-weight="600">{escape(title)}</text>')
+        parts.append(f'<text x="240" y="{y + 25}" fill="#1c2b29">{escape("  ".join(names))}</text>')
+    y = len(rows) * _ROW + 30
+    parts.append(f'<text x="22" y="{y}" fill="#1c2b29">Each layer imports only from those below it.</text>')
+    inside = " &#8594; ".join(LAYERS)
+    parts.append(f'<text x="22" y="{y + 20}" fill="#1c2b29" font-size="11">In the sandbox, from below: {inside}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+GENERATED: Final = {
+    "reference/events.md": events,
+    "reference/magic-recipients.md": magic_recipients,
+    "reference/units.md": units,
+    "explanation/sandbox-decisions.md": sandbox_decisions,
+    "images/layers.svg": layers,
+}
+"""The generated files below docs/, and what makes each."""
+
+
+def whole(pages: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    """Return the text of llms.txt, an index of *pages* (path and Markdown), and of one file with all of them."""
+    index = ["# msgapi", "", "> The async Python SDK for the Arowana messaging API (RCS and email), unofficial.", ""]
+    everything: list[str] = []
+    for path, text in pages:
+        title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
+        index.append(f"- [{title}]({path}.html)")
+        everything.append(f"<!-- {path} -->\n\n{text.strip()}\n")
+    return "\n".join(index) + "\n", "\n".join(everything)
+
+
+if __name__ == "__main__":
+    for name, make in GENERATED.items():
+        target = HERE / name
+        target.parent.mkdir(exist_ok=True)
+        _ = target.write_text(make(), encoding="utf-8")
