@@ -167,6 +167,10 @@ def test_ten_thousand_conversations_are_a_window(box: PageSandbox, pages: Pages)
         page.evaluate(SCROLL_DOWN, [".list-scroller", 0])
         page.wait_for_function("height => document.querySelector('.rows').offsetHeight > height", arg=before)
         assert page.evaluate(COUNT_ROWS) <= 40
+    fill(box, 100, lambda at: f"+4916{at:09}", start=10_000)
+    page.get_by_role("button", name="Newer conversations").click()
+    first = page.locator(".conversation-row[aria-posinset='1'] .row-name")
+    expect(first).to_have_text("+4916000010099")
     page.locator("#conversation-search").fill("+4915000000007")
     expect(page.locator(".conversation-row .row-name")).to_have_text(["+4915000000007"])
     page.locator(".conversation-row").click()
@@ -216,6 +220,27 @@ def test_a_reply_arrives_at_the_webhook_of_the_chosen_agent(
     assert event.event["data"]["agent_id"] == "ag_live_shop"
     assert event.event["data"]["from"] == PHONE
     assert event.event["data"]["user_message"] == {"type": "text", "text": "Two words"}
+
+
+def test_a_new_recipient_can_write_first(box: PageSandbox, pages: Pages, receiver: WebhookReceiver) -> None:
+    subscribe(box, receiver, "conversation.started")
+    page = pages.open("/")
+    page.get_by_role("button", name="Write as a recipient").click()
+    page.get_by_label("Phone number").fill("+49 151 99999999")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".log-empty")).to_be_visible()
+    expect(page.get_by_label("Reply as the recipient")).to_be_focused()
+    page.keyboard.type("Hello?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".message.inbound .bubble")).to_have_text("Hello?")
+    expect(page.locator(".conversation-row .row-name")).to_have_text("+4915199999999")
+    (event,) = receiver.wait_for()
+    assert event.event["data"]["from"] == "+4915199999999"
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.get_by_label("Phone number").fill("12")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".toast")).to_contain_text("12 is not a phone number")
 
 
 def test_cards_carousels_and_media_are_shown(box: PageSandbox, pages: Pages) -> None:
