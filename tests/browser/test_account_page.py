@@ -20,6 +20,7 @@ TO = "+4915112345678"
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
 CAMPAIGN = "6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e01"
 SECRET = "whsec_test"
+SCRIPT = "<script>document.title = 1</script>"
 REFUSED = "the server responded with a status of 4"  # what the console says of a refused request of the page
 PROFILE: dict[str, str] = {
     "description": "Order updates",
@@ -331,6 +332,26 @@ def test_contacts_are_searched_and_a_pending_consent_is_confirmed(box: PageSandb
     expect(page.get_by_text("No contact matches the search.")).to_be_visible()
 
 
+def test_a_consent_on_a_later_page_is_confirmed_and_the_page_stays(box: PageSandbox, pages: Pages) -> None:
+    rows = [contacts.ImportRow(email=f"person{number}@example.org") for number in range(53)]
+    (call,) = contacts.import_contacts(rows)
+    _ = box.send(call)
+    last = box.send(contacts.create(contacts.NewContact(email="last@example.org", first_name=SCRIPT, source="API"))).id
+    consent = contacts.NewConsent(channel_type="RCS", message_type="NEWSLETTER", source="form", enforced_doi=True)
+    _ = box.send(contacts.create_consent(last, consent))
+    page = pages.open("/#account/contacts")
+    found = page.locator("[data-contact-id]")
+    expect(found).to_have_count(50)
+    page.get_by_role("button", name="Next").click()
+    expect(found).to_have_count(4)
+    expect(found.last).to_contain_text(SCRIPT)
+    found.last.get_by_role("button", name="Confirm").click()
+    expect(found.last).to_contain_text("granted")
+    expect(found).to_have_count(4)
+    page.get_by_role("button", name="First", exact=True).click()
+    expect(found).to_have_count(50)
+
+
 # Webhooks
 
 
@@ -418,6 +439,8 @@ def test_a_failed_attempt_shows_its_status_and_the_next_one(
     expect(page.get_by_text("Next attempt")).to_be_visible()
     receiver.status = 200
     _ = box.use(lambda sandbox: sandbox.deliver(accepted.message_id))
+    # Nothing moves while a delivery is open: the new one waits.
+    page.get_by_role("button", name="Show 1 new").click()
     expect(page.locator("[data-delivery-id]")).to_have_count(2)
     expect(page.get_by_role("table", name="Attempts")).to_be_visible()  # it is still open, below the new one
     page.get_by_role("combobox", name="Event").select_option("message.delivered")

@@ -167,6 +167,10 @@ def test_ten_thousand_conversations_are_a_window(box: PageSandbox, pages: Pages)
         page.evaluate(SCROLL_DOWN, [".list-scroller", 0])
         page.wait_for_function("height => document.querySelector('.rows').offsetHeight > height", arg=before)
         assert page.evaluate(COUNT_ROWS) <= 40
+    fill(box, 100, lambda at: f"+4916{at:09}", start=10_000)
+    page.get_by_role("button", name="Newer conversations").click()
+    first = page.locator(".conversation-row[aria-posinset='1'] .row-name")
+    expect(first).to_have_text("+4916000010099")
     page.locator("#conversation-search").fill("+4915000000007")
     expect(page.locator(".conversation-row .row-name")).to_have_text(["+4915000000007"])
     page.locator(".conversation-row").click()
@@ -216,6 +220,27 @@ def test_a_reply_arrives_at_the_webhook_of_the_chosen_agent(
     assert event.event["data"]["agent_id"] == "ag_live_shop"
     assert event.event["data"]["from"] == PHONE
     assert event.event["data"]["user_message"] == {"type": "text", "text": "Two words"}
+
+
+def test_a_new_recipient_can_write_first(box: PageSandbox, pages: Pages, receiver: WebhookReceiver) -> None:
+    subscribe(box, receiver, "conversation.started")
+    page = pages.open("/")
+    page.get_by_role("button", name="Write as a recipient").click()
+    page.get_by_label("Phone number").fill("+49 151 99999999")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".log-empty")).to_be_visible()
+    expect(page.get_by_label("Reply as the recipient")).to_be_focused()
+    page.keyboard.type("Hello?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".message.inbound .bubble")).to_have_text("Hello?")
+    expect(page.locator(".conversation-row .row-name")).to_have_text("+4915199999999")
+    (event,) = receiver.wait_for()
+    assert event.event["data"]["from"] == "+4915199999999"
+    page.keyboard.press("Escape")
+    page.keyboard.press("n")
+    page.get_by_label("Phone number").fill("12")
+    page.get_by_role("button", name="Continue").click()
+    expect(page.locator(".toast")).to_contain_text("12 is not a phone number")
 
 
 def test_cards_carousels_and_media_are_shown(box: PageSandbox, pages: Pages) -> None:
@@ -409,3 +434,107 @@ def test_axe_core_finds_nothing_serious(
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_be_visible()
     assert_accessible(page)
+
+
+def test_a_message_is_delivered_read_failed_and_expired_from_its_menu(
+    box: PageSandbox, pages: Pages, receiver: WebhookReceiver
+) -> None:
+    subscribe(box, receiver, "message.delivered", "message.read", "message.failed", "message.expired")
+    first, second, third = send(box, text("First"), text("Second"), text("Third"))
+    page = open_phone(pages)
+
+    def choose(message_id: str, item: str) -> None:
+        message(page, message_id).hover()
+        message(page, message_id).get_by_role("button", name="Actions for the message").click()
+        page.get_by_role("menuitem", name=item).click()
+
+    choose(first, "Read")
+    expect(message(page, first).locator(".state")).to_have_text("Read")
+    choose(second, "Fail …")
+    page.get_by_label("Reason").select_option("REJECTED_SPAM")
+    page.get_by_role("button", name="Fail", exact=True).click()
+    expect(message(page, second).locator(".state")).to_have_text("Failed: REJECTED_SPAM")
+    choose(third, "Expire")
+    expect(message(page, third).locator(".state")).to_have_text("Expired")
+    message(page, third).hover()
+    message(page, third).get_by_role("button", name="Actions for the message").click()
+    expect(page.get_by_role("menuitem", name="Deliver")).to_be_disabled()
+    page.keyboard.press("Escape")
+    received = {one.event["event"]: one.event["data"] for one in receiver.wait_for(count=4)}
+    assert received.keys() == {"message.delivered", "message.read", "message.failed", "message.expired"}
+    assert received["message.failed"]["failure_reason"] == "REJECTED_SPAM"
+
+
+def test_the_details_of_a_message_have_its_states_its_content_and_its_request(box: PageSandbox, pages: Pages) -> None:
+    (first,) = send(box, text("Look into me"))
+    page = open_phone(pages)
+    message(page, first).locator(".bubble").click()
+    details = page.locator(".details")
+    expect(details.locator(".timeline-name")).to_have_text(["Queued"])
+    expect(details.locator(".facts")).to_contain_text(first)
+    expect(details.locator("code").filter(has_text='"text": "Look into me"')).to_be_visible()
+    details.get_by_role("button", name="Deliver").click()
+    expect(details.locator(".timeline-name")).to_have_text(["Queued", "Delivered"])
+    details.get_by_text("Request", exact=True).click()
+    expect(details.locator(".request-line")).to_contain_text("POST /v1/messages")
+    expect(details.locator("code").filter(has_text="curl")).to_be_visible()
+    details.get_by_role("link", name="Open in Requests").click()
+    expect(page).to_have_url(re.compile(r"#requests/\d+$"))
+    page.go_back()
+    expect(message(page, first).locator(".state")).to_have_text("Delivered")
+
+
+def test_a_message_can_be_linked_to_in_the_middle_of_a_conversation(box: PageSandbox, pages: Pages) -> None:
+    fill(box, 500, lambda _: PHONE)
+    middle = box.use(lambda sandbox: sandbox.messages[250].id)
+    page = pages.open(f"/#phones/{quote(PHONE)}/{middle}")
+    expect(message(page, middle)).to_be_in_viewport()
+    expect(message(page, middle)).to_have_class(re.compile("selected"))
+    assert page.evaluate(COUNT_MESSAGES) <= MOST
+    page.get_by_role("button", name="Latest").click()
+    expect(page.locator(".log").get_by_text("Message 499", exact=True)).to_be_in_viewport()
+
+
+def test_new_messages_do_not_move_what_is_being_read(box: PageSandbox, pages: Pages) -> None:
+    fill(box, 100, lambda _: PHONE)
+    page = open_phone(pages)
+    expect(page.locator(".log").get_by_text("Message 99", exact=True)).to_be_in_viewport()
+    page.evaluate(SCROLL_DOWN, [".log", 900])
+    expect(page.get_by_role("button", name="Latest")).to_be_visible()
+    shown, place = page.evaluate(f"() => {{ const id = ({MIDDLE})(); return [id, ({PLACE_OF})(id)]; }}")
+    fill(box, 5, lambda _: PHONE, start=100)
+    new = page.get_by_role("button", name="New messages")
+    expect(new).to_be_visible()
+    assert page.evaluate(PLACE_OF, shown) == pytest.approx(place, abs=1)
+    new.click()
+    expect(page.locator(".log").get_by_text("Message 104", exact=True)).to_be_in_viewport()
+    expect(new).to_be_hidden()
+
+
+def test_two_pages_show_the_same_conversation(box: PageSandbox, pages: Pages) -> None:
+    (first,) = send(box, text("Hello"))
+    one, other = open_phone(pages), open_phone(pages)
+    one.get_by_label("Reply as the recipient").fill("From the first page")
+    one.get_by_role("button", name="Send the reply").click()
+    expect(other.locator(".message.inbound .bubble")).to_have_text("From the first page")
+    box.use(lambda sandbox: sandbox.deliver(first))
+    for page in (one, other):
+        expect(message(page, first).locator(".state")).to_have_text("Delivered")
+
+
+def test_the_list_has_what_is_new_first_and_marks_it(box: PageSandbox, pages: Pages) -> None:
+    _ = send(box, text("One", "+491510000001"), text("Two", "+491510000002"))
+    page = open_phone(pages, "+491510000001")
+    names = page.locator(".conversation-row .row-name")
+    rows = page.locator(".conversation-row")
+    _ = send(box, text("Three", "+491510000003"))
+    expect(rows.filter(has_text="+491510000003")).to_have_class(re.compile("new"))
+    assert set(names.all_text_contents()) == {"+491510000001", "+491510000002", "+491510000003"}
+    expect(rows.filter(has_text="+491510000003")).to_have_attribute("aria-posinset", "1")
+    rows.filter(has_text="+491510000003").click()
+    expect(page.locator(".phone-head h2")).to_have_text("+491510000003")
+    expect(rows.filter(has_text="+491510000003")).not_to_have_class(re.compile("new"))
+    page.locator("#conversation-search").fill("Two")
+    expect(names).to_have_text(["+491510000002"])
+    page.locator("#conversation-search").fill("nothing has this")
+    expect(page.locator(".list-note")).to_have_text("No conversation matches “nothing has this”.")

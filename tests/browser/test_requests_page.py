@@ -94,6 +94,14 @@ def test_curl_names_the_variables_and_not_the_key(box: PageSandbox, pages: Pages
     assert box.api_key not in page.locator("main").inner_text()
 
 
+def test_a_send_links_to_its_message_on_the_phone(box: PageSandbox, pages: Pages) -> None:
+    accepted = box.send(messages.send(TEXT))
+    page = pages.open("/#requests")
+    page.locator(".request-row").click()
+    page.get_by_role("link", name=accepted.message_id).click()
+    expect(page.locator(f"[data-message-id='{accepted.message_id}']")).to_be_visible()
+
+
 def test_a_replayed_response_is_marked(box: PageSandbox, pages: Pages) -> None:
     body = {"agent_id": "ag_live_demo", "to": TO, "message_type": "MESSAGE", "traffic_type": "TRANSACTION"}
     for _ in range(2):
@@ -101,7 +109,7 @@ def test_a_replayed_response_is_marked(box: PageSandbox, pages: Pages) -> None:
     page = pages.open("/#requests")
     expect(page.locator(".request-code")).to_have_text(["replayed", ""])
     page.locator(".request-row").first.click()
-    expect(page.get_by_text("replayed: the stored response")).to_be_visible()
+    expect(page.get_by_text("yes: the stored response")).to_be_visible()
 
 
 def test_the_filters_select_by_status_and_path(box: PageSandbox, pages: Pages) -> None:

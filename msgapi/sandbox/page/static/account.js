@@ -11,7 +11,8 @@ import { createLedger, createOverview } from "./balance.js";
 import { createCampaigns, createContacts } from "./contacts.js";
 import { createFaults, createRecipients } from "./faults.js";
 import { createWebhooks } from "./webhooks.js";
-import { action, coalesced, panel, setHidden, setText, uniqueId } from "./widgets.js";
+import { coalesced } from "./lists.js";
+import { action, panel, setHidden, setText, uniqueId } from "./widgets.js";
 
 const TICK = 250; // milliseconds
 
@@ -27,7 +28,7 @@ export function create() {
     createAgents(context),
     createCampaigns(context),
     createContacts(context),
-    createWebhooks(context),
+    createWebhooks(),
     createData(context),
   ];
   const links = sections.map((one) => navigationLink(one));
@@ -99,7 +100,12 @@ function navigationLink({ id, label }) {
       node.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
     mark(text) {
+      if (mark.textContent === text) return;
       setHidden(setText(mark, text), !text);
+      // The links are wider now: on a narrow page, the one that is chosen stays in view.
+      node.parentNode.parentNode
+        .querySelector("[aria-current]")
+        ?.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
   };
 }

@@ -3,17 +3,16 @@
 // Rules:
 // - An approved agent has a new id, so it is another entry of the list; the focus follows it there.
 
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import { element, replace } from "./dom.js";
+import { coalesced, getAll, keyedList } from "./lists.js";
 import {
   action,
   cardTitle,
-  coalesced,
   commandLine,
   emptyState,
   field,
   form,
-  keyedList,
   panel,
   setHidden,
   setText,
@@ -40,7 +39,7 @@ export function createAgents() {
     "msgapi agents create --display-name Shop --billing-category CONVERSATIONAL --use-case TRANSACTIONAL",
   );
   const load = async () => {
-    const { data } = await get("/_sandbox/agents", { limit: 200 });
+    const data = await getAll("/_sandbox/agents");
     cards.update(data);
     setHidden(empty, data.length > 0);
   };

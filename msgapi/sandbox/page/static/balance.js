@@ -6,22 +6,19 @@
 
 import { get, post } from "./api.js";
 import { element, formatTime, money } from "./dom.js";
+import { coalesced, keyedList, liveRows, pages, table } from "./lists.js";
 import {
   action,
-  coalesced,
   copyable,
   emptyState,
   field,
   form,
-  keyedList,
-  pages,
   panel,
   readNumber,
   setAttribute,
   setHidden,
   setText,
   stateBadge,
-  table,
   timeNode,
 } from "./widgets.js";
 
@@ -300,7 +297,7 @@ export function createLedger() {
     "A delivered message is charged, and a top-up is added. Send a message:",
     "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
   );
-  const rows = keyedList(body, {
+  const rows = liveRows(body, {
     key: (one) => `${one.number} ${one.at}`, // a reset begins anew with the numbers
     create: (one) => {
       const sign = SIGNS[one.type] ?? "";
@@ -318,8 +315,8 @@ export function createLedger() {
   });
   const paged = pages(
     (cursor) => get("/_sandbox/transactions", { limit: 50, cursor }),
-    (items, first) => {
-      rows.update(items);
+    (items, { first, asked }) => {
+      rows.update(items, { asked });
       setHidden(empty, items.length > 0 || !first);
       setHidden(scroll, items.length === 0);
     },
@@ -330,7 +327,7 @@ export function createLedger() {
     { class: "grid" },
     panel(
       "Ledger",
-      { wide: true, description: "What moved money for good, or freed a hold." },
+      { wide: true, aside: rows.button, description: "What moved money for good, or freed a hold." },
       empty,
       scroll,
       paged.node,

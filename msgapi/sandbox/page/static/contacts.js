@@ -2,17 +2,15 @@
 
 import { get, post } from "./api.js";
 import { element, icon, replace } from "./dom.js";
+import { coalesced, getAll, keyedList, liveRows, pages } from "./lists.js";
 import {
   action,
   cardTitle,
-  coalesced,
   commandLine,
   copyable,
   emptyState,
   field,
   form,
-  keyedList,
-  pages,
   panel,
   readNumber,
   setHidden,
@@ -38,7 +36,7 @@ export function createCampaigns() {
     "msgapi sandbox --seed seed.json",
   );
   const load = async () => {
-    const { data } = await get("/_sandbox/campaigns", { limit: 200 });
+    const data = await getAll("/_sandbox/campaigns");
     cards.update(data);
     setHidden(empty, data.length > 0);
   };
@@ -166,16 +164,16 @@ export function createContacts() {
   );
   const nothing = element("p", { class: "nothing", text: "No contact matches the search." });
   const list = element("ul", { class: "entries" });
-  const rows = keyedList(list, { key: (one) => one.id, create: (one) => createContact(one, () => paged.refresh()) });
+  const rows = liveRows(list, { key: (one) => one.id, create: (one) => createContact(one, () => paged.refresh()) });
   const paged = pages(
     (cursor) => get("/_sandbox/contacts", { limit: 50, cursor, search: search.value.trim() || undefined }),
-    (items, first) => {
-      rows.update(items);
+    (items, { first, asked }) => {
+      rows.update(items, { asked });
       const searched = search.value.trim() !== "";
       setHidden(empty, items.length > 0 || searched || !first);
       setHidden(nothing, items.length > 0 || !searched);
     },
-    { label: "Pages of contacts" },
+    { label: "Pages of contacts", words: ["First", "Next", "Oldest first"] },
   );
   const find = coalesced(() => paged.restart(), { interval: 100 });
   let typing = null;
@@ -203,6 +201,7 @@ export function createContacts() {
           element("label", { for: id, class: "visually-hidden", text: "Search contacts" }),
           search,
         ),
+        rows.button,
       ),
       empty,
       nothing,

@@ -69,7 +69,13 @@ export function renderContent(message, tap) {
   const suggestions = list(content.suggestions);
   return {
     node: bubble(message, content),
-    suggestions: suggestions.length ? element("div", { class: "chips" }, suggestions.map((one) => chip(one, tap))) : null,
+    suggestions: suggestions.length
+      ? element(
+          "div",
+          { class: "chips" },
+          suggestions.map((one) => chip(one, tap)),
+        )
+      : null,
   };
 }
 
@@ -98,8 +104,17 @@ function bubble(message, content) {
   if (typeof content.text === "string") parts.push(element("p", { class: "text" }, linkedText(content.text)));
   if (parts.length === 0) parts.push(unknown(content));
   if (tapped) {
-    const title = content.postback_data ? `Tapped suggestion. Postback data: ${postback(content.postback_data)}` : "Tapped suggestion";
-    parts.push(element("p", { class: "tapped", title }, icon("reply"), content.postback_data ? postback(content.postback_data) : "tapped"));
+    const title = content.postback_data
+      ? `Tapped suggestion. Postback data: ${postback(content.postback_data)}`
+      : "Tapped suggestion";
+    parts.push(
+      element(
+        "p",
+        { class: "tapped", title },
+        icon("reply"),
+        content.postback_data ? postback(content.postback_data) : "tapped",
+      ),
+    );
   }
   return element("div", { class: "bubble" }, parts);
 }
@@ -126,7 +141,8 @@ function chip(suggestion, tap) {
   const text = String((reply ?? action)?.text ?? "");
   const [name, kind] = Object.entries(ACTIONS).find(([one]) => action !== null && one in action) ?? [null, null];
   const target = kind === null ? null : kind.target(isObject(action[name]) ? action[name] : {});
-  const title = target?.text ?? (reply?.postback_data ? `Replies with the postback data ${postback(reply.postback_data)}` : null);
+  const title =
+    target?.text ?? (reply?.postback_data ? `Replies with the postback data ${postback(reply.postback_data)}` : null);
   const button = element(
     "button",
     { type: "button", class: "chip", data: { tap: text }, title, disabled: true },
@@ -135,7 +151,11 @@ function chip(suggestion, tap) {
   );
   button.addEventListener("click", () => tap(text, button));
   if (!target?.href) return button;
-  const open = externalLink(target.href, { class: "chip-open", title: target.text, aria: { label: `${text}: open in a new tab` } }, icon(kind.image));
+  const open = externalLink(
+    target.href,
+    { class: "chip-open", title: target.text, aria: { label: `${text}: open in a new tab` } },
+    icon(kind.image),
+  );
   return element("span", { class: "chip-pair" }, button, open);
 }
 
@@ -183,7 +203,13 @@ function card(given, tap, layout) {
       isObject(parts.media) ? media(parts.media) : null,
       texts.length ? element("div", { class: "card-body" }, texts) : null,
     ),
-    suggestions.length ? element("div", { class: "card-actions" }, suggestions.map((one) => chip(one, tap))) : null,
+    suggestions.length
+      ? element(
+          "div",
+          { class: "card-actions" },
+          suggestions.map((one) => chip(one, tap)),
+        )
+      : null,
   );
 }
 
@@ -195,7 +221,16 @@ function carousel(given, tap) {
   const items = cards.map((one, at) =>
     element("li", { class: "slide", aria: { label: `Card ${at + 1} of ${cards.length}` } }, card(one, tap, "vertical")),
   );
-  const strip = element("ul", { class: ["slides", given.card_width === "SMALL" ? "small" : "medium"], id, tabindex: "0", aria: { label: "Cards" } }, items);
+  const strip = element(
+    "ul",
+    {
+      class: ["slides", given.card_width === "SMALL" ? "small" : "medium"],
+      id,
+      tabindex: "0",
+      aria: { label: "Cards" },
+    },
+    items,
+  );
   let target = null; // the card to which the strip moves, so that fast clicks add up
   const current = () => {
     const found = items.findIndex((one) => one.offsetLeft + one.offsetWidth / 2 > strip.scrollLeft);
@@ -206,7 +241,11 @@ function carousel(given, tap) {
     strip.scrollTo({ left: items[target].offsetLeft - items[0].offsetLeft });
   };
   const button = (step, name, label) =>
-    element("button", { type: "button", class: ["slide-button", name], aria: { label, controls: id }, on: { click: () => turn(step) } }, icon(`chevron-${name}`));
+    element(
+      "button",
+      { type: "button", class: ["slide-button", name], aria: { label, controls: id }, on: { click: () => turn(step) } },
+      icon(`chevron-${name}`),
+    );
   const left = button(-1, "left", "Previous card");
   const right = button(1, "right", "Next card");
   const position = element("p", { class: "slide-position", aria: { hidden: "true" } });
@@ -214,12 +253,21 @@ function carousel(given, tap) {
     left.disabled = strip.scrollLeft < 4;
     right.disabled = strip.scrollLeft + strip.clientWidth > strip.scrollWidth - 4;
     const first = current();
-    replace(position, items.map((_, at) => element("span", { class: at === first ? "on" : "" })));
+    replace(
+      position,
+      items.map((_, at) => element("span", { class: at === first ? "on" : "" })),
+    );
   };
   strip.addEventListener("scroll", update, { passive: true });
-  strip.addEventListener("scrollend", () => {
-    target = null;
-  });
+  for (const event of ["scrollend", "wheel", "pointerdown"]) {
+    strip.addEventListener(
+      event,
+      () => {
+        target = null;
+      },
+      { passive: true },
+    );
+  }
   strip.addEventListener("keydown", (event) => {
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step === undefined || event.target !== strip) return;
@@ -228,7 +276,18 @@ function carousel(given, tap) {
     turn(step);
   });
   requestAnimationFrame(update);
-  return element("div", { class: "carousel", role: "group", aria: { roledescription: "carousel", label: `Carousel of ${cards.length} cards` } }, strip, left, right, position);
+  return element(
+    "div",
+    {
+      class: "carousel",
+      role: "group",
+      aria: { roledescription: "carousel", label: `Carousel of ${cards.length} cards` },
+    },
+    strip,
+    left,
+    right,
+    position,
+  );
 }
 
 // Media
@@ -261,7 +320,11 @@ function media(given) {
   }
   return externalLink(
     url,
-    { class: ["media", height], title: String(url), aria: { label: `${kind.name} ${name} at ${host}: open in a new tab` } },
+    {
+      class: ["media", height],
+      title: String(url),
+      aria: { label: `${kind.name} ${name} at ${host}: open in a new tab` },
+    },
     element("span", { class: "media-icon" }, icon(kind.image)),
     element("span", { class: "media-name", text: name || kind.name }),
     element("span", { class: "media-host", text: host }),
@@ -274,7 +337,12 @@ function media(given) {
 function mail(message) {
   const content = message.content ?? {};
   const path = `/_sandbox/messages/${encodeURIComponent(message.id)}/mail`;
-  const open = element("a", { class: "button small", href: path, target: "_blank", rel: "noopener" }, icon("external"), "Open in a new tab");
+  const open = element(
+    "a",
+    { class: "button small", href: path, target: "_blank", rel: "noopener" },
+    icon("external"),
+    "Open in a new tab",
+  );
   const body = element("div", { class: "mail-body" });
   if (message.has_html) {
     const views = { HTML: () => mailFrame(path, message.subject) };
@@ -293,7 +361,10 @@ function mail(message) {
     element(
       "header",
       {},
-      element("h4", { text: message.subject ?? (content.template_id ? "Subject of the template" : "No subject"), class: message.subject ? null : "muted" }),
+      element("h4", {
+        text: message.subject ?? (content.template_id ? "Subject of the template" : "No subject"),
+        class: message.subject ? null : "muted",
+      }),
       element("p", { class: "muted truncate", text: `${message.sender_name ?? message.sender} to ${message.to}` }),
     ),
     body,
@@ -305,7 +376,18 @@ function template(content) {
   return element(
     "div",
     { class: "mail-template" },
-    element("p", {}, icon("file"), element("span", {}, "Template ", element("code", { text: content.template_id }), content.template_version ? `, version ${content.template_version}` : ", latest version")),
+    element(
+      "p",
+      {},
+      icon("file"),
+      element(
+        "span",
+        {},
+        "Template ",
+        element("code", { text: content.template_id }),
+        content.template_version ? `, version ${content.template_version}` : ", latest version",
+      ),
+    ),
     data ? unknown(data) : null,
   );
 }
@@ -313,7 +395,11 @@ function template(content) {
 function mailText(text) {
   const box = element("div", { class: "mail-text" }, linkedText(text.slice(0, TEXT_LENGTH)));
   if (text.length <= TEXT_LENGTH) return box;
-  const more = element("button", { type: "button", class: "button small", text: `Show all ${text.length.toLocaleString("en-US")} characters` });
+  const more = element("button", {
+    type: "button",
+    class: "button small",
+    text: `Show all ${text.length.toLocaleString("en-US")} characters`,
+  });
   more.addEventListener("click", () => replace(box, linkedText(text)));
   return element("div", {}, box, more);
 }
@@ -339,7 +425,11 @@ function mailFrame(path, subject) {
   const box = element("div", { class: "mail-frame" });
   seen.set(box, {
     timer: 0,
-    show: () => replace(box, element("iframe", { src: path, sandbox: "", referrerpolicy: "no-referrer", title: `Mail ${subject ?? ""}` })),
+    show: () =>
+      replace(
+        box,
+        element("iframe", { src: path, sandbox: "", referrerpolicy: "no-referrer", title: `Mail ${subject ?? ""}` }),
+      ),
   });
   observer.observe(box);
   return box;
@@ -367,7 +457,10 @@ function switcher(views, end) {
       replace(area, views[button.textContent]());
     });
   }
-  const group = names.length > 1 ? element("div", { class: "segments", role: "group", aria: { label: "Part of the mail" } }, buttons) : null;
+  const group =
+    names.length > 1
+      ? element("div", { class: "segments", role: "group", aria: { label: "Part of the mail" } }, buttons)
+      : null;
   return [element("div", { class: "mail-tools" }, group, end), area];
 }
 

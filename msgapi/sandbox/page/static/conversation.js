@@ -6,9 +6,11 @@
 // - A change fetches the messages of the window with one request, however many changes there were.
 
 import { get, post, refresher } from "./api.js";
-import { avatar, badge, element, emptyState, formatClock, icon, replace, toast } from "./dom.js";
+import { element, emptyState, icon, replace, toast } from "./dom.js";
 import { describeContent } from "./content.js";
+import { phoneHead } from "./details.js";
 import { createMessage, dayLine } from "./messages.js";
+import { createReply } from "./reply.js";
 
 const LIMIT = 160;
 const PAGE = 60;
@@ -30,6 +32,7 @@ export function createConversation(actions, agents) {
   let atStart = true; // whether there is nothing older, and nothing newer
   let atEnd = true;
   let following = true; // whether new messages are scrolled into view
+  let had = false; // whether there was a message in it
   let focusNext = false; // whether the last message gets the focus once it is loaded
   let lastTop = 0; // the last known scroll position
   let loading = false;
@@ -42,18 +45,40 @@ export function createConversation(actions, agents) {
   const log = element("div", { class: "log", role: "log", aria: { label: "Messages", live: "off" } });
   const announcer = element("p", { class: "visually-hidden", role: "status", aria: { live: "polite" } });
   const latest = element("button", { type: "button", class: "latest button small", hidden: true });
+  const empty = element("p", {
+    class: "log-empty muted",
+    hidden: true,
+    text: "No messages yet. Write to an agent as this recipient: the webhook goes out, and a session begins.",
+  });
   const head = element("header", { class: "phone-head" });
-  const foot = element("div", { class: "phone-foot" });
-  const phone = element("div", { class: "phone", hidden: true }, head, element("div", { class: "log-box" }, log, latest), foot, announcer);
+  const phone = element(
+    "div",
+    { class: "phone", hidden: true },
+    head,
+    element("div", { class: "log-box" }, log, empty, latest),
+    announcer,
+  );
   const nothing = element("div", { class: "phone-empty" });
   const node = element("section", { class: "conversation", aria: { label: "Conversation" } }, nothing, phone);
 
-  replace(nothing, emptyState({ iconName: "phone", title: "No conversation selected", text: "Select a recipient in the list, or press J and K to move through it." }));
+  replace(
+    nothing,
+    emptyState({
+      iconName: "phone",
+      title: "No conversation selected",
+      text: "Select a recipient in the list, or press J and K to move through it.",
+    }),
+  );
 
   // Loading
 
   function page(params) {
     return get("/_sandbox/messages", { to: recipient, ...params });
+  }
+
+  // The parameter for the messages from this one on; there is none before the number 0.
+  function from({ number }) {
+    return number > 0 ? { after: number - 1 } : {};
   }
 
   async function newest(limit = PAGE) {
@@ -62,8 +87,15 @@ export function createConversation(actions, agents) {
   }
 
   async function around(number) {
-    const [before, after] = [await page({ order: "newest", limit: PAGE, before: number + 1 }), await page({ order: "oldest", limit: PAGE, after: number })];
-    return { items: [...before.data.reverse(), ...after.data], atStart: before.next_cursor === null, atEnd: after.next_cursor === null };
+    const [before, after] = [
+      await page({ order: "newest", limit: PAGE, before: number + 1 }),
+      await page({ order: "oldest", limit: PAGE, after: number }),
+    ];
+    return {
+      items: [...before.data.reverse(), ...after.data],
+      atStart: before.next_cursor === null,
+      atEnd: after.next_cursor === null,
+    };
   }
 
   /** Open a conversation at its end, or at a message. */
@@ -73,10 +105,11 @@ export function createConversation(actions, agents) {
     if (to !== recipient) {
       recipient = to;
       focusNext = false;
+      had = false;
       info = null;
+      clear();
       drawHead();
       drawFoot();
-      clear();
     }
     nothing.hidden = to !== null;
     phone.hidden = to === null;
@@ -94,14 +127,18 @@ export function createConversation(actions, agents) {
       following = found === null;
       announced = items.at(-1)?.number ?? -1;
       draw();
+      drawFoot();
       if (following) toBottom();
       else reveal(found.id);
     } finally {
-      if (asked === generation) log.removeAttribute("aria-busy");
+      if (asked === generation) {
+        log.removeAttribute("aria-busy");
+        empty.hidden = items.length > 0;
+      }
     }
     if (focusNext) focusMessage(items.length - 1);
     focusNext = false;
-    loadInfo.request();
+    if (items.length) loadInfo.request();
   }
 
   function clear() {
@@ -114,7 +151,7 @@ export function createConversation(actions, agents) {
 
   const loadInfo = refresher(async () => {
     const asked = recipient;
-    if (asked === null) return;
+    if (asked === null || items.length === 0) return;
     const answer = await get(`/_sandbox/conversations/${encodeURIComponent(asked)}`).catch(() => null);
     if (asked !== recipient || answer === null) return;
     const before = JSON.stringify(info);
@@ -125,47 +162,26 @@ export function createConversation(actions, agents) {
     actions.info(info);
   }, 1000);
 
-  async function loadOlder() {
-    if (loading || atStart || items.length === 0) return;
+  // Load a page at one end of the window, and remove as many messages as are too many at the other.
+  async function loadMore(older) {
+    if (loading || items.length === 0 || (older ? atStart : atEnd)) return;
     loading = true;
     const asked = generation;
     try {
-      const answer = await page({ order: "newest", limit: PAGE, before: items[0].number });
+      const place = older
+        ? { order: "newest", before: items[0].number }
+        : { order: "oldest", after: items.at(-1).number };
+      const answer = await page({ ...place, limit: PAGE });
       if (asked !== generation) return;
+      const [here, all] = [answer.next_cursor === null, items.length + answer.data.length <= LIMIT];
+      [atStart, atEnd] = older ? [here, atEnd && all] : [atStart && all, here];
+      const joined = older ? [...answer.data.reverse(), ...items] : [...items, ...answer.data];
       keepPlace(() => {
-        items = [...answer.data.reverse(), ...items];
-        atStart = answer.next_cursor === null;
-        if (items.length > LIMIT) {
-          items = items.slice(0, LIMIT);
-          atEnd = false;
-        }
+        items = older ? joined.slice(0, LIMIT) : joined.slice(-LIMIT);
         draw();
       });
     } catch {
       // The next scroll tries again; the shell shows that the sandbox does not answer.
-    } finally {
-      loading = false;
-    }
-  }
-
-  async function loadNewer() {
-    if (loading || atEnd || items.length === 0) return;
-    loading = true;
-    const asked = generation;
-    try {
-      const answer = await page({ order: "oldest", limit: PAGE, after: items.at(-1).number });
-      if (asked !== generation) return;
-      keepPlace(() => {
-        items = [...items, ...answer.data];
-        atEnd = answer.next_cursor === null;
-        if (items.length > LIMIT) {
-          items = items.slice(-LIMIT);
-          atStart = false;
-        }
-        draw();
-      });
-    } catch {
-      // As above.
     } finally {
       loading = false;
     }
@@ -194,7 +210,7 @@ export function createConversation(actions, agents) {
         toBottom();
       } else {
         const first = items[0].number;
-        const answer = await page({ order: "oldest", limit: LIMIT, ...(first > 0 ? { after: first - 1 } : {}) });
+        const answer = await page({ order: "oldest", limit: LIMIT, ...from(items[0]) });
         if (asked !== generation || loading || items[0]?.number !== first) return;
         keepPlace(() => {
           const last = items.at(-1).number;
@@ -207,21 +223,24 @@ export function createConversation(actions, agents) {
       }
       announce.request();
     } catch {
-      // As above.
+      // The next change tries again.
     }
     loadAtEdges();
   }, INTERVAL);
 
   function loadAtEdges() {
-    if (log.scrollTop < NEAR) void loadOlder();
-    else if (log.scrollHeight - log.scrollTop - log.clientHeight < NEAR) void loadNewer();
+    if (log.scrollTop < NEAR) void loadMore(true);
+    else if (log.scrollHeight - log.scrollTop - log.clientHeight < NEAR) void loadMore(false);
   }
 
   // Drawing
 
   function draw() {
+    had = had || items.length > 0;
     const wanted = new Set(items.map((one) => one.id));
-    const focused = log.contains(document.activeElement) ? document.activeElement.closest(".message")?.dataset.messageId : undefined;
+    const focused = log.contains(document.activeElement)
+      ? document.activeElement.closest(".message")?.dataset.messageId
+      : undefined;
     for (const [id, view] of views) {
       if (wanted.has(id)) continue;
       view.release();
@@ -268,6 +287,7 @@ export function createConversation(actions, agents) {
     }
     if (focused !== undefined && !views.has(focused)) views.get(active)?.node.focus({ preventScroll: true });
     showLatest();
+    empty.hidden = items.length > 0 || log.hasAttribute("aria-busy");
     if (recipient !== null && atEnd && items.length) actions.read(recipient, items.at(-1).number);
   }
 
@@ -320,97 +340,31 @@ export function createConversation(actions, agents) {
     announced = news.at(-1).number;
     const last = news.at(-1);
     const who = last.direction === "INBOUND" ? "Reply" : (last.sender_name ?? last.sender);
-    announcer.textContent = news.length === 1 ? `${who}: ${describeContent(last)}` : `${news.length} new messages. The last: ${who}: ${describeContent(last)}`;
+    announcer.textContent =
+      news.length === 1
+        ? `${who}: ${describeContent(last)}`
+        : `${news.length} new messages. The last: ${who}: ${describeContent(last)}`;
   }, QUIET);
 
   function drawHead() {
-    if (recipient === null) return;
-    const session = info?.sessions?.[0];
-    const email = (info?.channel ?? (recipient.includes("@") ? "EMAIL" : "RCS")) === "EMAIL";
-    const back = element("button", { type: "button", class: "icon-button back", aria: { label: "Back to the conversations" }, on: { click: actions.back } }, icon("back"));
-    const details = element("button", { type: "button", class: "icon-button", title: "Details (I)", aria: { label: "Details", keyshortcuts: "i" }, on: { click: actions.details } }, icon("panel"));
-    replace(
-      head,
-      back,
-      avatar(recipient, email),
-      element("div", { class: "phone-title" }, element("h2", { class: "truncate", text: recipient }), element("p", { class: "muted truncate", text: subtitle(email) })),
-      session ? badge(`Session until ${formatClock(session.expires_at)}`, "ok") : null,
-      info?.suppressed ? badge("Suppressed", "bad") : null,
-      details,
-    );
+    if (recipient !== null) replace(head, phoneHead(recipient, info, actions));
   }
 
-  function subtitle(email) {
-    const names = [...new Set((info?.senders ?? []).map((one) => one.sender_name ?? one.sender))];
-    const from = names.length > 2 ? `${names.slice(0, 2).join(", ")} and ${names.length - 2} more` : names.join(", ");
-    return [email ? "E-mail" : "RCS", from].filter(Boolean).join(" · ");
-  }
-
-  // The reply
-
-  const select = element("select", { class: "input reply-agent", aria: { label: "Reply to" } });
-  const text = element("textarea", { class: "input reply-text", rows: "1", maxlength: "3072", placeholder: "Reply as the recipient", aria: { label: "Reply as the recipient", keyshortcuts: "r" } });
-  const submit = element("button", { type: "submit", class: "button primary reply-send", aria: { label: "Send the reply" } }, icon("send"));
-  const form = element("form", { class: "reply" }, select, text, submit);
+  const reply = createReply(async (agentId, text) => {
+    const to = recipient;
+    await post("/_sandbox/replies", { agent_id: agentId, user: to, text });
+    if (to !== recipient) return;
+    following = true;
+    if (!atEnd) await open(to);
+    live.request();
+    loadInfo.request();
+  }, agents);
+  phone.insertBefore(reply.node, announcer);
 
   function drawFoot() {
     if (recipient === null) return;
-    if (recipient.includes("@")) {
-      replace(foot, element("p", { class: "muted no-reply", text: "The API has no inbound e-mail, so there is nothing to reply to here." }));
-      return;
-    }
-    const senders = (info?.senders ?? []).filter((one) => one.channel !== "EMAIL");
-    const possible = new Map(senders.map((one) => [one.sender, one.sender_name ?? one.sender]));
-    for (const one of agents()) if (!possible.has(one.agent_id)) possible.set(one.agent_id, one.display_name ?? one.agent_id);
-    const chosen = select.dataset.recipient === recipient ? select.value : "";
-    replace(
-      select,
-      [...possible].map(([id, name]) => element("option", { value: id, text: name === id ? id : `${name} (${id})` })),
-    );
-    select.dataset.recipient = recipient;
-    const last = items.findLast?.((one) => one.channel !== "EMAIL")?.sender;
-    const preferred = [chosen, last, [...possible.keys()][0]].find((one) => possible.has(one));
-    if (preferred) select.value = preferred;
-    select.hidden = possible.size < 2;
-    if (!form.isConnected) replace(foot, form);
+    reply.show(recipient, info?.senders ?? [], items.findLast((one) => one.channel !== "EMAIL")?.sender);
   }
-
-  function grow() {
-    text.style.setProperty("height", "auto");
-    text.style.setProperty("height", `${Math.min(text.scrollHeight + 2, 140)}px`);
-    submit.disabled = text.value.trim() === "";
-  }
-
-  async function sendReply() {
-    const given = text.value.trim();
-    if (given === "" || submit.disabled) return;
-    submit.disabled = true;
-    try {
-      await post("/_sandbox/replies", { agent_id: select.value, user: recipient, text: given });
-      text.value = "";
-      following = true;
-      if (!atEnd) await open(recipient);
-    } catch (error) {
-      toast(error.message, "bad");
-    } finally {
-      grow();
-    }
-    live.request();
-    loadInfo.request();
-  }
-
-  form.addEventListener("submit", (event) => {
-    event.preventDefault();
-    void sendReply();
-  });
-  text.addEventListener("input", grow);
-  text.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") text.blur();
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-    event.preventDefault();
-    void sendReply();
-  });
-  submit.disabled = true;
 
   // The focus and the scroll position
 
@@ -449,7 +403,8 @@ export function createConversation(actions, agents) {
     else if (event.key === "Home") focusMessage(0);
     else if (event.key === "End") void jumpToLatest().then(() => focusMessage(items.length - 1));
     else if (event.key === "Enter") actions.select(view.message);
-    else if (event.key === "m" || event.key === "ContextMenu") actions.menu(view.message, view.node.querySelector(".message-menu"));
+    else if (event.key === "m" || event.key === "ContextMenu")
+      actions.menu(view.message, view.node.querySelector(".message-menu"));
     else return;
     event.preventDefault();
   });
@@ -495,10 +450,18 @@ export function createConversation(actions, agents) {
       loadInfo.cancel();
     },
     drawFoot,
-    /** Load everything anew; return whether the conversation has messages. */
+    /** Load everything anew, at the same place if it still exists; return whether there is such a conversation. */
     async reset() {
+      if (recipient === null || !had) return true;
+      const first = items[0];
+      const answer = first === undefined ? null : await page({ order: "oldest", limit: 1, ...from(first) });
+      if (answer?.data[0] !== undefined && answer.data[0].id === first.id) {
+        live.request();
+        loadInfo.request();
+        return true;
+      }
       info = null;
-      if (recipient === null) return true;
+      had = false;
       await open(recipient);
       return items.length > 0;
     },
@@ -509,7 +472,7 @@ export function createConversation(actions, agents) {
       views.get(selected)?.select(true);
     },
     focusReply() {
-      if (form.isConnected) text.focus();
+      reply.focus();
     },
     focusLast() {
       if (items.length) focusMessage(items.length - 1);

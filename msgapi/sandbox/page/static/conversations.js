@@ -3,7 +3,8 @@
 // Rules:
 // - All rows have the height ROW, and only those in sight (and the one with the focus) are in the document.
 // - A change fetches the first page anew. If it reaches back to what is known, the rest stays; if not, the list starts
-//   over with it. While the user reads further down, the list does not start over: a button offers that.
+//   over with it. While the user reads further down, the list does not start over: a button offers that. Every second
+//   change then fetches the page in sight in place of the first one.
 
 import { get, refresher } from "./api.js";
 import { avatar, element, formatShort, formatTime, icon, replace } from "./dom.js";
@@ -14,8 +15,11 @@ const PAGE = 50;
 const MARGIN = 4; // rows beyond those in sight
 const INTERVAL = 600;
 
-/** Create the list. `open(recipient, byUser)` is called when one is chosen, and `changed()` when the list has changed. */
-export function createList(open, changed) {
+/**
+ * Create the list. `open(recipient, byUser)` is called when one is chosen, `changed()` when the list has
+ * changed, and `create()` to write as a recipient who is not in it.
+ */
+export function createList(open, changed, create) {
   let items = [];
   let cursor = null;
   let loading = false;
@@ -25,18 +29,56 @@ export function createList(open, changed) {
   let selected = null;
   let active = null; // the recipient whose row is in the tab order
   let baseline = null; // what is newer than this, and was not opened since, is new
+  const pageOf = new Map(); // recipient -> the cursor of the page in which it was
+  let inSight = false; // whether the next change fetches the page in sight
   const read = new Map(); // recipient -> the number of its newest message when it was open
   const rows = new Map(); // recipient -> {node, signature}
 
-  const input = element("input", { type: "search", class: "input", id: "conversation-search", placeholder: "Search", autocomplete: "off", spellcheck: "false", aria: { label: "Search conversations", keyshortcuts: "/" } });
+  const input = element("input", {
+    type: "search",
+    class: "input",
+    id: "conversation-search",
+    placeholder: "Search",
+    autocomplete: "off",
+    spellcheck: "false",
+    aria: { label: "Search conversations", keyshortcuts: "/" },
+  });
   const box = element("ul", { class: "rows", role: "listbox", aria: { label: "Conversations" } });
-  const newer = element("button", { type: "button", class: "newer button small", hidden: true }, icon("arrow-up"), "Newer conversations");
+  const newer = element(
+    "button",
+    { type: "button", class: "newer button small", hidden: true },
+    icon("arrow-up"),
+    "Newer conversations",
+  );
   const note = element("div", { class: "list-note", role: "status" });
   const scroller = element("div", { class: "list-scroller" }, box, note);
+  const fresh = element(
+    "button",
+    {
+      type: "button",
+      class: "icon-button",
+      title: "Write as a new recipient (N)",
+      aria: { label: "Write as a new recipient", keyshortcuts: "n" },
+      on: { click: create },
+    },
+    icon("plus"),
+  );
   const node = element(
     "section",
     { class: "list", aria: { label: "Conversations" } },
-    element("div", { class: "list-head" }, element("h2", { class: "visually-hidden", text: "Conversations" }), element("div", { class: "search" }, icon("search"), input, element("kbd", { text: "/", aria: { hidden: "true" } }))),
+    element(
+      "div",
+      { class: "list-head" },
+      element("h2", { class: "visually-hidden", text: "Conversations" }),
+      element(
+        "div",
+        { class: "search" },
+        icon("search"),
+        input,
+        element("kbd", { text: "/", aria: { hidden: "true" } }),
+      ),
+      fresh,
+    ),
     newer,
     scroller,
   );
@@ -45,12 +87,19 @@ export function createList(open, changed) {
 
   async function fetchPage(from) {
     const asked = generation;
-    const answer = await get("/_sandbox/conversations", { search, limit: from === null ? PAGE : 2 * PAGE, cursor: from });
-    return asked === generation ? answer : null;
+    const answer = await get("/_sandbox/conversations", {
+      search,
+      limit: from === null ? PAGE : 2 * PAGE,
+      cursor: from,
+    });
+    if (asked !== generation) return null;
+    for (const one of answer.data) pageOf.set(one.recipient, from);
+    return answer;
   }
 
   async function reload() {
     generation += 1;
+    pageOf.clear();
     const page = await fetchPage(null);
     if (page === null) return;
     start(page);
@@ -68,6 +117,12 @@ export function createList(open, changed) {
 
   async function refresh() {
     if (!loaded) return reload();
+    const from = pageOf.get(items[Math.floor(scroller.scrollTop / ROW)]?.recipient) ?? null;
+    inSight = from !== null && !inSight;
+    if (inSight) {
+      update((await fetchPage(from))?.data ?? []);
+      return undefined;
+    }
     const page = await fetchPage(null);
     if (page === null) return undefined;
     const known = items.length ? order(items[0]) : -1;
@@ -77,6 +132,17 @@ export function createList(open, changed) {
     else if (scroller.scrollTop < ROW) start(page);
     else newer.hidden = false;
     return undefined;
+  }
+
+  // Take over what has changed in conversations whose place is the same.
+  function update(page) {
+    const given = new Map(page.map((one) => [one.recipient, one]));
+    items = items.map((one) => {
+      const next = given.get(one.recipient);
+      return next !== undefined && order(next) === order(one) ? next : one;
+    });
+    draw();
+    live.request(); // and then the first page
   }
 
   // Put the conversations of the first page in front, and keep what is in sight where it is.
@@ -134,7 +200,16 @@ export function createList(open, changed) {
     const signature = JSON.stringify([item, isNew, recipient === selected, formatShort(item.last_at)]);
     let row = rows.get(recipient);
     if (row === undefined) {
-      row = { node: element("li", { role: "option", class: "conversation-row", id: `row-${encodeURIComponent(recipient)}`, data: { recipient } }), signature: "", at: -1 };
+      row = {
+        node: element("li", {
+          role: "option",
+          class: "conversation-row",
+          id: `row-${encodeURIComponent(recipient)}`,
+          data: { recipient },
+        }),
+        signature: "",
+        at: -1,
+      };
       rows.set(recipient, row);
       box.append(row.node);
     }
@@ -154,9 +229,24 @@ export function createList(open, changed) {
       row.node,
       avatar(recipient, item.channel === "EMAIL"),
       element("span", { class: "row-name truncate", text: recipient }),
-      element("time", { class: "row-time", datetime: item.last_at, title: formatTime(item.last_at), text: formatShort(item.last_at) }),
-      element("span", { class: "row-text truncate" }, item.last_direction === "INBOUND" ? element("span", { class: "row-by", text: "Reply: " }) : null, item.last_text || "No text"),
-      element("span", { class: ["row-state", state.kind], title: state.text }, icon(state.image), element("span", { class: "visually-hidden", text: `${state.text}${isNew ? ", new" : ""}` })),
+      element("time", {
+        class: "row-time",
+        datetime: item.last_at,
+        title: formatTime(item.last_at),
+        text: formatShort(item.last_at),
+      }),
+      element(
+        "span",
+        { class: "row-text truncate" },
+        item.last_direction === "INBOUND" ? element("span", { class: "row-by", text: "Reply: " }) : null,
+        item.last_text || "No text",
+      ),
+      element(
+        "span",
+        { class: ["row-state", state.kind], title: state.text },
+        icon(state.image),
+        element("span", { class: "visually-hidden", text: `${state.text}${isNew ? ", new" : ""}` }),
+      ),
     );
   }
 
@@ -173,7 +263,8 @@ export function createList(open, changed) {
     active = item.recipient;
     const top = items.indexOf(item) * ROW;
     if (top < scroller.scrollTop) scroller.scrollTop = top;
-    else if (top + ROW > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + ROW - scroller.clientHeight;
+    else if (top + ROW > scroller.scrollTop + scroller.clientHeight)
+      scroller.scrollTop = top + ROW - scroller.clientHeight;
     draw();
     rows.get(active)?.node.focus({ preventScroll: true });
     if (byKey) open(active, false);
@@ -191,7 +282,14 @@ export function createList(open, changed) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = items.findIndex((one) => one.recipient === active);
     const page = Math.max(1, Math.floor(scroller.clientHeight / ROW) - 1);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1, PageDown: at + page, PageUp: at - page, Home: 0, End: items.length - 1 }[event.key];
+    const to = {
+      ArrowDown: at + 1,
+      ArrowUp: at - 1,
+      PageDown: at + page,
+      PageUp: at - page,
+      Home: 0,
+      End: items.length - 1,
+    }[event.key];
     if (to !== undefined) focusRow(to, true);
     else if ((event.key === "Enter" || event.key === " ") && active !== null) open(active, true);
     else return;
@@ -226,7 +324,11 @@ export function createList(open, changed) {
     }, 150);
   });
   input.addEventListener("keydown", (event) => {
-    if (event.key === "ArrowDown") focusRow(items.findIndex((one) => one.recipient === active), false);
+    if (event.key === "ArrowDown")
+      focusRow(
+        items.findIndex((one) => one.recipient === active),
+        false,
+      );
     else if (event.key === "Escape" && input.value === "") input.blur();
     else return;
     event.preventDefault();

@@ -5,18 +5,8 @@
 
 import { post } from "./api.js";
 import { copyButton, element } from "./dom.js";
-import {
-  action,
-  field,
-  isEdited,
-  keyedList,
-  panel,
-  setHidden,
-  setText,
-  showError,
-  table,
-  uniqueId,
-} from "./widgets.js";
+import { keyedList, table } from "./lists.js";
+import { action, field, isEdited, panel, setHidden, setText, showError, uniqueId } from "./widgets.js";
 
 const REQUEST_FAULTS = [
   ["429", "429 rate limit exceeded", "Refused, with retry_after."],

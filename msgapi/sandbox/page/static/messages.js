@@ -18,14 +18,35 @@ const GROUP = 3 * 60_000; // milliseconds within which messages of one sender ar
 export function createMessage(given, actions) {
   let message = given;
   const content = renderContent(message, (text, button) => actions.tap(message, text, button));
-  const sender = element("p", { class: "sender", text: message.direction === "INBOUND" ? "" : (message.sender_name ?? message.sender) });
+  const sender = element("p", {
+    class: "sender",
+    text: message.direction === "INBOUND" ? "" : (message.sender_name ?? message.sender),
+  });
   const state = element("span", { class: "state" });
-  const more = element("button", { type: "button", class: "icon-button small message-menu", tabindex: "-1", title: "Deliver, read, fail, copy …", aria: { label: "Actions for the message", haspopup: "menu", expanded: "false" } }, icon("more"));
+  const more = element(
+    "button",
+    {
+      type: "button",
+      class: "icon-button small message-menu",
+      tabindex: "-1",
+      title: "Deliver, read, fail, copy …",
+      aria: { label: "Actions for the message", haspopup: "menu", expanded: "false" },
+    },
+    icon("more"),
+  );
   more.addEventListener("click", () => actions.menu(message, more));
-  const time = element("time", { datetime: message.created_at, title: formatTime(message.created_at), text: formatClock(message.created_at) });
+  const time = element("time", {
+    datetime: message.created_at,
+    title: formatTime(message.created_at),
+    text: formatClock(message.created_at),
+  });
   const node = element(
     "article",
-    { class: ["message", message.direction === "INBOUND" ? "inbound" : "outbound"], data: { messageId: message.id }, tabindex: "-1" },
+    {
+      class: ["message", message.direction === "INBOUND" ? "inbound" : "outbound"],
+      data: { messageId: message.id },
+      tabindex: "-1",
+    },
     sender,
     element("div", { class: "message-row" }, content.node, more),
     element("p", { class: "meta" }, time, state),
@@ -44,7 +65,10 @@ export function createMessage(given, actions) {
     state.className = `state ${shown.kind}`;
     replace(state, message.direction === "INBOUND" ? null : [icon(shown.image), shown.text]);
     const who = message.direction === "INBOUND" ? "Reply" : (message.sender_name ?? message.sender);
-    node.setAttribute("aria-label", `${who}: ${describeContent(message)}, ${shown.text}, ${formatClock(message.created_at)}`);
+    node.setAttribute(
+      "aria-label",
+      `${who}: ${describeContent(message)}, ${shown.text}, ${formatClock(message.created_at)}`,
+    );
     allowTaps(node, message.taps ?? []);
     return true;
   }

@@ -4,7 +4,7 @@
 // details are three views; on a wide one they are side by side.
 
 import { get, pageValue, post } from "./api.js";
-import { copy, dialog, element, emptyState, menu, recall, remember, replace, toast } from "./dom.js";
+import { ask, copy, dialog, element, emptyState, menu, recall, remember, replace, toast } from "./dom.js";
 import { createConversation } from "./conversation.js";
 import { createDetails } from "./details.js";
 import { createList } from "./conversations.js";
@@ -23,10 +23,14 @@ export function create() {
   let detailsOpen = false; // as a panel that covers the phone, where it has no place beside it
   let opening = 0;
 
-  const list = createList(choose, () => {
-    drawStart();
-    openFirst();
-  });
+  const list = createList(
+    choose,
+    () => {
+      drawStart();
+      openFirst();
+    },
+    writeFirst,
+  );
   const details = createDetails({ change, fail, close: closeDetails });
   const conversation = createConversation(
     {
@@ -46,13 +50,16 @@ export function create() {
     () => agents,
   );
   const start = element("div", { class: "phones-start", hidden: true });
-  const columns = element("div", { class: "phones-columns" }, list.node, conversation.node, details.node);
+  const columns = element("div", { class: "phones-columns", hidden: true }, list.node, conversation.node, details.node);
   const node = element("div", { class: "phones", data: { view: "list" } }, start, columns);
 
   // The address
 
   function address(recipient, messageId = null) {
-    return ["#phones", recipient, messageId].filter((part) => part !== null).map((part, at) => (at ? encodeURIComponent(part) : part)).join("/");
+    return ["#phones", recipient, messageId]
+      .filter((part) => part !== null)
+      .map((part, at) => (at ? encodeURIComponent(part) : part))
+      .join("/");
   }
 
   function go(recipient, { instead = false } = {}) {
@@ -88,8 +95,10 @@ export function create() {
       details.showConversation(recipient, null);
     }
     drawPanels();
+    const opened = conversation.open(recipient, messageId);
+    drawStart();
     try {
-      await conversation.open(recipient, messageId);
+      await opened;
     } catch (error) {
       toast(error.message, "bad");
     }
@@ -178,11 +187,20 @@ export function create() {
   function fail(message) {
     const email = message.channel === "EMAIL";
     const known = email ? EMAIL_REASONS : reasons;
-    const select = element("select", {}, known.map((one) => element("option", { value: one, text: one })));
+    const select = element(
+      "select",
+      {},
+      known.map((one) => element("option", { value: one, text: one })),
+    );
     const form = element(
       "form",
       { method: "dialog", class: "form" },
-      element("p", { class: "muted", text: email ? "The mail bounces: `bounce` for good, `full` for now." : "The delivery fails, the hold is released, and the webhook message.failed goes out with this reason." }),
+      element("p", {
+        class: "muted",
+        text: email
+          ? "The mail bounces: `bounce` for good, `full` for now."
+          : "The delivery fails, the hold is released, and the webhook message.failed goes out with this reason.",
+      }),
       element("label", { class: "field" }, element("span", { text: "Reason" }), select),
       element(
         "div",
@@ -201,8 +219,19 @@ export function create() {
     const inbound = message.direction === "INBOUND";
     const changes = [
       { text: "Deliver", icon: "check", disabled: !isUnderWay(message), run: () => change(message, "deliver") },
-      { text: email ? "Open" : "Read", icon: "check-double", disabled: !canBeRead(message), run: () => change(message, "read") },
-      { text: email ? "Bounce …" : "Fail …", icon: "alert", kind: "danger", disabled: !isUnderWay(message), run: () => fail(message) },
+      {
+        text: email ? "Open" : "Read",
+        icon: "check-double",
+        disabled: !canBeRead(message),
+        run: () => change(message, "read"),
+      },
+      {
+        text: email ? "Bounce …" : "Fail …",
+        icon: "alert",
+        kind: "danger",
+        disabled: !isUnderWay(message),
+        run: () => fail(message),
+      },
       { text: "Expire", icon: "clock", disabled: !isUnderWay(message), run: () => change(message, "expire") },
       null,
     ];
@@ -217,7 +246,7 @@ export function create() {
   // The start: an empty sandbox says what to do
 
   function drawStart() {
-    const empty = list.isEmpty;
+    const empty = list.isEmpty && conversation.recipient === null;
     columns.hidden = empty;
     if (start.hidden === !empty) return;
     start.hidden = !empty;
@@ -238,8 +267,29 @@ export function create() {
         title: "No messages yet",
         text: "Send one from a terminal, or point your application at this sandbox with the two variables. It appears here at once, and nothing is really sent.",
         code,
+        action: element("button", {
+          type: "button",
+          class: "button",
+          text: "Write as a recipient",
+          on: { click: writeFirst },
+        }),
       }),
     );
+  }
+
+  // A recipient can write first, which opens a session with the agent.
+  async function writeFirst() {
+    const field = { label: "Phone number, with + and the country code", type: "tel", value: "+49", required: true };
+    const given = await ask({ title: "Write as a new recipient", field, confirm: "Continue" });
+    const number = (given ?? "").replace(/[^+0-9]/g, "");
+    if (given === null) return;
+    if (!/^\+[1-9][0-9]{6,14}$/.test(number)) {
+      toast(`${given} is not a phone number such as +4915112345678.`, "bad");
+      return;
+    }
+    history.pushState(null, "", address(number));
+    await openConversation(number, null);
+    conversation.focusReply();
   }
 
   async function reload() {
@@ -251,7 +301,8 @@ export function create() {
   }
 
   function openFirst() {
-    if (visible && !NARROW.matches && conversation.recipient === null && list.first !== null) go(list.first, { instead: true });
+    if (visible && !NARROW.matches && conversation.recipient === null && list.first !== null)
+      go(list.first, { instead: true });
   }
 
   async function resetConversation() {
@@ -262,7 +313,10 @@ export function create() {
   }
 
   async function loadAccount() {
-    const [account, found] = await Promise.all([get("/_sandbox/account").catch(() => null), get("/_sandbox/agents", { limit: 200 }).catch(() => null)]);
+    const [account, found] = await Promise.all([
+      get("/_sandbox/account").catch(() => null),
+      get("/_sandbox/agents", { limit: 200 }).catch(() => null),
+    ]);
     if (account?.fail_reasons?.length) reasons = account.fail_reasons.map((one) => one.reason ?? one);
     if (found !== null) agents = found.data.filter((one) => one.launched && one.status === "APPROVED");
     conversation.drawFoot();
@@ -311,10 +365,20 @@ export function create() {
       { key: "/", text: "Search the conversations", run: () => list.focusSearch() },
       { key: "j", text: "Next conversation", run: () => list.step(1) },
       { key: "k", text: "Previous conversation", run: () => list.step(-1) },
+      { key: "n", text: "Write as a new recipient", run: writeFirst },
       { key: "r", text: "Reply", run: () => conversation.focusReply() },
-      { key: "l", text: "Go to the messages: arrow keys, Enter for details, M for actions", run: () => conversation.focusLast() },
+      {
+        key: "l",
+        text: "Go to the messages: arrow keys, Enter for details, M for actions",
+        run: () => conversation.focusLast(),
+      },
       { key: "i", text: "Show or hide the details", run: toggleDetails },
-      { key: "Escape", name: "Esc", text: "Back", run: () => (details.message !== null || !details.node.hidden ? closeDetails() : NARROW.matches && go(null)) },
+      {
+        key: "Escape",
+        name: "Esc",
+        text: "Back",
+        run: () => (details.message !== null || !details.node.hidden ? closeDetails() : NARROW.matches && go(null)),
+      },
     ],
   };
 }

@@ -8,24 +8,12 @@
 
 import { get } from "./api.js";
 import { debounce, element, icon, replace, timeElement } from "./dom.js";
-import {
-  coalesced,
-  codeView,
-  copyable,
-  emptyState,
-  keyedList,
-  prettyJson,
-  setHidden,
-  setText,
-  showError,
-  stateBadge,
-  table,
-  uniqueId,
-} from "./widgets.js";
+import { coalesced, keyedList, STILL } from "./lists.js";
+import { createDetails, tone } from "./request.js";
+import { emptyState, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
 
 const PAGE = 100; // rows
 const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
-const STILL = 900; // milliseconds without a movement of the pointer after which rows are added again
 const STATUSES = [
   ["", "All"],
   ["2xx", "2xx"],
@@ -308,8 +296,8 @@ function createPager(load, fetchFirst) {
   const node = element(
     "nav",
     { class: "pages", hidden: true, aria: { label: "Pages of requests" } },
-    newest,
     where,
+    newest,
     older,
   );
   newest.addEventListener("click", () => void load({ cursor: null, first: true, number: 1 }));
@@ -338,12 +326,6 @@ function createPager(load, fetchFirst) {
       setText(where, page.first ? "Newest first" : `Page ${page.number} · not live`);
     },
   };
-}
-
-function tone(status) {
-  if (status < 300) return "ok";
-  if (status < 400) return "info";
-  return status < 500 ? "warn" : "bad";
 }
 
 function createRow(request, choose) {
@@ -378,118 +360,6 @@ function createRow(request, choose) {
     choose(chosen) {
       if (chosen) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
-    },
-  };
-}
-
-// The details of the chosen request. They are not live: a request does not change.
-function createDetails(leave) {
-  const empty = element(
-    "div",
-    { class: "empty request-none" },
-    element("div", { class: "empty-icon" }, icon("terminal")),
-    element("h2", { text: "No request is chosen" }),
-    element("p", { text: "Choose a request to see its body, its response, and how to repeat it with curl or msgapi." }),
-  );
-  const back = element(
-    "button",
-    { type: "button", class: "icon-button request-back", aria: { label: "Back to the list" } },
-    icon("back"),
-  );
-  back.addEventListener("click", leave);
-  const status = stateBadge("");
-  const title = element("h2", { class: "request-title", tabindex: "-1" });
-  const facts = element("dl", { class: "facts" });
-  const refusal = createRefusal();
-  const body = codeView("Request", [
-    ["Pretty", prettyJson],
-    ["Raw", (text) => text],
-  ]);
-  const response = codeView("Response", [
-    ["Pretty", prettyJson],
-    ["Raw", (text) => text],
-  ]);
-  const curl = codeView("As curl");
-  const python = codeView("As msgapi code");
-  const content = element(
-    "article",
-    { class: "request-content", hidden: true, aria: { label: "Details of the request" } },
-    element("header", { class: "request-head" }, back, status.node, title),
-    element(
-      "div",
-      { class: "request-body" },
-      facts,
-      refusal.node,
-      element("div", { class: "request-codes" }, body.node, response.node, curl.node, python.node),
-    ),
-  );
-  return {
-    node: element("section", { class: "request-details", aria: { label: "Details" } }, empty, content),
-    focus: () => title.focus(),
-    show(request) {
-      setHidden(empty, true);
-      setHidden(content, false);
-      content.scrollTop = 0;
-      status.update(String(request.status), tone(request.status));
-      setText(title, `${request.method} ${request.path}`);
-      replace(facts, factsOf(request));
-      refusal.update(request);
-      setHidden(body.node, !request.body);
-      body.update(request.body ?? "");
-      response.update(request.response ?? "");
-      curl.update(request.curl ?? "");
-      setHidden(python.node, !request.python);
-      python.update(request.python ?? "");
-    },
-  };
-}
-
-function factsOf(request) {
-  const fact = (label, value) => [element("dt", { text: label }), element("dd", {}, value)];
-  return [
-    fact("Number", String(request.number)),
-    fact("Time", timeElement(request.at)),
-    ...(request.query ? [fact("Query", copyable(request.query, "the query").node)] : []),
-    fact(
-      "Idempotency key",
-      request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none",
-    ),
-    fact("Response", request.replayed ? "replayed: the stored response to this idempotency key" : "new"),
-    ...(request.fault ? [fact("Fault", `${request.fault}, simulated`)] : []),
-  ];
-}
-
-function createRefusal() {
-  const code = copyable("", "the code");
-  const message = element("p", { class: "refusal-message" });
-  const { node: scroll, body } = table("Details of the refusal", [["Field"], ["Problem"]]);
-  const node = element(
-    "section",
-    { class: "refusal", hidden: true, aria: { label: "Refusal" } },
-    code.node,
-    message,
-    scroll,
-  );
-  return {
-    node,
-    update(request) {
-      setHidden(node, !request.code);
-      node.dataset.tone = tone(request.status);
-      code.update(request.code ?? "");
-      setText(message, request.message ?? "");
-      const details = request.details ?? [];
-      setHidden(scroll, details.length === 0);
-      replace(
-        body,
-        details.map((one) =>
-          element(
-            "tr",
-            {},
-            element("td", {}, element("code", { text: one.field || "–" })),
-            element("td", { text: one.message }),
-          ),
-        ),
-      );
     },
   };
 }

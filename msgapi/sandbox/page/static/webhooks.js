@@ -5,29 +5,26 @@
 
 import { get, post } from "./api.js";
 import { element, icon } from "./dom.js";
+import { coalesced, getAll, keyedList, liveRows, pages, table } from "./lists.js";
 import {
   action,
-  coalesced,
   codeView,
   copyable,
   emptyState,
   field,
   form,
-  keyedList,
-  pages,
   panel,
   prettyJson,
   readNumber,
   setHidden,
   setText,
   stateBadge,
-  table,
   timeNode,
   uniqueId,
 } from "./widgets.js";
 
 /** Create the section Webhooks. */
-export function createWebhooks(context) {
+export function createWebhooks() {
   const endpoints = element("ul", { class: "entities" });
   const empty = emptyState(
     "globe",
@@ -45,9 +42,10 @@ export function createWebhooks(context) {
     class: "nothing",
     text: "There are no deliveries. Each event is sent to the endpoints that subscribe to it.",
   });
-  const rows = keyedList(list, {
+  const rows = liveRows(list, {
     key: (one) => one.id,
-    create: (one) => createDelivery(one, context, () => paged.refresh()),
+    create: (one) => createDelivery(one, () => paged.refresh()),
+    isOpen: (row) => row.isOpen(),
   });
   const paged = pages(
     (cursor) =>
@@ -57,15 +55,15 @@ export function createWebhooks(context) {
         webhook_id: which.select.value || undefined,
         event: event.select.value || undefined,
       }),
-    (items) => {
-      rows.update(items);
+    (items, { asked }) => {
+      rows.update(items, { asked });
       setHidden(none, items.length > 0);
       event.add(items.map((one) => [one.event, one.event]));
     },
     { label: "Pages of deliveries" },
   );
   const load = async () => {
-    const { data } = await get("/_sandbox/webhooks", { limit: 200 });
+    const data = await getAll("/_sandbox/webhooks");
     endpointCards.update(data);
     setHidden(empty, data.length > 0);
     which.set(data.map((one) => [one.id, one.url]));
@@ -87,7 +85,7 @@ export function createWebhooks(context) {
     panel(
       "Deliveries",
       { wide: true },
-      element("div", { class: "toolbar" }, which.node, event.node),
+      element("div", { class: "toolbar" }, which.node, event.node, rows.button),
       none,
       list,
       paged.node,
@@ -143,7 +141,7 @@ function createEndpoint({ id }) {
   };
 }
 
-function createDelivery({ id, event, event_id: eventId }, context, load) {
+function createDelivery({ id, event, event_id: eventId }, load) {
   const bodyId = uniqueId("delivery");
   const state = stateBadge("");
   const at = timeNode();
@@ -162,7 +160,7 @@ function createDelivery({ id, event, event_id: eventId }, context, load) {
   let delivery = null;
   let details = null;
   head.addEventListener("click", () => {
-    details ??= createDetails({ id, eventId }, context, load);
+    details ??= createDetails({ id, eventId }, load);
     if (!body.firstChild) body.append(...details.nodes);
     const open = body.hidden;
     setHidden(body, !open);
@@ -181,10 +179,11 @@ function createDelivery({ id, event, event_id: eventId }, context, load) {
       setText(attempts, `${made} ${made === 1 ? "attempt" : "attempts"}${result}`);
       if (details && !body.hidden) details.update(one);
     },
+    isOpen: () => !body.hidden,
   };
 }
 
-function createDetails({ id, eventId }, context, load) {
+function createDetails({ id, eventId }, load) {
   const path = `/_sandbox/deliveries/${encodeURIComponent(id)}`;
   const run =
     (name, body = {}) =>

@@ -1,4 +1,4 @@
-// Parts that the tabs Account and Requests are built from: lists that keep their nodes, forms, actions and dialogs.
+// Parts that the tabs Account and Requests are built from: panels, values, actions, fields, forms and code.
 //
 // Rules:
 // - A node that is on the page is changed, not replaced, so that focus, selection and open details stay.
@@ -36,66 +36,6 @@ export function setHidden(node, hidden) {
 /** Return whether what the user types in *node* must not be overwritten. */
 export function isEdited(node) {
   return node === document.activeElement || node.dataset.edited === "true";
-}
-
-/**
- * Keep the children of *container* equal to a list of items. `create(item)` returns `{node, update(item)}`.
- *
- * A node is moved only if its place is wrong, since a moved node loses the focus.
- */
-export function keyedList(container, { key, create }) {
-  let entries = new Map();
-  return {
-    entries: () => entries,
-    update(items) {
-      const next = new Map();
-      for (const item of items) {
-        const name = key(item);
-        const entry = entries.get(name) ?? create(item);
-        entry.update(item);
-        next.set(name, entry);
-      }
-      for (const [name, entry] of entries) if (!next.has(name)) entry.node.remove();
-      let following = null;
-      for (const entry of [...next.values()].reverse()) {
-        if (entry.node.parentNode !== container || entry.node.nextSibling !== following) {
-          container.insertBefore(entry.node, following);
-        }
-        following = entry.node;
-      }
-      entries = next;
-    },
-  };
-}
-
-/**
- * Return a function that runs *job* soon: never twice at once, and at most once in *interval* milliseconds.
- *
- * A call during a run leads to one more run. Errors are passed to *onError*.
- */
-export function coalesced(job, { interval = 300, onError = showError } = {}) {
-  let running = false;
-  let wanted = false;
-  let last = -Infinity;
-  async function run() {
-    running = true;
-    while (wanted) {
-      const wait = last + interval - performance.now();
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      wanted = false;
-      last = performance.now();
-      try {
-        await job();
-      } catch (error) {
-        onError(error);
-      }
-    }
-    running = false;
-  }
-  return () => {
-    wanted = true;
-    if (!running) void run();
-  };
 }
 
 /** Show an error as a toast. */
@@ -240,8 +180,9 @@ async function runWith(button, error, job, done) {
     const text = typeof done === "function" ? done(result) : done;
     if (text && result !== false) toast(text, "ok");
   } catch (problem) {
-    setHidden(setText(error, problem.message), false);
-    button.setAttribute("aria-describedby", error.id);
+    setHidden(setText(error, problem.isAtField ? "" : problem.message), problem.isAtField === true);
+    if (problem.isAtField) button.removeAttribute("aria-describedby");
+    else button.setAttribute("aria-describedby", error.id);
     showError(problem);
   } finally {
     button.removeAttribute("aria-disabled");
@@ -333,21 +274,21 @@ export function form(label, fields, submit, { kind = "", done = null, keep = fal
   return { node, button };
 }
 
+// Show the details of an error at the fields that they name. The rest is shown beside the button.
 function assign(problem, fields) {
-  for (const detail of problem.details ?? []) {
-    const found = fields.find((one) => one.name === detail.field);
-    found?.fail(detail.message);
-  }
-  fields.find((one) => one.input.getAttribute("aria-invalid"))?.input.focus();
+  const details = problem.details ?? [];
+  for (const detail of details) fields.find((one) => one.name === detail.field)?.fail(detail.message);
+  const failed = fields.filter((one) => one.input.hasAttribute("aria-invalid"));
+  problem.isAtField = details.length > 0 && failed.length === details.length;
+  failed[0]?.input.focus();
 }
 
 /** Return the number in a text; throw an error for the field *name* if it is none. */
 export function readNumber(text, name, { least = 0 } = {}) {
   const value = Number(text.replace(",", "."));
   if (text !== "" && Number.isFinite(value) && value >= least) return value;
-  throw Object.assign(new Error("The value is not valid."), {
-    details: [{ field: name, message: `must be a number of at least ${least}` }],
-  });
+  const message = `must be a number of at least ${least}`;
+  throw Object.assign(new Error(`The value ${message}.`), { details: [{ field: name, message }] });
 }
 
 /** Return JSON indented by two spaces; a text that is not JSON as it is. */
@@ -395,71 +336,6 @@ export function codeView(title, views = [["", (text) => text]]) {
       if (value === text) return;
       text = value;
       show();
-    },
-  };
-}
-
-/** A table with a caption for screen readers; `body` is its tbody. */
-export function table(caption, columns) {
-  const body = element("tbody");
-  const head = columns.map(([label, kind]) => element("th", { scope: "col", class: kind ?? "", text: label }));
-  const node = element(
-    "div",
-    { class: "table-scroll", tabindex: "0", role: "region", "aria-label": caption },
-    element(
-      "table",
-      { class: "table" },
-      element("caption", { class: "visually-hidden", text: caption }),
-      element("thead", {}, element("tr", {}, ...head)),
-      body,
-    ),
-  );
-  return { node, body };
-}
-
-/**
- * A list that is fetched page by page, newest first. `fetch(cursor)` returns `{data, next_cursor}`; *show* gets the
- * items of the page that is shown. `refresh()` fetches the first page anew, and leaves an older page as it is.
- */
-export function pages(fetch, show, { label }) {
-  const trail = [null];
-  let following = null;
-  const newer = element("button", { type: "button", class: "button small", text: "Newest" });
-  const older = element("button", { type: "button", class: "button small", text: "Older" });
-  const where = element("span", { class: "pages-where" });
-  const node = element("nav", { class: "pages", "aria-label": label, hidden: true }, newer, where, older);
-  let turn = 0;
-  const load = async () => {
-    turn += 1;
-    const mine = turn;
-    const page = await fetch(trail.at(-1));
-    if (mine !== turn) return;
-    following = page.next_cursor;
-    show(page.data, trail.length === 1);
-    setHidden(node, trail.length === 1 && !following);
-    newer.disabled = trail.length === 1;
-    older.disabled = !following;
-    setText(where, trail.length === 1 ? "Newest first" : `Page ${trail.length}`);
-  };
-  const go = () => load().catch(showError);
-  newer.addEventListener("click", () => {
-    trail.length = 1;
-    void go();
-  });
-  older.addEventListener("click", () => {
-    if (!following) return;
-    trail.push(following);
-    void go();
-  });
-  return {
-    node,
-    isNewest: () => trail.length === 1,
-    async restart() {
-      trail.length = 1;
-      await load();
-    },
-    async refresh() {
-      if (trail.length === 1) await load();
     },
   };
 }
