@@ -418,7 +418,7 @@ def test_contacts_have_their_consents_and_are_searched() -> None:
 
 def test_the_data_of_a_template_may_be_nested_and_are_not_suggestions() -> None:
     box = still()
-    nested = b"[" * 90 + b"]" * 90
+    nested = b"[" * 60 + b"]" * 60
     body = b'{"channel_id":"ch_demo","to":"ada@shop.example","message_type":"MESSAGE","template_id":"tpl_welcome",'
     data = b'"template_data":{"suggestions":[{"reply":{"text":"Yes"}}],"a":' + nested + b"}}"
     answer = ask(box, request("POST", "/v1/messages", body=body + data))

@@ -314,7 +314,7 @@ def tappable(entry: LogEntry) -> tuple[str, ...]:
 
 
 def _has_suggestions(entry: LogEntry) -> bool:
-    # The data of an email's template may be nested as deep as JSON can be, and are not suggestions.
+    # The data of an email's template are not suggestions, whatever their names are.
     return entry.was_sent and entry.channel == "RCS"
 
 
