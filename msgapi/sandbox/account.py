@@ -17,10 +17,10 @@ from typing import Final, final
 from attrs import define, evolve, field, fields, frozen
 from attrs.validators import ge, gt
 
-from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response
+from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response, new_response
 from ..results import Detail
 from ..version import VERSION
-from .http.requests import RouteRequest, bearer_token, canonical_body, read_body, split_url
+from .http.requests import RouteRequest, bearer_token, operation_of, read_body, split_url, with_fields
 from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
 from .model.faults import fault_response
 from .model.inspection import RateLimitView
@@ -186,15 +186,17 @@ class Account:
         if isinstance(read, SimulatedResponse):
             return read
         fields, key = read
-        body = canonical_body(fields, request.body) if key else b""
-        name = (f"{route.method} {route.path} {request.id}", key or "")
-        stored = self.state.idempotency.replay(name, body, request.now) if key else None
+        request = with_fields(request, fields, key)
+        if key is None:
+            return route.action(self.state, request)
+        operation = operation_of(f"{route.method} {route.path}", request)
+        stored = self.state.idempotency.replay(operation, request.now)
         if stored is not None:
             return stored
-        response = route.action(self.state, evolve(request, fields=fields, key=key))
-        if key and response.response.status < 300:  # noqa: PLR2004 - accepted
+        response = route.action(self.state, request)
+        if response.response.status < 300:  # noqa: PLR2004 - accepted
             # Not to the store of before: the state may have been replaced.
-            self.state.idempotency.store(name, body, response.response, request.now)
+            self.state.idempotency.store(operation, response.response, request.now)
         return response
 
     def _name_of(self, headers: Mapping[str, str], body: bytes) -> bytes:
@@ -244,8 +246,8 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     response = simulated.response
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
-        headers.update(limit.headers())
-    answer = Response(response.status, headers, response.body)
+        headers |= limit.headers()
+    answer = new_response(response.status, headers, response.body)
     return SimulatedResponse(
         answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait
     )

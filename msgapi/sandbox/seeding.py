@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import attrs
 import orjson
-from attrs import evolve
+from attrs import AttrsInstance, evolve
 
 from ..results import Detail
 from ..schema.validators import prefix_path
@@ -53,6 +53,8 @@ def apply_seed(account: Account, seed: object, now: float) -> dict[str, int]:
     if problems:
         raise _invalid(problems)
     advance(account.state, now)
+    account.state.changes.add("account")
+    account.state.changes.add("campaigns")
     return {kind: len(getattr(found, kind)) for kind in _KINDS}
 
 
@@ -177,9 +179,9 @@ def _call(
     return details or [Detail("", f"is refused: {said['error']}: {said['message']}")]
 
 
-def _fields_of(given: object, *without: str) -> dict[str, object]:
+def _fields_of(given: AttrsInstance, *without: str) -> dict[str, object]:
     # As JSON has it: an array is a list.
-    found: Mapping[str, Any] = attrs.asdict(given, recurse=False)  # type: ignore[arg-type]  # an attrs class
+    found: Mapping[str, Any] = attrs.asdict(given, recurse=False)
     return {
         name: [*part] if isinstance(part, tuple) else part
         for name, part in found.items()

@@ -66,9 +66,6 @@ async def serve(
     A request is answered with 403 unless its Host is a loopback name, *host*, the address that the connection was made
     to, or one of *allow_hosts*, such as the name of a container. So is one with the Origin of another host, as browsers
     send it. Raises ValueError if one of *allow_hosts* is not a host name or an IP address.
-
-    On another address than loopback, the page opens at `/?access=` and *access*, a secret; without one it is made
-    up, so that the page does not open there.
     """
     hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
     timeouts = ConnectionTimeouts()

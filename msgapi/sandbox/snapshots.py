@@ -197,7 +197,8 @@ def _read_fields(owner: object, fields: Iterable[str], found: Mapping[str, Any],
         if isinstance(before, deque):  # keeps its greatest length
             before.extend(value)
         else:
-            _build(setattr, at, owner, one, value)
+            setattr(owner, one, value)
+            _build(attrs.validate, at, owner)
 
 
 def _options_codec() -> dict[str, SnapshotCodec]:

@@ -45,10 +45,11 @@ class Waitable(Protocol):
         ...  # pragma: no cover
 
 
-async def wait_for_change(sandbox: Waitable, feed: ChangeFeed, position: int, seconds: float) -> None:
-    """Wait until *feed* has more than *position* changes or has ended, something was due, or *seconds* have passed."""
-    if feed.count > position or feed.ended:
-        return
+async def wait_for_change(sandbox: Waitable, feed: ChangeFeed, seconds: float) -> None:
+    """Wait until *feed* has a further change or has ended, something was due, or *seconds* have passed.
+
+    *feed* is that of the present account, and the caller has seen all of its changes.
+    """
     ended, due = anyio.Event(), sandbox.account.state.schedule.next_at()
     async with task_group() as tasks:
 
@@ -100,7 +101,7 @@ async def _wait_for_match(sandbox: Waitable, matches: Callable[[LogEntry], bool]
     feed = sandbox.account.state.changes
     position = feed.count
     while (left := until - sandbox.clock.now()) > 0:
-        await wait_for_change(sandbox, feed, position, left)
+        await wait_for_change(sandbox, feed, left)
         summary = feed.since(position)
         if summary is None:
             return True

@@ -327,3 +327,4 @@ def test_the_url_of_the_page_is_printed_with_a_secret_on_another_address_than_lo
     found = orjson.loads(told.out)["page"]
     assert re.fullmatch(page, found)
     assert f"the sandbox is at {found} (open it in a browser)" in told.err
+    assert ("from another machine, open that URL" in told.err) == (host == "0.0.0.0")  # noqa: S104

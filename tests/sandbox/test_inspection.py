@@ -11,7 +11,20 @@ from msgapi.sandbox import DELIVERY_OUTCOMES, MAGIC_RECIPIENTS, Sandbox
 from msgapi.sandbox.rules.lifecycle import change_status
 from tests.support.sandbox_calls import post
 from tests.support.sandbox_refusals import REPLY, RUNS, chips_sent, pending, sent, suppressed, to_confirm
-from tests.support.sandbox_requests import NOW, TO, ask, email, fields_of, get, refusal, request, said, still, text
+from tests.support.sandbox_requests import (
+    NOW,
+    TO,
+    ask,
+    email,
+    fields_of,
+    get,
+    refusal,
+    refused,
+    request,
+    said,
+    still,
+    text,
+)
 
 OTHER = "+4915187654321"
 
@@ -401,3 +414,16 @@ def test_contacts_have_their_consents_and_are_searched() -> None:
     assert read(box, "contacts")["data"][0]["consents"][0]["granted_at"] is not None
     for query, wanted in {"ADA": [first], "vip": [second], OTHER: [second], "nobody": []}.items():
         assert [one["id"] for one in read(box, f"contacts?search={query}")["data"]] == [one["id"] for one in wanted]
+
+
+def test_the_data_of_a_template_may_be_nested_and_are_not_suggestions() -> None:
+    box = still()
+    nested = b"[" * 60 + b"]" * 60
+    body = b'{"channel_id":"ch_demo","to":"ada@shop.example","message_type":"MESSAGE","template_id":"tpl_welcome",'
+    data = b'"template_data":{"suggestions":[{"reply":{"text":"Yes"}}],"a":' + nested + b"}}"
+    answer = ask(box, request("POST", "/v1/messages", body=body + data))
+    name = said(answer)["message_id"]
+    assert change_status(box.account.state, name, "DELIVERED", NOW) is not None
+    assert read(box, f"messages/{name}")["taps"] == []
+    assert read(box, "messages?contains=yes")["data"] == []
+    assert refused(box.tap, name, "Yes")

@@ -177,6 +177,16 @@ def test_a_seed_with_a_mistake_is_not_added_in_part() -> None:
     assert {**box.snapshot(), "windows": {}} == before
 
 
+def test_a_page_notices_that_a_seed_was_added() -> None:
+    box = seeded()
+    changes = box.account.state.changes
+    position = changes.count
+    _ = box.seed({"balance": 5, "campaigns": [{"campaign_id": "c1"}], "agents": [{"agent_id": "ag_new"}]})
+    summary = changes.since(position)
+    assert summary is not None
+    assert summary.topics >= {"account", "campaigns", "agents"}
+
+
 def test_a_seed_is_added_over_http_and_is_gone_after_a_reset() -> None:
     box = seeded(balance=5)
     answer = ask(box, request("POST", "/_sandbox/seed", body=SEED))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from anyio.abc import Process
 
 _DEFAULT_PORT: Final = 8025
+_ANY_ADDRESS: Final = {"0.0.0.0", "::"}  # noqa: S104 - what the user has chosen
 _PORT_ERRORS: Final = {EACCES, EADDRINUSE}
 _SIGNAL_STATUS: Final = 128
 _SNAPSHOT_OPTIONS: Final = {
@@ -300,6 +301,8 @@ async def _serve(options: SandboxOptions, *, json: bool) -> int:
             else:
                 emit("\n".join(f"export {name}={quote(value)}" for name, value in running.variables.items()))
             note(f"the sandbox is at {running.page} (open it in a browser): nothing is really sent; Ctrl-C stops it")
+            if options.host in _ANY_ADDRESS:
+                note("from another machine, open that URL with the address of this one")
             async for _ in signals:
                 break
     note(f"the sandbox has stopped, and its data is {'gone' if options.state is None else f'in {options.state}'}")

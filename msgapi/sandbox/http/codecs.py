@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, Union, cast, final, 
 import attrs
 from attrs import define, field, frozen
 
+from ...codegen import constructor
 from ...messages import (
     Carousel,
     CreateCalendarEvent,
@@ -115,10 +116,11 @@ def read_message(value: Mapping[str, object]) -> tuple[Message | None, tuple[Det
     if value.get("agent_id") is not None and value.get("channel_id") is not None:
         ambiguous.append(Detail("channel_id", "must not be given beside agent_id"))
         value = {name: part for name, part in value.items() if name != "channel_id"}
-    if _has(value, "content", "rich_card") and _has(value, "content", "text"):
-        ambiguous.append(Detail("content", "must have exactly one of text, rich_card"))
-    if _has(value, "content", "rich_card", "standalone") and _has(value, "content", "rich_card", "carousel"):
-        ambiguous.append(Detail("content.rich_card", "must have exactly one of standalone, carousel"))
+    if _has(value, "content", "rich_card"):
+        if _has(value, "content", "text"):
+            ambiguous.append(Detail("content", "must have exactly one of text, rich_card"))
+        if _has(value, "content", "rich_card", "standalone") and _has(value, "content", "rich_card", "carousel"):
+            ambiguous.append(Detail("content.rich_card", "must have exactly one of standalone, carousel"))
     message, details = read_model(value, _choose_message(value))
     return (None if ambiguous or details else message), (*ambiguous, *details)
 
@@ -134,17 +136,20 @@ def _choose_message(value: Mapping[str, object]) -> type[Message]:
 @final
 @frozen
 class RequestField:
-    """A field of a request model: its *path* in the JSON object, how its value is read, and whether it is required."""
+    """A field of a request model: its *path* in the JSON object, how its value is read, and whether it is required.
+
+    *dotted* is the path as text.
+    """
 
     name: str
-    path: tuple[str, ...]
+    dotted: str
     read: Reader
     required: bool
+    path: tuple[str, ...] = field(init=False)
 
-    @property
-    def dotted(self) -> str:
-        """The path as text."""
-        return ".".join(self.path)
+    @path.default
+    def _split(self) -> tuple[str, ...]:
+        return tuple(self.dotted.split("."))
 
 
 def is_required(model: Any, one: "attrs.Attribute[Any]") -> bool:  # noqa: ANN401 - an attrs class
@@ -167,9 +172,9 @@ def _make_model_reader(model: Any) -> Reader:  # noqa: ANN401 - an attrs class
     attributes: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(model))
     paths: Mapping[str, str] = field_paths(model) or {one.name: one.name for one in attributes}
     fields = [
-        RequestField(one.name, tuple(paths[one.name].split(".")), _reader(model, one), is_required(model, one))
-        for one in attributes
+        RequestField(one.name, paths[one.name], _reader(model, one), is_required(model, one)) for one in attributes
     ]
+    make = constructor(model)
     known = _known([one.path for one in fields], marker_paths(model))
 
     def read(value: Any, path: str, problems: RequestProblems) -> object:  # noqa: ANN401 - JSON
@@ -177,12 +182,12 @@ def _make_model_reader(model: Any) -> Reader:  # noqa: ANN401 - an attrs class
         if not _check_names(value, known, path, problems):
             return None
         for one in fields:
-            raw = _value_at(value, one.path)
+            raw = value.get(one.name) if one.dotted == one.name else _value_at(value, one.path)
             if raw is not None:
                 found[one.name] = one.read(raw, _join(path, one.dotted), problems)
             elif one.required and not _is_inside_other(value, one.path):
                 _ = problems.refuse(_join(path, one.dotted), "is required")
-        return None if len(problems.wrong) > before else model(**found)
+        return None if len(problems.wrong) > before else make(**found)
 
     return read
 

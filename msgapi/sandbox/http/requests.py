@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from struct import Struct
-from typing import Any, Final, TypeAlias, TypeVar, final
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from attrs import define, field, frozen
 
+from ...codegen import copier
 from ...http import Response
 from ...messages import check_key
 from ...results import Detail
@@ -69,6 +70,10 @@ class RouteRequest:
     key: str | None = None
 
 
+with_fields: Final = copier(RouteRequest, "fields", "key")
+"""A function of a RouteRequest, its fields and its key, which returns the request with them."""
+
+
 def split_url(url: str) -> tuple[str, str]:
     """Return the path and the query of a *url*; both are empty if it is not a URL."""
     try:
@@ -76,7 +81,7 @@ def split_url(url: str) -> tuple[str, str]:
     except ValueError:
         return "", ""
     # A lone surrogate cannot be encoded in a response that quotes the query.
-    return parts.path, parts.query.encode(errors="replace").decode()
+    return parts.path, parts.query if parts.query.isascii() else parts.query.encode(errors="replace").decode()
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -241,61 +246,69 @@ def _midnight(day: str) -> datetime:
 
 def _find_key(headers: Mapping[str, str], fields: Mapping[str, object]) -> str | Detail | None:
     """Return the idempotency key from the headers or the body *fields*, or the problem with it; None without one."""
-    given = [(name, source[name]) for name, source in ((_KEY_HEADER, headers), (KEY_FIELD, fields)) if name in source]
-    for name, key in given:
+    found: str | None = None
+    for name, source in ((_KEY_HEADER, headers), (KEY_FIELD, fields)):
+        if name not in source:
+            continue
+        key = source[name]
         problem = check_key(key) if isinstance(key, str) else Detail(name, "must be a string")
         if problem is not None:
             return Detail(name, problem.message)
-    if not given:
-        return None
-    if given[0][1] != given[-1][1]:
-        return Detail(KEY_FIELD, "differs from the Idempotency-Key header")
-    return str(given[0][1])
+        if found is not None and found != key:
+            return Detail(KEY_FIELD, "differs from the Idempotency-Key header")
+        found = str(key)
+    return found
 
 
-def canonical_body(value: Mapping[str, object], body: bytes) -> bytes:
-    """Return *value*, the JSON of *body* without its key, in a form that does not depend on how it was written."""
+@final
+class Operation(NamedTuple):
+    """What an idempotency key stands for: the digest of its route and the key, and that of the request."""
+
+    name: bytes
+    body: bytes
+
+
+def operation_of(route: str, request: RouteRequest) -> Operation:
+    """Return the operation of a *request*, which has a key. It does not depend on how the JSON was written."""
     try:
-        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+        body = orjson.dumps(request.fields, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
-        return body  # nested deeper than can be written; no route accepts that
+        body = request.body  # nested deeper than can be written; no route accepts that
+    name = f"{route} {request.id}\n{request.key}"
+    return Operation(_digest(name.encode(errors="surrogatepass")), _digest(body))
 
 
 @final
 @define(eq=False, repr=False)
 class IdempotencyStore:
-    """The accepted operations of the last 24 hours, by the digest of their route and key."""
+    """The accepted operations of the last 24 hours, by their names."""
 
     _stored: dict[bytes, bytes] = field(factory=dict, init=False)
     _sweep_at: float = field(default=0.0, init=False)
 
-    def replay(self, name: tuple[str, str], body: bytes, now: float) -> SimulatedResponse | None:
-        """Return the stored response, or a conflict if *body* differs; None if *name* is unknown."""
-        stored = self._stored.get(_name_digest(name))
+    def replay(self, operation: Operation, now: float) -> SimulatedResponse | None:
+        """Return the stored response, or a conflict if the request differs; None if the name is unknown."""
+        stored = self._stored.get(operation.name)
         if stored is None:
             return None
         digest, until, status = _STORED.unpack_from(stored)
         if until <= now:
             return None
-        if digest != _digest(body):
+        if digest != operation.body:
             return error_response(409, "idempotency_conflict", "This idempotency key belongs to another request.")
         return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]), replayed=True)
 
-    def store(self, name: tuple[str, str], body: bytes, response: Response, now: float) -> None:
+    def store(self, operation: Operation, response: Response, now: float) -> None:
         """Store the *response* to an operation for 24 hours."""
         if now >= self._sweep_at:
             self._stored = {one: stored for one, stored in self._stored.items() if _STORED.unpack_from(stored)[1] > now}
             self._sweep_at = now + _SWEEP_INTERVAL
-        head = _STORED.pack(_digest(body), now + _RETENTION, response.status)
-        self._stored[_name_digest(name)] = head + _pack_response(response)
+        head = _STORED.pack(operation.body, now + _RETENTION, response.status)
+        self._stored[operation.name] = head + _pack_response(response)
 
 
 def _digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
-
-
-def _name_digest(name: tuple[str, str]) -> bytes:
-    return _digest("\n".join(name).encode(errors="surrogatepass"))
 
 
 def _pack_response(response: Response) -> bytes:

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
+from math import floor
 from typing import Any, Final, final
 
 import attrs
 import orjson
 from attrs import frozen
 
-from ...http import Response
+from ...http import Response, new_response
 from ...results import Detail
 
+_MICROSECONDS: Final = 1_000_000  # of a second
 JSON_HEADERS: Final = {"content-type": "application/json"}
 
 
@@ -45,7 +48,7 @@ class SimulatedResponse:
 
 def json_response(body: object, status: int = 200) -> SimulatedResponse:
     """Return a response with a JSON *body*, which may contain attrs models."""
-    return SimulatedResponse(Response(status, JSON_HEADERS, compact(_dump(body))))
+    return SimulatedResponse(new_response(status, JSON_HEADERS, compact(_dump(body))))
 
 
 def created(body: object, location: str) -> SimulatedResponse:
@@ -85,12 +88,20 @@ def to_datetime(moment: float) -> datetime:
 
 
 def format_time(moment: float) -> str:
-    """Return a *moment* in Unix seconds as ISO 8601 in UTC, with milliseconds."""
-    return _format(datetime.fromtimestamp(moment, UTC))
+    """Return a *moment* in Unix seconds as ISO 8601 in UTC, with milliseconds.
+
+    It is that of `to_datetime`, in a third of the time: moments that follow one another are in the same second.
+    """
+    second = floor(moment)
+    microsecond = round((moment - second) * 1e6)
+    if microsecond == _MICROSECONDS:
+        second, microsecond = second + 1, 0
+    return f"{_format_second(second)}.{microsecond // 1000:03}Z"
 
 
-def _format(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+@lru_cache(maxsize=16)
+def _format_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 def _dump(body: object) -> bytes:
@@ -99,7 +110,7 @@ def _dump(body: object) -> bytes:
 
 def _default(value: Any) -> object:  # noqa: ANN401 - any value that a model holds
     if isinstance(value, datetime):
-        return _format(value)
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, Decimal):
         return float(value)
     # A field that has its default is left out, as the OpenAPI document does not require it.

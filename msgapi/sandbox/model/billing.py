@@ -15,7 +15,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias, final
 
-from attrs import Attribute, define, field, fields, frozen
+from attrs import Attribute, define, field, fields, frozen, setters
 
 from ...billing import AutoReload
 from ...results import Balance
@@ -150,9 +150,12 @@ class TransactionLedger:
 
 
 @final
-@define(eq=False)
+@define(eq=False, on_setattr=setters.NO_OP)
 class Wallet:
-    """The prepaid balance: the money that is *free*, and the money *reserved* by the holds of queued messages."""
+    """The prepaid balance: the money that is *free*, and the money *reserved* by the holds of queued messages.
+
+    What changes it checks the amounts: attrs would check `free` at each hold.
+    """
 
     free: Decimal = field(validator=check_amount)
     changes: ChangeFeed = field(factory=ChangeFeed)
@@ -208,6 +211,7 @@ class Wallet:
     def add(self, amount: Decimal, now: float, type_: TransactionType = "credit") -> None:
         """Add *amount* to the free balance. Raises ValueError if it is not a valid amount."""
         check_amount(self, fields(Wallet).free, amount)
+        check_amount(self, fields(Wallet).free, self.free + amount)
         self.free += amount
         self.ledger.add(type_, amount, now)
         self.changes.add("account")

@@ -8,6 +8,7 @@ Rules:
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from math import fsum
 from typing import Final, Literal, TypeAlias, final
@@ -274,28 +275,27 @@ _OUTCOMES: Final[Mapping[str, str]] = {to: one.name for one in DELIVERY_OUTCOMES
 
 def plan_delivery(entry: LogEntry, timing: Timing, ttl: float | None) -> DeliverySteps:
     """Return the steps of a queued message, which expires *ttl* seconds from now unless it is delivered."""
-    outcome = _OUTCOMES.get(entry.to, "")
+    steps = _plan(_OUTCOMES.get(entry.to, ""), timing)
+    return steps if ttl is None else _expire(steps, ttl)
+
+
+@lru_cache(maxsize=64)
+def _plan(outcome: str, timing: Timing) -> DeliverySteps:
     sent, delivered, read = (
         DeliveryStep(timing.sent, "SENT"),
         DeliveryStep(timing.delivered, "DELIVERED"),
         DeliveryStep(timing.read, "READ"),
     )
     if outcome in FAIL_REASONS:
-        steps: DeliverySteps = (sent, DeliveryStep(timing.delivered, "FAILED", outcome))
-    elif outcome == "offline":
-        steps = (sent,)
-    elif outcome in BOUNCE_REASONS:
-        steps = (sent, DeliveryStep(timing.delivered, "BOUNCED", outcome))
-    elif outcome == "unread":
-        steps = (sent, delivered)
-    else:
-        last: Mapping[str, MessageStatus] = {
-            "click": "CLICKED",
-            "complain": "COMPLAINED",
-            "unsubscribe": "UNSUBSCRIBED",
-        }
-        steps = (sent, delivered, read, *([DeliveryStep(timing.read, last[outcome])] if outcome in last else ()))
-    return steps if ttl is None else _expire(steps, ttl)
+        return (sent, DeliveryStep(timing.delivered, "FAILED", outcome))
+    if outcome == "offline":
+        return (sent,)
+    if outcome in BOUNCE_REASONS:
+        return (sent, DeliveryStep(timing.delivered, "BOUNCED", outcome))
+    if outcome == "unread":
+        return (sent, delivered)
+    last: Mapping[str, MessageStatus] = {"click": "CLICKED", "complain": "COMPLAINED", "unsubscribe": "UNSUBSCRIBED"}
+    return (sent, delivered, read, *([DeliveryStep(timing.read, last[outcome])] if outcome in last else ()))
 
 
 def parse_ttl(ttl: str | None) -> float | None:

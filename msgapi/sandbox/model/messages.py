@@ -6,9 +6,10 @@ from decimal import Decimal
 from typing import Final, Literal, NamedTuple, TypeAlias, final
 
 import orjson
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen, setters
 from attrs.validators import ge
 
+from ...codegen import constructor, copier
 from ...redact import hidden
 from ..http.responses import format_time
 from .agents import TEST_AGENT
@@ -159,6 +160,11 @@ class LogEntry:
         }
 
 
+new_entry: Final = constructor(LogEntry)
+"""`LogEntry(...)`, in half of the time."""
+_with_status: Final = copier(LogEntry, "status", "events", "error_code")
+
+
 @final
 class KeptMessages(tuple[LogEntry, ...]):  # noqa: SLOT001 - a tuple can have no further slots
     """The messages in the log, oldest first; *dropped* is how many final ones it no longer holds."""
@@ -197,7 +203,7 @@ class Usage:
 
 
 @final
-@define(eq=False, repr=False)
+@define(eq=False, repr=False, on_setattr=setters.NO_OP)
 class MessageLog:
     """The messages, in the order in which they were accepted.
 
@@ -269,7 +275,7 @@ class MessageLog:
     ) -> LogEntry:
         """Set the status of a message, add the event, and return the changed entry."""
         events = (*entry.events, (status.lower(), now))
-        changed = evolve(entry, status=status, events=events, error_code=error_code)
+        changed = _with_status(entry, status, events, error_code)
         self._entries[entry.id] = changed
         self.changes.add("messages", entry.id)
         return changed

@@ -49,7 +49,7 @@ async def stream_changes(sandbox: Sandbox, last_id: str | None, clock: Clock) ->
             yield b": nothing new\n\n"
         else:
             seconds = min(left, _PROGRESS_INTERVAL) if running else left
-            await wait_for_change(sandbox, feed, summary.position, seconds)
+            await wait_for_change(sandbox, feed, seconds)
             continue
         progress, quiet_since = running, clock.now()
         await clock.sleep(PAUSE)

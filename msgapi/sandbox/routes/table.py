@@ -203,10 +203,8 @@ ROUTES: Final = (
 
 ENDPOINT_CLASSES: Final = tuple(dict.fromkeys(route.endpoint_class for route in ROUTES))
 """The endpoint classes, each of which has a rate limit of its own."""
-_BY_METHOD: Final = {
-    method: tuple((route, route.segments) for route in ROUTES if route.method == method)
-    for method in {route.method for route in ROUTES}
-}
+_WITHOUT_ID: Final = {(route.method, route.path): route for route in ROUTES if _ID not in route.path}
+_WITH_ID: Final = tuple((route, route.segments) for route in ROUTES if _ID in route.path)
 
 
 def max_body_of(method: str, url: str) -> int:
@@ -217,10 +215,13 @@ def max_body_of(method: str, url: str) -> int:
 
 def find_route(method: str, path: str) -> tuple[Route, str] | None:
     """Return the route of a request and the unquoted id in its *path*; None if there is no such route."""
+    found = _WITHOUT_ID.get((method, path))
+    if found is not None:
+        return found, ""
     given = path.split("/")
-    for route, segments in _BY_METHOD.get(method, ()):
-        if len(segments) == len(given):
+    for route, segments in _WITH_ID:
+        if route.method == method and len(segments) == len(given):
             pairs = list(zip(segments, given, strict=True))
             if all(wanted in {one, _ID} for wanted, one in pairs):
-                return route, next((unquote(one) for wanted, one in pairs if wanted == _ID), "")
+                return route, next(unquote(one) for wanted, one in pairs if wanted == _ID)
     return None

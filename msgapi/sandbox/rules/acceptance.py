@@ -25,8 +25,8 @@ from ..http.responses import (
 from ..model.agents import SandboxAgent
 from ..model.billing import month_of, next_midnight
 from ..model.faults import parse_ttl
-from ..model.messages import ChannelName, EmailChannel, LogEntry
-from ..model.state import AccountState
+from ..model.messages import ChannelName, EmailChannel, LogEntry, new_entry
+from ..model.state import CURRENT_TIER, AccountState
 from .account import hold, reload_if_low
 from .lifecycle import queue
 
@@ -139,7 +139,11 @@ def accept(
         "hold_amount": float(charge.price),
         "message_price": float(charge.price),
         "balance": state.wallet.to_json(),
-        "tier": state.tier(charge.channel, month_of(now)),
+        "tier": {
+            "channel": charge.channel,
+            "current": CURRENT_TIER,
+            "volume_used": state.volume(charge.channel, month_of(now)),
+        },
         **charge.more,
     }
     created_at = format_time(now)
@@ -200,7 +204,7 @@ def _not_allowed(field: str, problem: str) -> SimulatedResponse:
 def _create_entry(
     state: AccountState, request: RouteRequest, message: Message, charge: Charge, *, channel_id: str
 ) -> LogEntry:
-    return LogEntry(
+    return new_entry(
         id=state.new_id("msg_"),
         to=message.to,
         sender=message.channel_id if isinstance(message, Email) else message.agent_id,

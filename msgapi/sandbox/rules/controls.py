@@ -294,7 +294,7 @@ def _receive(state: AccountState, user: str, agent_id: str, message: dict[str, o
 
 def _find_suggestion(entry: LogEntry, text: str) -> dict[str, object] | None:
     # None if there is none with this text, or if the message was not sent or has failed.
-    if not entry.was_sent:
+    if not _has_suggestions(entry):
         return None
     for suggestion in _suggestions(orjson.loads(entry.body)):
         inner = suggestion.get("reply") or suggestion.get("action")
@@ -306,11 +306,16 @@ def _find_suggestion(entry: LogEntry, text: str) -> dict[str, object] | None:
 
 def tappable(entry: LogEntry) -> tuple[str, ...]:
     """Return the texts of the suggestions of a message that its recipient can tap."""
-    if not entry.was_sent:
+    if not _has_suggestions(entry):
         return ()
     inner = (one.get("reply") or one.get("action") for one in _suggestions(orjson.loads(entry.body)))
     texts = (one.get("text") for one in inner if isinstance(one, dict))
     return tuple(dict.fromkeys(one for one in texts if isinstance(one, str)))
+
+
+def _has_suggestions(entry: LogEntry) -> bool:
+    # The data of an email's template are not suggestions, whatever their names are.
+    return entry.was_sent and entry.channel == "RCS"
 
 
 def _suggestions(value: object) -> Iterator[dict[str, Any]]:

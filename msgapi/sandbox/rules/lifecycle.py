@@ -116,9 +116,9 @@ def advance(state: AccountState, now: float) -> None:
     while (taken := state.schedule.take(now)) is not None:
         at, item = taken
         if isinstance(item, NextStep):
-            step, *rest = item.steps
+            step = item.steps[0]
             if _apply_status(state, item.message_id, step.status, at, reason=step.reason) is not None:
-                state.schedule.add_steps(item.message_id, tuple(rest), at)
+                state.schedule.add_steps(item.message_id, item.steps[1:], at)
             _finish_if_final(state, item.message_id)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
@@ -137,7 +137,13 @@ def _finish_if_final(state: AccountState, message_id: str) -> None:
 
 
 def _error_code(status: MessageStatus, reason: str) -> str | None:
-    return {"FAILED": reason or "UNKNOWN_RCS_USER", "BOUNCED": reason, "EXPIRED": "MESSAGE_EXPIRED"}.get(status)
+    match status:
+        case "FAILED":
+            return reason or "UNKNOWN_RCS_USER"
+        case "BOUNCED":
+            return reason
+        case _:
+            return "MESSAGE_EXPIRED" if status == "EXPIRED" else None
 
 
 def _emit_message_event(
@@ -146,15 +152,17 @@ def _emit_message_event(
     name, time_field = (_EMAIL_EVENTS if entry.channel == "EMAIL" else _RCS_EVENTS).get(status, ("", ""))
     if name:
         data = _email_data(entry, status, reason) if entry.channel == "EMAIL" else _rcs_data(entry, status)
-        state.emit_event(name, now, {**data, time_field: format_time(now)})
+        data[time_field] = format_time(now)
+        state.emit_event(name, now, data)
 
 
 def _rcs_data(entry: LogEntry, status: MessageStatus) -> dict[str, object]:
     data: dict[str, object] = {"message_id": entry.id, "agent_id": entry.sender}
-    if status == "REVOKED":
-        return data
-    failed = {"failure_reason": entry.error_code} if status == "FAILED" else {}
-    return {**data, "to": entry.to, "status": status.lower(), **failed}
+    if status != "REVOKED":
+        data |= {"to": entry.to, "status": status.lower()}
+    if status == "FAILED":
+        data["failure_reason"] = entry.error_code
+    return data
 
 
 def _email_data(entry: LogEntry, status: MessageStatus, reason: str) -> dict[str, object]:

@@ -14,8 +14,9 @@ from ...model.faults import find_fault
 from ...model.inspection import LoggedRequest
 from ...model.state import AccountState
 from .listing import PAGED, Query, page, parse_text
-from .snippets import curl_command, python_program
+from .snippets import MAX_CODE, curl_command, python_program
 
+_MAX_DETAILS: Final = 200
 _MAX_SHOWN: Final = 65_536  # characters of a body or a response
 STATUS: Final = re.compile(r"[1-5](xx|[0-9]{2})", re.ASCII)
 
@@ -106,7 +107,7 @@ def _accepted_id(one: LoggedRequest) -> object:
 def _view(one: LoggedRequest) -> RequestView:
     response = one.answer.response
     refused = _json(response.body) if response.status >= 400 else {}  # noqa: PLR2004 - an error
-    sent = _json(one.body)
+    sent = _json(one.body) if len(one.body) <= MAX_CODE else {}
     is_readable = bool(sent) or one.body in {b"", b"{}"}
     key = one.key if one.key is not None else sent.get(KEY_FIELD)
     return RequestView(
@@ -120,7 +121,7 @@ def _view(one: LoggedRequest) -> RequestView:
         replayed=one.answer.replayed,
         code=refused.get("error"),
         message=refused.get("message"),
-        details=tuple(RefusalDetail(**detail) for detail in refused.get("details", ())),
+        details=tuple(RefusalDetail(**detail) for detail in refused.get("details", ())[:_MAX_DETAILS]),
         fault=one.answer.fault or _magic_fault(one, sent),
         body=_shown(one.body) if one.body else None,
         response=_shown(response.body),

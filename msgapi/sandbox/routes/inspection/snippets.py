@@ -25,7 +25,9 @@ from ...http.codecs import read_model
 from ...http.requests import KEY_FIELD, split_url
 
 _MAX_LINE: Final = 100  # characters
-_MAX_ARGUMENT: Final = 100_000  # bytes of a body that a shell takes as an argument
+MAX_CODE: Final = 100_000
+"""The number of bytes of a body that is written as code: a shell takes no longer argument."""
+_MAX_DEPTH: Final = 50  # of nested values
 _GLOBS: Final = frozenset("[]{}")  # that curl would expand in a URL
 _NUMBERS: Final = frozenset({"limit", "offset"})
 _TIMES: Final[Mapping[str, str]] = {"from": "since", "to": "until"}
@@ -106,8 +108,10 @@ def python_call(method: str, url: str, body: Mapping[str, Any], key: str | None)
         items = (*((("", _literal(id_)),) if id_ else ()), *writer(sent), *_query_items(query, hints), *keys)
         positional = [one for name, one in items if not name]
         named = {name.removesuffix("="): one for name, one in items if name}
+        if len(positional) + len(named) < len(items):
+            raise _Unwritable  # a parameter is given twice
         _ = signature(function).bind(*positional, **named)
-    except (_Unwritable, ValueError, TypeError):  # TypeError: a parameter is missing, or there is none of this name
+    except (_Unwritable, ValueError, TypeError):  # TypeError: a parameter is missing, or is unknown
         return None
     noun = function.__module__.split(".")[1]
     return Snippet(f"{noun}.{function.__name__}(", items)
@@ -265,7 +269,9 @@ def _moment(moment: datetime) -> str:
     return written.replace("datetime.timezone.utc", "UTC")
 
 
-def _literal(value: Any) -> Code:  # noqa: ANN401 - a value of a model, or JSON
+def _literal(value: Any, depth: int = 0) -> Code:  # noqa: ANN401 - a value of a model, or JSON
+    if depth > _MAX_DEPTH:
+        raise _Unwritable
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, Decimal):
@@ -274,9 +280,9 @@ def _literal(value: Any) -> Code:  # noqa: ANN401 - a value of a model, or JSON
         return _moment(value)
     if isinstance(value, tuple | list):
         ends = ("(", ")") if isinstance(value, tuple) else ("[", "]")
-        return Snippet(ends[0], tuple(("", _literal(one)) for one in value), ends[1])
+        return Snippet(ends[0], tuple(("", _literal(one, depth + 1)) for one in value), ends[1])
     if isinstance(value, Mapping):
-        return Snippet("{", tuple((f"{_quoted(name)}: ", _literal(one)) for name, one in value.items()), "}")
+        return Snippet("{", tuple((f"{_quoted(name)}: ", _literal(one, depth + 1)) for name, one in value.items()), "}")
     return _construction(value) if attrs.has(type(value)) else repr(value)
 
 
@@ -327,6 +333,6 @@ def _lines(before: str, code: Code, after: str, indent: int) -> Iterator[str]:
 
 def _text_of(body: bytes) -> str | None:
     try:
-        return None if len(body) > _MAX_ARGUMENT or b"\0" in body else body.decode()
+        return None if len(body) > MAX_CODE or b"\0" in body else body.decode()
     except UnicodeDecodeError:
         return None
