@@ -529,8 +529,12 @@ def test_the_list_has_what_is_new_first_and_marks_it(box: PageSandbox, pages: Pa
     rows = page.locator(".conversation-row")
     _ = send(box, text("Three", "+491510000003"))
     expect(rows.filter(has_text="+491510000003")).to_have_class(re.compile("new"))
-    assert set(names.all_text_contents()) == {"+491510000001", "+491510000002", "+491510000003"}
-    expect(rows.filter(has_text="+491510000003")).to_have_attribute("aria-posinset", "1")
+    expect(names).to_have_text(["+491510000003", "+491510000002", "+491510000001"])
+    rows.filter(has_text="+491510000001").focus()
+    _ = send(box, text("One again", "+491510000001"))
+    expect(names).to_have_text(["+491510000001", "+491510000003", "+491510000002"])
+    expect(rows.first).to_be_focused()
+    expect(rows.first).to_have_attribute("aria-posinset", "1")
     rows.filter(has_text="+491510000003").click()
     expect(page.locator(".phone-head h2")).to_have_text("+491510000003")
     expect(rows.filter(has_text="+491510000003")).not_to_have_class(re.compile("new"))
@@ -538,3 +542,49 @@ def test_the_list_has_what_is_new_first_and_marks_it(box: PageSandbox, pages: Pa
     expect(names).to_have_text(["+491510000002"])
     page.locator("#conversation-search").fill("nothing has this")
     expect(page.locator(".list-note")).to_have_text("No conversation matches “nothing has this”.")
+
+
+def test_events_are_the_same_however_the_stream_is_cut(pages: Pages) -> None:
+    page = pages.open("/")
+    stream = (
+        'retry: 1000\r\nid: a-1\r\n\r\n: nothing\n\nid: a-2\nevent: change\ndata: {"x":\ndata: 1}\n\nevent: reset\n\n'
+    )
+    parse = """async (stream) => {
+        const { eventParser } = await import('/_sandbox/page/api.js');
+        const found = [];
+        for (let cut = 0; cut <= stream.length; cut += 1) {
+            const parse = eventParser();
+            found.push(JSON.stringify([...parse(stream.slice(0, cut)), ...parse(stream.slice(cut))]));
+        }
+        return [...new Set(found)].map(one => JSON.parse(one));
+    }"""
+    assert page.evaluate(parse, stream) == [
+        [
+            {"event": "message", "id": "a-1", "data": ""},
+            {"event": "change", "id": "a-2", "data": '{"x":\n1}'},
+            {"event": "reset", "id": None, "data": ""},
+        ]
+    ]
+
+
+def test_a_hidden_page_has_no_stream_and_catches_up(box: PageSandbox, pages: Pages) -> None:
+    fill(box, 100, lambda _: PHONE)
+    page = open_phone(pages)
+    page.clock.install()
+    _ = page.reload()
+    expect(page.locator("#connection")).to_have_attribute("data-state", "connected")
+    page.clock.fast_forward(1000)
+    expect(page.locator(".log").get_by_text("Message 99", exact=True)).to_be_visible()
+    hide = """hidden => {
+        Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    page.evaluate(hide, arg=True)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/_sandbox/events")):
+        page.clock.fast_forward(21_000)
+    (first,) = send(box, text("While it was hidden"))
+    with page.expect_request("**/_sandbox/events") as asked:
+        page.evaluate(hide, arg=False)
+    assert re.fullmatch(r"\S+-\d+", asked.value.header_value("last-event-id") or "")
+    page.clock.resume()
+    expect(message(page, first).locator(".bubble")).to_have_text("While it was hidden")

@@ -190,8 +190,21 @@ export function createList(open, changed, create) {
       rows.delete(recipient);
     }
     for (const [recipient, at] of wanted) drawRow(recipient, at);
+    sortRows([...wanted].sort(([, one], [, other]) => one - other));
     showNote();
     if (cursor !== null && end > items.length - 2 * MARGIN) void loadMore();
+  }
+
+  // Screen readers follow the order of the document. A row that is moved loses the focus, and gets it back.
+  function sortRows(wanted) {
+    const focused = box.contains(document.activeElement) ? document.activeElement : null;
+    let next = box.firstChild;
+    for (const [recipient] of wanted) {
+      const { node: row } = rows.get(recipient);
+      if (row === next) next = next.nextSibling;
+      else box.insertBefore(row, next);
+    }
+    if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
   }
 
   function drawRow(recipient, at) {
