@@ -23,6 +23,11 @@ _PROTECTED: Final = re.compile(
 _WRITTEN_BY_CLIENT: Final = frozenset({"accept", "authorization", "user-agent"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
+CONTROL_PREFIX: Final = "/_sandbox/"
+"""The paths of the sandbox's control plane, which the service does not have."""
+SANDBOX_HEADER: Final = "x-msgapi-sandbox"
+"""The header of the answers of the control plane: the version of the sandbox."""
+
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     """Return *headers* with names in lower case."""
