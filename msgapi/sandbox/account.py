@@ -25,7 +25,7 @@ from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, inv
 from .model.faults import fault_response
 from .model.inspection import RateLimitView
 from .model.state import ROLES, AccountOptions, AccountState, Role
-from .routes.table import CONTROL_PREFIX, ENDPOINT_CLASSES, Route, find_route
+from .routes.table import ENDPOINT_CLASSES, Route, find_route
 from .rules.lifecycle import advance
 
 
@@ -154,8 +154,9 @@ class Account:
             received = RouteRequest(now, id=found[1], query=query, body=request.body or b"")
             response = self._with_random_fault(found[0], headers, received)
         answer = _with_headers(response, limit, now)
-        if not is_control:
-            self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
+        if is_control:
+            return _with_version(answer)
+        self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
         return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
@@ -233,6 +234,11 @@ def _document() -> SimulatedResponse:
     from .openapi.operations import document  # describes every model, which few programs need
 
     return SimulatedResponse(Response(200, JSON_HEADERS, document()))
+
+
+def _with_version(simulated: SimulatedResponse) -> SimulatedResponse:
+    response = simulated.response
+    return evolve(simulated, response=evolve(response, headers={**response.headers, SANDBOX_HEADER: VERSION}))
 
 
 def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) -> SimulatedResponse:
