@@ -91,13 +91,24 @@ def tests_prerelease(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *(session.posargs or [*ALL_TESTS, "tests/transports"]))
 
 
-@nox.session
-def browser(session: nox.Session) -> None:
-    """Test the page of the sandbox in Chromium, with Playwright and axe-core."""
+def install_browser_tests(session: nox.Session) -> None:
     if shutil.which("chromium") is None:
         session.error("this session needs Chromium: apt-get install chromium")
     session.install(*group("browser"), ".[cli]")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test the page of the sandbox in Chromium, with Playwright and axe-core; and the commands of docs/sandbox."""
+    install_browser_tests(session)
     session.run("pytest", *(session.posargs or ["tests/browser"]))
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Write the screenshots of the sandbox's page in docs/images."""
+    install_browser_tests(session)
+    session.run("python", "-m", "tests.browser.screenshots")
 
 
 @nox.session
@@ -155,7 +166,17 @@ def chaos(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: ratios to raw aiohttp in one run, then other clients, each in an environment of its own."""
     session.install(".[cli,fast,otel]", "opentelemetry-sdk>=1.30,<2")
-    programs = ("import_time", "call_cpu", "blocking", "observed", "batch_cost", "storm", "fleet_cost", "sandbox_log")
+    programs = (
+        "import_time",
+        "call_cpu",
+        "blocking",
+        "observed",
+        "batch_cost",
+        "storm",
+        "fleet_cost",
+        "sandbox_log",
+        "sandbox_speed",
+    )
     for program in programs:
         session.run("python", f"benchmarks/{program}.py")
     session.run("python", "benchmarks/peers.py", "--markdown", "benchmarks/peers.md", *session.posargs)

@@ -14,7 +14,7 @@ The names by topic; `help(msgapi.messages)` describes a module, `help(msgapi.Cli
   `Unanswered`; `CallFailed` is what `unwrap()` raises; `Meta`, `RateLimit`, `Detail` and `Balance` are parts of them
 - many calls: `batch`, `journal`; `msgapi.fleet` for several hosts
 - phone numbers and email addresses as people write them: `recipients`
-- transports and tests: `transports`, `Request`, `Response`, `sandbox`; `msgapi.pytest_plugin` has fixtures
+- transports and tests: `transports`, `Request`, `Response`, `sandbox`, `testing`; `msgapi.pytest_plugin` has fixtures
 - logs, traces and JSON: `observe`, `telemetry`, `codec`
 - `__version__`
 """
@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         sandbox,
         telemetry,
         testagent,
+        testing,
         transports,
         webhooks,
     )
@@ -144,6 +145,7 @@ __all__ = [
     "sandbox",
     "telemetry",
     "testagent",
+    "testing",
     "transports",
     "webhooks",
 ]
@@ -177,6 +179,7 @@ _NOUNS = frozenset(
         "sandbox",
         "telemetry",
         "testagent",
+        "testing",
         "transports",
         "webhooks",
     }

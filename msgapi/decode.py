@@ -23,7 +23,7 @@ from .calls import Call
 from .codec import Problems, from_dict, from_json
 from .codec.json import is_nested_deeper, parse_leniently, salvage
 from .codegen import EXTRA, Cache, constructor
-from .http import Response
+from .http import CONTROL_PREFIX, SANDBOX_HEADER, Response
 from .redact import mask
 from .results import (
     ApiError,
@@ -66,7 +66,12 @@ _KINDS: Final[Mapping[int, type[ApiError]]] = {
 }
 _new_meta, _new_rate_limit, _new_ok = constructor(Meta), constructor(RateLimit), constructor(Ok)
 _CODE: Final = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)  # of an error of the service
+_NOT_FOUND: Final = 404
 _REQUEST_TIMEOUT: Final = 408
+_NOT_A_SANDBOX: Final = (
+    f"HTTP 404: the server is not a sandbox, which alone has the routes below {CONTROL_PREFIX}; "
+    "check base_url, or MSGAPI_BASE_URL"
+)
 _NO_ID: Final = Detail("", "has an empty id")
 _NO_AMOUNT: Final = Detail("", "has none of free, reserved and total")
 _LONGEST_LOCATION: Final = 2000  # characters of a header that are looked at
@@ -183,6 +188,8 @@ def _failure(call: Call[Any], response: Response, meta: Meta, now: Callable[[], 
     kind = _KINDS.get(status) or (ServerFault if 500 <= status <= 599 else Unexpected)  # noqa: PLR2004 - 5xx
     from_service = is_from_service(call, status, body)
     rest, server_now = _fields(body), _server_clock(meta, now)
+    if status == _NOT_FOUND and call.path.startswith(CONTROL_PREFIX) and SANDBOX_HEADER not in response.headers:
+        return NotFound(code="not_a_sandbox", message=_NOT_A_SANDBOX, meta=meta, extra=rest, own_words=True)
     known: dict[str, Any] = {}
     in_header = parse_retry_after(response.headers.get("retry-after"), server_now)
     if in_header is not None:

@@ -12,6 +12,9 @@ from attrs import field, frozen
 from .codegen import constructor
 from .redact import mask
 
+DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+"""The port of a URL without one, by its scheme."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PROTECTED: Final = re.compile(
     "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|keep-alive|proxy-.*|te|trailer"
@@ -19,6 +22,11 @@ _PROTECTED: Final = re.compile(
 )
 _WRITTEN_BY_CLIENT: Final = frozenset({"accept", "authorization", "user-agent"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+
+CONTROL_PREFIX: Final = "/_sandbox/"
+"""The paths of the sandbox's control plane, which the service does not have."""
+SANDBOX_HEADER: Final = "x-msgapi-sandbox"
+"""The header of the answers of the control plane: the version of the sandbox."""
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:

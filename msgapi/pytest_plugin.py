@@ -1,11 +1,11 @@
-"""Fixtures for pytest: the sandbox, its clock, a client of it, a server of it, and recordings.
+"""Fixtures for pytest: the sandbox, its clock, a client of it, a server and a process of it, and recordings.
 
 pytest loads this plugin if the package is installed. The client and the sandbox are imported when a test uses them.
 No fixture needs an event loop, so they work with the plugins of anyio, pytest-asyncio and pytest-trio, and without one.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, cast
 
 import pytest
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .client import Client
     from .clock import VirtualClock
     from .sandbox import Sandbox, ServedSandbox
+    from .testing import SandboxProcess
     from .transports import Cassette, RecordMode
 
 _MODES: Final = ("none", "once", "new", "all")
@@ -77,6 +78,37 @@ def msgapi_server() -> "Iterator[ServedSandbox]":
 
     with serve_in_thread() as served:
         yield served
+
+
+@pytest.fixture(scope="session")
+def msgapi_process_options() -> Sequence[str]:
+    """Return the options of `msgapi sandbox` for `msgapi_process`: none. A project overrides it in its conftest.py."""
+    return ()
+
+
+@pytest.fixture(scope="session")
+def msgapi_session_process(msgapi_process_options: Sequence[str]) -> "Iterator[SandboxProcess]":
+    """Return a sandbox in a process of its own, one for the whole session; see `testing.SandboxProcess`.
+
+    With pytest-xdist, each worker has its own. What a test leaves in it is there in the next one: see `msgapi_process`.
+    """
+    from .testing import SandboxProcess
+
+    with SandboxProcess(options=msgapi_process_options) as process:
+        yield process
+
+
+@pytest.fixture
+def msgapi_process(msgapi_session_process: "SandboxProcess") -> "SandboxProcess":
+    """Return the sandbox of `msgapi_session_process`, which is reset before each test that uses it.
+
+    Its `url`, `api_key` and `environ` are for the program that is tested, and `run` is for the test:
+    `msgapi_process.run(testing.controls.wait_for_message(to=number))`. Starting a process takes about a second, a reset
+    some milliseconds. The fixture is for tests of a program that runs all the time, or in another language;
+    `msgapi_server` has a sandbox of its own for each test.
+    """
+    msgapi_session_process.reset()
+    return msgapi_session_process
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def test_the_union_of_errors_is_every_error_value() -> None:
         "sandbox",
         "telemetry",
         "testagent",
+        "testing",
         "transports",
         "webhooks",
     ],

@@ -45,6 +45,7 @@ ORDER = [
     "fleet",
     "telemetry",
     "sandbox",
+    "testing",
     "pytest_plugin",
     "cli",
     "__main__",
@@ -104,6 +105,7 @@ def test_no_file_outgrows_five_hundred_lines(path: Path) -> None:
         ("msgapi.webhooks", "aiohttp http.client click rich django flask redis"),
         ("msgapi.pytest_plugin", "aiohttp cattrs orjson click rich"),
         ("msgapi.sandbox", "aiohttp http.client click rich"),
+        ("msgapi.testing", "aiohttp http.client click rich"),
         ("msgapi.cli", "aiohttp http.client rich cattrs"),
     ],
 )

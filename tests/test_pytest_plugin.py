@@ -197,3 +197,33 @@ def test_a_test_is_recorded_on_request_and_replayed_by_default(pytester: pytest.
     names = ["test_an_unknown_message_msg_a.jsonl", "test_an_unknown_message_msg_b_c.jsonl"]
     assert sorted(path.name for path in folder.iterdir()) == names
     pytester.runpytest_inprocess(*ALONE).assert_outcomes(passed=2)
+
+
+def test_the_process_is_one_for_the_session_and_is_reset_before_each_test(pytester: pytest.Pytester) -> None:
+    _ = pytester.makeconftest("""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def msgapi_process_options(msgapi_process_options):
+            return (*msgapi_process_options, "--balance", "7")
+    """)
+    _ = pytester.makepyfile("""
+        import pytest
+        from msgapi import messages
+        from msgapi.testing import controls
+
+        TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
+        PIDS = []
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it_has_the_messages_of_this_test_alone(msgapi_process, number):
+            sent = msgapi_process.run(messages.send(TEXT)).unwrap()
+            found = msgapi_process.run(controls.list_messages()).unwrap().messages
+            assert [one.id for one in found] == [sent.message_id]
+            assert msgapi_process.run(controls.account()).unwrap().balance.total == 7
+            PIDS.append(msgapi_process.pid)
+
+        def test_it_is_one_process(msgapi_session_process):
+            assert set(PIDS) == {msgapi_session_process.pid}
+    """)
+    pytester.runpytest_inprocess(*ALONE).assert_outcomes(passed=3)

@@ -17,9 +17,8 @@ from urllib.parse import parse_qsl, urlsplit
 from attrs import define, evolve, field
 
 from ...config import is_loopback
-from ...http import Request
+from ...http import CONTROL_PREFIX, Request
 from ..http.responses import SimulatedResponse, error_response
-from ..routes.table import CONTROL_PREFIX
 
 TOKEN_HEADER: Final = "x-sandbox-token"  # noqa: S105 - the name of a header
 ACCESS_PARAMETER: Final = "access"

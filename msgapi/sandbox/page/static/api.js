@@ -11,6 +11,8 @@ const QUIET_TIMEOUT = 40_000; // milliseconds without a byte; the server sends a
 const RETRY = [250, 500, 1000, 2000];
 const STOPPED_AFTER = 3; // attempts
 const HIDDEN_FOR = 20_000;
+const PARTS = ["messages", "requests", "account", "webhooks", "agents", "contacts", "campaigns", "clock", "faults"];
+const EVERYTHING = Object.fromEntries(PARTS.map((name) => [name, true]));
 
 /** The error of a request. `status` is 0 and `code` is "unreachable" if there was no answer. */
 export class ApiError extends Error {
@@ -221,7 +223,7 @@ async function readStream(signal, opened) {
     const again = state !== "connecting";
     opened();
     setState("connected");
-    if (again && lastId === "") emit({ reset: true });
+    let resumed = again;
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
     const parser = eventParser();
     for (;;) {
@@ -229,7 +231,14 @@ async function readStream(signal, opened) {
       if (done) return "ended";
       clearTimeout(watchdog);
       watchdog = setTimeout(abort, QUIET_TIMEOUT);
-      for (const event of parser(value)) receive(event);
+      for (const event of parser(value)) {
+        // The same sandbox goes on where it was, but what the page asked for meanwhile was not answered. Another one
+        // sends a reset.
+        const same = resumed && event.id !== null && instanceOf(event.id) === instanceOf(lastId);
+        resumed = resumed && event.id === null;
+        receive(event);
+        if (same) emit(EVERYTHING);
+      }
     }
   } catch {
     return "unreachable";
@@ -237,6 +246,10 @@ async function readStream(signal, opened) {
     clearTimeout(watchdog);
     signal.removeEventListener("abort", abort);
   }
+}
+
+function instanceOf(id) {
+  return id.slice(0, id.lastIndexOf("-"));
 }
 
 async function openStream(signal) {
@@ -266,7 +279,8 @@ export function eventParser() {
     rest = lines.pop();
     for (const line of lines) {
       if (line === "") {
-        if (current.data.length || current.event === "reset") events.push({ ...current, data: current.data.join("\n") });
+        if (current.data.length || current.event === "reset" || current.id !== null)
+          events.push({ ...current, data: current.data.join("\n") });
         current = { event: "message", id: null, data: [] };
         continue;
       }
@@ -290,4 +304,39 @@ function setState(next) {
   if (next === state) return;
   state = next;
   for (const listener of connectionListeners) listener(state);
+}
+
+/**
+ * Return `{request, cancel}`. `request()` runs the asynchronous function now, or, if it ran less than `interval`
+ * milliseconds ago or is running, once after that; many requests in between are one. A slow server is asked less often.
+ */
+export function refresher(run, interval) {
+  let timer = 0;
+  let busy = false;
+  let again = false;
+  let next = 0; // when it may run again
+  const start = async () => {
+    timer = 0;
+    busy = true;
+    again = false;
+    const began = performance.now();
+    try {
+      await run();
+    } finally {
+      const ended = performance.now();
+      next = began + Math.max(interval, 3 * (ended - began));
+      busy = false;
+      if (again) request();
+    }
+  };
+  const request = () => {
+    if (busy) again = true;
+    else if (timer === 0) timer = setTimeout(start, Math.max(0, next - performance.now()));
+  };
+  const cancel = () => {
+    clearTimeout(timer);
+    timer = 0;
+    again = false;
+  };
+  return { request, cancel };
 }

@@ -17,7 +17,8 @@ export function element(tag, properties = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "class") node.className = Array.isArray(value) ? value.filter(Boolean).join(" ") : value;
     else if (name === "text") node.textContent = value;
-    else if (name === "on") for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
+    else if (name === "on")
+      for (const [event, listener] of Object.entries(value)) node.addEventListener(event, listener);
     else if (name === "data") for (const [key, part] of Object.entries(value)) node.dataset[key] = part;
     else if (name === "aria") for (const [key, part] of Object.entries(value)) setAria(node, key, part);
     else if (name === "value") node.value = value;
@@ -50,10 +51,12 @@ export function replace(node, ...children) {
 }
 
 const ICONS = {
-  alert: "M12 8v5M12 16.500v.01M10.3 3.9 2.5 17.500A2 2 0 0 0 4.2 20.500h15.600a2 2 0 0 0 1.7-3L13.7 3.900a2 2 0 0 0-3.4 0z",
+  alert:
+    "M12 8v5M12 16.500v.01M10.3 3.9 2.5 17.500A2 2 0 0 0 4.2 20.500h15.600a2 2 0 0 0 1.7-3L13.7 3.900a2 2 0 0 0-3.4 0z",
   auto: "M12 3a9 9 0 1 0 0 18zM12 3a9 9 0 0 1 0 18",
   back: "M15 5l-7 7 7 7",
-  calendar: "M5 6.500h14a1.5 1.5 0 0 1 1.5 1.500v10.500A1.5 1.5 0 0 1 19 20H5a1.5 1.5 0 0 1-1.5-1.500V8A1.5 1.5 0 0 1 5 6.500zM3.5 11h17M8 4v4M16 4v4",
+  calendar:
+    "M5 6.500h14a1.5 1.5 0 0 1 1.5 1.500v10.500A1.5 1.5 0 0 1 19 20H5a1.5 1.5 0 0 1-1.5-1.500V8A1.5 1.5 0 0 1 5 6.500zM3.5 11h17M8 4v4M16 4v4",
   check: "M5 12.500l4.5 4.500L19 7.5",
   "check-double": "M2.5 12.800l4 4.200L15 8M11.5 15.500l1.5 1.5 8.5-9",
   "chevron-left": "M15 5l-7 7 7 7",
@@ -76,7 +79,8 @@ const ICONS = {
   more: "M5.5 12v.01M12 12v.01M18.5 12v.01",
   panel: "M3.5 5h17v14h-17zM15 5v14",
   pause: "M8 5v14M16 5v14",
-  phone: "M7.5 2.500h9A1.5 1.5 0 0 1 18 4v16a1.5 1.5 0 0 1-1.5 1.500h-9A1.5 1.5 0 0 1 6 20V4a1.5 1.5 0 0 1 1.5-1.500zM11 18.500h2",
+  phone:
+    "M7.5 2.500h9A1.5 1.5 0 0 1 18 4v16a1.5 1.5 0 0 1-1.5 1.500h-9A1.5 1.5 0 0 1 6 20V4a1.5 1.5 0 0 1 1.5-1.500zM11 18.500h2",
   call: "M5 4h4l1.5 5-2.5 1.500a11 11 0 0 0 5.5 5.500L15 13.500l5 1.500v4a1.5 1.5 0 0 1-1.6 1.500C10.5 20 4 13.5 3.5 5.600A1.5 1.5 0 0 1 5 4z",
   pin: "M12 21c4.5-4.7 7-8.2 7-11.200A7 7 0 0 0 5 9.800c0 3 2.5 6.5 7 11.200zM12 12.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
   play: "M7 4.500v15l12-7.500z",
@@ -85,7 +89,8 @@ const ICONS = {
   reply: "M9 6L4 11l5 5M4 11h9a7 7 0 0 1 7 7v1",
   search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.500l5 5",
   send: "M4 12l16-8-5.5 16-3-6.500zM11.5 13.500L20 4",
-  settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 9.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM9 19.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
+  settings:
+    "M4 7h9M17 7h3M4 17h3M11 17h9M15 9.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM9 19.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
   sun: "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM12 2.500v2M12 19.500v2M2.5 12h2M19.5 12h2M5.3 5.300l1.4 1.400M17.3 17.300l1.4 1.400M5.3 18.700l1.4-1.400M17.3 6.700l1.4-1.4",
   terminal: "M4 5h16v14H4zM7.5 9.500l3 2.5-3 2.500M12.5 15h4",
   trash: "M4.5 7h15M9 7V4h6v3M6.5 7l1 13.500h9l1-13.500M10 11v6M14 11v6",
@@ -113,7 +118,11 @@ export function badge(text, kind = "") {
 
 /** Return a button that copies a text, or the result of a function. */
 export function copyButton(text, label = "Copy") {
-  const button = element("button", { type: "button", class: "icon-button small", aria: { label }, title: label }, icon("copy"));
+  const button = element(
+    "button",
+    { type: "button", class: "icon-button small", aria: { label }, title: label },
+    icon("copy"),
+  );
   button.addEventListener("click", async (event) => {
     event.stopPropagation();
     if (!(await copy(typeof text === "function" ? text() : text))) return;
@@ -177,7 +186,11 @@ const TOASTS = 3;
 export function toast(text, kind = "info") {
   const area = document.getElementById("toasts");
   const name = { ok: "check", bad: "alert" }[kind] ?? "info";
-  const close = element("button", { type: "button", class: "icon-button small", aria: { label: "Dismiss" } }, icon("close"));
+  const close = element(
+    "button",
+    { type: "button", class: "icon-button small", aria: { label: "Dismiss" } },
+    icon("close"),
+  );
   const node = element("div", { class: ["toast", kind] }, icon(name), element("span", { text }), close);
   const remove = () => node.remove();
   close.addEventListener("click", remove);
@@ -235,7 +248,14 @@ function outside(node, event) {
 export function ask({ title, text, field, confirm = "OK", danger = false }) {
   return new Promise((resolve) => {
     let answer = null;
-    const input = field ? element("input", { type: field.type ?? "text", value: field.value ?? "", required: field.required, list: field.list }) : null;
+    const input = field
+      ? element("input", {
+          type: field.type ?? "text",
+          value: field.value ?? "",
+          required: field.required,
+          list: field.list,
+        })
+      : null;
     const form = element(
       "form",
       { method: "dialog", class: "form" },
@@ -266,7 +286,13 @@ let menus = 0;
 export function menu(anchor, items) {
   closeMenu();
   const id = `menu-${(menus += 1)}`;
-  const node = element("div", { class: "menu", role: "menu", id, popover: "manual", aria: { label: anchor.getAttribute("aria-label") ?? "Menu" } });
+  const node = element("div", {
+    class: "menu",
+    role: "menu",
+    id,
+    popover: "manual",
+    aria: { label: anchor.getAttribute("aria-label") ?? "Menu" },
+  });
   for (const item of items) {
     if (item === null) {
       node.append(element("div", { class: "menu-line", role: "separator" }));
@@ -334,10 +360,38 @@ function place(node, anchor) {
   node.style.setProperty("top", `${top}px`);
 }
 
-const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const TIME_SECONDS = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const TINTS = 6;
+
+/** Return the picture of a recipient: an icon of the channel, in one of six colours that the name decides. */
+export function avatar(name, email) {
+  let hash = 7;
+  for (const one of name) hash = (hash * 31 + one.codePointAt(0)) % 9973;
+  return element("span", { class: `avatar tint-${hash % TINTS}` }, icon(email ? "mail" : "phone"));
+}
+
+const DATE_TIME = new Intl.DateTimeFormat(undefined, {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const TIME_SECONDS = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hourCycle: "h23",
+});
 const DAY = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const DAY_TIME = new Intl.DateTimeFormat(undefined, {
+  weekday: "short",
+  hour: "2-digit",
+  minute: "2-digit",
+  hourCycle: "h23",
+});
 const SHORT_DAY = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 
 /** Return a time for people, in their time zone: the day and the time. */
@@ -358,6 +412,11 @@ export function formatDay(iso) {
 /** Return a short form: the time if it is today, else the day. */
 export function formatShort(iso) {
   return isToday(iso) ? format(TIME, iso) : format(SHORT_DAY, iso);
+}
+
+/** Return when something ends: the time, with the day of the week if it is not today. */
+export function formatUntil(iso) {
+  return isToday(iso) ? format(TIME, iso) : format(DAY_TIME, iso);
 }
 
 function isToday(iso) {

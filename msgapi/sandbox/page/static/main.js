@@ -19,7 +19,8 @@ const CONNECTION = {
   refused: "No access",
 };
 const NOTICES = {
-  stopped: "The sandbox has stopped. Start it again with `msgapi sandbox` at the same port: this page connects by itself.",
+  stopped:
+    "The sandbox has stopped. Start it again with `msgapi sandbox` at the same port: this page connects by itself.",
   refused: "The sandbox does not accept this page any more. Open the address that `msgapi sandbox` has printed.",
 };
 const main = document.getElementById("main");
@@ -169,7 +170,14 @@ function showHelp() {
           element(
             "dl",
             { class: "shortcuts" },
-            shortcuts.map((one) => element("div", {}, element("dt", {}, element("kbd", { text: one.name ?? one.key })), element("dd", { text: one.text }))),
+            shortcuts.map((one) =>
+              element(
+                "div",
+                {},
+                element("dt", {}, element("kbd", { text: one.name ?? one.key })),
+                element("dd", { text: one.text }),
+              ),
+            ),
           ),
         )
       : null;
