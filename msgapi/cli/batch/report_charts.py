@@ -141,7 +141,8 @@ def _frame(axis: TimeAxis, times: LocalTime) -> list[Html]:
     # The gaps between the runs, their names, and the times below them.
     parts: list[Html] = []
     bottom, last_label = _TOP + _HEIGHT + 15, -_WIDE_LABEL
-    last, before = axis.segments[-1], None
+    first, last = axis.segments[0], axis.segments[-1]
+    before: _Segment | None = None
     for one in axis.segments:
         if before is not None:
             left, stop = before.left + before.width, span(max(0.0, one.run.began - before.run.ended))
@@ -156,7 +157,7 @@ def _frame(axis: TimeAxis, times: LocalTime) -> list[Html]:
             parts.append(_text(one.left, bottom, _time_label(one.run.began, axis, times), class_))
             last_label = one.left
         before = one
-    if last.run.ended > axis.segments[0].run.began:
+    if last.run.ended > first.run.began:
         parts.append(_text(100, bottom, _time_label(last.run.ended, axis, times), anchor="end"))
     return parts
 

@@ -137,7 +137,7 @@ def batch_name(about: Mapping[str, str]) -> str:
 def render_page(figures: ReportFigures, what: str, now: float, times: LocalTime | None = None) -> str:
     """Return the report of the batch *what* as an HTML document, made at the Unix time *now*."""
     times = LocalTime() if times is None else times
-    style = files(__package__).joinpath("report.css").read_text(encoding="utf-8")
+    style = files(__name__.rpartition(".")[0]).joinpath("report.css").read_text(encoding="utf-8")
     moment = times.moment(now)
     head = element(
         "head",
