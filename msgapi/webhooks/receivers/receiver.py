@@ -185,7 +185,10 @@ class Receiver:
         return error_response(408, "timeout", "the body did not arrive in time")
 
     async def handle(self, event: Event, deadline: float, respond: Respond) -> None:
-        """Handle an event that was verified, and pass the response to *respond* by *deadline*, in seconds of the clock; see `receive`."""
+        """Handle an event that was verified, and pass the response to *respond*; see `receive`.
+
+        *deadline*, in seconds of the clock, is when the response is due.
+        """
         # The handler runs in a task of its own: one that waits for a thread, or in a shielded scope, does not
         # end when it is cancelled, and the response must not wait for it.
         work = EventTask(self.store, event)
