@@ -91,13 +91,24 @@ def tests_prerelease(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *(session.posargs or [*ALL_TESTS, "tests/transports"]))
 
 
-@nox.session
-def browser(session: nox.Session) -> None:
-    """Test the page of the sandbox in Chromium, with Playwright and axe-core."""
+def install_browser_tests(session: nox.Session) -> None:
     if shutil.which("chromium") is None:
         session.error("this session needs Chromium: apt-get install chromium")
     session.install(*group("browser"), ".[cli]")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Test the page of the sandbox in Chromium, with Playwright and axe-core; and the commands of docs/sandbox."""
+    install_browser_tests(session)
     session.run("pytest", *(session.posargs or ["tests/browser"]))
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Write the screenshots of the sandbox's page in docs/images."""
+    install_browser_tests(session)
+    session.run("python", "-m", "tests.browser.screenshots")
 
 
 @nox.session

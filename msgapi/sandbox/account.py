@@ -17,14 +17,15 @@ from typing import Final, final
 from attrs import define, evolve, field, fields, frozen
 from attrs.validators import ge, gt
 
-from ..http import Request, Response, new_response
+from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response, new_response
 from ..results import Detail
+from ..version import VERSION
 from .http.requests import RouteRequest, bearer_token, operation_of, read_body, split_url, with_fields
 from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
 from .model.faults import fault_response
 from .model.inspection import RateLimitView
 from .model.state import ROLES, AccountOptions, AccountState, Role
-from .routes.table import CONTROL_PREFIX, ENDPOINT_CLASSES, Route, find_route
+from .routes.table import ENDPOINT_CLASSES, Route, find_route
 from .rules.lifecycle import advance
 
 
@@ -153,8 +154,9 @@ class Account:
             received = RouteRequest(now, id=found[1], query=query, body=request.body or b"")
             response = self._with_random_fault(found[0], headers, received)
         answer = _with_headers(response, limit, now)
-        if not is_control:
-            self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
+        if is_control:
+            return _with_version(answer)
+        self.state.requests.add(now, request, headers.get("idempotency-key"), answer)
         return answer
 
     def handle_malformed(self, now: float) -> SimulatedResponse:
@@ -232,6 +234,11 @@ def _document() -> SimulatedResponse:
     from .openapi.operations import document  # describes every model, which few programs need
 
     return SimulatedResponse(Response(200, JSON_HEADERS, document()))
+
+
+def _with_version(simulated: SimulatedResponse) -> SimulatedResponse:
+    response = simulated.response
+    return evolve(simulated, response=evolve(response, headers={**response.headers, SANDBOX_HEADER: VERSION}))
 
 
 def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) -> SimulatedResponse:

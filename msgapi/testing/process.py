@@ -83,6 +83,7 @@ class SandboxProcess:
         )
         self._timeout = timeout
         self._environ: Mapping[str, str] = {}
+        self._page: str | None = None
         self._pid: int | None = None
         self._stack = ExitStack()
         self._running: tuple[BlockingPortal, Client] | None = None
@@ -120,6 +121,11 @@ class SandboxProcess:
         return self._environ
 
     @property
+    def page(self) -> str | None:
+        """The URL of its page, for a browser. If *host* is not of this machine alone, it contains a secret."""
+        return self._page
+
+    @property
     def pid(self) -> int | None:
         """The id of the process; None before it is entered."""
         return self._pid
@@ -152,7 +158,7 @@ class SandboxProcess:
             )
             started = False
             try:
-                self._environ = _read_environ(process, self._timeout)
+                self._environ, self._page = _read_addresses(process, self._timeout)
                 self._pid = process.pid
                 with self._connect():
                     started = True
@@ -183,9 +189,9 @@ class SandboxProcess:
                     self._running = None
 
 
-def _read_environ(process: "Popen[str]", timeout: float) -> Mapping[str, str]:
-    # The first line of its output, which it prints when it listens. A thread reads it, since Windows cannot wait for a
-    # pipe and a time; the thread ends with the process.
+def _read_addresses(process: "Popen[str]", timeout: float) -> tuple[Mapping[str, str], str]:
+    # They are in the first line of its output, which it prints when it listens. A thread reads it, since Windows cannot
+    # wait for a pipe and a time; the thread ends with the process.
     lines: SimpleQueue[str] = SimpleQueue()
     Thread(target=lambda: lines.put(process.stdout.readline() if process.stdout else ""), daemon=True).start()
     try:
@@ -194,7 +200,7 @@ def _read_environ(process: "Popen[str]", timeout: float) -> Mapping[str, str]:
         raise SandboxError(f"the sandbox did not listen within {timeout:g} seconds (timeout)") from None
     try:
         found = json.loads(line)
-        return {name: str(found[name]) for name in ("MSGAPI_BASE_URL", "MSGAPI_API_KEY")}
+        return {name: str(found[name]) for name in ("MSGAPI_BASE_URL", "MSGAPI_API_KEY")}, str(found["page"])
     except (ValueError, TypeError, KeyError):
         with suppress(TimeoutExpired):  # its own status says more than that of a process that was ended
             _ = process.wait(STOP_TIMEOUT)

@@ -1,4 +1,4 @@
-"""The tab Account: balance, clock, faults, agents, campaigns, contacts, webhooks, snapshot and reset."""
+"""The tab Account: balance, clock, faults, agents, campaigns, contacts, snapshot and reset, and all its sections."""
 
 import json
 from decimal import Decimal
@@ -10,16 +10,15 @@ from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Locator, Page, expect
 
 import msgapi
-from msgapi import agents, billing, campaigns, contacts, messages, webhooks
+from msgapi import agents, billing, campaigns, contacts, messages
 from msgapi.results import Unavailable
 from msgapi.sandbox.http.responses import format_time
 from tests.support.browser import Pages, PageSandbox, assert_accessible
-from tests.support.webhook_receiver import WebhookReceiver
+from tests.support.webhook_receiver import WebhookReceiver, subscribe
 
 TO = "+4915112345678"
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Hello")
 CAMPAIGN = "6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e01"
-SECRET = "whsec_test"
 SCRIPT = "<script>document.title = 1</script>"
 REFUSED = "the server responded with a status of 4"  # what the console says of a refused request of the page
 PROFILE: dict[str, str] = {
@@ -50,11 +49,6 @@ def submit_agent(box: PageSandbox, name: str = "Shop") -> str:
     agent_id = box.send(agents.create(agent)).agent_id
     _ = box.send(agents.update(agent_id, agents.AgentChanges(**PROFILE)))
     return box.send(agents.submit(agent_id)).agent_id
-
-
-def subscribe(box: PageSandbox, receiver: WebhookReceiver, *events: str) -> str:
-    endpoint = webhooks.NewEndpoint(url=receiver.url, events=events, secret=SECRET)
-    return box.send(webhooks.create(endpoint)).id
 
 
 # Balance
@@ -352,101 +346,6 @@ def test_a_consent_on_a_later_page_is_confirmed_and_the_page_stays(box: PageSand
     expect(found).to_have_count(50)
 
 
-# Webhooks
-
-
-def test_a_replayed_webhook_arrives_with_a_valid_signature(
-    box: PageSandbox, pages: Pages, receiver: WebhookReceiver
-) -> None:
-    _ = subscribe(box, receiver, "message.queued")
-    accepted = box.send(messages.send(TEXT))
-    (first,) = receiver.wait_for()
-    page = pages.open("/#account/webhooks")
-    page.get_by_role("button", name="message.queued").click()
-    delivery = page.locator("[data-delivery-id]")
-    expect(delivery).to_contain_text("delivered")
-    expect(delivery.get_by_role("group", name="Body", exact=True)).to_contain_text(
-        f'"message_id": "{accepted.message_id}"'
-    )
-    delivery.get_by_role("button", name="Copy the signature").click()
-    assert page.evaluate("() => navigator.clipboard.readText()") == first.headers["x-arowana-signature"]
-    delivery.get_by_role("button", name="Raw").click()
-    expect(delivery.get_by_role("group", name="Body", exact=True)).to_have_text(first.body.decode())
-    delivery.get_by_role("button", name="Replay").click()
-    _, again = receiver.wait_for(count=2)
-    event = webhooks.read(again.headers, again.body, secret=SECRET)
-    assert isinstance(event, webhooks.MessageQueued)
-    assert again.body == first.body
-    expect(delivery.locator("tbody tr")).to_have_count(2)
-    # What was open is as it was: the raw body, in the open delivery.
-    expect(delivery.get_by_role("group", name="Body", exact=True)).to_have_text(first.body.decode())
-
-
-def test_deliveries_are_duplicated_delayed_and_reordered(
-    box: PageSandbox, pages: Pages, receiver: WebhookReceiver
-) -> None:
-    _ = subscribe(box, receiver, "message.queued")
-    first, second = (one.message_id for one in box.send_all(messages.send(TEXT), messages.send(TEXT)))
-    _ = receiver.wait_for(count=2)
-    page = pages.open("/#account/webhooks")
-    page.locator(".delivery-head").first.click()
-    delivery = page.locator("[data-delivery-id]").first
-    delivery.get_by_role("button", name="Reorder").click()
-    _ = receiver.wait_for(count=3)
-    expect(page.locator("[data-delivery-id]").last).to_contain_text("pending")
-    _ = box.use(lambda sandbox: sandbox.advance_clock(2))
-    received = [one.event["data"]["message_id"] for one in receiver.wait_for(count=4)]
-    assert received == [first, second, second, first]
-    delivery.get_by_role("button", name="Duplicate").click()
-    _ = receiver.wait_for(count=5)
-    expect(delivery.locator(".delivery-head")).to_contain_text("delivered")
-    delivery.get_by_label("Delay by").fill("1800")
-    page.keyboard.press("Enter")
-    expect(delivery.locator(".delivery-head")).to_contain_text("pending")
-    expect(delivery).to_contain_text("Next attempt")
-    expect(delivery.get_by_label("Delay by")).to_have_value("1800")
-    page.get_by_role("link", name="Overview").click()
-    page.get_by_role("button", name="Forward by 1 hour").click()
-    assert receiver.wait_for(count=6)[-1].event["data"]["message_id"] == second
-
-
-def test_a_reorder_without_a_delivery_before_it_is_refused_beside_the_button(
-    box: PageSandbox, pages: Pages, receiver: WebhookReceiver
-) -> None:
-    pages.allow(REFUSED)
-    _ = subscribe(box, receiver, "message.queued")
-    _ = box.send(messages.send(TEXT))
-    page = pages.open("/#account/webhooks")
-    page.locator(".delivery-head").click()
-    page.get_by_role("button", name="Reorder").click()
-    expect(page.locator("[data-delivery-id]").get_by_role("alert")).to_contain_text("no delivery")
-    expect(page.locator(".toast.bad")).to_contain_text("no delivery")
-
-
-def test_a_failed_attempt_shows_its_status_and_the_next_one(
-    box: PageSandbox, pages: Pages, receiver: WebhookReceiver
-) -> None:
-    receiver.status = 500
-    endpoint = subscribe(box, receiver, "message.queued", "message.delivered")
-    accepted = box.send(messages.send(TEXT))
-    _ = receiver.wait_for()
-    page = pages.open("/#account/webhooks")
-    expect(page.locator(f"[data-webhook-id='{endpoint}']")).to_contain_text("2 events")
-    head = page.get_by_role("button", name="message.queued")
-    expect(head).to_contain_text("pending")
-    head.click()
-    expect(page.get_by_role("table", name="Attempts")).to_contain_text("500")
-    expect(page.get_by_text("Next attempt")).to_be_visible()
-    receiver.status = 200
-    _ = box.use(lambda sandbox: sandbox.deliver(accepted.message_id))
-    # Nothing moves while a delivery is open: the new one waits.
-    page.get_by_role("button", name="Show 1 new").click()
-    expect(page.locator("[data-delivery-id]")).to_have_count(2)
-    expect(page.get_by_role("table", name="Attempts")).to_be_visible()  # it is still open, below the new one
-    page.get_by_role("combobox", name="Event").select_option("message.delivered")
-    expect(page.locator("[data-delivery-id]")).to_have_count(1)
-
-
 # Snapshot and reset
 
 
@@ -573,7 +472,7 @@ def test_a_new_sandbox_says_in_each_section_what_to_do(pages: Pages) -> None:
 
 def fill(box: PageSandbox, receiver: WebhookReceiver) -> None:
     """Let every section have something to show."""
-    _ = subscribe(box, receiver, "message.queued", "contact.created")
+    _ = box.send(subscribe(receiver, "message.queued", "contact.created"))
     _ = submit_agent(box, "Grüne Gärtnerei & Söhne")
     _ = box.send(campaigns.trigger(CAMPAIGN))
     _ = box.send(messages.send(TEXT))

@@ -1,48 +1,15 @@
 """The fixtures of the tests in a browser notice what they must notice."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-
 import pytest
 from playwright.sync_api import Browser
 
 from msgapi import messages, webhooks
 from msgapi.sandbox import Sandbox
-from tests.support.browser import Pages, PageSandbox, assert_accessible
+from tests.support.browser import Pages, PageSandbox, assert_accessible, serve_site
 from tests.support.webhook_receiver import WebhookReceiver
 
 CSP = "default-src 'none'; script-src 'self'"
-HEAD = "<!doctype html><html lang=en><head><title>Test</title></head><body><main><h1>Test</h1>"
 TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hello")
-
-
-@contextmanager
-def site(body: str, script: str = "") -> Iterator[str]:
-    """Serve one page with *body*, and `/script.js` with *script*."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            is_script = self.path == "/script.js"
-            content = (script if is_script else f"{HEAD}{body}").encode()
-            self.send_response(204 if self.path == "/favicon.ico" else 200)
-            self.send_header("Content-Type", "text/javascript" if is_script else "text/html; charset=utf-8")
-            self.send_header("Content-Security-Policy", CSP)
-            self.end_headers()
-            _ = self.wfile.write(b"" if self.path == "/favicon.ico" else content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base has it
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.mark.parametrize(
@@ -58,8 +25,8 @@ def site(body: str, script: str = "") -> Iterator[str]:
     ],
 )
 def test_a_page_with_a_problem_fails_its_test(browser: Browser, body: str, script: str, problem: str | None) -> None:
-    with site(body, script) as url:
-        pages = Pages(browser, url)
+    with serve_site(body, script, CSP) as port:
+        pages = Pages(browser, f"http://127.0.0.1:{port}")
         _ = pages.open()
         if problem is not None:
             with pytest.raises(AssertionError, match=problem):
@@ -69,13 +36,13 @@ def test_a_page_with_a_problem_fails_its_test(browser: Browser, body: str, scrip
 
 
 def test_axe_core_names_the_element_of_a_finding(browser: Browser) -> None:
-    with site("<button></button><p>fine</p>") as url:
-        pages = Pages(browser, url)
+    with serve_site("<button></button><p>fine</p>") as port:
+        pages = Pages(browser, f"http://127.0.0.1:{port}")
         with pytest.raises(AssertionError, match=r"button-name \(critical\)"):
             assert_accessible(pages.open())
         pages.close()
-    with site("<button>Send</button>") as url:
-        pages = Pages(browser, url)
+    with serve_site("<button>Send</button>") as port:
+        pages = Pages(browser, f"http://127.0.0.1:{port}")
         assert_accessible(pages.open())
         pages.close()
 

@@ -8,7 +8,9 @@ Rules:
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from threading import Thread
 from typing import Any, Literal, TypeVar, final
 from urllib.parse import urlsplit
 
@@ -29,8 +31,10 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",  # hosts of attackers, which are this machine
 )
 TIMEOUT = 10_000  # milliseconds until what a test waits for must be there
+_HEAD = "<!doctype html><html lang=en><head><title>Test</title></head><body><main><h1>Test</h1>"
 _SERIOUS = {"serious", "critical"}
 _AXE = "axe-core {version}: {count} serious findings\n{findings}"
 
@@ -151,6 +155,35 @@ class Pages:
     def _on_request(self, request: Request) -> None:
         if urlsplit(request.url).scheme not in {"data", "blob", "about"} and not request.url.startswith(f"{self.url}/"):
             self.problems.append(f"a request to another origin: {request.method} {request.url}")
+
+
+@contextmanager
+def serve_site(body: str, script: str = "", policy: str | None = None) -> Iterator[int]:
+    """Serve one page with *body*, and `/script.js` with *script*, on every name of this machine; yield the port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, content = "text/html; charset=utf-8", f"{_HEAD}{body}"
+            if self.path == "/script.js":
+                kind, content = "text/javascript", script
+            self.send_response(204 if self.path == "/favicon.ico" else 200)
+            self.send_header("Content-Type", kind)
+            if policy is not None:
+                self.send_header("Content-Security-Policy", policy)
+            self.end_headers()
+            _ = self.wfile.write(b"" if self.path == "/favicon.ico" else content.encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as its base has it
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def assert_accessible(page: Page) -> None:

@@ -9,6 +9,9 @@ from typing import Any, final
 
 from attrs import define, field, frozen
 
+from msgapi import Call, webhooks
+
+SECRET = "whsec_test"
 _TIMEOUT = 20.0  # seconds until an expected webhook must have arrived
 
 
@@ -57,6 +60,11 @@ class WebhookReceiver:
             events = [one.event.get("event_type", one.event) for one in self._received]
             assert arrived, f"expected {count} matching webhooks within {_TIMEOUT:.0f} s, received {events}"
             return found()
+
+
+def subscribe(receiver: WebhookReceiver, *events: str) -> Call[webhooks.WebhookEndpoint]:
+    """Return the call that lets a service send these *events* to *receiver*, signed with `SECRET`."""
+    return webhooks.create(webhooks.NewEndpoint(url=receiver.url, events=events, secret=SECRET))
 
 
 @contextmanager

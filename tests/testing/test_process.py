@@ -59,6 +59,7 @@ def test_a_program_of_its_own_sends_to_it_and_the_test_waits_for_the_message() -
         assert arrival.message.id == sent.stdout.strip()
         assert repr(sandbox) == f"SandboxProcess({sandbox.url})"
         assert sandbox.api_key == "sk_sandbox"
+        assert sandbox.page == f"{sandbox.url}/"
         connection = connect(sandbox.url)
     with connection:
         wait_for_the_end(connection)
@@ -165,7 +166,7 @@ def test_it_is_entered_once_has_an_address_only_then_and_is_used_while_the_threa
 
     sandbox = SandboxProcess()
     assert repr(sandbox) == "SandboxProcess(not started)"
-    assert sandbox.pid is None
+    assert sandbox.pid is sandbox.page is None
     with pytest.raises(RuntimeError, match="enter it with `with`"):
         _ = sandbox.url
     with sandbox:

@@ -203,8 +203,6 @@ ROUTES: Final = (
 
 ENDPOINT_CLASSES: Final = tuple(dict.fromkeys(route.endpoint_class for route in ROUTES))
 """The endpoint classes, each of which has a rate limit of its own."""
-CONTROL_PREFIX: Final = "/_sandbox/"
-"""Where the paths of the controls begin."""
 _WITHOUT_ID: Final = {(route.method, route.path): route for route in ROUTES if _ID not in route.path}
 _WITH_ID: Final = tuple((route, route.segments) for route in ROUTES if _ID in route.path)
 

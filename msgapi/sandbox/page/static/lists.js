@@ -165,14 +165,17 @@ export function pages(fetch, show, { label, words = ["Newest", "Older", "Newest 
   const where = element("span", { class: "pages-where", role: "status" });
   const node = element("nav", { class: "pages", aria: { label }, hidden: true }, where, start, next);
   let turn = 0;
+  let wanted = false; // whether the user waits for the page
   const load = async (asked) => {
     turn += 1;
     const mine = turn;
+    wanted ||= asked;
     const page = await fetch(trail.at(-1));
     if (mine !== turn) return;
     const first = trail.length === 1;
     following = page.next_cursor;
-    show(page.data, { first, asked });
+    show(page.data, { first, asked: wanted });
+    wanted = false;
     setHidden(node, first && !following);
     start.disabled = first;
     next.disabled = !following;

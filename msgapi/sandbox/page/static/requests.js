@@ -67,7 +67,9 @@ export function create() {
   let waiting = []; // newer ones that are not shown yet
   let chosen = null; // the key of a request
   let moved = -Infinity; // when the pointer moved over the list
-  let turn = 0;
+  let turn = 0; // how many pages were asked for
+  let loading = 0; // how many of them have not arrived
+  let missed = false; // whether there was a change meanwhile
 
   const render = () => {
     const anchor = list.querySelector(":focus-visible");
@@ -94,9 +96,11 @@ export function create() {
     render();
   };
 
+  // What the user asks for is loaded in any case. What is live waits until then, and is dropped if it was asked for before.
   const load = async (page) => {
     turn += 1;
     const mine = turn;
+    loading += 1;
     try {
       const answer = await fetchPage(page.cursor);
       if (mine !== turn) return;
@@ -108,6 +112,9 @@ export function create() {
       scroll.scrollTop = 0;
     } catch (error) {
       showError(error);
+    } finally {
+      loading -= 1;
+      if (loading === 0 && missed) fetchNewest();
     }
   };
   const restart = () => load({ cursor: null, first: true, number: 1 });
@@ -115,8 +122,8 @@ export function create() {
   // Only the newest requests are fetched after a change, and a whole page if there are more of them.
   const fetchNewest = coalesced(
     async () => {
-      if (!pager.isFirst()) return;
-      turn += 1;
+      missed = loading > 0;
+      if (missed || !pager.isFirst()) return;
       const mine = turn;
       const known = new Set([...items, ...waiting].map(keyOf));
       const fetchFresh = async (limit) => {
