@@ -82,8 +82,9 @@ def verify(phone: str, code: str, *, strict: bool = True) -> Call[TestAgentStatu
 def send(message: Message, *, idempotency_key: str | None = None, strict: bool = True) -> Call[Accepted]:
     """Return the call that sends *message* through the test agent (docs: /guides/quickstart-rcs-sandbox).
 
-    *idempotency_key*, validation and *strict* are as in `messages.send`, and it may be repeated as well. At most five messages can be sent, and only to
-    the verified number. Everything else is the same `Forbidden`, so that numbers cannot be enumerated.
+    *idempotency_key*, validation and *strict* are as in `messages.send`, and it may be repeated as well. At most five
+    messages can be sent, and only to the verified number. Everything else is the same `Forbidden`, so that numbers
+    cannot be enumerated.
     """
     return evolve(send_message(message, idempotency_key=idempotency_key, strict=strict), path="/v1/test/messages")
 

@@ -362,10 +362,10 @@ def list(  # noqa: A001 - the name of the route; read as `messages.list`
 ) -> Call[Page]:
     """Return the call that reads one page of the log (docs: /api/messages/list-messages). It may be repeated.
 
-    *limit* is 1 to 200 messages, 50 by default, starting at *offset*. *direction*, *status*, *channel_id*, *contact_id*,
-    *campaign_id* and *message_type* select messages; None selects all. *since* and *until* are inclusive: a date, or a datetime with
-    a time zone. On the wire, and so in details, they are `from` and `to`. If a parameter is not valid, the call
-    returns `Invalid` with details and is not sent.
+    *limit* is 1 to 200 messages, 50 by default, starting at *offset*. *direction*, *status*, *channel_id*,
+    *contact_id*, *campaign_id* and *message_type* select messages; None selects all. *since* and *until* are
+    inclusive: a date, or a datetime with a time zone. On the wire, and so in details, they are `from` and `to`. If a
+    parameter is not valid, the call returns `Invalid` with details and is not sent.
     """
     query = {
         "limit": (integer(1, 200), limit),
