@@ -140,7 +140,8 @@ class Account:
         counter = self.counter(found[0].endpoint_class if found else "other")
         unauthorized = self.check_key(headers)
         if found is not None and found[0].is_public:
-            return _with_headers(found[0].action(self.state, RouteRequest(now)), counter.unused(now), now)
+            answer = found[0].action(self.state, RouteRequest(now))
+            return _with_version(_with_headers(answer, counter.unused(now), now))
         limit = counter.unused(now) if unauthorized is not None else counter.count(now)
         if unauthorized is not None:
             response = unauthorized

@@ -16,6 +16,7 @@ from ... import agents, billing, campaigns, contacts, messages, testagent, webho
 from ...billing.models import NewTopUp
 from ...campaigns import CampaignRun, CampaignStatus
 from ...contacts import ImportRows
+from ...http import CONTROL_PREFIX
 from ...messages import Accepted, Message, MessageRecord, Page, Revoked
 from ...results import Balance
 from ...schema.validators import IDEMPOTENCY_KEY, MONTH
@@ -236,7 +237,10 @@ _HEADERS: Final[Mapping[str, Schema]] = {
     "X-RateLimit-Reset": {"type": "number"},
 }
 """The headers of every response except that of a proxy."""
+_CONTROL_HEADERS: Final[Mapping[str, Schema]] = {"X-Msgapi-Sandbox": {"type": "string"}}
+"""The headers of every response below `/_sandbox`, beside those."""
 _HEADER_REFS: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} for name in _HEADERS}
+_CONTROL_REFS: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} for name in _CONTROL_HEADERS}
 _PARAMETERS: Final[Mapping[str, Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     "offset": {"type": "integer", "minimum": 0},
@@ -334,7 +338,8 @@ def document() -> bytes:
 
 
 def _headers() -> Schema:
-    return {name: {"required": True, "schema": schema} for name, schema in _HEADERS.items()}
+    headers = {**_HEADERS, **_CONTROL_HEADERS}
+    return {name: {"required": True, "schema": schema} for name, schema in headers.items()}
 
 
 def _operation(one: Operation, schemas: dict[str, Schema]) -> Schema:
@@ -398,7 +403,12 @@ def _responses(one: Operation, schemas: dict[str, Schema]) -> Schema:
         by_status.setdefault(_STATUS[code], []).append(code)
     errors = {str(status): _error_response(codes) for status, codes in sorted(by_status.items())}
     pages = {"502": _PAGE} if _ROUTES[one.method, one.path].has_random_faults else {}
-    return {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, **pages}
+    found = {**{str(status): _success(one, status, schemas) for status in one.statuses}, **errors, **pages}
+    if not one.path.startswith(CONTROL_PREFIX):
+        return found
+    return {
+        status: {**response, "headers": {**response["headers"], **_CONTROL_REFS}} for status, response in found.items()
+    }
 
 
 def _success(one: Operation, status: int, schemas: dict[str, Schema]) -> Schema:
