@@ -52,6 +52,7 @@ _LIKELY: Final = (
     b':0.07,"total":1000.0},"tier":{"channel":"RCS","current":"tier_1","volume_used":1}}}'
 )
 """A response to a send: where the stored ones are like it, they take less space."""
+_PACKER: Final = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 1, zlib.Z_DEFAULT_STRATEGY, _LIKELY)  # is only copied
 
 
 @final
@@ -312,7 +313,7 @@ def _digest(body: bytes) -> bytes:
 
 
 def _pack_response(response: Response) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 1, zlib.Z_DEFAULT_STRATEGY, _LIKELY)
+    packer = _PACKER.copy()
     location = response.headers.get("location", "")
     return packer.compress(location.encode() + b"\n" + response.body) + packer.flush()
 
