@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from ...codegen import constructor
 from ...messages import Tier
 from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
@@ -109,6 +110,9 @@ class NextStep:
     steps: DeliverySteps
 
 
+_new_step: Final = constructor(NextStep)
+
+
 @final
 @frozen
 class ReloadRetry:
@@ -150,8 +154,9 @@ class Schedule:
     def add_steps(self, message_id: str, steps: DeliverySteps, now: float) -> None:
         """Schedule the first of *steps*, counted from *now*; it carries the others with it."""
         if steps:
-            self._next_status[message_id] = steps[0].status
-            self.add(NextStep(message_id, steps), now + steps[0].after)
+            first = steps[0]
+            self._next_status[message_id] = first.status
+            self.add(_new_step(message_id, steps), now + first.after)
 
     def next_status(self, message_id: str) -> MessageStatus | None:
         """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
@@ -249,9 +254,9 @@ class AccountState:
         found = self.contacts.find_by_recipient(to)
         return found[0].id if found else self.derive_id("c_", to)
 
-    def emit_event(self, event: str, now: float, data: Mapping[str, object]) -> None:
-        """Log *event*, and schedule its delivery to the endpoints that subscribe to it."""
-        emitted = self.events.add(self.new_id("evt_"), event, now, dict(data))
+    def emit_event(self, event: str, now: float, data: dict[str, object]) -> None:
+        """Log *event*, and schedule its delivery to the endpoints that subscribe to it. *data* is not copied."""
+        emitted = self.events.add(self.new_id("evt_"), event, now, data)
         subscribed = self.endpoints.subscribed_to(event)
         if subscribed:
             self.webhook_queue.schedule(emitted, [one.id for one in subscribed], now)

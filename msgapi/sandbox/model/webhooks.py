@@ -18,6 +18,7 @@ import orjson
 from attrs import define, evolve, field, frozen
 from attrs.validators import and_, ge, le
 
+from ...codegen import constructor
 from ...redact import hidden
 from ..http.responses import format_time
 from .changes import ChangeFeed
@@ -93,6 +94,9 @@ class EmittedEvent:
         return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
 
 
+_new_event: Final = constructor(EmittedEvent)
+
+
 @final
 @define(eq=False, repr=False)
 class EventLog:
@@ -102,7 +106,7 @@ class EventLog:
 
     def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> EmittedEvent:
         """Add an event."""
-        emitted = EmittedEvent(id=event_id, event=event, at=now, data=data)
+        emitted = _new_event(id=event_id, event=event, at=now, data=data)
         self._events.append(emitted)
         return emitted
 

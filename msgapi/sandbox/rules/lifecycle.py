@@ -97,7 +97,8 @@ def _apply_status(
         state.wallet.release(entry.id, now)
         state.sessions.undo_payment(pair, entry.id)
         state.newsletters.undo(pair, entry.id)
-    changed = state.log.set_status(entry, status, now, error_code=_error_code(status, reason))
+    error_code = _error_code(status, reason) if status in NOT_DELIVERED else None
+    changed = state.log.set_status(entry, status, now, error_code=error_code)
     _emit_message_event(state, changed, status, now, reason=reason)
     apply_email_status(state, changed, status, now)
     return changed
@@ -119,7 +120,8 @@ def advance(state: AccountState, now: float) -> None:
             step = item.steps[0]
             if _apply_status(state, item.message_id, step.status, at, reason=step.reason) is not None:
                 state.schedule.add_steps(item.message_id, item.steps[1:], at)
-            _finish_if_final(state, item.message_id)
+            if step.status != "SENT":
+                _finish_if_final(state, item.message_id)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
         elif state.sessions.close_expired(item, at):
@@ -149,17 +151,23 @@ def _error_code(status: MessageStatus, reason: str) -> str | None:
 def _emit_message_event(
     state: AccountState, entry: LogEntry, status: MessageStatus, now: float, *, reason: str = ""
 ) -> None:
-    name, time_field = (_EMAIL_EVENTS if entry.channel == "EMAIL" else _RCS_EVENTS).get(status, ("", ""))
-    if name:
+    found = (_EMAIL_EVENTS if entry.channel == "EMAIL" else _RCS_EVENTS).get(status)
+    if found is not None:
+        name, time_field = found
         data = _email_data(entry, status, reason) if entry.channel == "EMAIL" else _rcs_data(entry, status)
         data[time_field] = format_time(now)
         state.emit_event(name, now, data)
 
 
 def _rcs_data(entry: LogEntry, status: MessageStatus) -> dict[str, object]:
-    data: dict[str, object] = {"message_id": entry.id, "agent_id": entry.sender}
-    if status != "REVOKED":
-        data |= {"to": entry.to, "status": status.lower()}
+    if status == "REVOKED":
+        return {"message_id": entry.id, "agent_id": entry.sender}
+    data: dict[str, object] = {
+        "message_id": entry.id,
+        "agent_id": entry.sender,
+        "to": entry.to,
+        "status": status.lower(),
+    }
     if status == "FAILED":
         data["failure_reason"] = entry.error_code
     return data
