@@ -28,7 +28,7 @@ from .account import Account
 from .model.billing import LedgerTransaction, Pair, TransactionLedger
 from .model.messages import LogEntry
 from .model.state import AccountOptions, ClockState, NextStep, ReloadRetry, ScheduledItem
-from .model.webhooks import PendingDelivery
+from .model.webhooks import EmittedEvent, EventRow, PendingDelivery
 
 T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
@@ -416,6 +416,15 @@ def _read_item(value: Any, path: str) -> ScheduledItem:  # noqa: ANN401 - JSON
     return pair
 
 
+def _write_event(row: EventRow) -> dict[str, Any]:
+    return dict(zip(("id", "event", "at", "data"), (*row[:3], _plain(row[3])), strict=True))
+
+
+def _read_event(value: object, path: str) -> EventRow:
+    event: EmittedEvent = _codec(EmittedEvent).read(value, path)
+    return event.id, event.event, event.at, event.data
+
+
 def _write_ledger(ledger: TransactionLedger) -> list[Any]:
     return [_codec(LedgerTransaction).write(ledger[number]) for number in range(len(ledger))]
 
@@ -440,6 +449,7 @@ _SIMPLE: Final[Mapping[object, SnapshotCodec]] = {
     None: SnapshotCodec(_same, _one_of((None,))),
     Decimal: SnapshotCodec(str, _read_decimal),
     bytes: SnapshotCodec(lambda value: b64encode(value).decode(), _read_bytes),
+    EventRow: SnapshotCodec(_write_event, _read_event),
     ScheduledItem: SnapshotCodec(_write_item, _read_item),
     Random: SnapshotCodec(_write_random, _read_random),
     TransactionLedger: SnapshotCodec(_write_ledger, _read_ledger),

@@ -114,7 +114,8 @@ def read_message(value: Mapping[str, object]) -> tuple[Message | None, tuple[Det
     """
     content = value.get("content")
     if type(content) is dict and "rich_card" not in content and "channel_id" not in value:  # nothing is ambiguous
-        return read_model(value, Text)
+        message, details = read_model(value, Text)
+        return (None if details else message), details
     ambiguous: list[Detail] = []
     if value.get("agent_id") is not None and value.get("channel_id") is not None:
         ambiguous.append(Detail("channel_id", "must not be given beside agent_id"))
@@ -124,8 +125,8 @@ def read_message(value: Mapping[str, object]) -> tuple[Message | None, tuple[Det
             ambiguous.append(Detail("content", "must have exactly one of text, rich_card"))
         if _has(value, "content", "rich_card", "standalone") and _has(value, "content", "rich_card", "carousel"):
             ambiguous.append(Detail("content.rich_card", "must have exactly one of standalone, carousel"))
-    message, details = read_model(value, _choose_message(value))
-    return (None if ambiguous or details else message), (*ambiguous, *details)
+    found, details = read_model(value, _choose_message(value))
+    return (None if ambiguous or details else found), (*ambiguous, *details)
 
 
 def _choose_message(value: Mapping[str, object]) -> type[Message]:

@@ -256,10 +256,10 @@ class AccountState:
 
     def emit_event(self, event: str, now: float, data: dict[str, object]) -> None:
         """Log *event*, and schedule its delivery to the endpoints that subscribe to it. *data* is not copied."""
-        emitted = self.events.add(self.new_id("evt_"), event, now, data)
+        self.events.add(self.new_id("evt_"), event, now, data)
         subscribed = self.endpoints.subscribed_to(event)
         if subscribed:
-            self.webhook_queue.schedule(emitted, [one.id for one in subscribed], now)
+            self.webhook_queue.schedule(self.events.last, [one.id for one in subscribed], now)
 
     def run_of(self, campaign_id: str, now: float) -> CampaignExecution | None:
         """Return the last run of a campaign, as it is at *now*; None before its first run."""

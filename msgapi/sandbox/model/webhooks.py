@@ -12,13 +12,12 @@ import heapq
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from hashlib import blake2b
-from typing import Final, final
+from typing import Final, TypeAlias, final
 
 import orjson
 from attrs import define, evolve, field, frozen
 from attrs.validators import and_, ge, le
 
-from ...codegen import constructor
 from ...redact import hidden
 from ..http.responses import format_time
 from .changes import ChangeFeed
@@ -94,7 +93,8 @@ class EmittedEvent:
         return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
 
 
-_new_event: Final = constructor(EmittedEvent)
+EventRow: TypeAlias = tuple[str, str, float, dict[str, object]]
+"""The fields of an event. Tuples of text and numbers cost the garbage collector nothing, however many there are."""
 
 
 @final
@@ -102,21 +102,29 @@ _new_event: Final = constructor(EmittedEvent)
 class EventLog:
     """The last emitted events, in their order."""
 
-    _events: deque[EmittedEvent] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
+    _events: deque[EventRow] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
 
-    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> EmittedEvent:
+    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> None:
         """Add an event."""
-        emitted = _new_event(id=event_id, event=event, at=now, data=data)
-        self._events.append(emitted)
-        return emitted
+        self._events.append((event_id, event, now, data))
+
+    @property
+    def last(self) -> EmittedEvent:
+        """The event that was added last."""
+        return _event_of(self._events[-1])
 
     def __iter__(self) -> Iterator[EmittedEvent]:
         """Iterate over the events, oldest first."""
-        return iter(self._events)
+        return map(_event_of, self._events)
 
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self._events)
+
+
+def _event_of(row: EventRow) -> EmittedEvent:
+    event_id, event, at, data = row
+    return EmittedEvent(id=event_id, event=event, at=at, data=data)
 
 
 @final
