@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 from attrs import define, field, frozen
 
-from ...codegen import copier
+from ...codegen import constructor, copier
 from ...http import Response
 from ...messages import check_key
 from ...results import Detail
@@ -71,6 +71,8 @@ class RouteRequest:
     key: str | None = None
 
 
+new_request: Final = constructor(RouteRequest)
+"""`RouteRequest(...)`, in half of the time."""
 with_fields: Final = copier(RouteRequest, "fields", "key")
 """A function of a RouteRequest, its fields and its key, which returns the request with them."""
 
