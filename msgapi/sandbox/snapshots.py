@@ -28,7 +28,7 @@ from .account import Account
 from .model.billing import LedgerTransaction, Pair, TransactionLedger
 from .model.messages import LogEntry
 from .model.state import AccountOptions, ClockState, NextStep, ReloadRetry, ScheduledItem
-from .model.webhooks import EmittedEvent, EventRow, PendingDelivery
+from .model.webhooks import EmittedEvent, EventRow, PendingDelivery, event_of
 
 T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
@@ -417,7 +417,8 @@ def _read_item(value: Any, path: str) -> ScheduledItem:  # noqa: ANN401 - JSON
 
 
 def _write_event(row: EventRow) -> dict[str, Any]:
-    return dict(zip(("id", "event", "at", "data"), (*row[:3], _plain(row[3])), strict=True))
+    written: dict[str, Any] = _codec(EmittedEvent).write(event_of(row))
+    return written
 
 
 def _read_event(value: object, path: str) -> EventRow:

@@ -21,7 +21,7 @@ from .contacts import ContactRecords
 from .faults import DeliverySteps, FaultShares, RandomFaults, Timing
 from .inspection import AccountView, Conversations, RequestLog
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
-from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
+from .webhooks import Endpoints, EventData, EventLog, WebhookFaults, WebhookQueue
 
 Role: TypeAlias = Literal["viewer", "editor", "manager"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
@@ -254,7 +254,7 @@ class AccountState:
         found = self.contacts.find_by_recipient(to)
         return found[0].id if found else self.derive_id("c_", to)
 
-    def emit_event(self, event: str, now: float, data: dict[str, object]) -> None:
+    def emit_event(self, event: str, now: float, data: EventData) -> None:
         """Log *event*, and schedule its delivery to the endpoints that subscribe to it. *data* is not copied."""
         self.events.add(self.new_id("evt_"), event, now, data)
         subscribed = self.endpoints.subscribed_to(event)

@@ -12,7 +12,7 @@ import heapq
 from collections import deque
 from collections.abc import Container, Iterable, Iterator
 from hashlib import blake2b
-from typing import Final, TypeAlias, final
+from typing import Any, Final, TypeAlias, final
 
 import orjson
 from attrs import define, evolve, field, frozen
@@ -93,7 +93,9 @@ class EmittedEvent:
         return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
 
 
-EventRow: TypeAlias = tuple[str, str, float, dict[str, object]]
+EventData: TypeAlias = dict[str, object] | tuple[Any, ...]
+"""The data of an event; as a tuple, the names of its fields, and the values of all but the last: the event's time."""
+EventRow: TypeAlias = tuple[str, str, float, EventData]
 """The fields of an event. Tuples of text and numbers cost the garbage collector nothing, however many there are."""
 
 
@@ -104,26 +106,30 @@ class EventLog:
 
     _events: deque[EventRow] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
 
-    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> None:
+    def add(self, event_id: str, event: str, now: float, data: EventData) -> None:
         """Add an event."""
         self._events.append((event_id, event, now, data))
 
     @property
     def last(self) -> EmittedEvent:
         """The event that was added last."""
-        return _event_of(self._events[-1])
+        return event_of(self._events[-1])
 
     def __iter__(self) -> Iterator[EmittedEvent]:
         """Iterate over the events, oldest first."""
-        return map(_event_of, self._events)
+        return map(event_of, self._events)
 
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self._events)
 
 
-def _event_of(row: EventRow) -> EmittedEvent:
+def event_of(row: EventRow) -> EmittedEvent:
+    """Return the event of a *row*."""
     event_id, event, at, data = row
+    if isinstance(data, tuple):
+        names, *values = data
+        data = dict(zip(names, (*values, format_time(at)), strict=True))
     return EmittedEvent(id=event_id, event=event, at=at, data=data)
 
 
