@@ -13,7 +13,7 @@ Rules:
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from logging import Logger
@@ -22,11 +22,12 @@ from urllib.parse import urlsplit
 
 import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http import SERVER_SOFTWARE
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import field, frozen
 
 from ..config import is_loopback
-from ..http import Request
+from ..http import Request, Response
 from ..transports import aiohttp
 from .http.responses import error_response
 from .page.access import PageAccess
@@ -43,6 +44,7 @@ _NO_LOG: Final = cast("Logger", None)  # disables aiohttp's access log, though i
 _ABSOLUTE_URL: Final = re.compile("https?://", re.IGNORECASE)
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?\.?")
 _SHUTDOWN_TIMEOUT = 0.2  # seconds for the requests that are under way when the server closes
+_SERVER: Final = f"Server: {SERVER_SOFTWARE}\r\n"
 _END_OF_REQUEST = b"\r\n\r\n"
 _TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
@@ -245,11 +247,9 @@ async def _respond(
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
-    body = None
-    url = request.raw_path if _ABSOLUTE_URL.match(request.raw_path) else f"http://sandbox{request.raw_path}"
-    arrived = request.content.is_eof()
-    with nullcontext() if arrived else anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
-        body = await _read_body(request, url)
+    path = request.raw_path
+    url = path if _ABSOLUTE_URL.match(path) else f"http://sandbox{path}"
+    body = request.content.read_nowait() if request.content.is_eof() else await _read_body(request, url)
     if body is None:
         return _abort(request)
     connection.body_received(body)
@@ -259,7 +259,7 @@ async def _respond(
         return web.Response(status=response.status, headers=response.headers, body=response.body)
     given = Request(request.method, url, _headers(request), body)
     selected = sandbox.select(given)
-    if request.raw_path.startswith("/v1/"):
+    if path.startswith("/v1/"):
         simulated = selected.handle(given)
     else:
         found = await page.respond(request, given)
@@ -271,7 +271,39 @@ async def _respond(
     if simulated.lost:
         return _abort(request)
     response = simulated.response
+    if request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD":
+        return WholeResponse(response)
     return web.Response(status=response.status, headers=response.headers, body=response.body)
+
+
+@final
+class WholeResponse(web.StreamResponse):
+    """A response that is written at once, for HTTP/1.1 and a connection that stays open.
+
+    It has the headers that a `web.Response` would have, and takes a third of its time.
+    """
+
+    def __init__(self, response: Response) -> None:
+        """Write *response*."""
+        super().__init__(status=response.status)
+        fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
+        head = f"HTTP/1.1 {self.status} {self.reason}\r\n{fields}Content-Length: {len(response.body)}\r\n{_SERVER}\r\n"
+        self._whole = head.encode() + response.body
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open: always."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write the response."""
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError
+        request.transport.write(self._whole)
+        await request.writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: all is written."""
 
 
 def _respond_to_malformed(sandbox: Served, request: web.BaseRequest) -> web.Response:
@@ -292,18 +324,23 @@ def _abort(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-async def _read_body(request: web.BaseRequest, url: str) -> bytes:
-    # One byte more than is allowed is enough for the account to refuse the body.
+async def _read_body(request: web.BaseRequest, url: str) -> bytes | None:
+    # One byte more than is allowed is enough for the account to refuse the body. None if it does not arrive in time.
     most = max_body_of(request.method, url)
     parts = bytearray()
-    while len(parts) <= most and (part := await request.content.readany()):
-        parts += part
-    return bytes(parts)
+    with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+        while len(parts) <= most and (part := await request.content.readany()):
+            parts += part
+        return bytes(parts)
+    return None
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:
     # A repeated header is a list, as HTTP defines it; so two different keys are not a valid key.
-    headers: dict[str, str] = {}
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if len(headers) == len(request.headers):
+        return headers
+    headers.clear()
     for name, value in request.headers.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
