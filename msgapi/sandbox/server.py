@@ -249,14 +249,18 @@ async def _respond(
         return _respond_to_malformed(sandbox, request)
     path = request.raw_path
     url = path if _ABSOLUTE_URL.match(path) else f"http://sandbox{path}"
-    body = request.content.read_nowait() if request.content.is_eof() else await _read_body(request, url)
+    body = None
+    if request.content.is_eof():  # most bodies arrive with the head
+        body = request.content.read_nowait()
+    else:
+        with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+            body = await _read_body(request, url)
     if body is None:
         return _abort(request)
     connection.body_received(body)
     refused = hosts.check(request, url)
     if refused is not None:
-        response = error_response(403, "forbidden", refused).response
-        return web.Response(status=response.status, headers=response.headers, body=response.body)
+        return _to_web(request, error_response(403, "forbidden", refused).response)
     given = Request(request.method, url, _headers(request), body)
     selected = sandbox.select(given)
     if path.startswith("/v1/"):
@@ -270,15 +274,19 @@ async def _respond(
         await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
-    response = simulated.response
-    if request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD":
+    return _to_web(request, simulated.response)
+
+
+def _to_web(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    is_plain = response.body and "date" in response.headers and "server" not in response.headers
+    if is_plain and request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD":
         return WholeResponse(response)
     return web.Response(status=response.status, headers=response.headers, body=response.body)
 
 
 @final
 class WholeResponse(web.StreamResponse):
-    """A response that is written at once, for HTTP/1.1 and a connection that stays open.
+    """A response with a body and a date that is written at once, on a connection of HTTP/1.1 that stays open.
 
     It has the headers that a `web.Response` would have, and takes a third of its time.
     """
@@ -324,15 +332,13 @@ def _abort(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-async def _read_body(request: web.BaseRequest, url: str) -> bytes | None:
-    # One byte more than is allowed is enough for the account to refuse the body. None if it does not arrive in time.
+async def _read_body(request: web.BaseRequest, url: str) -> bytes:
+    # One byte more than is allowed is enough for the account to refuse the body.
     most = max_body_of(request.method, url)
     parts = bytearray()
-    with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
-        while len(parts) <= most and (part := await request.content.readany()):
-            parts += part
-        return bytes(parts)
-    return None
+    while len(parts) <= most and (part := await request.content.readany()):
+        parts += part
+    return bytes(parts)
 
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:

@@ -187,7 +187,7 @@ def _make_model_reader(model: Any) -> Reader:  # noqa: ANN401 - an attrs class
     required = {one.name for one in fields if one.required}
 
     def read(value: Any, path: str, problems: RequestProblems) -> object:  # noqa: ANN401 - JSON
-        before, found = len(problems.wrong), {}
+        before, found = len(problems.wrong), dict[str, Any]()
         if _read_strings(value, places, found) and required <= found.keys():
             return make(**found)
         found.clear()

@@ -18,7 +18,7 @@ from attrs.validators import in_, optional
 from ...http import Request, new_response
 from ...redact import hidden
 from ..http.requests import split_url
-from ..http.responses import SimulatedResponse, new_simulated
+from ..http.responses import SimulatedResponse
 from .changes import ChangeFeed
 from .messages import ChannelName, LogEntry, MessageLog, MessageStatus
 
@@ -87,8 +87,8 @@ class RequestLog:
 
 
 def _request_of(row: RequestRow) -> LoggedRequest:
-    number, at, method, url, body, key, status, headers, answered, *effects = row
-    answer = new_simulated(new_response(status, headers, answered), *effects)
+    number, at, method, url, body, key, status, headers, answered, delay, lost, fault, replayed = row
+    answer = SimulatedResponse(new_response(status, headers, answered), delay, lost, fault, replayed)
     return LoggedRequest(number, at, method, url, body, key, answer)
 
 

@@ -21,7 +21,7 @@ from .contacts import ContactRecords
 from .faults import DeliverySteps, FaultShares, RandomFaults, Timing
 from .inspection import AccountView, Conversations, RequestLog
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
-from .webhooks import Endpoints, EventData, EventLog, WebhookFaults, WebhookQueue
+from .webhooks import Endpoints, EventData, EventLog, WebhookFaults, WebhookQueue, event_of
 
 Role: TypeAlias = Literal["viewer", "editor", "manager"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
@@ -284,11 +284,11 @@ class AccountState:
         return found[0].id if found else self.derive_id("c_", to)
 
     def emit_event(self, event: str, now: float, data: EventData) -> None:
-        """Log *event*, and schedule its delivery to the endpoints that subscribe to it. *data* is not copied."""
-        self.events.add(self.new_id("evt_"), event, now, data)
+        """Log *event*, and schedule its delivery to the endpoints that subscribe to it."""
+        row = self.events.add(self.new_id("evt_"), event, now, data)
         subscribed = self.endpoints.subscribed_to(event)
         if subscribed:
-            self.webhook_queue.schedule(self.events.last, [one.id for one in subscribed], now)
+            self.webhook_queue.schedule(event_of(row), [one.id for one in subscribed], now)
 
     def run_of(self, campaign_id: str, now: float) -> CampaignExecution | None:
         """Return the last run of a campaign, as it is at *now*; None before its first run."""

@@ -10,7 +10,7 @@ Rules:
 
 import heapq
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, Final, TypeAlias, final
 
@@ -93,7 +93,7 @@ class EmittedEvent:
         return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
 
 
-EventData: TypeAlias = dict[str, object] | tuple[Any, ...]
+EventData: TypeAlias = Mapping[str, object] | tuple[Any, ...]
 """The data of an event; as a tuple, the names of its fields, and the values of all but the last: the event's time."""
 EventRow: TypeAlias = tuple[str, str, float, EventData]
 """The fields of an event. Tuples of text and numbers cost the garbage collector nothing, however many there are."""
@@ -106,14 +106,11 @@ class EventLog:
 
     _events: deque[EventRow] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
 
-    def add(self, event_id: str, event: str, now: float, data: EventData) -> None:
+    def add(self, event_id: str, event: str, now: float, data: EventData) -> EventRow:
         """Add an event."""
-        self._events.append((event_id, event, now, data))
-
-    @property
-    def last(self) -> EmittedEvent:
-        """The event that was added last."""
-        return event_of(self._events[-1])
+        row = (event_id, event, now, data if isinstance(data, tuple) else dict(data))
+        self._events.append(row)
+        return row
 
     def __iter__(self) -> Iterator[EmittedEvent]:
         """Iterate over the events, oldest first."""
@@ -130,7 +127,7 @@ def event_of(row: EventRow) -> EmittedEvent:
     if isinstance(data, tuple):
         names, *values = data
         data = dict(zip(names, (*values, format_time(at)), strict=True))
-    return EmittedEvent(id=event_id, event=event, at=at, data=data)
+    return EmittedEvent(id=event_id, event=event, at=at, data=dict(data))
 
 
 @final

@@ -15,7 +15,7 @@ import orjson
 from ..http.responses import format_time
 from ..model.billing import Pair
 from ..model.faults import DeliveryStep, plan_delivery
-from ..model.messages import NOT_DELIVERED, LogEntry, MessageStatus
+from ..model.messages import EVENT_NAMES, NOT_DELIVERED, LogEntry, MessageStatus
 from ..model.state import AccountState, NextStep, ReloadRetry
 from .account import apply_email_status, retry_reload
 
@@ -167,7 +167,7 @@ def _rcs_values(entry: LogEntry, status: MessageStatus) -> tuple[str | None, ...
         case "FAILED":
             return (entry.id, entry.sender, entry.to, "failed", entry.error_code)
         case _:
-            return (entry.id, entry.sender, entry.to, status.lower())
+            return (entry.id, entry.sender, entry.to, EVENT_NAMES[status])
 
 
 def _email_data(entry: LogEntry, status: MessageStatus, reason: str) -> dict[str, object]:
