@@ -167,7 +167,17 @@ def chaos(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Run the benchmarks: ratios to raw aiohttp in one run, then other clients, each in an environment of its own."""
     session.install(".[cli,fast,otel]", "opentelemetry-sdk>=1.30,<2")
-    programs = ("import_time", "call_cpu", "blocking", "observed", "batch_cost", "storm", "fleet_cost", "sandbox_log")
+    programs = (
+        "import_time",
+        "call_cpu",
+        "blocking",
+        "observed",
+        "batch_cost",
+        "storm",
+        "fleet_cost",
+        "sandbox_log",
+        "sandbox_speed",
+    )
     for program in programs:
         session.run("python", f"benchmarks/{program}.py")
     session.run("python", "benchmarks/peers.py", "--markdown", "benchmarks/peers.md", *session.posargs)

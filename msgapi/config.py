@@ -185,8 +185,8 @@ def check_transport(transport: object) -> None:
     if remedy is None and isinstance(transport, ModuleType):
         name = transport.__name__.rpartition(".")[2]
         remedy = f"transports.{name}.open()" if hasattr(transport, "open") else "transports.aiohttp.open()"
-    if remedy is None and inspect.isfunction(transport) and _is_ours(transport):
-        remedy = f"transports.{transport.__module__.split('.')[-2]}.open(), which is called"
+    if remedy is None and inspect.isfunction(transport) and (opener := _opener_name(transport)) is not None:
+        remedy = f"transports.{opener}.open(), which is called"
     if remedy is None and (inspect.isclass(transport) or not (callable(transport) or is_unopened(transport))):
         remedy = "transports.aiohttp.open(), or an async function from Request to Response"
     if remedy is not None:
@@ -197,9 +197,12 @@ def _is_library(kind: type) -> bool:
     return kind.__name__ in _LIBRARIES and kind.__module__.partition(".")[0] in {"aiohttp", "httpx", "httpx2"}
 
 
-def _is_ours(function: Any) -> bool:  # noqa: ANN401 - any function
-    package = function.__module__.rpartition(".")[0]
-    return package.startswith(f"{__package__}.transports.") and function is getattr(sys.modules[package], "open", None)
+def _opener_name(function: Any) -> str | None:  # noqa: ANN401 - any function
+    # The name of the module or package of transports whose `open` the function is.
+    prefix = f"{__package__}.transports."
+    name, _, _ = function.__module__.removeprefix(prefix).partition(".")
+    ours = function.__module__.startswith(prefix) and function is getattr(sys.modules[prefix + name], "open", None)
+    return name if ours else None
 
 
 def _kind(value: object) -> str:

@@ -12,6 +12,9 @@ from attrs import field, frozen
 from .codegen import constructor
 from .redact import mask
 
+DEFAULT_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
+"""The port of a URL without one, by its scheme."""
+
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _PROTECTED: Final = re.compile(
     "accept-encoding|connection|content-.*|cookie|expect|host|idempotency-key|keep-alive|proxy-.*|te|trailer"

@@ -49,6 +49,7 @@ SLIPS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"transport": aiohttp}, TypeError, r"not the module .*: pass transports.aiohttp.open\(\)"),
     ({"transport": transports}, TypeError, r"not the module .*: pass transports.aiohttp.open\(\)"),
     ({"transport": httptools.open}, TypeError, r"not the function open: pass transports.httptools.open\(\), which"),
+    ({"transport": aiohttp.open}, TypeError, r"not the function open: pass transports.aiohttp.open\(\), which"),
     ({"transport": Client}, TypeError, "not the class Client: pass"),
     ({"transport": library.AsyncClient()}, TypeError, r"pass transports.httpx2.open\(client=...\)"),
 ]

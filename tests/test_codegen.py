@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from msgapi import Meta, Ok, Request, Response, codegen, messages
 from msgapi.calls import Call
-from msgapi.codegen import Cache, checker, constructor
+from msgapi.codegen import Cache, checker, constructor, copier
 from msgapi.results import Balance, NotSent, RateLimit
 
 MODELS = [Meta, RateLimit, Balance, Request, Ok, messages.Accepted, messages.Text, Call]
@@ -70,6 +70,24 @@ def test_a_field_may_be_called_whatever_the_function_itself_uses() -> None:
     make = constructor(Named)
     assert make is not Named
     assert (make(1, 2), make(1, 2, make=5)) == (Named(1, 2), Named(1, 2, make=5))
+
+
+def test_a_copy_has_the_new_values_and_all_others() -> None:
+    request = Request("GET", "/", {"a": "b"}, b"x")
+    assert copier(Request, "url", "body")(request, "/v1", None) == attrs.evolve(request, url="/v1", body=None)
+    assert request.url == "/"
+
+
+def test_a_copy_of_a_model_with_a_validator_is_checked() -> None:
+    @frozen
+    class Checked:
+        size: int = field(validator=attrs.validators.ge(0))
+        name: str = ""
+
+    copy_size = copier(Checked, "size")
+    assert copy_size(Checked(1, "a"), 2) == Checked(2, "a")
+    with pytest.raises(ValueError, match="size"):
+        copy_size(Checked(1), -1)
 
 
 def test_a_default_that_is_made_is_made_anew_each_time() -> None:

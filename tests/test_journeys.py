@@ -31,7 +31,7 @@ ACCEPTED = (
     b' "message_type": "basic_message", "hold_amount": 0.07, "message_price": 0.07}}'
 )
 NOW = datetime(2026, 5, 4, 7, 30, tzinfo=UTC)
-MOST = {"call": 11, "post": 28, "webhook": 6, "row": 33, "command": 50}
+MOST = {"call": 11, "post": 28, "webhook": 6, "row": 33, "command": 51}
 
 
 @contextmanager

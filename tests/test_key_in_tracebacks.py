@@ -20,7 +20,7 @@ import msgapi.transports.httpx2
 from msgapi import fleet, transports
 from msgapi.cli import app
 from msgapi.cli.output import CliError
-from msgapi.fleet.backends.redis import storage
+from msgapi.fleet.backends import redis_storage
 from msgapi.fleet.opening import check, claim, disclaim
 
 KEY = "sk_live_c0ffee_0123456789"
@@ -281,7 +281,7 @@ async def test_a_server_of_nats_that_is_away_keeps_its_password_out() -> None:
 @pytest.mark.parametrize("kind", ["Worker", "ping"])
 async def test_a_server_of_redis_that_is_away_keeps_its_password_out(kind: str) -> None:
     url = f"redis://user:{PASSWORD}@127.0.0.1:{closed_port()}"
-    opening = storage.open_queue(url, fleet="f") if kind == "Worker" else fleet.open(url, api_key=KEY)
+    opening = redis_storage.open_queue(url, fleet="f") if kind == "Worker" else fleet.open(url, api_key=KEY)
     with pytest.raises(fleet.Unreachable) as caught:
         async with opening:
             pass

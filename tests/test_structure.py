@@ -39,6 +39,12 @@ def test_at_most_20_modules_lie_loose_at_the_top() -> None:
 
 
 @pytest.mark.parametrize("folder", PACKAGES, ids=name_of)
+def test_a_package_has_at_least_two_modules(folder: Path) -> None:
+    # What fits into one module is one module, beside the others.
+    assert len([path for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]) > 2
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=name_of)
 def test_no_module_has_the_name_of_a_function_that_its_package_exports(folder: Path) -> None:
     package = importlib.import_module(name_of(folder))
     modules = {path.stem for path in folder.glob("*.py")} | {path.parent.name for path in folder.glob("*/__init__.py")}

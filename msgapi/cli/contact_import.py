@@ -21,30 +21,24 @@ from .. import contacts
 from ..calls import Caller
 from ..concurrency import background
 from ..contacts import IMPORT_ROW, MAX_IMPORT_ROWS, ImportRow
-from ..recipients import RefusedRecipient, normalize
+from ..recipients import RecipientKind, RefusedRecipient, normalize
 from ..redact import mask
 from ..results import ApiError, Invalid, Ok, Unprocessable
 from .advice import NO_COUNTRY, describe, status_of
 from .batch.calls import SeenHashes
 from .batch.values import RowWarnings, Unfilled, as_text
 from .connection import open_signals, stop_signals
-from .files.rows import FirstPass, InputRow, ReadingOptions, is_data, list_columns
+from .files.rows import FirstPass, InputRow, ReadingOptions, is_data, list_columns, matching_columns, recipient_columns
 from .files.tables import InputFile, InputSource, open_input
 from .output import CliError, Exit, counted, note
 
 FIELDS: Final = ("email", "phone", "first_name", "last_name")
 """The fields of a contact that an import takes."""
+_RECIPIENTS: Final[tuple[RecipientKind, ...]] = ("email", "phone")
 MAX_SHOWN: Final = 1_000  # refused rows that are kept for the report
 _MAX_COLUMNS: Final = 10  # that are named
 _SECOND_TRIES: Final = 20  # of one call, each without the rows that the service has named
 _ROW: Final = re.compile(r"(?:\$\.)?contacts\[([0-9]{1,6})\](?:\.(\w+))?")
-_USUAL: Final[Mapping[str, frozenset[str]]] = {
-    "email": frozenset({"mail", "emailaddress", "mailaddress", "email1value", "primaryemail"}),
-    "phone": frozenset(
-        {"mobile", "mobilephone", "phonenumber", "mobilenumber", "cell", "cellphone", "tel", "telephone"}
-    ),
-}
-"""Usual names of the columns of recipients, which a message proposes."""
 
 
 @final
@@ -236,7 +230,7 @@ class ContactImport:
 
     def _value(self, name: str, column: str, value: object) -> str | RefusedRecipient | None:
         # Returns a value as it is imported into the field of this name; None if it is empty.
-        if name not in {"email", "phone"}:
+        if name not in _RECIPIENTS:
             return self.warnings.read(column, value) or None
         text = as_text(column, value).strip()
         if not text:
@@ -257,8 +251,8 @@ def open_import(path: str, reading: ReadingOptions, options: ImportOptions) -> I
         columns = find_columns(source, options.columns)
         table = source.scan(FirstPass(used=frozenset(columns.values())))
         note(_describe_columns(table, columns))
-        if table.left_out:
-            note(f"{counted(table.left_out, verb='were')} left out by --where")
+        for text in table.left_out_lines():
+            note(text)
         yield ContactImport(table, options, columns)
 
 
@@ -269,13 +263,13 @@ def _has_value(value: object) -> bool:
 def find_columns(table: InputFile | InputSource, given: Mapping[str, str | None]) -> dict[str, str]:
     """Return the column of each field: the *given* one, or the one that has the name of the field.
 
-    Case, spaces and punctuation of a name do not count. Raise CliError if a given column does not exist, or if there is
-    no column of emails or phones.
+    Names are matched by `matching_columns`. Raise CliError if a given column does not exist, or if there is no column
+    of emails or phones.
     """
     found: dict[str, str] = {}
     for name in FIELDS:
         wanted, option = given.get(name), f"--{name.replace('_', '-')}-column"
-        columns = _matching(table.columns, name if wanted is None else wanted)
+        columns = matching_columns(table.columns, name if wanted is None else wanted)
         if wanted is not None and not columns:
             raise CliError(f"{table.name} has no column {wanted} ({option}). {_shown(table)}")
         if len(set(columns)) < len(columns):
@@ -284,15 +278,9 @@ def find_columns(table: InputFile | InputSource, given: Mapping[str, str | None]
             raise CliError(f"{table.name} has the columns {' and '.join(columns)}: name one with {option}")
         if columns:
             found[name] = columns[0]
-    if not found.keys() & {"email", "phone"}:
+    if not found.keys() & set(_RECIPIENTS):
         raise CliError(f"{table.name} has no column email or phone. {_proposal(table, found) or _shown(table)}")
     return found
-
-
-def _matching(columns: tuple[str, ...], name: str) -> list[str]:
-    if name in columns:
-        return [name] * columns.count(name)
-    return [column for column in columns if _plain(column) == _plain(name)]
 
 
 def _describe_columns(table: InputFile, columns: Mapping[str, str]) -> str:
@@ -309,8 +297,8 @@ def _span(first: int, last: int) -> str:
 
 def _proposal(table: InputFile | InputSource, known: Mapping[str, str]) -> str:
     # The options for fields that are not *known*, though columns have usual names of theirs.
-    missing = [(name, usual) for name, usual in _USUAL.items() if name not in known]
-    found = [(name, column) for name, usual in missing for column in table.columns if _plain(column) in usual]
+    left = [column for column in table.columns if column not in known.values()]
+    found = [(name, column) for name in _RECIPIENTS if name not in known for column in recipient_columns(left, name)]
     options = ", ".join(f"--{name}-column {column!r}" for name, column in found)
     return f"If these columns hold them: {options}" if options else ""
 
@@ -319,10 +307,6 @@ def _shown(table: InputFile | InputSource) -> str:
     if any(is_data(column) or mask(column) != column for column in table.columns):
         return "Its first line looks like a contact: the line that names the columns is missing"
     return f"Its columns: {list_columns(table.columns)}"
-
-
-def _plain(column: str) -> str:
-    return "".join(letter for letter in column.casefold() if letter.isalnum())
 
 
 def exit_status(done: ContactImport) -> Exit:

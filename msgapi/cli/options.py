@@ -383,6 +383,13 @@ export_option: Final = click.option(
 only_option: Final = click.option(
     "--only", type=click.Choice([one.choice for one in EXPORTED]), help="Export only rows with this outcome."
 )
+html_option: Final = click.option(
+    "--html",
+    type=FILE_PATH,
+    metavar="FILE",
+    help="Write a page with charts to this file, to look at or to send on. The name - stands for standard output.",
+)
+overwrite_page_option: Final = click.option("--overwrite", is_flag=True, help="Overwrite the file of --html.")
 json_option: Final = click.option("--json", is_flag=True, help="Print JSON.")
 from_option: Final = click.option(
     "--from",

@@ -39,14 +39,14 @@ from ..ratelimit.pace import (
     sleep_while,
     time_left,
 )
-from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled, Unanswered
+from ..results import CALLED_OFF, ApiError, Meta, NotSent, Ok, Result, Throttled
 from ..retry import Budget, Retry
 from ..transports import Answer, Transport
+from ..transports.common.causes import TIMED_OUT
 from ..transports.common.opening import FROM_ENVIRONMENT, ProxySetting
 from .lifetime import ClientSetup, Lifetime, OpenTransport
 
 _NO_TIME_LEFT: Final = NotSent("no time is left (total_timeout)")
-_TIMED_OUT: Final = Unanswered("no answer in time")
 _SECONDS: Final = ("timeout", "connect_timeout", "total_timeout")
 
 
@@ -86,7 +86,7 @@ class CallOptions:
         seconds = min(left, self.timeout or inf)
         if seconds == inf:  # it does not know of connecting
             return await transport(request)
-        return await within(clock, seconds, lambda: transport(request)) or _TIMED_OUT
+        return await within(clock, seconds, lambda: transport(request)) or TIMED_OUT
 
 
 def make_options(base: CallOptions | None, **given: Any) -> CallOptions | None:  # noqa: ANN401 - the options by name

@@ -27,6 +27,7 @@ from ..journal import JournalRow, State
 from . import chunk_journal
 from .backend import ChunkSink, RecordStore
 from .chunk import DEFAULT_CHUNK_ROWS, Chunk, ChunkRow, RowRecord, load_record
+from .timings import FleetHistory
 
 MANIFEST: Final = "manifest"
 """The name of the document of the manifest."""
@@ -200,7 +201,7 @@ class Collection:
     """How far a batch on a fleet is: the numbers of chunks of *manifest* that are *begun* and *done*.
 
     *buried* gives for each chunk that can never succeed the reason. *unreadable* lists the names of the records that
-    are damaged or of a later version.
+    are damaged or of a later version. *timings* has what the workers have done over time.
     """
 
     manifest: Manifest
@@ -208,6 +209,7 @@ class Collection:
     done: int = 0
     buried: dict[str, str] = field(factory=dict)
     unreadable: list[str] = field(factory=list)
+    timings: FleetHistory = field(factory=FleetHistory, repr=False)
 
     def add(self, name: str, value: bytes) -> list[tuple[bytes, JournalRow]]:
         """Count the chunk whose record *name* has this *value*; return its rows, none if it is unreadable."""
@@ -219,6 +221,7 @@ class Collection:
         self.done += record.stage == "done"
         if record.stage == "buried":
             self.buried[name] = record.reason or "no reason is recorded"
+        self.timings.add(record.timings)
         return [_line(row) for row in record.rows]
 
 
@@ -252,6 +255,8 @@ async def collect(
                     await anyio.to_thread.run_sync(collected.add, group)
                     group = []
             await anyio.to_thread.run_sync(collected.add, group)
+            if (history := collection.timings.history()) is not None:
+                collected.add_history(history)
         finally:
             if isinstance(documents, AsyncGenerator):  # close it here, not at garbage collection
                 await documents.aclose()

@@ -18,6 +18,7 @@ Rules of the record:
 """
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final, Literal, TypeAlias, final
 
 import orjson
@@ -199,12 +200,49 @@ class RowRecord:
 
 @final
 @frozen(kw_only=True)
+class SlowRow:
+    """One of the slowest rows of an attempt: its *id*, when it ended *at* in Unix time, and the seconds that it took.
+
+    *elapsed* has the waits of its last call, and *attempts* counts its requests. *kind* and *code* are of its result.
+    """
+
+    id: str
+    at: float
+    elapsed: float
+    attempts: int = 0
+    kind: str = ""
+    code: str = ""
+
+
+@final
+@frozen(kw_only=True)
+class ChunkTiming:
+    """One *attempt* at a chunk, for reports: from *began* to *ended*, in Unix time, with its rows by result.
+
+    *spend* is the cost of the accepted ones in EUR, *answers* the number of answers by duration, see
+    `journal.timeline.slot_bound`, and *slowest* are a few rows.
+    """
+
+    attempt: int
+    began: float
+    ended: float
+    accepted: int = 0
+    refused: int = 0
+    unknown: int = 0
+    not_sent: int = 0
+    spend: Decimal = Decimal(0)
+    answers: tuple[int, ...] = ()
+    slowest: tuple[SlowRow, ...] = ()
+
+
+@final
+@frozen(kw_only=True)
 class ChunkRecord:
     """The results of a chunk, row by row; *reason* says why it was buried, if it was.
 
     *attempts* counts how often a worker has begun it; *excused_attempts* counts those that ended unfinished for a
     reason that was not the chunk's own, such as a stop. *foreign_answers* is the number of the last answers in a row
-    that were not the service's.
+    that were not the service's. *timings* are those of the last attempts that ended.
     """
 
     id: str
@@ -214,6 +252,7 @@ class ChunkRecord:
     attempts: int = 0
     excused_attempts: int = 0
     foreign_answers: int = 0
+    timings: tuple[ChunkTiming, ...] = ()
 
     @property
     def revived(self) -> "ChunkRecord":

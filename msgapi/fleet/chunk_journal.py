@@ -23,6 +23,7 @@ from attrs import define, evolve, field, frozen
 
 from ..batch import Stopped
 from ..batch.stops import FOREIGN_LIMIT
+from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems
 from ..fallback import AnyCall
 from ..journal import REMEMBERED, Send, State, Verdict, key_of
@@ -41,7 +42,18 @@ from ..journal.rows import (
 )
 from ..results import ApiError, Invalid, Ok, Result
 from .backend import RecordStore
-from .chunk import Chunk, ChunkDocument, ChunkRecord, ChunkRow, InvalidChunk, RowRecord, load_record, merge_row
+from .chunk import (
+    Chunk,
+    ChunkDocument,
+    ChunkRecord,
+    ChunkRow,
+    ChunkTiming,
+    InvalidChunk,
+    RowRecord,
+    load_record,
+    merge_row,
+)
+from .timings import AttemptTimer
 
 NAME: Final = "journal"
 """The name of the document that holds the time of the first collection."""
@@ -103,6 +115,7 @@ T = TypeVar("T")
 MAX_ATTEMPTS: Final = 5
 """How often a chunk is begun without being finished, excused attempts not counted; then it is buried."""
 
+_MOST_TIMINGS: Final = 5  # attempts of a chunk whose timings are kept
 _UNSETTLED: Final = frozenset({State.STARTED.value, State.NOT_SENT.value, State.UNKNOWN.value})
 _NEVER_SENT: Final = frozenset({State.NOT_SENT.value, State.INVALID.value})
 _TERMS: Final = ResumeRules(REMEMBERED, resend=False)
@@ -215,6 +228,8 @@ class ChunkJournal:
     _attempt: int
     _earlier: EarlierRows
     _foreign: int
+    _clock: Clock = SYSTEM_CLOCK
+    _timer: AttemptTimer = field(init=False)
     _started: dict[str, RowRecord] = field(init=False)
     _advancing: dict[str, int] = field(factory=dict, init=False)
     _advanced: set[str] = field(factory=set, init=False)
@@ -229,6 +244,7 @@ class ChunkJournal:
     def __attrs_post_init__(self) -> None:
         """Begin with the rows as they were recorded."""
         self._started = dict(self._plan.started)
+        self._timer = AttemptTimer(self._attempt, self._plan.now)
 
     @property
     def has_accepted(self) -> bool:
@@ -291,6 +307,7 @@ class ChunkJournal:
         maybe_sent = isinstance(go, Send) and go.maybe_sent and row not in self._advanced
         state = state_of(result, maybe_sent=maybe_sent)
         self._results[row] = evolve(started, state=state.value, **_result_fields(result))
+        self._timer.add(row, state, result, self._clock.time())
 
     def note(self, row: str, call: AnyCall[object], result: Result[object]) -> None:
         """Do nothing: `begin_chunk` has recorded the rows that are invalid."""
@@ -362,11 +379,18 @@ class ChunkJournal:
             rows=tuple(current.values()),
             excused_attempts=record.excused_attempts + bool(left and (stopped or self._foreign_error)),
             foreign_answers=self._foreign,
+            timings=self._timings(record),
         ), left
+
+    def _timings(self, record: ChunkRecord) -> tuple[ChunkTiming, ...]:
+        # `close` may be repeated: an attempt has one timing.
+        timing = self._timer.timing()
+        others = tuple(one for one in record.timings if one.attempt != self._attempt)
+        return record.timings if timing is None else (*others, timing)[-_MOST_TIMINGS:]
 
 
 async def begin_chunk(
-    chunk: Chunk, document: ChunkDocument, now: float, *, earlier: EarlierRows
+    chunk: Chunk, document: ChunkDocument, now: float, *, earlier: EarlierRows, clock: Clock = SYSTEM_CLOCK
 ) -> ChunkJournal | InvalidChunk:
     """Record that the rows of *chunk* are about to be sent, at the Unix time *now*, as far as its record allows.
 
@@ -387,4 +411,4 @@ async def begin_chunk(
         stage = "begun" if plan.started else record.stage
         begun = evolve(record, stage=stage, rows=plan.rows, attempts=attempt)
         if begun == record or await document.write(begun, revision):
-            return ChunkJournal(document, plan, attempt, earlier, record.foreign_answers)
+            return ChunkJournal(document, plan, attempt, earlier, record.foreign_answers, clock)

@@ -154,32 +154,32 @@ async def open(  # noqa: A001 - used as `fleet.open`
 @asynccontextmanager
 async def _open_on_redis(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("redis"):
-        from .backends.redis import connection, storage
-    opening_queue = storage.open_queue(
+        from .backends import redis_connection, redis_storage
+    opening_queue = redis_storage.open_queue(
         options.url,
         fleet=options.fleet,
         lease_seconds=options.lease_seconds,
         concurrent_chunks=options.concurrent_chunks,
     )
-    async with connection.open_shielded(connection.connect(options.url)) as client:
-        _ = await connection.run_command(client, client.ping())
-        rate = connection.open_shared_rate(client, key=options.api_key, clock=options.clock)
+    async with redis_connection.open_shielded(redis_connection.connect(options.url)) as client:
+        _ = await redis_connection.run_command(client, client.ping())
+        rate = redis_connection.open_shared_rate(client, key=options.api_key, clock=options.clock)
         async with opening_queue as chunks:
-            yield Fleet(chunks, storage.RedisRecordStore(client, options.fleet), rate)
+            yield Fleet(chunks, redis_storage.RedisRecordStore(client, options.fleet), rate)
 
 
 @asynccontextmanager
 async def _open_on_nats(options: _Options) -> AsyncIterator[Fleet]:
     with _extra("nats"):
-        from .backends.nats import connection, storage
+        from .backends import nats_connection, nats_storage
     try:
         _ = asyncio.get_running_loop()
     except RuntimeError:
         raise ValueError("a fleet on NATS runs on asyncio only; on trio, take Redis or Valkey") from None
-    opening_queue = storage.open_queue(options.url, fleet=options.fleet, lease_seconds=options.lease_seconds)
-    async with connection.connect(options.url) as client, opening_queue as chunks:
-        store = await storage.open_records(client, fleet=options.fleet)
-        yield Fleet(chunks, store, connection.open_shared_rate(client, key=options.api_key, clock=options.clock))
+    opening_queue = nats_storage.open_queue(options.url, fleet=options.fleet, lease_seconds=options.lease_seconds)
+    async with nats_connection.connect(options.url) as client, opening_queue as chunks:
+        store = await nats_storage.open_records(client, fleet=options.fleet)
+        yield Fleet(chunks, store, nats_connection.open_shared_rate(client, key=options.api_key, clock=options.clock))
 
 
 def _check(options: _Options) -> None:

@@ -153,7 +153,7 @@ async def send_with_options(
     document = ChunkDocument(loaded.batch, loaded.id, records)
     known = loaded.batch in options.accepted or options.breaker is None
     earlier = EarlierRows(accepted=True) if known else await read_earlier_rows(records, loaded.batch)
-    journal = await begin_chunk(loaded, document, options.clock.time(), earlier=earlier)
+    journal = await begin_chunk(loaded, document, options.clock.time(), earlier=earlier, clock=options.clock)
     if isinstance(journal, InvalidChunk):
         await document.bury(journal.reason)
         return ChunkResult(batch=loaded.batch, id=loaded.id, invalid=journal)

@@ -45,7 +45,7 @@ from .rows import (
     reuses_key,
     split_hashes,
 )
-from .sqlite import FINISHED, JournalFile
+from .sqlite import FINISHED, MAYBE, JournalFile
 
 Choice: TypeAlias = Literal["skip", "send"]
 _SHOWN: Final = 10
@@ -65,13 +65,12 @@ CREATE TABLE compared.changed (
 ) WITHOUT ROWID
 """
 _SENT: Final = f"({', '.join(f'{state:d}' for state in sorted(SENT))})"
-_MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
 _GONE: Final = (
     f"FROM main.rows WHERE state IN {_SENT} AND id NOT IN compared.seen"  # noqa: S608 - our own names and numbers
     " AND id NOT IN (SELECT known FROM compared.changed WHERE known IS NOT NULL)"
 )
 _OTHER_REQUEST: Final = (
-    f"SELECT old.recipients, new.recipients, old.state IN {_MAYBE} FROM compared.changed AS new"  # noqa: S608 - our own names and numbers
+    f"SELECT old.recipients, new.recipients, old.state IN {MAYBE} FROM compared.changed AS new"  # noqa: S608 - our own names and numbers
     f" JOIN main.rows AS old ON old.id = new.known WHERE old.state IN {_SENT}"
 )
 _NEW_CHANGED: Final = (
@@ -92,7 +91,7 @@ _ADD_UNKNOWN: Final = (
 )
 _RENEWED: Final = "SELECT leg, digest, recipients, key, known FROM compared.changed WHERE known IS NOT NULL"
 _REPLACING: Final = "SELECT leg, digest, recipients, key, id FROM compared.fresh WHERE renewed"
-_MAYBE_SENT: Final = f"SELECT id FROM compared.changed JOIN main.rows USING (id) WHERE state IN {_MAYBE}"  # noqa: S608 - our own numbers
+_MAYBE_SENT: Final = f"SELECT id FROM compared.changed JOIN main.rows USING (id) WHERE state IN {MAYBE}"  # noqa: S608 - our own numbers
 _SKIP: Final = (
     "INSERT OR REPLACE INTO main.rows (id, digest, state, started, recipients, run, kind, code, leg, key)"  # noqa: S608 - our own names and numbers
     f" SELECT id, digest, {State.CHANGED:d}, ?, recipients, ?, 'Invalid', '{CHANGED}', leg,"
@@ -273,7 +272,7 @@ class Comparison:
         return _variant(row, request), row.id, row.line, request.digest, recipients, key, unknown, reused
 
     def _find_changed(self) -> None:
-        gone = self._file.select(f"{_OTHER_REQUEST} UNION ALL SELECT recipients, x'', state IN {_MAYBE} {_GONE}")
+        gone = self._file.select(f"{_OTHER_REQUEST} UNION ALL SELECT recipients, x'', state IN {MAYBE} {_GONE}")
         unhashed: set[int] = set()  # whether the outcomes of the rows that may have had any recipient are unknown
         with self._gathering():
             self._file.execute_many(_ADD_GONE, _gone_recipients(gone, unhashed))

@@ -23,8 +23,8 @@ from ..fallback import AnyCall
 from ..results import Result
 from ..version import VERSION
 from .mainfile import Unusable, damaged
-from .opening import check_batch, check_complete, create, open_existing, open_to_read
-from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, summarise
+from .opening import check_batch, check_complete, create, open_existing, open_in_place, open_to_read_copy
+from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, read_samples, summarise
 from .rows import (
     REPEATED_ROW,
     SETTLED,
@@ -44,9 +44,11 @@ from .rows import (
     stored_result,
 )
 from .sqlite import LOST_SINCE, MERGED_AT, AdvancedRow, JournalFile, RowResults, SettledRow, StartedRow, read_time
+from .timeline import Cause, RunHistory, Timeline, begin_timeline, read_histories
 
 T = TypeVar("T")
 _DELAY: Final = 0.05  # seconds for which results are gathered before they are written
+_IDLE: Final = 5.0  # seconds after which waits are written although no row ends
 
 
 @final
@@ -63,7 +65,7 @@ class Journal:
     _clock: Clock
     _rules: ResumeRules
     _own_keys: bool
-    _run: int
+    _timeline: Timeline
     has_accepted: bool = False
     _in_flight: dict[str, bool] = field(factory=dict, init=False)
     _renewed: set[str] = field(factory=set, init=False)
@@ -77,6 +79,7 @@ class Journal:
     _lock: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
     _due: anyio.Event = field(factory=anyio.Event, init=False)
     _write_began: float | None = field(default=None, init=False)
+    _waits_written: float = field(default=0.0, init=False)
 
     @property
     def writing_for(self) -> float:
@@ -106,7 +109,7 @@ class Journal:
 
         From then on a row that is begun twice while the journal is open is repeated, also if it was settled meanwhile.
         """
-        self._rules = evolve(self._rules, run=self._run)
+        self._rules = evolve(self._rules, run=self._timeline.number)
         own = call.idempotency_key if self._own_keys else None
         return content_id(request_digest(*call.legs)) if own is None else own
 
@@ -154,18 +157,38 @@ class Journal:
         """Record the result of a row that was begun."""
         maybe_sent = self._in_flight.pop(row)
         self._renewed.discard(row)
-        leg = self._legs.pop(row, 1)
-        self._settled.append((leg, state_of(result, maybe_sent=maybe_sent), *stored_result(result), row))
+        leg, state = self._legs.pop(row, 1), state_of(result, maybe_sent=maybe_sent)
+        self._settled.append((leg, state, *stored_result(result), row))
+        self._timeline.add(row, state, result)
         self._due.set()
 
     def describe(self, name: str, value: str) -> None:
         """Store *value* under *name* in the `about` of the journal: before the next row that begins is sent."""
         self._about.append((name, value))
 
+    def add_wait(self, cause: Cause, seconds: float) -> None:
+        """Record for reports that rows have waited because of *cause* for the *seconds* until now.
+
+        Times that overlap for one cause count once, so it may be called for each row that has waited.
+        """
+        self._timeline.add_wait(cause, seconds)
+        if (now := self._clock.now()) - self._waits_written >= _IDLE:
+            self._waits_written = now
+            self._due.set()
+
+    def locate(self, row: str, number: int, line: int) -> None:
+        """Store the *number* of a row with a result and its *line* in the input, if reports name the row."""
+        self._timeline.locate(row, number, line)
+
+    def end_run(self, reason: str) -> None:
+        """Record for reports how this run ends: `done`, or the reason of a `batch.Stopped`. Only the first counts."""
+        self._timeline.end(reason)
+
     def note(self, row: str, call: AnyCall[object], result: Result[object]) -> None:
         """Record that a row is invalid and was not sent; once corrected, it counts as a new row."""
         if row not in self._in_flight:
             self._invalid.append((row, request_digest(*call.legs), self._clock.time(), *stored_result(result)))
+            self._timeline.add(row, State.INVALID, result)
             self._due.set()
 
     def unwritten(self) -> tuple[Count, ...]:
@@ -218,9 +241,10 @@ class Journal:
         released, self._released = self._released, []
         kept, self._kept = self._kept, []
         about, self._about = self._about, []
-        results = RowResults(settled, invalid, released, kept, [*advanced.values()], about)
-        if results.empty and not starts:
+        if not (starts or advanced or settled or invalid or released or kept or about or self._timeline.is_pending):
             return True
+        more = self._timeline.take()
+        results = RowResults(settled, invalid, released, kept, [*advanced.values()], about, more)
         self._write_began = self._clock.now()
         try:
             return await anyio.to_thread.run_sync(self._file.write, starts, results)
@@ -228,6 +252,7 @@ class Journal:
             self._advanced = advanced | self._advanced
             self._settled[:0], self._invalid[:0] = settled, invalid
             self._released[:0], self._kept[:0], self._about[:0] = released, kept, about
+            self._timeline.put_back()
             raise
         finally:
             self._write_began = None
@@ -259,7 +284,7 @@ class Journal:
 
     def _start(self, row: str, call: AnyCall[T], now: float) -> StartedRow:
         recipients = recipient_hashes(self.batch, *call.legs)
-        return StartedRow(row, request_digest(*call.legs), now, self._own(row, call), recipients, self._run)
+        return StartedRow(row, request_digest(*call.legs), now, self._own(row, call), recipients, self._timeline.number)
 
     def _known(self, row: str, entry: Entry | None) -> Entry | None:
         if entry is None or self._own_keys:
@@ -324,10 +349,10 @@ async def open(  # noqa: A001 - read as `journal.open`
     A journal holds the ids of the rows and what the service responded. Of each recipient it holds 8 bytes of a hash,
     keyed by the name of the batch: a pseudonym. Only its owner can read it.
     """
-    opening = partial(_open_file, path, batch, dict(about or {}), clock.time(), refuse=incomplete == "refuse")
-    file, merged, accepted = await anyio.to_thread.run_sync(opening)
+    opening = partial(_open_file, path, batch, dict(about or {}), clock, refuse=incomplete == "refuse")
+    file, merged, accepted, timeline = await anyio.to_thread.run_sync(opening)
     rules = ResumeRules(remembered, unknown == "resend", merged, file.lost_since)
-    journal = Journal(batch, path, file, clock, rules, keys == "own", file.run, accepted)
+    journal = Journal(batch, path, file, clock, rules, keys == "own", timeline, accepted)
     try:
         yield journal
     except BaseException as error:
@@ -340,6 +365,7 @@ async def open(  # noqa: A001 - read as `journal.open`
 
 async def _end(journal: Journal, file: JournalFile, error: BaseException | None) -> None:
     with anyio.CancelScope(shield=True):
+        journal.end_run("ended" if error is None else "exception")
         try:
             await journal.flush()
         except Unusable as lost:  # no harm: those rows are sent again under their keys
@@ -351,8 +377,8 @@ async def _end(journal: Journal, file: JournalFile, error: BaseException | None)
 
 
 def _open_file(
-    path: str, batch: str, about: dict[str, str], now: float, *, refuse: bool
-) -> tuple[JournalFile, float | None, bool]:
+    path: str, batch: str, about: dict[str, str], clock: Clock, *, refuse: bool
+) -> tuple[JournalFile, float | None, bool, Timeline]:
     try:
         file = open_existing(path)
     except Unusable as error:
@@ -364,10 +390,11 @@ def _open_file(
         check_batch(file, batch)
         if refuse:
             check_complete(path, file.lost_since)
-        file.begin_opening(now)
+        file.begin_opening(clock.time())
         stored = file.about()
         file.begin_run()
-        return file, read_time(path, stored, MERGED_AT), file.has(State.ACCEPTED)
+        timeline = begin_timeline(file, clock.time)
+        return file, read_time(path, stored, MERGED_AT), file.has(State.ACCEPTED), timeline
     except BaseException:
         file.close()
         raise
@@ -376,9 +403,13 @@ def _open_file(
 @final
 @frozen(eq=False)
 class JournalReader:
-    """A journal that is only read. Made by `open_readonly`."""
+    """A journal that is only read. Made by `open_readonly`.
+
+    *is_in_use* is whether another program writes to the journal, so that the reader has a copy of it.
+    """
 
     _file: JournalFile
+    is_in_use: bool = False
 
     @property
     def about(self) -> Mapping[str, str]:
@@ -395,13 +426,29 @@ class JournalReader:
         """The Unix time since which rows may have been sent that the journal lacks; None if it has them all."""
         return self._file.lost_since
 
+    @property
+    def run_count(self) -> int:
+        """The number of runs so far; 0 if the journal was only merged from a fleet."""
+        return self._file.run
+
     def summary(self) -> Summary:
         """Return the numbers of rows and the costs, by result."""
         return summarise(self._file)
 
+    def runs(self) -> tuple[RunHistory, ...]:
+        """Return what the last 100 runs have done over time, the earliest first.
+
+        A run of an earlier version of this package is missing. What the workers of a fleet have done is run 0.
+        """
+        return read_histories(self._file)
+
     def rows(self, state: State | None = None) -> Iterator[JournalRow]:
         """Yield the rows in the order of their ids; only those in *state*, if one is given."""
         return read_rows(self._file, state)
+
+    def samples(self, state: State, kind: str | None, code: str | None, most: int = 5) -> list[JournalRow]:
+        """Return at most *most* rows that the file of the batch has, in *state* and with this *kind* and *code*."""
+        return read_samples(self._file, state, kind, code, most)
 
     def rows_by_id(self, ids: Sequence[str]) -> Mapping[str, JournalRow]:
         """Return the rows with these *ids*, by id; ids that were never begun are left out."""
@@ -409,13 +456,12 @@ class JournalReader:
 
 
 @contextmanager
-def open_readonly(path: str) -> Iterator[JournalReader]:
-    """Open the journal at *path* for a report. While a batch writes to it, or if it is damaged, it is `Unusable`.
+def open_readonly(path: str, *, in_use: Literal["refuse", "copy"] = "refuse") -> Iterator[JournalReader]:
+    """Open the journal at *path* for a report. If it is damaged, it is `Unusable`.
 
-    Nothing is written, so it can be on a read-only disk.
+    While another program writes to it, it is `Unusable` too; with *in_use* `copy`, a copy of what is committed so far
+    is read instead, and `JournalReader.is_in_use` is True. The copy is a file for temporary files, readable by its
+    owner only, and is deleted at exit. Nothing is written to the journal, so it can be on a read-only disk.
     """
-    file = open_to_read(path)
-    try:
-        yield JournalReader(file)
-    finally:
-        file.close()
+    with open_to_read_copy(path) if in_use == "copy" else open_in_place(path) as (file, copied):
+        yield JournalReader(file, copied)

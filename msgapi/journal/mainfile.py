@@ -29,6 +29,7 @@ from contextlib import contextmanager, suppress
 from enum import IntEnum, unique
 from hashlib import blake2b
 from pathlib import Path
+from shutil import copyfile
 from tempfile import mkstemp
 from threading import Lock
 from typing import Final, Literal, TypeAlias, final
@@ -289,11 +290,7 @@ class MainFile:
         return os.read(self._descriptor, size)
 
     def _wal_header(self) -> bytes:
-        try:
-            with self.wal.open("rb") as file:
-                return file.read(_WAL.size)
-        except FileNotFoundError:
-            return b""
+        return _read_start(self.wal)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -331,6 +328,37 @@ def open_main(path: str, *, write: bool, name: str | None = None) -> MainFile:
         main.close()
         raise
     return main
+
+
+def is_open_here(path: str) -> bool:
+    """Return whether this process has the main file at *path* open."""
+    facts = Path(real_path(path)).stat()
+    return (facts.st_dev, facts.st_ino) in _open
+
+
+def copy_open(path: str, copy: Path) -> bool:
+    """Copy the main file at *path*, which another process has open, and its WAL; return whether they fit together."""
+    place = Path(real_path(path))
+    wal = place.with_name(f"{place.name}-wal")
+    try:
+        before = _read_start(wal)
+        _ = copyfile(place, copy)
+        os.truncate(copy, copy.stat().st_size // PAGE * PAGE)  # a page that was being added is in the WAL
+        if before:
+            _ = copyfile(wal, f"{copy}-wal")
+        return before == _read_start(wal)
+    except FileNotFoundError:  # it was closed in the meantime
+        return False
+    except OSError as error:
+        raise unwritable(path, error, "read") from None
+
+
+def _read_start(wal: Path) -> bytes:
+    try:
+        with wal.open("rb") as file:
+            return file.read(_WAL.size)
+    except FileNotFoundError:
+        return b""
 
 
 def real_path(path: str) -> str:

@@ -6,6 +6,9 @@ Rules:
   must be the one of that opening. Without it the main file is used as it is, and rows may be missing.
 - Before a row is begun, the main file says that it is open. After all of that is in the main file, it is sealed.
 - To read a journal changes nothing, neither the file nor its WAL, and works on a read-only disk.
+- A journal that another program writes to is read from a copy: first the main file is copied, then its WAL. The copy
+  is good if the header of the WAL is the same before and after: then the WAL was not begun anew, so it has every page
+  that was moved into the main file in the meantime. A transaction whose end is missing does not count.
 
 Rules of merging, which writes the journal of a batch that others have sent:
 - The journal is written under a temporary name and renamed: a reader sees the previous one or this one.
@@ -19,7 +22,9 @@ Rules of merging, which writes the journal of a batch that others have sent:
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final, final
 from urllib.parse import quote
 
@@ -34,7 +39,10 @@ from .mainfile import (
     MainFile,
     SealState,
     Unusable,
+    copy_open,
     damaged,
+    in_use,
+    is_open_here,
     open_main,
     part_of,
     publish,
@@ -43,9 +51,11 @@ from .mainfile import (
 )
 from .report import JournalRow
 from .sqlite import LOST_SINCE, MERGED, MERGED_AT, SCHEMA, Connection, JournalFile, read_time
+from .timeline import RunHistory, write_history
 
 _WITHOUT_LOCKS: Final = "win32-none" if os.name == "nt" else "unix-none"
 _HOW: Final[dict[str, Any]] = {"isolation_level": None, "check_same_thread": False, "factory": Connection}
+_MOST_COPIES: Final = 10  # of a journal whose WAL is begun anew while it is copied
 _PRAGMAS: Final = (
     f"page_size = {PAGE}",  # this and the next count only for a new file
     "auto_vacuum = NONE",
@@ -116,9 +126,41 @@ def open_existing(path: str) -> JournalFile:
     return file
 
 
-def open_to_read(path: str) -> JournalFile:
-    """Open the journal at *path* to read it, unchanged."""
-    main = open_main(path, write=False)
+@contextmanager
+def open_in_place(path: str) -> Iterator[tuple[JournalFile, bool]]:
+    """Open the journal at *path* to read it, unchanged, and close it at exit. The second value is False: no copy."""
+    with closing(open_to_read(path)) as file:
+        yield file, False
+
+
+@contextmanager
+def open_to_read_copy(path: str) -> Iterator[tuple[JournalFile, bool]]:
+    """Open the journal at *path* to read it; a copy of it if another program writes to it, which the second value says.
+
+    A journal that this process has open itself is `Unusable`, as `in use`.
+    """
+    for _ in range(_MOST_COPIES):
+        try:
+            file = open_to_read(path)
+        except Unusable as error:
+            if error.reason != "in use" or is_open_here(path):
+                raise
+        else:
+            with closing(file):
+                yield file, False
+            return
+        with TemporaryDirectory(prefix="msgapi-") as directory:
+            copy = Path(directory) / "journal"
+            if copy_open(path, copy):
+                with closing(open_to_read(str(copy), name=path)) as file:
+                    yield file, True
+                return
+    raise in_use(path)
+
+
+def open_to_read(path: str, *, name: str | None = None) -> JournalFile:
+    """Open the journal at *path* to read it, unchanged. Errors name it as *name*, by default as *path*."""
+    main = open_main(path, write=False, name=name)
     with _closed_on_error(main):
         main.check()
         lost = main.wal_is_missing()
@@ -127,7 +169,7 @@ def open_to_read(path: str) -> JournalFile:
         with translated(path):
             uri = f"file:{quote(os.fsencode(main.place))}?mode=ro&{how}"
             connection = sqlite3.connect(uri, uri=True, **_HOW)
-    file = JournalFile(path, connection, main)
+    file = JournalFile(main.path, connection, main)
     with _closed_on_error(file):
         with translated(path):
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").close()
@@ -193,6 +235,10 @@ class Merge:
         """Add *rows*, each with the digest of its request. Many rows in one call are faster."""
         found = ((digest, row.leg, astuple(row)[:-2]) for digest, row in rows)  # without `in_file` and `leg`
         self._file.merge((name, leg, digest, *rest) for digest, leg, (name, *rest) in found)
+
+    def add_history(self, history: RunHistory) -> None:
+        """Add what was done over time, in place of an earlier history with its number: 0 for a fleet."""
+        write_history(self._file, history)
 
 
 @contextmanager

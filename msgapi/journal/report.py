@@ -19,6 +19,10 @@ _NAMES: Final = ("id", "state", "started", "key", *COLUMNS, "in_file", "leg")
 _MANY: Final = 500  # ids in one query
 _ROWS: Final = f"SELECT {', '.join(_NAMES)} FROM rows WHERE ? IS NULL OR state = ? ORDER BY id"  # noqa: S608 - our own names
 
+_SAMPLES: Final = (
+    f"SELECT {', '.join(_NAMES)} FROM rows WHERE in_file AND state = ? AND kind IS ? AND code IS ? ORDER BY id LIMIT ?"  # noqa: S608 - our own names
+)
+
 
 @final
 @frozen(kw_only=True)
@@ -147,6 +151,11 @@ def read_rows_by_id(file: JournalFile, ids: Sequence[str]) -> dict[str, JournalR
         query = f"SELECT {', '.join(_NAMES)} FROM rows WHERE id IN ({', '.join('?' * len(some))})"  # noqa: S608 - our own names
         found |= {row.id: row for row in map(partial(_row, file.path), file.select(query, *some))}
     return found
+
+
+def read_samples(file: JournalFile, state: State, kind: str | None, code: str | None, most: int) -> list[JournalRow]:
+    """Return at most *most* rows of the file of the batch with this result, in the order of their ids."""
+    return [_row(file.path, row) for row in list(file.select(_SAMPLES, state, kind, code, most))]
 
 
 def read_rows(file: JournalFile, state: State | None = None) -> Iterator[JournalRow]:

@@ -89,10 +89,10 @@ _INVALID: Final = (
 )
 _RANKS: Final = {state: rank for rank, state in enumerate(PRECEDENCE)}
 _RANK: Final = f"CASE {{0}}.state {' '.join(f'WHEN {state:d} THEN {rank}' for state, rank in _RANKS.items())} END"
-_MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
-_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND leg = ? AND state IN {_MAYBE}"  # noqa: S608 - our own numbers
+MAYBE: Final = f"({', '.join(f'{state:d}' for state in sorted(MAYBE_SENT))})"
+_OLDER: Final = f"UPDATE rows SET started = min(started, ?) WHERE id = ? AND leg = ? AND state IN {MAYBE}"  # noqa: S608 - our own numbers
 _CERTAINTY: Final = f"({{0}}.state = {State.ACCEPTED:d}, {{0}}.leg, {_RANK})"
-_BOTH_MAYBE: Final = f"rows.leg = excluded.leg AND rows.state IN {_MAYBE} AND excluded.state IN {_MAYBE}"
+_BOTH_MAYBE: Final = f"rows.leg = excluded.leg AND rows.state IN {MAYBE} AND excluded.state IN {MAYBE}"
 _SINCE: Final = f"iif({_BOTH_MAYBE}, rows.started, excluded.started)"
 _MERGE: Final = (
     f"INSERT INTO rows (id, leg, digest, state, started, key, {_FIELDS})"  # noqa: S608 - our own names
@@ -161,6 +161,9 @@ class AdvancedRow(NamedTuple):
 SettledRow: TypeAlias = tuple[int, State, *StoredResult, str]
 """The leg, the state, the stored result and the id of a row."""
 
+Statement: TypeAlias = tuple[str, Sequence[tuple[object, ...]]]
+"""A statement that returns no rows, and the values with which it is executed."""
+
 
 @final
 @frozen
@@ -168,7 +171,8 @@ class RowResults:
     """What has become known of rows that were begun.
 
     *advanced* are rows whose next leg is sent, *settled* those that have a result. *released* are the ids of rows that
-    were not sent, *kept* those of them that keep a key or a leg. *about* is stored about the journal.
+    were not sent, *kept* those of them that keep a key or a leg. *about* is stored about the journal, and *more* are
+    statements of the timeline.
     """
 
     settled: Sequence[SettledRow]
@@ -177,11 +181,7 @@ class RowResults:
     kept: Sequence[tuple[str]]
     advanced: Sequence[AdvancedRow] = ()
     about: Sequence[tuple[str, str]] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to write."""
-        return not (self.advanced or self.settled or self.invalid or self.released or self.kept or self.about)
+    more: Sequence[Statement] = ()
 
 
 @final
@@ -259,6 +259,8 @@ class JournalFile:
                 _ = self._connection.executemany(_INVALID, results.invalid)
             if results.about:
                 _ = self._connection.executemany(_ABOUT, results.about)
+            for statement in results.more:
+                _ = self._connection.executemany(*statement)
             if not starts:
                 return True
             _ = self._connection.execute("SAVEPOINT starts")

@@ -13,7 +13,8 @@ Rules:
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import lru_cache
 from ipaddress import ip_address
 from logging import Logger
 from typing import Any, Final, TypeAlias, TypeVar, cast, final
@@ -143,6 +144,7 @@ class AllowedHosts:
 
     def __init__(self, bound: Iterable[str], allowed: Iterable[str]) -> None:
         """Answer for the names and addresses *bound* and *allowed*. Raises ValueError if one of *allowed* is none."""
+        self._accepts = lru_cache(maxsize=256)(self._is_accepted)
         self._names = {name for one in bound if (name := host_of(one)) is not None}
         for one in allowed:
             name = host_of(one)
@@ -166,7 +168,7 @@ class AllowedHosts:
             return None
         return "The sandbox does not answer to web pages of other hosts: this Origin is not allowed (--allow-host)."
 
-    def _accepts(self, authority: str, local: str | None) -> bool:
+    def _is_accepted(self, authority: str, local: str | None) -> bool:
         name = host_of(authority)
         return name is not None and (is_loopback(name) or name.endswith(".localhost") or name in {*self._names, local})
 
@@ -245,7 +247,8 @@ async def _respond(
         return _respond_to_malformed(sandbox, request)
     body = None
     url = request.raw_path if _ABSOLUTE_URL.match(request.raw_path) else f"http://sandbox{request.raw_path}"
-    with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+    arrived = request.content.is_eof()
+    with nullcontext() if arrived else anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
         body = await _read_body(request, url)
     if body is None:
         return _abort(request)
@@ -334,6 +337,7 @@ class ConnectionTimeout(asyncio.Protocol):
         self._inner = inner
         self._all = connections
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline: float | None = None  # by the clock of the event loop
         self._transport: asyncio.Transport | None = None
         self._tail = b""
         self._responding = False
@@ -367,13 +371,15 @@ class ConnectionTimeout(asyncio.Protocol):
         self._tail = (self._tail + data[-_TAIL_SIZE:])[-_TAIL_SIZE:]
         if self._responding:
             self._begun = True
-        elif self._timer is None:
+        elif self._deadline is None:
             self._start_timer()
         self._inner.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timer."""
         self._stop_timer()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._transport is not None:
             _ = self._all.pop(self._transport, None)
             self._transport = None
@@ -385,7 +391,7 @@ class ConnectionTimeout(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Start the timer: the client has to read its responses."""
-        if self._timer is None:
+        if self._deadline is None:
             self._start_timer()
         self._inner.pause_writing()
 
@@ -395,13 +401,22 @@ class ConnectionTimeout(asyncio.Protocol):
         self._inner.resume_writing()
 
     def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline = None
 
     def _start_timer(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(REQUEST_TIMEOUT, self._close)
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.time() + REQUEST_TIMEOUT
+        if self._timer is None:
+            self._timer = loop.call_at(self._deadline, self._close)
 
     def _close(self) -> None:
-        if self._transport is not None:
+        # Close the connection if the deadline has passed. One timer is enough for many requests: it is moved when it
+        # fires before the deadline.
+        self._timer = None
+        if self._deadline is None or self._transport is None:
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._deadline:
+            self._timer = loop.call_at(self._deadline, self._close)
+        else:
             self._transport.abort()

@@ -24,7 +24,7 @@ from opentelemetry.metrics import Histogram, MeterProvider
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, TracerProvider
 
 from ..calls import Call
-from ..http import Request
+from ..http import DEFAULT_PORTS, Request
 from ..observe import BatchWatch, Observer, Watch
 from ..observe.hooks import kind_of, kind_of_exception, method_of, route_of
 from ..redact import HIDDEN, route, word
@@ -32,7 +32,6 @@ from ..results import ApiError, Ok, Result
 from ..version import VERSION
 
 _Attributes = dict[str, str | int]
-_PORTS: Final = {"http": 80, "https": 443}
 _FAILED: Final = 400  # for a client, this status and those above are errors
 # The boundaries that the conventions recommend for the duration of requests.
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
@@ -48,7 +47,7 @@ def _request_attributes(request: Request) -> _Attributes:
 @lru_cache(maxsize=16)  # the same for all calls of a client
 def _server(scheme: str, netloc: str) -> _Attributes:
     parts = SplitResult(scheme, netloc, "", "", "")
-    return {"server.address": parts.hostname or "", "server.port": parts.port or _PORTS.get(scheme, 0)}
+    return {"server.address": parts.hostname or "", "server.port": parts.port or DEFAULT_PORTS.get(scheme, 0)}
 
 
 def _result_attributes(result: Result[object] | None) -> _Attributes:

@@ -1,6 +1,6 @@
 """Transports: the protocol, the test doubles `Faulty`, `Recording`, `Replay` and `Cassette`, and `asgi`.
 
-Each real transport is a package with an `open` function: `transports.aiohttp`, `transports.httptools` and
+Each real transport has a module with an `open` function: `transports.aiohttp`, `transports.httptools` and
 `transports.httpx2`. Importing this package loads no HTTP library.
 """
 

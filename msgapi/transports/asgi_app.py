@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from ..concurrency import task_group
-from ..http import Request, Response
+from ..http import DEFAULT_PORTS, Request, Response
 from ..results import Unanswered
 from .protocol import Answer
 
@@ -29,7 +29,6 @@ AsgiApp: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 """An ASGI application, such as one of FastAPI, Starlette, Litestar or Django."""
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.4"}
-_PORTS: Final = {"http": 80, "https": 443}
 _LOG: Final = logging.getLogger("msgapi")
 
 
@@ -218,7 +217,7 @@ def _scope(request: Request, state: dict[str, Any]) -> dict[str, Any]:
         "root_path": "",
         "headers": headers,
         "client": ("127.0.0.1", 1),
-        "server": (parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 80)),
+        "server": (parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 80)),
         "state": state.copy(),
         "extensions": {},
     }

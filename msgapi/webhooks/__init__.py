@@ -37,6 +37,11 @@ from .events import (
     ConsentUpdated,
     ContactCreated,
     ContactUpdated,
+    Event,
+    KnownEvent,
+    UnknownEvent,
+)
+from .message_events import (
     ConversationEnded,
     ConversationStarted,
     EmailBounced,
@@ -45,15 +50,12 @@ from .events import (
     EmailDelivered,
     EmailOpened,
     EmailUnsubscribed,
-    Event,
-    KnownEvent,
     MessageDelivered,
     MessageExpired,
     MessageFailed,
     MessageQueued,
     MessageRead,
     MessageRevoked,
-    UnknownEvent,
     UserMessage,
 )
 from .message_state import UNREACHABLE, MessageState, fallback_due, merge_status

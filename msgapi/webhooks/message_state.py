@@ -35,20 +35,22 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..codegen import in_utc
 from ..concurrency import background
 from .events import (
+    Event,
+    UnknownEvent,
+)
+from .message_events import (
     EmailBounced,
     EmailClicked,
     EmailComplained,
     EmailDelivered,
     EmailOpened,
     EmailUnsubscribed,
-    Event,
     MessageDelivered,
     MessageExpired,
     MessageFailed,
     MessageQueued,
     MessageRead,
     MessageRevoked,
-    UnknownEvent,
 )
 from .receivers.event_store import EventStore
 

@@ -459,6 +459,9 @@ def test_a_message_is_delivered_read_failed_and_expired_from_its_menu(
     message(page, third).hover()
     message(page, third).get_by_role("button", name="Actions for the message").click()
     expect(page.get_by_role("menuitem", name="Deliver")).to_be_disabled()
+    fill(box, 20, lambda _: PHONE)  # it stays open while messages arrive
+    expect(page.locator(".log").get_by_text("Message 19", exact=True)).to_be_in_viewport()
+    expect(page.get_by_role("menuitem", name="Copy the id")).to_be_visible()
     page.keyboard.press("Escape")
     received = {one.event["event"]: one.event["data"] for one in receiver.wait_for(count=4)}
     assert received.keys() == {"message.delivered", "message.read", "message.failed", "message.expired"}

@@ -62,10 +62,18 @@ def test_a_name_that_several_columns_have_is_refused() -> None:
 @pytest.mark.parametrize(
     "name",
     "phone Phone mobile Mobile_Phone PhoneNumber Telefon Telefonnummer Handy Handynummer Mobil cell MSISDN e-mail "
-    "E-Mail-Adresse email_address Mail Rufnummer Tel. WhatsApp téléphone celular recipient To".split(),
+    "E-Mail-Adresse email_address Mail Rufnummer Tel. WhatsApp téléphone celular recipient To PrimaryEmail "
+    "E-mail1-Value Phone1-Value".split(),
 )
 def test_the_usual_names_of_recipients_are_proposed(name: str) -> None:
     assert recipient_columns(["id", name, "note"]) == [name]
+
+
+def test_usual_names_are_separated_by_the_kind_of_recipient() -> None:
+    columns = ["Mobile", "Primary E-Mail", "name", "Tel."]
+    assert recipient_columns(columns, "email") == ["Primary E-Mail"]
+    assert recipient_columns(columns, "phone") == ["Mobile", "Tel."]
+    assert recipient_columns(columns) == ["Mobile", "Primary E-Mail", "Tel."]
 
 
 def test_a_proposal_can_be_pasted_into_a_shell() -> None:

@@ -453,6 +453,8 @@ def test_waiting_for_a_top_up_ends_with_ctrl_c(
     box.top_up(Decimal(10))
     assert main(command) == 0
     assert len(box.messages) == 20
+    with journal.open_readonly(f"{path}.journal") as record:
+        assert [run.ended_by for run in record.runs()] == ["interrupted", "done"]
 
 
 def test_a_row_that_was_refused_in_an_earlier_run_is_told_of_again(

@@ -3,10 +3,12 @@ import re
 import signal
 import socket
 import sys
+import webbrowser
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import anyio
 import anyio.lowlevel
@@ -164,7 +166,61 @@ def test_the_demo_fails_when_a_row_is_not_what_it_must_be(monkeypatch: pytest.Mo
     assert "WRONG" in capsys.readouterr().out
 
 
-def test_an_interrupted_demo_checks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+class Browser:
+    """A browser that looks at the page, and then presses Ctrl-C."""
+
+    def __init__(self, *, opens: bool = True) -> None:
+        self.opens = opens
+        self.pages: list[str] = []
+        self.titles: list[str] = []
+
+    def open(self, url: str) -> bool:
+        self.pages.append(url)
+        with urlopen(url) as answer:  # noqa: S310 - on this machine
+            self.titles += re.findall("<title>.*</title>", answer.read().decode())
+        os.kill(os.getpid(), signal.SIGINT)
+        return self.opens
+
+
+@pytest.mark.parametrize(("opens", "told"), [(True, "are shown at"), (False, "are to be seen at")])
+def test_the_demo_ends_in_the_page_of_its_sandbox_until_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, told: str, *, opens: bool
+) -> None:
+    browser = Browser(opens=opens)
+    monkeypatch.setattr(webbrowser, "get", lambda: browser)
+    assert main(["demo", "--rows", "60", "--open"]) == 0
+    said = capsys.readouterr()
+    (page,) = browser.pages
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", page)
+    assert len(browser.titles) == 1
+    assert f"the messages {told} {page}; Ctrl-C stops the sandbox" in said.err
+    assert said.err.endswith("msgapi: the sandbox has stopped, and its data is gone\n")
+    assert "checked against the log of the sandbox" in said.out
+
+
+@pytest.mark.parametrize("kind", ["none", "terminal", "window"])
+def test_a_browser_in_the_terminal_is_not_opened(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    opened: list[str] = []
+
+    def get() -> webbrowser.BaseBrowser:
+        if kind == "none":
+            raise webbrowser.Error
+        return (webbrowser.GenericBrowser if kind == "terminal" else webbrowser.BackgroundBrowser)("x")
+
+    def open_window(_: webbrowser.BaseBrowser, url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "get", get)
+    monkeypatch.setattr(webbrowser.BackgroundBrowser, "open", open_window)
+    assert demo._open_browser("http://127.0.0.1:1/") is (kind == "window")
+    assert opened == (["http://127.0.0.1:1/"] if kind == "window" else [])
+
+
+@pytest.mark.parametrize("more", [[], ["--open"]])
+def test_an_interrupted_demo_checks_and_opens_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, more: list[str]
+) -> None:
     async def interrupted(*arguments: object, **options: object) -> BatchRun:
         run = await run_batch(*arguments, **options)  # type: ignore[arg-type]
         run.interrupted = 1
@@ -172,7 +228,7 @@ def test_an_interrupted_demo_checks_nothing(monkeypatch: pytest.MonkeyPatch, cap
 
     monkeypatch.setattr(demo, "run_batch", interrupted)
     monkeypatch.setattr(demo, "_FAULTS", 0.0)
-    assert main(["demo", "--rows", "60"]) == 130
+    assert main(["demo", "--rows", "60", *more]) == 130
     assert "nothing was checked" in capsys.readouterr().err
 
 

@@ -185,3 +185,50 @@ def test_the_wait_for_a_top_up_shows_what_is_missing(run: BatchRun) -> None:
     assert run._waiting(outcomes(stopped=Stopped("balance", used_up)), watch()[0]) == Waiting("waiting for top-up")
     run.interrupted = 1
     assert run._waiting(known, watch()[0]) == Waiting("stopping", ("0 in flight",))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "in_outage", "recorded"),
+    [
+        (None, True, None),
+        (Waiting("rate limit", (), 12.0), False, "rate_limit"),
+        (Waiting("waiting for top-up"), False, "balance"),
+        (Waiting("disk"), False, "disk"),
+        (Waiting("outage"), True, "outage"),
+        (Waiting("outage"), False, None),  # a single failure
+        (Waiting("stopping"), False, None),
+    ],
+)
+def test_the_journal_records_what_the_rows_wait_for(
+    run: BatchRun, waiting: Waiting | None, recorded: str | None, *, in_outage: bool
+) -> None:
+    waits: list[tuple[str, float]] = []
+    journal: Any = SimpleNamespace(add_wait=lambda cause, seconds: waits.append((cause, seconds)))
+    service, clock = watch()
+    assert run._record_wait(waiting, clock.now(), service, in_outage=True) == clock.now()  # without a journal
+    run._opened = journal
+    since = clock.now()
+    clock.advance(0.5)
+    assert run._record_wait(waiting, since, service, in_outage=in_outage) == clock.now()
+    assert waits == ([] if recorded is None else [(recorded, 0.5)])
+
+
+def test_an_outage_that_only_the_client_sees_is_recorded_too(run: BatchRun) -> None:
+    waits: list[tuple[str, float]] = []
+    journal: Any = SimpleNamespace(add_wait=lambda cause, seconds: waits.append((cause, seconds)))
+    service, clock = watch()
+    run._opened = journal
+    for _ in range(5):
+        service.answer(Unavailable())
+    clock.advance(3)
+    _ = run._record_wait(Waiting("outage"), clock.now() - 0.5, service, in_outage=False)
+    assert waits == [("outage", 0.5)]
+
+
+def test_each_delay_by_the_rate_limit_is_reported_if_there_is_a_journal() -> None:
+    service, _ = watch()
+    service.wait(0.25)
+    waits: list[tuple[str, float]] = []
+    service.on_wait = lambda cause, seconds: waits.append((cause, seconds))
+    service.wait(0.75)
+    assert waits == [("rate_limit", 0.75)]

@@ -10,9 +10,9 @@ import pytest
 from streaq.types import StreamMessage
 
 from msgapi.fleet import Lease, Unreachable
-from msgapi.fleet.backends.nats.storage import FastStreamChunkQueue, NatsRecordStore
-from msgapi.fleet.backends.redis import connection
-from msgapi.fleet.backends.redis.storage import StreaqWorker, open_queue
+from msgapi.fleet.backends import redis_connection as connection
+from msgapi.fleet.backends.nats_storage import FastStreamChunkQueue, NatsRecordStore
+from msgapi.fleet.backends.redis_storage import StreaqWorker, open_queue
 from tests.support.brokers import Broker
 from tests.support.fleet_backends import LEASE, Engine, in_memory, on_nats, on_redis
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 import pytest
 
 from msgapi.fleet import Lease, Unreachable
-from msgapi.fleet.backends.redis.storage import StreaqWorker
+from msgapi.fleet.backends.redis_storage import StreaqWorker
 from tests.support.brokers import Broker, nats, valkey
 from tests.support.fleet_backends import LEASE, OPENS, Engine
 

@@ -168,7 +168,7 @@ async def test_a_wrong_password_is_an_error_that_does_not_quote_it(valkey_broker
 async def test_an_extra_that_is_missing_is_named(
     monkeypatch: pytest.MonkeyPatch, library: str, extra: str, url: str
 ) -> None:
-    for name in ("msgapi.fleet.backends.redis.storage", "msgapi.fleet.backends.nats.storage"):
+    for name in ("msgapi.fleet.backends.redis_storage", "msgapi.fleet.backends.nats_storage"):
         monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.delattr(name, raising=False)
     for name in [library, *(name for name in sys.modules if name.startswith(f"{library}."))]:

@@ -1,4 +1,4 @@
-"""fleet.backends.nats.storage: all names of the documents of a batch are listed."""
+"""fleet.backends.nats_storage: all names of the documents of a batch are listed."""
 
 from typing import Any, cast
 
@@ -7,8 +7,8 @@ import pytest
 from attrs import define, field, frozen
 
 from msgapi.fleet import Unreachable
-from msgapi.fleet.backends.nats import connection
-from msgapi.fleet.backends.nats.storage import NatsRecordStore, open_records
+from msgapi.fleet.backends import nats_connection as connection
+from msgapi.fleet.backends.nats_storage import NatsRecordStore, open_records
 from tests.support.brokers import Broker
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]

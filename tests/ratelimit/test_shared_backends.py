@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from msgapi import Clock, SystemClock, VirtualClock
-from msgapi.fleet.backends.nats import connection as on_nats_server
-from msgapi.fleet.backends.nats.connection import NatsSharedRate
-from msgapi.fleet.backends.redis import connection
-from msgapi.fleet.backends.redis import connection as on_redis_server
-from msgapi.fleet.backends.redis.connection import RedisSharedRate
+from msgapi.fleet.backends import nats_connection as on_nats_server
+from msgapi.fleet.backends import redis_connection as connection
+from msgapi.fleet.backends import redis_connection as on_redis_server
+from msgapi.fleet.backends.nats_connection import NatsSharedRate
+from msgapi.fleet.backends.redis_connection import RedisSharedRate
 from msgapi.fleet.opening import hash_key
 from msgapi.ratelimit import Grant, LocalSharedRate, RateState, SharedRate
 from tests.support.brokers import Broker, nats, nats_broker, valkey, valkey_broker

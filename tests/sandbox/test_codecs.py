@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
@@ -11,6 +12,7 @@ import pytest
 from msgapi.billing import AutoReload
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.http.codecs import read_message, read_model
+from msgapi.sandbox.http.responses import format_time
 from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
 from msgapi.schema.mapping import field_paths
 from tests.support.sandbox_refusals import ACCEPTED, CONSENT, CONTACT, HOOK, NEW_AGENT, REPLY, SEED, TEST, TOP_UP, WHOLE
@@ -277,3 +279,9 @@ def test_a_body_that_is_not_plain_utf_8_is_refused(encoding: str) -> None:
     body = orjson.dumps({"amount": 20}).decode().encode(encoding)
     answer = ask(Sandbox(), request("POST", "/v1/billing/topup", body=body))
     assert (answer.status, fields_of(answer)) == (400, [""])
+
+
+@pytest.mark.parametrize("moment", [0, 1.9999996, 1.0009996, 1_777_852_800.1234, -0.5, -1e-20, 253_402_300_799.0])
+def test_a_time_is_formatted_as_datetime_rounds_it(moment: float) -> None:
+    expected = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert format_time(moment) == expected

@@ -15,6 +15,8 @@ from attrs import define
 from msgapi.clock import VirtualClock
 from msgapi.sandbox import Sandbox, Timing, serve
 from msgapi.sandbox.model.changes import MAX_CHANGES
+from msgapi.sandbox.page.access import PageAccess
+from msgapi.sandbox.page.serving import PageServer
 from msgapi.sandbox.page.stream import COMMENT_INTERVAL, PAUSE, stream_changes
 from tests.support.sandbox_refusals import RUNS, sent
 from tests.support.sandbox_requests import KEY, request, said, still, text
@@ -173,7 +175,9 @@ async def test_the_progress_of_a_running_campaign_is_in_the_stream() -> None:
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_over_a_socket_the_stream_needs_the_key_and_ends_with_the_server() -> None:
+async def test_over_a_socket_the_stream_needs_the_key_and_ends_with_the_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     box = Sandbox(timing=None)
     async with aiohttp.ClientSession() as session:
         async with serve(box) as url:
@@ -188,6 +192,7 @@ async def test_over_a_socket_the_stream_needs_the_key_and_ends_with_the_server()
                 pass
         assert await answer.content.read() == b"\n"
         answer.close()
+    assert caplog.records == []
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -220,3 +225,26 @@ async def test_a_wait_over_a_socket_ends_with_the_server() -> None:
             while not box.account.state.changes._waiting:
                 await anyio.lowlevel.checkpoint()
     assert found == [(200, {"message": None})]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_stream_ends_when_its_page_is_gone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pages: list[PageServer] = []
+
+    def make(served: Sandbox, access: PageAccess) -> PageServer:
+        pages.append(PageServer(served, access))
+        return pages[0]
+
+    monkeypatch.setattr("msgapi.sandbox.server.PageServer", make)
+    monkeypatch.setattr("msgapi.sandbox.page.stream.PAUSE", 0.0)
+    box = Sandbox(timing=None)
+    async with serve(box) as url, aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
+        answer = await session.get(f"{url}/_sandbox/events")
+        assert len(pages[0]._scopes) == 1
+        answer.close()
+        while pages[0]._scopes:
+            box.account.state.changes.add("clock")
+            await anyio.lowlevel.checkpoint()
+    assert caplog.records == []

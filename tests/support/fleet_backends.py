@@ -39,8 +39,9 @@ async def in_memory(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator
 
 @asynccontextmanager
 async def on_redis(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
-    from msgapi.fleet.backends.redis import connection, storage
-    from msgapi.fleet.backends.redis.storage import RedisRecordStore
+    from msgapi.fleet.backends import redis_connection as connection
+    from msgapi.fleet.backends import redis_storage as storage
+    from msgapi.fleet.backends.redis_storage import RedisRecordStore
 
     async with (
         connection.connect(url) as client,
@@ -51,7 +52,8 @@ async def on_redis(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[
 
 @asynccontextmanager
 async def on_nats(url: str, fleet: str, lease: float = LEASE) -> AsyncIterator[Engine]:
-    from msgapi.fleet.backends.nats import connection, storage
+    from msgapi.fleet.backends import nats_connection as connection
+    from msgapi.fleet.backends import nats_storage as storage
 
     async with (
         connection.connect(url) as client,

@@ -15,7 +15,7 @@ from msgapi.codec.converter import NOT_WRITTEN
 from tests.support.strategies import JSON, texts
 
 MODULES = """results messages.models billing.models agents contacts campaigns testagent webhooks.endpoints
-webhooks.events.account webhooks.events.messages webhooks.events.event_types""".split()
+webhooks.events webhooks.message_events""".split()
 FIGURES = {"Prices", "Estimate", "Shortage", "BalanceUnknown"}  # of this package, not of the API
 MODELS: list[type] = [
     model

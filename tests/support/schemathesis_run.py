@@ -16,7 +16,9 @@ def main() -> int:
     url, key = os.environ["MSGAPI_BASE_URL"], os.environ["MSGAPI_API_KEY"]
     program = str(Path(sys.executable).with_name("st"))
     options = ["--checks", CHECKS, "--header", f"Authorization: Bearer {key}", "--seed", "1", "--max-examples", "30"]
-    return subprocess.call([program, "run", f"{url}/openapi.json", *options, *sys.argv[1:]])  # noqa: S603 - our own
+    environ = {**os.environ, "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py"))}
+    command = [program, "run", f"{url}/openapi.json", *options, *sys.argv[1:]]
+    return subprocess.call(command, env=environ)  # noqa: S603 - our own
 
 
 if __name__ == "__main__":

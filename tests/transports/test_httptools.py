@@ -16,7 +16,7 @@ from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Answer, httptools
 from msgapi.transports.common.connections import Deadlines
 from msgapi.transports.common.http1 import RequestCoalescer
-from msgapi.transports.httptools.transport import HttpConnection
+from msgapi.transports.httptools import HttpConnection
 from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, peer, post, refused, saying, secured
 from tests.support.raw_servers import Serve, Wire, free_port, reply, serving
 

@@ -7,7 +7,7 @@ import pytest
 from msgapi import Request, Response
 from msgapi.transports import Transport, httptools
 from msgapi.transports.common.connections import PooledTransport
-from msgapi.transports.httptools.transport import HttpConnection
+from msgapi.transports.httptools import HttpConnection
 from tests.support.exchanges import HEAD, OK, get, post, saying, secured
 from tests.support.raw_servers import Serve, Wire, reply, serving
 from tests.transports.test_httptools import LOST, UVLOOP, between

@@ -124,11 +124,6 @@ class BatchConfig:
         return {name: getattr(self, name) for name in _STORED} | paths | texts
 
     @property
-    def senders(self) -> Mapping[str, str]:
-        """The fields that are the same for all messages, such as the agent, as far as they are known."""
-        return {**({} if self.loaded.file is None else self.loaded.file.fields), **self.loaded.values}
-
-    @property
     def unit_prices(self) -> UnitPrices | None:
         """The prices of --price; None if there are none."""
         return parse_prices(self.prices) if self.prices else None
@@ -267,7 +262,7 @@ async def _send(
     journal: BatchJournal | None,
 ) -> int:
     pace = Pace(config.rate)
-    async with open_client(private_sandbox(config.senders) if config.sandbox else None, pace=pace) as api:
+    async with open_client(private_sandbox(config.loaded.senders) if config.sandbox else None, pace=pace) as api:
         if estimate is not None and not config.wait_for_balance:
             left = estimate_left(estimate, journal, config.highest_price)
             if left.messages:

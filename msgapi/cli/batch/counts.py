@@ -84,6 +84,8 @@ def sample_error(kind: str, code: str, state: State) -> ApiError:
     facts: dict[str, object] = {"reason": "an earlier run"} if kind in {"NotSent", "Unanswered"} else {}
     if foreign:
         facts |= {"meta": Meta(status=int(number or 200)), "from_service": False}
+    if state is State.UNKNOWN:  # an earlier attempt may have been carried out, whatever the last one says
+        facts["may_have_happened"] = True
     made: ApiError = API_ERRORS[kind](**facts, code=code)
     return made
 

@@ -30,7 +30,9 @@ from ..output import CliError, Exit, note
 from .template import MESSAGE, OPTIONS
 
 SUFFIX: Final = ".journal"
-_COMMAND: Final = "command"
+COMMAND: Final = "command"
+"""The name of the options of the command that began the batch."""
+
 _ROWS: Final = "rows"
 FILE_DIGEST: Final = "file"
 _RULE: Final = "rule"
@@ -196,7 +198,7 @@ def store_path(found: BatchJournal, path: object, now: float) -> None:
         with closing(opening.open_existing(found.path)) as file:
             opening.check_batch(file, found.batch)
             file.begin_opening(now)
-            file.update_about({_COMMAND: json.dumps(command, default=_as_plain)})
+            file.update_about({COMMAND: json.dumps(command, default=_as_plain)})
     except Unusable as error:
         raise CliError(f"{error}") from None
 
@@ -216,7 +218,7 @@ def check_complete(
 def store_command(command: Mapping[str, object], rows: int, digest: str = "") -> dict[str, str]:
     """Return what a journal stores about *command*, the number of *rows* and the *digest* of the file, as text."""
     stored = json.dumps(command, default=_as_plain)  # a path may have bytes that are not UTF-8
-    return {_COMMAND: stored, _RULE: f"{RULE_VERSION}", _ROWS: f"{rows}", FILE_DIGEST: digest}
+    return {COMMAND: stored, _RULE: f"{RULE_VERSION}", _ROWS: f"{rows}", FILE_DIGEST: digest}
 
 
 def _as_plain(value: object) -> object:
@@ -256,10 +258,10 @@ def read_journal(path: str) -> BatchJournal:
 
 
 @contextmanager
-def reading(path: str) -> Iterator[JournalReader]:
-    """Open the journal at *path* for reading. Raise CliError if that fails."""
+def reading(path: str, *, in_use: Literal["refuse", "copy"] = "refuse") -> Iterator[JournalReader]:
+    """Open the journal at *path* for reading, or a copy of one in use. Raise CliError if that fails."""
     try:
-        with journal.open_readonly(path) as record:
+        with journal.open_readonly(path, in_use=in_use) as record:
             yield record
     except Unusable as error:
         raise CliError(f"{error}") from None
@@ -310,9 +312,9 @@ def _read(record: JournalReader, path: str) -> BatchJournal:
 
 def stored_command(about: Mapping[str, str], what: str) -> dict[str, Any]:
     """Return the options of the command that began *what*. Raise CliError if they are not stored."""
-    if _COMMAND not in about:
+    if COMMAND not in about:
         raise CliError(f"{what} was not written by `msgapi batch`: resume it with the program that wrote it")
-    command = parse_command(about[_COMMAND])
+    command = parse_command(about[COMMAND])
     if command is None:
         raise CliError(f"{what} is damaged and cannot be relied on; look in the message log for what was sent")
     return command

@@ -11,7 +11,7 @@ Rules:
 """
 
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from functools import partial
 from itertools import islice
@@ -30,6 +30,7 @@ from ...clock import SYSTEM_CLOCK, Clock
 from ...fallback import AnyCall
 from ...journal import Journal, JournalReader, Unusable
 from ...journal.rows import changed_id, request_digest
+from ...journal.timeline import Cause
 from ...messages import Accepted
 from ...observe import Observer, Watch, combine
 from ...ratelimit import Pace
@@ -52,6 +53,15 @@ LANE: Final = "POST messages"
 """The endpoint class whose rate limit a batch waits for."""
 
 RATE_LIMIT: Final = "rate limit"
+_OUTAGE: Final = "outage"
+_TOP_UP: Final = "waiting for top-up"
+_DISK: Final = "disk"
+_CAUSES: Final[Mapping[str, Cause]] = {
+    RATE_LIMIT: "rate_limit",
+    _OUTAGE: "outage",
+    _TOP_UP: "balance",
+    _DISK: "disk",
+}
 STOPPING: Final = "stopping"
 """The `reason` of `Waiting` for the calls in flight, after which the batch ends."""
 
@@ -153,12 +163,16 @@ class BatchRun:
             try:
                 async with AsyncExitStack() as stack:
                     batch = await self._open_batch(api, stack)
+                    service.on_wait = None if self._opened is None else self._opened.add_wait
                     tasks = await stack.enter_async_context(anyio.create_task_group())
                     self._outcomes = outcomes = await stack.enter_async_context(batch)
                     _ = tasks.start_soon(self._listen, signals, outcomes, scope, progress)
                     _ = tasks.start_soon(self._show, outcomes, progress, service)
                     await self._drain(api, outcomes, progress)
                     self.stopped = outcomes.stopped
+                    if self._opened is not None:
+                        failed = "done" if self.failure is None else "exception"
+                        self._opened.end_run(failed if self.stopped is None else self.stopped.reason)
                     tasks.cancel_scope.cancel()
             except Unusable as error:  # when the journal was closed: rows were sent
                 self.failure = f"{error}"
@@ -240,6 +254,8 @@ class BatchRun:
     def _record(self, outcome: Outcome[Accepted]) -> None:
         row = self._in_flight.pop(outcome.index)
         self._mark(row)
+        if self._opened is not None:
+            self._opened.locate(outcome.id, row.number, row.line)
         self.attempted += outcome.result.meta.attempts > 0
         self.counts.add_result(row, outcome.result)
         if self.files is not None:
@@ -322,6 +338,8 @@ class BatchRun:
             if self.interrupted and number not in {signal.SIGINT, signal.SIGTERM}:
                 continue
             self.interrupted += 1
+            if self._opened is not None:
+                self._opened.end_run("interrupted")
             if self.interrupted > 1:
                 cut_off = counted(outcomes.in_flight, "request")
                 progress.print_line(f"stopped at once, with {cut_off} in flight that may have been received")
@@ -334,22 +352,32 @@ class BatchRun:
             progress.print_line(f"stopping: no more rows are sent, {waiting}; Ctrl-C again stops at once")
 
     async def _show(self, outcomes: Outcomes[Accepted], progress: ProgressReporter, service: "ServiceWatch") -> None:
+        since = service.clock.now()
         while True:
-            progress.update(self.counts, outcomes.in_flight, self._waiting(outcomes, service))
+            waiting = self._waiting(outcomes, service)
+            progress.update(self.counts, outcomes.in_flight, waiting)
+            since = self._record_wait(waiting, since, service, in_outage=outcomes.in_outage)
             if (news := service.news()) is not None:
                 progress.print_line(news)
             await anyio.sleep(progress.interval)
 
+    def _record_wait(self, waiting: Waiting | None, since: float, service: "ServiceWatch", *, in_outage: bool) -> float:
+        # A single failure is no outage, although the progress line shows it.
+        now, cause = service.clock.now(), None if waiting is None else _CAUSES.get(waiting.reason)
+        if cause is not None and self._opened is not None and (cause != "outage" or in_outage or service.is_down):
+            self._opened.add_wait(cause, now - since)
+        return now
+
     def _waiting(self, outcomes: Outcomes[Accepted], service: "ServiceWatch") -> Waiting | None:
         if self._top_up_wait is not None and outcomes.stopped is not None and not self.interrupted:
             amount = missing(outcomes.stopped, self.counts)
-            return Waiting("waiting for top-up", () if amount is None else (f"{amount} EUR missing",))
+            return Waiting(_TOP_UP, () if amount is None else (f"{amount} EUR missing",))
         if outcomes.stopped is not None:
             return Waiting(STOPPING, (*_endings(outcomes, self.files), f"{outcomes.in_flight:,} in flight"))
         if (waiting := service.waiting(outcomes.outage)) is not None:
             return waiting
         if self._opened is not None and (seconds := self._opened.writing_for) >= _SLOW_WRITE:
-            return Waiting("disk", (f"journal not written for {duration(seconds)}",))
+            return Waiting(_DISK, (f"journal not written for {duration(seconds)}",))
         lane = self.pace.lane(LANE)
         seconds = lane.blocked(service.clock.now())
         if seconds >= _SHORT_WAIT and outcomes.in_flight > lane.in_flight:
@@ -395,6 +423,7 @@ class ServiceWatch(Observer, Watch):
 
     outage_timeout: float
     clock: Clock = SYSTEM_CLOCK
+    on_wait: Callable[[Cause, float], object] | None = None
     _failures: int = field(default=0, init=False)
     _since: float = field(default=0.0, init=False)
     _error: ApiError | None = field(default=None, init=False)
@@ -418,9 +447,9 @@ class ServiceWatch(Observer, Watch):
             if isinstance(outage.error, Throttled):
                 return Waiting(RATE_LIMIT, (f"wait {duration(wait)}", stops))
             since = f"for {duration(max(outage.lasted, self.failing_for))}"
-            return Waiting("outage", (_retry(wait), stops, since))
+            return Waiting(_OUTAGE, (_retry(wait), stops, since))
         if self.is_down:  # the client repeats its first calls, and the batch has not seen a failure yet
-            return Waiting("outage", (_retry(self._attempt_at - self.clock.now()), f"for {duration(self.failing_for)}"))
+            return Waiting(_OUTAGE, (_retry(self._attempt_at - self.clock.now()), f"for {duration(self.failing_for)}"))
         return None
 
     def call(self, call: Call[object], /) -> Watch:  # noqa: ARG002 - one for all calls
@@ -436,6 +465,11 @@ class ServiceWatch(Observer, Watch):
             self._since = self.clock.now()
         self._failures += 1
         self._error = result
+
+    def wait(self, seconds: float, /) -> None:
+        """Report a delay by the rate limit."""
+        if self.on_wait is not None:
+            _ = self.on_wait("rate_limit", seconds)
 
     def retry(self, error: ApiError, seconds: float, /) -> None:  # noqa: ARG002 - of the base class
         """Note when the row is sent again."""

@@ -50,6 +50,11 @@ _WORDS: Final[Mapping[State, RowOutcome]] = {
     State.CHANGED: RowOutcome.CHANGED,
 }
 _COLUMNS: Final = tuple(JournalRow.__annotations__)
+_IN_USE: Final = RestAdvice(
+    unknown="Sent, and without an answer so far.",
+    not_sent_yet="Nothing: the program that sends the batch sends them.",
+    finish="another program is sending them",
+)
 
 
 def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None) -> Exit:
@@ -65,8 +70,8 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
             emit(_changed(run.counts))
         for line in run.calls.recipients.lines():
             emit(line)
-    if run.table.left_out:
-        note(f"{counted(run.table.left_out, verb='were')} left out by --where")
+    for line in run.table.left_out_lines():
+        note(line)
     for line in _notices(run, failed):
         note(line)
     return run.status
@@ -200,16 +205,24 @@ def stop_reason(stopped: Stopped, short: str) -> str:
 @final
 @frozen(kw_only=True)
 class JournalReportOptions:
-    """How a journal is shown: *export* is csv or jsonl, *only* the outcome to export."""
+    """How a journal is shown: *export* is csv or jsonl, *only* the outcome to export, *html* the file of a page."""
 
     export: str | None = None
     only: str | None = None
+    html: str | None = None
+    overwrite: bool = False
     json: bool = False
 
     def check(self) -> None:
         """Raise CliError if the options do not go together."""
         if self.only is not None and self.export is None:
             raise CliError("--only needs --export csv or --export jsonl")
+        if self.overwrite and self.html is None:
+            raise CliError("--overwrite needs --html FILE")
+        if self.html is not None and self.export is not None:
+            raise CliError("--html and --export cannot be used together: run the command twice")
+        if self.html == "-" and self.json:
+            raise CliError("--html - and --json both write to standard output: name a file")
 
 
 def show_journal(
@@ -218,25 +231,42 @@ def show_journal(
     *,
     more: Mapping[str, object] | None = None,
     advice: RestAdvice = BATCH_ADVICE,
+    command: str | None = None,
 ) -> int:
-    """Print the summary of the journal at *path*, or export its rows. Return the exit status.
+    """Print the summary of the journal at *path*, export its rows, or write a page. Return the exit status.
 
-    *more* is added to the JSON; *advice* is for rows without a verdict.
+    *more* is added to the JSON; *advice* is for rows without a verdict. *command* shows the summary, if it is not
+    `msgapi batch report`. Of a batch that is being sent, what is committed so far is shown.
     """
     options.check()
-    with reading(path) as record:
+    with reading(path, in_use="copy") as record:
         counts, incomplete = count_rows(record), record.lost_since is not None
+        if record.is_in_use:
+            note("another program is sending this batch: the report has what is recorded so far")
+            advice = _IN_USE
         if incomplete:
             note(
                 f"the -wal file of {path} is missing, with its newest rows: rows that are shown as not sent yet may "
                 "have been sent. Put it back, or run the command of the batch again: it keeps their idempotency keys"
             )
+        if options.html is not None:
+            from .report_page import write_report  # only this option needs it
+
+            write_report(record, path, options.html, overwrite=options.overwrite, command=command, advice=advice)
+        if options.html == "-":
+            return counts.status
         if options.export is not None:
             for line in _exported(record, options.export, options.only):
                 write_if_open(line)
         elif options.json:
             step = next_step(counts, path, advice)
-            facts = {"next": step, "journal": path, "incomplete": incomplete, "exit": int(counts.status)}
+            facts = {
+                "next": step,
+                "journal": path,
+                "incomplete": incomplete,
+                "in_use": record.is_in_use,
+                "exit": int(counts.status),
+            }
             emit_json(plain_counts(counts) | facts | dict(more or {}))
         else:
             emit(outcome_table(counts, advice))

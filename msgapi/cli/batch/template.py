@@ -45,7 +45,6 @@ OPTIONS: Final[Mapping[str, str]] = {
     "template_id": "--template",
     "template_version": "--template-version",
 }
-_FROM_FILES: Final = frozenset({"text", "subject", "html"})
 _OF_ROWS: Final = {"to": "the recipient is that of each row (--to-column)", "idempotency_key": "each row has its own"}
 _FIELDS: Final = (*OPTIONS, DATA, *CONTENT)
 _IN_CONTENT: Final = ("text", "html")
@@ -82,6 +81,11 @@ class LoadedOptions:
     file: MessageFile | None = None
     digests: Mapping[str, str] = field(factory=dict)
 
+    @property
+    def senders(self) -> dict[str, str]:
+        """The fields that are the same for all messages, such as the agent, as far as they are known."""
+        return {**({} if self.file is None else self.file.fields), **self.values}
+
 
 def load(values: Mapping[str, str]) -> LoadedOptions:
     """Return the message options *values* with their files read. Raise CliError if a file cannot be used."""
@@ -91,7 +95,7 @@ def load(values: Mapping[str, str]) -> LoadedOptions:
     for name, value in values.items():
         path = file_of(name, value)
         if path is None:
-            loaded[name] = value[1:] if name in _FROM_FILES and value.startswith("@@") else value
+            loaded[name] = value[1:] if name in TEXTS and value.startswith("@@") else value
             continue
         option = "--message" if name == MESSAGE else OPTIONS[name]
         text, digests[name] = _read(path, option)
@@ -106,7 +110,7 @@ def file_of(name: str, value: str) -> str | None:
     """Return the path of the file that the *value* of a message option names; None if it is the value itself."""
     if name == MESSAGE:
         return value
-    return value[1:] if name in _FROM_FILES and value.startswith("@") and not value.startswith("@@") else None
+    return value[1:] if name in TEXTS and value.startswith("@") and not value.startswith("@@") else None
 
 
 def absolute(values: Mapping[str, str]) -> dict[str, str]:

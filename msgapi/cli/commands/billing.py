@@ -1,4 +1,4 @@
-"""The commands of `msgapi billing`: usage, transactions and invoices, top-ups, automatic top-ups and the alert.
+"""The commands `msgapi balance` and `msgapi billing`: usage, transactions, invoices, top-ups, reloads and the alert.
 
 Rules:
 - What lets money be charged asks for a confirmation. A top-up that is repeated with its key is charged once.
@@ -22,7 +22,7 @@ from ...billing import Alert, AutoReload, Invoice, Invoices, PaymentMethods, Tra
 from ...calls import Call, Caller
 from ...codec.converter import format_time
 from ...codec.json import to_plain
-from ...results import ApiError, Ok
+from ...results import ApiError, Balance, Ok
 from ...schema.cursor_pages import follow_pages, odd_rows
 from ..advice import facts
 from ..connection import check_call, open_service, report_failure, run_async, run_call
@@ -111,6 +111,19 @@ class Listing:
             cells = [_csv_value(getattr(row, name)) for name in self.columns]
             yield csv_line([*cells, csv_cell(orjson.dumps(to_plain(extra)).decode()) if extra else ""])
         self.rows.clear()
+
+
+@click.command
+@json_option
+@sandbox_option
+def balance(*, json: bool, sandbox: bool) -> int:
+    """Show the prepaid balance."""
+    return run_call(billing.balance(), _amounts, json=json, sandbox=sandbox)
+
+
+def _amounts(found: Balance) -> str:
+    amounts = (("free", found.free), ("reserved", found.reserved), ("total", found.total))
+    return "\n".join(f"{name:9}{'unknown' if amount is None else f'{amount} EUR'}" for name, amount in amounts)
 
 
 @click.command

@@ -1,6 +1,10 @@
-"""The command `msgapi demo`: a file with some faulty rows is sent to a sandbox with faults, and each row is checked."""
+"""The command `msgapi demo`: a file with some faulty rows is sent to a sandbox with faults, and each row is checked.
+
+With --open it ends in the page of the sandbox, which is up until Ctrl-C.
+"""
 
 import csv
+import webbrowser
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,6 +15,8 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeAlias, final
 
+import anyio
+import anyio.to_thread
 import click
 import orjson
 from attrs import frozen
@@ -21,7 +27,7 @@ from ...sandbox import MAGIC_RECIPIENTS, PriceList, Sandbox
 from ..batch.command import BatchConfig, open_rows, run_batch
 from ..batch.counts import cost_line, outcome_table
 from ..batch.runner import BatchRun
-from ..connection import PATIENT, run_async
+from ..connection import PATIENT, open_signals, run_async, stop_signals
 from ..output import CliError, Exit, cannot_write, counted, emit, note, table_of
 
 Cells: TypeAlias = tuple[str, ...]
@@ -183,10 +189,16 @@ class DemoSetup:
     help="Keep the files in this directory.",
 )
 @click.option("--random-seed", type=int, default=1, show_default=True, metavar="N", help="Set the random seed.")
-def demo(*, rows: int, keep: str | None, random_seed: int) -> int:
+@click.option(
+    "--open", "open_page", is_flag=True, help="Then show the messages in the browser, until Ctrl-C stops the sandbox."
+)
+def demo(*, rows: int, keep: str | None, random_seed: int, open_page: bool) -> int:
     """Send a file to a faulty sandbox and check each row.
 
     This needs no key. The sandbox has a rate limit, some requests fail, and some rows are faulty.
+
+    With --open the page of the sandbox is opened in the browser. Without a browser, its URL is printed. The sandbox
+    runs until Ctrl-C, so that its messages can be looked at, delivered and answered.
     """
     with _directory(keep) as directory:
         written = write_rows(directory / "people.csv", rows, random_seed)
@@ -195,10 +207,10 @@ def demo(*, rows: int, keep: str | None, random_seed: int) -> int:
         setup = DemoSetup(directory=directory, box=box)
         note(f"{counted(rows)} to a sandbox that allows {_RATE} requests per second and fails {_FAULTS:.0%} of them")
         check = partial(audit, written, setup.box, balance, setup.directory)
-        return _report(run_async(partial(_send, setup)), check, keep)
+        return run_async(partial(_send, setup, partial(_report, audit=check, keep=keep), open_page=open_page))
 
 
-def _report(run: BatchRun, audit: Callable[[], tuple[AuditCheck, ...]], keep: str | None) -> int:
+def _report(run: BatchRun, *, audit: Callable[[], tuple[AuditCheck, ...]], keep: str | None) -> int:
     emit(outcome_table(run.counts))
     emit(cost_line(run.counts))
     if run.interrupted:
@@ -214,7 +226,7 @@ def _report(run: BatchRun, audit: Callable[[], tuple[AuditCheck, ...]], keep: st
     return Exit.ACCEPTED if all(one.holds for one in checks) else Exit.REFUSED
 
 
-async def _send(setup: DemoSetup) -> BatchRun:
+async def _send(setup: DemoSetup, report: Callable[[BatchRun], int], *, open_page: bool) -> int:
     from ...sandbox import serve
 
     pace = Pace()
@@ -230,7 +242,33 @@ async def _send(setup: DemoSetup) -> BatchRun:
         Client(api_key=setup.box.api_key, base_url=url, retry=PATIENT, pace=pace) as api,
     ):
         with open_rows(config) as (table, calls):
-            return await run_batch(config, table, calls, api=api, pace=pace)
+            run = await run_batch(config, table, calls, api=api, pace=pace)
+        status, shows_page = report(run), open_page and not run.interrupted
+        if shows_page:
+            await _show_page(url)
+    if shows_page:
+        note("the sandbox has stopped, and its data is gone")
+    return status
+
+
+async def _show_page(url: str) -> None:
+    # Returns after Ctrl-C.
+    with open_signals(*stop_signals()) as signals:
+        opened = await anyio.to_thread.run_sync(_open_browser, f"{url}/", abandon_on_cancel=True)
+        note(f"the messages are {'shown' if opened else 'to be seen'} at {url}/; Ctrl-C stops the sandbox")
+        _ = await anext(signals)
+
+
+def _open_browser(url: str) -> bool:
+    # A browser that runs in the terminal would take it over, so it is not opened.
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    in_terminal = isinstance(browser, webbrowser.GenericBrowser) and not isinstance(
+        browser, webbrowser.BackgroundBrowser
+    )
+    return not in_terminal and browser.open(url)
 
 
 @contextmanager
@@ -255,4 +293,5 @@ try next:
   {files:<40} # look at its files
   msgapi batch {directory}/people.csv --dry-run \\
     --agent ag_live_demo --traffic TRANSACTION --text 'Hi {{name}}'
+  msgapi demo --open                       # look at the messages in the browser
   msgapi sandbox -- python your_program.py # your own program; nothing is really sent"""

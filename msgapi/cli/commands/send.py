@@ -73,11 +73,6 @@ class MessageOptions:
         key = new_key() if self.idempotency_key is None else self.idempotency_key
         return send_call(message, idempotency_key=key)
 
-    @property
-    def senders(self) -> dict[str, str]:
-        """The fields of the message that are no content, such as the agent."""
-        return {**({} if self.loaded.file is None else self.loaded.file.fields), **self.loaded.values}
-
     def _message(self, values: dict[str, str], data: dict[str, object]) -> Message | Invalid:
         if self.loaded.file is None:
             check_options(values)
@@ -134,7 +129,7 @@ def send(*, to: str, region: str | None, json: bool, dry_run: bool, sandbox: boo
     if dry_run:
         emit("\n\n".join(run_async(partial(first_request, leg)) for leg in call.legs))
         return Exit.ACCEPTED
-    result = run_async(partial(make_call, call, private_sandbox(options.senders) if sandbox else None))
+    result = run_async(partial(make_call, call, private_sandbox(options.loaded.senders) if sandbox else None))
     if json:
         emit_json(_plain(result, call) | ({"leg": result.meta.leg} if len(call.legs) > 1 else {}))
     elif isinstance(result, Ok):

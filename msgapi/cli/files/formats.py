@@ -1,24 +1,27 @@
-"""What kind of file it is, by its first bytes, and its lines of text.
+"""What kind of file it is, by its first bytes; its encoding, its lines of text, and the delimiter of a CSV file.
 
 Rules:
 - The content decides, whatever the name says. What cannot be read is named for what it is, with the next step.
 - An encoding is known by its byte order mark, else it is UTF-8, else it is given by --encoding. Nothing is guessed:
   what the bytes look like is only proposed.
+- The delimiter is found by the first lines: by an expected column, by the rows that fit the header, and by the columns.
 - A file is decoded in pieces, with lines that end in CR, LF or CRLF. Byte order marks are left out wherever they are,
   since files are often joined.
 """
 
 import codecs
+import csv
 import io
 import re
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final, final
 
 from attrs import frozen
 
 from ..output import CliError
 from .blocks import FileBlocks
+from .rows import fold
 
 HEAD: Final = 64 << 10  # bytes that are looked at
 GZIP: Final = b"\x1f\x8b"
@@ -84,6 +87,10 @@ _MOST_CONTROLS: Final = 0.02  # of the characters of a text
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _LONG_RUN: Final = re.compile(rb"[\x80-\xff]{4}")
 _MANY_NULS: Final = 0.1
+_DELIMITERS: Final = ("\t", ";", "|", ",")
+_DELIMITER_NAMES: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+_SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,|\s]*', re.IGNORECASE)
+_SAMPLE: Final = 100  # lines by which the delimiter is found
 
 
 @final
@@ -296,3 +303,70 @@ def _looks_like_windows(sample: bytes) -> bool:
         return False
     low = [one for one in high if one < 0xA0 and one not in b"\x80\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97"]  # noqa: PLR2004
     return not low
+
+
+@final
+@frozen
+class Dialect:
+    """How a CSV file is written: its *delimiter*, and the number of lines before the header that are *skipped*.
+
+    If *spaced* is true, quotes may follow a space after the delimiter, as in `to, "name"`.
+    """
+
+    delimiter: str
+    spaced: bool
+    skipped: int
+
+
+def detect_dialect(lines: Iterable[str], *, given: str | None, tabs: bool, expected: str | None) -> Dialect:
+    """Return how the CSV file with *lines* is written.
+
+    The delimiter is the one *given*, else that of a first line such as `sep=;`, else a tab if *tabs* is true. Else the
+    first lines show it. *expected* is a column that the file probably has.
+    """
+    sample = list(islice(lines, _SAMPLE))
+    sep = _SEP_LINE.fullmatch(sample[0]) if sample else None
+    skipped = 0 if sep is None else 1
+    if given is None and sep is not None:
+        given = sep[1]
+    delimiter = given or ("\t" if tabs else _find_delimiter(sample[skipped:], expected))
+    return Dialect(delimiter, _has_spaced_quotes(sample[skipped:], delimiter), skipped)
+
+
+def parse_delimiter(text: str) -> str:
+    """Return the character that *text*, the value of --delimiter, means. Raise CliError if it is none."""
+    found = _DELIMITER_NAMES.get(text.strip().lower(), text)
+    if len(found) != 1 or found in '"\r\n':
+        raise CliError("--delimiter is one character, or tab, and not a quote or a line break")
+    return found
+
+
+def _has_spaced_quotes(lines: Sequence[str], delimiter: str) -> bool:
+    found = re.compile(rf'{re.escape(delimiter)} +"[^"]*"(?={re.escape(delimiter)}|[\r\n]*\Z)')
+    return any(found.search(line) for line in lines)
+
+
+def _find_delimiter(lines: Sequence[str], expected: str | None) -> str:
+    # By the expected column, by the rows that fit the header, and by the number of columns.
+    scores = {one: _score(lines, one, expected) for one in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda one: scores[one])
+    return best if any(scores[best]) else ","
+
+
+def _score(lines: Sequence[str], delimiter: str, expected: str | None) -> tuple[bool, float, int]:
+    records = [cells for cells in _sample_records(lines, delimiter) if any(map(str.strip, cells))]
+    width = len(records[0]) if records else 0
+    if width <= 1:
+        return False, 0.0, 0
+    has_expected = expected is not None and fold(expected) in map(fold, records[0])
+    fitting = sum(len(cells) > 1 and not any(map(str.strip, cells[width:])) for cells in records[1:])
+    return has_expected, round(fitting / max(1, len(records) - 1), 1), width
+
+
+def _sample_records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
+    found: list[list[str]] = []
+    try:
+        found.extend(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error:
+        return found  # a quote is not closed within the sample, or at all
+    return found

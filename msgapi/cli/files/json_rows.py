@@ -16,11 +16,11 @@ from typing import Final, final
 import orjson
 from attrs import evolve, field, frozen
 
+from ...redact import HIDDEN
 from ..output import CliError
 from .blocks import FileBlocks, open_copy
 from .formats import LONGEST_LINE, Encoding, count_lines, read_lines, read_text
 from .rows import (
-    HIDDEN,
     KEY,
     MOST_COLUMNS,
     Conditions,

@@ -15,6 +15,8 @@ from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, field, frozen
 
+from ...recipients import RecipientKind
+from ...redact import HIDDEN
 from ..output import CliError, counted
 
 _MOST_SHOWN: Final = 40  # columns that an error lists
@@ -25,7 +27,7 @@ _USUAL_WORDS: Final = re.compile(
     r"|mailadresse|whatsapp|e164"
 )
 _USUAL_NAMES: Final = re.compile(
-    r"to|recipients?|number|numero|número|nummer|cell(no|number)?|tel(no|nr)?|e?mail(id)?|sms(number)?|an|empfänger"
+    r"to|recipients?|number|numero|número|nummer|cell(no|number)?|tel(no|nr)?|(primary)?e?mail(id|1value)?|sms(number)?|an|empfänger"
     r"|destinataires?|destinatarios?|portable|gsm"
 )
 _NOISE: Final = re.compile(r"[\s()./\u2010-\u2015-]|[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
@@ -36,7 +38,6 @@ _DATA: Final = re.compile(r"\+?[\d\s().,/:'-]+")
 _NUMBER_INSIDE: Final = re.compile(r"(?:\+|\b00)[ (]*[1-9](?:[ ()./-]*\d){6,14}")  # with its country code
 _DIGITS_INSIDE: Final = re.compile(r"\d(?:[ ()./-]{0,2}\d){6,}")
 _FEWEST_DIGITS: Final = 4  # a shorter number may be the name of a column
-HIDDEN: Final = "***"
 EMAIL_OPTION: Final = "--fallback-email"
 
 
@@ -74,18 +75,26 @@ def _shown(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}..."
 
 
+def matching_columns(columns: Sequence[str], name: str) -> list[str]:
+    """Return those of *columns* that *name* means: of exactly that name, else of one that is equal when compared.
+
+    A column that is there several times is returned as often.
+    """
+    if name in columns:
+        return [name] * columns.count(name)
+    wanted = fold(name)
+    return [one for one in columns if wanted and fold(one) == wanted]
+
+
 def find_column(columns: Sequence[str], name: str) -> str | None:
     """Return the one of *columns* that *name* means; None if there is none. Raise CliError if there are several."""
-    exact = columns.count(name)
-    if exact == 1:
-        return name
-    if exact:
-        raise CliError(f"the column {name} is there twice: give each column that is used a name of its own")
-    wanted = fold(name)
-    found = list(dict.fromkeys(one for one in columns if wanted and fold(one) == wanted))
+    found = matching_columns(columns, name)
+    different = list(dict.fromkeys(found))
+    if len(different) > 1:
+        raise CliError(f"{name} may be the column {' or '.join(map(repr, different))}: write it exactly as in the file")
     if len(found) > 1:
-        raise CliError(f"{name} may be the column {' or '.join(map(repr, found))}: write it exactly as in the file")
-    return find_column(columns, found[0]) if found else None
+        raise CliError(f"the column {found[0]} is there twice: give each column that is used a name of its own")
+    return found[0] if found else None
 
 
 def require_column(columns: Sequence[str], name: str, option: str, purpose: str = "") -> str:
@@ -97,7 +106,7 @@ def require_column(columns: Sequence[str], name: str, option: str, purpose: str 
     if found is not None:
         return found
     check_header(columns)
-    likely = recipient_columns(columns, emails=option == EMAIL_OPTION) if purpose else []
+    likely = recipient_columns(columns, "email" if option == EMAIL_OPTION else None) if purpose else []
     if likely:
         hint = f"{purpose}: is it {' or '.join(f'`{option} {quote(one)}`' for one in likely)}?"
     else:
@@ -107,11 +116,11 @@ def require_column(columns: Sequence[str], name: str, option: str, purpose: str 
     raise CliError(f"there is no column {name}{hint}; the columns are: {list_columns(columns)}")
 
 
-def recipient_columns(columns: Iterable[str], *, emails: bool = False, most: int = 3) -> list[str]:
-    """Return up to *most* of *columns* whose names are usual for recipients, or only those for *emails*."""
+def recipient_columns(columns: Iterable[str], kind: RecipientKind | None = None, *, most: int = 3) -> list[str]:
+    """Return up to *most* of *columns* whose names are usual for recipients: of any kind, or only of *kind*."""
     folded = ((name, fold(name).replace(".", "")) for name in columns if not is_data(name))
     likely = ((name, text) for name, text in folded if _USUAL_NAMES.fullmatch(text) or _USUAL_WORDS.search(text))
-    return [name for name, text in likely if not emails or "mail" in text][:most]
+    return [name for name, text in likely if kind is None or ("mail" in text) is (kind == "email")][:most]
 
 
 def check_header(columns: Iterable[str]) -> None:

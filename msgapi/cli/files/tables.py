@@ -20,7 +20,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import islice
 from pathlib import PurePath
 from typing import Final, TypeAlias, final
 
@@ -29,7 +28,17 @@ from attrs import evolve, field, frozen
 
 from ..output import CliError, cannot_read, counted
 from .blocks import CONTINUE, Content, FileBlocks, open_stored
-from .formats import HEAD, Encoding, check_kind, detect_encoding, is_packed, read_lines
+from .formats import (
+    HEAD,
+    Dialect,
+    Encoding,
+    check_kind,
+    detect_dialect,
+    detect_encoding,
+    is_packed,
+    parse_delimiter,
+    read_lines,
+)
 from .json_rows import JsonRows, end_of_value, first_lines, open_json
 from .rows import (
     KEY,
@@ -41,7 +50,6 @@ from .rows import (
     ReadingOptions,
     comparable,
     find_column,
-    fold,
     is_recipient,
 )
 
@@ -56,12 +64,8 @@ _FORMATS: Final[dict[str, FileFormat]] = {
 _TABS: Final = {".tsv", ".tab"}
 _KEY_BEGINS: Final = re.compile(r"\{\s*\"[^\"]*\"\s*:")
 _LONGEST_CELL: Final = 4 << 20
-_DELIMITERS: Final = ("\t", ";", "|", ",")
-_DELIMITER_NAMES: Final = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-_SEP_LINE: Final = re.compile(r'\s*"?sep=(.)"?[;,|\s]*', re.IGNORECASE)
 _SHEET: Final = ""  # the delimiter of a sheet: it has none
 _IN_SHEETS: Final = re.compile(r"[,;\t|]")  # what may have been one before a file became a sheet
-_SAMPLE: Final = 100  # lines by which the delimiter is found
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 Record: TypeAlias = tuple[int, int, list[str]]
@@ -96,6 +100,11 @@ class InputFile:
     def rows(self) -> Iterator[InputRow]:
         """Yield the rows from the beginning."""
         return self._read()
+
+    def left_out_lines(self) -> Iterator[str]:
+        """Yield a line for the rows that --where leaves out, if there are any."""
+        if self.left_out:
+            yield f"{counted(self.left_out, verb='were')} left out by --where"
 
     def digest(self) -> str:
         """Return a hash of the whole file as it is stored."""
@@ -161,7 +170,7 @@ def open_input(path: str, options: ReadingOptions | None = None, *, remedy: str 
     name = "standard input" if path == "-" else path
     options = options or ReadingOptions()
     if options.delimiter is not None:
-        options = evolve(options, delimiter=_parse_delimiter(options.delimiter))
+        options = evolve(options, delimiter=parse_delimiter(options.delimiter))
     with ExitStack() as stack:
         try:
             stored = stack.enter_context(open_stored(path, remedy))
@@ -194,8 +203,9 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
     if _is_json(content, start, options.file_format):
         return _source(stored, open_json(blocks, encoding, start, stack), options, encoding)
     tabs = PurePath(content.name).suffix.lower() in _TABS
-    rows = _open_csv(blocks, encoding, delimiter=options.delimiter, tabs=tabs, expected=options.expected)
-    return _source(stored, rows, options, encoding)
+    lines = read_lines(blocks, encoding)
+    dialect = detect_dialect(lines, given=options.delimiter, tabs=tabs, expected=options.expected)
+    return _source(stored, _open_csv(blocks, encoding, dialect), options, encoding)
 
 
 def _source(
@@ -318,24 +328,13 @@ def _meets(cells: Sequence[str], conditions: Sequence[tuple[int, str]]) -> bool:
     return all(comparable(cells[at]) == value for at, value in conditions)
 
 
-def _open_csv(
-    blocks: FileBlocks, encoding: Encoding, *, delimiter: str | None, tabs: bool, expected: str | None
-) -> CellRows:
-    """Return the rows of a CSV file. What its *delimiter* is, if it is not given, its first lines show.
-
-    With *tabs*, it is a tab. *expected* is a column that the file probably has.
-    """
-    lines = list(islice(read_lines(blocks, encoding), _SAMPLE))
-    sep = _SEP_LINE.fullmatch(lines[0]) if lines else None
-    skipped = 0 if sep is None else 1
-    given = sep[1] if delimiter is None and sep is not None else delimiter
-    found = given or ("\t" if tabs else _find_delimiter(lines[skipped:], expected))
-    dialect = _Dialect(found, spaced=_has_spaced_quotes(lines[skipped:], found))
+def _open_csv(blocks: FileBlocks, encoding: Encoding, dialect: Dialect) -> CellRows:
+    """Return the rows of a CSV file."""
 
     def records() -> Iterator[Record]:
-        return _csv_records(blocks.name, read_lines(blocks, encoding), dialect, skipped)
+        return _csv_records(blocks.name, read_lines(blocks, encoding), dialect)
 
-    return _with_header(blocks.name, found, records)
+    return _with_header(blocks.name, dialect.delimiter, records)
 
 
 def _open_sheet(blocks: FileBlocks) -> CellRows:
@@ -359,36 +358,15 @@ def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Recor
     return CellRows(name, delimiter, tuple(KEY if one == key else one for one in columns), records)
 
 
-def _parse_delimiter(text: str) -> str:
-    """Return the character that *text*, the value of --delimiter, means. Raise CliError if it is none."""
-    found = _DELIMITER_NAMES.get(text.strip().lower(), text)
-    if len(found) != 1 or found in '"\r\n':
-        raise CliError("--delimiter is one character, or tab, and not a quote or a line break")
-    return found
-
-
-@final
-@frozen
-class _Dialect:
-    # With *spaced*, quotes may follow a space after the delimiter, as in `to, "name"`.
-    delimiter: str
-    spaced: bool
-
-
-def _has_spaced_quotes(lines: Sequence[str], delimiter: str) -> bool:
-    found = re.compile(rf'{re.escape(delimiter)} +"[^"]*"(?={re.escape(delimiter)}|[\r\n]*\Z)')
-    return any(found.search(line) for line in lines)
-
-
-def _csv_records(name: str, lines: Iterator[str], dialect: _Dialect, skipped: int) -> Iterator[Record]:
+def _csv_records(name: str, lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
     _ = csv.field_size_limit(_LONGEST_CELL)
-    for _ in range(skipped):
+    for _ in range(dialect.skipped):
         _ = next(lines)
     reader = csv.reader(lines, delimiter=dialect.delimiter, skipinitialspace=dialect.spaced, strict=True)
-    line = 1 + skipped
+    line = 1 + dialect.skipped
     try:
         for cells in reader:
-            end = reader.line_num + skipped
+            end = reader.line_num + dialect.skipped
             if cells and ((cells[0] and not cells[0].isspace()) or any(map(str.strip, cells))):
                 yield line, end, cells
             line = end + 1
@@ -396,29 +374,3 @@ def _csv_records(name: str, lines: Iterator[str], dialect: _Dialect, skipped: in
         raise CliError(
             f"{name}: line {line} is not CSV ({error}): is a quote not closed, or one inside a cell not doubled?"
         ) from None
-
-
-def _find_delimiter(lines: Sequence[str], expected: str | None) -> str:
-    # By the expected column, by the rows that fit the header, and by the number of columns.
-    scores = {one: _score(lines, one, expected) for one in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda one: scores[one])
-    return best if any(scores[best]) else ","
-
-
-def _score(lines: Sequence[str], delimiter: str, expected: str | None) -> tuple[bool, float, int]:
-    records = [cells for cells in _sample_records(lines, delimiter) if any(map(str.strip, cells))]
-    width = len(records[0]) if records else 0
-    if width <= 1:
-        return False, 0.0, 0
-    has_expected = expected is not None and fold(expected) in map(fold, records[0])
-    fitting = sum(len(cells) > 1 and not any(map(str.strip, cells[width:])) for cells in records[1:])
-    return has_expected, round(fitting / max(1, len(records) - 1), 1), width
-
-
-def _sample_records(lines: Sequence[str], delimiter: str) -> list[list[str]]:
-    found: list[list[str]] = []
-    try:
-        found.extend(csv.reader(lines, delimiter=delimiter, strict=True))
-    except csv.Error:
-        return found  # a quote is not closed within the sample, or at all
-    return found

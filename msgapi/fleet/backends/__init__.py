@@ -1,4 +1,5 @@
-"""The backends of a fleet: one in memory, one on Redis or Valkey, one on NATS.
+"""The backends of a fleet on servers: Redis or Valkey (extra `redis`), and NATS JetStream (extra `nats`, asyncio only).
 
-Those on servers need optional libraries, so nothing is imported here: `fleet.open` imports the one that it needs.
+They need optional libraries, so nothing is imported here: `fleet.open` imports the one that it needs. The backend in
+memory is in `fleet/backend.py`.
 """

@@ -145,11 +145,7 @@ class RequestField:
     dotted: str
     read: Reader
     required: bool
-    path: tuple[str, ...] = field(init=False)
-
-    @path.default
-    def _split(self) -> tuple[str, ...]:
-        return tuple(self.dotted.split("."))
+    path: tuple[str, ...]
 
 
 def is_required(model: Any, one: "attrs.Attribute[Any]") -> bool:  # noqa: ANN401 - an attrs class
@@ -172,7 +168,14 @@ def _make_model_reader(model: Any) -> Reader:  # noqa: ANN401 - an attrs class
     attributes: tuple[attrs.Attribute[Any], ...] = attrs.fields(attrs.resolve_types(model))
     paths: Mapping[str, str] = field_paths(model) or {one.name: one.name for one in attributes}
     fields = [
-        RequestField(one.name, paths[one.name], _reader(model, one), is_required(model, one)) for one in attributes
+        RequestField(
+            one.name,
+            paths[one.name],
+            _reader(model, one),
+            is_required(model, one),
+            tuple(paths[one.name].split(".")),
+        )
+        for one in attributes
     ]
     make = constructor(model)
     known = _known([one.path for one in fields], marker_paths(model))

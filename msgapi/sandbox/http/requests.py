@@ -261,21 +261,21 @@ def _find_key(headers: Mapping[str, str], fields: Mapping[str, object]) -> str |
 
 
 @final
-class Operation(NamedTuple):
+class KeyedOperation(NamedTuple):
     """What an idempotency key stands for: the digest of its route and the key, and that of the request."""
 
     name: bytes
     body: bytes
 
 
-def operation_of(route: str, request: RouteRequest) -> Operation:
+def operation_of(route: str, request: RouteRequest) -> KeyedOperation:
     """Return the operation of a *request*, which has a key. It does not depend on how the JSON was written."""
     try:
         body = orjson.dumps(request.fields, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:
         body = request.body  # nested deeper than can be written; no route accepts that
     name = f"{route} {request.id}\n{request.key}"
-    return Operation(_digest(name.encode(errors="surrogatepass")), _digest(body))
+    return KeyedOperation(_digest(name.encode(errors="surrogatepass")), _digest(body))
 
 
 @final
@@ -286,7 +286,7 @@ class IdempotencyStore:
     _stored: dict[bytes, bytes] = field(factory=dict, init=False)
     _sweep_at: float = field(default=0.0, init=False)
 
-    def replay(self, operation: Operation, now: float) -> SimulatedResponse | None:
+    def replay(self, operation: KeyedOperation, now: float) -> SimulatedResponse | None:
         """Return the stored response, or a conflict if the request differs; None if the name is unknown."""
         stored = self._stored.get(operation.name)
         if stored is None:
@@ -298,7 +298,7 @@ class IdempotencyStore:
             return error_response(409, "idempotency_conflict", "This idempotency key belongs to another request.")
         return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]), replayed=True)
 
-    def store(self, operation: Operation, response: Response, now: float) -> None:
+    def store(self, operation: KeyedOperation, response: Response, now: float) -> None:
         """Store the *response* to an operation for 24 hours."""
         if now >= self._sweep_at:
             self._stored = {one: stored for one, stored in self._stored.items() if _STORED.unpack_from(stored)[1] > now}

@@ -5,8 +5,10 @@ Rules:
 - The conversations are derived from the message log when they are read, so that a send does not pay for them.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict, final, get_args
 
 import orjson
@@ -138,6 +140,12 @@ class MessageFilter:
     idempotency_key: str | None = field(default=None, repr=hidden)
     after: int | None = None
     before: int | None = None
+    _exact: tuple[tuple[str, str], ...] = field(init=False, repr=False)
+
+    @_exact.default
+    def _find_exact(self) -> tuple[tuple[str, str], ...]:
+        names = ("sender", "status", "direction", "channel", "idempotency_key")
+        return tuple((name, value) for name in names if (value := getattr(self, name)) is not None)
 
     def matches(self, entry: LogEntry) -> bool:
         """Return whether a message is wanted."""
@@ -145,13 +153,12 @@ class MessageFilter:
             self.before is not None and entry.number >= self.before
         ):
             return False
-        for name in ("sender", "status", "direction", "channel", "idempotency_key"):
-            wanted = getattr(self, name)
-            if wanted is not None and wanted != getattr(entry, name):
+        for name, value in self._exact:
+            if value != getattr(entry, name):
                 return False
         if self.to is not None and self.to.casefold() != entry.to.casefold():
             return False
-        return self.contains is None or _contains(entry.body, self.contains.casefold())
+        return self.contains is None or has_text(entry, self.contains.casefold())
 
 
 def sent_fields(entry: LogEntry) -> Mapping[str, Any]:
@@ -160,10 +167,14 @@ def sent_fields(entry: LogEntry) -> Mapping[str, Any]:
     return found
 
 
-def _contains(body: bytes, wanted: str) -> bool:
+def has_text(entry: LogEntry, wanted: str) -> bool:
+    """Return whether the content or the subject of a message contains *wanted*, which is case-folded."""
     # A body without a backslash has no escapes: if the text is not in it, no string of it has the text.
-    if b"\\" not in body and wanted not in body.decode(errors="replace").casefold():
-        return False
+    body = entry.body
+    if b"\\" not in body:
+        folded = body.lower() if body.isascii() else body.decode(errors="replace").casefold().encode()
+        if wanted.encode(errors="replace") not in folded:
+            return False
     sent = orjson.loads(body)
     return any(wanted in text.casefold() for text in _strings([sent.get("content"), sent.get("subject")]))
 
@@ -178,63 +189,47 @@ def _strings(value: object) -> Iterator[str]:
 
 @final
 @define(eq=False, repr=False)
-class Conversation:
-    """The messages with one recipient, by their ids, oldest first; and the *senders*, each with its channel."""
-
-    messages: list[str] = field(factory=list)
-    senders: dict[str, str] = field(factory=dict)
-
-
-@final
-@define(eq=False, repr=False)
 class Conversations:
-    """The conversations, in the order of their newest messages. They are brought up to date when they are read."""
+    """The messages of each recipient, those with the newest one last. They are brought up to date when they are read.
+
+    The address of a recipient is compared without regard to case.
+    """
 
     log: MessageLog
-    _all: dict[str, Conversation] = field(factory=dict, init=False)
+    _ids: list[str] = field(factory=list, init=False)  # of the messages, oldest first
+    _before: "array[int]" = field(factory=lambda: array("q"), init=False)  # where the message before that one is; or -1
+    _last: dict[str, int] = field(factory=dict, init=False)  # where the newest message of each recipient is
     _next: int = field(default=0, init=False)  # the number of the first message that is not in them
-    _size: int = field(default=0, init=False)  # how many messages are in them, dropped ones too
 
-    def newest_first(self) -> Iterator[tuple[LogEntry, Conversation]]:
-        """Yield each conversation with its newest message that is kept."""
+    def newest_first(self) -> Iterator[LogEntry]:
+        """Yield the newest message of each conversation that has one in the log, the newest of all first."""
         self._update()
-        for one in reversed(self._all.values()):
-            entry = self._newest(one)
-            if entry is not None:
-                yield entry, one
-
-    def find(self, recipient: str) -> tuple[LogEntry, Conversation] | None:
-        """Return a conversation with its newest message; None if there is none."""
-        self._update()
-        one = self._all.get(recipient.casefold())
-        entry = None if one is None else self._newest(one)
-        return None if one is None or entry is None else (entry, one)
+        found = (next(self._entries(at), None) for at in reversed(self._last.values()))
+        return (entry for entry in found if entry is not None)
 
     def entries(self, recipient: str, *, newest_first: bool) -> Iterator[LogEntry]:
         """Yield the messages of a conversation."""
         self._update()
-        one = self._all.get(recipient.casefold(), Conversation())
-        ids = reversed(one.messages) if newest_first else iter(one.messages)
-        return (entry for name in ids if (entry := self.log.find(name)) is not None)
+        found = self._entries(self._last.get(recipient.casefold(), -1))
+        return found if newest_first else reversed([*found])
 
-    def _newest(self, one: Conversation) -> LogEntry | None:
-        return next((entry for name in reversed(one.messages) if (entry := self.log.find(name)) is not None), None)
+    def _entries(self, at: int) -> Iterator[LogEntry]:
+        while at >= 0:
+            entry = self.log.find(self._ids[at])
+            if entry is not None:
+                yield entry
+            at = self._before[at]
 
     def _update(self) -> None:
-        if self._size > 2 * len(self.log) + MAX_REQUESTS:  # most of them were dropped from the log
-            self._all, self._next, self._size = {}, 0, 0
-        new = []
-        for entry in self.log.newest_first():
-            if entry.number < self._next:
-                break
-            new.append(entry)
+        if len(self._ids) > 2 * len(self.log) + MAX_REQUESTS:  # most of them were dropped from the log
+            self._ids, self._before, self._last, self._next = [], array("q"), {}, 0
+        new = list(takewhile(lambda entry: entry.number >= self._next, self.log.newest_first()))
         for entry in reversed(new):
             name = entry.to.casefold()
-            one = self._all.pop(name, None) or Conversation()
-            self._all[name] = one
-            one.messages.append(entry.id)
-            one.senders[entry.sender] = entry.channel
-        self._next, self._size = self.log.accepted, self._size + len(new)
+            self._before.append(self._last.pop(name, -1))
+            self._last[name] = len(self._ids)
+            self._ids.append(entry.id)
+        self._next = self.log.accepted
 
 
 def find_messages(

@@ -292,7 +292,13 @@ _IDS: Final[Mapping[str, str]] = {
 }
 """Ids of a new sandbox, by the beginning of the path."""
 _LINKS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "messages.send": ("message_id", ("messages.get", "messages.revoke")),
+    "messages.send": (
+        "message_id",
+        (
+            *("messages.get", "messages.revoke", "sandbox.message", "sandbox.mail"),
+            *("sandbox.deliver", "sandbox.read", "sandbox.fail", "sandbox.expire"),
+        ),
+    ),
     "contacts.create": (
         "id",
         ("contacts.get", "contacts.update", "contacts.list_consents", "contacts.create_consent", "contacts.delete"),

@@ -22,7 +22,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError, RawResponseMessage
 
 from ...results import NotSent
-from ..common.causes import connection_lost, cut_short
+from ..common.causes import LOST_BEFORE_SENT, connection_lost, cut_short
 from ..common.connections import watch_socket
 from ..common.http1 import MAX_HEAD, NOT_HTTP, RequestCoalescer, decode_headers, ends_with_connection, finish_response
 from ..protocol import Answer
@@ -39,7 +39,6 @@ NAMES: Final = [
     "transport",
 ]
 _Response: TypeAlias = tuple[RawResponseMessage, aiohttp.StreamReader]
-UNSENT: Final = NotSent("the connection was lost before the request was sent")
 UNREQUESTED_DATA: Final = NotSent("the server sent data before the request")
 NETWORK_ERRORS: Final = (aiohttp.ClientError, aiohttp.EofStream, HttpProcessingError, OSError)
 _SWITCHING_PROTOCOLS: Final = 101
@@ -135,7 +134,7 @@ class AiohttpConnection(ResponseHandler):
 
     def _failure(self) -> Answer:
         if self._request is not None:
-            return UNREQUESTED_DATA if self._unrequested else UNSENT
+            return UNREQUESTED_DATA if self._unrequested else LOST_BEFORE_SENT
         return NOT_HTTP if self._malformed else connection_lost(self._lost)
 
     def _write(self) -> None:

@@ -16,6 +16,8 @@ from typing import Final
 
 from ...results import TOO_MANY_OPEN_FILES, NotSent, Unanswered
 
+LOST_BEFORE_SENT: Final = NotSent("the connection was lost before the request was sent")
+TIMED_OUT: Final = Unanswered("no answer in time")
 _RESOLVER_ERRORS: Final = {getattr(socket, name): name for name in dir(socket) if name.startswith("EAI_")}
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 _NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})

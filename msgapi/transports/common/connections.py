@@ -37,7 +37,7 @@ from yarl import URL
 from ...http import Request, Response, TimeLimits
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
-from .causes import connect_failure, host_and_port
+from .causes import TIMED_OUT, connect_failure, host_and_port
 from .http1 import Origin, RequestEncoder, UrlCache
 from .opening import ConnectFailed, ProxyRules
 
@@ -46,7 +46,6 @@ KEEPALIVE: Final = 15.0  # seconds for which an idle connection is kept
 MAX_AGE: Final = 300.0  # seconds for which a connection is used
 CLOSED: Final = "the transport was closed"
 INVALID_URL: Final = NotSent("the URL is not valid")
-_TIMED_OUT: Final = Unanswered("no answer in time")
 _MARGIN: Final = 0.05  # share of a wait by which it ends before the caller's deadline, so that there is time to return
 _LONGEST_MARGIN: Final = 0.1  # seconds
 
@@ -461,7 +460,7 @@ class PooledTransport(Generic[C]):
             return connect_failure(TimeoutError(), host_and_port(*origin[1:]))
         if connection.idle_since:
             self.pool.drop(origin)
-        return _TIMED_OUT
+        return TIMED_OUT
 
 
 def keepalive_within(keepalive: float, max_age: float) -> float:

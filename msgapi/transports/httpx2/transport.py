@@ -25,9 +25,9 @@ from attrs import define, field
 from yarl import URL
 
 from ...config import check_count, check_seconds
-from ...http import Request, TimeLimits
+from ...http import DEFAULT_PORTS, Request, TimeLimits
 from ...results import NotSent, Unanswered
-from ..common.causes import connect_failure, connection_lost, cut_short, host_and_port, with_cause
+from ..common.causes import TIMED_OUT, connect_failure, connection_lost, cut_short, host_and_port, with_cause
 from ..common.connections import (
     CLOSED,
     INVALID_URL,
@@ -48,9 +48,7 @@ from ..protocol import Answer, Transport
 from .connection import SocketConnector
 
 _LOG: Final = logging.getLogger("httpx2")
-_TIMED_OUT: Final = Unanswered("no answer in time")
 _NETWORK_ERRORS: Final = (httpcore2.NetworkError, httpcore2.ProtocolError, httpx2.RequestError, OSError)
-_PORTS: Final = {"http": 80, "https": 443}
 _NOT_HTTP: Final = (httpcore2.RemoteProtocolError, httpx2.RemoteProtocolError)
 
 
@@ -273,7 +271,7 @@ class _Progress:
         # The outcome if the time was up, or the transport was closed.
         if self.connected and not self.began:
             return NotSent(CLOSED) if closed else connect_failure(TimeoutError(), _peer(url))
-        return Unanswered(CLOSED) if closed else _TIMED_OUT
+        return Unanswered(CLOSED) if closed else TIMED_OUT
 
     async def trace(self, event: str, _: object) -> None:
         await anyio.lowlevel.checkpoint_if_cancelled()
@@ -303,7 +301,7 @@ def _outcome_of(error: Exception, url: httpx2.URL) -> NotSent | Unanswered:
         case httpx2.ProxyError():  # the client is the caller's, and so is its proxy
             return NotSent(with_cause(f"the proxy refused to connect to {_peer(url)}", _root(error)))
         case httpx2.TimeoutException():
-            return _TIMED_OUT
+            return TIMED_OUT
         case httpcore2.RemoteProtocolError() | httpx2.RemoteProtocolError():
             closed = str(error).startswith("Server disconnected")
             return connection_lost(None) if closed else Unanswered("the response is not HTTP")
@@ -312,7 +310,7 @@ def _outcome_of(error: Exception, url: httpx2.URL) -> NotSent | Unanswered:
 
 
 def _peer(url: httpx2.URL) -> str:
-    return host_and_port(url.raw_host.decode(), url.port or _PORTS[url.scheme])
+    return host_and_port(url.raw_host.decode(), url.port or DEFAULT_PORTS[url.scheme])
 
 
 def _root(error: BaseException) -> BaseException:

@@ -6,12 +6,12 @@ aiohttp is imported when `aiohttp` is called.
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, MutableMapping
 from contextlib import aclosing, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
+from typing import TYPE_CHECKING, Any, TypeAlias, final
 
 from attrs import frozen
 
 from .event_store import EventStore, MemoryEventStore
-from .receiver import Handler, Receiver, WebhookResponse, error_response
+from .receiver import POST_ONLY, Handler, Receiver, WebhookResponse, error_response
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -20,7 +20,6 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-_POST: Final = error_response(405, "method_not_allowed", "webhooks are sent by POST")
 
 
 def asgi(
@@ -69,7 +68,7 @@ async def _complete_lifespan(receive: Receive, send: Send) -> None:
 async def _answer(receiver: Receiver, scope: Scope, receive: Receive, send: Send) -> None:
     respond = partial(_send_response, send)
     if scope["method"] != "POST":
-        await respond(_POST)
+        await respond(POST_ONLY)
         return
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -126,7 +125,7 @@ def aiohttp(
 
     async def receive(request: web.Request) -> web.Response:
         if request.method != "POST":
-            return _to_aiohttp(_POST)
+            return _to_aiohttp(POST_ONLY)
         response = web.Response()
 
         async def respond(answer: WebhookResponse) -> None:

@@ -28,6 +28,8 @@ from attrs import define, field
 from ..events import Event
 from .event_store import EventStore, MemoryEventStore
 from .receiver import (
+    FAILED,
+    POST_ONLY,
     EventTask,
     Handler,
     Receiver,
@@ -43,8 +45,6 @@ PlainHandler: TypeAlias = Callable[[Event], None]
 """A function that handles one event in the thread of its request."""
 Answered: TypeAlias = "Future[WebhookResponse] | asyncio.Future[WebhookResponse]"
 _STOP_TIMEOUT: Final = 2.0  # seconds at interpreter exit; a handler in a thread cannot be cancelled
-_POST: Final = error_response(405, "method_not_allowed", "webhooks are sent by POST")
-_FAILED: Final = error_response(500, "internal_error", "the event could not be handled")
 _UNREADABLE: Final = error_response(400, "validation_error", "the body cannot be read")
 _log: Final = logging.getLogger("msgapi")
 _background: Final[set[asyncio.Task[None]]] = set()  # an event loop holds its tasks by weak references only
@@ -107,7 +107,7 @@ def _django(module: str) -> Any:  # noqa: ANN401 - Django has no types
 def _read_django(request: Any, receiver: Receiver) -> bytes | WebhookResponse:  # noqa: ANN401 - Django has no types
     http, exceptions = _django("http"), _django("core.exceptions")
     if request.method != "POST":
-        return _POST
+        return POST_ONLY
     try:
         if int(request.headers.get("Content-Length") or 0) > receiver.max_body:
             return receiver.refuse_size()
@@ -161,7 +161,7 @@ def _read_flask(request: Any, receiver: Receiver) -> bytes | WebhookResponse:  #
     from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
     if request.method != "POST":
-        return _POST
+        return POST_ONLY
     if (request.content_length or 0) > receiver.max_body:
         return receiver.refuse_size()
     request.max_content_length = receiver.max_body + 1  # werkzeug cuts a body whose length is not announced there
@@ -250,13 +250,13 @@ class _Delivery:
         try:
             await self.receiver.handle(event, anyio.current_time() + self.receiver.timeout, respond)
         finally:
-            await respond(_FAILED)
+            await respond(FAILED)
 
     def _call_plain(self, event: Event, handler: PlainHandler) -> WebhookResponse:
         portal = _loop_thread.portal()
         work = portal.call(self._begin, event)
         if not work.has_claim:
-            return work.response or _FAILED
+            return work.response or FAILED
         _ = portal.start_task_soon(work.keep_claim)
         try:
             _check_returned(cast("Callable[[Event], object]", handler)(event), handler)
@@ -265,7 +265,7 @@ class _Delivery:
             work.fail()
         finally:
             portal.call(work.record)
-        return work.response or _FAILED
+        return work.response or FAILED
 
     async def _begin(self, event: Event) -> EventTask:
         work, scope = EventTask(self.receiver.store, event), anyio.CancelScope()

@@ -244,10 +244,10 @@ class EventTask:
         except Exception:  # noqa: BLE001 - it is logged with its traceback, and the service delivers the event again
             self.fail()
         except anyio.get_cancelled_exc_class():
-            self.response, store_timeout = _FAILED, _CANCELLED_STORE_TIMEOUT
+            self.response, store_timeout = FAILED, _CANCELLED_STORE_TIMEOUT
             raise
         except BaseException as error:  # noqa: BLE001 - raised by `Receiver.handle`, outside of the task group
-            self.response, self.fatal = _FAILED, error
+            self.response, self.fatal = FAILED, error
         finally:
             await self.record(store_timeout)
 
@@ -268,7 +268,7 @@ class EventTask:
     def fail(self) -> None:
         """Log the current exception, and answer that the event could not be handled."""
         _log.exception("webhook handler or event store raised for event %s", self.event.id)
-        self.response = _FAILED
+        self.response = FAILED
 
     def succeed(self, *, is_late: bool = False) -> None:
         """Answer 200; if *is_late*, 503: a handler that suppresses its cancellation has not finished its work."""
@@ -324,7 +324,8 @@ def error_response(status: int, code: str, message: str) -> WebhookResponse:
     return WebhookResponse(status, orjson.dumps({"error": code, "message": message}))
 
 
-_FAILED: Final = error_response(500, "internal_error", "the event could not be handled")
+POST_ONLY: Final = error_response(405, "method_not_allowed", "webhooks are sent by POST")
+FAILED: Final = error_response(500, "internal_error", "the event could not be handled")
 _BUSY: Final = error_response(503, "busy", "this event is being handled")
 _TIMED_OUT: Final = error_response(503, "timeout", "the event was not handled in time")
 _BODY_READ: Final = (

@@ -39,10 +39,12 @@ from ...options import (
     GroupedCommand,
     export_option,
     file_options,
+    html_option,
     json_option,
     message_values,
     only_option,
     option_group,
+    overwrite_page_option,
 )
 from ...output import CliError, Exit, RowOutcome, cannot_read, counted, emit, emit_json, note
 from . import connection
@@ -107,8 +109,8 @@ def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **opti
         note(text)
     for line in table.line_breaks.describe():
         note(line)
-    if table.left_out:
-        note(f"{counted(table.left_out, verb='were')} left out by --where")
+    for line in table.left_out_lines():
+        note(line)
     if config.json:
         found = {"left_out": table.left_out} | (calls.recipients.facts() if new else {})
         emit_json(_queued_facts(done, counts) | found | {"queued": new, "exit": int(Exit.ACCEPTED)})
@@ -252,17 +254,25 @@ class _BatchStatus:
 )
 @export_option
 @only_option
+@html_option
+@overwrite_page_option
 @url_option
 @fleet_option
 @json_option
 def report(
-    *, batch: str, journal: str | None, export: str | None, only: str | None, url: str, fleet: str, json: bool
+    *,
+    batch: str,
+    journal: str | None,
+    url: str,
+    fleet: str,
+    **options: Any,  # noqa: ANN401 - the fields of JournalReportOptions
 ) -> int:
     """Show the outcomes of a queued batch so far.
 
     \b
       msgapi fleet report --batch may
       msgapi fleet report --batch may --export csv --only refused
+      msgapi fleet report --batch may --html may.html
 
     The file of --journal is like the journal of `msgapi batch`. `msgapi batch report FILE` reads it. Once the workers
     have ended, `msgapi batch --resume FILE` sends the rest from this machine, with the same idempotency keys. A day
@@ -272,13 +282,15 @@ def report(
     otherwise.
     """  # noqa: D301 - \b is click's own
     address = FleetAddress(url=url, fleet=fleet, read_only=True)
-    options = JournalReportOptions(export=export, only=only, json=json)
+    shown = JournalReportOptions(**options)
     address.check(batch)
-    options.check()
+    shown.check()
     with _journal_path(batch, journal) as path:
         status = run_async(partial(_collect, address, batch, path, only_read=journal is None))
         more = _report_facts(status) | {"batch": batch, "journal": journal}
-        exit_status = show_journal(path, options, more=more, advice=_ADVICE)
+        exit_status = show_journal(
+            path, shown, more=more, advice=_ADVICE, command=f"msgapi fleet report --batch {batch}"
+        )
     for line in _report_notices(status, journal):
         note(line)
     return exit_status

@@ -151,7 +151,7 @@ export function createConversation(actions, agents) {
 
   const loadInfo = refresher(async () => {
     const asked = recipient;
-    if (asked === null || items.length === 0) return;
+    if (asked === null) return;
     const answer = await get(`/_sandbox/conversations/${encodeURIComponent(asked)}`).catch(() => null);
     if (asked !== recipient || answer === null) return;
     const before = JSON.stringify(info);
@@ -442,8 +442,8 @@ export function createConversation(actions, agents) {
     node,
     open,
     refresh() {
-      live.request();
-      loadInfo.request();
+      if (recipient !== null) live.request();
+      if (items.length) loadInfo.request();
     },
     pause() {
       live.cancel();

@@ -92,49 +92,16 @@ export function createDetails(actions) {
       replace(body, element("p", { class: "muted", text: "Nothing is selected." }));
       return;
     }
-    const sessions = info?.sessions ?? [];
+    const contact = info?.contact_id;
     replace(
       body,
       facts([
         ["Recipient", withCopy(recipient)],
-        [
-          "Contact",
-          info?.contact_id ? element("a", { href: "#account/contacts", class: "mono", text: info.contact_id }) : null,
-        ],
+        ["Contact", contact ? element("a", { href: "#account/contacts", class: "mono", text: contact }) : null],
         ["Suppressed", info?.suppressed ? badge("Suppressed", "bad") : null],
       ]),
-      section(
-        "Senders",
-        (info?.senders ?? []).map((one) =>
-          element(
-            "p",
-            { class: "sender-line" },
-            element("span", { text: one.sender_name ?? one.sender }),
-            one.sender_name && one.sender_name !== one.sender
-              ? element("code", { class: "muted", text: one.sender })
-              : null,
-          ),
-        ),
-      ),
-      info?.channel === "EMAIL"
-        ? null
-        : section(
-            "Sessions",
-            sessions.length
-              ? sessions.map((one) =>
-                  element(
-                    "p",
-                    { class: "sender-line" },
-                    element("code", { text: one.agent_id }),
-                    element("span", {}, "until ", timeElement(one.expires_at, formatUntil(one.expires_at))),
-                    badge(one.paid ? "paid" : "not paid yet", one.paid ? "ok" : ""),
-                  ),
-                )
-              : element("p", {
-                  class: "muted",
-                  text: "No open session: a CONVERSATION is refused. A reply or a tap opens one for 24 hours.",
-                }),
-          ),
+      info ? section("Senders", info.senders.map(senderLine)) : null,
+      info && info.channel !== "EMAIL" ? section("Sessions", sessionLines(info.sessions)) : null,
       element("p", { class: "muted hint", text: "Select a message to see its states, its content and its request." }),
     );
   }
@@ -293,6 +260,27 @@ export function createDetails(actions) {
       return shown;
     },
   };
+}
+
+function senderLine({ sender: id, sender_name: name }) {
+  const code = name && name !== id ? element("code", { class: "muted", text: id }) : null;
+  return element("p", { class: "sender-line" }, element("span", { text: name ?? id }), code);
+}
+
+function sessionLines(sessions) {
+  if (sessions.length === 0) {
+    const text = "No open session: a CONVERSATION is refused. A reply or a tap opens one for 24 hours.";
+    return element("p", { class: "muted", text });
+  }
+  return sessions.map((one) =>
+    element(
+      "p",
+      { class: "sender-line" },
+      element("code", { text: one.agent_id }),
+      element("span", {}, "until ", timeElement(one.expires_at, formatUntil(one.expires_at))),
+      badge(one.paid ? "paid" : "not paid yet", one.paid ? "ok" : ""),
+    ),
+  );
 }
 
 function section(name, ...children) {

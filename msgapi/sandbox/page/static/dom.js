@@ -331,7 +331,7 @@ export function menu(anchor, items) {
   openMenu = { node, anchor, away };
   setTimeout(() => {
     document.addEventListener("pointerdown", away, true);
-    document.addEventListener("scroll", away, true);
+    document.addEventListener("wheel", away, true);
   });
   return node;
 }
@@ -343,7 +343,7 @@ function closeMenu(keep = true) {
   const { node, anchor, away } = openMenu;
   openMenu = null;
   document.removeEventListener("pointerdown", away, true);
-  document.removeEventListener("scroll", away, true);
+  document.removeEventListener("wheel", away, true);
   anchor.setAttribute("aria-expanded", "false");
   const inside = node.contains(document.activeElement);
   node.remove();

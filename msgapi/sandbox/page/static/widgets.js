@@ -285,9 +285,9 @@ function assign(problem, fields) {
 
 /** Return the number in a text; throw an error for the field *name* if it is none. */
 export function readNumber(text, name, { least = 0 } = {}) {
-  const value = Number(text.replace(",", "."));
+  const value = Number(text); // a comma is refused: it may be meant as a point, or between thousands
   if (text !== "" && Number.isFinite(value) && value >= least) return value;
-  const message = `must be a number of at least ${least}`;
+  const message = `must be a number of at least ${least}, such as 12.5`;
   throw Object.assign(new Error(`The value ${message}.`), { details: [{ field: name, message }] });
 }
 

@@ -4,12 +4,12 @@ Rules:
 - What came from a message is data. Only the page of a mail is markup, and its policy lets it do nothing.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from html import escape
 from typing import Final, final
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from ....http import Response
 from ...http.requests import Parser, RouteRequest, parse_choice, parse_integer
@@ -19,10 +19,10 @@ from ...model.inspection import (
     CHANNEL_NAMES,
     DIRECTIONS,
     STATUSES,
-    Conversation,
     MessageFilter,
     find_awaited,
     find_messages,
+    has_text,
     sent_fields,
 )
 from ...model.messages import NOT_DELIVERED, LogEntry, MessageStatus
@@ -232,34 +232,34 @@ def mail(state: AccountState, request: RouteRequest, _: Query) -> SimulatedRespo
 
 
 def conversations(state: AccountState, _: RouteRequest, query: Query) -> ConversationViews:
-    """List the conversations, those with the newest messages first; `search` is a part of a recipient or a text."""
+    """List the conversations by their newest messages; `search` is a part of a recipient, or of such a message."""
     place, wanted = query.get("cursor"), query.get("search", "").casefold()
     found = (
-        (entry, one)
-        for entry, one in state.conversations.newest_first()
-        if (place is None or entry.number < place) and (not wanted or wanted in _searched(entry))
+        entry
+        for entry in state.conversations.newest_first()
+        if (place is None or entry.number < place) and (wanted in entry.to.casefold() or has_text(entry, wanted))
     )
-    data, following = page(found, query, lambda one: one[0].number, lambda one: _conversation_view(state, one[0]))
+    data, following = page(found, query, lambda one: one.number, lambda one: _conversation_view(state, one))
     return ConversationViews(data=data, next_cursor=following)
 
 
 def conversation(state: AccountState, request: RouteRequest, _: Query) -> ConversationDetails | Missing:
     """Return the conversation with one recipient; the id is its phone number or email address."""
-    found = state.conversations.find(request.id)
-    if found is None:
+    entries = [*state.conversations.entries(request.id, newest_first=True)]
+    if not entries:
         return Missing("conversation")
-    entry, one = found
-    view = _conversation_view(state, entry)
-    contacts = state.contacts.find_by_recipient(entry.to)
+    newest, contacts = entries[0], state.contacts.find_by_recipient(request.id)
+    senders = {entry.sender: entry.channel for entry in reversed(entries)}
+    view = _conversation_view(state, newest)
     return ConversationDetails(
-        **{name: getattr(view, name) for name in ConversationView.__annotations__},
+        **{one.name: getattr(view, one.name) for one in fields(ConversationView)},
         senders=tuple(
             SenderView(sender=name, sender_name=sender_name(state, name), channel=channel)
-            for name, channel in one.senders.items()
+            for name, channel in senders.items()
         ),
         contact_id=contacts[0].id if contacts else None,
         suppressed=any(contact.is_suppressed for contact in contacts),
-        sessions=tuple(_sessions(state, entry, one, request.now)),
+        sessions=tuple(_sessions(state, newest.to, senders, request.now)),
     )
 
 
@@ -323,13 +323,9 @@ def _conversation_view(state: AccountState, entry: LogEntry) -> ConversationView
     )
 
 
-def _searched(entry: LogEntry) -> str:
-    return f"{entry.to}\n{_text_of(entry)}".casefold()
-
-
-def _sessions(state: AccountState, entry: LogEntry, one: Conversation, now: float) -> Iterator[SessionView]:
-    for agent_id in one.senders:
-        session = state.sessions.find((agent_id, entry.to), now)
+def _sessions(state: AccountState, to: str, senders: Iterable[str], now: float) -> Iterator[SessionView]:
+    for agent_id in senders:
+        session = state.sessions.find((agent_id, to), now)
         if session is not None:
             paid = session.paid_by is not None
             yield SessionView(agent_id=agent_id, expires_at=to_datetime(session.ends), paid=paid)

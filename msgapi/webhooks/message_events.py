@@ -6,8 +6,8 @@ from typing import final
 
 from attrs import field
 
-from ...models import frozen
-from ...redact import hidden
+from ..models import frozen
+from ..redact import hidden
 
 
 @final

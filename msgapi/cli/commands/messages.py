@@ -1,31 +1,17 @@
-"""The commands for the balance and the message log: `msgapi balance` and `msgapi messages list`, `get` and `revoke`."""
+"""The commands for the message log: `msgapi messages list`, `get` and `revoke`."""
 
 from typing import Any, Final
 
 import click
 
-from ... import billing, codec, messages
+from ... import codec, messages
 from ...messages import MessageRecord, Page
-from ...results import Balance
 from ...schema.cursor_pages import odd_rows
 from ..connection import run_call
 from ..options import KINDS, json_option, sandbox_option, since_option, until_option
 from ..output import TextTable, line, note, table_of
 
 _STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
-
-
-@click.command
-@json_option
-@sandbox_option
-def balance(*, json: bool, sandbox: bool) -> int:
-    """Show the prepaid balance."""
-    return run_call(billing.balance(), _amounts, json=json, sandbox=sandbox)
-
-
-def _amounts(found: Balance) -> str:
-    amounts = (("free", found.free), ("reserved", found.reserved), ("total", found.total))
-    return "\n".join(f"{name:9}{'unknown' if amount is None else f'{amount} EUR'}" for name, amount in amounts)
 
 
 @click.command("list")

@@ -33,9 +33,9 @@ from streaq.constants import REDIS_GROUP, REDIS_RETRY, REDIS_RUNNING_SET
 from streaq.types import StreamMessage, Streaq
 from streaq.utils import now_ms
 
-from ....concurrency import background
-from ...backend import Lease, Revision, Unreachable
-from .connection import COMMAND_TIMEOUT, RETRY_POLICY, Address, describe_error, open_shielded, run_command
+from ...concurrency import background
+from ..backend import Lease, Revision, Unreachable
+from .redis_connection import COMMAND_TIMEOUT, RETRY_POLICY, Address, describe_error, open_shielded, run_command
 
 _WRITE: Final = """
 local stored = redis.call('HGET', KEYS[1], ARGV[1])

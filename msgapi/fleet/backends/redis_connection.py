@@ -1,6 +1,7 @@
 """The connection to a Redis or Valkey server, commands with a timeout, and the shared rate over it.
 
-Rules of the shared rate, which is the arithmetic of `RateState` as a script (`shared_rate.lua`), by the server's clock:
+Rules of the shared rate, which is the arithmetic of `RateState` as a script (`redis_shared_rate.lua`) and goes by the
+server's clock:
 - The script and `RateState` compute the same at each step; a test compares them.
 - No key is named after the API key itself.
 """
@@ -20,11 +21,11 @@ from coredis.connection import TCPConnection
 from coredis.exceptions import ConnectionError, RedisError  # noqa: A004 - Redis's own
 from coredis.retry import ConstantRetryPolicy
 
-from ....clock import SYSTEM_CLOCK, Clock
-from ....ratelimit.shared import FIGURES, Grant
-from ...backend import Unreachable
-from ...opening import hash_key
-from ...sending import Backoff
+from ...clock import SYSTEM_CLOCK, Clock
+from ...ratelimit.shared import FIGURES, Grant
+from ..backend import Unreachable
+from ..opening import hash_key
+from ..sending import Backoff
 
 T = TypeVar("T")
 COMMAND_TIMEOUT: Final = 5.0
@@ -35,7 +36,7 @@ RETRY_POLICY: Final = ConstantRetryPolicy((ConnectionError,), retries=2, delay=0
 
 _CONNECT_TIMEOUT: Final = 2.0  # seconds
 _LONGEST_TEXT: Final = 200  # characters of an error that are shown
-_LUA: Final = Path(__file__).with_name("shared_rate.lua").read_text(encoding="utf-8")
+_LUA: Final = Path(__file__).with_name("redis_shared_rate.lua").read_text(encoding="utf-8")
 _FIRST_PAUSE: Final = 0.05  # seconds until an unreachable server is asked again
 _LONGEST_PAUSE: Final = 1.0
 _GROWTH: Final = 1.6

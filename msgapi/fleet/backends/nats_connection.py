@@ -29,12 +29,12 @@ from nats.js.errors import (
 )
 from nats.js.kv import KeyValue
 
-from ....clock import SYSTEM_CLOCK, Clock
-from ....codec import Problems, from_json, to_json
-from ....ratelimit import Grant, RateState
-from ...backend import Unreachable
-from ...opening import hash_key
-from ...sending import Backoff
+from ...clock import SYSTEM_CLOCK, Clock
+from ...codec import Problems, from_json, to_json
+from ...ratelimit import Grant, RateState
+from ..backend import Unreachable
+from ..opening import hash_key
+from ..sending import Backoff
 
 T = TypeVar("T")
 COMMAND_TIMEOUT: Final = 3.0

@@ -1,4 +1,4 @@
-"""A transport over connections of its own: asyncio's sockets, with httptools as the parser.
+"""A transport over asyncio's sockets, with httptools as the parser: the one with the least CPU time per call.
 
 Rules, beside those of `common.connections`:
 - No cookies, no redirects, no quoting of the URL, no request for compression.
@@ -17,12 +17,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final, cast, final
 
-import httptools
-
-from ...config import check_count, check_seconds
-from ...results import NotSent, Unanswered
-from ..common.causes import connection_lost, cut_short
-from ..common.connections import (
+from ..config import check_count, check_seconds, needing_extra
+from ..results import Unanswered
+from .common.causes import LOST_BEFORE_SENT, connection_lost, cut_short
+from .common.connections import (
     KEEPALIVE,
     MAX_AGE,
     MAX_CONNECTIONS,
@@ -31,11 +29,16 @@ from ..common.connections import (
     make_deadlines,
     watch_socket,
 )
-from ..common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
-from ..common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
-from ..protocol import Answer, Transport
+from .common.http1 import MAX_HEAD, MAX_RESPONSE, NOT_HTTP, RequestCoalescer, finish_response, header_names
+from .common.opening import FROM_ENVIRONMENT, Connector, OpenTransport, UnopenedTransport, parse_setting, read_proxies
+from .protocol import Answer, Transport
 
-_UNSENT: Final = NotSent("the connection was lost before the request was sent")
+with needing_extra("transports.httptools", "fast", "httptools", "aiohappyeyeballs"):
+    import httptools
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 _SWITCHING_PROTOCOLS: Final = 101
 
 
@@ -111,7 +114,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Set the outcome; a response without a length ends here."""
         if self._unsent:
-            self._set_outcome(_UNSENT)
+            self._set_outcome(LOST_BEFORE_SENT)
         elif self._in_head:
             self._set_outcome(connection_lost(exc))
         elif self._until_eof and exc is None:
@@ -171,7 +174,7 @@ class HttpConnection(asyncio.Protocol):
         if self._future is None or self._future.done():
             return
         if self._transport.is_closing() or (self._watch is not None and self._watch(0)):
-            self._set_outcome(_UNSENT)
+            self._set_outcome(LOST_BEFORE_SENT)
             self.abort()
             return
         if self._watch is None:
@@ -202,10 +205,6 @@ class HttpConnection(asyncio.Protocol):
 
 def _line_size(name: str, value: str) -> int:
     return len(name) + len(value) + 4  # a colon, a space, and the line break
-
-
-if TYPE_CHECKING:
-    from ssl import SSLContext
 
 
 def open(  # noqa: A001 - `transports.httptools.open`
@@ -252,3 +251,6 @@ def open(  # noqa: A001 - `transports.httptools.open`
         return transport, transport.close
 
     return UnopenedTransport(start, max_connections)
+
+
+__all__ = ["open"]

@@ -31,8 +31,8 @@ from nats.js.errors import (
 )
 from nats.js.kv import KeyValue
 
-from ...backend import Lease, Revision, Unreachable
-from .connection import (
+from ..backend import Lease, Revision, Unreachable
+from .nats_connection import (
     COMMAND_TIMEOUT,
     close_all,
     connect,

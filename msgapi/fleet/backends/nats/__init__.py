@@ -1,1 +1,0 @@
-"""The backend of a fleet on NATS JetStream, on asyncio only; needs the extra `nats`."""

@@ -1,1 +1,0 @@
-"""The backend of a fleet on Redis or Valkey; needs the extra `redis`."""
