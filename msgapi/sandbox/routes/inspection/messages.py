@@ -267,7 +267,7 @@ def message_view(state: AccountState, entry: LogEntry) -> MessageView:
     """Return a message as it is shown."""
     sent = sent_fields(entry)
     template = {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
-    content = _object(sent, "content")
+    content, subject = _object(sent, "content"), sent.get("subject")
     ttl = parse_ttl(sent.get("ttl"))
     delivered_for = 0.0 if entry.status in NOT_DELIVERED else float(entry.hold)
     return MessageView(
@@ -292,7 +292,7 @@ def message_view(state: AccountState, entry: LogEntry) -> MessageView:
         contact_id=entry.contact_id,
         idempotency_key=entry.idempotency_key,
         content=template or content,
-        subject=sent.get("subject"),
+        subject=subject if isinstance(subject, str) else None,
         has_html=entry.channel == "EMAIL" and bool(content.get("html")),
         revocable=entry.direction == "OUTBOUND" and entry.is_revocable,
         taps=tappable(entry),
