@@ -429,6 +429,14 @@ def test_a_message_without_content_is_damaged(body: str) -> None:
         _ = Sandbox.from_snapshot(damaged)
 
 
+@pytest.mark.parametrize("secret", ["", "a\nb"])
+def test_an_endpoint_with_a_secret_that_cannot_sign_is_damaged(secret: str) -> None:
+    damaged = deepcopy(BUSY)
+    next(iter(damaged["endpoints"]["by_id"].values()))["secret"] = secret
+    with pytest.raises(ValueError, match=r"damaged at endpoints\.by_id\.\*: ValueError"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
 @pytest.mark.parametrize(
     "body",
     [
