@@ -320,12 +320,34 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # 
 
 PLACES = [one for one in places(BUSY) if one]
 WRONG: st.SearchStrategy[Any] = st.sampled_from(
-    [None, "", "x", -1, 0.5, 10**30, [], {}, [[]], {"a": 1}, True, "NaN", "1e999999"]
-    + ["\ud800", "inf", 1e12, 1e300, -1e12, 2**62, "9" * 30, '{"content": [1]}', '{"content": {"rich_card": "x"}}']
+    [
+        None,
+        "",
+        "x",
+        -1,
+        0.5,
+        10**30,
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        True,
+        "NaN",
+        "1e999999",
+        "\ud800",
+        "inf",
+        1e12,
+        1e300,
+        -1e12,
+        2**62,
+        "9" * 30,
+        '{"content": [1]}',
+        '{"content": {"rich_card": "x"}}',
+    ]
 )
 
 
-READS = [
+SHOWN = [
     f"/_sandbox/{name}"
     for name in (
         "account",
@@ -366,7 +388,7 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         assert TO not in text
         assert "whsec" not in text
     else:
-        assert {get(read, path).status for path in READS} <= {200, 401, 429}  # the key or the limit is another one
+        assert {get(read, path).status for path in SHOWN} <= {200, 401, 429}  # the key or the limit is another one
 
 
 @pytest.mark.parametrize(
@@ -451,7 +473,7 @@ def test_a_message_with_other_content_than_the_api_accepts_is_shown(body: str) -
     for one in changed["log"]["entries"].values():
         one["body"] = body
     read = Sandbox.from_snapshot(changed, clock=SetClock())
-    assert {get(read, path).status for path in READS} == {200}
+    assert {get(read, path).status for path in SHOWN} == {200}
 
 
 def test_a_reload_that_is_retried_is_scheduled_again() -> None:
