@@ -38,6 +38,7 @@ VERSION: Final = 2
 _LARGE: Final = re.compile(r"-?[0-9]{19,4000}")
 _EARLIEST: Final = -62_135_596_800.0  # the year 1; a time before is not a date
 _LATEST: Final = 1e11  # the year 5138: every time until then is a date, also with the time to live of a message
+_MAX_DIGITS: Final = 18  # of an amount, before the point
 _FREE: Final = ("options.", "schedule.")  # where a float is no date, and so may have any value
 _WORDS: Final = Struct("<625I")  # the state of the random generator
 _RANDOM_VERSION: Final = 3  # of `Random.getstate`
@@ -351,6 +352,8 @@ def _read_decimal(value: Any, path: str) -> Decimal:  # noqa: ANN401 - JSON
         raise _Damaged(f"{path}: is not a number") from None
     if not found.is_finite():
         raise _Damaged(f"{path}: is not a number")
+    if found.adjusted() >= _MAX_DIGITS:
+        raise _Damaged(f"{path}: is out of range")
     return found
 
 
@@ -452,7 +455,7 @@ _SIMPLE: Final[Mapping[object, SnapshotCodec]] = {
     bool: _exact(bool),
     int: SnapshotCodec(_write_int, _read_int),
     float: SnapshotCodec(_write_float, _read_float),
-    object: SnapshotCodec(_plain, lambda value, _: value),
+    object: SnapshotCodec(_plain, lambda value, path: _build(_plain, path, value)),
     None: SnapshotCodec(_same, _one_of((None,))),
     Decimal: SnapshotCodec(str, _read_decimal),
     bytes: SnapshotCodec(lambda value: b64encode(value).decode(), _read_bytes),

@@ -413,6 +413,7 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         ({"wallet": {**BUSY["wallet"], "free": "-1"}}, "the snapshot is damaged at wallet.free: ValueError"),
         ({"wallet": {**BUSY["wallet"], "free": "x"}}, "the snapshot is damaged at wallet.free: is not a number"),
         ({"wallet": {**BUSY["wallet"], "free": "NaN"}}, "the snapshot is damaged at wallet.free: is not a number"),
+        ({"wallet": {**BUSY["wallet"], "free": "1E+18"}}, "the snapshot is damaged at wallet.free: is out of range"),
         ({"random": ""}, "the snapshot is damaged at random: is of another length"),
         ({"random": "ä"}, "the snapshot is damaged at random: ValueError"),
         ({"log": {**BUSY["log"], "final": [[0, "x"]]}}, "the snapshot is damaged at log: KeyError"),
@@ -448,6 +449,14 @@ def test_a_message_without_content_is_damaged(body: str) -> None:
     damaged = deepcopy(BUSY)
     next(iter(damaged["log"]["entries"].values()))["body"] = body
     with pytest.raises(ValueError, match=r"damaged at log\.entries\.\*\.body"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
+@pytest.mark.parametrize("value", [10**30, "\ud800"])
+def test_an_event_with_a_value_that_cannot_be_sent_is_damaged(value: object) -> None:
+    damaged = deepcopy(BUSY)
+    damaged["events"]["events"][0]["data"]["more"] = value
+    with pytest.raises(ValueError, match=r"damaged at events\.events\[0\]\.data"):
         _ = Sandbox.from_snapshot(damaged)
 
 
