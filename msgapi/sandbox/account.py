@@ -15,7 +15,7 @@ from math import ceil, floor
 from typing import Final, final
 
 from attrs import define, evolve, field, fields, frozen
-from attrs.validators import ge, gt
+from attrs.validators import and_, ge, gt, le
 
 from ..codegen import constructor
 from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response, new_response
@@ -35,8 +35,8 @@ from .rules.lifecycle import advance
 class WindowLimit:
     """At most *requests* in each fixed window of *window* seconds; windows begin at multiples of it."""
 
-    requests: int = field(validator=ge(1))
-    window: float = field(default=1.0, validator=gt(0))
+    requests: int = field(validator=and_(ge(1), le(2**53)))
+    window: float = field(default=1.0, validator=and_(gt(0), le(366 * 86_400)))  # so that its end is a date
 
 
 @final

@@ -17,7 +17,8 @@ import orjson
 from attrs import AttrsInstance, evolve
 
 from ..results import Detail
-from ..schema.validators import prefix_path
+from ..schema.free_json import json_object
+from ..schema.validators import prefix_path, problems_of
 from .account import Account
 from .http.codecs import read_model
 from .http.requests import RouteRequest
@@ -170,6 +171,9 @@ def _call(
     fields: dict[str, object],
 ) -> Any:  # noqa: ANN401 - JSON
     # Return the body of the response, or the problems if the request is refused.
+    problems = problems_of("", json_object, fields)
+    if problems:  # a file, or a program, may have what no request can have
+        return problems
     body = orjson.dumps(fields)
     answer = action(state, RouteRequest(now, id=id, body=body, fields=fields)).response
     said: Any = orjson.loads(answer.body)

@@ -24,6 +24,7 @@ import attrs
 import orjson
 from attrs import frozen
 
+from ..schema.validators import is_unicode
 from .account import Account
 from .model.billing import LedgerTransaction, Pair, TransactionLedger
 from .model.messages import LogEntry
@@ -35,6 +36,10 @@ FORMAT: Final = "msgapi-sandbox"
 VERSION: Final = 2
 """The version of the snapshots that this version of the package writes and reads."""
 _LARGE: Final = re.compile(r"-?[0-9]{19,4000}")
+_EARLIEST: Final = -62_135_596_800.0  # the year 1; a time before is not a date
+_LATEST: Final = 1e11  # the year 5138: every time until then is a date, also with the time to live of a message
+_MAX_DIGITS: Final = 18  # of an amount, before the point
+_FREE: Final = ("options.", "schedule.")  # where a float is no date, and so may have any value
 _WORDS: Final = Struct("<625I")  # the state of the random generator
 _RANDOM_VERSION: Final = 3  # of `Random.getstate`
 _STARTING: Final = ("balance", "agents", "channels", "templates", "campaigns")  # options whose effect is in the state
@@ -224,7 +229,7 @@ def _build(function: Callable[..., T], path: str, *args: object, **named: object
     # The validators of the model check what a type does not say.
     try:
         return function(*args, **named)
-    except (ValueError, TypeError, KeyError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, OSError) as error:  # the last one is of dates, too
         raise _Damaged(f"{path}: {type(error).__name__}") from None
 
 
@@ -347,6 +352,15 @@ def _read_decimal(value: Any, path: str) -> Decimal:  # noqa: ANN401 - JSON
         raise _Damaged(f"{path}: is not a number") from None
     if not found.is_finite():
         raise _Damaged(f"{path}: is not a number")
+    if found.adjusted() >= _MAX_DIGITS:
+        raise _Damaged(f"{path}: is out of range")
+    return found
+
+
+def _read_text(value: object, path: str) -> str:
+    found: str = _exact(str).read(value, path)
+    if not is_unicode(found):
+        raise _Damaged(f"{path}: is not valid Unicode")
     return found
 
 
@@ -366,9 +380,11 @@ def _write_int(value: int) -> int | str:
 
 
 def _read_int(value: Any, path: str) -> int:  # noqa: ANN401 - JSON
-    if isinstance(value, str) and _LARGE.fullmatch(value):
-        return int(value)
+    if path.endswith("seed"):  # of random numbers, of any size; the others are in responses
+        return int(value) if isinstance(value, str) and _LARGE.fullmatch(value) else int(_exact(int).read(value, path))
     found: int = _exact(int).read(value, path)
+    if not -(2**63) <= found < 2**63:
+        raise _Damaged(f"{path}: is out of range")
     return found
 
 
@@ -377,11 +393,14 @@ def _write_float(value: float) -> float | str:
 
 
 def _read_float(value: Any, path: str) -> float:  # noqa: ANN401 - JSON
-    if value == "inf":
+    is_date = not path.startswith(_FREE)
+    if value == "inf" and not is_date:
         return inf
     found: float = _exact(int, float).read(value, path)
     if not isfinite(found):
         raise _Damaged(f"{path}: is not a number")
+    if is_date and not _EARLIEST <= found <= _LATEST:
+        raise _Damaged(f"{path}: is out of range")
     return found
 
 
@@ -457,11 +476,11 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - JSON
 
 
 _SIMPLE: Final[Mapping[object, SnapshotCodec]] = {
-    str: _exact(str),
+    str: SnapshotCodec(_same, _read_text),
     bool: _exact(bool),
     int: SnapshotCodec(_write_int, _read_int),
     float: SnapshotCodec(_write_float, _read_float),
-    object: SnapshotCodec(_plain, lambda value, _: value),
+    object: SnapshotCodec(_plain, lambda value, path: _build(_plain, path, value)),
     None: SnapshotCodec(_same, _one_of((None,))),
     Decimal: SnapshotCodec(str, _read_decimal),
     bytes: SnapshotCodec(lambda value: b64encode(value).decode(), _read_bytes),

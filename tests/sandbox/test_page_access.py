@@ -282,6 +282,7 @@ async def test_each_file_of_the_page_is_served_and_loads_nothing_from_elsewhere(
         "main",
         "main.js/",
         "\0.js",
+        f"{'a' * 300}.js",
     ],
 )
 async def test_there_is_no_other_file(name: str) -> None:

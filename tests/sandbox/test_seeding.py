@@ -263,6 +263,20 @@ SECRET = "whsec_secret"
             {"messages": [{"reply": {"agent_id": "ag_none", "user": TO, "text": "x"}}]},
             "messages[0].reply There is no such agent that is approved and launched.",
         ),
+        (
+            {"messages": [{"send": text(content={"text": "\ud800"})}]},
+            "messages[0].send.content.text is not valid Unicode",
+        ),
+        (
+            {"messages": [{"send": text(content=10**40)}]},
+            "messages[0].send.content must be a whole number of at",
+        ),
+        (
+            {"messages": [{"reply": {"agent_id": "ag_live_demo", "user": TO, "text": "\ud800"}}]},
+            "messages[0].reply.text is not valid Unicode",
+        ),
+        ({"contacts": [{"phone": TO, "tags": ["\ud800"]}]}, "contacts[0].tags[0] is not valid Unicode"),
+        ({"webhooks": [{**HOOK, "secret": "\ud800"}]}, "webhooks[0].secret is not valid Unicode"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_path_and_quotes_no_value(seed: dict[str, Any], said_of_it: str) -> None:

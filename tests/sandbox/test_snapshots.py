@@ -320,11 +320,52 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:  # 
 
 PLACES = [one for one in places(BUSY) if one]
 WRONG: st.SearchStrategy[Any] = st.sampled_from(
-    [None, "", "x", -1, 0.5, 10**30, [], {}, [[]], {"a": 1}, True, "NaN", "1e999999"]
+    [
+        None,
+        "",
+        "x",
+        -1,
+        0.5,
+        10**30,
+        [],
+        {},
+        [[]],
+        {"a": 1},
+        True,
+        "NaN",
+        "1e999999",
+        "\ud800",
+        "inf",
+        1e12,
+        1e300,
+        -1e12,
+        2**62,
+        "9" * 30,
+        '{"content": [1]}',
+        '{"content": {"rich_card": "x"}}',
+    ]
 )
 
 
-@settings(max_examples=200)
+SHOWN = [
+    f"/_sandbox/{name}"
+    for name in (
+        "account",
+        "agents",
+        "campaigns",
+        "contacts",
+        "conversations",
+        "deliveries",
+        "messages",
+        "requests",
+        "snapshot",
+        "transactions",
+        "webhooks",
+    )
+]
+
+
+@settings(max_examples=100)
 @given(place=st.sampled_from(PLACES), wrong=WRONG, remove=st.booleans())
 def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
     place: tuple[Any, ...], wrong: object, *, remove: bool
@@ -338,7 +379,7 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
     else:
         owner[place[-1]] = wrong
     try:
-        _ = Sandbox.from_snapshot(damaged, clock=SetClock())
+        read = Sandbox.from_snapshot(damaged, clock=SetClock())
     except ValueError as error:
         text = str(error)
         assert text.startswith(
@@ -346,6 +387,8 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         )
         assert TO not in text
         assert "whsec" not in text
+    else:
+        assert {get(read, path).status for path in SHOWN} <= {200, 401, 429}  # the key or the limit is another one
 
 
 @pytest.mark.parametrize(
@@ -358,10 +401,19 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         ({"time": 10**400}, "the snapshot is damaged at time: OverflowError"),
         ({"time": nan}, "the snapshot is damaged at time: is not a number"),
         ({"time": inf}, "the snapshot is damaged at time: is not a number"),
+        ({"time": "inf"}, "the snapshot is damaged at time: is of another type"),
+        ({"time": 1e12}, "the snapshot is damaged at time: is out of range"),
+        ({"clock": {"paused": False, "offset": -1e12}}, "the snapshot is damaged at clock.offset: is out of range"),
+        ({"requests": 2**63}, "the snapshot is damaged at requests: is out of range"),
+        ({"requests": f"{10**20}"}, "the snapshot is damaged at requests: is of another type"),
+        ({"random": "\ud800"}, "the snapshot is damaged at random: is not valid Unicode"),
+        ({"options": {**BUSY["options"], "rate_limit": 2**60}}, "the snapshot is damaged at options: ValueError"),
+        ({"options": {**BUSY["options"], "window": 1e9}}, "the snapshot is damaged at options: ValueError"),
         ({"options": 5}, "the snapshot is damaged at options: must be an object"),
         ({"wallet": {**BUSY["wallet"], "free": "-1"}}, "the snapshot is damaged at wallet.free: ValueError"),
         ({"wallet": {**BUSY["wallet"], "free": "x"}}, "the snapshot is damaged at wallet.free: is not a number"),
         ({"wallet": {**BUSY["wallet"], "free": "NaN"}}, "the snapshot is damaged at wallet.free: is not a number"),
+        ({"wallet": {**BUSY["wallet"], "free": "1E+18"}}, "the snapshot is damaged at wallet.free: is out of range"),
         ({"random": ""}, "the snapshot is damaged at random: is of another length"),
         ({"random": "ä"}, "the snapshot is damaged at random: ValueError"),
         ({"log": {**BUSY["log"], "final": [[0, "x"]]}}, "the snapshot is damaged at log: KeyError"),
@@ -398,6 +450,39 @@ def test_a_message_without_content_is_damaged(body: str) -> None:
     next(iter(damaged["log"]["entries"].values()))["body"] = body
     with pytest.raises(ValueError, match=r"damaged at log\.entries\.\*\.body"):
         _ = Sandbox.from_snapshot(damaged)
+
+
+@pytest.mark.parametrize("value", [10**30, "\ud800"])
+def test_an_event_with_a_value_that_cannot_be_sent_is_damaged(value: object) -> None:
+    damaged = deepcopy(BUSY)
+    damaged["events"]["events"][0]["data"]["more"] = value
+    with pytest.raises(ValueError, match=r"damaged at events\.events\[0\]\.data"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
+@pytest.mark.parametrize("secret", ["", "a\nb"])
+def test_an_endpoint_with_a_secret_that_cannot_sign_is_damaged(secret: str) -> None:
+    damaged = deepcopy(BUSY)
+    next(iter(damaged["endpoints"]["by_id"].values()))["secret"] = secret
+    with pytest.raises(ValueError, match=r"damaged at endpoints\.by_id\.\*: ValueError"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"content": [1], "subject": 5}',
+        '{"content": {"rich_card": "x"}}',
+        '{"content": {"rich_card": {"carousel": {"cards": 5}, "standalone": []}}}',
+        '{"content": {"rich_card": {"carousel": {"cards": [5, {"title": 6}]}}}}',
+    ],
+)
+def test_a_message_with_other_content_than_the_api_accepts_is_shown(body: str) -> None:
+    changed = deepcopy(BUSY)
+    for one in changed["log"]["entries"].values():
+        one["body"] = body
+    read = Sandbox.from_snapshot(changed, clock=SetClock())
+    assert {get(read, path).status for path in SHOWN} == {200}
 
 
 def test_a_reload_that_is_retried_is_scheduled_again() -> None:

@@ -62,7 +62,7 @@ from ...contacts import ChannelType, ConsentType, Source, Status
 from ...redact import hidden
 from ...results import Detail
 from ...schema.requests import Schema
-from ...schema.validators import integer, non_empty, one_of, optional, tuple_of
+from ...schema.validators import any_string, integer, non_empty, one_of, optional, tuple_of
 from .agents import AgentStatus, UseCase
 from .billing import amount_problem
 
@@ -263,7 +263,12 @@ _CAMPAIGN: Final = Schema(
 )
 _CONSENT: Final = Schema(SeedConsent, {"status": one_of(ConsentStatus)})
 _CONTACT: Final = Schema(SeedContact, {"status": one_of(Status), "consents": tuple_of(_CONSENT.check)})
-_MESSAGE: Final = Schema(SeedMessage, {"status": one_of(SeedStatus), "ago": optional(_check_ago)}, _check_message)
+_REPLY: Final = Schema(SeedReply, {"text": any_string})
+_MESSAGE: Final = Schema(
+    SeedMessage,
+    {"reply": optional(_REPLY.check), "status": one_of(SeedStatus), "ago": optional(_check_ago)},
+    _check_message,
+)
 _PRICE_LIST: Final = Schema(SeedPrices, dict.fromkeys(_PRICES, optional(amount_problem)))
 SEED: Final = Schema(
     SeedDocument,

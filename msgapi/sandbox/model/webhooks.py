@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 from attrs.validators import and_, ge, le
 
 from ...redact import hidden
+from ...webhooks import sign
 from ..http.responses import format_time
 from .changes import ChangeFeed
 
@@ -29,6 +30,10 @@ MAX_RECORDS: Final = 10_000  # deliveries that are shown with their attempts
 _SUCCESS: Final = range(200, 300)
 
 
+def _check_secret(_: object, __: object, value: str) -> None:
+    _ = sign(b"", secret=value)  # an endpoint from a snapshot may have one that cannot sign
+
+
 @final
 @frozen(kw_only=True)
 class Endpoint:
@@ -37,7 +42,7 @@ class Endpoint:
     id: str
     url: str = field(repr=hidden)
     events: tuple[str, ...]
-    secret: str = field(repr=hidden)
+    secret: str = field(repr=hidden, validator=_check_secret)
     created_at: float
 
     def to_json(self) -> dict[str, object]:

@@ -7,7 +7,7 @@ Rules:
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from html import escape
-from typing import Final, final
+from typing import Any, Final, final
 
 from attrs import fields, frozen
 
@@ -267,7 +267,7 @@ def message_view(state: AccountState, entry: LogEntry) -> MessageView:
     """Return a message as it is shown."""
     sent = sent_fields(entry)
     template = {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
-    content = sent.get("content") or {}
+    content, subject = _object(sent, "content"), sent.get("subject")
     ttl = parse_ttl(sent.get("ttl"))
     delivered_for = 0.0 if entry.status in NOT_DELIVERED else float(entry.hold)
     return MessageView(
@@ -292,7 +292,7 @@ def message_view(state: AccountState, entry: LogEntry) -> MessageView:
         contact_id=entry.contact_id,
         idempotency_key=entry.idempotency_key,
         content=template or content,
-        subject=sent.get("subject"),
+        subject=subject if isinstance(subject, str) else None,
         has_html=entry.channel == "EMAIL" and bool(content.get("html")),
         revocable=entry.direction == "OUTBOUND" and entry.is_revocable,
         taps=tappable(entry),
@@ -334,12 +334,19 @@ def _sessions(state: AccountState, to: str, senders: Iterable[str], now: float) 
 def _text_of(entry: LogEntry) -> str:
     """Return what a list shows of a message: its text, its subject, the title of its first card, or its template."""
     sent = sent_fields(entry)
-    content = sent.get("content") or {}
-    card = content.get("rich_card") or {}
-    cards = (card.get("carousel") or {}).get("cards") or [(card.get("standalone") or {}).get("content")]
+    content = _object(sent, "content")
+    card = _object(content, "rich_card")
+    several = _object(card, "carousel").get("cards")
+    cards = several if isinstance(several, list) else [_object(card, "standalone").get("content")]
     titles = [one.get("title") or one.get("description") for one in cards if isinstance(one, dict)]
     texts = [sent.get("subject"), content.get("text"), *titles, sent.get("template_id")]
     return next((one for one in texts if isinstance(one, str) and one), "")
+
+
+def _object(owner: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    # The content of a message from a snapshot may be anything.
+    found = owner.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _plain_mail(sent: Mapping[str, object]) -> str:
