@@ -1,5 +1,6 @@
 """The configuration of Sphinx. `nox -s docs` builds the pages with warnings as errors."""
 
+import re
 import sys
 import zlib
 from pathlib import Path
@@ -20,7 +21,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
-    "sphinx_click",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "recipes", "inventories"]
@@ -33,6 +33,9 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True  # defaults as they are written, not the repr of their values
+smartquotes = False  # `--text` is an option and no dash
+toc_object_entries_show_parents = "hide"
 suppress_warnings = ["ref.python"]  # `type[T]` in a signature is also the end of the name of some fields
 
 
@@ -85,6 +88,40 @@ def _write_text(app: Sphinx, exception: Exception | None) -> None:
     _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
 
 
+def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
+    # Docstrings are plain text: an example is indented, without a mark, and a list needs no blank line before it.
+    before, inside = "", False
+    written: list[str] = []
+    for number, line in enumerate(lines):
+        if not line.strip():
+            written.append(line)
+            continue
+        is_indented = line.startswith("    ")
+        previous = lines[number - 1] if number else ""
+        follows_blank = number > 0 and not previous.strip()
+        if line.startswith("- ") and previous.strip() and not previous.startswith(("- ", "  ")):
+            written.append("")
+        if is_indented and follows_blank and not inside and not before.startswith(("- ", "* ", " ", "..")):
+            written += [".. code-block:: python", ""]
+            inside = True
+        elif not is_indented:
+            inside, before = False, line
+        written.append(line)
+    lines[:] = written
+
+
+def _shorten_signature(
+    _app: Sphinx, _what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    # attrs has NOTHING for a default that is made anew each time; and names of modules say nothing to a reader.
+    def short(text: str | None) -> str | None:
+        return text and re.sub(r"~?\bmsgapi(?:\.[a-z_]\w*)+\.(?=[A-Z])", "", re.sub(r"= ?NOTHING\b", "= ...", text))
+
+    return short(signature), short(returned)
+
+
 def setup(app: Sphinx) -> None:
-    """Write the text files when the pages are built."""
+    """Connect the functions of this file."""
+    _ = app.connect("autodoc-process-docstring", _mark_examples)
+    _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("build-finished", _write_text)

@@ -147,7 +147,7 @@ async def test_the_fixtures_in_the_page_work_as_written(tmp_path: Path) -> None:
 
 
 async def test_the_observers_of_the_page_see_the_call() -> None:
-    example = "import sys\n" + code("how-to/telemetry.md", "Logs, traces and drift").replace(
+    example = "import sys\n" + code("how-to/telemetry.md", "An observer of your own").replace(
         "basicConfig(", "basicConfig(stream=sys.stdout, "
     )
     printed = await run(example, Sandbox())
@@ -162,7 +162,7 @@ async def test_an_error_is_raised_by_unwrap() -> None:
 
 async def test_a_job_with_a_key_of_its_own_that_runs_twice_sends_one_message() -> None:
     sandbox = Sandbox()
-    assert await run(code("explanation/sent-once.md", "Sent once"), sandbox) == "True\n"
+    assert await run(code("explanation/sent-once.md", "The key of a call"), sandbox) == "True\n"
     (sent,) = sandbox.messages
     assert sent.idempotency_key == "order-4711-arrived"
 

@@ -39,7 +39,7 @@ NOT_RUN: Final = {
 """Why blocks are not run, and how many for each reason."""
 LANGUAGES: Final = {"python", "shell"}
 OTHERS: Final = {"json", "text", "toml", "ini", "yaml", "html", "csv"}
-NO_NAMES: Final = {*webhooks.EVENT_TYPES, "fallback.to"}  # events, and the name of a field
+NO_NAMES: Final = {*webhooks.EVENT_TYPES, "fallback.to", "batch.rows"}  # events, a field, and a metric
 MODULES: Final = {name for name in msgapi.__all__ if isinstance(getattr(msgapi, name), ModuleType)}
 TIMEOUT: Final = 120  # seconds for one block
 FILES: Final = {
