@@ -33,7 +33,6 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True  # defaults as they are written, not the repr of their values
 smartquotes = False  # `--text` is an option and no dash
 toc_object_entries_show_parents = "hide"
 suppress_warnings = ["ref.python"]  # `type[T]` in a signature is also the end of the name of some fields
@@ -88,6 +87,21 @@ def _write_text(app: Sphinx, exception: Exception | None) -> None:
     _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
 
 
+_SHORTER = (
+    (r"= ?NOTHING\b", "= ..."),  # attrs: a default that is made anew each time
+    (r"<msgapi\.[\w.]*\.(\w+) object(?: at 0x\w+)?>", r"\1()"),
+    (r"(= ?)((?!Decimal)[A-Z]\w+)\((?:[^()]|\([^()]*\))*\)(?=[,)])", r"\1\2()"),  # a value with its own defaults
+    (r"~?\b(?:msgapi|collections|typing|datetime|decimal)(?:\.[a-z_]\w*)*\.(?=[A-Z])", ""),
+    (r"~(?=[a-z]+\.)", ""),
+)
+"""Patterns in a signature, and what is written instead."""
+
+
+def _skip_internal(_app: Sphinx, _what: str, name: str, *_others: object) -> bool | None:
+    # The rules of the requests are for the sandbox and the tests; the classes of the requests document them.
+    return True if name == "SCHEMAS" else None
+
+
 def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
     # Docstrings are plain text: an example is indented, without a mark, and a list needs no blank line before it.
     before, inside = "", False
@@ -113,9 +127,10 @@ def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _option
 def _shorten_signature(
     _app: Sphinx, _what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
-    # attrs has NOTHING for a default that is made anew each time; and names of modules say nothing to a reader.
     def short(text: str | None) -> str | None:
-        return text and re.sub(r"~?\bmsgapi(?:\.[a-z_]\w*)+\.(?=[A-Z])", "", re.sub(r"= ?NOTHING\b", "= ...", text))
+        for pattern, replacement in _SHORTER:
+            text = text and re.sub(pattern, replacement, text)
+        return text
 
     return short(signature), short(returned)
 
@@ -123,5 +138,6 @@ def _shorten_signature(
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
     _ = app.connect("autodoc-process-docstring", _mark_examples)
+    _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("build-finished", _write_text)

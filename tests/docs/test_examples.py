@@ -8,6 +8,7 @@ import re
 import sys
 from decimal import Decimal
 from pathlib import Path
+from shutil import which
 from typing import Any, get_args
 
 import anyio
@@ -158,6 +159,27 @@ async def test_an_error_is_raised_by_unwrap() -> None:
     printed = await run(code("reference/outcomes.md", "Outcomes", 1), Sandbox())
     assert printed.startswith("not_found ")
     assert "msg_unknown" not in printed
+
+
+@pytest.mark.skipif(which("node") is None, reason="it needs Node.js")
+async def test_the_end_to_end_test_in_javascript_passes(tmp_path: Path) -> None:
+    for block in (block for page in PAGES for block in page.blocks if block.language == "js"):
+        _ = (tmp_path / str(block.value)).write_text(block.code)
+    command = ["-m", "msgapi", "sandbox", "--", "node", "--test", "app.test.mjs"]
+    done = await anyio.run_process([sys.executable, *command], check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout.decode()
+    assert b"pass 3" in done.stdout
+
+
+async def test_each_key_of_the_summary_is_in_the_table(tmp_path: Path) -> None:
+    _ = (tmp_path / "people.csv").write_text("to\n+4915112345678\n")
+    options = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi", "--sandbox", "--json"]
+    command = [sys.executable, "-m", "msgapi", "batch", "people.csv", *options]
+    printed = (await anyio.run_process(command, cwd=tmp_path)).stdout
+    (page,) = (page for page in PAGES if page.path == "docs/how-to/batch-from-a-file.md")
+    table = page.text.partition("## The summary as JSON\n")[2].partition("\n## ")[0]
+    keys = {key for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert keys == set(orjson.loads(printed))
 
 
 async def test_a_job_with_a_key_of_its_own_that_runs_twice_sends_one_message() -> None:

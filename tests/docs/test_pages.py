@@ -32,13 +32,15 @@ EXAMINED: Final = {
 NOT_RUN: Final = {
     "it asks for a key": 1,
     "it installs packages": 4,
+    "it needs Node.js": 1,  # tests/docs/test_examples.py runs it where there is one
     "it needs Redis": 1,
     "it serves until Ctrl-C": 1,
     "it waits for events": 1,
+    "tests/browser runs these commands": 1,
 }
 """Why blocks are not run, and how many for each reason."""
 LANGUAGES: Final = {"python", "shell"}
-OTHERS: Final = {"json", "text", "toml", "ini", "yaml", "html", "csv"}
+OTHERS: Final = {"js", "json", "sh", "text", "toml", "ini", "yaml", "html", "csv"}
 NO_NAMES: Final = {*webhooks.EVENT_TYPES, "fallback.to", "batch.rows"}  # events, a field, and a metric
 MODULES: Final = {name for name in msgapi.__all__ if isinstance(getattr(msgapi, name), ModuleType)}
 TIMEOUT: Final = 120  # seconds for one block
