@@ -5,10 +5,13 @@ import sys
 import zlib
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import get_args
 
 from sphinx.application import Sphinx
 
+from msgapi import ApiError
 from msgapi.version import VERSION
+from msgapi.webhooks import Event
 
 HERE = Path(__file__).parent
 project = "msgapi"
@@ -87,12 +90,24 @@ def _write_text(app: Sphinx, exception: Exception | None) -> None:
     _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
 
 
+_ARGUMENTS = r"\((?:[^()]|\([^()]*\))*\)"  # of the repr of a value
+
+
+def _union(alias: object) -> str:
+    return re.escape(" | ".join(one.__name__ for one in get_args(alias)))
+
+
 _SHORTER = (
     (r"= ?NOTHING\b", "= ..."),  # attrs: a default that is made anew each time
+    (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
     (r"<msgapi\.[\w.]*\.(\w+) object(?: at 0x\w+)?>", r"\1()"),
-    (r"(= ?)((?!Decimal)[A-Z]\w+)\((?:[^()]|\([^()]*\))*\)(?=[,)])", r"\1\2()"),  # a value with its own defaults
-    (r"~?\b(?:msgapi|collections|typing|datetime|decimal)(?:\.[a-z_]\w*)*\.(?=[A-Z])", ""),
-    (r"~(?=[a-z]+\.)", ""),
+    (rf"= ?\((?:[A-Z]\w+{_ARGUMENTS}(?:, ?)?)+\)", "= ..."),
+    (rf"(= ?)(?!Decimal)([A-Z]\w+){_ARGUMENTS}(?=[,)])", r"\1\2()"),
+    (r"~?\bmsgapi(?:\.[a-z_]\w*)*\.(?=[A-Z])", ""),
+    (r"(?:typing\.)?~(?=[A-Z])", ""),
+    (_union(ApiError), "ApiError"),
+    (r"\bOk\[([^\[\]]+|[^\[\]]*\[[^\[\]]*\])\] \| ApiError", r"Result[\1]"),
+    (_union(Event), "Event"),
 )
 """Patterns in a signature, and what is written instead."""
 

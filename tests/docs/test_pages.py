@@ -36,6 +36,7 @@ NOT_RUN: Final = {
     "it needs Redis": 1,
     "it serves until Ctrl-C": 1,
     "it waits for events": 1,
+    "the tests have set them": 1,
     "tests/browser runs these commands": 1,
 }
 """Why blocks are not run, and how many for each reason."""
