@@ -8,6 +8,7 @@ from tempfile import mkdtemp
 from typing import get_args
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 from msgapi import ApiError
 from msgapi.version import VERSION
@@ -117,6 +118,17 @@ def _skip_internal(_app: Sphinx, _what: str, name: str, *_others: object) -> boo
     return True if name == "SCHEMAS" else None
 
 
+def _document_constant(_app: Sphinx, what: str, name: str, given: object, _options: object, lines: list[str]) -> None:
+    # A constant that a package re-exports has its docstring in the module that defines it. Without it, Sphinx shows the
+    # docstring of its class, such as that of `str`.
+    package, _, constant = name.rpartition(".")
+    if what != "data" or not (type(given).__doc__ or "").startswith(lines[0] if lines else "-"):
+        return
+    modules = [one for one in sorted(sys.modules) if one.startswith(f"{package}.")]
+    docs = [ModuleAnalyzer.for_module(one).find_attr_docs().get(("", constant)) for one in modules]
+    lines[:] = next((found for found in docs if found), [])
+
+
 def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
     # Docstrings are plain text: an example is indented, without a mark, and a list needs no blank line before it.
     before, inside = "", False
@@ -152,6 +164,7 @@ def _shorten_signature(
 
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
+    _ = app.connect("autodoc-process-docstring", _document_constant)
     _ = app.connect("autodoc-process-docstring", _mark_examples)
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)

@@ -191,6 +191,13 @@ def test_each_name_of_a_module_that_is_mentioned_exists(page: Page) -> None:
         assert found or find_spec(f"msgapi.{module}.{name}"), f"{module}.{name}"
 
 
+@pytest.mark.parametrize("module", ["webhooks", "batch", "journal"])
+def test_each_public_name_is_on_the_page_of_its_module(module: str) -> None:
+    page = (ROOT / f"docs/reference/api/{module}.md").read_text()
+    found = re.findall(rf"^\.\. auto\w+:: msgapi\.{module}\.(\w+)$", page, re.MULTILINE)
+    assert sorted(found) == sorted({*getattr(msgapi, module).__all__} - {"SCHEMAS"})
+
+
 @each_page
 def test_the_distribution_is_named_in_full(page: Page) -> None:
     assert re.findall(r"pip install [\"']?msgapi(?!-sdk)", page.text) == []
