@@ -302,10 +302,14 @@ def row_states() -> str:
             'font-family="system-ui, sans-serif" font-size="13">'
         ),
         "<title>The states of a row in a journal</title>",
-        ("<desc>A row is started before it is sent. By the answer it is then accepted, refused, not sent or unknown."
-        " The next run sends rows that are not sent, and rows that are unknown under the same key.</desc>"),
-        ('<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
-        '<path d="M0 0L8 4L0 8z" fill="#1c2b29"/></marker></defs>'),
+        (
+            "<desc>A row is started before it is sent. By the answer it is then accepted, refused, not sent or unknown."
+            " The next run sends rows that are not sent, and rows that are unknown under the same key.</desc>"
+        ),
+        (
+            '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+            '<path d="M0 0L8 4L0 8z" fill="#1c2b29"/></marker></defs>'
+        ),
         f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#fff"/>',
         *_box(16, middle - 24, "not recorded", "no byte has left"),
         *_arrow(206, middle, (282, middle), "recorded", at=(244, middle - 8)),
