@@ -17,11 +17,12 @@ from typing import Final, final
 from attrs import define, evolve, field, fields, frozen
 from attrs.validators import ge, gt
 
+from ..codegen import constructor
 from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response, new_response
 from ..results import Detail
 from ..version import VERSION
-from .http.requests import RouteRequest, bearer_token, operation_of, read_body, split_url, with_fields
-from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
+from .http.requests import RouteRequest, bearer_token, new_request, operation_of, read_body, split_url, with_fields
+from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, new_simulated, not_found
 from .model.faults import fault_response
 from .model.inspection import RateLimitView
 from .model.state import ROLES, AccountOptions, AccountState, Role
@@ -60,6 +61,9 @@ class WindowState:
         }
 
 
+_new_window: Final = constructor(WindowState)
+
+
 @final
 @define(eq=False)
 class WindowCounter:
@@ -78,7 +82,7 @@ class WindowCounter:
         if used >= self.limit.requests:
             return WindowState(self.limit.requests, 0, reset, wait=ceil(max(reset - now, 0.0) * 1000 + 1) / 1000)
         self.counted = (number, used + 1)
-        return WindowState(self.limit.requests, self.limit.requests - used - 1, reset)
+        return _new_window(self.limit.requests, self.limit.requests - used - 1, reset)
 
     def view(self, endpoint_class: str, now: float) -> RateLimitView:
         """Return the limit, and how much of it remains at *now*."""
@@ -152,7 +156,7 @@ class Account:
         elif ROLES.index(self.role) < ROLES.index(found[0].role):
             response = error_response(403, "forbidden", f"The key needs the role of {found[0].role} for this.")
         else:
-            received = RouteRequest(now, id=found[1], query=query, body=request.body or b"")
+            received = new_request(now, id=found[1], query=query, body=request.body or b"")
             response = self._with_random_fault(found[0], headers, received)
         answer = _with_headers(response, limit, now)
         if is_control:
@@ -249,9 +253,7 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     if "server" not in response.headers:
         headers |= limit.headers()
     answer = new_response(response.status, headers, response.body)
-    return SimulatedResponse(
-        answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait
-    )
+    return new_simulated(answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait)
 
 
 @lru_cache(maxsize=4)

@@ -91,6 +91,7 @@ class Sandbox(SandboxControls):
     api_key: str = field(init=False)
     clock: Clock = field(init=False)
     _start: Callable[[], RestoredSandbox] = field(init=False)
+    _notify_sender: Callable[[], None] = field(init=False)
 
     def __init__(
         self,
@@ -141,7 +142,7 @@ class Sandbox(SandboxControls):
         self.clock = clock
         self._clock = SandboxClock(clock)
         self._start = lambda: start(clock.time())
-        self._wake_sender = _do_nothing
+        self._wake_sender = self._notify_sender = _do_nothing
         opened = self._start()
         self.account, self.api_key = opened.account, opened.account.api_key
         self.account.state.owner = self
@@ -249,7 +250,7 @@ class Sandbox(SandboxControls):
     def handle(self, request: Request) -> SimulatedResponse:
         """Return the response to *request* at once. The caller applies its delay, by `sleep`, and its loss."""
         response = self.account.handle(request, self._clock.time())
-        self._wake_sender()
+        self._notify_sender()
         return response
 
     async def answer(self, request: Request) -> SimulatedResponse:
@@ -274,12 +275,12 @@ class Sandbox(SandboxControls):
 
         For real HTTP use `transports.aiohttp.open(timeout=5)`: the service waits 5 seconds for a response.
         """
-        async with send_webhooks(lambda: self.account.state, self._clock, transport) as wake:
-            self._wake_sender = wake
+        async with send_webhooks(lambda: self.account.state, self._clock, transport) as sender:
+            self._wake_sender, self._notify_sender = sender.wake, sender.notify
             try:
                 yield
             finally:
-                self._wake_sender = _do_nothing
+                self._wake_sender = self._notify_sender = _do_nothing
 
     @property
     def messages(self) -> KeptMessages:

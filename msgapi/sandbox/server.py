@@ -13,7 +13,7 @@ Rules:
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import lru_cache
 from ipaddress import ip_address
 from logging import Logger
@@ -22,11 +22,12 @@ from urllib.parse import urlsplit
 
 import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
+from aiohttp.http import SERVER_SOFTWARE
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import field, frozen
 
 from ..config import is_loopback
-from ..http import Request
+from ..http import Request, Response
 from ..transports import aiohttp
 from .http.responses import error_response
 from .page.access import PageAccess
@@ -43,6 +44,7 @@ _NO_LOG: Final = cast("Logger", None)  # disables aiohttp's access log, though i
 _ABSOLUTE_URL: Final = re.compile("https?://", re.IGNORECASE)
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?\.?")
 _SHUTDOWN_TIMEOUT = 0.2  # seconds for the requests that are under way when the server closes
+_SERVER: Final = f"Server: {SERVER_SOFTWARE}\r\n"
 _END_OF_REQUEST = b"\r\n\r\n"
 _TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
@@ -245,21 +247,23 @@ async def _respond(
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
+    path = request.raw_path
+    url = path if _ABSOLUTE_URL.match(path) else f"http://sandbox{path}"
     body = None
-    url = request.raw_path if _ABSOLUTE_URL.match(request.raw_path) else f"http://sandbox{request.raw_path}"
-    arrived = request.content.is_eof()
-    with nullcontext() if arrived else anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
-        body = await _read_body(request, url)
+    if request.content.is_eof():  # most bodies arrive with the head
+        body = request.content.read_nowait()
+    else:
+        with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+            body = await _read_body(request, url)
     if body is None:
         return _abort(request)
     connection.body_received(body)
     refused = hosts.check(request, url)
     if refused is not None:
-        response = error_response(403, "forbidden", refused).response
-        return web.Response(status=response.status, headers=response.headers, body=response.body)
+        return _to_web(request, error_response(403, "forbidden", refused).response)
     given = Request(request.method, url, _headers(request), body)
     selected = sandbox.select(given)
-    if request.raw_path.startswith("/v1/"):
+    if path.startswith("/v1/"):
         simulated = selected.handle(given)
     else:
         found = await page.respond(request, given)
@@ -270,8 +274,44 @@ async def _respond(
         await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
-    response = simulated.response
+    return _to_web(request, simulated.response)
+
+
+def _to_web(request: web.BaseRequest, response: Response) -> web.StreamResponse:
+    is_plain = response.body and "date" in response.headers and "server" not in response.headers
+    if is_plain and request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD":
+        return WholeResponse(response)
     return web.Response(status=response.status, headers=response.headers, body=response.body)
+
+
+@final
+class WholeResponse(web.StreamResponse):
+    """A response with a body and a date that is written at once, on a connection of HTTP/1.1 that stays open.
+
+    It has the headers that a `web.Response` would have, and takes a third of its time.
+    """
+
+    def __init__(self, response: Response) -> None:
+        """Write *response*."""
+        super().__init__(status=response.status)
+        fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
+        head = f"HTTP/1.1 {self.status} {self.reason}\r\n{fields}Content-Length: {len(response.body)}\r\n{_SERVER}\r\n"
+        self._whole = head.encode() + response.body
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection stays open: always."""
+        return True
+
+    async def prepare(self, request: web.BaseRequest) -> None:
+        """Write the response."""
+        if request.transport is None or request.transport.is_closing():
+            raise ConnectionResetError
+        request.transport.write(self._whole)
+        await request.writer.drain()
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Do nothing: all is written."""
 
 
 def _respond_to_malformed(sandbox: Served, request: web.BaseRequest) -> web.Response:
@@ -303,7 +343,10 @@ async def _read_body(request: web.BaseRequest, url: str) -> bytes:
 
 def _headers(request: web.BaseRequest) -> dict[str, str]:
     # A repeated header is a list, as HTTP defines it; so two different keys are not a valid key.
-    headers: dict[str, str] = {}
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    if len(headers) == len(request.headers):
+        return headers
+    headers.clear()
     for name, value in request.headers.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value

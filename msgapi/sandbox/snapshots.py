@@ -27,8 +27,8 @@ from attrs import frozen
 from .account import Account
 from .model.billing import LedgerTransaction, Pair, TransactionLedger
 from .model.messages import LogEntry
-from .model.state import AccountOptions, ClockState, NextStep, ReloadRetry, ScheduledItem
-from .model.webhooks import PendingDelivery
+from .model.state import AccountOptions, ClockState, NextStep, ReloadRetry, ScheduledItem, ScheduledItems, ScheduleRow
+from .model.webhooks import EmittedEvent, EventRow, PendingDelivery, event_of
 
 T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
@@ -174,7 +174,7 @@ def _restore(snapshot: Mapping[str, Any], options: Mapping[str, object]) -> Rest
     pending = _PENDING.read(snapshot["webhook_queue"]["pending"], "webhook_queue.pending")
     state.webhook_queue.add_pending(pending)
     state.webhook_queue.index(state.events)
-    for part in (state.wallet, state.schedule, state.log, state.contacts):
+    for part in (state.wallet, state.log, state.contacts):
         _build(part.index, "log")
     return RestoredSandbox(account, clock)
 
@@ -416,6 +416,31 @@ def _read_item(value: Any, path: str) -> ScheduledItem:  # noqa: ANN401 - JSON
     return pair
 
 
+def _write_scheduled(items: ScheduledItems) -> list[Any]:
+    written: list[Any] = _codec(list[ScheduleRow]).write(items.rows)
+    return written
+
+
+def _read_scheduled(value: object, path: str) -> ScheduledItems:
+    items, rows = ScheduledItems(), _codec(list[ScheduleRow]).read(value, path)
+    steps = [item.message_id for _, _, item in rows if isinstance(item, NextStep)]
+    if len({number for _, number, _ in rows}) < len(rows) or len({*steps}) < len(steps):
+        raise _Damaged(f"{path}: has an item twice")
+    for at, number, item in rows:
+        items.push(at, number, item)
+    return items
+
+
+def _write_event(row: EventRow) -> dict[str, Any]:
+    written: dict[str, Any] = _codec(EmittedEvent).write(event_of(row))
+    return written
+
+
+def _read_event(value: object, path: str) -> EventRow:
+    event: EmittedEvent = _codec(EmittedEvent).read(value, path)
+    return event.id, event.event, event.at, event.data
+
+
 def _write_ledger(ledger: TransactionLedger) -> list[Any]:
     return [_codec(LedgerTransaction).write(ledger[number]) for number in range(len(ledger))]
 
@@ -440,6 +465,8 @@ _SIMPLE: Final[Mapping[object, SnapshotCodec]] = {
     None: SnapshotCodec(_same, _one_of((None,))),
     Decimal: SnapshotCodec(str, _read_decimal),
     bytes: SnapshotCodec(lambda value: b64encode(value).decode(), _read_bytes),
+    EventRow: SnapshotCodec(_write_event, _read_event),
+    ScheduledItems: SnapshotCodec(_write_scheduled, _read_scheduled),
     ScheduledItem: SnapshotCodec(_write_item, _read_item),
     Random: SnapshotCodec(_write_random, _read_random),
     TransactionLedger: SnapshotCodec(_write_ledger, _read_ledger),

@@ -448,3 +448,31 @@ async def test_a_target_may_have_a_host(host: str) -> None:
         ):
             await stream.send(asked)
             assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("is_closing", [None, True])
+async def test_a_response_on_a_connection_that_is_lost_is_not_written(is_closing: bool | None) -> None:
+    from types import SimpleNamespace
+    from typing import Any, cast
+
+    transport = None if is_closing is None else SimpleNamespace(is_closing=lambda: is_closing)
+    one = server.WholeResponse(Response(200, {}, b"{}"))
+    with pytest.raises(ConnectionResetError):
+        await one.prepare(cast("Any", SimpleNamespace(transport=transport)))
+
+
+@pytest.mark.parametrize("asked", REQUESTS, ids=range(len(REQUESTS)))
+async def test_a_response_that_is_written_at_once_has_the_headers_of_any_other_one(asked: Request) -> None:
+    async with over_http(Sandbox()) as (url, session):
+        path = asked.url.partition("://")[2].partition("/")[2]
+        answers: list[aiohttp.ClientResponse] = []
+        for more in ({}, {"Connection": "close"}):
+            headers = {**asked.headers, **more}
+            async with session.request(asked.method, f"{url}/{path}", headers=headers, data=asked.body) as answer:
+                answers.append(answer)
+    at_once, usual = ({name.lower(): answer.headers.getall(name) for name in answer.headers} for answer in answers)
+    assert usual.pop("connection") == ["close"]
+    assert at_once.keys() == usual.keys()
+    assert [at_once[name] for name in ("server", "content-type")] == [
+        usual[name] for name in ("server", "content-type")
+    ]

@@ -420,6 +420,20 @@ def test_anything_else_is_not_a_snapshot(given: Any) -> None:  # noqa: ANN401 - 
         _ = Sandbox.from_snapshot(given)
 
 
+@pytest.mark.parametrize("same", [1, 2], ids=["number", "message"])
+def test_what_is_scheduled_twice_is_damaged(same: int) -> None:
+    box = Sandbox(clock=SetClock())
+    assert [send(box).status, send(box).status] == [200, 200]
+    damaged = through_json(box)
+    first, second = damaged["schedule"]["heap"]
+    if same == 1:
+        second[1] = first[1]
+    else:
+        second[2] = first[2]
+    with pytest.raises(ValueError, match=r"damaged at schedule\.heap: has an item twice"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
 @pytest.mark.anyio
 async def test_a_restored_sandbox_is_a_transport() -> None:
     restored = Sandbox.from_snapshot(orjson.loads(orjson.dumps(busy().snapshot())), clock=SetClock())

@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 from attrs import define, field, frozen
 
-from ...codegen import copier
+from ...codegen import constructor, copier
 from ...http import Response
 from ...messages import check_key
 from ...results import Detail
@@ -52,6 +52,7 @@ _LIKELY: Final = (
     b':0.07,"total":1000.0},"tier":{"channel":"RCS","current":"tier_1","volume_used":1}}}'
 )
 """A response to a send: where the stored ones are like it, they take less space."""
+_PACKER: Final = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 1, zlib.Z_DEFAULT_STRATEGY, _LIKELY)  # is only copied
 
 
 @final
@@ -70,6 +71,8 @@ class RouteRequest:
     key: str | None = None
 
 
+new_request: Final = constructor(RouteRequest)
+"""`RouteRequest(...)`, in half of the time."""
 with_fields: Final = copier(RouteRequest, "fields", "key")
 """A function of a RouteRequest, its fields and its key, which returns the request with them."""
 
@@ -312,7 +315,7 @@ def _digest(body: bytes) -> bytes:
 
 
 def _pack_response(response: Response) -> bytes:
-    packer = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 1, zlib.Z_DEFAULT_STRATEGY, _LIKELY)
+    packer = _PACKER.copy()
     location = response.headers.get("location", "")
     return packer.compress(location.encode() + b"\n" + response.body) + packer.flush()
 

@@ -11,6 +11,7 @@ import attrs
 import orjson
 from attrs import frozen
 
+from ...codegen import constructor
 from ...http import Response, new_response
 from ...results import Detail
 
@@ -46,9 +47,13 @@ class SimulatedResponse:
     wait: Wait | None = None
 
 
+new_simulated: Final = constructor(SimulatedResponse)
+"""`SimulatedResponse(...)`, in half of the time."""
+
+
 def json_response(body: object, status: int = 200) -> SimulatedResponse:
     """Return a response with a JSON *body*, which may contain attrs models."""
-    return SimulatedResponse(new_response(status, JSON_HEADERS, compact(_dump(body))))
+    return new_simulated(new_response(status, JSON_HEADERS, compact(_dump(body))))
 
 
 def created(body: object, location: str) -> SimulatedResponse:

@@ -9,13 +9,13 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict, final, get_args
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypedDict, final, get_args
 
 import orjson
 from attrs import Factory, define, field, frozen
 from attrs.validators import in_, optional
 
-from ...http import Request
+from ...http import Request, new_response
 from ...redact import hidden
 from ..http.requests import split_url
 from ..http.responses import SimulatedResponse
@@ -52,6 +52,12 @@ class LoggedRequest(NamedTuple):
         return split_url(self.url)[1]
 
 
+RequestRow: TypeAlias = tuple[
+    int, float, str, str, bytes, str | None, int, Mapping[str, str], bytes, float, bool, str | None, bool
+]
+"""The fields of a LoggedRequest, and of its answer. Such tuples cost the garbage collector nothing."""
+
+
 @final
 @define(eq=False, repr=False)
 class RequestLog:
@@ -59,23 +65,31 @@ class RequestLog:
 
     changes: ChangeFeed = field(factory=ChangeFeed)
     count: int = field(default=0, init=False)
-    _last: deque[tuple[int, LoggedRequest]] = field(factory=deque, init=False)  # each with its size
+    _last: deque[RequestRow] = field(factory=deque, init=False)
     _size: int = field(default=0, init=False)
 
     def add(self, at: float, request: Request, key: str | None, answer: SimulatedResponse) -> None:
         """Add a request; drop the oldest ones beyond the bounds."""
         self.count += 1
-        body, last = request.body or b"", self._last
-        size = len(body) + len(answer.response.body)
-        last.append((size, LoggedRequest(self.count, at, request.method, request.url, body, key, answer)))
-        self._size += size
+        body, last, response = request.body or b"", self._last, answer.response
+        answered = (response.status, response.headers, response.body)
+        effects = (answer.delay, answer.lost, answer.fault, answer.replayed)
+        last.append((self.count, at, request.method, request.url, body, key, *answered, *effects))
+        self._size += len(body) + len(response.body)
         while len(last) > MAX_REQUESTS or (self._size > MAX_REQUEST_BYTES and len(last) > 1):
-            self._size -= last.popleft()[0]
+            dropped = last.popleft()
+            self._size -= len(dropped[4]) + len(dropped[8])
         self.changes.add("requests")
 
     def newest_first(self) -> Iterator[LoggedRequest]:
         """Iterate over the requests, newest first."""
-        return (one for _, one in reversed(self._last))
+        return map(_request_of, reversed(self._last))
+
+
+def _request_of(row: RequestRow) -> LoggedRequest:
+    number, at, method, url, body, key, status, headers, answered, delay, lost, fault, replayed = row
+    answer = SimulatedResponse(new_response(status, headers, answered), delay, lost, fault, replayed)
+    return LoggedRequest(number, at, method, url, body, key, answer)
 
 
 @final

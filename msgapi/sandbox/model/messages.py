@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple, TypeAlias, final
+from typing import Final, Literal, NamedTuple, TypeAlias, final, get_args
 
 import orjson
 from attrs import define, field, frozen, setters
@@ -66,6 +66,8 @@ MessageStatus: TypeAlias = Literal[
     "EXPIRED",
     "REVOKED",
 ]
+EVENT_NAMES: Final[Mapping[str, str]] = {one: one.lower() for one in get_args(MessageStatus)}
+"""The name of each status in the events of a message."""
 NOT_DELIVERED: Final = frozenset({"REVOKED", "FAILED", "BOUNCED", "EXPIRED"})
 """The final statuses of a message that was not delivered, which costs nothing."""
 QUERY_STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUNCED", "FAILED", "UNSUBSCRIBED")
@@ -274,7 +276,7 @@ class MessageLog:
         self, entry: LogEntry, status: MessageStatus, now: float, *, error_code: str | None = None
     ) -> LogEntry:
         """Set the status of a message, add the event, and return the changed entry."""
-        events = (*entry.events, (status.lower(), now))
+        events = (*entry.events, (EVENT_NAMES[status], now))
         changed = _with_status(entry, status, events, error_code)
         self._entries[entry.id] = changed
         self.changes.add("messages", entry.id)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
+from ...codegen import constructor
 from ...messages import Tier
 from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
@@ -20,7 +21,7 @@ from .contacts import ContactRecords
 from .faults import DeliverySteps, FaultShares, RandomFaults, Timing
 from .inspection import AccountView, Conversations, RequestLog
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
-from .webhooks import Endpoints, EventLog, WebhookFaults, WebhookQueue
+from .webhooks import Endpoints, EventData, EventLog, WebhookFaults, WebhookQueue, event_of
 
 Role: TypeAlias = Literal["viewer", "editor", "manager"]
 ROLES: Final[tuple[Role, ...]] = ("viewer", "editor", "manager")
@@ -109,6 +110,9 @@ class NextStep:
     steps: DeliverySteps
 
 
+_new_step: Final = constructor(NextStep)
+
+
 @final
 @frozen
 class ReloadRetry:
@@ -117,6 +121,44 @@ class ReloadRetry:
 
 ScheduledItem: TypeAlias = NextStep | ReloadRetry | Pair
 """A step of a message, the retry of a reload, or the pair whose session may have ended."""
+
+
+ScheduleRow: TypeAlias = tuple[float, int, ScheduledItem]
+"""When an item is due, its number, and the item."""
+
+
+@final
+@define(eq=False, repr=False)
+class ScheduledItems:
+    """The items that are scheduled, as a heap; those that are due at once are in the order of their numbers.
+
+    In the heap, the step of a message is the id of the message: then the row is of text and numbers, and costs the
+    garbage collector nothing, however many there are. *steps* has the steps of each message.
+    """
+
+    heap: list[tuple[float, int, str | ReloadRetry | Pair]] = field(factory=list, init=False)
+    steps: dict[str, DeliverySteps] = field(factory=dict, init=False)
+
+    @property
+    def rows(self) -> list[ScheduleRow]:
+        """All items."""
+        return [(at, number, self._find(item)) for at, number, item in self.heap]
+
+    def push(self, at: float, number: int, item: ScheduledItem) -> None:
+        """Add an item."""
+        if isinstance(item, NextStep):
+            self.steps[item.message_id] = item.steps
+            heapq.heappush(self.heap, (at, number, item.message_id))
+        else:
+            heapq.heappush(self.heap, (at, number, item))
+
+    def pop(self) -> tuple[float, ScheduledItem]:
+        """Remove and return the earliest item, with its time."""
+        at, _, item = heapq.heappop(self.heap)
+        return at, _new_step(item, self.steps.pop(item)) if isinstance(item, str) else item
+
+    def _find(self, item: str | ReloadRetry | Pair) -> ScheduledItem:
+        return NextStep(item, self.steps[item]) if isinstance(item, str) else item
 
 
 @final
@@ -128,43 +170,35 @@ class Schedule:
     """
 
     timing: Timing | None
-    _next_status: dict[str, MessageStatus] = field(factory=dict, init=False)
-    _heap: list[tuple[float, int, ScheduledItem]] = field(factory=list, init=False)
+    _heap: ScheduledItems = field(factory=ScheduledItems, init=False)
     _order: int = field(default=0, init=False)  # of the next item: those that are due at once keep their order
 
     def next_at(self) -> float | None:
         """Return when the next item is due, in Unix seconds."""
-        return self._heap[0][0] if self._heap else None
+        heap = self._heap.heap
+        return heap[0][0] if heap else None
 
     def add(self, item: ScheduledItem, at: float) -> None:
         """Schedule an item."""
-        heapq.heappush(self._heap, (at, self._order, item))
+        self._heap.push(at, self._order, item)
         self._order += 1
-
-    def index(self) -> None:
-        """Derive the next status of each message from the items, which were set from a snapshot."""
-        heapq.heapify(self._heap)
-        steps = (item for _, _, item in self._heap if isinstance(item, NextStep))
-        self._next_status = {item.message_id: item.steps[0].status for item in steps}
 
     def add_steps(self, message_id: str, steps: DeliverySteps, now: float) -> None:
         """Schedule the first of *steps*, counted from *now*; it carries the others with it."""
         if steps:
-            self._next_status[message_id] = steps[0].status
-            self.add(NextStep(message_id, steps), now + steps[0].after)
+            self._heap.steps[message_id] = steps
+            heapq.heappush(self._heap.heap, (now + steps[0].after, self._order, message_id))
+            self._order += 1
 
     def next_status(self, message_id: str) -> MessageStatus | None:
         """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
-        return self._next_status.get(message_id)
+        steps = self._heap.steps.get(message_id)
+        return None if steps is None else steps[0].status
 
     def take(self, now: float) -> tuple[float, ScheduledItem] | None:
         """Remove and return the earliest item that is due by *now*, with its time; None if there is none."""
-        if not self._heap or self._heap[0][0] > now:
-            return None
-        at, _, item = heapq.heappop(self._heap)
-        if isinstance(item, NextStep):
-            del self._next_status[item.message_id]
-        return at, item
+        heap = self._heap.heap
+        return self._heap.pop() if heap and heap[0][0] <= now else None
 
 
 @final
@@ -249,12 +283,12 @@ class AccountState:
         found = self.contacts.find_by_recipient(to)
         return found[0].id if found else self.derive_id("c_", to)
 
-    def emit_event(self, event: str, now: float, data: Mapping[str, object]) -> None:
+    def emit_event(self, event: str, now: float, data: EventData) -> None:
         """Log *event*, and schedule its delivery to the endpoints that subscribe to it."""
-        emitted = self.events.add(self.new_id("evt_"), event, now, dict(data))
+        row = self.events.add(self.new_id("evt_"), event, now, data)
         subscribed = self.endpoints.subscribed_to(event)
         if subscribed:
-            self.webhook_queue.schedule(emitted, [one.id for one in subscribed], now)
+            self.webhook_queue.schedule(event_of(row), [one.id for one in subscribed], now)
 
     def run_of(self, campaign_id: str, now: float) -> CampaignExecution | None:
         """Return the last run of a campaign, as it is at *now*; None before its first run."""

@@ -10,9 +10,9 @@ Rules:
 
 import heapq
 from collections import deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import Final, final
+from typing import Any, Final, TypeAlias, final
 
 import orjson
 from attrs import define, evolve, field, frozen
@@ -93,26 +93,41 @@ class EmittedEvent:
         return orjson.dumps({"id": self.id, "event": self.event, "timestamp": format_time(self.at), "data": self.data})
 
 
+EventData: TypeAlias = Mapping[str, object] | tuple[Any, ...]
+"""The data of an event; as a tuple, the names of its fields, and the values of all but the last: the event's time."""
+EventRow: TypeAlias = tuple[str, str, float, EventData]
+"""The fields of an event. Tuples of text and numbers cost the garbage collector nothing, however many there are."""
+
+
 @final
 @define(eq=False, repr=False)
 class EventLog:
     """The last emitted events, in their order."""
 
-    _events: deque[EmittedEvent] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
+    _events: deque[EventRow] = field(factory=lambda: deque(maxlen=MAX_KEPT), init=False)
 
-    def add(self, event_id: str, event: str, now: float, data: dict[str, object]) -> EmittedEvent:
+    def add(self, event_id: str, event: str, now: float, data: EventData) -> EventRow:
         """Add an event."""
-        emitted = EmittedEvent(id=event_id, event=event, at=now, data=data)
-        self._events.append(emitted)
-        return emitted
+        row = (event_id, event, now, data if isinstance(data, tuple) else dict(data))
+        self._events.append(row)
+        return row
 
     def __iter__(self) -> Iterator[EmittedEvent]:
         """Iterate over the events, oldest first."""
-        return iter(self._events)
+        return map(event_of, self._events)
 
     def __len__(self) -> int:
         """Return the number of events."""
         return len(self._events)
+
+
+def event_of(row: EventRow) -> EmittedEvent:
+    """Return the event of a *row*."""
+    event_id, event, at, data = row
+    if isinstance(data, tuple):
+        names, *values = data
+        data = dict(zip(names, (*values, format_time(at)), strict=True))
+    return EmittedEvent(id=event_id, event=event, at=at, data=dict(data))
 
 
 @final

@@ -9,6 +9,7 @@ from typing import Final, assert_never, final
 
 from attrs import evolve, frozen
 
+from ...codegen import constructor
 from ...messages import USE_CASES, unit
 from ...messages.models import Carousel, Email, Message, Rcs, RichCard, Text
 from ...results import Detail
@@ -47,6 +48,9 @@ class Charge:
     price: Decimal
     more: Mapping[str, bool]
     counts: bool = True
+
+
+_new_charge: Final = constructor(Charge)
 
 
 def find_sender(state: AccountState, message: Message) -> SandboxAgent | EmailChannel | SimulatedResponse:
@@ -103,7 +107,7 @@ def list_price(state: AccountState, message: Message) -> Charge:
     """Return what *message* costs if nothing is paid for yet."""
     channel: ChannelName = "EMAIL" if isinstance(message, Email) else "RCS"
     name = unit(message)
-    return Charge(channel, name, state.prices.price_of(channel, name), {})
+    return _new_charge(channel, name, state.prices.price_of(channel, name), {})
 
 
 def insufficient_balance(balance: Mapping[str, float], required: Decimal) -> SimulatedResponse:

@@ -15,7 +15,7 @@ import orjson
 from ..http.responses import format_time
 from ..model.billing import Pair
 from ..model.faults import DeliveryStep, plan_delivery
-from ..model.messages import NOT_DELIVERED, LogEntry, MessageStatus
+from ..model.messages import EVENT_NAMES, NOT_DELIVERED, LogEntry, MessageStatus
 from ..model.state import AccountState, NextStep, ReloadRetry
 from .account import apply_email_status, retry_reload
 
@@ -34,13 +34,14 @@ REACHABLE_FROM: Final[dict[MessageStatus, frozenset[str]]] = {
     "REVOKED": _UNDER_WAY,
 }
 """From which statuses a message can change to another one."""
-_RCS_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
-    "QUEUED": ("message.queued", "queued_at"),
-    "DELIVERED": ("message.delivered", "delivered_at"),
-    "READ": ("message.read", "read_at"),
-    "FAILED": ("message.failed", "failed_at"),
-    "EXPIRED": ("message.expired", "expired_at"),
-    "REVOKED": ("message.revoked", "revoked_at"),
+_FIELDS: Final = ("message_id", "agent_id", "to", "status")
+_RCS_EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "QUEUED": ("message.queued", (*_FIELDS, "queued_at")),
+    "DELIVERED": ("message.delivered", (*_FIELDS, "delivered_at")),
+    "READ": ("message.read", (*_FIELDS, "read_at")),
+    "FAILED": ("message.failed", (*_FIELDS, "failure_reason", "failed_at")),
+    "EXPIRED": ("message.expired", (*_FIELDS, "expired_at")),
+    "REVOKED": ("message.revoked", ("message_id", "agent_id", "revoked_at")),
 }
 _EMAIL_EVENTS: Final[Mapping[str, tuple[str, str]]] = {
     "DELIVERED": ("email.delivered", "delivered_at"),
@@ -97,7 +98,8 @@ def _apply_status(
         state.wallet.release(entry.id, now)
         state.sessions.undo_payment(pair, entry.id)
         state.newsletters.undo(pair, entry.id)
-    changed = state.log.set_status(entry, status, now, error_code=_error_code(status, reason))
+    error_code = _error_code(status, reason) if status in NOT_DELIVERED else None
+    changed = state.log.set_status(entry, status, now, error_code=error_code)
     _emit_message_event(state, changed, status, now, reason=reason)
     apply_email_status(state, changed, status, now)
     return changed
@@ -119,7 +121,8 @@ def advance(state: AccountState, now: float) -> None:
             step = item.steps[0]
             if _apply_status(state, item.message_id, step.status, at, reason=step.reason) is not None:
                 state.schedule.add_steps(item.message_id, item.steps[1:], at)
-            _finish_if_final(state, item.message_id)
+            if step.status != "SENT":
+                _finish_if_final(state, item.message_id)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
         elif state.sessions.close_expired(item, at):
@@ -149,20 +152,22 @@ def _error_code(status: MessageStatus, reason: str) -> str | None:
 def _emit_message_event(
     state: AccountState, entry: LogEntry, status: MessageStatus, now: float, *, reason: str = ""
 ) -> None:
-    name, time_field = (_EMAIL_EVENTS if entry.channel == "EMAIL" else _RCS_EVENTS).get(status, ("", ""))
-    if name:
-        data = _email_data(entry, status, reason) if entry.channel == "EMAIL" else _rcs_data(entry, status)
-        data[time_field] = format_time(now)
-        state.emit_event(name, now, data)
+    if entry.channel == "EMAIL" and status in _EMAIL_EVENTS:
+        name, time_field = _EMAIL_EVENTS[status]
+        state.emit_event(name, now, {**_email_data(entry, status, reason), time_field: format_time(now)})
+    elif entry.channel == "RCS" and status in _RCS_EVENTS:
+        name, fields = _RCS_EVENTS[status]
+        state.emit_event(name, now, (fields, *_rcs_values(entry, status)))
 
 
-def _rcs_data(entry: LogEntry, status: MessageStatus) -> dict[str, object]:
-    data: dict[str, object] = {"message_id": entry.id, "agent_id": entry.sender}
-    if status != "REVOKED":
-        data |= {"to": entry.to, "status": status.lower()}
-    if status == "FAILED":
-        data["failure_reason"] = entry.error_code
-    return data
+def _rcs_values(entry: LogEntry, status: MessageStatus) -> tuple[str | None, ...]:
+    match status:
+        case "REVOKED":
+            return (entry.id, entry.sender)
+        case "FAILED":
+            return (entry.id, entry.sender, entry.to, "failed", entry.error_code)
+        case _:
+            return (entry.id, entry.sender, entry.to, EVENT_NAMES[status])
 
 
 def _email_data(entry: LogEntry, status: MessageStatus, reason: str) -> dict[str, object]:
