@@ -1,13 +1,18 @@
 """The configuration of Sphinx. `nox -s docs` builds the pages with warnings as errors."""
 
+import re
 import sys
 import zlib
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import get_args
 
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
+from msgapi import ApiError
 from msgapi.version import VERSION
+from msgapi.webhooks import Event
 
 HERE = Path(__file__).parent
 project = "msgapi"
@@ -20,7 +25,6 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
-    "sphinx_click",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "recipes", "inventories"]
@@ -33,6 +37,8 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
+smartquotes = False  # `--text` is an option and no dash
+toc_object_entries_show_parents = "hide"
 suppress_warnings = ["ref.python"]  # `type[T]` in a signature is also the end of the name of some fields
 
 
@@ -85,6 +91,81 @@ def _write_text(app: Sphinx, exception: Exception | None) -> None:
     _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
 
 
+_ARGUMENTS = r"\((?:[^()]|\([^()]*\))*\)"  # of the repr of a value
+
+
+def _union(alias: object) -> str:
+    return re.escape(" | ".join(one.__name__ for one in get_args(alias)))
+
+
+_SHORTER = (
+    (r"= ?NOTHING\b", "= ..."),  # attrs: a default that is made anew each time
+    (r"<class '(?:\w+\.)*(\w+)'>", r"\1"),
+    (r"<msgapi\.[\w.]*\.(\w+) object(?: at 0x\w+)?>", r"\1()"),
+    (rf"= ?\((?:[A-Z]\w+{_ARGUMENTS}(?:, ?)?)+\)", "= ..."),
+    (rf"(= ?)(?!Decimal)([A-Z]\w+){_ARGUMENTS}(?=[,)])", r"\1\2()"),
+    (r"~?\bmsgapi(?:\.[a-z_]\w*)*\.(?=[A-Z])", ""),
+    (r"(?:typing\.)?~(?=[A-Z])", ""),
+    (_union(ApiError), "ApiError"),
+    (r"\bOk\[([^\[\]]+|[^\[\]]*\[[^\[\]]*\])\] \| ApiError", r"Result[\1]"),
+    (_union(Event), "Event"),
+)
+"""Patterns in a signature, and what is written instead."""
+
+
+def _skip_internal(_app: Sphinx, _what: str, name: str, *_others: object) -> bool | None:
+    # The rules of the requests are for the sandbox and the tests; the classes of the requests document them.
+    return True if name == "SCHEMAS" else None
+
+
+def _document_constant(_app: Sphinx, what: str, name: str, given: object, _options: object, lines: list[str]) -> None:
+    # A constant that a package re-exports has its docstring in the module that defines it. Without it, Sphinx shows the
+    # docstring of its class, such as that of `str`.
+    package, _, constant = name.rpartition(".")
+    if what != "data" or not (type(given).__doc__ or "").startswith(lines[0] if lines else "-"):
+        return
+    modules = [one for one in sorted(sys.modules) if one.startswith(f"{package}.")]
+    docs = [ModuleAnalyzer.for_module(one).find_attr_docs().get(("", constant)) for one in modules]
+    lines[:] = next((found for found in docs if found), [])
+
+
+def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
+    # Docstrings are plain text: an example is indented, without a mark, and a list needs no blank line before it.
+    before, inside = "", False
+    written: list[str] = []
+    for number, line in enumerate(lines):
+        if not line.strip():
+            written.append(line)
+            continue
+        is_indented = line.startswith("    ")
+        previous = lines[number - 1] if number else ""
+        follows_blank = number > 0 and not previous.strip()
+        if line.startswith("- ") and previous.strip() and not previous.startswith(("- ", "  ")):
+            written.append("")
+        if is_indented and follows_blank and not inside and not before.startswith(("- ", "* ", " ", "..")):
+            written += [".. code-block:: python", ""]
+            inside = True
+        elif not is_indented:
+            inside, before = False, line
+        written.append(line)
+    lines[:] = written
+
+
+def _shorten_signature(
+    _app: Sphinx, _what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    def short(text: str | None) -> str | None:
+        for pattern, replacement in _SHORTER:
+            text = text and re.sub(pattern, replacement, text)
+        return text
+
+    return short(signature), short(returned)
+
+
 def setup(app: Sphinx) -> None:
-    """Write the text files when the pages are built."""
+    """Connect the functions of this file."""
+    _ = app.connect("autodoc-process-docstring", _document_constant)
+    _ = app.connect("autodoc-process-docstring", _mark_examples)
+    _ = app.connect("autodoc-skip-member", _skip_internal)
+    _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("build-finished", _write_text)

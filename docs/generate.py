@@ -9,15 +9,20 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from inspect import getdoc
 from pathlib import Path
+from textwrap import dedent
 from typing import Any, Final
 
 import attrs
+import click
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent
 sys.path.insert(0, str(ROOT))
 
 from msgapi import messages, sandbox, webhooks  # noqa: E402 - the path comes first
+from msgapi.cli.app import COMMANDS, GROUPS, load, program  # noqa: E402
+from msgapi.cli.options import group_of  # noqa: E402
+from msgapi.journal.rows import SETTLED_STATES, State  # noqa: E402
 from msgapi.sandbox.contract_gaps.account import ACCOUNT  # noqa: E402
 from msgapi.sandbox.contract_gaps.messages import MESSAGES  # noqa: E402
 from msgapi.sandbox.contract_gaps.requests import REQUESTS  # noqa: E402
@@ -142,6 +147,79 @@ def units() -> str:
     )
 
 
+_TOKEN: Final = re.compile(
+    r"(?P<code>`[^`]+`)|(?P<name>(?<![\w/-])--?[A-Za-z][\w-]*(?:=[A-Z]+)?|\w+_\w+|\{[^{}]+\}|\{\{|\}\})|(?P<mark>[\\*_<>\[\]])"
+)
+
+
+def _prose(text: str) -> str:
+    # A paragraph of a help text as Markdown: options, names and placeholders are code, and nothing else is markup.
+    def write(match: re.Match[str]) -> str:
+        return match["code"] or (f"`{match['name']}`" if match["name"] else f"\\{match['mark']}")
+
+    return _TOKEN.sub(write, " ".join(text.split()))
+
+
+def _help(text: str) -> list[str]:
+    # The paragraphs of a help text. One that begins with click's \b keeps its lines: it is an example or a table.
+    parts = []
+    for part in dedent(text).strip().split("\n\n"):
+        first, _, rest = part.partition("\n")
+        parts.append(f"```text\n{dedent(rest).rstrip()}\n```" if first.strip() == "\b" else _prose(part))
+    return parts
+
+
+def _value_of(option: click.Option) -> str:
+    # What an option takes, as its help has it, whatever the version of click.
+    if option.is_flag or option.count:
+        return ""
+    if option.metavar:
+        return f" {option.metavar}"
+    if isinstance(option.type, click.Choice):
+        return f" [{'|'.join(map(str, option.type.choices))}]"
+    return f" {option.type.name.upper()}"
+
+
+def _options(command: click.Command) -> list[str]:
+    # One table for each group of options, the others last, as in the help.
+    tables: dict[str, list[tuple[str, str]]] = {}
+    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    for option in sorted(options, key=lambda one: group_of(one) == "Options"):
+        names = ", ".join(f"`{name}`" for name in option.opts[:-1])
+        last = f"`{option.opts[-1]}{_value_of(option)}`"
+        text = _prose(option.help or "") + (" Required." if option.required else "")
+        tables.setdefault(group_of(option), []).append((f"{names}, {last}" if names else last, text))
+    return [
+        part for title, rows in tables.items() for part in (f"**{title}**", _table(("option", "what it does"), rows))
+    ]
+
+
+def commands() -> str:
+    """Return the page of the commands."""
+    parts = [
+        "# Commands",
+        _NOTE,
+        _prose("""`msgapi` and `python -m msgapi` are the same program (extra `cli`). `--help` after any command prints
+                what is here, and most commands take `--json`.""")
+        + " [The command line](../how-to/command-line.md) says what the commands are for.",
+        "## msgapi",
+        *_help(program.help or ""),
+    ]
+    for name in COMMANDS:
+        group = name.rpartition(" ")[0]
+        heading = f"## msgapi {group}"
+        if group in GROUPS and heading not in parts:
+            parts += [heading, *_help(GROUPS[group][1])]
+        command = load(name)
+        arguments = [one for one in command.params if isinstance(one, click.Argument)]
+        words = [f"{one.metavar or (one.name or '').upper()}{'...' if one.nargs == -1 else ''}" for one in arguments]
+        usage = [word if one.required else f"[{word}]" for word, one in zip(words, arguments, strict=True)]
+        line = " ".join(["msgapi", name, "[OPTIONS]", *usage])
+        level = "###" if group else "##"
+        parts += [f"{level} msgapi {name}", f"```text\n{line}\n```", *_help(command.help or ""), *_options(command)]
+    return "\n\n".join(parts) + "\n"
+
+
 _WIDTH: Final = 760
 _ROW: Final = 46
 
@@ -190,12 +268,70 @@ def layers() -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
+def _box(x: int, y: int, title: str, text: str, fill: str = "#eef6f4") -> list[str]:
+    return [
+        f'<rect x="{x}" y="{y}" width="190" height="48" rx="6" fill="{fill}" stroke="#0f5f56"/>',
+        f'<text x="{x + 95}" y="{y + 20}" fill="#0f5f56" font-weight="600" text-anchor="middle">{escape(title)}</text>',
+        f'<text x="{x + 95}" y="{y + 37}" fill="#1c2b29" font-size="11" text-anchor="middle">{escape(text)}</text>',
+    ]
+
+
+def _arrow(x: int, y: int, to: tuple[int, int], text: str, *, at: tuple[int, int]) -> list[str]:
+    return [
+        f'<path d="M{x} {y}L{to[0]} {to[1]}" stroke="#1c2b29" fill="none" marker-end="url(#end)"/>',
+        f'<text x="{at[0]}" y="{at[1]}" fill="#1c2b29" font-size="11" text-anchor="middle">{escape(text)}</text>',
+    ]
+
+
+_ENDS: Final = {
+    State.ACCEPTED: ("carried out", "the next run skips it"),
+    State.REFUSED: ("refused because of the row", "skipped, unless it is changed"),
+    State.NOT_SENT: ("certainly not carried out", "the next run sends it"),
+    State.UNKNOWN: ("no answer, or the process was killed", "sent again under the same key"),
+}
+"""What an answer says about a row that was started, and what the next run does, by the state that follows."""
+
+
+def row_states() -> str:
+    """Return the picture of the states of a row in a journal, as SVG."""
+    height = 16 + 74 * len(_ENDS)
+    middle = height // 2
+    parts = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+            'font-family="system-ui, sans-serif" font-size="13">'
+        ),
+        "<title>The states of a row in a journal</title>",
+        (
+            "<desc>A row is started before it is sent. By the answer it is then accepted, refused, not sent or unknown."
+            " The next run sends rows that are not sent, and rows that are unknown under the same key.</desc>"
+        ),
+        (
+            '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+            '<path d="M0 0L8 4L0 8z" fill="#1c2b29"/></marker></defs>'
+        ),
+        f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#fff"/>',
+        *_box(16, middle - 24, "not recorded", "no byte has left"),
+        *_arrow(206, middle, (282, middle), "recorded", at=(244, middle - 8)),
+        *_box(284, middle - 24, State.STARTED.name.lower(), "then the request leaves"),
+    ]
+    for number, (state, (answer, following)) in enumerate(_ENDS.items()):
+        y = 24 + 74 * number
+        fill = "#eef6f4" if state in SETTLED_STATES else "#fdf3e0"
+        parts += _box(554, y, state.name.lower().replace("_", " "), following, fill)
+        parts += _arrow(474, middle, (552, y + 24), answer, at=(649, y - 6))
+    parts.append(f'<text x="16" y="{height - 12}" fill="#1c2b29" font-size="11">Orange: not settled.</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
 GENERATED: Final = {
+    "reference/commands.md": commands,
     "reference/events.md": events,
     "reference/magic-recipients.md": magic_recipients,
     "reference/units.md": units,
     "explanation/sandbox-decisions.md": sandbox_decisions,
     "images/layers.svg": layers,
+    "images/row-states.svg": row_states,
 }
 """The generated files below docs/, and what makes each."""
 

@@ -162,13 +162,18 @@ class GroupedCommand(click.Command):
         """Write the options, one section for each group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
-        found = [(_GROUPS.get(one, _OTHER), one.get_help_record(ctx)) for one in options]
+        found = [(group_of(one), one.get_help_record(ctx)) for one in options]
         for title, record in sorted(found, key=lambda one: one[0] == _OTHER):
             groups.setdefault(title, []).extend([] if record is None else [record])  # None if it is hidden
         widest = max(len(name) for records in groups.values() for name, _ in records)
         for title, records in groups.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(min(widest, _WIDEST)), text) for name, text in records])
+
+
+def group_of(option: click.Parameter) -> str:
+    """Return the title of the group of an *option* in the help of its command."""
+    return _GROUPS.get(option, _OTHER)
 
 
 def option_group(title: str, *options: Callable[[F], F]) -> Callable[[F], F]:

@@ -8,6 +8,7 @@ import re
 import sys
 from decimal import Decimal
 from pathlib import Path
+from shutil import which
 from typing import Any, get_args
 
 import anyio
@@ -147,7 +148,7 @@ async def test_the_fixtures_in_the_page_work_as_written(tmp_path: Path) -> None:
 
 
 async def test_the_observers_of_the_page_see_the_call() -> None:
-    example = "import sys\n" + code("how-to/telemetry.md", "Logs, traces and drift").replace(
+    example = "import sys\n" + code("how-to/telemetry.md", "An observer of your own").replace(
         "basicConfig(", "basicConfig(stream=sys.stdout, "
     )
     printed = await run(example, Sandbox())
@@ -160,9 +161,30 @@ async def test_an_error_is_raised_by_unwrap() -> None:
     assert "msg_unknown" not in printed
 
 
+@pytest.mark.skipif(which("node") is None, reason="it needs Node.js")
+async def test_the_end_to_end_test_in_javascript_passes(tmp_path: Path) -> None:
+    for block in (block for page in PAGES for block in page.blocks if block.language == "js"):
+        _ = (tmp_path / str(block.value)).write_text(block.code)
+    command = ["-m", "msgapi", "sandbox", "--", "node", "--test", "app.test.mjs"]
+    done = await anyio.run_process([sys.executable, *command], check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout.decode()
+    assert b"pass 3" in done.stdout
+
+
+async def test_each_key_of_the_summary_is_in_the_table(tmp_path: Path) -> None:
+    _ = (tmp_path / "people.csv").write_text("to\n+4915112345678\n")
+    options = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--text", "Hi", "--sandbox", "--json"]
+    command = [sys.executable, "-m", "msgapi", "batch", "people.csv", *options]
+    printed = (await anyio.run_process(command, cwd=tmp_path)).stdout
+    (page,) = (page for page in PAGES if page.path == "docs/how-to/batch-from-a-file.md")
+    table = page.text.partition("## The summary as JSON\n")[2].partition("\n## ")[0]
+    keys = {key for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for key in re.findall(r"`(\w+)`", row)}
+    assert keys == set(orjson.loads(printed))
+
+
 async def test_a_job_with_a_key_of_its_own_that_runs_twice_sends_one_message() -> None:
     sandbox = Sandbox()
-    assert await run(code("explanation/sent-once.md", "Sent once"), sandbox) == "True\n"
+    assert await run(code("explanation/sent-once.md", "The key of a call"), sandbox) == "True\n"
     (sent,) = sandbox.messages
     assert sent.idempotency_key == "order-4711-arrived"
 

@@ -32,14 +32,18 @@ EXAMINED: Final = {
 NOT_RUN: Final = {
     "it asks for a key": 1,
     "it installs packages": 4,
+    "it needs Node.js": 1,  # tests/docs/test_examples.py runs it where there is one
     "it needs Redis": 1,
     "it serves until Ctrl-C": 1,
     "it waits for events": 1,
+    "the tests have set them": 1,
+    "tests/browser runs these commands": 1,
 }
 """Why blocks are not run, and how many for each reason."""
 LANGUAGES: Final = {"python", "shell"}
-OTHERS: Final = {"json", "text", "toml", "ini", "yaml", "html", "csv"}
-NO_NAMES: Final = {*webhooks.EVENT_TYPES, "fallback.to"}  # events, and the name of a field
+OTHERS: Final = {"js", "json", "sh", "text", "toml", "ini", "yaml", "html", "csv"}
+NO_NAMES: Final = {*webhooks.EVENT_TYPES, "fallback.to", "batch.rows"}  # events, a field, and a metric
+NOT_ON_A_PAGE: Final = {"SCHEMAS", "Balance"}  # the rules of the requests; and a class that `msgapi` exports, too
 MODULES: Final = {name for name in msgapi.__all__ if isinstance(getattr(msgapi, name), ModuleType)}
 TIMEOUT: Final = 120  # seconds for one block
 FILES: Final = {
@@ -186,6 +190,13 @@ def test_each_name_of_a_module_that_is_mentioned_exists(page: Page) -> None:
         owner = getattr(msgapi, module)
         found = hasattr(owner, name) or (module == "sandbox" and hasattr(Sandbox, name))
         assert found or find_spec(f"msgapi.{module}.{name}"), f"{module}.{name}"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES - {"fallback", "testing"}))
+def test_each_public_name_is_on_the_page_of_its_module(module: str) -> None:
+    page = (ROOT / f"docs/reference/api/{module}.md").read_text()
+    found = re.findall(rf"^\.\. auto\w+:: msgapi\.{module}\.(\w+)$", page, re.MULTILINE)
+    assert sorted(found) == sorted({*getattr(msgapi, module).__all__} - NOT_ON_A_PAGE)
 
 
 @each_page
