@@ -58,6 +58,8 @@ RefusalReason: TypeAlias = Literal[
     "several",
     "extension",
     "scientific",
+    "date",
+    "negative",
     "words",
     "character",
     "invisible",
