@@ -61,6 +61,8 @@ def reason_of(given: object, region: str | None = None) -> str:
         ("'+4915100000001", ("spreadsheet",)),
         ("\u2019+4915100000001", ("spreadsheet",)),
         ("'+4915100000001'", ("spreadsheet",)),
+        ("\u201c+4915100000001\u201d", ("spreadsheet",)),
+        ("\u201e+4915100000001\u201c", ("spreadsheet",)),
         ('="+4915100000001"', ("spreadsheet",)),
         ('"=""+4915100000001"""', ("spreadsheet",)),
         ("=+4915100000001", ("spreadsheet",)),
