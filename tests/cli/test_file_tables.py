@@ -279,6 +279,13 @@ def test_a_number_of_json_is_used_as_it_is_written(tmp_path: Path) -> None:
     ]
 
 
+def test_rows_of_json_that_share_a_line_are_named_by_their_number_too(tmp_path: Path) -> None:
+    _, found = read(tmp_path / "a.json", b'[{"to": "1"}, {"to": "2"},\n{"to": "3"}, {"to": "4"}]')
+    assert [row.place for row in found] == ["line 1", "line 1 (row 2)", "line 2 (row 3)", "line 2 (row 4)"]
+    _, found = read(tmp_path / "a.csv", b"to\n1\n2\n")
+    assert [row.place for row in found] == ["line 2", "line 3"]
+
+
 def test_a_comma_after_an_object_is_named(tmp_path: Path) -> None:
     _, (first, second) = read(tmp_path / "a.jsonl", b'{"to": "1"},\n{"to": "2"}\n')
     assert first.problem is not None

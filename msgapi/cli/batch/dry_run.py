@@ -160,7 +160,7 @@ def _lines(found: DryRun) -> Iterator[str]:
     if found.invalid:
         yield f"{RowOutcome.INVALID.words}{_of(found.invalid)}:"
         for row, why in found.invalid_rows:
-            yield f"  line {row.line}: {why}"
+            yield f"  {row.place}: {why}"
     if found.duplicate:
         yield f"{RowOutcome.DUPLICATE.words}{_of(found.duplicate)}: line {', '.join(map(str, found.duplicate_lines))}"
     yield from found.recipients.lines()

@@ -136,7 +136,7 @@ def _first(run: BatchRun) -> Iterator[str]:
     more = run.counts.failed - len(run.counts.first)
     yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
     for row, error in sorted(run.counts.first, key=lambda one: one[0].number):
-        yield f"  line {row.line}: {group_of(error).title}, {explain(error)}"
+        yield f"  {row.place}: {group_of(error).title}, {explain(error)}"
 
 
 def _changed(counts: Counts) -> str:

@@ -177,6 +177,11 @@ class InputRow:
     problem: str | None = None
     cells: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Where the row is, for a message. Rows that share a line, as in most arrays of JSON, have their number, too."""
+        return f"line {self.line}" if self.line >= self.number else f"line {self.line} (row {self.number})"
+
 
 @final
 @frozen(kw_only=True)
