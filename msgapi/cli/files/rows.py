@@ -179,7 +179,7 @@ class InputRow:
 
     @property
     def place(self) -> str:
-        """Where the row is, for a message. Rows that share a line, as in most arrays of JSON, have their number, too."""
+        """Where the row is, for a message. Rows of JSON that share a line have their number, too."""
         return f"line {self.line}" if self.line >= self.number else f"line {self.line} (row {self.number})"
 
 
