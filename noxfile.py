@@ -101,7 +101,8 @@ def install_browser_tests(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test the page of the sandbox in Chromium, with Playwright and axe-core; and the commands of docs/sandbox."""
     install_browser_tests(session)
-    session.run("pytest", *(session.posargs or ["tests/browser"]))
+    in_two = ["-n", "2", "--dist", "loadgroup"]  # the tests of one group share what was installed for them
+    session.run("pytest", *(session.posargs or [*in_two, "tests/browser"]))
 
 
 @nox.session

@@ -87,6 +87,7 @@ class Sandbox(SandboxControls):
     is_sandbox: ClassVar[bool] = True
     """Shows that a client over it sends no real messages."""
 
+    account: Account = field(init=False)
     api_key: str = field(init=False)
     clock: Clock = field(init=False)
     _start: Callable[[], RestoredSandbox] = field(init=False)

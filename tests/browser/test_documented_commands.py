@@ -19,6 +19,7 @@ import yaml
 
 from tests.support.raw_servers import free_port
 
+pytestmark = pytest.mark.xdist_group("installed")
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docs/sandbox/compose.yaml").read_text())
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / "docs/sandbox/github-actions.yml").read_text())

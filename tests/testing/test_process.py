@@ -166,7 +166,7 @@ def test_it_is_entered_once_has_an_address_only_then_and_is_used_while_the_threa
 
     sandbox = SandboxProcess()
     assert repr(sandbox) == "SandboxProcess(not started)"
-    assert sandbox.pid is sandbox.page is None
+    assert (sandbox.pid, sandbox.page) == (None, None)
     with pytest.raises(RuntimeError, match="enter it with `with`"):
         _ = sandbox.url
     with sandbox:

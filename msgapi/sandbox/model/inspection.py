@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypedDict, final, get_args
 
 import orjson
-from attrs import define, field, frozen
+from attrs import Factory, define, field, frozen
 from attrs.validators import in_, optional
 
 from ...http import Request
@@ -122,6 +122,11 @@ class MessageFilters(TypedDict, total=False):
     before: int
 
 
+def _find_exact(wanted: "MessageFilter") -> tuple[tuple[str, str], ...]:
+    names = ("sender", "status", "direction", "channel", "idempotency_key")
+    return tuple((name, value) for name in names if (value := getattr(wanted, name)) is not None)
+
+
 @final
 @frozen(kw_only=True)
 class MessageFilter:
@@ -140,12 +145,7 @@ class MessageFilter:
     idempotency_key: str | None = field(default=None, repr=hidden)
     after: int | None = None
     before: int | None = None
-    _exact: tuple[tuple[str, str], ...] = field(init=False, repr=False)
-
-    @_exact.default
-    def _find_exact(self) -> tuple[tuple[str, str], ...]:
-        names = ("sender", "status", "direction", "channel", "idempotency_key")
-        return tuple((name, value) for name in names if (value := getattr(self, name)) is not None)
+    _exact: tuple[tuple[str, str], ...] = field(default=Factory(_find_exact, takes_self=True), init=False, repr=False)
 
     def matches(self, entry: LogEntry) -> bool:
         """Return whether a message is wanted."""

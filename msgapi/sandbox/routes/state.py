@@ -99,8 +99,7 @@ class FaultsResponse:
     webhooks: WebhookFaultsResponse
 
 
-for _model in (FaultChanges, FaultsResponse):
-    _ = map_fields(_model, _NAMES)
+_MAPPED: Final = [map_fields(model, _NAMES) for model in (FaultChanges, FaultsResponse)]
 
 
 @final

@@ -45,7 +45,7 @@ class ControlError(ValueError):
     def __init__(self, message: str, details: Iterable[Detail] = ()) -> None:
         """Create the error."""
         super().__init__(message)
-        self.details = tuple(details)
+        self.details: tuple[Detail, ...] = tuple(details)
 
 
 @final
