@@ -31,9 +31,8 @@ from .output import Exit
 NO_COUNTRY: Final = (
     "has no country code: write it with + and the country code, or give the country of such numbers by --region DE"
 )
-WRONG_SERVICE: Final = (
-    "Check MSGAPI_BASE_URL, any proxy and the version of msgapi-sdk: the answer is not the service's."
-)
+BASE_URL: Final = "the base URL (MSGAPI_BASE_URL or the profile)"
+WRONG_SERVICE: Final = f"Check {BASE_URL}, any proxy and the version of msgapi-sdk: the answer is not the service's."
 
 
 @final
@@ -50,9 +49,9 @@ class Advice:
     call: str
 
 
-_CHECK_KEY: Final = "Check the API key (MSGAPI_API_KEY): it is missing, mistyped or revoked."
+_CHECK_KEY: Final = "Check the API key (MSGAPI_API_KEY or the profile): it is missing, mistyped or revoked."
 _CHECK_SENDER: Final = "Check that the agent is approved, the sender verified and the key allowed to send."
-_CHECK_URL: Final = "Check MSGAPI_BASE_URL and any proxy: the answer is not the service's."
+_CHECK_URL: Final = f"Check {BASE_URL} and any proxy: the answer is not the service's."
 _LATER: Final = Advice(
     "Run the same command again later: the rows keep their idempotency keys, so no row is sent twice.",
     "Send it again later with its idempotency key, so that it is not sent twice.",
@@ -108,9 +107,9 @@ _BY_KIND: Final[Mapping[type[ApiError], Advice]] = {
         WRONG_SERVICE,
     ),
     NotSent: Advice(
-        "Check the network and MSGAPI_BASE_URL, then run the same command again.",
-        "Check the network and MSGAPI_BASE_URL, then send it again.",
-        "Check the network and MSGAPI_BASE_URL, then run it again.",
+        f"Check the network and {BASE_URL}, then run the same command again.",
+        f"Check the network and {BASE_URL}, then send it again.",
+        f"Check the network and {BASE_URL}, then run it again.",
     ),
     Unanswered: Advice(
         "Run the same command again: the rows keep their idempotency keys, so no row is sent twice.",
@@ -137,7 +136,7 @@ _BY_CODE: Final[Mapping[tuple[type[ApiError], str], str]] = {
     (Unanswered, "journal_outdated"): "Write a new journal with `msgapi fleet report --journal`, then use --resume.",
 }
 _DONE_TWICE: Final = "Check whether it was done before you run it again: a second run would do it twice."
-_NO_SUCH_ID: Final = "Check the id and MSGAPI_BASE_URL: the service does not know this id."
+_NO_SUCH_ID: Final = f"Check the id and {BASE_URL}: the service does not know this id."
 _MAYBE_DONE: Final = "Check whether it was done: an earlier attempt may have succeeded without an answer."
 
 

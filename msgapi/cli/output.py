@@ -34,6 +34,7 @@ from ..version import VERSION
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
 _PIPED_WIDTH: Final = 120
+_WORD: Final = re.compile(r"(?:`[^`]*`|[^\s`]|`(?!.*`))+")
 _NARROW: Final = 60  # columns of a terminal below which a table is printed as lines
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
@@ -166,6 +167,29 @@ def emit(what: str | TextTable) -> None:
     write_if_open(escaped(what) if isinstance(what, str) else _render(what))
 
 
+def emit_prose(text: str) -> None:
+    """Print lines of *text* on standard output. On a terminal, lines that are too long are broken between words."""
+    emit("\n".join(_fitted(one, sys.stdout) for one in text.split("\n")))
+
+
+def _fitted(text: str, stream: TextIO) -> str:
+    # A terminal breaks lines inside words. What is in backquotes is one word, so that it can be copied as a whole.
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        width = 0
+    if not 0 < width < len(text):
+        return text
+    indent = " " * (len(text) - len(text.lstrip()))
+    lines = [indent]
+    for word in _WORD.findall(text):
+        if lines[-1].strip() and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(f"{indent}  {word}")
+        else:
+            lines[-1] += f" {word}" if lines[-1].strip() else word
+    return "\n".join(lines)
+
+
 def emit_json(value: object) -> None:
     """Print *value* as one JSON document."""
     import json  # here, because --help does not need them
@@ -181,7 +205,7 @@ def emit_json(value: object) -> None:
 def note(text: str) -> None:
     """Print *text* as one line on standard error. Ignore a failure to write."""
     try:
-        print(f"msgapi: {line(text)}", file=sys.stderr, flush=True)  # noqa: T201 - it is what this is for
+        print(_fitted(f"msgapi: {line(text)}", sys.stderr), file=sys.stderr, flush=True)  # noqa: T201 - it is for this
     except OSError:  # nothing can be reported any more, and the command continues
         redirect_to_null(sys.stderr)
 

@@ -340,9 +340,9 @@ def write_private(path: Path, data: bytes) -> str | None:
 
     A directory that is missing is created. A link stays a link. Return the text of the error if that fails.
     """
-    target = Path(os.path.realpath(path))
     temporary = None
     try:
+        target = Path(os.path.realpath(path))  # fails if the working directory was removed
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)  # with mode 0600
         with os.fdopen(descriptor, "wb") as file:

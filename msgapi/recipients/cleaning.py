@@ -58,6 +58,8 @@ RefusalReason: TypeAlias = Literal[
     "several",
     "extension",
     "scientific",
+    "date",
+    "negative",
     "words",
     "character",
     "invisible",
@@ -104,7 +106,7 @@ class RefusedRecipient:
 
 Normalized: TypeAlias = Recipient | RefusedRecipient
 _FORMULA: Final = re.compile(r'=\s*"+([^"]*)"+|=\s*(?=\+?[0-9])')
-_QUOTES: Final = "'\u2018\u2019\u201b`\u00b4"
+_QUOTES: Final = "'\u2018\u2019\u201b`\u00b4\u201c\u201d\u201e"
 _LONGEST_WRAPPED: Final = 10_000  # characters; each layer of quotes costs a copy, and no recipient is as long
 _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00\ufe01\ufe0e\ufe0f\u200b\ufeff")
@@ -143,7 +145,7 @@ class Cleaning:
                 self.replace(found[1].replace('""', '"'), "spreadsheet")
             elif self.text[:1] and self.text[0] in _QUOTES:
                 inner = self.text[1:]
-                self.replace(inner[:-1] if inner[-1:] == self.text[0] else inner, "spreadsheet")
+                self.replace(inner[:-1] if inner[-1:] and inner[-1] in _QUOTES else inner, "spreadsheet")
 
 
 def is_invisible(sign: str) -> bool:

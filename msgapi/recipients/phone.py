@@ -38,7 +38,14 @@ _SIGNS: Final = {
     **dict.fromkeys("\uff1b\u061b", ";"),
 }
 _PLUS_SIGNS: Final = "\uff0b\ufe62"
-_SCIENTIFIC: Final = re.compile(r"\+?[0-9]+(?:[.,][0-9]+)?e\+?[0-9]+", re.IGNORECASE)
+_SCIENTIFIC: Final = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?e[+-]?[0-9]+", re.IGNORECASE)
+_NEGATIVE: Final = re.compile(r"-[0-9].*|[0-9]+-")
+_YEAR: Final = r"(?:19|20)[0-9][0-9]"
+_MONTH_OR_DAY: Final = r"(?:0?[1-9]|[12][0-9]|3[01])"
+_DATE: Final = re.compile(
+    rf"(?:{_YEAR}([-./]){_MONTH_OR_DAY}\1{_MONTH_OR_DAY}|{_MONTH_OR_DAY}([-./]){_MONTH_OR_DAY}\2{_YEAR})"
+    r"(?:[T ,]+[0-9]{1,2}:[0-9]{2}.*)?"
+)
 _SEPARATOR: Final = re.compile(r"[,;|&\n\r]|:::|\s/\s|\b(?:or|and|oder|und|ou|et|o|y|e)\b", re.IGNORECASE)
 _EXTENSION: Final = re.compile(
     r"[0-9)]\s*[,;]?\s*(?:#|x|ext(?:n|ension)?|extension|int|anexo|ramal|poste|durchwahl|dw|nst|kl)[.:=\s]*[0-9]+",
@@ -53,6 +60,7 @@ _SPACE: Final = re.compile(r"\s+")
 _PUNCTUATION: Final = re.compile(r"[-./()]+")
 _ALLOWED: Final = frozenset("0123456789+-./() ")
 _PART: Final = 6  # digits from which a part of a cell is a number of its own
+_PART_WITH_CODE: Final = 9  # the same, if it begins with a country code
 _SHORT_PART: Final = 3  # digits after a slash that may replace the last digits, as in 12345/6
 _LONGEST_TEXT: Final = 200
 _LONGEST: Final = 15
@@ -105,7 +113,15 @@ def _problems(text: str) -> Iterator[RefusedRecipient]:
             "is a number that a spreadsheet has rounded (such as 4.9E+12): its digits are lost; format the column as "
             "text and export it again",
         )
-    parts = [one for one in _SEPARATOR.split(text) if sum(map(str.isdigit, one)) >= _PART]
+    if _DATE.fullmatch(text):
+        yield RefusedRecipient("date", "is a date: format the column as text and export it again")
+    if _NEGATIVE.fullmatch(text):
+        yield RefusedRecipient(
+            "negative",
+            "is a negative number, perhaps one that a spreadsheet has calculated: format the column as text, and enter "
+            "the number again",
+        )
+    parts = [one for one in _SEPARATOR.split(text) if _is_number(one)]
     if len(parts) > 1 or len(_PLUS.findall(text)) > 1:
         yield RefusedRecipient("several", "has more than one number: keep one of them")
     if text.startswith("#") or text.casefold() in {"n/a", "na", "null", "none", "nan", "-"}:
@@ -116,6 +132,12 @@ def _problems(text: str) -> Iterator[RefusedRecipient]:
         yield RefusedRecipient("scheme", "begins with a word and a colon, which are no part of a phone number")
     if any(map(str.isalpha, text)):
         yield RefusedRecipient("words", "has letters: it must be a phone number")
+
+
+def _is_number(part: str) -> bool:
+    # A country code and an area code are not yet a number: +49 (0) 3941 / 123456.
+    least = _PART_WITH_CODE if part.lstrip().startswith(("+", "00")) else _PART
+    return sum(map(str.isdigit, part)) >= least
 
 
 def _convert(work: Cleaning, region: str | None) -> Normalized:

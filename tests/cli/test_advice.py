@@ -69,12 +69,18 @@ def test_what_may_have_been_done_and_is_done_twice_if_it_is_repeated_is_looked_f
 
 def test_what_was_not_done_can_be_tried_again_whatever_it_was() -> None:
     for call in (READ, REVOKE, TRY):
-        assert advise_call(NotSent("x"), call) == "Check the network and MSGAPI_BASE_URL, then run it again."
+        assert (
+            advise_call(NotSent("x"), call)
+            == "Check the network and the base URL (MSGAPI_BASE_URL or the profile), then run it again."
+        )
         assert advise_call(ServerFault(may_have_happened=False), call) == "Run it again later."
 
 
 def test_what_is_not_found_to_be_deleted_may_be_too_late_or_done_already() -> None:
-    assert advise_call(NotFound(), READ) == "Check the id and MSGAPI_BASE_URL: the service does not know this id."
+    assert (
+        advise_call(NotFound(), READ)
+        == "Check the id and the base URL (MSGAPI_BASE_URL or the profile): the service does not know this id."
+    )
     assert "or it is too late" in advise_call(NotFound(), REVOKE)
     assert "an earlier attempt may have succeeded" in advise_call(NotFound(may_have_happened=True), REVOKE)
 
@@ -103,7 +109,7 @@ def test_whatever_the_status_an_answer_that_is_not_the_services_says_what_to_che
         advise_message(error),
         *(advise_call(error, call) for call in (READ, REVOKE, TRY)),
     ):
-        assert "Check MSGAPI_BASE_URL" in advice
+        assert "Check the base URL" in advice
         assert "the answer is not the service's" in advice
     assert ("before you run it again" in advise_call(error, TRY)) is error.may_have_happened
     assert status_of(error) is Exit.REFUSED

@@ -298,7 +298,7 @@ def test_a_secret_that_is_no_unicode_is_one_line(tmp_path: Path, capsys: Capture
 
 
 def lines(capsys: Captured) -> dict[str, str]:
-    found = [line.split(maxsplit=2) for line in capsys.readouterr().out.replace("base URL", "base_URL").splitlines()]
+    found = [line.split(maxsplit=2) for line in capsys.readouterr().out.replace("base URL", "base_URL", 1).splitlines()]
     return {name: f"{mark} {said}" for mark, name, said in found}
 
 
@@ -308,7 +308,7 @@ def test_without_a_key_and_a_service_it_says_what_to_do(monkeypatch: pytest.Monk
     assert main(["doctor"]) == 4
     found = lines(capsys)
     assert found["key"].startswith("!! none - set MSGAPI_API_KEY")
-    assert f"{refused(url).reason} - check MSGAPI_BASE_URL" in found["service"]
+    assert f"{refused(url).reason} - check the base URL, network and proxy" in found["service"]
 
 
 @pytest.mark.parametrize(
@@ -342,7 +342,7 @@ def test_a_key_and_an_address_that_are_none_are_two_findings(
     assert main(["doctor"]) == 4
     found = lines(capsys)
     assert found["key"].startswith("!! not usable (MSGAPI_API_KEY) - the API key has characters")
-    assert found["base_URL"].startswith("!! not usable - the base_URL is not a URL")
+    assert found["base_URL"].startswith("!! not usable - the base URL is not a URL")
 
 
 def test_an_address_of_the_sixth_version_is_shown_in_brackets(
@@ -410,7 +410,7 @@ def test_what_tells_no_balance_is_not_the_service(
     found = lines(capsys)
     start = "!! answers, but without the free" if b"total" in body else "!! not reached, HTTP 200, but it has no amount"
     assert found["service"].startswith(start)
-    assert "Check MSGAPI_BASE_URL" in found["service"]
+    assert "Check the base URL" in found["service"]
     assert not {"key", "balance"} & found.keys()
 
 

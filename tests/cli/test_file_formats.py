@@ -31,7 +31,7 @@ def test_an_encoding_is_known_by_its_mark(
     monkeypatch.setattr(formats, "_PIECE", piece)
     assert values(tmp_path / "a.csv", mark + TEXT.encode(codec)) == ROWS
     assert values(tmp_path / "b.csv", mark + TEXT.encode(codec), encoding=codec) == ROWS
-    assert values(tmp_path / "c.csv", (mark + TEXT.encode(codec)) * 2)[2] == {"to": "to", "name": "name"}
+    assert values(tmp_path / "c.csv", (mark + TEXT.encode(codec)) * 2) == [*ROWS, {}, *ROWS]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,12 @@ def test_an_encoding_without_a_mark_is_given(tmp_path: Path, encoding: str, name
         (b"to,name\r1,A\r2,J\xf6rg\r", None, "line 3 is not UTF-8"),
         (b"to,name\n1,J\x9arg\n", None, r"line 2 is not UTF-8 .* such as cp1252 \(Windows\), mac_roman"),
         (b"to,name\n1,J\xc3", None, "line 2 is not UTF-8 .*may be cut off"),
+        (
+            b"to,name\n1,J\xc3\xb6rg\n2,J\xf6rg\n",
+            None,
+            "line 3 is not UTF-8 .*different encodings may have been joined",
+        ),
+        (b"\xef\xbb\xbfto,name\n2,J\xf6rg\n", None, "line 2 is not UTF-8, though the file has its mark"),
         (b"to,name\n1,J\x81rg\n", "cp1252", r"line 2 is not cp1252 .* give the --encoding of the file"),
         (b"\xff\xfet\x00o\x00\n\x00x", None, r"line 2 is not UTF-16-LE, though the file has its mark"),
         (TEXT.encode("utf-16-le"), None, "looks like UTF-16 without a byte order mark: give --encoding utf-16-le"),

@@ -152,7 +152,7 @@ def test_a_name_that_may_contain_a_number_is_not_shown(name: str) -> None:
 
 def test_a_single_column_that_is_another_one_may_be_a_title_or_all_columns() -> None:
     for columns in (["to^name"], ["Customers of May", "", ""]):
-        with pytest.raises(CliError, match="unless the header is on another line, or --delimiter is missing; the"):
+        with pytest.raises(CliError, match="unless the header is on another line, --delimiter is missing, or each"):
             _ = require_column(columns, "to", "--to-column", " for the recipients")
 
 

@@ -259,6 +259,83 @@ def test_an_array_on_the_first_line_of_jsonl_is_a_row_with_a_problem(tmp_path: P
     assert [(row.line, row.problem is None) for row in found] == [(1, False), (2, True)]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"to": ["+4915100000001", "+4915100000002"], "name": ["Ann", "Bob"]}',
+        b'{"0": {"to": "+4915100000001"}, "1": {"to": "+4915100000002"}}',
+        b'{"columns": ["to"], "index": [0, 1], "data": [["+4915100000001"], ["+4915100000002"]]}',
+    ],
+)
+def test_a_table_in_one_json_object_is_refused_with_the_form_to_write(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(CliError, match="with all rows of a table: write one object per row"):
+        _ = read(tmp_path / "a.json", content)
+
+
+def test_a_number_of_json_is_used_as_it_is_written(tmp_path: Path) -> None:
+    content = b'{"to": 4.91511e12, "a": 1.10, "b": 123456789012345678901234567890, "c": 7, "d": {"e": 1.5}}'
+    assert values(tmp_path / "a.jsonl", content) == [
+        {"to": "4.91511e12", "a": "1.10", "b": "123456789012345678901234567890", "c": 7, "d": {"e": 1.5}}
+    ]
+
+
+def test_rows_of_json_that_share_a_line_are_named_by_their_number_too(tmp_path: Path) -> None:
+    _, found = read(tmp_path / "a.json", b'[{"to": "1"}, {"to": "2"},\n{"to": "3"}, {"to": "4"}]')
+    assert [row.place for row in found] == ["line 1", "line 1 (row 2)", "line 2 (row 3)", "line 2 (row 4)"]
+    _, found = read(tmp_path / "a.csv", b"to\n1\n2\n")
+    assert [row.place for row in found] == ["line 2", "line 3"]
+
+
+def test_a_comma_after_an_object_is_named(tmp_path: Path) -> None:
+    _, (first, second) = read(tmp_path / "a.jsonl", b'{"to": "1"},\n{"to": "2"}\n')
+    assert first.problem is not None
+    assert first.problem.startswith("ends with a comma: write one object per line")
+    assert second.values == {"to": "2"}
+
+
+@pytest.mark.parametrize("again", ["to,name,size", "\ufeffto,NAME,Si ze,", '"to", name,"size"'])
+def test_the_header_of_a_joined_file_is_a_row_with_a_problem(tmp_path: Path, again: str) -> None:
+    content = f"to,name,size\n1,A,S\n{again}\n2,B,M\n".encode()
+    _, found = read(tmp_path / "a.csv", content)
+    assert [row.problem for row in found] == [None, "is the header again: delete it", None]
+    assert [row.values.get("to") for row in (found[0], found[2])] == ["1", "2"]
+
+
+def test_a_header_that_is_there_again_is_no_id(tmp_path: Path) -> None:
+    seen = []
+    path = tmp_path / "a.csv"
+    _ = path.write_bytes(b"to,id\n1,a\nto,id\n2,b\nto,id\n")
+    with open_input(str(path)) as source:
+        table = source.scan(FirstPass(ids=("id",), visit=seen.append))
+    assert (table.count, seen) == (4, [["a"], ["b"]])
+
+
+@pytest.mark.parametrize("other", ["to,size,name", "name,to,size", "to,name,town", "to,Name", "size,x,name"])
+def test_another_header_in_a_file_ends_the_program(tmp_path: Path, other: str) -> None:
+    content = f"to,name,size\n1,A,S\n{other}\n2,M,B\n".encode()
+    with pytest.raises(CliError, match="line 3 is another header, with other columns than the first one"):
+        _ = scan(tmp_path / "a.csv", content, "to", "name")
+
+
+@pytest.mark.parametrize("row", ["to,name,+4915100000001", "name,x,y", "to,a@example.org,name", ",,name"])
+def test_values_that_are_names_of_columns_are_values(tmp_path: Path, row: str) -> None:
+    _, found = read(tmp_path / "a.csv", f"to,name,size\n{row}\n".encode())
+    assert [found[0].problem, *found[0].values.values()] == [None, *row.split(",")]
+
+
+@pytest.mark.parametrize("title", ["People of November\n\n", "Contact,,Order\n", "Report,\nfor,us\n"])
+def test_a_header_below_a_title_is_refused_with_its_line(tmp_path: Path, title: str) -> None:
+    content = f"{title}to,name,nr\n+4915100000001,Ann,5\n".encode()
+    line = title.count("\n") + 1
+    with pytest.raises(CliError, match=f"header with the column to is on line {line}: delete what is above it"):
+        _ = read(tmp_path / "a.csv", content, expected="to")
+
+
+def test_a_value_that_is_the_expected_column_is_no_header(tmp_path: Path) -> None:
+    columns, _ = read(tmp_path / "a.csv", b"phone,name\n+4915100000001,to\n+4915100000002,x\n", expected="to")
+    assert columns == ("phone", "name")
+
+
 def test_a_list_that_is_named_by_a_number_is_not_named(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"around the list \*\*\*: write"):
         _ = read(tmp_path / "a.json", b'{"+4915100000001": [{"name": "Ann"}]}')

@@ -1,6 +1,7 @@
 """batch with a journal: run the same command again to continue, and says what there is to know."""
 
 import csv
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -477,6 +478,33 @@ def test_a_row_that_was_refused_in_an_earlier_run_is_told_of_again(
     assert lines(tmp_path / "f.jsonl") == failed
 
 
+def test_failed_rows_that_were_edited_are_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, box = people(tmp_path, 2, more="3,bad,Ann\n"), reached(monkeypatch, poor(9))
+    failed, record = tmp_path / "f.csv", f"{path}.journal"
+    command = ["batch", path, *RCS, "--failed", str(failed)]
+    assert main(command) == 1
+    os.utime(record, (1000, 1000))
+    os.utime(failed, (1001, 1001))
+    assert main(command) == 1, "written together, so it is not edited"
+    assert Path(record).stat().st_mtime >= failed.stat().st_mtime - 1
+    corrected = failed.read_text().replace("bad", "+4915100000003")
+    _ = failed.write_text(corrected)
+    later = Path(record).stat().st_mtime + 60
+    os.utime(failed, (later, later))
+    _ = capsys.readouterr()
+    for again in (command, ["batch", "--resume", record]):
+        assert main(again) == 2
+        assert "was changed after the last run of this batch: if it has corrected rows" in capsys.readouterr().err
+        assert failed.read_text() == corrected
+    assert main([*command, "--overwrite"]) == 1
+    assert "bad" in failed.read_text()
+    failed.unlink()
+    assert main(command) == 1
+    assert len(box.messages) == 2
+
+
 def test_a_journal_that_cannot_be_written_stops_the_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -587,14 +615,14 @@ def test_a_batch_behind_a_page_says_what_to_check_and_the_same_command_sends_eve
     assert main(["batch", path, *RCS, "--concurrency", "4"]) == 3
     out, err = capsys.readouterr()
     assert "stopped: the answers are not the service's: HTTP " in err
-    assert "check MSGAPI_BASE_URL and any proxy" in err
+    assert "check the base URL (MSGAPI_BASE_URL or the profile) and any proxy" in err
     assert "refused" not in (out + err).replace("0 refused", "")
     assert main(["batch", "report", f"{path}.journal", "--json"]) == 3
     facts = orjson.loads(capsys.readouterr().out)
     tried = sum(one["count"] for one in facts["outcomes"])
     assert (facts["accepted"], facts["refused"], facts["unknown"] + facts["not_sent_yet"]) == (0, 0, 40)
     assert facts["unknown"] == (tried if status == 200 else 0)
-    assert all("Check MSGAPI_BASE_URL" in one["advice"] for one in facts["outcomes"])
+    assert all("Check the base URL" in one["advice"] for one in facts["outcomes"])
     well = True
     assert main(["batch", path, *RCS, "--json"]) == 0
     facts = orjson.loads(capsys.readouterr().out)

@@ -216,3 +216,73 @@ def test_a_table_on_a_narrow_terminal_has_its_last_column_below_the_others(
     assert (screen.getvalue().splitlines() == lines) is expected
     shown = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
     assert max(map(len, shown.splitlines())) <= width
+
+
+class Screen(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return 2
+
+
+PROSE = "line 3: to has no country code: write it with + and the country code, or `msgapi batch --resume a b`, as it is"
+
+
+def test_a_terminal_breaks_prose_between_words_and_not_in_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    out, err = Screen(), Screen()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((28, 20)))
+    output.note(PROSE)
+    output.emit_prose(f"short\n  {PROSE}\n  {'x' * 40} y")
+    assert err.getvalue().splitlines() == [
+        "msgapi: line 3: to has no",
+        "  country code: write it",
+        "  with + and the country",
+        "  code, or",
+        "  `msgapi batch --resume a b`,",
+        "  as it is",
+    ]
+    assert out.getvalue().splitlines() == [
+        "short",
+        "  line 3: to has no country",
+        "    code: write it with +",
+        "    and the country code, or",
+        "    `msgapi batch --resume a b`,",
+        "    as it is",
+        f"  {'x' * 40}",
+        "    y",
+    ]
+
+
+@pytest.mark.parametrize("stream", [StringIO, Screen])
+@pytest.mark.parametrize("width", [0, len(PROSE) + 8])
+def test_prose_is_one_line_in_a_file_and_on_a_wide_terminal(
+    monkeypatch: pytest.MonkeyPatch, stream: type[StringIO], width: int
+) -> None:
+    err = stream()
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((width, 20)))
+    output.note(PROSE)
+    assert err.getvalue() == f"msgapi: {PROSE}\n"
+
+
+def test_prose_is_one_line_on_a_terminal_that_has_no_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> os.terminal_size:
+        raise OSError
+
+    err = Screen()
+    monkeypatch.setattr(sys, "stderr", err)
+    monkeypatch.setattr(os, "get_terminal_size", fail)
+    output.note(PROSE)
+    assert err.getvalue() == f"msgapi: {PROSE}\n"
+
+
+def test_no_character_of_a_text_is_lost_when_it_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Screen()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((5, 20)))
+    text = "it`s a `com mand` and ` an open `quote` `"
+    output.emit_prose(text)
+    assert "".join(out.getvalue().split()) == "".join(text.split())

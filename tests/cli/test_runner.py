@@ -115,7 +115,10 @@ async def test_a_batch_that_stops_itself_says_so_and_keeps_the_rest(
     [
         ("outage", "was down for longer than --outage-timeout, or did not answer in the first 10 s: down"),
         ("rate_limit", "the rate limit let no row through for longer than --outage-timeout: down"),
-        ("foreign", "the answers are not the service's: down; check MSGAPI_BASE_URL and any proxy"),
+        (
+            "foreign",
+            "service's: down; check the base URL (MSGAPI_BASE_URL or the profile) and any proxy",
+        ),
         ("spend", "max-spend"),
     ],
 )

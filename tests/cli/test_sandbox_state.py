@@ -289,3 +289,20 @@ async def test_a_client_over_a_kept_sandbox_is_told_to_be_over_one(state: Path) 
     with open_state(str(state), Sandbox) as box:
         async with Client(transport=box, api_key=box.api_key, base_url="http://127.0.0.1") as api:
             assert "over a sandbox" in repr(api)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a directory in use cannot be removed")
+def test_a_working_directory_that_is_gone_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+
+    def remove_it() -> None:
+        with open_state("state.json", Sandbox):
+            for one in gone.iterdir():
+                one.unlink()
+            gone.rmdir()
+
+    with pytest.raises(CliError, match=r"cannot write state\.json: No such file or directory"):
+        remove_it()
+    monkeypatch.chdir(tmp_path)

@@ -59,7 +59,7 @@ def test_a_balance_without_an_amount_is_not_the_services(
     assert main(["balance", *(["--json"] if json else [])]) == 1
     said = capsys.readouterr()
     assert "it has no amount" in said.err
-    assert "Check MSGAPI_BASE_URL" in said.err
+    assert "Check the base URL" in said.err
     assert "unknown" not in said.out
 
 
@@ -169,7 +169,7 @@ def test_a_base_url_with_another_path_stops_a_batch_with_advice(
     path = people(tmp_path, 60)
     assert main(["batch", path, *RCS, "--concurrency", "1"]) == 3
     said = capsys.readouterr()
-    assert "check MSGAPI_BASE_URL" in said.err
+    assert "check the base URL (MSGAPI_BASE_URL or the profile)" in said.err
     assert f"{60 - sent}" in said.out
 
 

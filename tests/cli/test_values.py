@@ -1,6 +1,14 @@
 import pytest
 
-from msgapi.cli.batch.values import BROKEN_LETTERS, HTML_ENTITY, MOST_LINES, NULL_WORD, RowWarnings, Unfilled
+from msgapi.cli.batch.values import (
+    BROKEN_LETTERS,
+    FORMULA,
+    HTML_ENTITY,
+    MOST_LINES,
+    NULL_WORD,
+    RowWarnings,
+    Unfilled,
+)
 
 
 def warned(value: str) -> list[object]:
@@ -104,6 +112,16 @@ def test_an_html_entity_is_sent_and_counted(value: str) -> None:
 
 @pytest.mark.parametrize("value", ["A & B;", "&unknown;", "AT&T"])
 def test_an_ampersand_is_no_entity(value: str) -> None:
+    assert warned(value) == []
+
+
+@pytest.mark.parametrize("value", ["=A1&B1", '="00123"', "=SUM(A1:A9)", "= -B2", "=\u00c4rzte"])
+def test_a_formula_is_sent_and_counted(value: str) -> None:
+    assert FORMULA in warned(value)
+
+
+@pytest.mark.parametrize("value", ["=)", "==", "=", "a=b", "=>"])
+def test_a_sign_of_equality_is_no_formula(value: str) -> None:
     assert warned(value) == []
 
 

@@ -24,7 +24,7 @@ from .calls import RepeatedIds, RowCalls, RowIds
 from .comparison import ChangedRowsPolicy, FileSource, check_file
 from .journal import DIGESTS, MESSAGE_FIELDS, READING_FIELDS, BatchJournal, estimate_left, option_name, spent
 from .progress import open_progress
-from .result_files import ResultFiles, open_files
+from .result_files import ResultFiles, is_newer, mark_written, open_files
 from .runner import BatchRun
 from .spending import TopUpWaiter, UnitPrices, check_balance, limit, parse_prices
 from .summary import report
@@ -243,6 +243,11 @@ def _journal(config: BatchConfig, table: InputFile, calls: RowCalls) -> BatchJou
     if not config.use_journal or config.sandbox or (config.path == "-" and config.journal is None):
         return None
     path = config.journal or f"{config.path}{journal.SUFFIX}"
+    if config.failed and not config.overwrite and is_newer(config.failed, path):
+        raise CliError(
+            f"{config.failed} was changed after the last run of this batch: if it has corrected rows, send that file; "
+            "to continue this batch, move it away, or use --overwrite"
+        )
     find = journal.begin_new_batch if config.new_batch else journal.find_or_begin
     found = find(path, journal.store_command(config.stored, table.count, table.digest()))
     source = FileSource(table=table, calls=calls, command=config.stored)
@@ -322,6 +327,8 @@ def _open_files(config: BatchConfig, table: InputFile, journal: BatchJournal | N
     ) as files:
         files.shows_channels = config.fallback_email is not None
         yield files
+    if journal is not None:
+        mark_written(journal.path)
 
 
 def _check_outputs(config: BatchConfig, journal: BatchJournal | None) -> None:

@@ -23,7 +23,7 @@ from ..advice import explain
 from ..connection import run_async, service_settings
 from ..files.rows import InputRow
 from ..files.tables import InputFile
-from ..output import Exit, RowOutcome, counted, emit, emit_json, table_of
+from ..output import Exit, RowOutcome, counted, emit, emit_json, emit_prose, table_of
 from .calls import RowCalls
 from .progress import reported
 from .spending import UnitPrices, price_of
@@ -90,7 +90,7 @@ def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | 
         counts.add_row("EUR at most", f"{found.amount:,}")
     emit(counts)
     warnings = calls.builder.warnings.texts()
-    emit("\n".join([*table.line_breaks.describe(), *warnings, *_assumptions(found, prices), *_lines(found)]))
+    emit_prose("\n".join([*table.line_breaks.describe(), *warnings, *_assumptions(found, prices), *_lines(found)]))
     return found.status
 
 
@@ -160,7 +160,7 @@ def _lines(found: DryRun) -> Iterator[str]:
     if found.invalid:
         yield f"{RowOutcome.INVALID.words}{_of(found.invalid)}:"
         for row, why in found.invalid_rows:
-            yield f"  line {row.line}: {why}"
+            yield f"  {row.place}: {why}"
     if found.duplicate:
         yield f"{RowOutcome.DUPLICATE.words}{_of(found.duplicate)}: line {', '.join(map(str, found.duplicate_lines))}"
     yield from found.recipients.lines()

@@ -7,6 +7,7 @@ Rules:
 - Only rows that were refused or are invalid are failed rows: they can be corrected and sent as a file of their own.
   Rows that were not sent, or may have been, are sent by the same command, which knows their keys.
 - Failed rows in CSV have the delimiter and the byte order mark of the input, so that the same program opens both.
+- The journal is not older than the failed rows of its batch. If it is, they were edited, and are not written over.
 - A failed row is complete. It has no idempotency key but the one that the input has for it, since another content is
   another operation.
 """
@@ -41,6 +42,7 @@ CHANNELS: Final = ("rcs", "email")
 """The channels of the legs of a row, if there is a fallback."""
 
 _OWNER_ONLY: Final = 0o600
+_SAME_TIME: Final = 2.0  # seconds; some file systems have no finer time stamps
 _ACCEPTED: Final = RowOutcome.ACCEPTED.kind
 _REPEATED: Final = RowOutcome.DUPLICATE.kind
 _UNKNOWN: Final = RowOutcome.UNKNOWN.kind
@@ -228,6 +230,26 @@ def open_files(
         files = ResultFiles(table, to_column, with_recipients, results=results_file, failed=failed_file)
         files.begin()
         yield files
+
+
+def is_newer(failed: str, journal: str) -> bool:
+    """Return whether the file *failed* was written after the last run of the batch of *journal* had ended."""
+    try:
+        return Path(failed).stat().st_size > 0 and _written_at(failed) - _written_at(journal) > _SAME_TIME
+    except OSError:  # there is only one of them
+        return False
+
+
+def mark_written(journal: str) -> None:
+    """Set the time of *journal* to now: the files of its batch have been written. Ignore a failure."""
+    with suppress(OSError):
+        os.utime(journal)
+
+
+def _written_at(path: str) -> float:
+    # What is new in a journal is in a file beside it, until it is closed.
+    wal = Path(f"{path}-wal")
+    return max(Path(path).stat().st_mtime, wal.stat().st_mtime if wal.exists() else 0.0)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ...calls import Caller
 from ...clock import SYSTEM_CLOCK, Clock
 from ...messages import Accepted, Email, Message
 from ...results import InsufficientBalance, Ok
-from ..advice import advise_call, describe, facts, status_of
+from ..advice import BASE_URL, advise_call, describe, facts, status_of
 from ..options import parse_amount
 from ..output import CliError, Exit
 from .counts import Counts
@@ -64,7 +64,7 @@ async def check_balance(api: Caller, estimate: Estimate) -> None:
     if isinstance(short, BalanceUnknown):
         raise CliError(
             "the service does not say how much is free, so nothing was sent: "
-            "check MSGAPI_BASE_URL, or leave --price out to send until the balance is used up",
+            f"check {BASE_URL}, or leave --price out to send until the balance is used up",
             Exit.REFUSED,
         )
     if short is not None:

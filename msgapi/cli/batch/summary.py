@@ -16,8 +16,20 @@ from ...batch.stops import NEVER_REACHED
 from ...fallback import leg_key
 from ...journal import JournalReader, JournalRow, State, key_of
 from ...results import NotFound
-from ..advice import advise_row, explain
-from ..output import CliError, Exit, RowOutcome, counted, csv_cell, emit, emit_json, escaped, note, write_if_open
+from ..advice import BASE_URL, advise_row, explain
+from ..output import (
+    CliError,
+    Exit,
+    RowOutcome,
+    counted,
+    csv_cell,
+    emit,
+    emit_json,
+    emit_prose,
+    escaped,
+    note,
+    write_if_open,
+)
 from .counts import (
     BATCH_ADVICE,
     Counts,
@@ -65,11 +77,11 @@ def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None
         emit(outcome_table(run.counts))
         emit(cost_line(run.counts))
         if not results and run.counts.first:
-            emit("\n".join(_first(run)))
+            emit_prose("\n".join(_first(run)))
         if run.counts.changed_lines:
-            emit(_changed(run.counts))
+            emit_prose(_changed(run.counts))
         for line in run.calls.recipients.lines():
-            emit(line)
+            emit_prose(line)
     for line in run.table.left_out_lines():
         note(line)
     for line in _notices(run, failed):
@@ -124,7 +136,7 @@ def _first(run: BatchRun) -> Iterator[str]:
     more = run.counts.failed - len(run.counts.first)
     yield f"{'first ' if more else ''}rows that were not accepted (all of them: --results FILE.jsonl):"
     for row, error in sorted(run.counts.first, key=lambda one: one[0].number):
-        yield f"  line {row.line}: {group_of(error).title}, {explain(error)}"
+        yield f"  {row.place}: {group_of(error).title}, {explain(error)}"
 
 
 def _changed(counts: Counts) -> str:
@@ -178,18 +190,18 @@ def stop_reason(stopped: Stopped, short: str) -> str:
     cause = "" if stopped.error is None else f": {explain(stopped.error).rstrip('.')}"
     match stopped.reason:
         case "unauthorized":
-            text = f"the API key was refused{cause}; check MSGAPI_API_KEY"
+            text = f"the API key was refused{cause}; check MSGAPI_API_KEY or the profile"
         case "balance":
             text = f"the balance is used up{cause}{short}"
         case "refusals":
-            where = "; check MSGAPI_BASE_URL, too" if isinstance(stopped.error, NotFound) else ""
+            where = f"; check {BASE_URL}, too" if isinstance(stopped.error, NotFound) else ""
             text = f"the same refusal was repeated too often{cause}{where}"
         case "foreign":
-            text = f"the answers are not the service's{cause}; check MSGAPI_BASE_URL and any proxy"
+            text = f"the answers are not the service's{cause}; check {BASE_URL} and any proxy"
         case "outage":
             text = (
                 "the service was down for longer than --outage-timeout, or did not answer in the first "
-                f"{NEVER_REACHED:g} s{cause}; if it has never answered, check MSGAPI_BASE_URL, network and proxy"
+                f"{NEVER_REACHED:g} s{cause}; if it has never answered, check {BASE_URL}, network and proxy"
             )
         case "rate_limit":
             text = f"the rate limit let no row through for longer than --outage-timeout{cause}"

@@ -77,15 +77,18 @@ _UNUSUAL: Final = re.compile(
     rf"|[\u00c2-\u00f0][{_NEXT}]"
 )
 _LOST_LETTER: Final = re.compile(r"[^\W\d_]\?[^\W\d_]")
+_FORMULA: Final = re.compile(r'=\s*["\w$+(-]')
 _NO_NAME: Final = re.compile(r"[/=&]")
 
 BROKEN_LETTERS: Final = "broken_letters"
 NULL_WORD: Final = "null_word"
 HTML_ENTITY: Final = "html_entity"
 UNFILLED: Final = "unfilled_placeholder"
+FORMULA: Final = "formula"
 _MEANINGS: Final = {
     BROKEN_LETTERS: "may have broken letters, such as those of a file that was read in a wrong encoding",
     NULL_WORD: "is a word that programs write for no value, such as NULL, None, nan or -",
+    FORMULA: "begins with = like a formula of a spreadsheet: export the value, and not the formula",
     HTML_ENTITY: "has HTML entities such as &amp;, which a text shows as they are",
     UNFILLED: "has braces that are sent as they are: placeholders are filled in options and template files only",
 }
@@ -179,7 +182,9 @@ class RowWarnings:
         if len(text) <= _LONGEST_NULL_WORD and text.lower() in _NULL_WORDS:
             self.add(NULL_WORD, column)
         elif _UNUSUAL.search(text) is not None:
-            return self._read_unusual(column, text)
+            text = self._read_unusual(column, text)
+        if text[:1] == "=" and _FORMULA.match(text):
+            self.add(FORMULA, column)
         return text
 
     def _read_unusual(self, column: str, text: str) -> str:

@@ -247,7 +247,7 @@ def _check_answer(result: Result[Balance], setup: Setup) -> Iterator[Finding]:
 def _remedy(reason: str) -> str:
     if "certificate" in reason:
         return "trust the certificate authority of a proxy with SSL_CERT_FILE, or check the clock and the base URL"
-    return "check MSGAPI_BASE_URL, network and proxy"
+    return "check the base URL, network and proxy"
 
 
 def _check_clock(result: Result[Balance]) -> Iterator[Finding]:

@@ -282,13 +282,15 @@ def _undecodable(name: str, line: int, encoding: Encoding, error: UnicodeDecodeE
     label = encoding.codec.upper()
     if encoding.given:
         return f"{name}: line {line} is not {encoding.codec} ({error.reason}): give the --encoding of the file"
-    if label != "UTF-8":
+    if encoding.mark:
         return f"{name}: line {line} is not {label}, though the file has its mark ({error.reason}): export it again"
     sample = error.object[error.start : error.start + _PIECE]
     what = "save the file as UTF-8, or give its encoding with --encoding"
     if "unexpected end" in error.reason:
         return f"{name}: line {line} is not UTF-8 ({error.reason}): the file may be cut off; else {what}"
-    if _looks_like_windows(sample):
+    if not error.object[: error.start].rpartition(b"\n")[0].isascii():
+        what = "lines before it are, so files in different encodings may have been joined: save each as UTF-8 first"
+    elif _looks_like_windows(sample):
         what += ": it looks like Windows-1252, --encoding cp1252 (check the names with --dry-run)"
     else:
         what += ", such as cp1252 (Windows), mac_roman (Excel for Mac) or cp850 (DOS)"

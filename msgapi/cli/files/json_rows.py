@@ -4,6 +4,7 @@ Rules:
 - Documents are one array of objects, or objects one after another, over as many lines as they need.
 - The line of a row is that on which its object begins.
 - The columns are those of all rows, up to a number.
+- A number that is no integer of 64 bits is the text of the file: a float would lose digits.
 """
 
 import json
@@ -84,16 +85,27 @@ class JsonRows:
         try:
             value = orjson.loads(raw)
         except orjson.JSONDecodeError as error:
-            return InputRow(
-                number, line, problem=f"is not JSON: {error.msg} at character {error.pos + 1}", cells=(raw,)
-            )
+            return InputRow(number, line, problem=_problem(raw, error), cells=(raw,))
         if not isinstance(value, dict):
             return InputRow(number, line, problem='is not a JSON object such as {"to": "..."}', cells=(raw,))
         if is_too_deep(raw, value):
             return InputRow(number, line, problem=f"is nested more than {_DEEPEST} levels deep", cells=(raw,))
+        if any(isinstance(one, float) for one in value.values()):
+            _keep_as_written(value, raw)
         if self.key is not None and self.key in value:
             value[KEY] = value.pop(self.key)
         return InputRow(number, line, value)
+
+
+def _problem(raw: str, error: json.JSONDecodeError) -> str:
+    if raw.endswith(","):
+        return "ends with a comma: write one object per line, without commas between them, or an array in [ and ]"
+    return f"is not JSON: {error.msg} at character {error.pos + 1}"
+
+
+def _keep_as_written(row: dict[str, object], raw: str) -> None:
+    written = json.loads(raw, parse_float=str, parse_int=str)
+    row.update({name: written[name] for name, value in row.items() if isinstance(value, float)})
 
 
 def is_too_deep(text: str, value: object) -> bool:
@@ -172,6 +184,12 @@ def _check_wrapped(name: str, rows: JsonRows) -> None:
                 f"{name} is one JSON object around the list {shown}: write one object per line, for example with "
                 f"`jq -c '.{shown}[]'`"
             )
+    parts = row.values.values()
+    if len(parts) > 1 and any(all(isinstance(one, kind) for one in parts) for kind in (dict, list)):
+        raise CliError(
+            f"{name} is one JSON object with all rows of a table: write one object per row, for example with "
+            "`to_json(FILE, orient='records', lines=True)` of pandas"
+        )
 
 
 def first_lines(start: str) -> list[str]:

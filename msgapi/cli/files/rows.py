@@ -112,7 +112,9 @@ def require_column(columns: Sequence[str], name: str, option: str, purpose: str 
     else:
         hint = f"{purpose}: name it with {option}" if purpose else f" ({option})"
         if sum(map(bool, columns)) == 1:
-            hint += ", unless the header is on another line, or --delimiter is missing"
+            hint += (
+                ", unless the header is on another line, --delimiter is missing, or each line is in quotes as a whole"
+            )
     raise CliError(f"there is no column {name}{hint}; the columns are: {list_columns(columns)}")
 
 
@@ -174,6 +176,11 @@ class InputRow:
     values: Mapping[str, object] = field(factory=dict)
     problem: str | None = None
     cells: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where the row is, for a message. Rows of JSON that share a line have their number, too."""
+        return f"line {self.line}" if self.line >= self.number else f"line {self.line} (row {self.number})"
 
 
 @final

@@ -9,6 +9,8 @@ Rules:
 - The content decides about the format, and the name of the file only where the content does not.
 - Of CSV and sheets, the first row that has any text is the header. Columns that are not used may have no name, or one
   name for several. Rows without any text are no rows.
+- Another row with the names of the header, as in files that were joined, is a row with a problem. If its columns are
+  others, the file is refused: what follows would be read by the wrong names.
 - A short row is complete if it has the cells that are used; a long one if the cells that are too many are empty.
   Another row has a problem.
 - If two quotes are missing, a cell can swallow the rest of its row and the beginning of another. Such a cell, if it is
@@ -20,6 +22,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import islice
 from pathlib import PurePath
 from typing import Final, TypeAlias, final
 
@@ -50,7 +53,10 @@ from .rows import (
     ReadingOptions,
     comparable,
     find_column,
+    fold,
+    is_data,
     is_recipient,
+    matching_columns,
 )
 
 _FORMATS: Final[dict[str, FileFormat]] = {
@@ -67,6 +73,7 @@ _LONGEST_CELL: Final = 4 << 20
 _SHEET: Final = ""  # the delimiter of a sheet: it has none
 _IN_SHEETS: Final = re.compile(r"[,;\t|]")  # what may have been one before a file became a sheet
 _LINE_END: Final = re.compile(r"\r\n|\r|\n")
+_FIRST_RECORDS: Final = 10  # rows among which the header is looked for, for a message
 
 Record: TypeAlias = tuple[int, int, list[str]]
 """The first and the last line of a row, and its cells."""
@@ -187,7 +194,7 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
 
         content = unpack(content, head, options.sheet, stack)
         if content.sheet:
-            return _source(stored, _open_sheet(content.blocks), options)
+            return _source(stored, _open_sheet(content.blocks, options.expected), options)
         head = content.blocks.head(HEAD)
     if options.sheet is not None:
         raise CliError(f"{stored.name} is not an Excel workbook (.xlsx): leave --sheet out")
@@ -205,7 +212,7 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
     tabs = PurePath(content.name).suffix.lower() in _TABS
     lines = read_lines(blocks, encoding)
     dialect = detect_dialect(lines, given=options.delimiter, tabs=tabs, expected=options.expected)
-    return _source(stored, _open_csv(blocks, encoding, dialect), options, encoding)
+    return _source(stored, _open_csv(blocks, encoding, dialect, options.expected), options, encoding)
 
 
 def _source(
@@ -253,6 +260,7 @@ class CellRows:
         """Read the rows once; return their number, and that of the rows left out. Add line breaks to *breaks*."""
         columns, width, needed, conditions = self.columns, len(self.columns), self._needed(), self._conditions()
         ids, visit = [columns.index(one) for one in self.first.ids if one in columns], self.first.visit
+        names = self._names()
         count = left_out = 0
         records = self.records()
         _ = next(records)
@@ -260,17 +268,19 @@ class CellRows:
             if end > line or (self.delimiter == _SHEET and any("\n" in cell for cell in cells)):
                 self._check_lines(line, end, cells, breaks)
             complete = needed <= len(cells) <= width or self._problem(cells) is None
+            is_header = (cells[0] in names or cells[-1] in names) and self._is_header(line, cells)
             if conditions and complete and not _meets(cells, conditions):
                 left_out += 1
                 continue
             count += 1
-            if ids and complete:
+            if ids and complete and not is_header:
                 visit([cells[at] if at < len(cells) else "" for at in ids])
         return count, left_out
 
     def rows(self) -> Iterator[InputRow]:
         """Yield the rows from the beginning."""
         columns, width, needed, conditions = self.columns, len(self.columns), self._needed(), self._conditions()
+        names = self._names()
         number = 0
         records = self.records()
         _ = next(records)
@@ -281,7 +291,26 @@ class CellRows:
                 yield InputRow(number, line, problem=problem, cells=tuple(cells))
             elif not conditions or _meets(cells, conditions):
                 number += 1
-                yield InputRow(number, line, dict(zip(columns, cells, strict=False)), None, tuple(cells))
+                if (cells[0] in names or cells[-1] in names) and self._is_header(line, cells):
+                    yield InputRow(number, line, problem="is the header again: delete it", cells=tuple(cells))
+                else:
+                    yield InputRow(number, line, dict(zip(columns, cells, strict=False)), None, tuple(cells))
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.columns) - {""}
+
+    def _is_header(self, line: int, cells: Sequence[str]) -> bool:
+        given, header = _folded(cells), _folded(self.columns)
+        if given == header:
+            return True
+        filled = [one for one in given if one]
+        known = sum(one in header for one in filled)
+        if known < 2 or known * 2 < len(filled) or any(map(is_data, cells)):  # noqa: PLR2004 - one may be a value
+            return False
+        raise CliError(
+            f"{self.name}: line {line} is another header, with other columns than the first one, so that the rows "
+            "below it would be read by the wrong names: split the file there"
+        )
 
     def _needed(self) -> int:
         used = self.columns if self.first.used is None else self.first.used
@@ -324,20 +353,27 @@ class CellRows:
         return any(is_recipient(part) for parts in lines if len(parts) > 1 for part in parts)
 
 
+def _folded(cells: Sequence[str]) -> list[str]:
+    names = [fold(cell) for cell in cells]
+    while names and not names[-1]:
+        _ = names.pop()
+    return names
+
+
 def _meets(cells: Sequence[str], conditions: Sequence[tuple[int, str]]) -> bool:
     return all(comparable(cells[at]) == value for at, value in conditions)
 
 
-def _open_csv(blocks: FileBlocks, encoding: Encoding, dialect: Dialect) -> CellRows:
+def _open_csv(blocks: FileBlocks, encoding: Encoding, dialect: Dialect, expected: str | None) -> CellRows:
     """Return the rows of a CSV file."""
 
     def records() -> Iterator[Record]:
         return _csv_records(blocks.name, read_lines(blocks, encoding), dialect)
 
-    return _with_header(blocks.name, dialect.delimiter, records)
+    return _with_header(blocks.name, dialect.delimiter, records, expected)
 
 
-def _open_sheet(blocks: FileBlocks) -> CellRows:
+def _open_sheet(blocks: FileBlocks, expected: str | None) -> CellRows:
     """Return the rows of the copy of a sheet."""
 
     def records() -> Iterator[Record]:
@@ -346,16 +382,26 @@ def _open_sheet(blocks: FileBlocks) -> CellRows:
                 if raw != b"\n":
                     yield number, number, orjson.loads(raw)
 
-    return _with_header(blocks.name, _SHEET, records)
+    return _with_header(blocks.name, _SHEET, records, expected)
 
 
-def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Record]]) -> CellRows:
-    header = next(records(), None)
-    if header is None:
+def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Record]], expected: str | None) -> CellRows:
+    first = list(islice(records(), _FIRST_RECORDS))
+    if not first:
         raise CliError(f"{name} is empty: there is nothing to send")
-    columns = tuple(cell.strip() for cell in header[2])
+    columns = tuple(cell.strip() for cell in first[0][2])
+    _check_titles(name, first, expected)
     key = find_column(columns, KEY)
     return CellRows(name, delimiter, tuple(KEY if one == key else one for one in columns), records)
+
+
+def _check_titles(name: str, first: Sequence[Record], expected: str | None) -> None:
+    # Reports have a title or groups of columns above the header.
+    if expected is None or matching_columns([*map(str.strip, first[0][2])], expected):
+        return
+    for line, _, cells in first[1:]:
+        if matching_columns([*map(str.strip, cells)], expected) and not any(map(is_data, cells)):
+            raise CliError(f"{name}: the header with the column {expected} is on line {line}: delete what is above it")
 
 
 def _csv_records(name: str, lines: Iterator[str], dialect: Dialect) -> Iterator[Record]:
