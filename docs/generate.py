@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from msgapi import messages, sandbox, webhooks  # noqa: E402 - the path comes first
 from msgapi.cli.app import COMMANDS, GROUPS, load, program  # noqa: E402
 from msgapi.cli.options import group_of  # noqa: E402
-from msgapi.journal.rows import SETTLED_STATES, State  # noqa: E402
+from msgapi.journal.resumption import SETTLED_STATES, State  # noqa: E402
 from msgapi.sandbox.contract_gaps.account import ACCOUNT  # noqa: E402
 from msgapi.sandbox.contract_gaps.messages import MESSAGES  # noqa: E402
 from msgapi.sandbox.contract_gaps.requests import REQUESTS  # noqa: E402

@@ -15,7 +15,7 @@ from msgapi import Balance, Call, Detail, Ok, Response
 from msgapi.codec.json import error_from_json
 from msgapi.decode import DEEPEST, decode
 from msgapi.journal import State
-from msgapi.journal.rows import state_of
+from msgapi.journal.resumption import state_of
 from msgapi.messages.models import Accepted
 from msgapi.retry import may_be_retried
 

@@ -10,7 +10,7 @@ from msgapi import ApiError, Call, Meta, Response, messages
 from msgapi.batch.stops import Breaker, Outage, is_healthy
 from msgapi.decode import decode
 from msgapi.journal import State
-from msgapi.journal.rows import state_of
+from msgapi.journal.resumption import state_of
 from msgapi.messages import Accepted
 from msgapi.results import Scope
 from msgapi.retry import may_be_retried

@@ -29,7 +29,7 @@ from attrs import define, evolve, field, frozen
 from ..calls import Call
 from ..concurrency import unrequested_cancellation
 from ..fallback import AnyCall, Fallback
-from ..journal.rows import SETTLED, Send, Verdict, leaves_unknown
+from ..journal.resumption import SETTLED, Send, Verdict, leaves_unknown
 from ..results import ApiError, Invalid, Ok, Result
 
 T = TypeVar("T")

@@ -25,7 +25,7 @@ from ..client import Client
 from ..clock import Clock
 from ..concurrency import unrequested_cancellation
 from ..fallback import with_legs
-from ..journal.rows import is_settled
+from ..journal.resumption import is_settled
 from ..observe import BatchWatch
 from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
 from .queue import END, Outcome, PendingRow, RowQueue

@@ -29,7 +29,7 @@ from ..calls import Call
 from ..codec import Problems, from_dict, from_json, to_json
 from ..fallback import AnyCall
 from ..journal import State
-from ..journal.rows import PRECEDENCE
+from ..journal.resumption import PRECEDENCE
 from ..messages import Accepted
 from ..messages.calls import ROUTE
 from ..redact import hidden

@@ -27,7 +27,7 @@ from ..clock import SYSTEM_CLOCK, Clock
 from ..codec import Problems
 from ..fallback import AnyCall
 from ..journal import REMEMBERED, Send, State, Verdict, key_of
-from ..journal.rows import (
+from ..journal.resumption import (
     COLUMNS,
     MAYBE_SENT,
     REPEATED_ROW,

@@ -10,7 +10,7 @@ from .journal import (
 from .mainfile import Unusable
 from .opening import Merge, merge
 from .report import Count, JournalRow, Summary
-from .rows import CHANGED, KEY_USED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict, key_of
+from .resumption import CHANGED, KEY_USED, OUTDATED, REPEATED, SETTLED, UNKNOWN, Send, State, Verdict, key_of
 
 __all__ = [
     "CHANGED",

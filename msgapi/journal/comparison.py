@@ -28,7 +28,7 @@ from ..fallback import AnyCall
 from .journal import with_own_key
 from .mainfile import Unusable
 from .opening import check_batch, open_existing
-from .rows import (
+from .resumption import (
     CHANGED,
     COLUMNS,
     MAYBE_SENT,

@@ -25,7 +25,7 @@ from ..version import VERSION
 from .mainfile import Unusable, damaged
 from .opening import check_batch, check_complete, create, open_existing, open_in_place, open_to_read_copy
 from .report import Count, JournalRow, Summary, count_result, read_rows, read_rows_by_id, read_samples, summarise
-from .rows import (
+from .resumption import (
     REPEATED_ROW,
     SETTLED,
     UNKNOWN,

@@ -7,7 +7,7 @@ from typing import Any, Final, final
 
 from attrs import evolve, frozen
 
-from .rows import COLUMNS, State
+from .resumption import COLUMNS, State
 from .sqlite import JournalFile, check_row, read_amount, read_kind, read_leg, read_state, read_text
 
 ZERO: Final = Decimal(0)

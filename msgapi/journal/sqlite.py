@@ -26,7 +26,7 @@ from attrs import define, field, frozen
 
 from ..results import ApiError
 from .mainfile import APPLICATION, FORMAT, MARK_SIZE, MainFile, SealState, Unusable, damaged, translated
-from .rows import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
+from .resumption import COLUMNS, MAYBE_SENT, PRECEDENCE, Entry, State, StoredResult
 
 API_ERRORS: Final[Mapping[str, type[Any]]] = {one.__name__: one for one in get_args(ApiError)}
 """The errors, by the names under which they are stored."""

@@ -19,7 +19,7 @@ from attrs import define, evolve, field, frozen
 
 from ..results import ApiError, Ok, Result
 from .mainfile import damaged
-from .rows import State
+from .resumption import State
 from .sqlite import JournalFile, Statement, read_amount, read_text
 
 Cause: TypeAlias = Literal["rate_limit", "outage", "balance", "disk"]

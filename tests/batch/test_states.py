@@ -29,7 +29,7 @@ from msgapi.batch import Outcome, Outcomes, SpendLimit
 from msgapi.clock import VirtualClock
 from msgapi.fallback import AnyCall
 from msgapi.journal import CHANGED, KEY_USED, REPEATED, UNKNOWN, JournalRow, State, Unusable
-from msgapi.journal.rows import changed_key, request_digest
+from msgapi.journal.resumption import changed_key, request_digest
 from msgapi.messages import Accepted
 from msgapi.sandbox import MAGIC_RECIPIENTS, LogEntry, Sandbox
 from msgapi.transports.faults import FAULTS

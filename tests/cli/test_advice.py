@@ -33,7 +33,7 @@ from msgapi.cli import main
 from msgapi.cli.advice import advise_call, advise_message, advise_row, status_of
 from msgapi.cli.batch.counts import sample_error
 from msgapi.cli.output import Exit
-from msgapi.journal.rows import state_of
+from msgapi.journal.resumption import state_of
 from msgapi.transports import Answer
 from tests.support.cli_files import through
 

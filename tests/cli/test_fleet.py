@@ -17,7 +17,7 @@ from msgapi.clock import VirtualClock
 from msgapi.fleet import ChunkRecord, Manifest, MemoryRecordStore, Revision, RowRecord
 from msgapi.fleet.chunk import Chunk
 from msgapi.journal import State
-from msgapi.journal.rows import content_id, request_digest
+from msgapi.journal.resumption import content_id, request_digest
 from tests.support.cli_files import people, text
 from tests.support.cli_fleets import RCS, REPORT, Fleet, enqueue, placed
 

@@ -39,7 +39,7 @@ from msgapi.cli.batch.report_page import batch_name, render_page
 from msgapi.cli.output import RowOutcome
 from msgapi.fleet.chunk import ChunkRecord, ChunkTiming, RowRecord
 from msgapi.journal import JournalReader
-from msgapi.journal.rows import request_digest
+from msgapi.journal.resumption import request_digest
 from msgapi.journal.timeline import Bucket, NotableRow, RunHistory
 from msgapi.sandbox import MAGIC_RECIPIENTS
 from tests.cli.test_journal import RCS, poor, reached

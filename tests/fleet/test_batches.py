@@ -25,7 +25,7 @@ from msgapi.fleet import (
 from msgapi.fleet.batches import is_valid_name, read_manifest, record_progress, split_rows
 from msgapi.fleet.chunk import Chunk, load_chunk
 from msgapi.journal import State, Unusable
-from msgapi.journal.rows import request_digest
+from msgapi.journal.resumption import request_digest
 from tests.support.journals import Service, message, opened, sent
 
 pytestmark = pytest.mark.anyio

@@ -9,7 +9,7 @@ import pytest
 
 from msgapi import Forbidden, Ok, Unanswered, VirtualClock, journal
 from msgapi.journal import JournalRow, Merge, State, Unusable
-from msgapi.journal.rows import request_digest
+from msgapi.journal.resumption import request_digest
 from msgapi.journal.sqlite import JournalFile
 from tests.support.cli_files import mode
 from tests.support.journals import Service, message, opened, rows, sent

@@ -7,7 +7,7 @@ import pytest
 
 from msgapi import Call, Forbidden, Invalid, Ok, batch, journal, messages
 from msgapi.journal import State
-from msgapi.journal.rows import content_id, request_digest
+from msgapi.journal.resumption import content_id, request_digest
 from msgapi.messages import Accepted, Text
 from tests.support.journals import Service, edited, message, opened
 

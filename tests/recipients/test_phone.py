@@ -236,7 +236,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize(("given", "expected"), GOLDEN.items(), ids=str)
 def test_the_numbers_by_which_rows_are_identified_stay_the_same(given: tuple[str, str], expected: str) -> None:
-    """If this has to change, the version of the rule for row ids has to change, too (`journal.rows`)."""
+    """If this has to change, the version of the rule for row ids has to change, too (`journal.resumption`)."""
     assert text_of(*given) == expected
 
 

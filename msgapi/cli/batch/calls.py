@@ -22,7 +22,7 @@ from attrs import field, frozen
 
 from ...calls import Call
 from ...fallback import AnyCall, chain
-from ...journal.rows import REPEATED, content_id, request_digest, row_number_id
+from ...journal.resumption import REPEATED, content_id, request_digest, row_number_id
 from ...messages import Accepted, Message, send
 from ...messages.calls import ROUTE
 from ...results import Detail, Invalid

@@ -8,7 +8,7 @@ from typing import Final, final
 from attrs import define, evolve, field, frozen
 
 from ...journal import CHANGED, OUTDATED, UNKNOWN, Count, State, Summary
-from ...journal.rows import state_of
+from ...journal.resumption import state_of
 from ...journal.sqlite import API_ERRORS
 from ...messages import Accepted
 from ...results import ApiError, Invalid, Meta, Ok, Result

@@ -23,7 +23,7 @@ from ...billing import Estimate
 from ...calls import new_key
 from ...fallback import leg_key
 from ...journal import REMEMBERED, Journal, JournalReader, JournalRow, State, Summary, Unusable, opening
-from ...journal.rows import MAYBE_SENT, RULE_VERSION, SENT
+from ...journal.resumption import MAYBE_SENT, RULE_VERSION, SENT
 from ...journal.sqlite import FINISHED
 from ...recipients.national import metadata_version
 from ..output import CliError, Exit, note

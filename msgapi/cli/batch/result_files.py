@@ -28,7 +28,7 @@ from attrs import define, field
 
 from ...codec.json import to_plain
 from ...journal import JournalRow, State
-from ...journal.rows import state_of
+from ...journal.resumption import state_of
 from ...messages import Accepted
 from ...redact import mask
 from ...results import Invalid, Ok, Result, Unprocessable

@@ -29,7 +29,7 @@ from ...client import Client
 from ...clock import SYSTEM_CLOCK, Clock
 from ...fallback import AnyCall
 from ...journal import Journal, JournalReader, Unusable
-from ...journal.rows import changed_id, request_digest
+from ...journal.resumption import changed_id, request_digest
 from ...journal.timeline import Cause
 from ...messages import Accepted
 from ...observe import Observer, Watch, combine

@@ -14,13 +14,14 @@ from ...codegen import constructor
 from ...messages import Tier
 from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
-from .billing import Newsletters, Pair, PaymentSettings, PriceList, Sessions, Wallet
+from .billing import Pair, PaymentSettings, PriceList, Wallet
 from .campaigns import CAMPAIGNS, Campaign, CampaignExecution
 from .changes import ChangeFeed
 from .contacts import ContactRecords
 from .faults import DeliverySteps, FaultShares, RandomFaults, Timing
 from .inspection import AccountView, Conversations, RequestLog
 from .messages import CHANNELS, TEMPLATES, EmailChannel, EmailTemplate, MessageLog, MessageStatus
+from .sessions import Newsletters, Sessions
 from .webhooks import Endpoints, EventData, EventLog, WebhookFaults, WebhookQueue, event_of
 
 Role: TypeAlias = Literal["viewer", "editor", "manager"]

@@ -4,7 +4,14 @@ import attrs
 import pytest
 
 from msgapi import Call, journal, messages
-from msgapi.journal.rows import RULE_VERSION, changed_key, content_id, recipient_hashes, request_digest, split_hashes
+from msgapi.journal.resumption import (
+    RULE_VERSION,
+    changed_key,
+    content_id,
+    recipient_hashes,
+    request_digest,
+    split_hashes,
+)
 from msgapi.messages import Email, Text
 
 RCS = Text(agent_id="ag_live_demo", to="+4915100000001", traffic_type="TRANSACTION", text="Hi Jörg", ttl="900s")
