@@ -302,7 +302,7 @@ def test_the_header_of_a_joined_file_is_a_row_with_a_problem(tmp_path: Path, aga
 
 
 def test_a_header_that_is_there_again_is_no_id(tmp_path: Path) -> None:
-    seen = []
+    seen: list[object] = []
     path = tmp_path / "a.csv"
     _ = path.write_bytes(b"to,id\n1,a\nto,id\n2,b\nto,id\n")
     with open_input(str(path)) as source:
