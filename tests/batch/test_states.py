@@ -100,6 +100,7 @@ class Batches(RuleBasedStateMachine):
         super().__init__()
         self.stack = ExitStack()
         self.told: Told = {}
+        self.resumed = set[str | None]()
         self.resent = False
 
     @initialize(
@@ -142,6 +143,7 @@ class Batches(RuleBasedStateMachine):
 
     def _live(self, process: Process, life: Life) -> Told:
         told: Told = {}
+        self.resumed.clear()
         settled = self._settled()
         limit = None if self.limit is None else SpendLimit(total=self.limit, per_message=EACH, spent=self._spent())
 
@@ -179,6 +181,7 @@ class Batches(RuleBasedStateMachine):
                     self.pass_time(waits.pop(0))
                     self.top_up(50)
                     outcomes.resume(*broke)
+                    self.resumed |= {outcome.id for outcome in broke}
                     broke.clear()
             if outcomes.stopped is None and not process.full:
                 everyone = {row.id for row in self.rows}
@@ -302,6 +305,8 @@ class Batches(RuleBasedStateMachine):
                 if line.state is State.STARTED:
                     # Its outcome was unknown before the resume, and it was not sent again: it is still unknown.
                     assert result.may_have_happened
+                elif (line.state, line.code) == (State.NOT_SENT, None):
+                    assert row in self.resumed  # it was begun again, and released before it was sent
                 else:
                     assert (line.code, line.kind) == (result.code, type(result).__name__)
             else:

@@ -172,7 +172,7 @@ def test_any_body_is_shown(body: bytes) -> None:
 def words(method: str, target: str, body: bytes = b"", key: str | None = None) -> list[str]:
     """The words of the command as a shell reads them, with the two variables as they are."""
     command = curl_command(method, f"http://sandbox{target}", body, key)
-    return shlex.split(command.replace("\\\n", " "))
+    return shlex.split(command.replace(" \\\n  ", " "))
 
 
 def test_a_request_is_a_curl_command() -> None:
