@@ -13,7 +13,7 @@ from msgapi.sandbox.account import WindowLimit
 from msgapi.sandbox.openapi.operations import CONTROLS, OPERATIONS, Operation
 from msgapi.sandbox.routes.table import ROUTES
 from tests.support.sandbox_refusals import ACCEPTED, ALSO, OWN, Asked, Case, unknown
-from tests.support.sandbox_requests import ask, document, request, said, still
+from tests.support.sandbox_requests import NOW, ask, document, request, said, still
 
 ALL = (*OPERATIONS, *CONTROLS)
 Way = Callable[[Sandbox, Operation], Response]
@@ -60,7 +60,7 @@ def too_often(box: Sandbox, one: Operation) -> Response:
     box.account.send_limit = box.account.read_limit = WindowLimit(1, window)
     box.account.counters.clear()  # as if the preparations had been in another window
     if one.name in {"sandbox.reset", "sandbox.restore"}:  # set the count to what it was
-        box.account.counter("controls").counted = (int(box.time() // window), 1)
+        box.account.counter("controls").counted = (int(NOW // window), 1)
     else:
         _ = ask(box, make(one, asked))
     return ask(box, make(one, asked))
