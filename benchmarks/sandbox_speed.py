@@ -6,7 +6,8 @@ sandbox advances by one second for every 1,000 messages, so that as many are sen
 
 Over HTTP: the requests per second and the CPU time of a served sandbox, and of a bare handler of aiohttp.web that reads
 and writes JSON of the same size. Both servers are processes of their own, and one client uses each in turn: for the
-first messages, and again after `--total` of them, for example 200,000.
+first messages, which are not delivered yet, and then at some shares of `--total`, for example 200,000. There the
+changes of the status of earlier messages are part of the time, so compare these with each other.
 
 The ways take turns, round by round, and the figures are medians. On a machine that is busy, compare the CPU times.
 """
@@ -34,6 +35,7 @@ from msgapi.clock import SYSTEM_CLOCK
 from msgapi.sandbox import Sandbox, Timing, serve
 from msgapi.transports import Answer
 
+SHARES = (0.0, 0.2, 0.6, 1.0)  # of the total: where the servers are compared
 PER_SECOND = 1_000  # messages, by the clock of the sandbox in memory
 ANSWER = {
     "message_id": "msg_0123456789abcdef",
@@ -262,22 +264,24 @@ class Load:
 
 
 async def compare_over_http(rounds: int, calls: int, total: int) -> None:
-    """Let the servers take turns, for the first messages and after *total* messages, and print what each does."""
+    """Let the servers take turns, at some shares of *total* messages, and print what each does."""
     loads = {name: start(name) for name in SERVERS}
     try:
         for load in loads.values():
             _ = await load.run(calls)
-        first = [{name: await load.run(calls) for name, load in loads.items()} for _ in range(rounds)]
-        while loads["sandbox"].sent + rounds * calls < total:
-            _ = await loads["sandbox"].run(calls)
-        last = [{name: await load.run(calls) for name, load in loads.items()} for _ in range(rounds)]
+        measured: dict[str, list[dict[str, tuple[float, float]]]] = {}
+        for share in SHARES:
+            while loads["sandbox"].sent + rounds * calls < total * share:
+                _ = await loads["sandbox"].run(calls)
+            runs = [{name: await load.run(calls) for name, load in loads.items()} for _ in range(rounds)]
+            measured[f"up to {loads['sandbox'].sent:,} messages"] = runs
     finally:
         for load in loads.values():
             load.server.kill()
             _ = load.server.wait()
     print(f"\nover HTTP, {CONNECTIONS} connections, medians of {rounds} rounds of {calls} requests")
     print(f"{'server':28}{'requests/s':>12}{'ratio':>8}{'µs CPU':>8}{'ratio':>8}")
-    for title, runs in (("first messages", first), (f"up to {loads['sandbox'].sent:,} messages", last)):
+    for title, runs in measured.items():
         print(title)
         for name in loads:
             rate, cpu = (statistics.median(run[name][at] for run in runs) for at in (0, 1))
