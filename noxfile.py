@@ -115,7 +115,7 @@ def screenshots(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation as HTML, in docs/_build; a warning, such as a link that leads nowhere, is an error."""
-    session.install(*group("docs"), ".[cli,fast,nats,otel,redis,xlsx]")
+    session.install(*group("docs"), ".[cli,fast,nats,otel,pytest,redis,trio,xlsx]")
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-q", "-b", "html", "docs", "docs/_build/html")
 
 
