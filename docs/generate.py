@@ -56,10 +56,10 @@ def events() -> str:
     parts = [
         "# Events",
         _NOTE,
-        _plain("""What a webhook brings, by the name with which an endpoint subscribes. Each class has
-                `id`, the id of the event; `timestamp`, when it happened; and `extra`, the fields that
-                the class does not know. A field that the service leaves out is None. An event of
-                another name is a `webhooks.UnknownEvent`."""),
+        _plain("""The events that the service sends to webhook endpoints. An endpoint subscribes to them by
+                name. Each class has `id`, the id of the event; `timestamp`, the time at which it
+                happened; and `extra`, the fields that the class does not define. A field that is missing
+                in the delivery is None. An event with another name is a `webhooks.UnknownEvent`."""),
     ]
     for name, model in webhooks.EVENT_TYPES.items():
         fields = [one for one in attrs.fields(model) if one.name not in {"id", "timestamp", "extra"}]

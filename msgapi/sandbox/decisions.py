@@ -52,7 +52,7 @@ CODES: Final = (
     Code(422, "subject_missing", "neither the message nor the template has a subject"),
     Code(422, "limit_exceeded", "an import of more than 10,000 rows", documented=True),
     Code(422, "agent_incomplete", "the agent lacks fields that a review requires; details name them"),
-    Code(422, "balance_limit_exceeded", "the top-up would bring the balance above 5,000 EUR"),
+    Code(422, "balance_limit_exceeded", "the balance after the top-up would exceed 5,000 EUR"),
     Code(422, "payment_failed", "the payment failed; failure_reason is the reason"),
     Code(429, "rate_limit_exceeded", "too many requests with this key; retry_after is the wait", documented=True),
     Code(429, "newsletter_daily_cap", "a second newsletter to one recipient on one day"),

@@ -215,7 +215,7 @@ class Sandbox(SandboxControls):
         self._wake_sender()
 
     def _replaced(self, before: AccountState) -> None:
-        # The page, and whoever waits for a message, must notice that the state before was replaced.
+        # Pages and requests that wait for a message must notice that the state was replaced.
         before.owner = None
         before.changes.end()
 

@@ -221,8 +221,8 @@ def sandbox(*, command: tuple[str, ...], list_recipients: bool, json: bool, **va
     Nothing is really sent. The two environment variables that point to the sandbox are printed, and the URL of its
     page, on which messages are seen and answered.
 
-    With --seed, a new sandbox has what is in the file: agents, contacts, webhooks, messages, prices and the balance. A
-    reset brings it back to that.
+    With --seed, a new sandbox starts with the agents, contacts, webhooks, messages, prices and balance in the file. A
+    reset restores this state.
 
     With --state, the sandbox of an earlier command continues: its messages, contacts, balance and webhooks are there,
     and what became due since then happens when it starts. It is written to the file when this command ends, also by

@@ -1,9 +1,9 @@
-"""The feed of changes: which parts of the account have changed, for the page and for those who wait for a message.
+"""The feed of changes: which parts of the account have changed, for the page and for requests that wait for a message.
 
 Rules:
-- A change costs an append to a bounded queue, and one comparison if nobody waits.
-- A reader has a position of its own, and never delays the account. One that is too far behind starts anew.
-- The feed says what has changed, and never to what: the reader reads that from the account.
+- A change costs one append to a bounded queue, and one comparison if there is no waiter.
+- Each reader has its own position and never delays the account. A reader that is too far behind starts anew.
+- The feed names the parts that have changed, not their new values, which readers read from the account.
 """
 
 from collections import deque
@@ -35,7 +35,7 @@ class ChangeSummary:
     messages: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return the data of the event that tells a page what to read again."""
+        """Return the data of the event for a page: the parts to read again."""
         data: dict[str, object] = dict.fromkeys(sorted(self.topics), True)
         if 0 < len(self.messages) <= MAX_IDS:
             data["messages"] = self.messages
@@ -47,7 +47,8 @@ class ChangeSummary:
 class ChangeFeed:
     """The last changes, in their order. *count* is the number of all changes, and the position after the last one.
 
-    Whoever replaces the account by another one, which has a feed of its own, ends this one, so that its readers notice.
+    When the state of the account is replaced, the new state has its own feed, and `end` must be called on this one, so
+    that its readers notice.
     """
 
     count: int = field(default=0, init=False)

@@ -2,10 +2,10 @@
 
 Rules:
 - The cookie and the token are random, and end with the server. The page never needs the API key.
-- A page of another origin can use neither: the cookie is SameSite=Strict, and honoured only if the browser does not say
-  that another origin sent the request. The token is in the page alone, and no other origin can read that.
-- On a loopback address the page gives the cookie to whoever opens it. On another address it gives it to whoever knows
-  the secret in the URL that `msgapi sandbox` prints.
+- Pages of other origins can use neither. The cookie is SameSite=Strict, and is ignored if the headers of the request
+  name another origin. The token is part of the page, which other origins cannot read.
+- On a loopback address every request for the page sets the cookie. On another address the request must have the secret
+  of the URL that `msgapi sandbox` prints.
 """
 
 from collections.abc import Mapping

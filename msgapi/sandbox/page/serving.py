@@ -2,7 +2,7 @@
 
 Rules:
 - Nothing of another origin is loaded, and no script or style that is not a file of the package (the policy below).
-- What no file of the package and no value of this server is, is never part of the page.
+- The page consists of files of the package and values of this server only; it contains no content of messages.
 """
 
 import re
@@ -114,7 +114,7 @@ class PageServer:
         if given.headers.get("sec-fetch-mode", "navigate") != "navigate" and not is_own_site(given.headers):
             return Response(403, headers, _CLOSED.encode())
         if self.access.is_secret(query):
-            # A browser that comes from another site sends a strict cookie only after the page itself has gone on.
+            # After a link from another site, a browser sends a strict cookie only when the page itself navigates.
             elsewhere = not is_own_site(given.headers)
             opened = {**headers, "set-cookie": self.access.set_cookie(port)} | ({} if elsewhere else {"location": "/"})
             return Response(200 if elsewhere else 303, opened, _OPENED.encode())

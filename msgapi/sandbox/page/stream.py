@@ -65,7 +65,7 @@ def _position(feed: ChangeFeed, last_id: str) -> int | None:
 
 
 def _progress(sandbox: Sandbox) -> tuple[tuple[str, int], ...]:
-    """Return how far each run has come that is not paused; it goes on without a change of the account."""
+    """Return the progress of the campaigns that are running, which changes with time and not with the account."""
     now = sandbox.time()
     runs = (run.at(now) for run in sandbox.account.state.runs.values())
     return tuple((run.id, run.done) for run in runs if run.status == "RUNNING")

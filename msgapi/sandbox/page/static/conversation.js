@@ -310,7 +310,7 @@ export function createConversation(actions, agents) {
     showLatest();
   }
 
-  // Whoever scrolls up by a little does not want to be taken back by the next message.
+  // A reader who has scrolled up must not be moved to the end by the next message.
   function updateFollowing() {
     const rest = log.scrollHeight - log.scrollTop - log.clientHeight;
     if (rest < 4) following = true;
