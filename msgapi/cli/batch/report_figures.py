@@ -226,8 +226,10 @@ def _missing(record: JournalReader, runs: Sequence[RunHistory]) -> Iterable[str]
         before = record.run_count - local
         yield f"{before:,} earlier run{'s have' if before > 1 else ' has'} no figures over time in this journal."
     if row_count(record.about) is None:
-        yield "The journal was not written by `msgapi batch`: the number of rows of the input is not known, and the "
-        yield "lines of its rows are not recorded."
+        yield (
+            "The journal was not written by `msgapi batch`: the number of rows of the input is not known, and the "
+            "lines of its rows are not recorded."
+        )
 
 
 def _current(record: JournalReader, runs: Sequence[RunHistory]) -> list[tuple[NotableRow, JournalRow]]:
