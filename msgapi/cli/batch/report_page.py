@@ -394,20 +394,21 @@ def _slow_row(one: NotableRow, times: LocalTime) -> Html:
 
 
 def _runs(figures: ReportFigures, times: LocalTime) -> Html:
-    rows = [_run_row(figures, run, times) for run in figures.runs]
-    waits = [f"#{words.capitalize()}" for _, words in _waited(figures)]
+    waited = _waited(figures)
+    rows = [_run_row(figures, run, waited, times) for run in figures.runs]
+    waits = [f"#{words.capitalize()}" for _, words in waited]
     head = ("#Run", "Began", "#Lasted", "#Accepted", "#Cost, EUR", *waits, "How it ended")
     caption = "A run is one command from its start to its end. Accepted rows and their cost are those of the run."
     return section("runs", "Runs", table_of_rows(caption, head, rows))
 
 
-def _run_row(figures: ReportFigures, run: RunHistory, times: LocalTime) -> Html:
+def _run_row(figures: ReportFigures, run: RunHistory, waited: Sequence[tuple[int, str]], times: LocalTime) -> Html:
     waits = add_waits(one.waits for one in run.buckets)
     cells = (
         (span(run.ended - run.began), "lasted"),
         (f"{sum(one.accepted for one in run.buckets):,}", "accepted"),
         (f"{sum(one.spend for one in run.buckets)}", "cost, EUR"),
-        *((span(waits[place]) if waits[place] else "none", words) for place, words in _waited(figures)),
+        *((span(waits[place]) if waits[place] else "none", words) for place, words in waited),
     )
     return element(
         "tr",
