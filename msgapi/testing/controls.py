@@ -19,6 +19,7 @@ from typing import Any, Final, TypeVar, Unpack
 from attrs import asdict
 
 from ..calls import Call, Caller
+from ..http import CONTROL_PREFIX
 from ..messages import Direction
 from ..results import ApiError, Balance, Detail
 from ..sandbox import FaultShares, WebhookFaults
@@ -43,6 +44,7 @@ from ..schema.validators import (
 )
 from ..webhooks import Confirmation
 from .models import (
+    WEBHOOK_FAULTS,
     AgentLaunch,
     Arrival,
     ClockReading,
@@ -66,10 +68,9 @@ from .models import (
 
 T = TypeVar("T")
 MAX_WAIT: Final = 60  # seconds for which the sandbox waits for a message
-_ROOT: Final = "/_sandbox"
+_ROOT: Final = CONTROL_PREFIX.removesuffix("/")
 _MESSAGE: Final = f"{_ROOT}/messages/{{message_id}}"
 _LIMIT: Final = integer(1, 200)
-_WEBHOOK_FAULTS: Final = ("late", "late_by", "repeated", "reordered")
 _NUMBER: Final = integer(0, 2**63 - 1)
 
 
@@ -283,7 +284,7 @@ def set_faults(
         given = FaultShares.spread(shares) if isinstance(shares, int | float) else shares
         body |= {} if given is None else {name.removeprefix("status_"): one for name, one in asdict(given).items()}
         body |= {} if slow is None else {"slow_seconds": slow}
-        body |= {} if webhooks is None else {"webhooks": {name: getattr(webhooks, name) for name in _WEBHOOK_FAULTS}}
+        body |= {} if webhooks is None else {"webhooks": {name: getattr(webhooks, name) for name in WEBHOOK_FAULTS}}
     return _post("/faults", SandboxFaults, body, details, {})
 
 
