@@ -23,7 +23,7 @@ from ..http import CONTROL_PREFIX
 from ..messages import Direction
 from ..results import ApiError, Balance, Detail
 from ..sandbox import FaultShares, WebhookFaults
-from ..sandbox.model.agents import CARRIERS, CarrierStatus
+from ..sandbox.model.agents import Carrier, CarrierStatus
 from ..sandbox.model.billing import amount_problem
 from ..sandbox.model.inspection import MessageFilters
 from ..sandbox.model.messages import ChannelName, MessageStatus
@@ -31,7 +31,6 @@ from ..sandbox.rules.controls import HaltStatus, check_seconds
 from ..schema.cursor_pages import follow_pages, iterate_rows
 from ..schema.requests import Query, build_call, make_invalid
 from ..schema.validators import (
-    Problem,
     any_string,
     boolean,
     integer,
@@ -314,7 +313,7 @@ def launch(
     or, once it was launched, `SUSPENDED`.
     """
     fields: Query = {
-        "carrier": (_carrier, carrier),
+        "carrier": (one_of(Carrier), carrier),
         "status": (one_of(CarrierStatus), status),
         "reason": (non_empty, reason),
     }
@@ -408,10 +407,6 @@ def _check_shares(value: Any) -> str | None:  # noqa: ANN401 - compared only onc
 
 def _check_webhook_faults(value: object) -> str | None:
     return None if isinstance(value, WebhookFaults) else f"must be a WebhookFaults, not {type_of(value)}"
-
-
-def _carrier(value: object) -> Problem:
-    return None if isinstance(value, str) and value in CARRIERS else f"must be one of {', '.join(CARRIERS)}"
 
 
 def _filters(
