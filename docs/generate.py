@@ -47,7 +47,7 @@ def _type_of(given: Any) -> str:  # noqa: ANN401 - an annotation
 
 
 def _plain(text: str) -> str:
-    # A docstring in one line: parameters are in italics there.
+    # A docstring as one line of Markdown, in which its *parameters* are in italics.
     return " ".join(text.split())
 
 
