@@ -12,7 +12,7 @@ nox.options.reuse_existing_virtualenvs = True
 nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")
-HERE = ["msgapi", "tests", "benchmarks", "docs/conf.py", "docs/recipes", "noxfile.py"]
+HERE = ["msgapi", "tests", "benchmarks", "docs/conf.py", "docs/generate.py", "docs/recipes", "noxfile.py"]
 # `worksteal`: a process that has no test left takes some from another, so a few long tests do not delay the end.
 ALL_TESTS = ["-n", "auto", "--dist", "worksteal"]
 SEND = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION"]

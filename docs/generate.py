@@ -47,7 +47,7 @@ def _type_of(given: Any) -> str:  # noqa: ANN401 - an annotation
 
 
 def _plain(text: str) -> str:
-    # A docstring in one line: parameters are in italics there.
+    # A docstring as one line of Markdown, in which its *parameters* are in italics.
     return " ".join(text.split())
 
 
@@ -245,17 +245,7 @@ def _layers() -> list[tuple[str, list[str]]]:
 
 def layers() -> str:
     """Return the picture of the layers, as SVG."""
-    rows = _layers()
-    height = len(rows) * _ROW + 62
-    parts = [
-        (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-            'font-family="system-ui, sans-serif" font-size="13">'
-        ),
-        "<title>The layers of msgapi</title>",
-        "<desc>Each file imports only from its own layer and from those below it.</desc>",
-        f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#fff"/>',
-    ]
+    rows, parts = _layers(), list[str]()
     for number, (title, names) in enumerate(rows):
         y = 10 + number * _ROW
         parts.append(f'<rect x="10" y="{y}" width="{_WIDTH - 20}" height="{_ROW - 6}" rx="6" fill="#eef6f4"/>')
@@ -265,7 +255,23 @@ def layers() -> str:
     parts.append(f'<text x="22" y="{y}" fill="#1c2b29">Each layer imports only from those below it.</text>')
     inside = " &#8594; ".join(LAYERS)
     parts.append(f'<text x="22" y="{y + 20}" fill="#1c2b29" font-size="11">In the sandbox, from below: {inside}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    description = "Each file imports only from its own layer and from those below it."
+    return _picture(len(rows) * _ROW + 62, "The layers of msgapi", description, parts)
+
+
+def _picture(height: int, title: str, description: str, parts: Iterable[str]) -> str:
+    lines = [
+        (
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
+            'font-family="system-ui, sans-serif" font-size="13">'
+        ),
+        f"<title>{title}</title>",
+        f"<desc>{description}</desc>",
+        f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#fff"/>',
+        *parts,
+        "</svg>",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _box(x: int, y: int, title: str, text: str, fill: str = "#eef6f4") -> list[str]:
@@ -298,19 +304,9 @@ def row_states() -> str:
     middle = height // 2
     parts = [
         (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" '
-            'font-family="system-ui, sans-serif" font-size="13">'
-        ),
-        "<title>The states of a row in a journal</title>",
-        (
-            "<desc>A row is started before it is sent. By the answer it is then accepted, refused, not sent or unknown."
-            " The next run sends rows that are not sent, and rows that are unknown under the same key.</desc>"
-        ),
-        (
             '<defs><marker id="end" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
             '<path d="M0 0L8 4L0 8z" fill="#1c2b29"/></marker></defs>'
         ),
-        f'<rect width="{_WIDTH}" height="{height}" rx="8" fill="#fff"/>',
         *_box(16, middle - 24, "not recorded", "no byte has left"),
         *_arrow(206, middle, (282, middle), "recorded", at=(244, middle - 8)),
         *_box(284, middle - 24, State.STARTED.name.lower(), "then the request leaves"),
@@ -321,7 +317,11 @@ def row_states() -> str:
         parts += _box(554, y, state.name.lower().replace("_", " "), following, fill)
         parts += _arrow(474, middle, (552, y + 24), answer, at=(649, y - 6))
     parts.append(f'<text x="16" y="{height - 12}" fill="#1c2b29" font-size="11">Orange: not settled.</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    description = (
+        "A row is started before it is sent. By the answer it is then accepted, refused, not sent or unknown."
+        " The next run sends rows that are not sent, and rows that are unknown under the same key."
+    )
+    return _picture(height, "The states of a row in a journal", description, parts)
 
 
 GENERATED: Final = {

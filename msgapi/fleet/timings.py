@@ -11,7 +11,7 @@ from decimal import Decimal
 from heapq import nlargest
 from typing import Any, Final, final
 
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
 from ..journal import State
 from ..journal.timeline import (
@@ -23,6 +23,7 @@ from ..journal.timeline import (
     NotableRow,
     RunHistory,
     cost_of,
+    kind_and_code,
     slot_of,
 )
 from ..results import Ok, Result
@@ -82,7 +83,7 @@ class AttemptTimer:
         )
 
     def _add_slow(self, row: str, result: Result[object], now: float) -> None:
-        kind, code = ("Accepted", "") if isinstance(result, Ok) else (type(result).__name__, result.code)
+        kind, code = kind_and_code(result)
         elapsed, attempts = result.meta.elapsed, result.meta.attempts
         slow = SlowRow(id=row, at=now, elapsed=elapsed, attempts=attempts, kind=kind, code=code)
         self._slowest = nlargest(_SLOWEST, (*self._slowest, slow), key=_elapsed)
@@ -123,18 +124,7 @@ class FleetHistory:
         for one in self._timings:
             _spread(buckets, one, began, width)
         slowest = {row.id: row for row in reversed(self._slowest)}
-        notable = tuple(
-            NotableRow(
-                id=row.id,
-                at=row.at,
-                elapsed=row.elapsed,
-                attempts=row.attempts,
-                kind=row.kind,
-                code=row.code,
-                is_slow=True,
-            )
-            for row in slowest.values()
-        )
+        notable = tuple(NotableRow(**asdict(row), is_slow=True) for row in slowest.values())
         return RunHistory(
             number=0,
             began=began,

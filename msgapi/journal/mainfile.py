@@ -58,7 +58,7 @@ _PAUSE: Final = 0.01
 _CHUNK: Final = 1 << 20
 _LOCKED_AT: Final = 0x4000_0000  # SQLite's lock bytes
 _LOCKED: Final = 512
-_RESTARTS: Final = 1 << 16  # of the WAL during one opening, which is more than 200 GB of it; another WAL has any salt
+_RESTARTS: Final = 1 << 16  # of the WAL during one opening, which is more than 200 GB of it
 _WAL_MAGIC: Final = 0x377F0682
 _WAL: Final = struct.Struct(">4I 2I 2I")
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quota error
@@ -159,6 +159,11 @@ class Seal:
     salt: int = 0
     mark: bytes = bytes(MARK_SIZE)
 
+    @property
+    def mark_text(self) -> str:
+        """The mark as the row in the WAL has it."""
+        return self.mark.hex()
+
     def to_bytes(self) -> bytes:
         """Return the seal as it is stored."""
         fields = _NAME, self.state, self.salt, self.opened, self.mark
@@ -240,12 +245,27 @@ class MainFile:
             return bool(self._wal_header())
 
     def wal_is_missing(self) -> bool:
-        """Return whether rows may be missing: the journal was not closed, and the WAL next to it is not its own."""
+        """Return whether rows may be missing: the journal was not closed, and the WAL next to it is not its own.
+
+        The salt of another WAL can fit by chance, so the mark is looked for as well.
+        """
         if self.seal.state is not SealState.OPEN:
             return False
         with self._reading():
             salt = _wal_salt(self._wal_header())
-        return salt is None or (salt - self.seal.salt) % (1 << 32) >= _RESTARTS
+            if salt is None or (salt - self.seal.salt) % (1 << 32) >= _RESTARTS:
+                return True
+            return not self._has_mark(in_wal=salt == self.seal.salt)
+
+    def _has_mark(self, *, in_wal: bool) -> bool:
+        # The first WAL begins with the mark. Before it is begun anew, all of it is moved into the main file. A chunk
+        # of the main file has whole pages, and the row with the mark is in one of them.
+        mark = self.seal.mark_text.encode()
+        if in_wal:
+            with self.wal.open("rb") as file:
+                return mark in file.read(_CHUNK)
+        _ = os.lseek(self._descriptor, 0, os.SEEK_SET)
+        return any(mark in some for some in iter(lambda: os.read(self._descriptor, _CHUNK), b""))
 
     def remove_wal(self, *, keep: bool) -> None:
         """Remove the WAL; with *keep*, rename it, since it may belong to another journal."""

@@ -228,7 +228,7 @@ class JournalFile:
     def lacks_opening(self) -> bool:
         """Return whether the content is older than the last opening, although that has begun rows."""
         is_open = self._main.seal.state is SealState.OPEN
-        return is_open and self.about().get(_OPENED) != self._main.seal.mark.hex()
+        return is_open and self.about().get(_OPENED) != self._main.seal.mark_text
 
     def seal(self) -> None:
         """Move the content of the WAL into the main file, and mark that as complete."""

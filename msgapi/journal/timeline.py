@@ -329,13 +329,18 @@ class Timeline:
 
 
 def _notable(row: str, result: Result[object], now: float) -> NotableRow:
-    kind, code = ("Accepted", "") if isinstance(result, Ok) else (type(result).__name__, result.code)
+    kind, code = kind_and_code(result)
     return NotableRow(id=row, at=now, elapsed=result.meta.elapsed, attempts=result.meta.attempts, kind=kind, code=code)
 
 
 def _stored(run: int, row: NotableRow, *, is_slow: bool) -> tuple[object, ...]:
     where = row.number, row.line
     return run, row.id, int(is_slow), row.at, row.elapsed, row.attempts, row.kind, row.code, *where
+
+
+def kind_and_code(result: Result[object]) -> tuple[str, str]:
+    """Return the kind of *result* as it is stored, and its code; the code of an accepted row is empty."""
+    return ("Accepted", "") if isinstance(result, Ok) else (type(result).__name__, result.code)
 
 
 def cost_of(value: object) -> Decimal:
@@ -350,19 +355,22 @@ def begin_timeline(file: JournalFile, time: Callable[[], float]) -> Timeline:
     """Return the timeline of the run that has just begun. What is kept of the oldest runs is deleted."""
     number = file.run
     with file.transaction():
-        for table in _TABLES.split(";"):
-            _ = file.execute(table)
+        _create_tables(file)
         for forget in _FORGET:
             _ = file.execute(forget, number - _MOST_RUNS)
     return Timeline(number, time)
+
+
+def _create_tables(file: JournalFile) -> None:
+    for table in _TABLES.split(";"):
+        _ = file.execute(table)
 
 
 def write_history(file: JournalFile, history: RunHistory) -> None:
     """Write a whole run, in place of one with its number."""
     run = history.number
     with file.transaction():
-        for table in _TABLES.split(";"):
-            _ = file.execute(table)
+        _create_tables(file)
         for clear in _CLEAR.values():
             _ = file.execute(clear, run)
         answers = " ".join(map(str, history.answers))

@@ -19,10 +19,11 @@ from typing import Any, Final, TypeVar, Unpack
 from attrs import asdict
 
 from ..calls import Call, Caller
+from ..http import CONTROL_PREFIX
 from ..messages import Direction
 from ..results import ApiError, Balance, Detail
 from ..sandbox import FaultShares, WebhookFaults
-from ..sandbox.model.agents import CARRIERS, CarrierStatus
+from ..sandbox.model.agents import Carrier, CarrierStatus
 from ..sandbox.model.billing import amount_problem
 from ..sandbox.model.inspection import MessageFilters
 from ..sandbox.model.messages import ChannelName, MessageStatus
@@ -30,7 +31,6 @@ from ..sandbox.rules.controls import HaltStatus, check_seconds
 from ..schema.cursor_pages import follow_pages, iterate_rows
 from ..schema.requests import Query, build_call, make_invalid
 from ..schema.validators import (
-    Problem,
     any_string,
     boolean,
     integer,
@@ -43,6 +43,7 @@ from ..schema.validators import (
 )
 from ..webhooks import Confirmation
 from .models import (
+    WEBHOOK_FAULTS,
     AgentLaunch,
     Arrival,
     ClockReading,
@@ -66,10 +67,9 @@ from .models import (
 
 T = TypeVar("T")
 MAX_WAIT: Final = 60  # seconds for which the sandbox waits for a message
-_ROOT: Final = "/_sandbox"
+_ROOT: Final = CONTROL_PREFIX.removesuffix("/")
 _MESSAGE: Final = f"{_ROOT}/messages/{{message_id}}"
 _LIMIT: Final = integer(1, 200)
-_WEBHOOK_FAULTS: Final = ("late", "late_by", "repeated", "reordered")
 _NUMBER: Final = integer(0, 2**63 - 1)
 
 
@@ -283,7 +283,7 @@ def set_faults(
         given = FaultShares.spread(shares) if isinstance(shares, int | float) else shares
         body |= {} if given is None else {name.removeprefix("status_"): one for name, one in asdict(given).items()}
         body |= {} if slow is None else {"slow_seconds": slow}
-        body |= {} if webhooks is None else {"webhooks": {name: getattr(webhooks, name) for name in _WEBHOOK_FAULTS}}
+        body |= {} if webhooks is None else {"webhooks": {name: getattr(webhooks, name) for name in WEBHOOK_FAULTS}}
     return _post("/faults", SandboxFaults, body, details, {})
 
 
@@ -313,7 +313,7 @@ def launch(
     or, once it was launched, `SUSPENDED`.
     """
     fields: Query = {
-        "carrier": (_carrier, carrier),
+        "carrier": (one_of(Carrier), carrier),
         "status": (one_of(CarrierStatus), status),
         "reason": (non_empty, reason),
     }
@@ -407,10 +407,6 @@ def _check_shares(value: Any) -> str | None:  # noqa: ANN401 - compared only onc
 
 def _check_webhook_faults(value: object) -> str | None:
     return None if isinstance(value, WebhookFaults) else f"must be a WebhookFaults, not {type_of(value)}"
-
-
-def _carrier(value: object) -> Problem:
-    return None if isinstance(value, str) and value in CARRIERS else f"must be one of {', '.join(CARRIERS)}"
 
 
 def _filters(

@@ -18,7 +18,8 @@ from ..schema.mapping import map_answer, map_answer_by
 
 Order: TypeAlias = Literal["newest", "oldest"]
 _FAULTS: Final[Mapping[str, str]] = {f"status_{status}": status for status in ("429", "500", "502", "503")}
-_WEBHOOK_FAULTS: Final = ("late", "late_by", "repeated", "reordered")
+WEBHOOK_FAULTS: Final = ("late", "late_by", "repeated", "reordered")
+"""The faults of webhook deliveries, which are in an object of their own in a request or an answer."""
 
 
 @final
@@ -315,10 +316,9 @@ def _name_faults(value: dict[str, Any]) -> dict[str, Any]:
             found[name] = found.pop(wire)
     webhooks = found.get("webhooks")
     if isinstance(webhooks, dict):
-        found |= {name: webhooks[name] for name in _WEBHOOK_FAULTS if name in webhooks}
-        rest = {name: part for name, part in webhooks.items() if name not in _WEBHOOK_FAULTS}
-        found["webhooks"] = rest
-        if not rest:
+        found |= {name: webhooks[name] for name in WEBHOOK_FAULTS if name in webhooks}
+        found["webhooks"] = {name: part for name, part in webhooks.items() if name not in WEBHOOK_FAULTS}
+        if not found["webhooks"]:
             del found["webhooks"]
     known = {one.name for one in fields(SandboxFaults)}
     extra = {name: found.pop(name) for name in found.keys() - known}

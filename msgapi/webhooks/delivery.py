@@ -35,17 +35,8 @@ from ..codec import from_dict as read_model
 from ..codec.json import from_fields, is_nested_deeper, parse_leniently, to_plain
 from ..codegen import EXTRA
 from ..results import Balance
-from .events import (
-    EVENT_TYPES,
-    Event,
-    KnownEvent,
-    UnknownEvent,
-)
-from .message_events import (
-    ConversationEnded,
-    ConversationStarted,
-    UserMessage,
-)
+from .events import EVENT_TYPES, Event, KnownEvent, UnknownEvent
+from .message_events import ConversationEnded, ConversationStarted, UserMessage
 
 SIGNATURE_HEADER: Final = "X-Arowana-Signature"
 """The HTTP header that carries the signature."""

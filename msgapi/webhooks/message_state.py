@@ -34,10 +34,7 @@ from attrs import field, frozen
 from ..clock import SYSTEM_CLOCK, Clock
 from ..codegen import in_utc
 from ..concurrency import background
-from .events import (
-    Event,
-    UnknownEvent,
-)
+from .events import Event, UnknownEvent
 from .message_events import (
     EmailBounced,
     EmailClicked,

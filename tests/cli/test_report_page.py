@@ -417,7 +417,12 @@ async def test_a_journal_of_a_program_has_ids_in_place_of_lines(tmp_path: Path) 
     async with opened(tmp_path) as record:
         _ = await sent(Service({2: refusal}), rows(5), record, concurrency=1)
     figures = read(str(tmp_path / "run.db"))
-    assert any("not written by `msgapi batch`" in one for one in figures.missing)
+    assert [one for one in figures.missing if "not written by `msgapi batch`" in one] == [
+        (
+            "The journal was not written by `msgapi batch`: the number of rows of the input is not known, and the "
+            "lines of its rows are not recorded."
+        )
+    ]
     page = check(rendered(figures))
     assert "not recorded" in page.shown
     with journal.open_readonly(str(tmp_path / "run.db")) as reader:

@@ -187,6 +187,28 @@ async def test_a_wal_of_another_journal_is_not_used_and_kept(tmp_path: Path) -> 
     assert (folder / "run.db-wal.foreign").read_bytes() == foreign
 
 
+@pytest.mark.parametrize("salt", ["that of the first WAL", "that of a later WAL"])
+async def test_a_wal_of_another_journal_whose_salt_fits_is_not_used_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, salt: str
+) -> None:
+    if salt == "that of the first WAL":
+        monkeypatch.setattr("msgapi.journal.mainfile._wal_salt", lambda _: 1)
+    else:
+        monkeypatch.setattr("msgapi.journal.mainfile._RESTARTS", 1 << 32)
+    folder = await killed(tmp_path, tmp_path / "copied")
+    (tmp_path / "other").mkdir()
+    other = await killed(tmp_path / "other", tmp_path / "others", 7)
+    assert states(folder) == {State.ACCEPTED: 3, State.STARTED: 2}
+    foreign = (other / "run.db-wal").read_bytes()
+    _ = (folder / "run.db-wal").write_bytes(foreign)
+    with journal.open_readonly(str(folder / "run.db")) as read:
+        assert (read.lost_since, read.summary().rows()) == (START, 0)
+    async with opened(folder):
+        pass
+    assert (folder / "run.db-wal.foreign").read_bytes() == foreign
+    assert states(folder) == {}
+
+
 async def test_a_wal_next_to_a_journal_that_was_closed_is_refused(tmp_path: Path) -> None:
     folder = await killed(tmp_path, tmp_path / "copied")
     _ = shutil.copy(folder / "run.db-wal", tmp_path / "run.db-wal")

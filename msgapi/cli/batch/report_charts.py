@@ -25,12 +25,13 @@ _LEAST_BARS: Final = 8  # of a short run
 _LEAST_RUN: Final = 0.015  # share of the axis that a run has at least
 _LEAST_LABEL: Final = 11.0  # per cent of the axis between two labels of times on a wide page
 _WIDE_LABEL: Final = 22.0  # the same on a phone, where the labels that are closer are hidden
+_WIDE_NAME: Final = 16.0  # per cent of the axis from which the name of a run is shown on a phone as well
 _TOUCHING: Final = 0.02  # per cent of the axis between two waits that are drawn as one
 _HEIGHT: Final = 150  # pixels of the bars
 _TOP: Final = 36  # pixels above them, for the names of the runs and the unit
 _AXIS: Final = 20  # pixels below them, for the times
+_LANE: Final = 34  # pixels of one cause of waits: a line of text and a bar
 _DAY: Final = 86_400.0
-_WIDE_NAME: Final = 16.0  # the same for the names of the runs
 _WAITS: Final = ("for the rate limit", "during an outage", "for a top-up of the balance", "for the disk")
 
 
@@ -216,9 +217,6 @@ def throughput_chart(figures: ReportFigures, times: LocalTime) -> Html:
     return _chart("throughput", ("Rows per second over time, by result", description), at, parts)
 
 
-_LANE: Final = 34  # pixels of one cause of waits: a line of text and a bar
-
-
 def _ended(interval: Interval) -> int:
     total = interval.total
     return total.accepted + total.refused + total.invalid + total.unknown + total.not_sent
@@ -301,7 +299,8 @@ def duration_chart(answers: Sequence[int]) -> Html:
     for slot in range(first, last + 1):
         if answers[slot]:
             height = _HEIGHT * answers[slot] / top
-            title = element("title", f"{answers[slot]:,} rows in {_slot_words(slot)}")
+            between = f"{_slot_begin(slot)} to {span(slot_bound(slot))}"
+            title = element("title", f"{answers[slot]:,} rows in {between}")
             left = (slot - first) * width
             parts.append(_rectangle(left, width * 0.92, _TOP + _HEIGHT - height, height, "bar accepted", title))
     parts += _rules(top, "rows")
@@ -310,15 +309,14 @@ def duration_chart(answers: Sequence[int]) -> Html:
     for slot in range(first, last + 1, step):
         if (slot - first) * width <= 100 - _LEAST_LABEL:
             class_ = "tick minor" if (slot - first) // step % 2 else "tick"
-            bound = "0 s" if slot == 0 else span(slot_bound(slot - 1))
-            parts.append(_text((slot - first) * width, bottom, bound, class_))
+            parts.append(_text((slot - first) * width, bottom, _slot_begin(slot), class_))
     half, most = percentile(answers, 0.5) or 0.0, percentile(answers, 0.95) or 0.0
     description = f"Half of the rows took at most about {span(half)}, and 95 of 100 at most about {span(most)}."
     return _chart("durations", ("Rows by duration", description), _TOP + _HEIGHT + _AXIS, parts)
 
 
-def _slot_words(slot: int) -> str:
-    return f"{'0 s' if slot == 0 else span(slot_bound(slot - 1))} to {span(slot_bound(slot))}"
+def _slot_begin(slot: int) -> str:
+    return "0 s" if slot == 0 else span(slot_bound(slot - 1))
 
 
 def outcome_bar(parts: Sequence[tuple[str, str, int]], total: int) -> Html:

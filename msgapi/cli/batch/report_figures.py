@@ -16,7 +16,7 @@ from typing import Final, TypeAlias, final
 
 from attrs import evolve, field, frozen
 
-from ...journal import Count, JournalReader, JournalRow, State
+from ...journal import Count, JournalReader, JournalRow, State, Summary
 from ...journal.timeline import CAUSES, Bucket, NotableRow, RunHistory, slot_bound
 from ...redact import mask
 from ..advice import advise_row
@@ -45,10 +45,16 @@ _BY_STATE: Final = {
     State.INVALID: RowOutcome.INVALID,
     State.CHANGED: RowOutcome.CHANGED,
 }
+_ADVICE: Final[Mapping[RowOutcome, Callable[[RestAdvice], str]]] = {
+    RowOutcome.ACCEPTED: lambda _: "Nothing: queued for delivery.",
+    RowOutcome.UNKNOWN: lambda advice: advice.unknown,
+    RowOutcome.NOT_SENT_YET: lambda advice: advice.not_sent_yet,
+}
 _BY_KIND: Final = {one.kind: one for one in (RowOutcome.ACCEPTED, RowOutcome.DUPLICATE, RowOutcome.CHANGED)}
 _HASH: Final = 32  # hexadecimal digits of a hash of the content
 _ZERO: Final = Decimal(0)
 _NO_WAITS: Final = (0.0,) * len(CAUSES)
+_Key: TypeAlias = tuple[RowOutcome, str, str]  # outcome, kind and code
 
 
 @final
@@ -190,18 +196,17 @@ def read_figures(
 
     *command* shows the report as text, if it is not `msgapi batch report`; *advice* is for rows without a verdict.
     """
-    counts, runs = count_rows(record), record.runs()
-    notable = _current(record, runs)
-    here = record.summary()
+    summary, runs = record.summary(), record.runs()
+    counts, notable = count_rows(record, summary), _current(record, runs)
     return ReportFigures(
         journal=path,
         command=f"msgapi batch report {quote(path)}" if command is None else command,
         counts=counts,
-        groups=_groups(record, counts, notable, advice),
+        groups=_groups(record, summary, counts.total, notable, advice),
         parts={
             RowOutcome.BY_EMAIL: counts.accepted_by_fallback,
             RowOutcome.SENT_EARLIER: counts.sent_earlier,
-            RowOutcome.NOT_IN_THE_FILE: here.not_in_file.rows(),
+            RowOutcome.NOT_IN_THE_FILE: summary.not_in_file.rows(),
         },
         runs=runs,
         numbers=record.run_count,
@@ -226,8 +231,10 @@ def _missing(record: JournalReader, runs: Sequence[RunHistory]) -> Iterable[str]
         before = record.run_count - local
         yield f"{before:,} earlier run{'s have' if before > 1 else ' has'} no figures over time in this journal."
     if row_count(record.about) is None:
-        yield "The journal was not written by `msgapi batch`: the number of rows of the input is not known, and the "
-        yield "lines of its rows are not recorded."
+        yield (
+            "The journal was not written by `msgapi batch`: the number of rows of the input is not known, and the "
+            "lines of its rows are not recorded."
+        )
 
 
 def _current(record: JournalReader, runs: Sequence[RunHistory]) -> list[tuple[NotableRow, JournalRow]]:
@@ -246,14 +253,15 @@ def _current(record: JournalReader, runs: Sequence[RunHistory]) -> list[tuple[No
 
 def _groups(
     record: JournalReader,
-    counts: Counts,
+    summary: Summary,
+    total: int,
     notable: Sequence[tuple[NotableRow, JournalRow]],
     advice: RestAdvice,
 ) -> tuple[OutcomeGroup, ...]:
     found: dict[_Key, list[Count]] = {}
-    for count in record.summary().in_file.counts:
+    for count in summary.in_file.counts:
         found.setdefault(_key(count.state, count.kind, count.code), []).append(count)
-    lacking = counts.total - sum(count.rows for some in found.values() for count in some)
+    lacking = total - sum(count.rows for some in found.values() for count in some)
     if lacking > 0:
         never_begun = Count(state=State.NOT_SENT, rows=lacking)
         found.setdefault((RowOutcome.NOT_SENT_YET, "", ""), []).append(never_begun)
@@ -263,7 +271,7 @@ def _groups(
 
 def _group(
     record: JournalReader,
-    key: "_Key",
+    key: _Key,
     counts: Sequence[Count],
     notable: Sequence[tuple[NotableRow, JournalRow]],
     advice: RestAdvice,
@@ -284,14 +292,6 @@ def _group(
         first=tuple(first[:_MOST_LINES]),
         reason=next(filter(None, reasons), ""),
     )
-
-
-_Key: TypeAlias = tuple[RowOutcome, str, str]  # outcome, kind and code
-_ADVICE: Final[Mapping[RowOutcome, Callable[[RestAdvice], str]]] = {
-    RowOutcome.ACCEPTED: lambda _: "Nothing: queued for delivery.",
-    RowOutcome.UNKNOWN: lambda advice: advice.unknown,
-    RowOutcome.NOT_SENT_YET: lambda advice: advice.not_sent_yet,
-}
 
 
 def _key(state: State, kind: str | None, code: str | None) -> _Key:

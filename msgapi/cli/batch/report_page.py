@@ -8,7 +8,6 @@ Rules:
 """
 
 import os
-import stat
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -52,9 +51,9 @@ from .report_markup import (
     table_of_rows,
     with_code,
 )
+from .result_files import create_file
 from .summary import next_step
 
-_OWNER_ONLY: Final = 0o600
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _TABLE_ROWS: Final = 24  # of the figures of a chart
 _MUCH: Final = 0.2  # share of the time from which a wait is worth a line of advice
@@ -113,15 +112,13 @@ def write_report(
     if target == "-":
         write_if_open(page)
         return
-    file = Path(target)
+
+    def is_journal(existing: os.stat_result) -> bool:
+        return os.path.samestat(existing, Path(path).stat())
+
     try:
-        existing = file.stat() if file.exists() else None
-        if existing is not None and file.samefile(path):
-            raise CliError(f"{target} is the journal: it would be overwritten")
-        if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size and not overwrite:
-            raise CliError(f"{target} exists and is not empty: move it away, or use --overwrite")
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "wb") as opened:
-            _ = opened.write(page.encode())
+        with create_file(target, overwrite=overwrite, source="the journal", is_source=is_journal) as file:
+            _ = file.write(page.encode())
     except OSError as error:
         raise CliError(cannot_write(target, error)) from None
     note(f"the report is in {target}")
@@ -394,20 +391,21 @@ def _slow_row(one: NotableRow, times: LocalTime) -> Html:
 
 
 def _runs(figures: ReportFigures, times: LocalTime) -> Html:
-    rows = [_run_row(figures, run, times) for run in figures.runs]
-    waits = [f"#{words.capitalize()}" for _, words in _waited(figures)]
+    waited = _waited(figures)
+    rows = [_run_row(figures, run, waited, times) for run in figures.runs]
+    waits = [f"#{words.capitalize()}" for _, words in waited]
     head = ("#Run", "Began", "#Lasted", "#Accepted", "#Cost, EUR", *waits, "How it ended")
     caption = "A run is one command from its start to its end. Accepted rows and their cost are those of the run."
     return section("runs", "Runs", table_of_rows(caption, head, rows))
 
 
-def _run_row(figures: ReportFigures, run: RunHistory, times: LocalTime) -> Html:
+def _run_row(figures: ReportFigures, run: RunHistory, waited: Sequence[tuple[int, str]], times: LocalTime) -> Html:
     waits = add_waits(one.waits for one in run.buckets)
     cells = (
         (span(run.ended - run.began), "lasted"),
         (f"{sum(one.accepted for one in run.buckets):,}", "accepted"),
         (f"{sum(one.spend for one in run.buckets)}", "cost, EUR"),
-        *((span(waits[place]) if waits[place] else "none", words) for place, words in _waited(figures)),
+        *((span(waits[place]) if waits[place] else "none", words) for place, words in waited),
     )
     return element(
         "tr",

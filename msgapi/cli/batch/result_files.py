@@ -17,7 +17,7 @@ import io
 import os
 import stat
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
@@ -252,15 +252,24 @@ def _written_at(path: str) -> float:
     return max(Path(path).stat().st_mtime, wal.stat().st_mtime if wal.exists() else 0.0)
 
 
+def create_file(path: str, *, overwrite: bool, source: str, is_source: Callable[[os.stat_result], bool]) -> BinaryIO:
+    """Create the file *path* to write to, readable by its owner only.
+
+    Raise CliError if there is a file that *is_source*, which *source* names, or, without *overwrite*, one that is not
+    empty. Raise OSError if it cannot be created.
+    """
+    existing = Path(path).stat() if Path(path).exists() else None
+    if existing is not None and is_source(existing):
+        raise CliError(f"{path} is {source}: it would be overwritten")
+    if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size and not overwrite:
+        raise CliError(f"{path} exists and is not empty: move it away, or use --overwrite")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "wb")
+
+
 @contextmanager
 def _create(path: str, table: InputFile, overwrite: bool) -> Iterator[BinaryIO]:  # noqa: FBT001 - private
     try:
-        existing = Path(path).stat() if Path(path).exists() else None
-        if existing is not None and table.is_same_file(existing):
-            raise CliError(f"{path} is the input: it would be overwritten")
-        if existing is not None and stat.S_ISREG(existing.st_mode) and existing.st_size and not overwrite:
-            raise CliError(f"{path} exists and is not empty: move it away, or use --overwrite")
-        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _OWNER_ONLY), "wb")
+        file = create_file(path, overwrite=overwrite, source="the input", is_source=table.is_same_file)
     except OSError as error:
         raise CliError(cannot_write(path, error)) from None
     try:

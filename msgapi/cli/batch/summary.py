@@ -14,7 +14,7 @@ from attrs import asdict, frozen
 from ...batch import Stopped
 from ...batch.stops import NEVER_REACHED
 from ...fallback import leg_key
-from ...journal import JournalReader, JournalRow, State, key_of
+from ...journal import JournalReader, JournalRow, State, Summary, key_of
 from ...results import NotFound
 from ..advice import BASE_URL, advise_row, explain
 from ..output import (
@@ -252,7 +252,7 @@ def show_journal(
     """
     options.check()
     with reading(path, in_use="copy") as record:
-        counts, incomplete = count_rows(record), record.lost_since is not None
+        counts, incomplete = count_rows(record, record.summary()), record.lost_since is not None
         if record.is_in_use:
             note("another program is sending this batch: the report has what is recorded so far")
             advice = _IN_USE
@@ -288,9 +288,8 @@ def show_journal(
     return counts.status
 
 
-def count_rows(record: JournalReader) -> Counts:
-    """Count the rows of a journal. Rows of the file that it lacks are not sent yet."""
-    summary = record.summary()
+def count_rows(record: JournalReader, summary: Summary) -> Counts:
+    """Count the rows of a journal with this *summary*. Rows of the file that it lacks are not sent yet."""
     counts = Counts(max(row_count(record.about) or 0, summary.in_file.rows()))
     counts.load(summary)
     return counts

@@ -263,7 +263,7 @@ class RunningSandbox:
 
 
 @asynccontextmanager
-async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator["RunningSandbox"]:
+async def _open_server(options: SandboxOptions, port: int) -> AsyncIterator[RunningSandbox]:
     from ...sandbox import serve
 
     if not options.host:

@@ -6,7 +6,7 @@ Rules:
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, Literal, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final, get_args
 
 from attrs import define, evolve, field, frozen
 
@@ -18,8 +18,9 @@ from .changes import ChangeFeed
 
 AgentStatus: TypeAlias = Literal["DRAFT", "PENDING_REVIEW", "APPROVED", "REJECTED"]
 UseCase: TypeAlias = Literal["OTP", "TRANSACTIONAL", "PROMOTIONAL", "MULTI_USE"]
-CARRIERS: Final = ("vodafone_de", "telekom_de", "telefonica_de")
-"""The carriers on which an agent can be launched."""
+Carrier: TypeAlias = Literal["vodafone_de", "telekom_de", "telefonica_de"]
+"""A carrier on which an agent can be launched."""
+CARRIERS: Final[tuple[str, ...]] = get_args(Carrier)
 CarrierStatus: TypeAlias = Literal["PENDING", "LAUNCHED", "REJECTED", "SUSPENDED"]
 """The launch status that a carrier can set; before that it is `UNLAUNCHED`."""
 CARRIER_REASON: Final = "The carrier rejected the agent."

@@ -16,7 +16,7 @@ from ...schema.requests import Schema
 from ...schema.validators import any_string, non_empty, one_of, phone_number
 from ..http.requests import RouteRequest, parse_body
 from ..http.responses import SimulatedResponse, error_response, invalid_request, json_response
-from ..model.agents import CARRIERS, CarrierDecision, CarrierStatus
+from ..model.agents import Carrier, CarrierDecision, CarrierStatus
 from ..model.billing import amount_problem
 from ..model.faults import BOUNCE_REASONS, FAIL_REASONS
 from ..model.messages import LogEntry, MessageStatus
@@ -158,10 +158,6 @@ class ConfirmedResponse:
     status: Literal["GRANTED"]
 
 
-def _check_carrier(value: object) -> str | None:
-    return None if value in CARRIERS else f"must be one of {', '.join(CARRIERS)}"
-
-
 def _check_count(value: object) -> str | None:
     return None if type(value) is int and 1 <= value <= _MAX_COUNT else f"must be a whole number from 1 to {_MAX_COUNT}"
 
@@ -293,7 +289,7 @@ _REPLY: Final = Schema(UserReply, {"agent_id": non_empty, "user": phone_number, 
 _TAP: Final = Schema(SuggestionTap, {"message_id": non_empty, "text": non_empty})
 _REJECTION: Final = Schema(AgentRejection, {"reason": non_empty})
 _DECISION: Final = Schema(
-    CarrierDecision, {"carrier": _check_carrier, "status": one_of(CarrierStatus), "reason": non_empty}
+    CarrierDecision, {"carrier": one_of(Carrier), "status": one_of(CarrierStatus), "reason": non_empty}
 )
 _HALT: Final = Schema(CampaignHalt, {"status": one_of(HaltStatus)})
 _FAILURES: Final = Schema(ExecutionFailures, {"executions": _check_count})
