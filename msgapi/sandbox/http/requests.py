@@ -37,6 +37,7 @@ DATE_OR_TIME: Final = re.compile(
 )
 """A date, or a time; one without a zone is UTC."""
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_CURSOR: Final = re.compile(r"cur_[0-9a-f]{16}")
 _INTEGER: Final = re.compile(r"\d+", re.ASCII)
 _MAX_PARAMETERS: Final = 50
 _BEARER: Final = "bearer "
@@ -186,6 +187,18 @@ def parse_integer(least: int, most: int, *, digits: int = 19) -> Parser:
         return int(text)
 
     return parser
+
+
+def parse_cursor(text: str) -> int:
+    """Return the place that a cursor stands for."""
+    if not _CURSOR.fullmatch(text):
+        raise QueryError("must be the next_cursor of a page before")
+    return int(text[4:], 16)
+
+
+def format_cursor(place: int) -> str:
+    """Return the cursor for a *place* in a list."""
+    return f"cur_{place:016x}"
 
 
 @final

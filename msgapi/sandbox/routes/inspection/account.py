@@ -285,9 +285,7 @@ def _clock_view(state: AccountState, now: float) -> ClockView:
 
 def transactions(state: AccountState, _: RouteRequest, query: Query) -> TransactionViews:
     """List the transactions, newest first."""
-    ledger = state.wallet.ledger
-    end = min(query.get("cursor", len(ledger)), len(ledger))
-    found = (ledger[number] for number in range(end - 1, -1, -1))
+    found = state.wallet.ledger.newest_first(before=query.get("cursor"))
     data, following = page(found, query, lambda one: one.number, _transaction_view)
     return TransactionViews(data=data, next_cursor=following)
 

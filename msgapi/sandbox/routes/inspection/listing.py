@@ -6,7 +6,6 @@ Rules:
   that of the agents, count.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final, TypeAlias, TypeVar, final
@@ -17,8 +16,9 @@ from ...http.requests import (
     MAX_PAGE_SIZE,
     PAGE_SIZE,
     Parser,
-    QueryError,
     RouteRequest,
+    format_cursor,
+    parse_cursor,
     parse_integer,
     parse_query,
 )
@@ -27,7 +27,6 @@ from ...model.state import AccountState
 
 T = TypeVar("T")
 V = TypeVar("V")
-_CURSOR: Final = re.compile(r"cur_[0-9a-f]{16}")
 Query: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[AccountState, RouteRequest, Query], object]
 """Returns the body of the response, or a whole response."""
@@ -78,20 +77,8 @@ def parse_recipient(text: str) -> str:
     return f"+{text[1:]}" if text[:1] == " " else text
 
 
-def parse_cursor(text: str) -> int:
-    """Return the place that a cursor stands for."""
-    if not _CURSOR.fullmatch(text):
-        raise QueryError("must be the next_cursor of a page before")
-    return int(text[4:], 16)
-
-
 PAGED: Final[Mapping[str, Parser]] = {"limit": parse_integer(1, MAX_PAGE_SIZE, digits=3), "cursor": parse_cursor}
 """The parameters of every list."""
-
-
-def cursor(place: int) -> str:
-    """Return the cursor for a place."""
-    return f"cur_{place:016x}"
 
 
 def page(
@@ -104,7 +91,7 @@ def page(
     limit = query.get("limit", PAGE_SIZE)
     found = [*islice(items, limit + 1)]
     shown = found[:limit]
-    return tuple(view(one) for one in shown), cursor(place(shown[-1])) if len(found) > limit else None
+    return tuple(view(one) for one in shown), format_cursor(place(shown[-1])) if len(found) > limit else None
 
 
 def counted_page(items: Iterable[T], query: Query, view: Callable[[T], V]) -> tuple[tuple[V, ...], str | None]:
