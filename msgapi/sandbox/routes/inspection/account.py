@@ -286,7 +286,7 @@ def _clock_view(state: AccountState, now: float) -> ClockView:
 def transactions(state: AccountState, _: RouteRequest, query: Query) -> TransactionViews:
     """List the transactions, newest first."""
     found = state.wallet.ledger.newest_first(before=query.get("cursor"))
-    data, following = page(found, query, lambda one: one.number, _transaction_view)
+    data, following = page(found, query, _transaction_view)
     return TransactionViews(data=data, next_cursor=following)
 
 

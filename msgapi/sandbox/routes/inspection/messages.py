@@ -28,7 +28,7 @@ from ...model.inspection import (
 from ...model.messages import NOT_DELIVERED, LogEntry, MessageStatus
 from ...model.state import AccountState
 from ...rules.controls import tappable
-from .listing import PAGED, Missing, Query, page, parse_recipient, parse_text
+from .listing import PAGED, Missing, Query, after_cursor, page, parse_recipient, parse_text
 
 MAIL_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The Content-Security-Policy of the page of a mail: no script, no form, nothing from outside."""
@@ -195,10 +195,9 @@ def messages(state: AccountState, _: RouteRequest, query: Query) -> MessageViews
     """List messages, newest first or oldest first."""
     newest_first = query.get("order", "newest") == "newest"
     wanted = _filter_of(query)
-    place = query.get("cursor")
     found = find_messages(state.log, state.conversations, wanted, newest_first=newest_first)
-    rest = (one for one in found if place is None or (one.number < place if newest_first else one.number > place))
-    data, following = page(rest, query, lambda one: one.number, lambda one: message_view(state, one))
+    rest = after_cursor(found, query, newest_first=newest_first)
+    data, following = page(rest, query, lambda one: message_view(state, one))
     return MessageViews(data=data, next_cursor=following)
 
 
@@ -233,13 +232,13 @@ def mail(state: AccountState, request: RouteRequest, _: Query) -> SimulatedRespo
 
 def conversations(state: AccountState, _: RouteRequest, query: Query) -> ConversationViews:
     """List the conversations by their newest messages; `search` is a part of a recipient, or of such a message."""
-    place, wanted = query.get("cursor"), query.get("search", "").casefold()
+    wanted = query.get("search", "").casefold()
     found = (
         entry
-        for entry in state.conversations.newest_first()
-        if (place is None or entry.number < place) and (wanted in entry.to.casefold() or has_text(entry, wanted))
+        for entry in after_cursor(state.conversations.newest_first(), query)
+        if wanted in entry.to.casefold() or has_text(entry, wanted)
     )
-    data, following = page(found, query, lambda one: one.number, lambda one: _conversation_view(state, one))
+    data, following = page(found, query, lambda one: _conversation_view(state, one))
     return ConversationViews(data=data, next_cursor=following)
 
 
