@@ -177,12 +177,17 @@ class SnapshotDocument:
 
 def clock(state: AccountState, _request: RouteRequest, _: None) -> ClockResponse:
     """Return the time of the sandbox."""
-    return _clock(_owner(state).clock_state)
+    return clock_response(_owner(state).clock_state)
+
+
+def clock_response(found: ClockState) -> ClockResponse:
+    """Return the time as it is shown."""
+    return ClockResponse(time=to_datetime(found.time), paused=found.paused, offset=round(found.offset, 3))
 
 
 def set_clock(state: AccountState, _: RouteRequest, given: ClockChange) -> ClockResponse:
     """Pause the clock, or let it run, and move it forward: `{"paused", "advance"}`."""
-    return _clock(_owner(state).set_clock(paused=given.paused, advance=given.advance or 0.0))
+    return clock_response(_owner(state).set_clock(paused=given.paused, advance=given.advance or 0.0))
 
 
 def faults(state: AccountState, _request: RouteRequest, _: None) -> dict[str, object]:
@@ -262,10 +267,6 @@ def _owner(state: AccountState) -> StateOwner:
     if state.owner is None:
         raise ControlError("This account belongs to no sandbox, which would have the clock and its state as a whole.")
     return state.owner
-
-
-def _clock(found: ClockState) -> ClockResponse:
-    return ClockResponse(time=to_datetime(found.time), paused=found.paused, offset=round(found.offset, 3))
 
 
 def _delivery(request: RouteRequest, due: float) -> DeliveryResponse:
