@@ -1,9 +1,9 @@
-"""The feed of changes: which parts of the account have changed, for the page and for those who wait for a message.
+"""The feed of changes: which parts of the account have changed, for the page and for requests that wait for a message.
 
 Rules:
-- A change costs an append to a bounded queue, and one comparison if nobody waits.
-- A reader has a position of its own, and never delays the account. One that is too far behind starts anew.
-- The feed says what has changed, and never to what: the reader reads that from the account.
+- A change costs an append to a bounded queue, and one comparison if no reader waits.
+- A reader has a position of its own, and never delays the account. One that is too far behind reads everything again.
+- The feed has no values: a reader reads what has changed from the account.
 """
 
 from collections import deque
@@ -19,7 +19,7 @@ Topic: TypeAlias = Literal[
     "messages", "requests", "account", "webhooks", "agents", "contacts", "campaigns", "clock", "faults"
 ]
 """A part of the account that changes."""
-MAX_CHANGES: Final = 10_000  # that are kept; a reader that is further behind starts anew
+MAX_CHANGES: Final = 10_000  # that are kept; a reader that is further behind reads everything again
 MAX_IDS: Final = 200
 """The number of messages that an event names; if more have changed, it names none."""
 _WITH_ACCOUNT: Final[frozenset[Topic]] = frozenset({"messages", "requests", "contacts"})  # change its numbers, too
@@ -35,7 +35,7 @@ class ChangeSummary:
     messages: tuple[str, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Return the data of the event that tells a page what to read again."""
+        """Return the data of the event for a page: what it has to read again."""
         data: dict[str, object] = dict.fromkeys(sorted(self.topics), True)
         if 0 < len(self.messages) <= MAX_IDS:
             data["messages"] = self.messages
@@ -47,20 +47,15 @@ class ChangeSummary:
 class ChangeFeed:
     """The last changes, in their order. *count* is the number of all changes, and the position after the last one.
 
-    Whoever replaces the account by another one, which has a feed of its own, ends this one, so that its readers notice.
+    *instance* is a random name of this feed: a position is one of this feed only.
+    `end` is called when the account is replaced by another one, which has a feed of its own, so that readers notice.
     """
 
     count: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
+    instance: str = field(factory=lambda: token_hex(6), init=False)
     _last: deque[tuple[Topic, str]] = field(factory=lambda: deque(maxlen=MAX_CHANGES), init=False)
     _waiting: list[Callable[[], None]] = field(factory=list, init=False)
-    _instance: str = field(default="", init=False)
-
-    @property
-    def instance(self) -> str:
-        """A random name of this feed: a position is one of this feed only."""
-        self._instance = self._instance or token_hex(6)
-        return self._instance
 
     def add(self, topic: Topic, name: str = "") -> None:
         """Note that a part of the account has changed; *name* is the id of the message, for messages."""
