@@ -56,7 +56,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ...contacts import ChannelType, ConsentType, Source, Status
 from ...redact import hidden
@@ -72,7 +72,6 @@ CampaignStart: TypeAlias = Literal["DRAFT", "SCHEDULED"]
 AGO: Final = re.compile(r"[0-9]{1,9}[smhd]")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST: Final = 365 * 86_400  # seconds
-_PRICES: Final = ("basic_message", "single_message", "conversation", "mau", "email")
 
 
 @final
@@ -269,7 +268,7 @@ _MESSAGE: Final = Schema(
     {"reply": optional(_REPLY.check), "status": one_of(SeedStatus), "ago": optional(_check_ago)},
     _check_message,
 )
-_PRICE_LIST: Final = Schema(SeedPrices, dict.fromkeys(_PRICES, optional(amount_problem)))
+_PRICE_LIST: Final = Schema(SeedPrices, {one.name: optional(amount_problem) for one in fields(SeedPrices)})
 SEED: Final = Schema(
     SeedDocument,
     {
