@@ -4,8 +4,8 @@ Rules:
 - The cookie and the token are random, and end with the server. The page never needs the API key.
 - A page of another origin can use neither: the cookie is SameSite=Strict, and honoured only if the browser does not say
   that another origin sent the request. The token is in the page alone, and no other origin can read that.
-- On a loopback address the page gives the cookie to whoever opens it. On another address it gives it to whoever knows
-  the secret in the URL that `msgapi sandbox` prints.
+- On a loopback address every browser that opens the page gets the cookie. On another address only one that opens the
+  URL with the secret gets it, which `msgapi sandbox` prints.
 """
 
 from collections.abc import Mapping
@@ -77,8 +77,12 @@ def is_own_site(headers: Mapping[str, str]) -> bool:
 
 def is_local(address: str | None, host: str) -> bool:
     """Return whether a connection to the local *address* for the *host* of a request is one on this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
-    return address is not None and is_loopback(address) and (is_loopback(name) or name.endswith(".localhost"))
+    return address is not None and is_loopback(address) and is_local_name(urlsplit(f"//{host}").hostname or "")
+
+
+def is_local_name(host: str) -> bool:
+    """Return whether a *host* without its port always is this machine: a loopback address, or a name of one."""
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _same(given: str, wanted: str) -> bool:
