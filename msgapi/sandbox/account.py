@@ -127,7 +127,7 @@ class Account:
         self.counters = {}
 
     def adopt(self, other: "Account") -> None:
-        """Become what *other* is: its options, its state and its counts. The request that causes it is not in them."""
+        """Take over the options, the state and the counts of *other*. They do not count the request that causes it."""
         for one in fields(Account):
             setattr(self, one.name, getattr(other, one.name))
         self.state.account = self
@@ -201,7 +201,7 @@ class Account:
             return stored
         response = route.action(self.state, request)
         if response.response.status < 300:  # noqa: PLR2004 - accepted
-            # Not to the store of before: the state may have been replaced.
+            # Read `self.state` again: the action may have replaced it.
             self.state.idempotency.store(operation, response.response, request.now)
         return response
 

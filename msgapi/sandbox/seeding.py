@@ -1,4 +1,4 @@
-"""Seeding: what a seed has is added to an account, by the routes and the rules that requests go through.
+"""Seeding: adds the contents of a seed to an account, through the same routes and rules as requests.
 
 `model.seeds` documents the format.
 
@@ -6,7 +6,7 @@ Rules:
 - A problem has the path of its value in the seed, and quotes no value.
 - A seed that has a problem may be added in part, so the caller tries it on an account that it throws away.
 - What is added is the past: no webhooks are sent for it. The endpoints of the seed are added last.
-- The balance is as before afterwards, or that of the seed: what the messages have cost was paid for long ago.
+- Afterwards the balance is that of the seed, or else as before: the messages of the seed are not paid from it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -206,7 +206,7 @@ def faults_to_json(found: FaultSettings) -> dict[str, object]:
 
 
 def set_faults(state: AccountState, request: RouteRequest, given: FaultChanges) -> dict[str, object]:
-    """Change the shares of the random faults, of which together at most all requests have one: any of them."""
+    """Change any of the shares of the random faults, which are at most 1 together."""
     before = controls.faults(state)
     try:
         shares: FaultShares = _changed(before.shares, given, _NAMES)
@@ -266,7 +266,7 @@ def restore(state: AccountState, _: RouteRequest, given: Mapping[str, Any]) -> R
 
 def _owner(state: AccountState) -> StateOwner:
     if state.owner is None:
-        raise ControlError("This account belongs to no sandbox, which would have the clock and its state as a whole.")
+        raise ControlError("This account belongs to no sandbox: it has no clock, and its state cannot be replaced.")
     return state.owner
 
 

@@ -1,4 +1,4 @@
-"""The last requests, with what to do about them: each as a curl command and as code of the client."""
+"""The last requests with their responses, each also as a curl command and as code of the client."""
 
 import re
 from collections.abc import Mapping
