@@ -26,7 +26,6 @@ from .http.responses import SimulatedResponse
 from .model.agents import SandboxAgent, create_record
 from .model.billing import AMOUNT_BOUND
 from .model.campaigns import Campaign
-from .model.messages import EmailChannel, EmailTemplate
 from .model.seeds import SEED, SeedConsent, SeedContact, SeedDocument, SeedMessage, SeedWebhook
 from .model.state import AccountState
 from .model.webhooks import Endpoints
@@ -95,11 +94,9 @@ def _define(state: AccountState, seed: SeedDocument) -> None:
             newsletter_enabled=one.newsletter_enabled,
         )
         state.agents.put(evolve(create_record(agent), display_name=one.display_name or one.agent_id))
-    channels = {one.channel_id: EmailChannel(**attrs.asdict(one, recurse=False)) for one in seed.channels}
-    templates = {one.template_id: EmailTemplate(**attrs.asdict(one, recurse=False)) for one in seed.templates}
     campaigns = {one.campaign_id: Campaign(**attrs.asdict(one, recurse=False)) for one in seed.campaigns}
-    state.channels = {**state.channels, **channels}
-    state.templates = {**state.templates, **templates}
+    state.channels = {**state.channels, **{one.channel_id: one for one in seed.channels}}
+    state.templates = {**state.templates, **{one.template_id: one for one in seed.templates}}
     state.campaigns = {**state.campaigns, **campaigns}
 
 
