@@ -17,12 +17,12 @@ from typing import Final, final
 from attrs import define, evolve, field, fields, frozen
 from attrs.validators import and_, ge, gt, le
 
-from ..codegen import constructor
+from ..codegen import constructor, copier
 from ..http import CONTROL_PREFIX, SANDBOX_HEADER, Request, Response, new_response
 from ..results import Detail
 from ..version import VERSION
 from .http.requests import RouteRequest, bearer_token, new_request, operation_of, read_body, split_url, with_fields
-from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, new_simulated, not_found
+from .http.responses import JSON_HEADERS, SimulatedResponse, error_response, invalid_request, not_found
 from .model.faults import fault_response
 from .model.inspection import RateLimitView
 from .model.state import ROLES, AccountOptions, AccountState, Role
@@ -62,6 +62,7 @@ class WindowState:
 
 
 _new_window: Final = constructor(WindowState)
+_with_response: Final = copier(SimulatedResponse, "response")
 
 
 @final
@@ -126,7 +127,7 @@ class Account:
         self.counters = {}
 
     def adopt(self, other: "Account") -> None:
-        """Become what *other* is: its options, its state and its counts. The request that causes it is not in them."""
+        """Take over the options, the state and the counts of *other*. They do not count the request that causes it."""
         for one in fields(Account):
             setattr(self, one.name, getattr(other, one.name))
         self.state.account = self
@@ -200,7 +201,7 @@ class Account:
             return stored
         response = route.action(self.state, request)
         if response.response.status < 300:  # noqa: PLR2004 - accepted
-            # Not to the store of before: the state may have been replaced.
+            # Read `self.state` again: the action may have replaced it.
             self.state.idempotency.store(operation, response.response, request.now)
         return response
 
@@ -243,7 +244,7 @@ def _document() -> SimulatedResponse:
 
 def _with_version(simulated: SimulatedResponse) -> SimulatedResponse:
     response = simulated.response
-    return evolve(simulated, response=evolve(response, headers={**response.headers, SANDBOX_HEADER: VERSION}))
+    return _with_response(simulated, evolve(response, headers={**response.headers, SANDBOX_HEADER: VERSION}))
 
 
 def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) -> SimulatedResponse:
@@ -252,8 +253,7 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     headers = {**response.headers, "date": _date(int(now))}
     if "server" not in response.headers:
         headers |= limit.headers()
-    answer = new_response(response.status, headers, response.body)
-    return new_simulated(answer, simulated.delay, simulated.lost, simulated.fault, simulated.replayed, simulated.wait)
+    return _with_response(simulated, new_response(response.status, headers, response.body))
 
 
 @lru_cache(maxsize=4)

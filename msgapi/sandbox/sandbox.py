@@ -31,7 +31,7 @@ from .model.campaigns import Campaign
 from .model.faults import FaultShares, Timing
 from .model.inspection import MessageFilter, MessageFilters, find_messages
 from .model.messages import EmailChannel, EmailTemplate, KeptMessages, LogEntry
-from .model.state import AccountOptions, AccountState, ClockState, Role
+from .model.state import AccountOptions, ClockState, Role
 from .model.webhooks import Attempt, EmittedEvent, WebhookFaults
 from .rules.controls import ControlError
 from .seeding import apply_seed
@@ -211,13 +211,9 @@ class Sandbox(SandboxControls):
         self.account.adopt(other.account)
         self.account.state.owner = self
         self._clock.restore(other.clock)
-        self._replaced(before)
-        self._wake_sender()
-
-    def _replaced(self, before: AccountState) -> None:
-        # Pages and requests that wait for a message must notice that the state was replaced.
         before.owner = None
-        before.changes.end()
+        before.changes.end()  # so that the page, and a request that waits for a message, notice it
+        self._wake_sender()
 
     def add(self, one: SandboxAgent | EmailChannel | EmailTemplate | Campaign) -> None:
         """Add an agent, an email channel, an email template or a campaign, unless there is one with its id."""

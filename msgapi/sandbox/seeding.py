@@ -1,4 +1,4 @@
-"""Seeding: what a seed has is added to an account, by the routes and the rules that requests go through.
+"""Seeding: adds the contents of a seed to an account, through the same routes and rules as requests.
 
 `model.seeds` documents the format.
 
@@ -6,7 +6,7 @@ Rules:
 - A problem has the path of its value in the seed, and quotes no value.
 - A seed that has a problem may be added in part, so the caller tries it on an account that it throws away.
 - What is added is the past: no webhooks are sent for it. The endpoints of the seed are added last.
-- The balance is as before afterwards, or that of the seed: what the messages have cost was paid for long ago.
+- Afterwards the balance is that of the seed, or else as before: the messages of the seed are not paid from it.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,7 +26,6 @@ from .http.responses import SimulatedResponse
 from .model.agents import SandboxAgent, create_record
 from .model.billing import AMOUNT_BOUND
 from .model.campaigns import Campaign
-from .model.messages import EmailChannel, EmailTemplate
 from .model.seeds import SEED, SeedConsent, SeedContact, SeedDocument, SeedMessage, SeedWebhook
 from .model.state import AccountState
 from .model.webhooks import Endpoints
@@ -95,11 +94,9 @@ def _define(state: AccountState, seed: SeedDocument) -> None:
             newsletter_enabled=one.newsletter_enabled,
         )
         state.agents.put(evolve(create_record(agent), display_name=one.display_name or one.agent_id))
-    channels = {one.channel_id: EmailChannel(**attrs.asdict(one, recurse=False)) for one in seed.channels}
-    templates = {one.template_id: EmailTemplate(**attrs.asdict(one, recurse=False)) for one in seed.templates}
     campaigns = {one.campaign_id: Campaign(**attrs.asdict(one, recurse=False)) for one in seed.campaigns}
-    state.channels = {**state.channels, **channels}
-    state.templates = {**state.templates, **templates}
+    state.channels = {**state.channels, **{one.channel_id: one for one in seed.channels}}
+    state.templates = {**state.templates, **{one.template_id: one for one in seed.templates}}
     state.campaigns = {**state.campaigns, **campaigns}
 
 

@@ -26,11 +26,10 @@ from aiohttp.http import SERVER_SOFTWARE
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import field, frozen
 
-from ..config import is_loopback
 from ..http import Request, Response
 from ..transports import aiohttp
 from .http.responses import error_response
-from .page.access import PageAccess
+from .page.access import PageAccess, is_local_name
 from .page.serving import PageServer
 from .routes.table import max_body_of
 from .sandbox import Sandbox, Workspaces
@@ -172,7 +171,7 @@ class AllowedHosts:
 
     def _is_accepted(self, authority: str, local: str | None) -> bool:
         name = host_of(authority)
-        return name is not None and (is_loopback(name) or name.endswith(".localhost") or name in {*self._names, local})
+        return name is not None and (is_local_name(name) or name in {*self._names, local})
 
     def _accepts_origin(self, origin: str, local: str | None) -> bool:
         scheme, separator, authority = origin.partition("://")

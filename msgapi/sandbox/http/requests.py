@@ -9,12 +9,12 @@ of the key and the request, and the response compressed.
 
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar, final
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import orjson
 from attrs import define, field, frozen
@@ -32,11 +32,14 @@ T = TypeVar("T")
 MAX_BODY: Final = 1_048_576  # bytes
 PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 200
+ID_SEGMENT: Final = "{id}"
+"""The segment of the path of a route that stands for an id."""
 DATE_OR_TIME: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 """A date, or a time; one without a zone is UTC."""
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_CURSOR: Final = re.compile(r"cur_[0-9a-f]{16}")
 _INTEGER: Final = re.compile(r"\d+", re.ASCII)
 _MAX_PARAMETERS: Final = 50
 _BEARER: Final = "bearer "
@@ -85,6 +88,19 @@ def split_url(url: str) -> tuple[str, str]:
         return "", ""
     # A lone surrogate cannot be encoded in a response that quotes the query.
     return parts.path, parts.query if parts.query.isascii() else parts.query.encode(errors="replace").decode()
+
+
+def match_path(template: Sequence[str], path: Sequence[str]) -> str | None:
+    """Return the unquoted id in the segments of a *path*; None if they do not match those of the *template*.
+
+    `{id}` in the template matches any one segment. Without it, the id is empty.
+    """
+    if len(template) != len(path):
+        return None
+    pairs = list(zip(template, path, strict=True))
+    if not all(wanted in {one, ID_SEGMENT} for wanted, one in pairs):
+        return None
+    return next((unquote(one) for wanted, one in pairs if wanted == ID_SEGMENT), "")
 
 
 def bearer_token(authorization: str) -> str | None:
@@ -186,6 +202,18 @@ def parse_integer(least: int, most: int, *, digits: int = 19) -> Parser:
         return int(text)
 
     return parser
+
+
+def parse_cursor(text: str) -> int:
+    """Return the place that a cursor stands for."""
+    if not _CURSOR.fullmatch(text):
+        raise QueryError("must be the next_cursor of a page before")
+    return int(text[4:], 16)
+
+
+def format_cursor(place: int) -> str:
+    """Return the cursor for a *place* in a list."""
+    return f"cur_{place:016x}"
 
 
 @final

@@ -36,7 +36,7 @@ class SimulatedResponse:
     A *lost* response was produced and its effects are in the account, but the client never receives it. *fault* is the
     name of the random fault of the request, and *replayed* whether its idempotency key was known.
 
-    If *wait* is not None, the response is that after so many seconds in which nothing came that the request waits for.
+    If *wait* is not None, the caller waits for a message first. This is the response if none has come in time.
     """
 
     response: Response

@@ -7,7 +7,7 @@ Rules:
 """
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -128,6 +128,11 @@ class TransactionLedger:
             at=self._times[number],
             message_id=self._message_ids[number * _ID_SIZE : (number + 1) * _ID_SIZE].decode().rstrip() or None,
         )
+
+    def newest_first(self, *, before: int | None = None) -> Iterator[LedgerTransaction]:
+        """Yield the transactions, newest first; those with numbers below *before* if that is not None."""
+        end = len(self) if before is None else min(before, len(self))
+        return (self[number] for number in range(end - 1, -1, -1))
 
     @property
     def charged_by_month(self) -> Mapping[str, Decimal]:

@@ -14,7 +14,6 @@ from attrs.validators import ge, gt
 from .billing import check_amount
 
 RunStatus: TypeAlias = Literal["RUNNING", "PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE", "COMPLETED", "COMPLETED_PARTIAL"]
-PauseStatus: TypeAlias = Literal["PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"]
 COMPLETED: Final = frozenset({"COMPLETED", "COMPLETED_PARTIAL"})
 PAUSED: Final = frozenset({"PAUSED", "PAUSED_ERROR", "PAUSED_BALANCE"})
 _RESOLUTION: Final = 1e-6  # seconds; a float of Unix seconds is no more precise

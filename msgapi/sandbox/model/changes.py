@@ -19,7 +19,7 @@ Topic: TypeAlias = Literal[
     "messages", "requests", "account", "webhooks", "agents", "contacts", "campaigns", "clock", "faults"
 ]
 """A part of the account that changes."""
-MAX_CHANGES: Final = 10_000  # that are kept; a reader that is further behind starts anew
+MAX_CHANGES: Final = 10_000  # that are kept; a reader that is further behind reads everything again
 MAX_IDS: Final = 200
 """The number of messages that an event names; if more have changed, it names none."""
 _WITH_ACCOUNT: Final[frozenset[Topic]] = frozenset({"messages", "requests", "contacts"})  # change its numbers, too
@@ -48,20 +48,14 @@ class ChangeFeed:
     """The last changes, in their order. *count* is the number of all changes, and the position after the last one.
 
     When the state of the account is replaced, the new state has its own feed, and `end` must be called on this one, so
-    that its readers notice.
+    that its readers notice. *instance* is a random name of this feed: a position is one of this feed only.
     """
 
     count: int = field(default=0, init=False)
     ended: bool = field(default=False, init=False)
+    instance: str = field(factory=lambda: token_hex(6), init=False)
     _last: deque[tuple[Topic, str]] = field(factory=lambda: deque(maxlen=MAX_CHANGES), init=False)
     _waiting: list[Callable[[], None]] = field(factory=list, init=False)
-    _instance: str = field(default="", init=False)
-
-    @property
-    def instance(self) -> str:
-        """A random name of this feed: a position is one of this feed only."""
-        self._instance = self._instance or token_hex(6)
-        return self._instance
 
     def add(self, topic: Topic, name: str = "") -> None:
         """Note that a part of the account has changed; *name* is the id of the message, for messages."""

@@ -9,13 +9,14 @@ from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import takewhile
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypedDict, final, get_args
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypedDict, final, get_args
 
 import orjson
 from attrs import Factory, define, field, frozen
 from attrs.validators import in_, optional
 
 from ...http import Request, new_response
+from ...messages import Direction
 from ...redact import hidden
 from ..http.requests import split_url
 from ..http.responses import SimulatedResponse
@@ -24,7 +25,7 @@ from .messages import ChannelName, LogEntry, MessageLog, MessageStatus
 
 MAX_REQUESTS: Final = 1_000
 STATUSES: Final[tuple[str, ...]] = get_args(MessageStatus)
-DIRECTIONS: Final = ("OUTBOUND", "INBOUND")
+DIRECTIONS: Final[tuple[str, ...]] = get_args(Direction)
 CHANNEL_NAMES: Final[tuple[str, ...]] = get_args(ChannelName)
 MAX_REQUEST_BYTES: Final = 32 * 2**20  # of the bodies of all requests and responses in the log together
 
@@ -128,7 +129,7 @@ class MessageFilters(TypedDict, total=False):
     to: str
     sender: str
     status: MessageStatus
-    direction: Literal["OUTBOUND", "INBOUND"]
+    direction: Direction
     channel: ChannelName
     contains: str
     idempotency_key: str

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Final, Literal, NamedTuple, TypeAlias, final, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, final, get_args
 
 import orjson
 from attrs import define, field, frozen, setters
@@ -131,6 +131,11 @@ class LogEntry:
             return None
         return f"{Decimal(0) if self.status in NOT_DELIVERED else self.hold:.4f}"
 
+    @property
+    def error_message(self) -> str | None:
+        """Why it failed, in words; None if it has not."""
+        return None if self.error_code is None else "The message could not be delivered."
+
     def summary(self) -> dict[str, object]:
         """Return the message as an item of the list (docs: /api/messages/list-messages)."""
         return {
@@ -152,14 +157,18 @@ class LogEntry:
     def to_json(self) -> dict[str, object]:
         """Return the message with its content and events (docs: /api/messages/get-message)."""
         sent = orjson.loads(self.body)
-        template = {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
         return {
             **self.summary(),
-            "content": template or sent["content"],
+            "content": template_of(sent) or sent["content"],
             "error_code": self.error_code,
-            "error_message": None if self.error_code is None else "The message could not be delivered.",
+            "error_message": self.error_message,
             "events": [{"type": name, "at": format_time(at)} for name, at in self.events],
         }
+
+
+def template_of(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a message as it was *sent* that name its template; empty without one."""
+    return {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
 
 
 new_entry: Final = constructor(LogEntry)

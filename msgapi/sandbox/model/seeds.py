@@ -56,7 +56,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal, TypeAlias, final
 
-from attrs import field, frozen
+from attrs import field, fields, frozen
 
 from ...contacts import ChannelType, ConsentType, Source, Status
 from ...redact import hidden
@@ -65,6 +65,7 @@ from ...schema.requests import Schema
 from ...schema.validators import any_string, integer, non_empty, one_of, optional, tuple_of
 from .agents import AgentStatus, UseCase
 from .billing import amount_problem
+from .messages import EmailChannel, EmailTemplate
 
 SeedStatus: TypeAlias = Literal["QUEUED", "SENT", "DELIVERED", "READ", "FAILED", "EXPIRED"]
 ConsentStatus: TypeAlias = Literal["GRANTED", "PENDING", "REVOKED"]
@@ -72,7 +73,6 @@ CampaignStart: TypeAlias = Literal["DRAFT", "SCHEDULED"]
 AGO: Final = re.compile(r"[0-9]{1,9}[smhd]")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST: Final = 365 * 86_400  # seconds
-_PRICES: Final = ("basic_message", "single_message", "conversation", "mau", "email")
 
 
 @final
@@ -99,26 +99,6 @@ class SeedAgent:
     status: AgentStatus = "APPROVED"
     launched: bool = True
     newsletter_enabled: bool = False
-
-
-@final
-@frozen(kw_only=True)
-class SeedChannel:
-    """An email channel."""
-
-    channel_id: str
-    verified: bool = True
-    message_types: tuple[str, ...] = ("MESSAGE", "NEWSLETTER")
-
-
-@final
-@frozen(kw_only=True)
-class SeedTemplate:
-    """An email template."""
-
-    template_id: str
-    versions: tuple[str, ...]
-    has_subject: bool = True
 
 
 @final
@@ -210,8 +190,8 @@ class SeedDocument:
     balance: Decimal | None = None
     prices: SeedPrices | None = None
     agents: tuple[SeedAgent, ...] = ()
-    channels: tuple[SeedChannel, ...] = ()
-    templates: tuple[SeedTemplate, ...] = ()
+    channels: tuple[EmailChannel, ...] = ()
+    templates: tuple[EmailTemplate, ...] = ()
     campaigns: tuple[SeedCampaign, ...] = ()
     contacts: tuple[SeedContact, ...] = ()
     webhooks: tuple[SeedWebhook, ...] = ()
@@ -248,9 +228,9 @@ _AGENT: Final = Schema(
     },
 )
 _CHANNEL: Final = Schema(
-    SeedChannel, {"channel_id": non_empty, "message_types": tuple_of(one_of(Literal["MESSAGE", "NEWSLETTER"]))}
+    EmailChannel, {"channel_id": non_empty, "message_types": tuple_of(one_of(Literal["MESSAGE", "NEWSLETTER"]))}
 )
-_TEMPLATE: Final = Schema(SeedTemplate, {"template_id": non_empty, "versions": tuple_of(non_empty)})
+_TEMPLATE: Final = Schema(EmailTemplate, {"template_id": non_empty, "versions": tuple_of(non_empty)})
 _CAMPAIGN: Final = Schema(
     SeedCampaign,
     {
@@ -269,7 +249,7 @@ _MESSAGE: Final = Schema(
     {"reply": optional(_REPLY.check), "status": one_of(SeedStatus), "ago": optional(_check_ago)},
     _check_message,
 )
-_PRICE_LIST: Final = Schema(SeedPrices, dict.fromkeys(_PRICES, optional(amount_problem)))
+_PRICE_LIST: Final = Schema(SeedPrices, {one.name: optional(amount_problem) for one in fields(SeedPrices)})
 SEED: Final = Schema(
     SeedDocument,
     {

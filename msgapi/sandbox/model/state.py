@@ -71,7 +71,7 @@ class ClockState:
 
 
 class StateOwner(Protocol):
-    """What has the state and its clock, and can replace the state: the sandbox. Some controls need it.
+    """The owner of the state and its clock, which can replace the state: the sandbox. Some controls need it.
 
     A method that is not possible raises ValueError, and changes nothing.
     """

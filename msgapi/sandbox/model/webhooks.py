@@ -283,10 +283,9 @@ class WebhookQueue:
     def schedule(self, event: EmittedEvent, webhook_ids: Iterable[str], now: float) -> None:
         """Schedule the delivery of *event* to each of the endpoints with these ids."""
         for webhook_id in webhook_ids:
-            _ = self._record(event, webhook_id)
+            record = self._record(event, webhook_id)
             for delay in self.faults.delays(f"{event.id} {webhook_id}"):
-                number = self._next_number()
-                self._push(PendingDelivery(event=event, webhook_id=webhook_id, due=now + delay, number=number))
+                _ = self.add(record, now + delay)
 
     def add(self, record: DeliveryRecord, due: float) -> float:
         """Schedule one more delivery, from its first attempt; return when it is due."""

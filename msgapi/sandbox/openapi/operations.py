@@ -26,7 +26,7 @@ from ...webhooks import Confirmation
 from ..decisions import CODES
 from ..http.requests import DATE_OR_TIME, KEY_FIELD
 from ..model.campaigns import CAMPAIGNS
-from ..model.inspection import STATUSES
+from ..model.inspection import DIRECTIONS, STATUSES
 from ..routes.agents import CodeSentResponse, TestAgentResponse
 from ..routes.billing import (
     AlertResponse,
@@ -244,7 +244,7 @@ _CONTROL_REFS: Final[Schema] = {name: {"$ref": f"#/components/headers/{name}"} f
 _PARAMETERS: Final[Mapping[str, Schema]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200},
     "offset": {"type": "integer", "minimum": 0},
-    "direction": {"enum": ["OUTBOUND", "INBOUND"]},
+    "direction": {"enum": [*DIRECTIONS]},
     "month": pattern_schema(MONTH),
     "channel": {"enum": ["RCS", "EMAIL"]},
     "group_by": {"enum": ["day", "channel", "message_type", "unit"]},

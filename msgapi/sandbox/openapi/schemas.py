@@ -14,7 +14,8 @@ from ...schema.validators import DURATION, PHONE_NUMBER
 from ...webhooks import EVENT_TYPES
 from ..http.codecs import BASE64, MAX_POSTBACK, is_required
 from ..model.agents import CARRIERS
-from ..model.faults import BOUNCE_REASONS, FAIL_REASONS
+from ..model.billing import AMOUNT_BOUND
+from ..model.faults import BOUNCE_REASONS, FAIL_REASONS, FaultShares
 from ..rules.controls import MAX_SECONDS
 
 Schema: TypeAlias = dict[str, Any]
@@ -39,8 +40,7 @@ def pattern_schema(pattern: Pattern[str], *, some: str = "") -> Schema:
     return {"type": "string", "pattern": f"^{ahead}({pattern.pattern})$"}
 
 
-_AMOUNT: Final[Schema] = {"type": "number", "minimum": 0, "exclusiveMaximum": 10**9}
-_SHARES: Final = ("status_429", "status_500", "status_502", "status_503", "lost", "slow")
+_AMOUNT: Final[Schema] = {"type": "number", "minimum": 0, "exclusiveMaximum": int(AMOUNT_BOUND)}
 _SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 _SECONDS: Final[Schema] = {"type": "number", "minimum": 0, "maximum": MAX_SECONDS}
 _FIELDS: Final[Mapping[str, Schema]] = {
@@ -68,7 +68,7 @@ _FIELDS: Final[Mapping[str, Schema]] = {
     "DashboardTopUp.amount": _AMOUNT,
     "FreeBalance.free": _AMOUNT,
     "SeedPrices.email": _AMOUNT,
-    **dict.fromkeys((f"FaultChanges.{name}" for name in _SHARES), _SHARE),
+    **dict.fromkeys((f"FaultChanges.{one.name}" for one in attrs.fields(FaultShares)), _SHARE),
     **dict.fromkeys((f"WebhookFaultChanges.{name}" for name in ("late", "repeated", "reordered")), _SHARE),
     **dict.fromkeys(("advance", "seconds", "slow_seconds", "late_by"), _SECONDS),
     "SnapshotDocument.format": {"const": "msgapi-sandbox"},

@@ -77,8 +77,12 @@ def is_own_site(headers: Mapping[str, str]) -> bool:
 
 def is_local(address: str | None, host: str) -> bool:
     """Return whether a connection to the local *address* for the *host* of a request is one on this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
-    return address is not None and is_loopback(address) and (is_loopback(name) or name.endswith(".localhost"))
+    return address is not None and is_loopback(address) and is_local_name(urlsplit(f"//{host}").hostname or "")
+
+
+def is_local_name(host: str) -> bool:
+    """Return whether a *host* without its port always is this machine: a loopback address, or a name of one."""
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _same(given: str, wanted: str) -> bool:

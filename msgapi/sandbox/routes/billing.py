@@ -1,7 +1,5 @@
 """The routes of the balance, its top-ups and its transactions (docs: /api/billing)."""
 
-import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Final, final
 
@@ -15,9 +13,10 @@ from ...schema.validators import one_of
 from ..http.requests import (
     MAX_PAGE_SIZE,
     PAGE_SIZE,
-    QueryError,
     RouteRequest,
+    format_cursor,
     parse_body,
+    parse_cursor,
     parse_day,
     parse_integer,
     parse_query,
@@ -124,7 +123,6 @@ class TransactionsResponse:
     next_cursor: str | None
 
 
-_CURSOR: Final = re.compile(r"cur_[0-9a-f]{16}")
 _METHOD: Final = Schema(NewPaymentMethod, {"type": one_of(PaymentType)})
 
 
@@ -215,7 +213,7 @@ def list_transactions(state: AccountState, request: RouteRequest) -> SimulatedRe
     query = parse_query(
         request.query,
         {
-            "cursor": _parse_cursor,
+            "cursor": parse_cursor,
             "limit": parse_integer(1, MAX_PAGE_SIZE, digits=3),
             "from": parse_day,
             "to": parse_day,
@@ -225,7 +223,7 @@ def list_transactions(state: AccountState, request: RouteRequest) -> SimulatedRe
         return query
     page: list[LedgerTransaction] = []
     more = False
-    for one in _transactions_before(state, query.get("cursor")):
+    for one in state.wallet.ledger.newest_first(before=query.get("cursor")):
         if ("from" in query and one.at < query["from"].start) or ("to" in query and one.at >= query["to"].end):
             continue
         if len(page) == query.get("limit", PAGE_SIZE):
@@ -234,7 +232,7 @@ def list_transactions(state: AccountState, request: RouteRequest) -> SimulatedRe
         page.append(one)
     body = TransactionsResponse(
         transactions=tuple(_transaction_response(state, one) for one in page),
-        next_cursor=f"cur_{page[-1].number:016x}" if more else None,
+        next_cursor=format_cursor(page[-1].number) if more else None,
     )
     return json_response(body)
 
@@ -252,12 +250,6 @@ def _auto_reload_response(setting: AutoReload) -> AutoReloadResponse:
     )
 
 
-def _transactions_before(state: AccountState, number: int | None) -> Iterator[LedgerTransaction]:
-    ledger = state.wallet.ledger
-    end = len(ledger) if number is None else min(number, len(ledger))
-    return (ledger[at] for at in range(end - 1, -1, -1))
-
-
 def _transaction_response(state: AccountState, transaction: LedgerTransaction) -> TransactionResponse:
     return TransactionResponse(
         id=state.derive_id("txn_", f"{transaction.number}"),
@@ -267,9 +259,3 @@ def _transaction_response(state: AccountState, transaction: LedgerTransaction) -
         message_id=transaction.message_id,
         created_at=to_datetime(transaction.at),
     )
-
-
-def _parse_cursor(text: str) -> int:
-    if not _CURSOR.fullmatch(text):
-        raise QueryError("must be the next_cursor of a page before")
-    return int(text[4:], 16)

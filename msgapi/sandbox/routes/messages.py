@@ -31,6 +31,7 @@ from ..http.responses import (
 )
 from ..model.agents import SandboxAgent
 from ..model.faults import Fault, fault_response, find_fault
+from ..model.inspection import DIRECTIONS
 from ..model.messages import NOT_DELIVERED, QUERY_STATUSES, LogEntry
 from ..model.state import AccountState
 from ..rules.acceptance import (
@@ -48,7 +49,7 @@ Filter: TypeAlias = Callable[[LogEntry], bool]
 _FIELDS: Final = ("direction", "status", "channel_id", "contact_id", "campaign_id", "message_type")
 _PARSERS: Final[Mapping[str, Parser]] = {
     **dict.fromkeys(_FIELDS, str),
-    "direction": parse_choice("OUTBOUND", "INBOUND"),
+    "direction": parse_choice(*DIRECTIONS),
     "status": parse_choice(*QUERY_STATUSES),
     "message_type": parse_choice("MESSAGE", "CONVERSATION", "NEWSLETTER"),
     "from": parse_date_or_time,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, final
 
-from attrs import evolve, frozen
+from attrs import evolve, fields, frozen
 
 from ...results import Detail
 from ...schema.mapping import map_fields
@@ -23,9 +23,8 @@ from ..rules import controls
 from ..rules.controls import ControlError, FaultSettings, check_seconds
 from .controls import Control
 
-_STATUSES: Final = ("status_429", "status_500", "status_502", "status_503")
-_SHARES: Final = (*_STATUSES, "lost", "slow")
-_NAMES: Final = {name: name.removeprefix("status_") for name in _STATUSES}
+_NAMES: Final = {one.name: one.name.removeprefix("status_") for one in fields(FaultShares)}
+"""The name in JSON of each share."""
 
 
 @final
@@ -99,7 +98,9 @@ class FaultsResponse:
     webhooks: WebhookFaultsResponse
 
 
-_MAPPED: Final = [map_fields(model, _NAMES) for model in (FaultChanges, FaultsResponse)]
+_WEBHOOK_NAMES: Final = tuple(one.name for one in fields(WebhookFaultChanges))
+for _model in (FaultChanges, FaultsResponse):
+    _ = map_fields(_model, _NAMES)
 
 
 @final
@@ -177,12 +178,17 @@ class SnapshotDocument:
 
 def clock(state: AccountState, _request: RouteRequest, _: None) -> ClockResponse:
     """Return the time of the sandbox."""
-    return _clock(_owner(state).clock_state)
+    return clock_response(_owner(state).clock_state)
+
+
+def clock_response(found: ClockState) -> ClockResponse:
+    """Return the time as it is shown."""
+    return ClockResponse(time=to_datetime(found.time), paused=found.paused, offset=round(found.offset, 3))
 
 
 def set_clock(state: AccountState, _: RouteRequest, given: ClockChange) -> ClockResponse:
     """Pause the clock, or let it run, and move it forward: `{"paused", "advance"}`."""
-    return _clock(_owner(state).set_clock(paused=given.paused, advance=given.advance or 0.0))
+    return clock_response(_owner(state).set_clock(paused=given.paused, advance=given.advance or 0.0))
 
 
 def faults(state: AccountState, _request: RouteRequest, _: None) -> dict[str, object]:
@@ -193,24 +199,24 @@ def faults(state: AccountState, _request: RouteRequest, _: None) -> dict[str, ob
 def faults_to_json(found: FaultSettings) -> dict[str, object]:
     """Return the random faults as JSON values."""
     return {
-        **{_NAMES.get(name, name): getattr(found.shares, name) for name in _SHARES},
+        **{shown: getattr(found.shares, name) for name, shown in _NAMES.items()},
         "slow_seconds": found.slow_seconds,
-        "webhooks": {name: getattr(found.webhooks, name) for name in ("late", "late_by", "repeated", "reordered")},
+        "webhooks": {name: getattr(found.webhooks, name) for name in _WEBHOOK_NAMES},
     }
 
 
 def set_faults(state: AccountState, request: RouteRequest, given: FaultChanges) -> dict[str, object]:
-    """Change the shares of the random faults, of which together at most all requests have one: any of them."""
+    """Change any of the shares of the random faults, which are at most 1 together."""
     before = controls.faults(state)
     try:
-        shares: FaultShares = _changed(before.shares, given, _SHARES)
+        shares: FaultShares = _changed(before.shares, given, _NAMES)
     except ValueError:
         problem = "is too much: the shares of all faults are more than 1 together"
-        details = [Detail(_NAMES.get(name, name), problem) for name in _SHARES if getattr(given, name)]
+        details = [Detail(shown, problem) for name, shown in _NAMES.items() if getattr(given, name)]
         raise ControlError(problem, details) from None
     webhooks: WebhookFaults = before.webhooks
     if given.webhooks is not None:
-        webhooks = _changed(webhooks, given.webhooks, ("late", "late_by", "repeated", "reordered"))
+        webhooks = _changed(webhooks, given.webhooks, _WEBHOOK_NAMES)
     seconds = before.slow_seconds if given.slow_seconds is None else given.slow_seconds
     controls.set_faults(state, FaultSettings(shares=shares, slow_seconds=seconds, webhooks=webhooks))
     return faults(state, request, None)
@@ -260,19 +266,15 @@ def restore(state: AccountState, _: RouteRequest, given: Mapping[str, Any]) -> R
 
 def _owner(state: AccountState) -> StateOwner:
     if state.owner is None:
-        raise ControlError("This account belongs to no sandbox, which would have the clock and its state as a whole.")
+        raise ControlError("This account belongs to no sandbox: it has no clock, and its state cannot be replaced.")
     return state.owner
-
-
-def _clock(found: ClockState) -> ClockResponse:
-    return ClockResponse(time=to_datetime(found.time), paused=found.paused, offset=round(found.offset, 3))
 
 
 def _delivery(request: RouteRequest, due: float) -> DeliveryResponse:
     return DeliveryResponse(id=request.id, next_attempt_at=to_datetime(due))
 
 
-def _changed(before: Any, given: object, names: tuple[str, ...]) -> Any:  # noqa: ANN401 - one of two attrs classes
+def _changed(before: Any, given: object, names: Iterable[str]) -> Any:  # noqa: ANN401 - one of two attrs classes
     changes = {name: getattr(given, name) for name in names if getattr(given, name) is not None}
     return evolve(before, **changes)
 
@@ -282,10 +284,10 @@ def _check_share(value: object) -> str | None:
 
 
 def _check_shares(given: FaultChanges) -> Iterable[Detail]:
-    for name in _SHARES:
+    for name, shown in _NAMES.items():
         problem = optional(_check_share)(getattr(given, name))
         if isinstance(problem, str):
-            yield Detail(_NAMES.get(name, name), problem)
+            yield Detail(shown, problem)
 
 
 _WEBHOOK_FAULTS: Final = Schema(

@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
-from urllib.parse import unquote
 
 from attrs import frozen
 
-from ..http.requests import MAX_BODY, RouteRequest, split_url
+from ..http.requests import ID_SEGMENT, MAX_BODY, RouteRequest, match_path, split_url
 from ..http.responses import SimulatedResponse
 from ..model.state import AccountState, Role
 from . import agents, billing, campaigns, contacts, messages, usage, webhooks
@@ -17,7 +16,6 @@ from .state import STATE_CONTROLS
 Action: TypeAlias = Callable[[AccountState, RouteRequest], SimulatedResponse]
 _EVERY_ROUTE: Final = ("unauthorized", "rate_limit_exceeded")
 _RANDOM_FAULTS: Final = ("internal_error", "service_unavailable")
-_ID: Final = "{id}"
 
 
 @final
@@ -203,8 +201,8 @@ ROUTES: Final = (
 
 ENDPOINT_CLASSES: Final = tuple(dict.fromkeys(route.endpoint_class for route in ROUTES))
 """The endpoint classes, each of which has a rate limit of its own."""
-_WITHOUT_ID: Final = {(route.method, route.path): route for route in ROUTES if _ID not in route.path}
-_WITH_ID: Final = tuple((route, route.segments) for route in ROUTES if _ID in route.path)
+_WITHOUT_ID: Final = {(route.method, route.path): route for route in ROUTES if ID_SEGMENT not in route.path}
+_WITH_ID: Final = tuple((route, route.segments) for route in ROUTES if ID_SEGMENT in route.path)
 
 
 def max_body_of(method: str, url: str) -> int:
@@ -220,8 +218,6 @@ def find_route(method: str, path: str) -> tuple[Route, str] | None:
         return found, ""
     given = path.split("/")
     for route, segments in _WITH_ID:
-        if route.method == method and len(segments) == len(given):
-            pairs = list(zip(segments, given, strict=True))
-            if all(wanted in {one, _ID} for wanted, one in pairs):
-                return route, next(unquote(one) for wanted, one in pairs if wanted == _ID)
+        if route.method == method and (id_ := match_path(segments, given)) is not None:
+            return route, id_
     return None

@@ -293,29 +293,25 @@ def _receive(state: AccountState, user: str, agent_id: str, message: dict[str, o
 
 
 def _find_suggestion(entry: LogEntry, text: str) -> dict[str, object] | None:
-    # None if there is none with this text, or if the message was not sent or has failed.
-    if not _has_suggestions(entry):
-        return None
-    for suggestion in _suggestions(orjson.loads(entry.body)):
-        inner = suggestion.get("reply") or suggestion.get("action")
-        if isinstance(inner, dict) and inner.get("text") == text:
-            data = inner.get("postback_data")
+    for one in _tappable_suggestions(entry):
+        if one.get("text") == text:
+            data = one.get("postback_data")
             return {"type": "suggested_reply", "text": text, **({"postback_data": data} if data else {})}
     return None
 
 
 def tappable(entry: LogEntry) -> tuple[str, ...]:
     """Return the texts of the suggestions of a message that its recipient can tap."""
-    if not _has_suggestions(entry):
-        return ()
-    inner = (one.get("reply") or one.get("action") for one in _suggestions(orjson.loads(entry.body)))
-    texts = (one.get("text") for one in inner if isinstance(one, dict))
+    texts = (one.get("text") for one in _tappable_suggestions(entry))
     return tuple(dict.fromkeys(one for one in texts if isinstance(one, str)))
 
 
-def _has_suggestions(entry: LogEntry) -> bool:
-    # The data of an email's template are not suggestions, whatever their names are.
-    return entry.was_sent and entry.channel == "RCS"
+def _tappable_suggestions(entry: LogEntry) -> Iterator[dict[str, Any]]:
+    # None if the message was not sent or has failed. The data of an email's template are not suggestions, whatever
+    # their names are.
+    if entry.was_sent and entry.channel == "RCS":
+        inner = (one.get("reply") or one.get("action") for one in _suggestions(orjson.loads(entry.body)))
+        yield from (one for one in inner if isinstance(one, dict))
 
 
 def _suggestions(value: object) -> Iterator[dict[str, Any]]:

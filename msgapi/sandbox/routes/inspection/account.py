@@ -17,7 +17,7 @@ from ...model.contacts import ConsentRecord, ContactRecord
 from ...model.faults import DELIVERY_OUTCOMES, FAIL_REASONS, MAGIC_RECIPIENTS
 from ...model.state import AccountState, ClockState
 from ...rules import controls
-from ..state import faults_to_json
+from ..state import ClockResponse, clock_response, faults_to_json
 from .listing import Query, counted_page, page
 
 _MAX_HOLDS: Final = 200
@@ -78,16 +78,6 @@ class FixedRecipientView:
 
 @final
 @frozen(kw_only=True)
-class ClockView:
-    """The clock: whether it is *paused*, and by how many seconds it differs from that of the machine."""
-
-    time: datetime
-    paused: bool
-    offset: float
-
-
-@final
-@frozen(kw_only=True)
 class AccountOverview:
     """The account in numbers, its settings, and what a message can be sent to, to see an effect."""
 
@@ -96,7 +86,7 @@ class AccountOverview:
     role: str
     counts: CountsView
     rate_limits: tuple[RateLimitWindowView, ...]
-    clock: ClockView
+    clock: ClockResponse
     faults: dict[str, object]
     holds: tuple[HoldView, ...]
     magic_recipients: tuple[FixedRecipientView, ...]
@@ -262,7 +252,7 @@ def account(state: AccountState, request: RouteRequest, _: Query) -> AccountOver
             )
             for one in limits
         ),
-        clock=_clock_view(state, now),
+        clock=clock_response(ClockState(time=now) if state.owner is None else state.owner.clock_state),
         faults=faults_to_json(controls.faults(state)),
         holds=tuple(
             HoldView(message_id=name, amount=float(amount))
@@ -278,17 +268,10 @@ def account(state: AccountState, request: RouteRequest, _: Query) -> AccountOver
     )
 
 
-def _clock_view(state: AccountState, now: float) -> ClockView:
-    found = ClockState(time=now) if state.owner is None else state.owner.clock_state
-    return ClockView(time=to_datetime(now), paused=found.paused, offset=round(found.offset, 3))
-
-
 def transactions(state: AccountState, _: RouteRequest, query: Query) -> TransactionViews:
     """List the transactions, newest first."""
-    ledger = state.wallet.ledger
-    end = min(query.get("cursor", len(ledger)), len(ledger))
-    found = (ledger[number] for number in range(end - 1, -1, -1))
-    data, following = page(found, query, lambda one: one.number, _transaction_view)
+    found = state.wallet.ledger.newest_first(before=query.get("cursor"))
+    data, following = page(found, query, _transaction_view)
     return TransactionViews(data=data, next_cursor=following)
 
 

@@ -10,7 +10,7 @@ from ...http.requests import RouteRequest
 from ...http.responses import to_datetime
 from ...model.state import AccountState
 from ...model.webhooks import DeliveryRecord
-from .listing import Query, counted_page, page
+from .listing import Query, after_cursor, counted_page, page
 
 
 @final
@@ -86,15 +86,13 @@ def endpoints(state: AccountState, _: RouteRequest, query: Query) -> EndpointVie
 
 def deliveries(state: AccountState, _: RouteRequest, query: Query) -> DeliveryViews:
     """List the deliveries, newest first."""
-    place, webhook_id, event = query.get("cursor"), query.get("webhook_id"), query.get("event")
+    webhook_id, event = query.get("webhook_id"), query.get("event")
     found = (
         one
-        for one in state.webhook_queue.deliveries()
-        if (place is None or one.number < place)
-        and webhook_id in {None, one.webhook_id}
-        and event in {None, one.event.event}
+        for one in after_cursor(state.webhook_queue.deliveries(), query)
+        if webhook_id in {None, one.webhook_id} and event in {None, one.event.event}
     )
-    records, following = page(found, query, lambda one: one.number, lambda one: one)
+    records, following = page(found, query, lambda one: one)
     due = state.webhook_queue.due_times({one.id for one in records})
     return DeliveryViews(data=tuple(_view(state, one, due.get(one.id)) for one in records), next_cursor=following)
 

@@ -1,15 +1,14 @@
 """Lists: their pages, the cursors between them, and what a route that reads has in common with the others.
 
 Rules:
-- A cursor is the place of the last item of a page: the number of the item, or how many items came before.
+- A cursor is the place of the last item of a page: the number of the item, or its position in the list.
 - With numbers, what is added or removed meanwhile shifts no page. The few lists whose items have no number, such as
   that of the agents, count.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any, Final, TypeAlias, TypeVar, final
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, final
 
 from attrs import frozen
 
@@ -17,17 +16,28 @@ from ...http.requests import (
     MAX_PAGE_SIZE,
     PAGE_SIZE,
     Parser,
-    QueryError,
     RouteRequest,
+    format_cursor,
+    parse_cursor,
     parse_integer,
     parse_query,
 )
 from ...http.responses import SimulatedResponse, json_response, not_found
 from ...model.state import AccountState
 
+
+class Numbered(Protocol):
+    """An item of a list, with a number that no other item has."""
+
+    @property
+    def number(self) -> int:
+        """The number."""
+        ...  # pragma: no cover
+
+
 T = TypeVar("T")
 V = TypeVar("V")
-_CURSOR: Final = re.compile(r"cur_[0-9a-f]{16}")
+N = TypeVar("N", bound=Numbered)
 Query: TypeAlias = Mapping[str, Any]
 Reader: TypeAlias = Callable[[AccountState, RouteRequest, Query], object]
 """Returns the body of the response, or a whole response."""
@@ -78,37 +88,29 @@ def parse_recipient(text: str) -> str:
     return f"+{text[1:]}" if text[:1] == " " else text
 
 
-def parse_cursor(text: str) -> int:
-    """Return the place that a cursor stands for."""
-    if not _CURSOR.fullmatch(text):
-        raise QueryError("must be the next_cursor of a page before")
-    return int(text[4:], 16)
-
-
 PAGED: Final[Mapping[str, Parser]] = {"limit": parse_integer(1, MAX_PAGE_SIZE, digits=3), "cursor": parse_cursor}
 """The parameters of every list."""
 
 
-def cursor(place: int) -> str:
-    """Return the cursor for a place."""
-    return f"cur_{place:016x}"
+def after_cursor(items: Iterable[N], query: Query, *, newest_first: bool = True) -> Iterator[N]:
+    """Yield those of *items* that are after the cursor of *query*; all if it has none."""
+    place = query.get("cursor")
+    return (one for one in items if place is None or (one.number < place if newest_first else one.number > place))
 
 
-def page(
-    items: Iterable[T], query: Query, place: Callable[[T], int], view: Callable[[T], V]
-) -> tuple[tuple[V, ...], str | None]:
-    """Return the views of the next page of *items*, and the cursor of the page after it.
-
-    The items are those after the cursor; *place* returns the number of one.
-    """
-    limit = query.get("limit", PAGE_SIZE)
-    found = [*islice(items, limit + 1)]
-    shown = found[:limit]
-    return tuple(view(one) for one in shown), cursor(place(shown[-1])) if len(found) > limit else None
+def page(items: Iterable[N], query: Query, view: Callable[[N], V]) -> tuple[tuple[V, ...], str | None]:
+    """Return the views of the first *items*, which are after the cursor, and the cursor of the page after them."""
+    return _page(((one.number, one) for one in items), query, view)
 
 
 def counted_page(items: Iterable[T], query: Query, view: Callable[[T], V]) -> tuple[tuple[V, ...], str | None]:
     """Return the views of the next page of items that have no number, and the cursor of the page after it."""
     start = min(query.get("cursor", 0), 2**62)
-    numbered = islice(enumerate(items, 1), start, None)
-    return page(numbered, query, lambda one: one[0], lambda one: view(one[1]))
+    return _page(islice(enumerate(items, 1), start, None), query, view)
+
+
+def _page(placed: Iterable[tuple[int, T]], query: Query, view: Callable[[T], V]) -> tuple[tuple[V, ...], str | None]:
+    limit = query.get("limit", PAGE_SIZE)
+    found = [*islice(placed, limit + 1)]
+    shown = found[:limit]
+    return tuple(view(one) for _, one in shown), format_cursor(shown[-1][0]) if len(found) > limit else None

@@ -9,7 +9,7 @@ from datetime import datetime
 from html import escape
 from typing import Any, Final, final
 
-from attrs import fields, frozen
+from attrs import asdict, frozen
 
 from ....http import Response
 from ...http.requests import Parser, RouteRequest, parse_choice, parse_integer
@@ -25,10 +25,10 @@ from ...model.inspection import (
     has_text,
     sent_fields,
 )
-from ...model.messages import NOT_DELIVERED, LogEntry, MessageStatus
+from ...model.messages import LogEntry, MessageStatus, template_of
 from ...model.state import AccountState
 from ...rules.controls import tappable
-from .listing import PAGED, Missing, Query, page, parse_recipient, parse_text
+from .listing import PAGED, Missing, Query, after_cursor, page, parse_recipient, parse_text
 
 MAIL_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """The Content-Security-Policy of the page of a mail: no script, no form, nothing from outside."""
@@ -146,7 +146,6 @@ class SessionView:
     paid: bool
 
 
-@final
 @frozen(kw_only=True)
 class ConversationView:
     """The conversation with one recipient, by its newest message."""
@@ -173,18 +172,9 @@ class ConversationViews:
 
 @final
 @frozen(kw_only=True)
-class ConversationDetails:
+class ConversationDetails(ConversationView):
     """The conversation with one recipient, who may be a contact, with those who wrote to it and the open sessions."""
 
-    recipient: str
-    channel: str
-    last_at: datetime
-    last_text: str
-    last_status: MessageStatus
-    last_number: int
-    last_direction: str
-    sender: str
-    sender_name: str
     senders: tuple[SenderView, ...]
     contact_id: str | None
     suppressed: bool
@@ -195,10 +185,9 @@ def messages(state: AccountState, _: RouteRequest, query: Query) -> MessageViews
     """List messages, newest first or oldest first."""
     newest_first = query.get("order", "newest") == "newest"
     wanted = _filter_of(query)
-    place = query.get("cursor")
     found = find_messages(state.log, state.conversations, wanted, newest_first=newest_first)
-    rest = (one for one in found if place is None or (one.number < place if newest_first else one.number > place))
-    data, following = page(rest, query, lambda one: one.number, lambda one: message_view(state, one))
+    rest = after_cursor(found, query, newest_first=newest_first)
+    data, following = page(rest, query, lambda one: message_view(state, one))
     return MessageViews(data=data, next_cursor=following)
 
 
@@ -224,8 +213,7 @@ def mail(state: AccountState, request: RouteRequest, _: Query) -> SimulatedRespo
     if entry is None or entry.channel != "EMAIL":
         return Missing("email")
     sent = sent_fields(entry)
-    content = sent.get("content")
-    html = content.get("html") if isinstance(content, dict) else None
+    html = _object(sent, "content").get("html")
     if not isinstance(html, str):
         html = _plain_mail(sent)
     return SimulatedResponse(Response(200, MAIL_HEADERS, html.encode(errors="replace")))
@@ -233,13 +221,13 @@ def mail(state: AccountState, request: RouteRequest, _: Query) -> SimulatedRespo
 
 def conversations(state: AccountState, _: RouteRequest, query: Query) -> ConversationViews:
     """List the conversations by their newest messages; `search` is a part of a recipient, or of such a message."""
-    place, wanted = query.get("cursor"), query.get("search", "").casefold()
+    wanted = query.get("search", "").casefold()
     found = (
         entry
-        for entry in state.conversations.newest_first()
-        if (place is None or entry.number < place) and (wanted in entry.to.casefold() or has_text(entry, wanted))
+        for entry in after_cursor(state.conversations.newest_first(), query)
+        if wanted in entry.to.casefold() or has_text(entry, wanted)
     )
-    data, following = page(found, query, lambda one: one.number, lambda one: _conversation_view(state, one))
+    data, following = page(found, query, lambda one: _conversation_view(state, one))
     return ConversationViews(data=data, next_cursor=following)
 
 
@@ -250,9 +238,8 @@ def conversation(state: AccountState, request: RouteRequest, _: Query) -> Conver
         return Missing("conversation")
     newest, contacts = entries[0], state.contacts.find_by_recipient(request.id)
     senders = {entry.sender: entry.channel for entry in reversed(entries)}
-    view = _conversation_view(state, newest)
     return ConversationDetails(
-        **{one.name: getattr(view, one.name) for one in fields(ConversationView)},
+        **asdict(_conversation_view(state, newest)),
         senders=tuple(
             SenderView(sender=name, sender_name=sender_name(state, name), channel=channel)
             for name, channel in senders.items()
@@ -266,10 +253,8 @@ def conversation(state: AccountState, request: RouteRequest, _: Query) -> Conver
 def message_view(state: AccountState, entry: LogEntry) -> MessageView:
     """Return a message as it is shown."""
     sent = sent_fields(entry)
-    template = {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
     content, subject = _object(sent, "content"), sent.get("subject")
     ttl = parse_ttl(sent.get("ttl"))
-    delivered_for = 0.0 if entry.status in NOT_DELIVERED else float(entry.hold)
     return MessageView(
         id=entry.id,
         number=entry.number,
@@ -281,17 +266,17 @@ def message_view(state: AccountState, entry: LogEntry) -> MessageView:
         message_type=entry.message_type,
         content_type=entry.content_type,
         status=entry.status,
-        cost=None if entry.direction == "INBOUND" else delivered_for,
+        cost=None if entry.cost is None else float(entry.cost),
         hold=float(entry.hold),
         created_at=to_datetime(entry.created_at),
         expires_at=None if ttl is None else to_datetime(entry.created_at + ttl),
         events=tuple(MessageEventView(type=name, at=to_datetime(at)) for name, at in entry.events),
         error_code=entry.error_code,
-        error_message=None if entry.error_code is None else "The message could not be delivered.",
+        error_message=entry.error_message,
         campaign_id=entry.campaign_id,
         contact_id=entry.contact_id,
         idempotency_key=entry.idempotency_key,
-        content=template or content,
+        content=template_of(sent) or content,
         subject=subject if isinstance(subject, str) else None,
         has_html=entry.channel == "EMAIL" and bool(content.get("html")),
         revocable=entry.direction == "OUTBOUND" and entry.is_revocable,
@@ -349,11 +334,10 @@ def _object(owner: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _plain_mail(sent: Mapping[str, object]) -> str:
-    content, template = sent.get("content"), sent.get("template_id")
-    text = content.get("text") if isinstance(content, dict) else None
+def _plain_mail(sent: Mapping[str, Any]) -> str:
+    text = _object(sent, "content").get("text")
     if not isinstance(text, str):
-        version = sent.get("template_version")
+        template, version = sent.get("template_id"), sent.get("template_version")
         named = f"{template}, version {version}" if version else f"{template}"
         text = f"This email was sent from the template {named}. The sandbox has no content of templates."
     return f'<!doctype html><meta charset="utf-8"><title>Email</title><pre>{escape(text)}</pre>'

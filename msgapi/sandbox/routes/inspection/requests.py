@@ -1,4 +1,4 @@
-"""The last requests, with what to do about them: each as a curl command and as code of the client."""
+"""The last requests with their responses, each also as a curl command and as code of the client."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ...http.responses import to_datetime
 from ...model.faults import find_fault
 from ...model.inspection import LoggedRequest
 from ...model.state import AccountState
-from .listing import PAGED, Query, page, parse_text
+from .listing import PAGED, Query, after_cursor, page, parse_text
 from .snippets import MAX_CODE, curl_command, python_program
 
 _MAX_DETAILS: Final = 200
@@ -83,11 +83,8 @@ REQUEST_PARAMETERS: Final[Mapping[str, Parser]] = {
 
 def requests(state: AccountState, _: RouteRequest, query: Query) -> RequestViews:
     """List the last 1,000 requests, newest first, without those below `/_sandbox`."""
-    place = query.get("cursor")
-    found = (
-        one for one in state.requests.newest_first() if (place is None or one.number < place) and _matches(one, query)
-    )
-    data, following = page(found, query, lambda one: one.number, _view)
+    found = (one for one in after_cursor(state.requests.newest_first(), query) if _matches(one, query))
+    data, following = page(found, query, _view)
     return RequestViews(data=data, next_cursor=following)
 
 

@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from inspect import signature
 from shlex import quote
-from typing import Any, Final, Literal, TypeAlias, final, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl, unquote
+from typing import Any, Final, Literal, TypeAlias, TypeVar, final, get_args, get_origin, get_type_hints
+from urllib.parse import parse_qsl
 
 import attrs
 from attrs import frozen
@@ -22,8 +22,9 @@ from ....billing.models import NewTopUp
 from ....contacts import ImportRows
 from ....messages import Message
 from ...http.codecs import read_model
-from ...http.requests import KEY_FIELD, split_url
+from ...http.requests import KEY_FIELD, match_path, split_url
 
+T = TypeVar("T")
 _MAX_LINE: Final = 100  # characters
 MAX_CODE: Final = 100_000
 """The number of bytes of a body that is written as code: a shell takes no longer argument."""
@@ -129,13 +130,14 @@ def _nothing(body: dict[str, Any]) -> Items:
 
 
 def _model(model: type[Any]) -> Writer:
-    def write(body: dict[str, Any]) -> Items:
-        found, details = read_model(body, model)
-        if found is None or details:
-            raise _Unwritable
-        return (("", _literal(found)),)
+    return lambda body: (("", _literal(_read(model, body))),)
 
-    return write
+
+def _read(model: type[T], body: dict[str, Any]) -> T:
+    found, details = read_model(body, model)
+    if found is None or details:
+        raise _Unwritable
+    return found
 
 
 def _message(body: dict[str, Any]) -> Items:
@@ -150,10 +152,8 @@ def _test_message(body: dict[str, Any]) -> Items:
 
 
 def _import(body: dict[str, Any]) -> Items:
-    found, details = read_model(body, ImportRows)
-    if found is None or details:
-        raise _Unwritable
-    return (("", Snippet("[", tuple(("", _literal(row)) for row in found.contacts), "]")),)
+    rows = _read(ImportRows, body).contacts
+    return (("", Snippet("[", tuple(("", _literal(row)) for row in rows), "]")),)
 
 
 def _names(*names: str) -> Writer:
@@ -170,8 +170,8 @@ def _object(body: dict[str, Any]) -> Items:
 
 
 def _top_up(body: dict[str, Any]) -> Items:
-    found, details = read_model(body, NewTopUp)
-    if found is None or details or found.currency != "EUR":
+    found = _read(NewTopUp, body)
+    if found.currency != "EUR":
         raise _Unwritable
     method = found.payment_method_id
     more = () if method is None else (("payment_method_id=", _literal(method)),)
@@ -230,11 +230,8 @@ _NOUNS: Final = frozenset(function.__module__.split(".")[1] for function, _ in _
 def _find(method: str, path: str) -> tuple[Callable[..., object], Writer, str] | None:
     given = path.split("/")
     for (verb, template), (function, writer) in _CALLS.items():
-        wanted = template.split("/")
-        if verb == method and len(wanted) == len(given):
-            pairs = list(zip(wanted, given, strict=True))
-            if all(one in {"{id}", other} for one, other in pairs):
-                return function, writer, next((unquote(other) for one, other in pairs if one == "{id}"), "")
+        if verb == method and (id_ := match_path(template.split("/"), given)) is not None:
+            return function, writer, id_
     return None
 
 
