@@ -175,7 +175,7 @@ function createCarrier(id, carrier, load) {
   return {
     node,
     update(one) {
-      setText(reason, one.reason ?? one.rejection_reason ?? "");
+      setText(reason, one.reason ?? "");
       if (one.status === shown) return;
       const focused = node.contains(document.activeElement);
       shown = one.status;

@@ -164,7 +164,7 @@ function createClock(context) {
 }
 
 /** Return seconds in words: at most two units. */
-export function duration(seconds) {
+function duration(seconds) {
   const units = [
     ["d", DAY],
     ["h", HOUR],

@@ -26,7 +26,7 @@ const KINDS = {
 const TEXT_LENGTH = 4000; // characters of a mail's text that are shown before a click
 
 /** Return the address if it is http or https, else null. */
-export function webAddress(value) {
+function webAddress(value) {
   if (typeof value !== "string") return null;
   try {
     const url = new URL(value);
@@ -37,14 +37,14 @@ export function webAddress(value) {
 }
 
 /** Return a link that opens in a new tab, or just its text if the address is not one of the web. */
-export function externalLink(address, properties, ...children) {
+function externalLink(address, properties, ...children) {
   const href = webAddress(address);
   if (href === null) return element("span", properties, ...children);
   return element("a", { ...properties, href, target: "_blank", rel: "noopener noreferrer" }, ...children);
 }
 
 /** Return text whose web addresses are links. */
-export function linkedText(text) {
+function linkedText(text) {
   const parts = [];
   let at = 0;
   for (const match of text.matchAll(LINK)) {
@@ -293,7 +293,7 @@ function carousel(given, tap) {
 // Media
 
 /** Return the last part of the path of an address, decoded. */
-export function fileName(address) {
+function fileName(address) {
   try {
     const part = new URL(address).pathname.split("/").filter(Boolean).pop() ?? "";
     return decodeURIComponent(part);

@@ -484,8 +484,5 @@ export function createConversation(actions, agents) {
     get info() {
       return info;
     },
-    get last() {
-      return items.at(-1) ?? null;
-    },
   };
 }

@@ -83,8 +83,6 @@ export function createList(open, changed, create) {
     scroller,
   );
 
-  const order = (one) => one.last_number ?? Date.parse(one.last_at);
-
   async function fetchPage(from) {
     const asked = generation;
     const answer = await get("/_sandbox/conversations", {
@@ -109,7 +107,7 @@ export function createList(open, changed, create) {
     items = page.data;
     cursor = page.next_cursor;
     loaded = true;
-    baseline ??= items.length ? order(items[0]) : -1;
+    baseline ??= items.length ? items[0].last_number : -1;
     newer.hidden = true;
     scroller.scrollTop = 0;
     draw();
@@ -125,9 +123,9 @@ export function createList(open, changed, create) {
     }
     const page = await fetchPage(null);
     if (page === null) return undefined;
-    const known = items.length ? order(items[0]) : -1;
+    const known = items.length ? items[0].last_number : -1;
     const last = page.data.at(-1);
-    const complete = page.next_cursor === null || (last !== undefined && order(last) <= known);
+    const complete = page.next_cursor === null || (last !== undefined && last.last_number <= known);
     if (complete) merge(page.data, page.next_cursor === null);
     else if (scroller.scrollTop < ROW) start(page);
     else newer.hidden = false;
@@ -139,7 +137,7 @@ export function createList(open, changed, create) {
     const given = new Map(page.map((one) => [one.recipient, one]));
     items = items.map((one) => {
       const next = given.get(one.recipient);
-      return next !== undefined && order(next) === order(one) ? next : one;
+      return next !== undefined && next.last_number === one.last_number ? next : one;
     });
     draw();
     live.request(); // and then the first page
@@ -209,7 +207,7 @@ export function createList(open, changed, create) {
 
   function drawRow(recipient, at) {
     const item = items[at];
-    const isNew = order(item) > Math.max(baseline, read.get(recipient) ?? -1) && recipient !== selected;
+    const isNew = item.last_number > Math.max(baseline, read.get(recipient) ?? -1) && recipient !== selected;
     const signature = JSON.stringify([item, isNew, recipient === selected, formatShort(item.last_at)]);
     let row = rows.get(recipient);
     if (row === undefined) {
@@ -367,9 +365,6 @@ export function createList(open, changed, create) {
     focusSearch() {
       input.focus();
       input.select();
-    },
-    focusActive() {
-      rows.get(active)?.node.focus();
     },
     /** Whether there is no conversation at all. */
     get isEmpty() {

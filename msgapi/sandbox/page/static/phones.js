@@ -317,7 +317,7 @@ export function create() {
       get("/_sandbox/account").catch(() => null),
       get("/_sandbox/agents", { limit: 200 }).catch(() => null),
     ]);
-    if (account?.fail_reasons?.length) reasons = account.fail_reasons.map((one) => one.reason ?? one);
+    if (account?.fail_reasons?.length) reasons = account.fail_reasons;
     if (found !== null) agents = found.data.filter((one) => one.launched && one.status === "APPROVED");
     conversation.drawFoot();
   }

@@ -43,8 +43,8 @@ export function showError(error) {
   toast(error.message, "bad");
 }
 
-/** A section with a heading. *aside* stands right of the heading; a *flush* body has no padding. */
-export function panel(title, { description = "", aside = null, wide = false, flush = false } = {}, ...children) {
+/** A section with a heading. *aside* stands right of the heading. */
+export function panel(title, { description = "", aside = null, wide = false } = {}, ...children) {
   const id = uniqueId("panel");
   return element(
     "section",
@@ -52,7 +52,7 @@ export function panel(title, { description = "", aside = null, wide = false, flu
     element("header", {}, element("h2", { id, text: title }), aside),
     element(
       "div",
-      { class: ["panel-body", flush && "flush"] },
+      { class: "panel-body" },
       description ? element("p", { class: "panel-description", text: description }) : null,
       children,
     ),
@@ -166,7 +166,7 @@ export function action(label, job, { kind = "", describe = null, done = null } =
   if (describe) button.setAttribute("aria-label", describe);
   button.addEventListener("click", () => void runWith(button, error, job, done));
   const node = element("span", { class: "action" }, button, error);
-  return { node, button, update: (text) => setText(button, text) };
+  return { node, update: (text) => setText(button, text) };
 }
 
 async function runWith(button, error, job, done) {
@@ -191,7 +191,7 @@ async function runWith(button, error, job, done) {
 }
 
 /** An input with its label; `.fail(message)` shows what is wrong with it, `.value` is its text. */
-export function field(label, { name, type = "text", hint = "", suffix = "", ...attributes } = {}) {
+export function field(label, { name, type = "text", suffix = "", ...attributes } = {}) {
   const id = uniqueId("field");
   const input = element("input", { id, name, type, autocomplete: "off", class: "input", ...attributes });
   const error = element("span", { class: "field-error", id: `${id}-error`, role: "alert", hidden: true });
@@ -208,11 +208,8 @@ export function field(label, { name, type = "text", hint = "", suffix = "", ...a
       input,
       ...(suffix ? [element("span", { class: "suffix", text: suffix })] : []),
     ),
-    ...(hint ? [element("span", { class: "remark", id: `${id}-hint`, text: hint })] : []),
     error,
   );
-  const described = hint ? `${id}-hint` : "";
-  if (described) input.setAttribute("aria-describedby", described);
   return {
     node,
     input,
@@ -226,11 +223,13 @@ export function field(label, { name, type = "text", hint = "", suffix = "", ...a
     },
     fail(message) {
       setHidden(setText(error, message), !message);
-      if (message) input.setAttribute("aria-invalid", "true");
-      else input.removeAttribute("aria-invalid");
-      const ids = [described, message ? error.id : ""].filter(Boolean).join(" ");
-      if (ids) input.setAttribute("aria-describedby", ids);
-      else input.removeAttribute("aria-describedby");
+      if (message) {
+        input.setAttribute("aria-invalid", "true");
+        input.setAttribute("aria-describedby", error.id);
+      } else {
+        input.removeAttribute("aria-invalid");
+        input.removeAttribute("aria-describedby");
+      }
     },
   };
 }
@@ -271,7 +270,7 @@ export function form(label, fields, submit, { kind = "", done = null, keep = fal
     event.preventDefault();
     void runWith(button, error, job, done);
   });
-  return { node, button };
+  return { node };
 }
 
 // Show the details of an error at the fields that they name. The rest is shown beside the button.
