@@ -7,7 +7,7 @@
 //   change then fetches the page in sight in place of the first one.
 
 import { get, refresher } from "./api.js";
-import { avatar, element, formatShort, formatTime, icon, replace } from "./dom.js";
+import { avatar, element, formatShort, icon, replace, timeElement } from "./dom.js";
 import { stateOf } from "./states.js";
 
 const ROW = 64;
@@ -240,12 +240,7 @@ export function createList(open, changed, create) {
       row.node,
       avatar(recipient, item.channel === "EMAIL"),
       element("span", { class: "row-name truncate", text: recipient }),
-      element("time", {
-        class: "row-time",
-        datetime: item.last_at,
-        title: formatTime(item.last_at),
-        text: formatShort(item.last_at),
-      }),
+      timeElement(item.last_at, formatShort(item.last_at)),
       element(
         "span",
         { class: "row-text truncate" },

@@ -179,7 +179,7 @@ export function createDetails(actions) {
           "li",
           {},
           element("span", { class: "timeline-name", text: eventName(one.type, message.channel) }),
-          element("time", { datetime: one.at, title: formatTime(one.at), text: formatClock(one.at, true) }),
+          timeElement(one.at, formatClock(one.at, true)),
           element("span", { class: "muted", text: before === null ? "" : since(before, one.at) }),
         );
         before = one.at;

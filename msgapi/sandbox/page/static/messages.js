@@ -6,7 +6,7 @@
 //   scrolls is always in it, because it cannot be scrolled with the keyboard otherwise.
 
 import { allowTaps, describeContent, releaseContent, renderContent } from "./content.js";
-import { element, formatClock, formatDay, formatTime, icon, replace } from "./dom.js";
+import { element, formatClock, formatDay, icon, replace, timeElement } from "./dom.js";
 import { hasArrived, stateOf } from "./states.js";
 
 const GROUP = 3 * 60_000; // milliseconds within which messages of one sender are a group
@@ -35,11 +35,7 @@ export function createMessage(given, actions) {
     icon("more"),
   );
   more.addEventListener("click", () => actions.menu(message, more));
-  const time = element("time", {
-    datetime: message.created_at,
-    title: formatTime(message.created_at),
-    text: formatClock(message.created_at),
-  });
+  const time = timeElement(message.created_at, formatClock(message.created_at));
   const node = element(
     "article",
     {

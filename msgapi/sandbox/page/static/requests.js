@@ -7,7 +7,7 @@
 // - `#requests/NUMBER` chooses a request.
 
 import { get } from "./api.js";
-import { debounce, element, icon, replace, timeElement } from "./dom.js";
+import { debounce, element, formatClock, icon, replace, timeElement } from "./dom.js";
 import { coalesced, keyedList, STILL } from "./lists.js";
 import { createDetails, tone } from "./request.js";
 import { emptyState, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
@@ -25,7 +25,6 @@ const COMMANDS = [
   "msgapi balance",
 ];
 const WIDE = matchMedia("(min-width: 901px)"); // the list and the details are side by side; see requests.css
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** Create the tab. */
 export function create() {
@@ -353,7 +352,7 @@ function createRow(request, choose) {
       }),
       element("span", { class: "request-code", text: [request.code, ...marks].filter(Boolean).join(" · ") }),
     ),
-    timeElement(request.at, CLOCK.format(new Date(request.at))),
+    timeElement(request.at, formatClock(request.at, true)),
   );
   button.addEventListener("click", () => choose(request));
   button.addEventListener("keydown", (event) => {
