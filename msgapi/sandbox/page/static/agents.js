@@ -5,7 +5,7 @@
 
 import { post } from "./api.js";
 import { element, replace } from "./dom.js";
-import { coalesced, getAll, keyedList } from "./lists.js";
+import { getAll, keyedList, refresher } from "./lists.js";
 import {
   action,
   cardTitle,
@@ -43,7 +43,7 @@ export function createAgents() {
     cards.update(data);
     setHidden(empty, data.length > 0);
   };
-  const refresh = coalesced(load);
+  const { request: refresh } = refresher(load);
   const follow = async (id) => {
     await load();
     const node = cards.entries().get(id)?.node;

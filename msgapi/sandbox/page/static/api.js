@@ -301,38 +301,3 @@ function setState(next) {
   state = next;
   for (const listener of connectionListeners) listener(state);
 }
-
-/**
- * Return `{request, cancel}`. `request()` runs the asynchronous function now, or, if it ran less than `interval`
- * milliseconds ago or is running, once after that; many requests in between are one. A slow server is asked less often.
- */
-export function refresher(run, interval) {
-  let timer = 0;
-  let busy = false;
-  let again = false;
-  let next = 0; // when it may run again
-  const start = async () => {
-    timer = 0;
-    busy = true;
-    again = false;
-    const began = performance.now();
-    try {
-      await run();
-    } finally {
-      const ended = performance.now();
-      next = began + Math.max(interval, 3 * (ended - began));
-      busy = false;
-      if (again) request();
-    }
-  };
-  const request = () => {
-    if (busy) again = true;
-    else if (timer === 0) timer = setTimeout(start, Math.max(0, next - performance.now()));
-  };
-  const cancel = () => {
-    clearTimeout(timer);
-    timer = 0;
-    again = false;
-  };
-  return { request, cancel };
-}

@@ -6,7 +6,7 @@
 
 import { get, post } from "./api.js";
 import { element, formatTime, money } from "./dom.js";
-import { coalesced, keyedList, liveRows, pages, table } from "./lists.js";
+import { keyedList, liveRows, pages, refresher, table } from "./lists.js";
 import {
   action,
   copyable,
@@ -333,7 +333,13 @@ export function createLedger() {
       paged.node,
     ),
   );
-  const refresh = coalesced(() => paged.refresh(), { interval: 500 });
-  const restart = coalesced(() => paged.restart());
-  return { id: "ledger", label: "Ledger", node, refresh, restart, concerns: ["account", "messages", "clock"] };
+  const { request: refresh } = refresher(() => paged.refresh(), { interval: 500 });
+  return {
+    id: "ledger",
+    label: "Ledger",
+    node,
+    refresh,
+    restart: paged.restart,
+    concerns: ["account", "messages", "clock"],
+  };
 }

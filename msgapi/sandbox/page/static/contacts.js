@@ -1,8 +1,8 @@
 // The sections Campaigns and Contacts.
 
 import { get, post } from "./api.js";
-import { element, icon, replace } from "./dom.js";
-import { coalesced, getAll, keyedList, liveRows, pages } from "./lists.js";
+import { debounce, element, icon, replace } from "./dom.js";
+import { getAll, keyedList, liveRows, pages, refresher } from "./lists.js";
 import {
   action,
   cardTitle,
@@ -40,7 +40,7 @@ export function createCampaigns() {
     cards.update(data);
     setHidden(empty, data.length > 0);
   };
-  const refresh = coalesced(load);
+  const { request: refresh } = refresher(load);
   const cards = keyedList(list, { key: (one) => one.campaign_id, create: (one) => createCampaign(one, load) });
   const node = element(
     "div",
@@ -175,12 +175,7 @@ export function createContacts() {
     },
     { label: "Pages of contacts", words: ["First", "Next", "Oldest first"] },
   );
-  const find = coalesced(() => paged.restart(), { interval: 100 });
-  let typing = null;
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(find, TYPING);
-  });
+  search.addEventListener("input", debounce(paged.restart, TYPING));
   const node = element(
     "div",
     { class: "grid" },
@@ -209,8 +204,8 @@ export function createContacts() {
       paged.node,
     ),
   );
-  const refresh = coalesced(() => paged.refresh());
-  return { id: "contacts", label: "Contacts", node, refresh, restart: find, concerns: ["contacts"] };
+  const { request: refresh } = refresher(() => paged.refresh());
+  return { id: "contacts", label: "Contacts", node, refresh, restart: paged.restart, concerns: ["contacts"] };
 }
 
 function createContact({ id }, load) {

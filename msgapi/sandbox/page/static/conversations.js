@@ -6,8 +6,9 @@
 //   over with it. While the user reads further down, the list does not start over: a button offers that. Every second
 //   change then fetches the page in sight in place of the first one.
 
-import { get, refresher } from "./api.js";
-import { avatar, element, formatShort, icon, replace, timeElement } from "./dom.js";
+import { get } from "./api.js";
+import { avatar, debounce, element, formatShort, icon, replace, timeElement } from "./dom.js";
+import { refresher } from "./lists.js";
 import { stateOf } from "./states.js";
 
 const ROW = 64;
@@ -321,14 +322,11 @@ export function createList(open, changed, create) {
   );
   new ResizeObserver(() => draw()).observe(scroller);
   newer.addEventListener("click", () => void reload().catch(() => {}));
-  let typing = 0;
-  input.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(() => {
-      search = input.value.trim();
-      void reload().catch(() => {});
-    }, 150);
-  });
+  const find = () => {
+    search = input.value.trim();
+    void reload().catch(() => {});
+  };
+  input.addEventListener("input", debounce(find, 150));
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown")
       focusRow(
@@ -340,7 +338,7 @@ export function createList(open, changed, create) {
     event.preventDefault();
   });
 
-  const live = refresher(() => refresh().catch(() => {}), INTERVAL);
+  const live = refresher(refresh, { interval: INTERVAL, onError: () => {} });
   return {
     node,
     reload,

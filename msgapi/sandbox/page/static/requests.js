@@ -8,7 +8,7 @@
 
 import { get } from "./api.js";
 import { debounce, element, formatClock, icon, replace, timeElement } from "./dom.js";
-import { coalesced, keyedList, STILL } from "./lists.js";
+import { keyedList, refresher, STILL } from "./lists.js";
 import { createDetails, tone } from "./request.js";
 import { emptyState, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
 
@@ -38,7 +38,7 @@ export function create() {
     ...COMMANDS,
   );
   const nothing = element("p", { class: "nothing", text: "No request matches the filters." });
-  const pause = createPause(() => fetchNewest());
+  const pause = createPause(() => fetchNewest.request());
   const fetchPage = (cursor = null, limit = PAGE) => get("/_sandbox/requests", { ...filters.params(), limit, cursor });
   const pager = createPager(
     (page) => load(page),
@@ -113,13 +113,13 @@ export function create() {
       showError(error);
     } finally {
       loading -= 1;
-      if (loading === 0 && missed) fetchNewest();
+      if (loading === 0 && missed) fetchNewest.request();
     }
   };
   const restart = () => load({ cursor: null, first: true, number: 1 });
 
   // Only the newest requests are fetched after a change, and a whole page if there are more of them.
-  const fetchNewest = coalesced(
+  const fetchNewest = refresher(
     async () => {
       missed = loading > 0;
       if (missed || !pager.isFirst()) return;
@@ -173,9 +173,8 @@ export function create() {
     },
     hide() {},
     change(data) {
-      if (data.reset) {
-        void restart();
-      } else if (data.requests) fetchNewest();
+      if (data.reset) void restart();
+      else if (data.requests) fetchNewest.request();
     },
     shortcuts: [
       { key: "p", text: "Pause or resume the list", run: () => pause.toggle() },

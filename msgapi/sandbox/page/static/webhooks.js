@@ -5,7 +5,7 @@
 
 import { get, post } from "./api.js";
 import { element, icon } from "./dom.js";
-import { coalesced, getAll, keyedList, liveRows, pages, table } from "./lists.js";
+import { getAll, keyedList, liveRows, pages, refresher, table } from "./lists.js";
 import {
   action,
   codeView,
@@ -70,13 +70,12 @@ export function createWebhooks() {
     event.add(data.flatMap((one) => one.events).map((one) => [one, one]));
     await paged.refresh();
   };
-  const refresh = coalesced(load);
+  const { request: refresh } = refresher(load);
   const restart = () => {
     refresh();
-    filter();
+    paged.restart();
   };
-  const filter = coalesced(() => paged.restart(), { interval: 0 });
-  for (const one of [which, event]) one.select.addEventListener("change", filter);
+  for (const one of [which, event]) one.select.addEventListener("change", paged.restart);
 
   const node = element(
     "div",
