@@ -6,7 +6,6 @@ import {
   avatar,
   badge,
   codeBlock,
-  copyButton,
   element,
   formatClock,
   formatTime,
@@ -16,7 +15,9 @@ import {
   replace,
   timeElement,
 } from "./dom.js";
+import { tone } from "./request.js";
 import { canBeRead, eventName, isUnderWay, stateOf } from "./states.js";
+import { copyable, facts } from "./widgets.js";
 
 /** Return the parts of the head of the phone; `actions` has `back()` and `details()`. */
 export function phoneHead(recipient, info, actions) {
@@ -95,7 +96,7 @@ export function createDetails(actions) {
     const contact = info?.contact_id;
     replace(
       body,
-      facts([
+      factList([
         ["Recipient", withCopy(recipient)],
         ["Contact", contact ? element("a", { href: "#account/contacts", class: "mono", text: contact }) : null],
         ["Suppressed", info?.suppressed ? badge("Suppressed", "bad") : null],
@@ -118,7 +119,7 @@ export function createDetails(actions) {
       state,
       tools,
       events,
-      facts([
+      factList([
         ["Id", withCopy(message.id)],
         ["From", message.direction === "INBOUND" ? message.to : sender(message)],
         ["To", message.direction === "INBOUND" ? sender(message) : message.to],
@@ -205,7 +206,7 @@ export function createDetails(actions) {
       element(
         "p",
         { class: "request-line" },
-        badge(String(found.status), found.status < 300 ? "ok" : "bad"),
+        badge(String(found.status), tone(found.status)),
         element("code", { text: `${found.method} ${found.path}` }),
         element("a", { href: `#requests/${found.number}`, text: "Open in Requests" }),
       ),
@@ -287,17 +288,12 @@ function section(name, ...children) {
   return element("section", { class: "details-section" }, element("h3", { text: name }), children);
 }
 
-function facts(pairs) {
-  const given = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return element(
-    "dl",
-    { class: "facts" },
-    given.map(([name, value]) => [element("dt", { text: name }), element("dd", {}, value)]),
-  );
+function factList(pairs) {
+  return element("dl", { class: "facts" }, facts(pairs));
 }
 
 function withCopy(text) {
-  return element("span", { class: "with-copy" }, element("code", { text }), copyButton(text, `Copy ${text}`));
+  return copyable(text, text).node;
 }
 
 function sender(message) {

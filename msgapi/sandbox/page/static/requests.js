@@ -7,10 +7,10 @@
 // - `#requests/NUMBER` chooses a request.
 
 import { get } from "./api.js";
-import { debounce, element, formatClock, icon, replace, timeElement } from "./dom.js";
+import { debounce, element, emptyState, formatClock, icon, replace, timeElement } from "./dom.js";
 import { keyedList, refresher, STILL } from "./lists.js";
 import { createDetails, tone } from "./request.js";
-import { emptyState, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
+import { setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
 
 const PAGE = 100; // rows
 const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
@@ -20,10 +20,7 @@ const STATUSES = [
   ["4xx", "4xx"],
   ["5xx", "5xx"],
 ];
-const COMMANDS = [
-  "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
-  "msgapi balance",
-];
+const COMMANDS = "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi\nmsgapi balance";
 const WIDE = matchMedia("(min-width: 901px)"); // the list and the details are side by side; see requests.css
 
 /** Create the tab. */
@@ -31,12 +28,12 @@ export function create() {
   const filters = createFilters(() => restart());
   const list = element("ul", { class: "request-list", aria: { label: "Requests" } });
   const scroll = element("div", { class: "request-scroll" }, list);
-  const empty = emptyState(
-    "terminal",
-    "No requests yet",
-    "Every request to the API appears here, with its response. Send one:",
-    ...COMMANDS,
-  );
+  const empty = emptyState({
+    iconName: "terminal",
+    title: "No requests yet",
+    text: "Every request to the API appears here, with its response. Send one:",
+    code: COMMANDS,
+  });
   const nothing = element("p", { class: "nothing", text: "No request matches the filters." });
   const pause = createPause(() => fetchNewest.request());
   const fetchPage = (cursor = null, limit = PAGE) => get("/_sandbox/requests", { ...filters.params(), limit, cursor });

@@ -5,7 +5,7 @@
 // - What the user has typed and not yet sent is never overwritten by live data.
 // - An error of the API is shown beside the control that caused it, and as a toast.
 
-import { codeBlock as commandBlock, copyButton, element, emptyState as emptyList, formatTime, toast } from "./dom.js";
+import { copyButton, element, formatTime, toast } from "./dom.js";
 
 let ids = 0;
 
@@ -144,14 +144,10 @@ export function cardTitle(id, label) {
   return { title, below, update };
 }
 
-/** What to do while a list has nothing, with commands to copy. */
-export function emptyState(iconName, title, text, ...commands) {
-  return emptyList({ iconName, title, text, code: commands.join("\n") });
-}
-
-/** A command with a button that copies it. */
-export function commandLine(command) {
-  return commandBlock(command, "Copy the command");
+/** The rows of a list with the class `facts`: `pairs` are a name and a text or node; those without a value are left out. */
+export function facts(pairs) {
+  const given = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return given.map(([name, value]) => [element("dt", { text: name }), element("dd", {}, value)]);
 }
 
 /**
