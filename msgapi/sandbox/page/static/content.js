@@ -7,6 +7,7 @@
 // - A mail is shown in a frame with an empty `sandbox` attribute, from an address of its own with a CSP of its own.
 
 import { element, icon, replace } from "./dom.js";
+import { choices } from "./widgets.js";
 
 const LINK = /https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]}]/g;
 const ACTIONS = {
@@ -345,9 +346,18 @@ function mail(message) {
   );
   const body = element("div", { class: "mail-body" });
   if (message.has_html) {
-    const views = { HTML: () => mailFrame(path, message.subject) };
-    if (content.text) views.Text = () => mailText(content.text);
-    body.append(...switcher(views, open));
+    const frame = () => mailFrame(path, message.subject);
+    const area = element("div", {}, frame());
+    const show = (make) => {
+      releaseContent(area);
+      replace(area, make());
+    };
+    const views = [
+      { text: "HTML", value: frame },
+      { text: "Text", value: () => mailText(content.text) },
+    ];
+    const parts = content.text ? choices("Part of the mail", views, show) : null;
+    body.append(element("div", { class: "mail-tools" }, parts, open), area);
   } else if (content.template_id) {
     body.append(template(content));
   } else if (typeof content.text === "string") {
@@ -442,26 +452,6 @@ export function releaseContent(node) {
     seen.delete(box);
     observer.unobserve(box);
   }
-}
-
-function switcher(views, end) {
-  const names = Object.keys(views);
-  const area = element("div", {}, views[names[0]]());
-  const buttons = names.map((name) =>
-    element("button", { type: "button", class: "segment", text: name, aria: { pressed: name === names[0] } }),
-  );
-  for (const button of buttons) {
-    button.addEventListener("click", () => {
-      for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
-      releaseContent(area);
-      replace(area, views[button.textContent]());
-    });
-  }
-  const group =
-    names.length > 1
-      ? element("div", { class: "segments", role: "group", aria: { label: "Part of the mail" } }, buttons)
-      : null;
-  return [element("div", { class: "mail-tools" }, group, end), area];
 }
 
 function isObject(value) {

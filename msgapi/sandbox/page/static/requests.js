@@ -10,15 +10,13 @@ import { get } from "./api.js";
 import { debounce, element, emptyState, formatClock, icon, replace, timeElement } from "./dom.js";
 import { keyedList, refresher, STILL } from "./lists.js";
 import { createDetails, tone } from "./request.js";
-import { setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
+import { choices, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
 
 const PAGE = 100; // rows
 const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
 const STATUSES = [
-  ["", "All"],
-  ["2xx", "2xx"],
-  ["4xx", "4xx"],
-  ["5xx", "5xx"],
+  { value: "", text: "All", label: "All statuses" },
+  ...["2xx", "4xx", "5xx"].map((value) => ({ value, text: value, label: `Status ${value}` })),
 ];
 const COMMANDS = "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi\nmsgapi balance";
 const WIDE = matchMedia("(min-width: 901px)"); // the list and the details are side by side; see requests.css
@@ -113,7 +111,7 @@ export function create() {
       if (loading === 0 && missed) fetchNewest.request();
     }
   };
-  const restart = () => load({ cursor: null, first: true, number: 1 });
+  const restart = () => load(FIRST);
 
   // Only the newest requests are fetched after a change, and a whole page if there are more of them.
   const fetchNewest = refresher(
@@ -214,19 +212,9 @@ function moveFocus(event, list) {
 
 function createFilters(apply) {
   let status = "";
-  const buttons = STATUSES.map(([value, label]) => {
-    const button = element("button", {
-      type: "button",
-      class: "choice",
-      aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" },
-      text: label,
-    });
-    button.addEventListener("click", () => {
-      status = value;
-      buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(STATUSES[at][0] === status)));
-      apply();
-    });
-    return button;
+  const statuses = choices("Status", STATUSES, (value) => {
+    status = value;
+    apply();
   });
   const id = uniqueId("path");
   const path = element("input", {
@@ -241,7 +229,7 @@ function createFilters(apply) {
   const node = element(
     "div",
     { class: "request-filters", role: "search", aria: { label: "Filters of the requests" } },
-    element("span", { class: "choices", role: "group", aria: { label: "Status" } }, buttons),
+    statuses,
     element(
       "span",
       { class: "search" },
@@ -287,10 +275,12 @@ function createPause(resumed) {
   };
 }
 
+const FIRST = { cursor: null, number: 1 }; // the newest page
+
 // Pages of older requests. Live requests are added to the first page only.
 // Rows leave the first page while it is shown, so the page after it is asked for when it is wanted.
 function createPager(load, fetchFirst) {
-  let page = { cursor: null, first: true, number: 1 };
+  let page = FIRST;
   let next = null;
   const newest = element("button", { type: "button", class: "button small", text: "Newest" });
   const older = element("button", { type: "button", class: "button small", text: "Older" });
@@ -302,30 +292,30 @@ function createPager(load, fetchFirst) {
     newest,
     older,
   );
-  newest.addEventListener("click", () => void load({ cursor: null, first: true, number: 1 }));
+  newest.addEventListener("click", () => void load(FIRST));
   const goOlder = async () => {
     try {
-      const cursor = page.first ? (await fetchFirst()).next_cursor : next;
-      if (cursor) await load({ cursor, first: false, number: page.number + 1 });
+      const cursor = page === FIRST ? (await fetchFirst()).next_cursor : next;
+      if (cursor) await load({ cursor, number: page.number + 1 });
     } catch (error) {
       showError(error);
     }
   };
   older.addEventListener("click", () => void goOlder());
   const allow = (allowed) => {
-    setHidden(node, page.first && !allowed);
-    newest.disabled = page.first;
+    setHidden(node, page === FIRST && !allowed);
+    newest.disabled = page === FIRST;
     older.disabled = !allowed;
   };
   return {
     node,
-    isFirst: () => page.first,
+    isFirst: () => page === FIRST,
     allowOlder: () => allow(true),
     update(shown, following) {
       page = shown;
       next = following;
       allow(next !== null);
-      setText(where, page.first ? "Newest first" : `Page ${page.number} · not live`);
+      setText(where, page === FIRST ? "Newest first" : `Page ${page.number} · not live`);
     },
   };
 }

@@ -295,22 +295,38 @@ export function prettyJson(text) {
   }
 }
 
+/**
+ * Buttons of which one is pressed, at first the first one. `options` are `{value, text, label}` (`label` for screen
+ * readers, if the text is not enough); `choose(value)` is called with the one that is pressed.
+ */
+export function choices(label, options, choose) {
+  const buttons = options.map((one, at) =>
+    element("button", {
+      type: "button",
+      class: "choice",
+      aria: { pressed: at === 0, label: one.label },
+      text: one.text,
+      on: { click: () => press(at) },
+    }),
+  );
+  const press = (pressed) => {
+    buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(at === pressed)));
+    choose(options[pressed].value);
+  };
+  return element("span", { class: "choices", role: "group", aria: { label } }, buttons);
+}
+
 /** A block of code with a title and a copy button; *views* are pairs of a name and a function of the text. */
 export function codeView(title, views = [["", (text) => text]]) {
   const code = element("code");
-  let [chosen] = views;
+  let [[, view]] = views;
   let text = null;
-  const show = () => setText(code, chosen[1](text ?? ""));
-  const switches = views.map((view) => {
-    const pressed = view === chosen;
-    const button = element("button", { type: "button", class: "choice", aria: { pressed }, text: view[0] });
-    button.addEventListener("click", () => {
-      chosen = view;
-      switches.forEach((one, at) => one.setAttribute("aria-pressed", String(views[at] === chosen)));
-      show();
-    });
-    return button;
-  });
+  const show = () => setText(code, view(text ?? ""));
+  const options = views.map(([name, value]) => ({ text: name, value }));
+  const choose = (value) => {
+    view = value;
+    show();
+  };
   const node = element(
     "section",
     { class: "code-view", aria: { label: title } },
@@ -318,9 +334,7 @@ export function codeView(title, views = [["", (text) => text]]) {
       "div",
       { class: "code-head" },
       element("h3", { text: title }),
-      views.length > 1
-        ? element("span", { class: "choices", role: "group", aria: { label: `View of ${title}` } }, switches)
-        : null,
+      views.length > 1 ? choices(`View of ${title}`, options, choose) : null,
       copyButton(() => code.textContent, `Copy ${title}`),
     ),
     element("pre", { tabindex: "0", role: "group", aria: { label: title } }, code),
