@@ -16,7 +16,7 @@ import {
   timeElement,
 } from "./dom.js";
 import { tone } from "./request.js";
-import { canBeRead, eventName, isUnderWay, stateOf } from "./states.js";
+import { changesOf, eventName, stateOf } from "./states.js";
 import { copyable, facts } from "./widgets.js";
 
 /** Return the parts of the head of the phone; `actions` has `back()` and `details()`. */
@@ -60,7 +60,7 @@ function sessionBadge(session) {
   return element("span", { class: "badge ok", title }, "Session", until);
 }
 
-/** Create the details. `actions` has `change(message, what)`, `fail(message)` and `close()`. */
+/** Create the details. `actions` has `change(message, name)` (see `changesOf`) and `close()`. */
 export function createDetails(actions) {
   let shown = null; // the message, or null for the conversation
   const opened = new Set(["Content"]); // the sections that are open
@@ -153,21 +153,19 @@ export function createDetails(actions) {
       badge(now.text, kind),
       message.error_message ? element("p", { class: "muted", text: message.error_message }) : null,
     );
-    const button = (text, possible, run) =>
-      element("button", { type: "button", class: "button small", text, disabled: !possible, on: { click: run } });
     const focused = tools.contains(document.activeElement) ? document.activeElement.textContent : null;
-    if (message.direction === "INBOUND") replace(tools);
-    else {
-      replace(
-        tools,
-        button("Deliver", isUnderWay(message), () => actions.change(message, "deliver")),
-        button(message.channel === "EMAIL" ? "Open" : "Read", canBeRead(message), () =>
-          actions.change(message, "read"),
-        ),
-        button(message.channel === "EMAIL" ? "Bounce …" : "Fail …", isUnderWay(message), () => actions.fail(message)),
-        button("Expire", isUnderWay(message), () => actions.change(message, "expire")),
-      );
-    }
+    replace(
+      tools,
+      changesOf(message).map(({ name, text, possible }) =>
+        element("button", {
+          type: "button",
+          class: "button small",
+          text,
+          disabled: !possible,
+          on: { click: () => actions.change(message, name) },
+        }),
+      ),
+    );
     if (focused !== null)
       ([...tools.children].find((one) => one.textContent === focused && !one.disabled) ?? body).focus({
         preventScroll: true,

@@ -235,19 +235,13 @@ function outside(node, event) {
 }
 
 /**
- * Ask for confirmation, with a text field if `field` is {label, value, required}; return the text (or true), or null
- * if it was cancelled.
+ * Ask for confirmation, with a field if `field` is {label, type, value, required}, or {label, options} for a choice of
+ * texts; return the text (or true), or null if it was cancelled.
  */
 export function ask({ title, text, field, confirm = "OK", danger = false }) {
   return new Promise((resolve) => {
     let answer = null;
-    const input = field
-      ? element("input", {
-          type: field.type ?? "text",
-          value: field.value ?? "",
-          required: field.required,
-        })
-      : null;
+    const input = field ? createInput(field) : null;
     const form = element(
       "form",
       { method: "dialog", class: "form" },
@@ -266,6 +260,12 @@ export function ask({ title, text, field, confirm = "OK", danger = false }) {
     const shown = dialog({ title, body: form, onClose: () => resolve(answer) });
     (input ?? form.querySelector("button[type=submit]")).focus();
   });
+}
+
+function createInput({ type = "text", value = "", required = false, options = null }) {
+  if (options === null) return element("input", { class: "input", type, value, required });
+  const entries = options.map((one) => element("option", { value: one, text: one }));
+  return element("select", { class: "input" }, entries);
 }
 
 let menus = 0;

@@ -14,6 +14,7 @@ import { choices, setHidden, setText, showError, stateBadge, uniqueId } from "./
 
 const PAGE = 100; // rows
 const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
+const FIRST = { cursor: null, number: 1 }; // the newest page
 const STATUSES = [
   { value: "", text: "All", label: "All statuses" },
   ...["2xx", "4xx", "5xx"].map((value) => ({ value, text: value, label: `Status ${value}` })),
@@ -274,8 +275,6 @@ function createPause(resumed) {
     count: (number) => setText(count, paused && number ? `${number >= PAGE ? `${PAGE}+` : number} new` : ""),
   };
 }
-
-const FIRST = { cursor: null, number: 1 }; // the newest page
 
 // Pages of older requests. Live requests are added to the first page only.
 // Rows leave the first page while it is shown, so the page after it is asked for when it is wanted.
