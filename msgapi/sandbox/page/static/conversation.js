@@ -6,11 +6,10 @@
 // - A change fetches the messages of the window with one request, however many changes there were.
 
 import { get, post } from "./api.js";
-import { element, emptyState, icon, replace, toast } from "./dom.js";
-import { describeContent } from "./content.js";
+import { element, emptyState, icon, onScroll, replace, toast } from "./dom.js";
 import { phoneHead } from "./details.js";
 import { refresher } from "./lists.js";
-import { createMessage, dayLine } from "./messages.js";
+import { createMessage, dayLine, describeMessage } from "./messages.js";
 import { createReply } from "./reply.js";
 
 const LIMIT = 160;
@@ -99,7 +98,7 @@ export function createConversation(actions, agents) {
     };
   }
 
-  /** Open a conversation at its end, or at a message. */
+  /** Open a conversation at its end, or at a message; return this message, or null if there is none. */
   async function open(to, messageId = null) {
     generation += 1;
     const asked = generation;
@@ -114,16 +113,16 @@ export function createConversation(actions, agents) {
     }
     nothing.hidden = to !== null;
     phone.hidden = to === null;
-    if (to === null) return;
+    if (to === null) return null;
     log.setAttribute("aria-busy", "true");
+    let found = null;
     try {
-      let found = null;
       if (messageId !== null) {
         found = await get(`/_sandbox/messages/${encodeURIComponent(messageId)}`).catch(() => null);
         if (found === null) toast("The sandbox has no such message any more.", "info");
       }
       const result = found === null ? await newest() : await around(found.number);
-      if (asked !== generation) return;
+      if (asked !== generation) return null;
       ({ items, atStart, atEnd } = result);
       following = found === null;
       announced = items.at(-1)?.number ?? -1;
@@ -140,6 +139,7 @@ export function createConversation(actions, agents) {
     if (focusNext) focusMessage(items.length - 1);
     focusNext = false;
     if (items.length) loadInfo.request();
+    return found;
   }
 
   function clear() {
@@ -347,11 +347,8 @@ export function createConversation(actions, agents) {
       if (news.length === 0) return;
       announced = news.at(-1).number;
       const last = news.at(-1);
-      const who = last.direction === "INBOUND" ? "Reply" : (last.sender_name ?? last.sender);
       announcer.textContent =
-        news.length === 1
-          ? `${who}: ${describeContent(last)}`
-          : `${news.length} new messages. The last: ${who}: ${describeContent(last)}`;
+        news.length === 1 ? describeMessage(last) : `${news.length} new messages. The last: ${describeMessage(last)}`;
     },
     { interval: QUIET },
   );
@@ -430,19 +427,11 @@ export function createConversation(actions, agents) {
   }
   latest.addEventListener("click", () => void jumpToLatest().catch((error) => toast(error.message, "bad")));
 
-  let frame = 0;
-  log.addEventListener(
-    "scroll",
-    () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        if (updateFollowing() && atEnd) latest.classList.remove("has-new");
-        showLatest();
-        loadAtEdges();
-      });
-    },
-    { passive: true },
-  );
+  onScroll(log, () => {
+    if (updateFollowing() && atEnd) latest.classList.remove("has-new");
+    showLatest();
+    loadAtEdges();
+  });
   // The keyboard of a phone, a longer reply or a wider window change the height: the end stays in sight.
   new ResizeObserver(() => {
     if (following && atEnd) toBottom();

@@ -7,9 +7,10 @@
 //   change then fetches the page in sight in place of the first one.
 
 import { get } from "./api.js";
-import { avatar, debounce, element, formatShort, icon, replace, timeElement } from "./dom.js";
+import { avatar, debounce, element, formatShort, icon, onScroll, replace, timeElement } from "./dom.js";
 import { refresher } from "./lists.js";
 import { stateOf } from "./states.js";
+import { setText } from "./widgets.js";
 
 const ROW = 64;
 const PAGE = 50;
@@ -191,6 +192,7 @@ export function createList(open, changed, create) {
     for (const [recipient, at] of wanted) drawRow(recipient, at);
     sortRows([...wanted].sort(([, one], [, other]) => one - other));
     showNote();
+    if (loaded) changed();
     if (cursor !== null && end > items.length - 2 * MARGIN) void loadMore();
   }
 
@@ -260,15 +262,15 @@ export function createList(open, changed, create) {
   function showNote() {
     let text = "";
     if (loaded && items.length === 0 && search) text = `No conversation matches “${search}”.`;
-    if (note.textContent !== text) note.textContent = text;
-    if (loaded) changed();
+    setText(note, text);
   }
 
-  function focusRow(at, byKey) {
-    const item = items[Math.max(0, Math.min(items.length - 1, at))];
-    if (item === undefined) return;
-    active = item.recipient;
-    const top = items.indexOf(item) * ROW;
+  // Focus the row at a place, or the first or last one if it is beyond them.
+  function focusRow(wanted, byKey) {
+    if (items.length === 0) return;
+    const at = Math.max(0, Math.min(items.length - 1, wanted));
+    active = items[at].recipient;
+    const top = at * ROW;
     if (top < scroller.scrollTop) scroller.scrollTop = top;
     else if (top + ROW > scroller.scrollTop + scroller.clientHeight)
       scroller.scrollTop = top + ROW - scroller.clientHeight;
@@ -280,9 +282,7 @@ export function createList(open, changed, create) {
   /** Move to the next conversation, or the one before. */
   function step(by) {
     const at = items.findIndex((one) => one.recipient === (selected ?? active));
-    const item = items[Math.max(0, Math.min(items.length - 1, at + by))];
-    if (item === undefined) return;
-    focusRow(items.indexOf(item), true);
+    focusRow(at + by, true);
   }
 
   box.addEventListener("keydown", (event) => {
@@ -309,17 +309,7 @@ export function createList(open, changed, create) {
     draw();
     open(active, true);
   });
-  let frame = 0;
-  scroller.addEventListener(
-    "scroll",
-    () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        draw();
-      });
-    },
-    { passive: true },
-  );
+  onScroll(scroller, draw);
   new ResizeObserver(() => draw()).observe(scroller);
   newer.addEventListener("click", () => void reload().catch(() => {}));
   const find = () => {

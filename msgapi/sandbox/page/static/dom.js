@@ -431,6 +431,18 @@ export function money(amount) {
   return `€${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 })}`;
 }
 
+/** Call *run* when a node is scrolled, at most once a frame. */
+export function onScroll(node, run) {
+  let frame = 0;
+  const later = () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      run();
+    });
+  };
+  node.addEventListener("scroll", later, { passive: true });
+}
+
 /** Return a function that calls *run* once, *delay* milliseconds after its last call. */
 export function debounce(run, delay) {
   let timer = 0;

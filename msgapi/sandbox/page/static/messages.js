@@ -60,11 +60,7 @@ export function createMessage(given, actions) {
     node.classList.toggle("absent", !hasArrived(message));
     state.className = `state ${shown.kind}`;
     replace(state, message.direction === "INBOUND" ? null : [icon(shown.image), shown.text]);
-    const who = message.direction === "INBOUND" ? "Reply" : (message.sender_name ?? message.sender);
-    node.setAttribute(
-      "aria-label",
-      `${who}: ${describeContent(message)}, ${shown.text}, ${formatClock(message.created_at)}`,
-    );
+    node.setAttribute("aria-label", `${describeMessage(message)}, ${shown.text}, ${formatClock(message.created_at)}`);
     allowTaps(node, message.taps ?? []);
     return true;
   }
@@ -100,6 +96,12 @@ export function createMessage(given, actions) {
 
 function controls(node) {
   return node.querySelectorAll("a, button, iframe");
+}
+
+/** Return the sender and the summary of a message for screen readers. */
+export function describeMessage(message) {
+  const sender = message.direction === "INBOUND" ? "Reply" : (message.sender_name ?? message.sender);
+  return `${sender}: ${describeContent(message)}`;
 }
 
 /** Return the line above the first message of a day. */

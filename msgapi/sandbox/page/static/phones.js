@@ -98,13 +98,10 @@ export function create() {
     const opened = conversation.open(recipient, messageId);
     drawStart();
     try {
-      await opened;
+      const message = await opened;
+      if (message !== null && conversation.recipient === recipient && WIDE.matches) showDetails(message);
     } catch (error) {
       toast(error.message, "bad");
-    }
-    if (messageId !== null && details.message?.id !== messageId) {
-      const message = await get(`/_sandbox/messages/${encodeURIComponent(messageId)}`).catch(() => null);
-      if (message !== null && conversation.recipient === recipient && WIDE.matches) showDetails(message);
     }
   }
 
@@ -117,13 +114,17 @@ export function create() {
     details.node.hidden = !beside && !detailsOpen;
   }
 
+  function openPanel() {
+    if (WIDE.matches) remember("details", "on");
+    else detailsOpen = true;
+    drawPanels();
+  }
+
   function showDetails(message, name = null) {
     conversation.select(message.id);
     details.showMessage(message);
     if (name !== null) details.unfold(name);
-    if (WIDE.matches) remember("details", "on");
-    else detailsOpen = true;
-    drawPanels();
+    openPanel();
     if (!WIDE.matches) details.focus();
   }
 
@@ -132,24 +133,20 @@ export function create() {
       closeDetails();
       return;
     }
-    if (WIDE.matches) remember("details", "on");
-    else detailsOpen = true;
     if (details.message === null) details.showConversation(conversation.recipient, conversation.info);
-    drawPanels();
+    openPanel();
     details.focus();
   }
 
   function closeDetails() {
     const inside = details.node.contains(document.activeElement);
-    if (details.message !== null && WIDE.matches) {
-      // The first step back is from the message to its conversation.
-      conversation.select(null);
-      details.showConversation(conversation.recipient, conversation.info);
-    } else {
+    // On a wide page, the first step back is from the message to its conversation.
+    const stays = details.message !== null && WIDE.matches;
+    conversation.select(null);
+    details.showConversation(conversation.recipient, conversation.info);
+    if (!stays) {
       if (WIDE.matches) remember("details", "off");
       detailsOpen = false;
-      conversation.select(null);
-      details.showConversation(conversation.recipient, conversation.info);
       drawPanels();
     }
     if (inside) conversation.focusLast();
