@@ -1,4 +1,4 @@
-// Parts that the tabs Account and Requests are built from: panels, values, actions, fields, forms and code.
+// Parts that the tabs are built from: panels, values, actions, fields, forms and code.
 //
 // Rules:
 // - A node that is on the page is changed, not replaced, so that focus, selection and open details stay.
