@@ -1,26 +1,23 @@
 """Fixtures of the tests in a browser: the browser, a sandbox with its page, its pages, and a receiver of webhooks."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from msgapi.sandbox import Sandbox
-from tests.support.browser import FLAGS, Pages, PageSandbox, serve_page
+from tests.support.browser import Pages, PageSandbox, serve_page, start_chromium
 from tests.support.webhook_receiver import WebhookReceiver, receive_webhooks
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Start Chromium once, with a user data directory of its own, which is empty and is deleted at the end."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.exit("the tests in a browser need Chromium: apt-get install chromium", 1)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield started
-        started.close()
+    """Start Chromium once. Without it no test can run, so the session ends."""
+    try:
+        with start_chromium() as started:
+            yield started
+    except FileNotFoundError as error:
+        pytest.exit(str(error), 1)
 
 
 @pytest.fixture

@@ -3,22 +3,20 @@
 They are written by this command only, and no test compares them. Look at them before they are committed.
 """
 
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import msgapi
 from msgapi import contacts, messages, webhooks
 from msgapi.messages import Card, Media, OpenUrl, Reply
 from msgapi.sandbox import Sandbox
-from tests.support.browser import FLAGS, Pages, PageSandbox, serve_page
+from tests.support.browser import Pages, PageSandbox, serve_page, start_chromium
 from tests.support.webhook_receiver import receive_webhooks
 
 DIRECTORY: Final = Path(__file__).parents[2] / "docs" / "images"
@@ -98,17 +96,6 @@ def fill(box: PageSandbox, hook: str) -> None:
     _ = box.send(messages.list(limit=5))
 
 
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        sys.exit("the screenshots need Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
-
-
 def save(page: Page, name: str, directory: Path) -> None:
     expect(page.locator("#connection")).to_have_attribute("data-state", "connected")
     page.wait_for_load_state("load")
@@ -123,7 +110,7 @@ def main(directory: Path = DIRECTORY) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     with (
         receive_webhooks() as receiver,
-        chromium() as browser,
+        start_chromium() as browser,
         serve_page(Sandbox(timing=None, seed=SEED, rate_limit=100, read_limit=200, window=86_400)) as box,
     ):
         fill(box, receiver.url)

@@ -14,6 +14,7 @@ from msgapi import agents, billing, campaigns, contacts, messages
 from msgapi.results import Unavailable
 from msgapi.sandbox.http.responses import format_time
 from tests.support.browser import Pages, PageSandbox, assert_accessible
+from tests.support.sandbox_calls import COMPLETE
 from tests.support.webhook_receiver import WebhookReceiver, subscribe
 
 TO = "+4915112345678"
@@ -21,15 +22,6 @@ TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION",
 CAMPAIGN = "6f1c2a54-3f0b-4f6e-9d27-5b8f0a6c1e01"
 SCRIPT = "<script>document.title = 1</script>"
 REFUSED = "the server responded with a status of 4"  # what the console says of a refused request of the page
-PROFILE: dict[str, str] = {
-    "description": "Order updates",
-    "color": "#1a2b3c",
-    "logo_url": "https://shop.example/logo.png",
-    "banner_url": "https://shop.example/banner.png",
-    "privacy_policy_url": "https://shop.example/privacy",
-    "terms_of_service_url": "https://shop.example/terms",
-    "website": "https://shop.example",
-}
 SECTIONS = (*("overview", "ledger", "faults", "recipients", "agents", "campaigns", "contacts", "webhooks", "data"),)
 
 
@@ -47,7 +39,7 @@ def submit_agent(box: PageSandbox, name: str = "Shop") -> str:
         display_name=name, region="EUROPE", billing_category="CONVERSATIONAL", use_case="TRANSACTIONAL"
     )
     agent_id = box.send(agents.create(agent)).agent_id
-    _ = box.send(agents.update(agent_id, agents.AgentChanges(**PROFILE)))
+    _ = box.send(agents.update(agent_id, COMPLETE))
     return box.send(agents.submit(agent_id)).agent_id
 
 

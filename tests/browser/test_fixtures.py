@@ -6,7 +6,7 @@ from playwright.sync_api import Browser
 from msgapi import messages, webhooks
 from msgapi.sandbox import Sandbox
 from tests.support.browser import Pages, PageSandbox, assert_accessible, serve_site
-from tests.support.webhook_receiver import WebhookReceiver
+from tests.support.webhook_receiver import SECRET, WebhookReceiver, subscribe
 
 CSP = "default-src 'none'; script-src 'self'"
 TEXT = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hello")
@@ -48,12 +48,11 @@ def test_axe_core_names_the_element_of_a_finding(browser: Browser) -> None:
 
 
 def test_a_sent_message_reaches_the_receiver_of_webhooks(box: PageSandbox, receiver: WebhookReceiver) -> None:
-    endpoint = webhooks.NewEndpoint(url=receiver.url, events=("message.delivered",), secret="whsec_test")
-    _ = box.send(webhooks.create(endpoint))
+    _ = box.send(subscribe(receiver, "message.delivered"))
     accepted = box.send(messages.send(TEXT))
     _ = box.use(lambda sandbox: sandbox.deliver(accepted.message_id))
     (received,) = receiver.wait_for()
-    event = webhooks.read(received.headers, received.body, secret="whsec_test")
+    event = webhooks.read(received.headers, received.body, secret=SECRET)
     assert isinstance(event, webhooks.MessageDelivered)
     assert event.message_id == accepted.message_id
 

@@ -11,6 +11,7 @@ from msgapi import agents, messages
 from msgapi.sandbox import Sandbox
 from msgapi.testing import SandboxProcess
 from tests.support.browser import Pages, PageSandbox, assert_accessible, serve_site
+from tests.support.sandbox_calls import COMPLETE
 
 PHONE = "+4915112345678"
 TEXT = messages.Text(agent_id="ag_live_demo", to=PHONE, traffic_type="TRANSACTION", text="Your parcel is here")
@@ -45,16 +46,7 @@ def launch_agent(box: PageSandbox, name: str) -> str:
     """Return the id of a new agent with this *name* that can send."""
     new = agents.NewAgent(display_name=name, region="EUROPE", billing_category="CONVERSATIONAL", use_case="MULTI_USE")
     draft = box.send(agents.create(new)).agent_id
-    changes = agents.AgentChanges(
-        description="News about your parcels",
-        color="#1a2b3c",
-        logo_url="https://shop.example/logo.png",
-        banner_url="https://shop.example/banner.png",
-        privacy_policy_url="https://shop.example/privacy",
-        terms_of_service_url="https://shop.example/terms",
-        email="hello@shop.example",
-    )
-    _ = box.send(agents.update(draft, changes))
+    _ = box.send(agents.update(draft, COMPLETE))
     _ = box.send(agents.submit(draft))
     agent_id = box.use(lambda sandbox: sandbox.approve(draft))
     box.use(lambda sandbox: sandbox.launch(agent_id))

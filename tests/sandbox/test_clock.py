@@ -11,7 +11,7 @@ from msgapi import Response, VirtualClock
 from msgapi.sandbox import ControlError, Sandbox, Timing, Workspaces
 from msgapi.sandbox.clock import SandboxClock
 from msgapi.sandbox.model.state import ClockState
-from tests.support.sandbox_requests import NOW, TO, ask, refusal, refused, request, said, send, text
+from tests.support.sandbox_requests import NOW, TO, ask, refusal, refused, request, said, send, settled, text
 
 DAY = 86_400.0
 SLOW = "+447700900601"  # its response is slow
@@ -21,12 +21,6 @@ def set_clock(box: Sandbox, **fields: object) -> Any:  # noqa: ANN401 - JSON
     answer = box.handle(request("POST", "/_sandbox/clock", body=fields)).response
     assert answer.status == 200
     return said(answer)
-
-
-async def settled() -> None:
-    for _ in range(20):
-        await anyio.lowlevel.checkpoint()
-    await anyio.wait_all_tasks_blocked()
 
 
 def test_the_time_is_that_of_the_given_clock_until_it_is_changed() -> None:
@@ -137,16 +131,18 @@ def test_an_account_without_a_sandbox_has_no_clock_to_set() -> None:
 # Tasks that wait on the clock.
 
 
+async def ask_slowly(sandbox: Sandbox | Workspaces, answers: list[object]) -> None:
+    """Send a message whose response is slow, and add the response to *answers*."""
+    answers.append(await sandbox(request("POST", "/v1/messages", body=text(to=SLOW))))
+
+
 @pytest.mark.anyio
 async def test_a_slow_response_comes_when_the_clock_is_moved_forward() -> None:
     clock = VirtualClock(NOW)
     box, answers = Sandbox(clock=clock, slow=30), list[object]()
 
-    async def ask_slowly() -> None:
-        answers.append(await box(request("POST", "/v1/messages", body=text(to=SLOW))))
-
     async with anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(ask_slowly)
+        _ = tasks.start_soon(ask_slowly, box, answers)
         await settled()
         box.advance_clock(29)
         await settled()
@@ -160,11 +156,8 @@ async def test_a_slow_response_waits_while_the_clock_is_paused() -> None:
     clock = VirtualClock(NOW)
     box, answers = Sandbox(clock=clock, slow=30), list[object]()
 
-    async def ask_slowly() -> None:
-        answers.append(await box(request("POST", "/v1/messages", body=text(to=SLOW))))
-
     async with anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(ask_slowly)
+        _ = tasks.start_soon(ask_slowly, box, answers)
         await settled()
         clock.advance(10)
         box.pause_clock()
@@ -188,11 +181,8 @@ async def test_a_slow_response_of_one_workspace_waits_on_its_own_clock() -> None
     answers = list[object]()
     both = Workspaces([first, second])
 
-    async def ask_slowly() -> None:
-        answers.append(await both(request("POST", "/v1/messages", body=text(to=SLOW))))
-
     async with anyio.create_task_group() as tasks:
-        _ = tasks.start_soon(ask_slowly)
+        _ = tasks.start_soon(ask_slowly, both, answers)
         await settled()
         first.advance_clock(60)
         await settled()

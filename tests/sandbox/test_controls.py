@@ -9,7 +9,7 @@ from msgapi import Ok, VirtualClock, agents, campaigns, contacts, messages
 from msgapi.sandbox import ControlError, FaultSettings, FaultShares, LogEntry, Sandbox, WebhookFaults
 from msgapi.sandbox.model.campaigns import CAMPAIGNS
 from msgapi.sandbox.model.state import Role
-from tests.support.sandbox_calls import call, done
+from tests.support.sandbox_calls import COMPLETE, call, done
 from tests.support.sandbox_requests import (
     NOW,
     TO,
@@ -26,15 +26,6 @@ from tests.support.sandbox_requests import (
 )
 
 NEW = agents.NewAgent(display_name="Shop", region="EUROPE", billing_category="CONVERSATIONAL", use_case="MULTI_USE")
-WHOLE = agents.AgentChanges(
-    description="Parcels",
-    color="#1a2b3c",
-    logo_url="https://shop.example/logo.png",
-    banner_url="https://shop.example/banner.png",
-    email="ada@shop.example",
-    privacy_policy_url="https://shop.example/privacy",
-    terms_of_service_url="https://shop.example/terms",
-)
 LAUNCHED = ("LAUNCHED", True, None)
 
 
@@ -45,7 +36,7 @@ def control(box: Sandbox, path: str, **fields: object) -> tuple[int, dict[str, o
 
 def submitted(box: Sandbox) -> str:
     agent = done(box, agents.create(NEW))
-    _ = done(box, agents.update(agent.agent_id, WHOLE))
+    _ = done(box, agents.update(agent.agent_id, COMPLETE))
     _ = done(box, agents.submit(agent.agent_id))
     return agent.agent_id
 

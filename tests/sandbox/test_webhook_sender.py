@@ -14,7 +14,7 @@ from msgapi import NotSent, Ok, Request, Response, VirtualClock, messages, webho
 from msgapi.sandbox import ControlError, Sandbox, WebhookFaults, serve
 from msgapi.sandbox.model import webhooks as model
 from msgapi.transports import Answer
-from tests.support.sandbox_requests import KEY, TO, refused
+from tests.support.sandbox_requests import KEY, TO, refused, settled
 
 pytestmark = pytest.mark.anyio
 SECRET = "whsec_1"
@@ -210,12 +210,6 @@ class Hanging:
             await self.free.wait()
         await anyio.lowlevel.checkpoint()
         return self.answers.pop(0) if self.answers else Response(200)
-
-
-async def settled() -> None:
-    for _ in range(20):
-        await anyio.lowlevel.checkpoint()
-    await anyio.wait_all_tasks_blocked()
 
 
 async def test_a_cancelled_delivery_is_repeated_when_webhooks_are_sent_again() -> None:

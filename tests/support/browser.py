@@ -6,6 +6,7 @@ Rules:
 """
 
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 
 from anyio.from_thread import start_blocking_portal
 from attrs import define, field
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, sync_playwright
 
 import msgapi
 from msgapi import Call
@@ -37,6 +38,19 @@ TIMEOUT = 10_000  # milliseconds until what a test waits for must be there
 _HEAD = "<!doctype html><html lang=en><head><title>Test</title></head><body><main><h1>Test</h1>"
 _SERIOUS = {"serious", "critical"}
 _AXE = "axe-core {version}: {count} serious findings\n{findings}"
+
+
+@contextmanager
+def start_chromium() -> Iterator[Browser]:
+    """Run Chromium for the duration of a `with`, with a user data directory of its own, which is empty at first."""
+    path = shutil.which("chromium")
+    if path is None:
+        message = "the browser needs Chromium: apt-get install chromium"
+        raise FileNotFoundError(message)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield started
+        started.close()
 
 
 @final

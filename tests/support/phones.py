@@ -6,10 +6,11 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page, expect
 
-from msgapi import messages, webhooks
+from msgapi import messages
 from msgapi.http import Request
 from msgapi.messages import Card, Media, MediaHeight, Suggestion
 from msgapi.sandbox import Sandbox
+from tests.support import webhook_receiver
 from tests.support.browser import Pages, PageSandbox
 from tests.support.webhook_receiver import WebhookReceiver
 
@@ -59,7 +60,7 @@ def fill(box: PageSandbox, count: int, to: Callable[[int], str], start: int = 0)
 
 
 def subscribe(box: PageSandbox, receiver: WebhookReceiver, *events: str) -> None:
-    _ = box.send(webhooks.create(webhooks.NewEndpoint(url=receiver.url, secret="whsec_test", events=events)))
+    _ = box.send(webhook_receiver.subscribe(receiver, *events))
 
 
 def open_phone(pages: Pages, to: str = PHONE, **options: Any) -> Page:  # noqa: ANN401 - those of Pages.open

@@ -4,13 +4,23 @@ from typing import TypeVar
 
 import orjson
 
-from msgapi import Call, Ok, Response, Result, webhooks
+from msgapi import Call, Ok, Response, Result, agents, webhooks
 from msgapi.decode import decode
 from msgapi.sandbox import Sandbox
 from msgapi.sandbox.routes.webhooks import EVENT_FIELDS
 from tests.support.sandbox_requests import NOW, ask, request
 
 T = TypeVar("T")
+COMPLETE = agents.AgentChanges(
+    description="News about your parcels",
+    color="#1a2b3c",
+    logo_url="https://shop.example/logo.png",
+    banner_url="https://shop.example/banner.png",
+    privacy_policy_url="https://shop.example/privacy",
+    terms_of_service_url="https://shop.example/terms",
+    email="hello@shop.example",
+)
+"""What a draft of an agent needs before it can be submitted."""
 
 
 def call(box: Sandbox, made: Call[T], *, now: float = NOW) -> Result[T]:

@@ -5,6 +5,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import anyio
+import anyio.lowlevel
 import orjson
 
 from msgapi import Request, Response
@@ -89,6 +91,13 @@ def get(sandbox: Sandbox, target: str, *, now: float = NOW) -> Response:
 
 def delete(sandbox: Sandbox, message_id: object, *, now: float = NOW) -> Response:
     return ask(sandbox, request("DELETE", f"/v1/messages/{message_id}"), now=now)
+
+
+async def settled() -> None:
+    """Let all other tasks run until each of them waits."""
+    for _ in range(20):
+        await anyio.lowlevel.checkpoint()
+    await anyio.wait_all_tasks_blocked()
 
 
 def refused(control: Callable[..., object], *args: object, **options: object) -> bool:

@@ -27,6 +27,7 @@ from msgapi.sandbox import CAMPAIGNS, FaultShares, Sandbox, WebhookFaults
 from msgapi.sandbox.controls import SandboxControls
 from msgapi.sandbox.model.inspection import MessageFilters
 from msgapi.testing import controls
+from tests.support.sandbox_calls import COMPLETE
 
 TO = "+4915112345678"
 TEXT = messages.Text(agent_id="ag_live_demo", to=TO, traffic_type="TRANSACTION", text="Your code is 123456")
@@ -292,16 +293,7 @@ async def draft(client: msgapi.Client) -> str:
         display_name="Parcels", region="EUROPE", billing_category="CONVERSATIONAL", use_case="MULTI_USE"
     )
     agent_id = (await client(agents.create(new))).unwrap().agent_id
-    changes = agents.AgentChanges(
-        description="News about your parcels",
-        color="#1a2b3c",
-        logo_url="https://shop.example/logo.png",
-        banner_url="https://shop.example/banner.png",
-        privacy_policy_url="https://shop.example/privacy",
-        terms_of_service_url="https://shop.example/terms",
-        email="hello@shop.example",
-    )
-    _ = (await client(agents.update(agent_id, changes))).unwrap()
+    _ = (await client(agents.update(agent_id, COMPLETE))).unwrap()
     return (await client(agents.submit(agent_id))).unwrap().agent_id
 
 

@@ -11,7 +11,7 @@ import { createLedger, createOverview } from "./balance.js";
 import { createCampaigns, createContacts } from "./contacts.js";
 import { createFaults, createRecipients } from "./faults.js";
 import { createWebhooks } from "./webhooks.js";
-import { coalesced } from "./lists.js";
+import { refresher } from "./lists.js";
 import { action, panel, setHidden, setText, uniqueId } from "./widgets.js";
 
 const TICK = 250; // milliseconds
@@ -42,7 +42,7 @@ export function create() {
   let current = null;
   let timer = null;
 
-  const fetchAccount = coalesced(async () => {
+  const fetchAccount = refresher(async () => {
     const account = await get("/_sandbox/account");
     clock.set(account.clock);
     for (const one of sections) one.account?.(account);
@@ -52,7 +52,7 @@ export function create() {
     links.find((one) => one.id === "overview").mark(account.clock.paused ? "paused" : "");
   });
   const reload = () => {
-    fetchAccount();
+    fetchAccount.request();
     current?.refresh?.();
   };
 
@@ -78,7 +78,7 @@ export function create() {
     },
     change(data) {
       const concerns = (names) => data.reset || names.some((name) => data[name]);
-      if (concerns(["account", "clock", "faults", "messages", "requests"])) fetchAccount();
+      if (concerns(["account", "clock", "faults", "messages", "requests"])) fetchAccount.request();
       if (data.reset && current.restart) current.restart();
       else if (current.refresh && concerns(current.concerns ?? [])) current.refresh();
     },

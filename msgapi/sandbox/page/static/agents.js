@@ -4,20 +4,9 @@
 // - An approved agent has a new id, so it is another entry of the list; the focus follows it there.
 
 import { post } from "./api.js";
-import { element, replace } from "./dom.js";
-import { coalesced, getAll, keyedList } from "./lists.js";
-import {
-  action,
-  cardTitle,
-  commandLine,
-  emptyState,
-  field,
-  form,
-  panel,
-  setHidden,
-  setText,
-  stateBadge,
-} from "./widgets.js";
+import { codeBlock, element, emptyState, replace } from "./dom.js";
+import { getAll, keyedList, refresher } from "./lists.js";
+import { action, cardTitle, field, form, panel, setHidden, setText, stateBadge } from "./widgets.js";
 
 // The launch statuses that a carrier can set, by the present one; the sandbox refuses others.
 const LAUNCHES = {
@@ -32,18 +21,18 @@ const VERBS = { LAUNCHED: "Launch", PENDING: "Set pending", REJECTED: "Reject…
 /** Create the section Agents. */
 export function createAgents() {
   const list = element("ul", { class: "entities" });
-  const empty = emptyState(
-    "user",
-    "No agents",
-    "Create an agent, complete it, and submit it for review. It is approved here.",
-    "msgapi agents create --display-name Shop --billing-category CONVERSATIONAL --use-case TRANSACTIONAL",
-  );
+  const empty = emptyState({
+    iconName: "user",
+    title: "No agents",
+    text: "Create an agent, complete it, and submit it for review. It is approved here.",
+    code: "msgapi agents create --display-name Shop --billing-category CONVERSATIONAL --use-case TRANSACTIONAL",
+  });
   const load = async () => {
     const data = await getAll("/_sandbox/agents");
     cards.update(data);
     setHidden(empty, data.length > 0);
   };
-  const refresh = coalesced(load);
+  const { request: refresh } = refresher(load);
   const follow = async (id) => {
     await load();
     const node = cards.entries().get(id)?.node;
@@ -113,7 +102,12 @@ function createCard({ agent_id: id }, load, follow) {
 function showDraft(node, id, status) {
   const text = { DRAFT: "A draft. Submit it for review:", REJECTED: "Change it, and submit it again:" }[status];
   setHidden(node, !text);
-  replace(node, text ? [element("p", { class: "remark", text }), commandLine(`msgapi agents submit ${id}`)] : null);
+  replace(
+    node,
+    text
+      ? [element("p", { class: "remark", text }), codeBlock(`msgapi agents submit ${id}`, "Copy the command")]
+      : null,
+  );
 }
 
 function createReview(id, load, follow) {
@@ -175,7 +169,7 @@ function createCarrier(id, carrier, load) {
   return {
     node,
     update(one) {
-      setText(reason, one.reason ?? one.rejection_reason ?? "");
+      setText(reason, one.reason ?? "");
       if (one.status === shown) return;
       const focused = node.contains(document.activeElement);
       shown = one.status;

@@ -15,7 +15,7 @@ const PARTS = ["messages", "requests", "account", "webhooks", "agents", "contact
 const EVERYTHING = Object.fromEntries(PARTS.map((name) => [name, true]));
 
 /** The error of a request. `status` is 0 and `code` is "unreachable" if there was no answer. */
-export class ApiError extends Error {
+class ApiError extends Error {
   constructor(message, { status = 0, code = "unreachable", details = [] } = {}) {
     super(message);
     this.name = "ApiError";
@@ -33,8 +33,8 @@ export function pageValue(name) {
 }
 
 /** Return the parsed answer to a GET. `params` that are null, undefined or "" are left out. */
-export function get(path, params = {}, options = {}) {
-  return request("GET", path, { ...options, params });
+export function get(path, params = {}) {
+  return request("GET", path, { params });
 }
 
 /** Return the parsed answer to a POST with a JSON object. */
@@ -48,13 +48,13 @@ export function put(path, body) {
 }
 
 /** Return the parsed answer to a request; throw ApiError for every other answer than 2xx. */
-export async function request(method, path, { params = {}, body, signal } = {}) {
+async function request(method, path, { params = {}, body }) {
   const url = withParams(path, params);
-  let answer = await send(method, url, body, signal);
+  let answer = await send(method, url, body);
   if (answer.status === 401 || (answer.status === 403 && method !== "GET")) {
     const before = pageValue("token");
     if ((await renew()) && (answer.status === 401 || pageValue("token") !== before)) {
-      answer = await send(method, url, body, signal);
+      answer = await send(method, url, body);
     }
   }
   const text = await answer.text();
@@ -72,7 +72,7 @@ function withParams(path, params) {
   return given.length ? `${path}?${new URLSearchParams(given)}` : path;
 }
 
-async function send(method, url, body, signal) {
+async function send(method, url, body) {
   const headers = { accept: "application/json" };
   if (method !== "GET") headers["x-sandbox-token"] = pageValue("token");
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -80,13 +80,11 @@ async function send(method, url, body, signal) {
     return await fetch(url, {
       method,
       headers,
-      signal,
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
       credentials: "same-origin",
     });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  } catch {
     throw new ApiError("The sandbox does not answer. Is `msgapi sandbox` still running?");
   }
 }
@@ -138,10 +136,9 @@ let state = "connecting";
 let lastId = "";
 let running = null; // the AbortController of the stream, if it is wanted
 
-/** Call the listener with the data of each change, or with `{reset: true}`; return a function that ends this. */
+/** Call the listener with the data of each change, or with `{reset: true}`. */
 export function onChange(listener) {
   changeListeners.add(listener);
-  return () => changeListeners.delete(listener);
 }
 
 /**
@@ -151,7 +148,6 @@ export function onChange(listener) {
 export function onConnection(listener) {
   connectionListeners.add(listener);
   listener(state);
-  return () => connectionListeners.delete(listener);
 }
 
 /** Start the stream of changes. It is paused while the page is hidden. */
@@ -304,39 +300,4 @@ function setState(next) {
   if (next === state) return;
   state = next;
   for (const listener of connectionListeners) listener(state);
-}
-
-/**
- * Return `{request, cancel}`. `request()` runs the asynchronous function now, or, if it ran less than `interval`
- * milliseconds ago or is running, once after that; many requests in between are one. A slow server is asked less often.
- */
-export function refresher(run, interval) {
-  let timer = 0;
-  let busy = false;
-  let again = false;
-  let next = 0; // when it may run again
-  const start = async () => {
-    timer = 0;
-    busy = true;
-    again = false;
-    const began = performance.now();
-    try {
-      await run();
-    } finally {
-      const ended = performance.now();
-      next = began + Math.max(interval, 3 * (ended - began));
-      busy = false;
-      if (again) request();
-    }
-  };
-  const request = () => {
-    if (busy) again = true;
-    else if (timer === 0) timer = setTimeout(start, Math.max(0, next - performance.now()));
-  };
-  const cancel = () => {
-    clearTimeout(timer);
-    timer = 0;
-    again = false;
-  };
-  return { request, cancel };
 }

@@ -5,12 +5,11 @@
 // - A window of the rate limit that has ended is shown as full, until the next answer says otherwise.
 
 import { get, post } from "./api.js";
-import { element, formatTime, money } from "./dom.js";
-import { coalesced, keyedList, liveRows, pages, table } from "./lists.js";
+import { element, emptyState, formatTime, money } from "./dom.js";
+import { keyedList, liveRows, pages, refresher, table } from "./lists.js";
 import {
   action,
   copyable,
-  emptyState,
   field,
   form,
   panel,
@@ -164,7 +163,7 @@ function createClock(context) {
 }
 
 /** Return seconds in words: at most two units. */
-export function duration(seconds) {
+function duration(seconds) {
   const units = [
     ["d", DAY],
     ["h", HOUR],
@@ -291,12 +290,12 @@ const MEANINGS = {
 export function createLedger() {
   const columns = [["#", "number"], ["Type"], ["Amount", "number"], ["Time"], ["Message"]];
   const { node: scroll, body } = table("Transactions", columns);
-  const empty = emptyState(
-    "file",
-    "No transactions",
-    "A delivered message is charged, and a top-up is added. Send a message:",
-    "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
-  );
+  const empty = emptyState({
+    iconName: "file",
+    title: "No transactions",
+    text: "A delivered message is charged, and a top-up is added. Send a message:",
+    code: "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
+  });
   const rows = liveRows(body, {
     key: (one) => `${one.number} ${one.at}`, // a reset begins anew with the numbers
     create: (one) => {
@@ -333,7 +332,13 @@ export function createLedger() {
       paged.node,
     ),
   );
-  const refresh = coalesced(() => paged.refresh(), { interval: 500 });
-  const restart = coalesced(() => paged.restart());
-  return { id: "ledger", label: "Ledger", node, refresh, restart, concerns: ["account", "messages", "clock"] };
+  const { request: refresh } = refresher(() => paged.refresh(), { interval: 500 });
+  return {
+    id: "ledger",
+    label: "Ledger",
+    node,
+    refresh,
+    restart: paged.restart,
+    concerns: ["account", "messages", "clock"],
+  };
 }

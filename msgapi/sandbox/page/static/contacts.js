@@ -1,14 +1,12 @@
 // The sections Campaigns and Contacts.
 
 import { get, post } from "./api.js";
-import { element, icon, replace } from "./dom.js";
-import { coalesced, getAll, keyedList, liveRows, pages } from "./lists.js";
+import { codeBlock, debounce, element, emptyState, icon, replace } from "./dom.js";
+import { getAll, keyedList, liveRows, pages, refresher } from "./lists.js";
 import {
   action,
   cardTitle,
-  commandLine,
   copyable,
-  emptyState,
   field,
   form,
   panel,
@@ -29,18 +27,18 @@ const TYPING = 250; // milliseconds without a key after which a search begins
 /** Create the section Campaigns. */
 export function createCampaigns() {
   const list = element("ul", { class: "entities" });
-  const empty = emptyState(
-    "send",
-    "No campaigns",
-    "Campaigns are created when the sandbox starts, or by a seed file:",
-    "msgapi sandbox --seed seed.json",
-  );
+  const empty = emptyState({
+    iconName: "send",
+    title: "No campaigns",
+    text: "Campaigns are created when the sandbox starts, or by a seed file:",
+    code: "msgapi sandbox --seed seed.json",
+  });
   const load = async () => {
     const data = await getAll("/_sandbox/campaigns");
     cards.update(data);
     setHidden(empty, data.length > 0);
   };
-  const refresh = coalesced(load);
+  const { request: refresh } = refresher(load);
   const cards = keyedList(list, { key: (one) => one.campaign_id, create: (one) => createCampaign(one, load) });
   const node = element(
     "div",
@@ -115,7 +113,11 @@ function createCampaign({ campaign_id: id }, load) {
     if (verb === command) return;
     command = verb;
     const text = HINTS[verb];
-    replace(hint, element("p", { class: "remark", text }), verb ? commandLine(`msgapi campaigns ${verb} ${id}`) : null);
+    replace(
+      hint,
+      element("p", { class: "remark", text }),
+      verb ? codeBlock(`msgapi campaigns ${verb} ${id}`, "Copy the command") : null,
+    );
   };
   const node = element(
     "li",
@@ -156,12 +158,12 @@ export function createContacts() {
     autocomplete: "off",
     spellcheck: "false",
   });
-  const empty = emptyState(
-    "user",
-    "No contacts",
-    "Create a contact over the API:",
-    "msgapi contacts create --email ada@example.org --phone +4915112345678 --first-name Ada",
-  );
+  const empty = emptyState({
+    iconName: "user",
+    title: "No contacts",
+    text: "Create a contact over the API:",
+    code: "msgapi contacts create --email ada@example.org --phone +4915112345678 --first-name Ada",
+  });
   const nothing = element("p", { class: "nothing", text: "No contact matches the search." });
   const list = element("ul", { class: "entries" });
   const rows = liveRows(list, { key: (one) => one.id, create: (one) => createContact(one, () => paged.refresh()) });
@@ -175,12 +177,7 @@ export function createContacts() {
     },
     { label: "Pages of contacts", words: ["First", "Next", "Oldest first"] },
   );
-  const find = coalesced(() => paged.restart(), { interval: 100 });
-  let typing = null;
-  search.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(find, TYPING);
-  });
+  search.addEventListener("input", debounce(paged.restart, TYPING));
   const node = element(
     "div",
     { class: "grid" },
@@ -209,8 +206,8 @@ export function createContacts() {
       paged.node,
     ),
   );
-  const refresh = coalesced(() => paged.refresh());
-  return { id: "contacts", label: "Contacts", node, refresh, restart: find, concerns: ["contacts"] };
+  const { request: refresh } = refresher(() => paged.refresh());
+  return { id: "contacts", label: "Contacts", node, refresh, restart: paged.restart, concerns: ["contacts"] };
 }
 
 function createContact({ id }, load) {

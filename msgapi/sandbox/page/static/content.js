@@ -7,6 +7,7 @@
 // - A mail is shown in a frame with an empty `sandbox` attribute, from an address of its own with a CSP of its own.
 
 import { element, icon, replace } from "./dom.js";
+import { choices } from "./widgets.js";
 
 const LINK = /https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)\]}]/g;
 const ACTIONS = {
@@ -26,7 +27,7 @@ const KINDS = {
 const TEXT_LENGTH = 4000; // characters of a mail's text that are shown before a click
 
 /** Return the address if it is http or https, else null. */
-export function webAddress(value) {
+function webAddress(value) {
   if (typeof value !== "string") return null;
   try {
     const url = new URL(value);
@@ -37,14 +38,14 @@ export function webAddress(value) {
 }
 
 /** Return a link that opens in a new tab, or just its text if the address is not one of the web. */
-export function externalLink(address, properties, ...children) {
+function externalLink(address, properties, ...children) {
   const href = webAddress(address);
   if (href === null) return element("span", properties, ...children);
   return element("a", { ...properties, href, target: "_blank", rel: "noopener noreferrer" }, ...children);
 }
 
 /** Return text whose web addresses are links. */
-export function linkedText(text) {
+function linkedText(text) {
   const parts = [];
   let at = 0;
   for (const match of text.matchAll(LINK)) {
@@ -293,7 +294,7 @@ function carousel(given, tap) {
 // Media
 
 /** Return the last part of the path of an address, decoded. */
-export function fileName(address) {
+function fileName(address) {
   try {
     const part = new URL(address).pathname.split("/").filter(Boolean).pop() ?? "";
     return decodeURIComponent(part);
@@ -345,9 +346,18 @@ function mail(message) {
   );
   const body = element("div", { class: "mail-body" });
   if (message.has_html) {
-    const views = { HTML: () => mailFrame(path, message.subject) };
-    if (content.text) views.Text = () => mailText(content.text);
-    body.append(...switcher(views, open));
+    const frame = () => mailFrame(path, message.subject);
+    const area = element("div", {}, frame());
+    const show = (make) => {
+      releaseContent(area);
+      replace(area, make());
+    };
+    const views = [
+      { text: "HTML", value: frame },
+      { text: "Text", value: () => mailText(content.text) },
+    ];
+    const parts = content.text ? choices("Part of the mail", views, show) : null;
+    body.append(element("div", { class: "mail-tools" }, parts, open), area);
   } else if (content.template_id) {
     body.append(template(content));
   } else if (typeof content.text === "string") {
@@ -442,26 +452,6 @@ export function releaseContent(node) {
     seen.delete(box);
     observer.unobserve(box);
   }
-}
-
-function switcher(views, end) {
-  const names = Object.keys(views);
-  const area = element("div", {}, views[names[0]]());
-  const buttons = names.map((name) =>
-    element("button", { type: "button", class: "segment", text: name, aria: { pressed: name === names[0] } }),
-  );
-  for (const button of buttons) {
-    button.addEventListener("click", () => {
-      for (const one of buttons) one.setAttribute("aria-pressed", String(one === button));
-      releaseContent(area);
-      replace(area, views[button.textContent]());
-    });
-  }
-  const group =
-    names.length > 1
-      ? element("div", { class: "segments", role: "group", aria: { label: "Part of the mail" } }, buttons)
-      : null;
-  return [element("div", { class: "mail-tools" }, group, end), area];
 }
 
 function isObject(value) {

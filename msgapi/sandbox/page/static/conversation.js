@@ -5,11 +5,11 @@
 // - What is in sight stays where it is, except at the end of the conversation, where new messages push it up.
 // - A change fetches the messages of the window with one request, however many changes there were.
 
-import { get, post, refresher } from "./api.js";
-import { element, emptyState, icon, replace, toast } from "./dom.js";
-import { describeContent } from "./content.js";
+import { get, post } from "./api.js";
+import { element, emptyState, icon, onScroll, replace, toast } from "./dom.js";
 import { phoneHead } from "./details.js";
-import { createMessage, dayLine } from "./messages.js";
+import { refresher } from "./lists.js";
+import { createMessage, dayLine, describeMessage } from "./messages.js";
 import { createReply } from "./reply.js";
 
 const LIMIT = 160;
@@ -98,7 +98,7 @@ export function createConversation(actions, agents) {
     };
   }
 
-  /** Open a conversation at its end, or at a message. */
+  /** Open a conversation at its end, or at a message; return this message, or null if there is none. */
   async function open(to, messageId = null) {
     generation += 1;
     const asked = generation;
@@ -113,16 +113,16 @@ export function createConversation(actions, agents) {
     }
     nothing.hidden = to !== null;
     phone.hidden = to === null;
-    if (to === null) return;
+    if (to === null) return null;
     log.setAttribute("aria-busy", "true");
+    let found = null;
     try {
-      let found = null;
       if (messageId !== null) {
         found = await get(`/_sandbox/messages/${encodeURIComponent(messageId)}`).catch(() => null);
         if (found === null) toast("The sandbox has no such message any more.", "info");
       }
       const result = found === null ? await newest() : await around(found.number);
-      if (asked !== generation) return;
+      if (asked !== generation) return null;
       ({ items, atStart, atEnd } = result);
       following = found === null;
       announced = items.at(-1)?.number ?? -1;
@@ -139,6 +139,7 @@ export function createConversation(actions, agents) {
     if (focusNext) focusMessage(items.length - 1);
     focusNext = false;
     if (items.length) loadInfo.request();
+    return found;
   }
 
   function clear() {
@@ -149,18 +150,21 @@ export function createConversation(actions, agents) {
     draw();
   }
 
-  const loadInfo = refresher(async () => {
-    const asked = recipient;
-    if (asked === null) return;
-    const answer = await get(`/_sandbox/conversations/${encodeURIComponent(asked)}`).catch(() => null);
-    if (asked !== recipient || answer === null) return;
-    const before = JSON.stringify(info);
-    info = answer;
-    if (JSON.stringify(info) === before) return;
-    drawHead();
-    drawFoot();
-    actions.info(info);
-  }, 1000);
+  const loadInfo = refresher(
+    async () => {
+      const asked = recipient;
+      if (asked === null) return;
+      const answer = await get(`/_sandbox/conversations/${encodeURIComponent(asked)}`).catch(() => null);
+      if (asked !== recipient || answer === null) return;
+      const before = JSON.stringify(info);
+      info = answer;
+      if (JSON.stringify(info) === before) return;
+      drawHead();
+      drawFoot();
+      actions.info(info);
+    },
+    { interval: 1000 },
+  );
 
   // Load a page at one end of the window, and remove as many messages as are too many at the other.
   async function loadMore(older) {
@@ -187,46 +191,49 @@ export function createConversation(actions, agents) {
     }
   }
 
-  const live = refresher(async () => {
-    if (recipient === null) return;
-    if (loading) {
-      live.request();
-      return;
-    }
-    const asked = generation;
-    const follow = updateFollowing() && atEnd;
-    try {
-      if (follow || items.length === 0) {
-        const result = await newest(Math.min(LIMIT, Math.max(PAGE, items.length + 10)));
-        if (asked !== generation) return;
-        if (!updateFollowing() && items.length > 0) {
-          live.request(); // the user has scrolled up meanwhile: the window stays, and is fetched as it is
-          return;
-        }
-        const kept = result.items.length > LIMIT ? result.items.slice(-LIMIT) : result.items;
-        ({ atStart, atEnd } = result);
-        items = kept;
-        draw();
-        toBottom();
-      } else {
-        const first = items[0].number;
-        const answer = await page({ order: "oldest", limit: LIMIT, ...from(items[0]) });
-        if (asked !== generation || loading || items[0]?.number !== first) return;
-        keepPlace(() => {
-          const last = items.at(-1).number;
-          const more = answer.next_cursor !== null;
-          items = answer.data;
-          if (atEnd && items.some((one) => one.number > last)) latest.classList.add("has-new");
-          atEnd = !more;
-          draw();
-        });
+  const live = refresher(
+    async () => {
+      if (recipient === null) return;
+      if (loading) {
+        live.request();
+        return;
       }
-      announce.request();
-    } catch {
-      // The next change tries again.
-    }
-    loadAtEdges();
-  }, INTERVAL);
+      const asked = generation;
+      const follow = updateFollowing() && atEnd;
+      try {
+        if (follow || items.length === 0) {
+          const result = await newest(Math.min(LIMIT, Math.max(PAGE, items.length + 10)));
+          if (asked !== generation) return;
+          if (!updateFollowing() && items.length > 0) {
+            live.request(); // the user has scrolled up meanwhile: the window stays, and is fetched as it is
+            return;
+          }
+          const kept = result.items.length > LIMIT ? result.items.slice(-LIMIT) : result.items;
+          ({ atStart, atEnd } = result);
+          items = kept;
+          draw();
+          toBottom();
+        } else {
+          const first = items[0].number;
+          const answer = await page({ order: "oldest", limit: LIMIT, ...from(items[0]) });
+          if (asked !== generation || loading || items[0]?.number !== first) return;
+          keepPlace(() => {
+            const last = items.at(-1).number;
+            const more = answer.next_cursor !== null;
+            items = answer.data;
+            if (atEnd && items.some((one) => one.number > last)) latest.classList.add("has-new");
+            atEnd = !more;
+            draw();
+          });
+        }
+        announce.request();
+      } catch {
+        // The next change tries again.
+      }
+      loadAtEdges();
+    },
+    { interval: INTERVAL },
+  );
 
   function loadAtEdges() {
     if (log.scrollTop < NEAR) void loadMore(true);
@@ -334,17 +341,17 @@ export function createConversation(actions, agents) {
     if (latest.textContent !== text) replace(latest, icon("arrow-down"), text);
   }
 
-  const announce = refresher(async () => {
-    const news = items.filter((one) => one.number > announced);
-    if (news.length === 0) return;
-    announced = news.at(-1).number;
-    const last = news.at(-1);
-    const who = last.direction === "INBOUND" ? "Reply" : (last.sender_name ?? last.sender);
-    announcer.textContent =
-      news.length === 1
-        ? `${who}: ${describeContent(last)}`
-        : `${news.length} new messages. The last: ${who}: ${describeContent(last)}`;
-  }, QUIET);
+  const announce = refresher(
+    async () => {
+      const news = items.filter((one) => one.number > announced);
+      if (news.length === 0) return;
+      announced = news.at(-1).number;
+      const last = news.at(-1);
+      announcer.textContent =
+        news.length === 1 ? describeMessage(last) : `${news.length} new messages. The last: ${describeMessage(last)}`;
+    },
+    { interval: QUIET },
+  );
 
   function drawHead() {
     if (recipient !== null) replace(head, phoneHead(recipient, info, actions));
@@ -420,19 +427,11 @@ export function createConversation(actions, agents) {
   }
   latest.addEventListener("click", () => void jumpToLatest().catch((error) => toast(error.message, "bad")));
 
-  let frame = 0;
-  log.addEventListener(
-    "scroll",
-    () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        if (updateFollowing() && atEnd) latest.classList.remove("has-new");
-        showLatest();
-        loadAtEdges();
-      });
-    },
-    { passive: true },
-  );
+  onScroll(log, () => {
+    if (updateFollowing() && atEnd) latest.classList.remove("has-new");
+    showLatest();
+    loadAtEdges();
+  });
   // The keyboard of a phone, a longer reply or a wider window change the height: the end stays in sight.
   new ResizeObserver(() => {
     if (following && atEnd) toBottom();
@@ -483,9 +482,6 @@ export function createConversation(actions, agents) {
     },
     get info() {
       return info;
-    },
-    get last() {
-      return items.at(-1) ?? null;
     },
   };
 }

@@ -6,9 +6,11 @@
 //   over with it. While the user reads further down, the list does not start over: a button offers that. Every second
 //   change then fetches the page in sight in place of the first one.
 
-import { get, refresher } from "./api.js";
-import { avatar, element, formatShort, formatTime, icon, replace } from "./dom.js";
+import { get } from "./api.js";
+import { avatar, debounce, element, formatShort, icon, onScroll, replace, timeElement } from "./dom.js";
+import { refresher } from "./lists.js";
 import { stateOf } from "./states.js";
+import { setText } from "./widgets.js";
 
 const ROW = 64;
 const PAGE = 50;
@@ -83,8 +85,6 @@ export function createList(open, changed, create) {
     scroller,
   );
 
-  const order = (one) => one.last_number ?? Date.parse(one.last_at);
-
   async function fetchPage(from) {
     const asked = generation;
     const answer = await get("/_sandbox/conversations", {
@@ -109,7 +109,7 @@ export function createList(open, changed, create) {
     items = page.data;
     cursor = page.next_cursor;
     loaded = true;
-    baseline ??= items.length ? order(items[0]) : -1;
+    baseline ??= items.length ? items[0].last_number : -1;
     newer.hidden = true;
     scroller.scrollTop = 0;
     draw();
@@ -125,9 +125,9 @@ export function createList(open, changed, create) {
     }
     const page = await fetchPage(null);
     if (page === null) return undefined;
-    const known = items.length ? order(items[0]) : -1;
+    const known = items.length ? items[0].last_number : -1;
     const last = page.data.at(-1);
-    const complete = page.next_cursor === null || (last !== undefined && order(last) <= known);
+    const complete = page.next_cursor === null || (last !== undefined && last.last_number <= known);
     if (complete) merge(page.data, page.next_cursor === null);
     else if (scroller.scrollTop < ROW) start(page);
     else newer.hidden = false;
@@ -139,7 +139,7 @@ export function createList(open, changed, create) {
     const given = new Map(page.map((one) => [one.recipient, one]));
     items = items.map((one) => {
       const next = given.get(one.recipient);
-      return next !== undefined && order(next) === order(one) ? next : one;
+      return next !== undefined && next.last_number === one.last_number ? next : one;
     });
     draw();
     live.request(); // and then the first page
@@ -192,6 +192,7 @@ export function createList(open, changed, create) {
     for (const [recipient, at] of wanted) drawRow(recipient, at);
     sortRows([...wanted].sort(([, one], [, other]) => one - other));
     showNote();
+    if (loaded) changed();
     if (cursor !== null && end > items.length - 2 * MARGIN) void loadMore();
   }
 
@@ -209,7 +210,7 @@ export function createList(open, changed, create) {
 
   function drawRow(recipient, at) {
     const item = items[at];
-    const isNew = order(item) > Math.max(baseline, read.get(recipient) ?? -1) && recipient !== selected;
+    const isNew = item.last_number > Math.max(baseline, read.get(recipient) ?? -1) && recipient !== selected;
     const signature = JSON.stringify([item, isNew, recipient === selected, formatShort(item.last_at)]);
     let row = rows.get(recipient);
     if (row === undefined) {
@@ -242,12 +243,7 @@ export function createList(open, changed, create) {
       row.node,
       avatar(recipient, item.channel === "EMAIL"),
       element("span", { class: "row-name truncate", text: recipient }),
-      element("time", {
-        class: "row-time",
-        datetime: item.last_at,
-        title: formatTime(item.last_at),
-        text: formatShort(item.last_at),
-      }),
+      timeElement(item.last_at, formatShort(item.last_at)),
       element(
         "span",
         { class: "row-text truncate" },
@@ -266,15 +262,15 @@ export function createList(open, changed, create) {
   function showNote() {
     let text = "";
     if (loaded && items.length === 0 && search) text = `No conversation matches “${search}”.`;
-    if (note.textContent !== text) note.textContent = text;
-    if (loaded) changed();
+    setText(note, text);
   }
 
-  function focusRow(at, byKey) {
-    const item = items[Math.max(0, Math.min(items.length - 1, at))];
-    if (item === undefined) return;
-    active = item.recipient;
-    const top = items.indexOf(item) * ROW;
+  // Focus the row at a place, or the first or last one if it is beyond them.
+  function focusRow(wanted, byKey) {
+    if (items.length === 0) return;
+    const at = Math.max(0, Math.min(items.length - 1, wanted));
+    active = items[at].recipient;
+    const top = at * ROW;
     if (top < scroller.scrollTop) scroller.scrollTop = top;
     else if (top + ROW > scroller.scrollTop + scroller.clientHeight)
       scroller.scrollTop = top + ROW - scroller.clientHeight;
@@ -286,9 +282,7 @@ export function createList(open, changed, create) {
   /** Move to the next conversation, or the one before. */
   function step(by) {
     const at = items.findIndex((one) => one.recipient === (selected ?? active));
-    const item = items[Math.max(0, Math.min(items.length - 1, at + by))];
-    if (item === undefined) return;
-    focusRow(items.indexOf(item), true);
+    focusRow(at + by, true);
   }
 
   box.addEventListener("keydown", (event) => {
@@ -315,27 +309,14 @@ export function createList(open, changed, create) {
     draw();
     open(active, true);
   });
-  let frame = 0;
-  scroller.addEventListener(
-    "scroll",
-    () => {
-      frame ||= requestAnimationFrame(() => {
-        frame = 0;
-        draw();
-      });
-    },
-    { passive: true },
-  );
+  onScroll(scroller, draw);
   new ResizeObserver(() => draw()).observe(scroller);
   newer.addEventListener("click", () => void reload().catch(() => {}));
-  let typing = 0;
-  input.addEventListener("input", () => {
-    clearTimeout(typing);
-    typing = setTimeout(() => {
-      search = input.value.trim();
-      void reload().catch(() => {});
-    }, 150);
-  });
+  const find = () => {
+    search = input.value.trim();
+    void reload().catch(() => {});
+  };
+  input.addEventListener("input", debounce(find, 150));
   input.addEventListener("keydown", (event) => {
     if (event.key === "ArrowDown")
       focusRow(
@@ -347,7 +328,7 @@ export function createList(open, changed, create) {
     event.preventDefault();
   });
 
-  const live = refresher(() => refresh().catch(() => {}), INTERVAL);
+  const live = refresher(refresh, { interval: INTERVAL, onError: () => {} });
   return {
     node,
     reload,
@@ -367,9 +348,6 @@ export function createList(open, changed, create) {
     focusSearch() {
       input.focus();
       input.select();
-    },
-    focusActive() {
-      rows.get(active)?.node.focus();
     },
     /** Whether there is no conversation at all. */
     get isEmpty() {

@@ -6,7 +6,6 @@ import {
   avatar,
   badge,
   codeBlock,
-  copyButton,
   element,
   formatClock,
   formatTime,
@@ -16,7 +15,9 @@ import {
   replace,
   timeElement,
 } from "./dom.js";
-import { canBeRead, eventName, isUnderWay, stateOf } from "./states.js";
+import { tone } from "./request.js";
+import { changesOf, eventName, stateOf } from "./states.js";
+import { copyable, facts } from "./widgets.js";
 
 /** Return the parts of the head of the phone; `actions` has `back()` and `details()`. */
 export function phoneHead(recipient, info, actions) {
@@ -59,7 +60,7 @@ function sessionBadge(session) {
   return element("span", { class: "badge ok", title }, "Session", until);
 }
 
-/** Create the details. `actions` has `change(message, what)`, `fail(message)` and `close()`. */
+/** Create the details. `actions` has `change(message, name)` (see `changesOf`) and `close()`. */
 export function createDetails(actions) {
   let shown = null; // the message, or null for the conversation
   const opened = new Set(["Content"]); // the sections that are open
@@ -95,7 +96,7 @@ export function createDetails(actions) {
     const contact = info?.contact_id;
     replace(
       body,
-      facts([
+      factList([
         ["Recipient", withCopy(recipient)],
         ["Contact", contact ? element("a", { href: "#account/contacts", class: "mono", text: contact }) : null],
         ["Suppressed", info?.suppressed ? badge("Suppressed", "bad") : null],
@@ -118,7 +119,7 @@ export function createDetails(actions) {
       state,
       tools,
       events,
-      facts([
+      factList([
         ["Id", withCopy(message.id)],
         ["From", message.direction === "INBOUND" ? message.to : sender(message)],
         ["To", message.direction === "INBOUND" ? sender(message) : message.to],
@@ -152,21 +153,19 @@ export function createDetails(actions) {
       badge(now.text, kind),
       message.error_message ? element("p", { class: "muted", text: message.error_message }) : null,
     );
-    const button = (text, possible, run) =>
-      element("button", { type: "button", class: "button small", text, disabled: !possible, on: { click: run } });
     const focused = tools.contains(document.activeElement) ? document.activeElement.textContent : null;
-    if (message.direction === "INBOUND") replace(tools);
-    else {
-      replace(
-        tools,
-        button("Deliver", isUnderWay(message), () => actions.change(message, "deliver")),
-        button(message.channel === "EMAIL" ? "Open" : "Read", canBeRead(message), () =>
-          actions.change(message, "read"),
-        ),
-        button(message.channel === "EMAIL" ? "Bounce …" : "Fail …", isUnderWay(message), () => actions.fail(message)),
-        button("Expire", isUnderWay(message), () => actions.change(message, "expire")),
-      );
-    }
+    replace(
+      tools,
+      changesOf(message).map(({ name, text, possible }) =>
+        element("button", {
+          type: "button",
+          class: "button small",
+          text,
+          disabled: !possible,
+          on: { click: () => actions.change(message, name) },
+        }),
+      ),
+    );
     if (focused !== null)
       ([...tools.children].find((one) => one.textContent === focused && !one.disabled) ?? body).focus({
         preventScroll: true,
@@ -179,7 +178,7 @@ export function createDetails(actions) {
           "li",
           {},
           element("span", { class: "timeline-name", text: eventName(one.type, message.channel) }),
-          element("time", { datetime: one.at, title: formatTime(one.at), text: formatClock(one.at, true) }),
+          timeElement(one.at, formatClock(one.at, true)),
           element("span", { class: "muted", text: before === null ? "" : since(before, one.at) }),
         );
         before = one.at;
@@ -205,7 +204,7 @@ export function createDetails(actions) {
       element(
         "p",
         { class: "request-line" },
-        badge(String(found.status), found.status < 300 ? "ok" : "bad"),
+        badge(String(found.status), tone(found.status)),
         element("code", { text: `${found.method} ${found.path}` }),
         element("a", { href: `#requests/${found.number}`, text: "Open in Requests" }),
       ),
@@ -287,17 +286,12 @@ function section(name, ...children) {
   return element("section", { class: "details-section" }, element("h3", { text: name }), children);
 }
 
-function facts(pairs) {
-  const given = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
-  return element(
-    "dl",
-    { class: "facts" },
-    given.map(([name, value]) => [element("dt", { text: name }), element("dd", {}, value)]),
-  );
+function factList(pairs) {
+  return element("dl", { class: "facts" }, facts(pairs));
 }
 
 function withCopy(text) {
-  return element("span", { class: "with-copy" }, element("code", { text }), copyButton(text, `Copy ${text}`));
+  return copyable(text, text).node;
 }
 
 function sender(message) {

@@ -61,7 +61,6 @@ const ICONS = {
   "check-double": "M2.5 12.800l4 4.200L15 8M11.5 15.500l1.5 1.5 8.5-9",
   "chevron-left": "M15 5l-7 7 7 7",
   "chevron-right": "M9 5l7 7-7 7",
-  "chevron-down": "M5 9l7 7 7-7",
   clock: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM12 7v5l3.5 2",
   close: "M6 6l12 12M18 6L6 18",
   copy: "M9 9h10.500v11.500H9zM15 9V3.500H4.500V15H9",
@@ -69,7 +68,6 @@ const ICONS = {
   "arrow-up": "M12 19V5M6 11l6-6 6 6",
   external: "M14 4h6v6M20 4l-9 9M18 14v5.500H4.500V6H10",
   file: "M6 3.500h8l4.5 4.500v12.500H6zM14 3.500V8h4.5",
-  fast: "M4 6l7 6-7 6zM13 6l7 6-7 6z",
   globe: "M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18zM3 12h18M12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18",
   help: "M9 9a3 3 0 1 1 4.5 2.600c-1 .6-1.5 1.2-1.5 2.400M12 17.500v.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
   image: "M4 4.500h16v15H4zM4 16l4.5-4.5 4 4 2.5-2.5 5 5M15.5 9v.01",
@@ -85,15 +83,11 @@ const ICONS = {
   pin: "M12 21c4.5-4.7 7-8.2 7-11.200A7 7 0 0 0 5 9.800c0 3 2.5 6.5 7 11.200zM12 12.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
   play: "M7 4.500v15l12-7.500z",
   plus: "M12 5v14M5 12h14",
-  refresh: "M20 11a8 8 0 0 0-14.5-3.500L4 9M4 4v5h5M4 13a8 8 0 0 0 14.5 3.500L20 15M20 20v-5h-5",
   reply: "M9 6L4 11l5 5M4 11h9a7 7 0 0 1 7 7v1",
   search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.500l5 5",
   send: "M4 12l16-8-5.5 16-3-6.500zM11.5 13.500L20 4",
-  settings:
-    "M4 7h9M17 7h3M4 17h3M11 17h9M15 9.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM9 19.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
   sun: "M12 16a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM12 2.500v2M12 19.500v2M2.5 12h2M19.5 12h2M5.3 5.300l1.4 1.400M17.3 17.300l1.4 1.400M5.3 18.700l1.4-1.400M17.3 6.700l1.4-1.4",
   terminal: "M4 5h16v14H4zM7.5 9.500l3 2.5-3 2.500M12.5 15h4",
-  trash: "M4.5 7h15M9 7V4h6v3M6.5 7l1 13.500h9l1-13.500M10 11v6M14 11v6",
   undo: "M8 5L4 9l4 4M4 9h10a5.5 5.5 0 0 1 0 11H8",
   user: "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20.500a7.5 7.5 0 0 1 15 0",
   video: "M3.5 6.500h12v11h-12zM15.5 10.500l5-3v9l-5-3",
@@ -208,19 +202,18 @@ export function toast(text, kind = "info") {
 let dialogs = 0;
 
 /**
- * Open a modal dialog and return it; `close()` closes it. `actions` are buttons for its foot. Escape and a click
- * beside it close it, and the focus returns to where it was.
+ * Open a modal dialog and return it; `close()` closes it. Escape and a click beside it close it, and the focus returns
+ * to where it was.
  */
-export function dialog({ title, body, actions = [], wide = false, onClose }) {
+export function dialog({ title, body, onClose }) {
   const id = `dialog-${(dialogs += 1)}`;
   const before = document.activeElement;
   const close = element("button", { type: "button", class: "icon-button", aria: { label: "Close" } }, icon("close"));
   const node = element(
     "dialog",
-    { class: ["dialog", wide && "wide"], aria: { labelledby: id } },
+    { class: "dialog", aria: { labelledby: id } },
     element("header", {}, element("h2", { id, text: title }), close),
     element("div", { class: "dialog-body" }, body),
-    actions.length ? element("footer", {}, actions) : null,
   );
   close.addEventListener("click", () => node.close());
   node.addEventListener("click", (event) => {
@@ -242,26 +235,18 @@ function outside(node, event) {
 }
 
 /**
- * Ask for confirmation, with a text field if `field` is {label, value, required}; return the text (or true), or null
- * if it was cancelled.
+ * Ask for confirmation, with a field if `field` is {label, type, value, required}, or {label, options} for a choice of
+ * texts; return the text (or true), or null if it was cancelled.
  */
 export function ask({ title, text, field, confirm = "OK", danger = false }) {
   return new Promise((resolve) => {
     let answer = null;
-    const input = field
-      ? element("input", {
-          type: field.type ?? "text",
-          value: field.value ?? "",
-          required: field.required,
-          list: field.list,
-        })
-      : null;
+    const input = field ? createInput(field) : null;
     const form = element(
       "form",
       { method: "dialog", class: "form" },
       text ? element("p", { text }) : null,
       field ? element("label", { class: "field" }, element("span", { text: field.label }), input) : null,
-      field?.datalist ?? null,
       element(
         "div",
         { class: "form-actions" },
@@ -275,6 +260,12 @@ export function ask({ title, text, field, confirm = "OK", danger = false }) {
     const shown = dialog({ title, body: form, onClose: () => resolve(answer) });
     (input ?? form.querySelector("button[type=submit]")).focus();
   });
+}
+
+function createInput({ type = "text", value = "", required = false, options = null }) {
+  if (options === null) return element("input", { class: "input", type, value, required });
+  const entries = options.map((one) => element("option", { value: one, text: one }));
+  return element("select", { class: "input" }, entries);
 }
 
 let menus = 0;
@@ -438,6 +429,18 @@ export function money(amount) {
   const value = Number(amount);
   if (amount === null || amount === undefined || Number.isNaN(value)) return "–";
   return `€${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 4 })}`;
+}
+
+/** Call *run* when a node is scrolled, at most once a frame. */
+export function onScroll(node, run) {
+  let frame = 0;
+  const later = () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      run();
+    });
+  };
+  node.addEventListener("scroll", later, { passive: true });
 }
 
 /** Return a function that calls *run* once, *delay* milliseconds after its last call. */

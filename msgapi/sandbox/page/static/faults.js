@@ -4,9 +4,9 @@
 // - A share is applied when the slider or the number is released. Live data do not move what is being changed.
 
 import { post } from "./api.js";
-import { copyButton, element } from "./dom.js";
+import { element } from "./dom.js";
 import { keyedList, table } from "./lists.js";
-import { action, field, isEdited, panel, setHidden, setText, showError, uniqueId } from "./widgets.js";
+import { action, copyable, field, isEdited, panel, setHidden, setText, showError, uniqueId } from "./widgets.js";
 
 const REQUEST_FAULTS = [
   ["429", "429 rate limit exceeded", "Refused, with retry_after."],
@@ -223,7 +223,11 @@ export function createRecipients() {
 
 function recipientRow({ phone, email, effect }) {
   const cell = (text, what) =>
-    element("td", {}, ...(text ? [recipient(text, what)] : [element("span", { class: "muted", text: "–" })]));
+    element(
+      "td",
+      {},
+      ...(text ? [copyable(text, `the ${what} ${text}`).node] : [element("span", { class: "muted", text: "–" })]),
+    );
   const node = element(
     "tr",
     {},
@@ -232,10 +236,4 @@ function recipientRow({ phone, email, effect }) {
     element("td", { text: effect }),
   );
   return { node, update() {} };
-}
-
-function recipient(text, what) {
-  const button = copyButton(text);
-  button.setAttribute("aria-label", `Copy the ${what} ${text}`);
-  return element("span", { class: "copyable" }, element("code", { text }), button);
 }

@@ -1,4 +1,4 @@
-// Lists of the tabs Account and Requests: they keep their nodes, come page by page, and stand still while they are used.
+// Lists: they keep their nodes, come page by page, are fetched anew after changes, and stand still while they are used.
 //
 // Rules:
 // - A node is moved only if its place is wrong, since a moved node loses the focus.
@@ -105,33 +105,40 @@ export async function getAll(path) {
 }
 
 /**
- * Return a function that runs *job* soon: never twice at once, and at most once in *interval* milliseconds.
- *
- * A call during a run leads to one more run. Errors are passed to *onError*.
+ * Return `{request, cancel}`. `request()` calls the asynchronous function *run* now or, if it runs already or was called
+ * less than *interval* milliseconds ago, once after that: it never runs twice at once. A slow server is asked less
+ * often. Errors are passed to *onError*; `cancel()` drops what was requested and has not begun.
  */
-export function coalesced(job, { interval = 300, onError = showError } = {}) {
-  let running = false;
-  let wanted = false;
-  let last = -Infinity;
-  async function run() {
-    running = true;
-    while (wanted) {
-      const wait = last + interval - performance.now();
-      if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
-      wanted = false;
-      last = performance.now();
-      try {
-        await job();
-      } catch (error) {
-        onError(error);
-      }
+export function refresher(run, { interval = 300, onError = showError } = {}) {
+  let timer = 0;
+  let busy = false;
+  let again = false;
+  let next = 0; // when it may run again
+  const start = async () => {
+    timer = 0;
+    busy = true;
+    again = false;
+    const began = performance.now();
+    try {
+      await run();
+    } catch (error) {
+      onError(error);
+    } finally {
+      next = began + Math.max(interval, 3 * (performance.now() - began));
+      busy = false;
+      if (again) request();
     }
-    running = false;
-  }
-  return () => {
-    wanted = true;
-    if (!running) void run();
   };
+  const request = () => {
+    if (busy) again = true;
+    else if (timer === 0) timer = setTimeout(start, Math.max(0, next - performance.now()));
+  };
+  const cancel = () => {
+    clearTimeout(timer);
+    timer = 0;
+    again = false;
+  };
+  return { request, cancel };
 }
 
 /** A table with a caption for screen readers; `body` is its tbody. */
@@ -155,7 +162,7 @@ export function table(caption, columns) {
 /**
  * A list that is fetched page by page. `fetch(cursor)` returns `{data, next_cursor}`; *show* gets the items of the page
  * that is shown, `{first, asked}`: whether it is the first page, and whether the user has asked for it. `refresh()`
- * fetches the page anew.
+ * fetches the page anew, and `restart()` the first one because the user asks for it.
  */
 export function pages(fetch, show, { label, words = ["Newest", "Older", "Newest first"] }) {
   const trail = [null];
@@ -183,9 +190,9 @@ export function pages(fetch, show, { label, words = ["Newest", "Older", "Newest 
   };
   const restart = () => {
     trail.length = 1;
-    return load(true);
+    load(true).catch(showError);
   };
-  start.addEventListener("click", () => void restart().catch(showError));
+  start.addEventListener("click", restart);
   next.addEventListener("click", () => {
     if (!following) return;
     trail.push(following);

@@ -76,22 +76,22 @@ async function navigate() {
   if (wanted !== hash) return; // another tab was chosen meanwhile
   main.querySelector(".load-problem")?.remove();
   if (shown?.name !== name) {
-    if (shown) {
-      shown.tab.hide();
-      shown.tab.node.hidden = true;
-    }
+    leaveTab();
     tab.node.hidden = false;
     shown = { name, tab };
   }
   tab.show(parts);
 }
 
+function leaveTab() {
+  if (shown === null) return;
+  shown.tab.hide();
+  shown.tab.node.hidden = true;
+  shown = null;
+}
+
 function showProblem(name, error) {
-  if (shown) {
-    shown.tab.hide();
-    shown.tab.node.hidden = true;
-    shown = null;
-  }
+  leaveTab();
   main.querySelector(".load-problem")?.remove();
   const again = element("button", { type: "button", class: "button", text: "Try again", on: { click: navigate } });
   const text = `The tab ${TABS[name].title} could not be loaded: ${error.message}`;

@@ -6,7 +6,7 @@
 //   scrolls is always in it, because it cannot be scrolled with the keyboard otherwise.
 
 import { allowTaps, describeContent, releaseContent, renderContent } from "./content.js";
-import { element, formatClock, formatDay, formatTime, icon, replace } from "./dom.js";
+import { element, formatClock, formatDay, icon, replace, timeElement } from "./dom.js";
 import { hasArrived, stateOf } from "./states.js";
 
 const GROUP = 3 * 60_000; // milliseconds within which messages of one sender are a group
@@ -35,11 +35,7 @@ export function createMessage(given, actions) {
     icon("more"),
   );
   more.addEventListener("click", () => actions.menu(message, more));
-  const time = element("time", {
-    datetime: message.created_at,
-    title: formatTime(message.created_at),
-    text: formatClock(message.created_at),
-  });
+  const time = timeElement(message.created_at, formatClock(message.created_at));
   const node = element(
     "article",
     {
@@ -64,11 +60,7 @@ export function createMessage(given, actions) {
     node.classList.toggle("absent", !hasArrived(message));
     state.className = `state ${shown.kind}`;
     replace(state, message.direction === "INBOUND" ? null : [icon(shown.image), shown.text]);
-    const who = message.direction === "INBOUND" ? "Reply" : (message.sender_name ?? message.sender);
-    node.setAttribute(
-      "aria-label",
-      `${who}: ${describeContent(message)}, ${shown.text}, ${formatClock(message.created_at)}`,
-    );
+    node.setAttribute("aria-label", `${describeMessage(message)}, ${shown.text}, ${formatClock(message.created_at)}`);
     allowTaps(node, message.taps ?? []);
     return true;
   }
@@ -104,6 +96,12 @@ export function createMessage(given, actions) {
 
 function controls(node) {
   return node.querySelectorAll("a, button, iframe");
+}
+
+/** Return the sender and the summary of a message for screen readers. */
+export function describeMessage(message) {
+  const sender = message.direction === "INBOUND" ? "Reply" : (message.sender_name ?? message.sender);
+  return `${sender}: ${describeContent(message)}`;
 }
 
 /** Return the line above the first message of a day. */

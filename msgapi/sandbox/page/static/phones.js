@@ -4,11 +4,11 @@
 // details are three views; on a wide one they are side by side.
 
 import { get, pageValue, post } from "./api.js";
-import { ask, copy, dialog, element, emptyState, menu, recall, remember, replace, toast } from "./dom.js";
+import { ask, copy, element, emptyState, menu, recall, remember, replace, toast } from "./dom.js";
 import { createConversation } from "./conversation.js";
 import { createDetails } from "./details.js";
 import { createList } from "./conversations.js";
-import { canBeRead, isUnderWay } from "./states.js";
+import { changesOf, isUnderWay } from "./states.js";
 
 const NARROW = matchMedia("(max-width: 760px)");
 const WIDE = matchMedia("(min-width: 1180px)");
@@ -31,7 +31,7 @@ export function create() {
     },
     writeFirst,
   );
-  const details = createDetails({ change, fail, close: closeDetails });
+  const details = createDetails({ change, close: closeDetails });
   const conversation = createConversation(
     {
       tap,
@@ -98,13 +98,10 @@ export function create() {
     const opened = conversation.open(recipient, messageId);
     drawStart();
     try {
-      await opened;
+      const message = await opened;
+      if (message !== null && conversation.recipient === recipient && WIDE.matches) showDetails(message);
     } catch (error) {
       toast(error.message, "bad");
-    }
-    if (messageId !== null && details.message?.id !== messageId) {
-      const message = await get(`/_sandbox/messages/${encodeURIComponent(messageId)}`).catch(() => null);
-      if (message !== null && conversation.recipient === recipient && WIDE.matches) showDetails(message);
     }
   }
 
@@ -117,13 +114,17 @@ export function create() {
     details.node.hidden = !beside && !detailsOpen;
   }
 
+  function openPanel() {
+    if (WIDE.matches) remember("details", "on");
+    else detailsOpen = true;
+    drawPanels();
+  }
+
   function showDetails(message, name = null) {
     conversation.select(message.id);
     details.showMessage(message);
     if (name !== null) details.unfold(name);
-    if (WIDE.matches) remember("details", "on");
-    else detailsOpen = true;
-    drawPanels();
+    openPanel();
     if (!WIDE.matches) details.focus();
   }
 
@@ -132,24 +133,20 @@ export function create() {
       closeDetails();
       return;
     }
-    if (WIDE.matches) remember("details", "on");
-    else detailsOpen = true;
     if (details.message === null) details.showConversation(conversation.recipient, conversation.info);
-    drawPanels();
+    openPanel();
     details.focus();
   }
 
   function closeDetails() {
     const inside = details.node.contains(document.activeElement);
-    if (details.message !== null && WIDE.matches) {
-      // The first step back is from the message to its conversation.
-      conversation.select(null);
-      details.showConversation(conversation.recipient, conversation.info);
-    } else {
+    // On a wide page, the first step back is from the message to its conversation.
+    const stays = details.message !== null && WIDE.matches;
+    conversation.select(null);
+    details.showConversation(conversation.recipient, conversation.info);
+    if (!stays) {
       if (WIDE.matches) remember("details", "off");
       detailsOpen = false;
-      conversation.select(null);
-      details.showConversation(conversation.recipient, conversation.info);
       drawPanels();
     }
     if (inside) conversation.focusLast();
@@ -176,69 +173,45 @@ export function create() {
     button.disabled = false;
   }
 
-  function change(message, what, body) {
-    const path = (name) => `/_sandbox/messages/${encodeURIComponent(message.id)}/${name}`;
+  function change(message, name) {
+    return name === "fail" ? fail(message) : send(message, name);
+  }
+
+  function send(message, name, body) {
+    const path = (one) => `/_sandbox/messages/${encodeURIComponent(message.id)}/${one}`;
     return attempt(async () => {
-      if (what === "read" && isUnderWay(message)) await post(path("deliver"));
-      await post(path(what), body);
+      if (name === "read" && isUnderWay(message)) await post(path("deliver"));
+      await post(path(name), body);
     });
   }
 
-  function fail(message) {
+  async function fail(message) {
     const email = message.channel === "EMAIL";
-    const known = email ? EMAIL_REASONS : reasons;
-    const select = element(
-      "select",
-      {},
-      known.map((one) => element("option", { value: one, text: one })),
-    );
-    const form = element(
-      "form",
-      { method: "dialog", class: "form" },
-      element("p", {
-        class: "muted",
-        text: email
-          ? "The mail bounces: `bounce` for good, `full` for now."
-          : "The delivery fails, the hold is released, and the webhook message.failed goes out with this reason.",
-      }),
-      element("label", { class: "field" }, element("span", { text: "Reason" }), select),
-      element(
-        "div",
-        { class: "form-actions" },
-        element("button", { type: "button", class: "button", text: "Cancel", on: { click: () => shown.close() } }),
-        element("button", { type: "submit", class: "button danger", text: email ? "Bounce" : "Fail" }),
-      ),
-    );
-    form.addEventListener("submit", () => void change(message, "fail", { reason: select.value }));
-    const shown = dialog({ title: email ? "Let the mail bounce" : "Let the message fail", body: form });
-    select.focus();
+    const reason = await ask({
+      title: email ? "Let the mail bounce" : "Let the message fail",
+      text: email
+        ? "The mail bounces: `bounce` for good, `full` for now."
+        : "The delivery fails, the hold is released, and the webhook message.failed goes out with this reason.",
+      field: { label: "Reason", options: email ? EMAIL_REASONS : reasons },
+      confirm: email ? "Bounce" : "Fail",
+      danger: true,
+    });
+    if (reason !== null) await send(message, "fail", { reason });
   }
 
   function openMenu(message, button) {
-    const email = message.channel === "EMAIL";
-    const inbound = message.direction === "INBOUND";
-    const changes = [
-      { text: "Deliver", icon: "check", disabled: !isUnderWay(message), run: () => change(message, "deliver") },
-      {
-        text: email ? "Open" : "Read",
-        icon: "check-double",
-        disabled: !canBeRead(message),
-        run: () => change(message, "read"),
-      },
-      {
-        text: email ? "Bounce …" : "Fail …",
-        icon: "alert",
-        kind: "danger",
-        disabled: !isUnderWay(message),
-        run: () => fail(message),
-      },
-      { text: "Expire", icon: "clock", disabled: !isUnderWay(message), run: () => change(message, "expire") },
-      null,
-    ];
+    const changes = changesOf(message).map(({ name, text, image, possible }) => ({
+      text,
+      icon: image,
+      kind: name === "fail" ? "danger" : null,
+      disabled: !possible,
+      run: () => change(message, name),
+    }));
+    const outbound = message.direction !== "INBOUND";
     menu(button, [
-      ...(inbound ? [] : changes),
+      ...(outbound ? [...changes, null] : []),
       { text: "States and content", icon: "info", run: () => showDetails(message) },
-      ...(inbound ? [] : [{ text: "Request", icon: "terminal", run: () => showDetails(message, "Request") }]),
+      ...(outbound ? [{ text: "Request", icon: "terminal", run: () => showDetails(message, "Request") }] : []),
       { text: "Copy the id", icon: "copy", run: () => copy(message.id) },
     ]);
   }
@@ -317,7 +290,7 @@ export function create() {
       get("/_sandbox/account").catch(() => null),
       get("/_sandbox/agents", { limit: 200 }).catch(() => null),
     ]);
-    if (account?.fail_reasons?.length) reasons = account.fail_reasons.map((one) => one.reason ?? one);
+    if (account?.fail_reasons?.length) reasons = account.fail_reasons;
     if (found !== null) agents = found.data.filter((one) => one.launched && one.status === "APPROVED");
     conversation.drawFoot();
   }

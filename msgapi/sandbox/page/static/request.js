@@ -2,9 +2,9 @@
 //
 // They are not live, since a request does not change.
 
-import { element, icon, replace, timeElement } from "./dom.js";
+import { element, emptyState, icon, replace, timeElement } from "./dom.js";
 import { table } from "./lists.js";
-import { codeView, copyable, prettyJson, setHidden, setText, stateBadge } from "./widgets.js";
+import { codeView, copyable, facts, prettyJson, setHidden, setText, stateBadge } from "./widgets.js";
 
 /** Return the tone of the badge of an HTTP status. */
 export function tone(status) {
@@ -15,13 +15,11 @@ export function tone(status) {
 
 /** The details of the request that is chosen; *leave* is called by its back button. */
 export function createDetails(leave) {
-  const empty = element(
-    "div",
-    { class: "empty request-none" },
-    element("div", { class: "empty-icon" }, icon("terminal")),
-    element("h2", { text: "No request is chosen" }),
-    element("p", { text: "Choose a request to see its body, its response, and how to repeat it with curl or msgapi." }),
-  );
+  const empty = emptyState({
+    iconName: "terminal",
+    title: "No request is chosen",
+    text: "Choose a request to see its body, its response, and how to repeat it with curl or msgapi.",
+  });
   const back = element(
     "button",
     { type: "button", class: "icon-button request-back", aria: { label: "Back to the list" } },
@@ -30,7 +28,7 @@ export function createDetails(leave) {
   back.addEventListener("click", leave);
   const status = stateBadge("");
   const title = element("h2", { class: "request-title", tabindex: "-1" });
-  const facts = element("dl", { class: "facts" });
+  const pairs = element("dl", { class: "facts" });
   const refusal = createRefusal();
   const body = codeView("Request", [
     ["Pretty", prettyJson],
@@ -49,7 +47,7 @@ export function createDetails(leave) {
     element(
       "div",
       { class: "request-body" },
-      facts,
+      pairs,
       refusal.node,
       element("div", { class: "request-codes" }, body.node, response.node, curl.node, python.node),
     ),
@@ -63,7 +61,7 @@ export function createDetails(leave) {
       content.scrollTop = 0;
       status.update(String(request.status), tone(request.status));
       setText(title, `${request.method} ${request.path}`);
-      replace(facts, factsOf(request));
+      replace(pairs, facts(pairsOf(request)));
       refusal.update(request);
       setHidden(body.node, !request.body);
       body.update(request.body ?? "");
@@ -75,20 +73,17 @@ export function createDetails(leave) {
   };
 }
 
-function factsOf(request) {
+function pairsOf(request) {
   const message = acceptedMessage(request);
-  const fact = (label, value) => [element("dt", { text: label }), element("dd", {}, value)];
+  const copy = (text, what) => (text ? copyable(text, what).node : null);
   return [
-    fact("Number", String(request.number)),
-    fact("Time", timeElement(request.at)),
-    ...(request.query ? [fact("Query", copyable(request.query, "the query").node)] : []),
-    fact(
-      "Idempotency key",
-      request.idempotency_key ? copyable(request.idempotency_key, "the idempotency key").node : "none",
-    ),
-    fact("Replayed", request.replayed ? "yes: the stored response to this idempotency key" : "no"),
-    ...(message ? [fact("Message", messageLink(message))] : []),
-    ...(request.fault ? [fact("Fault", `${request.fault}, simulated`)] : []),
+    ["Number", String(request.number)],
+    ["Time", timeElement(request.at)],
+    ["Query", copy(request.query, "the query")],
+    ["Idempotency key", copy(request.idempotency_key, "the idempotency key") ?? "none"],
+    ["Replayed", request.replayed ? "yes: the stored response to this idempotency key" : "no"],
+    ["Message", message ? messageLink(message) : null],
+    ["Fault", request.fault ? `${request.fault}, simulated` : null],
   ];
 }
 

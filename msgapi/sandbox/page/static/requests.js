@@ -7,39 +7,34 @@
 // - `#requests/NUMBER` chooses a request.
 
 import { get } from "./api.js";
-import { debounce, element, icon, replace, timeElement } from "./dom.js";
-import { coalesced, keyedList, STILL } from "./lists.js";
+import { debounce, element, emptyState, formatClock, icon, replace, timeElement } from "./dom.js";
+import { keyedList, refresher, STILL } from "./lists.js";
 import { createDetails, tone } from "./request.js";
-import { emptyState, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
+import { choices, setHidden, setText, showError, stateBadge, uniqueId } from "./widgets.js";
 
 const PAGE = 100; // rows
 const NEWEST = 20; // requests that are fetched after a change, if the rows of before follow on them
+const FIRST = { cursor: null, number: 1 }; // the newest page
 const STATUSES = [
-  ["", "All"],
-  ["2xx", "2xx"],
-  ["4xx", "4xx"],
-  ["5xx", "5xx"],
+  { value: "", text: "All", label: "All statuses" },
+  ...["2xx", "4xx", "5xx"].map((value) => ({ value, text: value, label: `Status ${value}` })),
 ];
-const COMMANDS = [
-  "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi",
-  "msgapi balance",
-];
+const COMMANDS = "msgapi send --to +4915112345678 --agent ag_live_demo --traffic TRANSACTION --text Hi\nmsgapi balance";
 const WIDE = matchMedia("(min-width: 901px)"); // the list and the details are side by side; see requests.css
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
 /** Create the tab. */
 export function create() {
   const filters = createFilters(() => restart());
   const list = element("ul", { class: "request-list", aria: { label: "Requests" } });
   const scroll = element("div", { class: "request-scroll" }, list);
-  const empty = emptyState(
-    "terminal",
-    "No requests yet",
-    "Every request to the API appears here, with its response. Send one:",
-    ...COMMANDS,
-  );
+  const empty = emptyState({
+    iconName: "terminal",
+    title: "No requests yet",
+    text: "Every request to the API appears here, with its response. Send one:",
+    code: COMMANDS,
+  });
   const nothing = element("p", { class: "nothing", text: "No request matches the filters." });
-  const pause = createPause(() => fetchNewest());
+  const pause = createPause(() => fetchNewest.request());
   const fetchPage = (cursor = null, limit = PAGE) => get("/_sandbox/requests", { ...filters.params(), limit, cursor });
   const pager = createPager(
     (page) => load(page),
@@ -114,13 +109,13 @@ export function create() {
       showError(error);
     } finally {
       loading -= 1;
-      if (loading === 0 && missed) fetchNewest();
+      if (loading === 0 && missed) fetchNewest.request();
     }
   };
-  const restart = () => load({ cursor: null, first: true, number: 1 });
+  const restart = () => load(FIRST);
 
   // Only the newest requests are fetched after a change, and a whole page if there are more of them.
-  const fetchNewest = coalesced(
+  const fetchNewest = refresher(
     async () => {
       missed = loading > 0;
       if (missed || !pager.isFirst()) return;
@@ -174,9 +169,8 @@ export function create() {
     },
     hide() {},
     change(data) {
-      if (data.reset) {
-        void restart();
-      } else if (data.requests) fetchNewest();
+      if (data.reset) void restart();
+      else if (data.requests) fetchNewest.request();
     },
     shortcuts: [
       { key: "p", text: "Pause or resume the list", run: () => pause.toggle() },
@@ -219,19 +213,9 @@ function moveFocus(event, list) {
 
 function createFilters(apply) {
   let status = "";
-  const buttons = STATUSES.map(([value, label]) => {
-    const button = element("button", {
-      type: "button",
-      class: "choice",
-      aria: { pressed: value === status, label: value ? `Status ${label}` : "All statuses" },
-      text: label,
-    });
-    button.addEventListener("click", () => {
-      status = value;
-      buttons.forEach((one, at) => one.setAttribute("aria-pressed", String(STATUSES[at][0] === status)));
-      apply();
-    });
-    return button;
+  const statuses = choices("Status", STATUSES, (value) => {
+    status = value;
+    apply();
   });
   const id = uniqueId("path");
   const path = element("input", {
@@ -246,7 +230,7 @@ function createFilters(apply) {
   const node = element(
     "div",
     { class: "request-filters", role: "search", aria: { label: "Filters of the requests" } },
-    element("span", { class: "choices", role: "group", aria: { label: "Status" } }, buttons),
+    statuses,
     element(
       "span",
       { class: "search" },
@@ -295,7 +279,7 @@ function createPause(resumed) {
 // Pages of older requests. Live requests are added to the first page only.
 // Rows leave the first page while it is shown, so the page after it is asked for when it is wanted.
 function createPager(load, fetchFirst) {
-  let page = { cursor: null, first: true, number: 1 };
+  let page = FIRST;
   let next = null;
   const newest = element("button", { type: "button", class: "button small", text: "Newest" });
   const older = element("button", { type: "button", class: "button small", text: "Older" });
@@ -307,30 +291,30 @@ function createPager(load, fetchFirst) {
     newest,
     older,
   );
-  newest.addEventListener("click", () => void load({ cursor: null, first: true, number: 1 }));
+  newest.addEventListener("click", () => void load(FIRST));
   const goOlder = async () => {
     try {
-      const cursor = page.first ? (await fetchFirst()).next_cursor : next;
-      if (cursor) await load({ cursor, first: false, number: page.number + 1 });
+      const cursor = page === FIRST ? (await fetchFirst()).next_cursor : next;
+      if (cursor) await load({ cursor, number: page.number + 1 });
     } catch (error) {
       showError(error);
     }
   };
   older.addEventListener("click", () => void goOlder());
   const allow = (allowed) => {
-    setHidden(node, page.first && !allowed);
-    newest.disabled = page.first;
+    setHidden(node, page === FIRST && !allowed);
+    newest.disabled = page === FIRST;
     older.disabled = !allowed;
   };
   return {
     node,
-    isFirst: () => page.first,
+    isFirst: () => page === FIRST,
     allowOlder: () => allow(true),
     update(shown, following) {
       page = shown;
       next = following;
       allow(next !== null);
-      setText(where, page.first ? "Newest first" : `Page ${page.number} · not live`);
+      setText(where, page === FIRST ? "Newest first" : `Page ${page.number} · not live`);
     },
   };
 }
@@ -353,7 +337,7 @@ function createRow(request, choose) {
       }),
       element("span", { class: "request-code", text: [request.code, ...marks].filter(Boolean).join(" · ") }),
     ),
-    timeElement(request.at, CLOCK.format(new Date(request.at))),
+    timeElement(request.at, formatClock(request.at, true)),
   );
   button.addEventListener("click", () => choose(request));
   button.addEventListener("keydown", (event) => {

@@ -36,9 +36,22 @@ export function isUnderWay({ status, direction }) {
   return direction !== "INBOUND" && UNDER_WAY.includes(status);
 }
 
-/** Whether it can become read: after its delivery if it is under way. */
-export function canBeRead(message) {
+// Whether it can become read: after its delivery if it is under way.
+function canBeRead(message) {
   return isUnderWay(message) || (message.direction !== "INBOUND" && message.status === "DELIVERED");
+}
+
+/** Return the changes of a message that the sandbox can make: `[{name, text, image, possible}]`. */
+export function changesOf(message) {
+  if (message.direction === "INBOUND") return [];
+  const email = message.channel === "EMAIL";
+  const possible = isUnderWay(message);
+  return [
+    { name: "deliver", text: "Deliver", image: "check", possible },
+    { name: "read", text: email ? "Open" : "Read", image: "check-double", possible: canBeRead(message) },
+    { name: "fail", text: email ? "Bounce …" : "Fail …", image: "alert", possible },
+    { name: "expire", text: "Expire", image: "clock", possible },
+  ];
 }
 
 /** Return the name of an event of a message for people. */

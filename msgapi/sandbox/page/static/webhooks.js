@@ -4,13 +4,12 @@
 // - An open delivery stays open, and its body keeps the selection, when live data arrive.
 
 import { get, post } from "./api.js";
-import { element, icon } from "./dom.js";
-import { coalesced, getAll, keyedList, liveRows, pages, table } from "./lists.js";
+import { element, emptyState, icon } from "./dom.js";
+import { getAll, keyedList, liveRows, pages, refresher, table } from "./lists.js";
 import {
   action,
   codeView,
   copyable,
-  emptyState,
   field,
   form,
   panel,
@@ -26,13 +25,15 @@ import {
 /** Create the section Webhooks. */
 export function createWebhooks() {
   const endpoints = element("ul", { class: "entities" });
-  const empty = emptyState(
-    "globe",
-    "No webhook endpoints",
-    "The first command receives events and prints them. The second, in another terminal, subscribes to all events:",
-    "msgapi webhooks listen --port 8026 --secret whsec_local",
-    "msgapi webhooks add http://127.0.0.1:8026/ --secret whsec_local",
-  );
+  const empty = emptyState({
+    iconName: "globe",
+    title: "No webhook endpoints",
+    text: "The first command receives events and prints them. The second, in another terminal, subscribes to all events:",
+    code: [
+      "msgapi webhooks listen --port 8026 --secret whsec_local",
+      "msgapi webhooks add http://127.0.0.1:8026/ --secret whsec_local",
+    ].join("\n"),
+  });
   const endpointCards = keyedList(endpoints, { key: (one) => one.id, create: createEndpoint });
 
   const which = choice("Endpoint", "All endpoints");
@@ -70,13 +71,12 @@ export function createWebhooks() {
     event.add(data.flatMap((one) => one.events).map((one) => [one, one]));
     await paged.refresh();
   };
-  const refresh = coalesced(load);
+  const { request: refresh } = refresher(load);
   const restart = () => {
     refresh();
-    filter();
+    paged.restart();
   };
-  const filter = coalesced(() => paged.restart(), { interval: 0 });
-  for (const one of [which, event]) one.select.addEventListener("change", filter);
+  for (const one of [which, event]) one.select.addEventListener("change", paged.restart);
 
   const node = element(
     "div",

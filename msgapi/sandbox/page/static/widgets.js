@@ -1,11 +1,11 @@
-// Parts that the tabs Account and Requests are built from: panels, values, actions, fields, forms and code.
+// Parts that the tabs are built from: panels, values, actions, fields, forms and code.
 //
 // Rules:
 // - A node that is on the page is changed, not replaced, so that focus, selection and open details stay.
 // - What the user has typed and not yet sent is never overwritten by live data.
 // - An error of the API is shown beside the control that caused it, and as a toast.
 
-import { codeBlock as commandBlock, copyButton, element, emptyState as emptyList, formatTime, toast } from "./dom.js";
+import { copyButton, element, formatTime, toast } from "./dom.js";
 
 let ids = 0;
 
@@ -43,8 +43,8 @@ export function showError(error) {
   toast(error.message, "bad");
 }
 
-/** A section with a heading. *aside* stands right of the heading; a *flush* body has no padding. */
-export function panel(title, { description = "", aside = null, wide = false, flush = false } = {}, ...children) {
+/** A section with a heading. *aside* stands right of the heading. */
+export function panel(title, { description = "", aside = null, wide = false } = {}, ...children) {
   const id = uniqueId("panel");
   return element(
     "section",
@@ -52,7 +52,7 @@ export function panel(title, { description = "", aside = null, wide = false, flu
     element("header", {}, element("h2", { id, text: title }), aside),
     element(
       "div",
-      { class: ["panel-body", flush && "flush"] },
+      { class: "panel-body" },
       description ? element("p", { class: "panel-description", text: description }) : null,
       children,
     ),
@@ -144,14 +144,10 @@ export function cardTitle(id, label) {
   return { title, below, update };
 }
 
-/** What to do while a list has nothing, with commands to copy. */
-export function emptyState(iconName, title, text, ...commands) {
-  return emptyList({ iconName, title, text, code: commands.join("\n") });
-}
-
-/** A command with a button that copies it. */
-export function commandLine(command) {
-  return commandBlock(command, "Copy the command");
+/** The rows of a list with the class `facts`: `pairs` are a name and a text or node; those without a value are left out. */
+export function facts(pairs) {
+  const given = pairs.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  return given.map(([name, value]) => [element("dt", { text: name }), element("dd", {}, value)]);
 }
 
 /**
@@ -166,7 +162,7 @@ export function action(label, job, { kind = "", describe = null, done = null } =
   if (describe) button.setAttribute("aria-label", describe);
   button.addEventListener("click", () => void runWith(button, error, job, done));
   const node = element("span", { class: "action" }, button, error);
-  return { node, button, update: (text) => setText(button, text) };
+  return { node, update: (text) => setText(button, text) };
 }
 
 async function runWith(button, error, job, done) {
@@ -191,7 +187,7 @@ async function runWith(button, error, job, done) {
 }
 
 /** An input with its label; `.fail(message)` shows what is wrong with it, `.value` is its text. */
-export function field(label, { name, type = "text", hint = "", suffix = "", ...attributes } = {}) {
+export function field(label, { name, type = "text", suffix = "", ...attributes } = {}) {
   const id = uniqueId("field");
   const input = element("input", { id, name, type, autocomplete: "off", class: "input", ...attributes });
   const error = element("span", { class: "field-error", id: `${id}-error`, role: "alert", hidden: true });
@@ -208,11 +204,8 @@ export function field(label, { name, type = "text", hint = "", suffix = "", ...a
       input,
       ...(suffix ? [element("span", { class: "suffix", text: suffix })] : []),
     ),
-    ...(hint ? [element("span", { class: "remark", id: `${id}-hint`, text: hint })] : []),
     error,
   );
-  const described = hint ? `${id}-hint` : "";
-  if (described) input.setAttribute("aria-describedby", described);
   return {
     node,
     input,
@@ -226,11 +219,13 @@ export function field(label, { name, type = "text", hint = "", suffix = "", ...a
     },
     fail(message) {
       setHidden(setText(error, message), !message);
-      if (message) input.setAttribute("aria-invalid", "true");
-      else input.removeAttribute("aria-invalid");
-      const ids = [described, message ? error.id : ""].filter(Boolean).join(" ");
-      if (ids) input.setAttribute("aria-describedby", ids);
-      else input.removeAttribute("aria-describedby");
+      if (message) {
+        input.setAttribute("aria-invalid", "true");
+        input.setAttribute("aria-describedby", error.id);
+      } else {
+        input.removeAttribute("aria-invalid");
+        input.removeAttribute("aria-describedby");
+      }
     },
   };
 }
@@ -271,7 +266,7 @@ export function form(label, fields, submit, { kind = "", done = null, keep = fal
     event.preventDefault();
     void runWith(button, error, job, done);
   });
-  return { node, button };
+  return { node };
 }
 
 // Show the details of an error at the fields that they name. The rest is shown beside the button.
@@ -300,22 +295,38 @@ export function prettyJson(text) {
   }
 }
 
+/**
+ * Buttons of which one is pressed, at first the first one. `options` are `{value, text, label}` (`label` for screen
+ * readers, if the text is not enough); `choose(value)` is called with the one that is pressed.
+ */
+export function choices(label, options, choose) {
+  const buttons = options.map((one, at) =>
+    element("button", {
+      type: "button",
+      class: "choice",
+      aria: { pressed: at === 0, label: one.label },
+      text: one.text,
+      on: { click: () => press(at) },
+    }),
+  );
+  const press = (pressed) => {
+    buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(at === pressed)));
+    choose(options[pressed].value);
+  };
+  return element("span", { class: "choices", role: "group", aria: { label } }, buttons);
+}
+
 /** A block of code with a title and a copy button; *views* are pairs of a name and a function of the text. */
 export function codeView(title, views = [["", (text) => text]]) {
   const code = element("code");
-  let [chosen] = views;
+  let [[, view]] = views;
   let text = null;
-  const show = () => setText(code, chosen[1](text ?? ""));
-  const switches = views.map((view) => {
-    const pressed = view === chosen;
-    const button = element("button", { type: "button", class: "choice", aria: { pressed }, text: view[0] });
-    button.addEventListener("click", () => {
-      chosen = view;
-      switches.forEach((one, at) => one.setAttribute("aria-pressed", String(views[at] === chosen)));
-      show();
-    });
-    return button;
-  });
+  const show = () => setText(code, view(text ?? ""));
+  const options = views.map(([name, value]) => ({ text: name, value }));
+  const choose = (value) => {
+    view = value;
+    show();
+  };
   const node = element(
     "section",
     { class: "code-view", aria: { label: title } },
@@ -323,9 +334,7 @@ export function codeView(title, views = [["", (text) => text]]) {
       "div",
       { class: "code-head" },
       element("h3", { text: title }),
-      views.length > 1
-        ? element("span", { class: "choices", role: "group", aria: { label: `View of ${title}` } }, switches)
-        : null,
+      views.length > 1 ? choices(`View of ${title}`, options, choose) : null,
       copyButton(() => code.textContent, `Copy ${title}`),
     ),
     element("pre", { tabindex: "0", role: "group", aria: { label: title } }, code),
