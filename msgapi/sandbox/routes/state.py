@@ -99,8 +99,7 @@ class FaultsResponse:
 
 
 _WEBHOOK_NAMES: Final = tuple(one.name for one in fields(WebhookFaultChanges))
-for _model in (FaultChanges, FaultsResponse):
-    _ = map_fields(_model, _NAMES)
+_PATHS: Final = {model: map_fields(model, _NAMES) for model in (FaultChanges, FaultsResponse)}
 
 
 @final
