@@ -188,7 +188,8 @@ def _options(command: click.Command) -> list[str]:
     for option in sorted(options, key=lambda one: group_of(one) == "Options"):
         names = ", ".join(f"`{name}`" for name in option.opts[:-1])
         last = f"`{option.opts[-1]}{_value_of(option)}`"
-        text = _prose(option.help or "") + (" Required." if option.required else "")
+        default = f" The default is `{option.default}`." if option.show_default is True else ""
+        text = _prose(option.help or "") + (" Required." if option.required else "") + default
         tables.setdefault(group_of(option), []).append((f"{names}, {last}" if names else last, text))
     return [
         part for title, rows in tables.items() for part in (f"**{title}**", _table(("option", "what it does"), rows))
