@@ -207,8 +207,9 @@ def units() -> str:
                 `Sandbox(prices=PriceList(...))`, and give those of your account to `msgapi batch
                 --price basic=0.07` and `billing.Prices`. `messages.unit(message)` is the unit of a text
                 or card as far as the message alone decides it, and `billing.estimate` adds up a batch."""),
-            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations are seconds, times are
-                `datetime` with a zone. The use cases of an agent are {cases}.""")
+            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations, such as those of time-outs,
+                are seconds, as a float or an int. The `ttl` of a message is text with a unit, such as `"900s"`. Times
+                are `datetime` with a zone. The use cases of an agent are {cases}.""")
             + "\n",
         ]
     )
@@ -254,7 +255,8 @@ def _options(command: click.Command) -> list[str]:
     for option in sorted(options, key=lambda one: group_of(one) == "Options"):
         names = ", ".join(f"`{name}`" for name in option.opts[:-1])
         last = f"`{option.opts[-1]}{_value_of(option)}`"
-        text = _prose(option.help or "") + (" Required." if option.required else "")
+        default = f" The default is `{option.default}`." if option.show_default is True else ""
+        text = _prose(option.help or "") + (" Required." if option.required else "") + default
         tables.setdefault(group_of(option), []).append((f"{names}, {last}" if names else last, text))
     return [
         part for title, rows in tables.items() for part in (f"**{title}**", _table(("option", "what it does"), rows))
