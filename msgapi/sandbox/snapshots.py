@@ -49,7 +49,7 @@ STORED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "wallet": ("free", "ledger", "_holds"),
     "faults": ("_names",),
     "agents": ("_by_id", "_renamed"),
-    "schedule": ("_heap", "_order"),
+    "schedule": ("_items", "_order"),
     "webhook_queue": ("_attempts", "_numbers"),
     "log": ("accepted", "dropped", "_entries", "_final", "_usage"),
     "idempotency": ("_stored", "_sweep_at", "_blocks", "_lines", "_block"),

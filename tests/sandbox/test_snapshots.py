@@ -428,14 +428,14 @@ def idempotency(**changes: object) -> dict[str, Any]:
         ({"random": "ä"}, "the snapshot is damaged at random: ValueError"),
         ({"log": {**BUSY["log"], "final": [[0, "x"]]}}, "the snapshot is damaged at log: KeyError"),
         (
-            {"schedule": {"order": 1, "heap": [[1.0, 0, {"steps": {"message_id": "m", "steps": []}}]]}},
-            "the snapshot is damaged at schedule.heap[0][2].steps: has no step",
+            {"schedule": {"order": 1, "items": [[1.0, 0, {"steps": {"message_id": "m", "steps": []}}]]}},
+            "the snapshot is damaged at schedule.items[0][2].steps: has no step",
         ),
         (
-            {"schedule": {"order": 1, "heap": [[1.0, 0]]}},
-            "the snapshot is damaged at schedule.heap[0]: must be an array of 3",
+            {"schedule": {"order": 1, "items": [[1.0, 0]]}},
+            "the snapshot is damaged at schedule.items[0]: must be an array of 3",
         ),
-        ({"schedule": {"order": 1, "heap": 5}}, "the snapshot is damaged at schedule.heap: must be an array"),
+        ({"schedule": {"order": 1, "items": 5}}, "the snapshot is damaged at schedule.items: must be an array"),
         ({"sessions": {"open": [[1, 2]]}}, "the snapshot is damaged at sessions.open[0][0]: must be an array of 2"),
         ({"faults": {"names": []}, "events": []}, "the snapshot is damaged at events: must be an object"),
         ({"faults": {}}, "the snapshot is damaged at faults.names: is required"),
@@ -513,7 +513,7 @@ def test_a_reload_that_is_retried_is_scheduled_again() -> None:
         assert box.handle(request(method, f"/v1/billing/{target}", body=body)).response.status < 300
     assert send(box).status == 200
     taken = through_json(box)
-    assert {"reload": True} in [item for _, _, item in taken["schedule"]["heap"]]
+    assert {"reload": True} in [item for _, _, item in taken["schedule"]["items"]]
     assert through_json(Sandbox.from_snapshot(taken, clock=SetClock())) == taken
 
 
@@ -528,12 +528,12 @@ def test_what_is_scheduled_twice_is_damaged(same: int) -> None:
     box = Sandbox(clock=SetClock())
     assert [send(box).status, send(box).status] == [200, 200]
     damaged = through_json(box)
-    first, second = damaged["schedule"]["heap"]
+    first, second = damaged["schedule"]["items"]
     if same == 1:
         second[1] = first[1]
     else:
         second[2] = first[2]
-    with pytest.raises(ValueError, match=r"damaged at schedule\.heap: has an item twice"):
+    with pytest.raises(ValueError, match=r"damaged at schedule\.items: has an item twice"):
         _ = Sandbox.from_snapshot(damaged)
 
 

@@ -1,9 +1,11 @@
 """The state of an account between two requests, the options it is created with, and what is scheduled in it."""
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import blake2b
+from itertools import chain
 from random import Random
 from typing import Any, Final, Literal, Protocol, TypeAlias, final
 from uuid import UUID
@@ -126,40 +128,76 @@ ScheduledItem: TypeAlias = NextStep | ReloadRetry | Pair
 
 ScheduleRow: TypeAlias = tuple[float, int, ScheduledItem]
 """When an item is due, its number, and the item."""
+StoredRow: TypeAlias = tuple[float, int, str | ReloadRetry | Pair]
+"""The same with the id of a message in place of its step.
+
+Such a row is of text and numbers, and costs the garbage collector nothing, however many there are.
+"""
 
 
 @final
 @define(eq=False, repr=False)
 class ScheduledItems:
-    """The items that are scheduled, as a heap; those that are due at once are in the order of their numbers.
+    """The items that are scheduled; those that are due at once are in the order of their numbers.
 
-    In the heap, the step of a message is the id of the message: then the row is of text and numbers, and costs the
-    garbage collector nothing, however many there are. *steps* has the steps of each message.
+    *steps* has the steps of each message. The rows of steps to the same status are a queue, if each is due after the
+    one before, as with a fixed delay: then a row costs the same, however many there are. The other rows are a heap.
+    *first* is the row that is due first.
     """
 
-    heap: list[tuple[float, int, str | ReloadRetry | Pair]] = field(factory=list, init=False)
-    steps: dict[str, DeliverySteps] = field(factory=dict, init=False)
+    first: StoredRow | None = field(default=None, init=False)
+    _steps: dict[str, DeliverySteps] = field(factory=dict, init=False)
+    _queues: dict[MessageStatus, deque[StoredRow]] = field(factory=dict, init=False)
+    _heap: list[StoredRow] = field(factory=list, init=False)
+    _first_queue: deque[StoredRow] | None = field(default=None, init=False)  # that has the first row; None for the heap
 
     @property
     def rows(self) -> list[ScheduleRow]:
         """All items."""
-        return [(at, number, self._find(item)) for at, number, item in self.heap]
+        return [(at, number, self._find(item)) for at, number, item in chain(self._heap, *self._queues.values())]
 
     def push(self, at: float, number: int, item: ScheduledItem) -> None:
         """Add an item."""
         if isinstance(item, NextStep):
-            self.steps[item.message_id] = item.steps
-            heapq.heappush(self.heap, (at, number, item.message_id))
+            self.push_steps(at, number, item.message_id, item.steps)
         else:
-            heapq.heappush(self.heap, (at, number, item))
+            self._push((at, number, item))
+
+    def push_steps(self, at: float, number: int, message_id: str, steps: DeliverySteps) -> None:
+        """Add the next step of a message, the first of *steps*."""
+        self._steps[message_id] = steps
+        queue, row = self._queues.get(steps[0].status), (at, number, message_id)
+        if queue is None:
+            queue = self._queues[steps[0].status] = deque()
+        if queue and row < queue[-1]:
+            self._push(row)
+            return
+        queue.append(row)
+        if self.first is None or row < self.first:
+            self.first, self._first_queue = row, queue
 
     def pop(self) -> tuple[float, ScheduledItem]:
-        """Remove and return the earliest item, with its time."""
-        at, _, item = heapq.heappop(self.heap)
-        return at, _new_step(item, self.steps.pop(item)) if isinstance(item, str) else item
+        """Remove and return the first item, which there must be, with its time."""
+        queue = self._first_queue
+        at, _, item = heapq.heappop(self._heap) if queue is None else queue.popleft()
+        self.first, self._first_queue = self._heap[0] if self._heap else None, None
+        for queue in self._queues.values():
+            if queue and (self.first is None or queue[0] < self.first):
+                self.first, self._first_queue = queue[0], queue
+        return at, _new_step(item, self._steps.pop(item)) if isinstance(item, str) else item
+
+    def next_status(self, message_id: str) -> MessageStatus | None:
+        """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
+        steps = self._steps.get(message_id)
+        return None if steps is None else steps[0].status
+
+    def _push(self, row: StoredRow) -> None:
+        heapq.heappush(self._heap, row)
+        if self.first is None or row < self.first:
+            self.first, self._first_queue = row, None
 
     def _find(self, item: str | ReloadRetry | Pair) -> ScheduledItem:
-        return NextStep(item, self.steps[item]) if isinstance(item, str) else item
+        return NextStep(item, self._steps[item]) if isinstance(item, str) else item
 
 
 @final
@@ -171,35 +209,33 @@ class Schedule:
     """
 
     timing: Timing | None
-    _heap: ScheduledItems = field(factory=ScheduledItems, init=False)
+    _items: ScheduledItems = field(factory=ScheduledItems, init=False)
     _order: int = field(default=0, init=False)  # of the next item: those that are due at once keep their order
 
     def next_at(self) -> float | None:
         """Return when the next item is due, in Unix seconds."""
-        heap = self._heap.heap
-        return heap[0][0] if heap else None
+        first = self._items.first
+        return None if first is None else first[0]
 
     def add(self, item: ScheduledItem, at: float) -> None:
         """Schedule an item."""
-        self._heap.push(at, self._order, item)
+        self._items.push(at, self._order, item)
         self._order += 1
 
     def add_steps(self, message_id: str, steps: DeliverySteps, now: float) -> None:
         """Schedule the first of *steps*, counted from *now*; it carries the others with it."""
         if steps:
-            self._heap.steps[message_id] = steps
-            heapq.heappush(self._heap.heap, (now + steps[0].after, self._order, message_id))
+            self._items.push_steps(now + steps[0].after, self._order, message_id, steps)
             self._order += 1
 
     def next_status(self, message_id: str) -> MessageStatus | None:
         """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
-        steps = self._heap.steps.get(message_id)
-        return None if steps is None else steps[0].status
+        return self._items.next_status(message_id)
 
     def take(self, now: float) -> tuple[float, ScheduledItem] | None:
         """Remove and return the earliest item that is due by *now*, with its time; None if there is none."""
-        heap = self._heap.heap
-        return self._heap.pop() if heap and heap[0][0] <= now else None
+        first = self._items.first
+        return self._items.pop() if first is not None and first[0] <= now else None
 
 
 @final
