@@ -31,7 +31,7 @@ EXAMINED: Final = {
 """The examples in Python that a test of their own runs."""
 NOT_RUN: Final = {
     "it asks for a key": 1,
-    "it installs packages": 4,
+    "it installs packages": 5,
     "it needs Node.js": 1,  # tests/docs/test_examples.py runs it where there is one
     "it needs Redis": 1,
     "it serves until Ctrl-C": 1,
