@@ -192,14 +192,22 @@ def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _option
 
 
 def _shorten_signature(
-    _app: Sphinx, _what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
+    _app: Sphinx, what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
     def short(text: str | None) -> str | None:
         for pattern, replacement in _SHORTER:
             text = text and re.sub(pattern, replacement, text)
         return text
 
+    if signature == "(*args, **kwargs)" and what == "class":  # of a protocol
+        return "", None
     return short(signature), short(returned)
+
+
+def _write_dashes(_app: Sphinx, doctree: nodes.document) -> None:
+    # Between a parameter and what it means; elsewhere two hyphens begin an option.
+    for text in [one for one in doctree.findall(nodes.Text) if one == " -- "]:
+        text.parent.replace(text, nodes.Text(" \u2013 "))
 
 
 def _parse_attribute(docstring: GoogleDocstring) -> list[str]:
@@ -215,4 +223,5 @@ def setup(app: Sphinx) -> None:
     _ = app.connect("autodoc-process-docstring", _mark_examples)
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
+    _ = app.connect("doctree-read", _write_dashes)
     _ = app.connect("build-finished", _write_text)
