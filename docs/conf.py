@@ -3,12 +3,17 @@
 import re
 import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import get_args
 
+from docutils import nodes
+from docutils.io import StringOutput
 from sphinx.application import Sphinx
+from sphinx.builders.text import TextBuilder
 from sphinx.pycode import ModuleAnalyzer
+from sphinx.writers.text import TextTranslator, TextWriter
 
 from msgapi import ApiError
 from msgapi.version import VERSION
@@ -27,9 +32,12 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "recipes", "inventories"]
+exclude_patterns = ["_build", "_templates", "recipes", "inventories"]
 default_role = "code"
-nitpicky = False  # annotations name internal types, which have no page
+nitpicky = True  # a name of these packages must be in its inventory; our own internal types have no page
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!(?:aiohttp|anyio|asyncio|attrs|collections|contextlib|datetime|decimal|os|pathlib|uuid)\.).*")
+]
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 3
@@ -57,10 +65,12 @@ intersphinx_mapping = {
     "aiohttp": ("https://docs.aiohttp.org/en/stable/", _inventory("aiohttp")),
 }
 
+templates_path = ["_templates"]
 html_theme = "shibuya"
 html_title = f"msgapi {VERSION}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_js_files = ["scrolling.js"]
 html_search_scorer = str(HERE / "_static" / "scorer.js")  # a relative path would be one of the current directory
 html_copy_source = False
 html_show_sourcelink = False
@@ -77,6 +87,37 @@ html_theme_options = {
 }
 
 
+def _in_order(app: Sphinx, name: str) -> Iterator[str]:
+    # The pages in the order of the navigation.
+    yield name
+    for child in app.env.toctree_includes.get(name, ()):
+        yield from _in_order(app, child)
+
+
+_UNDERLINED = re.compile(r"^(?P<title>\S.*)\n(?:(?P<one>\*{3,})|={3,})$", re.MULTILINE)
+
+
+class _Markdown(TextTranslator):
+    # The text of docstrings with names as code.
+    def visit_literal(self, _node: nodes.Element) -> None:
+        self.add_text("`")
+
+    def depart_literal(self, _node: nodes.Element) -> None:
+        self.add_text("`")
+
+
+def _text_of(app: Sphinx, name: str) -> str:
+    # The source of a page, or of a page that is made from docstrings its text.
+    source = Path(app.env.doc2path(name)).read_text(encoding="utf-8")
+    if ".. auto" not in source:
+        return source
+    builder = TextBuilder(app, app.env)
+    builder.init()
+    target = StringOutput(encoding="unicode")
+    text = str(TextWriter(builder).write(app.env.get_doctree(name), target))
+    return _UNDERLINED.sub(lambda found: f"{'#' if found['one'] else '##'} {found['title']}", text)
+
+
 def _write_text(app: Sphinx, exception: Exception | None) -> None:
     # The same pages for programs that read text: an index, and one file of everything.
     if exception is not None:
@@ -84,10 +125,7 @@ def _write_text(app: Sphinx, exception: Exception | None) -> None:
     sys.path.insert(0, str(HERE))
     from generate import whole  # imports the tests of the layers
 
-    found = app.env.found_docs
-    index, everything = whole(
-        (name, Path(app.env.doc2path(name)).read_text(encoding="utf-8")) for name in sorted(found)
-    )
+    index, everything = whole((name, _text_of(app, name)) for name in _in_order(app, app.config.root_doc))
     _ = (Path(app.outdir) / "llms.txt").write_text(index, encoding="utf-8")
     _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
 
@@ -164,22 +202,32 @@ def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _option
 
 
 def _shorten_signature(
-    _app: Sphinx, _what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
+    _app: Sphinx, what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
     def short(text: str | None) -> str | None:
         for pattern, replacement in _SHORTER:
             text = text and re.sub(pattern, replacement, text)
         return text
 
+    if signature == "(*args, **kwargs)" and what == "class":  # of a protocol
+        return "", None
     return short(signature), short(returned)
+
+
+def _write_dashes(_app: Sphinx, doctree: nodes.document) -> None:
+    # Between a parameter and what it means; elsewhere two hyphens begin an option.
+    for text in [one for one in doctree.findall(nodes.Text) if one == " -- "]:
+        text.parent.replace(text, nodes.Text(" \u2013 "))
 
 
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
+    app.set_translator("text", _Markdown)
     _ = app.connect("autodoc-process-docstring", _document_constant)
     _ = app.connect("autodoc-process-docstring", _mark_examples)
     _ = app.connect("autodoc-process-docstring", _hide_colon, priority=490)
     _ = app.connect("autodoc-process-docstring", _restore_colon, priority=510)  # that of Napoleon is 500
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
+    _ = app.connect("doctree-read", _write_dashes)
     _ = app.connect("build-finished", _write_text)

@@ -302,7 +302,7 @@ def _layers() -> list[tuple[str, list[str]]]:
         "nouns of the API": [
             "webhooks", "testagent", "campaigns", "contacts", "agents", "billing", "messages", "recipients",
         ],
-        "from values to JSON and back": ["schema", "ratelimit", "decode", "retry", "codec", "observe", "fallback"],
+        "values and JSON": ["schema", "ratelimit", "decode", "retry", "codec", "observe", "fallback"],
         "values": ["calls", "results", "http"],
         "tools": ["clock", "concurrency", "codegen", "config", "models", "redact", "version"],
     }  # fmt: skip
@@ -319,13 +319,15 @@ def layers() -> str:
         y = 10 + number * _ROW
         parts.append(f'<rect x="10" y="{y}" width="{_WIDTH - 20}" height="{_ROW - 6}" rx="6" fill="#eef6f4"/>')
         parts.append(f'<text x="22" y="{y + 25}" fill="#0f5f56" font-weight="600">{escape(title)}</text>')
-        parts.append(f'<text x="240" y="{y + 25}" fill="#1c2b29">{escape("  ".join(names))}</text>')
+        parts.append(f'<text x="216" y="{y + 25}" fill="#1c2b29">{escape(", ".join(names))}</text>')
     y = len(rows) * _ROW + 30
     parts.append(f'<text x="22" y="{y}" fill="#1c2b29">Each layer imports only from those below it.</text>')
-    inside = " &#8594; ".join(LAYERS)
-    parts.append(f'<text x="22" y="{y + 20}" fill="#1c2b29" font-size="11">In the sandbox, from below: {inside}</text>')
+    middle = -(-len(LAYERS) // 2)
+    inside = [" &#8594; ".join(LAYERS[:middle]) + " &#8594;", " &#8594; ".join(LAYERS[middle:])]
+    for number, line in enumerate(["In the sandbox, from below:", *inside]):
+        parts.append(f'<text x="22" y="{y + 22 + 18 * number}" fill="#1c2b29">{line}</text>')
     description = "Each file imports only from its own layer and from those below it."
-    return _picture(len(rows) * _ROW + 62, "The layers of msgapi", description, parts)
+    return _picture(len(rows) * _ROW + 102, "The layers of msgapi", description, parts)
 
 
 def _picture(height: int, title: str, description: str, parts: Iterable[str]) -> str:
@@ -406,15 +408,33 @@ GENERATED: Final = {
 """The generated files below docs/, and what makes each."""
 
 
+_SECTIONS: Final = {
+    "start": "Start",
+    "how-to": "How to",
+    "reference": "Reference",
+    "explanation": "Explanation",
+    "contributing": "Contributing",
+    "decisions": "Optional",  # the name that https://llmstxt.org gives to what can be left out
+}
+"""The headings of llms.txt, by the directory of a page."""
+_TOCTREE: Final = re.compile(r"^```\{toctree\}\n.*?^```\n+", re.MULTILINE | re.DOTALL)
+
+
 def whole(pages: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """Return the text of llms.txt, an index of *pages* (path and Markdown), and of one file with all of them."""
-    index = ["# msgapi", "", "> The async Python SDK for the Arowana messaging API (RCS and email), unofficial.", ""]
+    lists: dict[str, list[str]] = {name: [] for name in _SECTIONS}
     everything: list[str] = []
     for path, text in pages:
         title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
-        index.append(f"- [{title}]({path}.html)")
-        everything.append(f"<!-- {path} -->\n\n{text.strip()}\n")
-    return "\n".join(index) + "\n", "\n".join(everything)
+        lists.get(path.partition("/")[0], []).append(f"- [{title}]({path}.html)")
+        everything.append(f"<!-- {path} -->\n\n{_TOCTREE.sub('', text).strip()}\n")
+    index = [
+        "# msgapi",
+        "> The async Python SDK for the Arowana messaging API (RCS and email), unofficial.",
+        "[msgapi.md](msgapi.md) has the text of all these pages in one file.",
+        *(f"## {_SECTIONS[name]}\n\n" + "\n".join(links) for name, links in lists.items() if links),
+    ]
+    return "\n\n".join(index) + "\n", "\n".join(everything)
 
 
 if __name__ == "__main__":

@@ -44,10 +44,20 @@ _UUID8: Final = (
 )  # a mask for the free bits, and the bits of version and variant
 
 CHANGED: Final = "row_changed"
+"""The code of a row with other content under the id of a row that was accepted, or may have been."""
+
 KEY_USED: Final = "key_used"
+"""The code of a row whose idempotency key was used for other content."""
+
 REPEATED: Final = "row_repeated"
+"""The code of a row with the id of an earlier row of the same run."""
+
 UNKNOWN: Final = "outcome_unknown"
+"""The code of a row that may have been sent too long ago to be sent again under its key."""
+
 OUTDATED: Final = "journal_outdated"
+"""The code of a row that a worker may have sent since the journal was merged, too long ago for its key."""
+
 _CLOCK_SLACK: Final = 300.0  # seconds by which the system clock may have been set back
 
 
@@ -160,6 +170,7 @@ class _Settled(Enum):
 
 
 SETTLED: Final = _Settled.SETTLED
+"""The verdict on a row that is skipped, because an earlier run has settled it."""
 
 
 @final

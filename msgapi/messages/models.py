@@ -202,6 +202,7 @@ class Email:
 
 
 Rcs: TypeAlias = Text | RichCard | Carousel
+"""Any message that is sent over RCS."""
 Message: TypeAlias = Text | RichCard | Carousel | Email
 """Any message that `send` accepts."""
 

@@ -105,6 +105,7 @@ class RefusedRecipient:
 
 
 Normalized: TypeAlias = Recipient | RefusedRecipient
+"""A recipient as the API takes it, or why the text is none; what `normalize` returns."""
 _FORMULA: Final = re.compile(r'=\s*"+([^"]*)"+|=\s*(?=\+?[0-9])')
 _QUOTES: Final = "'\u2018\u2019\u201b`\u00b4\u201c\u201d\u201e"
 _LONGEST_WRAPPED: Final = 10_000  # characters; each layer of quotes costs a copy, and no recipient is as long

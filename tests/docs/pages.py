@@ -102,10 +102,13 @@ def _blocks(page: str, text: str) -> Iterator[Block]:
 
 PAGES: Final = tuple(
     _read(path)
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    for path in [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+        *sorted((ROOT / "docs").rglob("*.md")),
+    ]
     if not {"_build", "recipes"} & set(path.parts)
 )
-"""The README and every page, in the order of their paths."""
+"""The texts at the top of the project and every page, in the order of their paths."""
 EXAMPLES: Final = {
     (block.page, block.heading, block.number): block.code
     for page in PAGES

@@ -224,7 +224,7 @@ def _sample(kind: type[Any]) -> ApiError:
 
 async def test_options_of_a_call_and_of_a_derived_client_are_taken() -> None:
     sandbox = Sandbox()
-    assert await run(code("how-to/timeouts.md", "Time-outs and other options"), sandbox) == ""
+    assert await run(code("how-to/timeouts.md", "Timeouts, deadlines and other options"), sandbox) == ""
     assert len(sandbox.messages) == 2
 
 

@@ -13,7 +13,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 RELATIVE = re.compile(r"\]\((?!https:|#)[^)]+\)")
-NEEDED = ("README.md", "CHANGELOG.md", "LICENSE", "noxfile.py", "pyproject.toml", "tests/conftest.py", "docs/conf.py")
+NEEDED = (
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "LICENSE",
+    "noxfile.py",
+    "pyproject.toml",
+    "tests/conftest.py",
+    "docs/conf.py",
+)
 
 
 def check_wheel(path: Path) -> list[str]:
