@@ -1,5 +1,6 @@
 """The configuration of Sphinx. `nox -s docs` builds the pages with warnings as errors."""
 
+import inspect
 import re
 import sys
 import zlib
@@ -91,6 +92,8 @@ def _write_text(app: Sphinx, exception: Exception | None) -> None:
     _ = (Path(app.outdir) / "msgapi.md").write_text(everything, encoding="utf-8")
 
 
+_TEXTS: dict[str, list[str]] = {}
+
 _ARGUMENTS = r"\((?:[^()]|\([^()]*\))*\)"  # of the repr of a value
 
 
@@ -129,6 +132,18 @@ def _document_constant(_app: Sphinx, what: str, name: str, given: object, _optio
     lines[:] = next((found for found in docs if found), [])
 
 
+def _keep_text(_app: Sphinx, what: str, name: str, _given: object, _options: object, lines: list[str]) -> None:
+    # Napoleon takes what stands before a colon in the docstring of a property for its type. It runs after this function
+    # and before `_restore_text`.
+    if what in {"attribute", "data", "property"}:
+        _TEXTS[name] = list(lines)
+
+
+def _restore_text(_app: Sphinx, _what: str, name: str, _given: object, _options: object, lines: list[str]) -> None:
+    if name in _TEXTS:
+        lines[:] = _TEXTS.pop(name)
+
+
 def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
     # Docstrings are plain text: an example is indented, without a mark, and a list needs no blank line before it.
     before, inside = "", False
@@ -152,8 +167,15 @@ def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _option
 
 
 def _shorten_signature(
-    _app: Sphinx, _what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
+    _app: Sphinx, _what: str, _name: str, given: object, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
+    wrapped = inspect.unwrap(given) if inspect.isroutine(given) else None
+    if wrapped is not given and returned is not None:  # a context manager is written as a generator
+        if inspect.isasyncgenfunction(wrapped):
+            returned = returned.replace("AsyncIterator", "AbstractAsyncContextManager", 1)
+        elif inspect.isgeneratorfunction(wrapped):
+            returned = returned.replace("Iterator", "AbstractContextManager", 1)
+
     def short(text: str | None) -> str | None:
         for pattern, replacement in _SHORTER:
             text = text and re.sub(pattern, replacement, text)
@@ -164,8 +186,10 @@ def _shorten_signature(
 
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
-    _ = app.connect("autodoc-process-docstring", _document_constant)
-    _ = app.connect("autodoc-process-docstring", _mark_examples)
+    _ = app.connect("autodoc-process-docstring", _keep_text, priority=400)
+    _ = app.connect("autodoc-process-docstring", _restore_text, priority=510)
+    _ = app.connect("autodoc-process-docstring", _document_constant, priority=520)
+    _ = app.connect("autodoc-process-docstring", _mark_examples, priority=530)
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("build-finished", _write_text)

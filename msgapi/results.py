@@ -64,8 +64,8 @@ class Meta:
     *status* is the HTTP status, or None if no response was read. *attempts* counts the requests that were made; it is
     0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
     *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
-    an error of any status asks for in its `Retry-After` header. *raw_body* is the body of the response as it came, and
-    is kept by `client.with_options(keep_raw=True)` only.
+    an error of any status asks for in its `Retry-After` header; `retry_after` of the error has that of its body, too.
+    *raw_body* is the body of the response as it came, and is kept by `client.with_options(keep_raw=True)` only.
 
     Of a `fallback`, *leg* is the number of the call that the result is about, from 1, and *refused* are the errors of
     the calls before it. All other figures are those of this call alone.
@@ -156,6 +156,11 @@ class _Failure:
         if not self.from_service and status is not None and kind not in _WITHOUT_RESPONSE:
             return "service" if kind in _OUTAGE or status == _REQUEST_TIMEOUT else "foreign"
         return "service" if kind is Unexpected and status in _RETRYABLE else _SCOPES[kind]
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that the server asks to wait before the call is sent again; None if it does not."""
+        return self.meta.retry_after
 
     @property
     def explanation(self) -> str:
