@@ -1,5 +1,6 @@
 """The configuration of Sphinx. `nox -s docs` builds the pages with warnings as errors."""
 
+import inspect
 import re
 import sys
 import zlib
@@ -202,8 +203,15 @@ def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _option
 
 
 def _shorten_signature(
-    _app: Sphinx, what: str, _name: str, _given: object, _options: object, signature: str | None, returned: str | None
+    _app: Sphinx, what: str, _name: str, given: object, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
+    wrapped = inspect.unwrap(given) if inspect.isroutine(given) else None
+    if wrapped is not given and returned is not None:  # a context manager is written as a generator
+        if inspect.isasyncgenfunction(wrapped):
+            returned = returned.replace("AsyncIterator", "AbstractAsyncContextManager", 1)
+        elif inspect.isgeneratorfunction(wrapped):
+            returned = returned.replace("Iterator", "AbstractContextManager", 1)
+
     def short(text: str | None) -> str | None:
         for pattern, replacement in _SHORTER:
             text = text and re.sub(pattern, replacement, text)

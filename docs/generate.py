@@ -60,6 +60,10 @@ def events() -> str:
                 name. Each class has `id`, the id of the event; `timestamp`, the time at which it
                 happened; and `extra`, the fields that the class does not define. A field that is missing
                 in the delivery is None. An event with another name is a `webhooks.UnknownEvent`."""),
+        _plain(f"""On the wire a delivery is a POST request with the JSON object
+                `{{"id", "event", "timestamp", "data"}}`; the other fields are in `data`. The header
+                `{webhooks.SIGNATURE_HEADER}` is `sha256=` and the HMAC-SHA256 of the raw body with the secret of
+                the endpoint, in hexadecimal."""),
     ]
     for name, model in webhooks.EVENT_TYPES.items():
         fields = [one for one in attrs.fields(model) if one.name not in {"id", "timestamp", "extra"}]

@@ -64,8 +64,8 @@ class Meta:
     *status* is the HTTP status, or None if no response was read. *attempts* counts the requests that were made; it is
     0 if the call never left this machine. *elapsed* is in seconds and includes the waits between attempts.
     *server_time* is the `Date` header of the response as Unix time. *retry_after* is the wait in seconds that
-    an error of any status asks for in its `Retry-After` header. *raw_body* is the body of the response as it came, and
-    is kept by `client.with_options(keep_raw=True)` only.
+    an error of any status asks for in its `Retry-After` header; `retry_after` of the error has that of its body, too.
+    *raw_body* is the body of the response as it came, and is kept by `client.with_options(keep_raw=True)` only.
 
     Of a `fallback`, *leg* is the number of the call that the result is about, from 1, and *refused* are the errors of
     the calls before it. All other figures are those of this call alone.
@@ -182,9 +182,19 @@ class _Failure:
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
+@frozen(kw_only=True, repr=False)
+class _HeaderOnly(_Failure):
+    """An error whose body has no `retry_after`. The other errors have a field of this name, so each error has it."""
+
+    @property
+    def retry_after(self) -> float | None:
+        """The seconds that the server asks to wait before the call is sent again; None if it does not."""
+        return self.meta.retry_after
+
+
 @final
 @frozen(kw_only=True, repr=False)
-class Invalid(_Failure):
+class Invalid(_HeaderOnly):
     """400, or input that was refused before it was sent. *details* name the fields to correct."""
 
     code: str = attrs.field(default="validation_error", repr=word)
@@ -194,13 +204,13 @@ class Invalid(_Failure):
 
 @final
 @frozen(kw_only=True, repr=False)
-class Unauthorized(_Failure):
+class Unauthorized(_HeaderOnly):
     """401: the API key is missing or not valid. Every further call ends in the same way."""
 
 
 @final
 @frozen(kw_only=True, repr=False)
-class InsufficientBalance(_Failure):
+class InsufficientBalance(_HeaderOnly):
     """402: the free balance does not cover the call. Top up, then send it again.
 
     *required_amount* is the amount in EUR that the server sent. The API documentation describes it as the missing
@@ -214,25 +224,25 @@ class InsufficientBalance(_Failure):
 
 @final
 @frozen(kw_only=True, repr=False)
-class Forbidden(_Failure):
+class Forbidden(_HeaderOnly):
     """403: a policy, the state of the agent or the role of the key does not allow the call."""
 
 
 @final
 @frozen(kw_only=True, repr=False)
-class NotFound(_Failure):
+class NotFound(_HeaderOnly):
     """404: an unknown id, a device that cannot receive RCS, or a message that can no longer be revoked; see *code*."""
 
 
 @final
 @frozen(kw_only=True, repr=False)
-class Conflict(_Failure):
+class Conflict(_HeaderOnly):
     """409: a duplicate, or a resource whose state does not allow the call."""
 
 
 @final
 @frozen(kw_only=True, repr=False)
-class Unprocessable(_Failure):
+class Unprocessable(_HeaderOnly):
     """422: a valid request that was refused: no session, no consent, suppressed or too large; see *code*."""
 
     details: tuple[Detail, ...] = ()
@@ -282,7 +292,7 @@ class Unavailable(_Failure):
 
 @final
 @frozen(kw_only=True, repr=False)
-class Unexpected(_Failure):
+class Unexpected(_HeaderOnly):
     """A status that the API does not document, such as a redirect by a proxy. For a 3xx the message names its target.
 
     A 408, 421 or 425 is repeated if the call may be repeated.
@@ -298,7 +308,7 @@ class Unexpected(_Failure):
 
 @final
 @frozen(kw_only=True, repr=False)
-class Unreadable(_Failure):
+class Unreadable(_HeaderOnly):
     """A success whose body could not be decoded.
 
     If *from_service* is True, the id could be read: the call was carried out, only its result is lost. Otherwise the
@@ -322,7 +332,7 @@ class Unreadable(_Failure):
 
 @final
 @frozen(repr=False)
-class NotSent(_Failure):
+class NotSent(_HeaderOnly):
     """Nothing left this machine. The call can be repeated safely."""
 
     reason: str = attrs.field(repr=lambda reason: repr(mask(reason)))
@@ -335,7 +345,7 @@ class NotSent(_Failure):
 
 @final
 @frozen(repr=False)
-class Unanswered(_Failure):
+class Unanswered(_HeaderOnly):
     """The request was sent, and its response did not arrive or was truncated: the outcome is unknown.
 
     Only a call that has an idempotency key or that reads can be repeated safely.

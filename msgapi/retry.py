@@ -84,8 +84,7 @@ def parse_retry_after(value: object, now: Callable[[], float]) -> float | None:
 
 def requested_wait(error: ApiError) -> float | None:
     """Return the seconds that the response of *error* asks to wait for, in its body or header; None if it does not."""
-    in_body: float | None = getattr(error, "retry_after", None)
-    given = [seconds for seconds in (in_body, error.meta.retry_after) if seconds is not None]
+    given = [seconds for seconds in (error.retry_after, error.meta.retry_after) if seconds is not None]
     return max(given, default=None)
 
 

@@ -25,5 +25,5 @@ def send_text(self: Task[..., str], to: str, text: str) -> str:
     # The id of the task stays the same in retries and redeliveries, so all of them are one operation.
     result = client(messages.send(message, idempotency_key=self.request.id))
     if not isinstance(result, Ok) and result.scope == "service":  # down, slow or rate limited: try again later
-        raise self.retry(countdown=max(1.0, getattr(result, "retry_after", None) or 10.0))
+        raise self.retry(countdown=max(1.0, result.retry_after or 10.0))
     return result.unwrap().message_id  # any other error fails the task, as CallFailed

@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel
 
 import msgapi
-from msgapi import Ok, Throttled, messages
+from msgapi import Ok, messages
 
 LIFETIME = 300.0  # seconds
 ATTEMPTS = 5
@@ -82,8 +82,7 @@ async def send_code(
         return {"status": "sent"}
     if isinstance(result, msgapi.Invalid) or result.scope == "recipient":
         raise HTTPException(422, result.code)
-    retry_after = result.retry_after if isinstance(result, Throttled) else None
-    raise HTTPException(503, "try again later", headers={"Retry-After": f"{retry_after or 10:.0f}"})
+    raise HTTPException(503, "try again later", headers={"Retry-After": f"{result.retry_after or 10:.0f}"})
 
 
 @app.post("/codes/check")

@@ -94,7 +94,7 @@ async def pages(
 
     *limit*, *since* and *until* are those of `transactions`.
     An error is yielded once and ends the iteration. If the list may not be whole, the last result is an `Unreadable`
-    with the code `incomplete_list`; see `schema.cursor_pages.follow_pages`.
+    with the code `incomplete_list`.
     """
     results = follow_pages(
         api, lambda at: transactions(cursor=at, limit=limit, since=since, until=until), "transactions"

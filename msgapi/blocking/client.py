@@ -126,7 +126,7 @@ class BlockingClient:
         self._thread.close()
 
     @_typed_as_call(Client.__call__)
-    def __call__(self, call: Any, /, **options: Any) -> Any:  # noqa: ANN401 - typed by the decorator
+    def __call__(self, call: AnyCall[T], /, **options: Any) -> Result[T]:  # noqa: ANN401 - typed by the decorator
         """Carry out *call*, and wait for it. Return its value in an `Ok`, or the error of the last attempt.
 
         The options are those of `Client.__call__`. Raise TypeError if *call* is not a `Call`.

@@ -138,7 +138,15 @@ def _fold(body: bytes) -> bytes:
 
 @unique
 class State(IntEnum):
-    """The state of a row. The numbers are stored in the files."""
+    """The state of a row. The numbers are stored in the files.
+
+    - `STARTED`: it was about to be sent, and has no result: the run was interrupted.
+    - `ACCEPTED`, `REFUSED`: the service has accepted or refused it. Both are settled.
+    - `NOT_SENT`: it was not carried out, for example because of a 402 or an outage. The next run sends it.
+    - `UNKNOWN`: it was sent, and its result is not known. The next run sends it again under its key.
+    - `INVALID`: its input is not valid, and it was not sent.
+    - `CHANGED`: it differs from a row that was sent, to its recipient or under its id, and was not sent.
+    """
 
     STARTED = 0
     ACCEPTED = 1

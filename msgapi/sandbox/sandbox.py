@@ -69,7 +69,7 @@ class Sandbox(SandboxControls):
     - *agents*, *channels*, *templates*, *campaigns*: what exists at the start; `AGENTS`, `CHANNELS`, `TEMPLATES` and
       `CAMPAIGNS` by default.
     - *seed*: contacts, messages and more that exist at the start, as `msgapi sandbox --seed FILE` reads them; none by
-      default. The module `sandbox.model.seeds` documents the format.
+      default. The page "Sandbox controls" documents the format.
     - *clock*: the source of the time; the system clock by default. The sandbox does not change it: `pause_clock` and
       `advance_clock` move the time of the sandbox, which `time` returns.
 
@@ -196,7 +196,7 @@ class Sandbox(SandboxControls):
         self._replace(self._start())
 
     def seed(self, seed: Mapping[str, Any]) -> dict[str, int]:
-        """Add what *seed* has, as the module `sandbox.model.seeds` documents it; return the number of things by kind.
+        """Add what *seed* has, in the format of `msgapi sandbox --seed FILE`; return the number of things by kind.
 
         Raise ControlError with all problems if something of it is not valid; nothing is added then.
         """

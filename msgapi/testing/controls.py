@@ -97,9 +97,9 @@ def reset() -> Call[Confirmation]:
 def seed(content: Mapping[str, object]) -> Call[SeedSummary]:
     """Return the call that adds *content* to the sandbox: the JSON object of a file for `msgapi sandbox --seed FILE`.
 
-    It may have agents, contacts with their consents, a balance, prices, webhook endpoints, messages and more; the
-    module `sandbox.model.seeds` documents the format. If a part of it is not valid, the call returns `Invalid` with
-    details, and nothing is added.
+    It may have agents, contacts with their consents, a balance, prices, webhook endpoints, messages and more. The page
+    "Sandbox controls" documents the format. If a part of it is not valid, the call returns `Invalid` with details, and
+    nothing is added.
     """
     return _post("/seed", SeedSummary, content, (), {})
 

@@ -39,7 +39,7 @@ from .events import EVENT_TYPES, Event, KnownEvent, UnknownEvent
 from .message_events import ConversationEnded, ConversationStarted, UserMessage
 
 SIGNATURE_HEADER: Final = "X-Arowana-Signature"
-"""The HTTP header that carries the signature."""
+"""The HTTP header that carries the signature: `X-Arowana-Signature`."""
 _SCHEME: Final = "sha256="
 _MAX_DEPTH: Final = 200  # levels of nesting in the data; orjson can read deeper JSON than it can write
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line breaks

@@ -182,7 +182,7 @@ def test_a_resumed_batch_has_the_fallback_of_its_journal(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--fallback-email", "nope"], "there is no column nope for the recipients: is it `--fallback-email mail`?"),
+        (["--fallback-email", "nope"], "there is no column nope for the recipients: try `--fallback-email mail`"),
         (["--fallback-email", "mail"], "--fallback-email needs an email channel: give --channel"),
         (["--fallback-email", "mail", "--channel", "ch_1"], "--fallback-email needs --subject"),
         (["--fallback-email", "mail", "--channel", "ch_1", "--subject", "S"], "--fallback-email needs --html"),

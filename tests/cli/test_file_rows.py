@@ -77,9 +77,9 @@ def test_usual_names_are_separated_by_the_kind_of_recipient() -> None:
 
 
 def test_a_proposal_can_be_pasted_into_a_shell() -> None:
-    with pytest.raises(CliError, match=r"is it `--to-column 'Phone Number'` or `--to-column E-Mail`\?; the"):
+    with pytest.raises(CliError, match=r"try `--to-column 'Phone Number'` or `--to-column E-Mail`; the"):
         _ = require_column(["Phone Number", "E-Mail", "Mailing Street", "name"], "to", "--to-column", " for them")
-    with pytest.raises(CliError, match=r"is it `--fallback-email E-Mail`\?"):
+    with pytest.raises(CliError, match=r"try `--fallback-email E-Mail`"):
         _ = require_column(["Phone Number", "E-Mail"], "x", "--fallback-email", " for them")
     with pytest.raises(CliError, match="no column to for them: name it with --to-column; the columns are: a, b"):
         _ = require_column(["a", "b"], "to", "--to-column", " for them")

@@ -328,7 +328,10 @@ def test_more_than_max_spend_is_never_spent_by_all_runs_together(
     path, box = people(tmp_path, 20), reached(monkeypatch, poor(100))
     money = ["--price", "basic=0.07", "--max-spend", "0.71"]
     assert main(["batch", path, *RCS, *money]) == 3
-    assert "could cost more than --max-spend leaves" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "could cost more than --max-spend leaves" in printed.err
+    assert f"a higher --max-spend, or `msgapi batch --resume {path}.journal --max-spend EUR`" in printed.err
+    assert "Run the same command with a higher --max-spend" in printed.out
     assert len(box.messages) == 10
     assert main(["batch", "--resume", f"{path}.journal"]) == 3
     assert len(box.messages) == 10

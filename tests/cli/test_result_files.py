@@ -93,6 +93,13 @@ def test_one_file_for_both_is_refused(tmp_path: Path) -> None:
         make(people(tmp_path, 1), results=str(tmp_path / "x"), failed=str(tmp_path / "x"))
 
 
+@pytest.mark.parametrize("name", ["results.csv", "R.XLSX", "a.tsv"])
+def test_results_are_not_written_to_a_file_whose_name_promises_a_table(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CliError, match=r"--results writes JSONL, .*: name its file \.jsonl"):
+        make(people(tmp_path, 1), results=str(tmp_path / name))
+    assert not (tmp_path / name).exists()
+
+
 def test_a_file_that_cannot_be_made_ends_the_program_before_anything_is_sent(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"cannot write .*nowhere/x: No such file or directory"):
         make(people(tmp_path, 1), results=str(tmp_path / "nowhere" / "x"))

@@ -259,9 +259,20 @@ def test_a_tap_on_a_message_that_was_not_received_is_refused(state: str, over_ht
     if over_http:
         assert control(box, "taps", message_id=name, text="Yes")[0] == 404
     else:
-        with pytest.raises(ValueError, match="no such message"):
+        with pytest.raises(ValueError, match="a tap needs one that was sent"):
             _ = box.tap(name, "Yes")
     assert (box.messages, box.events) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("msg_unknown", "no such message"), ("", "no suggestion with this text")]
+)
+def test_a_tap_that_is_not_possible_says_whether_message_or_suggestion_is_missing(name: str, problem: str) -> None:
+    box = still(clock=VirtualClock(NOW))
+    sent = chipped(box)
+    assert box.deliver(sent)
+    with pytest.raises(ValueError, match=problem):
+        _ = box.tap(name or sent, "Perhaps")
 
 
 @pytest.mark.parametrize("over_http", [False, True])

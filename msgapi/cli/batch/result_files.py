@@ -219,6 +219,11 @@ def open_files(
     """Create the files, and close them at exit. Raise CliError if one cannot be created."""
     if results and failed and Path(results).absolute() == Path(failed).absolute():
         raise CliError(f"--results and --failed are both {results}: give each a file of its own")
+    if results and results.lower().endswith((".csv", ".tsv", ".xlsx")):
+        raise CliError(
+            f"--results writes JSONL, not {Path(results).suffix}: name its file .jsonl; "
+            "`msgapi batch report JOURNAL --export csv` prints the rows as CSV"
+        )
     results_file = failed_file = None
     with ExitStack() as stack:
         if results:

@@ -68,13 +68,19 @@ _IN_USE: Final = RestAdvice(
     finish="another program is sending them",
 )
 
+_LIMITED: Final = RestAdvice(
+    not_sent_yet="Run the same command with a higher --max-spend to send them.",
+    finish="to continue, run the same command with a higher --max-spend, or `msgapi batch --resume {journal} "
+    "--max-spend EUR`",
+)
+
 
 def report(run: BatchRun, *, json: bool, results: str | None, failed: str | None) -> Exit:
     """Print the summary on standard output and what to do next on standard error. Return the exit status."""
     if json:
         emit_json(summary(run))
     else:
-        emit(outcome_table(run.counts))
+        emit(outcome_table(run.counts, _advice(run)))
         emit(cost_line(run.counts))
         if not results and run.counts.first:
             emit_prose("\n".join(_first(run)))
@@ -102,11 +108,15 @@ def summary(run: BatchRun) -> dict[str, object]:
             "warnings": run.calls.builder.warnings.facts(),
             "missing": None if (amount := missing(run.stopped, run.counts)) is None else str(amount),
             "failure": run.failure,
-            "next": next_step(run.counts, None if run.journal is None else run.journal.path),
+            "next": next_step(run.counts, None if run.journal is None else run.journal.path, _advice(run)),
             "journal": None if run.journal is None else run.journal.path,
             "exit": int(run.status),
         }
     )
+
+
+def _advice(run: BatchRun) -> RestAdvice:
+    return _LIMITED if run.stopped is not None and run.stopped.reason == "spend" else BATCH_ADVICE
 
 
 def _sent_before(found: BatchJournal) -> dict[str, object] | None:
@@ -163,7 +173,8 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
     if run.journal is not None:
         if not run.attempted and not counts.not_sent_yet and not run.failure and run.journal.before is not None:
             yield "nothing was sent: all rows were settled earlier; to send all of them again, use --new-batch"
-        yield from _journal_notices(run.journal.path, counts, failed if files is not None and files.refused else None)
+        refused_in = failed if files is not None and files.refused else None
+        yield from _journal_notices(run.journal.path, counts, refused_in, _advice(run))
         return
     refused = counts.refused
     if refused and failed:
@@ -174,8 +185,8 @@ def _notices(run: BatchRun, failed: str | None) -> Iterator[str]:
         yield step
 
 
-def _journal_notices(path: str, counts: Counts, failed: str | None) -> Iterator[str]:
-    if (step := next_step(counts, path)) is not None:
+def _journal_notices(path: str, counts: Counts, failed: str | None, advice: RestAdvice) -> Iterator[str]:
+    if (step := next_step(counts, path, advice)) is not None:
         yield step
     if failed:
         yield (

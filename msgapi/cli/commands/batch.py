@@ -73,7 +73,7 @@ from ..options import (
 @option_group(
     "Output",
     click.option(
-        "--results", type=FILE_PATH, metavar="FILE.jsonl", help="Write a line to this file for each row as it ends."
+        "--results", type=FILE_PATH, metavar="FILE.jsonl", help="Write a line of JSON to this file for each row."
     ),
     click.option(
         "--failed",

@@ -108,7 +108,7 @@ def require_column(columns: Sequence[str], name: str, option: str, purpose: str 
     check_header(columns)
     likely = recipient_columns(columns, "email" if option == EMAIL_OPTION else None) if purpose else []
     if likely:
-        hint = f"{purpose}: is it {' or '.join(f'`{option} {quote(one)}`' for one in likely)}?"
+        hint = f"{purpose}: try {' or '.join(f'`{option} {quote(one)}`' for one in likely)}"
     else:
         hint = f"{purpose}: name it with {option}" if purpose else f" ({option})"
         if sum(map(bool, columns)) == 1:

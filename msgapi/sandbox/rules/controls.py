@@ -70,8 +70,13 @@ def tap(state: AccountState, message_id: str, text: str, now: float) -> LogEntry
     """Let the recipient of a message tap its suggestion with this *text*, which also opens or extends a session."""
     entry = state.log.find(message_id)
     found = None if entry is None else _find_suggestion(entry, text)
-    if entry is None or found is None:
-        raise ControlError("There is no such message that was sent, or no suggestion with this text in it.")
+    if entry is None:
+        raise ControlError("There is no such message.")
+    if not entry.was_sent:
+        is_now = f"{entry.direction} and {entry.status}"
+        raise ControlError(f"The message is {is_now}: a tap needs one that was sent to a recipient and has not failed.")
+    if found is None:
+        raise ControlError("The message has no suggestion with this text.")
     return _receive(state, entry.to, entry.sender, found, now)
 
 
