@@ -202,15 +202,19 @@ def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _option
     lines[:] = written
 
 
+def _context_manager(name: str, returned: str) -> str:
+    return re.sub(r"(collections\.abc\.)?(Async)?Iterator", f"contextlib.{name}", returned, count=1)
+
+
 def _shorten_signature(
     _app: Sphinx, what: str, _name: str, given: object, _options: object, signature: str | None, returned: str | None
 ) -> tuple[str | None, str | None]:
     wrapped = inspect.unwrap(given) if inspect.isroutine(given) else None
     if wrapped is not given and returned is not None:  # a context manager is written as a generator
         if inspect.isasyncgenfunction(wrapped):
-            returned = returned.replace("AsyncIterator", "AbstractAsyncContextManager", 1)
+            returned = _context_manager("AbstractAsyncContextManager", returned)
         elif inspect.isgeneratorfunction(wrapped):
-            returned = returned.replace("Iterator", "AbstractContextManager", 1)
+            returned = _context_manager("AbstractContextManager", returned)
 
     def short(text: str | None) -> str | None:
         for pattern, replacement in _SHORTER:
