@@ -1,17 +1,28 @@
-"""How long `import msgapi` takes, as a ratio to `import aiohttp`, each in fresh interpreters, interleaved."""
+"""How long `import msgapi` takes, as a ratio to `import aiohttp`, and `msgapi --help`, to its libraries alone.
+
+Each runs in fresh interpreters, interleaved. A program is measured as a whole, with the start of the interpreter.
+"""
 
 import argparse
+import resource
 import statistics
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
-SUBJECTS = ("aiohttp", "msgapi", "msgapi.client", "msgapi.messages", "anyio", "cattrs.preconf.orjson")
+SUBJECTS = ("aiohttp", "msgapi", "msgapi.results", "msgapi.client", "msgapi.messages", "anyio", "cattrs.preconf.orjson")
 PROGRAM = """
 import time
 wall, cpu = time.perf_counter(), time.process_time()
 import {module}
 print(time.process_time() - cpu, time.perf_counter() - wall)
 """
+PROGRAMS = {
+    "import click, rich": ("-c", "import click, rich"),
+    "msgapi --help": ("-m", "msgapi", "--help"),
+    "pass": ("-c", "pass"),
+}
 
 
 def timed(module: str) -> tuple[float, float]:
@@ -23,20 +34,33 @@ def timed(module: str) -> tuple[float, float]:
     return float(cpu), float(wall)
 
 
+def timed_program(name: str) -> tuple[float, float]:
+    """Run one of PROGRAMS: seconds of CPU, and of wall time."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    _ = subprocess.run([sys.executable, *PROGRAMS[name]], stdout=subprocess.DEVNULL, check=True)  # noqa: S603 - our own
+    after, ended = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, ended - began
+
+
+def compare(title: str, run: Callable[[str], tuple[float, float]], names: list[str], rounds: int) -> None:
+    """Print a line for each of *names*: medians, and the median ratio to the first in the same round."""
+    for name in names:
+        _ = run(name)  # compiles what is not compiled yet
+    runs = [{name: run(name) for name in names} for _ in range(rounds)]
+    print(f"{title:24}{'CPU ms':>8}{'wall ms':>9}{'CPU ratio':>11}{'wall ratio':>12}")
+    for name in names:
+        cpu, wall = (statistics.median(run[name][figure] for run in runs) for figure in (0, 1))
+        shares = [statistics.median(run[name][figure] / run[names[0]][figure] for run in runs) for figure in (0, 1)]
+        print(f"{name:24}{cpu * 1000:8.1f}{wall * 1000:9.1f}{shares[0]:11.2f}{shares[1]:12.2f}")
+
+
 def main() -> None:
-    """Print a line for each subject: medians, and the median ratio to aiohttp in the same round."""
+    """Print a table of imports, and one of programs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
     rounds = parser.parse_args().rounds
-    for module in SUBJECTS:
-        timed(module)  # compiles what is not compiled yet
-    runs = [{module: timed(module) for module in SUBJECTS} for _ in range(rounds)]
-    print(f"import time, medians of {rounds} rounds")
-    print(f"{'module':24}{'CPU ms':>8}{'wall ms':>9}{'CPU ratio':>11}{'wall ratio':>12}")
-    for module in SUBJECTS:
-        cpu, wall = (statistics.median(run[module][figure] for run in runs) for figure in (0, 1))
-        shares = [statistics.median(run[module][figure] / run["aiohttp"][figure] for run in runs) for figure in (0, 1)]
-        print(f"{module:24}{cpu * 1000:8.1f}{wall * 1000:9.1f}{shares[0]:11.2f}{shares[1]:12.2f}")
+    compare("import", timed, [*SUBJECTS], rounds)
+    compare("program", timed_program, [*PROGRAMS], rounds)
 
 
 if __name__ == "__main__":

@@ -22,32 +22,6 @@ The names by topic; `help(msgapi.messages)` describes a module, `help(msgapi.Cli
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from .calls import Call, Caller
-from .http import Request, Response
-from .results import (
-    ApiError,
-    Balance,
-    CallFailed,
-    Conflict,
-    Detail,
-    Forbidden,
-    InsufficientBalance,
-    Invalid,
-    Meta,
-    NotFound,
-    NotSent,
-    Ok,
-    RateLimit,
-    Result,
-    ServerFault,
-    Throttled,
-    Unanswered,
-    Unauthorized,
-    Unavailable,
-    Unexpected,
-    Unprocessable,
-    Unreadable,
-)
 from .version import VERSION
 
 if TYPE_CHECKING:
@@ -71,16 +45,42 @@ if TYPE_CHECKING:
         webhooks,
     )
     from .blocking import BlockingClient
+    from .calls import Call, Caller
     from .client import Client
     from .clock import Clock, SystemClock, VirtualClock
     from .config import Misconfigured
+    from .http import Request, Response
     from .ratelimit.pace import Pace
+    from .results import (
+        ApiError,
+        Balance,
+        CallFailed,
+        Conflict,
+        Detail,
+        Forbidden,
+        InsufficientBalance,
+        Invalid,
+        Meta,
+        NotFound,
+        NotSent,
+        Ok,
+        RateLimit,
+        Result,
+        ServerFault,
+        Throttled,
+        Unanswered,
+        Unauthorized,
+        Unavailable,
+        Unexpected,
+        Unprocessable,
+        Unreadable,
+    )
     from .retry import Retry
     from .schema.requests import define_call, extend_call
 else:
 
     def __getattr__(name: str) -> object:
-        """Import modules and larger classes on first use, so that importing the package is fast."""
+        """Import a module or a class on first use, so that importing the package is fast."""
         if name in _NOUNS:
             return import_module(f".{name}", __name__)
         if name not in _HOMES:
@@ -152,13 +152,39 @@ __all__ = [
 
 __version__ = VERSION
 _HOMES = {
+    "ApiError": "results",
+    "Balance": "results",
     "BlockingClient": "blocking",
+    "Call": "calls",
+    "CallFailed": "results",
+    "Caller": "calls",
     "Client": "client",
     "Clock": "clock",
+    "Conflict": "results",
+    "Detail": "results",
+    "Forbidden": "results",
+    "InsufficientBalance": "results",
+    "Invalid": "results",
+    "Meta": "results",
     "Misconfigured": "config",
+    "NotFound": "results",
+    "NotSent": "results",
+    "Ok": "results",
     "Pace": "ratelimit.pace",
+    "RateLimit": "results",
+    "Request": "http",
+    "Response": "http",
+    "Result": "results",
     "Retry": "retry",
+    "ServerFault": "results",
     "SystemClock": "clock",
+    "Throttled": "results",
+    "Unanswered": "results",
+    "Unauthorized": "results",
+    "Unavailable": "results",
+    "Unexpected": "results",
+    "Unprocessable": "results",
+    "Unreadable": "results",
     "VirtualClock": "clock",
     "define_call": "schema.requests",
     "extend_call": "schema.requests",

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from errno import ENOSPC
 from importlib import import_module
 from types import TracebackType
@@ -191,6 +190,8 @@ class CommandGroup(click.Group):
         if args[:2] == ["batch", "report"]:
             return "batch report", load("batch report"), args[2:]
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
+            from difflib import get_close_matches  # here, because --help does not need it
+
             near = get_close_matches(args[0], self.commands, 1)  # older versions of click suggest nothing
             hint = f" Did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)

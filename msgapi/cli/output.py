@@ -21,15 +21,10 @@ from contextlib import suppress
 from enum import Enum, IntEnum
 from io import StringIO
 from itertools import takewhile
-from pathlib import Path
 from textwrap import wrap
 from traceback import format_exception, walk_tb
 from typing import Any, Final, TextIO, final
 
-from attrs import define, field
-
-from ..config import Misconfigured
-from ..redact import HIDDEN, mask
 from ..version import VERSION
 
 _STREAMS: Final = (("stdin", "r"), ("stdout", "w"), ("stderr", "w"))
@@ -39,7 +34,6 @@ _NARROW: Final = 60  # columns of a terminal below which a table is printed as l
 _BIDI: Final = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _UNPRINTABLE: Final = (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0xD800, 0xE000), *_BIDI)
 _CONTROLS: Final = {code: f"\\u{code:04x}" for code in _UNPRINTABLE}
-_PACKAGE: Final = Path(__file__).parent.parent
 _SECRETS: Final = (
     "MSGAPI_API_KEY",
     "MSGAPI_FLEET_URL",
@@ -145,12 +139,13 @@ class OutputClosed(Exception):
 
 
 @final
-@define(eq=False)
 class TextTable:
     """A table of text. A column whose name begins with `#` holds numbers."""
 
-    columns: tuple[str, ...]
-    rows: list[tuple[tuple[str, ...], str]] = field(factory=list)
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        """Create a table of *columns* with no rows."""
+        self.columns: Final = columns
+        self.rows: list[tuple[tuple[str, ...], str]] = []
 
     def add_row(self, *cells: str, style: str = "") -> None:
         """Add a row of *cells*, with a *style* of rich."""
@@ -364,11 +359,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(given)
     except CliError as error:
         return _report(error, json=json)
-    except Misconfigured as error:
-        return _report(CliError(f"{error} (not needed with --sandbox)", Exit.CONFIGURATION), json=json)
     except KeyboardInterrupt:
         return _report(CliError("interrupted", Exit.INTERRUPTED), json=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is a mistake of the program
+        from ..config import Misconfigured  # here, because --help does not need it
+
+        if isinstance(error, Misconfigured):
+            return _report(CliError(f"{error} (not needed with --sandbox)", Exit.CONFIGURATION), json=json)
         if os.environ.get("MSGAPI_DEBUG", "") not in {"", "0"}:
             print(_traceback(error), end="", file=sys.stderr)  # noqa: T201 - what the user has asked for
         return _report(_crash(error), json=json)
@@ -386,13 +383,16 @@ def _run(given: list[str]) -> int:
 
 def _crash(error: BaseException) -> CliError:
     # The text of the exception is left out: it can contain what was sent.
+    from pathlib import Path  # here, because --help does not need it
+
+    package = Path(__file__).parent.parent
     places = [*walk_tb(error.__traceback__)]
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
         places += walk_tb(error.__traceback__)
     missing = f"{error.name} is missing: " if isinstance(error, ImportError) else ""
     files = [(Path(frame.f_code.co_filename), line) for frame, line in places]
-    ours = [(file.relative_to(_PACKAGE.parent), line) for file, line in files if file.is_relative_to(_PACKAGE)]
+    ours = [(file.relative_to(package.parent), line) for file, line in files if file.is_relative_to(package)]
     file, line = ours[-1]
     python = ".".join(map(str, sys.version_info[:3]))
     place = f"{missing}{type(error).__name__} at {file.as_posix()}:{line}"
@@ -404,6 +404,8 @@ def _crash(error: BaseException) -> CliError:
 
 
 def _traceback(error: BaseException) -> str:
+    from ..redact import HIDDEN, mask  # here, because --help does not need them
+
     text = "".join(format_exception(error))
     for secret in filter(None, map(os.environ.get, _SECRETS)):
         text = text.replace(secret, HIDDEN)

@@ -14,6 +14,7 @@ from msgapi import NotSent, Response, Unanswered
 from msgapi.transports import Transport, httpx2
 from msgapi.transports.httpx2 import connection as module
 from msgapi.transports.httpx2.connection import H11Connection
+from msgapi.transports.protocol import Answer
 from tests.support.exchanges import get, peer, post, secured
 from tests.support.raw_servers import Serve, Wire, reply, serving
 
@@ -267,6 +268,29 @@ async def test_an_answer_that_comes_before_the_request_is_written_whole_is_read(
         answer = await connection.send(b"x" * 99, bodiless=False)
         assert isinstance(answer, Response)
         assert (answer.status, connection.reusable) == (413, False)
+        connection.abort()
+
+
+@pytest.mark.parametrize(
+    ("fields", "body", "outcome"),
+    [
+        (b"A: a\r\n" * 25_000, b"", Unanswered("the response is not HTTP")),
+        (b"A: a\r\n", b"x" * 150_000, Response(200, {"a": "a", "content-length": "150000"}, b"x" * 150_000)),
+    ],
+    ids=["a long head", "a long body"],
+)
+async def test_of_what_arrives_at_once_only_the_head_may_not_be_too_long(
+    fields: bytes, body: bytes, outcome: Answer
+) -> None:
+    class Whole(socket.socket):
+        def recv(self, *_: object) -> bytes:
+            return b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body)
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        connection = H11Connection(Whole(fileno=ours.detach()), 200_000)
+        theirs.sendall(b"-")  # so that there is something to read
+        assert await connection.send(b"x", bodiless=False) == outcome
         connection.abort()
 
 

@@ -37,6 +37,7 @@ _CUT_SHORT: Final = Unanswered("the response was cut short")
 # For h11, the method alone decides how the response is read. The request itself is written by `encode_request`.
 _GET: Final = h11.Request(method="GET", target="/", headers=[("Host", "-")])
 _HEAD: Final = h11.Request(method="HEAD", target="/", headers=[("Host", "-")])
+_END: Final = h11.EndOfMessage()
 _Address: TypeAlias = tuple[int, int, int, Any]  # family, type, protocol, and what `socket.connect` takes
 
 
@@ -71,7 +72,7 @@ class H11Connection:
         try:
             written = await self._write(request)
             _ = self._h11.send(_HEAD if bodiless else _GET)
-            _ = self._h11.send(h11.EndOfMessage())
+            _ = self._h11.send(_END)
             outcome = await self._read()
         except OSError as error:
             return connection_lost(error) if self._headers is None else cut_short(error)
@@ -96,8 +97,9 @@ class H11Connection:
 
     async def _read(self) -> Answer:
         headers: dict[str, str] = {}
+        received = 0  # bytes
+        event: type[h11.NEED_DATA | h11.PAUSED] | h11.Event = h11.NEED_DATA  # nothing has been received yet
         while True:
-            event = self._h11.next_event()
             if event is h11.NEED_DATA:
                 await anyio.wait_readable(self._socket)
                 data = await _when_ready(self._socket, self._socket.recv, _READ_SIZE, anyio.wait_readable)
@@ -105,10 +107,11 @@ class H11Connection:
                     return connection_lost(None)
                 self.answered |= bool(data)
                 self._h11.receive_data(data)
+                received += len(data)
             elif isinstance(event, h11.Response):
                 self._status = event.status_code
                 self._headers = headers = decode_headers(event.headers)
-                if sum(len(name) + len(value) + 4 for name, value in event.headers) > MAX_HEAD:
+                if received > MAX_HEAD and sum(len(name) + len(value) + 4 for name, value in event.headers) > MAX_HEAD:
                     return NOT_HTTP
             elif isinstance(event, h11.Data):
                 self._body += event.data
@@ -116,6 +119,7 @@ class H11Connection:
                     return finish_response(self._status, headers, None, self._max_response)
             elif isinstance(event, h11.EndOfMessage):
                 return finish_response(self._status, headers, bytes(self._body), self._max_response)
+            event = self._h11.next_event()
 
 
 @final
