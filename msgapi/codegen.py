@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from types import MemberDescriptorType
-from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast, final, get_origin
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast, final, get_origin
 
 import attrs
 
@@ -34,7 +34,6 @@ EXTRA: Final = "extra"  # the field of an answer that keeps what the model has n
 _LONG: Final = 24  # characters; shorter decimal numbers are cached
 # An interpreter without the global lock stops all threads to change the class of an object.
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
-_KNOWN_NUMBERS: Final = 1024
 _LEAST, _MOST = 1e-4, 1e15  # numbers that are written without an exponent
 _EXACT: Final[Mapping[object, str]] = {  # read without conversion
     str: "str",
@@ -165,11 +164,9 @@ def reader(
     """
     parts = [part for part in parts if part.field.name != EXTRA or not open_]
     known = frozenset(part.field.name for part in parts)
-    known_decimal, decimal = _number_readers()
     names: Names = {"model": model, "Refused": Refused, "known": known, "flatten": _flatten}
     names |= {
-        "known_decimal": known_decimal,
-        "decimal": decimal,
+        "decimals": _numbers(),
         "decimal_texts": text_numbers,
         "time": datetime.fromisoformat,
         "in_utc": in_utc,
@@ -204,9 +201,8 @@ def reader(
         ]
         if unusual and unusual.names is not None:
             lines += ["        if not names.isdisjoint(extra):", "            return read_unusual(value, kind)"]
-    lines += _result_lines(
-        model, {part.field.name: f"part{at}" for at, part in enumerate(parts)} | {EXTRA: "extra"}, names
-    )
+    values = {part.field.name: f"part{at}" for at, part in enumerate(parts)}
+    lines += _result_lines(model, values | {EXTRA: "extra"} if open_ else values, names)
     return cast("Structure[T]", _compile("read", lines, names))
 
 
@@ -226,6 +222,7 @@ def _result_lines(model: Callable[..., object], values: dict[str, str], names: N
     # The last lines of a function that has read each field into the variable that *values* names.
     known = slots_of(model)
     if known is not None:
+        known = [Slot(one.field, None) if values[one.field.name] == EXTRA else one for one in known]  # it has a value
         return _build_lines(model, known, [values[one.field.name] for one in known], names)
     given = ", ".join(f"{one.alias}={values[one.name]}" for one in attrs.fields(cast("type", model)))
     return [f"    return model({given})"]
@@ -238,7 +235,7 @@ def _exact_lines(name: str, part: Part) -> list[str]:
     if part.kind is Decimal:
         return [
             f"    if type({name}) is float:",
-            f"        {name} = known_decimal({name}) or decimal({name})",
+            f"        {name} = decimals[{name}]",
             f"    elif type({name}) is str and len({name}) < {_LONG}:",
             f"        {name} = decimal_texts[{name}]",
         ]
@@ -308,50 +305,39 @@ def _parent(keys: tuple[str, ...], parents: dict[tuple[str, ...], str]) -> str:
 
 
 @final
-class Cache(Generic[K, V]):
-    """The results of *compute* by its argument: `cache[key]`, or where it matters, `cache.get(key) or cache[key]`.
+class Cache(dict[K, V]):
+    """The results of *compute* by its argument: `cache[key]`, which calls no function if the key is known.
 
-    The latter takes a third of the time of an `lru_cache`: `get` is that of a dict, so it returns None for a key that
-    is new. Once the cache has *size* entries, all are removed. An exception of *compute* propagates.
+    Once it has *size* entries, all are removed. An exception of *compute* propagates.
     """
 
-    __slots__ = ("_compute", "_size", "_values", "get")
+    __slots__ = ("_compute", "_size")
 
     def __init__(self, compute: Callable[[K], V], size: int = 1024) -> None:
+        super().__init__()
         self._compute: Final = compute
         self._size: Final = size
-        self._values: Final[dict[K, V]] = {}
-        self.get: Final[Callable[[K], V | None]] = self._values.get
 
-    def __getitem__(self, key: K) -> V:
-        """Return the value of *key*; compute it if it is new."""
-        if key in self._values:
-            return self._values[key]
+    def __missing__(self, key: K) -> V:
+        """Compute the value of a *key* that is new."""
         value = self._compute(key)
-        if len(self._values) >= self._size:
-            self._values.clear()
-        self._values[key] = value
+        if len(self) >= self._size:
+            self.clear()
+        self[key] = value
         return value
 
 
 @lru_cache(1)
-def _number_readers() -> tuple[Callable[[float], Decimal | None], Callable[[float], Decimal]]:
-    # Two functions that return the shortest decimal number that reads as a float: the first one only if it is known,
-    # since prices repeat and balances do not. A zero has no sign: 0.0 and -0.0 are equal, so one could be returned for
-    # the other.
+def _numbers() -> Cache[float, Decimal]:
+    # The shortest decimal numbers that read as a float. A zero has no sign: 0.0 and -0.0 are equal, so one could be
+    # returned for the other.
     from orjson import dumps  # `import msgapi` must not load it
-
-    known: dict[float, Decimal] = {}
 
     def number(value: float) -> Decimal:
         # orjson needs half of the time of `repr`, and writes the same digits where neither uses an exponent.
-        made = Decimal(dumps(value).decode()) if _LEAST <= value < _MOST else _text_number(repr(value or 0.0))
-        if len(known) >= _KNOWN_NUMBERS:
-            known.clear()
-        known[value] = made
-        return made
+        return Decimal(dumps(value).decode()) if _LEAST <= value < _MOST else _text_number(repr(value or 0.0))
 
-    return known.get, number
+    return Cache(number)
 
 
 def _text_number(text: str) -> Decimal:

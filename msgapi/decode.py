@@ -163,7 +163,7 @@ def _is_empty(value: object) -> bool:
 def _looks_foreign(model: type, value: Any, body: bytes) -> bool:  # noqa: ANN401 - a model
     # Whether *value* has an empty id, or its *body* can have a field `error`. To look for one in the `extra` takes
     # a tenth of the time of a search in the body.
-    ids, keeps_error = _checks.get(model) or _checks[model]
+    ids, keeps_error = _checks[model]
     for name in ids:
         if not getattr(value, name):
             return True
@@ -293,9 +293,9 @@ def _rate_limit(header: Callable[[str], str | None]) -> RateLimit | None:
     if limit is None and remaining is None and reset is None:
         return None
     return _new_rate_limit(
-        limit=_limits.get(limit) or _limits[limit],
+        limit=_limits[limit],
         remaining=_count(remaining),
-        reset=_resets.get(reset) or _resets[reset],
+        reset=_resets[reset],
     )
 
 

@@ -131,7 +131,7 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; if it is repeated, the last one."""
-        key = header_names.get(name) or header_names[name]
+        key = header_names[name]
         if key in self._headers:
             self._replaced_size += _line_size(key, self._headers[key])
         try:

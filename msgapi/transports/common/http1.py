@@ -215,13 +215,13 @@ header_names: Final = Cache(_decode_name, 256)
 
 def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return *headers* as text, with names in lower case; if one is repeated, the last one."""
-    known, decoded = header_names.get, {}
+    decoded = {}
     for name, value in headers:
         try:
             text = value.decode()  # half of the time of the next one
         except UnicodeDecodeError:
             text = value.decode(errors="surrogateescape")
-        decoded[known(name) or header_names[name]] = text
+        decoded[header_names[name]] = text
     return decoded
 
 
