@@ -34,6 +34,7 @@ EXTRA: Final = "extra"  # the field of an answer that keeps what the model has n
 _LONG: Final = 24  # characters; shorter decimal numbers are cached
 # An interpreter without the global lock stops all threads to change the class of an object.
 _HAS_GIL: Final[bool] = getattr(sys, "_is_gil_enabled", lambda: True)()
+_KNOWN_NUMBERS: Final = 1024
 _LEAST, _MOST = 1e-4, 1e15  # numbers that are written without an exponent
 _EXACT: Final[Mapping[object, str]] = {  # read without conversion
     str: "str",
@@ -164,9 +165,11 @@ def reader(
     """
     parts = [part for part in parts if part.field.name != EXTRA or not open_]
     known = frozenset(part.field.name for part in parts)
+    known_decimal, decimal = _number_readers()
     names: Names = {"model": model, "Refused": Refused, "known": known, "flatten": _flatten}
     names |= {
-        "decimals": _numbers(),
+        "known_decimal": known_decimal,
+        "decimal": decimal,
         "decimal_texts": text_numbers,
         "time": datetime.fromisoformat,
         "in_utc": in_utc,
@@ -235,7 +238,7 @@ def _exact_lines(name: str, part: Part) -> list[str]:
     if part.kind is Decimal:
         return [
             f"    if type({name}) is float:",
-            f"        {name} = decimals[{name}]",
+            f"        {name} = known_decimal({name}) or decimal({name})",
             f"    elif type({name}) is str and len({name}) < {_LONG}:",
             f"        {name} = decimal_texts[{name}]",
         ]
@@ -328,16 +331,23 @@ class Cache(dict[K, V]):
 
 
 @lru_cache(1)
-def _numbers() -> Cache[float, Decimal]:
-    # The shortest decimal numbers that read as a float. A zero has no sign: 0.0 and -0.0 are equal, so one could be
-    # returned for the other.
+def _number_readers() -> tuple[Callable[[float], Decimal | None], Callable[[float], Decimal]]:
+    # Two functions that return the shortest decimal number that reads as a float: the first one only if it is known,
+    # since prices repeat and balances do not. A zero has no sign: 0.0 and -0.0 are equal, so one could be returned for
+    # the other. For numbers that are mostly new this is faster than a `Cache`.
     from orjson import dumps  # `import msgapi` must not load it
+
+    known: dict[float, Decimal] = {}
 
     def number(value: float) -> Decimal:
         # orjson needs half of the time of `repr`, and writes the same digits where neither uses an exponent.
-        return Decimal(dumps(value).decode()) if _LEAST <= value < _MOST else _text_number(repr(value or 0.0))
+        made = Decimal(dumps(value).decode()) if _LEAST <= value < _MOST else _text_number(repr(value or 0.0))
+        if len(known) >= _KNOWN_NUMBERS:
+            known.clear()
+        known[value] = made
+        return made
 
-    return Cache(number)
+    return known.get, number
 
 
 def _text_number(text: str) -> Decimal:

@@ -95,17 +95,16 @@ def decode(
     response has no `Date`.
     """
     status, headers = response.status, response.headers
-    header = headers.get
-    date = header("date")
+    date = headers.get("date")
     meta = _new_meta(
         status=status,
         attempts=attempts,
         elapsed=elapsed,
         idempotency_key=call.idempotency_key,
-        location=header("location"),
-        rate_limit=_rate_limit(header),
+        location=headers.get("location"),
+        rate_limit=_rate_limit(headers),
         server_time=None if date is None else parse_http_date(date),
-        headers=response.headers,
+        headers=headers,
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)
@@ -286,10 +285,9 @@ _FIELDS: Final = {kind: fields_dict(kind).keys() for kind in (*_KINDS.values(), 
 # Headers.
 
 
-def _rate_limit(header: Callable[[str], str | None]) -> RateLimit | None:
-    limit = header("x-ratelimit-limit")
-    remaining = header("x-ratelimit-remaining")
-    reset = header("x-ratelimit-reset")
+def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    limit, remaining = headers.get("x-ratelimit-limit"), headers.get("x-ratelimit-remaining")
+    reset = headers.get("x-ratelimit-reset")
     if limit is None and remaining is None and reset is None:
         return None
     return _new_rate_limit(

@@ -44,8 +44,7 @@ _ENCODING_HEADERS: Final = frozenset({"content-encoding", "content-length"})
 FRAMING_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_CACHED_URLS: Final = 256  # beyond it the oldest is removed
-_CACHED_HEADS: Final = 64  # the same
+_CACHED_HEADS: Final = 64
 _BREAK_IN_HEADER: Final = "a header has a line break or a zero byte in it"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS: Final = re.compile(r"[\0\n\v\f\r]")
@@ -67,35 +66,19 @@ class Target:
     host: str
 
 
-@final
-@define(eq=False)
-class UrlCache:
-    """Parsed URLs by their text: most programs request the same few again and again."""
+def _parse_target(text: str) -> Target | None:
+    try:
+        url = URL(text, encoded=True)
+        _ = (url.raw_host or "").encode("idna"), url.port  # where the resolver would raise
+    except ValueError:
+        return None
+    if url.scheme not in {"http", "https"} or not url.raw_host or not _is_plain(text):
+        return None
+    return Target(url, (url.scheme, url.raw_host, url.port), url.raw_path_qs, f"{url.host_port_subcomponent}")
 
-    _targets: dict[str, Target] = field(factory=dict, init=False, repr=False)
 
-    def get(self, text: str) -> URL | None:
-        """Return the absolute http or https URL in *text*, without quoting it again; None if it is not one."""
-        target = self.target(text)
-        return None if target is None else target.url
-
-    def target(self, text: str) -> Target | None:
-        """Return the target that is the absolute http or https URL in *text*; None if it is not one."""
-        return self._targets.get(text) or self._parse(text)
-
-    def _parse(self, text: str) -> Target | None:
-        try:
-            url = URL(text, encoded=True)
-            _ = (url.raw_host or "").encode("idna"), url.port  # where the resolver would raise
-        except ValueError:
-            return None
-        if url.scheme not in {"http", "https"} or not url.raw_host or not _is_plain(text):
-            return None
-        if len(self._targets) >= _CACHED_URLS:
-            del self._targets[next(iter(self._targets))]
-        target = Target(url, (url.scheme, url.raw_host, url.port), url.raw_path_qs, f"{url.host_port_subcomponent}")
-        self._targets[text] = target
-        return target
+targets: Final = Cache(_parse_target, 256)
+"""The targets of absolute http and https URLs, which are not quoted again; None for any other text."""
 
 
 def request_headers(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
@@ -128,12 +111,12 @@ class RequestEncoder:
         """Return *request* to *target* as bytes. Raise ValueError if one of its headers is not valid."""
         method, headers, body = request.method, request.headers, request.body or b""
         framed = bool(body) or method not in _BODILESS_METHODS
-        names, values = [*headers], [*headers.values()]
-        last = values.pop() if values else ""
+        names = [*headers]
+        *fixed, last = headers.values() or ("",)
         key = (method, framed, target.host, len(names))
         head = self._heads.get(key)
-        if head is None or head.fixed != values or head.names != names:
-            head = _make_head(method, target.host, names, values, framed=framed)
+        if head is None or head.fixed != fixed or head.names != names:
+            head = _make_head(method, target.host, names, fixed, framed=framed)
             if len(self._heads) >= _CACHED_HEADS:
                 self._heads.clear()
             self._heads[key] = head
@@ -244,8 +227,7 @@ def finish_response(status: int, headers: Mapping[str, str], body: bytes | None,
     """
     if body is None:
         return _too_large(limit)
-    encoding = headers.get("content-encoding")
-    if encoding is None or encoding.strip().lower() not in _GZIP_NAMES:
+    if "content-encoding" not in headers or headers["content-encoding"].strip().lower() not in _GZIP_NAMES:
         return new_response(status, headers, body)
     if not body or not _GZIP_MAGIC.startswith(body[:2]):
         return new_response(status, headers, body)
