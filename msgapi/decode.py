@@ -284,12 +284,21 @@ _FIELDS: Final = {kind: fields_dict(kind).keys() for kind in (*_KINDS.values(), 
 
 # Headers.
 
+_LIMIT: Final = "x-ratelimit-limit"
+_REMAINING: Final = "x-ratelimit-remaining"
+_RESET: Final = "x-ratelimit-reset"
+
 
 def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
-    limit, remaining = headers.get("x-ratelimit-limit"), headers.get("x-ratelimit-remaining")
-    reset = headers.get("x-ratelimit-reset")
-    if limit is None and remaining is None and reset is None:
-        return None
+    limit: str | None
+    remaining: str | None
+    reset: str | None
+    try:
+        limit, remaining, reset = headers[_LIMIT], headers[_REMAINING], headers[_RESET]
+    except KeyError:
+        limit, remaining, reset = headers.get(_LIMIT), headers.get(_REMAINING), headers.get(_RESET)
+        if limit is None and remaining is None and reset is None:
+            return None
     return _new_rate_limit(
         limit=_limits[limit],
         remaining=_count(remaining),

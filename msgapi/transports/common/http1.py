@@ -268,10 +268,10 @@ class RequestCoalescer:
         if len(self.deadlines.running) < _BATCH:
             _ = write()
             return
-        self._pending.append(write)
-        if len(self._pending) == 1:
+        if not self._pending:
             _ = self._loop.call_soon(self._flush)
-        elif len(self._pending) == _BATCH:
+        self._pending.append(write)
+        if len(self._pending) == _BATCH:
             self._flush()
 
     def _flush(self) -> None:
