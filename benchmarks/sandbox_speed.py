@@ -4,10 +4,11 @@ In memory: the CPU time of a call through a client whose transport is a sandbox,
 transport double of three lines. It is measured twice: while the messages stay queued, and while the clock of the
 sandbox advances by one second for every 1,000 messages, so that as many are sent, delivered and read as are accepted.
 
-Over HTTP: the requests per second and the CPU time of a served sandbox, and of a bare handler of aiohttp.web that reads
-and writes JSON of the same size. Both servers are processes of their own, and one client uses each in turn: for the
-first messages, which are not delivered yet, and then at some shares of `--total`, for example 200,000. There the
-changes of the status of earlier messages are part of the time, so compare these with each other.
+Over HTTP: the requests per second and the CPU time of a served sandbox, and of two bare handlers of aiohttp.web that
+read and write JSON of the same size: one with `request.json()` and `json_response()`, one with orjson. The servers are
+processes of their own, and one client uses each in turn: for the first messages, which are not delivered yet, and then
+at some shares of `--total`, for example 200,000. There the changes of the status of earlier messages are part of the
+time, so compare these with each other.
 
 The ways take turns, round by round, and the figures are medians. On a machine that is busy, compare the CPU times.
 """
@@ -18,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -64,6 +65,7 @@ HEAD = (
 )
 CONNECTIONS = 32
 BARE = "bare aiohttp.web handler"
+BARE_ORJSON = "the same with orjson"
 
 
 @define
@@ -148,15 +150,23 @@ async def compare_in_memory(rounds: int, calls: int) -> None:
 # Over HTTP. The servers: each prints its port, and runs until it is killed.
 
 
+async def handle_json(request: web.Request) -> web.Response:
+    """Read and write JSON as aiohttp's documentation shows it."""
+    value = await request.json()
+    assert value["to"]
+    return web.json_response(ANSWER)
+
+
+async def handle_orjson(request: web.Request) -> web.Response:
+    """Read and write JSON with orjson, as the sandbox does."""
+    value = orjson.loads(await request.read())
+    assert value["to"]
+    return web.Response(body=orjson.dumps(ANSWER), content_type="application/json")
+
+
 @asynccontextmanager
-async def serve_bare() -> AsyncIterator[str]:
-    """Serve a handler that reads and writes JSON, and does nothing else."""
-
-    async def handle(request: web.Request) -> web.Response:
-        value = orjson.loads(await request.read())
-        assert value["to"]
-        return web.Response(body=orjson.dumps(ANSWER), content_type="application/json")
-
+async def serve_handler(handle: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    """Serve a handler that does nothing else."""
     app = web.Application()
     app.router.add_post("/v1/messages", handle)
     runner = web.AppRunner(app, access_log=None)
@@ -167,7 +177,8 @@ async def serve_bare() -> AsyncIterator[str]:
 
 
 SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[str]]] = {
-    BARE: serve_bare,
+    BARE: lambda: serve_handler(handle_json),
+    BARE_ORJSON: lambda: serve_handler(handle_orjson),
     "sandbox": lambda: serve(new_sandbox(timing=Timing())),
 }
 

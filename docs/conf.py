@@ -61,6 +61,7 @@ html_theme = "shibuya"
 html_title = f"msgapi {VERSION}"
 html_static_path = ["_static"]
 html_css_files = ["custom.css"]
+html_search_scorer = str(HERE / "_static" / "scorer.js")  # a relative path would be one of the current directory
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
@@ -111,6 +112,7 @@ _SHORTER = (
     (_union(Event), "Event"),
 )
 """Patterns in a signature, and what is written instead."""
+_COLON = "\ue000"  # of no docstring
 
 
 def _skip_internal(_app: Sphinx, _what: str, name: str, *_others: object) -> bool | None:
@@ -127,6 +129,16 @@ def _document_constant(_app: Sphinx, what: str, name: str, given: object, _optio
     modules = [one for one in sorted(sys.modules) if one.startswith(f"{package}.")]
     docs = [ModuleAnalyzer.for_module(one).find_attr_docs().get(("", constant)) for one in modules]
     lines[:] = next((found for found in docs if found), [])
+
+
+def _hide_colon(_app: Sphinx, what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
+    # Napoleon takes the words before a colon in the first line of an attribute or a property for its type.
+    if what in {"attribute", "property", "data"} and lines:
+        lines[0] = lines[0].replace(":", _COLON)
+
+
+def _restore_colon(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
+    lines[:] = [line.replace(_COLON, ":") for line in lines]
 
 
 def _mark_examples(_app: Sphinx, _what: str, _name: str, _given: object, _options: object, lines: list[str]) -> None:
@@ -166,6 +178,8 @@ def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
     _ = app.connect("autodoc-process-docstring", _document_constant)
     _ = app.connect("autodoc-process-docstring", _mark_examples)
+    _ = app.connect("autodoc-process-docstring", _hide_colon, priority=490)
+    _ = app.connect("autodoc-process-docstring", _restore_colon, priority=510)  # that of Napoleon is 500
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("build-finished", _write_text)

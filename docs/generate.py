@@ -116,6 +116,73 @@ def sandbox_decisions() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+DECISIONS: Final = HERE / "decisions"
+AREAS: Final = {
+    "calls and results": "What a call is, what it returns, and the client that carries it out.",
+    "blocking client": "The client for synchronous programs.",
+    "retry and pace": "When a call is repeated, and how fast requests leave. How a batch waits is below.",
+    "json and models": "How answers are read, and how requests and results are written.",
+    "transports": "Connections, time limits, proxies and the HTTP libraries.",
+    "batch and journal": "What a row is, when it is sent again, and what stops a batch.",
+    "fallback": "One message over one channel after another.",
+    "files and recipients": "What is read from a file, what is refused, and how recipients are written.",
+    "command line": "Commands, profiles, output and exit statuses.",
+    "reports": "What is kept of a run, and how it is shown.",
+    "fleet": "One batch sent by several workers.",
+    "webhooks": "Receiving events once, and what they say about a message.",
+    "telemetry": "Observers, traces and differences to the documentation.",
+    "sandbox": "The model of the service, its control plane and its server.",
+    "page of the sandbox": "What the browser shows.",
+    "testing": "Clocks, recordings and fixtures for tests, and the tests of this package.",
+    "layout and packaging": "Modules, layers, imports and extras.",
+    "documentation": "How these pages are kept.",
+}
+"""What the decisions of each area are about, in the order of the index."""
+_RECORD: Final = re.compile(
+    r"# (?P<number>\d{4})\. (?P<title>[^\n]+)\n\nStatus: (?P<status>[^\n]+)\n\nArea: (?P<area>[^\n]+)\n\n"
+    r"## Context\n\n(?P<context>.+)\n\n## Decision\n\n(?P<decision>.+)\n\n## Consequences\n\n(?P<consequences>.+)\n",
+    re.DOTALL,
+)
+_SOURCE: Final = re.compile(r"`((?:msgapi|tests|docs|benchmarks)/[\w/.-]+|noxfile\.py)`")
+
+
+def records() -> dict[str, Mapping[str, str]]:
+    """Return the parts of each record of a decision, by the name of its file. Raise ValueError for another form."""
+    found: dict[str, Mapping[str, str]] = {}
+    for path in sorted(DECISIONS.glob("[0-9]*.md")):
+        match = _RECORD.fullmatch(path.read_text(encoding="utf-8"))
+        if match is None:
+            raise ValueError(f"{path.name} has not the form of docs/decisions/template.md")
+        found[path.name] = match.groupdict()
+    return found
+
+
+def decisions() -> str:
+    """Return the index of the decisions: by area, and by the files that the records name."""
+    by_area: dict[str, list[str]] = {area: [] for area in AREAS}
+    by_file: dict[str, list[str]] = {}
+    known = records()
+    for name, record in known.items():
+        replaced = "" if record["status"] == "accepted" else f" ({record['status']})"
+        by_area[record["area"]].append(f"- [{record['number']}. {record['title']}]({name}){replaced}")
+        for source in dict.fromkeys(_SOURCE.findall(record["decision"])):
+            by_file.setdefault(source, []).append(f"[{record['number']}]({name})")
+    parts = [
+        "# Decisions",
+        _NOTE,
+        _plain("""Why the design is as it is. Look for a question under its area, or for a file at the end of the page.
+                Each record says what the problem was, what is done, and what follows, also what was given up. What
+                the sandbox does where the documentation of the API is silent is
+                [a list of its own](../explanation/sandbox-decisions.md)."""),
+    ]
+    for area, about in AREAS.items():
+        parts += [f"## {area[0].upper()}{area[1:]}".replace("Json", "JSON"), about, "\n".join(by_area[area])]
+    rows = [(f"`{source}`", ", ".join(numbers)) for source, numbers in sorted(by_file.items())]
+    names = "\n".join(name.removesuffix(".md") for name in known)
+    parts += ["## By file", _table(("file", "decisions"), rows), f"```{{toctree}}\n:hidden:\n\n{names}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
 def units() -> str:
     """Return the page of prices and units."""
     prices = sandbox.PriceList()
@@ -140,8 +207,9 @@ def units() -> str:
                 `Sandbox(prices=PriceList(...))`, and give those of your account to `msgapi batch
                 --price basic=0.07` and `billing.Prices`. `messages.unit(message)` is the unit of a text
                 or card as far as the message alone decides it, and `billing.estimate` adds up a batch."""),
-            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations are seconds, times are
-                `datetime` with a zone. The use cases of an agent are {cases}.""")
+            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations, such as those of time-outs,
+                are seconds, as a float or an int. The `ttl` of a message is text with a unit, such as `"900s"`. Times
+                are `datetime` with a zone. The use cases of an agent are {cases}.""")
             + "\n",
         ]
     )
@@ -187,7 +255,8 @@ def _options(command: click.Command) -> list[str]:
     for option in sorted(options, key=lambda one: group_of(one) == "Options"):
         names = ", ".join(f"`{name}`" for name in option.opts[:-1])
         last = f"`{option.opts[-1]}{_value_of(option)}`"
-        text = _prose(option.help or "") + (" Required." if option.required else "")
+        default = f" The default is `{option.default}`." if option.show_default is True else ""
+        text = _prose(option.help or "") + (" Required." if option.required else "") + default
         tables.setdefault(group_of(option), []).append((f"{names}, {last}" if names else last, text))
     return [
         part for title, rows in tables.items() for part in (f"**{title}**", _table(("option", "what it does"), rows))
@@ -325,6 +394,7 @@ def row_states() -> str:
 
 
 GENERATED: Final = {
+    "decisions/index.md": decisions,
     "reference/commands.md": commands,
     "reference/events.md": events,
     "reference/magic-recipients.md": magic_recipients,

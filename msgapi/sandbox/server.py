@@ -145,7 +145,7 @@ class AllowedHosts:
 
     def __init__(self, bound: Iterable[str], allowed: Iterable[str]) -> None:
         """Answer for the names and addresses *bound* and *allowed*. Raises ValueError if one of *allowed* is none."""
-        self._accepts = lru_cache(maxsize=256)(self._is_accepted)
+        self._verdict = lru_cache(maxsize=256)(self._find_verdict)
         self._names = {name for one in bound if (name := host_of(one)) is not None}
         for one in allowed:
             name = host_of(one)
@@ -156,20 +156,25 @@ class AllowedHosts:
     def check(self, request: web.BaseRequest, url: str) -> str | None:
         """Return why a request is refused, or None. A request without a Host or an Origin is not from a browser."""
         peer = None if request.transport is None else request.transport.get_extra_info("sockname")
-        local = peer[0] if peer else None
-        given = request.headers.getall("Host", [])
-        if _ABSOLUTE_URL.match(request.raw_path):
-            given = [*given, urlsplit(url).netloc]
+        headers, path = request.headers, request.raw_path
+        authority = None if path.startswith("/") or not _ABSOLUTE_URL.match(path) else urlsplit(url).netloc
+        hosts, origins = tuple(headers.getall("Host", ())), tuple(headers.getall("Origin", ()))
+        return self._verdict(hosts, authority, origins, peer[0] if peer else None)
+
+    def _find_verdict(
+        self, hosts: tuple[str, ...], authority: str | None, origins: tuple[str, ...], local: str | None
+    ) -> str | None:
+        given = hosts if authority is None else (*hosts, authority)
         refused = next((one for one in given if not self._accepts(one, local)), None)
         if refused is not None:
             name = host_of(refused) or "NAME"
             remedy = f"start it with --allow-host {name}, or set MSGAPI_SANDBOX_ALLOW_HOST={name}"
             return f"The sandbox does not answer for this Host: {remedy}."
-        if all(self._accepts_origin(one, local) for one in request.headers.getall("Origin", [])):
+        if all(self._accepts_origin(one, local) for one in origins):
             return None
         return "The sandbox does not answer to web pages of other hosts: this Origin is not allowed (--allow-host)."
 
-    def _is_accepted(self, authority: str, local: str | None) -> bool:
+    def _accepts(self, authority: str, local: str | None) -> bool:
         name = host_of(authority)
         return name is not None and (is_local_name(name) or name in {*self._names, local})
 

@@ -9,6 +9,7 @@ Rules:
 """
 
 import re
+import zlib
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -33,7 +34,7 @@ from .model.webhooks import EmittedEvent, EventRow, PendingDelivery, event_of
 
 T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
-VERSION: Final = 2
+VERSION: Final = 3
 """The version of the snapshots that this version of the package writes and reads."""
 _LARGE: Final = re.compile(r"-?[0-9]{19,4000}")
 _EARLIEST: Final = -62_135_596_800.0  # the year 1; a time before is not a date
@@ -51,7 +52,7 @@ STORED_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "schedule": ("_heap", "_order"),
     "webhook_queue": ("_attempts", "_numbers"),
     "log": ("accepted", "dropped", "_entries", "_final", "_usage"),
-    "idempotency": ("_stored", "_sweep_at"),
+    "idempotency": ("_stored", "_sweep_at", "_blocks", "_lines", "_block"),
     "sessions": ("_open",),
     "newsletters": ("_subscribers",),
     "events": ("_events",),
@@ -181,6 +182,7 @@ def _restore(snapshot: Mapping[str, Any], options: Mapping[str, object]) -> Rest
     state.webhook_queue.index(state.events)
     for part in (state.wallet, state.log, state.contacts):
         _build(part.index, "log")
+    _build(state.idempotency.index, "idempotency")
     return RestoredSandbox(account, clock)
 
 
@@ -229,7 +231,7 @@ def _build(function: Callable[..., T], path: str, *args: object, **named: object
     # The validators of the model check what a type does not say.
     try:
         return function(*args, **named)
-    except (ValueError, TypeError, KeyError, OverflowError, OSError) as error:  # the last one is of dates, too
+    except (ValueError, TypeError, KeyError, OverflowError, OSError, zlib.error) as error:  # OSError is of dates, too
         raise _Damaged(f"{path}: {type(error).__name__}") from None
 
 

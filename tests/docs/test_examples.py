@@ -156,7 +156,7 @@ async def test_the_observers_of_the_page_see_the_call() -> None:
 
 
 async def test_an_error_is_raised_by_unwrap() -> None:
-    printed = await run(code("reference/outcomes.md", "Outcomes", 1), Sandbox())
+    printed = await run(code("reference/outcomes.md", "As exceptions"), Sandbox())
     assert printed.startswith("not_found ")
     assert "msg_unknown" not in printed
 
@@ -190,7 +190,7 @@ async def test_a_job_with_a_key_of_its_own_that_runs_twice_sends_one_message() -
 
 
 async def test_the_example_for_all_outcomes_is_the_one_whose_types_are_checked() -> None:
-    example, sandbox = code("reference/outcomes.md", "Outcomes"), Sandbox()
+    example, sandbox = code("reference/outcomes.md", "All of them"), Sandbox()
     assert (ROOT / "tests/docs/typing_outcomes.py").read_text().endswith(f"reader\n\n{example}")
     for kind in (Ok, *get_args(ApiError)):
         assert f"{kind.__name__}(" in example
@@ -237,7 +237,7 @@ async def test_the_iteration_over_messages_yields_those_that_failed() -> None:
 
 
 async def test_calls_that_the_sandbox_does_not_know_are_refused_as_the_page_says() -> None:
-    example = code("how-to/client.md", "Routes and fields that this package does not know")
+    example = code("how-to/client.md", "Headers, routes and fields that this package does not know")
     assert await run(example, Sandbox()) == "not_found\nvalidation_error\n"
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
+from msgapi import Response
 from tests.support.sandbox_requests import NOW, ask, delete, fields_of, get, refusal, request, said, send, still, text
 
 
@@ -38,6 +39,35 @@ def test_an_expired_key_is_removed() -> None:
         _ = send(box, key=f"k{number}", now=NOW + number)
     _ = send(box, key="last", now=NOW + 90_020)
     assert len(box.account.state.idempotency._stored) == 1
+
+
+def test_each_of_many_responses_is_repeated_with_its_status_and_its_location() -> None:
+    box = still()
+
+    def add(number: int) -> Response:
+        return ask(
+            box,
+            request("POST", "/v1/contacts", body={"source": "API", "email": f"{number}@a.example"}, key=f"k{number}"),
+        )
+
+    first = [add(number) for number in range(200)]
+    again = [add(number) for number in range(200)]
+    assert [(one.status, one.body, one.headers["location"]) for one in again] == [
+        (201, one.body, one.headers["location"]) for one in first
+    ]
+    assert len({one.headers["location"] for one in again}) == 200
+
+
+def test_responses_are_removed_once_none_of_their_block_can_be_repeated() -> None:
+    box = still()
+    store = box.account.state.idempotency
+    bodies = [send(box, key=f"k{number}", now=NOW + number * 100).body for number in range(200)]
+    assert list(store._blocks) == [0, 1, 2]
+    later = NOW + 86_400 + 100 * 100
+    _ = send(box, key="new", now=later)
+    assert list(store._blocks) == [1, 2]
+    assert send(box, key="k101", now=later).body == bodies[101]
+    assert send(box, key="k199", now=later).body == bodies[199]
 
 
 def test_a_refused_request_may_be_repeated_with_its_key() -> None:

@@ -1,6 +1,8 @@
 """Snapshots: a sandbox that is restored answers as the one that the snapshot was taken of."""
 
 import json
+import zlib
+from base64 import b64encode
 from collections.abc import Callable
 from copy import deepcopy
 from decimal import Decimal
@@ -391,11 +393,19 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         assert {get(read, path).status for path in SHOWN} <= {200, 401, 429}  # the key or the limit is another one
 
 
+def in_base64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+def idempotency(**changes: object) -> dict[str, Any]:
+    return {"idempotency": {**BUSY["idempotency"], **changes}}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"format": "x"}, "this is not the snapshot of a sandbox"),
-        ({"version": 1}, "the snapshot is of another version of msgapi-sdk: it must have the version 2 of the format"),
+        ({"version": 1}, "the snapshot is of another version of msgapi-sdk: it must have the version 3 of the format"),
         ({"more": 1}, "the snapshot is damaged at the top: has an unknown field"),
         ({"time": "now"}, "the snapshot is damaged at time: is of another type"),
         ({"time": 10**400}, "the snapshot is damaged at time: OverflowError"),
@@ -436,6 +446,14 @@ def test_a_damaged_snapshot_is_refused_with_its_place_or_is_read(
         ),
         ({"options": {**BUSY["options"], "window": 0}}, "the snapshot is damaged at options: ValueError"),
         ({"runs": []}, "the snapshot is damaged at runs: must be an object"),
+        (idempotency(lines=[]), "the snapshot is damaged at idempotency: ValueError"),
+        (idempotency(lines=[in_base64(b"\xff")]), "the snapshot is damaged at idempotency: UnicodeDecodeError"),
+        (idempotency(stored=[["", in_base64(b"short")]]), "the snapshot is damaged at idempotency: ValueError"),
+        (idempotency(blocks=[[7, in_base64(b"no block")]]), "the snapshot is damaged at idempotency: error"),
+        (
+            idempotency(blocks=[[7, in_base64(zlib.compress(bytes(2**25)))]]),
+            "the snapshot is damaged at idempotency: ValueError",
+        ),
     ],
 )
 def test_a_snapshot_that_cannot_be_read_says_where(change: dict[str, Any], said: str) -> None:

@@ -126,8 +126,8 @@ def batch(
 
     Each row is recorded in a journal, FILE.journal. After Ctrl-C, kill -9 or a power failure, the same command or
     `msgapi batch --resume FILE.journal` sends exactly the rest, and no row twice. `msgapi batch report
-    FILE.journal` shows the outcomes of the rows. The journal has no recipients and no content, but it has a hash of
-    each recipient, which is a pseudonym.
+    FILE.journal` shows the outcomes of the rows. The journal has the options of the command, --text among them. It
+    has no recipients and no values of rows except their ids, but a hash of each recipient, which is a pseudonym.
 
     A row is identified by --id-column, else by its idempotency_key, else by its content. So FILE may be sorted, and
     rows may be inserted and deleted, before the command is repeated. New rows are sent. If a row differs from one that

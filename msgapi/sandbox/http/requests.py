@@ -47,15 +47,10 @@ _KEY_HEADER: Final = "idempotency-key"
 KEY_FIELD: Final = "idempotency_key"
 _RETENTION: Final = 86_400.0  # seconds for which a response is kept
 _SWEEP_INTERVAL: Final = 3_600.0  # seconds between two removals of expired responses
-_STORED: Final = Struct("<16sdH")  # the digest of the request, the end of the retention in Unix seconds, and the status
-_WINDOW: Final = -10  # bits; raw deflate in a window of 1 kB, which compresses a response in 10 µs
-_LIKELY: Final = (
-    b'{"message_id":"msg_0123456789abcdef","status":"queued","created_at":"2026-05-04T00:00:00.000Z","billing":{"channel'
-    b'":"RCS","message_type":"basic_message","hold_amount":0.07,"message_price":0.07,"balance":{"free":999.93,"reserved"'
-    b':0.07,"total":1000.0},"tier":{"channel":"RCS","current":"tier_1","volume_used":1}}}'
-)
-"""A response to a send: where the stored ones are like it, they take less space."""
-_PACKER: Final = zlib.compressobj(1, zlib.DEFLATED, _WINDOW, 1, zlib.Z_DEFAULT_STRATEGY, _LIKELY)  # is only copied
+_STORED: Final = Struct("<16sdHII")
+"""The digest of the request, the end of the retention in Unix seconds, the status, the block, and the line in it."""
+_BLOCK_LINES: Final = 64  # responses that are compressed at once: one at a time would take ten times as long
+_MAX_BLOCK: Final = 2**24  # bytes of a block; a longer one is not ours
 
 
 @final
@@ -312,42 +307,74 @@ def operation_of(route: str, request: RouteRequest) -> KeyedOperation:
 @final
 @define(eq=False, repr=False)
 class IdempotencyStore:
-    """The accepted operations of the last 24 hours, by their names."""
+    """The accepted operations of the last 24 hours, by their names.
+
+    A response is one line of a block: its Location, a space, and its JSON. A full block is compressed.
+    """
 
     _stored: dict[bytes, bytes] = field(factory=dict, init=False)
     _sweep_at: float = field(default=0.0, init=False)
+    _blocks: dict[int, bytes] = field(factory=dict, init=False)
+    _lines: list[bytes] = field(factory=list, init=False)  # of the last block
+    _block: int = field(default=0, init=False)  # the number of the last block
 
     def replay(self, operation: KeyedOperation, now: float) -> SimulatedResponse | None:
         """Return the stored response, or a conflict if the request differs; None if the name is unknown."""
         stored = self._stored.get(operation.name)
         if stored is None:
             return None
-        digest, until, status = _STORED.unpack_from(stored)
+        digest, until, status, block, line = _STORED.unpack(stored)
         if until <= now:
             return None
         if digest != operation.body:
             return error_response(409, "idempotency_conflict", "This idempotency key belongs to another request.")
-        return SimulatedResponse(_unpack_response(status, stored[_STORED.size :]), replayed=True)
+        location, _, body = self._lines_of(block)[line].partition(b" ")
+        headers = {**JSON_HEADERS, "location": location.decode()} if location else JSON_HEADERS
+        return SimulatedResponse(Response(status, headers, body), replayed=True)
 
     def store(self, operation: KeyedOperation, response: Response, now: float) -> None:
         """Store the *response* to an operation for 24 hours."""
         if now >= self._sweep_at:
-            self._stored = {one: stored for one, stored in self._stored.items() if _STORED.unpack_from(stored)[1] > now}
-            self._sweep_at = now + _SWEEP_INTERVAL
-        head = _STORED.pack(operation.body, now + _RETENTION, response.status)
-        self._stored[operation.name] = head + _pack_response(response)
+            self._sweep(now)
+        lines = self._lines
+        place = (self._block, len(lines))
+        self._stored[operation.name] = _STORED.pack(operation.body, now + _RETENTION, response.status, *place)
+        lines.append(response.headers.get("location", "").encode() + b" " + response.body)
+        if len(lines) == _BLOCK_LINES:
+            self._blocks[self._block] = zlib.compress(b"\n".join(lines), 1)
+            self._lines = []
+            self._block += 1
+
+    def index(self) -> None:
+        """Check what was set from a snapshot. Raise ValueError if a response is not there, or is not text."""
+        lines: dict[int, int] = {}
+        for number in (*self._blocks, self._block):
+            found = self._lines_of(number)
+            lines[number] = len(found)
+            _ = b"".join(found).decode()
+        for stored in self._stored.values():
+            if len(stored) != _STORED.size:
+                raise ValueError("an operation is not of the right length")
+            *_, block, line = _STORED.unpack(stored)
+            if line >= lines.get(block, 0):
+                raise ValueError("the response to an operation is not there")
+
+    def _lines_of(self, block: int) -> list[bytes]:
+        if block == self._block:
+            return self._lines
+        stream = zlib.decompressobj()
+        lines = stream.decompress(self._blocks[block], _MAX_BLOCK).split(b"\n")
+        if not stream.eof:
+            raise ValueError("a block of responses is too long, or is cut off")
+        return lines
+
+    def _sweep(self, now: float) -> None:
+        kept = {name: stored for name, stored in self._stored.items() if _STORED.unpack(stored)[1] > now}
+        used = {_STORED.unpack(stored)[3] for stored in kept.values()}
+        self._stored = kept
+        self._blocks = {number: block for number, block in self._blocks.items() if number in used}
+        self._sweep_at = now + _SWEEP_INTERVAL
 
 
 def _digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=16).digest()
-
-
-def _pack_response(response: Response) -> bytes:
-    packer = _PACKER.copy()
-    location = response.headers.get("location", "")
-    return packer.compress(location.encode() + b"\n" + response.body) + packer.flush()
-
-
-def _unpack_response(status: int, packed: bytes) -> Response:
-    location, _, body = zlib.decompressobj(_WINDOW, zdict=_LIKELY).decompress(packed).partition(b"\n")
-    return Response(status, {**JSON_HEADERS, "location": location.decode()} if location else JSON_HEADERS, body)
