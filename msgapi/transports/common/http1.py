@@ -105,36 +105,38 @@ class RequestEncoder:
     their heads is checked and kept: writing a request takes a third of the time of writing every header.
     """
 
-    _heads: "dict[_HeadKey, tuple[str, str]]" = field(factory=dict, init=False, repr=False)
+    _heads: dict[tuple[object, ...], "_Head"] = field(factory=dict, init=False, repr=False)
 
     def encode(self, request: Request, target: Target) -> bytes:
         """Return *request* to *target* as bytes. Raise ValueError if one of its headers is not valid."""
         method, headers, body = request.method, request.headers, request.body or b""
         framed = bool(body) or method not in _BODILESS_METHODS
         *fixed, last = headers.values() or ("",)
-        key = (method, target.host, framed, (*headers,), (*fixed,))
-        before, after = self._heads.get(key) or self._add_head(key)  # a KeyError would show the API key
+        key = (method, framed, target.host, *headers)
+        head = self._heads.get(key)
+        if head is None or head.fixed != fixed:
+            head = _make_head(method, target.host, [*headers], fixed, framed=framed)
+            if len(self._heads) >= _CACHED_HEADS:
+                self._heads.clear()
+            self._heads[key] = head
         if _has_break(last):
             raise ValueError(_BREAK_IN_HEADER)
         if framed:
-            return f"{method} {target.path}{before}{last}{after}{len(body)}\r\n\r\n".encode() + body
-        return f"{method} {target.path}{before}{last}{after}\r\n\r\n".encode()
-
-    def _add_head(self, key: "_HeadKey") -> tuple[str, str]:
-        head = _make_head(key)
-        if len(self._heads) >= _CACHED_HEADS:
-            self._heads.clear()
-        self._heads[key] = head
-        return head
+            return f"{method} {target.path}{head.before}{last}{head.after}{len(body)}\r\n\r\n".encode() + body
+        return f"{method} {target.path}{head.before}{last}{head.after}\r\n\r\n".encode()
 
 
-_HeadKey: TypeAlias = tuple[str, str, bool, tuple[str, ...], tuple[str, ...]]
+@final
+@frozen(eq=False)
+class _Head:
+    # A head without its target, the value of the last header, and the length: the other headers, and what is *before*
+    # that value and *after* it.
+    fixed: list[str]
+    before: str
+    after: str
 
 
-def _make_head(key: _HeadKey) -> tuple[str, str]:
-    # Return a head without its target, the value of the last header, and the length: what is before that value, and
-    # what is after it.
-    method, host, framed, names, fixed = key
+def _make_head(method: str, host: str, names: list[str], fixed: list[str], *, framed: bool) -> _Head:
     lower = check_names(method, *names)
     if _has_break("".join(fixed)):
         raise ValueError(_BREAK_IN_HEADER)
@@ -144,7 +146,7 @@ def _make_head(key: _HeadKey) -> tuple[str, str]:
         more.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
     if framed:
         more.append("Content-Length: ")
-    return "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more))
+    return _Head(fixed, "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more)))
 
 
 def _has_break(text: str) -> bool:
