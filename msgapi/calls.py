@@ -56,7 +56,7 @@ class Call(Generic[T_co]):
     def endpoint_class(self) -> str:
         """The endpoint class, such as `POST messages`: the service limits the rate of each one separately."""
         operation = self.method, self.path
-        return _endpoint_classes.get(operation) or _endpoint_classes[operation]
+        return _endpoint_classes[operation]
 
     @property
     def legs(self) -> tuple["Call[T_co]", ...]:

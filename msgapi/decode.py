@@ -95,17 +95,16 @@ def decode(
     response has no `Date`.
     """
     status, headers = response.status, response.headers
-    header = headers.get
-    date = header("date")
+    date = headers.get("date")
     meta = _new_meta(
         status=status,
         attempts=attempts,
         elapsed=elapsed,
         idempotency_key=call.idempotency_key,
-        location=header("location"),
-        rate_limit=_rate_limit(header),
+        location=headers.get("location"),
+        rate_limit=_rate_limit(headers),
         server_time=None if date is None else parse_http_date(date),
-        headers=response.headers,
+        headers=headers,
     )
     if status not in _SUCCESS:
         return _failure(call, response, meta, now)
@@ -163,7 +162,7 @@ def _is_empty(value: object) -> bool:
 def _looks_foreign(model: type, value: Any, body: bytes) -> bool:  # noqa: ANN401 - a model
     # Whether *value* has an empty id, or its *body* can have a field `error`. To look for one in the `extra` takes
     # a tenth of the time of a search in the body.
-    ids, keeps_error = _checks.get(model) or _checks[model]
+    ids, keeps_error = _checks[model]
     for name in ids:
         if not getattr(value, name):
             return True
@@ -285,17 +284,25 @@ _FIELDS: Final = {kind: fields_dict(kind).keys() for kind in (*_KINDS.values(), 
 
 # Headers.
 
+_LIMIT: Final = "x-ratelimit-limit"
+_REMAINING: Final = "x-ratelimit-remaining"
+_RESET: Final = "x-ratelimit-reset"
 
-def _rate_limit(header: Callable[[str], str | None]) -> RateLimit | None:
-    limit = header("x-ratelimit-limit")
-    remaining = header("x-ratelimit-remaining")
-    reset = header("x-ratelimit-reset")
-    if limit is None and remaining is None and reset is None:
-        return None
+
+def _rate_limit(headers: Mapping[str, str]) -> RateLimit | None:
+    limit: str | None
+    remaining: str | None
+    reset: str | None
+    try:
+        limit, remaining, reset = headers[_LIMIT], headers[_REMAINING], headers[_RESET]
+    except KeyError:
+        limit, remaining, reset = headers.get(_LIMIT), headers.get(_REMAINING), headers.get(_RESET)
+        if limit is None and remaining is None and reset is None:
+            return None
     return _new_rate_limit(
-        limit=_limits.get(limit) or _limits[limit],
+        limit=_limits[limit],
         remaining=_count(remaining),
-        reset=_resets.get(reset) or _resets[reset],
+        reset=_resets[reset],
     )
 
 

@@ -234,7 +234,7 @@ class Client:
                 retry=retry,
                 headers=headers,
             )
-        if isinstance(call, Fallback):
+        if type(call) is not Call:
             return self._send_legs(call, only_while, options)
         if self.observer is None:
             return sender.carry(call, only_while, None, options)

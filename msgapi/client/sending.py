@@ -229,7 +229,7 @@ class CallSender:
             return call.invalid
         request, queue = self._request(call), self.queues.get(call.endpoint_class) or self._queue(call.endpoint_class)
         now, result = self.clock.now(), None
-        state = _CallState(now, watch, self.retry)
+        state = _new_state(now, watch, self.retry)
         if options is not None:
             request = options.apply(request)
             state.limit(options)
@@ -382,6 +382,9 @@ class _CallState:
 
     def meta(self, call: Call[T], now: float) -> Meta:
         return Meta(attempts=self.attempts, elapsed=now - self.began, idempotency_key=call.idempotency_key)
+
+
+_new_state: Final = constructor(_CallState)
 
 
 def _with_headers(request: Request, watch: Watch) -> Request:

@@ -64,7 +64,7 @@ def to_json(value: object) -> bytes:
     Raise TypeError for a value that JSON cannot hold, such as an object of a class in `extra`.
     """
     # orjson keeps its buffer of 4 kB alive behind each result; a copy keeps only the bytes that were written.
-    return memoryview(orjson.dumps((_fast_writers.get(type(value)) or _fast_writers[type(value)])(value))).tobytes()
+    return memoryview(orjson.dumps(_fast_writers[type(value)](value))).tobytes()
 
 
 def to_plain(value: object) -> Any:  # noqa: ANN401 - JSON has no better type
@@ -168,7 +168,7 @@ def from_json(body: bytes, model: type[T]) -> T | Problems:
     `parse_leniently` does.
     """
     try:
-        read: T = (_fast_readers.get(model) or _fast_readers[model])(orjson.loads(body), model)
+        read: T = _fast_readers[model](orjson.loads(body), model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         value = parse_leniently(body) if attrs.has(model) and is_answer(model) else parse(body)
@@ -183,7 +183,7 @@ def is_readable(model: object) -> bool:
     if model is None:
         return False  # cattrs takes it for any JSON
     try:
-        _ = _fast_readers.get(model) or _fast_readers[model]
+        _ = _fast_readers[model]
     except StructureHandlerNotFoundError:
         return False
     except NameError:
@@ -206,7 +206,7 @@ def from_dict(value: object, model: type[T]) -> T | Problems:
     checked, limits and enums are not: `messages.check` and the functions that build calls check them.
     """
     try:
-        read: T = (_fast_readers.get(model) or _fast_readers[model])(value, model)
+        read: T = _fast_readers[model](value, model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         return _read_in_detail(value, model)
@@ -215,7 +215,7 @@ def from_dict(value: object, model: type[T]) -> T | Problems:
 def from_fields(value: Tree, model: type[T]) -> T | Problems:
     """Return the marked *model* read from its fields alone, without its marker, or the problems found. Never raise."""
     try:
-        read: T = (_fast_unmarked_readers.get(model) or _fast_unmarked_readers[model])(value, model)
+        read: T = _fast_unmarked_readers[model](value, model)
         return read
     except Exception:  # noqa: BLE001 - whatever it was, the second reading locates it
         name, marker = MARKERS[model]

@@ -91,7 +91,7 @@ class Lane:
     per_second: float | None = None
     _in_flight: int = field(default=0, init=False)
     _window: float = field(default=_WINDOW, init=False)
-    _next_at: float = field(default=-inf, init=False)
+    _next_at: float = field(default=-inf, init=False)  # never before `_closed_until`
     _closed_until: float = field(default=-inf, init=False)
     # learned from 429s
     _rate: float | None = field(default=None, init=False)
@@ -136,7 +136,6 @@ class Lane:
         if self._remaining is not None and now >= self._reset_at:
             self._roll(now, self._remaining)
         at = self._next_at + ahead * self._spacing() if ahead else self._next_at
-        at = max(at, self._closed_until)
         if self._remaining is not None and self._remaining <= ahead and at < self._reset_at:
             at = self._reset_at
         if self._rate is None and self._in_flight + ahead >= self._window:
@@ -148,7 +147,7 @@ class Lane:
 
         Unlike `wait` this changes nothing, so it can be called to show why a program waits.
         """
-        at = max(self._next_at, self._closed_until)
+        at = self._next_at
         if self._remaining is not None and self._remaining <= 0:
             at = max(at, self._reset_at)
         return max(0.0, at - now)

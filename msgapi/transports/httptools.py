@@ -131,13 +131,13 @@ class HttpConnection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; if it is repeated, the last one."""
-        key = header_names.get(name) or header_names[name]
-        if key in self._headers:
-            self._replaced_size += _line_size(key, self._headers[key])
+        key, headers = header_names[name], self._headers
+        if key in headers:
+            self._replaced_size += _line_size(key, headers[key])
         try:
-            self._headers[key] = value.decode()  # half of the time of the next one
+            headers[key] = value.decode()  # half of the time of the next one
         except UnicodeDecodeError:
-            self._headers[key] = value.decode(errors="surrogateescape")
+            headers[key] = value.decode(errors="surrogateescape")
 
     def on_headers_complete(self) -> None:
         """Check the head, and decide what follows: nothing, a body, or another response, as after a 1xx."""

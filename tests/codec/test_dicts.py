@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import Balance, Detail, Invalid, Meta, NotSent, Ok, Result, Throttled, codec, contacts, messages, webhooks
-from msgapi.codec import Problems
+from msgapi.codec import Problems, json
 from tests.support.models import MODELS, instances
 
 TEXT = messages.Text(agent_id="ag_1", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
@@ -30,6 +30,16 @@ def test_every_model_is_read_back_from_its_dict_and_its_json(model: type, data: 
     assert codec.from_dict(written, kind_of(value)) == value
     assert orjson.loads(codec.to_json(value)) == orjson.loads(orjson.dumps(written))
     assert codec.from_json(codec.to_json(value), kind_of(value)) == value
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+@settings(max_examples=10)
+@given(st.data())
+def test_what_was_written_is_read_without_the_slow_reader(model: type, data: st.DataObject) -> None:
+    value = data.draw(instances(model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json, "_read_in_detail", None)
+        assert codec.from_dict(codec.to_dict(value), kind_of(value)) == value
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

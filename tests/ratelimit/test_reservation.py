@@ -309,7 +309,7 @@ async def test_each_endpoint_class_has_slots_of_its_own() -> None:
 async def test_a_request_needs_a_turn_of_its_lane_as_well_as_a_slot() -> None:
     quota = Asked([Grant(8, 0.0, 0.0)])
     async with clients(1, lambda _: quota) as (apis, left, _, _):
-        apis[0]._sender.pace.lane(SEND_CLASS)._closed_until = 5.0
+        apis[0]._sender.pace.lane(SEND_CLASS)._next_at = 5.0
         assert isinstance(await apis[0](SEND), Ok)
     assert left == pytest.approx([5.0])
     assert len(quota.wanted) == 1

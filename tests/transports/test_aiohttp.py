@@ -1,20 +1,26 @@
 """Transport over aiohttp: the outcome of each thing that can happen on a real socket."""
 
+import asyncio
 import gzip
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import Mock
 
 import aiohttp as library
 import anyio
 import pytest
 import trustme
+from aiohttp.client_proto import ResponseHandler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from msgapi import NotSent, Request, Response, Unanswered
 from msgapi.transports import Transport, aiohttp
+from msgapi.transports.aiohttp.connection import AiohttpConnection
+from msgapi.transports.aiohttp.session import head_limits
+from msgapi.transports.common.connections import Deadlines
 from msgapi.transports.common.http1 import RequestCoalescer
 from tests.support.exchanges import FRAGMENTS, HEAD, OK, PACKED, Exchanges, Over, get, peer, post, refused, saying
 from tests.support.raw_servers import Arrived, Wire, free_port, reply, serving
@@ -600,6 +606,32 @@ async def test_nothing_is_sent_to_a_server_that_sends_data_first(monkeypatch: py
     assert await asked(serve) == NotSent("the server sent data before the request")
     writes[0]()
     assert heard == []
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_reading_is_resumed_only_if_it_was_paused(monkeypatch: pytest.MonkeyPatch, *, paused: bool) -> None:
+    resumed = Mock()
+    monkeypatch.setattr(ResponseHandler, "resume_reading", resumed)
+    connection = AiohttpConnection(asyncio.get_running_loop(), 100, RequestCoalescer(Deadlines(30.0)))
+    connection._reading_paused = paused
+    connection.resume_reading()
+    assert resumed.called is paused
+
+
+async def test_a_response_that_pauses_reading_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    paused, body = Mock(wraps=ResponseHandler.pause_reading), bytes(2**20)
+    small = {**head_limits(ResponseHandler.set_response_params), "read_bufsize": 2**10}
+    monkeypatch.setattr("msgapi.transports.aiohttp.connection.head_limits", lambda _: small)
+    monkeypatch.setattr(ResponseHandler, "pause_reading", lambda self: paused(self))  # noqa: PLW0108 - binds self
+
+    async def serve(wire: Wire) -> None:
+        _ = await wire.request()
+        await wire.send(reply(body=body))
+
+    answer = await asked(serve)
+    assert isinstance(answer, Response)
+    assert answer.body == body
+    assert paused.called
 
 
 async def test_a_deadline_of_the_caller_passes() -> None:

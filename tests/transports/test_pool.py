@@ -25,7 +25,7 @@ from msgapi.transports.common.connections import (
     make_deadlines,
     watch_socket,
 )
-from msgapi.transports.common.http1 import Origin, RequestEncoder, UrlCache, request_headers
+from msgapi.transports.common.http1 import Origin, RequestEncoder, request_headers, targets
 from msgapi.transports.common.opening import ConnectFailed, Connector
 
 pytestmark = pytest.mark.anyio
@@ -467,7 +467,7 @@ def test_the_headers_of_a_request_are_its_own_and_those_that_it_lacks() -> None:
 
 
 def head(encoder: RequestEncoder, *, url: str = "http://here.test/a", **headers: str) -> str:
-    target = UrlCache().target(url)
+    target = targets[url]
     assert target is not None
     return encoder.encode(Request("POST", url, headers, b"{}"), target).decode()
 

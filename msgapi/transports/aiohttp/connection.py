@@ -29,11 +29,13 @@ from ..protocol import Answer
 from .session import head_limits
 
 NAMES: Final = [
+    "_reading_paused",
     "connection_lost",
     "data_received",
     "exception",
     "feed_data",
     "force_close",
+    "resume_reading",
     "set_response_params",
     "should_close",
     "transport",
@@ -190,6 +192,11 @@ class AiohttpConnection(ResponseHandler):
             self.force_close()
         else:
             self._future.set_result(data)
+
+    def resume_reading(self, *args: bool, **kwargs: bool) -> None:
+        """Resume reading if it is paused. aiohttp asks for it at each read, and then also parses what is left."""
+        if self._reading_paused:
+            super().resume_reading(*args, **kwargs)
 
     def _end(self) -> None:
         if self._future is not None and not self._future.done():

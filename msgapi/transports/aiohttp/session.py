@@ -31,7 +31,7 @@ from ...http import Request, Response
 from ...results import NotSent, Unanswered
 from ..common.causes import connect_failure, connection_lost, cut_short, host_and_port
 from ..common.connections import CLOSED, INVALID_URL, ConnectionLimit, Deadlines, repeated_outcome, watch_socket
-from ..common.http1 import MAX_HEAD, NOT_HTTP, UrlCache, ends_with_connection, join_parts, make_response
+from ..common.http1 import MAX_HEAD, NOT_HTTP, ends_with_connection, join_parts, make_response, targets
 from ..common.opening import Proxy, ProxyRules, peer
 from ..protocol import Answer
 
@@ -67,7 +67,6 @@ class AiohttpSessionTransport:
     max_response: int
     proxies: ProxyRules | None = field(default=None, init=False)  # of a session that was opened here
     keeps_limits: bool = field(default=True, init=False)
-    urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
     _timeout: aiohttp.ClientTimeout = field(init=False, repr=False)
     _limits: dict[str, Any] = field(init=False, repr=False)
     _middlewares: Sequence[aiohttp.ClientMiddlewareType] = field(init=False, repr=False)
@@ -92,10 +91,10 @@ class AiohttpSessionTransport:
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
         if self.limit.closed:
             raise RuntimeError("this transport is closed: send inside its `async with`")
-        url = self.urls.get(request.url)
-        if url is None:
+        target = targets[request.url]
+        if target is None:
             return INVALID_URL
-        limits = request.limits
+        url, limits = target.url, request.limits
         if self.limit.free > 0:
             self.limit.free -= 1
         elif (unsent := await self.limit.wait(limits)) is not None:

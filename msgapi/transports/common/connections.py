@@ -21,7 +21,7 @@ Connections. Rules:
 import asyncio
 import select
 from asyncio import current_task
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from time import monotonic
@@ -34,11 +34,12 @@ import attrs
 from attrs import define, field
 from yarl import URL
 
+from ...codegen import constructor
 from ...http import Request, Response, TimeLimits
 from ...results import NO_FREE_CONNECTION, Meta, NotSent, Unanswered
 from ..protocol import Answer
 from .causes import TIMED_OUT, connect_failure, host_and_port
-from .http1 import Origin, RequestEncoder, UrlCache
+from .http1 import Origin, RequestEncoder, targets
 from .opening import ConnectFailed, ProxyRules
 
 MAX_CONNECTIONS: Final = 100
@@ -92,7 +93,7 @@ class Deadlines:
         """Start a deadline for the current task; it runs until its `with` block ends."""
         task = current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
-        deadline = Deadline(task, self._loop.time() + self.seconds, task.cancelling(), self.running)
+        deadline = _new_deadline(task, self._loop.time() + self.seconds, task.cancelling(), self.running)
         self.running[deadline] = None
         if self._timer is None:
             self._timer = self._loop.call_at(deadline.at, self._fire)
@@ -102,7 +103,7 @@ class Deadlines:
         """Start a deadline of another length, which has a timer of its own."""
         task = current_task(self._loop)
         assert task is not None, "a coroutine of asyncio's runs in a task"  # noqa: S101 - for the type checker
-        deadline = Deadline(task, self._loop.time() + seconds, task.cancelling(), self._others)
+        deadline = _new_deadline(task, self._loop.time() + seconds, task.cancelling(), self._others)
         self._others[deadline] = None
         deadline.timer = self._loop.call_at(deadline.at, deadline.expire)
         return deadline
@@ -163,6 +164,9 @@ class Deadline:
             del self.running[self]
         elif self.task.uncancel() <= self.cancelling_before and kind is asyncio.CancelledError:
             raise TimeoutError
+
+
+_new_deadline: Final = constructor(Deadline)
 
 
 def make_deadlines(seconds: float) -> Deadlines:
@@ -312,7 +316,7 @@ class ConnectionPool(Generic[C]):
     limit: ConnectionLimit
     loop: asyncio.AbstractEventLoop | None
     keepalive: float = KEEPALIVE
-    idle: dict[Origin, list[C]] = field(factory=dict, init=False, repr=False)
+    idle: defaultdict[Origin, list[C]] = field(factory=lambda: defaultdict(list), init=False, repr=False)
     _timer: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
 
     def release(self, origin: Origin, connection: C) -> bool:
@@ -322,9 +326,7 @@ class ConnectionPool(Generic[C]):
             connection.abort()
             return False
         connection.idle_since = now
-        connections = self.idle.get(origin)
-        if connections is None:
-            connections = self.idle[origin] = []
+        connections = self.idle[origin]
         connections.append(connection)
         if self.loop is None:
             if connections[0].idle_since <= now - self.keepalive:
@@ -386,7 +388,6 @@ class PooledTransport(Generic[C]):
     proxies: ProxyRules | None = None
     keeps_limits: bool = field(default=True, init=False)
     pool: ConnectionPool[C] = field(init=False)
-    urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
     encoder: RequestEncoder = field(factory=RequestEncoder, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -396,7 +397,7 @@ class PooledTransport(Generic[C]):
 
     async def __call__(self, request: Request, /) -> Answer:  # noqa: C901 - few function calls
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        target = self.urls.target(request.url)
+        target = targets[request.url]
         if target is None:
             return INVALID_URL
         data, origin = self.encoder.encode(request, target), target.origin

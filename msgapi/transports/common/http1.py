@@ -44,8 +44,7 @@ _ENCODING_HEADERS: Final = frozenset({"content-encoding", "content-length"})
 FRAMING_HEADERS: Final = frozenset(
     {"connection", "content-length", "expect", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_CACHED_URLS: Final = 256  # beyond it the oldest is removed
-_CACHED_HEADS: Final = 64  # the same
+_CACHED_HEADS: Final = 64
 _BREAK_IN_HEADER: Final = "a header has a line break or a zero byte in it"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BREAKS: Final = re.compile(r"[\0\n\v\f\r]")
@@ -67,35 +66,19 @@ class Target:
     host: str
 
 
-@final
-@define(eq=False)
-class UrlCache:
-    """Parsed URLs by their text: most programs request the same few again and again."""
+def _parse_target(text: str) -> Target | None:
+    try:
+        url = URL(text, encoded=True)
+        _ = (url.raw_host or "").encode("idna"), url.port  # where the resolver would raise
+    except ValueError:
+        return None
+    if url.scheme not in {"http", "https"} or not url.raw_host or not _is_plain(text):
+        return None
+    return Target(url, (url.scheme, url.raw_host, url.port), url.raw_path_qs, f"{url.host_port_subcomponent}")
 
-    _targets: dict[str, Target] = field(factory=dict, init=False, repr=False)
 
-    def get(self, text: str) -> URL | None:
-        """Return the absolute http or https URL in *text*, without quoting it again; None if it is not one."""
-        target = self.target(text)
-        return None if target is None else target.url
-
-    def target(self, text: str) -> Target | None:
-        """Return the target that is the absolute http or https URL in *text*; None if it is not one."""
-        return self._targets.get(text) or self._parse(text)
-
-    def _parse(self, text: str) -> Target | None:
-        try:
-            url = URL(text, encoded=True)
-            _ = (url.raw_host or "").encode("idna"), url.port  # where the resolver would raise
-        except ValueError:
-            return None
-        if url.scheme not in {"http", "https"} or not url.raw_host or not _is_plain(text):
-            return None
-        if len(self._targets) >= _CACHED_URLS:
-            del self._targets[next(iter(self._targets))]
-        target = Target(url, (url.scheme, url.raw_host, url.port), url.raw_path_qs, f"{url.host_port_subcomponent}")
-        self._targets[text] = target
-        return target
+targets: Final = Cache(_parse_target, 256)
+"""The targets of absolute http and https URLs, which are not quoted again; None for any other text."""
 
 
 def request_headers(request: Request, url: URL) -> list[tuple[bytes, bytes]]:
@@ -128,12 +111,11 @@ class RequestEncoder:
         """Return *request* to *target* as bytes. Raise ValueError if one of its headers is not valid."""
         method, headers, body = request.method, request.headers, request.body or b""
         framed = bool(body) or method not in _BODILESS_METHODS
-        names, values = [*headers], [*headers.values()]
-        last = values.pop() if values else ""
-        key = (method, framed, target.host, len(names))
+        *fixed, last = headers.values() or ("",)
+        key = (method, framed, target.host, *headers)
         head = self._heads.get(key)
-        if head is None or head.fixed != values or head.names != names:
-            head = _make_head(method, target.host, names, values, framed=framed)
+        if head is None or head.fixed != fixed:
+            head = _make_head(method, target.host, [*headers], fixed, framed=framed)
             if len(self._heads) >= _CACHED_HEADS:
                 self._heads.clear()
             self._heads[key] = head
@@ -149,7 +131,6 @@ class RequestEncoder:
 class _Head:
     # A head without its target, the value of the last header, and the length: the other headers, and what is *before*
     # that value and *after* it.
-    names: list[str]
     fixed: list[str]
     before: str
     after: str
@@ -165,7 +146,7 @@ def _make_head(method: str, host: str, names: list[str], fixed: list[str], *, fr
         more.append("Accept-Encoding: identity")  # so that bytes out are the bytes of the body
     if framed:
         more.append("Content-Length: ")
-    return _Head(names, fixed, "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more)))
+    return _Head(fixed, "\r\n".join((" HTTP/1.1", *lines)), "\r\n".join(("", *more)))
 
 
 def _has_break(text: str) -> bool:
@@ -215,13 +196,13 @@ header_names: Final = Cache(_decode_name, 256)
 
 def decode_headers(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return *headers* as text, with names in lower case; if one is repeated, the last one."""
-    known, decoded = header_names.get, {}
+    decoded = {}
     for name, value in headers:
         try:
             text = value.decode()  # half of the time of the next one
         except UnicodeDecodeError:
             text = value.decode(errors="surrogateescape")
-        decoded[known(name) or header_names[name]] = text
+        decoded[header_names[name]] = text
     return decoded
 
 
@@ -244,8 +225,7 @@ def finish_response(status: int, headers: Mapping[str, str], body: bytes | None,
     """
     if body is None:
         return _too_large(limit)
-    encoding = headers.get("content-encoding")
-    if encoding is None or encoding.strip().lower() not in _GZIP_NAMES:
+    if "content-encoding" not in headers or headers["content-encoding"].strip().lower() not in _GZIP_NAMES:
         return new_response(status, headers, body)
     if not body or not _GZIP_MAGIC.startswith(body[:2]):
         return new_response(status, headers, body)
@@ -299,10 +279,10 @@ class RequestCoalescer:
         if len(self.deadlines.running) < _BATCH:
             _ = write()
             return
-        self._pending.append(write)
-        if len(self._pending) == 1:
+        if not self._pending:
             _ = self._loop.call_soon(self._flush)
-        elif len(self._pending) == _BATCH:
+        self._pending.append(write)
+        if len(self._pending) == _BATCH:
             self._flush()
 
     def _flush(self) -> None:

@@ -42,7 +42,7 @@ from ..common.connections import (
     repeated_outcome,
     seconds_to_wait,
 )
-from ..common.http1 import FRAMING_HEADERS, MAX_RESPONSE, UrlCache, join_parts, make_response, request_headers
+from ..common.http1 import FRAMING_HEADERS, MAX_RESPONSE, join_parts, make_response, request_headers, targets
 from ..common.opening import FROM_ENVIRONMENT, OpenTransport, UnopenedTransport, parse_setting, read_proxies
 from ..protocol import Answer, Transport
 from .connection import SocketConnector
@@ -175,15 +175,14 @@ class Httpx2ClientTransport:
     connect_timeout: float
     max_response: int
     keeps_limits: bool = field(default=True, init=False)
-    _urls: UrlCache = field(factory=UrlCache, init=False, repr=False)
 
     async def __call__(self, request: Request, /) -> Answer:
         """Send *request* and return its outcome. Raise ValueError if one of its headers is not valid."""
-        url = self._urls.get(request.url)
-        if url is None:
+        target = targets[request.url]
+        if target is None:
             return INVALID_URL
         try:
-            httpx_request = self._build_request(request, url)
+            httpx_request = self._build_request(request, target.url)
         except httpx2.InvalidURL:
             return INVALID_URL
         if self.limit.free > 0:
