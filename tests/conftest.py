@@ -27,3 +27,13 @@ def config_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("MSGAPI_CONFIG", "MSGAPI_PROFILE", "MSGAPI_PROXY"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start Python programs without coverage, which costs each of them more than to import the package.
+
+    For tests whose programs reach no line that is not measured elsewhere.
+    """
+    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)

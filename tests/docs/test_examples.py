@@ -29,7 +29,11 @@ def code(page: str, heading: str, number: int = 0) -> str:
     return EXAMPLES[page if page == "README.md" else f"docs/{page}", heading, number]
 
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> str:

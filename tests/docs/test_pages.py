@@ -64,6 +64,7 @@ def is_run(block: Block) -> bool:
     return block.language in LANGUAGES and block.kind not in {"file", "not run", "output"} and not examined
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(map(is_run, page.blocks))], ids=lambda page: page.path.replace("/", ".")
 )

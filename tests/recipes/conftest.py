@@ -18,6 +18,7 @@ def sandbox() -> Sandbox:
 
 
 @pytest.fixture
-def env(sandbox: Sandbox, tmp_path: Path) -> Iterator[dict[str, str]]:
+def env(sandbox: Sandbox, tmp_path: Path, unmeasured_processes: None) -> Iterator[dict[str, str]]:
+    del unmeasured_processes
     with served(sandbox) as env:
         yield env | {"PYTHONPATH": f"{RECIPES}:{ROOT}", "IPYTHONDIR": str(tmp_path), "HOME": str(tmp_path)}

@@ -6,6 +6,8 @@ import time
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
 from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
 from tests.support.served_sandbox import served
 
@@ -119,6 +121,7 @@ def test_the_command_of_django_sends_the_rest_when_it_is_repeated(
     assert len({message.to for message in sandbox.messages}) == len(sandbox.messages) == 200
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_the_command_of_django_says_how_to_continue_after_an_empty_balance(tmp_path: Path) -> None:
     with served(Sandbox(balance=Decimal("2.80"))) as env:
         command = [sys.executable, str(RECIPES / "django_command.py"), "november-reminder"]
