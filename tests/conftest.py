@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import nats_broker, valkey_broker
+from tests.support.served_sandbox import COVERAGE
 
 __all__ = ["anyio_backend", "nats_broker", "valkey_broker"]
 
@@ -35,5 +36,5 @@ def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     For tests whose programs reach no line that is not measured elsewhere.
     """
-    for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+    for name in COVERAGE:
         monkeypatch.delenv(name, raising=False)

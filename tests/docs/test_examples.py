@@ -21,7 +21,7 @@ from msgapi import ApiError, Ok, Request, Response, codec, messages, transports,
 from msgapi.results import Scope
 from msgapi.sandbox import Sandbox, Timing, serve
 
-from .pages import EXAMPLES, PAGES, ROOT
+from .pages import EXAMPLES, PAGES, PLUGINS, ROOT
 
 
 def code(page: str, heading: str, number: int = 0) -> str:
@@ -147,7 +147,7 @@ async def test_the_double_in_the_page_works_as_written() -> None:
 async def test_the_fixtures_in_the_page_work_as_written(tmp_path: Path) -> None:
     _ = (tmp_path / "test_example.py").write_text(code("how-to/testing.md", "With pytest"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = await anyio.run_process(command, check=False)
+    done = await anyio.run_process(command, check=False, env=os.environ | PLUGINS)
     assert done.returncode == 0, done.stdout.decode()
 
 

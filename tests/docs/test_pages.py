@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,7 @@ import msgapi
 from msgapi import webhooks
 from msgapi.sandbox import Sandbox, serve_in_thread
 
-from .pages import PAGES, ROOT, Block, Page
+from .pages import PAGES, PLUGINS, ROOT, Block, Page
 
 HERE: Final = Path(__file__).parent
 EXAMINED: Final = {
@@ -89,7 +90,8 @@ def _environment(directory: Path) -> dict[str, str]:
     # The commands of this environment come first, and nothing of the user's is read.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MSGAPI_", "XDG_"))}
-    return kept | {"PATH": path, "HOME": str(directory), "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    terminal = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    return kept | PLUGINS | terminal | {"PATH": path, "HOME": str(directory)}
 
 
 def _run(block: Block, directory: Path, environment: dict[str, str]) -> str:
@@ -156,13 +158,18 @@ def test_each_heading_of_a_page_is_there_once(page: Page) -> None:
 
 @each_page
 def test_each_link_leads_to_a_heading_or_a_file(page: Page) -> None:
-    known = {one.path: anchors(one) for one in PAGES}
+    known = _anchors()
     for target in _links(page):
         path, _, anchor = target.partition("#")
         file = (ROOT / page.path).parent / path if path else ROOT / page.path
         assert file.exists(), target
         if anchor:
             assert anchor in known[str(file.resolve().relative_to(ROOT))], target
+
+
+@cache
+def _anchors() -> dict[str, list[str]]:
+    return {one.path: anchors(one) for one in PAGES}
 
 
 def _links(page: Page) -> Iterator[str]:
@@ -172,11 +179,15 @@ def _links(page: Page) -> Iterator[str]:
 
 @each_page
 def test_each_file_that_is_named_exists(page: Page) -> None:
-    folders = ("msgapi", "benchmarks", "docs", "tests")
-    files = {f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*")}
     for name in re.findall(r"`([\w/]+(?:\.py|/))`", page.prose):
-        is_there = any(file.endswith(f"/{name.rstrip('/')}") for file in files) or (ROOT / name).exists()
+        is_there = any(file.endswith(f"/{name.rstrip('/')}") for file in _files()) or (ROOT / name).exists()
         assert is_there or _is_saved(page, name), name
+
+
+@cache
+def _files() -> frozenset[str]:
+    folders = ("msgapi", "benchmarks", "docs", "tests")
+    return frozenset(f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*"))
 
 
 def _is_saved(page: Page, name: str) -> bool:
