@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import nats_broker, valkey_broker
+from tests.support.programs import SERVER
 from tests.support.served_sandbox import COVERAGE
 
 __all__ = ["anyio_backend", "nats_broker", "valkey_broker"]
@@ -38,3 +39,10 @@ def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     for name in COVERAGE:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fork_server() -> Iterator[None]:
+    """End the process that runs programs, if a test has started it."""
+    yield
+    SERVER.close()

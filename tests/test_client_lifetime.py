@@ -313,7 +313,7 @@ def test_one_that_is_never_closed_prints_nothing_and_one_warning_under_dev(
     transport: str, loop: str, ends: list[str], request: pytest.FixtureRequest
 ) -> None:
     program = [str(Path(__file__).parent / "support" / "unclosed_client.py"), transport, loop, *ends]
-    dev = [sys.executable, "-X", "dev", "-W", "always::ResourceWarning"]  # by default a warning is shown once for a line
+    dev = [sys.executable, "-X", "dev", "-W", "always::ResourceWarning"]  # not only once for each line
     done = subprocess.run([*dev, *program], capture_output=True, text=True, check=True)  # noqa: S603
     before, *told = re.split(r"^== .+\n", done.stderr, flags=re.MULTILINE)
     assert (before, len(told)) == ("", len(ends))

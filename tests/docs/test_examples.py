@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import orjson
 import pytest
 
@@ -20,6 +21,7 @@ import msgapi
 from msgapi import ApiError, Ok, Request, Response, codec, messages, transports, webhooks
 from msgapi.results import Scope
 from msgapi.sandbox import Sandbox, Timing, serve
+from tests.support.programs import SERVER
 
 from .pages import EXAMPLES, PAGES, PLUGINS, ROOT
 
@@ -39,10 +41,9 @@ pytestmark = [
 async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> str:
     async with serve(sandbox, host="127.0.0.1", port=0) as url:
         environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False, cwd=directory)
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr == b""
-    return done.stdout.decode()
+        done = await anyio.to_thread.run_sync(SERVER.run, program, environment, directory)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
 
 
 async def test_the_first_example_sends_a_message() -> None:

@@ -16,6 +16,7 @@ import pytest
 import msgapi
 from msgapi import webhooks
 from msgapi.sandbox import Sandbox, serve_in_thread
+from tests.support.programs import SERVER, Ended
 
 from .pages import PAGES, PLUGINS, ROOT, Block, Page
 
@@ -96,19 +97,18 @@ def _environment(directory: Path) -> dict[str, str]:
 
 def _run(block: Block, directory: Path, environment: dict[str, str]) -> str:
     if block.language == "python":
-        command = [sys.executable, "-c", block.code]
+        done: Ended | subprocess.CompletedProcess[str] = SERVER.run(block.code, environment, directory)
     else:
-        command = ["bash", "-euo", "pipefail", "-c", block.code]
-    done = subprocess.run(  # noqa: S603 - blocks of our own pages
-        command,
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
-        stdin=subprocess.DEVNULL,
-    )
+        done = subprocess.run(  # noqa: S603 - blocks of our own pages
+            ["bash", "-euo", "pipefail", "-c", block.code],  # noqa: S607
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
     expected = int(block.value or 0) if block.kind == "exit" else 0
     assert done.returncode == expected, f"{block.place}: {done.stdout}{done.stderr}"
     return done.stdout

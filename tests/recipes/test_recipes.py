@@ -9,19 +9,24 @@ from pathlib import Path
 import pytest
 
 from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
+from tests.support.programs import SERVER, Ended
 from tests.support.served_sandbox import served
 
 ROOT = Path(__file__).parents[2]
 RECIPES = ROOT / "docs" / "recipes"
-TIMEOUT = 60.0  # seconds that no program needs
+TIMEOUT = 120.0  # seconds that no program needs
 WITHOUT_RCS = next(magic.phone for magic in MAGIC_RECIPIENTS if magic.digits == "404")
 DOWN = next(magic.phone for magic in MAGIC_RECIPIENTS if magic.digits == "503")
 
 
 def run(env: dict[str, str], directory: Path, *command: str) -> str:
-    done = subprocess.run(  # noqa: S603 - our own programs
-        [sys.executable, *command], env=env, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
+    if command[0] == "-c":
+        done: Ended | subprocess.CompletedProcess[str] = SERVER.run(command[1], env, directory)
+    else:
+        argv = [sys.executable, *command]
+        done = subprocess.run(  # noqa: S603 - our own programs
+            argv, env=env, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT, check=False
+        )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

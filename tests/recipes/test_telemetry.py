@@ -99,7 +99,7 @@ Event: TypeAlias = dict[str, Any]
 @final
 @frozen
 class Captured:
-    """What one program has sent to Sentry: in its first part an error of the service and one of its own, then a note."""
+    """What one program has sent to Sentry, and the sandbox that it used."""
 
     sandbox: Sandbox
     from_service: Event
