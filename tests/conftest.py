@@ -6,6 +6,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.support.brokers import nats_broker, valkey_broker
+from tests.support.programs import SERVER
+from tests.support.served_sandbox import COVERAGE
 
 __all__ = ["anyio_backend", "nats_broker", "valkey_broker"]
 
@@ -27,3 +29,20 @@ def config_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("MSGAPI_CONFIG", "MSGAPI_PROFILE", "MSGAPI_PROXY"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def unmeasured_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start Python programs without coverage, which costs each of them more than to import the package.
+
+    For tests whose programs reach no line that is not measured elsewhere.
+    """
+    for name in COVERAGE:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _fork_server() -> Iterator[None]:
+    """End the process that runs programs, if a test has started it."""
+    yield
+    SERVER.close()

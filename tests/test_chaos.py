@@ -27,7 +27,11 @@ from tests.support.batch_program import ODD
 ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_CHAOS", "1x1500").split("x"))
 KILLS, PUT = 5, Decimal(10_000)
 HERE = Path(__file__).parent
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 @define(eq=False)

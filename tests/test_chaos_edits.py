@@ -45,7 +45,11 @@ ROUNDS, ROWS = (int(part) for part in os.environ.get("MSGAPI_CHAOS", "1x1500").s
 KILLS, RERUNS, LONGEST_RUN = 5, 12, 600  # the last in seconds
 ENDED, STOPPED, USAGE = {0, 3}, 3, 2
 HERE = Path(__file__).parent
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 @define(eq=False)

@@ -67,6 +67,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         msgapi.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 @pytest.mark.parametrize("name", ["msgapi", "msgapi.sandbox", "msgapi.transports"])
 def test_each_name_is_listed_by_dir_before_it_is_used(name: str) -> None:
     program = f"import sys, {name} as m; assert set(m.__all__) <= set(dir(m)); sys.exit('aiohttp' in sys.modules)"

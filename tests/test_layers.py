@@ -88,6 +88,7 @@ def test_no_file_outgrows_five_hundred_lines(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 500
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 @pytest.mark.parametrize(
     ("module", "strangers"),
     [

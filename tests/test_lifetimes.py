@@ -10,7 +10,8 @@ from weakref import WeakSet
 import anyio
 import pytest
 
-from msgapi import Client, Ok, Pace, batch, journal
+from msgapi import Client, Ok, Pace, Request, Response, VirtualClock, batch, journal
+from msgapi.concurrency import background
 from msgapi.sandbox import Sandbox
 from msgapi.transports import Transport, aiohttp, httptools, httpx2
 from tests.support.batch_calls import call, rows
@@ -98,13 +99,26 @@ async def test_a_hundred_batches_with_journals_leave_no_file_open(tmp_path: Path
 
 @ON_ASYNCIO
 async def test_ten_thousand_calls_that_wait_for_their_turn_are_no_time_outs() -> None:
-    # The last of them waits for longer than an exchange may take.
-    async with (
-        serving(answering) as url,
-        aiohttp.open(timeout=6.0, max_connections=10_001) as transport,
-        Client(api_key="k", base_url=url, transport=transport, pace=Pace(per_second=1500)) as api,
-        batch.send(api, rows(10_001), concurrency=10_001) as outcomes,
-    ):
+    clock, sent = VirtualClock(), 0
+
+    async def answer(_: Request, /) -> Response:
+        nonlocal sent
+        sent += 1
+        await clock.sleep(0.1)
+        return Response(200, {}, b"1")
+
+    async def let_time_pass() -> None:
+        while True:
+            before = -1
+            while sent > before:  # then every request that may leave has left
+                before = sent
+                for _ in range(20):
+                    await anyio.lowlevel.checkpoint()
+            clock.advance(0.02)
+
+    client = Client(api_key="k", transport=answer, clock=clock, pace=Pace(per_second=1500)).with_options(timeout=6.0)
+    async with background(let_time_pass), client, batch.send(client, rows(10_001), concurrency=10_001) as outcomes:
         async for outcome in outcomes:
             assert isinstance(outcome.result, Ok), outcome
     assert outcomes.settled == 10_001
+    assert clock.now() > 6.0  # the last of them have waited for longer than an exchange may take

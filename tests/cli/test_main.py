@@ -63,6 +63,7 @@ def test_what_is_explained_has_no_recipient_and_no_line_break() -> None:
     assert explain(Unreadable(message="for a@b.example")) == "for ***"
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_help_and_version_need_nothing_heavy() -> None:
     code = """
 import sys
@@ -420,6 +421,7 @@ def test_no_help_in_a_list_of_commands_is_cut_at_80_columns() -> None:
     assert max(map(len, shown)) <= 80 - len("  webhooks  ")
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_a_list_of_commands_imports_none_of_them() -> None:
     code = """
 import sys

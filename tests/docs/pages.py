@@ -116,3 +116,5 @@ EXAMPLES: Final = {
     if block.language == "python"
 }
 """The examples in Python, by page, heading and number."""
+PLUGINS: Final = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "anyio.pytest_plugin,msgapi.pytest_plugin"}
+"""The environment of pytest with the plugins that a reader has installed. To load all of this project takes seconds."""

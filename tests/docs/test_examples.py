@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import orjson
 import pytest
 
@@ -20,8 +21,9 @@ import msgapi
 from msgapi import ApiError, Ok, Request, Response, codec, messages, transports, webhooks
 from msgapi.results import Scope
 from msgapi.sandbox import Sandbox, Timing, serve
+from tests.support.programs import SERVER
 
-from .pages import EXAMPLES, PAGES, ROOT
+from .pages import EXAMPLES, PAGES, PLUGINS, ROOT
 
 
 def code(page: str, heading: str, number: int = 0) -> str:
@@ -29,16 +31,19 @@ def code(page: str, heading: str, number: int = 0) -> str:
     return EXAMPLES[page if page == "README.md" else f"docs/{page}", heading, number]
 
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 async def run(program: str, sandbox: Sandbox, directory: Path | None = None) -> str:
     async with serve(sandbox, host="127.0.0.1", port=0) as url:
         environment = os.environ | {"MSGAPI_API_KEY": sandbox.api_key, "MSGAPI_BASE_URL": url}
-        done = await anyio.run_process([sys.executable, "-c", program], env=environment, check=False, cwd=directory)
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr == b""
-    return done.stdout.decode()
+        done = await anyio.to_thread.run_sync(SERVER.run, program, environment, directory)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
 
 
 async def test_the_first_example_sends_a_message() -> None:
@@ -143,7 +148,7 @@ async def test_the_double_in_the_page_works_as_written() -> None:
 async def test_the_fixtures_in_the_page_work_as_written(tmp_path: Path) -> None:
     _ = (tmp_path / "test_example.py").write_text(code("how-to/testing.md", "With pytest"))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = await anyio.run_process(command, check=False)
+    done = await anyio.run_process(command, check=False, env=os.environ | PLUGINS)
     assert done.returncode == 0, done.stdout.decode()
 
 

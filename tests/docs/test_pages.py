@@ -15,8 +15,9 @@ import pytest
 import msgapi
 from msgapi import webhooks
 from msgapi.sandbox import Sandbox, serve_in_thread
+from tests.support.programs import SERVER, Ended
 
-from .pages import PAGES, ROOT, Block, Page
+from .pages import PAGES, PLUGINS, ROOT, Block, Page
 
 HERE: Final = Path(__file__).parent
 EXAMINED: Final = {
@@ -55,8 +56,6 @@ FILES: Final = {
 }
 """The files of people that every page may use."""
 
-each_page = pytest.mark.parametrize("page", PAGES, ids=[page.path for page in PAGES])
-
 
 def is_run(block: Block) -> bool:
     key = (block.page, block.heading, block.number)
@@ -64,6 +63,7 @@ def is_run(block: Block) -> bool:
     return block.language in LANGUAGES and block.kind not in {"file", "not run", "output"} and not examined
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if any(map(is_run, page.blocks))], ids=lambda page: page.path.replace("/", ".")
 )
@@ -88,24 +88,24 @@ def _environment(directory: Path) -> dict[str, str]:
     # The commands of this environment come first, and nothing of the user's is read.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MSGAPI_", "XDG_"))}
-    return kept | {"PATH": path, "HOME": str(directory), "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    terminal = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "100"}
+    return kept | PLUGINS | terminal | {"PATH": path, "HOME": str(directory)}
 
 
 def _run(block: Block, directory: Path, environment: dict[str, str]) -> str:
     if block.language == "python":
-        command = [sys.executable, "-c", block.code]
+        done: Ended | subprocess.CompletedProcess[str] = SERVER.run(block.code, environment, directory)
     else:
-        command = ["bash", "-euo", "pipefail", "-c", block.code]
-    done = subprocess.run(  # noqa: S603 - blocks of our own pages
-        command,
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=TIMEOUT,
-        stdin=subprocess.DEVNULL,
-    )
+        done = subprocess.run(  # noqa: S603 - blocks of our own pages
+            ["bash", "-euo", "pipefail", "-c", block.code],  # noqa: S607
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=TIMEOUT,
+            stdin=subprocess.DEVNULL,
+        )
     expected = int(block.value or 0) if block.kind == "exit" else 0
     assert done.returncode == expected, f"{block.place}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -126,42 +126,40 @@ def test_each_example_with_a_test_of_its_own_exists() -> None:
     assert found >= EXAMINED
 
 
-@each_page
-def test_each_block_has_a_language(page: Page) -> None:
-    for block in page.blocks:
+def test_each_block_has_a_language() -> None:
+    for block in (block for page in PAGES for block in page.blocks):
         language = block.language.strip("{}").split()[0].rstrip("}") if block.language else ""
         is_directive = block.language.startswith("{")
         assert is_directive or language in LANGUAGES | OTHERS, block.place
         assert block.kind != "output" or language == "text", block.place
-    assert "```" not in page.prose
+    assert [page.path for page in PAGES if "```" in page.prose] == []
 
 
-@each_page
-def test_each_row_of_a_table_has_the_cells_of_its_head(page: Page) -> None:
-    for table in re.findall(r"(?:^\|.*\n)+", page.prose, re.MULTILINE):
-        rows = [re.sub(r"`[^`]*`|\\\|", "", row).count("|") for row in table.splitlines()]
-        assert len(set(rows)) == 1, table
-        assert re.fullmatch(r"\|(:?-+:?\|)+", table.splitlines()[1].replace(" ", "")), table
+def test_each_row_of_a_table_has_the_cells_of_its_head() -> None:
+    for page in PAGES:
+        for table in re.findall(r"(?:^\|.*\n)+", page.prose, re.MULTILINE):
+            rows = [re.sub(r"`[^`]*`|\\\|", "", row).count("|") for row in table.splitlines()]
+            assert len(set(rows)) == 1, f"{page.path}: {table}"
+            assert re.fullmatch(r"\|(:?-+:?\|)+", table.splitlines()[1].replace(" ", "")), f"{page.path}: {table}"
 
 
 def anchors(page: Page) -> list[str]:
     return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in page.headings]
 
 
-@each_page
-def test_each_heading_of_a_page_is_there_once(page: Page) -> None:
-    assert len(set(anchors(page))) == len(page.headings)
+def test_each_heading_of_a_page_is_there_once() -> None:
+    for page in PAGES:
+        assert len(set(anchors(page))) == len(page.headings), page.path
 
 
-@each_page
-def test_each_link_leads_to_a_heading_or_a_file(page: Page) -> None:
+def test_each_link_leads_to_a_heading_or_a_file() -> None:
     known = {one.path: anchors(one) for one in PAGES}
-    for target in _links(page):
+    for page, target in [(one, target) for one in PAGES for target in _links(one)]:
         path, _, anchor = target.partition("#")
         file = (ROOT / page.path).parent / path if path else ROOT / page.path
-        assert file.exists(), target
+        assert file.exists(), f"{page.path}: {target}"
         if anchor:
-            assert anchor in known[str(file.resolve().relative_to(ROOT))], target
+            assert anchor in known[str(file.resolve().relative_to(ROOT))], f"{page.path}: {target}"
 
 
 def _links(page: Page) -> Iterator[str]:
@@ -169,27 +167,27 @@ def _links(page: Page) -> Iterator[str]:
     return (one for one in found if not one.startswith("https://"))
 
 
-@each_page
-def test_each_file_that_is_named_exists(page: Page) -> None:
+def test_each_file_that_is_named_exists() -> None:
     folders = ("msgapi", "benchmarks", "docs", "tests")
     files = {f"/{path.relative_to(ROOT)}" for name in folders for path in (ROOT / name).rglob("*")}
-    for name in re.findall(r"`([\w/]+(?:\.py|/))`", page.prose):
-        is_there = any(file.endswith(f"/{name.rstrip('/')}") for file in files) or (ROOT / name).exists()
-        assert is_there or _is_saved(page, name), name
+    for page in PAGES:
+        for name in re.findall(r"`([\w/]+(?:\.py|/))`", page.prose):
+            is_there = any(file.endswith(f"/{name.rstrip('/')}") for file in files) or (ROOT / name).exists()
+            assert is_there or _is_saved(page, name), f"{page.path}: {name}"
 
 
 def _is_saved(page: Page, name: str) -> bool:
     return any(block.kind == "file" and block.value == name for block in page.blocks)
 
 
-@each_page
-def test_each_name_of_a_module_that_is_mentioned_exists(page: Page) -> None:
-    for module, name in sorted(set(re.findall(r"`(?:msgapi\.)?([a-z]+)\.(\w+)", page.prose))):
-        if name == "py" or f"{module}.{name}" in NO_NAMES or module not in MODULES:
-            continue
-        owner = getattr(msgapi, module)
-        found = hasattr(owner, name) or (module == "sandbox" and hasattr(Sandbox, name))
-        assert found or find_spec(f"msgapi.{module}.{name}"), f"{module}.{name}"
+def test_each_name_of_a_module_that_is_mentioned_exists() -> None:
+    for page in PAGES:
+        for module, name in sorted(set(re.findall(r"`(?:msgapi\.)?([a-z]+)\.(\w+)", page.prose))):
+            if name == "py" or f"{module}.{name}" in NO_NAMES or module not in MODULES:
+                continue
+            owner = getattr(msgapi, module)
+            found = hasattr(owner, name) or (module == "sandbox" and hasattr(Sandbox, name))
+            assert found or find_spec(f"msgapi.{module}.{name}"), f"{page.path}: {module}.{name}"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES - {"fallback"}))
@@ -199,9 +197,8 @@ def test_each_public_name_is_on_the_page_of_its_module(module: str) -> None:
     assert sorted(found) == sorted({*getattr(msgapi, module).__all__} - NOT_ON_A_PAGE)
 
 
-@each_page
-def test_the_distribution_is_named_in_full(page: Page) -> None:
-    assert re.findall(r"pip install [\"']?msgapi(?!-sdk)", page.text) == []
+def test_the_distribution_is_named_in_full() -> None:
+    assert [page.path for page in PAGES if re.search(r"pip install [\"']?msgapi(?!-sdk)", page.text)] == []
 
 
 def test_the_readme_fits_on_one_screen() -> None:

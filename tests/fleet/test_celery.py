@@ -35,7 +35,11 @@ def made(at):
 
 anyio.run(enqueue, "may", {{f"{{at}}": made(at) for at in range({ROWS})}})
 """
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 def children(pid: int) -> list[int]:

@@ -36,7 +36,11 @@ ODD = 97  # of so many rows one is refused by the service, and one before it is 
 REFUSED = [magic.phone for magic in MAGIC_RECIPIENTS if magic.digits in {"403", "404", "422"}]
 ENGINES = {"redis": valkey, "nats": nats}
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 def recipient(at: int) -> str:

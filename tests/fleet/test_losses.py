@@ -18,9 +18,9 @@ from msgapi.fleet.backends.redis_storage import StreaqWorker
 from tests.support.brokers import Broker, nats, valkey
 from tests.support.fleet_backends import LEASE, OPENS, Engine
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("unmeasured_processes")]
 SOON = 8 * LEASE
-PATIENCE = 7.0  # seconds: the engines have 5, and the machine is busy
+PATIENCE = 20.0  # seconds: the engines give up after 3 to 7, and the machine may be busy
 SERVERS = {"streaq": valkey, "faststream": nats}
 LOOPS = [("asyncio", "streaq"), ("trio", "streaq"), ("asyncio", "faststream")]
 everywhere = pytest.mark.parametrize(("anyio_backend", "name"), LOOPS, ids=["-".join(pair) for pair in LOOPS])

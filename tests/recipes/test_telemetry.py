@@ -2,12 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, final
 
+import pytest
+from attrs import frozen
 from prometheus_client.parser import text_string_to_metric_families
 
 from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox
+from tests.recipes.conftest import program_env
 from tests.recipes.test_recipes import RECIPES, run
+from tests.support.served_sandbox import served
 
 GOOD = "+4915112345678"
 WITHOUT_RCS, NO_BALANCE, DOWN_ONCE = (
@@ -43,72 +47,11 @@ def test_structlog_writes_a_line_for_each_outcome_with_the_context_of_the_applic
     check_private(printed, sandbox)
 
 
-# From Python 3.13 on, a traceback shows the source of a program of -c, so the numbers are not in it.
+# From Python 3.13 on, a traceback shows the source of a program of -c, so numbers and content are not in it.
 SENTRY = """
 import json
 import os
 import sys
-import anyio
-import sentry_observer
-import sentry_sdk
-from sentry_sdk.transport import Transport
-
-class Kept(Transport):
-    def capture_envelope(self, envelope):
-        for item in envelope.items:
-            if item.get_event():
-                print(json.dumps(item.get_event(), default=str))
-
-async def main():
-    await sentry_observer.main(numbers)
-    MORE
-
-numbers = os.environ["NUMBERS"].split()
-sys.argv += numbers  # as the program is run
-sentry_observer.start_sentry(Kept({"dsn": "https://key@sentry.invalid/1"}))
-with sentry_sdk.isolation_scope():
-    anyio.run(main)
-sentry_sdk.flush()
-"""
-
-
-def sentry_events(env: dict[str, str], directory: Path, more: str) -> list[dict[str, Any]]:
-    program = SENTRY.replace("    MORE\n", f"    {more}\n")
-    environment = env | {"SENTRY_DSN": "https://key@sentry.invalid/1", "NUMBERS": " ".join(NUMBERS)}
-    return [json.loads(line) for line in run(environment, directory, "-c", program).splitlines()]
-
-
-def test_sentry_gets_the_outcomes_to_act_on_with_the_calls_before_them_as_breadcrumbs(
-    env: dict[str, str], sandbox: Sandbox, tmp_path: Path
-) -> None:
-    (event,) = sentry_events(env, tmp_path, "pass")
-    assert event["fingerprint"] == ["msgapi", "POST /v1/messages", "InsufficientBalance", "insufficient_balance"]
-    assert event["tags"]["msgapi.code"] == "insufficient_balance"
-    value = event["exception"]["values"][-1]
-    assert value["type"] == "CallFailed"
-    assert "the free balance does not cover the call" in value["value"]
-    crumbs = [one for one in event["breadcrumbs"]["values"] if one.get("category") == "msgapi"]
-    assert [one["data"]["outcome"] for one in crumbs] == ["Ok", "NotFound", "InsufficientBalance"]
-    check_private(json.dumps(event), sandbox)
-
-
-def test_sentry_shows_the_retries_of_a_call_and_an_error_that_the_application_raises(
-    env: dict[str, str], sandbox: Sandbox, tmp_path: Path
-) -> None:
-    more = """secret = numbers[0]
-    try:
-        raise LookupError("of the application")
-    except LookupError as error:
-        sentry_sdk.capture_exception(error)"""
-    _, event = sentry_events(env, tmp_path, more)
-    crumbs = [one for one in event["breadcrumbs"]["values"] if one.get("category") == "msgapi"]
-    assert [one["message"] for one in crumbs][-2:] == ["POST /v1/messages: retry", "POST /v1/messages"]
-    assert crumbs[-1]["data"]["attempts"] == 2
-    check_private(json.dumps(event), sandbox)
-
-
-SENTRY_BATCH = """
-import json
 import anyio
 import sentry_observer
 import sentry_sdk
@@ -119,11 +62,20 @@ from msgapi import batch, messages
 class Kept(Transport):
     def capture_envelope(self, envelope):
         for item in envelope.items:
-            print(json.dumps(item.get_event(), default=str))
+            if item.get_event():
+                print(json.dumps(item.get_event(), default=str))
 
-async def main():
+async def send_all():
+    await sentry_observer.main(numbers)
+    secret = numbers[0]
+    try:
+        raise LookupError("of the application")
+    except LookupError as error:
+        sentry_sdk.capture_exception(error)
+
+async def stop_and_cancel():
     observer = sentry_observer.SentryObserver(capture=())
-    text = messages.Text(agent_id="ag_live_demo", to=NUMBER, traffic_type="TRANSACTION", text="parcel")
+    text = messages.Text(agent_id="ag_live_demo", to=numbers[2], traffic_type="TRANSACTION", text=content)
     async with msgapi.Client(observer=observer) as client:
         async with batch.send(client, [messages.send(text)]) as outcomes:
             async for _ in outcomes:
@@ -133,19 +85,65 @@ async def main():
             await client(messages.send(text))
     sentry_sdk.capture_message("the end")
 
-sentry_observer.start_sentry(Kept({}))
-anyio.run(main)
-""".replace("NUMBER", repr(NO_BALANCE))
+numbers, content = os.environ["NUMBERS"].split(), os.environ["CONTENT"]
+sys.argv += numbers  # as the program is run
+sentry_observer.start_sentry(Kept({"dsn": "https://key@sentry.invalid/1"}))
+for main in (send_all, stop_and_cancel):
+    with sentry_sdk.isolation_scope():
+        anyio.run(main)
+sentry_sdk.flush()
+"""
+Event: TypeAlias = dict[str, Any]
 
 
-def test_sentry_shows_the_stop_of_a_batch_and_a_call_that_was_cancelled(
-    env: dict[str, str], sandbox: Sandbox, tmp_path: Path
-) -> None:
-    environment = env | {"SENTRY_DSN": "https://key@sentry.invalid/1"}
-    (line,) = run(environment, tmp_path, "-c", SENTRY_BATCH).splitlines()
-    crumbs = [one["message"] for one in json.loads(line)["breadcrumbs"]["values"] if one.get("category") == "msgapi"]
-    assert crumbs == ["POST /v1/messages", "a batch has stopped: balance", "POST /v1/messages: not finished"]
-    check_private(line, sandbox)
+@final
+@frozen
+class Captured:
+    """What one program has sent to Sentry, and the sandbox that it used."""
+
+    sandbox: Sandbox
+    from_service: Event
+    of_application: Event
+    note: Event
+
+
+@pytest.fixture(scope="module")
+def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
+    """Run the program once: Sentry imports what it could observe, which takes seconds."""
+    sandbox, directory = Sandbox(), tmp_path_factory.mktemp("sentry")
+    with served(sandbox) as env:
+        more = {"SENTRY_DSN": "https://key@sentry.invalid/1", "NUMBERS": " ".join(NUMBERS), "CONTENT": CONTENT}
+        printed = run(program_env(env, directory) | more, directory, "-c", SENTRY)
+    from_service, of_application, note = (json.loads(line) for line in printed.splitlines())
+    return Captured(sandbox, from_service, of_application, note)
+
+
+def calls_before(event: Event) -> list[Event]:
+    return [one for one in event["breadcrumbs"]["values"] if one.get("category") == "msgapi"]
+
+
+def test_sentry_gets_the_outcomes_to_act_on_with_the_calls_before_them_as_breadcrumbs(captured: Captured) -> None:
+    event = captured.from_service
+    assert event["fingerprint"] == ["msgapi", "POST /v1/messages", "InsufficientBalance", "insufficient_balance"]
+    assert event["tags"]["msgapi.code"] == "insufficient_balance"
+    value = event["exception"]["values"][-1]
+    assert value["type"] == "CallFailed"
+    assert "the free balance does not cover the call" in value["value"]
+    assert [one["data"]["outcome"] for one in calls_before(event)] == ["Ok", "NotFound", "InsufficientBalance"]
+    check_private(json.dumps(event), captured.sandbox)
+
+
+def test_sentry_shows_the_retries_of_a_call_and_an_error_that_the_application_raises(captured: Captured) -> None:
+    crumbs = calls_before(captured.of_application)
+    assert [one["message"] for one in crumbs][-2:] == ["POST /v1/messages: retry", "POST /v1/messages"]
+    assert crumbs[-1]["data"]["attempts"] == 2
+    check_private(json.dumps(captured.of_application), captured.sandbox)
+
+
+def test_sentry_shows_the_stop_of_a_batch_and_a_call_that_was_cancelled(captured: Captured) -> None:
+    messages = [one["message"] for one in calls_before(captured.note)]
+    assert messages == ["POST /v1/messages", "a batch has stopped: balance", "POST /v1/messages: not finished"]
+    check_private(json.dumps(captured.note), captured.sandbox)
 
 
 PROMETHEUS = f"""

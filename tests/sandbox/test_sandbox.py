@@ -264,6 +264,7 @@ async def test_a_client_works_over_the_sandbox_in_memory() -> None:
     assert box.requests == 3
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_importing_the_sandbox_loads_no_http_library() -> None:
     code = "import sys, msgapi.sandbox; sys.exit('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603 - ours

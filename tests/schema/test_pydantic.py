@@ -278,6 +278,7 @@ def test_every_request_model_has_a_check_by_the_documented_limits() -> None:
     assert {contacts.NewContact, billing.AutoReload, billing.Alert, *requests} <= {*CHECKS}
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_importing_and_using_the_models_loads_no_pydantic() -> None:
     program = "import sys, msgapi; from msgapi import codec, messages, webhooks; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603

@@ -70,6 +70,8 @@ class Broker:
         """Stop it without ending it: connections stay open, and nothing is answered."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # The signal stops each thread when it is scheduled next: until all of them stand, the server may answer.
+        _ = os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def thaw(self) -> None:
         """Let it go on."""

@@ -1,4 +1,8 @@
-"""A program that makes one call over a real connection and never closes its client."""
+"""A program that makes one call over a real connection and never closes its client.
+
+Its arguments are a transport, an event loop, and each way to end. For each it makes a client of its own, and writes a
+heading to the standard error first.
+"""
 
 import asyncio
 import gc
@@ -58,7 +62,7 @@ async def use_and_collect(make: object) -> None:
 
 HELD: list[msgapi.Client] = []
 if __name__ == "__main__":
-    transport, loop, end = sys.argv[1:]
+    transport, loop, *ends = sys.argv[1:]
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
@@ -66,21 +70,23 @@ if __name__ == "__main__":
         chosen = None if transport == "none" else importlib.import_module(f"msgapi.transports.{transport}").open()
         return msgapi.Client(api_key="k", base_url=f"http://127.0.0.1:{server.server_port}", transport=chosen)
 
-    if end == "collected":
-        anyio.run(use_and_collect, make, backend=loop)
-    elif end == "dropped":
-        anyio.run(use_and_drop, make, backend=loop)
-    elif end == "loop closed by hand":
-        by_hand = asyncio.new_event_loop()
-        by_hand.run_until_complete(use_and_keep(make()))
-        by_hand.close()
-    elif end == "loop left idle":
-        idle = asyncio.new_event_loop()
-        idle.run_until_complete(use_and_keep(make()))
-        asyncio.set_event_loop(idle)
-    else:
-        anyio.run(use_and_keep, make(), backend=loop)
-    if end == "loop ended":
-        HELD.clear()
+    for end in ends:
+        _ = sys.stderr.write(f"== {end}\n")
+        if end == "collected":
+            anyio.run(use_and_collect, make, backend=loop)
+        elif end == "dropped":
+            anyio.run(use_and_drop, make, backend=loop)
+        elif end == "loop closed by hand":
+            by_hand = asyncio.new_event_loop()
+            by_hand.run_until_complete(use_and_keep(make()))
+            by_hand.close()
+        elif end == "loop left idle":
+            idle = asyncio.new_event_loop()
+            idle.run_until_complete(use_and_keep(make()))
+            asyncio.set_event_loop(idle)
+        else:
+            anyio.run(use_and_keep, make(), backend=loop)
+        if end == "loop ended":
+            HELD.clear()
     server.shutdown()
     server.server_close()

@@ -79,6 +79,7 @@ def test_it_keeps_its_state_in_a_file_and_takes_the_options_of_the_command(tmp_p
         assert sandbox.run(controls.get_message(sent.message_id)).unwrap().id == sent.message_id
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_an_exception_ends_it_and_comes_out_as_itself() -> None:
     class Failed(Exception):
         pass
@@ -90,6 +91,7 @@ def test_an_exception_ends_it_and_comes_out_as_itself() -> None:
         _ = connect(sandbox.url)
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_an_option_that_is_wrong_is_an_error_with_what_the_command_wrote() -> None:
     with (
         pytest.raises(SandboxError, match=r"did not start: the process has ended with status 2, .*'--nonsense'"),
@@ -98,16 +100,19 @@ def test_an_option_that_is_wrong_is_an_error_with_what_the_command_wrote() -> No
         pass
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_an_output_without_an_address_is_an_error() -> None:
     with pytest.raises(SandboxError, match="did not start"), SandboxProcess(options=("--list-recipients",)):
         pass
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_a_process_that_does_not_listen_in_time_is_an_error_and_is_ended() -> None:
     with pytest.raises(SandboxError, match=r"did not listen within 0.001 seconds \(timeout\)"):
         _ = SandboxProcess(timeout=0.001).__enter__()
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_a_server_that_does_not_answer_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "health", lambda: controls.get_message("msg_none"))
     with pytest.raises(SandboxError, match="does not answer: There is no such message"), SandboxProcess():
@@ -128,6 +133,7 @@ def kill_and_send(sandbox: SandboxProcess) -> bool:
     return isinstance(sandbox.run(messages.send(TEXT)), NotSent)
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_a_process_that_has_ended_by_itself_is_an_error_at_the_end() -> None:
     with (
         pytest.raises(SandboxError, match="the sandbox: the process has ended with status -9"),
@@ -136,6 +142,7 @@ def test_a_process_that_has_ended_by_itself_is_an_error_at_the_end() -> None:
         assert kill_and_send(box)
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_an_exception_after_its_end_has_a_note_about_that() -> None:
     with pytest.raises(ZeroDivisionError) as caught, SandboxProcess() as sandbox:
         assert kill_and_send(sandbox) / 0
@@ -143,6 +150,7 @@ def test_an_exception_after_its_end_has_a_note_about_that() -> None:
     assert note.startswith("The sandbox: the process has ended with status -9, and wrote: ")
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_a_process_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "STOP_TIMEOUT", 0.05)
     with pytest.raises(SandboxError, match="status -9"), SandboxProcess() as sandbox:
@@ -160,6 +168,7 @@ def test_it_ends_when_the_process_that_started_it_is_killed() -> None:
             wait_for_the_end(connection)
 
 
+@pytest.mark.usefixtures("unmeasured_processes")
 def test_it_is_entered_once_has_an_address_only_then_and_is_used_while_the_thread_runs_an_event_loop() -> None:
     async def main() -> None:
         assert isinstance(sandbox.run(controls.health()), Ok)

@@ -20,7 +20,11 @@ from tests.support.webhook_worker import SECRET
 
 ROOT = Path(__file__).parents[2]
 EVENTS = 40
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.usefixtures("unmeasured_processes"),
+]
 
 
 @define
