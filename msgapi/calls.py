@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
 
-from .codegen import Cache
+from .codegen import Cache, copier
 from .redact import key, mask
 from .results import Invalid, Result
 
@@ -67,13 +67,16 @@ class Call(Generic[T_co]):
         """Return the same call with the idempotency key *key*, or with none if it is None."""
         if key == self.idempotency_key:
             return self
-        return Call(self.method, self.path, self.returns, self.query, self.body, key, invalid=self.invalid)
+        return _with_key(self, key)
 
     def __repr__(self) -> str:
         """Show the masked path and the masked idempotency key; never the query or the body."""
         named = f", key={key(self.idempotency_key)}" if self.idempotency_key else ""
         state = f", {self.invalid!r}" if self.invalid else ""
         return f"Call({self.method} {mask(self.path)} -> {self.returns.__name__}{named}{state})"
+
+
+_with_key: Final = copier(Call, "idempotency_key")
 
 
 class Caller(Protocol):
