@@ -97,6 +97,9 @@ _endpoint_classes: Final = Cache(_endpoint_class, 256)
 
 def new_key() -> str:
     """Return a new idempotency key: a random UUID, as the API requires (docs: /api/conventions)."""
-    # A third of the time of `str(uuid4())`.
-    digits = urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    return as_uuid(urandom(16).hex(), "4")  # a third of the time of `str(uuid4())`
+
+
+def as_uuid(digits: str, version: str) -> str:
+    """Return 32 hexadecimal *digits* as a UUID of this *version*: six of their bits are replaced (RFC 9562)."""
+    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
