@@ -173,6 +173,7 @@ def bench(session: nox.Session) -> None:
         "blocking",
         "observed",
         "batch_cost",
+        "command",
         "storm",
         "fleet_cost",
         "sandbox_log",

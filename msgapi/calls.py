@@ -7,7 +7,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import field, frozen
 
-from .codegen import Cache
+from .codegen import Cache, copier
 from .redact import key, mask
 from .results import Invalid, Result
 
@@ -67,13 +67,16 @@ class Call(Generic[T_co]):
         """Return the same call with the idempotency key *key*, or with none if it is None."""
         if key == self.idempotency_key:
             return self
-        return Call(self.method, self.path, self.returns, self.query, self.body, key, invalid=self.invalid)
+        return _with_key(self, key)
 
     def __repr__(self) -> str:
         """Show the masked path and the masked idempotency key; never the query or the body."""
         named = f", key={key(self.idempotency_key)}" if self.idempotency_key else ""
         state = f", {self.invalid!r}" if self.invalid else ""
         return f"Call({self.method} {mask(self.path)} -> {self.returns.__name__}{named}{state})"
+
+
+_with_key: Final = copier(Call, "idempotency_key")
 
 
 class Caller(Protocol):
@@ -94,6 +97,9 @@ _endpoint_classes: Final = Cache(_endpoint_class, 256)
 
 def new_key() -> str:
     """Return a new idempotency key: a random UUID, as the API requires (docs: /api/conventions)."""
-    # A third of the time of `str(uuid4())`.
-    digits = urandom(16).hex()
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    return as_uuid(urandom(16).hex(), "4")  # a third of the time of `str(uuid4())`
+
+
+def as_uuid(digits: str, version: str) -> str:
+    """Return 32 hexadecimal *digits* as a UUID of this *version*: six of their bits are replaced (RFC 9562)."""
+    return f"{digits[:8]}-{digits[8:12]}-{version}{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"

@@ -28,7 +28,7 @@ from ..fallback import with_legs
 from ..journal.resumption import is_settled
 from ..observe import BatchWatch
 from ..results import CALLED_OFF, ApiError, InsufficientBalance, NotSent, Ok, Result
-from .queue import END, Outcome, PendingRow, RowQueue
+from .queue import END, Outcome, PendingRow, RowQueue, new_outcome
 from .stops import Breaker, Outage, SpendTracker, Stopped, is_healthy
 
 T = TypeVar("T")
@@ -116,9 +116,9 @@ class WorkerPool(Generic[T]):
     def start_worker(self) -> None:
         """Start one more worker if there may be something for it to send."""
         spending = self.options.spending
-        if self.stopped is None and self._lacks_budget() and spending is not None and not spending.in_flight:
+        if spending is not None and self.stopped is None and self._lacks_budget() and not spending.in_flight:
             self.stop(Stopped("spend"))
-        if self.outage.waiting and not self._probing and self.stopped is None:
+        if self.options.outage.waiting and not self._probing and self.stopped is None:
             self._probing = True
             _ = self.tasks.start_soon(self._probe)
         if not self._starting and self._workers < self.options.concurrency and self._has_work():
@@ -179,19 +179,19 @@ class WorkerPool(Generic[T]):
         return self.stopped is None
 
     def _may_send(self) -> bool:
-        return (
-            self.stopped is None and not self.outage.closed and (self.options.only_while is None or self._is_running())
-        )
+        options = self.options
+        return self.stopped is None and not options.outage.closed and (options.only_while is None or self._is_running())
 
     def _has_work(self) -> bool:
+        options = self.options
         return (
             self.stopped is None
             and not self._cancelled
-            and not self.outage.closed
+            and not options.outage.closed
             and not self.exhausted
-            and len(self.ended) < self.options.concurrency
-            and not self._lacks_budget()
-            and (self.options.only_while is None or self._is_running())
+            and len(self.ended) < options.concurrency
+            and (options.spending is None or not self._lacks_budget())
+            and (options.only_while is None or self._is_running())
         )
 
     def _lacks_budget(self) -> bool:
@@ -245,8 +245,8 @@ class WorkerPool(Generic[T]):
             self._put_back(row)
             return
         result = _with_earlier_attempts(row, result)
-        if is_healthy(result):
-            self._again.extend(self.outage.recover())
+        if is_healthy(result) and (again := self.options.outage.recover()):
+            self._again.extend(again)
         # A call from before `resume` says nothing new.
         stopped = self._judge(row, result) if before == self._round else None
         now, running = self.options.clock.now(), stopped is None and self.stopped is None
@@ -268,7 +268,11 @@ class WorkerPool(Generic[T]):
         if spending is not None:
             spending.reserve()
         try:
-            result = await self._send_legs(row, api)
+            if row.fallback is None:
+                result = await api(row.call)
+                _check_result(row, result)
+            else:
+                result = await self._send_legs(row, api)
         except BaseException:
             if spending is not None:
                 spending.keep_reserved()
@@ -278,17 +282,16 @@ class WorkerPool(Generic[T]):
         return result
 
     async def _send_legs(self, row: PendingRow[T], api: Caller) -> Result[T]:
-        self._unfinished += row.fallback is not None
+        self._unfinished += 1
         try:
             return await self._send_each_leg(row, api)
         finally:
-            self._unfinished -= row.fallback is not None
+            self._unfinished -= 1
 
     async def _send_each_leg(self, row: PendingRow[T], api: Caller) -> Result[T]:
         while True:
             result = await api(row.call)
-            if not isinstance(result, Ok | ApiError):
-                raise TypeError(f"the client returned {type(result).__name__} for call {row.index}, not a result")
+            _check_result(row, result)
             error = _with_earlier_attempts(row, result)
             if isinstance(error, Ok) or (following := row.after(error)) is None:
                 return result
@@ -325,7 +328,7 @@ class WorkerPool(Generic[T]):
         _ = self._in_flight.pop(row.index, None)
         _ = self._raised.pop(row.index, None)
         self.settled += is_settled(reported)
-        self.ended.append(Outcome(row.index, row.call, reported, row.id, row.fallback))
+        self.ended.append(new_outcome(row.index, row.call, reported, row.id, row.fallback))
         if self.watch is not None:
             self.watch.outcome(row.call, reported)
         self.wake()
@@ -348,6 +351,11 @@ class WorkerPool(Generic[T]):
         finally:
             self._probing = False
             self.wake()
+
+
+def _check_result(row: PendingRow[T], result: object) -> None:
+    if not isinstance(result, Ok | ApiError):
+        raise TypeError(f"the client returned {type(result).__name__} for call {row.index}, not a result")
 
 
 def _with_earlier_attempts(row: PendingRow[T], result: Result[T]) -> Result[T]:

@@ -26,6 +26,7 @@ from attrs import define, field
 from .. import codec
 from ..calls import Call
 from ..client import BASE_URL, Client
+from ..client.lifetime import check_proxy
 from ..config import is_loopback
 from ..fallback import AnyCall
 from ..ratelimit import Pace
@@ -33,7 +34,7 @@ from ..results import ApiError, Ok, Result
 from ..retry import Retry
 from ..transports.common.opening import FROM_ENVIRONMENT, ProxySetting
 from .advice import advise_call, describe, explain, facts, status_of
-from .options import connection_values
+from .options import MOST_CONCURRENT, connection_values
 from .output import CliError, Exit, TextTable, emit, emit_json, note
 
 if TYPE_CHECKING:
@@ -211,10 +212,9 @@ async def open_client(box: "Sandbox | None" = None, *, pace: Pace | None = None)
         async with Client(
             api_key=settings.read_key(),  # in no local variable, since a wrong URL raises
             base_url=settings.base_url,
-            proxy=settings.client_proxy,
             retry=PATIENT,
             pace=pace,
-            timeout=_TIMEOUT,
+            **_connections(settings),
         ) as api:
             if (text := settings.describe()) is not None:
                 note(text)
@@ -222,6 +222,16 @@ async def open_client(box: "Sandbox | None" = None, *, pace: Pace | None = None)
     else:
         async with Client(api_key=box.api_key, base_url=_IN_MEMORY, transport=box, retry=PATIENT, pace=pace) as api:
             yield api
+
+
+def _connections(settings: ServiceSettings) -> dict[str, Any]:
+    # The options of the client for its connections: over httptools, which costs half as much, if that is installed.
+    if find_spec("httptools") is None:
+        return {"proxy": settings.client_proxy, "timeout": _TIMEOUT}
+    from ..transports import httptools
+
+    check_proxy(settings.proxy, settings.base_url or BASE_URL)
+    return {"transport": httptools.open(proxy=settings.client_proxy, timeout=_TIMEOUT, max_connections=MOST_CONCURRENT)}
 
 
 def open_service(*, sandbox: bool) -> AbstractAsyncContextManager[Client]:

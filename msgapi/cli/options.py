@@ -360,9 +360,12 @@ def _collect(context: click.Context, option: click.Parameter, value: str | None)
         context.meta.setdefault(_MESSAGE_OPTIONS, {})[option.name] = value
 
 
+MOST_CONCURRENT: Final = 10_000
+"""The highest number of requests in flight that can be chosen."""
+
 concurrency_option: Final = click.option(
     "--concurrency",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, MOST_CONCURRENT),
     default=64,
     show_default=True,
     metavar="N",

@@ -28,7 +28,7 @@ from attrs import define, field, frozen
 
 from ..config import Misconfigured, check_url, is_unopened, key_problem
 from ..transports import Transport
-from ..transports.common.opening import FROM_ENVIRONMENT, read_proxies
+from ..transports.common.opening import FROM_ENVIRONMENT, ProxySetting, read_proxies
 from ..version import VERSION
 
 _log: Final = logging.getLogger("msgapi")
@@ -312,20 +312,12 @@ class ClientSetup:
             self.transport = cast("Transport", given)
             return None
         if given is None:
-            self._check_proxy()
+            check_proxy(self.connections.get("proxy", FROM_ENVIRONMENT), self.base_url)
         manager = _default_transport(self.connections) if given is None else given
         opened, self.transport = await open_transport(
             cast("AbstractAsyncContextManager[Transport]", manager), "msgapi.Client"
         )
         return opened
-
-    def _check_proxy(self) -> None:
-        from yarl import URL
-
-        rules = read_proxies(self.connections.get("proxy", FROM_ENVIRONMENT), os.environ)
-        proxy = None if rules is None else rules.choose(URL(f"{self.base_url}"))
-        if proxy is not None and proxy.problem:
-            raise Misconfigured(proxy.problem)
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of every request."""
@@ -349,6 +341,16 @@ class ClientSetup:
             self.connections["max_connections"] = count
             if self.transport is not None:
                 self.transport.max_connections = count  # type: ignore[attr-defined]  # the default transport has it
+
+
+def check_proxy(setting: ProxySetting, base_url: str) -> None:
+    """Raise Misconfigured if, by *setting*, a proxy is used for *base_url* that the environment states wrongly."""
+    from yarl import URL
+
+    rules = read_proxies(setting, os.environ)
+    proxy = None if rules is None else rules.choose(URL(base_url))
+    if proxy is not None and proxy.problem:
+        raise Misconfigured(proxy.problem)
 
 
 def _default_transport(options: dict[str, Any]) -> AbstractAsyncContextManager[Transport]:

@@ -38,6 +38,7 @@ from .resumption import (
     changed_key,
     content_id,
     key_of,
+    new_send,
     recipient_hashes,
     request_digest,
     state_of,
@@ -124,7 +125,7 @@ class Journal:
             fresh = {row: call for row, call in reversed(rows) if row not in self._in_flight}  # the first of each id
             starts = [self._start(row, call, now) for row, call in fresh.items()]
             judged: dict[str, Verdict] = {
-                row: Send(self._key(row, call), maybe_sent=False, started=now) for row, call in fresh.items()
+                row: new_send(self._key(row, call), maybe_sent=False, started=now) for row, call in fresh.items()
             }
             unsure = self._rules.is_outdated(now) or not self._rules.is_complete
             if not await self._write(() if unsure else starts) or unsure:

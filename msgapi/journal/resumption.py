@@ -29,7 +29,8 @@ from typing import Final, Literal, TypeAlias, final
 import orjson
 from attrs import evolve, frozen
 
-from ..calls import Call
+from ..calls import Call, as_uuid
+from ..codegen import constructor
 from ..redact import mask
 from ..results import ApiError, Conflict, Invalid, Meta, Ok, Result, Unanswered, Unreadable
 
@@ -38,10 +39,6 @@ RULE_VERSION: Final = 1
 
 RECIPIENT_SIZE: Final = 8  # bytes
 _SIZE: Final = 16  # bytes
-_UUID8: Final = (
-    0xFFFFFFFF_FFFF_0FFF_3FFF_FFFFFFFFFFFF,
-    0x8000_8000_000000000000,
-)  # a mask for the free bits, and the bits of version and variant
 
 CHANGED: Final = "row_changed"
 """The code of a row with other content under the id of a row that was accepted, or may have been."""
@@ -61,12 +58,10 @@ OUTDATED: Final = "journal_outdated"
 _CLOCK_SLACK: Final = 300.0  # seconds by which the system clock may have been set back
 
 
+@lru_cache(512)  # a row that is sent needs its key several times
 def key_of(batch: str, row: str) -> str:
     """Return the idempotency key of a *row* of a *batch*: a UUID (version 8) that is always the same."""
-    free, version = _UUID8
-    hashed = blake2b(row.encode(), digest_size=_SIZE, key=_hash(batch)).digest()
-    text = f"{int.from_bytes(hashed) & free | version:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    return as_uuid(blake2b(row.encode(), digest_size=_SIZE, key=_hash(batch)).hexdigest(), "8")
 
 
 def changed_key(batch: str, row: str, digest: bytes) -> str:
@@ -194,6 +189,9 @@ class Send:
     started: float
     leg: int = 1
 
+
+new_send: Final = constructor(Send)
+"""Return a `Send` with these values: a faster constructor."""
 
 Verdict: TypeAlias = Send | ApiError | Literal[_Settled.SETTLED]
 """What to do with a row: send it, report an error without sending it, or skip it because it is settled."""
@@ -332,7 +330,7 @@ def state_of(result: Result[object], *, maybe_sent: bool) -> State:
 
 def is_settled(result: Result[object]) -> bool:
     """Return whether *result* settles a row: the service has carried its call out, or has refused it for certain."""
-    return state_of(result, maybe_sent=False) in {State.ACCEPTED, State.REFUSED}
+    return state_of(result, maybe_sent=False) in SETTLED_STATES
 
 
 def was_not_processed(error: ApiError) -> bool:

@@ -321,6 +321,15 @@ def send(message: Message, *, idempotency_key: str | None = None, strict: bool =
     key_problem = None if idempotency_key is None else check_key(idempotency_key)
     details = (*check(message, strict=strict), key_problem) if key_problem else check(message, strict=strict)
     key = None if key_problem else new_key() if idempotency_key is None else str.__str__(idempotency_key)
+    return _build(message, details, key)
+
+
+def send_unkeyed(message: Message) -> Call[Accepted]:
+    """Return the call of `send` without an idempotency key, to be given one by `Call.under` before it is sent."""
+    return _build(message, check(message), None)
+
+
+def _build(message: Message, details: tuple[Detail, ...], key: str | None) -> Call[Accepted]:
     if not details:
         try:
             return _call("POST", ROUTE, Accepted, (), to_json(message), key)

@@ -21,7 +21,7 @@ from msgapi.cli import connection, main
 from msgapi.cli.output import CliError
 from msgapi.cli.profiles import Profile, read_profiles, write_private, write_profile
 from msgapi.http import Request, Response
-from msgapi.transports import Answer
+from msgapi.transports import Answer, httptools
 
 Captured = pytest.CaptureFixture[str]
 KEY = "sk_hidden_1"
@@ -53,7 +53,13 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
         return Client(**options, transport=answer)
 
     monkeypatch.setattr(connection, "Client", client)
+    without_httptools(monkeypatch)
     return requests
+
+
+def without_httptools(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the commands use the default transport, as without the extra `fast`."""
+    monkeypatch.setattr(connection, "find_spec", lambda _: None)
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> None:
@@ -373,6 +379,45 @@ def test_a_proxy_that_cannot_be_used_is_one_line_without_its_password(
     assert shown == "msgapi: the proxy of --proxy must be an http proxy such as http://proxy.example:3128, or none\n"
 
 
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_proxy_of_the_environment_that_cannot_be_used_is_status_4_with_and_without_httptools(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured, *, installed: bool
+) -> None:
+    del config
+    monkeypatch.setenv("MSGAPI_API_KEY", KEY)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy.example")
+    if not installed:
+        without_httptools(monkeypatch)
+    assert main(["balance"]) == 4
+    assert "HTTPS_PROXY names a proxy of the kind socks5" in capsys.readouterr().err
+
+
+def test_a_command_sends_over_httptools_if_it_is_installed_with_the_same_proxy(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def client(**options: Any) -> Client:  # noqa: ANN401 - those of Client
+        del options["api_key"]
+        given.append(options)
+        raise CliError("enough")
+
+    def open_transport(**options: object) -> dict[str, object]:
+        return options
+
+    monkeypatch.setattr(connection, "Client", client)
+    monkeypatch.setattr(httptools, "open", open_transport)
+    write(config, f'[profiles.default]\napi_key = "{KEY}"\nproxy = "http://a.example"')
+    assert main(["balance"]) == 2
+    without_httptools(monkeypatch)
+    assert main(["balance"]) == 2
+    fast, default = given
+    assert fast["transport"]["max_connections"] == 10_000
+    assert fast["transport"]["timeout"] == default["timeout"]
+    assert str(fast["transport"]["proxy"]) == str(default["proxy"]) == "http://a.example:80"
+    assert "transport" not in default
+
+
 def test_the_proxy_is_that_of_the_option_else_of_the_profile(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options: list[object] = []
 
@@ -383,6 +428,7 @@ def test_the_proxy_is_that_of_the_option_else_of_the_profile(config: Path, monke
         raise CliError("enough")
 
     monkeypatch.setattr(connection, "Client", client)
+    without_httptools(monkeypatch)
     write(config, f'[profiles.default]\napi_key = "{KEY}"\nproxy = "http://u:hidden@a.example"')
     for arguments in ([], ["--proxy", "b.example:3128"], ["--proxy", "none"]):
         assert main(["balance", *arguments]) == 2

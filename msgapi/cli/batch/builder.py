@@ -17,6 +17,7 @@ import orjson
 from attrs import Factory, evolve, field, frozen
 
 from ...codec import Problems
+from ...codegen import constructor
 from ...messages import Email, Message, Text, read
 from ...messages.models import MessageType, TrafficType
 from ...recipients.country_codes import is_possible
@@ -48,6 +49,7 @@ class ColumnValue:
 
 
 FieldSource: TypeAlias = TextTemplate | ColumnValue
+_new_text: Final = constructor(Text)
 
 
 def compose(given: Mapping[str, str], data: Json | None = None, content: Json | None = None) -> Message | Invalid:
@@ -56,23 +58,20 @@ def compose(given: Mapping[str, str], data: Json | None = None, content: Json | 
     *content* is the structured content; its text and HTML are replaced by those *given*.
     """
     kind = cast("MessageType", given.get("message_type") or "MESSAGE")
-    senders = [name for name in ("agent_id", "channel_id") if given.get(name)]
-    if len(senders) != 1:
-        problem = (
-            "is missing: RCS needs agent_id, email needs channel_id" if not senders else "and channel_id: give one"
-        )
+    is_email = bool(given.get("channel_id"))
+    if is_email is bool(given.get("agent_id")):
+        problem = "and channel_id: give one" if is_email else "is missing: RCS needs agent_id, email needs channel_id"
         return _invalid(Detail("agent_id", problem))
-    is_email = senders == ["channel_id"]
-    required = ("to",) if is_email else ("to", "traffic_type", *(("text",) if content is None else ()))
-    missing = [Detail(name, "is missing") for name in required if not given.get(name, "").strip()]
-    if missing:
-        return _invalid(*missing)
+    required = ("to",) if is_email else ("to", "traffic_type", "text") if content is None else ("to", "traffic_type")
+    for name in required:
+        if not given.get(name, "").strip():
+            return _missing(given, required)
     if content is not None:
         return _read({**given, "message_type": kind}, data if is_email else None, content, is_email=is_email)
     if is_email:
         parts = {name: given[name] for name in (*EMAIL_ONLY, "text") if given.get(name)}
         return Email(channel_id=given["channel_id"], to=given["to"], message_type=kind, template_data=data, **parts)
-    return Text(
+    return _new_text(
         agent_id=given["agent_id"],
         to=given["to"],
         traffic_type=cast("TrafficType", given["traffic_type"]),
@@ -80,6 +79,10 @@ def compose(given: Mapping[str, str], data: Json | None = None, content: Json | 
         message_type=kind,
         ttl=given.get("ttl") or None,
     )
+
+
+def _missing(given: Mapping[str, str], required: tuple[str, ...]) -> Invalid:
+    return _invalid(*(Detail(name, "is missing") for name in required if not given.get(name, "").strip()))
 
 
 def _read(given: Mapping[str, str], data: Json | None, content: Json, *, is_email: bool) -> Message | Invalid:

@@ -20,11 +20,12 @@ from typing import Final, TypeAlias, final
 
 from attrs import field, frozen
 
-from ...calls import Call
+from ...calls import Call, new_key
+from ...codegen import constructor
 from ...fallback import AnyCall, chain
 from ...journal.resumption import REPEATED, content_id, request_digest, row_number_id
 from ...messages import Accepted, Message, send
-from ...messages.calls import ROUTE
+from ...messages.calls import ROUTE, send_unkeyed
 from ...results import Detail, Invalid
 from ..files.rows import KEY, MOST_COLUMNS, FirstPass, InputRow, require_column
 from .builder import MessageBuilder, key_text, own_key
@@ -32,7 +33,8 @@ from .counts import DUPLICATE
 from .values import RecipientReport
 
 _MANY: Final = 1_000_000  # rows: how many a file has is not known in the first pass
-_STORED: Final = 7  # bytes of a hash; two more choose the bucket
+_STORED: Final = 7  # bytes of a hash
+_USED: Final = 9  # the other two choose the bucket
 
 
 @final
@@ -49,21 +51,25 @@ class SeenHashes:
 
     def add(self, text: str) -> bool:
         """Add *text* and return whether it was added before."""
-        number, stored = _hash(text, len(self._buckets))
-        if _is_in(self._buckets[number], stored):
+        return self.add_hash(_hash(text))
+
+    def add_hash(self, digest: bytes) -> bool:
+        """Add a text by its *digest*, of at least 9 bytes, and return whether that was added before."""
+        number, stored = int.from_bytes(digest[_STORED:_USED]) % len(self._buckets), digest[:_STORED]
+        bucket = self._buckets[number]
+        if stored in bucket and _is_in(bucket, stored):
             return True
-        self._buckets[number] += stored
+        self._buckets[number] = bucket + stored
         return False
 
     def __contains__(self, text: str) -> bool:
         """Return whether *text* was added."""
-        number, stored = _hash(text, len(self._buckets))
-        return _is_in(self._buckets[number], stored)
+        digest = _hash(text)
+        return _is_in(self._buckets[int.from_bytes(digest[_STORED:]) % len(self._buckets)], digest[:_STORED])
 
 
-def _hash(text: str, buckets: int) -> tuple[int, bytes]:
-    digest = blake2b(text.encode(), digest_size=_STORED + 2).digest()
-    return int.from_bytes(digest[_STORED:]) % buckets, digest[:_STORED]
+def _hash(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=_USED).digest()
 
 
 def _is_in(bucket: bytes, stored: bytes) -> bool:
@@ -176,6 +182,9 @@ class RowCall:
     second: Message | None = None
 
 
+_new_row_call: Final = constructor(RowCall)
+
+
 @final
 class RepeatedIds:
     """The *ids* and keys that several rows of a file have.
@@ -244,12 +253,12 @@ class RowCalls:
         """
         for made in self.make_each(rows, count):
             call = made.call
-            if key_of is not None and made.message is not None and own_key(made.row) is None:
-                call = call.under(key_of(made.id))
+            if made.message is not None and call.idempotency_key is None:
+                call = call.under(new_key() if key_of is None else key_of(made.id))
             yield made.row, made.id, call
 
     def make_each(self, rows: Iterable[InputRow], count: int) -> Iterator[RowCall]:
-        """Yield what is made of each of up to *count* *rows*."""
+        """Yield what is made of each of up to *count* *rows*; a call has the idempotency key of its row, or none."""
         contents = SeenHashes(count)
         self.builder.recipients.begin(count)
         self.builder.warnings.clear()
@@ -257,38 +266,44 @@ class RowCalls:
             if row in self.repeated:
                 yield RowCall(row, row_number_id(row.number), invalid_call(self._repeated()))
             else:
-                yield self._make(row, self.ids.own_id(row), contents)
+                yield self._make(row, contents)
 
-    def _make(self, row: InputRow, own: str | None, contents: SeenHashes) -> RowCall:
+    def _make(self, row: InputRow, contents: SeenHashes) -> RowCall:
         key = own_key(row)
-        unsent = row_number_id(row.number) if own is None or own == key else own  # a key may be no valid id
+        own = key if self.ids.column is None else self.ids.own_id(row)
         message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
-            return RowCall(row, unsent, invalid_call(self.builder.name_columns(message)))
+            return RowCall(row, _unsent_id(row, own, key), invalid_call(self.builder.name_columns(message)))
         second = self.builder.build_fallback(row)
-        call: AnyCall[Accepted] = send(message, idempotency_key=key)
+        call: AnyCall[Accepted] = send_unkeyed(message) if key is None else send(message, idempotency_key=key)
         if second is not None:
-            call = chain(*call.legs, invalid_call(second) if isinstance(second, Invalid) else send(second))
+            call = chain(*call.legs, invalid_call(second) if isinstance(second, Invalid) else send_unkeyed(second))
         if call.invalid is not None or isinstance(second, Invalid):
             invalid = call.invalid
-            return RowCall(row, unsent, call if invalid is None else invalid_call(self.builder.name_columns(invalid)))
+            call = call if invalid is None else invalid_call(self.builder.name_columns(invalid))
+            return RowCall(row, _unsent_id(row, own, key), call)
         digest = request_digest(*call.legs)
         first = digest if second is None or self.allow_duplicates else request_digest(call.legs[0])
         count = number_equal(contents, first)
         if count > 1 and not self.allow_duplicates:
-            return RowCall(row, unsent, invalid_call(_DUPLICATE), repeats=True)
+            return RowCall(row, _unsent_id(row, own, key), invalid_call(_DUPLICATE), repeats=True)
         if count == 1:
             to = message.to
             self.builder.recipients.add(to if to[0] == "+" else to.casefold(), row.line)
-        return RowCall(row, own or content_id(digest, count), call, message, repeats=count > 1, second=second)
+        return _new_row_call(row, own or content_id(digest, count), call, message, count > 1, second)
 
     def _repeated(self) -> Invalid:
         return _REPEATED_KEY if self.ids.column is None else _REPEATED_ID
 
 
+def _unsent_id(row: InputRow, own: str | None, key: str | None) -> str:
+    # A key may be no valid id.
+    return row_number_id(row.number) if own is None or own == key else own
+
+
 def number_equal(contents: SeenHashes, digest: bytes) -> int:
     """Add a row with this *digest* to *contents*; return the number of rows with it, this one included."""
-    if not contents.add(content_id(digest)):
+    if not contents.add_hash(digest):
         return 1
     high = 2
     while content_id(digest, high) in contents:

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from ... import billing
 from ...billing import Estimate
-from ...calls import Call
+from ...calls import Call, new_key
 from ...client import Client
 from ...fallback import AnyCall
 from ...http import Request
@@ -64,7 +64,8 @@ class DryRun:
 def show(table: InputFile, calls: RowCalls, *, json: bool, prices: UnitPrices | None = None) -> Exit:
     """Print what would be sent, and return the exit status."""
     found = examine(table, calls, prices=prices)
-    first = () if found.first is None else found.first.legs
+    call = found.first
+    first = () if call is None else (call if call.idempotency_key else call.under(new_key())).legs
     requests = [run_async(partial(_capture, leg)) for leg in first]
     if json:
         emit_json(
@@ -99,20 +100,21 @@ def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = No
     found = DryRun(table.count, amount=None if prices is None else Decimal(0))
     rows = reported(table.rows(), table.count, f"checking {table.name}")
     for made in calls.make_each(rows, table.count):
+        message = made.message
         if made.repeats:
             found.duplicate += 1
             if len(found.duplicate_lines) < _MOST_SHOWN:
                 found.duplicate_lines.append(made.row.line)
-        elif made.message is None:
+        elif message is None:
             _add_invalid(found, made.row, made.call.invalid)
-        if made.message is None:
+        if message is None:
             continue
-        unit = billing.unit(made.message)
+        unit = billing.unit(message)
         found.units[unit] += 1
-        found.longer_in_units += unit == "basic_message" and _is_longer_in_units(made.message)
+        found.longer_in_units += unit == "basic_message" and _is_longer_in_units(message)
         found.fallbacks += made.second is not None
         if prices is not None and found.amount is not None:
-            found.amount += max(price_of(one, prices) for one in (made.message, made.second) if one is not None)
+            found.amount += max(price_of(one, prices) for one in (message, made.second) if one is not None)
         found.first = found.first or made.call
     found.recipients = calls.recipients
     return found
@@ -121,6 +123,8 @@ def examine(table: InputFile, calls: RowCalls, *, prices: UnitPrices | None = No
 def _is_longer_in_units(message: Message) -> bool:
     # Whether a text that is short in code points is long in UTF-16 units or in bytes of UTF-8.
     text = message.text if isinstance(message, Text) else ""
+    if text.isascii():
+        return False  # it is a basic message by its code points
     return len(text.encode()) > BASIC_MAX_LENGTH or len(text.encode("utf-16-le")) // 2 > BASIC_MAX_LENGTH
 
 

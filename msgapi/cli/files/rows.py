@@ -15,6 +15,7 @@ from typing import Final, Literal, TypeAlias, final
 
 from attrs import define, field, frozen
 
+from ...codegen import constructor
 from ...recipients import RecipientKind
 from ...redact import HIDDEN
 from ..output import CliError, counted
@@ -181,6 +182,10 @@ class InputRow:
     def place(self) -> str:
         """Where the row is, for a message. Rows of JSON that share a line have their number, too."""
         return f"line {self.line}" if self.line >= self.number else f"line {self.line} (row {self.number})"
+
+
+new_row: Final = constructor(InputRow)
+"""Return an `InputRow` with these values: a faster constructor, for rows without a problem."""
 
 
 @final

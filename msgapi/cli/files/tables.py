@@ -57,6 +57,7 @@ from .rows import (
     is_data,
     is_recipient,
     matching_columns,
+    new_row,
 )
 
 _FORMATS: Final[dict[str, FileFormat]] = {
@@ -294,7 +295,7 @@ class CellRows:
                 if (cells[0] in names or cells[-1] in names) and self._is_header(line, cells):
                     yield InputRow(number, line, problem="is the header again: delete it", cells=tuple(cells))
                 else:
-                    yield InputRow(number, line, dict(zip(columns, cells, strict=False)), None, tuple(cells))
+                    yield new_row(number, line, dict(zip(columns, cells, strict=False)), None, tuple(cells))
 
     def _names(self) -> frozenset[str]:
         return frozenset(self.columns) - {""}
