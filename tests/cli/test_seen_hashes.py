@@ -52,6 +52,7 @@ def test_a_row_takes_at_most_16_bytes_with_ids_and_without(tmp_path: Path, colum
             tracemalloc.stop()
 
     few, many = 1_000, 5_000
+    _ = held(few)  # the first time, modules that are imported count as well
     assert 0 < (held(many) - held(few)) / (many - few) <= 16
 
 
