@@ -151,8 +151,8 @@ def compare(url: str, chosen: argparse.Namespace, directory: Path) -> None:
         print(f"{f'{way}, {kind}':24}{cpu:14.1f}{to_cpu:8.2f}{wall:10.1f}{to_wall:8.2f}{to_same:26.2f}")
     if chosen.before:
         for kind in chosen.kinds:
-            pairs = zip(found[COMMAND, kind], found[BEFORE, kind], strict=True)
-            print(f"to the command before, {kind}: {statistics.median(one[0] / two[0] for one, two in pairs):.3f}")
+            both = zip(found[COMMAND, kind], found[BEFORE, kind], strict=True)
+            print(f"to the command before, {kind}: {statistics.median(now[0] / then[0] for now, then in both):.3f}")
 
 
 def main() -> None:
