@@ -22,7 +22,7 @@ import pytest
 
 import msgapi
 from msgapi import Ok, messages, webhooks
-from msgapi.cli import main
+from msgapi.cli import connection, main
 from msgapi.http import Request
 from msgapi.sandbox import Sandbox
 
@@ -180,6 +180,7 @@ def test_a_row_of_a_batch_of_the_command_with_a_journal(
 ) -> None:
     monkeypatch.setenv("MSGAPI_API_KEY", "sk_1")
     monkeypatch.setenv("MSGAPI_BASE_URL", service)
+    monkeypatch.setattr(connection, "find_spec", lambda _: None)  # as without the extra `fast`
     rows: list[Files] = []
 
     with files() as found:
