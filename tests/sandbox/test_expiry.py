@@ -21,6 +21,17 @@ def test_a_queued_message_expires_by_the_clock_where_nothing_delivers_it(ttl: st
     assert [event.event for event in box.account.state.events] == ["message.queued", "message.expired"]
 
 
+def test_messages_expire_in_the_order_of_their_times_whatever_the_order_in_which_they_were_sent() -> None:
+    box = still()
+    names = {ttl: said(send(box, text(ttl=ttl), key=ttl))["message_id"] for ttl in ("900s", "30s", "60s", "1200s")}
+    assert box.account.state.schedule.next_at() == NOW + 30
+    _ = get(box, "/v1/messages", now=NOW + 5000)
+    expired = [event for event in box.account.state.events if event.event == "message.expired"]
+    assert [event.data["message_id"] for event in expired] == [names[ttl] for ttl in ("30s", "60s", "900s", "1200s")]
+    assert [event.at for event in expired] == [NOW + after for after in (30, 60, 900, 1200)]
+    assert box.account.state.schedule.next_at() is None
+
+
 def test_a_message_that_expired_is_read_so_without_a_request() -> None:
     clock = VirtualClock()
     box = still(clock=clock)

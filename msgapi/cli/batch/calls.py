@@ -112,11 +112,11 @@ class RowIds:
         """Return the ids in *column*, as it is named in *columns*. Raise CliError if there is no such column."""
         return cls(column=None if column is None else require_column(columns, column, "--id-column"))
 
-    def own_id(self, row: InputRow) -> str | None:
-        """Return the own id of *row*; None if it has none, and is identified by its content."""
+    def own_id(self, row: InputRow, key: str | None) -> str | None:
+        """Return the own id of *row*, whose own key is *key*; None if it is identified by its content."""
         if self.column is None:
-            return own_key(row)
-        return None if self.problem(row) else self._given(row) or own_key(row)
+            return key
+        return None if self.problem(row) else self._given(row) or key
 
     def problem(self, row: InputRow) -> Invalid | None:
         """Return why the value in the column of ids cannot be an id; None if it can, or if it is empty."""
@@ -270,7 +270,7 @@ class RowCalls:
 
     def _make(self, row: InputRow, contents: SeenHashes) -> RowCall:
         key = own_key(row)
-        own = key if self.ids.column is None else self.ids.own_id(row)
+        own = self.ids.own_id(row, key)
         message = self.ids.problem(row) or self.builder.build(row)
         if isinstance(message, Invalid):
             return RowCall(row, _unsent_id(row, own, key), invalid_call(self.builder.name_columns(message)))
