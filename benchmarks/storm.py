@@ -45,7 +45,7 @@ def ask(url: str, path: str, options: dict[str, float] | None = None) -> dict[st
 
 
 async def send(url: str, first: int, count: int, pace: Pace | None = None) -> int:
-    """Send a batch of texts; tells how many were accepted."""
+    """Send a batch of texts; return how many were accepted."""
     calls = (
         messages.send(
             messages.Text(agent_id="ag_live_demo", to=f"+49151{at:08}", traffic_type="TRANSACTION", text="Hello")

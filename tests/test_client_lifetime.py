@@ -315,13 +315,13 @@ def test_one_that_is_never_closed_prints_nothing_and_one_warning_under_dev(
     program = [str(Path(__file__).parent / "support" / "unclosed_client.py"), transport, loop, *ends]
     dev = [sys.executable, "-X", "dev", "-W", "always::ResourceWarning"]  # not only once for each line
     done = subprocess.run([*dev, *program], capture_output=True, text=True, check=True)  # noqa: S603
-    before, *told = re.split(r"^== .+\n", done.stderr, flags=re.MULTILINE)
-    assert (before, len(told)) == ("", len(ends))
-    for end, said in zip(ends, told, strict=True):
-        assert said.count("ResourceWarning: unclosed msgapi.Client") == 1, end
-        assert not any(word in said for word in WORDS_OF_OTHERS), end
+    before, *printed = re.split(r"^== .+\n", done.stderr, flags=re.MULTILINE)
+    assert (before, len(printed)) == ("", len(ends))
+    for end, text in zip(ends, printed, strict=True):
+        assert text.count("ResourceWarning: unclosed msgapi.Client") == 1, end
+        assert not any(word in text for word in WORDS_OF_OTHERS), end
         if "by hand" not in end and "idle" not in end:  # these are mistakes of their own, which asyncio reports
-            assert said.count("unclosed") == 1, end
+            assert text.count("unclosed") == 1, end
     request.getfixturevalue("unmeasured_processes")
     silent = subprocess.run([sys.executable, *program], capture_output=True, text=True, check=True)  # noqa: S603
     assert silent.stdout + silent.stderr == "".join(f"== {end}\n" for end in ends)

@@ -157,7 +157,7 @@ class AllowedHosts:
         """Return why a request is refused, or None. A request without a Host or an Origin is not from a browser."""
         peer = None if request.transport is None else request.transport.get_extra_info("sockname")
         headers, path = request.headers, request.raw_path
-        authority = None if path.startswith("/") or not _ABSOLUTE_URL.match(path) else urlsplit(url).netloc
+        authority = urlsplit(url).netloc if _ABSOLUTE_URL.match(path) else None
         hosts, origins = tuple(headers.getall("Host", ())), tuple(headers.getall("Origin", ()))
         return self._verdict(hosts, authority, origins, peer[0] if peer else None)
 

@@ -127,8 +127,8 @@ class WebhookSender:
 
 
 def _next_at(state: AccountState) -> float | None:
-    delivery, step = state.webhook_queue.next_at(), state.schedule.next_at()
-    return step if delivery is None else delivery if step is None else min(delivery, step)
+    times = (state.webhook_queue.next_at(), state.schedule.next_at())
+    return min((one for one in times if one is not None), default=None)
 
 
 @asynccontextmanager

@@ -116,7 +116,7 @@ async def by_uvicorn(app: Any) -> AsyncIterator[str]:  # noqa: ANN401 - as uvico
 
 
 def free_port() -> int:
-    """Find a port on which nobody listens."""
+    """Find a port on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
