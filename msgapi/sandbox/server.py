@@ -1,10 +1,6 @@
 """The sandbox over HTTP, on a socket of this machine, with aiohttp.web.
 
 Rules:
-- A connection is closed if the head or the body of a request takes more than REQUEST_TIMEOUT seconds, or if the client
-  does not read its responses for as long.
-- The timeout does not run while a request is being answered, however long that takes and whatever arrives meanwhile.
-- A connection without a request is closed after KEEP_ALIVE seconds.
 - A request is refused unless its Host, and its Origin if it has one, are a loopback name, the address that the server
   is bound to, or allowed by name. Otherwise a web page could use the account: the browser of its user
   reaches it, and a page can point a name of its own to 127.0.0.1 (DNS rebinding).
@@ -14,38 +10,39 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
 from logging import Logger
-from typing import Any, Final, TypeAlias, TypeVar, cast, final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast, final
 from urllib.parse import urlsplit
 
 import anyio
 from aiohttp import HttpVersion10, HttpVersion11, web
-from aiohttp.http import SERVER_SOFTWARE
+from aiohttp.http import RawRequestMessage
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import field, frozen
 
 from ..http import Request, Response
 from ..transports import aiohttp
-from .http.responses import error_response
+from . import connections as limits
+from .connections import MAX_HEADERS, MAX_LINE_SIZE, ServerConnection, ServerConnections
+from .http.responses import SimulatedResponse, error_response
 from .page.access import PageAccess, is_local_name
 from .page.serving import PageServer
 from .routes.table import max_body_of
 from .sandbox import Sandbox, Workspaces
 from .webhook_sender import ENDPOINT_TIMEOUT
 
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
 T = TypeVar("T")
-REQUEST_TIMEOUT = 10.0  # seconds for the head of a request, and again for its body
-KEEP_ALIVE = 75.0  # seconds for which a connection may wait for its next request
 Served: TypeAlias = Sandbox | Workspaces
 _NO_LOG: Final = cast("Logger", None)  # disables aiohttp's access log, though its type does not allow None
 _ABSOLUTE_URL: Final = re.compile("https?://", re.IGNORECASE)
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?\.?")
+_NEVER = 1e9  # seconds
 _SHUTDOWN_TIMEOUT = 0.2  # seconds for the requests that are under way when the server closes
-_SERVER: Final = f"Server: {SERVER_SOFTWARE}\r\n"
-_END_OF_REQUEST = b"\r\n\r\n"
-_TAIL_SIZE = 64  # bytes that are enough to recognise the end of a request
 
 
 @asynccontextmanager
@@ -70,19 +67,15 @@ async def serve(
     send it. Raises ValueError if one of *allow_hosts* is not a host name or an IP address.
     """
     hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
-    timeouts = ConnectionTimeouts()
+    connections = ServerConnections(partial(_answer_on_arrival, sandbox, hosts))
     page = PageServer(sandbox, PageAccess(access))
-    server = web.Server(_handler(sandbox, timeouts, hosts, page))
+    server = web.Server(_handler(sandbox, connections, hosts, page))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
     try:
         listener = await loop.create_server(
-            lambda: timeouts.wrap(
-                _RequestHandler(
-                    server, sandbox, loop=loop, access_log=_NO_LOG, auto_decompress=False, keepalive_timeout=KEEP_ALIVE
-                )
-            ),
+            lambda: connections.wrap(_RequestHandler(server, sandbox, loop=loop)),
             host,
             port,
             reuse_address=True,
@@ -153,13 +146,13 @@ class AllowedHosts:
                 raise ValueError(f"{one!r} is not a host name or an IP address such as sandbox or 192.0.2.1")
             self._names.add(name)
 
-    def check(self, request: web.BaseRequest, url: str) -> str | None:
-        """Return why a request is refused, or None. A request without a Host or an Origin is not from a browser."""
-        peer = None if request.transport is None else request.transport.get_extra_info("sockname")
-        headers, path = request.headers, request.raw_path
-        authority = urlsplit(url).netloc if _ABSOLUTE_URL.match(path) else None
-        hosts, origins = tuple(headers.getall("Host", ())), tuple(headers.getall("Origin", ()))
-        return self._verdict(hosts, authority, origins, peer[0] if peer else None)
+    def check(self, headers: "CIMultiDictProxy[str]", path: str, local: str | None) -> str | None:
+        """Return why a request is refused, or None. A request without a Host or an Origin is not from a browser.
+
+        *path* is the target of the request, which may be a URL, and *local* the address of this end of the connection.
+        """
+        authority = urlsplit(path).netloc if _ABSOLUTE_URL.match(path) else None
+        return self._verdict(tuple(headers.getall("Host", ())), authority, tuple(headers.getall("Origin", ())), local)
 
     def _find_verdict(
         self, hosts: tuple[str, ...], authority: str | None, origins: tuple[str, ...], local: str | None
@@ -214,9 +207,18 @@ class _RequestHandler(web.RequestHandler):
 
     __slots__ = ("_sandbox",)
 
-    def __init__(self, server: web.Server, sandbox: Served, **options: Any) -> None:  # noqa: ANN401 - those of its base
+    def __init__(self, server: web.Server, sandbox: Served, *, loop: asyncio.AbstractEventLoop) -> None:
         """Handle the requests for *sandbox*."""
-        super().__init__(server, **options)
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=_NO_LOG,
+            auto_decompress=False,
+            keepalive_timeout=_NEVER,  # `ServerConnection` closes idle connections
+            max_line_size=MAX_LINE_SIZE,
+            max_field_size=MAX_LINE_SIZE,
+            max_headers=MAX_HEADERS,
+        )
         self._sandbox = sandbox
 
     def handle_error(
@@ -229,10 +231,10 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _handler(
-    sandbox: Served, timeouts: "ConnectionTimeouts", hosts: AllowedHosts, page: PageServer
+    sandbox: Served, connections: ServerConnections, hosts: AllowedHosts, page: PageServer
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        connection = timeouts.find(request.transport)
+        connection = connections.find(request.transport)
         connection.begin_response()
         try:
             return await _respond(sandbox, request, connection, hosts, page)
@@ -245,31 +247,32 @@ def _handler(
 async def _respond(
     sandbox: Served,
     request: web.BaseRequest,
-    connection: "ConnectionTimeout",
+    connection: ServerConnection,
     hosts: AllowedHosts,
     page: PageServer,
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
     path = request.raw_path
-    url = path if _ABSOLUTE_URL.match(path) else f"http://sandbox{path}"
+    url = _url_of(path)
     body = None
     if request.content.is_eof():  # most bodies arrive with the head
         body = request.content.read_nowait()
     else:
-        with anyio.move_on_after(REQUEST_TIMEOUT), suppress(ConnectionError):
+        with anyio.move_on_after(limits.REQUEST_TIMEOUT), suppress(ConnectionError):
             body = await _read_body(request, url)
     if body is None:
         return _abort(request)
     connection.body_received(body)
-    refused = hosts.check(request, url)
+    refused = hosts.check(request.headers, path, connection.local)
     if refused is not None:
-        return _to_web(request, error_response(403, "forbidden", refused).response)
-    given = Request(request.method, url, _headers(request), body)
+        return _to_web(error_response(403, "forbidden", refused).response)
+    given = Request(request.method, url, _merge_headers(request.headers), body)
     selected = sandbox.select(given)
-    if path.startswith("/v1/"):
+    simulated = connection.take_answer()
+    if simulated is None and path.startswith("/v1/"):
         simulated = selected.handle(given)
-    else:
+    elif simulated is None:
         found = await page.respond(request, given)
         if isinstance(found, web.StreamResponse):
             return found
@@ -278,44 +281,25 @@ async def _respond(
         await selected.sleep(simulated.delay)
     if simulated.lost:
         return _abort(request)
-    return _to_web(request, simulated.response)
+    return _to_web(simulated.response)
 
 
-def _to_web(request: web.BaseRequest, response: Response) -> web.StreamResponse:
-    is_plain = response.body and "date" in response.headers and "server" not in response.headers
-    if is_plain and request.version == HttpVersion11 and request.keep_alive and request.method != "HEAD":
-        return WholeResponse(response)
+def _answer_on_arrival(
+    sandbox: Served, hosts: AllowedHosts, message: RawRequestMessage, body: bytes, local: str | None
+) -> SimulatedResponse | None:
+    # Return the response to a request for the API; None if it is refused.
+    if hosts.check(message.headers, message.path, local) is not None:
+        return None
+    given = Request(message.method, _url_of(message.path), _merge_headers(message.headers), body)
+    return sandbox.select(given).handle(given)
+
+
+def _url_of(path: str) -> str:
+    return path if _ABSOLUTE_URL.match(path) else f"http://sandbox{path}"
+
+
+def _to_web(response: Response) -> web.Response:
     return web.Response(status=response.status, headers=response.headers, body=response.body)
-
-
-@final
-class WholeResponse(web.StreamResponse):
-    """A response with a body and a date that is written at once, on a connection of HTTP/1.1 that stays open.
-
-    It has the headers that a `web.Response` would have, and takes a third of its time.
-    """
-
-    def __init__(self, response: Response) -> None:
-        """Write *response*."""
-        super().__init__(status=response.status)
-        fields = "".join([f"{name}: {value}\r\n" for name, value in response.headers.items()])
-        head = f"HTTP/1.1 {self.status} {self.reason}\r\n{fields}Content-Length: {len(response.body)}\r\n{_SERVER}\r\n"
-        self._whole = head.encode() + response.body
-
-    @property
-    def keep_alive(self) -> bool:
-        """Whether the connection stays open: always."""
-        return True
-
-    async def prepare(self, request: web.BaseRequest) -> None:
-        """Write the response."""
-        if request.transport is None or request.transport.is_closing():
-            raise ConnectionResetError
-        request.transport.write(self._whole)
-        await request.writer.drain()
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Do nothing: all is written."""
 
 
 def _respond_to_malformed(sandbox: Served, request: web.BaseRequest) -> web.Response:
@@ -345,125 +329,13 @@ async def _read_body(request: web.BaseRequest, url: str) -> bytes:
     return bytes(parts)
 
 
-def _headers(request: web.BaseRequest) -> dict[str, str]:
+def _merge_headers(received: "CIMultiDictProxy[str]") -> dict[str, str]:
     # A repeated header is a list, as HTTP defines it; so two different keys are not a valid key.
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    if len(headers) == len(request.headers):
+    headers = {name.lower(): value for name, value in received.items()}
+    if len(headers) == len(received):
         return headers
     headers.clear()
-    for name, value in request.headers.items():
+    for name, value in received.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
     return headers
-
-
-@final
-class ConnectionTimeouts:
-    """The timeouts of all connections of a server, by their transports."""
-
-    def __init__(self) -> None:
-        """Start without connections."""
-        self._all: dict[asyncio.BaseTransport, ConnectionTimeout] = {}
-
-    def wrap(self, inner: asyncio.Protocol) -> "ConnectionTimeout":
-        """Return a protocol for a new connection that applies the timeout and passes everything to *inner*."""
-        return ConnectionTimeout(inner, self._all)
-
-    def find(self, transport: asyncio.BaseTransport | None) -> "ConnectionTimeout":
-        """Return the timeout of a connection; for a closed connection, one without effect."""
-        found = None if transport is None else self._all.get(transport)
-        return self.wrap(asyncio.Protocol()) if found is None else found
-
-
-@final
-class ConnectionTimeout(asyncio.Protocol):
-    """Passes everything to *inner*, and closes the connection if a request takes too long to arrive."""
-
-    def __init__(self, inner: asyncio.Protocol, connections: "dict[asyncio.BaseTransport, ConnectionTimeout]") -> None:
-        """Wrap *inner*; while it is connected, it is one of *connections*."""
-        self._inner = inner
-        self._all = connections
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline: float | None = None  # by the clock of the event loop
-        self._transport: asyncio.Transport | None = None
-        self._tail = b""
-        self._responding = False
-        self._begun = False
-
-    def begin_response(self) -> None:
-        """Stop the timer: the head of a request has arrived and is being answered."""
-        self._stop_timer()
-        self._responding = True
-
-    def body_received(self, body: bytes) -> None:
-        """Note that the *body* of the request has arrived."""
-        # The last bytes are the end of this request; otherwise the next request has begun to arrive.
-        self._begun = not self._tail.endswith((_END_OF_REQUEST, (_END_OF_REQUEST + body)[-_TAIL_SIZE:]))
-
-    def end_response(self) -> None:
-        """Note that the request is answered; start the timer if the next request has begun to arrive."""
-        self._responding = False
-        if self._begun:
-            self._start_timer()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start the timer for the first request."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._all[transport] = self
-        self._start_timer()
-        self._inner.connection_made(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Start the timer for the rest of the request."""
-        self._tail = (self._tail + data[-_TAIL_SIZE:])[-_TAIL_SIZE:]
-        if self._responding:
-            self._begun = True
-        elif self._deadline is None:
-            self._start_timer()
-        self._inner.data_received(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the timer."""
-        self._stop_timer()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._transport is not None:
-            _ = self._all.pop(self._transport, None)
-            self._transport = None
-        self._inner.connection_lost(exc)
-
-    def eof_received(self) -> bool | None:
-        """Pass the end of the input to the inner protocol."""
-        return self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """Start the timer: the client has to read its responses."""
-        if self._deadline is None:
-            self._start_timer()
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """Stop the timer: the client has read some of its responses."""
-        self._stop_timer()
-        self._inner.resume_writing()
-
-    def _stop_timer(self) -> None:
-        self._deadline = None
-
-    def _start_timer(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.time() + REQUEST_TIMEOUT
-        if self._timer is None:
-            self._timer = loop.call_at(self._deadline, self._close)
-
-    def _close(self) -> None:
-        # Close the connection if the deadline has passed. One timer is enough for many requests: it is moved when it
-        # fires before the deadline.
-        self._timer = None
-        if self._deadline is None or self._transport is None:
-            return
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._deadline:
-            self._timer = loop.call_at(self._deadline, self._close)
-        else:
-            self._transport.abort()

@@ -26,6 +26,7 @@ LAYERS = [
     "waiting",
     "sandbox",
     "page",
+    "connections",
     "server",
 ]
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path != PACKAGE / "__init__.py"]

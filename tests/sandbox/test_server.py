@@ -1,6 +1,5 @@
 """The sandbox over a socket: the same responses, byte for byte, and what is special to a socket."""
 
-import asyncio
 import gzip
 import socket
 from collections.abc import AsyncIterator
@@ -17,7 +16,7 @@ import pytest
 
 import msgapi
 from msgapi import InsufficientBalance, NotFound, Ok, Request, Response, Retry, ServerFault, Unanswered, messages
-from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox, serve, server
+from msgapi.sandbox import MAGIC_RECIPIENTS, Sandbox, connections, serve, server
 from tests.support.sandbox_requests import email, request, said, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio"])]
@@ -219,7 +218,7 @@ async def test_many_requests_at_once_are_each_answered() -> None:
 async def test_a_request_that_does_not_arrive_in_time_closes_the_connection(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.05)
     box = Sandbox()
     async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         if sent:
@@ -240,31 +239,6 @@ async def test_a_body_that_arrives_in_parts_is_read_and_the_connection_stays_ope
                 await anyio.sleep(0.01)
             assert (await stream.receive()).startswith(b"HTTP/1.1 401 ")
     assert box.requests == 2
-
-
-async def test_a_connection_timeout_passes_everything_to_the_inner_protocol() -> None:
-    told: list[str] = []
-
-    class Inner(asyncio.Protocol):
-        def pause_writing(self) -> None:
-            told.append("pause")
-
-        def resume_writing(self) -> None:
-            told.append("resume")
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            told.append("lost" if exc is None else "broken")
-
-    await anyio.lowlevel.checkpoint()
-    guards = server.ConnectionTimeouts()
-    one = guards.wrap(Inner())
-    one.pause_writing()
-    one.pause_writing()
-    one.resume_writing()
-    one.connection_lost(None)
-    one._close()
-    guards.find(None).connection_lost(None)
-    assert told == ["pause", "pause", "resume", "lost"]
 
 
 async def test_closing_a_closed_connection_has_no_effect() -> None:
@@ -375,7 +349,7 @@ async def until_the_end(stream: anyio.abc.ByteStream) -> bytes:
 async def test_a_slow_request_closes_the_connection_whatever_came_before_it(
     monkeypatch: pytest.MonkeyPatch, sent: list[bytes], answered: int
 ) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.1)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.1)
     box = Sandbox(slow=0.05)
     async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for part in sent:
@@ -388,7 +362,7 @@ async def test_a_slow_request_closes_the_connection_whatever_came_before_it(
 async def test_a_request_that_arrives_during_a_slow_response_is_answered_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.05)
     box = Sandbox(slow=0.2)
     async with serve(box) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         await stream.send(posted(text(to=PHONE["slow"])))
@@ -404,8 +378,8 @@ async def test_a_request_that_arrives_during_a_slow_response_is_answered_after_i
 
 
 async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.05)
-    monkeypatch.setattr(server, "KEEP_ALIVE", 0.3)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.05)
+    monkeypatch.setattr(connections, "KEEP_ALIVE", 0.3)
     async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for asked in (posted(text(), chunked=True), b"0\r\n\r\n", posted(text()), BALANCE):
             await stream.send(asked)
@@ -415,7 +389,7 @@ async def test_an_idle_connection_is_closed(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def test_a_head_whose_last_bytes_arrive_late_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.1)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.1)
     async with serve(Sandbox()) as url, await anyio.connect_tcp("127.0.0.1", urlsplit(url).port or 0) as stream:
         for cut in (1, 2, 3):
             await stream.send(BALANCE[:-cut])
@@ -426,7 +400,7 @@ async def test_a_head_whose_last_bytes_arrive_late_is_complete(monkeypatch: pyte
 
 
 async def test_a_client_that_does_not_read_its_responses_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.2)
     box, asked = Sandbox(rate_limit=10**6), b"GET /v1/messages?limit=200 HTTP/1.1\r\n" + BEARER + b"\r\n"
     for _ in range(200):
         assert box.handle(request("POST", "/v1/messages", body=text())).response.status == 200
@@ -448,17 +422,6 @@ async def test_a_target_may_have_a_host(host: str) -> None:
         ):
             await stream.send(asked)
             assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
-
-
-@pytest.mark.parametrize("is_closing", [None, True])
-async def test_a_response_on_a_connection_that_is_lost_is_not_written(is_closing: bool | None) -> None:
-    from types import SimpleNamespace
-    from typing import Any, cast
-
-    transport = None if is_closing is None else SimpleNamespace(is_closing=lambda: is_closing)
-    one = server.WholeResponse(Response(200, {}, b"{}"))
-    with pytest.raises(ConnectionResetError):
-        await one.prepare(cast("Any", SimpleNamespace(transport=transport)))
 
 
 @pytest.mark.parametrize("asked", REQUESTS, ids=range(len(REQUESTS)))
