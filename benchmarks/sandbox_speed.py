@@ -16,6 +16,7 @@ The ways take turns, round by round, and the figures are medians. On a machine t
 
 import argparse
 import asyncio
+import gc
 import statistics
 import subprocess
 import sys
@@ -187,6 +188,7 @@ SERVERS: dict[str, Callable[[], AbstractAsyncContextManager[str]]] = {
 async def run_server(name: str) -> None:
     """Serve; print the port, and after each line of input the CPU time that was used so far."""
     async with SERVERS[name]() as url:
+        gc.freeze()  # as the command `msgapi sandbox` does
         print(url.rpartition(":")[2], flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
             print(time.process_time(), flush=True)

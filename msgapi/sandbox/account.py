@@ -52,13 +52,12 @@ class WindowState:
     reset: float
     wait: float | None = None
 
-    def headers(self) -> dict[str, str]:
-        """Return the `X-RateLimit-*` headers (docs: /api/conventions); the reset is in Unix seconds."""
-        return {
-            "x-ratelimit-limit": str(self.limit),
-            "x-ratelimit-remaining": str(self.remaining),
-            "x-ratelimit-reset": str(int(self.reset)) if self.reset == int(self.reset) else f"{self.reset:.3f}",
-        }
+    def add_headers(self, headers: dict[str, str]) -> None:
+        """Add the `X-RateLimit-*` headers (docs: /api/conventions); the reset is in Unix seconds."""
+        headers["x-ratelimit-limit"] = str(self.limit)
+        headers["x-ratelimit-remaining"] = str(self.remaining)
+        whole = int(self.reset)
+        headers["x-ratelimit-reset"] = str(whole) if self.reset == whole else f"{self.reset:.3f}"
 
 
 _new_window: Final = constructor(WindowState)
@@ -135,7 +134,9 @@ class Account:
     def handle(self, request: Request, now: float) -> SimulatedResponse:
         """Respond to *request* at the time *now*, in Unix seconds."""
         advance(self.state, now)
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = request.headers
+        if not all(map(str.islower, headers)):
+            headers = {name.lower(): value for name, value in headers.items()}
         path, query = split_url(request.url)
         if (request.method, path) == ("GET", "/openapi.json"):
             return _document()
@@ -251,8 +252,8 @@ def _with_headers(simulated: SimulatedResponse, limit: WindowState, now: float) 
     # The page of a proxy has none of the API's headers.
     response = simulated.response
     headers = {**response.headers, "date": _date(int(now))}
-    if "server" not in response.headers:
-        headers |= limit.headers()
+    if "server" not in headers:
+        limit.add_headers(headers)
     return _with_response(simulated, new_response(response.status, headers, response.body))
 
 

@@ -34,7 +34,7 @@ from .model.webhooks import EmittedEvent, EventRow, PendingDelivery, event_of
 
 T = TypeVar("T")
 FORMAT: Final = "msgapi-sandbox"
-VERSION: Final = 3
+VERSION: Final = 4
 """The version of the snapshots that this version of the package writes and reads."""
 _LARGE: Final = re.compile(r"-?[0-9]{19,4000}")
 _EARLIEST: Final = -62_135_596_800.0  # the year 1; a time before is not a date
@@ -244,9 +244,12 @@ def _codec(kind: Any) -> SnapshotCodec:  # noqa: ANN401 - any type of a field
         return _SIMPLE[kind]
     if get_origin(kind) is not None:
         return _generic(get_origin(kind), get_args(kind))
+    if kind is LogEntry:  # the log has plain tuples
+        entry = _model(LogEntry, LogEntry._fields)
+        return SnapshotCodec(lambda row: entry.write(LogEntry._make(row)), entry.read)
     if issubclass(kind, tuple):  # a named tuple
         return _row(lambda values: kind(*values), tuple(get_type_hints(kind).values()))
-    return _model(kind)
+    return _model(kind, tuple(one.name for one in attrs.fields(kind)))
 
 
 def _generic(origin: Any, parts: tuple[Any, ...]) -> SnapshotCodec:  # noqa: ANN401 - such as tuple of tuple[str, ...]
@@ -333,9 +336,9 @@ def _pairs(key: SnapshotCodec, inner: SnapshotCodec) -> SnapshotCodec:
     return SnapshotCodec(lambda values: [[key.write(name), inner.write(one)] for name, one in values.items()], read)
 
 
-def _model(kind: Any) -> SnapshotCodec:  # noqa: ANN401 - an attrs class
+def _model(kind: Any, names: tuple[str, ...]) -> SnapshotCodec:  # noqa: ANN401 - a class
     hints = get_type_hints(kind)
-    codecs = {one.name: _codec(hints[one.name]) for one in attrs.fields(kind)}
+    codecs = {name: _codec(hints[name]) for name in names}
     if kind is LogEntry:
         codecs["body"] = SnapshotCodec(bytes.decode, _read_json)
 
@@ -459,7 +462,7 @@ def _write_event(row: EventRow) -> dict[str, Any]:
 
 def _read_event(value: object, path: str) -> EventRow:
     event: EmittedEvent = _codec(EmittedEvent).read(value, path)
-    return event.id, event.event, event.at, event.data
+    return event.id, event.event, event.at, None, event.data
 
 
 def _write_ledger(ledger: TransactionLedger) -> list[Any]:

@@ -127,8 +127,8 @@ class WebhookSender:
 
 
 def _next_at(state: AccountState) -> float | None:
-    times = (state.webhook_queue.next_at(), state.schedule.next_at())
-    return min((one for one in times if one is not None), default=None)
+    first, second = state.webhook_queue.next_at(), state.schedule.next_at()
+    return second if first is None else first if second is None else min(first, second)
 
 
 @asynccontextmanager

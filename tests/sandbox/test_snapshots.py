@@ -405,7 +405,7 @@ def idempotency(**changes: object) -> dict[str, Any]:
     ("change", "said"),
     [
         ({"format": "x"}, "this is not the snapshot of a sandbox"),
-        ({"version": 1}, "the snapshot is of another version of msgapi-sdk: it must have the version 3 of the format"),
+        ({"version": 1}, "the snapshot is of another version of msgapi-sdk: it must have the version 4 of the format"),
         ({"more": 1}, "the snapshot is damaged at the top: has an unknown field"),
         ({"time": "now"}, "the snapshot is damaged at time: is of another type"),
         ({"time": 10**400}, "the snapshot is damaged at time: OverflowError"),

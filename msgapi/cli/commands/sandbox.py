@@ -1,5 +1,6 @@
 """The command `msgapi sandbox`: a sandbox served on this machine, for other programs or for one command."""
 
+import gc
 import json as standard_json
 import secrets
 import signal
@@ -296,6 +297,7 @@ def _reason(error: OSError | UnicodeError) -> str:
 async def _serve(options: SandboxOptions, *, json: bool) -> int:
     with open_signals(signal.SIGINT, signal.SIGTERM) as signals:
         async with _open_server(options, _DEFAULT_PORT if options.port is None else options.port) as running:
+            gc.freeze()  # what exists now stays until the end: the garbage collector need not visit it again
             if json:
                 emit(orjson.dumps({**running.variables, "page": running.page}).decode())
             else:

@@ -119,7 +119,7 @@ def read_body(
     key = _find_key(headers, value)
     if isinstance(key, Detail):
         return invalid_request([key])
-    others = {name: part for name, part in value.items() if name != KEY_FIELD}
+    others = {name: part for name, part in value.items() if name != KEY_FIELD} if KEY_FIELD in value else value
     if without_fields and others:
         return invalid_request([Detail(name, "is not a known field") for name in others])
     return others, key

@@ -211,7 +211,7 @@ class Timing:
 
 
 @final
-@frozen
+@frozen(cache_hash=True)
 class DeliveryStep:
     """A status that a message gets *after* so many seconds; *reason* is why it failed or bounced."""
 
@@ -277,6 +277,12 @@ def plan_delivery(entry: LogEntry, timing: Timing, ttl: float | None) -> Deliver
     """Return the steps of a queued message, which expires *ttl* seconds from now unless it is delivered."""
     steps = _plan(_OUTCOMES.get(entry.to, ""), timing)
     return steps if ttl is None else _expire(steps, ttl)
+
+
+@lru_cache(maxsize=256)
+def following(steps: DeliverySteps) -> DeliverySteps:
+    """Return the steps after the first one: the same tuple for each message that has them, which saves memory."""
+    return steps[1:]
 
 
 @lru_cache(maxsize=64)

@@ -1,15 +1,15 @@
 """The message log: every message that was accepted or received, and its status; the email channels and templates."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, final, get_args
+from functools import lru_cache, partial
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, cast, final, get_args
 
 import orjson
 from attrs import define, field, frozen, setters
 from attrs.validators import ge
 
-from ...codegen import constructor, copier
 from ...redact import hidden
 from ..http.responses import format_time
 from .agents import TEST_AGENT
@@ -75,17 +75,16 @@ QUERY_STATUSES: Final = ("QUEUED", "SENT", "DELIVERED", "READ", "CLICKED", "BOUN
 
 
 @final
-@frozen(kw_only=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One message in the log.
 
     *sender* is the id of the agent or the email channel, *hold* the amount that is or was reserved for it, *body*
-    the request as it was received, and *events* the name and the time of each change, the first being `queued`.
+    the request as it was received, and `events` the name and the time of each change, the first being `queued`.
     *number* counts the messages from 0, in the order in which they were accepted.
     """
 
     id: str
-    to: str = field(repr=hidden)
+    to: str
     sender: str
     channel: ChannelName
     channel_id: str
@@ -95,14 +94,25 @@ class LogEntry:
     unit: str
     hold: Decimal
     created_at: float
-    idempotency_key: str | None = field(default=None, repr=hidden)
-    body: bytes = field(default=b"", repr=hidden)
-    status: MessageStatus = "QUEUED"
-    events: tuple[tuple[str, float], ...] = ()
-    error_code: str | None = None
+    idempotency_key: str | None = None
+    body: bytes = b""
     direction: str = "OUTBOUND"
     campaign_id: str | None = None
     number: int = 0
+    status: MessageStatus = "QUEUED"  # this field and those after it change
+    event_names: tuple[str, ...] = ()
+    event_times: tuple[float, ...] = ()
+    error_code: str | None = None
+
+    def __repr__(self) -> str:
+        """Return the entry without what is personal: the recipient, the key and the content."""
+        parts = self._asdict().items()
+        return f"LogEntry({', '.join(f'{name}={(hidden if name in _PERSONAL else repr)(one)}' for name, one in parts)})"
+
+    @property
+    def events(self) -> tuple[tuple[str, float], ...]:
+        """The name and the time, in Unix seconds, of each change, oldest first."""
+        return tuple(zip(self.event_names, self.event_times, strict=True))
 
     @property
     def is_used(self) -> bool:
@@ -171,9 +181,9 @@ def template_of(sent: Mapping[str, Any]) -> dict[str, Any]:
     return {name: sent[name] for name in ("template_id", "template_version") if sent.get(name) is not None}
 
 
-new_entry: Final = constructor(LogEntry)
-"""`LogEntry(...)`, in half of the time."""
-_with_status: Final = copier(LogEntry, "status", "events", "error_code")
+_PERSONAL: Final = frozenset({"to", "idempotency_key", "body"})
+_CHANGING: Final = LogEntry._fields.index("status")
+_entry_of: Final = cast("Callable[[tuple[Any, ...]], LogEntry]", partial(tuple.__new__, LogEntry))
 
 
 @final
@@ -219,13 +229,15 @@ class MessageLog:
     """The messages, in the order in which they were accepted.
 
     Of those in a final state, the last *keep* are kept. The usage of the others stays counted.
+
+    The entries are stored as plain tuples of text and numbers, which cost the garbage collector nothing.
     """
 
     keep: int = field(validator=ge(0))
     changes: ChangeFeed = field(factory=ChangeFeed)
     accepted: int = field(default=0, init=False)
     dropped: int = field(default=0, init=False)
-    _entries: dict[str, LogEntry] = field(factory=dict, init=False)
+    _entries: dict[str, LogEntry] = field(factory=dict, init=False)  # as plain tuples
     _final: list[tuple[int, str]] = field(factory=list, init=False)  # a heap: the oldest message is the first
     _final_ids: set[str] = field(factory=set, init=False)
     _usage: dict[UsageKey, Usage] = field(factory=dict, init=False)
@@ -236,23 +248,23 @@ class MessageLog:
 
     def entries(self) -> KeptMessages:
         """Return the messages that are kept, oldest first."""
-        return KeptMessages(self._entries.values(), dropped=self.dropped)
+        return KeptMessages(map(_entry_of, self._entries.values()), dropped=self.dropped)
 
     def usage(self) -> Mapping[UsageKey, Usage]:
         """Return the usage of all messages, also of those that are not kept."""
         found = dict(self._usage)
-        for entry in self._entries.values():
+        for entry in map(_entry_of, self._entries.values()):
             if entry.is_used:
                 _count(found, entry)
         return found
 
     def newest_first(self) -> Iterator[LogEntry]:
         """Yield the messages, newest first."""
-        return reversed(self._entries.values())
+        return map(_entry_of, reversed(self._entries.values()))
 
     def add(self, entry: LogEntry) -> None:
         """Add a new message, whose number is that of the messages accepted before."""
-        self._entries[entry.id] = entry
+        self._store(entry)
         self.accepted += 1
         self.changes.add("messages", entry.id)
 
@@ -267,33 +279,47 @@ class MessageLog:
 
     def index(self) -> None:
         """Derive the ids of the final messages, which were set from a snapshot. Raise KeyError if one is not there."""
+        for entry in [*self._entries.values()]:
+            if len(entry.event_names) != len(entry.event_times):
+                raise ValueError("an event has no time")
+            self._store(entry)
         heapq.heapify(self._final)
-        self._final_ids = {self._entries[name].id for _, name in self._final}
+        self._final_ids = {_entry_of(self._entries[name]).id for _, name in self._final}
 
     def _drop(self, message_id: str) -> None:
         self._final_ids.remove(message_id)
-        entry = self._entries.pop(message_id)
+        entry = _entry_of(self._entries.pop(message_id))
         self.dropped += 1
         if entry.is_used:
             _count(self._usage, entry)
 
     def find(self, message_id: str) -> LogEntry | None:
         """Return a message by its id."""
-        return self._entries.get(message_id)
+        found = self._entries.get(message_id)
+        return None if found is None else _entry_of(found)
 
     def set_status(
         self, entry: LogEntry, status: MessageStatus, now: float, *, error_code: str | None = None
     ) -> LogEntry:
         """Set the status of a message, add the event, and return the changed entry."""
-        events = (*entry.events, (EVENT_NAMES[status], now))
-        changed = _with_status(entry, status, events, error_code)
-        self._entries[entry.id] = changed
+        names, times = _with_event(entry.event_names, status), (*entry.event_times, now)
+        changed = _entry_of((*entry[:_CHANGING], status, names, times, error_code))
+        self._store(changed)
         self.changes.add("messages", entry.id)
         return changed
+
+    def _store(self, entry: LogEntry) -> None:
+        self._entries[entry.id] = cast("LogEntry", tuple(entry))
+
+
+@lru_cache(maxsize=1024)
+def _with_event(names: tuple[str, ...], status: MessageStatus) -> tuple[str, ...]:
+    # The same tuple for each message with these events, which saves memory.
+    return (*names, EVENT_NAMES[status])
 
 
 def _count(usage: dict[UsageKey, Usage], entry: LogEntry) -> None:
     key = UsageKey(entry.created_at // DAY * DAY, entry.channel, entry.message_type, entry.unit)
-    delivered = any(name == "delivered" for name, _ in entry.events)
+    delivered = "delivered" in entry.event_names
     one = Usage(1, entry.hold, Decimal(0)) if delivered else Usage(1, Decimal(0), entry.hold)
     usage[key] = usage.get(key, Usage()) + one

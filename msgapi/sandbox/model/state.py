@@ -12,7 +12,6 @@ from uuid import UUID
 
 from attrs import define, field, frozen
 
-from ...codegen import constructor
 from ...messages import Tier
 from ..http.requests import IdempotencyStore
 from .agents import AGENTS, AgentRecords, SandboxAgent, TestAgentState, create_records
@@ -113,9 +112,6 @@ class NextStep:
     steps: DeliverySteps
 
 
-_new_step: Final = constructor(NextStep)
-
-
 @final
 @frozen
 class ReloadRetry:
@@ -133,6 +129,8 @@ StoredRow: TypeAlias = tuple[float, int, str | ReloadRetry | Pair]
 
 Such a row is of text and numbers, and costs the garbage collector nothing, however many there are.
 """
+DueItem: TypeAlias = tuple[float, str | ReloadRetry | Pair, DeliverySteps]
+"""When an item was due, the item, which is an id for the step of a message, and the steps of the message."""
 
 
 @final
@@ -176,15 +174,15 @@ class ScheduledItems:
         if self.first is None or row < self.first:
             self.first, self._first_queue = row, queue
 
-    def pop(self) -> tuple[float, ScheduledItem]:
-        """Remove and return the first item, which there must be, with its time."""
+    def pop(self) -> DueItem:
+        """Remove and return the first item, which there must be."""
         queue = self._first_queue
         at, _, item = heapq.heappop(self._heap) if queue is None else queue.popleft()
         self.first, self._first_queue = self._heap[0] if self._heap else None, None
         for queue in self._queues.values():
             if queue and (self.first is None or queue[0] < self.first):
                 self.first, self._first_queue = queue[0], queue
-        return at, _new_step(item, self._steps.pop(item)) if isinstance(item, str) else item
+        return at, item, self._steps.pop(item) if isinstance(item, str) else ()
 
     def next_status(self, message_id: str) -> MessageStatus | None:
         """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
@@ -232,8 +230,8 @@ class Schedule:
         """Return the status to which a message is scheduled to change next; None if nothing is scheduled for it."""
         return self._items.next_status(message_id)
 
-    def take(self, now: float) -> tuple[float, ScheduledItem] | None:
-        """Remove and return the earliest item that is due by *now*, with its time; None if there is none."""
+    def take(self, now: float) -> DueItem | None:
+        """Remove and return the earliest item that is due by *now*; None if there is none."""
         first = self._items.first
         return self._items.pop() if first is not None and first[0] <= now else None
 

@@ -100,8 +100,11 @@ class EmittedEvent:
 
 EventData: TypeAlias = Mapping[str, object] | tuple[Any, ...]
 """The data of an event; as a tuple, the names of its fields, and the values of all but the last: the event's time."""
-EventRow: TypeAlias = tuple[str, str, float, EventData]
-"""The fields of an event. Tuples of text and numbers cost the garbage collector nothing, however many there are."""
+EventRow: TypeAlias = tuple[Any, ...]
+"""The id, the name and the time of an event, the names of its fields, and the values of all but the last.
+
+Without names, the next item is the data. Tuples of text and numbers cost the garbage collector nothing.
+"""
 
 
 @final
@@ -113,7 +116,7 @@ class EventLog:
 
     def add(self, event_id: str, event: str, now: float, data: EventData) -> EventRow:
         """Add an event."""
-        row = (event_id, event, now, data if isinstance(data, tuple) else dict(data))
+        row: EventRow = (event_id, event, now, *(data if isinstance(data, tuple) else (None, dict(data))))
         self._events.append(row)
         return row
 
@@ -128,10 +131,8 @@ class EventLog:
 
 def event_of(row: EventRow) -> EmittedEvent:
     """Return the event of a *row*."""
-    event_id, event, at, data = row
-    if isinstance(data, tuple):
-        names, *values = data
-        data = dict(zip(names, (*values, format_time(at)), strict=True))
+    event_id, event, at, names, *values = row
+    data = values[0] if names is None else dict(zip(names, (*values, format_time(at)), strict=True))
     return EmittedEvent(id=event_id, event=event, at=at, data=dict(data))
 
 

@@ -26,12 +26,13 @@ from ..http.responses import (
 from ..model.agents import SandboxAgent
 from ..model.billing import month_of, next_midnight
 from ..model.faults import parse_ttl
-from ..model.messages import ChannelName, EmailChannel, LogEntry, new_entry
+from ..model.messages import ChannelName, EmailChannel, LogEntry
 from ..model.state import CURRENT_TIER, AccountState
 from .account import hold, reload_if_low
 from .lifecycle import queue
 
 TOPUP_URL: Final = "https://app.arowana.app/billing"
+_QUEUED: Final = ("queued",)
 FREE: Final = Decimal(0)
 
 
@@ -208,7 +209,7 @@ def _not_allowed(field: str, problem: str) -> SimulatedResponse:
 def _create_entry(
     state: AccountState, request: RouteRequest, message: Message, charge: Charge, *, channel_id: str
 ) -> LogEntry:
-    return new_entry(
+    return LogEntry(
         id=state.new_id("msg_"),
         to=message.to,
         sender=message.channel_id if isinstance(message, Email) else message.agent_id,
@@ -222,7 +223,8 @@ def _create_entry(
         created_at=request.now,
         idempotency_key=request.key,
         body=compact(request.body),
-        events=(("queued", request.now),),
+        event_names=_QUEUED,
+        event_times=(request.now,),
         number=state.log.accepted,
     )
 

@@ -117,12 +117,10 @@ def change_consent(state: AccountState, contact: ContactRecord, consent: Consent
 
 
 def apply_email_status(state: AccountState, entry: LogEntry, status: MessageStatus, now: float) -> None:
-    """Apply the new *status* of an email to the contacts with its address.
+    """Apply the new *status* of *entry*, an email, to the contacts with its address.
 
     A hard bounce suppresses them. A complaint or an unsubscription revokes their consent to newsletters by email.
     """
-    if entry.channel != "EMAIL":
-        return
     for contact in state.contacts.find_by_recipient(entry.to):
         if status == "BOUNCED" and entry.error_code != "full" and not contact.is_suppressed:
             _ = change_contact(state, contact, now, {"status": "BOUNCED"})

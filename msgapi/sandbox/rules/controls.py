@@ -278,7 +278,8 @@ def _receive(state: AccountState, user: str, agent_id: str, message: dict[str, o
         created_at=now,
         body=compact(orjson.dumps({"content": {name: part for name, part in message.items() if name != "type"}})),
         status="DELIVERED",
-        events=(("received", now),),
+        event_names=("received",),
+        event_times=(now,),
         direction="INBOUND",
         number=state.log.accepted,
     )

@@ -14,9 +14,9 @@ import orjson
 
 from ..http.responses import format_time
 from ..model.billing import Pair
-from ..model.faults import DeliveryStep, plan_delivery
+from ..model.faults import DeliveryStep, following, plan_delivery
 from ..model.messages import EVENT_NAMES, NOT_DELIVERED, LogEntry, MessageStatus
-from ..model.state import AccountState, NextStep, ReloadRetry
+from ..model.state import AccountState, ReloadRetry
 from .account import apply_email_status, retry_reload
 
 _UNDER_WAY: Final = frozenset({"QUEUED", "SENT"})
@@ -79,7 +79,7 @@ def change_status(
     then may be dropped from the log.
     """
     changed = _apply_status(state, message_id, status, now, reason=reason)
-    _finish_if_final(state, message_id)
+    _finish_if_final(state, message_id, changed)
     return changed
 
 
@@ -101,7 +101,8 @@ def _apply_status(
     error_code = _error_code(status, reason) if status in NOT_DELIVERED else None
     changed = state.log.set_status(entry, status, now, error_code=error_code)
     _emit_message_event(state, changed, status, now, reason=reason)
-    apply_email_status(state, changed, status, now)
+    if changed.channel == "EMAIL":
+        apply_email_status(state, changed, status, now)
     return changed
 
 
@@ -116,22 +117,22 @@ def fail_delivery(state: AccountState, message_id: str, reason: str, now: float)
 def advance(state: AccountState, now: float) -> None:
     """Carry out everything that is due by *now*, in the order in which it is due."""
     while (taken := state.schedule.take(now)) is not None:
-        at, item = taken
-        if isinstance(item, NextStep):
-            step = item.steps[0]
-            if _apply_status(state, item.message_id, step.status, at, reason=step.reason) is not None:
-                state.schedule.add_steps(item.message_id, item.steps[1:], at)
-            if step.status != "SENT":
-                _finish_if_final(state, item.message_id)
+        at, item, steps = taken
+        if isinstance(item, str):
+            entry = _apply_status(state, item, steps[0].status, at, reason=steps[0].reason)
+            if entry is not None and len(steps) > 1:
+                state.schedule.add_steps(item, following(steps), at)
+            else:
+                _finish_if_final(state, item, entry)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
         elif state.sessions.close_expired(item, at):
             _emit_conversation_ended(state, item, at)
 
 
-def _finish_if_final(state: AccountState, message_id: str) -> None:
+def _finish_if_final(state: AccountState, message_id: str, changed: LogEntry | None) -> None:
     # The state of a message is final if its money is settled, and no change of its status is scheduled.
-    entry = state.log.find(message_id)
+    entry = state.log.find(message_id) if changed is None else changed
     if entry is None or entry.status in _UNDER_WAY:
         return
     scheduled = state.schedule.next_status(message_id)
