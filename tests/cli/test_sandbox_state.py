@@ -108,7 +108,7 @@ DAMAGED = "it is not JSON, or not all of it"
         (b"[" * 100_000, DAMAGED),
         (b"[]", "this is not the snapshot of a sandbox"),
         (b'{"format":"msgapi-sandbox","version":1}', "the snapshot is of another version of msgapi-sdk: it must have"),
-        (b'{"format":"msgapi-sandbox","version":3}', "the snapshot is damaged at "),
+        (b'{"format":"msgapi-sandbox","version":4}', "the snapshot is damaged at "),
         (b'{"format":NaN}', "a number in it is not one of JSON"),
     ],
 )
