@@ -61,7 +61,7 @@ _PRAGMAS: Final = (
     "auto_vacuum = NONE",
     "locking_mode = EXCLUSIVE",
     "synchronous = FULL",
-    "cache_size = -512",  # KB; rows are found by hashes, so a larger part of a large file would not help
+    "cache_size = -2048",  # KB; for the pages of one transaction, which would else be written several times
     "journal_mode = WAL",
 )
 _SEAL_TABLE: Final = f"""

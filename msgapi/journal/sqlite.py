@@ -56,11 +56,11 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {FORMAT};
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE rows (
-  id TEXT PRIMARY KEY, leg INTEGER NOT NULL DEFAULT 1, run INTEGER NOT NULL DEFAULT 0,
+  id TEXT NOT NULL PRIMARY KEY, leg INTEGER NOT NULL DEFAULT 1, run INTEGER NOT NULL DEFAULT 0,
   in_file INTEGER NOT NULL DEFAULT 1, recipients BLOB,
   digest BLOB NOT NULL, state INTEGER NOT NULL, started REAL NOT NULL, key TEXT,
   kind TEXT, code TEXT, status INTEGER, message TEXT, message_id TEXT, unit TEXT, price TEXT, hold TEXT
-) WITHOUT ROWID;
+);
 """
 _FIELDS: Final = ", ".join(COLUMNS)
 _ENTRY: Final = "id, digest, state, started, key, run, leg, in_file"
@@ -243,31 +243,41 @@ class JournalFile:
     def write(
         self,
         starts: Sequence[StartedRow],
-        results: "RowResults",
+        results: RowResults,
     ) -> bool:
         """Write all of this or nothing; return False, without *starts*, if one of them is in the journal already."""
-        with translated(self.path), self._transaction():
-            if results.advanced:
-                _ = self._connection.executemany(_ADVANCE, results.advanced)
-            if results.settled:
-                _ = self._connection.executemany(_SETTLE, results.settled)
-            if results.released:
-                _ = self._connection.executemany(_RELEASE, results.released)
-            if results.kept:
-                _ = self._connection.executemany(_KEEP, results.kept)
-            if results.invalid:
-                _ = self._connection.executemany(_INVALID, results.invalid)
-            if results.about:
-                _ = self._connection.executemany(_ABOUT, results.about)
-            for statement in results.more:
-                _ = self._connection.executemany(*statement)
-            if not starts:
+        with translated(self.path):
+            if starts and self._start(starts, results):
                 return True
-            _ = self._connection.execute("SAVEPOINT starts")
+            with self._transaction():
+                self._write_results(results)
+        return not starts
+
+    def _start(self, starts: Sequence[StartedRow], results: RowResults) -> bool:
+        # All or nothing, also if a start is in the journal already. With a savepoint around the starts, SQLite would
+        # copy each page that they change to a temporary file.
+        with self._transaction():
             if self._connection.executemany(_START, starts).rowcount == len(starts):
+                self._write_results(results)
                 return True
-            _ = self._connection.execute("ROLLBACK TO starts")
-            return False
+            self._connection.rollback()
+        return False
+
+    def _write_results(self, results: RowResults) -> None:
+        if results.advanced:
+            _ = self._connection.executemany(_ADVANCE, results.advanced)
+        if results.settled:
+            _ = self._connection.executemany(_SETTLE, results.settled)
+        if results.released:
+            _ = self._connection.executemany(_RELEASE, results.released)
+        if results.kept:
+            _ = self._connection.executemany(_KEEP, results.kept)
+        if results.invalid:
+            _ = self._connection.executemany(_INVALID, results.invalid)
+        if results.about:
+            _ = self._connection.executemany(_ABOUT, results.about)
+        for statement in results.more:
+            _ = self._connection.executemany(*statement)
 
     def restart(self, starts: Sequence[StartedRow]) -> None:
         """Write that *starts* are about to be sent, including rows that the journal has already."""
@@ -377,7 +387,8 @@ class JournalFile:
         _ = self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-            _ = self._connection.execute("COMMIT")
+            if self._connection.in_transaction:  # not rolled back in the block
+                _ = self._connection.execute("COMMIT")
         except BaseException:
             self._connection.rollback()
             raise
