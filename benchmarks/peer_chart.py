@@ -2,10 +2,12 @@
 
 from html import escape
 from math import log
+from textwrap import wrap
 
 from peer_table import Row
 
-WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 860, 300, 70, 92, 28, 18
+WIDTH, LEFT, RIGHT, TOP, STEP, BAR = 860, 300, 70, 100, 28, 18
+CHARACTERS = 120  # of a note that fit into a line
 TICKS = (0.25, 0.5, 1, 2, 5, 10, 20)
 STYLE = """
 text { font: 14px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328 }
@@ -65,7 +67,10 @@ def svg(table: list[Row], subtitle: str, notes: list[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{said}">\n',
         f"<style>{STYLE}</style>\n",
         '<text class="title" x="16" y="30">CPU of one call, as a ratio to raw aiohttp: less is better</text>\n',
-        f'<text class="note" x="16" y="52">{escape(subtitle)}</text>\n',
+        *(
+            f'<text class="note" x="16" y="{50 + 16 * at}">{escape(line)}</text>\n'
+            for at, line in enumerate(wrap(subtitle, CHARACTERS))
+        ),
         *(tick(ratio, scale, bottom) for ratio in TICKS),
         *(bar(one, scale, TOP + STEP * at + (STEP - BAR) / 2) for at, one in enumerate(table)),
         *(
