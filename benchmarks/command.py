@@ -6,7 +6,8 @@ in the text, looks for duplicates, paces itself by the headers of the answers, r
 The loop reads a row, writes the body and the headers, and asserts the status and the id of the answer.
 
 Ways take turns, round by round, each in a process of its own; their CPU is that of the whole process with its threads
-and its start (`os.wait4`), and wall is its time. `--before DIRECTORY` adds the command of another checkout.
+and its start (`os.wait4`), and wall is its time. The modules are compiled by a run before, as those of an installed
+package are. `--before DIRECTORY` adds the command of another checkout.
 """
 
 import argparse
@@ -115,6 +116,7 @@ def function_calls(way: str, url: str, path: str, concurrency: int, rows: int) -
 def measure(arguments: list[str], checkout: Path) -> tuple[float, float]:
     """Run this file in a process of its own; return its CPU and its wall time in seconds."""
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    _ = environment.pop("PYTHONDONTWRITEBYTECODE", None)
     program = [sys.executable, __file__, *arguments]
     with Path(os.devnull).open("w") as null:
         began = time.perf_counter()
@@ -132,13 +134,15 @@ def compare(url: str, chosen: argparse.Namespace, directory: Path) -> None:
     ways += [(BEFORE, ASYNCIO), (BEFORE, FAST)] if chosen.before else []
     ways = [(way, kind) for way, kind in ways if kind in chosen.kinds or (way, kind) == ways[0]]
     found: dict[tuple[str, str], list[tuple[float, float]]] = {way: [] for way in ways}
-    for number in range(chosen.rounds):
+    for number in range(chosen.rounds + 1):
         for way, kind in ways:
             path = directory / f"{number}-{way}-{kind}.csv".replace(" ", "-")
-            write_rows(path, chosen.rows)
+            write_rows(path, chosen.rows if number else 100)
             program = ["--alone", LOOP if way == LOOP else COMMAND, "--kind", kind, "--url", url, "--file", str(path)]
             checkout = Path(chosen.before) if way == BEFORE else HERE
-            found[way, kind].append(measure([*program, "--concurrency", f"{chosen.concurrency}"], checkout))
+            cost = measure([*program, "--concurrency", f"{chosen.concurrency}"], checkout)
+            if number:
+                found[way, kind].append(cost)
             for one in directory.iterdir():
                 one.unlink()
     print(f"{chosen.rows:,} rows, {chosen.concurrency} in flight, medians of {chosen.rounds} rounds")
