@@ -4,6 +4,7 @@ Each runs in fresh interpreters, interleaved. A program is measured as a whole, 
 """
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -59,6 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
     rounds = parser.parse_args().rounds
+    _ = os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # modules are compiled, as those of an installed package are
     compare("import", timed, [*SUBJECTS], rounds)
     compare("program", timed_program, [*PROGRAMS], rounds)
 
