@@ -452,7 +452,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest_one(capsys: Captured) -
 def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
     kind: type[Unauthorized | InsufficientBalance], monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
-    async def answer(*_: object) -> ApiError:
+    async def answer(*_: object, **__: object) -> ApiError:
         return kind(code="http_401", message="a page", meta=Meta(status=401), from_service=False)
 
     monkeypatch.setattr(send, "make_call", answer)
