@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 
 from ..version import VERSION
 from .output import CliError, Exit, redirect_to_null
+from .spelling import suggest
 
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),
@@ -190,11 +191,7 @@ class CommandGroup(click.Group):
         if args[:2] == ["batch", "report"]:
             return "batch report", load("batch report"), args[2:]
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from difflib import get_close_matches  # here, because --help does not need it
-
-            near = get_close_matches(args[0], self.commands, 1)  # older versions of click suggest nothing
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+            raise click.UsageError(f"No such command {args[0]!r}.{suggest(args[0], self.commands)}", ctx)
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -255,6 +252,13 @@ def program() -> None:
     """  # noqa: D301 - \b is click's own
 
 
+def _options_of(context: click.Context | None) -> list[str]:
+    # The options of the command by their long names; single letters are never near.
+    parameters = [] if context is None else context.command.get_params(context)
+    options = [one for one in parameters if isinstance(one, click.Option) and not one.hidden]
+    return [name for one in options for name in (*one.opts, *one.secondary_opts) if name.startswith("--")]
+
+
 def run(given: Sequence[str]) -> int:
     """Run the command that the arguments *given* name, and return the exit status. Show the help if there are none."""
     try:
@@ -262,6 +266,9 @@ def run(given: Sequence[str]) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
+        if isinstance(error, click.NoSuchOption):
+            error.possibilities = None  # click compares the hyphens, too, and so suggests options that are not near
+            error.message += suggest(error.option_name, _options_of(error.ctx))
         path = error.ctx.command_path if error.ctx is not None else "msgapi"
         raise CliError(f"{error.format_message()} (see `{path} --help`)") from None
     except click.ClickException as error:

@@ -443,11 +443,6 @@ def test_the_names_of_commands_are_completed(monkeypatch: pytest.MonkeyPatch, ca
         assert sorted(capsys.readouterr().out.split()) == [f"plain,{name}" for name in found]
 
 
-def test_a_mistyped_command_is_answered_with_the_nearest_one(capsys: Captured) -> None:
-    assert main(["balanec"]) == 2
-    assert "Did you mean 'balance'?" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("kind", [Unauthorized, InsufficientBalance])
 def test_an_answer_that_is_not_the_services_says_nothing_of_key_or_balance(
     kind: type[Unauthorized | InsufficientBalance], monkeypatch: pytest.MonkeyPatch, capsys: Captured

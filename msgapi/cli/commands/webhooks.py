@@ -1,7 +1,6 @@
 """The commands `msgapi webhooks list`, `add`, `remove`, `test` and `verify`."""
 
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final, final
@@ -15,6 +14,7 @@ from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, Unkno
 from ..connection import run_call
 from ..options import FILE_PATH, json_option, sandbox_option
 from ..output import CliError, Exit, TextTable, cannot_read, emit, emit_json, line, note, table_of
+from ..spelling import suggest
 
 secret_option: Final = click.option(
     "--secret",
@@ -35,8 +35,7 @@ class EventName(click.types.StringParamType):
         """Return *value*, or fail with the names of all events."""
         text = f"{value}"
         if text not in webhooks.EVENT_TYPES:
-            near = get_close_matches(text, webhooks.EVENT_TYPES, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = suggest(text, webhooks.EVENT_TYPES)
             self.fail(f"no such event: {text} (all: {', '.join(webhooks.EVENT_TYPES)}).{hint}", param, ctx)
         return text
 
