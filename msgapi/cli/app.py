@@ -1,4 +1,9 @@
-"""The table of commands. Only the module of the command that is run is imported."""
+"""The table of commands. Only the module of the command that is run is imported.
+
+Rules:
+- The command of a route has the name of the function of the package, such as `webhooks create` for `webhooks.create`.
+- Commands that have no route use the same verbs: list, get, create, update and delete.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -37,7 +42,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "agents create": ("agents", "create", "Create an agent as a draft."),
     "agents update": ("agents", "update", "Change a draft or a rejected agent."),
     "agents submit": ("agents", "submit", "Submit an agent for review."),
-    "agents launch": ("agents", "launch", "Show the launch of an approved agent by carrier."),
+    "agents launch-status": ("agents", "launch_status", "Show the launch of an approved agent by carrier."),
     "campaigns status": ("campaigns", "status", "Show the status of a campaign and its counts."),
     "campaigns trigger": ("campaigns", "trigger", "Start a run of a campaign."),
     "campaigns pause": ("campaigns", "pause", "Pause a running campaign."),
@@ -49,10 +54,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "billing payment-methods": ("billing", "payment_methods", "List the payment methods."),
     "billing top-up": ("billing", "top_up", "Add money to the balance: this charges a payment method."),
     "billing auto-reload": ("billing", "auto_reload", "Show or change automatic top-ups."),
-    "billing alert": ("billing", "alert", "Set the balance for a low-balance alert."),
+    "billing set-alert": ("billing", "set_alert", "Set the balance for a low-balance alert."),
     "webhooks list": ("webhooks", "list_webhooks", "List the endpoints."),
-    "webhooks add": ("webhooks", "add", "Add an endpoint."),
-    "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
+    "webhooks create": ("webhooks", "create", "Create an endpoint."),
+    "webhooks delete": ("webhooks", "delete", "Delete an endpoint."),
     "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
     "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
     "webhooks listen": ("deliveries", "listen", "Receive, verify and print events until Ctrl-C."),
@@ -61,8 +66,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
     "configure": ("configure", "configure", "Store the API key and other settings in a profile."),
     "profiles list": ("configure", "list_profiles", "List the profiles, without their keys."),
-    "profiles show": ("configure", "show", "Show the settings of a profile, without its key."),
-    "profiles remove": ("configure", "remove", "Remove a profile with its key."),
+    "profiles get": ("configure", "get_profile", "Show the settings of a profile, without its key."),
+    "profiles delete": ("configure", "delete_profile", "Delete a profile with its key."),
     "doctor": ("doctor", "doctor", "Check whether this machine can send."),
 }
 """Each command: its module in `commands`, its function, and the line of help in the list of commands."""
@@ -111,8 +116,8 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
         "Show usage, transactions and invoices; top up.",
     ),
     "profiles": (
-        "List, show and remove the profiles.",
-        "List, show and remove the profiles that `msgapi configure` stores.",
+        "List, show and delete the profiles.",
+        "List, show and delete the profiles that `msgapi configure` stores.",
     ),
     "webhooks": (
         "Manage webhook endpoints; receive and verify events.",

@@ -71,22 +71,22 @@ def list_webhooks(*, cursor: str | None, limit: int | None, json: bool, sandbox:
 @secret_option
 @json_option
 @sandbox_option
-def add(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: bool) -> int:
-    """Add an endpoint.
+def create(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: bool) -> int:
+    """Create an endpoint.
 
     The service sends each EVENT, such as message.delivered, to URL. If none is named, it sends all events.
     """
     endpoint = NewEndpoint(url=url, events=event or tuple(webhooks.EVENT_TYPES), secret=checked_secret(secret))
-    return run_call(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
+    return run_call(webhooks.create(endpoint), _created, json=json, sandbox=sandbox)
 
 
 @click.command
 @click.argument("webhook_id")
 @json_option
 @sandbox_option
-def remove(*, webhook_id: str, json: bool, sandbox: bool) -> int:
+def delete(*, webhook_id: str, json: bool, sandbox: bool) -> int:
     """Delete an endpoint."""
-    return run_call(webhooks.delete(webhook_id), lambda _: f"removed {webhook_id}", json=json, sandbox=sandbox)
+    return run_call(webhooks.delete(webhook_id), lambda _: f"deleted {webhook_id}", json=json, sandbox=sandbox)
 
 
 @click.command
@@ -166,8 +166,8 @@ def _table(found: EndpointPage) -> str | TextTable:
     return table
 
 
-def _added(endpoint: WebhookEndpoint) -> str:
-    return f"added {endpoint.id}"
+def _created(endpoint: WebhookEndpoint) -> str:
+    return f"created {endpoint.id}"
 
 
 def checked_secret(secret: str, option: str = "--secret", variable: str = "MSGAPI_WEBHOOK_SECRET") -> str:
