@@ -199,6 +199,15 @@ class CommandGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}.{suggest(args[0], self.commands)}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raise Abort after Ctrl-C, unless standard error is a terminal."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():  # click writes an end of line, which is for the ^C of a terminal
+                raise
+            raise click.Abort from None
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*. Raise UsageError with the names of the commands if a group is given none."""
         if not args and not ctx.resilient_parsing:
@@ -271,11 +280,11 @@ def run(given: Sequence[str]) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
-        if isinstance(error, click.NoSuchOption):
-            error.possibilities = None  # click compares the hyphens, too, and so suggests options that are not near
-            error.message += suggest(error.option_name, _options_of(error.ctx))
+        text = error.format_message()
+        if isinstance(error, click.NoSuchOption):  # click compares the hyphens, too: it suggests what is not near
+            text = f"{error.message}{suggest(error.option_name, _options_of(error.ctx))}"
         path = error.ctx.command_path if error.ctx is not None else "msgapi"
-        raise CliError(f"{error.format_message()} (see `{path} --help`)") from None
+        raise CliError(f"{text} (see `{path} --help`)") from None
     except click.ClickException as error:
         raise CliError(error.format_message()) from None
     except OSError as error:

@@ -259,6 +259,19 @@ def test_what_click_raises_is_one_line_too(
     assert capsys.readouterr().err == f"msgapi: {said}\n"
 
 
+@pytest.mark.parametrize(("terminal", "before"), [(True, "\n"), (False, "")])
+def test_an_interruption_is_one_line_and_below_the_sign_of_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured, *, terminal: bool, before: str
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("msgapi.cli.commands.billing.run_call", interrupt)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert main(["balance", "--sandbox"]) == 130
+    assert capsys.readouterr().err == f"{before}msgapi: interrupted\n"
+
+
 def test_a_missing_key_is_status_4(capsys: Captured) -> None:
     assert main(SEND) == main(["balance"]) == 4
     assert "MSGAPI_API_KEY" in capsys.readouterr().err
