@@ -1,8 +1,8 @@
-"""What a batch costs a row: with a journal to the same without one, and a long one to a short one.
+"""The CPU time of a row of a batch: with a journal as a ratio to without one, and in a long batch to in a short one.
 
-64 in flight over loopback, through `Client`. Ways take turns, round by round; CPU is this process's own,
-its threads included (getrusage); the server is another process. The long batch, of a million rows with a journal,
-is answered in memory, in a process of its own beside that of a short one: its peak is the whole process's.
+64 calls are in flight over loopback, through `Client`. The variants are measured in turn, in each round. CPU is the
+time of this process with its threads (getrusage); the server is another process. The long batch, of a million rows with
+a journal, and the short one are answered in memory, each in a process of its own, whose peak memory is printed.
 """
 
 import argparse
@@ -56,7 +56,7 @@ async def journalled(api: Client, count: int, path: str) -> None:
 
 
 async def cost(way: Way, url: str, count: int, directory: Path) -> tuple[float, float]:
-    """Run *way* once; gives CPU and wall in µs a row."""
+    """Run *way* once. Return the CPU and the wall time of a row in µs."""
     async with msgapi.Client(api_key="sk_bench", base_url=url, pace=Pace()) as api:
         before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
         await way(api, count, str(directory / f"{time.monotonic_ns()}.db"))

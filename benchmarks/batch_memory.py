@@ -1,6 +1,6 @@
-"""What a row of `msgapi batch` takes in memory, and in CPU before the first send, by the length of the file.
+"""The memory of a row of `msgapi batch`, and its CPU time before the first send, by the length of the file.
 
-Each figure is from a process of its own. Nothing leaves it: the batches are answered in memory. The bytes a row are
+Each figure is from a process of its own, in which the batch is answered in memory. The bytes per row are
 the difference to the peak of the shortest file, by `ru_maxrss` (exact to about 1 MB, so meaningful for long files) and,
 for the files of --traced rows, by tracemalloc.
 """

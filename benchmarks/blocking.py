@@ -1,8 +1,8 @@
 """CPU and time of a call through `BlockingClient`, as ratios to `Client` in the same run.
 
-The same calls, by 8 threads and by 8 tasks, over loopback; then a batch of the same calls, 64 in flight. Ways take
-turns, round by round; CPU is this process's own (getrusage), the server is another process. The switches, how often a
-thread stops to wait during one call, are nearly the same on a busy machine.
+The same calls are made by 8 threads and by 8 tasks, over loopback; then as a batch, 64 in flight. The variants are
+measured in turn, in each round. CPU is the time of this process (getrusage); the server is another process. The
+context switches per call are nearly the same on a busy machine.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """CPU per call of a typed call through `Client`, as a ratio to raw aiohttp with orjson in the same run.
 
-64 in flight over loopback: one POST of a text message and its answer. Ways take turns, round by round;
-CPU is this process's own (getrusage), the server is another process.
+64 calls are in flight over loopback; each is one POST of a text message and its answer. The variants are measured in
+turn, in each round. CPU is the time of this process (getrusage); the server is another process.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TEXT = messages.Text(
 
 @asynccontextmanager
 async def transport(url: str) -> AsyncIterator[Once]:
-    """Send by ours without the client: a Request becomes a Response."""
+    """Send by the transport of this client only: a Request becomes a Response."""
     headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
     request = Request("POST", f"{url}/v1/messages", headers, orjson.dumps(BODY))
     async with over_aiohttp.open() as send:
@@ -43,7 +43,7 @@ async def transport(url: str) -> AsyncIterator[Once]:
 
 @asynccontextmanager
 async def typed(url: str) -> AsyncIterator[Once]:
-    """Send by ours whole: a model, a call, checks, a key, the pace, retries, decoding."""
+    """Send by this client: a model, a call, checks, a key, the pace, retries, decoding."""
     async with msgapi.Client(api_key=KEY, base_url=url) as api:
 
         async def once() -> None:
@@ -56,7 +56,7 @@ async def typed(url: str) -> AsyncIterator[Once]:
 
 @asynccontextmanager
 async def fast(url: str) -> AsyncIterator[Once]:
-    """Send by ours whole, over the transport of the extra `fast`."""
+    """Send by this client, over the transport of the extra `fast`."""
     async with (
         over_httptools.open() as transport,
         msgapi.Client(api_key=KEY, base_url=url, transport=transport) as api,

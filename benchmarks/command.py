@@ -1,13 +1,14 @@
-"""The whole command `msgapi batch`, as a ratio to a loop over `csv.DictReader` and aiohttp that has none of it.
+"""The whole command `msgapi batch`, as a ratio to a loop over `csv.DictReader` and aiohttp without its features.
 
-Both send the same file to the same server, a process that answers everything alike, with as many requests in flight.
-The command has its defaults: it reads and checks the whole file first, keeps a journal, normalises recipients, fills
-in the text, looks for duplicates, paces itself by the headers of the answers, retries, shows its progress and reports.
+Both send the same file to the same server, a process that gives every request the same answer, with the same number
+of requests in flight. The command has its defaults: it reads and checks the whole file first, keeps a journal,
+normalises recipients, fills in the text, looks for duplicates, follows the rate in the headers of the answers, retries,
+shows its progress and reports.
 The loop reads a row, writes the body and the headers, and asserts the status and the id of the answer.
 
-Ways take turns, round by round, each in a process of its own; their CPU is that of the whole process with its threads
-and its start (`os.wait4`), and wall is its time. The modules are compiled by a run before, as those of an installed
-package are. `--before DIRECTORY` adds the command of another checkout.
+The variants are measured in turn, in each round, each in a process of its own. CPU is the time of the whole process
+with its threads and its start (`os.wait4`), and wall is its duration. The modules are compiled by a run before, as
+those of an installed package are. `--before DIRECTORY` adds the command of another checkout.
 """
 
 import argparse

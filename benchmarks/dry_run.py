@@ -1,7 +1,8 @@
-"""What a dry run costs a row: recipients in the form that is sent, and with noise; beside another checkout.
+"""The CPU time of a row of a dry run: with recipients as they are sent, and with recipients to normalise.
 
-CPU of the pass over the rows (`dry_run.examine`), in processes of their own that take turns. `--before DIRECTORY` is a
-checkout of the commit to compare with; it is run with the same files, but for noise and national numbers.
+It is the CPU time of the pass over the rows (`dry_run.examine`), in processes of their own that are run in turn.
+`--before DIRECTORY` is a checkout of the commit to compare with. It is run with the same files, except those with
+recipients to normalise and national numbers.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""What a row costs on a fleet: to the same batch on one machine, and what it weighs in the engine.
+"""The CPU time of a row on a fleet, as a ratio to the same batch on one machine, and its bytes in the engine.
 
-64 in flight over loopback, through `Client`; queue, records and quota in memory, so that what is measured is a
-worker's own part. Ways take turns, round by round; CPU is this process's own (getrusage). Beside it the bytes of a row
-as it is queued and as it is recorded, and how often a worker asks the engine for anything.
+64 calls are in flight over loopback, through `Client`. Queue, records and rate are in memory, so that only the work of
+the worker is measured. The variants are measured in turn, in each round. CPU is the time of this process (getrusage).
+The bytes of a queued and of a recorded row are printed, too, and how often a worker calls the engine.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def rows(count: int) -> Iterator[tuple[str, Call[Accepted]]]:
 
 
 class Counted:
-    """A queue, records and a quota in memory, that count what is asked of them."""
+    """A queue, records and a rate in memory, which count their calls."""
 
     lease_seconds = 3.0
 
@@ -149,7 +149,7 @@ async def queued(url: str, count: int) -> None:
 
 
 async def cost(way: Way, url: str, count: int) -> float:
-    """Run *way* once; gives CPU in µs a row."""
+    """Run *way* once. Return the CPU time of a row in µs."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     await way(url, count)
     after = resource.getrusage(resource.RUSAGE_SELF)

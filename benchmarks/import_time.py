@@ -1,4 +1,4 @@
-"""How long `import msgapi` takes, as a ratio to `import aiohttp`, and `msgapi --help`, to its libraries alone.
+"""How long `import msgapi` takes, as a ratio to `import aiohttp`, and `msgapi --help`, to the import of its libraries.
 
 Each runs in fresh interpreters, interleaved. A program is measured as a whole, with the start of the interpreter.
 """

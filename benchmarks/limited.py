@@ -1,7 +1,7 @@
-"""A server with a rate limit, an outage and a wrong clock if asked for, that shares no line with the sandbox.
+"""A server with a rate limit and, by options, an outage and a wrong clock. It shares no code with the sandbox.
 
-It speaks HTTP by itself, on a free loopback port, which is the first line it prints; the options are JSON, the first
-argument. `GET /count` returns what it has received since the last `POST /reset`, which takes new options.
+It implements HTTP itself, on a free loopback port, which is the first line that it prints. The first argument is the
+options, as JSON. `GET /count` returns what it has received since the last `POST /reset`, which takes new options.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""What being watched costs a typed call: by an observer that does nothing, by the log, and by telemetry.
+"""The CPU time that an observer adds to a typed call: one that does nothing, the log, and telemetry.
 
-Answered in memory, without a socket, so that nothing but the client is in the figures. Ways take turns, round
-by round; CPU is this process's own, that of the threads that export in it included. Telemetry is measured with the
-API of OpenTelemetry alone, and with its SDK, which records every call and exports it to nowhere.
+The calls are answered in memory, without a socket, so that only the client is measured. The variants are measured in
+turn, in each round. CPU is the time of this process with its exporting threads. Telemetry is measured with the API of
+OpenTelemetry alone, and with its SDK, which records every call and drops what it exports.
 """
 
 import argparse

@@ -21,7 +21,7 @@ class Failed(Exception):
 
 
 class Process:
-    """A program of ours that prints lines, pinned to one core where that can be done."""
+    """A program of this directory that prints lines, pinned to one core where that can be done."""
 
     def __init__(self, name: str, core: int | None, program: list[str]) -> None:
         """Start the program."""

@@ -1,4 +1,4 @@
-"""The ratios as a bar chart in SVG: written by hand, on a logarithmic scale, for light and dark pages."""
+"""The ratios as a bar chart in SVG, on a logarithmic scale, for light and dark pages."""
 
 from html import escape
 from math import log
@@ -21,7 +21,7 @@ text { fill: #f0f6fc } .note { fill: #9198a1 } .ours { fill: #4493f8 } .peer { f
 
 
 class Scale:
-    """Where a ratio stands: as far from 1 as it is many times more, or less."""
+    """The position of a ratio on a logarithmic scale around 1."""
 
     def __init__(self, table: list[Row]) -> None:
         """Fit the scale to what is shown."""

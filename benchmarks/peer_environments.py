@@ -1,4 +1,4 @@
-"""A virtual environment for each client, made once and kept until what it should hold changes."""
+"""A virtual environment for each client, made once and kept until its requirements change."""
 
 import os
 import shutil

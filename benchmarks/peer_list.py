@@ -1,4 +1,4 @@
-"""The clients that are measured side by side, and what is installed for each; nothing of it is imported here."""
+"""The clients that are measured side by side, and what is installed for each. None of them is imported here."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -121,7 +121,7 @@ def padded(cell: str, side: str, width: int) -> str:
 
 
 def markdown(table: list[Row], notes: list[str]) -> str:
-    """Write the table as Markdown, with the notes under it; ours is bold."""
+    """Write the table as Markdown, with the notes under it; this client is bold."""
     lines = [HEADINGS, ("---", "---", *["---:"] * (len(HEADINGS) - 2))]
     for one in table:
         name, *rest = cells(one)

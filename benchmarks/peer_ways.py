@@ -1,7 +1,7 @@
-"""How each client is opened and makes one call: one POST of a message, or what it has for one, decoded and looked at.
+"""How each client is opened and makes one call: one POST of a message or its equivalent, and its answer.
 
-Every client is as it comes: its retries are asserted to be its default, and only its address is changed. A library is
-imported when its way is opened, because each environment holds one.
+Every client has its defaults, which is asserted for its retries; only its address is changed. A library is imported
+when its client is opened, because each environment has one library.
 """
 
 from collections.abc import AsyncIterator
@@ -60,7 +60,7 @@ async def gidgethub(url: str) -> AsyncIterator[Once]:
 
 @asynccontextmanager
 async def slack_in_session(url: str) -> AsyncIterator[Once]:
-    """Open slack_sdk with a session of ours, which it keeps its connections in."""
+    """Open slack_sdk with a session of the benchmark, which keeps its connections."""
     from aiohttp import ClientSession
 
     async with ClientSession() as session, slack(url, session=session) as once:

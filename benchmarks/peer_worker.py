@@ -1,7 +1,7 @@
-"""One client in a process of its own, which keeps its connections and obeys the driver: `NAME URL AT_ONCE`.
+"""One client in a process of its own, which keeps its connections and runs commands: `NAME URL AT_ONCE`.
 
-The first line that it prints is JSON, and names what it runs. After that each line of its input is a command and a
-number of calls, and each is answered by a line of JSON. Between commands it sleeps, loop and all.
+The first line that it prints is JSON, with the versions that it uses. After that each line of its input is a command
+and a number of calls, and each is answered by a line of JSON. Between commands its event loop does not run.
 """
 
 import asyncio

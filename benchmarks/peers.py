@@ -1,8 +1,8 @@
-"""Ours beside raw aiohttp and the clients of other services: what one call costs, as ratios in the same round.
+"""This client, raw aiohttp and the clients of other services: the cost of one call, as ratios in the same round.
 
-Every client has an environment and processes of its own, all on one core; the server has another. The clients take
-turns, round by round: one POST and the decoding of its answer, 64 in flight. CPU is the client process's own
-(getrusage); the server counts requests, so that a call that is not one request is found.
+Every client has an environment and processes of its own, all on one core; the server has another. The clients are
+measured in turn, in each round: one POST and the decoding of its answer, 64 in flight. CPU is the time of the process
+of the client (getrusage). The server counts requests, so that a call that makes another number of them is found.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The reference of every ratio: raw aiohttp with orjson. It imports nothing of ours but the message."""
+"""The reference of every ratio: raw aiohttp with orjson. Of this project it imports the message only."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""OpenTelemetry's SDK as a service has it, recording everything, but for exporters that drop what they are given."""
+"""The SDK of OpenTelemetry as a service has it, recording everything, with exporters that drop it."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a sandbox costs that is sent more and more messages: memory and time of each 50,000, and their ratios.
+"""The cost of a sandbox by the number of its messages: memory and time of each 50,000, and their ratios.
 
 The messages are sent to the sandbox in memory, each with its own key and recipient. The clock advances by one second
 for every 1,000 messages, so that deliveries fall due. Memory is the resident memory after each part, in MB, and its

@@ -1,4 +1,4 @@
-"""The cost of a send to the sandbox, as ratios to the least that could answer it: in memory, and over HTTP.
+"""The cost of a send to the sandbox, as ratios to the smallest program that answers it: in memory, and over HTTP.
 
 In memory: the CPU time of a call through a client whose transport is a sandbox, and of the same call answered by a
 transport double of three lines. It is measured twice: while the messages stay queued, and while the clock of the

@@ -1,8 +1,8 @@
-"""A server that costs as little as can be: canned answers to whatever is asked, on a free loopback port.
+"""A server with as little work as possible: a fixed answer to each request, on a free loopback port.
 
-The answer has what our service says, and the few fields that other services' clients insist on: `ok`, `id` and
-`object`. The balance goes down from one to the next, so that nobody gains by having seen it before. `GET /count`
-alone is answered otherwise: how many requests have come so far, and the CPU time they took.
+The answer has the fields of the service, and those that the clients of other services require: `ok`, `id` and `object`.
+The balance is lower in each answer, so that no client can reuse a decoded one. Only `GET /count` has another answer:
+the number of requests so far, and their CPU time.
 """
 
 import asyncio

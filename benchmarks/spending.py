@@ -1,4 +1,4 @@
-"""What every benchmark of single calls has in common: the message, and how calls are made and their cost is taken."""
+"""What the benchmarks of single calls share: the message, how calls are made, and how their cost is measured."""
 
 import asyncio
 import cProfile

@@ -1,7 +1,7 @@
-"""A storm: more sends at once than the rate limit allows, and an outage, against a server that is not our sandbox.
+"""More sends at once than the rate limit allows, and an outage, against a server that is not the sandbox.
 
-600 sends, 100 in flight, 50 a second, and the client does not know the limit. Each line is one batch: how many requests
-were in vain, and how long it took beside the ideal, which is what a client with perfect knowledge would need.
+There are 600 sends with 100 in flight; the limit is 50 a second, and the client does not know it. Each line is one
+batch: how many requests were refused, and how long it took as a ratio to a client that knows the limit.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def storm(url: str, rounds: int, only: str) -> None:
 
 
 def outage(url: str, seconds: float) -> None:
-    """Print how many requests a batch costs that meets an outage, beside its sends."""
+    """Print the requests of a batch during an outage, as a ratio to its sends."""
     sends = 3000
     ask(url, "/reset", {"down_from": 1, "down_until": 1 + seconds})
     began = time.perf_counter()

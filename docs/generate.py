@@ -211,7 +211,7 @@ def units() -> str:
                 `Sandbox(prices=PriceList(...))`, and give those of your account to `msgapi batch
                 --price basic=0.07` and `billing.Prices`. `messages.unit(message)` is the unit of a text
                 or card as far as the message alone decides it, and `billing.estimate` adds up a batch."""),
-            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations, such as those of time-outs,
+            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations, such as those of timeouts,
                 are seconds, as a float or an int. The `ttl` of a message is text with a unit, such as `"900s"`. Times
                 are `datetime` with a zone. The use cases of an agent are {cases}.""")
             + "\n",

@@ -114,7 +114,7 @@ class TimeLimits:
     def connecting(self, usual: float, exchange: float) -> float:
         """Return the seconds for the connecting in an exchange that begins now; *usual* are those of the transport.
 
-        They are at most nine tenths of those of the exchange, whose usual seconds are *exchange*, so that a time-out
+        They are at most nine tenths of those of the exchange, whose usual seconds are *exchange*, so that a timeout
         while connecting is recognised as such.
         """
         seconds = usual if self.connect_timeout is None else self.connect_timeout

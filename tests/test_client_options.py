@@ -1,4 +1,4 @@
-"""Options of calls and clients: time-outs, retries and headers of one call, and clients that share the rest."""
+"""Options of calls and clients: timeouts, retries and headers of one call, and clients that share the rest."""
 
 import asyncio
 from collections.abc import Mapping

@@ -278,7 +278,7 @@ async def test_an_observer_sees_each_leg_as_a_call() -> None:
     box = Sandbox(timing=None)
     async with Client(api_key=box.api_key, transport=box, observer=seen) as client:
         _ = await client(fallback.chain(rcs(), email()))
-    assert [note for note in seen.told if note.startswith("result")] == ["result NotFound", "result Ok"]
+    assert [note for note in seen.recorded if note.startswith("result")] == ["result NotFound", "result Ok"]
 
 
 async def test_an_invalid_leg_is_found_before_any_leg_is_sent() -> None:

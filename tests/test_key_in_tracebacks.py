@@ -94,7 +94,7 @@ CLIENTS: list[tuple[str, Callable[[str], Any]]] = [
     ("a key with a line break", lambda key: msgapi.Client(api_key=f"{key}\n", base_url="https://x.example")),
     ("a key of bytes", lambda key: msgapi.Client(api_key=key.encode())),  # type: ignore[arg-type]
     ("a key in a list", lambda key: msgapi.Client(api_key=[key])),  # type: ignore[arg-type]
-    ("a time-out of 0", lambda key: msgapi.Client(api_key=key, timeout=0)),
+    ("a timeout of 0", lambda key: msgapi.Client(api_key=key, timeout=0)),
     ("a wrong retry", lambda key: msgapi.Client(api_key=key, retry=3)),  # type: ignore[arg-type]
     ("a wrong clock", lambda key: msgapi.Client(api_key=key, clock=3)),  # type: ignore[arg-type]
     ("a wrong pace", lambda key: msgapi.Client(api_key=key, pace=3)),  # type: ignore[arg-type]
@@ -218,9 +218,9 @@ def test_a_command_that_fails_keeps_the_key_out(
         (f"[profiles.default]\napi_key = '{KEY}'\nproxy = 'ftp://u:{PASSWORD}@x'", ["balance"]),
         (f"[profiles.default]\napi_key = '{KEY}'", ["balance", "--profile", "live"]),
         (f"[profiles.default]\napi_key = '{KEY}'", ["balance", "--proxy", "ftp://x"]),
-        (f"[profiles.default]\napi_key = '{KEY}'", ["profiles", "remove", "live"]),
+        (f"[profiles.default]\napi_key = '{KEY}'", ["profiles", "delete", "live"]),
         (f"[profiles.default]\napi_key = {KEY}", ["profiles", "list"]),
-        (f"[default]\napi_key = '{KEY}'", ["profiles", "show"]),
+        (f"[default]\napi_key = '{KEY}'", ["profiles", "get"]),
         (f"[profiles.default]\nkey_file = 'key'\n# {KEY}", ["balance"]),
         ("[profiles.default]\nkey_command = 'sh -c \"cat key; exit 1\"'", ["balance"]),
         ("[profiles.default]\nkey_command = 'cat key'", ["balance"]),

@@ -83,11 +83,6 @@ def test_every_file_has_its_place_in_the_order() -> None:
     assert {room(path) for path in FILES} == set(ORDER)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_file_outgrows_five_hundred_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 500
-
-
 @pytest.mark.usefixtures("unmeasured_processes")
 @pytest.mark.parametrize(
     ("module", "strangers"),

@@ -92,13 +92,21 @@ def capture_error(error: ApiError, route: str) -> None:
 
 
 def start_sentry(transport: Transport | None = None) -> None:
-    """Start Sentry. Local variables and arguments are not sent: those of an application have recipients and content."""
+    """Start Sentry, without local variables, arguments and requests: those of an application have recipients."""
     _ = sentry_sdk.init(
         dsn=os.environ.get("SENTRY_DSN"),
         transport=transport,
-        include_local_variables=False,
         disabled_integrations=[ArgvIntegration()],
-        send_default_pii=False,
+        data_collection={  # what is left out of it is collected
+            "stack_frame_variables": False,
+            "user_info": False,
+            "cookies": {"mode": "off"},
+            "http_headers": {"request": {"mode": "off"}},
+            "http_bodies": [],
+            "url_query_params": {"mode": "off"},
+            "database_query_data": False,
+            "queues": False,
+        },
     )
 
 

@@ -1,4 +1,9 @@
-"""The table of commands. Only the module of the command that is run is imported."""
+"""The table of commands. Only the module of the command that is run is imported.
+
+Rules:
+- The command of a route has the name of the function of the package, such as `webhooks create` for `webhooks.create`.
+- Commands that have no route use the same verbs: list, get, create, update and delete.
+"""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +18,7 @@ from click.shell_completion import CompletionItem
 
 from ..version import VERSION
 from .output import CliError, Exit, redirect_to_null
+from .spelling import suggest
 
 COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "send": ("send", "send", "Send one message."),
@@ -36,7 +42,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "agents create": ("agents", "create", "Create an agent as a draft."),
     "agents update": ("agents", "update", "Change a draft or a rejected agent."),
     "agents submit": ("agents", "submit", "Submit an agent for review."),
-    "agents launch": ("agents", "launch", "Show the launch of an approved agent by carrier."),
+    "agents launch-status": ("agents", "launch_status", "Show the launch of an approved agent by carrier."),
     "campaigns status": ("campaigns", "status", "Show the status of a campaign and its counts."),
     "campaigns trigger": ("campaigns", "trigger", "Start a run of a campaign."),
     "campaigns pause": ("campaigns", "pause", "Pause a running campaign."),
@@ -48,10 +54,10 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "billing payment-methods": ("billing", "payment_methods", "List the payment methods."),
     "billing top-up": ("billing", "top_up", "Add money to the balance: this charges a payment method."),
     "billing auto-reload": ("billing", "auto_reload", "Show or change automatic top-ups."),
-    "billing alert": ("billing", "alert", "Set the balance for a low-balance alert."),
+    "billing set-alert": ("billing", "set_alert", "Set the balance for a low-balance alert."),
     "webhooks list": ("webhooks", "list_webhooks", "List the endpoints."),
-    "webhooks add": ("webhooks", "add", "Add an endpoint."),
-    "webhooks remove": ("webhooks", "remove", "Delete an endpoint."),
+    "webhooks create": ("webhooks", "create", "Create an endpoint."),
+    "webhooks delete": ("webhooks", "delete", "Delete an endpoint."),
     "webhooks test": ("webhooks", "test", "Have the service send a test event to an endpoint."),
     "webhooks verify": ("webhooks", "verify", "Verify a webhook body and show its event."),
     "webhooks listen": ("deliveries", "listen", "Receive, verify and print events until Ctrl-C."),
@@ -60,8 +66,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str, str]]] = {
     "demo": ("demo", "demo", "Send a file to a faulty sandbox and check each row."),
     "configure": ("configure", "configure", "Store the API key and other settings in a profile."),
     "profiles list": ("configure", "list_profiles", "List the profiles, without their keys."),
-    "profiles show": ("configure", "show", "Show the settings of a profile, without its key."),
-    "profiles remove": ("configure", "remove", "Remove a profile with its key."),
+    "profiles get": ("configure", "get_profile", "Show the settings of a profile, without its key."),
+    "profiles delete": ("configure", "delete_profile", "Delete a profile with its key."),
     "doctor": ("doctor", "doctor", "Check whether this machine can send."),
 }
 """Each command: its module in `commands`, its function, and the line of help in the list of commands."""
@@ -110,8 +116,8 @@ GROUPS: Final[Mapping[str, tuple[str, str]]] = {
         "Show usage, transactions and invoices; top up.",
     ),
     "profiles": (
-        "List, show and remove the profiles.",
-        "List, show and remove the profiles that `msgapi configure` stores.",
+        "List, show and delete the profiles.",
+        "List, show and delete the profiles that `msgapi configure` stores.",
     ),
     "webhooks": (
         "Manage webhook endpoints; receive and verify events.",
@@ -190,12 +196,17 @@ class CommandGroup(click.Group):
         if args[:2] == ["batch", "report"]:
             return "batch report", load("batch report"), args[2:]
         if args[0] not in self.commands and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from difflib import get_close_matches  # here, because --help does not need it
-
-            near = get_close_matches(args[0], self.commands, 1)  # older versions of click suggest nothing
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+            raise click.UsageError(f"No such command {args[0]!r}.{suggest(args[0], self.commands)}", ctx)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command. Raise Abort after Ctrl-C, unless standard error is a terminal."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if sys.stderr.isatty():  # click writes an end of line, which is for the ^C of a terminal
+                raise
+            raise click.Abort from None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse *args*. Raise UsageError with the names of the commands if a group is given none."""
@@ -255,6 +266,13 @@ def program() -> None:
     """  # noqa: D301 - \b is click's own
 
 
+def _options_of(context: click.Context | None) -> list[str]:
+    # The options of the command by their long names; single letters are never near.
+    parameters = [] if context is None else context.command.get_params(context)
+    options = [one for one in parameters if isinstance(one, click.Option) and not one.hidden]
+    return [name for one in options for name in (*one.opts, *one.secondary_opts) if name.startswith("--")]
+
+
 def run(given: Sequence[str]) -> int:
     """Run the command that the arguments *given* name, and return the exit status. Show the help if there are none."""
     try:
@@ -262,8 +280,11 @@ def run(given: Sequence[str]) -> int:
     except click.Abort:
         raise KeyboardInterrupt from None
     except click.UsageError as error:
+        text = error.format_message()
+        if isinstance(error, click.NoSuchOption):  # click compares the hyphens, too: it suggests what is not near
+            text = f"{error.message}{suggest(error.option_name, _options_of(error.ctx))}"
         path = error.ctx.command_path if error.ctx is not None else "msgapi"
-        raise CliError(f"{error.format_message()} (see `{path} --help`)") from None
+        raise CliError(f"{text} (see `{path} --help`)") from None
     except click.ClickException as error:
         raise CliError(error.format_message()) from None
     except OSError as error:

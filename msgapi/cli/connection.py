@@ -29,6 +29,7 @@ from ..client import BASE_URL, Client
 from ..client.lifetime import check_proxy
 from ..config import is_loopback
 from ..fallback import AnyCall
+from ..fallback import send as send_fallback
 from ..ratelimit import Pace
 from ..results import ApiError, Ok, Result
 from ..retry import Retry
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from .profiles import Profile
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 PATIENT: Final = Retry(attempts=8)
 _TIMEOUT: Final = 10.0  # seconds for each attempt; a retry repeats the request with its idempotency key
@@ -255,9 +257,8 @@ def run_call(
     """
     check_call(call)
     key = call.idempotency_key
-    if key is not None:
-        note(f"to repeat this command without a second effect: --idempotency-key {quote(key)}")
-    result = run_async(partial(make_call, call, private_sandbox(given or {}) if sandbox else None))
+    box = private_sandbox(given or {}) if sandbox else None
+    result = run_async(partial(make_call, call, box, before=note_key))
     with_key = {} if key is None else {"idempotency_key": key}
     if isinstance(result, Ok):
         if json:
@@ -280,10 +281,26 @@ def check_call(call: Call[Any]) -> None:
         raise CliError(explain(call.invalid), facts=facts(call.invalid))
 
 
-async def make_call(call: AnyCall[T], box: "Sandbox | None") -> Result[T]:
-    """Open a client, make one *call* and return its result."""
+async def make_call(
+    call: AnyCall[T], box: "Sandbox | None", *, before: Callable[[Call[Any]], None] = lambda _: None
+) -> Result[T]:
+    """Open a client, make one *call* or the calls of a fallback, and return the result.
+
+    *before* is called with each call before it is made.
+    """
     async with open_client(box) as api:
-        return await api(call)
+
+        async def make(one: Call[U], /) -> Result[U]:
+            before(one)
+            return await api(one)
+
+        return await make(call) if isinstance(call, Call) else await send_fallback(make, call)
+
+
+def note_key(call: Call[Any]) -> None:
+    """Print how to repeat a command whose *call* has an idempotency key, even after the command was killed."""
+    if call.idempotency_key is not None:
+        note(f"to repeat this command without a second effect: --idempotency-key {quote(call.idempotency_key)}")
 
 
 def report_failure(error: ApiError, call: Call[Any]) -> int:

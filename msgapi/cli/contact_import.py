@@ -107,6 +107,11 @@ class ContactImport:
         done = self.imported + self.existing + self.refused + self.duplicates + self.empty + self.before + self.unknown
         return self.table.count - done
 
+    def notices(self) -> Iterator[str]:
+        """Yield which columns and rows of the file are used."""
+        yield _describe_columns(self.table, self.columns)
+        yield from self.table.left_out_lines()
+
     def check(self) -> None:
         """Check all rows, and send nothing."""
         self.valid = sum(len(chunk) for chunk in self._chunks())
@@ -250,9 +255,6 @@ def open_import(path: str, reading: ReadingOptions, options: ImportOptions) -> I
     with open_input(path, reading) as source:
         columns = find_columns(source, options.columns)
         table = source.scan(FirstPass(used=frozenset(columns.values())))
-        note(_describe_columns(table, columns))
-        for text in table.left_out_lines():
-            note(text)
         yield ContactImport(table, options, columns)
 
 

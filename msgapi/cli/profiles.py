@@ -21,7 +21,6 @@ import tempfile
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -30,6 +29,7 @@ from attrs import field, frozen
 from ..config import Misconfigured, check_url, key_problem
 from ..transports.common.opening import Proxy, parse_setting
 from .output import CliError, Exit, cannot_write
+from .spelling import near_names
 
 DEFAULT: Final = "default"
 """The profile that is used if none is named."""
@@ -111,8 +111,8 @@ class Profile:
     def _problem(self, name: str, value: object) -> str | None:
         # Returns the error instead of raising it, since the value may be a key.
         if name not in SETTINGS:
-            near = get_close_matches(name, SETTINGS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the settings are {', '.join(SETTINGS)}"
+            near = near_names(name, SETTINGS)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"the settings are {', '.join(SETTINGS)}"
             return f"the profile {self.name} in {self.path} has an unknown setting {name!r}: {hint}"
         if name == "key_command" and isinstance(value, list):
             right = value and all(isinstance(one, str) and one for one in value)

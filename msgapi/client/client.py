@@ -82,7 +82,7 @@ class Client:
       read when the client opens. This machine is never reached through a proxy of the environment.
     - *ssl*: an `ssl.SSLContext`, for example with the certificate authority of a proxy; by default the system's.
 
-    The time-outs of asyncio, `asyncio.timeout` and `asyncio.wait_for`, cannot be seen from inside a task. A call under
+    The timeouts of asyncio, `asyncio.timeout` and `asyncio.wait_for`, cannot be seen from inside a task. A call under
     one of them is cancelled when the time is up, and raises TimeoutError instead of returning what is known. Use
     *total_timeout* instead, or `anyio.fail_after`: a call that would have to wait for longer then returns at once.
 

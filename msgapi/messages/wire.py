@@ -101,9 +101,10 @@ map_union(
 def read(value: object) -> Message | Problems:
     """Return the message read from *value*, the parsed JSON body of `POST /v1/messages`, or the problems found.
 
-    Reading is strict, since this is the server's end of `send`: an unknown field is a problem, because ignoring a
-    misspelt one is worse, and a field that `send` always writes is required. `check` validates limits and enums. An
-    `idempotency_key` in the body, which the docs allow beside the header, must be a string and is otherwise ignored.
+    It is for bodies that another program or a person has written, such as those of template files. Reading is strict:
+    an unknown field is a problem, because ignoring a misspelt one is worse, and a field that `send` always writes is
+    required, such as `message_type`. Limits and enums are validated by `check`. An `idempotency_key` in the body, which
+    the docs allow beside the header, must be a string and is otherwise ignored: pass it to `send`.
     """
     if not isinstance(value, dict):
         return from_dict(value, Text)

@@ -177,7 +177,7 @@ def wait_for_message(*, timeout: int = 20, **filters: Unpack[MessageFilters]) ->
     first of them is returned; without it, the newest one. If none has arrived after *timeout* seconds, which are a
     whole number from 0 to 60, `message` is None.
 
-    The client must wait for longer than that: its own time-out is 30 seconds. So a *timeout* of 30 or more needs a
+    The client must wait for longer than that: its own timeout is 30 seconds. So a *timeout* of 30 or more needs a
     longer one there, too, as in `client(wait_for_message(timeout=50, to=number), timeout=60)`.
     """
     query: Query = {**_filters(**filters), "timeout": (integer(0, MAX_WAIT), timeout)}

@@ -454,7 +454,7 @@ def test_a_new_sandbox_says_in_each_section_what_to_do(pages: Pages) -> None:
     for section, command in (
         ("ledger", "msgapi send"),
         ("contacts", "msgapi contacts create"),
-        ("webhooks", "msgapi webhooks add"),
+        ("webhooks", "msgapi webhooks create"),
         ("agents", "msgapi agents submit"),
         ("campaigns", "msgapi campaigns trigger"),
     ):

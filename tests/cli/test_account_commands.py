@@ -34,7 +34,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
         "agents create --display-name A --billing-category CONVERSATIONAL --use-case OTP",
         "agents update ag_draft_1 --display-name B",
         "agents submit ag_draft_1",
-        "agents launch ag_live_demo",
+        "agents launch-status ag_live_demo",
         f"campaigns status {CAMPAIGN}",
         f"campaigns trigger {CAMPAIGN}",
         f"campaigns pause {CAMPAIGN}",
@@ -48,7 +48,7 @@ def at_a_terminal(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
         "billing top-up 50 --yes",
         "billing auto-reload",
         "billing auto-reload --disable",
-        "billing alert 20",
+        "billing set-alert 20",
     ],
 )
 def test_without_a_key_each_command_ends_with_status_4(command: str, capsys: Captured) -> None:
@@ -64,7 +64,7 @@ def test_without_a_key_each_command_ends_with_status_4(command: str, capsys: Cap
         "agents get ag_none",
         "agents update ag_none --display-name B",
         "agents submit ag_none",
-        "agents launch ag_none",
+        "agents launch-status ag_none",
         "campaigns status none",
         "campaigns trigger none",
         "campaigns pause none",
@@ -101,8 +101,8 @@ def test_an_agent_goes_from_the_draft_to_the_launch(box: Sandbox, run: Show, tmp
     assert run("agents", "submit", name).startswith(f"{name} is in review; estimated days: ")
     assert "Conflict" in run("agents", "update", name, "--website", "https://a.example", status=1)
     live = box.approve(name)
-    assert "vodafone_de" in run("agents", "launch", live)
-    carriers = orjson.loads(run("agents", "launch", live, "--json"))["carriers"]
+    assert "vodafone_de" in run("agents", "launch-status", live)
+    carriers = orjson.loads(run("agents", "launch-status", live, "--json"))["carriers"]
     assert {one["status"] for one in carriers} == {"UNLAUNCHED"}
 
 
@@ -147,7 +147,7 @@ def test_an_answer_with_no_more_than_an_id_is_shown(monkeypatch: pytest.MonkeyPa
     through(monkeypatch, transport)
     assert main(["agents", "submit", "ag_1"]) == 0
     assert capsys.readouterr().out == "ag_1 is in review\n"
-    assert main(["agents", "launch", "ag_1"]) == 0
+    assert main(["agents", "launch-status", "ag_1"]) == 0
     assert capsys.readouterr().out == "no carriers\n"
 
 
@@ -278,9 +278,9 @@ def test_settings_that_the_answer_lacks_are_off(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_the_alert_is_set(run: Show) -> None:
-    assert run("billing", "alert", "20") == "the service sends an alert if the balance is below 20.00 EUR\n"
-    assert orjson.loads(run("billing", "alert", "20", "--json"))["extra"]["low_balance_threshold"] == 20
-    assert "is not an amount" in run("billing", "alert", "x", status=2)
+    assert run("billing", "set-alert", "20") == "the service sends an alert if the balance is below 20.00 EUR\n"
+    assert orjson.loads(run("billing", "set-alert", "20", "--json"))["extra"]["low_balance_threshold"] == 20
+    assert "is not an amount" in run("billing", "set-alert", "x", status=2)
 
 
 def test_usage_and_tiers_are_shown(run: Show) -> None:

@@ -150,7 +150,7 @@ def test_an_endpoint_that_may_have_been_added_is_looked_for(monkeypatch: pytest.
         return Unanswered("no answer in time")
 
     through(monkeypatch, hang)
-    assert main(["webhooks", "add", "https://shop.example/hook", "--secret", "s"]) == 1
+    assert main(["webhooks", "create", "https://shop.example/hook", "--secret", "s"]) == 1
     told = capsys.readouterr().err.splitlines()
     assert told[1] == "msgapi: Check whether it was done before you run it again: a second run would do it twice."
 

@@ -185,7 +185,7 @@ def test_what_is_missing_is_one_line(tmp_path: Path, capsys: Captured) -> None:
     assert "cannot read" in capsys.readouterr().err
     assert main(["webhooks", "listen"]) == 2
     assert capsys.readouterr().err == "msgapi: no secret: give --secret, or set MSGAPI_WEBHOOK_SECRET\n"
-    assert main(["webhooks", "add", "https://shop.example", "message.eaten", "--secret", "x", "--sandbox"]) == 2
+    assert main(["webhooks", "create", "https://shop.example", "message.eaten", "--secret", "x", "--sandbox"]) == 2
     assert "no such event: message.eaten (all: message.queued, " in capsys.readouterr().err
 
 
@@ -522,18 +522,18 @@ def test_a_service_that_is_not_well_says_so(
 # webhooks, at the service
 
 
-def test_an_endpoint_is_added_listed_tried_and_removed(box: Sandbox, capsys: Captured) -> None:
+def test_an_endpoint_is_created_listed_tried_and_deleted(box: Sandbox, capsys: Captured) -> None:
     def run(*arguments: str) -> str:
         assert main(["webhooks", *arguments, "--sandbox"]) == 0
         return capsys.readouterr().out
 
     assert run("list") == "no endpoints\n"
-    name = run("add", "https://shop.example/hook", "message.read", "--secret", SECRET).split()[1]
+    name = run("create", "https://shop.example/hook", "message.read", "--secret", SECRET).split()[1]
     assert name in run("list")
     assert run("test", name) == f"the service sends a test event to {name}\n"
-    everything = orjson.loads(run("add", "https://shop.example/all", "--secret", SECRET, "--json"))
+    everything = orjson.loads(run("create", "https://shop.example/all", "--secret", SECRET, "--json"))
     assert set(everything["events"]) == set(webhooks.EVENT_TYPES)
-    assert run("remove", name) == f"removed {name}\n"
+    assert run("delete", name) == f"deleted {name}\n"
     assert name not in run("list")
     assert SECRET not in repr(box)
 

@@ -33,11 +33,11 @@ def complete(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> Callable[[str
 @pytest.mark.parametrize(
     ("words", "found"),
     [
-        ("msgapi webhooks ", ["list", "add", "remove", "test", "verify", "listen", "trigger"]),
+        ("msgapi webhooks ", ["list", "create", "delete", "test", "verify", "listen", "trigger"]),
         ("msgapi contacts consent ", ["list", "create"]),
         ("msgapi billing t", ["tier", "transactions", "top-up"]),
         ("msgapi webhooks trigger billing.", [name for name in EVENT_TYPES if name.startswith("billing.")]),
-        ("msgapi webhooks add https://shop.example contact.c", ["contact.created"]),
+        ("msgapi webhooks create https://shop.example contact.c", ["contact.created"]),
         ("msgapi batch people.csv --changed s", ["skip", "send"]),
     ],
 )

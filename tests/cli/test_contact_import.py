@@ -462,3 +462,10 @@ def test_the_counts_add_up_whatever_the_rows_and_answers_are(
     assert done.not_imported == 0 or done.error is not None
     assert len(done.rows) == done.refused
     assert not any("a@b.example" in row.message or "x,y" in row.message for row in done.rows)
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_without_an_api_key_an_import_is_one_line(tmp_path: Path, capsys: Captured) -> None:
+    _ = (tmp_path / "people.csv").write_text("email\nann@shop.example\n")
+    assert main(["contacts", "import", str(tmp_path / "people.csv")]) == 4
+    assert capsys.readouterr().err == "msgapi: no API key: set MSGAPI_API_KEY, or run `msgapi configure`\n"

@@ -226,7 +226,7 @@ def test_a_file_that_is_empty_is_one_line(tmp_path: Path, there: Fleet, capsys: 
     path = tmp_path / "x.csv"
     path.touch()
     assert main(enqueue(str(path))) == 2
-    assert "is empty: there is nothing to send" in capsys.readouterr().err
+    assert "is empty: it has no rows" in capsys.readouterr().err
     assert not there.places
 
 

@@ -339,6 +339,25 @@ def test_more_than_max_spend_is_never_spent_by_all_runs_together(
     assert len(box.messages) == 20
 
 
+def test_the_report_after_max_spend_advises_what_the_run_advised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    path, _ = people(tmp_path, 20), reached(monkeypatch, poor(100))
+    assert main(["batch", path, *RCS, "--price", "basic=0.07", "--max-spend", "0.71", "--json"]) == 3
+    advised = orjson.loads(capsys.readouterr().out)["next"]
+    report = ["batch", "report", f"{path}.journal"]
+    assert main([*report, "--json"]) == 3
+    assert orjson.loads(capsys.readouterr().out)["next"] == advised
+    assert main(report) == 3
+    printed = capsys.readouterr()
+    assert "Run the same command with a higher --max-spend to send them." in printed.out
+    assert printed.err == f"msgapi: {advised}\n"
+    assert main([*report, "--html", "-"]) == 3
+    page = capsys.readouterr().out
+    assert page.count("with a higher --max-spend") == 2  # of the rows, and of what to do next
+    assert "run the same command again to continue" not in page
+
+
 def collected_long_ago(path: str) -> None:
     """Have the journal of *path* say that it was."""
     with edited(f"{path}.journal") as there:

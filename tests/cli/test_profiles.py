@@ -594,16 +594,16 @@ def test_profiles_are_listed_shown_and_removed_without_their_keys(config: Path, 
             "bare": {"proxy": "none"},
         },
     }
-    assert main(["profiles", "show", "live"]) == 0
+    assert main(["profiles", "get", "live"]) == 0
     assert capsys.readouterr().out == "key_command ***\nagent       ag_1\n"
-    assert main(["profiles", "show", "--json"]) == 0
+    assert main(["profiles", "get", "--json"]) == 0
     one = capsys.readouterr().out
     assert orjson.loads(one)["api_key"] == "***"
     assert KEY not in "".join([*shown, listed, one])
-    assert main(["profiles", "remove", "live"]) == 0
-    assert capsys.readouterr().err == f"msgapi: the profile live was removed from {config}\n"
+    assert main(["profiles", "delete", "live"]) == 0
+    assert capsys.readouterr().err == f"msgapi: the profile live was deleted from {config}\n"
     assert [*stored(config)] == ["default", "bare"]
-    assert main(["profiles", "remove", "live"]) == main(["profiles", "show", "live"]) == 4
+    assert main(["profiles", "delete", "live"]) == main(["profiles", "get", "live"]) == 4
     assert f"there is no profile 'live' in {config}" in capsys.readouterr().err
 
 

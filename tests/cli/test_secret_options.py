@@ -28,7 +28,7 @@ def test_each_secret_option_has_an_environment_variable_that_its_help_names() ->
         if SECRET.search(one.opts[0]) and one.opts[0] not in PUBLIC
     }
     assert {place for place in found if place[1] != "--proxy"} == {
-        ("webhooks add", "--secret"),
+        ("webhooks create", "--secret"),
         ("webhooks verify", "--secret"),
         ("webhooks listen", "--secret"),
         ("webhooks listen", "--forward-secret"),

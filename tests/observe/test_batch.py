@@ -1,4 +1,4 @@
-"""observe: what an observer is told of a batch."""
+"""observe: which hooks an observer gets for a batch."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -18,26 +18,25 @@ pytestmark = pytest.mark.anyio
 
 
 def of_the_batch(notes: Notes) -> list[str]:
-    return [
-        told for told in notes.told if told.split()[0] in {"batch", "outcome", "stopped", "resumed", "broken", "ended"}
-    ]
+    hooks = {"batch", "outcome", "stopped", "resumed", "broken", "ended"}
+    return [line for line in notes.recorded if line.split()[0] in hooks]
 
 
-async def test_a_batch_tells_of_each_outcome_and_of_its_end() -> None:
+async def test_each_outcome_and_the_end_of_a_batch_are_observed() -> None:
     notes = Notes()
     async with batch.send(answer, rows(3), concurrency=1, observer=notes) as outcomes:
         _ = await drain(outcomes)
-    assert notes.told == ["batch", *(f"outcome /v1/rows/{n} Ok" for n in range(3)), "ended"]
+    assert notes.recorded == ["batch", *(f"outcome /v1/rows/{n} Ok" for n in range(3)), "ended"]
 
 
-async def test_the_observer_of_the_client_is_told_of_its_batches() -> None:
+async def test_the_observer_of_the_client_gets_the_hooks_of_its_batches() -> None:
     notes = Notes()
     async with observed(notes, ACCEPTED) as (api, _), batch.send(api, [SEND]) as outcomes:
         async for _ in outcomes:
             pass
-    assert notes.told[0] == "batch"
-    assert notes.told[1:5] == ["call /v1/messages", "attempt POST", "answer Ok 1", "result Ok"]
-    assert notes.told[5:] == ["outcome /v1/messages Ok", "ended"]
+    assert notes.recorded[0] == "batch"
+    assert notes.recorded[1:5] == ["call /v1/messages", "attempt POST", "answer Ok 1", "result Ok"]
+    assert notes.recorded[5:] == ["outcome /v1/messages Ok", "ended"]
 
 
 async def test_an_observer_of_the_batch_comes_in_place_of_the_clients() -> None:
@@ -46,10 +45,10 @@ async def test_an_observer_of_the_batch_comes_in_place_of_the_clients() -> None:
         async for _ in outcomes:
             pass
     assert of_the_batch(notes) == []
-    assert mine.told == ["batch", "outcome /v1/messages Ok", "ended"]
+    assert mine.recorded == ["batch", "outcome /v1/messages Ok", "ended"]
 
 
-async def test_a_stop_and_a_resume_are_told_of() -> None:
+async def test_a_stop_and_a_resume_are_observed() -> None:
     notes, poor = Notes(), [True]
 
     async def api(a_call: Call[T]) -> Result[T]:
@@ -61,7 +60,7 @@ async def test_a_stop_and_a_resume_are_told_of() -> None:
                 poor[0] = False
                 outcomes.resume(outcome)
                 outcomes.resume()  # there is nothing to resume
-    assert notes.told == [
+    assert notes.recorded == [
         "batch",
         "outcome /v1/rows/0 InsufficientBalance",
         "stopped balance InsufficientBalance",
@@ -72,13 +71,13 @@ async def test_a_stop_and_a_resume_are_told_of() -> None:
     ]
 
 
-async def test_a_stop_that_is_asked_for_is_told_of() -> None:
+async def test_a_stop_that_is_asked_for_is_observed() -> None:
     notes = Notes()
     async with batch.send(answer, rows(5), concurrency=1, observer=notes) as outcomes:
         async for _ in outcomes:
             outcomes.stop()
             break
-    assert notes.told[-2:] == ["stopped asked None", "ended"]
+    assert notes.recorded[-2:] == ["stopped asked None", "ended"]
 
 
 async def test_a_batch_that_is_left_in_anger_has_ended() -> None:
@@ -86,7 +85,7 @@ async def test_a_batch_that_is_left_in_anger_has_ended() -> None:
     with pytest.raises(LookupError):
         async with batch.send(answer, rows(5), observer=notes):
             raise LookupError
-    assert notes.told == ["batch", "broken LookupError", "ended"]
+    assert notes.recorded == ["batch", "broken LookupError", "ended"]
 
 
 async def test_a_batch_that_is_left_early_has_ended() -> None:
@@ -96,7 +95,7 @@ async def test_a_batch_that_is_left_early_has_ended() -> None:
     except LookupError:  # which is none of the batch's
         async with batch.send(answer, rows(5), observer=notes):
             pass
-    assert notes.told == ["batch", "ended"]
+    assert notes.recorded == ["batch", "ended"]
 
 
 async def test_a_batch_that_is_cancelled_has_ended() -> None:
@@ -106,8 +105,8 @@ async def test_a_batch_that_is_cancelled_has_ended() -> None:
             async for _ in outcomes:
                 scope.cancel()
     assert scope.cancelled_caught
-    assert notes.told[-2:] == [f"broken {anyio.get_cancelled_exc_class().__name__}", "ended"]
-    assert len([told for told in notes.told if told.startswith(("broken", "ended"))]) == 2
+    assert notes.recorded[-2:] == [f"broken {anyio.get_cancelled_exc_class().__name__}", "ended"]
+    assert len([line for line in notes.recorded if line.startswith(("broken", "ended"))]) == 2
 
 
 async def test_a_batch_whose_source_raises_has_ended() -> None:
@@ -119,7 +118,7 @@ async def test_a_batch_whose_source_raises_has_ended() -> None:
     with pytest.raises(LookupError):
         async with batch.send(answer, broken(), concurrency=1, observer=notes) as outcomes:
             _ = await drain(outcomes)
-    assert notes.told[-3:] == ["stopped exception None", "broken LookupError", "ended"]
+    assert notes.recorded[-3:] == ["stopped exception None", "broken LookupError", "ended"]
 
 
 async def test_a_batch_with_a_worker_that_is_interrupted_has_ended() -> None:
@@ -133,7 +132,7 @@ async def test_a_batch_with_a_worker_that_is_interrupted_has_ended() -> None:
     with pytest.raises(Interrupted):
         async with batch.send(api, rows(5), concurrency=1, observer=notes) as outcomes:
             _ = await drain(outcomes)
-    assert notes.told == ["batch", "broken Interrupted", "ended"]
+    assert notes.recorded == ["batch", "broken Interrupted", "ended"]
 
 
 async def test_a_batch_whose_source_cannot_be_closed_has_ended() -> None:
@@ -148,7 +147,7 @@ async def test_a_batch_whose_source_cannot_be_closed_has_ended() -> None:
     with pytest.raises(LookupError):
         async with batch.send(answer, stubborn(), concurrency=1, observer=notes) as outcomes:
             _ = await anext(outcomes)
-    assert notes.told[-2:] == ["broken LookupError", "ended"]
+    assert notes.recorded[-2:] == ["broken LookupError", "ended"]
 
 
 async def test_a_batch_that_has_ended_tells_nothing_more() -> None:
@@ -158,7 +157,7 @@ async def test_a_batch_that_has_ended_tells_nothing_more() -> None:
     outcomes.stop()
     outcomes.resume()
     assert outcomes.stopped is None
-    assert notes.told == ["batch", "ended"]
+    assert notes.recorded == ["batch", "ended"]
 
 
 async def test_a_row_that_goes_again_after_an_outage_has_one_outcome() -> None:
@@ -170,7 +169,7 @@ async def test_a_row_that_goes_again_after_an_outage_has_one_outcome() -> None:
         async for outcome in outcomes:
             assert isinstance(outcome.result, Ok)
     assert of_the_batch(notes) == ["batch", "outcome /v1/messages Ok", "ended"]
-    assert [told for told in notes.told if told.startswith("result")] == ["result Unavailable", "result Ok"]
+    assert [line for line in notes.recorded if line.startswith("result")] == ["result Unavailable", "result Ok"]
 
 
 @pytest.mark.parametrize("hook", ["batch", "outcome", "stopped", "resumed", "broken", "ended"])
@@ -188,14 +187,14 @@ async def test_an_observer_that_raises_changes_nothing_of_the_batch(
                 if isinstance(outcome.result, Unauthorized):
                     outcomes.resume(outcome)
             raise ZeroDivisionError
-    told = of_the_batch(other)
-    at = next(at for at, one in enumerate(told) if one.split()[0] == hook)
-    assert of_the_batch(notes) == told[: at + 1]
-    assert [one.split()[0] for one in told] == "batch outcome stopped resumed outcome outcome broken ended".split()
+    recorded = of_the_batch(other)
+    at = next(at for at, one in enumerate(recorded) if one.split()[0] == hook)
+    assert of_the_batch(notes) == recorded[: at + 1]
+    assert [one.split()[0] for one in recorded] == "batch outcome stopped resumed outcome outcome broken ended".split()
     assert len(caplog.records) == 1
 
 
-async def test_every_hook_of_a_batch_does_nothing_until_it_is_told_what_to_do() -> None:
+async def test_every_hook_of_a_batch_does_nothing_by_default() -> None:
     class Plain(Observer):
         def batch(self) -> BatchWatch:
             return BatchWatch()
@@ -218,4 +217,4 @@ async def test_a_row_that_the_journal_decides_on_has_an_outcome(tmp_path: object
         pairs = [("same", call) for call in rows(2)]
         async with batch.send(answer, pairs, journal=record, observer=notes) as outcomes:
             assert len(await drain(outcomes)) == 2
-    assert len([told for told in notes.told if told.startswith("outcome")]) == 2
+    assert len([line for line in notes.recorded if line.startswith("outcome")]) == 2

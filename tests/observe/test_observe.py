@@ -1,4 +1,4 @@
-"""observe: what an observer is told of a call, in which order, and that it can do no harm."""
+"""observe: which hooks an observer gets for a call, in which order, and that it can do no harm."""
 
 import logging
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ async def test_a_good_call_is_an_attempt_its_answer_and_a_result() -> None:
     notes = Notes()
     async with observed(notes, ACCEPTED) as (api, _):
         assert isinstance(await api(SEND), Ok)
-    assert notes.told == ["call /v1/messages", "attempt POST", "answer Ok 1", "result Ok"]
+    assert notes.recorded == ["call /v1/messages", "attempt POST", "answer Ok 1", "result Ok"]
 
 
 async def test_a_repeated_call_tells_of_each_attempt_and_of_the_rest_between() -> None:
     notes = Notes()
     async with observed(notes, DOWN, REFUSED, LOST, ACCEPTED, retry=Retry(attempts=4)) as (api, _):
         assert isinstance(await api(SEND), Ok)
-    attempts = [told for told in notes.told if not told.startswith("retry")]
+    attempts = [line for line in notes.recorded if not line.startswith("retry")]
     assert attempts == [
         "call /v1/messages",
         *("attempt POST", "answer Unavailable 1"),
@@ -39,43 +39,43 @@ async def test_a_repeated_call_tells_of_each_attempt_and_of_the_rest_between() -
         *("attempt POST", "answer Ok 4"),
         "result Ok",
     ]
-    rests = [at for at, told in enumerate(notes.told) if told.startswith("retry")]
+    rests = [at for at, line in enumerate(notes.recorded) if line.startswith("retry")]
     assert rests == [3, 6, 9]
 
 
-async def test_no_rest_is_told_of_after_the_last_attempt() -> None:
+async def test_no_wait_is_observed_after_the_last_attempt() -> None:
     notes = Notes()
     async with observed(notes, DOWN, retry=Retry(attempts=1)) as (api, _):
         assert not isinstance(await api(SEND), Ok)
-    assert notes.told[-2:] == ["answer Unavailable 1", "result Unavailable"]
+    assert notes.recorded[-2:] == ["answer Unavailable 1", "result Unavailable"]
 
 
 async def test_a_throttled_call_tells_of_its_rest() -> None:
     notes = Notes()
     async with observed(notes, limited(30), ACCEPTED) as (api, _):
         assert isinstance(await api(SEND), Ok)
-    assert notes.told[3].startswith("retry Throttled 3")
-    assert notes.told[-1] == "result Ok"
+    assert notes.recorded[3].startswith("retry Throttled 3")
+    assert notes.recorded[-1] == "result Ok"
 
 
-async def test_a_wait_for_a_turn_is_told_before_the_attempt() -> None:
+async def test_a_wait_for_a_turn_is_observed_before_the_attempt() -> None:
     notes = Notes()
     async with observed(notes, ACCEPTED, pace=Pace(per_second=0.5)) as (api, _):
         assert isinstance(await api(SEND), Ok)
-        notes.told.clear()
+        notes.recorded.clear()
         assert isinstance(await api(SEND), Ok)
-    assert notes.told[0] == "call /v1/messages"
-    assert notes.told[1].startswith(("wait 1.9", "wait 2.0"))
-    assert notes.told[2:] == ["attempt POST", "answer Ok 1", "result Ok"]
+    assert notes.recorded[0] == "call /v1/messages"
+    assert notes.recorded[1].startswith(("wait 1.9", "wait 2.0"))
+    assert notes.recorded[2:] == ["attempt POST", "answer Ok 1", "result Ok"]
 
 
 async def test_a_call_that_is_kept_back_has_no_attempt() -> None:
     notes = Notes()
     async with observed(notes, limited(3000), ACCEPTED) as (api, script):
         assert isinstance(await api(SEND), Throttled)
-        notes.told.clear()
+        notes.recorded.clear()
         assert isinstance(await api(SEND), Throttled)
-    assert notes.told == ["call /v1/messages", "result Throttled"]
+    assert notes.recorded == ["call /v1/messages", "result Throttled"]
     assert len(script.asked) == 1
 
 
@@ -83,7 +83,7 @@ async def test_bad_input_is_a_result_alone() -> None:
     notes = Notes()
     async with observed(notes, ACCEPTED) as (api, _):
         assert isinstance(await api(attrs.evolve(SEND, invalid=Invalid())), Invalid)
-    assert notes.told == ["call /v1/messages", "result Invalid"]
+    assert notes.recorded == ["call /v1/messages", "result Invalid"]
 
 
 async def test_a_call_that_is_called_off_has_a_result() -> None:
@@ -92,17 +92,17 @@ async def test_a_call_that_is_called_off_has_a_result() -> None:
         result = await api(SEND, only_while=lambda: False)
     assert not isinstance(result, Ok)
     assert result.code == CALLED_OFF
-    assert notes.told == ["call /v1/messages", "result NotSent"]
+    assert notes.recorded == ["call /v1/messages", "result NotSent"]
 
 
 @pytest.mark.parametrize(
-    ("answer", "when", "told"),
+    ("answer", "when", "recorded"),
     [
         (ACCEPTED, 0.5, ["attempt POST", "result None"]),
         (DOWN, 1.5, ["attempt POST", "answer Unavailable 1", "retry Unavailable 1000", "result None"]),
     ],
 )
-async def test_a_cancelled_call_ends_without_a_result(answer: Any, when: float, told: list[str]) -> None:  # noqa: ANN401
+async def test_a_cancelled_call_ends_without_a_result(answer: Any, when: float, recorded: list[str]) -> None:  # noqa: ANN401
     notes = Notes()
     patient = Retry(longest_wait=4000)
     late = attrs.evolve(answer, headers={"Retry-After": "1000"})
@@ -112,7 +112,7 @@ async def test_a_cancelled_call_ends_without_a_result(answer: Any, when: float, 
             tasks.start_soon(api, SEND)
             await script.clock.sleep(when)
             tasks.cancel_scope.cancel()
-    assert notes.told[1:] == told
+    assert notes.recorded[1:] == recorded
 
 
 async def test_a_transport_that_raises_ends_the_call_without_a_result() -> None:
@@ -136,7 +136,7 @@ HOOKS = ["call", "attempt", "answer", "wait", "retry", "result"]
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-async def test_an_observer_that_raises_changes_nothing_and_is_told_no_more_of_the_call(
+async def test_an_observer_that_raises_changes_nothing_and_gets_no_more_hooks_of_the_call(
     hook: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     notes, other = Notes(frozenset({hook})), Notes()
@@ -145,9 +145,9 @@ async def test_an_observer_that_raises_changes_nothing_and_is_told_no_more_of_th
         script,
     ):
         assert isinstance(await api(SEND), Ok)
-    at = next(at for at, told in enumerate(other.told) if told.split()[0] == hook)
-    assert notes.told == other.told[: at + 1]
-    assert {told.split()[0] for told in other.told} == set(HOOKS)
+    at = next(at for at, line in enumerate(other.recorded) if line.split()[0] == hook)
+    assert notes.recorded == other.recorded[: at + 1]
+    assert {line.split()[0] for line in other.recorded} == set(HOOKS)
     assert [request.body for request in script.asked] == [SEND.body, SEND.body]
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("msgapi", logging.ERROR)
@@ -155,12 +155,12 @@ async def test_an_observer_that_raises_changes_nothing_and_is_told_no_more_of_th
     assert "49151" not in record.getMessage()
 
 
-async def test_an_observer_that_raised_is_told_of_the_next_call() -> None:
+async def test_an_observer_that_raised_gets_the_hooks_of_the_next_call() -> None:
     notes = Notes(frozenset({"attempt"}))
     async with observed(notes, ACCEPTED) as (api, _):
         assert isinstance(await api(SEND), Ok)
         assert isinstance(await api(SEND), Ok)
-    assert notes.told == ["call /v1/messages", "attempt POST"] * 2
+    assert notes.recorded == ["call /v1/messages", "attempt POST"] * 2
 
 
 async def test_headers_of_an_observer_leave_with_each_attempt() -> None:
@@ -206,12 +206,12 @@ async def test_a_header_of_the_request_stays_as_it_is(name: str) -> None:
     assert "mine" not in script.asked[0].headers.values()
 
 
-async def test_an_observer_that_wants_to_know_nothing_is_told_nothing() -> None:
+async def test_an_observer_without_hooks_of_a_call_gets_none() -> None:
     async with observed(observe.combine(Observer(), Observer()), DOWN, ACCEPTED) as (api, _):
         assert isinstance(await api(SEND), Ok)
 
 
-async def test_every_hook_does_nothing_until_it_is_told_what_to_do() -> None:
+async def test_every_hook_does_nothing_by_default() -> None:
     class Plain(Observer):
         def call(self, call: Call[object], /) -> Watch:
             del call
@@ -222,7 +222,7 @@ async def test_every_hook_does_nothing_until_it_is_told_what_to_do() -> None:
     assert script.asked[0] == script.asked[1]
 
 
-async def test_what_is_told_shows_no_key_no_recipient_and_no_content() -> None:
+async def test_what_hooks_get_shows_no_key_no_recipient_and_no_content() -> None:
     shown: list[str] = []
 
     class Shown(Notes):
@@ -253,7 +253,7 @@ async def test_a_closed_client_tells_nobody() -> None:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         await api(SEND)
-    assert notes.told == []
+    assert notes.recorded == []
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

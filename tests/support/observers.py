@@ -1,4 +1,4 @@
-"""What the tests of observing share: a scripted client, and an observer that notes what it is told."""
+"""What the tests of observing share: a scripted client, and an observer that records the calls of its hooks."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -66,14 +66,14 @@ def name(result: Result[object] | None) -> str:
 
 @define
 class Notes(Observer, Watch, BatchWatch):
-    """Notes what it is told, and gives *headers* to send; *raising* names the hooks in which it raises."""
+    """Records each call of a hook, and returns *headers* to send; *raising* names the hooks in which it raises."""
 
     raising: frozenset[str] = frozenset()
     headers: Mapping[str, str] | None = None
-    told: list[str] = field(factory=list)
+    recorded: list[str] = field(factory=list)
 
     def note(self, hook: str, *what: object) -> None:
-        self.told.append(" ".join([hook, *map(str, what)]))
+        self.recorded.append(" ".join([hook, *map(str, what)]))
         if hook in self.raising:
             raise LookupError("+4915112345678")
 

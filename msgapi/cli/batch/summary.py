@@ -116,7 +116,11 @@ def summary(run: BatchRun) -> dict[str, object]:
 
 
 def _advice(run: BatchRun) -> RestAdvice:
-    return _LIMITED if run.stopped is not None and run.stopped.reason == "spend" else BATCH_ADVICE
+    return _advice_after(None if run.stopped is None else run.stopped.reason)
+
+
+def _advice_after(ended_by: str | None) -> RestAdvice:
+    return _LIMITED if ended_by == "spend" else BATCH_ADVICE
 
 
 def _sent_before(found: BatchJournal) -> dict[str, object] | None:
@@ -253,13 +257,14 @@ def show_journal(
     options: JournalReportOptions,
     *,
     more: Mapping[str, object] | None = None,
-    advice: RestAdvice = BATCH_ADVICE,
+    advice: RestAdvice | None = None,
     command: str | None = None,
 ) -> int:
     """Print the summary of the journal at *path*, export its rows, or write a page. Return the exit status.
 
-    *more* is added to the JSON; *advice* is for rows without a verdict. *command* shows the summary, if it is not
-    `msgapi batch report`. Of a batch that is being sent, what is committed so far is shown.
+    *more* is added to the JSON. *advice* is for rows without a verdict; by default it is that of the last run.
+    *command* shows the summary, if it is not `msgapi batch report`. Of a batch that is being sent, what is committed so
+    far is shown.
     """
     options.check()
     with reading(path, in_use="copy") as record:
@@ -267,6 +272,8 @@ def show_journal(
         if record.is_in_use:
             note("another program is sending this batch: the report has what is recorded so far")
             advice = _IN_USE
+        elif advice is None:
+            advice = _advice_after(next((run.ended_by for run in reversed(record.runs())), None))
         if incomplete:
             note(
                 f"the -wal file of {path} is missing, with its newest rows: rows that are shown as not sent yet may "

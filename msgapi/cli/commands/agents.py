@@ -93,7 +93,7 @@ def submit(*, agent_id: str, json: bool, sandbox: bool) -> int:
 @click.argument("agent_id")
 @json_option
 @sandbox_option
-def launch(*, agent_id: str, json: bool, sandbox: bool) -> int:
+def launch_status(*, agent_id: str, json: bool, sandbox: bool) -> int:
     """Show the launch of an approved agent by carrier."""
     return run_call(agents.launch_status(agent_id), _carriers, json=json, sandbox=sandbox)
 

@@ -278,7 +278,7 @@ def auto_reload(
 @click.argument("threshold", callback=amount_callback, metavar="EUR")
 @json_option
 @sandbox_option
-def alert(*, threshold: Decimal, json: bool, sandbox: bool) -> int:
+def set_alert(*, threshold: Decimal, json: bool, sandbox: bool) -> int:
     """Set the balance for a low-balance alert.
 
     The service sends the alert when the balance falls below EUR.

@@ -1,4 +1,4 @@
-"""The commands `msgapi configure` and `msgapi profiles list`, `show` and `remove`."""
+"""The commands `msgapi configure` and `msgapi profiles list`, `get` and `delete`."""
 
 import os
 import sys
@@ -154,10 +154,10 @@ def list_profiles(*, json: bool) -> int:
     return Exit.ACCEPTED
 
 
-@click.command
+@click.command("get")
 @click.argument("name", default=DEFAULT)
 @json_option
-def show(*, name: str, json: bool) -> int:
+def get_profile(*, name: str, json: bool) -> int:
     """Show the settings of a profile, without its key."""
     profile = find_profile(name)
     shown = {} if profile is None else _shown(profile)  # a profile that is named exists
@@ -168,15 +168,15 @@ def show(*, name: str, json: bool) -> int:
     return Exit.ACCEPTED
 
 
-@click.command
+@click.command("delete")
 @click.argument("name")
-def remove(*, name: str) -> int:
-    """Remove a profile with its key."""
+def delete_profile(*, name: str) -> int:
+    """Delete a profile with its key."""
     path = config_path()
     if name not in read_profiles(path):
         raise wrong_setting(f"there is no profile {name!r} in {path}")
     write_profile(path, name, None)
-    note(f"the profile {name} was removed from {path}")
+    note(f"the profile {name} was deleted from {path}")
     return Exit.ACCEPTED
 
 

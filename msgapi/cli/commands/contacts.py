@@ -1,5 +1,6 @@
 """The commands of `msgapi contacts`: show and change contacts, import them from a file, list and record consent."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -179,6 +180,7 @@ def import_file(
     options = ImportOptions(columns=columns, region=region, start_line=start_line, chunk=chunk_size)
     with open_import(file, ReadingOptions(**given), options) as done:
         if dry_run:
+            _note_all(done.notices())
             done.check()
         else:
             run_async(partial(_import, done, sandbox=sandbox))
@@ -190,8 +192,7 @@ def import_file(
             emit(f"line {row.line:,}: {row.message}")
         if done.refused > _MAX_PRINTED:
             note(f"{counted(done.refused - _MAX_PRINTED, 'more row')}: --json lists up to 1,000")
-    for sentence in (*done.warnings.texts(), *continuation(done)):
-        note(sentence)
+    _note_all((*done.warnings.texts(), *continuation(done)))
     if done.error is not None and done.unknown_lines is None:
         (call,) = contacts.import_contacts([contacts.ImportRow(email="a@b.example")])
         note(advise_call(done.error, call))
@@ -238,7 +239,13 @@ def create_consent(*, contact_id: str, json: bool, sandbox: bool, **given: Any) 
 
 async def _import(done: ContactImport, *, sandbox: bool) -> None:
     async with open_service(sandbox=sandbox) as api:
+        _note_all(done.notices())
         await done.send(api)
+
+
+def _note_all(texts: Iterable[str]) -> None:
+    for text in texts:
+        note(text)
 
 
 def _fields(given: dict[str, Any]) -> dict[str, Any]:

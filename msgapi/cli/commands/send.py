@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from shlex import quote
 from typing import Any, Final, final
 
 import click
@@ -18,11 +19,13 @@ from ..advice import NO_COUNTRY, advise_message, describe, explain, facts
 from ..batch.builder import compose
 from ..batch.dry_run import first_request
 from ..batch.template import LoadedOptions, MessageTemplate, check_options, load
-from ..connection import make_call, private_sandbox, run_async, service_settings
+from ..connection import make_call, note_key, private_sandbox, run_async, service_settings
 from ..files.rows import InputRow
 from ..options import dry_run_option, json_option, message_options, message_values, region_option, sandbox_option
 from ..output import CliError, Exit, RowOutcome, emit, emit_json, note
 
+# If the RCS message was sent again as well, the recipient could get both.
+_EMAIL_ALONE: Final = "send the email alone, with --to and the options of the email, and"
 _OF_EMAIL: Final = frozenset({"channel_id", "subject", "html", "template_id", "template_version"})
 
 
@@ -129,7 +132,10 @@ def send(*, to: str, region: str | None, json: bool, dry_run: bool, sandbox: boo
     if dry_run:
         emit("\n\n".join(run_async(partial(first_request, leg)) for leg in call.legs))
         return Exit.ACCEPTED
-    result = run_async(partial(make_call, call, private_sandbox(options.loaded.senders) if sandbox else None))
+    if sandbox:
+        result = run_async(partial(make_call, call, private_sandbox(options.loaded.senders)))
+    else:
+        result = run_async(partial(make_call, call, None, before=partial(_note_key, call, options)))
     if json:
         emit_json(_plain(result, call) | ({"leg": result.meta.leg} if len(call.legs) > 1 else {}))
     elif isinstance(result, Ok):
@@ -137,6 +143,15 @@ def send(*, to: str, region: str | None, json: bool, dry_run: bool, sandbox: boo
         if result.meta.refused:
             note(f"sent by email, since the RCS message was refused: {describe(result.meta.refused[0])}")
     return _status(result, call)
+
+
+def _note_key(call: AnyCall[Accepted], options: MessageOptions, leg: Call[Any]) -> None:
+    # Prints how to repeat the command if it is killed while this leg is sent.
+    if leg is not call.legs[0]:
+        key = quote(leg.idempotency_key or "")
+        note(f"the RCS message was refused; to repeat without a second effect: {_EMAIL_ALONE} --idempotency-key {key}")
+    elif options.idempotency_key is None:
+        note_key(leg)
 
 
 def _read_recipient(field_name: str, text: str, region: str | None) -> tuple[str, Invalid | None]:
@@ -167,9 +182,8 @@ def _status(result: Result[Accepted], call: AnyCall[Accepted]) -> Exit:
     note(describe(result))
     note(advise_message(result))
     if result.may_have_happened:
-        key, alone = call.legs[result.meta.leg - 1].idempotency_key, ""
-        if result.meta.leg > 1:  # from the first leg again, the recipient could get both
-            alone = " send the email alone, with --to and the options of the email, and"
+        key = quote(call.legs[result.meta.leg - 1].idempotency_key or "")
+        alone = f" {_EMAIL_ALONE}" if result.meta.leg > 1 else ""
         note(f"it may have been sent; to repeat it without sending it twice:{alone} --idempotency-key {key}")
     match result:
         case error if error.scope == "foreign":

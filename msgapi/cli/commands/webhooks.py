@@ -1,7 +1,6 @@
 """The commands `msgapi webhooks list`, `add`, `remove`, `test` and `verify`."""
 
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from shlex import quote
 from typing import Any, Final, final
@@ -15,6 +14,7 @@ from ...webhooks import EndpointPage, Event, InvalidDelivery, NewEndpoint, Unkno
 from ..connection import run_call
 from ..options import FILE_PATH, json_option, sandbox_option
 from ..output import CliError, Exit, TextTable, cannot_read, emit, emit_json, line, note, table_of
+from ..spelling import suggest
 
 secret_option: Final = click.option(
     "--secret",
@@ -35,8 +35,7 @@ class EventName(click.types.StringParamType):
         """Return *value*, or fail with the names of all events."""
         text = f"{value}"
         if text not in webhooks.EVENT_TYPES:
-            near = get_close_matches(text, webhooks.EVENT_TYPES, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = suggest(text, webhooks.EVENT_TYPES)
             self.fail(f"no such event: {text} (all: {', '.join(webhooks.EVENT_TYPES)}).{hint}", param, ctx)
         return text
 
@@ -72,22 +71,22 @@ def list_webhooks(*, cursor: str | None, limit: int | None, json: bool, sandbox:
 @secret_option
 @json_option
 @sandbox_option
-def add(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: bool) -> int:
-    """Add an endpoint.
+def create(*, url: str, event: tuple[str, ...], secret: str, json: bool, sandbox: bool) -> int:
+    """Create an endpoint.
 
     The service sends each EVENT, such as message.delivered, to URL. If none is named, it sends all events.
     """
     endpoint = NewEndpoint(url=url, events=event or tuple(webhooks.EVENT_TYPES), secret=checked_secret(secret))
-    return run_call(webhooks.create(endpoint), _added, json=json, sandbox=sandbox)
+    return run_call(webhooks.create(endpoint), _created, json=json, sandbox=sandbox)
 
 
 @click.command
 @click.argument("webhook_id")
 @json_option
 @sandbox_option
-def remove(*, webhook_id: str, json: bool, sandbox: bool) -> int:
+def delete(*, webhook_id: str, json: bool, sandbox: bool) -> int:
     """Delete an endpoint."""
-    return run_call(webhooks.delete(webhook_id), lambda _: f"removed {webhook_id}", json=json, sandbox=sandbox)
+    return run_call(webhooks.delete(webhook_id), lambda _: f"deleted {webhook_id}", json=json, sandbox=sandbox)
 
 
 @click.command
@@ -167,8 +166,8 @@ def _table(found: EndpointPage) -> str | TextTable:
     return table
 
 
-def _added(endpoint: WebhookEndpoint) -> str:
-    return f"added {endpoint.id}"
+def _created(endpoint: WebhookEndpoint) -> str:
+    return f"created {endpoint.id}"
 
 
 def checked_secret(secret: str, option: str = "--secret", variable: str = "MSGAPI_WEBHOOK_SECRET") -> str:

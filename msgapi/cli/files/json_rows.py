@@ -133,7 +133,7 @@ def open_json(blocks: FileBlocks, encoding: Encoding, start: str, stack: ExitSta
         rows = JsonRows(lambda: _copied_lines(copy))
     rows = _with_columns(rows)
     if not rows.count:
-        raise CliError(f"{blocks.name} has no rows: there is nothing to send")
+        raise CliError(f"{blocks.name} has no rows")
     if not rows.columns:
         first = next(rows.rows())
         raise CliError(f"{blocks.name} has no row with values: line {first.line} {first.problem or 'is empty'}")

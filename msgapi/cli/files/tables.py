@@ -162,9 +162,9 @@ class InputSource:
             raise cannot_read(name, error) from None
         if left_out and not count:
             left = counted(left_out, verb="are")
-            raise CliError(f"{name} has no row with {conditions}, and {left} left out: there is nothing to send")
+            raise CliError(f"{name} has no row with {conditions}, and {left} left out")
         if not count:
-            raise CliError(f"{name} has a header and no rows: there is nothing to send")
+            raise CliError(f"{name} has a header and no rows")
         return evolve(self._table, count=count, left_out=left_out, line_breaks=breaks, read=rows.rows)
 
 
@@ -205,7 +205,7 @@ def _open_source(stored: FileBlocks, path: str, options: ReadingOptions, stack: 
     start = head.decode(encoding.codec, "replace").lstrip("\ufeff \t\r\n")
     if not start:
         _ = next((line for line in read_lines(blocks, encoding) if line.strip()), None)
-        raise CliError(f"{blocks.name} is empty: there is nothing to send")
+        raise CliError(f"{blocks.name} is empty: it has no rows")
     if options.file_format == "csv" and _KEY_BEGINS.match(start):
         raise CliError(f"{blocks.name} is JSON, not CSV: leave --format csv out")
     if _is_json(content, start, options.file_format):
@@ -389,7 +389,7 @@ def _open_sheet(blocks: FileBlocks, expected: str | None) -> CellRows:
 def _with_header(name: str, delimiter: str, records: Callable[[], Iterator[Record]], expected: str | None) -> CellRows:
     first = list(islice(records(), _FIRST_RECORDS))
     if not first:
-        raise CliError(f"{name} is empty: there is nothing to send")
+        raise CliError(f"{name} is empty: it has no rows")
     columns = tuple(cell.strip() for cell in first[0][2])
     _check_titles(name, first, expected)
     key = find_column(columns, KEY)

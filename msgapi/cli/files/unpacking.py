@@ -165,7 +165,7 @@ def _find_sheet(name: str, workbook: "CalamineWorkbook", wanted: str | None) -> 
         shown = ", ".join(repr(one.name) for one in filled)
         raise CliError(f"{name} has several sheets with rows ({shown}): name the one to send with --sheet")
     if not filled:
-        raise CliError(f"{name} is empty: there is nothing to send")
+        raise CliError(f"{name} is empty: it has no rows")
     return filled[0]
 
 

@@ -47,7 +47,7 @@ _CONNECT_ERRORS: Final = (
     aiohttp.InvalidURL,
 )
 
-# The first match counts: aiohttp's time-outs are TimeoutErrors too.
+# The first match counts: aiohttp's timeouts are TimeoutErrors too.
 _OUTCOMES: Final = (
     (aiohttp.InvalidURL, INVALID_URL),
     (TimeoutError, Unanswered("no answer in time")),
@@ -73,7 +73,7 @@ class AiohttpSessionTransport:
     _answered: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Keep the session's other time-outs, and raise its limits of a response's head."""
+        """Keep the session's other timeouts, and raise its limits of a response's head."""
         self._timeout = self._timeout_with(self.connect_timeout)
         self._limits = head_limits(getattr(aiohttp.ClientSession, "_request", aiohttp.ClientSession.request))
         self._middlewares = getattr(self.session, "_middlewares", ())

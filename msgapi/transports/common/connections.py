@@ -13,7 +13,7 @@ Connections. Rules:
   for retires it.
 - A request is sent twice only if it may be repeated and a reused connection was lost before the first byte of a
   response. It is then sent once more, at once, over a new connection. If that fails, the outcome is `Unanswered`.
-- After a time-out on a reused connection the other idle connections to the same origin are closed.
+- After a timeout on a reused connection the other idle connections to the same origin are closed.
 - A connection is not reused once it is *max_age* old, so that a changed address of the host is followed.
 - A call that is in flight when its transport closes ends.
 """
@@ -374,7 +374,7 @@ class ConnectionPool(Generic[C]):
 class PooledTransport(Generic[C]):
     """A transport over connections that *connect* makes.
 
-    `connect(url, seconds)` raises `ConnectFailed`, or returns one; *seconds* is its time-out, None for the usual one.
+    `connect(url, seconds)` raises `ConnectFailed`, or returns one; *seconds* is its timeout, None for the usual one.
     An idle connection is kept for *keepalive* seconds, and none is used for more than *max_age* seconds. The common
     path is written for few function calls.
     """

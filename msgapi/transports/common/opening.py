@@ -305,7 +305,7 @@ class Connector(Generic[P]):
                 if proxy is None:
                     return await self._secure(url, await self._connect(f"{url.raw_host}", url.port or 0))
                 return await self._connect_through(proxy, url)
-        except OSError as error:  # time-outs too
+        except OSError as error:  # timeouts too
             raise ConnectFailed(connect_failure(error, peer(url, proxy))) from None
 
     async def _connect_through(self, proxy: Proxy, url: "URL") -> P:

@@ -141,7 +141,7 @@ class SocketConnector:
                 sock = await (_connect(f"{url.raw_host}", url.port or 0) if proxy is None else _through(proxy, url))
                 if url.scheme == "https":
                     sock = await _start_tls(sock, f"{url.raw_host}".rstrip("."), self.ssl or default_ssl_context())
-        except OSError as error:  # a time-out too
+        except OSError as error:  # a timeout too
             raise ConnectFailed(connect_failure(error, peer(url, proxy))) from None
         return H11Connection(sock, self.max_response, self.keepalive)
 

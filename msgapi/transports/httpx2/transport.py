@@ -77,10 +77,10 @@ def open(  # noqa: A001 - `transports.httpx2.open`
     connections to this machine.
 
     A *client* that is passed in keeps its TLS, limits, kept connections, proxy, hooks and headers, so *ssl* and the
-    times of its connections are set there. Its time-outs,
+    times of its connections are set there. Its timeouts,
     cookies, parameters, redirects and authentication are not used. It is not closed. It must not repeat requests by
     itself: `NotSent` would no longer be certain. Which of its connections is reused is up to the client: it does not
-    notice a response that no request asked for, and keeps the others after a time-out.
+    notice a response that no request asked for, and keeps the others after a timeout.
     """
     setting, problem = parse_setting(proxy)
     del proxy  # an error tracker shows the local variables of a frame that raises

@@ -31,7 +31,7 @@ export function createWebhooks() {
     text: "The first command receives events and prints them. The second, in another terminal, subscribes to all events:",
     code: [
       "msgapi webhooks listen --port 8026 --secret whsec_local",
-      "msgapi webhooks add http://127.0.0.1:8026/ --secret whsec_local",
+      "msgapi webhooks create http://127.0.0.1:8026/ --secret whsec_local",
     ].join("\n"),
   });
   const endpointCards = keyedList(endpoints, { key: (one) => one.id, create: createEndpoint });
