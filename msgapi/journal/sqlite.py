@@ -240,11 +240,7 @@ class JournalFile:
         """Return the names and values that are stored about the journal."""
         return read_about(self.path, self.select("SELECT name, value FROM about"))
 
-    def write(
-        self,
-        starts: Sequence[StartedRow],
-        results: RowResults,
-    ) -> bool:
+    def write(self, starts: Sequence[StartedRow], results: RowResults) -> bool:
         """Write all of this or nothing; return False, without *starts*, if one of them is in the journal already."""
         with translated(self.path):
             if starts and self._start(starts, results):
@@ -268,12 +264,9 @@ class JournalFile:
             _ = self._connection.executemany(_ADVANCE, results.advanced)
         if results.settled:
             _ = self._connection.executemany(_SETTLE, results.settled)
-        if results.released:
-            _ = self._connection.executemany(_RELEASE, results.released)
-        if results.kept:
-            _ = self._connection.executemany(_KEEP, results.kept)
-        if results.invalid:
-            _ = self._connection.executemany(_INVALID, results.invalid)
+        for sql, values in ((_RELEASE, results.released), (_KEEP, results.kept), (_INVALID, results.invalid)):
+            if values:
+                _ = self._connection.executemany(sql, values)
         if results.about:
             _ = self._connection.executemany(_ABOUT, results.about)
         for statement in results.more:

@@ -71,7 +71,7 @@ def test_it_is_written_after_an_error_too(state: Path, capsys: Captured) -> None
 
 
 def test_it_is_written_after_ctrl_c(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def interrupted(_: object, box: Sandbox) -> None:
+    async def interrupted(_: object, box: Sandbox, **__: object) -> None:
         async with connection.open_client(box) as api:
             _ = await api(sandbox_balance())
         raise KeyboardInterrupt
