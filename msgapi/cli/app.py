@@ -254,6 +254,7 @@ def program() -> None:
            service's, or a full disk.
       4    The API key or the configuration is wrong.
       70   The program has a bug. Please report the line that it prints.
+      74   Standard output cannot be written. What was sent is sent.
       130  The command was interrupted.
 
     \b
@@ -291,7 +292,7 @@ def run(given: Sequence[str]) -> int:
         if error.errno != ENOSPC:
             raise
         redirect_to_null(sys.stdout)  # click itself prints help and version, without a guard
-        raise CliError(f"cannot write: {error.strerror}") from None
+        raise CliError(f"cannot write: {error.strerror}", Exit.OUTPUT) from None
     if not given:
         return int(Exit.USAGE)
     return int(status) if isinstance(status, int) else 0

@@ -105,6 +105,7 @@ class Exit(IntEnum):
     STOPPED = 3
     CONFIGURATION = 4
     CRASH = 70
+    OUTPUT = 74
     NO_COMMAND = 127
     INTERRUPTED = 130
 
@@ -298,7 +299,7 @@ def write(text: str) -> None:
         raise OutputClosed from None
     except OSError as error:
         redirect_to_null(sys.stdout)
-        raise CliError(cannot_write("standard output", error)) from None
+        raise CliError(cannot_write("standard output", error), Exit.OUTPUT) from None
 
 
 def _encoding() -> str:

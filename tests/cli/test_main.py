@@ -152,7 +152,7 @@ def test_a_document_that_cannot_be_written_either_is_still_one_line(
 ) -> None:
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert main(["sandbox", "--list-recipients", "--json"]) == 2
+        assert main(["sandbox", "--list-recipients", "--json"]) == 74
     assert capsys.readouterr().err == "msgapi: cannot write standard output: No space left on device\n"
 
 

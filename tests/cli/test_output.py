@@ -114,9 +114,19 @@ def test_a_device_that_is_full_is_one_line(
 ) -> None:
     with Path("/dev/full").open("w") as full:
         monkeypatch.setattr(sys, "stdout", full)
-        assert main(arguments) == 2
+        assert main(arguments) == 74
     told = capsys.readouterr().err
     assert re.fullmatch(r"msgapi: cannot write( standard output)?: No space left on device\n", told)
+
+
+def test_a_message_that_was_sent_and_cannot_be_printed_does_not_end_as_one_that_was_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    message = ["--agent", "ag_live_demo", "--traffic", "TRANSACTION", "--to", "+4915112345678", "--text", "Hello"]
+    with Path("/dev/full").open("w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["send", *message, "--sandbox"]) == 74
+    assert "cannot write standard output" in capsys.readouterr().err
 
 
 def test_an_error_of_the_system_that_is_a_bug_is_reported_as_one(
