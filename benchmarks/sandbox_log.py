@@ -16,7 +16,8 @@ from decimal import Decimal
 from pathlib import Path
 
 from msgapi import Request
-from msgapi.sandbox import Account, Sandbox
+from msgapi.sandbox import Sandbox
+from msgapi.sandbox.account import Account
 
 PART = 50_000
 PER_SECOND = 1_000

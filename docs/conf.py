@@ -11,8 +11,10 @@ from typing import get_args
 
 from docutils import nodes
 from docutils.io import StringOutput
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.builders.text import TextBuilder
+from sphinx.environment import BuildEnvironment
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.writers.text import TextTranslator, TextWriter
 
@@ -232,6 +234,22 @@ def _write_dashes(_app: Sphinx, doctree: nodes.document) -> None:
         text.parent.replace(text, nodes.Text(" \u2013 "))
 
 
+_LONGEST_WORD = 30  # characters of code that fit on a line of a phone
+
+
+def _mark_long_words(_app: Sphinx, doctree: nodes.document) -> None:
+    # Words of code are not broken, an option such as `--dry-run` for instance. Longer ones may be.
+    for literal in doctree.findall(nodes.literal):
+        if max(map(len, literal.astext().split()), default=0) > _LONGEST_WORD:
+            literal["classes"].append("long")
+
+
+def _hide_decisions(_app: Sphinx, env: BuildEnvironment) -> None:
+    # The sidebar of every page has the index of the decisions, and not each of them.
+    for toctree in list(env.tocs["decisions/index"].findall(addnodes.toctree)):
+        toctree.parent.remove(toctree)
+
+
 def setup(app: Sphinx) -> None:
     """Connect the functions of this file."""
     app.set_translator("text", _Markdown)
@@ -242,4 +260,6 @@ def setup(app: Sphinx) -> None:
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("doctree-read", _write_dashes)
+    _ = app.connect("doctree-read", _mark_long_words)
+    _ = app.connect("env-updated", _hide_decisions)
     _ = app.connect("build-finished", _write_text)

@@ -3,6 +3,7 @@
 `tests/docs/test_generated.py` checks that they are what the code makes of them.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Mapping
@@ -107,8 +108,8 @@ def sandbox_decisions() -> str:
         _NOTE,
         _plain("""The public documentation of the service leaves much open, and contradicts itself in
                 places. In each case the sandbox does what is safest for a program that is tested
-                against it. `sandbox.DECISIONS` has this list as data, and
-                `msgapi/sandbox/contract_gaps/` is where it is changed."""),
+                against it. `sandbox.DECISIONS` has this list as data; in the repository it is
+                `msgapi/sandbox/contract_gaps/`."""),
     ]
     for subject, decisions in subjects.items():
         parts += [
@@ -217,6 +218,22 @@ def units() -> str:
             + "\n",
         ]
     )
+
+
+_NOTEBOOK: Final = HERE / "recipes" / "notebook.ipynb"
+
+
+def notebook() -> str:
+    """Return the page that shows the cells of the notebook."""
+    parts = list[str]()
+    for cell in json.loads(_NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        block = f"<!-- not run: tests/recipes runs the cells -->\n```python\n{source}\n```"
+        parts.append(block if cell["cell_type"] == "code" else source)
+    title, _, text = parts[0].partition("\n\n")
+    link = f"[`{_NOTEBOOK.name}`](../recipes/{_NOTEBOOK.name}) has these cells. "
+    more = "[Where the client lives](where-the-client-lives.md) is about other kinds of programs."
+    return "\n\n".join([title, _NOTE, text, link + more, *parts[1:]]) + "\n"
 
 
 _TOKEN: Final = re.compile(
@@ -401,6 +418,7 @@ def row_states() -> str:
 
 GENERATED: Final = {
     "decisions/index.md": decisions,
+    "how-to/notebook.md": notebook,
     "reference/commands.md": commands,
     "reference/events.md": events,
     "reference/magic-recipients.md": magic_recipients,
@@ -422,13 +440,30 @@ _SECTIONS: Final = {
 }
 """The headings of llms.txt, by the directory of a page."""
 _TOCTREE: Final = re.compile(r"^```\{toctree\}\n.*?^```\n+", re.MULTILINE | re.DOTALL)
+_INCLUDED: Final = re.compile(
+    r"^```\{(?P<how>include|literalinclude)\} (?P<path>\S+)\n(?::[^\n]*\n)*```$", re.MULTILINE
+)
+_LANGUAGES: Final = {".py": "python", ".yaml": "yaml", ".yml": "yaml"}
+
+
+def with_included(text: str, folder: Path) -> str:
+    """Return the *text* of a page in *folder* with the files that it includes, code as blocks with its name."""
+
+    def write(match: re.Match[str]) -> str:
+        file = folder / match["path"]
+        content = file.read_text(encoding="utf-8").strip()
+        block = f"`{file.name}`:\n\n```{_LANGUAGES.get(file.suffix, 'text')}\n{content}\n```"
+        return content if match["how"] == "include" else block
+
+    return _INCLUDED.sub(write, text)
 
 
 def whole(pages: Iterable[tuple[str, str]]) -> tuple[str, str]:
     """Return the text of llms.txt, an index of *pages* (path and Markdown), and of one file with all of them."""
     lists: dict[str, list[str]] = {name: [] for name in _SECTIONS}
     everything: list[str] = []
-    for path, text in pages:
+    for path, source in pages:
+        text = with_included(source, (HERE / path).parent)
         title = next((line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")), path)
         lists.get(path.partition("/")[0], []).append(f"- [{title}]({path}.html)")
         everything.append(f"<!-- {path} -->\n\n{_TOCTREE.sub('', text).strip()}\n")

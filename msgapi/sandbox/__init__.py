@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from .account import Account
 from .decisions import CODES, DECISIONS, Code, Decision
 from .http.responses import SimulatedResponse
 from .model.agents import AGENTS, SandboxAgent
@@ -41,7 +40,6 @@ __all__ = [
     "DELIVERY_OUTCOMES",
     "MAGIC_RECIPIENTS",
     "TEMPLATES",
-    "Account",
     "Attempt",
     "Campaign",
     "ClockState",

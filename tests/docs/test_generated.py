@@ -3,6 +3,7 @@
 import importlib.util
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -30,6 +31,9 @@ def test_a_generated_file_is_what_the_code_makes_of_it(name: str) -> None:
         assert ET.fromstring(made).tag.endswith("svg")  # noqa: S314 - our own
 
 
+INCLUDING: Final = ("how-to/fastapi-flask", "how-to/sandbox", "reference/changelog")
+
+
 def test_the_files_of_everything_have_each_page_once() -> None:
     toctree = "```{toctree}\n:maxdepth: 1\n\nb\n```\n"
     pages = [
@@ -50,6 +54,15 @@ def test_the_files_of_everything_have_each_page_once() -> None:
     ]
     assert everything.count("# A start") == everything.count("More.") == everything.count("no title") == 1
     assert "toctree" not in everything
+
+
+def test_the_files_of_everything_have_what_a_page_includes() -> None:
+    _, everything = GENERATE.whole((path, (ROOT / f"docs/{path}.md").read_text()) for path in INCLUDING)
+    assert everything.count("# Changelog") == 1
+    for name in ("recipes/flask_app.py", "sandbox/compose.yaml"):
+        assert (ROOT / "docs" / name).read_text().strip() in everything, name
+    assert "`flask_app.py`:\n\n```python\n" in everything
+    assert "include}" not in everything
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/inventories").glob("*.txt")), ids=lambda path: str(path.stem))

@@ -1,14 +1,15 @@
 """The README and the pages: their examples and commands are run, their links, tables and names are checked."""
 
+import importlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final, get_args
 
 import pytest
 
@@ -32,11 +33,12 @@ EXAMINED: Final = {
 """The examples in Python that a test of their own runs."""
 NOT_RUN: Final = {
     "it asks for a key": 1,
-    "it installs packages": 5,
+    "it installs packages": 6,
     "it needs Node.js": 1,  # tests/docs/test_examples.py runs it where there is one
     "it needs Redis": 1,
     "it serves until Ctrl-C": 1,
     "it waits for events": 1,
+    "tests/recipes runs the cells": 6,
     "the tests have set them": 1,
     "tests/browser runs these commands": 1,
 }
@@ -46,6 +48,10 @@ OTHERS: Final = {"js", "json", "sh", "text", "toml", "ini", "yaml", "html", "csv
 NO_NAMES: Final = {*webhooks.EVENT_TYPES, "fallback.to", "batch.rows"}  # events, a field, and a metric
 NOT_ON_A_PAGE: Final = {"SCHEMAS", "Balance"}  # the rules of the requests; and a class that `msgapi` exports, too
 MODULES: Final = {name for name in msgapi.__all__ if isinstance(getattr(msgapi, name), ModuleType)}
+REASON: Final[Mapping[type, Mapping[str, Any]]] = {
+    kind: {"reason": "x"} for kind in (msgapi.NotSent, msgapi.Unanswered)
+}
+"""What the errors without a response need."""
 TIMEOUT: Final = 120  # seconds for one block
 FILES: Final = {
     "people.csv": "to,name,mail,consent,Lead Status\n"
@@ -195,6 +201,38 @@ def test_each_public_name_is_on_the_page_of_its_module(module: str) -> None:
     page = (ROOT / f"docs/reference/api/{module}.md").read_text()
     found = re.findall(rf"^\.\. auto\w+:: msgapi\.{module}\.(\w+)$", page, re.MULTILINE)
     assert sorted(found) == sorted({*getattr(msgapi, module).__all__} - NOT_ON_A_PAGE)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs/reference/api").glob("*.md")), ids=lambda path: str(path.stem))
+def test_what_a_public_class_inherits_is_on_the_page(path: Path) -> None:
+    text = path.read_text()
+    for module, name, options in re.findall(r"^\.\. autoclass:: ([\w.]+)\.(\w+)\n((?:   :.*\n)*)", text, re.MULTILINE):
+        kind = getattr(importlib.import_module(module), name)
+        if kind not in get_args(msgapi.ApiError):  # the fields of all errors are in one list
+            assert not _inherited(kind) or ":inherited-members:" in options, f"{path.name}: {name}"
+
+
+def _inherited(kind: type) -> set[str]:
+    bases = [one for one in kind.__mro__[1:] if one.__module__.startswith("msgapi")]
+    return {name for one in bases for name in vars(one) if not name.startswith("_")} - {*vars(kind)}
+
+
+def test_each_field_that_all_errors_have_is_in_the_list_of_the_reference() -> None:
+    page = (ROOT / "docs/reference/api/msgapi.md").read_text()
+    listed = set(re.findall(r"^\.\. py:(?:attribute|method):: ApiError\.(\w+)", page, re.MULTILINE))
+    assert listed == set.intersection(
+        *({name for name in dir(kind(**REASON.get(kind, {}))) if name[0] != "_"} for kind in get_args(msgapi.ApiError))
+    )
+
+
+def test_each_recipe_is_shown_on_one_page() -> None:
+    shown = [
+        (Path(page.path).parent / name).as_posix().replace("how-to/../", "")
+        for page in PAGES
+        for name in re.findall(r"^```\{literalinclude\} (\S+)$", page.text, re.MULTILINE)
+    ]
+    files = [*(ROOT / "docs/recipes").glob("*.py"), *(ROOT / "docs/sandbox").iterdir()]
+    assert sorted(shown) == sorted(file.relative_to(ROOT).as_posix() for file in files)
 
 
 def test_the_distribution_is_named_in_full() -> None:

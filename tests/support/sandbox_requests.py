@@ -10,7 +10,8 @@ import anyio.lowlevel
 import orjson
 
 from msgapi import Request, Response
-from msgapi.sandbox import CODES, Account, ControlError, Sandbox, SimulatedResponse
+from msgapi.sandbox import CODES, ControlError, Sandbox, SimulatedResponse
+from msgapi.sandbox.account import Account
 from msgapi.sandbox.openapi.operations import document as written
 from msgapi.sandbox.routes.table import find_route
 from tests.support.json_schema import problems, resolved
