@@ -237,11 +237,17 @@ def _write_dashes(_app: Sphinx, doctree: nodes.document) -> None:
 _LONGEST_WORD = 30  # characters of code that fit on a line of a phone
 
 
-def _mark_long_words(_app: Sphinx, doctree: nodes.document) -> None:
-    # Words of code are not broken, an option such as `--dry-run` for instance. Longer ones may be.
+_LONGEST_PHRASE = 50  # characters in a narrow cell of a table
+
+
+def _mark_lengths(_app: Sphinx, doctree: nodes.document) -> None:
+    # For the style sheet: words of code are not broken, unless they are long, and a sentence is no narrow column.
     for literal in doctree.findall(nodes.literal):
         if max(map(len, literal.astext().split()), default=0) > _LONGEST_WORD:
             literal["classes"].append("long")
+    for cell in doctree.findall(nodes.entry):
+        if len(cell.astext()) > _LONGEST_PHRASE:
+            cell["classes"].append("sentence")
 
 
 def _hide_decisions(_app: Sphinx, env: BuildEnvironment) -> None:
@@ -260,6 +266,6 @@ def setup(app: Sphinx) -> None:
     _ = app.connect("autodoc-skip-member", _skip_internal)
     _ = app.connect("autodoc-process-signature", _shorten_signature)
     _ = app.connect("doctree-read", _write_dashes)
-    _ = app.connect("doctree-read", _mark_long_words)
+    _ = app.connect("doctree-read", _mark_lengths)
     _ = app.connect("env-updated", _hide_decisions)
     _ = app.connect("build-finished", _write_text)
