@@ -212,7 +212,12 @@ def units() -> str:
                 `Sandbox(prices=PriceList(...))`, and give those of your account to `msgapi batch
                 --price basic=0.07` and `billing.Prices`. `messages.unit(message)` is the unit of a text
                 or card as far as the message alone decides it, and `billing.estimate` adds up a batch."""),
-            _plain(f"""An amount is a `decimal.Decimal` of EUR, never a float. Durations, such as those of timeouts,
+            _plain("""An amount is a `decimal.Decimal` of EUR, never a float, and is not rounded: sums are exact,
+                and an amount of the service is read with all its decimal places (up to 15 digits; four places in
+                the list of messages, such as `Decimal("0.0700")`). Amounts that you send, of a top-up, a reload
+                or an alert, have whole cents; others are `Invalid`. Only what is missing for the rest of a batch
+                after a 402 (`missing` of `--json`) is rounded, up to the cent."""),
+            _plain(f"""Durations, such as those of timeouts,
                 are seconds, as a float or an int. The `ttl` of a message is text with a unit, such as `"900s"`. Times
                 are `datetime` with a zone. The use cases of an agent are {cases}.""")
             + "\n",

@@ -52,7 +52,8 @@ def msgapi_clock() -> "VirtualClock":
 def msgapi_sandbox(msgapi_clock: "VirtualClock") -> "Sandbox":
     """Return a new sandbox, which is a transport for `msgapi.Client`.
 
-    A test that needs other options, such as a lower balance or faults, constructs its own `Sandbox`.
+    A control such as `msgapi_sandbox.set_balance(Decimal(10))` or `set_faults` changes it during a test. A test that
+    needs other options at the start, such as prices, overrides this fixture by one that constructs a `Sandbox`.
     """
     from .sandbox import Sandbox
 

@@ -3,7 +3,7 @@
     uvicorn django_asgi:application
 
 Django does not handle the lifespan events of ASGI, so `application` does: the client opens before the first request,
-and closes after the last one. Without a lifespan it would open at its first call.
+and closes after the last one. Under a server without a lifespan, such as Daphne, it opens at its first call.
 """
 
 import os

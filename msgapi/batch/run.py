@@ -108,7 +108,8 @@ def send(
             connection, 408) nothing new is sent and one row at a time is sent as a probe; failed calls that may be
             repeated are sent again afterwards. If the service has never responded, the limit is 10 seconds. 0 reports
             every failure as it comes. A rate limit that lets no row through for so long stops the batch too.
-        max_spend: A limit that is never exceeded, with calls in flight and unknown outcomes included.
+        max_spend: A limit that is not exceeded as long as no message costs more than its *per_message*; calls in
+            flight and unknown outcomes are included, and what earlier runs have cost as *spent*.
         estimate: The estimated cost of the whole batch. With it, a stop after a 402 says how much is missing.
         clock: The clock for pauses.
         observer: An observer; by default that of *client*, if it is a `Client`.

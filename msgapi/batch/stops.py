@@ -280,8 +280,10 @@ def is_healthy(result: Result[object]) -> bool:
 class SpendLimit:
     """The most that a batch may spend: *total* EUR, with a cost of at most *per_message* EUR for one message.
 
-    *spent* is what earlier runs of the batch have cost. A message that costs more than *per_message* ends the batch.
-    The first message is sent alone, so that it shows a price that is too low. A negative amount, or a *per_message*
+    The limit is for one run. *spent* is what earlier runs of the batch have cost, 0 by default, and counts towards
+    *total*: take it from `JournalReader.summary`, as the page "Money and 402" shows. A message that costs more than
+    *per_message* stops the batch. The first message is sent alone, so that it shows a price that is too low; if only a
+    later one costs more, those in flight with it may exceed the limit. A negative amount, or a *per_message*
     that is not above 0, is a ValueError.
     """
 

@@ -14,6 +14,10 @@ class Transport(Protocol):
 
     It does not raise network errors. It returns `NotSent` if the request certainly did not leave this machine, and
     `Unanswered` if it may have left and no complete response was received. Cancellation propagates.
+
+    Every status is a `Response`, also a redirect, which is not followed. A transport with an attribute `keeps_limits`
+    that is True keeps the `Request.limits` itself; over any other one, a request whose time is up is cancelled. The
+    page "The client" has an example over httpx, and what to test.
     """
 
     async def __call__(self, request: Request, /) -> Answer:

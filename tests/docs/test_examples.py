@@ -83,7 +83,10 @@ async def test_the_journal_example_finishes_the_job_when_it_is_run_again(tmp_pat
     assert len(sandbox.messages) == 60
 
 
-async def test_the_receiver_of_the_page_hands_events_over(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_receiver_of_the_page_hands_events_over(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     scope: dict[str, Any] = {}
     exec(code("how-to/webhooks.md", "Webhooks"), scope)  # noqa: S102 - the page's own
     mounted = scope["app"].routes[-1].app

@@ -29,6 +29,7 @@ EXAMINED: Final = {
         )
     ),
     ("docs/how-to/fleet.md", "Many hosts, one key", 0),  # in tests/fleet/test_celery.py
+    ("docs/how-to/rate-limits.md", "Rate limits", 1),  # in tests/fleet/test_opening.py
 }
 """The examples in Python that a test of their own runs."""
 NOT_RUN: Final = {

@@ -7,9 +7,12 @@ from typing import Any
 import anyio
 import pytest
 
+from msgapi import Ok, messages
 from msgapi.fleet import FleetConflict, MemoryRecordStore, Revision, Unreachable, disclaim
 from msgapi.fleet.opening import claim
 from msgapi.fleet.opening import open as open_fleet
+from msgapi.sandbox import Sandbox, serve
+from tests.docs.pages import EXAMPLES
 from tests.support.brokers import Broker
 from tests.support.raw_servers import free_port
 
@@ -38,6 +41,29 @@ async def test_a_fleet_on_redis_has_a_queue_records_and_a_shared_rate(valkey_bro
 @asyncio_only
 async def test_a_fleet_on_nats_has_a_queue_records_and_a_shared_rate(nats_broker: Broker) -> None:
     assert await works(nats_broker.url)
+
+
+@asyncio_only
+async def test_the_web_server_of_the_page_on_rate_limits_shares_its_rate(
+    valkey_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = messages.Text(agent_id="ag_live_demo", to="+4915112345678", traffic_type="TRANSACTION", text="Hi")
+    sandbox = Sandbox(api_key="sk_shared_by_web_servers", rate_limit=50)
+    async with serve(sandbox) as url:
+        monkeypatch.setenv("MSGAPI_FLEET_URL", valkey_broker.url)
+        monkeypatch.setenv("MSGAPI_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("MSGAPI_BASE_URL", url)
+        scope: dict[str, Any] = {}
+        exec(EXAMPLES["docs/how-to/rate-limits.md", "Rate limits", 1], scope)  # noqa: S102 - the page's own
+        app = scope["app"]
+        async with (
+            open_fleet(valkey_broker.url, api_key=sandbox.api_key, read_only=True) as another,
+            app.router.lifespan_context(app),
+        ):
+            assert (await another.shared_rate.reserve("POST messages", 1)).spacing == 0  # no limit is known
+            for _ in range(2):
+                assert isinstance(await app.state.messaging(messages.send(text)), Ok)
+            assert (await another.shared_rate.reserve("POST messages", 1)).spacing > 0  # as the responses state it
 
 
 @pytest.mark.parametrize("engine", ["valkey_broker", "nats_broker"])

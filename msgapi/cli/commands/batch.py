@@ -43,7 +43,7 @@ from ..options import (
         "--max-spend",
         callback=amount_callback,
         metavar="EUR",
-        help="Never spend more than this, at the prices of --price.",
+        help="Never spend more than this in all runs of the batch, at the prices of --price, which must be given.",
     ),
     wait_option,
 )

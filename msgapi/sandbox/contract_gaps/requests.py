@@ -65,7 +65,7 @@ REQUESTS: Final = (
     ),
     Decision(
         "key check",
-        "before everything else, including the route; only /openapi.json needs no key",
+        "before everything else, including the route; only /openapi.json and /_sandbox/health need no key",
         "1",
         "a request without a valid key must not learn which routes exist",
     ),

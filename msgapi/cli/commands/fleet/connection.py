@@ -21,7 +21,8 @@ url_option: Final = click.option(
     envvar="MSGAPI_FLEET_URL",
     default="",
     metavar="URL",
-    help="Use the server at this redis:// or nats:// URL. MSGAPI_FLEET_URL sets it, too, and keeps it out of `ps`.",
+    help="Use the server at this URL: redis://, valkey:// or nats://, or over TLS rediss://, valkeys:// or tls://. "
+    "MSGAPI_FLEET_URL sets it, too, and keeps it out of `ps`.",
 )
 fleet_option: Final = click.option(
     "--fleet", default="msgapi", show_default=True, metavar="NAME", help="Use the fleet with this name on the server."
