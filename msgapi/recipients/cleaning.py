@@ -7,7 +7,8 @@ Rules:
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Final, Literal, TypeAlias, final
 from unicodedata import category
 
@@ -113,18 +114,23 @@ _QUOTED: Final = re.compile(r'"(.*)"', re.DOTALL)
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00\ufe01\ufe0e\ufe0f\u200b\ufeff")
 
 
+@cache
+def _in_order(changes: frozenset[RecipientChange]) -> tuple[RecipientChange, ...]:
+    return tuple(one for one in CHANGES if one in changes)
+
+
 class Cleaning:
     """A text that is cleaned step by step, and the changes that were made."""
 
-    def __init__(self, text: str) -> None:
-        """Begin with *text* as given."""
+    def __init__(self, text: str, changes: Iterable[RecipientChange] = ()) -> None:
+        """Begin with *text* as given, or after *changes*."""
         self.text: str = text
-        self._changes = set[RecipientChange]()
+        self._changes = set(changes)
 
     @property
     def changes(self) -> tuple[RecipientChange, ...]:
         """The changes, in the order of `CHANGES`."""
-        return tuple(one for one in CHANGES if one in self._changes)
+        return _in_order(frozenset(self._changes))
 
     def replace(self, text: str, change: RecipientChange) -> None:
         """Continue with *text*. It is recorded as a *change* if it differs."""

@@ -7,7 +7,7 @@ Rules:
   numbers of new ranges pass.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, final
 
 from attrs import frozen
@@ -346,6 +346,7 @@ def find_country_code(digits: str) -> CountryCode | None:
     return known.get(digits[:1]) or known.get(digits[:2]) or known.get(digits[:3])
 
 
+@lru_cache(256)  # a file has few of them, in every row
 def find_region(text: str) -> str | None:
     """Return the ISO 3166 code of two letters for the region named *text*; None if it is not known.
 

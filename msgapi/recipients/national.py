@@ -5,6 +5,8 @@ Rules:
   its leading 0, as spreadsheets write it; the way to dial another country from the region; and a number of any country
   that has lost its +.
 - Digits never change: the result ends with the digits given, without the prefix of the national format.
+- The parser of the library is asked only about a number that begins with what it may remove: it keeps the digits of
+  any other.
 - A number that may have lost its 0 or its + must be valid, not only possible.
 """
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _LONGEST_FIXED: Final = 11  # digits of a national number that is not mobile; the metadata allow more
+_NEVER: Final = r"(?!)"  # matches no text
 _LEAST_ALONE: Final = 12  # digits from which a number without + may be one with a country code, in any region
 
 
@@ -35,6 +38,36 @@ class Completed:
     metadata: str
 
 
+@final
+@frozen(eq=False, repr=False)
+class _Region:
+    """What the metadata say about the numbers of a region.
+
+    *trunk* is the prefix of the national format, empty if there is none, and *dials* finds that for another country.
+    *stripped* finds what the parser of the library may remove from a number with the country code.
+    """
+
+    code: CountryCode
+    trunk: str
+    dials: re.Pattern[str] | None
+    stripped: re.Pattern[str]
+
+
+@cache
+def _region(region: str) -> _Region:
+    library, code = load(), regions()[region]
+    metadata = library.PhoneMetadata.metadata_for_region(region)
+    # A number with a country code is parsed by the rules of the main region of the code.
+    main = library.PhoneMetadata.metadata_for_region(library.region_code_for_country_code(int(code.code)))
+    prefix = "" if main is None else main.national_prefix_for_parsing or _NEVER  # "": only the parser knows
+    return _Region(
+        code=code,
+        trunk=metadata.national_prefix or "",
+        dials=re.compile(metadata.international_prefix) if metadata.international_prefix else None,
+        stripped=re.compile(prefix),
+    )
+
+
 def metadata_version() -> str:
     """Return the version of phonenumberslite that is installed."""
     return f"{load().__version__}"
@@ -42,12 +75,10 @@ def metadata_version() -> str:
 
 def complete(digits: str, region: str) -> Completed | RefusedRecipient:
     """Return the number of *digits* that were written in *region*, without + or 00."""
-    library = load()
-    code = regions()[region]
-    metadata = library.PhoneMetadata.metadata_for_region(region)
-    trunk = metadata.national_prefix or ""
+    known = _region(region)
+    code, trunk = known.code, known.trunk
     if trunk and digits.startswith(trunk) and (trunk != "1" or len(digits) not in code.lengths):
-        return _complete_national(digits, digits[len(trunk) :], code, metadata)
+        return _complete_national(digits, digits[len(trunk) :], known)
     plain = _number(code, digits)
     alone = f"+{digits}"
     if not trunk or trunk == "1":
@@ -60,7 +91,7 @@ def complete(digits: str, region: str) -> Completed | RefusedRecipient:
         return _completed(plain, "lost_zero")
     if digits.startswith(code.code) and is_possible(alone) and _is_valid(alone):
         return _completed(alone, "lost_plus")
-    return _dialled(digits, metadata) or complete_lost_plus(digits) or _unreadable(plain, trunk)
+    return _dialled(digits, known) or complete_lost_plus(digits) or _unreadable(plain, trunk)
 
 
 def complete_lost_plus(digits: str) -> Completed | None:
@@ -90,25 +121,26 @@ _AMBIGUOUS: Final = RefusedRecipient(
 )
 
 
-def _complete_national(digits: str, rest: str, code: CountryCode, metadata: Any) -> Completed | RefusedRecipient:  # noqa: ANN401 - of the library
+def _complete_national(digits: str, rest: str, known: _Region) -> Completed | RefusedRecipient:
+    code = known.code
     number = _number(code, rest)
-    dialled = _dialled(digits, metadata)
+    dialled = _dialled(digits, known)
     if dialled is not None and not (is_possible(number) and _is_valid(number)):
         return dialled
     if not is_possible(number):
         return _unreadable(number, "")
     if len(rest) >= _LEAST_ALONE and rest.startswith(code.code) and is_possible(f"+{rest}"):
         return RefusedRecipient("ambiguous", "has one 0 before the country code: write it with + or 00")
-    if _changes_digits(number):
+    if known.stripped.match(rest) and _changes_digits(number):
         return RefusedRecipient(
             "digits_differ", "is dialled with other digits from abroad: write it with + and the country code"
         )
     return _completed(number, "national")
 
 
-def _dialled(digits: str, metadata: Any) -> Completed | None:  # noqa: ANN401 - of the library
+def _dialled(digits: str, known: _Region) -> Completed | None:
     # As another country is dialled from the region, such as 011 in the United States.
-    prefix = re.match(metadata.international_prefix, digits) if metadata.international_prefix else None
+    prefix = known.dials.match(digits) if known.dials else None
     if prefix is None:
         return None
     number = f"+{digits[prefix.end() :]}"

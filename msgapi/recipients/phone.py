@@ -3,12 +3,14 @@
 Rules:
 - A number with + or 00 needs no library: its digits are kept, and checked by the table of country codes.
 - A number without them needs a region, and then `national` decides.
+- A text that has only digits, a + at its beginning, and single spaces, dashes, slashes or pairs of parentheses between
+  digits skips the steps that do nothing about it.
 - Only `(0)` after a country code, the prefix of the national format and a leading 00 are removed; every other digit
   stays.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from unicodedata import category, decimal
 
@@ -24,8 +26,16 @@ from .cleaning import (
 from .country_codes import country_codes, find_country_code, find_region, is_possible
 from .national import Completed, complete, complete_lost_plus
 
-_PLAIN: Final = re.compile(r"\+[0-9]+(?:[ -][0-9]+)+")
-_SIMPLE: Final = {ord(" "): None, ord("-"): None}
+# What follows a slash is no short second number, and what is in parentheses is no (0).
+_USUAL: Final = re.compile(r"(?:\+?[0-9]+|(?:\+?[0-9]+ ?)?\([0-9]{2,}\)[ -]?[0-9]+)(?:[ -][0-9]+|/[0-9]{4,})*")
+_LONGEST_DATE: Final = 10  # characters
+_NOISE: Final = dict.fromkeys(map(ord, " -/()"))
+_NOISE_CHANGES: Final[Mapping[tuple[bool, bool], tuple[RecipientChange, ...]]] = {
+    (False, False): (),
+    (True, False): ("spaces",),
+    (False, True): ("punctuation",),
+    (True, True): ("spaces", "punctuation"),
+}  # whether there are spaces, and other noise
 _SCHEME: Final = re.compile(r"(?:tel|callto|sms|whatsapp|p):\s*", re.IGNORECASE)
 _OTHER_SCHEME: Final = re.compile(r"[a-z][a-z0-9.-]*:", re.IGNORECASE)
 _SIGNS: Final = {
@@ -72,9 +82,8 @@ def normalize_phone(text: str, region: str | None = None) -> Normalized:
     """Return the phone number *text* in E.164, or why it is refused; see `normalize`."""
     if is_possible(text):
         return Recipient(text, "phone")
-    if _PLAIN.fullmatch(text) and is_possible(number := text.translate(_SIMPLE)):  # the usual noise, faster
-        noise: dict[RecipientChange, str] = {"spaces": " ", "punctuation": "-"}
-        return Recipient(number, "phone", tuple(change for change, sign in noise.items() if sign in text))
+    if _is_usual(text):
+        return _read_usual(text, region)
     work = Cleaning(text)
     work.replace(without_invisible(work.text), "invisible")
     work.unwrap()
@@ -91,6 +100,19 @@ def normalize_phone(text: str, region: str | None = None) -> Normalized:
     work.replace(_replace_each(work.text, _digit), "digits")
     work.unwrap()
     return next(_problems(work.text), None) or _convert(work, region)
+
+
+def _is_usual(text: str) -> bool:
+    # Whether the text is one number, and only spaces and punctuation are removed. A date has the same signs, but no +.
+    return _LONGEST_DATE < len(text) <= _LONGEST_TEXT and _USUAL.fullmatch(text) is not None
+
+
+def _read_usual(text: str, region: str | None) -> Normalized:
+    number, spaces = text.translate(_NOISE), text.count(" ")
+    changes = _NOISE_CHANGES[spaces > 0, len(number) + spaces < len(text)]
+    if is_possible(number):
+        return Recipient(number, "phone", changes)
+    return _read_digits(Cleaning(number, changes), number.removeprefix("+"), region)
 
 
 def _replace_each(text: str, replace: Callable[[str], str]) -> str:
@@ -170,8 +192,12 @@ def _join(work: Cleaning, region: str | None) -> Normalized:
             return RefusedRecipient("bracketed_zero", "has a (0), which numbers with its country code do not have")
     work.replace(work.text.replace(" ", ""), "spaces")
     work.replace(_PUNCTUATION.sub("", work.text), "punctuation")
-    digits = _digits(work.text)
-    if has_plus:
+    return _read_digits(work, _digits(work.text), region)
+
+
+def _read_digits(work: Cleaning, digits: str, region: str | None) -> Normalized:
+    # The text is *digits*, and may have a +.
+    if "+" in work.text:
         return _international(work, digits)
     if digits.startswith("00") and (region is None or is_possible(f"+{digits[2:]}")):
         work.replace(f"+{digits[2:]}", "double_zero")

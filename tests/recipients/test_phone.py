@@ -1,15 +1,19 @@
 """Phone numbers: what is normalised, what is refused and why, and that digits do not change."""
 
 import re
+from collections.abc import Iterator
 from unicodedata import decimal
+from unittest import mock
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from attrs import evolve
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from msgapi import recipients
-from msgapi.recipients import CHANGES, Recipient, RefusedRecipient, normalize
+from msgapi.recipients import CHANGES, Normalized, Recipient, RefusedRecipient, national, normalize, phone
+from msgapi.recipients.country_codes import is_possible, regions
 from msgapi.sandbox import MAGIC_RECIPIENTS
 
 MOBILE = "+4915100000001"
@@ -211,7 +215,7 @@ def test_a_number_that_the_library_cannot_parse_is_refused(monkeypatch: pytest.M
         raise phonenumbers.NumberParseException(0, number)
 
     monkeypatch.setattr(phonenumbers, "parse", fail)
-    assert reason_of("0151 00000001", "DE") == "digits_differ"
+    assert reason_of("011 2345-6789", "AR") == "digits_differ"
 
 
 def test_a_zero_in_brackets_stays_where_numbers_begin_with_it() -> None:
@@ -252,6 +256,81 @@ def test_no_text_raises_and_the_result_stays_as_it_is(given: str, region: str | 
         assert normalize(found.text, region) == Recipient(found.text, found.kind)
         assert set(found.changes) <= set(CHANGES)
         assert bool(found.changes) == (found.text != given)
+
+
+USUAL = st.builds(
+    lambda head, parts: head + "".join(parts),
+    st.sampled_from(["", "+", "0", "00", "+49 ", "(0151) ", "+49 (151)", "(0)", "+49 (0)", "19", "01-02-", "1/"]),
+    st.lists(st.from_regex(r"[ /()-]{0,2}[0-9]{1,5}", fullmatch=True), min_size=1, max_size=6),
+)
+
+
+def full(given: str, region: str | None) -> Normalized:
+    """Return what all steps make of *given*."""
+    with mock.patch.object(phone, "_is_usual", return_value=False):
+        return phone.normalize_phone(given, region)
+
+
+@settings(max_examples=1_000)
+@given(USUAL, REGIONS)
+def test_a_number_of_the_usual_form_is_what_all_steps_make_of_it(given: str, region: str | None) -> None:
+    assert normalize(given, region, kind="phone") == full(given, region)
+
+
+@pytest.mark.parametrize(
+    ("given", "region", "is_usual"),
+    [
+        ("+49 151 0000-0001", None, True),
+        ("0049 (151) 00000001", None, True),
+        ("(0151) 0000 0001", "DE", True),
+        ("0151/00000001", "DE", True),
+        ("+49 (0)151 00000001", None, False),
+        ("+49151000000/01", None, False),
+        ("0151 00000001 / 02", "DE", False),
+        ("2026-12-01", "DE", False),
+        ("1510000000.00", "DE", False),
+        ("0151 00000001 ", "DE", False),
+        ("0151\u00a000000001", "DE", False),
+        ("0151 \u06600000001", "DE", False),
+        ("0151 00000001\n", "DE", False),
+        ("0151 0000" + " 0001" * 50, "DE", False),
+    ],
+)
+def test_the_usual_form_is_one_number_with_its_noise(given: str, region: str | None, *, is_usual: bool) -> None:
+    assert phone._is_usual(given) is is_usual
+    assert normalize(given, region, kind="phone") == full(given, region)
+
+
+def numbers_of(region: str) -> Iterator[str]:
+    """Yield examples of the numbers of *region* without prefix, and others that differ in one digit or in length."""
+    kinds = [one for one in vars(phonenumbers.PhoneNumberType).values() if isinstance(one, int)]
+    examples = [phonenumbers.example_number_for_type(region, one) for one in kinds]
+    for number in {phonenumbers.national_significant_number(one) for one in examples if one is not None}:
+        yield from (number, f"{number}7", f"0{number[1:]}", f"{number[:3]}1{number[4:]}")
+
+
+@pytest.mark.parametrize("region", regions())
+def test_a_number_that_the_parser_is_not_asked_about_is_what_the_parser_makes_of_it(region: str) -> None:
+    known = national._region(region)
+    asked = evolve(known, stripped=re.compile(""))
+    for number in numbers_of(region):
+        for digits in {known.trunk + number, number}:
+            with mock.patch.object(national, "_region", return_value=asked):
+                expected = national.complete(digits, region)
+            assert national.complete(digits, region) == expected
+
+
+@settings(max_examples=500)
+@given(st.sampled_from([*regions()]), st.data())
+def test_the_parser_keeps_the_digits_of_a_number_that_does_not_begin_with_what_it_removes(
+    region: str, data: st.DataObject
+) -> None:
+    known = national._region(region)
+    length = data.draw(st.sampled_from(sorted(known.code.lengths)))
+    digits = data.draw(st.from_regex(rf"[1-9][0-9]{{{length - 1}}}", fullmatch=True))
+    number = f"+{known.code.code}{digits}"
+    assume(is_possible(number) and not known.stripped.match(digits))
+    assert not national._changes_digits(number)
 
 
 def digits_of(text: str) -> str:
