@@ -20,6 +20,7 @@ Rules of the verdict:
   with it, under another key than before.
 """
 
+import re
 from collections.abc import Iterable
 from enum import Enum, IntEnum, unique
 from functools import lru_cache
@@ -55,6 +56,8 @@ UNKNOWN: Final = "outcome_unknown"
 OUTDATED: Final = "journal_outdated"
 """The code of a row that a worker may have sent since the journal was merged, too long ago for its key."""
 
+_TO: Final = b'"to":'  # in a string, the quotes have backslashes
+_FOLDED: Final = re.compile(_TO + rb'"[^"\\A-Z\x80-\xff]*"')  # a recipient that `casefold` leaves as it is
 _CLOCK_SLACK: Final = 300.0  # seconds by which the system clock may have been set back
 
 
@@ -79,11 +82,8 @@ def request_digest(*legs: Call[object]) -> bytes:
 
     A row with a fallback has several *legs*; all of them count.
     """
-    digest = blake2b(digest_size=_SIZE)
-    for leg in legs:
-        digest.update(f"{leg.method} {leg.target}\0".encode())
-        digest.update(_fold(leg.body or b""))
-    return digest.digest()
+    parts = [part for leg in legs for part in (f"{leg.method} {leg.target}\0".encode(), _fold(leg.body or b""))]
+    return blake2b(b"".join(parts), digest_size=_SIZE).digest()
 
 
 def content_id(digest: bytes, count: int = 1) -> str:
@@ -117,18 +117,18 @@ def _recipient_hash(batch: str, leg: Call[object]) -> bytes:
 
 
 def _recipient(body: bytes) -> str | None:
-    found = orjson.loads(body) if b'"to":' in body else None
+    found = orjson.loads(body) if _TO in body else None
     to = found.get("to") if isinstance(found, dict) else None
     return to if isinstance(to, str) else None
 
 
 def _fold(body: bytes) -> bytes:
-    if b"@" not in body:
+    if b"@" not in body or (body.count(_TO) == 1 and _FOLDED.search(body) is not None):
         return body
     to = _recipient(body)
     if to is None or "@" not in to:
         return body
-    return body.replace(b'"to":' + orjson.dumps(to), b'"to":' + orjson.dumps(to.casefold()), 1)
+    return body.replace(_TO + orjson.dumps(to), _TO + orjson.dumps(to.casefold()), 1)
 
 
 @unique

@@ -14,6 +14,7 @@ from unicodedata import category
 
 from attrs import field, frozen
 
+from ..codegen import constructor
 from ..redact import hidden
 
 RecipientKind: TypeAlias = Literal["phone", "email"]
@@ -94,6 +95,10 @@ class Recipient:
     kind: RecipientKind
     changes: tuple[RecipientChange, ...] = ()
     metadata: str | None = None
+
+
+new_recipient: Final = constructor(Recipient)
+"""Return a `Recipient` with these values: a faster constructor."""
 
 
 @final

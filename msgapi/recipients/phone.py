@@ -21,6 +21,7 @@ from .cleaning import (
     RecipientChange,
     RefusedRecipient,
     name_of,
+    new_recipient,
     without_invisible,
 )
 from .country_codes import country_codes, find_country_code, find_region, is_possible
@@ -111,7 +112,7 @@ def _read_usual(text: str, region: str | None) -> Normalized:
     number, spaces = text.translate(_NOISE), text.count(" ")
     changes = _NOISE_CHANGES[spaces > 0, len(number) + spaces < len(text)]
     if is_possible(number):
-        return Recipient(number, "phone", changes)
+        return new_recipient(number, "phone", changes)
     return _read_digits(Cleaning(number, changes), number.removeprefix("+"), region)
 
 
@@ -219,7 +220,7 @@ def _international(work: Cleaning, digits: str) -> Normalized:
     number = f"+{digits}"
     if is_possible(number):
         work.replace(number, "punctuation")
-        return Recipient(number, "phone", work.changes)
+        return new_recipient(number, "phone", work.changes)
     return explain(digits)
 
 
@@ -230,7 +231,7 @@ def _national(work: Cleaning, digits: str, region: str | None) -> Normalized:
     if isinstance(found, RefusedRecipient):
         return found
     work.replace(found.text, found.change)
-    return Recipient(found.text, "phone", work.changes, found.metadata)
+    return new_recipient(found.text, "phone", work.changes, found.metadata)
 
 
 _NO_COUNTRY: Final = RefusedRecipient(

@@ -28,6 +28,7 @@ MONTH: Final = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _MAX_AMOUNT: Final = Decimal(10) ** 12
 IDEMPOTENCY_KEY: Final = re.compile(r"[!-~]{1,255}")
 _MAX_ADDRESS: Final = 254
+_PLAIN_ADDRESS: Final = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[\w-]+", re.ASCII)
 _NO_OFFSET: Final = timedelta(0)
 _MAX_SHOWN: Final = 10**5
 _BREAKS: Final = re.compile("[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]")
@@ -92,6 +93,8 @@ def phone_number(value: object) -> str | None:
 
 def email_address(value: object) -> str | None:
     """Validate one e-mail address: nothing that could be read as two addresses, or as another header."""
+    if type(value) is str and len(value) <= _MAX_ADDRESS and _PLAIN_ADDRESS.fullmatch(value):
+        return None  # as the rest would return, in a third of the time
     if not isinstance(value, str):
         return f"must be a string, not {type_of(value)}"
     if len(value) > _MAX_ADDRESS:

@@ -1,7 +1,13 @@
 """rows: the ids of rows. Golden values: another value would send every unfinished batch a second time."""
 
+from hashlib import blake2b
+from typing import Any
+
 import attrs
+import orjson
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from msgapi import Call, journal, messages
 from msgapi.journal.resumption import (
@@ -56,6 +62,31 @@ def test_a_text_with_an_at_sign_is_taken_word_for_word() -> None:
     assert request_digest(Call("POST", "/v1/x", object, body=b'{"note":"A@b"}')) != request_digest(
         Call("POST", "/v1/x", object, body=b'{"note":"a@b"}')
     )
+
+
+def digest_by_the_rule(call: Call[object]) -> bytes:
+    """Return the digest as the rule of version 1 says it: in an email, the recipient has no letter case."""
+    body = call.body or b""
+    found: Any = orjson.loads(body)
+    to = found.get("to") if isinstance(found, dict) else None
+    if isinstance(to, str) and "@" in to:
+        body = body.replace(b'"to":' + orjson.dumps(to), b'"to":' + orjson.dumps(to.casefold()), 1)
+    return blake2b(f"{call.method} {call.target}\0".encode() + body, digest_size=16).digest()
+
+
+NAMES = st.sampled_from(["to", "TO", "text", "a@b", '"to":'])
+TEXTS = st.text(st.sampled_from('aB@.+"\\ ß:to{'), max_size=8) | st.sampled_from(["ann@example.org", "Ann@example.org"])
+VALUES = st.recursive(
+    TEXTS | st.none(), lambda inner: st.dictionaries(NAMES, inner, max_size=3) | st.lists(inner, max_size=2)
+)
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4) | VALUES, st.sampled_from([0, orjson.OPT_INDENT_2]))
+@example({"to": "ann@example.org", "text": 'x "to": y'}, 0)
+@example({"data": {"to": "ann@example.org"}, "to": "Ann@example.org"}, 0)
+def test_the_digest_of_every_body_is_that_of_the_rule(value: object, option: int) -> None:
+    call = Call("POST", "/v1/messages", object, body=orjson.dumps(value, option=option))
+    assert request_digest(call) == digest_by_the_rule(call)
 
 
 def test_a_recipient_is_a_pseudonym_of_one_batch() -> None:

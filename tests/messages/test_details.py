@@ -25,6 +25,7 @@ from msgapi.messages import (
     check,
     check_key,
 )
+from msgapi.schema.validators import email_address
 from tests.support.strategies import JUNK, any_message
 
 T = TypeVar("T")
@@ -197,3 +198,19 @@ def test_a_key_that_does_not_fit_into_a_header_is_a_problem(key: Any) -> None:  
 @given(st.text(max_size=300))
 def test_any_key_is_either_valid_or_a_problem(key: str) -> None:
     assert (check_key(key) is None) == (0 < len(key) <= 255 and all("!" <= sign <= "~" for sign in key))
+
+
+def is_one_address(text: str) -> bool:
+    """Return whether *text* is one address, by the parts of it."""
+    local, _, domain = text.partition("@")
+    labels = domain.split(".")
+    alone = text.isprintable() and not any(sign in text for sign in " <>,;") and "@" not in domain
+    return len(text) <= 254 and alone and bool(local) and len(labels) > 1 and all(labels)
+
+
+@given(
+    st.text(st.sampled_from("aZ0._-+@@.. <>,;\n\u00e4\u0660\"'"), max_size=12)
+    | st.text("a.", min_size=240, max_size=250).map("a@".__add__)
+)
+def test_an_address_of_the_usual_form_is_one_by_its_parts(text: str) -> None:
+    assert (email_address(text) is None) == is_one_address(text)

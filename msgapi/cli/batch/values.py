@@ -335,7 +335,8 @@ class RecipientReader:
         if values is not self._row:  # a row with a fallback has two recipients
             self.report.normalized += 1
             self._row = values
-        self.report.changes.update(changes)
+        for one in changes:
+            self.report.changes[one] += 1
 
     def _explain(self, found: RefusedRecipient) -> str:
         match found.reason:
