@@ -3,7 +3,8 @@
     python structlog_logging.py +4915100000001
 
 `observe.log` writes to the standard logger `msgapi`, and structlog formats what comes from there. A line has the route,
-the outcome, the status, the code, the attempts and the seconds of a call; no key, no recipient and no content.
+the outcome, the status, the code, the attempts, the seconds and the idempotency key of a call, if that is a UUID; no
+API key, no recipient and no content.
 """
 
 import logging
