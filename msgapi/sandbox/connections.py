@@ -77,12 +77,13 @@ class ServerConnection(asyncio.Protocol):
         self._tail = b""
         self._is_idle = False  # no request has begun to arrive
         self._responding = False
+        self._paused = False  # the client has to read its responses first
         self._begun = False
 
     def begin_response(self) -> None:
         """Stop the timer: the head of a request has arrived and is being answered."""
-        self._stop_timer()
         self._responding = True
+        self._update_timer()
 
     def take_answer(self) -> SimulatedResponse | None:
         """Return the response to the request that is being answered, if it was determined on arrival.
@@ -102,7 +103,7 @@ class ServerConnection(asyncio.Protocol):
     def end_response(self) -> None:
         """Note that the request is answered; start the timer for the next one."""
         self._responding = False
-        self._wait_for_request()
+        self._update_timer()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the timer for the first request."""
@@ -120,7 +121,7 @@ class ServerConnection(asyncio.Protocol):
                 return
             self._parser = None
         self._tail = (self._tail + data[-_TAIL_SIZE:])[-_TAIL_SIZE:]
-        if self._responding:
+        if self._responding or self._paused:
             self._begun = True
         elif self._is_idle or self._deadline is None:
             self._start_timer(REQUEST_TIMEOUT)
@@ -143,16 +144,15 @@ class ServerConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Start the timer: the client has to read its responses. Let aiohttp answer, which waits for that."""
         self._parser = None
+        self._paused = True
         if self._is_idle or self._deadline is None:
             self._start_timer(REQUEST_TIMEOUT)
         self._inner.pause_writing()
 
     def resume_writing(self) -> None:
         """Stop the timer: the client has read some of its responses."""
-        if self._responding:
-            self._stop_timer()
-        else:
-            self._wait_for_request()
+        self._paused = False
+        self._update_timer()
         self._inner.resume_writing()
 
     def _answer_on_arrival(self, parser: HttpRequestParser, data: bytes) -> bool:
@@ -160,20 +160,25 @@ class ServerConnection(asyncio.Protocol):
         read = read_whole_request(parser, data)
         try:
             answered = None if read is None else self._answer(*read, self.local)
+            special = answered is None or answered.delay or answered.lost
+            written = None if special else write_response(answered.response)
         except Exception as error:  # noqa: BLE001 - a defect: aiohttp logs it, and responds with 500
             self._answered = error
             return False
-        if answered is None or self._transport is None:
-            return False
-        written = None if answered.delay or answered.lost else write_response(answered.response)
-        if written is None:
+        if written is None or self._transport is None:
             self._answered = answered
             return False
-        self._wait_for_request()
+        self._update_timer()
         self._transport.write(written)  # may call `pause_writing`
         return True
 
-    def _wait_for_request(self) -> None:
+    def _update_timer(self) -> None:
+        # While the client does not read, the timer runs on: aiohttp may still begin with the next request.
+        if self._paused:
+            return
+        if self._responding:
+            self._stop_timer()
+            return
         self._start_timer(REQUEST_TIMEOUT if self._begun else KEEP_ALIVE)
         self._is_idle = not self._begun
 
@@ -197,8 +202,8 @@ class ServerConnection(asyncio.Protocol):
             return
         if self._loop.time() < self._deadline:
             self._timer = self._loop.call_at(self._deadline, self._close)
-        elif self._is_idle:
-            self._transport.close()
+        elif self._is_idle and not self._transport.get_write_buffer_size():
+            self._transport.close()  # would wait for a client that does not read
         else:
             self._transport.abort()
 
@@ -245,7 +250,7 @@ def write_response(response: Response) -> bytes | None:
     if not body or "date" not in headers or "server" in headers:
         return None
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    reason = _REASONS[response.status]
+    reason = _REASONS.get(response.status, "")
     return (
         f"HTTP/1.1 {response.status} {reason}\r\n{fields}Content-Length: {len(body)}\r\n{_SERVER}\r\n".encode() + body
     )

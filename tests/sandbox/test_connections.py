@@ -125,15 +125,19 @@ async def test_a_request_that_arrives_whole_is_answered_as_one_that_arrives_in_p
 class FakeTransport:
     """A transport that keeps what is written, and how it was closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, unread: int = 0) -> None:
         self.written = b""
         self.closed: list[str] = []
+        self.unread = unread
 
     def get_extra_info(self, _: str) -> None:
         return None
 
     def write(self, data: bytes) -> None:
         self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self.unread
 
     def close(self) -> None:
         self.closed.append("closed")
@@ -162,13 +166,15 @@ class Inner(asyncio.Protocol):
         self.calls.append("lost" if exc is None else "broken")
 
 
-def connect(answer: SimulatedResponse | None = None) -> tuple[ServerConnection, Inner, FakeTransport]:
+def connect(
+    answer: SimulatedResponse | None = None, *, unread: int = 0
+) -> tuple[ServerConnection, Inner, FakeTransport]:
     """Return a new connection on which each whole request has the response *answer*, and both of its ends."""
 
     def respond(_: RawRequestMessage, __: bytes, ___: str | None) -> SimulatedResponse | None:
         return answer
 
-    inner, transport = Inner(), FakeTransport()
+    inner, transport = Inner(), FakeTransport(unread)
     one = ServerConnections(respond).wrap(inner)
     one.connection_made(cast("asyncio.Transport", transport))
     return one, inner, transport
@@ -220,6 +226,63 @@ async def test_a_client_that_does_not_read_is_answered_by_aiohttp_and_disconnect
     assert transport.closed == ["aborted"]
     one.connection_lost(ConnectionResetError())
     assert inner.calls == ["pause", "pause", "broken"]
+
+
+async def test_a_request_that_begins_to_be_answered_does_not_stop_the_timer_of_a_client_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
+    one, _, transport = connect(SimulatedResponse(WHOLE))
+    one.data_received(get())
+    one.pause_writing()
+    one.data_received(get())
+    one.begin_response()
+    one.body_received(b"")
+    one.end_response()
+    await anyio.sleep(0.1)
+    assert transport.closed == ["aborted"]
+    one.connection_lost(None)
+
+
+async def test_half_of_a_request_that_arrives_while_the_client_does_not_read_has_a_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
+    one, _, transport = connect(SimulatedResponse(WHOLE))
+    one.data_received(get())
+    one.pause_writing()
+    one.data_received(get()[:9])
+    one.resume_writing()
+    await anyio.sleep(0.1)
+    assert transport.closed == ["aborted"]
+    one.connection_lost(None)
+
+
+async def test_an_idle_connection_with_responses_that_are_not_read_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "KEEP_ALIVE", 0.03)
+    one, _, transport = connect(SimulatedResponse(WHOLE), unread=1)
+    one.data_received(get())
+    await anyio.sleep(0.1)
+    assert transport.closed == ["aborted"]
+    one.connection_lost(None)
+
+
+async def test_a_response_that_cannot_be_written_is_a_defect() -> None:
+    await anyio.lowlevel.checkpoint()
+    one, inner, transport = connect(SimulatedResponse(Response(201, {"date": "today", "location": "\udcff"}, b"{}")))
+    one.data_received(get())
+    assert (transport.written, inner.received) == (b"", get())
+    with pytest.raises(UnicodeEncodeError):
+        _ = one.take_answer()
+    one.connection_lost(None)
+
+
+async def test_a_status_without_a_standard_reason_is_written_without_one() -> None:
+    await anyio.lowlevel.checkpoint()
+    one, _, transport = connect(SimulatedResponse(Response(299, {"date": "today"}, b"{}")))
+    one.data_received(get())
+    assert transport.written.startswith(b"HTTP/1.1 299 \r\n")
+    one.connection_lost(None)
 
 
 @pytest.mark.parametrize("responding", [True, False])
