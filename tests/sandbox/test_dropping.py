@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from msgapi.sandbox import Sandbox, Timing
+from msgapi.sandbox import DELIVERY_OUTCOMES, Sandbox, Timing
 from msgapi.sandbox.rules.lifecycle import change_status
 from tests.support.sandbox_requests import (
     NOW,
@@ -52,6 +52,14 @@ def test_the_oldest_is_the_one_that_was_accepted_first_whenever_it_became_final(
     for name in reversed(names):
         _ = box.deliver(name)
     assert ids(box) == names[1:]
+
+
+def test_a_message_that_failed_within_its_time_to_live_is_dropped_at_once() -> None:
+    phone = next(one.phone for one in DELIVERY_OUTCOMES if one.name == "REJECTED_SPAM")
+    box = Sandbox(keep_messages=0, timing=Timing(sent=1, delivered=1, read=1))
+    _ = sent(box, to=phone, ttl="3600s")
+    _ = get(box, "/v1/billing/balance", now=NOW + 2.0)
+    assert (len(box.account.state.log.entries()), box.account.state.log.dropped) == (0, 1)
 
 
 def test_messages_under_way_are_kept_and_do_not_count() -> None:

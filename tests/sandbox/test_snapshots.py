@@ -470,6 +470,21 @@ def test_a_message_without_content_is_damaged(body: str) -> None:
         _ = Sandbox.from_snapshot(damaged)
 
 
+def test_a_message_with_an_event_without_a_time_is_damaged() -> None:
+    damaged = deepcopy(BUSY)
+    next(iter(damaged["log"]["entries"].values()))["event_times"] = []
+    with pytest.raises(ValueError, match="damaged at log: ValueError"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
+def test_a_message_under_another_id_is_damaged() -> None:
+    damaged = deepcopy(BUSY)
+    entries = damaged["log"]["entries"]
+    entries["other"] = next(iter(entries.values()))
+    with pytest.raises(ValueError, match="damaged at log: ValueError"):
+        _ = Sandbox.from_snapshot(damaged)
+
+
 @pytest.mark.parametrize("value", [10**30, "\ud800"])
 def test_an_event_with_a_value_that_cannot_be_sent_is_damaged(value: object) -> None:
     damaged = deepcopy(BUSY)

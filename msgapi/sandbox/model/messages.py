@@ -278,8 +278,13 @@ class MessageLog:
             self._drop(heapq.heappop(self._final)[1])
 
     def index(self) -> None:
-        """Derive the ids of the final messages, which were set from a snapshot. Raise KeyError if one is not there."""
-        for entry in [*self._entries.values()]:
+        """Derive the ids of the final messages, which were set from a snapshot.
+
+        Raise KeyError if one is not there, and ValueError if a message has another id or an event without a time.
+        """
+        for message_id, entry in self._entries.items():
+            if message_id != entry.id:
+                raise ValueError("a message has another id")
             if len(entry.event_names) != len(entry.event_times):
                 raise ValueError("an event has no time")
             self._store(entry)

@@ -122,7 +122,7 @@ def advance(state: AccountState, now: float) -> None:
             entry = _apply_status(state, item, steps[0].status, at, reason=steps[0].reason)
             if entry is not None and len(steps) > 1:
                 state.schedule.add_steps(item, following(steps), at)
-            else:
+            if steps[0].status != "SENT":  # a step that follows may not be possible: EXPIRED after FAILED
                 _finish_if_final(state, item, entry)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
