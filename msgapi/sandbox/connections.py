@@ -160,8 +160,9 @@ class ServerConnection(asyncio.Protocol):
         read = read_whole_request(parser, data)
         try:
             answered = None if read is None else self._answer(*read, self.local)
-            special = answered is None or answered.delay or answered.lost
-            written = None if special else write_response(answered.response)
+            written = None
+            if answered is not None and not (answered.delay or answered.lost):
+                written = write_response(answered.response)
         except Exception as error:  # noqa: BLE001 - a defect: aiohttp logs it, and responds with 500
             self._answered = error
             return False
