@@ -1,8 +1,11 @@
 """A journal that was cut or changed is refused, or right; never taken for a new one."""
 
 import os
+import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from random import Random
 
@@ -82,6 +85,22 @@ async def test_every_changed_byte_of_the_main_file_is_refused_or_has_changed_not
         _ = (folder / "run.db").write_bytes(changed)
         refused = await refused_or_right(folder)
         assert refused or has_wal
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["first", "last"])
+@pytest.mark.parametrize("stored", ["killed"], indirect=True)
+async def test_a_row_that_the_index_does_not_find_is_damage(stored: Path, place: int) -> None:
+    path = stored / "run.db"
+    with closing(sqlite3.connect(path)) as connection:  # as if the killed program had just written all of it here
+        _ = connection.execute("INSERT INTO rows (id, digest, state, started) VALUES ('with a long id', x'00', 1, 0)")
+        connection.commit()
+        _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    whole = path.read_bytes()
+    places = [found.start() for found in re.finditer(b"with a long id", whole)]
+    assert len(places) == 2  # in the table and in the index
+    at = places[place]
+    _ = path.write_bytes(whole[:at] + b"~" + whole[at + 1 :])
+    assert await refused_or_right(stored)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import dedent
 from types import SimpleNamespace
@@ -725,3 +725,19 @@ def test_a_main_file_whose_lock_cannot_be_had_is_closed(tmp_path: Path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             _ = open_main(str(path), write=True)
     open_main(str(path), write=True).close()
+
+
+async def test_a_journal_with_the_earlier_table_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = opening.SCHEMA.replace("price TEXT, hold TEXT\n);", "price TEXT, hold TEXT\n) WITHOUT ROWID;")
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "SCHEMA", earlier)
+        async with opened(tmp_path) as record:
+            _ = await sent(Service(), rows(3), record)
+    with closing(sqlite3.connect(tmp_path / "run.db")) as connection:
+        assert connection.execute("SELECT wr FROM pragma_table_list WHERE name = 'rows'").fetchone() == (1,)
+    service = Service()
+    async with opened(tmp_path) as record:
+        _ = await sent(service, rows(5), record)
+    assert len(service.keys) == 2
+    with journal.open_readonly(str(tmp_path / "run.db")) as reader:
+        assert reader.summary().rows(State.ACCEPTED) == 5
