@@ -728,7 +728,7 @@ def test_a_main_file_whose_lock_cannot_be_had_is_closed(tmp_path: Path, monkeypa
 
 
 async def test_a_journal_with_the_earlier_table_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    earlier = opening.SCHEMA.replace("price TEXT, hold TEXT\n);", "price TEXT, hold TEXT\n) WITHOUT ROWID;")
+    earlier = sqlite.SCHEMA.replace("price TEXT, hold TEXT\n);", "price TEXT, hold TEXT\n) WITHOUT ROWID;")
     with monkeypatch.context() as patched:
         patched.setattr(opening, "SCHEMA", earlier)
         async with opened(tmp_path) as record:
