@@ -82,8 +82,11 @@ def request_digest(*legs: Call[object]) -> bytes:
 
     A row with a fallback has several *legs*; all of them count.
     """
-    parts = [part for leg in legs for part in (f"{leg.method} {leg.target}\0".encode(), _fold(leg.body or b""))]
-    return blake2b(b"".join(parts), digest_size=_SIZE).digest()
+    digest = blake2b(digest_size=_SIZE)
+    for leg in legs:
+        digest.update(f"{leg.method} {leg.target}\0".encode())
+        digest.update(_fold(leg.body or b""))
+    return digest.digest()
 
 
 def content_id(digest: bytes, count: int = 1) -> str:
