@@ -183,6 +183,17 @@ def seen(box: Sandbox) -> object:
     return box.messages, box.messages.dropped, box.events, box.attempts, box.balance, box.requests, box.due_at
 
 
+def test_the_schedule_of_a_restored_sandbox_stays_that_of_the_first() -> None:
+    clock, send = SetClock(), call("POST", "/v1/messages", text(), None)
+    box = Sandbox(clock=clock)
+    _ = run(box, clock, [*[(0.0, send)] * 5, (2.0, send)])
+    other = SetClock(clock.moment)
+    restored = Sandbox.from_snapshot(through_json(box), clock=other)
+    for one, its_clock in ((box, clock), (restored, other)):
+        _ = run(one, its_clock, [(0.6, send)])
+    assert through_json(restored) == through_json(box)
+
+
 @settings(max_examples=100)
 @given(before=STEPS, after=STEPS, faults=st.sampled_from([0.0, 0.3]), keep=st.sampled_from([2, 100]))
 def test_a_restored_sandbox_answers_as_the_one_that_the_snapshot_was_taken_of(

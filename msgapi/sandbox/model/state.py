@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from hashlib import blake2b
 from itertools import chain
+from operator import itemgetter
 from random import Random
 from typing import Any, Final, Literal, Protocol, TypeAlias, final
 from uuid import UUID
@@ -151,8 +152,9 @@ class ScheduledItems:
 
     @property
     def rows(self) -> list[ScheduleRow]:
-        """All items."""
-        return [(at, number, self._find(item)) for at, number, item in chain(self._heap, *self._queues.values())]
+        """All items, in the order in which they are due."""
+        stored = sorted(chain(self._heap, *self._queues.values()), key=itemgetter(0, 1))
+        return [(at, number, self._find(item)) for at, number, item in stored]
 
     def push(self, at: float, number: int, item: ScheduledItem) -> None:
         """Add an item."""

@@ -119,10 +119,11 @@ def advance(state: AccountState, now: float) -> None:
     while (taken := state.schedule.take(now)) is not None:
         at, item, steps = taken
         if isinstance(item, str):
-            entry = _apply_status(state, item, steps[0].status, at, reason=steps[0].reason)
-            if entry is not None and len(steps) > 1:
-                state.schedule.add_steps(item, following(steps), at)
-            if steps[0].status != "SENT":  # a step that follows may not be possible: EXPIRED after FAILED
+            step, later = steps[0], following(steps)
+            entry = _apply_status(state, item, step.status, at, reason=step.reason)
+            if entry is not None:
+                state.schedule.add_steps(item, later, at)
+            if step.status != "SENT":  # a step that follows may not be possible: EXPIRED after FAILED
                 _finish_if_final(state, item, entry)
         elif isinstance(item, ReloadRetry):
             retry_reload(state, at)
