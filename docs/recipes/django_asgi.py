@@ -38,7 +38,7 @@ async def send_notice(request: HttpRequest) -> JsonResponse:
         case Ok(accepted):
             return JsonResponse({"message_id": accepted.message_id}, status=202)
         case error:
-            return JsonResponse({"error": error.code}, status=503 if error.scope == "service" else 422)
+            return JsonResponse({"error": error.code}, status=422 if error.scope in {"recipient", "request"} else 503)
 
 
 urlpatterns = [path("notices", send_notice)]
