@@ -130,9 +130,10 @@ def batch(
     has no recipients and no values of rows except their ids, but a hash of each recipient, which is a pseudonym.
 
     A row is identified by --id-column, else by its idempotency_key, else by its content. So FILE may be sorted, and
-    rows may be inserted and deleted, before the command is repeated. New rows are sent. If a row differs from one that
-    was sent, nothing is sent until --changed decides. --new-batch sends a finished FILE again. For a file that is new
-    each day under the same name, give a --journal for each day.
+    rows may be inserted and deleted, before the command is repeated. New rows are sent; so is a row without an id whose
+    recipient was corrected. If a row differs otherwise from one that was sent, nothing is sent until --changed decides.
+    --new-batch sends a finished FILE again. For a file that is new each day under the same name, give a --journal for
+    each day.
 
     Ctrl-C stops sending and waits for the requests in flight. A second Ctrl-C stops at once.
     """  # noqa: D301 - \b is click's own
