@@ -12,8 +12,7 @@ from typing import Final
 
 _MOST: Final = 3
 _SEPARATORS: Final = re.compile(r"[-_.\s]+")
-_ONE_EDIT: Final = 3  # letters of a word for which one edit is near
-_TWO_EDITS: Final = 6
+_LEAST_RATIO: Final = 0.75  # of `difflib`; at it, names of four letters that differ in one are near
 
 
 def suggest(word: str, names: Iterable[str]) -> str:
@@ -25,50 +24,24 @@ def suggest(word: str, names: Iterable[str]) -> str:
 def near_names(word: str, names: Iterable[str]) -> list[str]:
     """Return those of *names* that are near *word*, at most three.
 
-    In this order: equal but for case and separators; one or two edits apart, as far as the length of *word* allows;
-    begun with *word*; made of words of which the one has all and the other has more, such as `agent` and `agent-id`.
+    In this order: the one that is most similar, without regard to case and separators; those that begin with *word*;
+    those made of words of which the one has all and the other has more, such as `agent` and `agent-id`.
     """
-    known = sorted(set(names))
-    for similar in (_is_same, _is_an_edit_away, _is_two_edits_away, _is_beginning, _has_same_words):
-        if found := [name for name in known if similar(_words(word), _words(name))]:
-            return found if len(found) <= _MOST else []
-    return []
+    from difflib import get_close_matches  # here, because --help does not need it
+
+    typed = _words(word)
+    known = {"".join(_words(name)): name for name in sorted(set(names))}
+    letters = "".join(typed)
+    if nearest := get_close_matches(letters, known, 1, _LEAST_RATIO):
+        return [known[nearest[0]]]
+    begun = [name for joined, name in known.items() if len(letters) > 1 and joined.startswith(letters)]
+    found = begun or [name for name in known.values() if _have_same_words(set(typed), set(_words(name)))]
+    return found if len(found) <= _MOST else []
 
 
 def _words(name: str) -> list[str]:
     return [word for word in _SEPARATORS.split(name.lower()) if word]
 
 
-def _is_same(typed: list[str], name: list[str]) -> bool:
-    return "".join(typed) == "".join(name)
-
-
-def _is_an_edit_away(typed: list[str], name: list[str]) -> bool:
-    return len("".join(typed)) >= _ONE_EDIT and _edits("".join(typed), "".join(name)) == 1
-
-
-def _is_two_edits_away(typed: list[str], name: list[str]) -> bool:
-    return len("".join(typed)) >= _TWO_EDITS and _edits("".join(typed), "".join(name)) == 2  # noqa: PLR2004 - as named
-
-
-def _is_beginning(typed: list[str], name: list[str]) -> bool:
-    beginning = "".join(typed)
-    return len(beginning) > 1 and "".join(name).startswith(beginning)
-
-
-def _has_same_words(typed: list[str], name: list[str]) -> bool:
-    return bool(typed) and (set(typed) <= set(name) or set(name) <= set(typed))
-
-
-def _edits(first: str, second: str) -> int:
-    # Returns how many letters have to be inserted, removed, replaced or swapped with the next one.
-    before, last = list[int](), list(range(len(second) + 1))
-    for row, letter in enumerate(first, 1):
-        line = [row]
-        for column, other in enumerate(second, 1):
-            least = min(last[column] + 1, line[-1] + 1, last[column - 1] + (letter != other))
-            if row > 1 and column > 1 and letter == second[column - 2] and first[row - 2] == other:
-                least = min(least, before[column - 2] + 1)
-            line.append(least)
-        before, last = last, line
-    return last[-1]
+def _have_same_words(typed: set[str], name: set[str]) -> bool:
+    return bool(typed) and (typed <= name or name <= typed)
