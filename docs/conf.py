@@ -235,8 +235,6 @@ def _write_dashes(_app: Sphinx, doctree: nodes.document) -> None:
 
 
 _LONGEST_WORD = 30  # characters of code that fit on a line of a phone
-
-
 _LONGEST_PHRASE = 50  # characters in a narrow cell of a table
 
 

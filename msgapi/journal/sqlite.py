@@ -183,6 +183,16 @@ class RowResults:
     about: Sequence[tuple[str, str]] = ()
     more: Sequence[Statement] = ()
 
+    def statements(self) -> Iterator[Statement]:
+        """Yield the statements that write this, in their order."""
+        yield _ADVANCE, self.advanced
+        yield _SETTLE, self.settled
+        yield _RELEASE, self.released
+        yield _KEEP, self.kept
+        yield _INVALID, self.invalid
+        yield _ABOUT, self.about
+        yield from self.more
+
 
 @final
 @define(eq=False, repr=False)
@@ -243,34 +253,20 @@ class JournalFile:
     def write(self, starts: Sequence[StartedRow], results: RowResults) -> bool:
         """Write all of this or nothing; return False, without *starts*, if one of them is in the journal already."""
         with translated(self.path):
-            if starts and self._start(starts, results):
+            if self._write(starts, results):
                 return True
-            with self._transaction():
-                self._write_results(results)
-        return not starts
-
-    def _start(self, starts: Sequence[StartedRow], results: RowResults) -> bool:
-        # All or nothing, also if a start is in the journal already. With a savepoint around the starts, SQLite would
-        # copy each page that they change to a temporary file.
-        with self._transaction():
-            if self._connection.executemany(_START, starts).rowcount == len(starts):
-                self._write_results(results)
-                return True
-            self._connection.rollback()
+            _ = self._write((), results)
         return False
 
-    def _write_results(self, results: RowResults) -> None:
-        if results.advanced:
-            _ = self._connection.executemany(_ADVANCE, results.advanced)
-        if results.settled:
-            _ = self._connection.executemany(_SETTLE, results.settled)
-        for sql, values in ((_RELEASE, results.released), (_KEEP, results.kept), (_INVALID, results.invalid)):
-            if values:
-                _ = self._connection.executemany(sql, values)
-        if results.about:
-            _ = self._connection.executemany(_ABOUT, results.about)
-        for statement in results.more:
-            _ = self._connection.executemany(*statement)
+    def _write(self, starts: Sequence[StartedRow], results: RowResults) -> bool:
+        # The starts come first, so that they need no savepoint: SQLite would copy each page that they change to a file.
+        with self._transaction():
+            if starts and self._connection.executemany(_START, starts).rowcount != len(starts):
+                self._connection.rollback()
+                return False
+            for statement in results.statements():
+                _ = self._connection.executemany(*statement)
+        return True
 
     def restart(self, starts: Sequence[StartedRow]) -> None:
         """Write that *starts* are about to be sent, including rows that the journal has already."""

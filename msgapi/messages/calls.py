@@ -197,7 +197,7 @@ def _check_card(card: Card) -> Iterator[Detail]:
 
 
 def _is_empty(value: object) -> bool:
-    return value is None or (isinstance(value, (str, tuple)) and not value)
+    return value is None or (isinstance(value, str | tuple) and not value)
 
 
 def _check_event(event: CreateCalendarEvent) -> Iterator[Detail]:

@@ -135,7 +135,7 @@ class Account:
         """Respond to *request* at the time *now*, in Unix seconds."""
         advance(self.state, now)
         headers = request.headers
-        if not all(map(str.islower, headers)):
+        if not all(map(str.islower, headers)):  # the server has lowered them
             headers = {name.lower(): value for name, value in headers.items()}
         path, query = split_url(request.url)
         if (request.method, path) == ("GET", "/openapi.json"):

@@ -30,14 +30,14 @@ _SERVER: Final = f"Server: {SERVER_SOFTWARE}\r\n"
 _REASONS: Final = {one.value: one.phrase for one in HTTPStatus}
 _END_OF_REQUEST: Final = b"\r\n\r\n"
 _TAIL_SIZE: Final = 64  # bytes that are enough to recognise the end of a request
-Answer: TypeAlias = Callable[[RawRequestMessage, bytes, str | None], SimulatedResponse | None]
+Responder: TypeAlias = Callable[[RawRequestMessage, bytes, str | None], SimulatedResponse | None]
 
 
 @final
 class ServerConnections:
     """All connections of a server, by their transports."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Responder) -> None:
         """Start without connections.
 
         *answer* is called with the head and the body of a request, and the local address. It returns the response, or
@@ -61,7 +61,7 @@ class ServerConnection(asyncio.Protocol):
     """Answers a request that arrives whole, passes anything else to *inner*, and closes the connection in time."""
 
     def __init__(
-        self, inner: asyncio.Protocol, answer: Answer, connections: "dict[asyncio.BaseTransport, ServerConnection]"
+        self, inner: asyncio.Protocol, answer: Responder, connections: "dict[asyncio.BaseTransport, ServerConnection]"
     ) -> None:
         """Wrap *inner*; while it is connected, it is one of *connections*."""
         self._inner = inner

@@ -24,7 +24,7 @@ from attrs import field, frozen
 
 from ..http import Request, Response
 from ..transports import aiohttp
-from . import connections as limits
+from . import connections
 from .connections import MAX_HEADERS, MAX_LINE_SIZE, ServerConnection, ServerConnections
 from .http.responses import SimulatedResponse, error_response
 from .page.access import PageAccess, is_local_name
@@ -67,15 +67,15 @@ async def serve(
     send it. Raises ValueError if one of *allow_hosts* is not a host name or an IP address.
     """
     hosts = AllowedHosts([host] if host and not _is_any_address(host) else [], allow_hosts)
-    connections = ServerConnections(partial(_answer_on_arrival, sandbox, hosts))
+    clients = ServerConnections(partial(_answer, sandbox, hosts))
     page = PageServer(sandbox, PageAccess(access))
-    server = web.Server(_handler(sandbox, connections, hosts, page))
+    server = web.Server(_handler(sandbox, clients, hosts, page))
     runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_SHUTDOWN_TIMEOUT)
     await runner.setup()
     loop, listener = asyncio.get_running_loop(), None
     try:
         listener = await loop.create_server(
-            lambda: connections.wrap(_RequestHandler(server, sandbox, loop=loop)),
+            lambda: clients.wrap(_RequestHandler(server, sandbox, loop=loop)),
             host,
             port,
             reuse_address=True,
@@ -231,10 +231,10 @@ class _RequestHandler(web.RequestHandler):
 
 
 def _handler(
-    sandbox: Served, connections: ServerConnections, hosts: AllowedHosts, page: PageServer
+    sandbox: Served, clients: ServerConnections, hosts: AllowedHosts, page: PageServer
 ) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        connection = connections.find(request.transport)
+        connection = clients.find(request.transport)
         connection.begin_response()
         try:
             return await _respond(sandbox, request, connection, hosts, page)
@@ -253,21 +253,19 @@ async def _respond(
 ) -> web.StreamResponse:
     if request.version not in {HttpVersion10, HttpVersion11}:
         return _respond_to_malformed(sandbox, request)
-    path = request.raw_path
-    url = _url_of(path)
-    body = None
+    path, body = request.raw_path, None
     if request.content.is_eof():  # most bodies arrive with the head
         body = request.content.read_nowait()
     else:
-        with anyio.move_on_after(limits.REQUEST_TIMEOUT), suppress(ConnectionError):
-            body = await _read_body(request, url)
+        with anyio.move_on_after(connections.REQUEST_TIMEOUT), suppress(ConnectionError):
+            body = await _read_body(request)
     if body is None:
         return _abort(request)
     connection.body_received(body)
     refused = hosts.check(request.headers, path, connection.local)
     if refused is not None:
         return _to_web(error_response(403, "forbidden", refused).response)
-    given = Request(request.method, url, _merge_headers(request.headers), body)
+    given = _read_request(request.method, path, request.headers, body)
     selected = sandbox.select(given)
     simulated = connection.take_answer()
     if simulated is None and path.startswith("/v1/"):
@@ -284,14 +282,18 @@ async def _respond(
     return _to_web(simulated.response)
 
 
-def _answer_on_arrival(
+def _answer(
     sandbox: Served, hosts: AllowedHosts, message: RawRequestMessage, body: bytes, local: str | None
 ) -> SimulatedResponse | None:
     # Return the response to a request for the API; None if it is refused.
     if hosts.check(message.headers, message.path, local) is not None:
         return None
-    given = Request(message.method, _url_of(message.path), _merge_headers(message.headers), body)
+    given = _read_request(message.method, message.path, message.headers, body)
     return sandbox.select(given).handle(given)
+
+
+def _read_request(method: str, path: str, headers: "CIMultiDictProxy[str]", body: bytes) -> Request:
+    return Request(method, _url_of(path), _merge_headers(headers), body)
 
 
 def _url_of(path: str) -> str:
@@ -320,9 +322,9 @@ def _abort(request: web.BaseRequest) -> web.Response:
     return web.Response()
 
 
-async def _read_body(request: web.BaseRequest, url: str) -> bytes:
+async def _read_body(request: web.BaseRequest) -> bytes:
     # One byte more than is allowed is enough for the account to refuse the body.
-    most = max_body_of(request.method, url)
+    most = max_body_of(request.method, _url_of(request.raw_path))
     parts = bytearray()
     while len(parts) <= most and (part := await request.content.readany()):
         parts += part

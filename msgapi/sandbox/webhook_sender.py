@@ -127,8 +127,8 @@ class WebhookSender:
 
 
 def _next_at(state: AccountState) -> float | None:
-    first, second = state.webhook_queue.next_at(), state.schedule.next_at()
-    return second if first is None else first if second is None else min(first, second)
+    delivery, step = state.webhook_queue.next_at(), state.schedule.next_at()
+    return step if delivery is None else delivery if step is None else min(delivery, step)
 
 
 @asynccontextmanager

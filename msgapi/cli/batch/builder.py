@@ -70,16 +70,9 @@ def compose(given: Mapping[str, str], data: Json | None = None, content: Json | 
     if content is not None:
         return _read({**given, "message_type": kind}, data if is_email else None, content, is_email=is_email)
     if is_email:
+        parts = {name: given[name] for name in (*EMAIL_ONLY, "text") if given.get(name)}
         return _new_email(
-            channel_id=given["channel_id"],
-            to=given["to"],
-            message_type=kind,
-            subject=given.get("subject") or None,
-            html=given.get("html") or None,
-            text=given.get("text") or None,
-            template_id=given.get("template_id") or None,
-            template_version=given.get("template_version") or None,
-            template_data=data,
+            channel_id=given["channel_id"], to=given["to"], message_type=kind, template_data=data, **parts
         )
     return _new_text(
         agent_id=given["agent_id"],

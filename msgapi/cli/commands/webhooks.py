@@ -1,4 +1,4 @@
-"""The commands `msgapi webhooks list`, `add`, `remove`, `test` and `verify`."""
+"""The commands `msgapi webhooks list`, `create`, `delete`, `test` and `verify`."""
 
 import sys
 from pathlib import Path

@@ -28,7 +28,6 @@ PaymentType: TypeAlias = Literal["credit_card", "sepa"]
 Pair: TypeAlias = tuple[str, str]
 """The id of an agent, and a recipient."""
 _TRANSACTION_TYPES: Final[tuple[TransactionType, ...]] = ("charge", "topup", "release", "credit")
-_TYPE_NUMBERS: Final = {name: number for number, name in enumerate(_TRANSACTION_TYPES)}
 _NOTHING: Final = Decimal(0)
 _SMALLEST_STEP: Final = Decimal("0.0001")  # amounts have at most four decimal places, as in the message log
 AMOUNT_BOUND: Final = Decimal(10**9)
@@ -144,7 +143,7 @@ class TransactionLedger:
         """Add a transaction; an *amount* of 0 adds none."""
         if not amount:
             return
-        self._types.append(_TYPE_NUMBERS[type_])
+        self._types.append(_TRANSACTION_TYPES.index(type_))
         self._amounts.append(amount)
         self._times.append(now)
         self._message_ids += (message_id or "").encode().ljust(_ID_SIZE)
