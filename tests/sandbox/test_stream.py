@@ -16,8 +16,7 @@ from msgapi.clock import VirtualClock
 from msgapi.sandbox import Sandbox, Timing, serve
 from msgapi.sandbox.model.changes import MAX_CHANGES
 from msgapi.sandbox.page.access import PageAccess
-from msgapi.sandbox.page.serving import PageServer
-from msgapi.sandbox.page.stream import COMMENT_INTERVAL, PAUSE, stream_changes
+from msgapi.sandbox.page.serving import COMMENT_INTERVAL, PAUSE, PageServer, stream_changes
 from tests.support.sandbox_refusals import RUNS, sent
 from tests.support.sandbox_requests import KEY, request, said, still, text
 
@@ -238,7 +237,7 @@ async def test_a_stream_ends_when_its_page_is_gone(
         return pages[0]
 
     monkeypatch.setattr("msgapi.sandbox.server.PageServer", make)
-    monkeypatch.setattr("msgapi.sandbox.page.stream.PAUSE", 0.0)
+    monkeypatch.setattr("msgapi.sandbox.page.serving.PAUSE", 0.0)
     box = Sandbox(timing=None)
     async with serve(box) as url, aiohttp.ClientSession(headers={"Authorization": f"Bearer {KEY}"}) as session:
         answer = await session.get(f"{url}/_sandbox/events")

@@ -3,10 +3,14 @@
 Rules:
 - Nothing of another origin is loaded, and no script or style that is not a file of the package (the policy below).
 - The page consists of files of the package and values of this server only; it contains no content of messages.
+- A stream has a position in the feed of changes, and no queue of its own: a page that does not read costs no memory.
+- At most ten events a second; what changes meanwhile is in the next one.
+- The id of an event is that of a feed and a position. A page that comes back with an id gets what it has missed, or
+  `reset`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from hashlib import blake2b
 from html import escape
@@ -14,18 +18,20 @@ from importlib.resources import files
 from typing import Final, final
 
 import anyio
+import orjson
 from aiohttp import web
 from attrs import define, field
 
-from ...clock import SYSTEM_CLOCK
+from ...clock import SYSTEM_CLOCK, Clock
 from ...http import Request, Response
 from ...version import VERSION
 from ..http.requests import split_url
 from ..http.responses import SimulatedResponse
+from ..model.changes import ChangeFeed
 from ..model.state import AccountOptions
 from ..sandbox import Sandbox, Workspaces
+from ..waiting import wait_for_change
 from .access import PageAccess, is_local, is_own_site
-from .stream import stream_changes
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -33,6 +39,11 @@ POLICY: Final = (
 )
 """The Content-Security-Policy of the page."""
 _STATIC: Final = files(__name__.rpartition(".")[0]) / "static"
+PAUSE: Final = 0.1  # seconds between two events
+COMMENT_INTERVAL: Final = 15.0  # seconds after which a comment shows that the connection is alive
+_PROGRESS_INTERVAL: Final = 1.0  # seconds between two looks at the campaigns that are running
+_EVENT_ID: Final = re.compile(r"([0-9a-f]+)-([0-9]{1,18})", re.ASCII)
+_RETRY: Final = 1000  # milliseconds after which a browser connects again
 STREAM_PATH: Final = "/_sandbox/events"
 FILES_PATH: Final = "/_sandbox/page/"
 _KNOWN_KEY: Final = AccountOptions().api_key  # the default, which everyone knows
@@ -168,3 +179,50 @@ def _local_address(request: web.BaseRequest) -> tuple[str | None, int]:
 
 def _response(response: Response) -> web.Response:
     return web.Response(status=response.status, headers=response.headers, body=response.body)
+
+
+async def stream_changes(sandbox: Sandbox, last_id: str | None, clock: Clock) -> AsyncGenerator[bytes, None]:
+    """Yield the events after *last_id*, the id of the last event that a page has; without it those from now on.
+
+    The pauses, and the intervals between comments, are on *clock*.
+    """
+    feed = sandbox.account.state.changes
+    position = feed.count if last_id is None else _position(feed, last_id)
+    yield f"retry: {_RETRY}\nid: {_event_id(feed, position or feed.count)}\n\n".encode()
+    progress, quiet_since = _progress(sandbox), clock.now()
+    while True:
+        if (current := sandbox.account.state.changes) is not feed:
+            feed, position = current, None
+        summary, running = None if position is None else feed.since(position), _progress(sandbox)
+        left = quiet_since + COMMENT_INTERVAL - clock.now()
+        if summary is None:
+            position = feed.count
+            yield f"id: {_event_id(feed, position)}\nevent: reset\ndata: {{}}\n\n".encode()
+        elif summary.topics or running != progress:
+            position = summary.position
+            data = summary.to_json() | ({"campaigns": True} if running != progress else {})
+            yield b"id: %b\nevent: change\ndata: %b\n\n" % (_event_id(feed, position).encode(), orjson.dumps(data))
+        elif left <= 0:
+            yield b": nothing new\n\n"
+        else:
+            seconds = min(left, _PROGRESS_INTERVAL) if running else left
+            await wait_for_change(sandbox, feed, seconds)
+            continue
+        progress, quiet_since = running, clock.now()
+        await clock.sleep(PAUSE)
+
+
+def _event_id(feed: ChangeFeed, position: int) -> str:
+    return f"{feed.instance}-{position}"
+
+
+def _position(feed: ChangeFeed, last_id: str) -> int | None:
+    found = _EVENT_ID.fullmatch(last_id)
+    return int(found[2]) if found is not None and found[1] == feed.instance else None
+
+
+def _progress(sandbox: Sandbox) -> tuple[tuple[str, int], ...]:
+    """Return the progress of the campaigns that are running, which changes with time and not with the account."""
+    now = sandbox.time()
+    runs = (run.at(now) for run in sandbox.account.state.runs.values())
+    return tuple((run.id, run.done) for run in runs if run.status == "RUNNING")
