@@ -180,6 +180,14 @@ def connect(
     return one, inner, transport
 
 
+def connect_without_reader() -> tuple[ServerConnection, Inner, FakeTransport]:
+    """Return the same after one response, which the client does not read."""
+    one, inner, transport = connect(SimulatedResponse(WHOLE))
+    one.data_received(get())
+    one.pause_writing()
+    return one, inner, transport
+
+
 async def test_after_a_request_in_parts_all_others_of_the_connection_are_passed_on() -> None:
     await anyio.lowlevel.checkpoint()
     one, inner, transport = connect(SimulatedResponse(WHOLE))
@@ -216,9 +224,7 @@ async def test_a_client_that_does_not_read_is_answered_by_aiohttp_and_disconnect
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
-    one, inner, transport = connect(SimulatedResponse(WHOLE))
-    one.data_received(get())
-    one.pause_writing()
+    one, inner, transport = connect_without_reader()
     one.pause_writing()
     one.data_received(get())
     assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, get())
@@ -232,9 +238,7 @@ async def test_a_request_that_begins_to_be_answered_does_not_stop_the_timer_of_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
-    one, _, transport = connect(SimulatedResponse(WHOLE))
-    one.data_received(get())
-    one.pause_writing()
+    one, _, transport = connect_without_reader()
     one.data_received(get())
     one.begin_response()
     one.body_received(b"")
@@ -248,9 +252,7 @@ async def test_half_of_a_request_that_arrives_while_the_client_does_not_read_has
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
-    one, _, transport = connect(SimulatedResponse(WHOLE))
-    one.data_received(get())
-    one.pause_writing()
+    one, _, transport = connect_without_reader()
     one.data_received(get()[:9])
     one.resume_writing()
     await anyio.sleep(0.1)
