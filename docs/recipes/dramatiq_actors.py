@@ -4,17 +4,29 @@
 
 The broker is the one that `dramatiq.set_broker` was given before this import. The client is made when the module is
 imported, which starts nothing. It opens at its first call, in each worker process after the fork, and all threads of
-the process share it.
+the process share it. A middleware closes it when the worker has stopped.
 """
 
 import dramatiq
-from dramatiq.middleware import CurrentMessage
+from dramatiq.middleware import CurrentMessage, Middleware
 
 import msgapi
 from msgapi import CallFailed, Ok, messages
 
-dramatiq.get_broker().add_middleware(CurrentMessage())
 client = msgapi.BlockingClient(app_name="shop/1.0", total_timeout=20.0)
+
+
+class CloseClient(Middleware):
+    """Close the connections when the last actor has returned."""
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:  # noqa: ARG002
+        """Close the client of this process."""
+        client.close()
+
+
+broker = dramatiq.get_broker()
+broker.add_middleware(CurrentMessage())
+broker.add_middleware(CloseClient())
 
 
 class TryAgain(Exception):
