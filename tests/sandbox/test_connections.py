@@ -180,22 +180,27 @@ def connect(
     return one, inner, transport
 
 
-def connect_without_reader() -> tuple[ServerConnection, Inner, FakeTransport]:
+async def arrive(one: ServerConnection, data: bytes) -> None:
+    """Let *data* arrive, and wait until it is answered or passed on."""
+    one.data_received(data)
+    await anyio.lowlevel.checkpoint()
+
+
+async def connect_without_reader() -> tuple[ServerConnection, Inner, FakeTransport]:
     """Return the same after one response, which the client does not read."""
     one, inner, transport = connect(SimulatedResponse(WHOLE))
-    one.data_received(get())
+    await arrive(one, get())
     one.pause_writing()
     return one, inner, transport
 
 
 async def test_after_a_request_in_parts_all_others_of_the_connection_are_passed_on() -> None:
-    await anyio.lowlevel.checkpoint()
     one, inner, transport = connect(SimulatedResponse(WHOLE))
     asked = get()
-    one.data_received(asked)
+    await arrive(one, asked)
     assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, b"")
     for data in (asked[:9], asked[9:], asked):
-        one.data_received(data)
+        await arrive(one, data)
     assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, asked * 2)
     one.connection_lost(None)
 
@@ -212,9 +217,8 @@ async def test_after_a_request_in_parts_all_others_of_the_connection_are_passed_
     ids=["delay", "lost", "no body", "server", "no date"],
 )
 async def test_a_special_response_is_kept_for_aiohttp(special: SimulatedResponse) -> None:
-    await anyio.lowlevel.checkpoint()
     one, inner, transport = connect(special)
-    one.data_received(get())
+    await arrive(one, get())
     assert (transport.written, inner.received) == (b"", get())
     assert (one.take_answer(), one.take_answer()) == (special, None)
     one.connection_lost(None)
@@ -224,9 +228,9 @@ async def test_a_client_that_does_not_read_is_answered_by_aiohttp_and_disconnect
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
-    one, inner, transport = connect_without_reader()
+    one, inner, transport = await connect_without_reader()
     one.pause_writing()
-    one.data_received(get())
+    await arrive(one, get())
     assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, get())
     await anyio.sleep(0.1)
     assert transport.closed == ["aborted"]
@@ -238,8 +242,8 @@ async def test_a_request_that_begins_to_be_answered_does_not_stop_the_timer_of_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
-    one, _, transport = connect_without_reader()
-    one.data_received(get())
+    one, _, transport = await connect_without_reader()
+    await arrive(one, get())
     one.begin_response()
     one.body_received(b"")
     one.end_response()
@@ -252,8 +256,8 @@ async def test_half_of_a_request_that_arrives_while_the_client_does_not_read_has
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
-    one, _, transport = connect_without_reader()
-    one.data_received(get()[:9])
+    one, _, transport = await connect_without_reader()
+    await arrive(one, get()[:9])
     one.resume_writing()
     await anyio.sleep(0.1)
     assert transport.closed == ["aborted"]
@@ -263,16 +267,15 @@ async def test_half_of_a_request_that_arrives_while_the_client_does_not_read_has
 async def test_an_idle_connection_with_responses_that_are_not_read_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "KEEP_ALIVE", 0.03)
     one, _, transport = connect(SimulatedResponse(WHOLE), unread=1)
-    one.data_received(get())
+    await arrive(one, get())
     await anyio.sleep(0.1)
     assert transport.closed == ["aborted"]
     one.connection_lost(None)
 
 
 async def test_a_response_that_cannot_be_written_is_a_defect() -> None:
-    await anyio.lowlevel.checkpoint()
     one, inner, transport = connect(SimulatedResponse(Response(201, {"date": "today", "location": "\udcff"}, b"{}")))
-    one.data_received(get())
+    await arrive(one, get())
     assert (transport.written, inner.received) == (b"", get())
     with pytest.raises(UnicodeEncodeError):
         _ = one.take_answer()
@@ -280,9 +283,8 @@ async def test_a_response_that_cannot_be_written_is_a_defect() -> None:
 
 
 async def test_a_status_without_a_standard_reason_is_written_without_one() -> None:
-    await anyio.lowlevel.checkpoint()
     one, _, transport = connect(SimulatedResponse(Response(299, {"date": "today"}, b"{}")))
-    one.data_received(get())
+    await arrive(one, get())
     assert transport.written.startswith(b"HTTP/1.1 299 \r\n")
     one.connection_lost(None)
 
@@ -291,7 +293,7 @@ async def test_a_status_without_a_standard_reason_is_written_without_one() -> No
 async def test_a_client_that_reads_again_stays_connected(monkeypatch: pytest.MonkeyPatch, responding: bool) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
     one, inner, transport = connect()
-    one.data_received(get())
+    await arrive(one, get())
     one.begin_response()
     one.body_received(b"")
     if not responding:
@@ -309,7 +311,7 @@ async def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.Monk
     monkeypatch.setattr(connections, "KEEP_ALIVE", 0.06)
     one, _, transport = connect(SimulatedResponse(WHOLE))
     if asked:
-        one.data_received(asked)
+        await arrive(one, asked)
     await anyio.sleep(0.15)
     assert transport.closed == (["closed"] if asked else ["aborted"])
     one.connection_lost(None)
@@ -319,19 +321,67 @@ async def test_a_connection_without_a_request_is_closed(monkeypatch: pytest.Monk
 async def test_half_of_a_request_after_an_idle_time_closes_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "REQUEST_TIMEOUT", 0.03)
     one, _, transport = connect(SimulatedResponse(WHOLE))
-    one.data_received(get())
+    await arrive(one, get())
     await anyio.sleep(0.05)
     closed = [*transport.closed]
-    one.data_received(get()[:-1])
+    await arrive(one, get()[:-1])
     await anyio.sleep(0.05)
     assert (closed, transport.closed) == ([], ["aborted"])
     one.connection_lost(None)
 
 
 async def test_a_connection_that_is_closed_is_without_effect() -> None:
-    await anyio.lowlevel.checkpoint()
     one, inner, transport = connect(SimulatedResponse(WHOLE))
     one.connection_lost(None)
-    one.data_received(get())
+    await arrive(one, get())
     assert (transport.written, inner.received) == (b"", get())
     ServerConnections(lambda *_: None).find(None).connection_lost(None)
+
+
+@pytest.mark.parametrize("count", [2, 40])
+async def test_requests_of_several_connections_are_answered_in_their_order(count: int) -> None:
+    asked: list[bytes] = []
+
+    def respond(_: RawRequestMessage, body: bytes, __: str | None) -> SimulatedResponse:
+        asked.append(body)
+        return SimulatedResponse(WHOLE, lost=body == b"1")
+
+    every = ServerConnections(respond)
+    ends = [(Inner(), FakeTransport()) for _ in range(count)]
+    made = [every.wrap(inner) for inner, _ in ends]
+    for one, (_, transport) in zip(made, ends, strict=True):
+        one.connection_made(cast("asyncio.Transport", transport))
+    for at, one in enumerate(made):
+        one.data_received(post(b"%d" % at))
+    assert asked == []
+    await anyio.lowlevel.checkpoint()
+    assert asked == [b"%d" % at for at in range(count)]
+    assert [at for at, (_, transport) in enumerate(ends) if not transport.written] == [1]
+    assert [at for at, (inner, _) in enumerate(ends) if inner.received] == [1]
+    for one in made:
+        one.connection_lost(None)
+
+
+async def test_bytes_that_arrive_in_one_turn_of_the_event_loop_are_read_as_one() -> None:
+    one, inner, transport = connect(SimulatedResponse(WHOLE))
+    one.data_received(get()[:9])
+    await arrive(one, get()[9:])
+    assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, b"")
+    one.data_received(get())
+    await arrive(one, get())
+    assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, get() * 2)
+    one.connection_lost(None)
+
+
+@pytest.mark.parametrize("by_eof", [True, False], ids=["end of input", "connection lost"])
+async def test_a_request_before_the_end_of_a_connection_is_answered(by_eof: bool) -> None:
+    one, inner, transport = connect(SimulatedResponse(WHOLE))
+    one.data_received(get())
+    if by_eof:
+        assert one.eof_received() is None
+    else:
+        one.connection_lost(None)
+    assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, b"")
+    await anyio.lowlevel.checkpoint()
+    assert (transport.written.count(b"HTTP/1.1 200 OK"), inner.received) == (1, b"")
+    one.connection_lost(None)
