@@ -33,6 +33,7 @@ def send_text(self: Task[..., str], to: str, text: str) -> str:
     message = messages.Text(agent_id="ag_live_demo", to=to, traffic_type="TRANSACTION", text=text)
     # The id of the task stays the same in retries and redeliveries, so all of them are one operation.
     result = client(messages.send(message, idempotency_key=self.request.id))
-    if not isinstance(result, Ok) and result.scope == "service":  # down, slow or rate limited: try again later
+    if not isinstance(result, Ok) and (result.scope == "service" or result.may_have_happened):
+        # The service is down, slow or rate limited, or the outcome is unknown: try again later.
         raise self.retry(countdown=max(1.0, result.retry_after or 10.0))
     return result.unwrap().message_id  # any other error fails the task, as CallFailed

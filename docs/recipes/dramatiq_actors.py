@@ -30,7 +30,7 @@ broker.add_middleware(CloseClient())
 
 
 class TryAgain(Exception):
-    """The service is down, slow or rate limited; Dramatiq sends the message of the queue again, after a pause."""
+    """The service is down, slow or rate limited, or the outcome is unknown: Dramatiq tries again after a pause."""
 
 
 @dramatiq.actor(max_retries=10, throws=CallFailed)  # CallFailed is an error that a retry does not change
@@ -41,6 +41,6 @@ def send_text(to: str, text: str) -> None:
     # The id of the queue's message stays the same in retries and redeliveries, so all of them are one operation.
     key = None if current is None else current.message_id
     result = client(messages.send(message, idempotency_key=key))
-    if not isinstance(result, Ok) and result.scope == "service":
+    if not isinstance(result, Ok) and (result.scope == "service" or result.may_have_happened):
         raise TryAgain(result.code)
     _ = result.unwrap()

@@ -235,9 +235,9 @@ async def collect(
     that stays. May be repeated at any time, also while the batch is being sent. Raise `Unreachable` if the backend
     fails, and `FleetConflict` if another version queued the batch.
 
-    A day after the first collection the workers stop sending the batch, since a local batch may have sent it meanwhile:
-    rows that are not settled then have an unknown outcome. With *only_read* this does not apply, and no batch may be
-    resumed with the journal.
+    23 hours after the first collection the workers stop sending the batch, since a local batch may have sent it
+    meanwhile: rows that are not settled then have an unknown outcome. With *only_read* this does not apply, and no
+    batch may be resumed with the journal.
     """
     manifest = await read_manifest(records, batch)
     if manifest is None:

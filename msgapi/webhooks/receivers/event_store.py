@@ -200,9 +200,10 @@ def _check_path(_: object, __: object, path: Path) -> None:
 class SqliteEventStore:
     """The ids of handled events in a SQLite file at *path*, for all processes of one machine.
 
-    "Once" holds for all processes that use this file. An event is handled again only if its handler raised, or if the
-    process was killed before the handler had ended and that was recorded. The file must be on a local disk: locks of
-    network file systems cannot be relied on. A whole-machine crash loses nothing that was recorded.
+    "Once" holds for all processes that use this file. An event is handled again if its handler raised or was cancelled
+    (see `Receiver`), if the process was killed before the handler had ended and that was recorded, or if the process
+    was blocked for longer than *lease*, so that it could not renew its claim. The file must be on a local disk: locks
+    of network file systems cannot be relied on. A whole-machine crash loses nothing that was recorded.
 
     An id is kept for *retention* seconds, 7 days by default and at least 26 hours. *lease* is in seconds, 30 by
     default: the event of a process that was killed is free after that time. *clock* is for tests; all processes use the

@@ -102,8 +102,9 @@ class Receiver:
     """Receives deliveries: verifies them with *secret*, and calls *handler* once for each event.
 
     "Once" holds as far as *store* reaches: one process for `MemoryEventStore`, one machine for `SqliteEventStore`, all
-    that use the server for `RedisEventStore`. An event is handled again if its handler raised, or if the process died
-    between the call of the handler and the moment at which the store has recorded that it returned.
+    that use the server for `RedisEventStore`. An event is handled again if its handler raised or was cancelled, if the
+    process died between the call of the handler and the moment at which the store has recorded that it returned, or if
+    the event loop was blocked in between for longer than the lease of the store.
 
     - A handler that raises has not handled its event. The delivery is answered 500, and the service repeats
       it after a minute or more.

@@ -73,8 +73,8 @@ class RedisEventStore:
     "Once" holds for all processes that use this server and *prefix*, as long as the server keeps its keys: one that
     loses its latest writes in a crash (`appendfsync` other than `always`), fails over to a replica that lacks them, or
     evicts keys (`maxmemory-policy` other than `noeviction` or `volatile-ttl`), can give an event out again. An event is
-    also handled again if its handler raised, or if the process was killed before the handler had ended and that was
-    recorded.
+    also handled again if its handler raised or was cancelled (see `Receiver`), if the process was killed before the
+    handler had ended and that was recorded, or if it was blocked for longer than *lease*.
 
     An id is kept for *retention* seconds, 7 days by default and at least 26 hours. *lease* is in seconds, 30 by
     default: the event of a process that was killed is free after that time. Each id is a key of the server, *prefix*

@@ -83,8 +83,9 @@ _TIMEOUT: Final = 5.0  # seconds to wait for the reason of a pause, which is opt
 def enqueue(*, file: str, batch: str, lease: float, url: str, fleet: str, **options: Any) -> int:  # noqa: ANN401 - BatchConfig
     """Queue a message for each row of a file.
 
-    FILE and the options are those of `msgapi batch`, and `msgapi batch --dry-run` shows what would be sent. If this
-    command is interrupted, run it again to continue. No row is queued twice.
+    FILE and the options for what to send are those of `msgapi batch`, and `msgapi batch --dry-run` shows what would be
+    sent. There is no limit for what a fleet spends except the balance. If this command is interrupted, run it again to
+    continue. No row is queued twice.
 
     The idempotency keys of the rows are derived from the name of the batch. So a second batch with the same name would
     be taken for the first one.
@@ -274,9 +275,10 @@ def report(
       msgapi fleet report --batch may --export csv --only refused
       msgapi fleet report --batch may --html may.html
 
-    The file of --journal is like the journal of `msgapi batch`. `msgapi batch report FILE` reads it. Once the workers
-    have ended, `msgapi batch --resume FILE` sends the rest from this machine, with the same idempotency keys. A day
-    after that, workers no longer send rows of the batch that are still queued, but report them as unknown.
+    The file of --journal is like the journal of `msgapi batch`. `msgapi batch report FILE` reads it, and `msgapi batch
+    --resume FILE` sends the rest from this machine, with the same idempotency keys, so workers may send meanwhile. 23
+    hours after the first report with --journal, workers no longer send rows of the batch that are still queued, but
+    report them as unknown.
 
     The exit status is 0 if every row was accepted, 3 if rows are not sent yet or their outcome is unknown, and 1
     otherwise.
