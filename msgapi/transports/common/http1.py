@@ -36,6 +36,7 @@ MAX_RESPONSE: Final = 10 * 2**20  # bytes
 NOT_HTTP: Final = Unanswered("the response is not HTTP")
 MAX_HEAD: Final = 2**17  # bytes of a response's head, and of each of its lines
 _BATCH: Final = 8  # requests that are written together
+_READ_SIZE: Final = 2**16  # bytes that are read at a time
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _GZIP_PART: Final = 2**12  # bytes that are unpacked at a time
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -263,6 +264,30 @@ def _unpack(body: bytes, limit: int) -> bytes | None:
 
 def _too_large(limit: int) -> Unanswered:
     return Unanswered(f"the response is larger than {limit} bytes")
+
+
+def new_read_buffer() -> memoryview:
+    """Return the buffer that the connections of one event loop share."""
+    return memoryview(bytearray(_READ_SIZE))
+
+
+class BufferedConnection(asyncio.Protocol, asyncio.BufferedProtocol):
+    """A protocol for which asyncio reads into *buffer*, which may be shared by all connections of an event loop.
+
+    For any other protocol asyncio allocates 256 KiB for each read, which the C library maps and unmaps: three system
+    calls more. uvloop has a buffer of its own, and calls `data_received` of this protocol directly.
+    """
+
+    __slots__ = ()
+    _read_buffer: memoryview
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer has one size
+        """Return the buffer to read into."""
+        return self._read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Pass on what was read."""
+        self.data_received(bytes(self._read_buffer[:nbytes]))
 
 
 @final
